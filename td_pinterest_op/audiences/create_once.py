@@ -45,7 +45,7 @@ def wait_for_consistency(client: Client) -> None:
 def repeat_until_list_is_ready(
     request: Callable[[], _Answer], api: Api, *, list_id: str, sends_records: bool = False
 ) -> _Answer:
-    """Send a request about a customer list, repeatedly while Pinterest refuses it and may still process the list.
+    """Send a request about a customer list, and repeat it while Pinterest may refuse it only since the list is new.
 
     Returns the result of `request`. `sends_records`: the request contains records; if so, only a 404 is repeated.
     """

@@ -220,7 +220,7 @@ class _CsvFile:
         return JobError(f"line {line} of the file {self._path} cannot be read as CSV: {error}; nothing was sent")
 
     def _read_numbered_rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the line number and the fields of each row that has a field that is not empty."""
+        """Yield the line number and the fields of each row, except rows whose fields are all empty."""
         line = 2  # under the header
         while True:
             try:

@@ -144,8 +144,8 @@ class _Questions:
     ) -> _T:
         """Return what `read` makes of the option's value, else of the user's answer, else of the default.
 
-        A user's wrong answer is asked again. Raises click.UsageError without any answer, and the errors of `read`
-        (click.UsageError and SettingsError for a wrong answer) if it is not the user's.
+        After a wrong answer at the terminal, the question is asked again. Raises click.UsageError if there is no
+        answer, and the errors of `read` (click.UsageError or SettingsError) if the option's value is wrong.
         """
         if option_value is not None or not self._asks:
             if (text := default if option_value is None else option_value) is None:
@@ -236,7 +236,7 @@ def _require_database(name: str) -> str:
 
 
 def _require_alert(text: str) -> str:
-    """Return the answer about alerts unchanged. Raises click.UsageError if it names no alert that a folder has."""
+    """Return the answer about alerts unchanged. Raises click.UsageError unless it names a kind of alert."""
     if text and text != "slack" and not (text.startswith("mail:") and "@" in text):
         raise click.UsageError("--alert must be mail:ADDRESS or slack")
     if "${" in text:

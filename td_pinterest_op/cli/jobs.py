@@ -31,7 +31,7 @@ class WorkflowKind:
 
     @property
     def checks_name(self) -> bool:
-        """Whether the workflow stops unless the audience has the name in `config/pinterest.yml`."""
+        """Whether the workflow stops if the audience's name differs from the one in `config/pinterest.yml`."""
         return len(self.ids) > 1
 
     @property

@@ -97,7 +97,7 @@ def _parse_log_entries(text: str) -> Iterator[Entry]:
 
 
 def _find_entry_error(text: str, label: str, start: int) -> str:
-    """Return the error in the next line of a log, after `start`, that begins with an entry's `label`, or ""."""
+    """Return the error in the first line of a log after `start` that begins with an entry's `label`, or ""."""
     begin = f" ERROR {label}"
     if (place := text.find(begin, start, start + _LONGEST_GAP)) < 0:
         return ""

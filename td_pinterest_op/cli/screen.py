@@ -196,7 +196,7 @@ def format_cell(value: object) -> str:
 
 
 def replace_unprintable(text: str) -> str:
-    """Return a text of others, such as an audience's name, without characters that would control the terminal."""
+    """Return a text from elsewhere, such as an audience's name, without characters that control the terminal."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 

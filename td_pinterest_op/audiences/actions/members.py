@@ -95,7 +95,7 @@ class MembersAction(AudienceAction):
         return target, Step(description=description, batch_count=batch_count, run=send)
 
     def _create_audience_with_list(self, target: TargetList, *, may_switch: bool = True) -> Audience:
-        """Create an audience that uses the list, or switch one of an earlier try to it. Return the audience."""
+        """Create an audience that uses the list, and return it. `may_switch`: or switch an earlier try's to it."""
         description = self._settings.audience_description
         create = partial(self._audiences.create, self._new_name, description=description, list_id=target.id)
         return self._create_new_audience(create, list_id=target.id if may_switch else None)

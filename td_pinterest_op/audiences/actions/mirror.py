@@ -125,7 +125,7 @@ class Mirror(MembersAction):
         ]
 
     def _describe_changes(self, joined: str, left: str, resent: str, replaced: str) -> str:
-        """Return the numbers of people who join, leave and so on as text. The arguments are verbs for these changes."""
+        """Describe the run's changes with the verbs given, such as "12 join, 3 leave"."""
         changes = self._mirror.figures
         if changes.mode == REPLACE and self._audience:  # it may have members whom the ledger does not know
             known = f"; of the known members, {self._mirror.counts['leavers']:,} {left}" if changes.members else ""

@@ -98,7 +98,7 @@ def _check_settings(context: DoctorContext) -> CheckResult:
 
 
 def _name_unchecked_parameters(context: DoctorContext) -> CheckResult:
-    """Return the result that names what is in the file of --settings and is not checked."""
+    """Return a check result that lists what the file of --settings contains, but no check uses."""
     names = " and ".join(context.unchecked)
     return skip_check(f"{names} in the file of --settings", "`td-pinterest export --settings FILE --dry-run` runs them")
 

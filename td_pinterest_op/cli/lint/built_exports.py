@@ -33,7 +33,7 @@ def is_unknown(value: object) -> bool:
 
 
 def read_parameters(dig: DigFile, task: Task) -> dict[str, Any]:
-    """Return the parameters that an export reads from its task. Of those that only a run knows, return stand-ins."""
+    """Return the parameters that an export reads from its task. Stand-ins replace values that only a run knows."""
     td = task.exported.get("td")
     params: dict[str, Any] = {"td": {"database": "database", **(td if isinstance(td, dict) else {})}}
     for name in _PARAMETERS:
@@ -48,10 +48,10 @@ def read_parameters(dig: DigFile, task: Task) -> dict[str, Any]:
 
 
 def build_exports(dig: DigFile, task: Task, *, is_list: bool) -> Iterator[tuple[Value, workflow.Task]]:
-    """Yield each export that a task builds, with the YAML mapping that has the lines of its keys.
+    """Yield each export of a task as its operator builds it, with the YAML mapping in which its keys are written.
 
-    Adds findings about what the operator refuses to build. Skips what is one text with templates. `is_list`: whether
-    the exports are those of the list `audiences`.
+    Adds findings about exports that the operator would refuse. Leaves out exports whose text only a run knows.
+    `is_list`: whether the exports are those of the list `audiences`.
     """
     shared = task.value.get("result_settings")
     params = read_parameters(dig, task) | ({"result_settings": _fill_known(task, shared)} if shared else {})
@@ -70,7 +70,7 @@ def build_exports(dig: DigFile, task: Task, *, is_list: bool) -> Iterator[tuple[
 
 
 def _read_entries(dig: DigFile, task: Task) -> Iterator[tuple[Value, str, Mapping[object, Any]]]:
-    """Yield place, name and keys of each entry of `audiences`, or add a finding if a run refuses the list."""
+    """Yield the place, name and keys of each entry of `audiences`. If a run would refuse the list, add a finding."""
     written = dig.root.get("_export", "audiences") if dig.root else None
     items = written.value if written and isinstance(written.value, list) else []
     if not written or any(is_unknown(text.value) for text in (written, *items)):
@@ -97,7 +97,7 @@ def _parse_entries(listed: object) -> Mapping[str, Mapping[object, Any]] | Setti
 def _try_build(
     dig: DigFile, place: Value, build: Callable[[], workflow.Task], *, skip: bool
 ) -> Iterator[tuple[Value, workflow.Task]]:
-    """Yield `place` and the task that `build` returns, unless `skip`. Add findings if it raises SettingsError."""
+    """Yield `place` and the task that `build` returns, or nothing if `skip`. Add findings if it raises SettingsError."""
     try:
         if not skip:
             yield place, build()
@@ -106,7 +106,7 @@ def _try_build(
 
 
 def _fill_known(task: Task, value: Value) -> Any:
-    """Return a YAML value as plain types, in which templates that only a run can fill in are unchanged."""
+    """Return a YAML value as plain types. Templates that only a run can fill in are left unchanged."""
     if isinstance(value.value, dict):
         return {name: _fill_known(task, member) for name, member in value.value.items()}
     if isinstance(value.value, list):
@@ -116,7 +116,7 @@ def _fill_known(task: Task, value: Value) -> Any:
 
 
 def _make_readable(dig: DigFile, values: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return parameters with stand-ins for unknown values, and with the query of each file that they name."""
+    """Return parameters with stand-ins for unknown values, and the content of query files that they name."""
     readable = {name: _STAND_INS.get(name, value) if is_unknown(value) else value for name, value in values.items()}
     for name in ("query", *LISTS):
         if (file := str(readable.get(name, "")).strip()).lower().endswith(".sql"):
@@ -128,7 +128,7 @@ def _make_readable(dig: DigFile, values: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def join_places(*values: Value | None) -> Value:
-    """Return one YAML mapping with the members of several, the last of which win, at the place of the last one."""
+    """Merge YAML mappings, of which the last wins for each key. Return a mapping at the place of the last one."""
     places = [value for value in values if value]
     members = {name: member for value in places for name, member in value.mapping.items()}
     return replace(places[-1], value=members)

@@ -99,7 +99,7 @@ class DigFile:
         self._add_finding(at, code, message, level="warning")
 
     def add_refusal(self, within: Value, code: str, error: SettingsError) -> None:
-        """Add an error for each problem in a run's SettingsError, at the line of its key in the mapping `within`."""
+        """Add an error for each problem of a SettingsError, at the line of its key in the mapping `within`."""
         for problem in error.problems:
             self.add_error(within.get(problem.key) or within, code, problem.text)
 

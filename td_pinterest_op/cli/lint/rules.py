@@ -117,7 +117,7 @@ def _check_operator(dig: DigFile, task: Task, earlier_tasks: list[Task]) -> None
 def _check_built_exports(
     dig: DigFile, task: Task, environ: Mapping[str, str], earlier_tasks: list[Task], *, is_list: bool
 ) -> None:
-    """Add findings about the exports that a task's operator builds: of a list of audiences, or of an activation."""
+    """Check the exports of a list of audiences, or of an activation, as their operator builds them. Add findings."""
     if is_list:
         check_parallel_limit(dig, task)
     for place, built in built_exports.build_exports(dig, task, is_list=is_list):

@@ -94,7 +94,7 @@ def check_built_settings(
 
 
 def check_parallel_limit(dig: DigFile, task: Task) -> None:
-    """Add a finding if the limit of `_parallel` is not the task's parameter `concurrent`, which shares the requests."""
+    """Add a finding if the limit of `_parallel` differs from the task's parameter `concurrent`."""
     limit, concurrent = task.parents[-1].get("_parallel", "limit"), task.exported.get("concurrent")
     if limit and concurrent and str(limit.value) != str(concurrent):
         dig.add_error(
