@@ -97,10 +97,7 @@ def _has_value(settings: Mapping[object, object], *names: str) -> bool:
 
 
 def _define_table(sql: str, task: workflow.Task) -> str:
-    """Return `sql` with a WITH clause that makes `activation_actions_table` an alias of the activation's own table.
-
-    Raises SettingsError if the task has no valid table name.
-    """
+    """Return `sql` with a definition of `activation_actions_table`. Raises SettingsError without a valid table name."""
     table = str(task.params.get("activation_actions_table") or "")
     whole = table if "." in table else f"{task.params.get('activation_actions_db') or ''}.{table}"
     if not _TABLE_NAME.fullmatch(whole):

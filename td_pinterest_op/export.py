@@ -17,7 +17,7 @@ from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
 from td_pinterest_op.audiences.request import ExportRequest, read_task_request
 from td_pinterest_op.audiences.sender import Sender
-from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
+from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, TreasureDataError
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.plan import check_rows, describe_plan
 from td_pinterest_op.records.prepared import PreparedRecords
@@ -130,10 +130,7 @@ class _ExportRun:
             yield prepared
 
     def _open_rows(self, lists: Lists) -> Rows:
-        """Return the rows passed to `export`, or else the rows of the task's job. `lists`: opt-outs and consents.
-
-        Waits for the job to end, and stores its id in the statistics.
-        """
+        """Return the rows passed to `export`, or else those of the task's job, once the job has ended."""
         source, settings = self.request.source, self.request.settings
         if isinstance(source, Rows):
             return source
@@ -188,7 +185,7 @@ def _find_extra_advice(error: ExportError, stats: Stats, settings: Settings) -> 
     tells_sent = _TELLS_SENT.search(str(error))
     if stats.sent and not tells_sent:
         return f". Before that, {stats.sent:,} of {format_count(stats.to_send_count, 'record')} were sent"
-    if isinstance(error, StoppedError) and not (stats.requests.sent or tells_sent):
+    if isinstance(error, (StoppedError, TreasureDataError)) and not (stats.requests.sent or tells_sent):
         return ". Nothing was sent"
     if settings.lost_digits_warning and (isinstance(error, AudienceError) or error.status in (403, 404)):
         return f". Beware: {settings.lost_digits_warning}"

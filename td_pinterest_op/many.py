@@ -88,7 +88,7 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
         entries = {str(task.params.get("task_name") or ""): entry}
         _write_failed_rows(entry_task, timing, entries, {"error": str(failure), "requests_sent": 0})
     empty = Stats(action=str(entry.get("action")), ad_account_id=str(entry.get("ad_account_id")), dry_run=False)
-    empty.audience_id, empty.audience_name = _find_audience_id(entry), entry.get("audience_name")
+    empty.audience_id, empty.audience_name = (_find_only(entry, key) for key in ("audience_id", "audience_name"))
     return name, {"ok": False, "error": str(failure), "statistics": empty.to_json()}
 
 
@@ -128,7 +128,7 @@ def _write_failed_rows(
     rows: dict[tuple[str, ...], list[Row]] = {}
     for task_name, entry in entries.items():
         known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_name")} | dict(columns)
-        known |= {"task": task_name, "audience_id": _find_audience_id(entry)}
+        known |= {"task": task_name, "audience_id": _find_only(entry, "audience_id")}
         own = tuple(str(entry.get(key) or "").strip() for key in ("history", "database"))
         rows.setdefault(own, []).append(known)
     for history, database in rows:
@@ -142,10 +142,10 @@ def _get_entry_name(entry: Mapping[object, Any]) -> str:
     return str(entry.get("name") or next(iter(_find_audiences(entry)), None))
 
 
-def _find_audience_id(entry: Mapping[object, Any]) -> str | None:
-    """Return the only audience id in an entry, or None: the action uses one of several."""
-    ids = _find_audiences(entry, "audience_id")
-    return ids[0] if len(ids) == 1 else None
+def _find_only(entry: Mapping[object, Any], prefix: str) -> str | None:
+    """Return the only audience id or name in an entry, or None: the action uses one of several."""
+    found = _find_audiences(entry, prefix)
+    return found[0] if len(found) == 1 else None
 
 
 def _find_audiences(entry: Mapping[object, Any], *prefixes: str) -> Sequence[str]:

@@ -161,10 +161,7 @@ _Check = tuple[AudienceState | None, str]
 
 
 def _check_audience(api: Api, audience_id: str, history: AudienceHistory, settings: StatusSettings) -> _Check:
-    """Log and return an audience's state, and its problem (unreadable, or beyond a limit) or "" without a problem.
-
-    Raises AccountError and StoppedError. Any other error concerns only this audience, and is returned as the problem.
-    """
+    """Log and return an audience's state, and its problem (unreadable, or beyond a limit) or "" without a problem."""
     try:
         state = _read_state(api, audience_id, history)
     except (AccountError, StoppedError):

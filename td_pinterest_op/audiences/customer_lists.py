@@ -65,8 +65,7 @@ def get_list_name(customer_list: CustomerList | None) -> ListName | None:
 class CustomerLists:
     """The customer lists that one workflow session created for one audience. A new audience has no id yet.
 
-    Since audiences may share a name, and lists are named after audiences, a list that another audience uses is never
-    filled. Methods raise what the API raises.
+    Since audiences may share a name, a list that another audience uses is never filled. Methods raise API errors.
     """
 
     api: Api
@@ -89,8 +88,7 @@ class CustomerLists:
         """Return the list to fill: one that an earlier try of this session made for the same records, or a new one.
 
         The fingerprint in a list's name tells for which records it was made. Without records, any list that is still
-        empty will do. `current_list_id`: the list that the audience uses. `is_exact`: do not return an earlier list to
-        which others may have added people.
+        empty will do. `is_exact`: do not return an earlier list to which others may have added people.
         """
         is_empty = not prepared.record_count
         prepared, job = (PreparedRecords(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)
@@ -112,7 +110,8 @@ class CustomerLists:
         }
         if is_exact or is_empty:
             self._abandoned_ids |= shared
-        earlier = min((made for made in started if made.id not in self._abandoned_ids), key=age_key, default=None)
+        left = [made for made in started if made.id not in self._abandoned_ids]
+        earlier = min(left, key=lambda made: (made.id != current_list_id, age_key(made)), default=None)
         list_id, name_to_create = earlier.id if earlier else "", f"{prefix}{job} {fingerprint})"
         return TargetList(
             lists=self, name=name_to_create, list_type=prepared.list_type, id=list_id, is_shared=list_id in shared

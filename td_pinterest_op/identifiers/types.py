@@ -118,10 +118,7 @@ _PLAIN_EXTERNAL_ID = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}
 def _recognise_lines(
     lines: bytes, *, pattern: re.Pattern[bytes], letter_case: Callable[[bytes], bytes] = bytes
 ) -> list[bytes]:
-    """Return each valid line, changed by `letter_case` (such as bytes.lower), and b"" for each other line.
-
-    `pattern` matches a valid line, and all valid lines that follow it.
-    """
+    """Return each valid line, changed by `letter_case` (such as bytes.lower), and b"" for each other line."""
     lines = letter_case(lines)
     values = lines.split(b"\n")[:-1]
     row = position = 0

@@ -17,8 +17,9 @@ from td_pinterest_op.treasure_data.result import Rows, open_job_rows, read_small
 
 log = logging.getLogger(__name__)
 
-# The kinds of temporary tables, and the seconds after which a table is unused.
+# The kinds of temporary tables, in this version and in 0.3, and the seconds after which a table is unused.
 _KINDS = "changes|digests|suppress|consent"
+_KINDS_OF_0_3 = "changes|digests|people|persons|listed|suppressed|consented"
 _UNUSED_AFTER = 6 * 3600
 NEW = "new"
 """In place of the id of an audience that is to be created."""
@@ -67,7 +68,8 @@ class MirrorJobs:
 
         The tables of other runs are dropped once they are six hours old. `now`: seconds since 1970.
         """
-        pattern = re.compile(rf"pinterest_({_KINDS})_({self.name}|{NEW})(_[0-9a-f]{{8}}){{2}}")  # as `create_table`
+        ours = rf"pinterest_({_KINDS})_({self.name}|{NEW})(_[0-9a-f]{{8}}){{2}}"  # as `create_table` names them
+        pattern = re.compile(rf"{ours}|pinterest_({_KINDS_OF_0_3})_{self.name}_[0-9a-f]{{32}}")
         # As Treasure Data writes the time at which a table was created.
         before = datetime.fromtimestamp(now - _UNUSED_AFTER, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
         status, content = self.td.call("GET", build_path("table", "list", self.database))

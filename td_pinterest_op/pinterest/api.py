@@ -192,14 +192,17 @@ class Api:
     def list_items(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the items on all pages of a listing as JSON objects. `purpose` completes "request to …" in errors."""
         query["page_size"] = "250"
-        seen, unusable = set[str](), 0
+        seen, ids, unusable = set[str](), set[object](), 0
         while True:
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
             content = response.content
             _require_content(isinstance(content.get("items"), list), response, purpose, "the answer has no items")
             items = [item for item in content["items"] if isinstance(item, dict) and item.get("id")]
-            yield from items
             unusable += len(content["items"]) - len(items)
+            for item in items:  # a page that shifts while it is read repeats items
+                if to_text(item["id"]) not in ids:
+                    ids.add(to_text(item["id"]))
+                    yield item
             bookmark = to_text(content.get("bookmark"))
             if not bookmark:
                 _require_content(not unusable, response, purpose, f"{format_count(unusable, 'item')} had no id")

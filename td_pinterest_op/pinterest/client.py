@@ -114,7 +114,14 @@ class Client:
     @contextlib.contextmanager
     def check_writes(self, check: Callable[[], None]) -> Iterator[None]:
         """Call `check` before each write request in the `with` block. An error from `check` stops the request."""
-        before, self._check_write = self._check_write, check
+        before = self._check_write
+
+        def call_checks() -> None:
+            """Call the checks of all enclosing blocks, the outermost first."""
+            before()
+            check()
+
+        self._check_write = call_checks
         try:
             yield
         finally:

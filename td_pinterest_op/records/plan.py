@@ -32,8 +32,7 @@ _UNEXPECTED_VALUES = {
 def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Sequence[str], request_count: int) -> str:
     """Return a description of a planned export for the log.
 
-    `changes`: one sentence for each thing that will be created, changed or orphaned. `request_count`: how many requests
-    make these changes, in addition to the batches.
+    `changes`: a sentence for each thing to create, change or orphan. `request_count`: of requests without records.
     """
     reasons, action = format_reasons(stats.invalid_by_reason), settings.action
     leaves_members = not action.drops_members and (not action.only_once or settings.if_exists == "add")

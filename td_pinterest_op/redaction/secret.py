@@ -31,7 +31,7 @@ _SHORTEST_PART, _LONGEST_PART = 8, 12
 
 # What could be a person: a word with an `@`, a device id, an MD5, SHA-1 or SHA-256.
 _WORD = re.compile(r"[^\s'\"]+")
-_AT = re.compile(r"@|%(?:25)*40|\\u0040|&#(?:64|[xX]40);|&commat;")
+_AT = re.compile(r"@|%(?:25)*40|\\u0040|&#(?:0*64|[xX]0*40);|&commat;")
 _DEVICE_OR_DIGEST = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}|[0-9A-Fa-f]{32,}")
 # As of phone numbers and keys. Not digits of a name (customers_20260101), a position (line 1:8) or a time.
 LONG_NUMBER = re.compile(r"(?<!\w)(?!\d{4}-\d\d-\d\d[T ]\d\d:)\+?\(?\d(?:(?:/|[\s()+.-]{0,3})\d){6,}(?![\d_])")

@@ -99,7 +99,7 @@ def _is_untracked_change(run: Row, last_run: Row, *, size_known_since: int, work
     """Whether a run that failed, or erased people, may have changed a list in a way that the history does not tell.
 
     `last_run`: the last run that wrote to the list. `size_known_since`: since when the list's size is known.
-    `workflows`: names of the workflows that write to the list or erase people (a killed run's row may name only its).
+    `workflows`: names of the workflows that write to the list or erase people, since a killed run may have no more.
     """
     action, is_killed = run["action"], run["outcome"] == FAILED and run["requests_sent"] is None
     is_unnamed = not run["customer_list_id"] and run["audience_id"] == last_run["audience_id"]

@@ -138,8 +138,7 @@ def read_parameter(name: str, value: object, type_: SettingType) -> Any:
 def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str, str]) -> ParsedSettings:
     """Return the values in `raw` (`result_settings`) with all problems. `table`: the entry point's allowed settings.
 
-    No problem is raised as an error. The arguments are those of `parse_settings`. The problems have the order of the
-    table, with those of unknown keys at the end.
+    No problem is raised as an error. The problems have the order of the table, with those of unknown keys at the end.
     """
     parsed = ParsedSettings(table=table)
     try:

@@ -170,10 +170,7 @@ def read_mapping(value: object) -> Mapping[object, object]:
 
 
 def _read_parts(readers: Iterable[tuple[str, Callable[[], _V]]], other_faults: Sequence[str] = ()) -> list[_V]:
-    """Return the value that each reader returns. A reader is a pair of a label and a function.
-
-    Raises one WrongValueError with `other_faults` and the message of each reader that fails, preceded by its label.
-    """
+    """Return each reader's value, or raise one WrongValueError with `other_faults` and each error after its label."""
     values, faults = [], list(other_faults)
     for label, read in readers:
         try:

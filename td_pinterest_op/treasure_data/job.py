@@ -156,7 +156,7 @@ def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
         if unknown > _MAXIMUM_UNKNOWN:
             raise TreasureDataError(
                 f'job {job_id} has the status "{sanitize(status)}" for {format_duration(waited)}, which this operator '
-                "does not know; nothing was sent. Look at the job in the console, then run this task again"
+                "does not know. Look at the job in the console, then run this task again"
             )
         if waited >= next_log_at:
             log.info("waiting for job %s (%s): %s so far", job_id, sanitize(status), format_duration(waited))

@@ -77,9 +77,7 @@ class JobResult:
             tries = 0 if self._offset > before else tries + 1
             if self._at_end or tries > retry.count:
                 why = "" if self._at_end else f" (the last of {tries} tries: {failure})"
-                raise self._build_result_error(
-                    f"is truncated: {self._rows} of {self._job.records} rows arrived{why}; nothing was sent"
-                )
+                raise self._build_result_error(f"is truncated: {self._rows} of {self._job.records} rows arrived{why}")
             self._td.wait_for_retry(failure, next(waits) if tries else retry.initial_wait, f"in {self._job.label}")
 
     def _is_complete(self) -> bool:
@@ -164,7 +162,7 @@ class JobResult:
         self._rows += len(rows)
         if self._job.records is not None and self._rows > self._job.records:
             raise self._build_result_error(
-                f"contains at least {self._rows} rows, but the job reports {self._job.records}; nothing was sent"
+                f"contains at least {self._rows} rows, but the job reports {self._job.records}"
             )
         return columns
 

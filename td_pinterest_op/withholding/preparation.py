@@ -182,10 +182,7 @@ class _FilteredRowReader(RowReader):
     def _strip_rows(
         self, rows: Iterable[tuple[int, int, bytes]], outcomes: bytearray, identifiers_by_person: Mapping[int, _ToStrip]
     ) -> None:
-        """Remove identifiers from people's rows, store the rows that are left, and set the people's `outcomes`.
-
-        `rows`: tuples of a person's index, the number of the row's `RecordLayout`, and the row.
-        """
+        """Remove identifiers from people's rows, store the rows that are left, and set the people's `outcomes`."""
         by_person: defaultdict[int, _Rows] = defaultdict(list)
         for person, layout, row in rows:
             if person in identifiers_by_person:

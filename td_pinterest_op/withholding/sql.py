@@ -134,10 +134,7 @@ def _build_single_value_select(query: Query) -> str:
 
 
 def _build_row_values_select(query: Query, *, extra_columns: str = "") -> str:
-    """Return a SELECT with an array `answers` for each row: the digest of each value, or the reason for rejection.
-
-    The reason of a row without values is `null`. `extra_columns`: SQL of more columns to select, each with a comma.
-    """
+    """Return a SELECT with an array `answers` for each row: the digest of each value, or the reason for rejection."""
     of_columns = " || ".join(
         f"coalesce(a{column.position}, ARRAY[])" if column.is_array else f"ARRAY[a{column.position}]"
         for column in query.columns
@@ -167,11 +164,7 @@ def _build_single_identifier_persons_select(query: Query, control: Control | Non
 
 
 def _build_persons_select(query: Query, control: Control | None) -> str:
-    """Return a SELECT with a row for each identifier of each person: its digest or rejection reason, and counts.
-
-    Needed if people have several identifiers, or a key for the control group. Rows with the same identifiers are one
-    person.
-    """
+    """Return a SELECT with a row for each identifier of each person: its digest or rejection reason, and counts."""
     key, answers, in_control = "", "answers", "0"
     if control and control.by:
         position = find_position(control.by, query.names)

@@ -9,6 +9,7 @@ ConfigUtil.digdagConfigHome.
 import contextlib
 import json
 import logging
+import math
 import re
 import urllib.parse
 from collections.abc import Mapping
@@ -16,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.http.transport import NoResponseError, Response, Transport, is_safe_url
+from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport, is_safe_url
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.runtime import atomic_file
-from td_pinterest_op.runtime.clock import DAY, Timing
+from td_pinterest_op.runtime import atomic_file, shutdown
+from td_pinterest_op.runtime.clock import DAY, Timing, format_duration
 from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.workflow.task import Task
 
@@ -174,11 +175,16 @@ class TokenStore:
         """Store a refresh token as the secret `name` on the server. Returns the reason for a failure, or ""."""
         problem = ""
         for wait in _WAITS:
-            self._timing.sleep(wait)
+            if wait:
+                log.info("%s; trying again in %s", problem, format_duration(wait))
+            for _ in range(math.ceil(wait)):  # not longer than a second after a signal
+                self._timing.sleep(0.0 if shutdown.is_requested() else min(wait, 1.0))
             try:
                 status = server.put_secret(self._project_id, name, new_token)
             except NoResponseError as error:
                 problem = f"the workflow server cannot be reached: {error.brief_text}"
+                if error.failure in (Failure.TLS, Failure.UNUSABLE):
+                    break
                 continue
             if 200 <= status < 300:
                 return ""

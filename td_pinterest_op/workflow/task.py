@@ -201,8 +201,8 @@ def read_list_source(task: Task, name: str) -> Source | None:
 def _read_parameter(task: Task, name: str) -> object:
     """Return a parameter of a task, or None if it is not set. Raises SettingsError for a blank value.
 
-    A blank value may be a template that rendered to nothing. If it counted as not set, the task would export an earlier
-    job's people, or apply no opt-out list.
+    If a template that rendered to nothing counted as not set, an earlier job's people would be exported, or no list
+    applied.
     """
     value = task.params.get(name)
     if name in task.params and is_left_out(value):

@@ -233,6 +233,43 @@ def test_listing_refused_after_a_new_list_loses_nobody(services: Services, listi
     assert digests(9) == services.pinterest.members_of_audience(only_audience_id(services))
 
 
+@pytest.mark.parametrize("refusal", ["400", "409"])
+def test_older_job_that_waits_for_its_list_does_not_overwrite_a_newer_one(services: Services, refusal: str) -> None:
+    settings = {"action": REPLACE, "audience_id": (audience_id := services.audience(people(3, first=500)))}
+    older, newer = services.job(people(9)), services.job(people(4, first=50))
+    services.pinterest.switches.set({"processing_seconds": 5, "processing_refusal": refusal})
+    finish = services.export
+    run_during(
+        services,
+        "audiences/update",
+        lambda: finish(settings, job_id=newer, session_time=NEXT_DAY),
+        when=When.AFTER,
+    )
+    with pytest.raises(AudienceError, match=rf"the result of job {newer}, which is newer than job {older}"):
+        services.export(settings, job_id=older)
+    assert digests(4, first=50) == services.pinterest.members_of_audience(audience_id)
+
+
+def test_rerun_of_create_keeps_the_list_in_use_of_two_with_its_name(services: Services) -> None:
+    job = services.job(people(9))
+    stored = services.export(NEW, job_id=job)
+    name = services.pinterest.lists[stored["customer_list_id"]].name
+    used = services.pinterest.add_list(name, members=digests(12))
+    audience = services.pinterest.audiences[stored["audience_id"]]
+    audience.rule = {**audience.rule, "customer_list_id": used.id}
+    services.export(NEW, job_id=job)
+    assert digests(12) == services.pinterest.members_of_audience(audience.id)
+
+
+@pytest.mark.parametrize("action", [ADD, REPLACE])
+def test_action_waits_for_an_audience_and_list_that_reads_do_not_show_yet(services: Services, action: str) -> None:
+    audience_id = services.audience(people(3))
+    services.pinterest.inject(Fault(effect=Answer(status=404), operation="audiences/get"))
+    services.pinterest.inject(Fault(effect=Answer(status=404), operation="customer_lists/get"))
+    services.export({"action": action, "audience_id": audience_id}, job_id=services.job(people(9)))
+    assert digests(9) == services.pinterest.members_of_audience(audience_id)
+
+
 @pytest.mark.parametrize("retries", [0, 7])
 def test_export_waits_at_least_half_a_minute_for_a_slow_switch(services: Services, retries: int) -> None:
     services.pinterest.switches.move_lag_seconds = 25

@@ -86,10 +86,7 @@ class AudienceAction(abc.ABC):
         return audience
 
     def _check_expected_audience(self, audience: Audience | None) -> None:
-        """Compare an existing audience with what the settings expect of it. Raises AudienceError if its name differs.
-
-        Every action that has an existing audience calls this, Delete included. `audience`: None if it cannot be read.
-        """
+        """Raise AudienceError unless the audience (None: unreadable) has the name that the settings expect."""
         expected = self._settings.expected_audience_name
         if expected is not None and (audience is None or audience.name != expected):
             seen = f'is named "{escape(audience.name)}"' if audience else "cannot be read, so its name is unknown"
@@ -157,7 +154,7 @@ class AudienceAction(abc.ABC):
         """Keep the oldest of this session's audiences with the name of `audience`. Return it, and remove the others.
 
         If another session created an audience of that name first, removes all of this session's and raises
-        AudienceError. For an `audience` that is not new, only other audiences of the same hour are considered.
+        AudienceError. For an `audience` that is not new, only other sessions' audiences of the same hour count.
         """
 
         def find_namesakes_if_listed() -> tuple[list[Audience], list[Audience]] | None:
@@ -169,7 +166,8 @@ class AudienceAction(abc.ABC):
         others, own = (
             find_namesakes_if_listed() or poll_until_found(find_namesakes_if_listed, self._api.client) or ([], [])
         )
-        older = (other for other in others if age_key(other) < age_key(audience))
+        oldest = own[0] if own else audience
+        older = (other for other in others if age_key(other) < age_key(oldest))
         # An audience that is older than an hour stays: another audience may have been renamed to its name since.
         is_young = is_new or (audience.created or 0) >= self._api.client.timing.now() - _SIMULTANEOUS
         earlier = next((each for each in older if is_new or (is_young and _is_simultaneous(each, audience))), None)

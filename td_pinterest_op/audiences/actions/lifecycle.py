@@ -178,7 +178,8 @@ class Delete(AudienceAction):
     def check_audience(self) -> None:
         """Read the audience, if that is possible. Raises AudienceError if active ad groups use it."""
         self._stats.audience_id = self._audience_id
-        self._audience = audience = self._api.find_audience(self._audience_id)
+        find = partial(self._api.find_audience, self._audience_id)
+        self._audience = audience = find() or poll_until_found(find, self._api.client)
         if audience:
             self._copy_to_stats(audience)
         self._check_expected_audience(audience)

@@ -32,10 +32,7 @@ class MembersAction(AudienceAction):
         return [Step(description=description, batch_count=prepared.count_batches(self._batch_size), run=send)]
 
     def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
-        """Add the records to the audience's list if `adds`, else remove them from that list.
-
-        Raises AudienceError if the audience no longer uses that list when all records are sent.
-        """
+        """Add records to the audience's list if `adds`, else remove them. Raises AudienceError if the list changed."""
         audience, operation = self._remove_duplicates(audience), "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
         now = self._api.find_audience(audience.id)
@@ -108,7 +105,16 @@ class MembersAction(AudienceAction):
         self._copy_to_stats(now)
         if used != target.id:
             self._require_newer_job(now)
-            self._copy_to_stats(self._audiences.use_list(now, list_id=target.id))
+            limiter = self._api.client.rate_limiter
+            waits = limiter.waits
+
+            def check_again() -> None:
+                """Raise AudienceError if a newer job has filled the audience while the request waited."""
+                if limiter.waits != waits:
+                    self._require_newer_job(self._api.find_audience(now.id) or now)
+
+            with self._api.client.check_writes(check_again):
+                self._copy_to_stats(self._audiences.use_list(now, list_id=target.id))
             self._stats.previous_customer_list_id = used
 
     def _require_newer_job(self, audience: Audience) -> None:

@@ -138,6 +138,11 @@ def test_a_listing_goes_over_all_pages() -> None:
     assert [asked, asked | {"bookmark": "b&1"}, asked | {"bookmark": "b2"}] == queries(stage)
 
 
+def test_item_that_two_pages_repeat_is_listed_once() -> None:
+    calls, _ = api(page("1", "2", bookmark="b"), page("2", 2, "3"))
+    assert ["1", "2", "3"] == [audience.id for audience in calls.list_audiences()]
+
+
 def test_a_listing_is_read_no_further_than_it_is_used() -> None:
     calls, stage = api(page("1", bookmark="b"), page("2"))
     assert "1" == next(calls.list_audiences()).id
