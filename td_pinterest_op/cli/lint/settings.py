@@ -112,7 +112,7 @@ def _fill_settings(task: Task, written: Value) -> dict[str, object]:
 def _split_known_settings(values: Mapping[str, object]) -> tuple[dict[str, object], set[str]]:
     """Return the settings that are known before a run, and the names of all others, whose value is None."""
     unknown = {name for name, value in values.items() if value is None and name in _NAMES}
-    # The name of no setting is wrong, whatever its value.
+    # An unknown name is reported, whatever its value.
     known = {name: PLACEHOLDER if value is None else value for name, value in values.items() if name not in unknown}
     # A credential in plain text may be any word, and the parser would mask that word in every message.
     known |= {key.name: PLACEHOLDER for key in CREDENTIALS if key.name in known}
