@@ -105,7 +105,8 @@ def _dry_run_exports(folder: Path, answers: ProjectAnswers, credentials: Credent
     params |= {"database": answers.database} if params else {}
     for settings in find_export_settings(dig_file.read_workflow(folder / answers.job.workflow)):
         # Nothing but the plan is wanted: the history keeps runs, and the secrets come from the environment.
-        known = {name: value for name, value in settings.items() if name not in {"history", *_SECRETS}}
+        left_out = {"history", *_SECRETS}
+        known = {name: value for name, value in settings.items() if value is not None and name not in left_out}
         task = credentials.build_task(result_settings={**known, "dry_run": True}, **params)
         screen.print_line(str(run_export_task(task, credentials, common)["summary"]))
 

@@ -158,15 +158,19 @@ def _add_unused_findings(dig: DigFile, written: Value, parsed: ParsedSettings) -
 
 
 def find_export_settings(dig: DigFile) -> Iterator[Mapping[str, object]]:
-    """Yield the settings that are known before a run, for each export and each entry of `audiences` in a workflow."""
+    """Yield the settings of each export, and each entry of `audiences`, in a workflow. None: only a run knows it."""
     for task in walk_tasks(dig.root) if dig.root else ():
         written, command = task.value.get("result_settings"), task.command and str(task.command.value)
-        if written and command and TABLES.get(command) is EXPORT:
-            yield _split_known_settings(_fill_settings(task, written))[0]
-        elif written and command == MANY:
+        if not written or not command:
+            continue
+        known, unknown = _split_known_settings(_fill_settings(task, written))
+        settings = dict.fromkeys(unknown) | known
+        if TABLES.get(command) is EXPORT:
+            yield settings
+        elif command == MANY:
             for entry in filter(lambda each: isinstance(each, dict), task.exported.get("audiences") or ()):
                 own = {name: value for name, value in entry.items() if name not in {*ENTRY_KEYS, *TASK_PARAMETERS}}
-                yield {**_split_known_settings(_fill_settings(task, written))[0], **own}
+                yield settings | own
 
 
 def find_history(dig: DigFile) -> tuple[str | None, object]:
