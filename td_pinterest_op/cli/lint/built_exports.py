@@ -106,7 +106,7 @@ def _parse_entries(listed: object) -> Mapping[str, Mapping[object, Any]] | Setti
 def _try_build(
     dig: DigFile, place: Value, build: Callable[[], workflow.Task], *, skip: bool
 ) -> Iterator[tuple[Value, workflow.Task]]:
-    """Yield `place` and the task that `build` returns, or nothing if `skip`. Turns a SettingsError into findings."""
+    """Yield `place` and the task that `build` returns; nothing if `skip`. Add findings if it raises SettingsError."""
     try:
         if not skip:
             yield place, build()
