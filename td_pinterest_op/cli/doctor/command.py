@@ -20,11 +20,9 @@ from td_pinterest_op.cli.lint.settings import find_export_settings, find_history
 from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.stats import LISTS
 
-# The settings by which the rows of an export are judged.
-_OF_ROWS = (
-    *("columns", "records", "default_country", "expect_values", "control"),
-    *("ignore_invalid_records", "ignore_error", "allow_empty", "max_invalid_ratio", "min_records", "max_records"),
-)
+# The settings that decide whether rows stop an export, and all by which rows are judged.
+_LIMITS = ("ignore_invalid_records", "ignore_error", "allow_empty", "max_invalid_ratio", "min_records", "max_records")
+_OF_ROWS = ("columns", "records", "default_country", "expect_values", "control", *_LIMITS)
 # The settings, with their aliases, without which an export stops at rows that it would accept with them.
 _LENIENT = (("ignore_invalid_records", "ignore_error"), ("allow_empty",))
 # The sign of each status, its replacement on a terminal that has only ASCII, and its style.
@@ -97,7 +95,7 @@ def _find_row_settings(
     if workflow and workflow.is_file():
         dig = dig_file.read_workflow(workflow)
         if file_settings is None:
-            settings = next(find_export_settings(dig), {})
+            settings = _find_workflow_settings(dig)
             has_lists = any(not each.mapping.keys().isdisjoint(LISTS) for each in (dig.root.walk() if dig.root else ()))
         history = history if history[1] else find_history(dig)
     of_rows = {name: settings[name] for name in _OF_ROWS if name in settings}
@@ -108,6 +106,16 @@ def _find_row_settings(
     if action and action.least_records:  # for its default of `min_records`
         of_rows["action"] = action.name
     return of_rows, history, has_lists
+
+
+def _find_workflow_settings(dig: dig_file.DigFile) -> dict[str, object]:
+    """Return the settings of a workflow's first export. None: nobody knows the value, or other exports have another."""
+    exports = [*find_export_settings(dig)]
+    settings = dict(exports[0]) if exports else {}
+    for name in (*_LIMITS, "action"):
+        if len({str(each.get(name, "")) for each in exports}) > 1:
+            settings[name] = None
+    return settings
 
 
 def _print_check_result(name: str, check: CheckResult) -> None:

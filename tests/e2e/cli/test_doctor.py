@@ -464,6 +464,25 @@ def test_doctor_judges_rows_by_the_settings_of_a_workflow(
     assert (status, True) == (check["status"], said in check["message"]), check
 
 
+@pytest.mark.parametrize("limit", ["ignore_invalid_records: true", "max_records: 1", "action: mirror_current_audience"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_doctor_does_not_judge_rows_by_a_limit_of_only_one_of_several_exports(
+    at_terminal: Terminal, scene: Scene, limit: str, is_first: bool
+) -> None:
+    rows = [("a@b.example",), ("x" if "invalid" in limit else "b@b.example",)]
+    job = scene.services.td.add_job(columns=[("email", "varchar")], rows=rows)
+    entries = [limit, "history: ''"] if is_first else ["history: ''", limit]
+    scene.workflow.write_text(
+        "".join(
+            f"+export{number}:\n  py>: td_pinterest_op.export.PinterestExport\n  result_settings: {{{entry}}}\n"
+            for number, entry in enumerate(entries)
+        )
+    )
+    ran = at_terminal("doctor", "--json", "--job", job, "--workflow", scene.workflow)
+    [check] = [check for check in json.loads(ran.out)["checks"] if check["name"] == "rows"]
+    assert ("warning" if "invalid" in limit else "ok") == check["status"], check
+
+
 @pytest.mark.parametrize(("lists", "status"), [({}, "error"), ({"suppress": "SELECT 1 AS email"}, "ok")])
 def test_doctor_does_not_judge_the_number_of_records_if_a_list_may_withhold_some(
     at_terminal: Terminal, scene: Scene, lists: dict[str, str], status: str
