@@ -163,10 +163,10 @@ def read_entries(task: workflow.Task) -> Mapping[str, Mapping[object, Any]]:
     if not items:
         raise SettingsError("`audiences` in config/audiences.yml is empty: add a mapping of settings for each audience")
     entries = [_read_entry(item, f"entry {number} of `audiences`") for number, item in enumerate(items, 1)]
-    names = list(map(_get_entry_name, entries))
-    if duplicates := sorted({name for name in names if names.count(name) > 1}):
+    names = sorted(map(_get_entry_name, entries))
+    if duplicates := sorted({name for before, name in enumerate(names[1:]) if names[before] == name}):
         raise SettingsError(f"duplicate names in `audiences`: {', '.join(duplicates)}. Give each entry its own name")
-    return dict(zip(names, entries, strict=True))
+    return {_get_entry_name(entry): entry for entry in entries}
 
 
 def _read_entry(value: object, place: str) -> Mapping[object, Any]:

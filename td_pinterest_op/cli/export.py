@@ -30,7 +30,7 @@ from td_pinterest_op.run_history.table import flatten
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL
-from td_pinterest_op.settings.types import WrongValueError
+from td_pinterest_op.settings.types import WrongValueError, is_left_out
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.workflow.progress import EtaEstimator, Phase, ProgressReporter
@@ -60,7 +60,7 @@ Examples:
 @click.option("--query", metavar="SQL|FILE", help="Export the result of this query, or of the one in a file.")
 @click.option("--suppress", metavar="SQL|FILE", help="Do not send the people whom this query finds.")
 @click.option("--consent", metavar="SQL|FILE", help="Send only the people whom this query finds.")
-@click.option("--database", help="The database of --query, --suppress and --consent.")
+@click.option("--database", help="The database of --query, --suppress, --consent and the history.")
 @click.option("--engine", type=click.Choice(["presto", "trino", "hive"]), help="The engine of these queries.")
 @click.option("--csv", "csv_file", type=FILE, help="Export a CSV file (or .gz).")
 @click.option(
@@ -98,7 +98,7 @@ def export(
     raw = of_workflow | ({"dry_run": True} if dry_run else {})
     action = find_action(raw)
     reads_rows = action is None or action.reads_rows
-    _require_one_source(source, file_params, reads_rows=reads_rows)
+    _require_one_source(source, file_params, reads_rows=reads_rows, has_history=not is_left_out(raw.get("history")))
     params = _merge_params(file_params, source)
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
     answers = build_answers(of_workflow, params) if project_folder else None
@@ -164,7 +164,9 @@ def _merge_params(file_params: Mapping[str, object], source: Mapping[str, Any]) 
     return {name: value for name, value in file_params.items() if not (has_source and name in _SOURCES)} | of_options
 
 
-def _require_one_source(source: Mapping[str, Any], file_params: Mapping[str, object], *, reads_rows: bool) -> None:
+def _require_one_source(
+    source: Mapping[str, Any], file_params: Mapping[str, object], *, reads_rows: bool, has_history: bool
+) -> None:
     """Raise click.UsageError unless one source of rows is given, or none for an action that reads no rows.
 
     An option that would be ignored is an error too.
@@ -177,9 +179,13 @@ def _require_one_source(source: Mapping[str, Any], file_params: Mapping[str, obj
         raise click.UsageError("the action in the settings reads no rows: leave out --job, --query and --csv")
     if source["query"] and "database" not in known:
         raise click.UsageError("--query and --database must be given together")
-    for name in ("database", "engine"):
-        if source[name] and known.isdisjoint(("query", *LISTS)):
-            raise click.UsageError(f"--{name} is used only with --query, --suppress or --consent: leave it out")
+    has_query = not known.isdisjoint(("query", *LISTS))
+    for name, is_used, users in (
+        ("database", has_query or has_history, "--query, --suppress, --consent or the setting `history`"),
+        ("engine", has_query, "--query, --suppress or --consent"),
+    ):
+        if source[name] and not is_used:
+            raise click.UsageError(f"--{name} is used only with {users}: leave it out")
     if source["columns"] and not source["csv_file"]:
         raise click.UsageError("--column is used only with --csv: leave it out, and name the columns in the query")
 

@@ -105,7 +105,8 @@ def _dry_run_exports(folder: Path, answers: ProjectAnswers, credentials: Credent
     params |= {"database": answers.database} if params else {}
     for settings in find_export_settings(dig_file.read_workflow(folder / answers.job.workflow)):
         # Nothing but the plan is wanted: the history keeps runs, and the secrets come from the environment.
-        known = {name: value for name, value in settings.items() if name not in {"history", *_SECRETS}}
+        left_out = {"history", *_SECRETS}
+        known = {name: value for name, value in settings.items() if value is not None and name not in left_out}
         task = credentials.build_task(result_settings={**known, "dry_run": True}, **params)
         screen.print_line(str(run_export_task(task, credentials, common)["summary"]))
 
@@ -189,16 +190,8 @@ def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], servic
         read = partial(_read_sql_answer, option="--query")
         query = questions.get_answer("Query (SQL, or a file)", options["query"], read, option="--query")
     if job.takes_lists:
-        optional = "SQL or a file; press Enter for none"
-        suppress, consent = (
-            questions.get_answer(
-                f"{text} ({optional})", options[name], partial(_read_sql_answer, option=f"--{name}"), default=""
-            )
-            for name, text in (
-                ("suppress", "People who must not be sent"),
-                ("consent", "The only people who may be sent"),
-            )
-        )
+        suppress = _ask_list(questions, "People who must not be sent", options["suppress"], option="--suppress")
+        consent = _ask_list(questions, "The only people who may be sent", options["consent"], option="--consent")
     question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
     alert = questions.get_answer(question, options["alert"], _require_alert, default="")
     return ProjectAnswers(
@@ -212,6 +205,12 @@ def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], servic
         consent=consent,
         alert=alert,
     )
+
+
+def _ask_list(questions: _Questions, question: str, option_value: str | None, *, option: str) -> str:
+    """Return the SQL of a list of people, or "" for none. Raises as `get_answer` does."""
+    text, read = f"{question} (SQL or a file; press Enter for none)", partial(_read_sql_answer, option=option)
+    return questions.get_answer(text, option_value, read, default="")
 
 
 def _require_used_options(job: WorkflowKind, options: Mapping[str, Any]) -> None:

@@ -134,6 +134,7 @@ def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) 
     audience_id = str((settings.get(str(action.audience_id)) or settings.get("audience_id") or "") if job.ids else "")
     elsewhere = set() if action.finds_by_name else {"audience_name"}
     elsewhere |= {"expected_audience_name"} if audience_id and job.checks_name else set()
+    queries = ("query", *LISTS) if job.takes_lists else ("query",)
     return ProjectAnswers(
         job=job,
         ad_account_id=str(settings.get("ad_account_id") or ""),
@@ -145,5 +146,5 @@ def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) 
             if name not in _IN_TEMPLATE | elsewhere and not name.startswith("audience_id")
         },
         **{name: str(params.get(name) or "") for name in ("database", "engine")},
-        **{name: read_sql(str(params[name]), key=name) for name in ("query", *LISTS) if name in params},
+        **{name: read_sql(str(params[name]), key=name) for name in queries if name in params},
     )

@@ -47,8 +47,7 @@ def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonO
     if kept := _write_project_folder(folder, answers):
         names = ", ".join(kept)
         common.print_note(
-            f"left unchanged, because they were filled in or changed before: {names}. They do not contain "
-            "your new answers"
+            f"left unchanged, because they were filled in or changed before: {names}. They differ from your new answers"
         )
     findings = check_file(folder / answers.job.workflow)
     for finding in findings:
@@ -73,10 +72,11 @@ def _list_next_commands(folder: Path, answers: ProjectAnswers) -> Sequence[str]:
         shlex.quote(folder.resolve().name),
         _format_shell_path(ROOT / "scripts"),
     )
-    exports = find_export_settings(dig_file.read_workflow(folder / answers.job.workflow))
+    exports = [*find_export_settings(dig_file.read_workflow(folder / answers.job.workflow))]
     ids = [value for each in exports for key, value in each.items() if key.startswith("audience_id") and value]
     warning = "   # creates the audience: a second run, of the pushed workflow too, is refused"
-    once = warning if answers.job.creates_audience else ""
+    modes = {str(each.get("if_exists") or "fail").strip().lower() for each in exports}
+    once = warning if answers.job.creates_audience and modes == {"fail"} else ""
     return (
         f"(cd {place} && digdag run {answers.job.workflow} --rerun -p py.python={shlex.quote(sys.executable)}){once}",
         f"{scripts}/push {name} {place}   # then `{scripts}/td-pinterest authorize --to td {name}`",
@@ -91,7 +91,7 @@ def _format_shell_path(path: Path) -> str:
 
 
 def _write_project_folder(folder: Path, answers: ProjectAnswers) -> list[str]:
-    """Write a project folder and fill in its files. Return the files that lack answers because a user had edited them.
+    """Write a project folder and fill in its files. Return those that differ from the answers, but had been changed.
 
     Raises WorkflowError if there is no checkout, or for an unsuitable folder.
     """
@@ -113,19 +113,28 @@ def _write_project_folder(folder: Path, answers: ProjectAnswers) -> list[str]:
     )
     if done.returncode:
         raise WorkflowError(sanitize(done.stderr.strip(), longest=600))
-    return [name for name, fill in fills.items() if not _fill_file(folder / name, templates[name], fill)]
+    # A workflow and a query from a command contain nothing that the command did not have.
+    exact = set() if answers.settings is None else {name for name in fills if not name.startswith("config/")}
+    return [
+        name
+        for name, fill in fills.items()
+        if not _fill_file(folder / name, templates[name], fill, is_exact=name in exact)
+    ]
 
 
-def _fill_file(path: Path, template: str, fill: Fill) -> bool:
+def _fill_file(path: Path, template: str, fill: Fill, *, is_exact: bool) -> bool:
     """Fill answers into a file, or create it. Return False if a user's edits kept some of the answers out.
 
     `fill(text, template)` returns the file's new text. `template`: the file's text before anybody edited it.
+    `is_exact`: return False also if the file has more than the answers.
     """
     # The bundle lays out only what the workflow names before it is filled in.
     text = path.read_text(encoding="utf-8") if path.exists() else template
     filled = fill(text, template)
     if filled != text or not path.exists():
         atomic_file.replace_file(path, filled, mode=0o644)
+    if is_exact:
+        return filled == fill(template, template)
     return _list_code_lines(filled) >= _list_code_lines(fill(template, template)) - _list_code_lines(template)
 
 

@@ -289,6 +289,17 @@ def test_each_run_is_shown_and_explained_with_the_query_of_its_own_task(
     assert (1, True) == (code, expected in " ".join(said.split())), said
 
 
+@pytest.mark.parametrize(("before", "after"), [("", "; -- all of them"), ("-- all of them\n    ", "")])
+def test_the_query_of_a_hashed_export_is_shown_as_its_task_has_it(
+    sandbox: Sandbox, project: Path, tmp_path: Path, before: str, after: str
+) -> None:
+    query = f"query: |\n    {before}SELECT mail AS contact FROM customers{after}"
+    edit_file(project / "readers.dig", (r"columns:", "hash_in: warehouse\n    columns:"))
+    edit_file(project / "readers.dig", (r"^\+send:\n", f"+send:\n  {query}\n"))
+    code, said, _ = sandbox("--project", project, *_tables(tmp_path), "readers")
+    assert (0, True) == (code, "SELECT mail AS contact FROM customers" in said.partition("  rows ")[0]), said
+
+
 @pytest.mark.parametrize(
     ("by", "action"),
     select_rows(

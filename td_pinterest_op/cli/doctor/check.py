@@ -43,6 +43,7 @@ class DoctorContext:
     audience_id: str | None
     settings: Mapping[str, object] | None  # of the file of --settings
     params: Mapping[str, Any]  # of the checked task
+    has_lists: bool  # whether the export may withhold people by `suppress` or `consent`
     workflow: Path | None
     unchecked: Sequence[str] = ()  # the parameters in the file of --settings that no check uses
     history: tuple[str | None, object] = (None, None)  # the database and the table of the run history

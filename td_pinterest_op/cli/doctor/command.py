@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from td_pinterest_op.audiences.actions import find_action
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import find_credentials
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext
@@ -19,11 +20,11 @@ from td_pinterest_op.cli.lint.settings import find_export_settings, find_history
 from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.stats import LISTS
 
-# The settings by which the rows of an export are judged.
-_OF_ROWS = (
-    *("columns", "records", "default_country", "expect_values", "control"),
-    *("ignore_invalid_records", "ignore_error", "allow_empty", "max_invalid_ratio", "min_records"),
-)
+# The settings that decide whether rows stop an export, and all by which rows are judged.
+_LIMITS = ("ignore_invalid_records", "ignore_error", "allow_empty", "max_invalid_ratio", "min_records", "max_records")
+_OF_ROWS = ("columns", "records", "default_country", "expect_values", "control", *_LIMITS)
+# The settings, with their aliases, without which an export stops at rows that it would accept with them.
+_LENIENT = (("ignore_invalid_records", "ignore_error"), ("allow_empty",))
 # The sign of each status, its replacement on a terminal that has only ASCII, and its style.
 _SIGNS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), ERROR: ("✗", "x", "bold red")}
 
@@ -59,7 +60,7 @@ def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path 
         raise click.UsageError("--query and --database must be given together, and without --job")
     credentials = find_credentials(common.env_file)
     file_settings, params = files.read_task_file(settings_file) if settings_file else (None, {})
-    settings, history = _find_row_settings(file_settings, params, workflow)
+    settings, history, has_lists = _find_row_settings(file_settings, params, workflow)
     rows = build_query_params(source)
     context = DoctorContext(
         credentials=credentials,
@@ -67,6 +68,7 @@ def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path 
         audience_id=common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID"),
         settings=None if file_settings is None else complete_settings(file_settings, credentials, common),
         params=rows and {**rows, "result_settings": settings},
+        has_lists=has_lists,
         workflow=workflow,
         unchecked=[name for name in params if name in LISTS or (name in ("query", "job_id") and not rows)],
         history=history,
@@ -82,19 +84,38 @@ def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path 
 
 def _find_row_settings(
     file_settings: Mapping[str, object] | None, params: Mapping[str, Any], workflow: Path | None
-) -> tuple[Mapping[str, object], tuple[str | None, object]]:
-    """Return the settings that decide which rows are valid, and (database, table) of the run history.
+) -> tuple[Mapping[str, object], tuple[str | None, object], bool]:
+    """Return the settings that decide on rows, (database, table) of the history, and whether there are lists of people.
 
     Each is read from the settings file, or from the workflow if the file does not have it. `params`: the parameters of
     the task in the settings file.
     """
-    settings = file_settings or {}
+    settings, has_lists = file_settings or {}, not params.keys().isdisjoint(LISTS)
     history = (params.get("database"), settings.get("history"))
     if workflow and workflow.is_file():
         dig = dig_file.read_workflow(workflow)
-        settings = next(find_export_settings(dig), {}) if file_settings is None else settings
+        if file_settings is None:
+            settings = _find_workflow_settings(dig)
+            has_lists = any(not each.mapping.keys().isdisjoint(LISTS) for each in (dig.root.walk() if dig.root else ()))
         history = history if history[1] else find_history(dig)
-    return {name: settings[name] for name in _OF_ROWS if name in settings}, history
+    of_rows = {name: settings[name] for name in _OF_ROWS if name in settings}
+    for names in _LENIENT if file_settings is None else ():
+        if not settings or None in (settings.get(name, "") for name in names):  # nobody knows the value
+            of_rows |= dict.fromkeys(names, True)
+    action = find_action(settings)
+    if action and action.least_records:  # for its default of `min_records`
+        of_rows["action"] = action.name
+    return of_rows, history, has_lists
+
+
+def _find_workflow_settings(dig: dig_file.DigFile) -> dict[str, object]:
+    """Return the settings of a workflow's first export. None: nobody knows the value, or other exports have another."""
+    exports = [*find_export_settings(dig)]
+    settings = dict(exports[0]) if exports else {}
+    for name in (*_LIMITS, "action"):
+        if len({str(each.get(name, "")) for each in exports}) > 1:
+            settings[name] = None
+    return settings
 
 
 def _print_check_result(name: str, check: CheckResult) -> None:

@@ -24,6 +24,7 @@ from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow import task as workflow_task
 
 _SAMPLE = 1_000
+_NO_ROWS_ADVICE = "check the conditions (WHERE) of the query"
 # The permissions of Treasure Data with which a user cannot make a table and insert rows.
 _READ_ONLY = frozenset({"query_only", "import_only"})
 # What the settings of an export need besides those about its rows.
@@ -93,8 +94,8 @@ def check_rows(context: DoctorContext) -> CheckResult:
     params, credentials, td = context.params, context.credentials, context.services.treasure_data
     settings = parse_export({**_ANY_EXPORT, **params["result_settings"]}, environ=credentials.environ)
     job = wait_for_job(td, workflow_task.read_source(credentials.build_task(**params)))
-    if context.settings is None:  # nobody knows what the export's own settings allow
-        settings = replace(settings, ignore_invalid_records=True, allow_empty=True)
+    if context.has_lists:  # they may leave fewer records
+        settings = replace(settings, max_records=None)
     stats = Stats(action="", ad_account_id="", dry_run=True)
     with open_reader(job, settings, stats, lists=Lists()) as reader:
         reader.read(_take_sample(iter(JobResult(td, job))), progress=lambda _: None)
@@ -112,16 +113,18 @@ def _judge_rows(label: str, settings: Settings, stats: Stats, *, first_invalid: 
         f"`td-pinterest explain {reason}` explains the invalid rows, with SQL that finds them"
         for reason, _ in stats.invalid_by_reason.most_common(1)
     ]
-    if stats.read >= _SAMPLE:
+    is_sample = stats.read >= _SAMPLE
+    if is_sample:
         settings = replace(settings, allow_empty=True, max_invalid_ratio=1.0, min_records=None)
     try:
-        check_rows_of_export(settings, stats, first_invalid=first_invalid)
+        if stats.valid or not is_sample or not settings.ignore_invalid_records:  # the other rows may be valid
+            check_rows_of_export(settings, stats, first_invalid=first_invalid)
     except WorkflowError as error:
-        advice = advice if stats.read else ["check the conditions (WHERE) of the query"]
+        cure = "; ".join(advice) or (error.advice if stats.read else _NO_ROWS_ADVICE)
         checked = f"{format_count(stats.read, 'row')} checked"
-        return CheckResult(ERROR, f"{label}, {checked}: an export would stop: {error}", *(advice or [error.advice]))
+        return CheckResult(ERROR, f"{label}, {checked}: an export would stop: {error}", cure)
     if not stats.read:
-        return CheckResult(WARNING, f"{label} has no rows", "check the conditions (WHERE) of the query")
+        return CheckResult(WARNING, f"{label} has no rows", _NO_ROWS_ADVICE)
     message = f"{label}: invalid rows among the first {stats.read:,}: {stats.invalid_rows:,}"
     if reasons := format_reasons(stats.invalid_by_reason):
         message += f" ({reasons})"
@@ -133,7 +136,7 @@ def _judge_rows(label: str, settings: Settings, stats: Stats, *, first_invalid: 
         )
     if not advice:
         return CheckResult(OK, message)
-    return CheckResult(WARNING if stats.valid else ERROR, message, "; ".join(advice))
+    return CheckResult(WARNING, message, "; ".join(advice))
 
 
 def _take_sample(blocks: Iterator[list[list[Any]]]) -> Iterator[list[list[Any]]]:

@@ -3,6 +3,7 @@
 The operator's own functions build them here as well, with stand-ins for what is known only during a run.
 """
 
+import bisect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -28,8 +29,15 @@ _OF_AUDIENCE_STUDIO = {"segment_name": "segment", "activation_actions_table": "d
 
 
 def is_unknown(value: object) -> bool:
-    """Whether a value contains a template that could not be filled in: only a run knows it."""
+    """Whether a value is text with a template that could not be filled in: only a run knows it."""
     return "${" in SECRET_TEMPLATE.sub("", value) if isinstance(value, str) else False
+
+
+def is_partly_unknown(value: object) -> bool:
+    """Whether a value, or any value in a mapping or list, is known only to a run."""
+    if isinstance(value, (dict, list)):
+        return any(map(is_partly_unknown, value.values() if isinstance(value, dict) else value))
+    return is_unknown(value)
 
 
 def read_parameters(dig: DigFile, task: Task) -> dict[str, Any]:
@@ -78,9 +86,10 @@ def _read_entries(dig: DigFile, task: Task) -> Iterator[tuple[Value, str, Mappin
     listed = _fill_known(task, written)
     entries = _parse_entries(listed)
     if isinstance(entries, SettingsError):
-        ends = enumerate(items, 1)
-        refused = (item for end, item in ends if isinstance(_parse_entries(listed[:end]), SettingsError))
-        dig.add_refusal(next(refused, written), "setting", entries)
+        # The list is accepted up to the entry that is wrong, and refused from there on.
+        ends = range(1, len(items))
+        wrong = bisect.bisect(ends, False, key=lambda end: isinstance(_parse_entries(listed[:end]), SettingsError))
+        dig.add_refusal(items[wrong] if items else written, "setting", entries)
         return
     for place, (name, entry) in zip(items or [written] * len(entries), entries.items(), strict=True):
         yield place, name, _make_readable(dig, entry)

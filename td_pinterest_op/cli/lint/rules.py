@@ -104,12 +104,13 @@ def _check_operator(dig: DigFile, task: Task, earlier_tasks: list[Task]) -> None
     has_database = task.value.get("database") or task.get_exported("td", "database")
     for key in LISTS:
         value = task.value.get(key)
-        if value and action and not action.adds_people:
-            dig.add_warning(value, "unused-setting", f"the action does not use {key}: remove the line")
+        if value and (name != EXPORT_OPERATOR or (action and not action.adds_people)):
+            dig.add_warning(value, "unused-setting", f"the task does not use {key}: remove the line")
         elif value and not has_database:
             dig.add_warning(value, "database", f"{key} needs a database: give the task a `database`")
     if "erase" in name or name == EXPORT_OPERATOR:
-        params = built_exports.read_parameters(dig, task)
+        unused = LISTS if "erase" in name else ()
+        params = {key: value for key, value in built_exports.read_parameters(dig, task).items() if key not in unused}
         place = built_exports.join_places(task.value.get("result_settings"), task.value)
         _check_source(dig, place, params, known, environ, is_known_job=_may_have_job(dig, earlier_tasks))
 
@@ -122,7 +123,7 @@ def _check_built_exports(
         check_parallel_limit(dig, task)
     for place, built in built_exports.build_exports(dig, task, is_list=is_list):
         settings = {
-            name: None if built_exports.is_unknown(value) else "" if value is None else value
+            name: None if built_exports.is_partly_unknown(value) else "" if value is None else value
             for name, value in built.params["result_settings"].items()
         }
         known = check_built_settings(dig, place, settings, environ, is_complete=is_list)

@@ -25,7 +25,7 @@ def read_task_environ(dig: DigFile, task: Task) -> Mapping[str, str]:
     for name, value in written.mapping.items() if written else ():
         if name in SECRETS:
             check_plain_secret(dig, value, name=name, variable=name)
-        check_secret_names(dig, value)
+        check_secret_names(dig, value, variable=name)
         environ[name] = "" if value.value is None else SECRET_TEMPLATE.sub(PLACEHOLDER, str(value.value))
     return environ
 
@@ -42,8 +42,9 @@ def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable
         dig.add_error(value, "plain-secret", message)
 
 
-def check_secret_names(dig: DigFile, value: Value) -> None:
-    """Add findings about misspelt secret names in the YAML value `value`."""
+def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> None:
+    """Add findings about misspelt secret names in `value`, the value of the environment variable `variable`, if any."""
+    usual = {SECRETS[variable]} if variable in SECRETS else set()
     for template in _MISSPELT.finditer(str(value.value)):
         if not SECRET_TEMPLATE.fullmatch(template[0]):
             dig.add_error(value, "template", f"digdag does not fill in {template[0]}: write ${{secret:{template[1]}}}")
@@ -54,7 +55,8 @@ def check_secret_names(dig: DigFile, value: Value) -> None:
                 "secret-name",
                 "digdag uses a secret named http.uri as the address of every http> task: give the secret another name",
             )
-        if intended := _find_intended_name(name, {*SECRETS.values(), *_find_secret_names(dig, value.path)}):
+        known = {*usual, *_find_secret_names(dig, value.path)}
+        if name not in SECRETS.values() and (intended := _find_intended_name(name, known)):
             message = f"no other workflow of the folder uses a secret {name}: did you mean {intended}?"
             dig.add_warning(value, "secret-name", message)
 

@@ -112,7 +112,7 @@ def _fill_settings(task: Task, written: Value) -> dict[str, object]:
 def _split_known_settings(values: Mapping[str, object]) -> tuple[dict[str, object], set[str]]:
     """Return the settings that are known before a run, and the names of all others, whose value is None."""
     unknown = {name for name, value in values.items() if value is None and name in _NAMES}
-    # The name of no setting is wrong, whatever its value.
+    # An unknown name is reported, whatever its value.
     known = {name: PLACEHOLDER if value is None else value for name, value in values.items() if name not in unknown}
     # A credential in plain text may be any word, and the parser would mask that word in every message.
     known |= {key.name: PLACEHOLDER for key in CREDENTIALS if key.name in known}
@@ -158,15 +158,19 @@ def _add_unused_findings(dig: DigFile, written: Value, parsed: ParsedSettings) -
 
 
 def find_export_settings(dig: DigFile) -> Iterator[Mapping[str, object]]:
-    """Yield the settings that are known before a run, for each export and each entry of `audiences` in a workflow."""
+    """Yield the settings of each export, and each entry of `audiences`, in a workflow. None: only a run knows it."""
     for task in walk_tasks(dig.root) if dig.root else ():
         written, command = task.value.get("result_settings"), task.command and str(task.command.value)
-        if written and command and TABLES.get(command) is EXPORT:
-            yield _split_known_settings(_fill_settings(task, written))[0]
-        elif written and command == MANY:
+        if not written or not command:
+            continue
+        known, unknown = _split_known_settings(_fill_settings(task, written))
+        settings = dict.fromkeys(unknown) | known
+        if TABLES.get(command) is EXPORT:
+            yield settings
+        elif command == MANY:
             for entry in filter(lambda each: isinstance(each, dict), task.exported.get("audiences") or ()):
                 own = {name: value for name, value in entry.items() if name not in {*ENTRY_KEYS, *TASK_PARAMETERS}}
-                yield {**_split_known_settings(_fill_settings(task, written))[0], **own}
+                yield settings | own
 
 
 def find_history(dig: DigFile) -> tuple[str | None, object]:

@@ -347,6 +347,25 @@ def test_doctor_checks_rows_by_the_settings_of_a_file_or_a_workflow(at_terminal:
         (f"{_IDS}allow_empty: true", [], "warning", "has no rows"),
         (f"{_IDS}min_records: 3", _GOOD, "error", "2 unique records are fewer than min_records (3)"),
         (f"{_IDS}min_records: 1001", _GOOD * 501, "ok", "invalid rows among the first 1,000: 0"),
+        (f"{_IDS}max_records: 1", _GOOD, "error", "2 unique records are more than max_records (1)"),
+        (
+            f"{_IDS}max_records: 9",
+            [(f"{n}@b.example", None) for n in range(1500)],
+            "error",
+            "more than max_records (9)",
+        ),
+        (f"{_IDS}max_records: 2", _GOOD * 501, "ok", "among the first 1,000: 0"),
+        (f"{_IDS}{_SKIP}", [(None, "x")] * 1000 + _GOOD, "warning", "first 1,000: 1,000 (not_a_device_id 1,000)"),
+        (_IDS, [(None, "x")] * 1000 + _GOOD, "error", "1,000 of 1,000 rows are invalid"),
+        (f"{_IDS}{_SKIP}allow_empty: true", [(None, None)] * 2, "warning", "first 2: 2 (null 2)"),
+        (f"{_IDS}{_SKIP}", [(None, None)] * 2, "error", "there is no valid record to send"),
+        (
+            f"{_IDS}begin: replace\naction: mirror_current_audience",
+            _GOOD,
+            "error",
+            "2 unique records are fewer than min_records",
+        ),
+        (f"{_IDS}begin: replace\nmin_records: 2\naction: mirror_current_audience", _GOOD, "ok", "among the first 2: 0"),
     ],
 )
 def test_doctor_judges_rows_by_the_settings_of_a_file_as_an_export_does(
@@ -359,7 +378,7 @@ def test_doctor_judges_rows_by_the_settings_of_a_file_as_an_export_does(
 ) -> None:
     job = scene.services.td.add_job(columns=[("email", "varchar"), ("id", "varchar")], rows=rows)
     file = scene.folder / "export.yml"
-    file.write_text(_ACTION + settings)
+    file.write_text(settings if "action:" in settings else _ACTION + settings)
     checks = json.loads(at_terminal("doctor", "--json", "--job", job, "--settings", file).out)["checks"]
     (check,) = (check for check in checks if check["name"] == "rows")
     assert status == check["status"]
@@ -415,6 +434,64 @@ def test_doctor_names_the_queries_of_a_file_that_it_does_not_check(
     ran = at_terminal("doctor", *arguments)
     assert (0, not expected) == (ran.code, "Everything that an export needs is in place." in ran.out)
     assert bool(expected) == ("Everything that was checked is in place." in ran.out)
+
+
+@pytest.mark.parametrize(
+    ("task", "rows", "status", "said"),
+    [
+        ("ignore_invalid_records: false", ["a@b.example", "x"], "error", "1 of 2 rows is invalid"),
+        ("min_records: 1", ["a@b.example", "x"], "error", "1 of 2 rows is invalid"),
+        ("ignore_invalid_records: '${skip}'", ["a@b.example", "x"], "warning", "first 2: 1 (not_an_email 1)"),
+        ("ignore_error: '${skip}'", ["a@b.example", "x"], "warning", "first 2: 1 (not_an_email 1)"),
+        ("ignore_invalid_records: true", [], "error", "0 rows checked: an export would stop"),
+        ("allow_empty: true", [], "warning", "has no rows"),
+        ("allow_empty: '${may_be_empty}'", [], "warning", "has no rows"),
+        ("max_records: 1", ["a@b.example", "b@b.example"], "error", "more than max_records (1)"),
+        ("max_records: 1}\n  suppress: {", ["a@b.example", "b@b.example"], "ok", "among the first 2: 0"),
+        ("audience_id: '2'", ["a@b.example"], "ok", "among the first 1: 0"),
+    ],
+)
+def test_doctor_judges_rows_by_the_settings_of_a_workflow(
+    at_terminal: Terminal, scene: Scene, task: str, rows: list[str], status: str, said: str
+) -> None:
+    job = scene.services.td.add_job(columns=[("email", "varchar")], rows=[(row,) for row in rows])
+    scene.workflow.write_text(
+        "+export:\n  py>: td_pinterest_op.export.PinterestExport\n"
+        f"  result_settings: {{action: add_people_to_current_audience, {task}}}\n"
+    )
+    ran = at_terminal("doctor", "--json", "--job", job, "--workflow", scene.workflow)
+    [check] = [check for check in json.loads(ran.out)["checks"] if check["name"] == "rows"]
+    assert (status, True) == (check["status"], said in check["message"]), check
+
+
+@pytest.mark.parametrize("limit", ["ignore_invalid_records: true", "max_records: 1", "action: mirror_current_audience"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_doctor_does_not_judge_rows_by_a_limit_of_only_one_of_several_exports(
+    at_terminal: Terminal, scene: Scene, limit: str, is_first: bool
+) -> None:
+    rows = [("a@b.example",), ("x" if "invalid" in limit else "b@b.example",)]
+    job = scene.services.td.add_job(columns=[("email", "varchar")], rows=rows)
+    entries = [limit, "history: ''"] if is_first else ["history: ''", limit]
+    scene.workflow.write_text(
+        "".join(
+            f"+export{number}:\n  py>: td_pinterest_op.export.PinterestExport\n  result_settings: {{{entry}}}\n"
+            for number, entry in enumerate(entries)
+        )
+    )
+    ran = at_terminal("doctor", "--json", "--job", job, "--workflow", scene.workflow)
+    [check] = [check for check in json.loads(ran.out)["checks"] if check["name"] == "rows"]
+    assert ("warning" if "invalid" in limit else "ok") == check["status"], check
+
+
+@pytest.mark.parametrize(("lists", "status"), [({}, "error"), ({"suppress": "SELECT 1 AS email"}, "ok")])
+def test_doctor_does_not_judge_the_number_of_records_if_a_list_may_withhold_some(
+    at_terminal: Terminal, scene: Scene, lists: dict[str, str], status: str
+) -> None:
+    file, settings = scene.folder / "export.yml", {"action": "add_people_to_current_audience", "max_records": 9}
+    file.write_text(json.dumps({"result_settings": settings, "database": "shop", **lists}))
+    ran = at_terminal("doctor", "--json", "--job", scene.job, "--settings", file)
+    [check] = [check for check in json.loads(ran.out)["checks"] if check["name"] == "rows"]
+    assert status == check["status"], check
 
 
 _HISTORY_IN = """\

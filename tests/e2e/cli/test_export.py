@@ -309,7 +309,7 @@ def test_two_sources_of_rows_are_wrong_usage_of_export(export: Export, arguments
     [
         (["--query", "SELECT email FROM people", "--database", "shop", "--column", "email"], "--column is used only"),
         (["--csv", "people.csv", "--engine", "hive"], "--engine is used only with --query, --suppress or --consent"),
-        (["--csv", "people.csv", "--database", "shop"], "--database is used only with --query, --suppress or"),
+        (["--csv", "people.csv", "--database", "shop"], "--database is used only with --query, --suppress,"),
     ],
 )
 def test_option_that_the_export_would_ignore_is_wrong_usage(
@@ -317,6 +317,23 @@ def test_option_that_the_export_would_ignore_is_wrong_usage(
 ) -> None:
     write_task_file(settings, query="SELECT nothing")  # the options win
     assert export(*arguments).failed(said, code=2)
+
+
+@pytest.mark.parametrize(
+    ("history", "code", "said"),
+    [
+        ("", 2, "--database is used only with --query, --suppress, --consent or the setting `history`: leave it out"),
+        ("runs", 0, ""),
+    ],
+)
+def test_option_database_may_be_that_of_the_history(
+    export: Export, services: Services, settings: Path, csv_file: Path, history: str, code: int, said: str
+) -> None:
+    services.td.create("shop", "other", [{"a": 1}])
+    settings.write_text(f"{settings.read_text()}\nhistory: '{history}'\n")
+    ran = export("--csv", csv_file, "--database", "shop", "--yes")
+    assert (code, True) == (ran.code, said in " ".join(ran.err.split())), ran.err
+    assert (history == "runs") == ("runs" in {table.name for table in services.td.warehouse.tables("shop")})
 
 
 def test_action_without_rows_rejects_a_source(at_terminal: Terminal, tmp_path: Path, csv_file: Path) -> None:

@@ -138,7 +138,7 @@ def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Pat
     assert before == read_project_files(folder)
     assert (
         "left unchanged, because they were filled in or changed before: config/pinterest.yml, "
-        "queries/people.sql. They do" in ran.err
+        "queries/people.sql. They differ" in ran.err
     )
     assert f"td-pinterest audience {one} " in ran.err
     assert 0 == init("--job", "replace", "--audience", two, *OPTIONS).code
@@ -410,6 +410,56 @@ def test_written_workflow_sends_the_people_of_the_command(
     workflow.write_text(workflow.read_text().replace("  py>:", "\tpy>:"))
     ran = at_terminal("export", *arguments)
     assert (1, True) == (ran.code, "pinterest_replace.dig, but it would fail" in ran.err)
+
+
+@pytest.mark.parametrize(
+    ("more", "query", "kept"),
+    [
+        ("", "SELECT email FROM people", ""),
+        (", dry_run: true", "SELECT email FROM people", "pinterest_export.dig"),
+        ("", "SELECT email FROM people\nWHERE true", "queries/people.sql"),
+    ],
+)
+def test_second_write_names_the_files_that_differ_from_its_command(
+    at_terminal: Terminal, services: Services, folder: Path, tmp_path: Path, more: str, query: str, kept: str
+) -> None:
+    services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
+    file, audience = tmp_path / "export.yml", services.audience()
+    for others, sql in ((more, query), ("", "SELECT email FROM people")):
+        file.write_text(f"{{action: add_people_to_current_audience, ad_account_id: '{AD_ACCOUNT_ID}'{others}}}")
+        arguments = ("--settings", file, "--audience", audience, "--query", sql, "--database", DATABASE)
+        ran = at_terminal("export", *arguments, "--write", folder, "--yes")
+        assert 0 == ran.code, ran.err
+    assert (bool(kept), True) == ("left unchanged" in ran.err, f"before: {kept}. They" * bool(kept) in ran.err)
+
+
+def test_written_removal_leaves_out_the_list_that_it_does_not_use(
+    at_terminal: Terminal, services: Services, folder: Path, tmp_path: Path
+) -> None:
+    services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
+    file = tmp_path / "export.yml"
+    file.write_text(f"{{action: remove_people_from_current_audience, ad_account_id: '{AD_ACCOUNT_ID}'}}")
+    query, arguments = "SELECT email FROM people", ("--settings", file, "--audience", services.audience(people(5)))
+    ran = at_terminal(
+        "export", *arguments, "--query", query, "--suppress", query, "--database", DATABASE, "--write", folder, "--yes"
+    )
+    assert (0, []) == (ran.code, check_workflow(folder / "pinterest_remove.dig")), ran.err
+    assert not (folder / "queries" / "suppressed.sql").exists()
+
+
+@pytest.mark.parametrize(
+    ("if_exists", "is_refused"), [("", True), ("fail", True), ("Fail", True), ("replace", False), ("add", False)]
+)
+def test_next_commands_say_whether_a_second_run_is_refused(
+    at_terminal: Terminal, services: Services, folder: Path, tmp_path: Path, if_exists: str, is_refused: bool
+) -> None:
+    services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
+    settings = {"action": "create_new_audience", "ad_account_id": AD_ACCOUNT_ID, "audience_name": "New"}
+    file = tmp_path / "export.yml"
+    file.write_text(json.dumps({**settings, "if_exists": if_exists}))
+    arguments = ("--settings", file, "--query", "SELECT email FROM people", "--database", DATABASE)
+    ran = at_terminal("export", *arguments, "--write", folder, "--yes")
+    assert (0, is_refused) == (ran.code, "a second run" in ran.err), ran.err
 
 
 @pytest.mark.parametrize(

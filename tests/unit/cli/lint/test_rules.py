@@ -2,10 +2,13 @@
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from td_pinterest_op.cli.check import check_file
+from td_pinterest_op.cli.lint import built_exports
+from td_pinterest_op.many import read_entries
 from tests.unit.cli.lint.samples import CONNECTOR, GOOD, found_in
 from tests.unit.cli.running import Ran, Terminal
 
@@ -329,6 +332,13 @@ _ENTRY = '{name: vip, ad_account_id: "1", action: add_people_to_current_audience
         ([("query: SELECT 1", "segment: '${segment}', column: '${column}'")], []),
         ([(", query: SELECT 1", "")], [(3, "source")]),
         ([("query: SELECT 1", "segment: vip, hash_in: warehouse, engine: hive")], [(3, "source")]),
+        ([("query: SELECT 1", "query: SELECT 1, columns: {mail: '${kind}'}")], []),
+        ([("customer_list}", "customer_list, control: {percent: '${share}', salt: [a, '${salt}']}}")], []),
+        ([("query: SELECT 1", "query: SELECT 1, columns: {mail: letter}")], [(3, "setting")]),
+        (
+            [(f"\n  - {_ENTRY}", f"\n  - {_ENTRY}".replace("vip", "a") + "\n  - b" + f"\n  - {_ENTRY}" * 2)],
+            [(4, "setting")],
+        ),
         ([("concurrent: 4", "concurrent: four"), ("limit: 4", "limit: four")], [(3, "setting")]),
         ([("limit: 4", "limit: 8")], [(7, "setting")]),
     ],
@@ -349,6 +359,19 @@ def test_a_mistake_in_the_list_of_audiences_is_found(
     assert expected == found_in(project, text)
 
 
+def test_a_long_list_of_audiences_is_read_a_few_times_to_find_its_wrong_entry(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Mock(side_effect=read_entries)
+    monkeypatch.setattr(built_exports, "read_entries", read)
+    names = ("twice", *(f"n{number}" for number in range(100)), "twice")
+    entries = "".join(f"  - {_ENTRY}\n".replace("vip", name) for name in names)
+    env = GOOD[GOOD.index("  _env:") :]
+    task = f"+all:\n  py>: td_pinterest_op.many.Many.export\n  result_settings: {{type: pinterest}}\n{env}"
+    assert [(104, "setting")] == found_in(project, f"_export:\n  audiences:\n{entries}{task}")
+    assert read.call_count <= 9
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -366,6 +389,7 @@ def test_a_mistake_in_the_list_of_audiences_is_found(
         ("ad_account_id:", "audience_id: '7'\n    ad_account_id:", []),
         ("ad_account_id:", "ad_acount_id:", [(13, "unknown-setting")]),
         ("ad_account_id: ${target.account}", "dry_run: perhaps", [(13, "setting")]),
+        ("ad_account_id:", "columns: {mail: '${kind}'}\n    ad_account_id:", []),
         ("ad_account_id:", "action: replace_current_audience\n    ad_account_id:", [(13, "setting")]),
         ("ad_account_id:", "if_exists: Add\n    ad_account_id:", []),
         ("ad_account_id:", "if_exists: replace\n    ad_account_id:", [(13, "setting")]),
@@ -411,6 +435,14 @@ def test_a_list_of_people_is_for_an_action_that_adds(
 ) -> None:
     text = GOOD.replace("action: add_people_to", f"action: {action}").replace("audience_id_add_people", "audience_id")
     assert expected == found_in(project, text.replace("  _env:\n", "  job_id: '1'\n  suppress: SELECT 1\n  _env:\n"))
+
+
+@pytest.mark.parametrize("sql", ["''", "SELECT 1"])
+def test_a_list_of_people_has_no_effect_in_an_erasure(project: Path, sql: str) -> None:
+    settings = GOOD[GOOD.index("    type:") : GOOD.index("  _env:")]
+    text = GOOD.replace("export.PinterestExport", "erase.PinterestErase").replace(settings, "    ad_account_id: '1'\n")
+    assert [] == found_in(project, text)
+    assert [(17, "unused-setting")] == found_in(project, text.replace("  _env:\n", f"  suppress: {sql}\n  _env:\n"))
 
 
 def test_a_list_needs_a_database(project: Path) -> None:
@@ -532,6 +564,11 @@ def test_a_usual_name_of_a_secret_is_never_taken_for_a_mistake(project: Path) ->
     included = GOOD[: GOOD.index("    TD_API_KEY")] + "    !include : config/environment.yml\n"
     assert [] == found_in(project, included)
     assert [(23, "secret-name")] == found_in(project, f"{included}    TOKEN: ${{secret:pinterest.refresh_tokn}}\n")
+
+
+@pytest.mark.parametrize("name", ["pinterest_de.refresh_token", "eu.td.apikey", "pinterest.fr_refresh_token"])
+def test_a_secret_of_a_task_of_its_own_is_not_compared_with_the_usual_names(project: Path, name: str) -> None:
+    assert [] == found_in(project, f"{GOOD}\n+b: {{http>: 'https://a.example', headers: [a: '${{secret:{name}}}']}}\n")
 
 
 _SETTINGS = GOOD[GOOD.index("  result_settings:") : GOOD.index("  _env:")]
