@@ -40,7 +40,7 @@ from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, conne
 log = logging.getLogger(__name__)
 
 # Messages that state how many records were sent.
-_TELLS_SENT = re.compile(r"Partly sent|All \d+ records")
+_TELLS_SENT = re.compile(r"Partly sent|All \d+ records|[Nn]othing was sent")
 
 
 class PinterestExport:

@@ -8,6 +8,7 @@ failed. An export that a signal ends raises: digdag then stores nothing, and the
 import dataclasses
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -163,8 +164,8 @@ def read_entries(task: workflow.Task) -> Mapping[str, Mapping[object, Any]]:
     if not items:
         raise SettingsError("`audiences` in config/audiences.yml is empty: add a mapping of settings for each audience")
     entries = [_read_entry(item, f"entry {number} of `audiences`") for number, item in enumerate(items, 1)]
-    names = sorted(map(_get_entry_name, entries))
-    if duplicates := sorted({name for before, name in enumerate(names[1:]) if names[before] == name}):
+    names = Counter(map(_get_entry_name, entries))
+    if duplicates := sorted(name for name, count in names.items() if count > 1):
         raise SettingsError(f"duplicate names in `audiences`: {', '.join(duplicates)}. Give each entry its own name")
     return {_get_entry_name(entry): entry for entry in entries}
 

@@ -244,15 +244,12 @@ class Sender:
         return None
 
     def _wait_after_broken_connection(self, error: ConnectionBrokenError, size: int, batch: _BatchState) -> None:
-        """Wait before halving a part of `size` records that broke the connection. Raises `error` after too many breaks.
-
-        A request of `batch` that succeeds resets the count of breaks. The wait is as long as between retries, since a
-        gateway that drops large bodies looks like a gateway that is down.
-        """
+        """Wait before halving a part of `size` records that broke the connection. Raises `error` after many breaks."""
         batch.broken += 1
         retry, tried = self.client.retry, 2 * batch.broken
         if tried > retry.count:
             raise error.extend(f"; tried {tried} times")
+        # As between retries: a gateway that drops large bodies looks like a gateway that is down.
         self.client.rate_limiter.wait(min(sum(islice(retry.iterate_waits(), tried - 1, tried + 1)), retry.longest_wait))
         log.warning(
             "the connection broke twice while sending a batch of %d records; trying batches of half that size", size

@@ -32,7 +32,7 @@ _EXAMPLES = {
     ),
     "AccountError": "Pinterest answered 401 (code 2) to the request to exchange the refresh token for an access token",
     "TreasureDataError": (
-        "the result of job 2345678 is truncated: 900 of 1000 rows arrived; nothing was sent. Run this task again"
+        "the result of job 2345678 is truncated: 900 of 1000 rows arrived. Run this task again. Nothing was sent"
     ),
     "PinterestError": (
         "Pinterest answered 200 to the request to switch audience 2542620905475 to another customer list, but the "

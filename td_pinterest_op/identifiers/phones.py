@@ -72,8 +72,7 @@ def _compile_number_matcher(first_digits: bytes) -> Callable[[bytes, int], objec
 def _build_national_pattern(regions: tuple[str, ...]) -> str:
     """Return a regular expression for the valid national numbers of regions with the same country code.
 
-    It does not match a number that the library phonenumbers would change. As in the library, a number belongs to the
-    first region whose leading digits or, if the region has none, whose types of numbers match.
+    It assigns numbers to regions as the library phonenumbers does, and matches none that the library would change.
     """
     metadata = [_import_phonenumbers().PhoneMetadata.metadata_for_region(region) for region in regions]
     # The library may remove a prefix that is dialled within the country.

@@ -192,7 +192,7 @@ class Api:
     def list_items(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the items on all pages of a listing as JSON objects. `purpose` completes "request to …" in errors."""
         query["page_size"] = "250"
-        seen, ids, unusable = set[str](), set[object](), 0
+        seen, ids, unusable = set[str](), set[str](), 0
         while True:
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
             content = response.content

@@ -159,7 +159,9 @@ class Client:
         headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
         try:
             if request.write:
+                throttled_since = self._throttled_since
                 self._check_write()
+                self._throttled_since = throttled_since  # a read that the check made does not count
             # Before it leaves: a run that is stopped while it waits for the response has sent it.
             self.counts.add(sent=request.write, retried=request.write and is_retry, waiting_seconds=waited)
             response = self.transport.send(request.method, url, headers=headers, body=request.body, auth=auth)

@@ -96,11 +96,7 @@ def _find_list_size(list_id: str, runs: Sequence[Row]) -> ListSize | None:
 
 
 def _is_untracked_change(run: Row, last_run: Row, *, size_known_since: int, workflows: Collection[str | None]) -> bool:
-    """Whether a run that failed, or erased people, may have changed a list in a way that the history does not tell.
-
-    `last_run`: the last run that wrote to the list. `size_known_since`: since when the list's size is known.
-    `workflows`: names of the workflows that write to the list or erase people, since a killed run may have no more.
-    """
+    """Whether a run that failed, or erased people, may have changed a list in a way that the history does not tell."""
     action, is_killed = run["action"], run["outcome"] == FAILED and run["requests_sent"] is None
     is_unnamed = not run["customer_list_id"] and run["audience_id"] == last_run["audience_id"]
     is_nameless = is_killed and not run["audience_id"] and run["workflow"] in workflows

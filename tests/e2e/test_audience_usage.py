@@ -98,6 +98,15 @@ def test_token_that_may_not_read_ad_groups_causes_one_warning(
     assert services.pinterest.calls.writes()
 
 
+@pytest.mark.parametrize("action", ACTIONS)
+def test_single_404_of_the_audience_does_not_hide_its_ad_group(services: Services, action: str) -> None:
+    audience_id = services.audience(people(3))
+    add_ad_group(services, audience_id, "include")
+    services.pinterest.inject(Fault(effect=Answer(status=404), operation="audiences/get"))
+    with pytest.raises(AudienceError, match="is used by 1 active ad group"):
+        run_action(services, action, audience_id)
+
+
 @pytest.mark.parametrize(
     ("operation", "through"),
     [

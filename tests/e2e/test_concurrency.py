@@ -266,6 +266,7 @@ def test_action_waits_for_an_audience_and_list_that_reads_do_not_show_yet(servic
     audience_id = services.audience(people(3))
     services.pinterest.inject(Fault(effect=Answer(status=404), operation="audiences/get"))
     services.pinterest.inject(Fault(effect=Answer(status=404), operation="customer_lists/get"))
+    services.pinterest.switches.set({"new_list_missing_seconds": 3, "listing_lag_seconds": 3})
     services.export({"action": action, "audience_id": audience_id}, job_id=services.job(people(9)))
     assert digests(9) == services.pinterest.members_of_audience(audience_id)
 

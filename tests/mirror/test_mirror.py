@@ -638,6 +638,7 @@ def test_failed_compaction_is_a_warning(mirror_world: World, audience_with_large
 def test_tables_left_by_earlier_attempts_are_dropped(mirror_world: World, audience_id: str) -> None:
     kinds = ("changes", "digests", "suppress", "consent")
     ours = {f"pinterest_{kind}_{audience_id}_0123abcd_4567cdef" for kind in kinds}
+    ours |= {f"pinterest_{kind}_{audience_id}_{'0123abcd' * 4}" for kind in ("people", "suppressed")}  # as of 0.3
     ends = ("", "_crm", "1_0123abcd_4567cdef", "_0123abcd_vip_2026")
     others = {f"pinterest_digests_{audience_id}{end}" for end in ends} | {"pinterest_digests_new_customers"}
     for name in ours | others:

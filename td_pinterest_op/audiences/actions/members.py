@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
+from td_pinterest_op.audiences.create_once import poll_until_found
 from td_pinterest_op.audiences.customer_lists import TargetList, find_list, get_list_name
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError, RequestRefusedError
@@ -35,7 +36,8 @@ class MembersAction(AudienceAction):
         """Add records to the audience's list if `adds`, else remove them. Raises AudienceError if the list changed."""
         audience, operation = self._remove_duplicates(audience), "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
-        now = self._api.find_audience(audience.id)
+        find = partial(self._api.find_audience, audience.id)
+        now = find() or poll_until_found(find, self._api.client)
         if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
             self._copy_to_stats(now)
             return
@@ -105,15 +107,17 @@ class MembersAction(AudienceAction):
         self._copy_to_stats(now)
         if used != target.id:
             self._require_newer_job(now)
-            limiter = self._api.client.rate_limiter
-            waits = limiter.waits
+            client = self._api.client
+            checked_at = client.age
 
             def check_again() -> None:
-                """Raise AudienceError if a newer job has filled the audience while the request waited."""
-                if limiter.waits != waits:
+                """Raise AudienceError if a newer job has filled the audience in the last ten seconds or more."""
+                nonlocal checked_at
+                if client.age > checked_at + 10.0:
+                    checked_at = client.age
                     self._require_newer_job(self._api.find_audience(now.id) or now)
 
-            with self._api.client.check_writes(check_again):
+            with client.check_writes(check_again):
                 self._copy_to_stats(self._audiences.use_list(now, list_id=target.id))
             self._stats.previous_customer_list_id = used
 

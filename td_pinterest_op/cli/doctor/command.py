@@ -103,14 +103,15 @@ def _find_row_settings(
         if not settings or None in (settings.get(name, "") for name in names):  # nobody knows the value
             of_rows |= dict.fromkeys(names, True)
     action = find_action(settings)
-    if action and action.least_records:  # for its default of `min_records`
+    if action and action.least_records and settings.get("min_records", "") is not None:  # for its default of it
         of_rows["action"] = action.name
     return of_rows, history, has_lists
 
 
 def _find_workflow_settings(dig: dig_file.DigFile) -> dict[str, object]:
     """Return the settings of a workflow's first export. None: nobody knows the value, or other exports have another."""
-    exports = [*find_export_settings(dig)]
+    actions = [(find_action(each), each) for each in find_export_settings(dig)]
+    exports = [each for action, each in actions if action is None or "rows" in action.scopes]
     settings = dict(exports[0]) if exports else {}
     for name in (*_LIMITS, "action"):
         if len({str(each.get(name, "")) for each in exports}) > 1:

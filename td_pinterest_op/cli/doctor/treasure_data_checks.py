@@ -100,7 +100,9 @@ def check_rows(context: DoctorContext) -> CheckResult:
     with open_reader(job, settings, stats, lists=Lists()) as reader:
         reader.read(_take_sample(iter(JobResult(td, job))), progress=lambda _: None)
     label = f"job {job.id} ({', '.join(column.name for column in reader.settings.columns)})"
-    return _judge_rows(label, settings, stats, first_invalid=reader.first_invalid)
+    result = _judge_rows(label, settings, stats, first_invalid=reader.first_invalid)
+    is_hopeless = stats.invalid_rows and not stats.valid and context.settings is None
+    return replace(result, status=ERROR) if is_hopeless else result
 
 
 def _judge_rows(label: str, settings: Settings, stats: Stats, *, first_invalid: Sequence[int]) -> CheckResult:

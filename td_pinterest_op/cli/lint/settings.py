@@ -5,7 +5,7 @@ from typing import Any
 
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value, walk_tasks
-from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_plain_secret
+from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_plain_secret, check_secret_names
 from td_pinterest_op.errors import Problem
 from td_pinterest_op.many import ENTRY_KEYS
 from td_pinterest_op.settings.parse import TASK_PARAMETERS, ParsedSettings, parse_values
@@ -58,7 +58,10 @@ def check_settings(
     if isinstance(written.value, str) and "${" in written.value:
         return {}  # settings as one text may come from an activation, when the workflow runs
     for key in CREDENTIALS:
-        check_plain_secret(dig, written.get(key.name), name=key.name, variable=build_variable_name(key.secret))
+        value, variable = written.get(key.name), build_variable_name(key.secret)
+        check_plain_secret(dig, value, name=key.name, variable=variable)
+        if value is not None:
+            check_secret_names(dig, value, variable=variable)
     known, unknown = _split_known_settings(_fill_settings(task, written))
     parsed = parse_values(known if written.mapping else written.to_plain(), table=table, environ=environ)
     _add_problem_findings(dig, written, [problem for problem in parsed.problems if not _may_vanish(problem, unknown)])

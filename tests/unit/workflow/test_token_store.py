@@ -12,6 +12,7 @@ import pytest
 
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import DAY
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import CONNECTION
@@ -271,6 +272,16 @@ def test_a_passing_failure_is_tried_again_for_a_minute(
     assert [] == warnings(caplog)
 
 
+def test_signal_ends_the_waits_between_tries_of_saving_a_token(home: Path, serve: Callable[..., Script]) -> None:
+    server, time = serve(*[answer(503)] * 7, answer()), FakeTime()
+    shutdown.request_end("SIGTERM")
+    try:
+        store(time=time).save_token(NEW, None)
+    finally:
+        shutdown.clear_request()
+    assert (8, 0.0) == (len(server.sent), sum(time.slept))
+
+
 @pytest.mark.parametrize(
     ("response", "tries", "why"),
     [
@@ -279,6 +290,8 @@ def test_a_passing_failure_is_tried_again_for_a_minute(
         (answer(302, headers={"Location": "https://elsewhere.test/"}), 1, "answered 302"),
         (answer(500), 8, "the workflow server answered 500"),
         (Failure.CONNECT_TIMEOUT, 8, "the workflow server cannot be reached: connect timeout"),
+        (Failure.TLS, 1, "the workflow server cannot be reached: "),
+        (Failure.UNUSABLE, 1, "the workflow server cannot be reached: "),
     ],
 )
 def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
