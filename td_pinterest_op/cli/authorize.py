@@ -75,8 +75,9 @@ def authorize(
     id, client secret and refresh token: in the local digdag secrets (local), the secrets of a hosted workflow project
     (td PROJECT), those of a project on a digdag server (server URL PROJECT), or a file (file PATH).
 
-    The app's client id and secret come from PINTEREST_CLIENT_ID and PINTEREST_CLIENT_SECRET, from where the other
-    commands find credentials, or are asked for. No secret is an argument, and none is shown.
+    The app's client id and secret are those that the other commands find (PINTEREST_CLIENT_ID and
+    PINTEREST_CLIENT_SECRET); if there are none, this command asks for them. No secret is an argument, and none is
+    shown.
     """
     credentials = find_credentials(common.env_file)
     environ = credentials.environ

@@ -67,8 +67,8 @@ def audiences(common: CommonOptions, name_part: str | None) -> None:
 def lists(common: CommonOptions, only_unused: bool, name_part: str | None) -> None:
     """List the customer lists of the ad account, and mark those that no audience uses.
 
-    Pinterest has no way to delete a customer list: a replace or a clear leaves one behind. Of the operator's own lists
-    the session and the job that created them are shown.
+    Pinterest has no way to delete a customer list: a replace or a clear leaves one behind. For
+    the operator's own lists, it shows the session and the job that created them.
     """
     used_by: dict[str, list[str]] = {}
     with open_connection(common) as connection:

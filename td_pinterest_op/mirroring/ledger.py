@@ -166,8 +166,8 @@ FROM (
     def record_unsure_people(self, *changes: str) -> None:
         """Record that it is uncertain which people of this run's plan are in the audience, since a newer plan exists.
 
-        `changes`: JOIN, LEAVE or REPLACING, if they may have been sent. The next run sends the people of JOIN and LEAVE
-        again. After REPLACING, or if a compaction has deleted the plan's rows, it replaces everybody.
+        `changes`: which of JOIN, LEAVE and REPLACING may have been sent. The next run sends the people of JOIN and
+        LEAVE again; if they are no longer in the ledger, or after REPLACING, it replaces everybody.
         """
         ops = ", ".join(map(quote_literal, changes))
         sent = f"{self._rows_clause} AND plan = {self.state.number} AND op IN ({ops})"

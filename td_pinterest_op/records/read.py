@@ -94,7 +94,7 @@ class Reader(abc.ABC):
         return self._store_valid_records(block, column_keys)
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:  # noqa: B027 - for readers with lists
-        """Record people of `count` rejected rows. Opt-outs among them also withhold their identifiers in other rows."""
+        """Record the people of `count` rejected rows: if one has opted out, this also applies to other rows."""
 
     @abc.abstractmethod
     def _store_valid_records(self, block: Block, column_keys: Sequence[ColumnKeys]) -> Rejected:

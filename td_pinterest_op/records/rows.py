@@ -112,7 +112,7 @@ class EncodedRows:
 def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
     """Return a block's `count` rows, encoded as records, and the rejected rows. `column_keys`: identifiers by column.
 
-    A row without a valid key is rejected for a single reason. It is NULL only if all identifiers of the row are null.
+    A row without a valid key is rejected for one reason. The reason is NULL only if all its identifiers are null.
     """
     column_keys = sorted(column_keys, key=lambda column: _BITS[column.column.type.key])
     bits = [_BITS[column.column.type.key] for column in column_keys]

@@ -73,8 +73,8 @@ def is_left_out(value: object) -> bool:
 def has_lost_digits(value: object) -> bool:
     """Whether digdag may have changed the last digits of an id: its templates hold unquoted numbers as doubles.
 
-    This is so for a number over 2^53, and for text of more than 16 digits that ends in zeros: a template writes 17
-    digits at most and fills up with zeros.
+    That is possible for a number over 2^53, and for a text of 17 or more digits that ends in zeros, since a template
+    rounds a number to 17 digits and writes zeros for the others.
     """
     if isinstance(value, (list, tuple)):  # a list in a list is no list of ids, however deep it goes
         return any(has_lost_digits(item) for item in value if not isinstance(item, (list, tuple)))

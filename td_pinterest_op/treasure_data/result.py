@@ -114,7 +114,7 @@ class JobResult:
         self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
 
     def _count_repeated_bytes(self, response: RawResponse) -> int:
-        """Return how many of a response's bytes were received before. Raises TemporaryError if bytes are missing."""
+        """Return how many bytes of a resumed download repeat earlier ones. Raises TemporaryError for a gap."""
         if response.status == 200:
             return self._offset
         start = _RANGE_START.match(response.headers.get("Content-Range", ""))

@@ -109,7 +109,7 @@ class _FilteredIdentifierReader(IdentifierReader):
         self._people.add(column_keys, _find_rows_in_control(self.settings, block, column_keys))
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
-        """Record people of `count` rejected rows. Opt-outs among them also withhold their identifiers in other rows."""
+        """Record the people of `count` rejected rows: if one has opted out, this also applies to other rows."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
@@ -147,7 +147,7 @@ class _FilteredRowReader(RowReader):
             self._write_part_to_file(part)
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
-        """Record people of `count` rejected rows. Opt-outs among them also withhold their identifiers in other rows."""
+        """Record the people of `count` rejected rows: if one has opted out, this also applies to other rows."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
         self._write_part_to_file(EncodedPart(count=count, rows=[], layouts=[], positions=[]))
 

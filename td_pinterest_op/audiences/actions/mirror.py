@@ -65,7 +65,7 @@ class Mirror(MembersAction):
 
     @contextlib.contextmanager
     def prepare_records(self, _read_records: ReadRecords) -> Iterator[PreparedRecords]:
-        """Compare the query's people with the ledger, and check limits. Later steps read the records."""
+        """Compare the query's people with the ledger, and check limits. Yields no records: steps read them later."""
         settings, audience = self._settings, self._audience
         with contextlib.closing(self._open_mirror_run()) as run:
             self._mirror = run
