@@ -24,7 +24,7 @@ from td_pinterest_op.settings.table import CONNECTION
 from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.process import TaskProcess
+from td_pinterest_op.workflow.process import LOG_FORMAT, TaskProcess
 from td_pinterest_op.workflow.services import connect_services
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,8 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
     entry = _read_entry(task.params.get("audience"), "`audience` of the task")
     name = _get_entry_name(entry)
     for handler in logging.getLogger("td_pinterest_op").handlers:  # a local log mixes the lines of parallel exports
-        handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {name.replace('%', '%%')}: %(message)s"))
+        label = f"{name.replace('%', '%%')}: %(message)s"
+        handler.setFormatter(logging.Formatter(LOG_FORMAT.replace("%(message)s", label)))
     entry_task = task
     try:
         entry_task = build_entry_task(task, entry, name)

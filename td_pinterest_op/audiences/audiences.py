@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from td_pinterest_op.audiences.create_once import PATIENCE, poll_until_found, repeat_until_list_is_ready
+from td_pinterest_op.audiences.create_once import PATIENCE, read_until_found, repeat_until_list_is_ready
 from td_pinterest_op.audiences.customer_lists import find_list
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
@@ -18,8 +18,7 @@ class Audiences:
     def find_usable(self, audience_id: str) -> Audience:
         """Return an audience. Raises AudienceError if its customer list cannot take records."""
         account = self.api.ad_account_id
-        read = partial(self.api.find_audience, audience_id)
-        audience = read() or poll_until_found(read, self.api.client)
+        audience = read_until_found(partial(self.api.find_audience, audience_id), self.api.client)
         if audience is None:
             raise AudienceError(f"there is no audience {audience_id} in ad account {account}: check both ids")
         self.check_type_and_account(audience)
@@ -30,8 +29,7 @@ class Audiences:
                 f"{audience.label} has no customer list, so it cannot take records: create a new audience (action "
                 "create_new_audience)"
             )
-        find = partial(find_list, self.api, audience)
-        if not (find() or poll_until_found(find, self.api.client)):
+        if not read_until_found(partial(find_list, self.api, audience), self.api.client):
             raise AudienceError(
                 f"{audience.label} uses customer list {audience.customer_list_id}, which Pinterest does not find: run "
                 "this task again later. If that does not help, create a new audience (action create_new_audience)"

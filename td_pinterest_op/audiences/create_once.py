@@ -82,6 +82,11 @@ def poll_until_found(find: Callable[[], _Answer | None], client: Client) -> _Ans
     return None
 
 
+def read_until_found(find: Callable[[], _Answer | None], client: Client) -> _Answer | None:
+    """Call `find` at once, and then, if it returns nothing, as `poll_until_found` does."""
+    return find() or poll_until_found(find, client)
+
+
 def create_once(
     *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, has_several_records: bool = False
 ) -> tuple[_T, int]:

@@ -57,10 +57,7 @@ def recognise_phones(lines: bytes) -> list[bytes]:
 
 @functools.lru_cache(maxsize=1000)
 def _compile_number_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
-    """Return a function that matches valid phone numbers of the country code with which `first_digits` begin.
-
-    `first_digits`: the first three of a number. The function takes a line, and the position after the line's plus sign.
-    """
+    """Return a function that matches valid phone numbers of the country code with which `first_digits` begin."""
     codes = _import_phonenumbers().COUNTRY_CODE_TO_REGION_CODE
     for code in (first_digits[:length] for length in (1, 2, 3)):
         regions = codes.get(int(code)) if code.isdigit() and not code.startswith(b"0") else None

@@ -34,7 +34,7 @@ _WORD = re.compile(r"[^\s'\"]+")
 _AT = re.compile(r"@|%(?:25)*40|\\u0040|&#(?:0*64|[xX]0*40);|&commat;")
 _DEVICE_OR_DIGEST = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}|[0-9A-Fa-f]{32,}")
 # As of phone numbers and keys. Not digits of a name (customers_20260101), a position (line 1:8) or a time.
-LONG_NUMBER = re.compile(r"(?<!\w)(?!\d{4}-\d\d-\d\d[T ]\d\d:)\+?\(?\d(?:(?:/|[\s()+.-]{0,3})\d){6,}(?![\d_])")
+_LONG_NUMBER = re.compile(r"(?<!\w)(?!\d{4}-\d\d-\d\d[T ]\d\d:)\+?\(?\d(?:(?:/|[\s()+.-]{0,3})\d){6,}(?![\d_])")
 _PERCENT = re.compile("%[0-9A-F]{2}")
 # In characters: the forms of a longer credential, which nobody uses, are not escaped twice.
 _LONGEST_TWICE = 4_000
@@ -86,6 +86,11 @@ def mask(text: str) -> str:
     if len(text) > LONGEST_TEXT:
         text = text[:LONGEST_TEXT].rpartition(" ")[0] + " …"
     return _DEVICE_OR_DIGEST.sub("<hidden>", _WORD.sub(_hide_address, _hide_credentials(text)))
+
+
+def mask_with_numbers(text: str) -> str:
+    """Return `text` masked as by `mask`, and without long numbers, which may be a person's phone number."""
+    return _LONG_NUMBER.sub("<hidden>", mask(text))
 
 
 def break_templates(value: _T) -> _T:

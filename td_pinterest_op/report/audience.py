@@ -53,10 +53,7 @@ def build_audience_reports(entries: Sequence[Entry], *, audience_id: str | None 
 
 
 def _select_entries(entries: Sequence[Entry], audience_id: str) -> list[Entry]:
-    """Return the entries of an audience: those with its id, and some entries without any id.
-
-    An entry without an id belongs to the audience if an entry with the audience's id has the same name or workflow.
-    """
+    """Return the entries with an audience's id, and those without an id that share a name or workflow with them."""
     own = [entry for entry in entries if entry.get_text("audience_id") == audience_id]
     texts = {name: {entry.get_text(name) for entry in own} for name in ("audience_id", "audience_name", "workflow")}
     selected = {}

@@ -89,7 +89,6 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
     """Return the settings in `raw`, checked by `table`, which declares the settings of an entry point.
 
     Raises SettingsError with every problem, a line each, and no credential.
-
     `raw`: a mapping, or a mapping as JSON or YAML text. `environ`: where credentials that are left out, and
     `${secret:…}` in any setting, are looked up.
     """

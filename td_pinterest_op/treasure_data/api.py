@@ -13,7 +13,7 @@ from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import Retry, read_retry_after
 from td_pinterest_op.http.transport import Failure, NoResponseError, RawResponse, Transport, read_response
-from td_pinterest_op.redaction.secret import LONG_NUMBER, Secret, mask, sanitize
+from td_pinterest_op.redaction.secret import Secret, mask_with_numbers, sanitize
 from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.stats import format_count
 
@@ -85,8 +85,8 @@ class TreasureData:
                     raise TreasureDataError(f"Treasure Data: {error} {request}, after {tries}{RUN_AGAIN}") from None
                 self.wait_for_retry(error, wait, request)
         if status not in (200, 404, 409):
-            text = mask(str(next(filter(None, map(content.get, ("error", "message", "text"))), "")))
-            response_text = f'response {status} "{sanitize(LONG_NUMBER.sub("<hidden>", text), longest=300)}" {request}'
+            text = str(next(filter(None, map(content.get, ("error", "message", "text"))), ""))
+            response_text = f'response {status} "{sanitize(mask_with_numbers(text), longest=300)}" {request}'
             raise build_refusal_error(status, response_text, subject=subject)
         return status, content
 

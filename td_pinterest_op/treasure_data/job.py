@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.http.transport import parse_whole_number
-from td_pinterest_op.redaction.secret import LONG_NUMBER, escape, mask, sanitize
+from td_pinterest_op.redaction.secret import escape, mask_with_numbers, sanitize
 from td_pinterest_op.runtime.clock import format_duration
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
 
@@ -189,7 +189,7 @@ def _build_job_error(job_id: str, details: Mapping[str, Any], purpose: str) -> J
     text = "\n".join(part for part in parts if isinstance(part, str))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # Masked before it is cut: half of an identifier would not be recognised.
-    last = escape(LONG_NUMBER.sub("<hidden>", mask(" / ".join(lines[-6:]))))[-_LONGEST_ENGINE_TEXT:]
+    last = escape(mask_with_numbers(" / ".join(lines[-6:])))[-_LONGEST_ENGINE_TEXT:]
     name, effect = (f"{job_id} ({purpose})", "") if purpose else (job_id, ": nothing was sent")
     engine = f"; the engine's last lines: {last}" if last else ""
     return JobError(f"job {name} ended with status {sanitize(details['status'])}{effect}{engine}")

@@ -24,6 +24,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _PATIENCE = 1.7
 # Once the run was stopped, a stuck reader of the log gets this many seconds for all lines together.
 _LAST_SECONDS = 0.3
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _POLL_SECONDS = 0.01
 # Characters that move a cursor or colour a line, except the end of a line.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -71,7 +72,7 @@ class SessionLog(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self.setFormatter(logging.Formatter(LOG_FORMAT))
         self._left = _LAST_SECONDS
 
     def handle(self, record: logging.LogRecord) -> bool:

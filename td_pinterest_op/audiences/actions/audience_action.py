@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from td_pinterest_op.audiences.audiences import Audiences
-from td_pinterest_op.audiences.create_once import age_key, create_once, poll_until_found, wait_for_consistency
+from td_pinterest_op.audiences.create_once import age_key, create_once, read_until_found, wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
@@ -163,9 +163,7 @@ class AudienceAction(abc.ABC):
             return (others, own) if audience.id in {each.id for each in others + own} else None
 
         # A listing that shows the audience shows every older one as well.
-        others, own = (
-            find_namesakes_if_listed() or poll_until_found(find_namesakes_if_listed, self._api.client) or ([], [])
-        )
+        others, own = read_until_found(find_namesakes_if_listed, self._api.client) or ([], [])
         oldest = own[0] if own else audience
         older = (other for other in others if age_key(other) < age_key(oldest))
         # An audience that is older than an hour stays: another audience may have been renamed to its name since.

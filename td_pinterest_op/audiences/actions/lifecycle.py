@@ -4,7 +4,7 @@ from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.audiences.actions.members import MembersAction
-from td_pinterest_op.audiences.create_once import poll_until_found, wait_for_consistency
+from td_pinterest_op.audiences.create_once import poll_until_found, read_until_found, wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import TargetList, find_list, get_list_name
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
@@ -178,8 +178,8 @@ class Delete(AudienceAction):
     def check_audience(self) -> None:
         """Read the audience, if that is possible. Raises AudienceError if active ad groups use it."""
         self._stats.audience_id = self._audience_id
-        find = partial(self._api.find_audience, self._audience_id)
-        self._audience = audience = find() or poll_until_found(find, self._api.client)
+        audience = read_until_found(partial(self._api.find_audience, self._audience_id), self._api.client)
+        self._audience = audience
         if audience:
             self._copy_to_stats(audience)
         self._check_expected_audience(audience)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
-from td_pinterest_op.audiences.create_once import poll_until_found
+from td_pinterest_op.audiences.create_once import read_until_found
 from td_pinterest_op.audiences.customer_lists import TargetList, find_list, get_list_name
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError, RequestRefusedError
@@ -36,8 +36,7 @@ class MembersAction(AudienceAction):
         """Add records to the audience's list if `adds`, else remove them. Raises AudienceError if the list changed."""
         audience, operation = self._remove_duplicates(audience), "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
-        find = partial(self._api.find_audience, audience.id)
-        now = find() or poll_until_found(find, self._api.client)
+        now = read_until_found(partial(self._api.find_audience, audience.id), self._api.client)
         if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
             self._copy_to_stats(now)
             return

@@ -111,7 +111,7 @@ def _find_row_settings(
 def _find_workflow_settings(dig: dig_file.DigFile) -> dict[str, object]:
     """Return the settings of a workflow's first export. None: nobody knows the value, or other exports have another."""
     actions = [(find_action(each), each) for each in find_export_settings(dig)]
-    exports = [each for action, each in actions if action is None or "rows" in action.scopes]
+    exports = [each for action, each in actions if action is None or action.reads_rows]
     settings = dict(exports[0]) if exports else {}
     for name in (*_LIMITS, "action"):
         if len({str(each.get(name, "")) for each in exports}) > 1:

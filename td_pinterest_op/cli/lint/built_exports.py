@@ -14,8 +14,9 @@ from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value
 from td_pinterest_op.cli.lint.secrets import SECRET_TEMPLATE
 from td_pinterest_op.cli.lint.settings import fill_setting
-from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.many import build_entry_task, read_entries
+from td_pinterest_op.records.sql import ENGINES, find_hashing_reason, require_hashable, require_one_statement
 from td_pinterest_op.settings.parse import TASK_PARAMETERS
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.workflow import task as workflow
@@ -75,6 +76,40 @@ def build_exports(dig: DigFile, task: Task, *, is_list: bool) -> Iterator[tuple[
         place = join_places(task.value, shared, entry_place, entry_place.get("result_settings"))
         build = partial(build_entry_task, own, entry, name)
         yield from _try_build(dig, place, build, skip=is_unknown(entry.get("result_settings")))
+
+
+def check_source(
+    dig: DigFile,
+    place: Value,
+    params: Mapping[str, Any],
+    known: Mapping[str, Any],
+    environ: Mapping[str, str],
+    *,
+    is_known_job: bool,
+) -> None:
+    """Add findings about an export's source of rows, and its lists. `known`: the settings that are known before a run.
+
+    `is_known_job`: whether an earlier task may have run a job whose rows the export reads.
+    """
+    action = known.get("action")
+    params = dict(params)
+    if is_known_job:
+        params["td"] = {"last_job_id": "1", **params["td"]}
+    task, errors, sources = workflow.Task(params=params, environ={}), SettingsErrorCollector(), {}
+    if action is None or action.reads_rows:
+        if "TD_API_KEY" not in environ:
+            message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
+            dig.add_error(place.get("_env") or place, "env", message)
+        sources["query"] = errors.call(workflow.read_source, task)
+    if action is None or action.adds_people:
+        sources |= {name: errors.call(workflow.read_list_source, task, name) for name in LISTS}
+    if sources.get("query") and (needed_by := find_hashing_reason(action, known.get("hash_in"))):
+        errors.call(require_hashable, sources["query"], needed_by=needed_by)
+    for name, source in sources.items():
+        if source and source.query and source.engine in ENGINES:
+            errors.call(require_one_statement, source.query, name=name)
+    for error in errors:
+        dig.add_refusal(place, "source", error)
 
 
 def _read_entries(dig: DigFile, task: Task) -> Iterator[tuple[Value, str, Mapping[object, Any]]]:

@@ -20,12 +20,9 @@ from td_pinterest_op.cli.lint.settings import (
     check_parallel_limit,
     check_settings,
 )
-from td_pinterest_op.errors import SettingsErrorCollector
-from td_pinterest_op.records.sql import ENGINES, find_hashing_reason, require_hashable, require_one_statement
 from td_pinterest_op.settings.parse import TASK_PARAMETERS, find_misspelt_parameters
 from td_pinterest_op.settings.types import find_nearest, has_lost_digits
 from td_pinterest_op.stats import LISTS, Stats
-from td_pinterest_op.workflow import task as workflow_task
 
 EXPORT_OPERATOR = "td_pinterest_op.export.PinterestExport"
 _LEAVES_NO_JOB = ("echo", "mail", "http", "if", "fail", "wait", "loop", "for_each", "for_range", "sh")
@@ -112,7 +109,7 @@ def _check_operator(dig: DigFile, task: Task, earlier_tasks: list[Task]) -> None
         unused = LISTS if "erase" in name else ()
         params = {key: value for key, value in built_exports.read_parameters(dig, task).items() if key not in unused}
         place = built_exports.join_places(task.value.get("result_settings"), task.value)
-        _check_source(dig, place, params, known, environ, is_known_job=_may_have_job(dig, earlier_tasks))
+        built_exports.check_source(dig, place, params, known, environ, is_known_job=_may_have_job(dig, earlier_tasks))
 
 
 def _check_built_exports(
@@ -127,7 +124,9 @@ def _check_built_exports(
             for name, value in built.params["result_settings"].items()
         }
         known = check_built_settings(dig, place, settings, environ, is_complete=is_list)
-        _check_source(dig, place, built.params, known, environ, is_known_job=_may_have_job(dig, earlier_tasks))
+        built_exports.check_source(
+            dig, place, built.params, known, environ, is_known_job=_may_have_job(dig, earlier_tasks)
+        )
 
 
 def _check_parameters(dig: DigFile, task: Task, operator: str) -> None:
@@ -142,40 +141,6 @@ def _check_parameters(dig: DigFile, task: Task, operator: str) -> None:
             dig.add_error(
                 value, "setting", f"{key} is a setting, which the operator reads under result_settings: move it there"
             )
-
-
-def _check_source(
-    dig: DigFile,
-    place: Value,
-    params: Mapping[str, Any],
-    known: Mapping[str, Any],
-    environ: Mapping[str, str],
-    *,
-    is_known_job: bool,
-) -> None:
-    """Add findings about an export's source of rows, and its lists. `known`: the settings that are known before a run.
-
-    `is_known_job`: whether an earlier task may have run a job whose rows the export reads.
-    """
-    action = known.get("action")
-    params = dict(params)
-    if is_known_job:
-        params["td"] = {"last_job_id": "1", **params["td"]}
-    task, errors, sources = workflow_task.Task(params=params, environ={}), SettingsErrorCollector(), {}
-    if action is None or action.reads_rows:
-        if "TD_API_KEY" not in environ:
-            message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
-            dig.add_error(place.get("_env") or place, "env", message)
-        sources["query"] = errors.call(workflow_task.read_source, task)
-    if action is None or action.adds_people:
-        sources |= {name: errors.call(workflow_task.read_list_source, task, name) for name in LISTS}
-    if sources.get("query") and (needed_by := find_hashing_reason(action, known.get("hash_in"))):
-        errors.call(require_hashable, sources["query"], needed_by=needed_by)
-    for name, source in sources.items():
-        if source and source.query and source.engine in ENGINES:
-            errors.call(require_one_statement, source.query, name=name)
-    for error in errors:
-        dig.add_refusal(place, "source", error)
 
 
 def _may_have_job(dig: DigFile, earlier_tasks: list[Task]) -> bool:
