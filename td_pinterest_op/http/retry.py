@@ -1,12 +1,16 @@
-"""How often to retry a request, and the waits that the settings or a server ask for."""
+"""The one way to repeat a call, how often, and the waits that the settings or a server ask for."""
 
 import datetime
 import email.utils
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import backoff
+
+_T = TypeVar("_T")
+_E = TypeVar("_E", bound=Exception)
 
 # Retries may be set to come at once; waiting for somebody else's work must let time pass. In seconds.
 _SHORTEST_WAIT = 0.5
@@ -41,6 +45,41 @@ class Retry:
             wait = max(next(waits), _SHORTEST_WAIT)
             retry, waited = retry + 1, waited + wait
             yield wait
+
+
+def retry(
+    call: Callable[[], _T],
+    waits: Iterable[float],
+    *,
+    on: type[_E] | tuple[type[_E], ...],
+    sleep: Callable[[float], object],
+    before_wait: Callable[[_E, float], float] = lambda _, wait: wait,
+) -> _T:
+    """Return `call()`, which is repeated after each of the `waits` (in seconds) as long as it raises an error `on`.
+
+    The error of the last call is raised. `before_wait` gets each other error and the wait that is to follow: it may log
+    them, it returns the seconds to wait, and it raises an error to give up. `sleep` must end when the run has to end.
+    """
+    for wait in waits:
+        try:
+            return call()
+        except on as error:
+            seconds = before_wait(error, wait)
+        sleep(seconds)
+    return call()
+
+
+def poll(find: Callable[[], _T | None], waits: Iterable[float], *, sleep: Callable[[float], object]) -> _T | None:
+    """Return the first result of `find()` that is not None, called after each of the `waits` (in seconds), or None.
+
+    A first wait of 0 calls `find` at once. `sleep` must end when the run has to end.
+    """
+    for wait in waits:
+        if wait:
+            sleep(wait)
+        if (found := find()) is not None:
+            return found
+    return None
 
 
 def read_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:

@@ -1,6 +1,6 @@
-"""The waits between two tries, as set and as a server asks."""
+"""A call that is repeated, and the waits between two tries, as set and as a server asks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from itertools import islice
 
@@ -9,7 +9,66 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from td_pinterest_op.http.retry import Retry, read_reset_delay, read_retry_after
+from td_pinterest_op.http.retry import Retry, poll, read_reset_delay, read_retry_after, retry
+
+
+def answer(*outcomes: object) -> Callable[[], object]:
+    """Return a function that returns each of the outcomes in turn, or raises it if it is an error."""
+    left = list(outcomes)
+
+    def call() -> object:
+        outcome = left.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "slept"),
+    [(["done"], []), ([OSError(), "done"], [1.0]), ([OSError(), TimeoutError(), "done"], [1.0, 2.0])],
+)
+def test_call_is_repeated_after_each_wait_until_it_succeeds(outcomes: list[object], slept: list[float]) -> None:
+    waited: list[float] = []
+    assert retry(answer(*outcomes), (1.0, 2.0), on=OSError, sleep=waited.append) == "done"
+    assert waited == slept
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "slept"),
+    [([OSError("1"), OSError("2"), OSError("last")], [1.0, 2.0]), ([OSError(), ValueError("last")], [1.0])],
+    ids=["no wait is left", "another error"],
+)
+def test_error_of_the_last_call_is_raised(outcomes: list[object], slept: list[float]) -> None:
+    waited: list[float] = []
+    with pytest.raises((OSError, ValueError), match="last"):
+        retry(answer(*outcomes), (1.0, 2.0), on=OSError, sleep=waited.append)
+    assert waited == slept
+
+
+def test_function_before_the_wait_decides_how_long_it_is() -> None:
+    waited: list[float] = []
+    retry(answer(OSError(), 1), (1.0,), on=OSError, sleep=waited.append, before_wait=lambda _, wait: wait + 6)
+    assert waited == [7.0]
+
+
+def test_function_before_the_wait_can_give_up() -> None:
+    def give_up(error: OSError, wait: float) -> float:
+        raise ValueError(f"{error}, {wait} s before the next try")
+
+    with pytest.raises(ValueError, match="busy"):
+        retry(answer(OSError("busy")), (1.0,), on=OSError, sleep=float, before_wait=give_up)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "found", "slept"),
+    [([7], 7, []), ([None, 0], 0, [1.0]), ([None, None, None], None, [1.0, 2.0])],
+)
+def test_poll_returns_what_is_found_first(outcomes: list[object], found: object, slept: list[float]) -> None:
+    waited: list[float] = []
+    assert poll(answer(*outcomes), (0.0, 1.0, 2.0), sleep=waited.append) == found
+    assert waited == slept
 
 
 @pytest.mark.parametrize(
@@ -25,18 +84,18 @@ from td_pinterest_op.http.retry import Retry, read_reset_delay, read_retry_after
 def test_waits_double_with_up_to_half_added_at_random_up_to_the_longest(
     initial: float, longest: float, random: float, expected: list[float]
 ) -> None:
-    retry = Retry(count=7, initial_wait=initial, longest_wait=longest, random=lambda: random)
+    setting = Retry(count=7, initial_wait=initial, longest_wait=longest, random=lambda: random)
     # Every request starts again.
     assert (
         expected
-        == list(islice(retry.iterate_waits(), len(expected)))
-        == list(islice(retry.iterate_waits(), len(expected)))
+        == list(islice(setting.iterate_waits(), len(expected)))
+        == list(islice(setting.iterate_waits(), len(expected)))
     )
 
 
 def test_waits_are_endless_and_never_exceed_the_longest() -> None:
-    retry = Retry(count=7, initial_wait=0.5, longest_wait=300, random=lambda: 0)
-    assert [300.0] * 10 == list(islice(retry.iterate_waits(), 5_000))[-10:]
+    setting = Retry(count=7, initial_wait=0.5, longest_wait=300, random=lambda: 0)
+    assert [300.0] * 10 == list(islice(setting.iterate_waits(), 5_000))[-10:]
 
 
 @pytest.mark.parametrize(
@@ -46,8 +105,8 @@ def test_waits_are_endless_and_never_exceed_the_longest() -> None:
 def test_waits_for_lasts_as_long_as_all_retries_and_at_least_the_given_time(
     count: int, initial: float, waits: list[float]
 ) -> None:
-    retry = Retry(count=count, initial_wait=initial, longest_wait=300, random=lambda: 0)
-    assert waits == list(retry.iterate_waits_for(30))
+    setting = Retry(count=count, initial_wait=initial, longest_wait=300, random=lambda: 0)
+    assert waits == list(setting.iterate_waits_for(30))
 
 
 # -- what a server asks for
