@@ -12,7 +12,7 @@ from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Create, Mirr
 from td_pinterest_op.audiences.request import extend_task, read_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
-from td_pinterest_op.records.sql import require_one_statement
+from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import drop_console_keys, find_misspelt_parameters
 from td_pinterest_op.settings.types import is_left_out

@@ -19,9 +19,9 @@ from td_pinterest_op.audiences.request import ExportRequest, read_task_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, TreasureDataError
 from td_pinterest_op.pinterest.oauth import SCOPES
+from td_pinterest_op.records.hashed_query import open_rows
 from td_pinterest_op.records.plan import check_rows, describe_plan
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.records.sql import open_rows
 from td_pinterest_op.report.page_file import add_run_to_page
 from td_pinterest_op.run_history.table import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
-from td_pinterest_op.records.sql import ENGINES, find_hashing_reason, require_hashable, require_one_statement
+from td_pinterest_op.records.hashed_query import ENGINES, find_hashing_reason, require_hashable, require_one_statement
 from td_pinterest_op.settings.parse import (
     TASK_PARAMETERS,
     build_settings,

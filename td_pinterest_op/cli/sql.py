@@ -9,10 +9,10 @@ from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import find_credentials
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.statements import build_arms_statement, build_hashed_statement, build_rejected_statement
-from td_pinterest_op.identifiers.sql import quote_literal
+from td_pinterest_op.identifiers.hashing_sql import quote_literal
 from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.records.columns import find_identifier_columns
-from td_pinterest_op.records.sql import ENGINES, Query, build_columns_statement, require_one_statement
+from td_pinterest_op.records.hashed_query import ENGINES, Query, build_columns_statement, require_one_statement
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL, Control
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.treasure_data.job import Job, wait_for_job

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from td_pinterest_op.identifiers.hashing_sql import build_control_number_sql, quote_literal, quote_name
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.sql import build_control_number_sql, quote_literal, quote_name
 from td_pinterest_op.records.columns import Column, find_position
-from td_pinterest_op.records.sql import (
+from td_pinterest_op.records.hashed_query import (
     NUMBERS,
     Query,
     add_comment,

@@ -45,7 +45,7 @@ _HEX = "ad 34f 61c 115f-1160 17b4-17b5 180b-180f 200b-200f 202a-202e 2060-206f 3
 _RUNS = (code.split("-") for code in _HEX.split())
 _INVISIBLE = "".join(chr(code) for ends in _RUNS for code in range(int(ends[0], 16), int(ends[-1], 16) + 1))
 TRIMMED = _WHITE_SPACE + _INVISIBLE
-"""Characters that are removed from both ends of a value. `identifiers.sql` uses these and `SEPARATORS` in its SQL."""
+"""Characters that are removed from both ends of a value. `hashing_sql` uses these and `SEPARATORS` in its SQL."""
 SEPARATORS = "," + "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0)))) + TRIMMED
 """Characters that no plain identifier contains: a comma, control characters of both blocks, DEL, white space."""
 SEPARATOR = re.compile(f"[{re.escape(SEPARATORS)}]")

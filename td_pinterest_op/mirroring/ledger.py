@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from td_pinterest_op.errors import ExportError, JobError, StoppedError
-from td_pinterest_op.identifiers.sql import quote_literal, quote_name
-from td_pinterest_op.mirroring.jobs import MirrorJobs
+from td_pinterest_op.identifiers.hashing_sql import quote_literal, quote_name
+from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 
 log = logging.getLogger(__name__)
 

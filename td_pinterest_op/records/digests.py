@@ -16,8 +16,8 @@ from hashlib import sha256
 from typing import cast
 
 from td_pinterest_op.errors import UnexpectedError
+from td_pinterest_op.identifiers.hashing_sql import HASHED_MARK
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.sql import HASHED_MARK
 from td_pinterest_op.identifiers.types import HASHES_OF_NOTHING, PLACEHOLDERS, TRIMMED, IdentifierType
 from td_pinterest_op.records.columns import Column
 

@@ -7,7 +7,7 @@ without other people in the list, and no failure or erasure came later.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from td_pinterest_op.identifiers.sql import quote_literal, quote_name
+from td_pinterest_op.identifiers.hashing_sql import quote_literal, quote_name
 from td_pinterest_op.run_history.table import FAILED, FOLLOW_UP, RUN, SUCCESS, Row
 
 COLUMNS_READ = (

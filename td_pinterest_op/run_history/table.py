@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from td_pinterest_op.identifiers.sql import quote_literal, quote_name
+from td_pinterest_op.identifiers.hashing_sql import quote_literal, quote_name
 from td_pinterest_op.redaction.secret import break_templates, sanitize
 from td_pinterest_op.stats import LISTS, WITHHELD
 

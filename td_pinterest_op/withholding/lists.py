@@ -9,10 +9,10 @@ from td_pinterest_op.errors import LimitError, extend_errors
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES
 from td_pinterest_op.records.columns import Column, find_identifier_columns
+from td_pinterest_op.records.hashed_query import open_rows
 from td_pinterest_op.records.plan import check_value_kind, format_reasons
 from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.records.sql import open_rows
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import SUPPRESS, Stats, format_count
 from td_pinterest_op.treasure_data.api import TreasureData

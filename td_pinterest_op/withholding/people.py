@@ -14,8 +14,8 @@ from operator import and_
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
+from td_pinterest_op.records.hashed_query import NUMBERS
 from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, sort_digests, split_fixed
-from td_pinterest_op.records.sql import NUMBERS
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
 

@@ -9,11 +9,11 @@ from itertools import chain, compress, pairwise
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.records.columns import Column, find_identifier_columns, find_position, find_row_columns, is_single
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
+from td_pinterest_op.records.hashed_query import NUMBERS
 from td_pinterest_op.records.prepared import PreparedRecords, RowSpool
 from td_pinterest_op.records.read import Block, IdentifierReader, Reader, ReaderSettings, RowReader
 from td_pinterest_op.records.rows import EXTRA_COMBINATION, EncodedPart, EncodedRows, RecordLayout
 from td_pinterest_op.records.spool import SortedFile, Spool, SpoolFile
-from td_pinterest_op.records.sql import NUMBERS
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job

@@ -12,7 +12,7 @@ from td_pinterest_op.identifiers.reasons import Reason
 from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD, CLEAR, REMOVE, REPLACE
 from tests.exporting import Services, digest, digests, people
-from tests.unit.identifiers.test_sql import corpus
+from tests.unit.identifiers.test_hashing_sql import corpus
 
 SIGMA = "SOFI\u03a3@shop.example"
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}".format

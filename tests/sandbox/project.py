@@ -16,7 +16,7 @@ from typing import Any
 
 from scripts.bundle import needed_files
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.records.sql import require_one_statement
+from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.report.entry import Entry
 from tests.dig import DigError
 from tests.dig.config import load

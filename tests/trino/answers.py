@@ -10,10 +10,10 @@ from typing import Any
 
 from hypothesis import given, settings
 
+from td_pinterest_op.identifiers.hashing_sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from td_pinterest_op.identifiers.types import EMAIL
-from td_pinterest_op.records.sql import Query, build_hashing_statement
+from td_pinterest_op.records.hashed_query import Query, build_hashing_statement
 from td_pinterest_op.run_history.audience_history import build_audience_history, build_history_query
 from td_pinterest_op.run_history.table import (
     COLUMNS,
@@ -26,17 +26,17 @@ from td_pinterest_op.run_history.table import (
 )
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.withholding.sql import build_list_select, build_people_select
+from td_pinterest_op.withholding.withholding_sql import build_list_select, build_people_select
 from tests.exporting import digest
 from tests.trino.client import run
 from tests.trino.days import QUERIES, most_table_reads
-from tests.unit.records import test_sql as test_query
+from tests.unit.records import test_hashed_query as test_query
 from tests.unit.report.samples import statistics
 from tests.unit.run_history import test_audience_history
 from tests.unit.run_history import test_table as test_history
 from tests.unit.run_history.conftest import TABLE
 from tests.unit.withholding import test_lift
-from tests.unit.withholding import test_sql as test_withholding
+from tests.unit.withholding import test_withholding_sql as test_withholding
 from tests.unit.withholding.test_people import SALT, Case, Oracle, cases
 
 _Z = 1.959964

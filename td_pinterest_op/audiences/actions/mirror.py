@@ -13,10 +13,10 @@ from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import find_list, get_list_name
 from td_pinterest_op.errors import AudienceError, PinterestError
-from td_pinterest_op.mirroring.jobs import NEW, MirrorJobs
+from td_pinterest_op.mirroring.comparison import REPLACE, check_state
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
-from td_pinterest_op.mirroring.plan import REPLACE, check_state
-from td_pinterest_op.mirroring.run import MirrorRun, PlanGuard
+from td_pinterest_op.mirroring.mirror_jobs import NEW, MirrorJobs
+from td_pinterest_op.mirroring.mirror_run import MirrorRun, PlanGuard
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.plan import check_rows
 from td_pinterest_op.records.prepared import PreparedRecords

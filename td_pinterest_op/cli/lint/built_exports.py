@@ -16,7 +16,7 @@ from td_pinterest_op.cli.lint.secrets import SECRET_TEMPLATE
 from td_pinterest_op.cli.lint.settings import fill_setting
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.many import build_entry_task, read_entries
-from td_pinterest_op.records.sql import ENGINES, find_hashing_reason, require_hashable, require_one_statement
+from td_pinterest_op.records.hashed_query import ENGINES, find_hashing_reason, require_hashable, require_one_statement
 from td_pinterest_op.settings.parse import TASK_PARAMETERS
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.workflow import task as workflow

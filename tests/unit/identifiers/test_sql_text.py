@@ -4,7 +4,7 @@ import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op.identifiers.sql import quote_literal, quote_name
+from td_pinterest_op.identifiers.hashing_sql import quote_literal, quote_name
 from tests.campaigns import examples
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))

@@ -17,7 +17,7 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import EMAIL, IDFA, LIST_TYPES, MAID, IdentifierType
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import ColumnKeys, compute_column_keys, decode_hashed_values
-from td_pinterest_op.records.sql import (
+from td_pinterest_op.records.hashed_query import (
     NUMBERS,
     Query,
     build_columns_statement,
@@ -28,7 +28,7 @@ from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.withholding.people import assign_control
 from tests.campaigns import examples
 from tests.emulators.td.sql import statements
-from tests.unit.identifiers.test_sql import HASH, UUID, corpus
+from tests.unit.identifiers.test_hashing_sql import HASH, UUID, corpus
 from tests.unit.records.test_identifiers_fuzz import padded, texts
 
 SIGMA = "SOFI\u03a3@shop.example"

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records.columns import Column, is_single
-from td_pinterest_op.records.sql import Query
+from td_pinterest_op.records.hashed_query import Query
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.withholding.people import assign_control
-from td_pinterest_op.withholding.sql import (
+from td_pinterest_op.withholding.withholding_sql import (
     build_list_counts_select,
     build_list_select,
     build_people_select,

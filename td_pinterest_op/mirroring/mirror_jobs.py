@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from td_pinterest_op.errors import ExportError, JobError, extend_errors
-from td_pinterest_op.identifiers.sql import quote_name
+from td_pinterest_op.identifiers.hashing_sql import quote_name
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
 from td_pinterest_op.treasure_data.job import Source, run_statement

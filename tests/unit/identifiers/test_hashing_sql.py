@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.queries import files
+from td_pinterest_op.identifiers.hashing_sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from td_pinterest_op.identifiers.types import (
     EMAIL,
     HASHES_OF_NOTHING,

@@ -1,7 +1,7 @@
 """A query whose identifiers the warehouse checks and hashes, so that no plain one leaves it: statements and rows.
 
 Every statement reads the query once. The query's columns are named by position (`c0`, `c1`, …). `a0` is the digest of
-a value of the first column, or the reason for its rejection: see `identifiers.sql.build_hashing_sql`.
+a value of the first column, or the reason for its rejection: see `build_hashing_sql`.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.identifiers.sql import (
+from td_pinterest_op.identifiers.hashing_sql import (
     build_control_number_sql,
     build_hashing_sql,
     build_lower_sql,

@@ -4,7 +4,7 @@ from td_pinterest_op.errors import LimitError
 from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, LedgerState, build_membership_sql
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.withholding.sql import build_counts_sql
+from td_pinterest_op.withholding.withholding_sql import build_counts_sql
 
 REPLACE, DIFFERENCE = "replace", "difference"
 _DAY = 86_400_000  # milliseconds
@@ -54,7 +54,7 @@ def build_changes_select(people: str, *, ledger: Ledger, settings: Settings) -> 
 
     The column `op` is the change: join, leave, due (a member who may be sent again), stay (any other member) or out
     (not a member, before or after). Rows with `op` rejected or withheld have a reason in place of a digest. The column
-    `turn` sorts those due by their last join. `people`: a SELECT or table as of `withholding.sql.build_people_select`.
+    `turn` sorts those due by their last join. `people`: a SELECT or table as of `build_people_select`.
     """
     state, replaces = ledger.state, choose_mode(ledger.state, settings) == REPLACE
     # Without rows, the ledger's table may be missing.

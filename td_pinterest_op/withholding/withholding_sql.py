@@ -1,16 +1,16 @@
 """SQL for Trino that selects whom the mirror sends and withholds, by the rules of `people` and `preparation`.
 
-A statement selects answers (see `identifiers.sql`): digests, and the reasons for which values are rejected or people
+A statement selects answers (see `hashing_sql`): digests, and the reasons for which values are rejected or people
 withheld. If rows have several values, a hash of all values of a row identifies its person: rows with the same values
 get the same outcome.
 """
 
 from collections.abc import Mapping
 
+from td_pinterest_op.identifiers.hashing_sql import HASHED_MARK, build_control_number_sql, quote_literal
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.sql import HASHED_MARK, build_control_number_sql, quote_literal
 from td_pinterest_op.records.columns import find_position, is_single
-from td_pinterest_op.records.sql import NUMBERS, Query, build_hashing_select, cast_to_text
+from td_pinterest_op.records.hashed_query import NUMBERS, Query, build_hashing_select, cast_to_text
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 

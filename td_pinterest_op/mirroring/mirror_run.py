@@ -12,20 +12,20 @@ from typing import Any
 
 from td_pinterest_op.errors import ExportError, LimitError
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.mirroring.jobs import MirrorJobs
+from td_pinterest_op.mirroring.comparison import REPLACE, build_changes_select, build_figures_query, choose_mode
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, build_event_row_select, build_plan_rows_select
-from td_pinterest_op.mirroring.plan import REPLACE, build_changes_select, build_figures_query, choose_mode
+from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.columns import Column, choose_list_type, is_single
+from td_pinterest_op.records.hashed_query import Query, build_columns_statement
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.records.rows import SINGLE_DIGEST
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.records.sql import Query, build_columns_statement
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats, format_count
 from td_pinterest_op.treasure_data.job import Job, Source
-from td_pinterest_op.withholding import sql as withholding
+from td_pinterest_op.withholding import withholding_sql
 from td_pinterest_op.withholding.lists import (
     check_list,
     find_list_columns,
@@ -181,9 +181,13 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         tables = {}
         for name, query in lists.items():
             with name_list_in_errors(name):
-                made = self.jobs.create_table(name, f"hash the list `{name}`", withholding.build_list_select(query))
+                made = self.jobs.create_table(name, f"hash the list `{name}`", withholding_sql.build_list_select(query))
             tables[name], self.stats.list_jobs[name] = made
-        rows = self.jobs.read_records("count the lists", withholding.build_list_counts_select(tables)) if tables else ()
+        rows = (
+            self.jobs.read_records("count the lists", withholding_sql.build_list_counts_select(tables))
+            if tables
+            else ()
+        )
         list_stats = {row["list"]: _read_list_stats(row) for row in rows}
         for name, stats in list_stats.items():
             check_list(name, stats, self.settings)
@@ -194,8 +198,8 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         """Return a SELECT of the digests to send, if necessary from a table that this method creates first."""
         control = self.settings.control
         if not list_tables and control is None and is_single(query.columns):
-            return withholding.build_values_select(query)
-        select = withholding.build_people_select(query, list_tables=list_tables, control=control)
+            return withholding_sql.build_values_select(query)
+        select = withholding_sql.build_people_select(query, list_tables=list_tables, control=control)
         table, self.stats.job_id = self.jobs.create_table("digests", "hash the people, without those withheld", select)
         return f"SELECT * FROM {table}"
 
@@ -204,9 +208,9 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         row, stats, mode = self.counts, self.stats, choose_mode(self.ledger.state, self.settings)
         stats.columns = len(self._columns) + sum(column.is_array for column in self._columns)
         stats.read, stats.invalid_rows, stats.hashed_values = row["row_count"], row["invalid_rows"], row["hashed"]
-        stats.invalid_by_reason = Counter(withholding.parse_counts(row["rejected"]))
+        stats.invalid_by_reason = Counter(withholding_sql.parse_counts(row["rejected"]))
         stats.valid = row["given"] - stats.invalid_count
-        stats.withheld = Counter(withholding.parse_counts(row["withheld"]))
+        stats.withheld = Counter(withholding_sql.parse_counts(row["withheld"]))
         stats.unique = row["people"] + stats.withheld.total()
         stats.duplicate = stats.valid - stats.unique
         stats.plain_values = stats.valid - stats.hashed_values
@@ -223,7 +227,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
 
 def _read_list_stats(row: Mapping[str, Any]) -> Stats:
     """Return the statistics of an opt-out or consent list. `row`: the counts of the list's values, by column name."""
-    invalid = Counter(withholding.parse_counts(row["reasons"]))
+    invalid = Counter(withholding_sql.parse_counts(row["reasons"]))
     return Stats(
         action="",
         ad_account_id="",
