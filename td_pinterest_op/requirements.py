@@ -4,7 +4,9 @@ Written for any Python 3: an old one must be able to read this far.
 """
 
 import importlib.util
+import re
 import sys
+from pathlib import Path
 
 MINIMUM_PYTHON = (3, 10)
 # Modules and the packages that bring them.
@@ -33,3 +35,16 @@ def check_environment():
             "td_pinterest_op needs packages that this Python ({}) does not have: {}. Install them, or run "
             "scripts/bundle with --with-dependencies".format(sys.executable, ", ".join(missing))
         )
+
+
+def find_other_version(folder: Path, version: str) -> str:
+    """Return the version of the operator that lies in a folder, or "" if there is none or it is `version`.
+
+    digdag appends the project's folder to Python's path: an installed operator runs in place of the folder's.
+    """
+    try:
+        text = (folder / "td_pinterest_op" / "__init__.py").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    match = re.search(r'^__version__ = "([\w.+-]+)"', text, re.MULTILINE)
+    return match.group(1) if match and match.group(1) != version else ""
