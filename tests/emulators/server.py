@@ -22,12 +22,21 @@ async def _listen(app: web.Application, port: int) -> tuple[web.AppRunner, int]:
 
 
 async def _stop(runner: web.AppRunner) -> None:
+    for site in list(runner.sites):
+        await site.stop()
+    assert runner.server, "it has been set up"
+    transports = [connection.transport for connection in runner.server.connections]
     await runner.cleanup()
+    # What a client never reads would keep its connection open, to be reported in whatever test comes next.
+    for transport in transports:
+        if transport:
+            transport.abort()
     # asyncio would log a handler that still hangs when it is collected, which may be in the middle of another test.
     hanging = asyncio.all_tasks() - {asyncio.current_task()}
     for task in hanging:
         task.cancel()
     await asyncio.gather(*hanging, return_exceptions=True)
+    await asyncio.sleep(0)  # an aborted transport closes its socket in the loop's next round
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

@@ -1,15 +1,19 @@
 """What tests may rely on: the guard over what they show, an environment of their own, programs that end."""
 
+import gc
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from tests import children, guard
 from tests.campaigns import select_rows
+from tests.emulators.server import serve
 
 ROOT = Path(__file__).parent.parent.parent
 PROBE = """
@@ -81,3 +85,15 @@ def test_a_program_that_waits_for_ever_is_killed() -> None:
         children.run(["sleep", "60"], limit=0.1)
     with children.run_in_background(["sleep", "60"], limit=0.1) as process:
         assert -9 == process.wait(timeout=30)
+
+
+def test_an_emulator_leaves_no_connection_open_whose_response_nobody_reads() -> None:
+    async def respond(_: web.Request) -> web.Response:
+        return web.Response(body=bytes(50_000_000))
+
+    app = web.Application()
+    app.router.add_get("/", respond)
+    with serve(app) as url, socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1]))) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: emulator\r\n\r\n")
+        assert client.recv(8) == b"HTTP/1.1"
+    gc.collect()  # pytest fails the test in which an open transport is collected
