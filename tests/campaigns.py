@@ -1,5 +1,6 @@
 """Selects how much of long tests and tables runs: a part for a quick result, all for CI (`--all`)."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -18,8 +19,9 @@ _runs_all = False
 
 
 def add_option(parser: pytest.Parser) -> None:
-    """Make `--all` known to pytest."""
+    """Make `--all` and `--digdag` known to pytest."""
     parser.addoption("--all", action="store_true", help="every row of the campaigns, and every example of hypothesis")
+    parser.addoption("--digdag", action="store_true", help="also the tests that need a digdag command on the PATH")
 
 
 def configure(config: pytest.Config) -> None:
@@ -59,6 +61,19 @@ def split_items(items: Sequence[pytest.Item]) -> tuple[list[pytest.Item], list[p
         (left_out if is_left_out else kept).append(item)
         seen.add(name)
     return kept, left_out
+
+
+def skip_digdag(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Skip the tests of the real engine, which take minutes, unless they are asked for and there is one."""
+    if not (_runs_all or config.getoption("--digdag")):
+        reason = "runs with --all or --digdag, where a digdag command is on the PATH"
+    elif not shutil.which("digdag"):
+        reason = "there is no digdag command on the PATH"
+    else:
+        return
+    for item in items:
+        if item.get_closest_marker("digdag"):
+            item.add_marker(pytest.mark.skip(reason))
 
 
 def leave_unmeasured(items: Sequence[pytest.Item]) -> None:

@@ -50,6 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--all"):
         items[:], left_out = campaigns.split_items(items)
         config.hook.pytest_deselected(items=left_out)
+    campaigns.skip_digdag(config, items)
     if config.pluginmanager.hasplugin("_cov"):
         campaigns.leave_unmeasured(items)
 

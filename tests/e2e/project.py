@@ -131,10 +131,7 @@ ENGINES: list[object] = [
     pytest.param(
         run_with_digdag,
         id="digdag",
-        marks=[
-            pytest.mark.digdag,
-            pytest.mark.skipif(shutil.which("digdag") is None, reason="there is no digdag command on the PATH"),
-        ],
+        marks=pytest.mark.digdag,
     ),
 ]
 

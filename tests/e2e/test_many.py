@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -114,7 +113,6 @@ def test_three_hundred_audiences_fit_into_one_attempt(services: Services, projec
 
 
 @pytest.mark.digdag
-@pytest.mark.skipif(shutil.which("digdag") is None, reason="there is no digdag command on the PATH")
 def test_digdag_runs_one_task_more_for_each_additional_audience(
     services: Services, project: Path, tmp_path: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -316,7 +315,6 @@ def test_stand_in_behaves_as_expected(lay: Lay, case: Case) -> None:
 
 
 @pytest.mark.digdag
-@pytest.mark.skipif(shutil.which("digdag") is None, reason="there is no digdag command on the PATH")
 @each_case
 def test_digdag_behaves_as_expected(lay: Lay, tmp_path: Path, case: Case) -> None:
     flow = lay(case)
@@ -351,7 +349,6 @@ def test_workflow_that_only_the_stand_in_does_not_know_stops_no_other(lay: Lay, 
 
 
 @pytest.mark.digdag
-@pytest.mark.skipif(shutil.which("digdag") is None, reason="there is no digdag command on the PATH")
 def test_digdag_is_stopped_by_a_broken_workflow_of_the_project(lay: Lay, tmp_path: Path) -> None:
     done = _digdag(lay(BROKEN), tmp_path, "--rerun")
     assert done.returncode == 1
