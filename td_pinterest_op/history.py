@@ -13,7 +13,7 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import read_parameter
 from td_pinterest_op.settings.types import TABLE, is_left_out
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import History, find_workflow_name, open_history
+from td_pinterest_op.workflow.history import History, open_history
 from td_pinterest_op.workflow.process import TaskProcess
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def write_failure(task: workflow.Task, timing: Timing) -> None:
     """Write the history row of a failed task, whose `_error` task is `task`. If that fails, only log a warning."""
     name = str(task.params.get("task_name") or "")
     # Outside `_error`, the failed task is the whole workflow.
-    failed = name.partition("^error")[0] if "^error" in name else f"+{find_workflow_name(name) or ''}"
+    failed = name.partition("^error")[0] if "^error" in name else f"+{workflow.find_workflow_name(name) or ''}"
     write_missing_rows(task, timing, [{"task": failed, "error": _read_failure_message(task)}])
 
 

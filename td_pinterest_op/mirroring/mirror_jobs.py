@@ -11,6 +11,7 @@ from typing import Any
 from td_pinterest_op.errors import ExportError, JobError, extend_errors
 from td_pinterest_op.identifiers.hashing_sql import quote_name
 from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
 from td_pinterest_op.treasure_data.job import Source, run_statement
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows, read_small_result
@@ -61,7 +62,9 @@ class MirrorJobs:
         table = f"pinterest_{kind}_{self.name}_{self.session_key}_{self.token}"
         self.tables.append(table)
         name = f"{quote_name(self.database)}.{quote_name(table)}"
-        return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}")
+        # Whoever has opted out since the session's day must not be sent: a list is asked as of now.
+        source = replace(self.source, scheduled_time=None) if kind in LISTS else self.source
+        return name, replace(self, source=source).run(purpose, f"CREATE TABLE {name} AS\n{select}")
 
     def drop_unused_tables(self, *, now: float) -> set[str]:
         """Drop temporary tables that earlier tries or other runs left. Return the names of all tables in the database.

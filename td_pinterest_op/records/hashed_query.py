@@ -21,14 +21,12 @@ from td_pinterest_op.records.columns import Column, find_position
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import ActionSpec, HashIn
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
+from td_pinterest_op.treasure_data.job import Job, Source, find_first_comments, wait_for_job
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 
 NUMBERS = 10_000  # a person's number modulo this decides about the control group
 ENGINES = ("presto", "trino")  # whose SQL hashes
 HASH_SETTING = "hash_in: warehouse"
-# Treasure Data takes settings of the engine from comments in front of a query.
-_FIRST_COMMENTS = re.compile(r"(?:\s*--[^\n]*(?:\n|\Z))*")
 _PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|.""", re.DOTALL)
 
 
@@ -134,7 +132,7 @@ def build_selecting_statement(
 
 def add_comment(statement: str, comment: str, *, query: str) -> str:
     """Return a statement preceded by the comments with which the user's query begins, and then by `comment`."""
-    first = match[0].strip() if (match := _FIRST_COMMENTS.match(query)) else ""
+    first = find_first_comments(query).strip()
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
 

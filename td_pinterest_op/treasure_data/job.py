@@ -30,6 +30,7 @@ _FIRST_LOG, _LONGEST_SILENCE = 1.0, 10.0
 _MAXIMUM_ISSUES = 20
 _JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _LONGEST_ENGINE_TEXT = 600
+_FIRST_COMMENTS = re.compile(r"(?:\s*--[^\n]*(?:\n|\Z))*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,10 @@ class Source:
 
     `attempt_key` identifies the task's attempt (default: random). A query that is issued again with the same key does
     not start a second job. `purpose` is set if the operator wrote the SQL itself: what the SQL does, for errors.
-    `list_name`: the parameter `suppress` or `consent`, if it has the query.
+    `list_name`: the parameter `suppress` or `consent`, if it has the query. `scheduled_time`, in Unix seconds: the time
+    from which the query's TD_INTERVAL and TD_SCHEDULED_TIME count; None: from the time at which it is issued.
+    `job_options`: other fields of the request, such as `priority`. `tracing`: lines of comments, added to those in
+    front of the query.
     """
 
     job_id: str | None = None
@@ -48,6 +52,9 @@ class Source:
     attempt_key: str = field(default_factory=lambda: secrets.token_hex(16), compare=False)
     purpose: str = ""
     list_name: str = ""
+    scheduled_time: int | None = None
+    job_options: Mapping[str, str] = field(default_factory=dict)
+    tracing: str = ""
 
     @property
     def domain_key(self) -> str:
@@ -93,6 +100,12 @@ class Job:
         return FILE if self.file else QUERY
 
 
+def find_first_comments(query: str) -> str:
+    """Return the lines of comments with which a query begins: Treasure Data takes settings of the engine from them."""
+    match = _FIRST_COMMENTS.match(query)
+    return match[0] if match else ""
+
+
 def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Job:
     """Wait until the job of `source` has succeeded, and return the job. `on_job_id` gets the id as soon as it is known.
 
@@ -111,7 +124,9 @@ def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str],
 
 def run_statement(td: TreasureData, source: Source) -> str:
     """Run a statement that returns no rows, such as INSERT, and return its job's id. Raises as `wait_for_job` does."""
-    return _run_or_await_job(td, source, lambda _: None)[0]
+    # Treasure Data would repeat the statement after a failure, and insert rows twice.
+    options = {name: value for name, value in source.job_options.items() if name != "retry_limit"}
+    return _run_or_await_job(td, replace(source, job_options=options), lambda _: None)[0]
 
 
 def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
@@ -133,7 +148,12 @@ def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str
 def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
     """Issue a query with a domain key. Return its job's id, and whether an earlier request had made that job."""
     path = build_path("job", "issue", source.engine, source.database)
-    status, content = td.call("POST", path, subject="the query", query=source.query, domain_key=key)
+    first = find_first_comments(source.query)
+    text = first + source.tracing + source.query[len(first) :]
+    form = {**source.job_options, "query": text, "domain_key": key}
+    if source.scheduled_time is not None:
+        form["scheduled_time"] = str(source.scheduled_time)
+    status, content = td.call("POST", path, subject="the query", **form)
     conflict = content.get("details")
     job_id = content.get("job_id") if status == 200 else isinstance(conflict, dict) and conflict.get("conflicts_with")
     if job_id and _JOB_ID.fullmatch(str(job_id)):

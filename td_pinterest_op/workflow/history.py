@@ -6,7 +6,6 @@ A history that cannot be read or written causes one warning. It never fails a ru
 import concurrent.futures
 import contextlib
 import logging
-import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,7 @@ from td_pinterest_op.treasure_data.api import RUN_AGAIN, TreasureData
 from td_pinterest_op.treasure_data.job import Source, run_statement
 from td_pinterest_op.treasure_data.result import read_small_result
 from td_pinterest_op.workflow.services import build_treasure_data_api
-from td_pinterest_op.workflow.task import Task, may_resubmit, read_database
+from td_pinterest_op.workflow.task import Task, find_workflow_name, may_resubmit, read_database
 
 log = logging.getLogger(__name__)
 
@@ -167,9 +166,3 @@ def format_error(error: BaseException | None) -> str:
     if isinstance(error, Exception):
         return str(ExportError.from_exception(error))
     return type(error).__name__ if error else ""
-
-
-def find_workflow_name(task_name: str) -> str | None:
-    """Return the workflow's name, which is the first part of a task's full name, or None without such a part."""
-    parts = re.split(r"[+^]", task_name)
-    return parts[1] if len(parts) > 1 else None

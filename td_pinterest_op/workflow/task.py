@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 ENGINES = ("presto", "trino", "hive")
 # The environment variables of the official clients, and their default values.
 _DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5"}
+JOB_OPTIONS = ("priority", "job_retry", "presto_pool_name", "hive_pool_name", "engine_version", "hive_engine_version")
+"""The parameters of a task, or of `td:`, that apply to its jobs, as they do in digdag's td> operator."""
 # A name, never a path: the API key could do more than query.
 _DATABASE = re.compile(r"[a-z0-9_]{1,255}")
 _JOB_ID = re.compile(r"[0-9]{1,40}")
@@ -119,6 +122,12 @@ def get_current_task() -> Task:
             "from a terminal, use `td-pinterest export`"
         ) from None
     return Task(params=digdag.env.params, environ=os.environ)
+
+
+def find_workflow_name(task_name: str) -> str | None:
+    """Return the workflow's name, which is the first part of a task's full name, or None without such a part."""
+    parts = re.split(r"[+^]", task_name)
+    return parts[1] if len(parts) > 1 else None
 
 
 def store_values(**values: object) -> None:
@@ -271,5 +280,65 @@ def _build_source(task: Task, name: str, *, query_label: str) -> Source:
     database = errors.call(read_database, task, needed_by=query_label) or ""
     if engine not in ENGINES:
         errors.append(SettingsError(f"engine must be one of {', '.join(ENGINES)}", key="engine"))
+    is_list = name != "query"
+    # Whoever has opted out since the session's day must not be sent: a list is asked as of now.
+    scheduled_time = None if is_list else errors.call(_read_session_seconds, task)
     errors.raise_any()
-    return Source(query=sql, database=database, engine=engine, list_name="" if name == "query" else name)
+    return Source(
+        query=sql,
+        database=database,
+        engine=engine,
+        list_name=name if is_list else "",
+        scheduled_time=scheduled_time,
+        job_options=_read_job_options(task, engine),
+        tracing=_build_tracing(task),
+    )
+
+
+def _read_session_seconds(task: Task) -> int | None:
+    """Return the session's time in Unix seconds, or None outside a session. Raises SettingsError for another text."""
+    value = task.params.get("session_time")
+    if is_left_out(value):
+        return None
+    try:
+        return int(datetime.fromisoformat(str(value)).timestamp())
+    except ValueError:
+        raise SettingsError(
+            "session_time must be a time as digdag writes it, such as 2026-11-25T00:00:00+00:00", key="session_time"
+        ) from None
+
+
+def _read_job_options(task: Task, engine: str) -> Mapping[str, str]:
+    """Return the fields of a job's request that `JOB_OPTIONS` set, as the td> operator does."""
+    params = {**task.td, **task.params}
+    given = {name: str(params[name]).strip() for name in JOB_OPTIONS if not is_left_out(params.get(name))}
+    is_hive = engine == "hive"
+    version = given.get("engine_version")
+    values = {
+        "priority": given.get("priority"),
+        "retry_limit": given.get("job_retry"),
+        "pool_name": given.get("hive_pool_name" if is_hive else "presto_pool_name"),
+        "engine_version": given.get("hive_engine_version", version) if is_hive else version,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _build_tracing(task: Task) -> str:
+    """Return the comments that the td> operator writes before each query, or "" outside a workflow.
+
+    Treasure Data's pages about usage, and others' tools, tell by them which workflow a job belongs to.
+    """
+    name = str(task.params.get("task_name") or "")
+    if not name:
+        return ""
+    values = {
+        "project_id": task.params.get("project_id"),
+        "project_name": task.params.get("project_name"),
+        "workflow_name": find_workflow_name(name),
+        "session_id": task.params.get("session_id"),
+        "attempt_id": task.params.get("attempt_id"),
+        "task_name": name,
+    }
+    # A line feed would end the comment.
+    lines = [f"-- {key}: {' '.join(str(value or '').split())}\n" for key, value in values.items()]
+    return "".join(lines)

@@ -237,4 +237,6 @@ def _issue_fields(form: Mapping[str, str]) -> dict[str, Any]:
             raise RefusedError(422, f"{name} must be a number") from None
     if not -2 <= fields["priority"] <= 2:
         raise RefusedError(422, "priority must be -2 to 2")
+    if not 0 <= fields["retry_limit"] <= 32:
+        raise RefusedError(422, "retry_limit must be 0 to 32")
     return fields

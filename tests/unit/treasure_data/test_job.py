@@ -1,5 +1,6 @@
 """The job whose rows are exported: found or issued, waited for, checked."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
+from td_pinterest_op.treasure_data.job import Job, Source, run_statement, wait_for_job
 from tests.clock import FakeTime
 
 QUERY = Source(query="select email from customers", database="crm", engine="presto", attempt_key="first")
@@ -206,6 +207,27 @@ class TestIssuedJob:
         td = issuing(fake_time, issued("5"), job_5="success")
         assert "5" == wait_for_job(td, QUERY).id
         assert ("POST /v3/job/issue/presto/crm", {"query": QUERY.query, "domain_key": QUERY.domain_key}) == td.asked[0]
+
+    def test_a_query_is_issued_with_the_session_the_options_and_the_comments_of_its_task(
+        self, fake_time: FakeTime
+    ) -> None:
+        td = issuing(fake_time, issued("5"), job_5="success")
+        options = {"priority": "1", "retry_limit": "3", "pool_name": "small"}
+        query = replace(QUERY, query="-- set session a='b'\n\nselect 1 -- one")
+        source = replace(query, scheduled_time=1_764_028_800, job_options=options, tracing="-- task_name: +a\n")
+        expected = {
+            "query": "-- set session a='b'\n-- task_name: +a\n\nselect 1 -- one",
+            "domain_key": query.domain_key,
+            "scheduled_time": "1764028800",
+            **options,
+        }
+        wait_for_job(td, source)
+        assert td.asked[0][1] == expected
+
+    def test_a_statement_without_a_result_is_never_repeated_by_treasure_data(self, fake_time: FakeTime) -> None:
+        td = issuing(fake_time, issued("5"), job_5="success")
+        run_statement(td, replace(QUERY, job_options={"priority": "1", "retry_limit": "3"}))
+        assert td.asked[0][1] == {"query": QUERY.query, "domain_key": QUERY.domain_key, "priority": "1"}
 
     def test_the_job_of_an_earlier_try_is_adopted(self, fake_time: FakeTime) -> None:
         assert "5" == wait_for_job(issuing(fake_time, taken("5"), job_5="success"), QUERY).id

@@ -12,10 +12,15 @@ import pytest
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.task import Task, read_source
+from td_pinterest_op.workflow.task import Task, read_list_source, read_source
 
 SESSION = {"session_time": "2026-11-25T00:00:00+00:00", "project_id": 4711, "task_name": "+pinterest_export+export"}
 SESSION |= {"session_uuid": "0c9eb4a2-1111-4222-8333-444455556666", "attempt_id": 7}
+SESSION_SECONDS = 1_795_564_800
+TRACING = (
+    "-- project_id: 4711\n-- project_name: \n-- workflow_name: pinterest_export\n-- session_id: \n-- attempt_id: 7\n"
+    "-- task_name: +pinterest_export+export\n"
+)
 
 
 def task(**params: Any) -> Task:
@@ -54,7 +59,7 @@ class TestKeys:
         assert domain_key(others[1]) == domain_key(others[1])
 
     def test_a_domain_key_is_the_same_for_the_same_query_and_another_for_a_corrected_one(self) -> None:
-        assert domain_key(task()) == domain_key(task(session_time="another"))
+        assert domain_key(task()) == domain_key(task(session_time="2026-11-26T00:00:00+00:00"))
         corrected = [{}, {"query": "select 2"}, {"database": "dev"}, {"engine": "trino"}]
         assert 4 == len({domain_key(task(), **params) for params in corrected})
         assert "select" not in domain_key(task())
@@ -88,9 +93,47 @@ class TestSource:
         ],
     )
     def test_a_query_comes_with_its_database_and_engine(self, params: dict[str, Any], engine: str) -> None:
-        expected = Source(query="select 1", database="crm", engine=engine, attempt_key=task().attempt_key)
         source = read_source(task(**params, query="select 1"))
-        assert (expected, expected.domain_key) == (source, source.domain_key)
+        assert source == Source(
+            query="select 1", database="crm", engine=engine, scheduled_time=SESSION_SECONDS, tracing=TRACING
+        )
+        key = replace(source, attempt_key=task().attempt_key, scheduled_time=None, tracing="").domain_key
+        assert source.domain_key == key
+
+    def test_a_list_has_no_scheduled_time_and_nothing_has_one_outside_a_session(self) -> None:
+        params = {"database": "crm", "suppress": "select 1", "query": "select 1"}
+        source = read_list_source(task(**params), "suppress")
+        assert source
+        assert (source.scheduled_time, source.tracing) == (None, TRACING)
+        outside = read_source(Task(params=params, environ={}))
+        assert (outside.scheduled_time, outside.tracing) == (None, "")
+
+    @pytest.mark.parametrize(
+        ("engine", "params", "options"),
+        [
+            ("presto", {"priority": 0, "job_retry": "2"}, {"priority": "0", "retry_limit": "2"}),
+            ("presto", {"presto_pool_name": "p", "hive_pool_name": "h"}, {"pool_name": "p"}),
+            ("trino", {"presto_pool_name": "p", "hive_pool_name": "h"}, {"pool_name": "p"}),
+            ("hive", {"presto_pool_name": "p", "hive_pool_name": "h"}, {"pool_name": "h"}),
+            ("presto", {"engine_version": "350", "hive_engine_version": "stable"}, {"engine_version": "350"}),
+            ("hive", {"engine_version": "350", "hive_engine_version": "stable"}, {"engine_version": "stable"}),
+            ("hive", {"engine_version": "experimental"}, {"engine_version": "experimental"}),
+            ("presto", {"td": {"priority": 1, "job_retry": 3}, "priority": 2}, {"priority": "2", "retry_limit": "3"}),
+            ("presto", {"priority": "", "pool_name": "none", "td": {"priority": None}}, {}),
+        ],
+    )  # fmt: skip
+    def test_options_of_jobs_are_those_of_digdags_td_operator(
+        self, engine: str, params: dict[str, Any], options: dict[str, str]
+    ) -> None:
+        given = {"query": "select 1", "suppress": "select 1", "database": "crm", "engine": engine, **params}
+        suppress = read_list_source(task(**given), "suppress")
+        assert suppress
+        assert read_source(task(**given)).job_options == options
+        assert suppress.job_options == options
+
+    def test_tracing_comments_are_those_of_digdags_td_operator_a_line_each(self) -> None:
+        source = read_source(task(query="select 1", database="crm", project_name="a\nb", session_id=3))
+        assert source.tracing == TRACING.replace("name: \n", "name: a b\n").replace("session_id: ", "session_id: 3")
 
     @pytest.mark.parametrize(
         ("params", "complaint"),

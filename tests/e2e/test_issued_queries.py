@@ -1,0 +1,102 @@
+"""The requests that issue an export's queries: the session's time, options of jobs, comments that trace them."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.erase import erase_people
+from td_pinterest_op.workflow.task import Task
+from tests.e2e.audiences import ADD
+from tests.emulators.pinterest import AD_ACCOUNT_ID
+from tests.emulators.td.state import ReceivedRequest
+from tests.exporting import ATTEMPT, SESSION, TASK_NAME, Services, digests, people
+
+SESSION_SECONDS = "1795564800"
+# 40 people of the day before the session, 60 of the day of the session, among them all who opted out.
+PEOPLE = "-- set session a='b'\nSELECT email FROM people WHERE TD_INTERVAL(time, '-1d')"
+LISTS: dict[str, Any] = {"suppress": "SELECT email FROM opted_out", "consent": "SELECT email FROM agreed"}
+OPTIONS = {"priority": "1", "pool_name": "small", "engine_version": "350", "retry_limit": "2"}
+TASK: dict[str, Any] = {
+    "query": PEOPLE,
+    "database": "crm",
+    "priority": 1,
+    "job_retry": 2,
+    "td": {"presto_pool_name": "small", "hive_pool_name": "wrong", "engine_version": "350"},
+    **ATTEMPT,
+}
+TRACING = (
+    "-- project_id: 1\n-- project_name: \n-- workflow_name: pinterest_export\n-- session_id: \n-- attempt_id: 7\n"
+    f"-- task_name: {TASK_NAME}\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def _tables(services: Services) -> None:
+    day = 24 * 3600
+    rows = [{"email": person, "time": int(SESSION_SECONDS) - day + 3600} for person in people(40)]
+    rows += [{"email": person, "time": int(SESSION_SECONDS) + 3600} for person in people(60, first=40)]
+    services.td.create("crm", "people", rows)
+    services.td.create("crm", "agreed", [{"email": person} for person in people(100)])
+    services.td.create("crm", "opted_out", [{"email": person} for person in people(60, first=30)])
+
+
+def export(services: Services, **settings: Any) -> str:
+    """Export yesterday's people, and return the audience's id."""
+    audience_id = services.audience()
+    services.export({"action": ADD, "audience_id": audience_id, **settings}, **TASK, **LISTS)
+    assert services.pinterest.members_of_audience(audience_id) == digests(30)
+    return audience_id
+
+
+def mirror(services: Services) -> None:
+    export(services, action="mirror_current_audience", begin="replace", min_records=1)
+
+
+def export_hashed(services: Services) -> None:
+    export(services, hash_in="warehouse")
+
+
+def erase(services: Services) -> None:
+    audience_id = services.audience(people(100))
+    settings = {"ad_account_ids": AD_ACCOUNT_ID}
+    params = {"session_time": SESSION, "task_name": TASK_NAME, "project_id": 1, "result_settings": settings, **TASK}
+    erase_people(Task(params=params, environ=services.environ), services.time.timing)
+    assert services.pinterest.members_of_audience(audience_id) == digests(60, first=40)
+
+
+def is_of_list(request: ReceivedRequest) -> bool:
+    return any(sql in request.form["query"] for sql in LISTS.values())
+
+
+@pytest.mark.parametrize("run", [export, export_hashed, mirror, erase])
+def test_each_query_has_the_options_and_comments_of_a_td_task_and_the_peoples_one_the_sessions_time(
+    services: Services, run: Callable[[Services], object]
+) -> None:
+    run(services)
+    issued = services.td.calls("POST", "/v3/job/issue")
+    with_people = [request for request in issued if "TD_INTERVAL" in request.form["query"]]
+    assert with_people
+    for request in issued:
+        form = request.form
+        assert re.match(f"(-- (td_pinterest_op: |set session a).*\n)*{re.escape(TRACING)}(?!--)", form["query"])
+        returns_rows = "INSERT" not in form["query"] and "CREATE" not in form["query"]
+        options = OPTIONS if returns_rows else {name: OPTIONS[name] for name in OPTIONS if name != "retry_limit"}
+        assert {name: form[name] for name in form.keys() & OPTIONS} == options
+        if request in with_people:
+            assert form["scheduled_time"] == SESSION_SECONDS
+            assert not is_of_list(request)
+        elif is_of_list(request) and "LIMIT 0" not in form["query"]:
+            assert "scheduled_time" not in form
+
+
+def test_comments_change_no_domain_key_so_a_retry_adopts_its_job(services: Services) -> None:
+    for session_id in (1, 2):
+        services.export({"action": ADD, "audience_id": services.audience()}, **TASK, session_id=session_id)
+    queries, keys = zip(
+        *((call.form["query"], call.form["domain_key"]) for call in services.td.calls("POST", "/v3/job/issue")),
+        strict=True,
+    )
+    assert len(set(queries)) == 2
+    assert len(set(keys)) == 1
