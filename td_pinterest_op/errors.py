@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from td_pinterest_op.redaction.secret import break_templates, mask
+from td_pinterest_op.digdag_templates import defuse_templates
+from td_pinterest_op.redaction.secret import mask
 
 # `missing`: the key is left out. `unknown`: there is no such key. `environment`: a variable is missing there.
 ProblemCode = Literal["wrong", "missing", "unknown", "environment"]
@@ -60,12 +61,12 @@ class ExportError(Exception):
     def __init__(
         self, message: str, *, status: int | None = None, code: int | None = None, maybe_applied: bool = False
     ) -> None:
-        super().__init__(break_templates(mask(message)))
+        super().__init__(defuse_templates(mask(message)))
         self.status, self.code, self.maybe_applied = status, code, maybe_applied
 
     def extend(self, text: str) -> "ExportError":
         """Add `text` to the message, and return the error."""
-        self.args = (break_templates(f"{self.args[0]}{mask(text)}"),)
+        self.args = (defuse_templates(f"{self.args[0]}{mask(text)}"),)
         return self
 
     @staticmethod

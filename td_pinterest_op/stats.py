@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from td_pinterest_op import __version__
+from td_pinterest_op.digdag_templates import defuse_templates
 from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.redaction.secret import break_templates, escape
+from td_pinterest_op.redaction.secret import escape
 
 SUPPRESSED, WITHOUT_CONSENT, CONTROL = "suppressed", "without_consent", "control"
 WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
@@ -223,7 +224,7 @@ class Stats:
             "requests": {"sent": requests.sent, "retried": requests.retried, "failed": requests.failed},
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
         }
-        return break_templates(statistics)
+        return defuse_templates(statistics)
 
 
 def format_count(number: int, noun: str, plural: str = "") -> str:

@@ -14,7 +14,6 @@ from td_pinterest_op.cli import callback, options, screen
 from td_pinterest_op.cli.ad_accounts import AdAccount, list_ad_accounts, read_username
 from td_pinterest_op.cli.connection import SECRETS, Credentials, find_credentials
 from td_pinterest_op.cli.consent import build_consent_url, exchange_code
-from td_pinterest_op.cli.export import stop_on_signals
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import Target, make_target
 from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError
@@ -83,7 +82,7 @@ def authorize(
     environ = credentials.environ
     store = make_target(target_kind, target_arguments, environ)
     app = _add_app_credentials(credentials).build_settings()
-    with stop_on_signals(), open_client(credentials.build_task(), app, timing=SYSTEM) as client:
+    with open_client(credentials.build_task(), app, timing=SYSTEM) as client:
         state = secrets.token_urlsafe(32)
         link = build_consent_url(environ, client_id=app.client_id, redirect_uri=redirect, state=state)
         code = (
@@ -165,32 +164,31 @@ def _exchange_and_store_tokens(
     client: Client, app: ConnectionSettings, store: Target, *, code: Secret, redirect: str
 ) -> tuple[Grant, str]:
     """Exchange the consent code for tokens and store them. Return the tokens and a text that names where they are."""
-    with shutdown.protect_saving():
-        grant = exchange_code(
-            client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
+    grant = exchange_code(
+        client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
+    )
+    if missing := describe_missing_scopes(grant.scopes):
+        raise AccountError(
+            f"the approval of the app lacks the {missing}, which an export needs: nothing was stored. "
+            f"Check which scopes the app may ask for at {_APPS}, and run the command again"
         )
-        if missing := describe_missing_scopes(grant.scopes):
-            raise AccountError(
-                f"the approval of the app lacks the {missing}, which an export needs: nothing was stored. "
-                f"Check which scopes the app may ask for at {_APPS}, and run the command again"
-            )
-        assert grant.refresh_token is not None  # noqa: S101 - `exchange` has checked this
-        try:
-            stored_in = store(
-                {
-                    SECRETS["PINTEREST_CLIENT_ID"]: app.client_id,
-                    SECRETS["PINTEREST_CLIENT_SECRET"]: app.client_secret,
-                    SECRETS["PINTEREST_REFRESH_TOKEN"]: grant.refresh_token,
-                }
-            )
-        except SettingsError as error:
-            error.extend(". You approved the app, but its token was lost: run the command again")
-            if shutdown.is_requested():  # nobody waits for this error any more
-                screen.print_note(str(error))
-            raise error from None
-        if shutdown.is_requested():
-            screen.print_note(f"The refresh token is stored in {stored_in}.")
-        return grant, stored_in
+    assert grant.refresh_token is not None  # noqa: S101 - `exchange` has checked this
+    try:
+        stored_in = store(
+            {
+                SECRETS["PINTEREST_CLIENT_ID"]: app.client_id,
+                SECRETS["PINTEREST_CLIENT_SECRET"]: app.client_secret,
+                SECRETS["PINTEREST_REFRESH_TOKEN"]: grant.refresh_token,
+            }
+        )
+    except SettingsError as error:
+        error.extend(". You approved the app, but its token was lost: run the command again")
+        if shutdown.is_requested():  # nobody waits for this error any more
+            screen.print_note(str(error))
+        raise error from None
+    if shutdown.is_requested():
+        screen.print_note(f"The refresh token is stored in {stored_in}.")
+    return grant, stored_in
 
 
 def _print_authorization(client: Client, grant: Grant, *, stored_in: str, next_command: str, as_json: bool) -> None:

@@ -5,11 +5,9 @@ import datetime
 import hashlib
 import io
 import json
-import signal
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -27,7 +25,6 @@ from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES
 from td_pinterest_op.run_history.table import flatten
-from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL
 from td_pinterest_op.settings.types import WrongValueError, is_left_out
@@ -133,7 +130,7 @@ def run_export_task(
     if asks:  # before the query's job runs in vain
         screen.require_terminal(_QUESTION)
     reporter = TerminalReporter(timing=SYSTEM, ask=asks, quiet=common.quiet)
-    with stop_on_signals(), screen.print_waits(quiet=common.quiet):
+    with screen.print_waits(quiet=common.quiet):
         return run_export(
             task, SYSTEM, rows=rows, reporter=reporter, on_new_refresh_token=credentials.make_token_saver()
         )
@@ -271,37 +268,6 @@ class TerminalReporter(ProgressReporter):
             task = bar.add_task(phase.name, total=phase.total, left="")
             eta = EtaEstimator(phase, self.timing)
             yield lambda done: bar.update(task, completed=done, left=eta.format_eta(done))
-
-
-@contextlib.contextmanager
-def stop_on_signals() -> Iterator[None]:
-    """Within the block, stop the command on Ctrl-C and SIGTERM, and print how far the command got."""
-    received: list[int] = []
-
-    def handle_signal(number: int, _frame: FrameType | None) -> None:
-        """Request the end of the command. Only the first signal also interrupts what the command is doing."""
-        received.append(number)
-        shutdown.request_end(signal.Signals(number).name)
-        if len(received) == 1:  # a second one would interrupt what the first one lets finish
-            shutdown.raise_if_requested()
-
-    before = {number: signal.signal(number, handle_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    except StoppedError as error:
-        if not received:
-            raise
-        if not shutdown.wait_for_protected_work():
-            error.extend(
-                ". A new refresh token may not have been stored: if the stored one is refused, run `td-pinterest "
-                "authorize`"
-            )
-        screen.print_error(str(error))
-        raise click.exceptions.Exit(128 + received[0]) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        shutdown.clear_request()
 
 
 def _print_statistics(statistics: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from td_pinterest_op.cli.rehearse.command import rehearse
 from td_pinterest_op.cli.report import report
 from td_pinterest_op.cli.sql import sql
 from td_pinterest_op.errors import ExportError
+from td_pinterest_op.runtime import shutdown
 
 log = logging.getLogger("td_pinterest_op")
 
@@ -51,13 +52,15 @@ for _command in (authorize, doctor, *_LISTINGS, export, check, report, rehearse,
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line with these arguments. Return the exit code.
 
-    0: done. 1: the command ran and something is wrong. 2: wrong usage. As shells count, 130: Ctrl-C, and 141: the
-    reader of the output has closed it.
+    0: done. 1: the command ran and something is wrong. 2: wrong usage. As shells count, 130: Ctrl-C, 143: SIGTERM, and
+    141: the reader of the output has closed it.
     """
     warnings = screen.MessageHandler(logging.WARNING, label="warning: ")
     log.addHandler(warnings)
     try:
-        return _run_command(arguments)
+        with shutdown.end_on_signals() as signals:
+            code = _run_command(arguments)
+        return 128 + signals[0] if signals else code
     finally:
         log.removeHandler(warnings)
 
@@ -70,7 +73,7 @@ def _run_command(arguments: Sequence[str] | None) -> int:
     except click.ClickException as error:
         _print_usage_error(error)
         return error.exit_code
-    except click.Abort:
+    except click.Abort:  # the end of the input, at a question
         screen.print_error("Stopped: nothing more will be done. Running the command again is safe")
         return 130
     except SystemExit:  # click's way of saying that nobody reads the output

@@ -174,8 +174,7 @@ class Tokens(TokenSource):
             self._seen_tokens.add(issued)
         self.scopes = grant.scopes
         self.refresh_expires_in = grant.refresh_expires_in or (_REFRESH_DAYS * DAY if issued else None)
-        with shutdown.protect_saving():
-            self.on_new_refresh_token(issued, self.refresh_expires_in)
+        self.on_new_refresh_token(issued, self.refresh_expires_in)
         if missing := describe_missing_scopes(grant.scopes, self.needed_scopes):
             raise AccountError(f"the refresh token lacks the {missing}: {AUTHORISE_AGAIN}")
         lifetime = grant.expires_in or _ACCESS_DAYS * DAY

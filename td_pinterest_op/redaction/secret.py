@@ -11,11 +11,10 @@ import html
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from typing import TypeVar, cast
+from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
-_T = TypeVar("_T")
+from td_pinterest_op.digdag_templates import defuse_templates
 
 # digdag's limit in bytes; only the beginning of a longer secret is recognised.
 LONGEST_SECRET = 16 * 1024
@@ -93,24 +92,11 @@ def mask_with_numbers(text: str) -> str:
     return _LONG_NUMBER.sub("<hidden>", mask(text))
 
 
-def break_templates(value: _T) -> _T:
-    """Return JSON data with `${` changed to `$ {` in all texts, so that digdag fills in no template.
-
-    Source: digdag-core, agent/ConfigEvalEngine.java: each task evaluates all its parameters, also what others stored
-    and `error.message`; digdag-plugin-utils, UserSecretTemplate.java: `http>` then looks for secrets in the outcome.
-    """
-    if isinstance(value, str):
-        return cast(_T, value.replace("${", "$ {"))
-    if isinstance(value, Mapping):
-        return cast(_T, {break_templates(key): break_templates(entry) for key, entry in value.items()})
-    return cast(_T, list(map(break_templates, value))) if isinstance(value, (list, tuple)) else value
-
-
 def escape(text: str) -> str:
     """Return `text` with control characters escaped and `${` changed, so that it forges no log line or template."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return break_templates(text)
+    return defuse_templates(text)
 
 
 def sanitize(text: str, *, longest: int = 80) -> str:

@@ -10,8 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from td_pinterest_op.digdag_templates import defuse_templates
 from td_pinterest_op.identifiers.hashing_sql import quote_literal, quote_name
-from td_pinterest_op.redaction.secret import break_templates, sanitize
+from td_pinterest_op.redaction.secret import sanitize
 from td_pinterest_op.stats import LISTS, WITHHELD
 
 _LONGEST_TEXT = 1000
@@ -178,5 +179,5 @@ def _format_literal(column: Column, value: Any) -> str:
         return str(bool(value)).upper()
     text = str(value)
     # Only free text is masked: the ids of sessions look like those of devices.
-    free = sanitize(" ".join(text.split()), longest=_LONGEST_TEXT) if column.is_free else break_templates(text)
+    free = sanitize(" ".join(text.split()), longest=_LONGEST_TEXT) if column.is_free else defuse_templates(text)
     return quote_literal(free)

@@ -1,28 +1,59 @@
-"""The request to end a run: a flag of the process, which every wait and every loop checks.
+"""The end of a run on SIGTERM or SIGINT: one way for the operator and for every command.
 
-The signal's handler raises an exception in the main thread as well, but code in between may swallow that.
+The signal's handler raises an exception in the main thread. It also sets a flag of the process, which every wait and
+every loop checks: other threads end by it, and so does code that swallowed the exception.
 """
 
+import concurrent.futures
 import contextlib
+import contextvars
+import logging
+import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import TypeVar
+from types import FrameType
+from typing import Any, TypeVar
 
 from td_pinterest_op.errors import StoppedError
 
+log = logging.getLogger(__name__)
+
 _T = TypeVar("_T")
 
-# How many seconds the end waits for a response that may have a new refresh token, and for saving one.
-_RESPONSE_SECONDS, _SAVING_SECONDS = 1.0, 10.0
-_POLL_SECONDS = 0.02
+# How many seconds the end waits for a response that may have a new refresh token, and for saving the token.
+_SAVING_SECONDS = 5.0
 
 _reason: str | None = None
-# What the end waits for, and for how many seconds at most.
-_awaited: dict[object, float] = {}
-# The threads that are starting another one: an exception of a signal's handler would break both.
-_starting: set[int] = set()
+# The calls of `run_uninterrupted` that have not returned yet.
+_uninterrupted: set[Future[Any]] = set()
+
+
+@contextlib.contextmanager
+def end_on_signals() -> Iterator[list[int]]:
+    """Within the block, let the first SIGTERM or SIGINT raise StoppedError in the main thread. Yields the signals.
+
+    The end of the block waits for what must not be cut off, up to five seconds. Must be entered in the main thread.
+    """
+    received: list[int] = []
+
+    def handle_signal(number: int, _frame: FrameType | None) -> None:
+        """Ask the run to end. A second signal does not interrupt what the first one lets finish."""
+        received.append(number)
+        is_first = not is_requested()
+        request_end(signal.Signals(number).name)
+        if is_first:
+            raise_if_requested()
+
+    before = {number: signal.signal(number, handle_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        if is_requested() and concurrent.futures.wait(tuple(_uninterrupted), _SAVING_SECONDS).not_done:
+            log.warning("a new refresh token may not be saved: if the stored one is refused, authorise the app again")
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        clear_request()
 
 
 def request_end(reason: str) -> None:
@@ -37,8 +68,8 @@ def is_requested() -> bool:
 
 
 def raise_if_requested() -> None:
-    """Raise StoppedError if the run was asked to end. A thread that is starting another thread gets the error later."""
-    if _reason is not None and threading.get_ident() not in _starting:
+    """Raise StoppedError if the run was asked to end."""
+    if _reason is not None:
         raise StoppedError(f"the run was stopped ({_reason})")
 
 
@@ -49,61 +80,36 @@ def clear_request() -> None:
 
 
 def run_uninterrupted(function: Callable[[], _T]) -> _T:
-    """Return `function()`, called in a thread that no signal interrupts. A process that must end waits for the call."""
-    awaited = contextlib.ExitStack()
-    awaited.enter_context(protect_saving(_RESPONSE_SECONDS))
+    """Return `function()`, called in a thread that no signal interrupts. The end of the process waits for the call.
 
-    def call_protected() -> _T:
-        """Call `function`, and return its result. A process that must end waits up to a second for it."""
-        with awaited:
-            return function()
-
-    try:
-        future = start_thread(call_protected)
-    except RuntimeError:  # no thread can be started
-        return call_protected()
+    Raises RuntimeError if no thread starts.
+    """
+    future: Future[_T] = Future()
+    _uninterrupted.add(future)
+    future.add_done_callback(_uninterrupted.discard)
+    _complete_in_thread(future, function)
     return future.result()
-
-
-@contextlib.contextmanager
-def protect_saving(seconds: float = _SAVING_SECONDS) -> Iterator[None]:
-    """Protect a `with` block that saves data: a process that must end waits for it, `seconds` at most."""
-    key = object()
-    _awaited[key] = seconds
-    try:
-        yield
-    finally:
-        _awaited.pop(key)
-
-
-def wait_for_protected_work() -> bool:
-    """Before the process ends, wait for work that must not be cut off, within limits. False if data is not saved."""
-    begin = time.monotonic()
-    while any(time.monotonic() - begin < most for most in tuple(_awaited.values())):
-        time.sleep(_POLL_SECONDS)
-    return _SAVING_SECONDS not in _awaited.values()
 
 
 def start_thread(function: Callable[[], _T]) -> Future[_T]:
     """Call `function` in a new daemon thread, and return a future with its result or exception.
 
-    Raises RuntimeError if no thread starts, and StoppedError if the run was asked to end meanwhile.
+    The thread has the context variables of this one. Raises RuntimeError if no thread starts.
     """
     future: Future[_T] = Future()
+    _complete_in_thread(future, function)
+    return future
+
+
+def _complete_in_thread(future: Future[_T], function: Callable[[], _T]) -> None:
+    """Start a daemon thread that completes `future` with the result or exception of `function`."""
 
     def complete_future() -> None:
-        """Call the `function` of `start_thread` in the new thread. Its result or exception completes the future."""
+        """Call `function` in the new thread."""
         try:
             future.set_result(function())
         except BaseException as error:
             future.set_exception(error)
 
-    was_requested = is_requested()
-    _starting.add(threading.get_ident())
-    try:
-        threading.Thread(target=complete_future, daemon=True).start()
-    finally:
-        _starting.discard(threading.get_ident())
-    if not was_requested:
-        raise_if_requested()
-    return future
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(complete_future,), daemon=True).start()

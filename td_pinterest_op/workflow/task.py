@@ -18,9 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from td_pinterest_op.digdag_templates import defuse_templates
 from td_pinterest_op.errors import AccountError, SettingsError, SettingsErrorCollector
 from td_pinterest_op.http.transport import is_safe_url
-from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, break_templates, sanitize
+from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, sanitize
 from td_pinterest_op.settings.types import has_lost_digits, is_left_out
 from td_pinterest_op.treasure_data.job import Source
 
@@ -134,7 +135,7 @@ def store_values(**values: object) -> None:
     """Write plain JSON values to digdag's store, with each `${` changed so that digdag fills in no template."""
     import digdag
 
-    digdag.env.store(break_templates(values))
+    digdag.env.store(defuse_templates(values))
 
 
 def may_resubmit(task: Task, error: BaseException) -> bool:

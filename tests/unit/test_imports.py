@@ -31,6 +31,7 @@ LAYERS: list[set[str]] = [
     {"runtime"},
     {"errors"},
     {"redaction"},
+    {"digdag_templates"},
     {"__init__"},
     {"requirements"},
 ]

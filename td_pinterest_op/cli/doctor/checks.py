@@ -10,7 +10,7 @@ from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
 from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, skip_check
-from td_pinterest_op.errors import AccountError, ExportError
+from td_pinterest_op.errors import AccountError, ExportError, StoppedError
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
 from td_pinterest_op.stats import format_count
 
@@ -46,6 +46,8 @@ def run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
         cause = next((failed[name] for name in spec.depends_on if name in failed), None)
         try:
             check = skip_check(f"see the check {cause}") if cause else spec.run(context)
+        except StoppedError:
+            raise
         except ExportError as failure:
             advice = _ADVICE.get(spec.name) or _find_advice(failure, context.credentials)
             check = CheckResult(ERROR, str(failure), advice)

@@ -13,7 +13,6 @@ import click
 from td_pinterest_op import __version__
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import ENVIRONMENT, open_connection
-from td_pinterest_op.cli.export import stop_on_signals
 from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.cli.rehearse.rehearsal import (
     DEFAULT_BATCH,
@@ -98,10 +97,7 @@ def rehearse(common: CommonOptions, requested_steps: Sequence[Step], without_lar
     names = {step.name for step in to_do}
     writes = sum(step.writes for step in to_do) + ("audience" in names and "remove" not in names)
     response = DecisiveResponse()
-    with (
-        open_connection(common, timing=SYSTEM, counts=counts, on_response=response.record_response) as connection,
-        stop_on_signals(),
-    ):
+    with open_connection(common, timing=SYSTEM, counts=counts, on_response=response.record_response) as connection:
         api = connection.make_api()
         if not (common.quiet and common.yes):
             can_store_token = connection.credentials.sources.get("PINTEREST_REFRESH_TOKEN") != ENVIRONMENT

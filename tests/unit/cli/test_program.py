@@ -1,5 +1,6 @@
 """The conventions of all commands: exit codes, one paragraph for an error, nothing ugly whatever reads the output."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,10 +14,8 @@ from rich.console import Console
 from td_pinterest_op import __version__
 from td_pinterest_op.__main__ import main
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.export import stop_on_signals
 from td_pinterest_op.cli.program import program
-from td_pinterest_op.errors import WorkflowError
-from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.errors import StoppedError, WorkflowError
 from tests import children
 from tests.campaigns import select_rows
 from tests.unit.cli.running import Terminal
@@ -214,30 +213,13 @@ def test_an_error_that_ends_with_a_full_stop_gets_no_second_one(
     assert f"error: {message}" == " ".join(capsys.readouterr().err.split())
 
 
-def test_a_second_signal_does_not_interrupt_the_shutdown(capsys: pytest.CaptureFixture[str]) -> None:
-    before, finished = signal.getsignal(signal.SIGINT), []
-
-    def run() -> None:
-        try:
-            signal.raise_signal(signal.SIGTERM)
-        finally:
-            signal.raise_signal(signal.SIGINT)
-            finished.append("what was under way")
-
-    with pytest.raises(click.exceptions.Exit) as end, stop_on_signals():
-        run()
-    assert (143, ["what was under way"]) == (end.value.exit_code, finished)
-    assert "error: the run was stopped (SIGTERM).\n" == capsys.readouterr().err
-    assert (before, False) == (signal.getsignal(signal.SIGINT), shutdown.is_requested())
-
-
-def test_a_stop_while_a_token_is_being_stored_is_reported(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_a_command_that_swallows_the_error_with_the_code_of_the_signal(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
-    with shutdown.protect_saving(0.0), pytest.raises(click.exceptions.Exit), stop_on_signals():
-        signal.raise_signal(signal.SIGINT)
-    said = (
-        "the run was stopped (SIGINT). A new refresh token may not have been stored: if the stored one is refused, run"
-    )
-    assert f"error: {said} `td-pinterest authorize`." == " ".join(capsys.readouterr().err.split())
+    def swallow(*_: object, **__: object) -> None:
+        with contextlib.suppress(StoppedError):
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(program.commands["explain"], "callback", swallow)
+    assert terminal("explain").code == 128 + number

@@ -1,5 +1,7 @@
-"""The flag that ends a run, and what the end waits for."""
+"""The end of a run on a signal: the flag, the exception, and what the end waits for."""
 
+import contextvars
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -7,6 +9,8 @@ import pytest
 
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.runtime import shutdown
+
+NAME = contextvars.ContextVar("NAME", default="")
 
 
 @pytest.fixture(autouse=True)
@@ -24,74 +28,62 @@ def test_stopped_run_names_the_first_reason() -> None:
         shutdown.raise_if_requested()
 
 
-def test_next_run_of_the_process_is_not_stopped() -> None:
-    shutdown.request_end("SIGTERM")
-    shutdown.clear_request()
-    shutdown.raise_if_requested()
-    assert not shutdown.is_requested()
+def test_second_signal_does_not_interrupt_what_the_first_one_lets_finish() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    finished = []
+
+    def run() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            finished.append("what was under way")
+
+    with pytest.raises(StoppedError, match="SIGTERM"), shutdown.end_on_signals() as signals:
+        run()
+    assert (signals, finished) == ([signal.SIGTERM, signal.SIGINT], ["what was under way"])
+    # The next run of the process is not stopped.
+    assert (signal.getsignal(signal.SIGINT), shutdown.is_requested()) == (before, False)
 
 
-def test_shielded_function_returns_its_result_or_raises_its_error() -> None:
-    assert 7 == shutdown.run_uninterrupted(lambda: 7)
+def test_uninterrupted_function_returns_its_result_or_raises_its_error() -> None:
+    assert shutdown.run_uninterrupted(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
         shutdown.run_uninterrupted(lambda: 1 // 0)
 
 
-def test_function_runs_unshielded_if_no_thread_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", start)
-    assert 7 == shutdown.run_uninterrupted(lambda: 7)
-    monkeypatch.undo()
-    shutdown.wait_for_protected_work()
-
-
-def test_thread_runs_although_a_signal_arrives_during_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, ended = threading.Thread.start, threading.Event()
-
-    def start_during_a_signal(thread: threading.Thread) -> None:
-        shutdown.request_end("SIGINT")
-        shutdown.raise_if_requested()  # as the handler does
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", start_during_a_signal)
-    with pytest.raises(StoppedError):
-        shutdown.start_thread(ended.set)
-    assert ended.wait(10)
-
-
-def test_end_waits_for_what_is_being_saved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutdown, "_RESPONSE_SECONDS", 0.0)
-    begun, saved = threading.Event(), threading.Event()
+def test_end_waits_for_an_uninterrupted_function() -> None:
     go_on = threading.Event()
+    saved = []
 
     def save() -> None:
-        with shutdown.protect_saving():
-            begun.set()
-            go_on.wait(10)
-            saved.set()
+        signal.raise_signal(signal.SIGTERM)  # handled in the main thread, which waits for the result
+        go_on.wait(10)
+        saved.append("token")
 
-    threading.Thread(target=save).start()
-    begun.wait(10)
     threading.Timer(0.1, go_on.set).start()
-    assert shutdown.wait_for_protected_work()
-    assert saved.is_set()
+    with pytest.raises(StoppedError), shutdown.end_on_signals():
+        shutdown.run_uninterrupted(save)
+    assert saved == ["token"]
 
 
-def test_end_reports_that_something_may_not_be_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_does_not_wait_for_ever_and_says_what_may_be_lost(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
-    with shutdown.protect_saving(0.0):
-        assert not shutdown.wait_for_protected_work()
-    assert shutdown.wait_for_protected_work()
-
-
-def test_end_does_not_wait_long_for_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutdown, "_RESPONSE_SECONDS", 0.05)
     at_end = threading.Event()
-    waiting = threading.Thread(target=shutdown.run_uninterrupted, args=(lambda: at_end.wait(10),))
-    waiting.start()
-    shutdown.wait_for_protected_work()
-    assert not at_end.is_set()
+
+    def hang() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        at_end.wait(10)
+
+    with pytest.raises(StoppedError), shutdown.end_on_signals():
+        shutdown.run_uninterrupted(hang)
     at_end.set()
-    waiting.join(10)
+    (message,) = caplog.messages
+    assert message.startswith("a new refresh token may not be saved: if the stored one is refused")
+
+
+def test_thread_has_the_context_variables_of_its_starter() -> None:
+    NAME.set("vip")
+    assert shutdown.start_thread(NAME.get).result(10) == "vip"

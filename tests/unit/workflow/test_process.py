@@ -3,12 +3,9 @@
 import contextlib
 import errno
 import logging
-import os
-import queue
 import signal
 import sys
 import tempfile
-import threading
 import traceback
 from collections.abc import Iterator
 
@@ -17,7 +14,6 @@ import pytest
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, UnexpectedError, WorkflowError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.workflow import process
 from td_pinterest_op.workflow.process import TaskProcess
 
 
@@ -115,70 +111,6 @@ def test_request_to_end_survives_a_swallowed_exception() -> None:
         assert shutdown.is_requested()
         signal.raise_signal(signal.SIGTERM)  # the second one interrupts nothing
         shutdown.raise_if_requested()
-
-
-@pytest.mark.parametrize("before", [[], [signal.SIGUSR1]], ids=["at once", "after another signal"])
-def test_watchdog_ends_a_task_that_goes_on_after_a_signal(
-    monkeypatch: pytest.MonkeyPatch, before: list[signal.Signals]
-) -> None:
-    codes: queue.SimpleQueue[int] = queue.SimpleQueue()
-    monkeypatch.setattr(os, "_exit", codes.put)
-    monkeypatch.setattr(process, "_PATIENCE", 0.01)
-    others = signal.signal(signal.SIGUSR1, lambda *_: None)
-    try:
-        with TaskProcess():
-            for number in before:
-                signal.raise_signal(number)
-            assert codes.empty()
-            with contextlib.suppress(StoppedError):
-                signal.raise_signal(signal.SIGTERM)
-            assert 128 + signal.SIGTERM == codes.get(timeout=10)
-    finally:
-        signal.signal(signal.SIGUSR1, others)
-
-
-def test_watchdog_lets_a_task_end_that_is_still_saving(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    waiting, over = threading.Event(), threading.Event()
-    set_wakeup_fd = signal.set_wakeup_fd
-
-    def finish() -> None:
-        if threading.current_thread() is not threading.main_thread():
-            waiting.set()
-            assert over.wait(10)
-
-    def at_the_end(*given: int, **more: bool) -> int:
-        over.set()
-        return set_wakeup_fd(*given, **more)
-
-    monkeypatch.setattr(os, "_exit", lambda code: pytest.fail(f"ended with {code}"))
-    monkeypatch.setattr(process, "_PATIENCE", 0.0)
-    monkeypatch.setattr(shutdown, "wait_for_protected_work", finish)
-    with TaskProcess():
-        with contextlib.suppress(StoppedError):
-            signal.raise_signal(signal.SIGTERM)
-        assert waiting.wait(10)
-        monkeypatch.setattr(signal, "set_wakeup_fd", at_the_end)
-
-
-@pytest.mark.parametrize("is_saved", [True, False])
-def test_stopped_task_warns_of_a_refresh_token_that_may_not_be_saved(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_saved: bool
-) -> None:
-    monkeypatch.setattr(shutdown, "wait_for_protected_work", lambda: is_saved)
-    with pytest.raises(StoppedError), TaskProcess():
-        signal.raise_signal(signal.SIGTERM)
-    assert is_saved != ("a new refresh token may not be saved: if the stored one is refused" in capsys.readouterr().err)
-
-
-def test_signal_stops_a_task_without_a_watchdog_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(self: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", fails)
-    with pytest.raises(StoppedError, match="SIGTERM"), TaskProcess():
-        signal.raise_signal(signal.SIGTERM)
 
 
 @pytest.mark.parametrize("error", [AudienceError("no such audience"), ZeroDivisionError()])
