@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def readme() -> str:
     """The box's README: headings and their order are those of the boxes that write to other services."""
-    workflows = "\n".join(f"- `{name}`: {what}" for name, what in _rows("workflows", "The workflows, one by one"))
+    rows = _rows("workflows/README.md", "The workflows, one by one")
+    workflows = "\n".join(f"- `{name}`: {what}" for name, what in rows)
     secrets = " ".join(f"--set {name}" for name in SECRETS)
     return f"""# Workflow: td example (Result Output to Pinterest)
 
@@ -81,18 +82,18 @@ If you have any questions, please contact support@treasuredata.com.
 
 def _parameters() -> str:
     lines = []
-    for name, need, default, meaning in _rows("td_pinterest_op", "Settings"):
+    for name, need, default, meaning in _rows("docs/settings.md", "Settings"):
         by_default = "" if default == "–" else ", default: " + default.strip("`")
         lines.append(f"- {name}: {meaning} ({_NEEDS.get(need, f'required {need}')}{by_default})")
     return "\n".join(lines)
 
 
-def _rows(folder: str, heading: str) -> list[list[str]]:
-    """The cells of the table below a heading of a README, the first without its backquotes."""
-    text = (ROOT / folder / "README.md").read_text().split(f"# {heading}\n")[1]
+def _rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the table below a heading of a page, the first without its backquotes."""
+    text = (ROOT / page).read_text().split(f"# {heading}\n")[1]
     table = re.search(r"\n\| --- .*\n((?:\|.*\n)+)", text)
     if table is None:
-        sys.exit(f"{folder}/README.md has no table below {heading}")
+        sys.exit(f"{page} has no table below {heading}")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines()]
     return [[cells[0].strip("`"), *cells[1:]] for cells in rows]
 

@@ -27,10 +27,10 @@ from tests.emulators.environment import HURRY
 from tests.exporting import Services, digest, digests, people
 from tests.readme import replace_commands
 
-README, OPERATOR, WORKFLOWS, COMMANDS, TESTS = (
-    (ROOT / folder / "README.md").read_text()
-    for folder in (".", "td_pinterest_op", "workflows", "td_pinterest_op/cli", "tests")
+README, WORKFLOWS, COMMANDS, TESTS = (
+    (ROOT / folder / "README.md").read_text() for folder in (".", "workflows", "td_pinterest_op/cli", "tests")
 )
+PAGES = {path.stem: path.read_text() for path in (ROOT / "docs").glob("*.md")}
 DOCUMENTS = [
     *(path for path in ROOT.rglob("*.md") if not path.relative_to(ROOT).parts[0].startswith((".", "build", "dist"))),
     ROOT / ".github" / "SECURITY.md",
@@ -66,7 +66,7 @@ def test_documented_change_from_add_to_mirror_works(services: Services, project:
     audience_id = services.audience(people(3))
     use_audience(project, audience_id)
     services.td.create("sandbox", "people", [{"email": person, "opted_in": True} for person in people(120, first=2)])
-    block = WORKFLOWS.split("\n### Switch from adding to mirroring\n")[1].split("```yaml\n")[1].split("```")[0]
+    block = PAGES["mirror"].split("\n### Switch from adding to mirroring\n")[1].split("```yaml\n")[1].split("```")[0]
     block = block.replace("the name of the audience", "Shoppers")
     head = "timezone: UTC\n_export:\n  !include : config/workflow.yml\n"
     (project / "mine.dig").write_text(head + block)
@@ -87,7 +87,7 @@ COSTS: list[tuple[str, dict[str, Any]]] = [
 
 
 def test_number_of_jobs_matches_the_table_of_costs(services: Services) -> None:
-    jobs = {cells[0]: cells[1] for cells in first_table(WORKFLOWS, "What a run costs")}
+    jobs = {cells[0]: cells[1] for cells in first_table(PAGES["guarantees-and-limits"], "What a run costs")}
     common = {"audience_id": services.audience(), "begin": "replace"}
     for day, (name, given) in enumerate(COSTS, start=1):
         settings = {**common, **given}
@@ -118,13 +118,13 @@ def test_table_of_settings_has_every_key_with_its_requirement_and_default() -> N
         (f"`{key.name}`", "yes" if key.is_needed else "for" if key.name in needed else "no", format_default(key))
         for key in EXPORT.settings
     ]
-    rows = first_table(OPERATOR, "Settings")
+    rows = first_table(PAGES["settings"], "Settings")
     assert sorted(expected) == sorted((name, need.split()[0], default.strip("`")) for name, need, default, _ in rows)
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_for_rejection_is_explained(reason: Reason) -> None:
-    assert f"| `{reason.value}` |" in OPERATOR
+    assert f"| `{reason.value}` |" in PAGES["reference"]
 
 
 def test_every_figure_of_the_statistics_is_explained() -> None:
@@ -134,13 +134,13 @@ def test_every_figure_of_the_statistics_is_explained() -> None:
         for group, value in stats.items()
         for name in (value if isinstance(value, dict) else [group])
     ]
-    explained = re.findall(r"`([a-z_.]+)`", OPERATOR.split("\n## Statistics\n")[1].split("\n\n")[1])
+    explained = re.findall(r"`([a-z_.]+)`", PAGES["reference"].split("\n## Statistics\n")[1].split("\n\n")[1])
     assert sorted(names) == sorted(explained)
 
 
 def test_every_error_has_a_row_with_who_must_act() -> None:
     expected = [[f"`{name}`", error.who, get_meaning(error)] for name, error in ERRORS.items()]
-    assert expected == first_table(OPERATOR, "Errors")
+    assert expected == first_table(PAGES["reference"], "Errors")
 
 
 @pytest.mark.skipif(not CLICK.startswith("8.5"), reason="the README holds the help as click 8.5 lays it out")
@@ -157,13 +157,24 @@ def test_every_setting_of_single_workflows_has_a_row() -> None:
     shared = {setting.name for setting in EXPORT.settings}
     own = [setting.name for table in (STATUS, ERASURE) for setting in table.settings if setting.name not in shared]
     explained = re.findall(
-        r"^\| `(\w+)` \| `pinterest_\w+\.dig` \|", WORKFLOWS.split("| setting | of |")[1], re.MULTILINE
+        r"^\| `(\w+)` \| `pinterest_\w+\.dig` \|", PAGES["reference"].split("| setting | of |")[1], re.MULTILINE
     )
     assert own == explained
 
 
-def test_readme_is_short_and_has_its_sections() -> None:
-    assert len(README.splitlines()) <= 250
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 180
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_can_be_read_to_its_end(name: str) -> None:
+    text = PAGES[name]
+    assert len(text.split()) <= 2500
+    assert re.match(r"# .+\n\nFor ", text), "the first line says for whom the page is"
+    assert text.splitlines()[-1].startswith("Next: "), "the last line says where to go on"
+    prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
+    paragraphs = re.split(r"\n\n|\n(?= *(?:- |\d+\. |\|))", prose)
+    assert [] == [paragraph for paragraph in paragraphs if paragraph.count("\n") > 5]
 
 
 def test_every_file_named_in_contributing_exists() -> None:
@@ -176,7 +187,8 @@ def test_every_file_named_in_contributing_exists() -> None:
 
 def test_every_promise_has_its_tests_and_every_named_test_exists() -> None:
     shown = first_table(TESTS, "Promises and the tests that show them")
-    assert [row[0] for row in first_table(WORKFLOWS, "What you can rely on")] == [row[0] for row in shown]
+    promised = first_table(PAGES["guarantees-and-limits"], "What you can rely on")
+    assert [row[0] for row in shown] == [row[0] for row in promised]
     assert all("::" in tests for _, tests in shown)
     missing = [
         f"{file}::{name}"
@@ -211,7 +223,7 @@ def all_keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize("name", ["workflow", "pinterest", "environment", "lift"])
 def test_every_key_of_a_configuration_is_described_once(name: str) -> None:
-    rows = [cells[0] for cells in first_table(WORKFLOWS, "Configuration")]
+    rows = [cells[0] for cells in first_table(PAGES["reference"], "Configuration")]
     described = described_keys(rows)[f"{name}.yml"]
     text = (ROOT / "workflows" / "config" / f"{name}.yml").read_text()
     # Keys in comments count, includes do not.
@@ -223,7 +235,7 @@ def test_every_key_of_a_configuration_is_described_once(name: str) -> None:
 
 
 def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
-    described = described_keys(cells[0] for cells in first_table(WORKFLOWS, "Configuration"))
+    described = described_keys(cells[0] for cells in first_table(PAGES["reference"], "Configuration"))
     assert sorted([*ENTRY_KEYS, *TASK_PARAMETERS]) == sorted(described["audiences.yml"])
 
 
@@ -242,7 +254,7 @@ _READS = r"(?:\bparams(?:\.get\(|\[)|_read_parameter\(task, )\"(\w+)\""
 def test_every_parameter_of_a_task_is_described_once() -> None:
     texts = [path.read_text() for path in (ROOT / "td_pinterest_op").rglob("*.py") if "op/cli/" not in str(path)]
     read = {name for text in texts for name in re.findall(_READS, text)} | {*LISTS}
-    table = WORKFLOWS.split("\n| parameter |")[1].split("\n\n")[0]
+    table = PAGES["reference"].split("\n| parameter |")[1].split("\n\n")[0]
     described = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])]
     assert sorted(read - HANDED) == sorted(described)
     assert HANDED <= read

@@ -393,7 +393,7 @@ def test_printed_commands_run_the_workflow_again(project: Path, tmp_path: Path) 
 
 @campaign
 def test_ci_workflow_of_the_readme_passes_and_fails_for_missing_people(tmp_path: Path) -> None:
-    text = (ROOT / "workflows" / "README.md").read_text().partition("\n## Test your project in CI\n")[2]
+    text = (ROOT / "docs" / "how-to.md").read_text().partition("\n## Test your project in CI\n")[2]
     (job,) = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])["jobs"].values()
     copy_checkout(tmp_path / "td_pinterest_op")
     assert 0 == bundle_script.main([str(tmp_path / "audiences"), "pinterest_export.dig"])
