@@ -40,12 +40,6 @@ def test_row_adds_and_removes_all_its_keys_as_one_record(pinterest: Pinterest, s
     assert set() == pinterest.members(made.id)
 
 
-def test_call_log_counts_rows_and_their_keys(pinterest: Pinterest, sdk: Sdk) -> None:
-    update_list(sdk, create_list(sdk, "people", PERSON, OTHER).id, "ADD", PERSON)
-    counted = [(call.records, call.keys) for call in pinterest.calls.writes()]
-    assert [(2, 5), (1, 3)] == counted
-
-
 @pytest.mark.parametrize(
     "row",
     [
@@ -94,35 +88,7 @@ def test_rows_count_towards_the_limit_of_a_request(pinterest: Pinterest, sdk: Sd
     assert status == patch_list(sdk, pinterest, held.id, json=body).status_code
 
 
-@pytest.mark.parametrize(("answer", "held"), [("400", set()), ("exceptions", {PEOPLE[3]})])
-def test_row_with_one_poisoned_key_is_refused(pinterest: Pinterest, sdk: Sdk, answer: str, held: set[str]) -> None:
-    made = pinterest.add_list("people")
-    pinterest.switches.set({"poison": [PEOPLE[1]], "poison_answer": answer})
-    body = {"operation_type": "ADD", "records_v2": [PERSON, {"email": PEOPLE[3]}]}
-    answered = patch_list(sdk, pinterest, made.id, json=body)
-    assert (400 if answer == "400" else 200) == answered.status_code
-    assert held == pinterest.members(made.id)
-
-
 # -- new customers --------------------------------------------------------------------------------------------------
-
-
-def test_new_customer_list_is_marked_and_can_be_excluded_from_listings(pinterest: Pinterest, sdk: Sdk) -> None:
-    create_list(sdk, "all", PERSON)
-    create_list(sdk, "new", PERSON, is_nca=True)
-    listed = sdk.lists.customer_lists_list(**ACCOUNT).items
-    assert [("all", False), ("new", True)] == [(customer_list.name, customer_list.is_nca) for customer_list in listed]
-    assert ["all"] == [
-        customer_list.name for customer_list in sdk.lists.customer_lists_list(**ACCOUNT, exclude_nca=True).items
-    ]
-
-
-def test_audience_of_a_new_customer_list_is_marked_and_can_be_excluded(sdk: Sdk) -> None:
-    sdk.create_audience("all", create_list(sdk, "all", PERSON).id)
-    sdk.create_audience("new", create_list(sdk, "new", PERSON, is_nca=True).id)
-    listed = sdk.audiences.audiences_list(**ACCOUNT).items
-    assert [("all", False), ("new", True)] == [(audience.name, audience.is_nca) for audience in listed]
-    assert ["all"] == [audience.name for audience in sdk.audiences.audiences_list(**ACCOUNT, exclude_nca=True).items]
 
 
 # -- look-alikes ----------------------------------------------------------------------------------------------------

@@ -76,25 +76,6 @@ def test_body_of_a_list_and_a_rule_may_name_the_ad_account(call: Caller) -> None
     assert 200 == call.create_audience(made["id"], rule=rule).status_code
 
 
-@pytest.mark.parametrize("where", ["list", "rule"])
-def test_body_with_another_ad_account_is_refused(pinterest: Pinterest, call: Caller, where: str) -> None:
-    held = pinterest.add_list("people")
-    if where == "list":
-        refused = call("POST", "/customer_lists", {"name": "x", "records": PEOPLE[0], "ad_account_id": "1"})
-    else:
-        refused = call.create_audience(held.id, rule={"customer_list_id": held.id, "ad_account_id": "1"})
-    assert (400, 1, 0) == (refused.status_code, len(pinterest.lists), len(pinterest.audiences))
-
-
-def test_chosen_id_is_not_issued_again(pinterest: Pinterest, call: Caller) -> None:
-    pinterest.switches.unknown_audiences = {}
-    held = pinterest.add_list("people")
-    chosen = str(int(held.id) + 3)
-    assert chosen == call("GET", f"/audiences/{chosen}").json()["id"]
-    made = [call.create_audience(held.id).json()["id"] for _ in range(4)]
-    assert (5, f"Audience {chosen}") == (len({*made, chosen}), pinterest.audiences[chosen].name)
-
-
 # -- reads that lag -------------------------------------------------------------------------------------------------
 
 
@@ -130,20 +111,7 @@ def test_single_reads_may_lag_without_the_listings(pinterest: Pinterest, call: C
     assert 2 == call("GET", path).json()["num_batches"]
 
 
-def test_removed_audience_may_have_the_status_archived(pinterest: Pinterest, call: Caller) -> None:
-    pinterest.switches.removed_status = "ARCHIVED"
-    audience = pinterest.add_audience("x", customer_list_id=pinterest.add_list("people").id)
-    call("PATCH", f"/audiences/{audience.id}", {"operation_type": "REMOVE"})
-    assert "ARCHIVED" == call("GET", f"/audiences/{audience.id}").json()["status"]
-
-
 # -- writes ---------------------------------------------------------------------------------------------------------
-
-
-def test_audience_patch_without_operation_type_updates_it(pinterest: Pinterest, call: Caller) -> None:
-    audience = pinterest.add_audience("x", customer_list_id=pinterest.add_list("people").id)
-    assert 200 == call("PATCH", f"/audiences/{audience.id}", {"name": "renamed"}).status_code
-    assert ["renamed"] == call.names("audiences")
 
 
 def test_audience_can_be_moved_to_a_newer_list_over_http(
@@ -213,9 +181,3 @@ def test_published_client_reads_responses_that_switches_change(pinterest: Pinter
     assert made.id == sdk.get_audience(audience.id).rule.customer_list_id
     read = sdk.lists.customer_lists_get(**ACCOUNT, customer_list_id=made.id)
     assert pinterest.switches.list_exceptions == read.exceptions
-
-
-def test_unknown_switch_or_value_is_refused(pinterest: Pinterest) -> None:
-    for wrong in ({"listing_lag": 2}, {"access_tier": "gold"}):
-        with pytest.raises(ValueError, match=r"there is no switch called|is one of"):
-            pinterest.switches.set(wrong)

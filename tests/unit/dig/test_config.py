@@ -52,46 +52,6 @@ def test_scalar_gets_the_type_that_digdag_gives_it(tmp_path: Path, text: str, va
     assert (type(value), value) == (type(loaded), loaded)
 
 
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("a: 1\na: 2\n", "duplicate keys: ['a']"),
-        ("a: {b: 1, b: 2}\n", "duplicate keys: ['b']"),
-        ("1: a\n'1': b\n", "duplicate keys: ['1']"),
-        ("a:\n\tb: 1\n", "cannot start any token"),
-        ("a:\t1\n", "cannot start any token"),
-        ("- a\n", "Expected object"),
-        ("", "Expected object"),
-        ("a: 1\n---\na: 2\n", "expected a single document"),
-        ("a: !!binary aGk=\n", "binary"),
-        ("a: !other x\n", "!other"),
-        ("a: !include 'x.yml'\n", "!include is a key"),
-        ("a: '!include:x.yml'\n", "!include is a key"),
-        ("!include : [x.yml]\n", "!include takes the path of a file"),
-        ("!include : '../x.yml'\n", "must not include .."),
-    ],
-)
-def test_invalid_yaml_is_an_error_that_names_the_file(tmp_path: Path, text: str, complaint: str) -> None:
-    with pytest.raises(DigError) as raised:
-        _load(tmp_path, text)
-    assert complaint in str(raised.value)
-    assert "sample.dig" in str(raised.value)
-
-
-def test_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(DigError, match=r"absent\.yml"):
-        _load(tmp_path, "!include : 'absent.yml'\n")
-
-
-def test_key_of_another_type_becomes_text(tmp_path: Path) -> None:
-    assert _load(tmp_path, "1: a\n1.5: b\n") == {"1": "a", "1.5": "b"}
-    assert _load(tmp_path, "true: a\n") == {"true": "a"}
-
-
-def test_anchor_and_merge_key_are_resolved(tmp_path: Path) -> None:
-    assert _load(tmp_path, "a: &x {k: 1}\nb: {<<: *x, l: 2}\n")["b"] == {"k": 1, "l": 2}
-
-
 def test_include_extends_keys_above_it_and_yields_to_keys_below_it(tmp_path: Path) -> None:
     (tmp_path / "x.yml").write_text("a: {p: 1, q: 1}\nb: {p: 1}\n")
     assert _load(tmp_path, "a: {q: 2, r: 3}\n!include : 'x.yml'\nb: {s: 4}\n") == {
@@ -159,37 +119,6 @@ _PARAMS: dict[str, Any] = {
 )
 def test_template_evaluates_to_text(text: str, result: str) -> None:
     assert result == fill(text, _PARAMS)
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("${y}", "is not defined"),
-        ("${n.a}", "TypeError"),
-        ("${x y}", "SyntaxError"),
-        ("${x; y}", "SyntaxError"),
-        ("${`a`}", "newer than ECMAScript 5"),
-        ("${[1].map(v => v)}", "newer than ECMAScript 5"),
-        ("${moment(x)}", "is not defined"),
-        ("${new Date()}", "is not defined"),
-        ("${globalThis}", "is not defined"),
-    ],
-)
-def test_invalid_template_is_an_error_that_names_the_text(text: str, complaint: str) -> None:
-    with pytest.raises(DigError) as raised:
-        fill(text, _PARAMS)
-    assert f"Failed to evaluate a variable {text} (" in str(raised.value)
-    assert complaint in str(raised.value)
-
-
-def test_templates_are_evaluated_at_every_depth_and_other_types_stay() -> None:
-    config = {"a": {"b": ["${x}", {"c": "${o.k}"}]}, "i": 1, "z": None, "t": True}
-    assert evaluate(config, _PARAMS) == {"a": {"b": ["X", {"c": "1"}]}, "i": 1, "z": None, "t": True}
-
-
-def test_keys_and_conditional_tasks_are_not_evaluated() -> None:
-    config = {"${x}": 1, "_do": {"echo>": "${later}"}, "_else_do": {"echo>": "${later}"}}
-    assert config == evaluate(config, _PARAMS)
 
 
 def test_template_uses_earlier_keys_of_its_own_mapping() -> None:

@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 
 from tests.dig import DigError, RefusedError, run
-from tests.dig.engine import OPERATORS
-from tests.dig.workflow import OPTIONS
 
 
 def _log_of(folder: Path, text: str, **options: Any) -> str:
@@ -64,36 +62,8 @@ def test_workflow_that_digdag_rejects_is_an_error(tmp_path: Path, text: str, com
     assert complaint in str(raised.value)
 
 
-def test_schedule_and_timezone_are_accepted_at_the_top(tmp_path: Path) -> None:
-    text = "timezone: Asia/Tokyo\nschedule: {daily>: '07:00:00'}\n+a: {echo>: '${session_tz_offset}'}\n"
-    assert "+0900\n" in _log_of(tmp_path, text)
-
-
-def test_docker_is_an_ordinary_parameter(tmp_path: Path) -> None:
-    (tmp_path / "flow.dig").write_text("+a: {py>: os.getcwd, docker: {image: 'x:1'}}\n")
-    assert run(tmp_path / "flow.dig").status == "success"
-
-
-def test_every_operator_has_its_options() -> None:
-    assert set(OPTIONS) == {None, *OPERATORS}
-
-
 @pytest.mark.parametrize(
     "task", ["http>: 'http://example.com/'", "http>: 'http://10.0.0.1/'", "http>: 'file:///etc/x'"]
 )
 def test_task_never_reaches_another_machine(tmp_path: Path, task: str) -> None:
     assert "this machine only" in _log_of(tmp_path, f"+a: {{{task}}}\n")
-
-
-@pytest.mark.parametrize(
-    ("export", "secrets", "complaint"),
-    [
-        ("{from: a@shop.example, port: 25}", {}, "Missing SMTP configuration"),
-        ("{from: a@shop.example}", {"mail.host": "127.0.0.1", "mail.port": "25"}, "Parameter 'port' is required"),
-        ("{port: 25, host: 127.0.0.1}", {}, "Parameter 'from' is required"),
-        ("{from: a@shop.example, port: 25, host: mail.example}", {}, "this machine only"),
-    ],
-)
-def test_mail_without_its_settings_fails(tmp_path: Path, export: str, secrets: dict[str, str], complaint: str) -> None:
-    mail = f"_export: {{mail: {export}}}\n+a: {{mail>: {{data: x}}, subject: s, to: b@shop.example}}\n"
-    assert complaint in _log_of(tmp_path, mail, secrets=secrets)
