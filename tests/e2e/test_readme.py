@@ -177,6 +177,11 @@ def test_a_page_can_be_read_to_its_end(name: str) -> None:
     assert [] == [paragraph for paragraph in paragraphs if paragraph.count("\n") > 5]
 
 
+def test_a_version_of_the_changelog_fits_on_a_screen() -> None:
+    versions = (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1:]
+    assert [] == [version.splitlines()[0] for version in versions if version.count("\n- ") > 15]
+
+
 def test_every_file_named_in_contributing_exists() -> None:
     named = re.findall(r"`([\w.]+/[\w./]*|\w+\.py)`", (ROOT / "CONTRIBUTING.md").read_text())
     assert 20 < len(named)
