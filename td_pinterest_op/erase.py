@@ -32,7 +32,8 @@ from td_pinterest_op.stats import Stats, format_count
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import open_history, record_run
+from td_pinterest_op.workflow.finish import finish_run
+from td_pinterest_op.workflow.history import open_history
 from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.progress import Phase, ProgressReporter
 from td_pinterest_op.workflow.services import Services, connect_services
@@ -52,27 +53,28 @@ class PinterestErase:
 def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     """Remove the people of the task's query from every customer list, and return the removals of each list as JSON.
 
-    Raises ExportError, whose message names the failed lists, and OSError if the temporary file cannot be written.
+    Raises ExportError, whose message names the failed lists.
     """
     log.info("td_pinterest_op %s", __version__)
     request = read_task_request(task, table=ERASURE)
     settings = request.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     erasure = _Erasure(settings=settings, stats=stats, timing=timing)
-    connected = connect_services(task, settings, timing=timing, counts=stats.requests, scopes=SCOPES)
-    with record_run(open_history(task, settings.history, timing), erasure.build_history_rows):
-        with connected as services, contextlib.closing(Spool()) as spool:
-            # Before the accounts, whose errors end no run: a refused token concerns all of them.
-            services.tokens.get_token()
-            erasure.find_targets(services)
-            prepared = erasure.read_people(services, cast("Source", request.source), spool)
-            log.info("%s", erasure.describe_plan())
-            if stats.unique and not settings.dry_run:
-                erasure.remove_from_all_lists(services, prepared)
-        erasure.is_complete = True
-        receipt = erasure.to_json()
-        log.info("receipt: %s", json.dumps(receipt))
-        erasure.raise_if_lists_failed()
+    receipt: dict[str, Any] = {}
+    error: Exception | None = None
+    with connect_services(task, settings, timing=timing, counts=stats.requests, scopes=SCOPES) as services:
+        try:
+            receipt = erasure.execute(services, cast("Source", request.source))
+        except Exception as failure:
+            error = failure
+        finish_run(
+            task,
+            error,
+            timing=timing,
+            history=open_history(task, settings.history, timing),
+            rows=[erasure.build_history_row()],
+            about=[("ad account", account) for account in settings.ad_account_ids],
+        )
     return receipt
 
 
@@ -125,6 +127,22 @@ class _Erasure:
     def _progress_text(self) -> str:
         """How many of all customer lists were processed, for messages."""
         return f"{self.processed} of {len(self.targets)} customer lists were processed"
+
+    def execute(self, services: Services, source: Source) -> dict[str, Any]:
+        """Remove the people of `source` from every list. Returns the receipt. Raises ExportError."""
+        with contextlib.closing(Spool()) as spool:
+            # Before the accounts, whose errors end no run: a refused token concerns all of them.
+            services.tokens.get_token()
+            self.find_targets(services)
+            prepared = self.read_people(services, source, spool)
+            log.info("%s", self.describe_plan())
+            if self.stats.unique and not self.settings.dry_run:
+                self.remove_from_all_lists(services, prepared)
+        self.is_complete = True
+        receipt = self.to_json()
+        log.info("receipt: %s", json.dumps(receipt))
+        self.raise_if_lists_failed()
+        return receipt
 
     def find_targets(self, services: Services) -> None:
         """Append to `targets` each customer list of the ad accounts, and each account with unreadable lists."""
@@ -251,12 +269,12 @@ class _Erasure:
             "Run this task again: repeating the whole erasure does no harm"
         )
 
-    def build_history_rows(self, _error: str) -> list[Row]:
-        """Return a list with one item: the erasure's row for the run history."""
+    def build_history_row(self) -> Row:
+        """Return the erasure's row for the run history."""
         statistics = self.stats.to_json()
         # The records sent are counted list by list, in the receipt.
         for name in ("sent", "refused"):
             del statistics["records"][name]
         summary = self._summary if self.is_complete else f"Failed: {self._progress_text}."
         counts = {"accounts": len(self.settings.ad_account_ids), "lists": self._list_count}
-        return [build_run_row(statistics | {"summary": summary, "erasure": counts})]
+        return build_run_row(statistics | {"summary": summary, "erasure": counts})

@@ -4,13 +4,11 @@ Settings, audience, rows and plan come first; only then is anything written to P
 """
 
 import contextlib
-import json
 import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from td_pinterest_op import __version__
@@ -22,8 +20,7 @@ from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.hashed_query import open_rows
 from td_pinterest_op.records.plan import check_rows, describe_plan
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.report.page_file import add_run_to_page
-from td_pinterest_op.run_history.table import Row, build_run_row
+from td_pinterest_op.run_history.table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats, format_count
@@ -32,7 +29,8 @@ from td_pinterest_op.withholding.lists import open_lists
 from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import find_people_columns, open_reader
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import format_error, open_history, record_run
+from td_pinterest_op.workflow.finish import finish_run
+from td_pinterest_op.workflow.history import open_history
 from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.progress import Phase, ProgressReporter
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services
@@ -63,7 +61,7 @@ def export(
     """Check the result of the task's query, show the plan, and send the records. Returns the run's statistics.
 
     `rows`: exported in place of the rows of the task's job. `reporter`: by default the log. `on_new_refresh_token`: see
-    `connect_services`. Raises ExportError, and OSError when the spool cannot be written.
+    `connect_services`. Raises ExportError.
     """
     log.info("td_pinterest_op %s", __version__)
     request = read_task_request(task, table=EXPORT, rows=rows)
@@ -72,11 +70,38 @@ def export(
     connected = connect_services(
         task, settings, timing=timing, counts=stats.requests, on_new_refresh_token=on_new_refresh_token, scopes=SCOPES
     )
-    recorded = record_run(open_history(task, settings.history, timing), lambda _: [_build_history_row(stats, settings)])
-    with recorded, _publish_statistics(stats, settings, timing), connected as services:
-        reporter = reporter or ProgressReporter(timing=timing)
-        _ExportRun(request=request, services=services, stats=stats, reporter=reporter).execute()
+    with connected as services:
+        run_export(request, services, stats, reporter or ProgressReporter(timing=timing))
     return stats.to_json()
+
+
+def run_export(request: ExportRequest, services: Services, stats: Stats, reporter: ProgressReporter) -> None:
+    """Carry out a checked request, with its own counters `stats`. Raises ExportError."""
+    settings = request.settings
+    error: Exception | None = None
+    try:
+        _ExportRun(request=request, services=services, stats=stats, reporter=reporter).execute()
+    except Exception as failure:
+        error = failure
+        stats.failed = True
+        if isinstance(failure, ExportError):
+            failure.extend(_find_extra_advice(failure, stats, settings))
+    statistics = stats.to_json()
+    # If the run failed early, the audience is that of the settings.
+    audience = {name: statistics[name] or getattr(settings, name) for name in ("audience_id", "audience_name")}
+    finish_run(
+        request.task,
+        error,
+        timing=services.timing,
+        history=open_history(request.task, settings.history, services.timing),
+        rows=[build_run_row(statistics | audience)],
+        about=[
+            ("ad account", settings.ad_account_id),
+            ("audience", audience["audience_id"] or audience["audience_name"]),
+        ],
+        statistics=statistics,
+        report=settings.report,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,32 +177,6 @@ class _ExportRun:
             yield
         finally:
             setattr(self.stats, name, self.services.timing.monotonic() - begin)
-
-
-@contextlib.contextmanager
-def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Iterator[None]:
-    """When the `with` block ends, log the statistics and write the report page, even if the run failed."""
-    error: BaseException | None = None
-    try:
-        yield
-    except BaseException as failure:
-        stats.failed, error = True, failure
-        if isinstance(error, ExportError):
-            error.extend(_find_extra_advice(error, stats, settings))
-        raise
-    finally:
-        level, name = (logging.ERROR, "statistics of the failed run") if error else (logging.INFO, "statistics")
-        log.log(level, "%s: %s", name, json.dumps(stats.to_json()))
-        if settings.report:
-            add_run_to_page(Path(settings.report), stats.to_json(), error=format_error(error), now=timing.utc())
-
-
-def _build_history_row(stats: Stats, settings: Settings) -> Row:
-    """Return the history row of a run. If the run failed early, the audience is taken from the settings."""
-    statistics = stats.to_json()
-    for name in ("audience_id", "audience_name"):
-        statistics[name] = statistics[name] or getattr(settings, name)
-    return build_run_row(statistics)
 
 
 def _find_extra_advice(error: ExportError, stats: Stats, settings: Settings) -> str:

@@ -24,7 +24,7 @@ from td_pinterest_op.settings.table import CONNECTION
 from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.process import LOG_FORMAT, TaskProcess
+from td_pinterest_op.workflow.process import TaskProcess, log_label
 from td_pinterest_op.workflow.services import connect_services
 
 log = logging.getLogger(__name__)
@@ -73,13 +73,19 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
     """Run the export that `audience` of the task describes. Return its name and a dict: `ok`, `error`, `statistics`."""
     entry = _read_entry(task.params.get("audience"), "`audience` of the task")
     name = _get_entry_name(entry)
-    for handler in logging.getLogger("td_pinterest_op").handlers:  # a local log mixes the lines of parallel exports
-        label = f"{name.replace('%', '%%')}: %(message)s"
-        handler.setFormatter(logging.Formatter(LOG_FORMAT.replace("%(message)s", label)))
+    token = log_label.set(f"{name}: ")
+    try:
+        return name, _try_export(task, timing, entry, name)
+    finally:
+        log_label.reset(token)
+
+
+def _try_export(task: workflow.Task, timing: Timing, entry: Mapping[object, Any], name: str) -> dict[str, Any]:
+    """Run the export of an entry. Return a dict: `ok`, `error`, `statistics`."""
     entry_task = task
     try:
         entry_task = build_entry_task(task, entry, name)
-        return name, {"ok": True, "error": "", "statistics": export(entry_task, timing)}
+        return {"ok": True, "error": "", "statistics": export(entry_task, timing)}
     except Exception as error:
         if isinstance(error, StoppedError) or workflow.may_resubmit(task, error):
             raise
@@ -91,7 +97,7 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
         _write_failed_rows(entry_task, timing, entries, {"error": str(failure), "requests_sent": 0})
     empty = Stats(action=str(entry.get("action")), ad_account_id=str(entry.get("ad_account_id")), dry_run=False)
     empty.audience_id, empty.audience_name = (_find_only(entry, key) for key in ("audience_id", "audience_name"))
-    return name, {"ok": False, "error": str(failure), "statistics": empty.to_json()}
+    return {"ok": False, "error": str(failure), "statistics": empty.to_json()}
 
 
 def check_outcomes(task: workflow.Task, timing: Timing) -> None:

@@ -7,7 +7,6 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
@@ -20,7 +19,8 @@ from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import STATUS, StatusSettings
 from td_pinterest_op.stats import Condition, classify_status
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import open_history, record_run
+from td_pinterest_op.workflow.finish import finish_run
+from td_pinterest_op.workflow.history import open_history
 from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.services import connect_services
 
@@ -54,12 +54,23 @@ def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     for warning in settings.warnings:
         log.warning("%s", warning)
     checks: dict[str, _Check] = {}
-    with record_run(history, partial(_build_history_rows, settings, checks)):
-        rows = history.read_rows(build_history_query(history.table, settings.audience_ids)) if history else []
-        audience_history = build_audience_history(rows)
-        with connect_services(task, settings, timing=timing) as services:
+    error: Exception | None = None
+    with connect_services(task, settings, timing=timing) as services:
+        try:
+            rows = history.read_rows(build_history_query(history.table, settings.audience_ids)) if history else []
+            audience_history = build_audience_history(rows)
             for audience_id in settings.audience_ids:
                 checks[audience_id] = _check_audience(services.pinterest, audience_id, audience_history, settings)
+        except Exception as failure:
+            error = failure
+        finish_run(
+            task,
+            error,
+            timing=timing,
+            history=history,
+            rows=_build_history_rows(settings, checks),
+            about=[("ad account", settings.ad_account_id)],
+        )
     states = [state for state, _ in checks.values() if state]
     conditions = [state.condition for state in states]
     usable, waiting = conditions.count(Condition.READY), conditions.count(Condition.MATCHING)
@@ -177,12 +188,16 @@ def _check_audience(api: Api, audience_id: str, history: AudienceHistory, settin
     return state, f"{label}: {' and '.join(broken)}. {state.summary}" if broken else ""
 
 
-def _build_history_rows(settings: StatusSettings, checks: Mapping[str, _Check], error: str) -> list[Row]:
-    """Return a history row for each audience of the settings. `error`: the message of the run's error, or ""."""
+def _build_history_rows(settings: StatusSettings, checks: Mapping[str, _Check]) -> list[Row]:
+    """Return a history row for each audience of the settings. One that was not read has the outcome of the run."""
     rows: list[Row] = []
     for audience_id in settings.audience_ids:
-        state, problem = checks.get(audience_id, (None, error))
-        outcome = {"outcome": FAILED, "error": problem} if problem else {"outcome": SUCCESS, "error": None}
+        state, problem = checks.get(audience_id, (None, ""))
+        outcome: Row = {}
+        if problem:
+            outcome = {"outcome": FAILED, "error": problem}
+        elif state:
+            outcome = {"outcome": SUCCESS, "error": None}
         ids = {"ad_account_id": settings.ad_account_id, "audience_id": audience_id}
         rows.append({**build_follow_up_row(state.to_json() if state else {}), **ids, **outcome})
     return rows

@@ -1,11 +1,13 @@
 """Rate limits shared by all requests of a run: writes per window, and no request before a time the server names."""
 
 import collections
+import contextlib
+import copy
 import logging
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.runtime import shutdown
@@ -35,22 +37,47 @@ class Permit:
     completed_at: float | None = None
 
 
+@dataclass(slots=True, kw_only=True)
+class _Limits:
+    """What all runs with the same user and app share. `slots`: for the writes that may be in flight at a time."""
+
+    windows: dict[float, int]  # how many writes, by the seconds in which they may be sent
+    permits: collections.deque[Permit]
+    slots: threading.Semaphore
+    not_before: float
+    logged_until: float
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
 class RateLimiter:
-    """Delays requests until the rate limits allow them. Every method may be called from several threads.
+    """Delays the requests of a run until the rate limits allow them. Every method may be called from several threads.
 
     With a limit of N writes a minute, each write is sent at least one minute after the *response* to the N-th write
-    before. So no 60 s contain more than N writes, whatever the network does.
+    before. So no 60 s contain more than N writes, whatever the network does. `max_in_flight`: how many writes may wait
+    for their response at a time.
     """
 
-    def __init__(self, *, requests_per_minute: int, timing: Timing) -> None:
-        self._clock, self._wall_clock, self._sleep = timing.monotonic, timing.now, timing.sleep
-        self._windows = {MINUTE: requests_per_minute}
-        self._permits: collections.deque[Permit] = collections.deque(maxlen=requests_per_minute)
-        self._not_before = self._logged_until = self._clock()
+    def __init__(self, *, requests_per_minute: int, timing: Timing, max_in_flight: int = 64) -> None:
+        self._clock = timing.monotonic
+        self._wall_clock = timing.now
+        self._sleep = timing.sleep
+        self._limits = _Limits(
+            windows={MINUTE: requests_per_minute},
+            permits=collections.deque(maxlen=requests_per_minute),
+            slots=threading.Semaphore(max_in_flight),
+            not_before=self._clock(),
+            logged_until=self._clock(),
+        )
         self._stopped: Exception | None = None
-        # How many waits a server or a failed request has caused.
+        # How many waits a server or a failed request of this run has caused.
         self.waits = 0
-        self._lock = threading.Lock()
+
+    def share(self) -> "RateLimiter":
+        """Return a limiter for another run. All runs together keep to the limits; `stop` ends only one of them."""
+        other = copy.copy(self)
+        other._stopped = None
+        other.waits = 0
+        return other
 
     def acquire_permit(self, *, write: bool) -> tuple[Permit, float]:
         """Wait until a request (a write request if `write`) may be sent. Returns a permit and the seconds waited.
@@ -58,19 +85,25 @@ class RateLimiter:
         The permit is for `release_permit`. Raises StoppedError once `stop` was called, or the run was asked to end.
         """
         waited = 0.0
-        while True:
-            with self._lock:
-                self._raise_if_stopped()
-                delay = self._compute_delay(write)
-                if delay <= 0:
-                    permit = Permit(write=write)
-                    if write:
-                        self._permits.append(permit)
-                    return permit, waited
-            self._log_wait(delay)
-            step = min(delay, _POLL_SECONDS)
-            self._sleep(step)
-            waited += step
+        with contextlib.ExitStack() as slot:
+            if write:
+                while not self._limits.slots.acquire(timeout=_RESPONSE_POLL_SECONDS):
+                    self._raise_if_stopped()
+                slot.callback(self._limits.slots.release)
+            while True:
+                with self._limits.lock:
+                    self._raise_if_stopped()
+                    delay = self._compute_delay(write)
+                    if delay <= 0:
+                        permit = Permit(write=write)
+                        if write:
+                            self._limits.permits.append(permit)
+                        slot.pop_all()  # `release_permit` gives the slot back
+                        return permit, waited
+                self._log_wait(delay)
+                step = min(delay, _POLL_SECONDS)
+                self._sleep(step)
+                waited += step
 
     def wait(self, seconds: float) -> None:
         """Wait `seconds` before a request, and delay no other request. Raises StoppedError like `acquire_permit`."""
@@ -82,18 +115,18 @@ class RateLimiter:
 
     def _log_wait(self, delay: float) -> None:
         """Log a long wait, once for all requests that wait at the same time."""
-        with self._lock:
+        with self._limits.lock:
             until = self._clock() + delay
-            if delay < _LONG or until <= self._logged_until:
+            if delay < _LONG or until <= self._limits.logged_until:
                 return
-            self._logged_until, writes = until + _LONG, self._windows[MINUTE]
+            self._limits.logged_until, writes = until + _LONG, self._limits.windows[MINUTE]
         reason = f"because of the limit of {writes} writes a minute, or because the server asks to wait"
         log.info("waiting before the next request (%s): %s", reason, format_resumption(delay, now=self._wall_clock()))
 
     @property
     def pause(self) -> float:
         """The seconds until the next write request may be sent, or 0 if that is now."""
-        with self._lock:
+        with self._limits.lock:
             return max(self._compute_delay(write=True), 0.0)
 
     def _raise_if_stopped(self) -> None:
@@ -105,34 +138,36 @@ class RateLimiter:
     def _compute_delay(self, write: bool) -> float:
         """Return the seconds until a request (a write request if `write`) is allowed. 0 or less means now."""
         now = self._clock()
-        delay = self._not_before - now
-        for window, limit in self._windows.items() if write else ():
-            if len(self._permits) >= limit:
-                completed_at = self._permits[-limit].completed_at
+        delay = self._limits.not_before - now
+        for window, limit in self._limits.windows.items() if write else ():
+            if len(self._limits.permits) >= limit:
+                completed_at = self._limits.permits[-limit].completed_at
                 until_then = _RESPONSE_POLL_SECONDS if completed_at is None else completed_at + window - now
                 delay = max(delay, until_then)
         return delay
 
     def release_permit(self, permit: Permit, headers: Mapping[str, str] | None = None) -> None:
         """Record that a permit's request has ended. The response's `headers` may lower the limits for writes."""
-        with self._lock:
+        with self._limits.lock:
             permit.completed_at = self._clock()
+            if permit.write:
+                self._limits.slots.release()
             for quota, window in parse_quotas(headers or {}) if permit.write else ():
                 # A longer window (a trial app's day) is not waited out in silence: its 429 says how long that takes.
                 if 0 < window <= MINUTE:
-                    self._windows[float(window)] = min(max(quota, 1), self._permits.maxlen or 1)
+                    self._limits.windows[float(window)] = min(max(quota, 1), self._limits.permits.maxlen or 1)
 
     def block_for(self, seconds: float) -> bool:
         """Delay all requests by `seconds`. Return False if all requests were already delayed for about that long."""
-        with self._lock:
-            now, before = self._clock(), self._not_before
+        with self._limits.lock:
+            now, before = self._clock(), self._limits.not_before
             self.waits += 1
-            self._not_before = max(before, now + seconds)
-            return before <= now or self._not_before > before + _POLL_SECONDS
+            self._limits.not_before = max(before, now + seconds)
+            return before <= now or self._limits.not_before > before + _POLL_SECONDS
 
     def stop(self, reason: Exception) -> None:
         """Make all further requests raise StoppedError, with the reason of the first call of `stop`."""
-        with self._lock:
+        with self._limits.lock:
             self._stopped = self._stopped or reason
 
     def resume(self) -> None:

@@ -78,7 +78,7 @@ class TokenStore:
     """Stores a task's new refresh tokens where the old token was read: in a secrets file or on a workflow server."""
 
     def __init__(self, *, task: Task, settings: ConnectionSettings, timing: Timing) -> None:
-        project = str(task.params.get("project_id"))
+        project = str(task.project_id)
         self._project_id = int(project) if project.isdecimal() else None
         self._environ, self._timing = task.environ, timing
         # The token that the secret holds, as far as this run knows: the last one that it saved or read.

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from td_pinterest_op import __version__
 from td_pinterest_op.errors import ExportError, JobError, StoppedError, TreasureDataError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
-from td_pinterest_op.run_history.table import FAILED, SUCCESS, Row, build_create_statements, build_insert_statement
+from td_pinterest_op.run_history.table import Row, build_create_statements, build_insert_statement
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.settings.types import TableName
@@ -25,7 +25,7 @@ from td_pinterest_op.treasure_data.api import RUN_AGAIN, TreasureData
 from td_pinterest_op.treasure_data.job import Source, run_statement
 from td_pinterest_op.treasure_data.result import read_small_result
 from td_pinterest_op.workflow.services import build_treasure_data_api
-from td_pinterest_op.workflow.task import Task, find_workflow_name, may_resubmit, read_database
+from td_pinterest_op.workflow.task import Task, find_workflow_name, read_database
 
 log = logging.getLogger(__name__)
 
@@ -53,15 +53,15 @@ class History:
     @property
     def task_columns(self) -> dict[str, Any]:
         """The columns that describe the task, equal in all rows of one write: a mapping from names to values."""
-        params, name = self.task.params, str(self.task.params.get("task_name") or "")
+        task = self.task
         return {
             "time": int(self.timing.now()),
-            "workflow": find_workflow_name(name),
-            "session_time": params.get("session_time"),
+            "workflow": find_workflow_name(task.name),
+            "session_time": task.params.get("session_time"),
             # A run without a workflow is a session of its own.
-            "session_uuid": params.get("session_uuid") or uuid.uuid4(),
-            "attempt_id": params.get("attempt_id"),
-            "task": name or None,
+            "session_uuid": task.session_uuid or uuid.uuid4(),
+            "attempt_id": task.attempt_id or None,
+            "task": task.label or None,
             "version": __version__,
         }
 
@@ -141,24 +141,6 @@ def open_history(task: Task, table: TableName | None, timing: Timing) -> History
 def read_history_database(task: Task, table: TableName) -> str:
     """Return the name of a history table's database. Raises SettingsError if no database is known."""
     return table.database or read_database(task, needed_by=f"the history {table.table}")
-
-
-@contextlib.contextmanager
-def record_run(history: History | None, build_rows: Callable[[str], Sequence[Row]]) -> Iterator[None]:
-    """Write history rows when the `with` block ends. `build_rows` gets the error's text, or "" after success.
-
-    A row without an outcome gets that of the run. Nothing is written if a signal ended the run, since there is no time
-    left, or if the task is resubmitted.
-    """
-    try:
-        yield
-    except Exception as error:
-        if history and not shutdown.is_requested() and not may_resubmit(history.task, error):
-            text = format_error(error)
-            history.write_rows([{"outcome": FAILED, "error": text, **row} for row in build_rows(text)])
-        raise
-    if history:
-        history.write_rows([{"outcome": SUCCESS, **row} for row in build_rows("")])
 
 
 def format_error(error: BaseException | None) -> str:

@@ -13,7 +13,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,8 @@ JOB_OPTIONS = ("priority", "job_retry", "presto_pool_name", "hive_pool_name", "e
 # A name, never a path: the API key could do more than query.
 _DATABASE = re.compile(r"[a-z0-9_]{1,255}")
 _JOB_ID = re.compile(r"[0-9]{1,40}")
+# The end of a task's name after a refused token: the task has added itself as a subtask.
+_STARTED_AGAIN = re.compile(r"(?:\^sub\+subtask0)+$")
 # The subtask's parameter with the fingerprint of the refused token, and the numbers of refusals.
 _REFUSED = "pinterest_refused_token"
 # A token that was refused this many times in a row has not been renewed by anybody.
@@ -55,20 +57,65 @@ class Task:
     """A digdag task: its merged parameters, and its environment variables.
 
     `session`: identifies an export from the command line, so that the same command, if repeated, continues it.
+    `entry`: the name of the entry of a list of audiences that the task works for, or "".
     """
 
     params: Mapping[str, Any]
     environ: Mapping[str, str]
     session: str | None = None
+    entry: str = ""
     concurrent: int = 1  # how many tasks share the requests that Pinterest allows
     _random: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
 
     @property
+    def name(self) -> str:
+        """The full name, such as +workflow+task, or "" outside a workflow. A task that started again keeps its name."""
+        return _STARTED_AGAIN.sub("", str(self.params.get("task_name") or ""))
+
+    @property
+    def label(self) -> str:
+        """The full name, followed by that of the entry, if any."""
+        return f"{self.name} {self.entry}".strip()
+
+    @property
+    def project_id(self) -> object:
+        """The id of digdag's project, or None outside a workflow."""
+        return self.params.get("project_id")
+
+    @property
+    def session_uuid(self) -> str:
+        """The id of the session, or "" outside a workflow. Every local run has its own."""
+        return str(self.params.get("session_uuid") or "")
+
+    @property
+    def attempt_id(self) -> str:
+        """The id of the attempt, or "" outside a workflow. Every local run has the id 1."""
+        return str(self.params.get("attempt_id") or "")
+
+    @property
+    def session_time(self) -> datetime | None:
+        """The session's time in UTC, or None outside a workflow. Raises SettingsError for text that is no time."""
+        value = self.params.get("session_time")
+        if is_left_out(value):
+            return None
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            raise SettingsError(
+                "session_time must be a time as digdag writes it, such as 2026-11-25T00:00:00+00:00", key="session_time"
+            ) from None
+        return moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
+
+    @property
     def session_key(self) -> str:
         """Eight hex digits that identify the task in its session, or random ones outside a session."""
-        # The same task of another project (staging, production) is another task.
-        time, project, name = map(self.params.get, ("session_time", "project_id", "task_name"))
-        text = self.session or (f"{time} {project} {name}" if time and name else self._random)
+        if self.session:
+            text = self.session
+        elif self.session_time and self.name:
+            # The same task of another project (staging, production) is another task.
+            text = f"{self.session_time.isoformat(timespec='seconds')} {self.project_id} {self.label}"
+        else:
+            text = self._random
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @property
@@ -78,7 +125,7 @@ class Task:
         A new attempt issues each query again, since the rows may have changed. Session and project do not identify an
         attempt: every local project has the id 1.
         """
-        values = [str(self.params.get(name) or "") for name in ("session_uuid", "attempt_id", "task_name")]
+        values = (self.session_uuid, self.attempt_id, self.label)
         return " ".join(values) if all(values) else self._random
 
     @property
@@ -283,30 +330,17 @@ def _build_source(task: Task, name: str, *, query_label: str) -> Source:
         errors.append(SettingsError(f"engine must be one of {', '.join(ENGINES)}", key="engine"))
     is_list = name != "query"
     # Whoever has opted out since the session's day must not be sent: a list is asked as of now.
-    scheduled_time = None if is_list else errors.call(_read_session_seconds, task)
+    session_time = None if is_list else task.session_time
     errors.raise_any()
     return Source(
         query=sql,
         database=database,
         engine=engine,
         list_name=name if is_list else "",
-        scheduled_time=scheduled_time,
+        scheduled_time=int(session_time.timestamp()) if session_time else None,
         job_options=_read_job_options(task, engine),
         tracing=_build_tracing(task),
     )
-
-
-def _read_session_seconds(task: Task) -> int | None:
-    """Return the session's time in Unix seconds, or None outside a session. Raises SettingsError for another text."""
-    value = task.params.get("session_time")
-    if is_left_out(value):
-        return None
-    try:
-        return int(datetime.fromisoformat(str(value)).timestamp())
-    except ValueError:
-        raise SettingsError(
-            "session_time must be a time as digdag writes it, such as 2026-11-25T00:00:00+00:00", key="session_time"
-        ) from None
 
 
 def _read_job_options(task: Task, engine: str) -> Mapping[str, str]:
@@ -329,16 +363,15 @@ def _build_tracing(task: Task) -> str:
 
     Treasure Data's pages about usage, and others' tools, tell by them which workflow a job belongs to.
     """
-    name = str(task.params.get("task_name") or "")
-    if not name:
+    if not task.name:
         return ""
     values = {
-        "project_id": task.params.get("project_id"),
+        "project_id": task.project_id,
         "project_name": task.params.get("project_name"),
-        "workflow_name": find_workflow_name(name),
+        "workflow_name": find_workflow_name(task.name),
         "session_id": task.params.get("session_id"),
-        "attempt_id": task.params.get("attempt_id"),
-        "task_name": name,
+        "attempt_id": task.attempt_id,
+        "task_name": task.name,
     }
     # A line feed would end the comment.
     lines = [f"-- {key}: {' '.join(str(value or '').split())}\n" for key, value in values.items()]

@@ -29,7 +29,6 @@ from td_pinterest_op.export import export
 from td_pinterest_op.many import check_outcomes, export_entry
 from td_pinterest_op.run_history.table import COLUMNS
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.status import check_audiences
 from td_pinterest_op.workflow import history as writing
 from td_pinterest_op.workflow.task import Task
@@ -181,27 +180,6 @@ def test_interrupted_erasure_records_its_progress(services: Services, request: p
     assert [("failed", "Failed: 0 of 0 customer lists were processed.")] == [
         (row["outcome"], row["summary"]) for row in read_rows(services)
     ]
-
-
-@pytest.mark.parametrize(
-    ("run", "settings"),
-    [(export, CLEARING), (erase_people, {}), (check_audiences, {"audience_id": "77"})],
-    ids=["export", "erasure", "follow-up"],
-)
-def test_run_that_cannot_open_its_connections_writes_a_failed_row(
-    services: Services,
-    run: Callable[[Task, Timing], object],
-    settings: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    settings = settings | {"ad_account_id": AD_ACCOUNT_ID, "history": HISTORY}
-    monkeypatch.chdir(tmp_path)
-    # The place of the refresh token depends on the working folder.
-    tmp_path.rmdir()
-    with pytest.raises(FileNotFoundError):
-        run(task_of(services, settings, job_id=services.job(people(5))), services.time.timing)
-    assert ["failed"] == [row["outcome"] for row in read_rows(services)]
 
 
 def test_follow_up_writes_a_row_for_each_audience_even_an_unreadable_one(services: Services) -> None:

@@ -37,10 +37,38 @@ class TestKeys:
         text = "2026-11-25T00:00:00+00:00 4711 +pinterest_export+export"
         assert hashlib.sha256(text.encode()).hexdigest()[:8] == task().session_key
 
-    @pytest.mark.parametrize("name", ["session_time", "project_id", "task_name"])
-    def test_another_session_project_or_task_has_another_key(self, name: str) -> None:
-        other = task(**{name: "another"})
-        assert task().session_key != other.session_key
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("session_time", "2026-11-25T00:00:00-08:00"),
+            ("project_id", "4712"),
+            ("task_name", "+pinterest_export+other"),
+        ],
+    )
+    def test_another_session_project_or_task_has_another_key(self, name: str, value: str) -> None:
+        assert task(**{name: value}).session_key != task().session_key
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("session_time", "2026-11-25T09:00:00+09:00"),
+            ("session_time", "2026-11-24T16:00:00-08:00"),
+            ("task_name", "+pinterest_export+export^sub+subtask0"),
+            ("task_name", "+pinterest_export+export^sub+subtask0^sub+subtask0"),
+        ],
+    )
+    def test_same_moment_and_task_that_started_again_have_the_same_keys(self, name: str, value: str) -> None:
+        other = task(**{name: value})
+        assert (other.session_key, domain_key(other)) == (task().session_key, domain_key(task()))
+
+    def test_entries_of_a_list_have_keys_of_their_own(self) -> None:
+        tasks = [task(), *(replace(task(), entry=name) for name in ("one", "two"))]
+        assert len({each.session_key for each in tasks}) == 3
+        assert len({domain_key(each) for each in tasks}) == 3
+
+    def test_time_of_a_session_that_is_no_time_is_an_error(self) -> None:
+        with pytest.raises(SettingsError, match="session_time must be a time as digdag writes it"):
+            task(session_time="yesterday").session_key  # noqa: B018 - a property that raises
 
     @pytest.mark.parametrize("name", ["session_time", "task_name"])
     @pytest.mark.parametrize("value", [None, ""])

@@ -1,0 +1,62 @@
+"""The end of a run, the same for every operator: its error's message, its figures in the log, its page, its history."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from td_pinterest_op.errors import ExportError
+from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.report.page_file import add_run_to_page
+from td_pinterest_op.run_history.table import FAILED, SUCCESS, Row
+from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.runtime.clock import Timing
+from td_pinterest_op.workflow.history import History
+from td_pinterest_op.workflow.task import Task, may_resubmit
+
+log = logging.getLogger(__name__)
+
+
+def finish_run(
+    task: Task,
+    error: Exception | None,
+    *,
+    timing: Timing,
+    history: History | None,
+    rows: Sequence[Row],
+    about: Sequence[tuple[str, str | None]],
+    statistics: Mapping[str, Any] | None = None,
+    report: str | None = None,
+) -> None:
+    """Publish the outcome of a run, and raise its `error`, if any, as an ExportError that names what it is `about`.
+
+    `rows`: for the history; one without an outcome gets that of the run. `about`: see `name_subjects`. `statistics`:
+    for a line of the log, and for the page in the file `report`. Nothing is published about a task that starts again,
+    and nothing is written to the history after a signal, since there is no time left.
+    """
+    failure = ExportError.from_exception(error) if error else None
+    if failure and may_resubmit(task, failure):
+        raise failure
+    if failure:
+        name_subjects(failure, about)
+    if statistics:
+        level, text = (logging.ERROR, "statistics of the failed run") if failure else (logging.INFO, "statistics")
+        log.log(level, "%s: %s", text, json.dumps(statistics))
+        if report:
+            add_run_to_page(Path(report), statistics, error=str(failure or ""), now=timing.utc())
+    if history and not shutdown.is_requested():
+        outcome = {"outcome": FAILED, "error": str(failure)} if failure else {"outcome": SUCCESS}
+        history.write_rows([outcome | dict(row) for row in rows])
+    if failure:
+        raise failure
+
+
+def name_subjects(error: ExportError, about: Sequence[tuple[str, str | None]]) -> None:
+    """Add the subjects that an error's message does not name, so that whoever reads nothing else knows them.
+
+    `about`: what each subject is, and its id or name (None if unknown), such as ("ad account", "549755885175").
+    """
+    names = [(label, escape(subject)) for label, subject in about if subject]
+    if unnamed := [f"{label} {name}" for label, name in names if name not in str(error)]:
+        error.extend(f" ({', '.join(unnamed)})")
