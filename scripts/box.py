@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.bundle import ROOT, lay_out, operator_files, project_files
+from td_pinterest_op.cli.bundle import read_workflow_files, write_missing_files
+from td_pinterest_op.cli.bundled_code import ROOT, collect_code, write_code
 
 NAME = "pinterest_export"
 SECRETS = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token")
@@ -18,9 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/box", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "box" / NAME)
     folder: Path = parser.parse_args(arguments).folder
-    yours = dict(project_files()) | {"README.md": readme().encode()}
     # phonenumbers is left out: its six hundred files serve one kind of column.
-    lay_out(folder, code=dict(operator_files(["python-backoff"])), yours=yours)
+    write_code(folder, collect_code())
+    write_missing_files(folder, {**read_workflow_files(), "README.md": readme()})
     print(folder)
     return 0
 

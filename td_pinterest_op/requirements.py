@@ -33,7 +33,7 @@ def check_environment():
     if missing:
         raise ImportError(
             "td_pinterest_op needs packages that this Python ({}) does not have: {}. Install them, or run "
-            "scripts/bundle with --with-dependencies".format(sys.executable, ", ".join(missing))
+            "`td-pinterest bundle FOLDER` with --with-dependencies".format(sys.executable, ", ".join(missing))
         )
 
 

@@ -8,12 +8,14 @@ import click
 from td_pinterest_op import __version__
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.authorize import authorize
+from td_pinterest_op.cli.bundle import bundle
 from td_pinterest_op.cli.check import check
 from td_pinterest_op.cli.doctor.command import doctor
 from td_pinterest_op.cli.explain import explain
 from td_pinterest_op.cli.export import export
 from td_pinterest_op.cli.init import init
 from td_pinterest_op.cli.listing import accounts, audience, audiences, lists
+from td_pinterest_op.cli.push import push
 from td_pinterest_op.cli.rehearse.command import rehearse
 from td_pinterest_op.cli.report import report
 from td_pinterest_op.cli.sql import sql
@@ -45,7 +47,7 @@ def program(context: click.Context) -> None:
 
 
 _LISTINGS = (accounts, audiences, audience, lists)
-for _command in (authorize, doctor, *_LISTINGS, export, check, report, rehearse, explain, init, sql):
+for _command in (authorize, doctor, *_LISTINGS, export, check, report, rehearse, explain, init, bundle, push, sql):
     program.add_command(_command)
 
 

@@ -7,7 +7,6 @@ template's.
 import json
 import re
 import shlex
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,18 +17,22 @@ import click
 
 from td_pinterest_op.audiences.actions import Add
 from td_pinterest_op.cli import screen
+from td_pinterest_op.cli.bundle import (
+    WORKFLOWS,
+    find_needed_files,
+    read_workflow_files,
+    update_code,
+    write_missing_files,
+)
+from td_pinterest_op.cli.bundled_code import ROOT
 from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.jobs import ProjectAnswers, is_writable_name
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import find_export_settings
 from td_pinterest_op.cli.options import CommonOptions
-from td_pinterest_op.errors import SettingsError, WorkflowError
+from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import sanitize
 from td_pinterest_op.runtime import atomic_file
-
-ROOT = Path(__file__).parent.parent.parent
-TEMPLATES = ROOT / "workflows"
-_MAXIMUM_SECONDS = 300
 
 # Returns the new text of a file, from its text and that of its template.
 Fill = Callable[[str, str], str]
@@ -95,24 +98,15 @@ def _write_project_folder(folder: Path, answers: ProjectAnswers) -> list[str]:
 
     Raises WorkflowError if there is no checkout, or for an unsuitable folder.
     """
-    bundle, fills = ROOT / "scripts" / "bundle.py", _build_fills(answers)
-    if not bundle.is_file():
-        raise WorkflowError(
-            "`init` needs a checkout of td_pinterest_op, which has the workflows: clone it, and run `init` there"
-        )
-    templates = {name: (TEMPLATES / name).read_text(encoding="utf-8") for name in fills}
+    fills = _build_fills(answers)
+    templates = {name: (WORKFLOWS / name).read_text(encoding="utf-8") for name in fills}
     # An answer that cannot be filled in is an error before anything is written.
     for name, fill in fills.items():
         fill(templates[name], templates[name])
-    done = subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, bundle, folder, answers.job.workflow],
-        capture_output=True,
-        text=True,
-        timeout=_MAXIMUM_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        raise WorkflowError(sanitize(done.stderr.strip(), longest=600))
+    files = read_workflow_files()
+    files = {name: files[name] for name in find_needed_files(files, [answers.job.workflow])}
+    update_code(folder, files)
+    write_missing_files(folder, files)
     # A workflow and a query from a command contain nothing that the command did not have.
     exact = set() if answers.settings is None else {name for name in fills if not name.startswith("config/")}
     return [

@@ -102,7 +102,7 @@ def _import_phonenumbers() -> ModuleType:
     except ImportError:
         raise WorkflowError(
             "a column of phone numbers needs the package phonenumbers, which is not installed: update the project "
-            "folder with `scripts/bundle FOLDER --update --with-phone-numbers`, or install phonenumberslite. Nothing "
-            "was sent"
+            "folder with `td-pinterest bundle FOLDER --update --with-phone-numbers`, or install phonenumberslite. "
+            "Nothing was sent"
         ) from None
     return phonenumbers

@@ -14,7 +14,7 @@ from tests.exporting import Services
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project folder, laid out once for all tests; they copy it."""
     folder = tmp_path_factory.mktemp("bundle") / "pinterest_export"
-    children.run([sys.executable, ROOT / "scripts" / "bundle.py", folder]).check_returncode()
+    children.run([sys.executable, "-m", "td_pinterest_op", "bundle", folder], cwd=ROOT).check_returncode()
     return folder
 
 

@@ -1,14 +1,14 @@
-"""scripts/push: bundles, pushes with td or digdag, and names the secrets that are missing."""
+"""`td-pinterest push`: updates, checks and pushes with td or digdag, and names the secrets that are missing."""
 
 import os
 import random
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from scripts import bundle
 from tests import children
 from tests.campaigns import select_rows
 from tests.e2e.project import ROOT
@@ -34,121 +34,114 @@ def bin_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def run_push(bin_folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    folder = str(bin_folder.parent / "bundle")
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project folder with one workflow of the user's own."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    lines = [f"    V{number}: ${{secret:{name}}}\n" for number, name in enumerate(NEEDED)]
+    (folder / "mine.dig").write_text("timezone: UTC\n+a:\n  py>: mine.Mine\n  _env:\n" + "".join(lines))
+    return folder
+
+
+def run_push(
+    bin_folder: Path, *arguments: str, project: str = "audiences", **environ: str
+) -> subprocess.CompletedProcess[str]:
     return children.run(
-        [ROOT / "scripts" / "push", *arguments, "audiences", folder],
+        [ROOT / "scripts" / "push", *arguments, project, bin_folder.parent / "bundle"],
         env=os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"} | environ,
     )
 
 
 def read_calls(bin_folder: Path) -> list[str]:
-    return (bin_folder.parent / "calls").read_text().splitlines()
+    file = bin_folder.parent / "calls"
+    return file.read_text().splitlines() if file.exists() else []
 
 
-def test_push_with_td_names_the_missing_secrets(bin_folder: Path) -> None:
+def test_push_with_td_names_the_missing_secrets(bin_folder: Path, folder: Path) -> None:
     (bin_folder.parent / "secrets").write_text("td.apikey\npinterest.client_id\n")
-    ran = run_push(bin_folder)
-    assert 0 == ran.returncode, ran.stderr
-    assert ["td wf push audiences", "td wf secrets --project audiences"] == read_calls(bin_folder)
-    assert str(bin_folder.parent / "bundle") == (bin_folder.parent / "folder").read_text().strip()
-    assert "lacks these secrets: pinterest.client_secret pinterest.refresh_token\n" in ran.stdout
-    assert "td wf secrets --project audiences --set pinterest.client_secret pinterest.refresh_token\n" in ran.stdout
+    ran = run_push(bin_folder, project="my audiences")
+    assert ran.returncode == 0, ran.stderr
+    assert read_calls(bin_folder) == ["td wf push my audiences", "td wf secrets --project my audiences"]
+    assert (bin_folder.parent / "folder").read_text().strip() == str(folder)
+    assert "lacks these secrets: pinterest.client_secret, pinterest.refresh_token\n" in ran.stdout
+    command = ran.stdout.splitlines()[-1].strip()
+    missing = ["pinterest.client_secret", "pinterest.refresh_token"]
+    assert shlex.split(command) == ["td", "wf", "secrets", "--project", "my audiences", "--set", *missing]
+    assert [path.name for path in folder.glob("*.dig")] == ["mine.dig"]
+    assert (folder / "td_pinterest_op" / "export.py").exists()
 
 
-def test_push_with_digdag_reports_a_complete_project_of_the_server_in_the_environment(bin_folder: Path) -> None:
+def test_push_with_digdag_reports_a_complete_project_of_the_server_in_the_environment(
+    bin_folder: Path, folder: Path
+) -> None:
     (bin_folder.parent / "secrets").write_text("\n".join(NEEDED) + "\n")
     ran = run_push(bin_folder, "--with", "digdag", DIGDAG_ENDPOINT="https://digdag.example")
-    assert 0 == ran.returncode, ran.stderr
-    assert [
+    assert ran.returncode == 0, ran.stderr
+    assert read_calls(bin_folder) == [
         "digdag push audiences -e https://digdag.example",
         "digdag secrets --project audiences -e https://digdag.example",
-    ] == read_calls(bin_folder)
+    ]
     assert "has all secrets that its workflows use" in ran.stdout
 
 
-def test_push_keeps_the_layout_of_the_folder(bin_folder: Path) -> None:
-    folder = bin_folder.parent / "bundle"
-    bundle.main([str(folder), "pinterest_export.dig", "--with-dependencies"])
-    before = {path.relative_to(folder) for path in folder.rglob("*")}
-    assert 0 == run_push(bin_folder).returncode
-    assert before == {path.relative_to(folder) for path in folder.rglob("*")}
-    assert Path("requests/__init__.py") in before
-
-
-def test_push_adds_no_workflow_after_the_only_one_was_changed(bin_folder: Path) -> None:
-    folder = bin_folder.parent / "bundle"
-    bundle.main([str(folder), "pinterest_clear.dig"])
-    with (folder / "pinterest_clear.dig").open("a") as dig:
-        dig.write("# mine\n")
-    for _ in range(2):
-        assert 0 == run_push(bin_folder).returncode
-        assert ["pinterest_clear.dig"] == [path.name for path in folder.glob("*.dig")]
-
-
-def test_push_needs_no_secret_that_only_a_comment_names(bin_folder: Path) -> None:
-    folder = bin_folder.parent / "bundle"
-    folder.mkdir()
+def test_push_needs_no_secret_that_only_a_comment_names(bin_folder: Path, folder: Path) -> None:
     (folder / "mine.dig").write_text(
         "# ${secret:first}\n+a:\n  http>: '${secret:used.url}'  # ${secret:second}\n"
         "  content: 'see #ops # ${secret: used.token }'\n"
     )
     (folder / "broken.dig").write_text("# ${secret:third}\n+a: [${secret:broken}\n")
     ran = run_push(bin_folder)
-    assert 0 == ran.returncode, ran.stderr
-    assert "lacks these secrets: broken used.token used.url\n" in ran.stdout
-
-
-def test_push_into_a_file_is_an_error_of_one_sentence(bin_folder: Path) -> None:
-    (bin_folder.parent / "bundle").write_text("")
-    ran = run_push(bin_folder)
-    assert (1, False) == (ran.returncode, (bin_folder.parent / "calls").exists())
-    assert re.fullmatch(r"\S+/bundle cannot be created \(.*\): name another folder\n", ran.stderr)
-
-
-_SERVER = "a digdag server accepts at most 2,097,152 unless its api.max_archive_total_size_limit is greater"
-_HOSTED = "but hosted Treasure Workflow accepts at most 10 MB."
+    assert ran.returncode == 0, ran.stderr
+    assert "lacks these secrets: broken, used.token, used.url\n" in ran.stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "size", "code", "said"),
-    select_rows(
-        [
-            (["--with", "digdag"], 2_000_000, 4, _SERVER),
-            (["--with", "digdag"], 150_000, 0, None),
-            (["--with", "td"], 11_000_000, 4, _HOSTED),
-            (["--with", "td"], 2_000_000, 4, None),
-        ],
-        quick=1,
-    ),
+    ("file", "text", "said"),
+    [
+        ("config/mirror.yml", "control: {percent: 10, salt: spring}\n", "mirror.yml:1: outdated: `control` withholds"),
+        ("mine.dig", None, "bundle has no workflow: make a project folder with"),
+    ],
 )
-def test_push_counts_bytes_before_sending_and_names_the_exceeded_limit(
-    bin_folder: Path, arguments: list[str], size: int, code: int, said: str | None
+def test_push_refuses_a_folder_that_lets_people_through_or_has_no_workflow(
+    bin_folder: Path, folder: Path, file: str, text: str | None, said: str
 ) -> None:
-    sample = bin_folder.parent / "bundle" / "samples" / "people.csv"
-    sample.parent.mkdir(parents=True)
-    sample.write_bytes(random.Random(1).randbytes(size))
+    (folder / "config").mkdir()
+    if text is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_text(text)
+    ran = run_push(bin_folder)
+    assert (ran.returncode, read_calls(bin_folder)) == (1, [])
+    assert said in ran.stderr
+    assert not (folder / "td_pinterest_op").exists()
+
+
+@pytest.mark.parametrize(
+    ("size", "code", "is_explained"),
+    select_rows([(2_200_000, 4, True), (2_200_000, 0, False), (150_000, 4, False)], quick=2),
+)
+def test_push_that_fails_names_the_limits_if_the_folder_is_large(
+    bin_folder: Path, folder: Path, size: int, code: int, is_explained: bool
+) -> None:
+    (folder / "samples").mkdir()
+    for name in ("people.csv", "ignored.csv"):
+        (folder / "samples" / name).write_bytes(random.Random(1).randbytes(size))
+    (folder / ".digdagignore").write_text("ignored.csv\n")
     (bin_folder.parent / "code").write_text(str(code))
+    ran = run_push(bin_folder)
+    assert ran.returncode == (1 if code else 0)
+    (total,) = re.findall(r"^Pushing [0-9]+ files of ([0-9,]+) bytes together$", ran.stderr, re.MULTILINE)
+    assert size < int(total.replace(",", "")) < size + 1_000_000
+    assert ("the push of audiences failed" in ran.stderr) == bool(code)
+    explained = f"samples/ {size:,}" in ran.stderr and "a digdag server accepts files of at most 2 MB" in ran.stderr
+    assert explained == is_explained
+
+
+@pytest.mark.parametrize("arguments", [["--with", "tdx"], ["--hepl"], ["one", "two"]])
+def test_unknown_argument_is_a_usage_error_and_pushes_nothing(
+    bin_folder: Path, folder: Path, arguments: list[str]
+) -> None:
     ran = run_push(bin_folder, *arguments)
-    assert code == ran.returncode
-    before, _, _ = ran.stdout.partition("sending\n")
-    (line,) = re.findall(r"^Pushing [0-9]+ files of ([0-9,]+) bytes together\.$", before, re.MULTILINE)
-    assert size < int(line.replace(",", "")) < size + 1_000_000
-    large = [line for line in before.splitlines() if line.startswith("Too large: ")]
-    assert [] == large if said is None else said in large[0] and f"The largest: samples/ {size:,}" in large[0]
-    # A failed push repeats it below digdag's output.
-    assert (bool(said) and code != 0) == ("Too large: " in ran.stderr)
-    assert (code != 0) == ("The push of audiences failed.\n" in ran.stderr)
-
-
-@pytest.mark.parametrize("arguments", [["--with", "tdx"], ["--with"], ["--hepl"], ["one", "two"]])
-def test_unknown_argument_is_a_usage_error_and_pushes_nothing(bin_folder: Path, arguments: list[str]) -> None:
-    ran = run_push(bin_folder, *arguments)
-    assert (2, False) == (ran.returncode, (bin_folder.parent / "calls").exists())
-    assert ran.stderr.endswith("`scripts/push --help` shows how to use it.\n")
-
-
-def test_help_pushes_nothing(bin_folder: Path) -> None:
-    ran = run_push(bin_folder, "--help")
-    assert (0, False) == (ran.returncode, (bin_folder.parent / "calls").exists())
-    assert ran.stdout.startswith("Usage: scripts/push [--with td|digdag] [PROJECT] [FOLDER]\n")
+    assert (ran.returncode, read_calls(bin_folder)) == (2, [])
+    assert "push --help` shows how to use it" in ran.stderr

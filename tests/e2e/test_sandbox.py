@@ -17,7 +17,6 @@ from typing import Any, Protocol, TextIO
 import pytest
 import yaml
 
-from scripts import bundle as bundle_script
 from td_pinterest_op.cli.rehearse.rehearsal import Facts
 from td_pinterest_op.cli.report_sources import read_entries
 from tests import children, guard
@@ -396,7 +395,8 @@ def test_ci_workflow_of_the_readme_passes_and_fails_for_missing_people(tmp_path:
     text = (ROOT / "docs" / "how-to.md").read_text().partition("\n## Test your project in CI\n")[2]
     (job,) = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])["jobs"].values()
     copy_checkout(tmp_path / "td_pinterest_op")
-    assert 0 == bundle_script.main([str(tmp_path / "audiences"), "pinterest_export.dig"])
+    folder = str(tmp_path / "audiences")
+    children.run([sys.executable, "-m", "td_pinterest_op", "bundle", folder, "pinterest_export.dig"], cwd=ROOT)
     samples = {
         "people.csv": "email,opted_in\nanna@shop.example,true\nbela@shop.example,false\n",
         "expected.txt": "anna@shop.example\n",

@@ -181,7 +181,7 @@ def _prepare(
 
 
 def _bundle(folder: Path) -> Path:
-    children.run([sys.executable, ROOT / "scripts" / "bundle.py", folder]).check_returncode()
+    children.run([sys.executable, "-m", "td_pinterest_op", "bundle", folder], cwd=ROOT).check_returncode()
     return folder
 
 

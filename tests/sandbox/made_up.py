@@ -12,7 +12,7 @@ SELECT CASE customer_id // 50 % 4
   WHEN 0 THEN upper(value)
   WHEN 1 THEN '  ' || value || ' '
   WHEN 2 THEN sha256(value)
-  ELSE upper(sha256(value)) END AS contact
+  ELSE upper(sha256(value)) END AS email
 FROM (SELECT customer_id, lower(trim(email)) AS value FROM read_parquet($file) WHERE email LIKE '%_@_%')
 WHERE customer_id % 50 = 0
 """
@@ -25,7 +25,7 @@ CREATE MACRO digest(text) AS CASE
 """
 _PEOPLE = """
 SELECT digest(email) AS digest,
-  bool_or(digest(email) IN (SELECT digest(contact) FROM opt_outs WHERE digest(contact) IS NOT NULL)) AS opted_out,
+  bool_or(digest(email) IN (SELECT digest(o.email) FROM opt_outs o WHERE digest(o.email) IS NOT NULL)) AS opted_out,
   bool_or(email IN (FROM opt_outs)) AS opted_out_by_text,
   bool_or(('0x' || left(sha256('spring' || chr(10) || customer_id), 8))::BIGINT % 10000 < 1000) AS in_control
 FROM read_parquet($file) WHERE opted_in AND digest(email) IS NOT NULL GROUP BY 1

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.bundle import needed_files
+from td_pinterest_op.cli.bundle import find_needed_files
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.report.entry import Entry
@@ -53,7 +53,7 @@ class Project:
     names: Mapping[str, str]
     databases: tuple[str, ...]
     secrets: Mapping[str, str]
-    files: Mapping[str, bytes]
+    files: Mapping[str, str]
     ids: frozenset[str]
 
     def task_of(self, run: Entry, *, workflow: str, statement: str) -> dict[str, object]:
@@ -62,7 +62,7 @@ class Project:
         `statement`: what the run's job ran, "" without a job. It tells apart two tasks for one audience.
         """
         audience = {run.get_text("audience_id"), run.get_text("audience_name")}
-        names = needed_files(self.folder, self.files, [workflow])
+        names = find_needed_files(self.files, [workflow])
         mappings = [mapping for name in sorted(names) for mapping in _mappings(self.folder / name)]
         mappings = [{key: self._text_of(value) for key, value in mapping.items()} for mapping in mappings]
         mappings = [mapping for mapping in mappings if _may_have_issued(mapping, statement)]
@@ -120,7 +120,7 @@ def copy_project(source: Path, into: Path, *, workflows: tuple[str, ...], enviro
         path.write_text(_with_inside_addresses(text, environ), encoding="utf-8")
     secrets = [pair for text in texts.values() for pair in _SECRET.findall(text)]
     mappings = [mapping for path in texts for mapping in _mappings(path)]
-    files = {path.relative_to(into).as_posix(): text.encode() for path, text in texts.items()}
+    files = {path.relative_to(into).as_posix(): text for path, text in texts.items()}
     return Project(
         source=source,
         folder=into,

@@ -45,11 +45,11 @@ WORLD: dict[str, set[str]] = {
     "urllib3": {"http", "treasure_data"},
     "backoff": {"http.retry"},
     "phonenumbers": {"identifiers.phones"},
-    "yaml": {"settings.structures", "cli.lint.dig_file"},
+    "yaml": {"settings.structures", "cli.lint.dig_file", "cli.outdated", "cli.push"},
     "click": {"cli"},
-    "pathspec": {"cli.lint"},
+    "pathspec": {"cli.lint", "cli.push"},
     "rich": {"cli"},
-    "jinja2": {"report.page"},
+    "jinja2": {"cli.project_folder", "report.page"},
     "markupsafe": {"report.charts", "report.page"},
     "pygal": {"report.charts"},
 }
@@ -62,7 +62,7 @@ REACHING = {
 MAY_REACH = {
     "cli.callback",
     "cli.lint.project",
-    "cli.project_folder",
+    "cli.push",
     "cli.secret_target",
     "http.transport",
 }

@@ -36,7 +36,9 @@ def test_every_command_has_help_with_an_example(terminal: Terminal, command: str
 def test_help_shows_which_arguments_are_optional(terminal: Terminal, command: str) -> None:
     usage = terminal(command, "--help").out.partition("\n\n")[0].partition("[OPTIONS]")[2].strip()
     arguments = [each for each in program.commands[command].params if isinstance(each, click.Argument)]
-    assert [each.required for each in arguments] == ([not usage.startswith("[")] if usage else [])
+    assert [each.required for each in arguments] == [
+        not word.startswith("[") for word in usage.split()[: len(arguments)]
+    ]
 
 
 def test_the_version_is_that_of_the_package(terminal: Terminal) -> None:
@@ -63,10 +65,14 @@ VALUES = [
 def test_a_blank_option_or_argument_is_wrong_usage_that_names_it(
     terminal: Terminal, command: str, parameter: click.Parameter
 ) -> None:
-    option = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
+    if isinstance(parameter, click.Option):
+        before = [parameter.opts[0]]
+    else:
+        arguments = [each for each in program.commands[command].params if isinstance(each, click.Argument)]
+        before = ["x"] * [each.name for each in arguments].index(parameter.name)
     name = parameter.get_error_hint(click.Context(program.commands[command]))
     for blank in ("", " \t"):
-        assert terminal(command, *option, blank).failed(f"Invalid value for {name}: it is blank", code=2)
+        assert terminal(command, *before, blank).failed(f"Invalid value for {name}: it is blank", code=2)
 
 
 def test_one_blank_value_of_several_is_wrong_usage(terminal: Terminal) -> None:

@@ -12,7 +12,7 @@ import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.queries import files
+from td_pinterest_op.cli.sql import build_arms_statement, build_rejected_statement
 from td_pinterest_op.identifiers.hashing_sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import (
@@ -23,7 +23,9 @@ from td_pinterest_op.identifiers.types import (
     SEPARATORS,
     IdentifierType,
 )
+from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import compute_key
+from td_pinterest_op.records.hashed_query import Query
 from tests.campaigns import examples
 from tests.unit.records.test_identifiers_fuzz import padded, texts
 
@@ -131,20 +133,18 @@ def test_only_an_address_that_the_operator_can_hash_is_unsure(database: duckdb.D
     ]
 
 
-@pytest.mark.parametrize("name", sorted(files()))
-def test_a_shipped_query_is_the_generated_one(name: str) -> None:
-    assert files()[name] == (QUERIES / name).read_text(encoding="utf-8"), "run scripts/queries"
+def test_the_shipped_query_of_the_arms_is_the_one_that_an_export_follows() -> None:
+    salt = """'${String(lift.salt).replace(/'/g, "''")}'"""
+    query = Query(text="SELECT customer_id FROM people WHERE opted_in", names=["customer_id"], columns=[])
+    statement = build_arms_statement(query, by="customer_id", salt=salt, share="${Math.round(lift.percent * 100)}")
+    shipped = (QUERIES / "control.sql").read_text(encoding="utf-8")
+    assert shipped[shipped.index("-- The arm of each person") :] == f"{statement}\n"
 
 
-@pytest.mark.parametrize("name", sorted(name for name in files() if not name.startswith("history_")))
-def test_a_query_is_trino_with_allowed_functions_only(name: str) -> None:
-    text = files()[name].replace("${mirror_audience}", "549755885175000002")
-    text = re.sub(r"\$\{pinterest_mirror\.(?:columns|suppressed|consented)\.\w+\}", "email", text)
-    text = re.sub(r"\$\{mirror_(?:suppressed|consented)\}", "false", text)
-    text = re.sub(r"\$\{mirror\.ledger\}", "pinterest_ledger", text)
-    text = re.sub(r"\$\{mirror\.(?:adopt|rebuild)\}", "false", text)
-    text = re.sub(r"'\$\{[^}]*\}'", "'text'", text)
-    text = re.sub(r"\$\{[^}]*\}", "1", text)
+def test_a_statement_about_rejected_values_is_trino_with_allowed_functions_only() -> None:
+    columns = [Column(name=type_.name, type=type_, position=place) for place, type_ in enumerate(TYPES)]
+    query = Query(text="SELECT * FROM people", names=[*(column.name for column in columns), "id"], columns=columns)
+    text = build_rejected_statement(query, keys=["id"])
     assert all(tree is not None for tree in sqlglot.parse(text, read="trino"))
     code = re.sub(r"--[^\n]*|'(?:[^']|'')*'", "", text)
     called = {name.lower() for name in re.findall(r"\b([A-Za-z_]\w*)\s*\(", code)}

@@ -142,7 +142,8 @@ def test_missing_library_error_tells_what_to_install(monkeypatch: pytest.MonkeyP
     phones._import_phonenumbers.cache_clear()
     monkeypatch.setitem(sys.modules, "phonenumbers", None)
     with pytest.raises(
-        WorkflowError, match=r"needs the package phonenumbers, .* `scripts/bundle FOLDER --update --with-phone-numbers`"
+        WorkflowError,
+        match=r"package phonenumbers, .* `td-pinterest bundle FOLDER --update --with-phone-numbers`",
     ):
         compute_key(PHONE, b"+12025550143", default_country=None)
     assert phones.can_be_country("ZZ")

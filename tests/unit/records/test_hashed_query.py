@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op.cli.statements import build_arms_statement, build_hashed_statement, build_rejected_statement
+from td_pinterest_op.cli.sql import build_arms_statement, build_hashed_statement, build_rejected_statement
 from td_pinterest_op.errors import SettingsError, UnexpectedError
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import EMAIL, IDFA, LIST_TYPES, MAID, IdentifierType

@@ -37,7 +37,7 @@ def test_newest_pins_contain_every_requirement_of_setup_cfg() -> None:
 
 def test_lowest_pins_are_the_lowest_versions_of_setup_cfg() -> None:
     lowest = read_pins("lowest.txt")
-    for name, (requirement,) in declared_requirements(*INSTALLED_BY_USERS).items():
+    for name, (requirement, *_) in declared_requirements(*INSTALLED_BY_USERS).items():
         minimum = re.search(r">=\s*([\d.]+)", str(requirement.specifier))
         assert minimum, f"{name} has no lowest version in setup.cfg"
         pinned = {str(pin.specifier).removeprefix("==") for pin in lowest[name]}

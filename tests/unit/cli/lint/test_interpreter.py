@@ -6,20 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from scripts import bundle
 from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.lint import project
+from tests import children
+from tests.e2e.project import ROOT
 from tests.unit.cli.lint.samples import GOOD
 
 LOCAL = GOOD.replace("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "")
-_LACKS = ": msgpack, requests, td-client, urllib3, PyYAML. Install them, or run scripts/bundle with --with-dependencies"
+_LACKS = (
+    ": msgpack, requests, td-client, urllib3, PyYAML. Install them, or run `td-pinterest bundle FOLDER` with "
+    "--with-dependencies"
+)
 _OTHER = "; or set another one with `_export: py: {python: /path/to/python}`"
 
 
 @pytest.fixture(scope="module")
 def laid_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("interpreter")
-    bundle.main([str(folder), "pinterest_clear.dig"])
+    children.run([sys.executable, "-m", "td_pinterest_op", "bundle", folder, "pinterest_clear.dig"], cwd=ROOT)
     return folder
 
 
@@ -87,7 +91,8 @@ def test_the_python_that_a_workflow_names_is_checked(laid_out: Path, text: str, 
 
 
 def test_a_bundle_with_dependencies_accepts_any_python(tmp_path: Path) -> None:
-    bundle.main([str(tmp_path / "complete"), "pinterest_clear.dig", "--with-dependencies"])
+    names: list[str | Path] = [tmp_path / "complete", "pinterest_clear.dig", "--with-dependencies"]
+    children.run([sys.executable, "-m", "td_pinterest_op", "bundle", *names], cwd=ROOT)
     assert [] == _found(tmp_path / "complete", LOCAL)
 
 

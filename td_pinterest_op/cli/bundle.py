@@ -1,0 +1,177 @@
+"""`td-pinterest bundle`: a project folder for `digdag run`, `digdag push` and `td wf push`, and its update."""
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from td_pinterest_op.cli import bundled_code, options, screen
+from td_pinterest_op.cli.bundled_code import IN_CHECKOUT, ROOT
+from td_pinterest_op.cli.options import CommonOptions
+from td_pinterest_op.cli.outdated import find_outdated
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.stats import format_count
+
+WORKFLOWS = ROOT / "workflows" if IN_CHECKOUT else Path(__file__).parent / "workflows"
+_MENTIONED = re.compile(r"[\w./-]+\.sql\b")
+_INCLUDED = re.compile(r"!include\s*:\s*[\"']?([\w./-]+)")
+_CALLED = re.compile(r"\b(?:call|require)>:\s*[\"']?([\w./-]+)")
+_COMMENT = re.compile(r"^\s*(?:#|--).*$", re.MULTILINE)
+_ROWS = re.compile(r"\brecords[\"']?\s*:\s*[\"']?rows\b", re.IGNORECASE)
+# A column's name: of the mapping `columns`, or what a query selects.
+_PHONE = re.compile(r":\s*[\"']?phone\b|\bselect\b(?:(?!\bfrom\b).)*\bphone\b", re.IGNORECASE | re.DOTALL)
+_LINK_TO_CHECKOUT = re.compile(r"\[([^\]]*)\]\(\.\./[^)]*\)")
+
+
+@click.command(
+    cls=options.Command,
+    epilog="""\b
+Examples:
+  td-pinterest bundle build/audiences pinterest_export.dig pinterest_status.dig
+  td-pinterest bundle build/audiences --update
+""",
+)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("workflows", metavar="[WORKFLOW.dig...]", nargs=-1)
+@click.option("--update", is_flag=True, help="Update the operator and its libraries, and write nothing else.")
+@click.option(
+    "--with-dependencies",
+    is_flag=True,
+    help="Include every library that the operator imports, in pure Python, for an image that lacks some.",
+)
+@click.option(
+    "--with-phone-numbers",
+    is_flag=True,
+    help="Include the library for phone numbers. Without this option it is included if the project's files name "
+    "`records: rows` and a column `phone`.",
+)
+@options.quiet
+@options.pass_common
+def bundle(
+    common: CommonOptions,
+    /,
+    folder: Path,
+    workflows: Sequence[str],
+    update: bool,
+    with_dependencies: bool,
+    with_phone_numbers: bool,
+) -> int:
+    """Create a project folder with the operator and the workflows that you name, or with all of them.
+
+    Files that exist stay as they are, apart from those of the operator and its libraries. With --update only these are
+    written, and only if no file of an older version withholds people without effect.
+    """
+    if folder.suffix == ".dig":
+        raise click.UsageError("name the folder before the workflows")
+    if update and workflows:
+        raise click.UsageError("--update adds no workflow: leave out the names, or leave out --update")
+    files = {} if update else _select_files(workflows)
+    try:
+        if not update_code(folder, files, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers):
+            return 1
+        kept = write_missing_files(folder, files)
+    except OSError as error:
+        reason = f"{error.filename or folder}: {error.strerror or type(error).__name__}"
+        raise SettingsError(f"{folder} cannot be written ({reason}): name another folder") from None
+    if kept:
+        common.print_note(f"{format_count(len(kept), 'file')} of yours left unchanged: {', '.join(kept)}")
+    click.echo(folder)
+    return 0
+
+
+def update_code(
+    folder: Path, files: Mapping[str, str], *, with_dependencies: bool = False, with_phone_numbers: bool = False
+) -> bool:
+    """Write the operator and its libraries to a project folder, which keeps the libraries that it has.
+
+    Prints what the folder has of an older version without effect. Returns False, without writing anything, if some of
+    it withholds people. `files`: the texts of files that will be added to the folder, by name. Raises SettingsError.
+    """
+    outdated = find_outdated(folder)
+    for finding in outdated:
+        screen.print_note(str(finding))
+    if any(finding.withholds for finding in outdated):
+        screen.print_error(
+            f"{folder} says whom to withhold in a way that has no effect any more: nothing was written. Change what is "
+            "named above first"
+        )
+        return False
+    uses_phones = with_phone_numbers or bundled_code.has_phone_numbers(folder)
+    code = bundled_code.collect_code(
+        with_dependencies=with_dependencies or bundled_code.has_dependencies(folder),
+        with_phone_numbers=uses_phones or uses_phone_numbers([*files.values(), *_read_users_files(folder)]),
+    )
+    bundled_code.write_code(folder, code)
+    return True
+
+
+def write_missing_files(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """Write the files that a project folder lacks. Return the names of those that it has."""
+    kept = []
+    for name, text in files.items():
+        path = folder / name
+        if path.exists():
+            kept.append(name)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    return kept
+
+
+def read_workflow_files() -> Mapping[str, str]:
+    """Return the texts of all workflows, queries and configuration, by their place in a project folder."""
+    files = {}
+    for path in sorted(WORKFLOWS.rglob("*")):
+        if path.is_file() and path.suffix in (".dig", ".yml", ".sql", ".md"):
+            text = path.read_text(encoding="utf-8")
+            # Links lead to files that a project folder does not have.
+            files[path.relative_to(WORKFLOWS).as_posix()] = _LINK_TO_CHECKOUT.sub(r"\1", text)
+    return files
+
+
+def _select_files(workflows: Sequence[str]) -> Mapping[str, str]:
+    """Return the texts of the named workflows and the files that they need; of all files if none is named."""
+    files = read_workflow_files()
+    names = [f"{Path(name).name.removesuffix('.dig')}.dig" for name in workflows]
+    for name in names:
+        if name not in files:
+            known = ", ".join(each for each in files if each.endswith(".dig"))
+            raise click.UsageError(f"there is no workflow {name}: there are {known}")
+    needed = find_needed_files(files, names) if names else files
+    return {name: files[name] for name in sorted(needed)}
+
+
+def find_needed_files(files: Mapping[str, str], workflows: Iterable[str]) -> set[str]:
+    """Return the names of workflows, and of the `files` to which they lead: includes, queries, other workflows.
+
+    A query in a comment counts: it is needed once the comment sign is removed.
+    """
+    found: set[str] = set()
+    waiting = list(workflows)
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in files:
+            continue
+        found.add(name)
+        text = files[name]
+        without_comments = _COMMENT.sub("", text)
+        words = _MENTIONED.findall(text) + _INCLUDED.findall(without_comments)
+        words += [f"{called.removesuffix('.dig')}.dig" for called in _CALLED.findall(without_comments)]
+        for word in words:
+            waiting += [posixpath.normpath(word), posixpath.normpath(posixpath.join(posixpath.dirname(name), word))]
+    return found
+
+
+def uses_phone_numbers(texts: Iterable[str]) -> bool:
+    """Whether the files of a project name rows with several keys, and the key `phone`."""
+    text = "\n".join(_COMMENT.sub("", each) for each in texts)
+    return bool(_ROWS.search(text) and _PHONE.search(text))
+
+
+def _read_users_files(folder: Path) -> Iterator[str]:
+    """Yield the texts of the workflows, queries and configuration in a project folder."""
+    for pattern in ("*.dig", "*.yml", "*.sql", "*/*.yml", "*/*.sql"):
+        for path in folder.glob(pattern):
+            yield path.read_text(encoding="utf-8", errors="replace")

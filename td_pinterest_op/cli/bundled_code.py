@@ -1,0 +1,156 @@
+"""The code of a project folder: the operator, and the libraries that a workflow's Python lacks."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+
+import td_pinterest_op
+from td_pinterest_op.errors import SettingsError, WorkflowError
+from td_pinterest_op.requirements import MODULES
+
+PACKAGE = "td_pinterest_op"
+_SOURCE = Path(td_pinterest_op.__file__).parent
+ROOT = _SOURCE.parent
+IN_CHECKOUT = (ROOT / "setup.cfg").is_file()
+# For people at a terminal only; the command line needs libraries that no workflow image has.
+_NOT_FOR_WORKFLOWS = ("cli", "__main__.py", "README.md")
+# Treasure Data's image has everything else that the operator imports.
+_MISSING_ON_HOSTED = "python-backoff"
+# Large, and imported for columns of phone numbers only.
+_PHONE_NUMBERS = "phonenumberslite"
+# The hashes of the code that was laid out. digdag leaves files that begin with a dot out of an archive.
+MANIFEST = ".laid_out.json"
+# A library requires it for time zones by name, which the operator does not use.
+_UNUSED_LIBRARIES = ("tzdata",)
+_UNUSED_FILES = re.compile(
+    # Compiled files fit one Python only, and each library works without them; the other files serve type checkers,
+    # browsers and tests.
+    r".*\.(?:pyc|so|pyd|pyx|c|pyi|js)|.*/py\.typed|certifi/tests/.*|urllib3/contrib/emscripten/.*|"
+    # Short numbers, carriers, places and time zones.
+    r"phonenumbers/(?:shortdata/region_\w+|carrier|geocoder|prefix|timezone)\.py"
+)
+_USERS_FILES = (".dig", ".yml", ".sql", ".md")
+_MOST_SHOWN = 5
+
+Contents = Mapping[str, bytes]
+
+
+def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = False) -> Contents:
+    """Return the files of the operator and of its libraries, by their place in a project folder.
+
+    `with_dependencies`: with every library that the operator imports, and those that they need. Raises WorkflowError
+    for a library that was changed after its installation.
+    """
+    code = {f"{PACKAGE}/{name}": content for name, content in _read_operator()}
+    waiting = [distribution(name) for name in (MODULES.values() if with_dependencies else [_MISSING_ON_HOSTED])]
+    if with_phone_numbers:
+        waiting.append(distribution(_PHONE_NUMBERS))
+    known = set()
+    while waiting:
+        library = waiting.pop()
+        if library.name in known:
+            continue
+        known.add(library.name)
+        code.update(_read_library(library))
+        if with_dependencies:
+            waiting += _find_required_libraries(library)
+    return code
+
+
+def has_dependencies(folder: Path) -> bool:
+    """Whether a project folder has every library that the operator imports."""
+    return (folder / "requests" / "__init__.py").is_file()
+
+
+def has_phone_numbers(folder: Path) -> bool:
+    """Whether a project folder has the library for phone numbers."""
+    return (folder / "phonenumbers" / "__init__.py").is_file()
+
+
+def write_code(folder: Path, code: Contents) -> None:
+    """Write the code to a project folder, in place of the code that an earlier call has written.
+
+    Raises SettingsError, before anything is written, if somebody has changed code in the folder.
+    """
+    manifest = folder / MANIFEST
+    written = json.loads(manifest.read_text()) if manifest.exists() else {}
+    # Up to 0.4 the manifest names the user's files as well, and marks that begin with a dash.
+    before = {name: hash_ for name, hash_ in written.items() if hash_ and not name.endswith(_USERS_FILES)}
+    hashes = {name: _hash(content) for name, content in code.items()}
+    changed = []
+    for name in sorted(before.keys() | code.keys()):
+        path = folder / name
+        if path.exists() and _hash(path.read_bytes()) not in (before.get(name), hashes.get(name)):
+            changed.append(name)
+    if changed:
+        raise SettingsError(
+            f"{folder} has code of the operator that was changed by hand: {', '.join(changed[:_MOST_SHOWN])}"
+            f"{' and more' if len(changed) > _MOST_SHOWN else ''}. Nothing was written. Move it away, or name another "
+            "folder"
+        )
+    for name in before.keys() - code.keys():
+        _remove_file(folder, name)
+    for name, content in code.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    manifest.write_text(json.dumps(hashes, indent=1, sort_keys=True))
+
+
+def _remove_file(folder: Path, name: str) -> None:
+    """Remove a file and the folders that are empty then: Python would import an empty folder."""
+    (folder / name).unlink(missing_ok=True)
+    for parent in (folder / name).parents:
+        if parent == folder or not parent.is_dir() or any(parent.iterdir()):
+            return
+        parent.rmdir()
+
+
+def _hash(content: bytes) -> str:
+    """Return the SHA-256 of a file's content in hex digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read_operator() -> Iterator[tuple[str, bytes]]:
+    """Yield the path, below the package, and the content of each file of the operator."""
+    for path in sorted(_SOURCE.rglob("*")):
+        name = path.relative_to(_SOURCE)
+        is_hidden = any(part.startswith((".", "__pycache__")) for part in name.parts)
+        if path.is_file() and not is_hidden and name.parts[0] not in _NOT_FOR_WORKFLOWS:
+            yield name.as_posix(), path.read_bytes()
+    if IN_CHECKOUT:
+        yield "LICENSE", (ROOT / "LICENSE").read_bytes()
+    else:
+        yield "LICENSE", str(distribution(PACKAGE).read_text("licenses/LICENSE")).encode()
+
+
+def _find_required_libraries(library: Distribution) -> Iterator[Distribution]:
+    """Yield the installed libraries that a library requires."""
+    for requirement in library.requires or []:
+        name = re.match(r"[\w.-]+", requirement)
+        if name and "extra ==" not in requirement and name[0] not in _UNUSED_LIBRARIES:
+            try:
+                yield distribution(name[0])
+            except PackageNotFoundError:  # a requirement of another Python or system
+                continue
+
+
+def _read_library(library: Distribution) -> Iterator[tuple[str, bytes]]:
+    """Yield the path and the content of each Python file and licence of a library. Raises WorkflowError."""
+    for path in library.files or []:
+        is_metadata = path.parts[0].endswith(".dist-info")
+        is_wanted = path.name == "METADATA" or "licen" in str(path).lower() if is_metadata else True
+        if path.parts[0] == ".." or _UNUSED_FILES.fullmatch(path.as_posix()) or not is_wanted:
+            continue
+        content = path.read_binary()
+        if path.hash:
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            if path.hash.value != digest:
+                raise WorkflowError(
+                    f"{path} is not as {library.name} {library.version} installed it: install {library.name} again"
+                )
+        # A library may ask for its own version; below the fields is its page for people.
+        yield path.as_posix(), content.partition(b"\n\n")[0] + b"\n" if path.name == "METADATA" else content

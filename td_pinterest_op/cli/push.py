@@ -1,0 +1,126 @@
+"""`td-pinterest push`: update a project folder, check it, push it, and name the secrets that the project lacks."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pathspec
+import yaml
+
+from td_pinterest_op.cli import options, screen
+from td_pinterest_op.cli.bundle import update_code
+from td_pinterest_op.cli.check import check_file
+from td_pinterest_op.cli.options import CommonOptions
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.stats import format_count
+
+_PROGRAMS = {"td": ("td", "wf"), "digdag": ("digdag",)}
+_LIMITS = (
+    "Hosted Treasure Workflow accepts an archive of at most 10 MB; a digdag server accepts files of at most 2 MB "
+    "together, unless its api.max_archive_total_size_limit is greater. Move data and tests out of the folder, or name "
+    "them in .digdagignore"
+)
+# What a digdag server accepts that sets no other limit, in bytes.
+_SMALLEST_LIMIT = 2 * 1024 * 1024
+_MOST_SHOWN = 4
+_SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
+_COMMENT_LINE = re.compile(r"^ *#.*$", re.MULTILINE)
+
+
+@click.command(
+    cls=options.Command,
+    epilog="\b\nExamples:\n  td-pinterest push audiences build/audiences\n"
+    "  td-pinterest push audiences build/audiences --with digdag",
+)
+@click.argument("project")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--with",
+    "program",
+    type=click.Choice(list(_PROGRAMS)),
+    help="The command that pushes: `td wf`, or `digdag` to the server in DIGDAG_ENDPOINT.  "
+    "[default: td if there is one]",
+)
+@options.quiet
+@options.pass_common
+def push(common: CommonOptions, /, project: str, folder: Path, program: str | None) -> int:
+    """Push a project folder as PROJECT, and name the secrets that the project lacks.
+
+    First updates the operator in the folder, and checks its workflows. No secret is an argument: the last line shows
+    how to set those that are missing.
+    """
+    program = program or ("td" if shutil.which("td") else "digdag")
+    if shutil.which(program) is None:
+        raise SettingsError(f"there is no {program} command on the PATH: install it, or choose the other with --with")
+    if not (workflows := sorted(folder.glob("*.dig"))):
+        raise SettingsError(f"{folder} has no workflow: make a project folder with `td-pinterest init {folder}`")
+    if not update_code(folder, {}):
+        return 1
+    findings = [finding for workflow in workflows for finding in check_file(workflow)]
+    for finding in dict.fromkeys(findings):
+        screen.print_note(str(finding))
+    if findings:  # it may be about a workflow that is not used
+        screen.print_note("Correct these findings before you schedule a workflow")
+    sizes = _measure_archive(folder)
+    total = sum(sizes.values())
+    common.print_note(f"Pushing {format_count(len(sizes), 'file')} of {total:,} bytes together")
+    endpoint = (
+        ["-e", os.environ["DIGDAG_ENDPOINT"]] if program == "digdag" and os.environ.get("DIGDAG_ENDPOINT") else []
+    )
+    pushed = subprocess.run([*_PROGRAMS[program], "push", project, *endpoint], cwd=folder, check=False)  # noqa: S603
+    if pushed.returncode:
+        screen.print_error(f"the push of {project} failed" + (_explain_size(sizes) if total > _SMALLEST_LIMIT else ""))
+        return 1
+    secrets = [*_PROGRAMS[program], "secrets", "--project", project, *endpoint]
+    listed = subprocess.run(secrets, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    if listed.returncode:
+        raise SettingsError(f"{project} is pushed, but its secrets cannot be listed: `{shlex.join(secrets)}` failed")
+    missing = sorted(set(_find_secret_names(folder)) - set(listed.stdout.split()))
+    if not missing:
+        screen.print_line(f"The project {project} is pushed and has all secrets that its workflows use.")
+        return 0
+    screen.print_line(f"The project {project} is pushed, and lacks these secrets: {', '.join(missing)}")
+    screen.print_line("Set them (each value is asked for):")
+    click.echo(f"  {shlex.join([*secrets, '--set', *missing])}")  # there to be copied: it stays one line
+    return 0
+
+
+def _measure_archive(folder: Path) -> dict[Path, int]:
+    """Return the size in bytes of each file that a push sends: none that is hidden or that .digdagignore names."""
+    file = folder / ".digdagignore"
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
+    ignored = pathspec.GitIgnoreSpec.from_lines(lines)
+    sizes = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in name.parts) and not ignored.match_file(name):
+            sizes[name] = path.stat().st_size
+    return sizes
+
+
+def _explain_size(sizes: dict[Path, int]) -> str:
+    """Return text about an archive that may be too large: the limits, and the largest files and folders in it."""
+    by_part: Counter[str] = Counter()
+    for path, size in sizes.items():
+        by_part[path.parts[0] + ("/" if len(path.parts) > 1 else "")] += size
+    largest = ", ".join(f"{part} {size:,}" for part, size in by_part.most_common(_MOST_SHOWN))
+    return f", perhaps because the folder is too large ({sum(sizes.values()):,} bytes; {largest}). {_LIMITS}"
+
+
+def _find_secret_names(folder: Path) -> Iterator[str]:
+    """Yield the names of the secrets that the workflows and the configuration of a project folder use."""
+    for pattern in ("*.dig", "config/*.yml"):
+        for path in folder.glob(pattern):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            try:  # without comments
+                events = list(yaml.parse(text, Loader=yaml.SafeLoader))
+                text = "\n".join(event.value for event in events if isinstance(event, yaml.ScalarEvent))
+            except yaml.YAMLError:
+                text = _COMMENT_LINE.sub("", text)
+            yield from _SECRET.findall(text)

@@ -1,0 +1,223 @@
+"""`td-pinterest bundle`: the project folder for digdag, and the files of the user that it leaves alone."""
+
+import configparser
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from setuptools import find_packages  # type: ignore[import-untyped]
+
+from td_pinterest_op.cli.bundle import WORKFLOWS
+from td_pinterest_op.cli.bundled_code import ROOT
+from td_pinterest_op.cli.check import check_file
+from tests import children
+from tests.campaigns import select_rows
+from tests.unit.cli.running import Terminal
+
+
+@pytest.fixture(scope="module")
+def new_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new folder with all workflows, to read only; made by the script, called by a link, with a CDPATH."""
+    folder = tmp_path_factory.mktemp("bundle")
+    (folder / "link").symlink_to(ROOT / "scripts" / "bundle")
+    (folder / "elsewhere" / "scripts").mkdir(parents=True)
+    environ = os.environ | {"CDPATH": str(folder / "elsewhere")}
+    done = children.run(["./link", "project"], cwd=folder, env=environ)
+    assert (done.returncode, done.stdout) == (0, "project\n"), done.stderr
+    return folder / "project"
+
+
+@pytest.fixture(scope="module")
+def complete_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all libraries, to read only."""
+    folder = tmp_path_factory.mktemp("bundle") / "complete"
+    command: list[str | Path] = [sys.executable, "-m", "td_pinterest_op", "bundle", folder, "--with-dependencies"]
+    children.run(command, cwd=ROOT).check_returncode()
+    return folder
+
+
+@pytest.fixture
+def folder(new_folder: Path, tmp_path: Path) -> Path:
+    """A new folder, to change."""
+    return shutil.copytree(new_folder, tmp_path / "project")
+
+
+def list_names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def list_user_files(folder: Path) -> dict[str, str]:
+    """Return the texts of the workflows, queries and configuration of a folder, and its README, by name."""
+    names = [name for name in list_names(folder) if name.endswith((".dig", ".md", ".yml", ".sql"))]
+    return {name: (folder / name).read_text() for name in names}
+
+
+def test_setup_cfg_names_every_package_and_the_workflows() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    workflows = "td_pinterest_op.cli.workflows"
+    expected = find_packages(str(ROOT), include=["td_pinterest_op*"])
+    expected += [] if workflows in expected else [workflows]
+    assert config["options"]["packages"].split() == sorted(expected)
+    assert config["options"]["package_dir"].strip() == f"{workflows} = workflows"
+
+
+def test_bundle_contains_workflows_operator_and_library_with_licences(new_folder: Path) -> None:
+    names = list_names(new_folder)
+    expected = {"pinterest_export.dig", "config/pinterest.yml", "queries/people.sql", "td_pinterest_op/export.py"}
+    expected |= {"td_pinterest_op/LICENSE", "backoff/__init__.py"}
+    assert expected - set(names) == set()
+    assert any(name.startswith("python_backoff-") and "LICENSE" in name for name in names)
+    unwanted = re.compile(r"td_pinterest_op/(?:cli|__main__|README).*|.*\.pyc|.*\.so")
+    assert [name for name in names if unwanted.fullmatch(name)] == []
+
+
+def test_links_of_the_bundled_readme_have_targets(new_folder: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", (new_folder / "README.md").read_text())
+    assert [link for link in links if not (new_folder / link).exists()] == []
+
+
+@pytest.mark.parametrize("workflow", select_rows(sorted(path.name for path in WORKFLOWS.glob("*.dig")), quick=3))
+def test_bundle_of_a_named_workflow_has_only_the_files_it_needs(
+    workflow: str, terminal: Terminal, tmp_path: Path
+) -> None:
+    assert terminal("bundle", tmp_path, workflow).code == 0
+    digs = list(tmp_path.glob("*.dig"))
+    assert [str(finding) for dig in digs for finding in check_file(dig) if finding.code == "left-out"] == []
+    files = list_user_files(tmp_path)
+    others = [name for name in files if name != workflow]
+    assert [name for name in others if Path(name).name.removesuffix(".dig") not in "".join(files.values())] == []
+    assert "README.md" not in files
+
+
+def test_further_calls_add_workflows_and_leave_files_of_the_user(
+    terminal: Terminal, new_folder: Path, tmp_path: Path
+) -> None:
+    terminal("bundle", tmp_path, "pinterest_export.dig")
+    assert [path.name for path in tmp_path.glob("*.dig")] == ["pinterest_export.dig"]
+    (tmp_path / "queries" / "people.sql").write_text("mine")
+    assert terminal("bundle", tmp_path, "pinterest_clear", "workflows/pinterest_delete.dig").code == 0
+    expected = {f"pinterest_{verb}.dig" for verb in ("export", "clear", "delete")}
+    assert {path.name for path in tmp_path.glob("*.dig")} == expected
+    ran = terminal("bundle", tmp_path)
+    assert "files of yours left unchanged: " in ran.err
+    assert list_user_files(tmp_path) == list_user_files(new_folder) | {"queries/people.sql": "mine"}
+
+
+def test_update_writes_code_and_libraries_only(terminal: Terminal, tmp_path: Path) -> None:
+    terminal("bundle", tmp_path, "pinterest_export.dig", "--with-dependencies", "--with-phone-numbers")
+    (tmp_path / "pinterest_export.dig").write_text("+a:\n  td>: queries/other.sql\n")
+    (tmp_path / "queries" / "people.sql").unlink()
+    before, users = list_names(tmp_path), list_user_files(tmp_path)
+    assert {"requests/__init__.py", "phonenumbers/__init__.py"} <= set(before)
+    (tmp_path / "td_pinterest_op" / "export.py").unlink()
+    assert terminal("bundle", tmp_path, "--update").code == 0
+    assert (list_names(tmp_path), list_user_files(tmp_path)) == (before, users)
+
+
+def test_update_replaces_code_of_an_older_version(terminal: Terminal, folder: Path) -> None:
+    manifest, package = folder / ".laid_out.json", folder / "td_pinterest_op"
+    newest = (package / "export.py").read_text()
+    hashes = json.loads(manifest.read_text())
+    # 0.4 listed the user's files, and a mark.
+    hashes |= {"pinterest_export.dig": "0", "queries/gone.sql": "0", "--with-phone-numbers": ""}
+    for name in ("export.py", "old/gone.py"):
+        (package / name).parent.mkdir(exist_ok=True)
+        (package / name).write_text("older")
+        hashes[f"td_pinterest_op/{name}"] = hashlib.sha256(b"older").hexdigest()
+    manifest.write_text(json.dumps(hashes))
+    users = list_user_files(folder)
+    assert terminal("bundle", folder, "--update").code == 0
+    assert ((package / "export.py").read_text(), (package / "old").exists()) == (newest, False)
+    assert list_user_files(folder) == users
+
+
+def test_changed_code_is_an_error_before_anything_is_written(terminal: Terminal, folder: Path) -> None:
+    (folder / "td_pinterest_op" / "export.py").write_text("changed")
+    (folder / "pinterest_clear.dig").unlink()
+    assert terminal("bundle", folder).failed("td_pinterest_op/export.py. Nothing was written. Move it away, or name")
+    assert not (folder / "pinterest_clear.dig").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["project", "pinterest_exports.dig"], 2, "no workflow pinterest_exports.dig: there are pinterest_activ"),
+        (["pinterest_export.dig"], 2, "name the folder before the workflows"),
+        (["project", "pinterest_export.dig", "--update"], 2, "--update adds no workflow"),
+        (["/dev/null/project"], 1, "/dev/null/project cannot be written (/dev/null/project/td_pinterest_op: Not a"),
+    ],
+)
+def test_wrong_names_are_an_error_and_write_nothing(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert terminal("bundle", *arguments).failed(said, code=code)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "is_used"),
+    [
+        ("mine.dig", "result_settings:\n  records: rows\n  columns: {mobile: phone}\n", True),
+        ("mine.dig", 'result_settings: {"records": "ROWS", "columns": {"mobile": "phone"}}\n', True),
+        ("config/mine.yml", "records: 'rows'\nquery: SELECT email, Phone FROM people\n", True),
+        ("mine.dig", "# records: rows\ncolumns: {mobile: phone}\n", False),
+        ("mine.dig", "records: rows\n", False),
+        ("queries/mine.sql", "SELECT email, phone FROM people\n", False),
+        ("mine.dig", "records: rows\ncolumns: {phones: email}\n", False),
+    ],
+)
+def test_bundle_contains_the_phone_library_if_the_project_uses_phone_numbers(
+    terminal: Terminal, tmp_path: Path, file: str, text: str, is_used: bool
+) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(text)
+    terminal("bundle", tmp_path, "--update")
+    assert (tmp_path / "phonenumbers" / "__init__.py").exists() == is_used
+
+
+@pytest.mark.parametrize("options", [[], ["--with-phone-numbers"]])
+def test_bundle_with_dependencies_runs_without_installed_libraries(
+    terminal: Terminal, complete_folder: Path, tmp_path: Path, options: list[str]
+) -> None:
+    folder = complete_folder
+    if options:
+        folder = tmp_path
+        terminal("bundle", folder, "--with-dependencies", *options)
+    code = "import sys; sys.path.append('.'); import td_pinterest_op.export, msgpack"
+    code += "; print(msgpack.unpackb(b'\\x91\\x01'))"
+    if options:
+        code += "; from td_pinterest_op.identifiers.phones import normalise_phone"
+        code += "; print(normalise_phone('+49 30 901820', None))"
+    # -I -S: no site-packages, user packages or PYTHONPATH. -B: the folder stays unchanged.
+    done = children.run([sys.executable, "-B", "-I", "-S", "-W", "error", "-c", code], cwd=folder)
+    assert (done.stdout, done.stderr) == ("[1]\n" + ("4930901820\n" if options else ""), "")
+
+
+def measure_archive(folder: Path) -> int:
+    """Return the number of bytes that a push sends, unpacked."""
+    return sum((folder / name).stat().st_size for name in list_names(folder) if not name.startswith("."))
+
+
+def test_bundle_fits_the_limits_of_servers(
+    terminal: Terminal, tmp_path: Path, new_folder: Path, complete_folder: Path
+) -> None:
+    unwanted = re.compile(r"(?:phonenumbers|tzdata).*|(?!td_pinterest_op/).*(?:/py\.typed|\.pyi|\.pyc|\.so|\.js)")
+    assert [name for name in list_names(complete_folder) if unwanted.fullmatch(name)] == []
+    terminal("bundle", tmp_path, "--with-phone-numbers")
+    # api.max_archive_total_size_limit of a server that sets none; a sample of 150 KB.
+    assert measure_archive(tmp_path) + 150_000 < 2_097_152
+    assert measure_archive(new_folder) < 2_097_152 / 2
+    assert measure_archive(complete_folder) < 3_200_000
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        tar.add(complete_folder)
+    assert len(archive.getvalue()) < 10_000_000
