@@ -7,7 +7,6 @@ import os
 import re
 import sys
 import tempfile
-from collections import defaultdict
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from tests.clock import FakeTime
 from tests.emulators.server import free_port
 from tests.exporting import Services, serve_both
 
-_list_all_forms = functools.cache(secret._list_all_forms)
 _home = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
 _USERS_OWN = re.compile(
     r"(TD|TREASURE_DATA|PINTEREST|DIGDAG|XDG)_|(HTTPS?|ALL|NO)_PROXY$|(REQUESTS|CURL)_CA_BUNDLE$|SSL_CERT_",
@@ -127,9 +125,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forgets the credentials of a test, so that they mask no text of another; caches their forms."""
-    monkeypatch.setattr(secret, "_parts", defaultdict(set))
-    monkeypatch.setattr(secret, "_list_all_forms", _list_all_forms)
+    """Forgets the credentials of a test, so that they mask no text of another."""
+    monkeypatch.setattr(secret, "_forms", set())
 
 
 @pytest.fixture(autouse=True)

@@ -1,17 +1,13 @@
 """Secrets that do not print themselves, and text from elsewhere that is safe to show: masked, on one line, no template.
 
-The mask recognises a credential in every form in which an echo may show it: plain, URL-encoded, escaped as in JSON,
-HTML or Python (twice as well), in base64 (alone or inside longer encoded text) or hex, and in part. It takes linear
-time.
+The mask recognises a credential in the forms in which an echo shows it: plain, URL-encoded, escaped as in JSON, and in
+base64. A pair of credentials, as in Basic authorisation, is a `Secret` of its own.
 """
 
 import base64
 import hashlib
-import html
 import json
 import re
-from collections import defaultdict
-from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 from td_pinterest_op.digdag_templates import defuse_templates
@@ -22,11 +18,8 @@ LONGEST_SECRET = 16 * 1024
 LONGEST_TEXT = 100_000
 
 # In characters: shorter credentials occur in every message, and those of up to five are masked as whole words only.
-_SHORTEST_FORM, _LONGEST_WORD = 3, 5
-# In bytes: the hex digits of fewer could be an ordinary number. Those of 16 and more are masked as digests.
-_SHORTEST_IN_HEX = 4
-# In characters: a part of a credential that could be of use to somebody, and is too long to be an ordinary word.
-_SHORTEST_PART, _LONGEST_PART = 8, 12
+_SHORTEST_FORM = 3
+_LONGEST_WORD = 5
 
 # What could be a person: a word with an `@`, a device id, an MD5, SHA-1 or SHA-256.
 _WORD = re.compile(r"[^\s'\"]+")
@@ -34,12 +27,9 @@ _AT = re.compile(r"@|%(?:25)*40|\\u0040|&#(?:0*64|[xX]0*40);|&commat;")
 _DEVICE_OR_DIGEST = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}|[0-9A-Fa-f]{32,}")
 # As of phone numbers and keys. Not digits of a name (customers_20260101), a position (line 1:8) or a time.
 _LONG_NUMBER = re.compile(r"(?<!\w)(?!\d{4}-\d\d-\d\d[T ]\d\d:)\+?\(?\d(?:(?:/|[\s()+.-]{0,3})\d){6,}(?![\d_])")
-_PERCENT = re.compile("%[0-9A-F]{2}")
-# In characters: the forms of a longer credential, which nobody uses, are not escaped twice.
-_LONGEST_TWICE = 4_000
 
-# The parts of all credentials that must not be shown, by their length.
-_parts: defaultdict[int, set[str]] = defaultdict(set)
+# The forms of all credentials.
+_forms: set[str] = set()
 
 
 class Secret:
@@ -49,12 +39,16 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         self._value = value
-        for form in _list_all_forms(value[:LONGEST_SECRET]):
-            # The shortest part to be masked is half of a form, or all of a short form.
-            half = min(_LONGEST_PART, max(_SHORTEST_PART, (len(form) + 1) // 2))
-            length = len(form) if len(form) < _LONGEST_PART else half
-            if length >= _SHORTEST_FORM:
-                _parts[length].update(form[start : start + length] for start in range(len(form) - length + 1))
+        value = value[:LONGEST_SECRET]
+        data = value.encode("utf-8", "surrogatepass")
+        forms = (
+            value,
+            quote(data, safe=""),
+            quote_plus(data),
+            json.dumps(value)[1:-1],
+            base64.b64encode(data).decode(),
+        )
+        _forms.update(form.rstrip("=") for form in forms if len(form) >= _SHORTEST_FORM)
 
     def reveal(self) -> str:
         """Return the credential as plain text, for the request that needs it."""
@@ -84,7 +78,13 @@ def mask(text: str) -> str:
     """Return `text` without known credentials, and without likely e-mail addresses, device ids and digests."""
     if len(text) > LONGEST_TEXT:
         text = text[:LONGEST_TEXT].rpartition(" ")[0] + " …"
-    return _DEVICE_OR_DIGEST.sub("<hidden>", _WORD.sub(_hide_address, _hide_credentials(text)))
+    # The longest first: a credential may contain another.
+    for form in sorted(_forms, key=len, reverse=True):
+        if len(form) > _LONGEST_WORD:
+            text = text.replace(form, "***")
+        elif form in text:
+            text = re.sub(f"(?<![0-9A-Za-z]){re.escape(form)}(?![0-9A-Za-z])", "***", text)
+    return _DEVICE_OR_DIGEST.sub("<hidden>", _WORD.sub(_hide_address, text))
 
 
 def mask_with_numbers(text: str) -> str:
@@ -110,58 +110,3 @@ def _hide_address(word: re.Match[str]) -> str:
     text = word[0]
     at = _AT.search(text, 1)
     return "<hidden>" if at and text.rfind(".", at.end() + 1, len(text) - 1) > 0 else text
-
-
-def _list_escaped_forms(value: str) -> set[str]:
-    """Return the forms of `value` when it is escaped for URLs, JSON, HTML or Python source."""
-    data = value.encode("utf-8", "surrogatepass")
-    urls = {quote_plus(data), *(quote(data, safe=safe) for safe in ("", "/", "!~*'()"))}
-    urls |= {_PERCENT.sub(lambda match: match[0].lower(), url) for url in urls}
-    text = json.dumps(value)[1:-1]
-    tables = ({ord(c): f"\\u{ord(c):04x}" for c in characters} for characters in ("", "<>&", "<>&='"))
-    in_json = {text.replace("/", "\\/"), *(text.translate(table) for table in tables)}
-    in_html = {html.escape(value), html.escape(value).replace("&#x27;", "&#39;")}
-    return urls | in_json | in_html | {repr(value)[1:-1]}
-
-
-def _list_all_forms(value: str) -> set[str]:
-    """Return the forms in which a response or an error may repeat a credential: escaped, in base64 or in hex."""
-    data = value.encode("utf-8", "surrogatepass")
-    escaped = _list_escaped_forms(value) | {value, value.replace(" ", "+")}
-    encoded = {form for text in escaped for form in _encode_base64(text.encode("utf-8", "surrogatepass"))}
-    units = value.encode("utf-16-be", "surrogatepass").hex()
-    every = {re.sub("(..)", r"%\1", data.hex()), re.sub("(....)", r"\\u\1", units)}
-    every |= {re.sub("[a-f]", lambda digit: digit[0].upper(), form) for form in every}
-    hexadecimal = {data.hex(), data.hex().upper()} if len(data) >= _SHORTEST_IN_HEX else set[str]()
-    once = escaped | encoded if len(value) <= _LONGEST_TWICE else ()
-    return escaped.union(encoded, every, hexadecimal, *map(_list_escaped_forms, once))
-
-
-def _encode_base64(data: bytes) -> Iterator[str]:
-    """Yield the base64 of `data` alone, and as it appears within longer encoded data (at each of three offsets)."""
-    for altchars in (b"+/", b"-_"):
-        yield base64.b64encode(data, altchars).decode().rstrip("=")
-        for before, first in enumerate((0, 2, 3)):
-            encoded = base64.b64encode(bytes(before) + data, altchars).decode()
-            # The characters at both ends have bits of their neighbours.
-            inner = encoded[first : (before + len(data)) * 8 // 6]
-            if len(inner) > _LONGEST_WORD:
-                yield inner
-
-
-def _hide_credentials(text: str) -> str:
-    """Return the text with `***` in place of known credentials, and of parts of them."""
-    hidden = bytearray(len(text))
-    for length, parts in tuple(_parts.items()):
-        for start in range(len(text) - length + 1):
-            end = start + length
-            if text[start:end] in parts and (length > _LONGEST_WORD or _is_word(text, start, end)):
-                hidden[start:end] = b"\1" * length
-    runs = (run.span() for run in re.finditer(b"\0+|\1+", hidden))
-    return "".join("***" if hidden[begin] else text[begin:end] for begin, end in runs)
-
-
-def _is_word(text: str, start: int, end: int) -> bool:
-    """Whether `text[start:end]` is a whole word: neither an ASCII letter nor a digit is next to it."""
-    neighbours = text[max(start - 1, 0) : start] + text[end : end + 1]
-    return not any(character.isascii() and character.isalnum() for character in neighbours)

@@ -21,7 +21,6 @@ FORMS: dict[str, Callable[[str], str]] = {
     "URL-encoded": lambda text: urllib.parse.quote(text, safe=""),
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
     "JSON": lambda text: json.dumps(json.dumps(text)),
-    "halves": lambda text: f"{text[: len(text) // 2]} {text[len(text) // 2 :]}",
 }
 STATUSES = [200, 301, 400, 401, 403, 404, 409, 413, 429, 500, 503]
 
@@ -50,11 +49,13 @@ class Echo:
             def _reply(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode("latin1")
                 echo.asked.append(self.path)
-                credentials = self.headers.get("Authorization", "")
-                pieces = [credentials, credentials.partition(" ")[2], body, *urllib.parse.parse_qs(body)]
-                pieces += [value for values in urllib.parse.parse_qs(body).values() for value in values]
-                text = " ".join(echo.form(piece) for piece in pieces)
-                status, rid = echo.status, echo.form(pieces[1] or "none").replace("\n", "")[:200]
+                kind, _, credentials = self.headers.get("Authorization", "").partition(" ")
+                if kind == "Basic":
+                    credentials = base64.b64decode(credentials).decode()
+                values = [value for values in urllib.parse.parse_qs(body).values() for value in values]
+                text = " ".join(echo.form(piece) for piece in (credentials, *credentials.split(":"), *values))
+                text += f" {self.headers.get('Authorization')} {body}"
+                status, rid = echo.status, echo.form(credentials or "none").replace("\n", "")[:200]
                 content = json.dumps({"code": 7, "message": text, "error": text, "text": text, "items": text}).encode()
                 if has_token and self.path.endswith("/oauth/token"):
                     status, content = 200, json.dumps({"access_token": "pina.s3cr3t-4711/x+y&z"}).encode()

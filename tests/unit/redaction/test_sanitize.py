@@ -1,7 +1,5 @@
 """Names of other systems on one line of a log."""
 
-import time
-
 import pytest
 
 from td_pinterest_op.redaction.secret import Secret, sanitize
@@ -27,9 +25,3 @@ def test_a_name_is_masked_escaped_and_cut(text: str, expected: str) -> None:
 def test_secret_at_the_cut_is_masked() -> None:
     Secret("token-s3cr3t-token")
     assert "x" * 75 + "***" == sanitize("x" * 75 + "token-s3cr3t-token")
-
-
-def test_huge_text_is_sanitized_quickly() -> None:
-    before = time.process_time()
-    assert 81 >= len(sanitize("a@b." * 4_000_000))
-    assert 2 > time.process_time() - before
