@@ -12,7 +12,8 @@ import click
 from td_pinterest_op.cli import files
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.http.transport import NoResponseError, is_safe_url
+from td_pinterest_op.http.endpoints import is_safe_url
+from td_pinterest_op.http.transport import NoResponseError
 from td_pinterest_op.redaction.secret import Secret, mask
 from td_pinterest_op.runtime.atomic_file import replace_file
 from td_pinterest_op.stats import format_count

@@ -1,15 +1,17 @@
-"""One HTTP request: enforced time-outs, bounded bodies, no redirects, https required except to this machine."""
+"""One HTTP request: enforced time-outs, bounded responses, no redirects."""
 
 import contextlib
 import enum
 import functools
-import ipaddress
+import http.client
+import io
 import json
 import logging
 import os
 import re
 import socket
 import ssl
+import time
 import urllib.parse
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +24,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op import USER_AGENT
-from td_pinterest_op.redaction.secret import Secret, mask, sanitize
+from td_pinterest_op.http.endpoints import find_proxies, find_proxy
+from td_pinterest_op.http.json_counts import parse_whole_number
+from td_pinterest_op.redaction.secret import mask, sanitize
 
 RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.26 lacks this class
 # Adds credentials to a request, as an AuthBase of requests does.
@@ -30,6 +34,12 @@ Authorise = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 # The most that is read of a response's body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
 _LARGEST_BODY = 8 * 1024 * 1024
+# The most lines of a response without data between them: http.client bounds each line, and the number of headers, but
+# neither the responses "100 Continue" before the head nor the trailers after a body.
+_MOST_LINES = 500
+# The longest time for such lines, in read limits, and for a body that is read at once, in seconds.
+_MOST_READ_LIMITS = 10
+_LONGEST_BODY_SECONDS = 1800.0
 # The kernel is to hold little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
 _PIECE = 64 * 1024
 _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE)]
@@ -37,7 +47,6 @@ _HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip", "Accept": "*/*"
 # The last is OpenSSL's, which requests does not read.
 _CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _PROXY_REFUSAL = re.compile("Tunnel connection failed: ([0-9]{3})")
-_HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
 class Failure(enum.Enum):
@@ -48,7 +57,7 @@ class Failure(enum.Enum):
     WRITE_TIMEOUT = "the server stopped reading for write_timeout_secs"
     READ_TIMEOUT = "no byte of the response for read_timeout_secs"
     BROKEN = "the connection broke"
-    OVERSIZED = "the response is larger than 8 MB"
+    OVERSIZED = "the response has no end, or is larger than 8 MB"
     TLS = "the TLS connection could not be trusted"
     UNUSABLE = "the request could not be made"
 
@@ -106,16 +115,59 @@ class _WriteTimeoutError(OSError):
 
 
 class _OversizedError(OSError):
-    """The body of a successful response is larger than _LARGEST_BODY."""
+    """A response does not end, or the body of a successful one is larger than _LARGEST_BODY."""
 
 
-class _WriteLimitedConnection(HTTPConnection):
+class _BoundedReader(io.BufferedReader):
+    """Reads a response from a socket. Raises _OversizedError if lines follow each other without end."""
+
+    def __init__(self, raw: io.RawIOBase, longest: float) -> None:
+        super().__init__(raw)
+        self._longest = longest  # seconds
+        self._begin_lines()
+
+    def _begin_lines(self) -> None:
+        """Count from here: data was read, or nothing yet."""
+        self._lines = 0
+        self._began = time.monotonic()
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """Read a line of the head, of a chunk or of the trailers."""
+        self._lines += 1
+        if self._lines > _MOST_LINES or time.monotonic() - self._began > self._longest:
+            raise _OversizedError
+        return super().readline(size)
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read data of the body."""
+        data = super().read(size)
+        self._begin_lines()
+        return data
+
+    def read1(self, size: int = -1) -> bytes:
+        """Read data of the body that is there."""
+        data = super().read1(size)
+        self._begin_lines()
+        return data
+
+
+class _BoundedResponse(http.client.HTTPResponse):
+    """A response whose head and trailers are bounded, in lines and in time."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        limit = sock.gettimeout() or _LONGEST_BODY_SECONDS
+        self.fp = _BoundedReader(self.fp.detach(), _MOST_READ_LIMITS * limit)
+
+
+class _LimitedConnection(HTTPConnection):
     """A connection that sends a request in pieces of at most 64 KB, with a time limit (in seconds) for each piece.
 
     urllib3 knows a connect and a read limit only: sends run under the connect limit, and for the whole body at once.
     """
 
     write_timeout: float
+    response_class = _BoundedResponse
 
     def send(self, data: Any) -> None:
         """Send bytes in pieces. Raises _WriteTimeoutError, and BrokenPipeError if the peer closed the connection."""
@@ -141,8 +193,8 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
     def __init__(self, *, write_timeout: float, connections: int) -> None:
         limit = {"write_timeout": write_timeout}
-        http = type("Connection", (_WriteLimitedConnection,), limit)
-        https = type("SecureConnection", (_WriteLimitedConnection, HTTPSConnection), limit)
+        http = type("Connection", (_LimitedConnection,), limit)
+        https = type("SecureConnection", (_LimitedConnection, HTTPSConnection), limit)
         self._pools = {
             "http": type("Pool", (HTTPConnectionPool,), {"ConnectionCls": http}),
             "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": https}),
@@ -155,9 +207,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Return a proxy's pools of connections, with the time limit of writes. Raises InvalidProxyURL for SOCKS."""
-        if not proxy.lower().startswith(("http:", "https:")):
-            raise requests.exceptions.InvalidProxyURL  # SOCKS has connections of its own kind, without these limits
+        """Return a proxy's pools of connections, with the time limit of writes."""
         manager = super().proxy_manager_for(proxy, socket_options=_SOCKET_OPTIONS, **kwargs)
         manager.pool_classes_by_scheme = self._pools
         return manager
@@ -170,7 +220,7 @@ class Transport:
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings quote headers, which may echo credentials
         self._timeout = (connect_timeout, read_timeout)
         self._adapter = _Adapter(write_timeout=write_timeout, connections=connections)
-        self._find_proxies = functools.cache(_find_proxies)  # of an origin: it reads the whole environment
+        self._find_proxies = functools.cache(find_proxies)  # of an origin: it reads the whole environment
 
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
@@ -202,41 +252,6 @@ class Transport:
         self._adapter.close()
 
 
-def parse_whole_number(value: object) -> int | None:
-    """Return a count from a response's JSON, a number or digits, or None if it is no whole number up to 10^15."""
-    number = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,15}", value) else value
-    # Below 2^53, so that a float holds every number exactly.
-    return number if type(number) is int and 0 <= number <= 10**15 else None
-
-
-def is_safe_url(url: str) -> bool:
-    """Whether secrets may be sent to a URL: to https, or by plain http to this machine's loopback address."""
-    with contextlib.suppress(ValueError):
-        parts = urllib.parse.urlsplit(url)
-        # A name and a port, nothing that two parsers could read in two ways.
-        if _HOST.fullmatch(parts.netloc):
-            return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(url))
-    return False
-
-
-def _is_loopback(url: str) -> bool:
-    """Whether the host of a URL is this machine's loopback address."""
-    with contextlib.suppress(ValueError):
-        host = urllib.parse.urlsplit(url).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    return False
-
-
-def _find_proxies(url: str) -> dict[str, str]:
-    """Return the environment's proxies for a URL, and have their passwords masked in logs and errors from then on."""
-    # The loop-back of a proxy is that of another machine.
-    proxies = {} if _is_loopback(url) else requests.utils.get_environ_proxies(url)
-    for proxy in proxies.values():
-        with contextlib.suppress(ValueError):  # no URL: the request fails with a message
-            Secret(requests.utils.get_auth_from_url(proxy)[1])
-    return proxies
-
-
 def read_pieces(response: RawResponse) -> Iterator[bytes]:
     """Yield a response's body, still compressed, as it arrives, in pieces of at most 64 KB."""
     # urllib3 1.26 has no read1: it waits until the piece is full.
@@ -250,16 +265,24 @@ def read_pieces(response: RawResponse) -> Iterator[bytes]:
 
 def read_response(raw: RawResponse) -> Response:
     """Read and decompress the body of the unread response `raw`, and return the whole response."""
+    began = time.monotonic()
     data = bytearray()
+    is_oversized = False
     for piece in read_pieces(raw):
         data += piece
-        if len(data) > _LARGEST_BODY:
+        if len(data) > _LARGEST_BODY or time.monotonic() - began > _LONGEST_BODY_SECONDS:
+            is_oversized = True
             break
-    body, encoding = bytes(data), raw.headers.get("Content-Encoding", "").strip().lower()
-    if body and len(body) <= _LARGEST_BODY and encoding in ("gzip", "x-gzip", "deflate"):
-        # 32: gzip or zlib. One byte more than allowed shows that there is more.
-        body = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, _LARGEST_BODY + 1)
-    if len(body) > _LARGEST_BODY:
+    body = bytes(data)
+    encoding = raw.headers.get("Content-Encoding", "").strip().lower()
+    if body and not is_oversized and encoding in ("gzip", "x-gzip", "deflate"):
+        unzipper = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: gzip or zlib
+        # One byte more than allowed shows that there is more.
+        body = unzipper.decompress(body, _LARGEST_BODY + 1)
+        is_oversized = len(body) > _LARGEST_BODY
+        if not (unzipper.eof or is_oversized):
+            raise zlib.error("the compressed body is cut off")
+    if is_oversized:
         if raw.status < 300:
             raise _OversizedError
         body = b""
@@ -284,7 +307,11 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
     ((requests.ConnectTimeout,), Failure.CONNECT_TIMEOUT),
     ((urllib3.exceptions.NewConnectionError,), Failure.NOT_CONNECTED),
     ((requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError), Failure.READ_TIMEOUT),
-    ((requests.ConnectionError, urllib3.exceptions.ProtocolError, zlib.error), Failure.BROKEN),
+    # InvalidHeader: two Content-Length headers that differ.
+    (
+        (requests.ConnectionError, urllib3.exceptions.ProtocolError, urllib3.exceptions.InvalidHeader, zlib.error),
+        Failure.BROKEN,
+    ),
 )
 
 
@@ -305,12 +332,11 @@ def _describe_peer(url: str) -> str:
     """Return the end of a message: host and port of a URL and of its proxy, if any. For an invalid URL, return ""."""
     try:
         parts = urllib.parse.urlsplit(url)
-        selected = requests.utils.select_proxy(url, _find_proxies(url)) or ""
-        proxy = urllib.parse.urlsplit(selected if "://" in selected else f"//{selected}")
         port = parts.port or (80 if parts.scheme == "http" else 443)
-        through = f" through the proxy {proxy.hostname}:{proxy.port or 80}" if proxy.hostname else ""
+        proxy = find_proxy(url)
     except ValueError:
         return ""
+    through = f" through the proxy {proxy}" if proxy else ""
     return f": {parts.hostname}:{port}{through}" if parts.hostname else ""
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
-from td_pinterest_op.http.transport import Response, parse_whole_number
+from td_pinterest_op.http.json_counts import parse_whole_number
+from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.stats import Condition, classify_status, format_count

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import JobError, TreasureDataError
-from td_pinterest_op.http.transport import parse_whole_number
+from td_pinterest_op.http.json_counts import parse_whole_number
 from td_pinterest_op.redaction.secret import escape, mask_with_numbers, sanitize
 from td_pinterest_op.runtime.clock import format_duration
 from td_pinterest_op.treasure_data.api import TreasureData, build_path

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport, is_safe_url
+from td_pinterest_op.http.endpoints import is_safe_url
+from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import atomic_file, shutdown
 from td_pinterest_op.runtime.clock import DAY, Timing, format_duration

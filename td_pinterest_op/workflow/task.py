@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from td_pinterest_op.digdag_templates import defuse_templates
 from td_pinterest_op.errors import AccountError, SettingsError, SettingsErrorCollector
-from td_pinterest_op.http.transport import is_safe_url
+from td_pinterest_op.http.endpoints import is_safe_url
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, sanitize
 from td_pinterest_op.settings.types import has_lost_digits, is_left_out
 from td_pinterest_op.treasure_data.job import Source

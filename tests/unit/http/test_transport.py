@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport, is_safe_url
+from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
 from td_pinterest_op.redaction.secret import mask
 from tests import children
 
@@ -188,7 +188,21 @@ def sends_without_end(this: Peer, connection: socket.socket) -> None:
         connection.sendall(b" " * 65_536)
 
 
+def repeats(begin: bytes, line: bytes, pause: float = 0.0) -> Serve:
+    """What a peer does that sends `begin`, and then `line` without end."""
+
+    def serve(this: Peer, connection: socket.socket) -> None:
+        this.head(connection)
+        connection.sendall(begin)
+        while not this.at_end.wait(pause):
+            connection.sendall(line)
+
+    return serve
+
+
 BODY = 1_500_000
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
 CUT = says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
 
 
@@ -263,8 +277,20 @@ def test_a_peer_that_answers_slowly_but_steadily_does_not_fail() -> None:
         says(b""),
         says(b"220 mail.example ESMTP\r\n"),
         says(ANSWER.replace(b"x-pinterest-rid: r1", b"Content-Encoding: gzip")),
+        says(ANSWER.replace(b"x-pinterest-rid: r1", b"Content-Length: 3")),
+        says(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 15\r\n\r\n" + gzip.compress(b"{}")[:15]),
     ],
-    ids=["reset", "cut", "an error that is cut", "no body", "nothing", "no HTTP", "no gzip"],
+    ids=[
+        "reset",
+        "cut",
+        "an error that is cut",
+        "no body",
+        "nothing",
+        "no HTTP",
+        "no gzip",
+        "two lengths",
+        "half of gzip",
+    ],
 )
 def test_broken_connection_is_reported_as_broken(serve: Serve) -> None:
     with peer(serve) as server, transport() as client:
@@ -318,6 +344,39 @@ def test_oversized_success_is_rejected_before_its_end(serve: Serve) -> None:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         assert Failure.OVERSIZED is failure_of(client, server.address)
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000
+
+
+@pytest.mark.parametrize(
+    "serve",
+    [repeats(b"", CONTINUE), repeats(CHUNKED, b"X: y\r\n")],
+    ids=["responses that say to continue", "trailers"],
+)
+def test_lines_without_end_are_rejected(serve: Serve) -> None:
+    with peer(serve) as server, transport() as client:
+        assert failure_of(client, server.address) is Failure.OVERSIZED
+
+
+@pytest.mark.parametrize(
+    "serve",
+    [
+        repeats(b"", CONTINUE, 0.01),
+        repeats(CHUNKED, b"X: y\r\n", 0.01),
+        repeats(b"HTTP/1.1 200 OK\r\n\r\n", b" ", 0.01),
+    ],
+    ids=["responses that say to continue", "trailers", "body"],
+)
+def test_response_that_arrives_slowly_without_end_is_rejected(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("td_pinterest_op.http.transport._MOST_LINES", 1_000_000)
+    monkeypatch.setattr("td_pinterest_op.http.transport._MOST_READ_LIMITS", LIMIT / GENEROUS)
+    monkeypatch.setattr("td_pinterest_op.http.transport._LONGEST_BODY_SECONDS", LIMIT)
+    with peer(serve) as server, transport() as client:
+        assert failure_of(client, server.address) is Failure.OVERSIZED
+
+
+@pytest.mark.parametrize("begin", [3 * CONTINUE, b""])
+def test_response_after_some_that_say_to_continue_and_with_trailers_is_read(begin: bytes) -> None:
+    with peer(says(begin + CHUNKED + b"X: y\r\n\r\n")) as server, transport() as client:
+        assert exchange(client, server.address).body == b"{}"
 
 
 def test_oversized_error_keeps_its_status_and_loses_its_body() -> None:
@@ -515,40 +574,3 @@ def test_a_netrc_file_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         exchange(client, server.address)
     assert b"Authorization: Bearer token" in server.heard[0]
     assert b"Basic" not in server.heard[0]
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("https://api.pinterest.com/v5", True),
-        ("https://api.pinterest.com:8443/v5", True),
-        ("HTTPS://api.pinterest.com", True),
-        ("http://127.0.0.1:8080/v5", True),
-        ("http://127.8.9.1", True),
-        ("http://localhost:8080", True),
-        ("http://LOCALHOST", True),
-        ("http://[::1]:8080", True),
-        ("http://api.pinterest.com/v5", False),
-        ("http://localhost.attacker.test", False),
-        ("http://127.0.0.1.attacker.test", False),
-        ("http://127.0.0.1@attacker.test", False),
-        ("http://attacker.test\\@localhost/", False),
-        ("http://attacker.test\\@127.0.0.1:80/v5", False),
-        ("https://attacker.test\\@api.pinterest.com", False),
-        ("http://localhost#@attacker.test", True),
-        ("http://user@localhost", False),
-        ("http://local host", False),
-        ("http://0.0.0.0:8080", False),
-        ("http://192.168.0.1", False),
-        ("http://[::2]", False),
-        ("http://[::1", False),
-        ("ftp://127.0.0.1", False),
-        ("file:///etc/passwd", False),
-        ("api.pinterest.com", False),
-        ("https://", False),
-        ("http://", False),
-        ("", False),
-    ],
-)
-def test_secrets_go_by_https_or_to_this_machine_only(url: str, expected: bool) -> None:
-    assert expected is is_safe_url(url)

@@ -1,0 +1,62 @@
+"""Where requests may go: URLs that are safe for secrets, and the environment's proxies."""
+
+import contextlib
+import ipaddress
+import re
+import urllib.parse
+
+import requests
+
+from td_pinterest_op.redaction.secret import Secret
+
+_HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+
+
+def is_safe_url(url: str) -> bool:
+    """Whether secrets may be sent to a URL: to https, or by plain http to this machine's loopback address."""
+    with contextlib.suppress(ValueError):
+        parts = urllib.parse.urlsplit(url)
+        # A name and a port, nothing that two parsers could read in two ways.
+        if _HOST.fullmatch(parts.netloc):
+            return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(url))
+    return False
+
+
+def find_proxies(url: str) -> dict[str, str]:
+    """Return the environment's proxies for a URL, and have their passwords masked in logs and errors from then on.
+
+    Raises ValueError for a proxy that cannot be used: SOCKS, whose connections have no time limits, or no address.
+    """
+    # The loop-back of a proxy is that of another machine.
+    proxies = {} if _is_loopback(url) else requests.utils.get_environ_proxies(url)
+    for proxy in proxies.values():
+        with contextlib.suppress(ValueError):
+            Secret(requests.utils.get_auth_from_url(proxy)[1])
+    _format_proxy(requests.utils.select_proxy(url, proxies))
+    return proxies
+
+
+def find_proxy(url: str) -> str:
+    """Return the address of the proxy through which requests to `url` go, such as "proxy.test:8080", or "" for none.
+
+    Raises ValueError as `find_proxies` does.
+    """
+    return _format_proxy(requests.utils.select_proxy(url, find_proxies(url)))
+
+
+def _format_proxy(proxy: str | None) -> str:
+    """Return host and port of a proxy, or "" for None. Raises ValueError for a proxy that cannot be used."""
+    if not proxy:
+        return ""
+    parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("a proxy must be named as http://HOST:PORT")
+    return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+def _is_loopback(url: str) -> bool:
+    """Whether the host of a URL is this machine's loopback address."""
+    with contextlib.suppress(ValueError):
+        host = urllib.parse.urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    return False

@@ -1,0 +1,65 @@
+"""URLs that are safe for secrets, and the environment's proxies."""
+
+import pytest
+
+from td_pinterest_op.http.endpoints import find_proxy, is_safe_url
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://api.pinterest.com/v5", True),
+        ("https://api.pinterest.com:8443/v5", True),
+        ("HTTPS://api.pinterest.com", True),
+        ("http://127.0.0.1:8080/v5", True),
+        ("http://127.8.9.1", True),
+        ("http://localhost:8080", True),
+        ("http://LOCALHOST", True),
+        ("http://[::1]:8080", True),
+        ("http://api.pinterest.com/v5", False),
+        ("http://localhost.attacker.test", False),
+        ("http://127.0.0.1.attacker.test", False),
+        ("http://127.0.0.1@attacker.test", False),
+        ("http://attacker.test\\@localhost/", False),
+        ("http://attacker.test\\@127.0.0.1:80/v5", False),
+        ("https://attacker.test\\@api.pinterest.com", False),
+        ("http://localhost#@attacker.test", True),
+        ("http://user@localhost", False),
+        ("http://local host", False),
+        ("http://0.0.0.0:8080", False),
+        ("http://192.168.0.1", False),
+        ("http://[::2]", False),
+        ("http://[::1", False),
+        ("ftp://127.0.0.1", False),
+        ("file:///etc/passwd", False),
+        ("api.pinterest.com", False),
+        ("https://", False),
+        ("http://", False),
+        ("", False),
+    ],
+)
+def test_secrets_go_by_https_or_to_this_machine_only(url: str, expected: bool) -> None:
+    assert expected is is_safe_url(url)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "expected"),
+    [
+        ("http://proxy.test:8080", "proxy.test:8080"),
+        ("https://user:s3cr3t@proxy.test", "proxy.test:443"),
+        ("HTTP://proxy.test", "proxy.test:80"),
+        ("proxy.test:8080", "proxy.test:8080"),
+        ("", ""),
+        ("socks5://proxy.test:1080", None),
+        ("http://[proxy:8080", None),
+        ("http://", None),
+        ("http://proxy.test:99999", None),
+    ],
+)
+def test_proxy_is_found_or_refused(monkeypatch: pytest.MonkeyPatch, proxy: str, expected: str | None) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    if expected is not None:
+        assert find_proxy("https://api.pinterest.com/v5") == expected
+        return
+    with pytest.raises(ValueError, match="[Pp]ort|IPv6|proxy"):
+        find_proxy("https://api.pinterest.com/v5")
