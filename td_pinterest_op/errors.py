@@ -259,6 +259,11 @@ class UnexpectedError(ExportError):
 
 def _describe_shortage(error: Exception) -> str | None:
     """Return what the machine lacks, such as memory, and what to do, or None for any other error."""
+    if isinstance(error, UnicodeEncodeError):
+        return (
+            "a text has a character that cannot be written as UTF-8 (half of a surrogate pair, or a byte that the "
+            "locale does not know): correct the text, and set a UTF-8 locale, such as LC_ALL=C.UTF-8"
+        )
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return (
             "the system refused to start another thread: "

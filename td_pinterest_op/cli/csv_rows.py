@@ -7,11 +7,11 @@ import gzip
 import io
 import itertools
 import logging
+import re
 import unicodedata
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -31,6 +31,8 @@ _LONGEST_LINE = 1_000_000
 # Spreadsheets write what the country's numbers leave free.
 _SEPARATORS = ",;\t|"
 _SAMPLE_BYTES = 64 * 1024
+_SEPARATOR_LINE = re.compile('"?sep=(.)"?', re.IGNORECASE)  # the first line of a file for Excel
+_OPENING_QUOTE = re.compile(r'(?:^|[,;\t|]) *"')
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 # The spellings of each type, without case, accents, spaces and punctuation: English, German, French, Spanish, Italian,
 # Portuguese, Japanese, and the exports of common CRM programs.
@@ -147,14 +149,31 @@ class _CsvFile:
         self._lines: list[int] = []  # on which the block's rows begin
         self._has_warned = False
         csv.field_size_limit(_LONGEST_LINE)  # of a quoted field, which may have several lines
+        self._lines_read = 0
         lines = self._read_lines()
         first = next(lines, "").removeprefix("\ufeff")
-        if not first.strip():
-            raise JobError(f"the file {path} is empty: its first line must be the names of the columns")
+        separators = _SEPARATORS
+        if excel := _SEPARATOR_LINE.fullmatch(first.strip()):
+            separators = excel[1]
+            first = ""
+        while not first.strip():
+            try:
+                first = next(lines)
+            except StopIteration:
+                raise JobError(f"the file {path} is empty: its first line must be the names of the columns") from None
+        # The name of a column may have several lines.
+        while _OPENING_QUOTE.search(first) and first.count('"') % 2 and len(first) < _LONGEST_LINE:
+            line = next(lines, "")
+            if not line:
+                break
+            first += line
         try:
-            headers = {separator: next(csv.reader([first], delimiter=separator)) for separator in _SEPARATORS}
+            headers = {
+                separator: next(csv.reader(io.StringIO(first, ""), delimiter=separator, skipinitialspace=True))
+                for separator in separators
+            }
         except csv.Error as error:
-            raise self._make_error(1, error) from None
+            raise self._make_error(self._lines_read, error) from None
         candidates = {separator: _find_wanted_columns(header, options) for separator, header in headers.items()}
         separator = max(candidates, key=lambda each: len(candidates[each]))
         self._header, self._columns = headers[separator], candidates[separator]
@@ -169,7 +188,8 @@ class _CsvFile:
                 f"({join_with_or(options.types)}), or --column must name the column; nothing was sent"
             )
         self.schema = tuple((column.name, "varchar") for column in self._columns)
-        self._reader = csv.reader(lines, strict=True, delimiter=separator)
+        self._header_lines = self._lines_read
+        self._reader = csv.reader(lines, strict=True, delimiter=separator, skipinitialspace=True)
 
     @property
     def description(self) -> str:
@@ -221,7 +241,7 @@ class _CsvFile:
 
     def _read_numbered_rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the line number and the fields of each row, except rows whose fields are all empty."""
-        line = 2  # under the header
+        line = self._header_lines + 1
         while True:
             try:
                 row = next(self._reader)
@@ -236,15 +256,16 @@ class _CsvFile:
                 )
             if any(row):
                 yield line, row
-            line = self._reader.line_num + 2
+            line = self._header_lines + self._reader.line_num + 1
 
     def _read_lines(self) -> Iterator[str]:
         """Yield the file's lines. Raises JobError for a line that is too long."""
-        for number, line in enumerate(iter(partial(self._text.readline, _LONGEST_LINE + 1), ""), 1):
+        while line := self._text.readline(_LONGEST_LINE + 1):
+            self._lines_read += 1
             if len(line) > _LONGEST_LINE:
                 raise JobError(
-                    f"line {number} of the file {self._path} has more than {_LONGEST_LINE:,} characters: is it a CSV "
-                    "file? Nothing was sent"
+                    f"line {self._lines_read} of the file {self._path} has more than {_LONGEST_LINE:,} characters: is "
+                    "it a CSV file? Nothing was sent"
                 )
             yield line
 

@@ -81,7 +81,7 @@ def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
     ordered = sorted(runs, key=lambda run: run.at.timestamp() if run.at else 0.0)
     html = render_page(ordered, audience_id=audience, now=datetime.now(timezone.utc))
     try:
-        replace_file(output, html, mode=PAGE_MODE)
+        replace_file(output, html, mode=PAGE_MODE, errors="replace")
     except OSError as error:
         raise SettingsError(f"{output} cannot be written: {files.explain_error(error)}") from None
 

@@ -32,7 +32,7 @@ def add_run_to_page(path: Path, statistics: Mapping[str, Any], *, error: str, no
         run = make_entry(statistics, at=now, error=error)
         page = render_page([*_read_earlier_entries(path), run], now=now)
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, page, mode=PAGE_MODE)
+        replace_file(path, page, mode=PAGE_MODE, errors="replace")
     except ImportError as missing:
         log.warning(
             "no report was written: the Python package %s is not installed. Install td_pinterest_op[report]",

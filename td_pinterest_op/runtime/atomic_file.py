@@ -13,12 +13,13 @@ _LEFT_BEHIND = 60.0
 _SUFFIX = ".td_pinterest_op-new"
 
 
-def replace_file(file: Path, text: str, *, mode: int = 0o600) -> None:
+def replace_file(file: Path, text: str, *, mode: int = 0o600, errors: str = "strict") -> None:
     """Replace a file's text atomically: at any moment the file contains either the old or the new text.
 
-    A link is followed. Anything other than a file, such as a pipe, is written to. Raises OSError, UnicodeEncodeError.
+    A link is followed. Anything other than a file, such as a pipe, is written to. `errors`: "replace" to write a
+    question mark for a lone surrogate. Raises OSError, and UnicodeEncodeError for a lone surrogate otherwise.
     """
-    data = text.encode()
+    data = text.encode(errors=errors)
     # Before `resolve`: the target of a name like /dev/stdout may have no name of its own.
     if file.exists() and not file.is_file():
         file.write_bytes(data)

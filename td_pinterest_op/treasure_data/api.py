@@ -118,7 +118,8 @@ class TreasureData:
         Raises WorkflowError for a refused key, TemporaryError if a retry may help, and as `_explain_no_response` says.
         """
         form = {"Content-Type": "application/x-www-form-urlencoded"} if params else {}
-        body = urllib.parse.urlencode(params or {}).encode() or None
+        # What a terminal without UTF-8 hands over is sent as the bytes that were typed.
+        body = urllib.parse.urlencode(params or {}, errors="surrogateescape").encode() or None
         # td-client signs the request, but does not send it: its own retries last minutes, and hide the response.
         url, signed = self._api.build_request(path, {"Accept-Encoding": "identity", **form, **(headers or {})})
         try:

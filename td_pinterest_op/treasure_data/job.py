@@ -60,7 +60,7 @@ class Source:
     def domain_key(self) -> str:
         """The key of the query: Treasure Data makes one job of all requests with the same key."""
         text = " ".join((self.attempt_key, self.engine, self.database, self.query))
-        return f"td_pinterest_op-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
+        return f"td_pinterest_op-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:40]}"
 
     def with_fresh_query(self, query: str) -> "Source":
         """Return a copy with another query, which each try of the task issues again, since the rows may change."""

@@ -9,7 +9,6 @@ ConfigUtil.digdagConfigHome.
 import contextlib
 import json
 import logging
-import math
 import re
 import urllib.parse
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.endpoints import is_safe_url
+from td_pinterest_op.http.retry import retry
 from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import atomic_file, shutdown
@@ -28,15 +28,23 @@ from td_pinterest_op.workflow.task import Task
 log = logging.getLogger(__name__)
 
 _TIMEOUT = 30.0
-# Before the first try of saving a token on a server, and before each further one, in seconds.
-_WAITS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+# Before each further try of saving a token on a server, in seconds.
+_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _SOON = 14 * DAY
 # The project's id in `digdag run`, which keeps its database in memory. A server has a project 1 as well: its tasks are
 # recognised by the folder into which the server unpacks the project.
 # Source: digdag-core, ExtractArchiveWorkspaceManager.java: workspace/{project}_{workflow}_{attempt}_{task}_{random}.
 LOCAL_PROJECT = 1
 _WORKSPACE = re.compile(rf"/workspace/{LOCAL_PROJECT}_[^/]+_[0-9]+_[0-9]+_[0-9]+(/|$)")
-_TD_HOST = re.compile(r"api\.(?:[a-z0-9-]+\.)?treasuredata\.(?:com|co\.jp)")
+# api.treasuredata.com, those of regions, and Private Connect: api-NAME.connect.REGION.treasuredata.com.
+# Source: treasure-data/td, lib/td/config.rb, workflow_endpoint.
+_TD_HOST = re.compile(
+    r"(api(?:-staging|-development)?)((?:-[a-z0-9]+)?\.(?:connect\.)?(?:[a-z0-9-]+\.)?treasuredata\.(?:com|co\.jp))"
+)
+
+
+class _TemporaryError(Exception):
+    """The workflow server did not store a secret; another try may succeed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +112,7 @@ class TokenStore:
                     end,
                     self._secret_name or "the task's settings",
                 )
-        elif self._is_local and self._read_local_token() != self.current.reveal():
+        elif self._is_local and self._read_local_token() not in (None, "", self.current.reveal()):
             log.info(
                 "Pinterest issued a new refresh token, but another task has already stored a newer one, which stays"
             )
@@ -167,29 +175,43 @@ class TokenStore:
             return DigdagServer(url=endpoint, authorization=Secret(self._environ.get("DIGDAG_AUTHORIZATION", "")))
         server = self._environ.get("TD_API_SERVER") or "https://api.treasuredata.com/"
         host = urllib.parse.urlsplit(server if "//" in server else f"//{server}").hostname or ""
-        if not _TD_HOST.fullmatch(host) or self._project_id in (None, LOCAL_PROJECT):
+        hosted = _TD_HOST.fullmatch(host)
+        if not hosted or self._project_id in (None, LOCAL_PROJECT):
             raise SettingsError("DIGDAG_ENDPOINT is missing in the task's _env")
-        hosted = host.replace("api.", "api-workflow.", 1)
-        return DigdagServer(url=f"https://{hosted}", authorization=Secret(f"TD1 {self._environ.get('TD_API_KEY', '')}"))
+        return DigdagServer(
+            url=f"https://{hosted[1]}-workflow{hosted[2]}",
+            authorization=Secret(f"TD1 {self._environ.get('TD_API_KEY', '')}"),
+        )
 
     def _put_secret(self, server: DigdagServer, name: str, new_token: Secret) -> str:
         """Store a refresh token as the secret `name` on the server. Returns the reason for a failure, or ""."""
-        problem = ""
-        for wait in _WAITS:
-            if wait:
-                log.info("%s; trying again in %s", problem, format_duration(wait))
-            for _ in range(math.ceil(wait)):  # not longer than a second after a signal
-                self._timing.sleep(0.0 if shutdown.is_requested() else min(wait, 1.0))
+
+        def put() -> str:
+            """Try once. Returns the reason for a failure that stays. Raises _TemporaryError for one that may pass."""
             try:
                 status = server.put_secret(self._project_id, name, new_token)
             except NoResponseError as error:
                 problem = f"the workflow server cannot be reached: {error.brief_text}"
                 if error.failure in (Failure.TLS, Failure.UNUSABLE):
-                    break
-                continue
-            if 200 <= status < 300:
-                return ""
+                    return problem
+                raise _TemporaryError(problem) from None
             problem = f"the workflow server answered {status}"
-            if status < 500 and status not in (408, 409, 423, 425, 429):
-                break
-        return problem
+            if status >= 500 or status in (408, 409, 423, 425, 429):
+                raise _TemporaryError(problem)
+            return "" if 200 <= status < 300 else problem
+
+        def log_wait(error: _TemporaryError, wait: float) -> float:
+            """Log a failure before the wait that follows."""
+            log.info("%s; trying again in %s", error, format_duration(wait))
+            return wait
+
+        try:
+            return retry(put, _WAITS, on=_TemporaryError, sleep=self._sleep, before_wait=log_wait)
+        except _TemporaryError as error:
+            return str(error)
+
+    def _sleep(self, seconds: float) -> None:
+        """Sleep before another try: after a signal not longer than half a second."""
+        while seconds > 0 and not shutdown.is_requested():
+            self._timing.sleep(min(seconds, 0.5))
+            seconds -= 0.5

@@ -116,7 +116,8 @@ class Rehearsal:
             client_id=settings.client_id,
             client_secret=settings.client_secret,
             refresh_token=settings.refresh_token,
-            on_new_refresh_token=self._credentials.make_token_saver(),
+            # The same as the services': it knows the token that was stored last.
+            on_new_refresh_token=self.services.tokens.on_new_refresh_token,
             timing=self._timing,
         )
 

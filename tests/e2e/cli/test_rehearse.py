@@ -19,7 +19,7 @@ from tests import children, guard
 from tests.campaigns import campaign, select_rows
 from tests.clock import FakeTime
 from tests.e2e.project import ROOT
-from tests.emulators.environment import HURRY
+from tests.emulators.environment import HURRY, digdag_home
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Call, Fault, Reset, When
 from tests.emulators.pinterest.like import switches_like
 from tests.exporting import Services, serve_both
@@ -293,6 +293,25 @@ def test_rehearsal_saves_each_new_refresh_token(
     for _ in range(2):
         assert 0 == rehearse("--env-file", token_file, "--no-large").code
     assert token_file.read_text().strip().partition("=")[2] in services.pinterest.tokens.refresh_tokens()
+
+
+@pytest.mark.parametrize("switch", ["rotate_refresh_tokens", "renew_refresh_tokens"])
+def test_rehearsal_saves_the_token_of_each_exchange_in_the_local_secrets(
+    rehearse: Any, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, switch: str
+) -> None:
+    services.pinterest.switches.set({switch: True})
+    home = digdag_home(tmp_path, services.environ, secrets={"pinterest.refresh_token": "PINTEREST_REFRESH_TOKEN"})
+    monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
+    monkeypatch.setenv("DIGDAG_CONFIG_HOME", home["DIGDAG_CONFIG_HOME"])
+    stored: list[str] = []
+    file = Path(home["DIGDAG_CONFIG_HOME"]) / "secrets" / "pinterest.refresh_token"
+    services.pinterest.on_request(lambda _: stored.append(file.read_text()))
+    ran = rehearse("--only", "token")
+    assert ran.code == 0
+    assert "could not be saved" not in ran.err
+    stored.append(file.read_text())
+    assert len(set(stored)) == 1 + services.pinterest.tokens.refreshes
+    assert stored[-1] in services.pinterest.tokens.refresh_tokens()
 
 
 def test_rehearse_changes_nothing_of_the_user(rehearse: Any, services: Services) -> None:

@@ -39,6 +39,26 @@ def test_blank_lines_are_not_rows_but_count_as_lines(tmp_path: Path, monkeypatch
         ]
 
 
+@pytest.mark.parametrize("content", ["", "\n\n", "sep=;\n", "sep=;\n\n"])
+def test_file_without_a_header_is_empty(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(content)
+    with pytest.raises(JobError, match="is empty"), csv_rows.open_csv_rows(file):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [("email\na\nb,c\n", 3), ('\n"email\naddress"\na\nb,c\n', 5), ("sep=,\n\nemail\na\n\nb,c\n", 6)],
+)
+def test_error_names_the_line_of_the_file(tmp_path: Path, content: str, line: int) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(content)
+    said = f"line {line} of the file .* has 2 fields"
+    with pytest.raises(JobError, match=said), csv_rows.open_csv_rows(file) as rows:
+        list(rows.blocks)
+
+
 JANE = "jane@shop.example"
 PHONES = (*LIST_TYPES, "phone")
 
@@ -62,6 +82,12 @@ PHONES = (*LIST_TYPES, "phone")
             ["email", "email"],
             [[JANE, None], [None, JANE]],
         ),
+        (f'"First\nname","E-mail\r\naddress"\nJane,{JANE}\n'.encode(), LIST_TYPES, ["email"], [[JANE]]),
+        (f"\r\n  \r\nemail\r\n{JANE}\r\n".encode(), LIST_TYPES, ["email"], [[JANE]]),
+        (f'name, email\n"Doe, Jane", "{JANE}"\n'.encode(), LIST_TYPES, ["email"], [[JANE]]),
+        (f"sep=#\nname#email\nJane#{JANE}\n".encode("utf-8-sig"), LIST_TYPES, ["email"], [[JANE]]),
+        (f'"sep=;"\r\n\r\nname;email,\r\n"a;b";{JANE}\r\n'.encode(), LIST_TYPES, ["email"], [[JANE]]),
+        (f'size 5",email\nx,{JANE}\n'.encode(), LIST_TYPES, ["email"], [[JANE]]),
         (gzip.compress(f"Indirizzo e-mail;n\n{JANE};1\n".encode("cp1252"), mtime=0), LIST_TYPES, ["email"], [[JANE]]),
     ],
 )

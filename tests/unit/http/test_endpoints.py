@@ -61,5 +61,5 @@ def test_proxy_is_found_or_refused(monkeypatch: pytest.MonkeyPatch, proxy: str, 
     if expected is not None:
         assert find_proxy("https://api.pinterest.com/v5") == expected
         return
-    with pytest.raises(ValueError, match="[Pp]ort|IPv6|proxy"):
+    with pytest.raises(ValueError, match=r"[Pp]ort|IPv6|proxy"):
         find_proxy("https://api.pinterest.com/v5")

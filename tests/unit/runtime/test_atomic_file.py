@@ -91,3 +91,11 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
         atomic_file.replace_file(pipe, "the page")
         assert "the page" == read.result(timeout=30)
     assert pipe.is_fifo()
+
+
+def test_half_of_a_character_is_refused_or_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    with pytest.raises(UnicodeEncodeError):
+        atomic_file.replace_file(file, "a\ud800")
+    atomic_file.replace_file(file, "a\ud800", errors="replace")
+    assert file.read_text() == "a?"

@@ -78,6 +78,7 @@ def test_unexpected_error_is_replaced_by_its_type_and_place(error: Exception, to
         (PermissionError(errno.EACCES, "Permission denied"), "the system does not permit writing to"),
         (OSError(errno.EMFILE, "Too many open files"), "raise `ulimit -n`"),
         (OSError(errno.ENFILE, "Too many open files"), "run this task again when the machine is less busy"),
+        (UnicodeEncodeError("utf-8", "jane\ud800", 4, 5, "no"), "set a UTF-8 locale, such as LC_ALL=C.UTF-8"),
         (MemoryError(), "out of memory: give the machine"),
         (RuntimeError("can't start new thread"), "the system refused to start another thread"),
     ],
