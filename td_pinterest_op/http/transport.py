@@ -231,15 +231,26 @@ class Transport:
 
     @contextlib.contextmanager
     def open_response(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise | None = None
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        auth: Authorise | None = None,
+        limit: float | None = None,
     ) -> Iterator[RawResponse]:
-        """Send one request, and yield its unread response. Raises NoResponseError, also while the response is read."""
+        """Send one request, and yield its unread response. Raises NoResponseError, also while the response is read.
+
+        `limit`: a shorter time limit, in seconds, for connecting and for each wait for the response.
+        """
         try:
             # Not by a session, which adds credentials of ~/.netrc, and parses where a redirect leads.
             request = requests.Request(method, url, headers={**_HEADERS, **headers}, data=body, auth=auth).prepare()
             verify = next(filter(None, map(os.environ.get, _CERTIFICATE_VARIABLES)), True)
             proxies = self._find_proxies(urllib.parse.urljoin(url, "/"))
-            options: dict[str, Any] = {"timeout": self._timeout, "verify": verify, "proxies": proxies}
+            timeout = self._timeout if limit is None else tuple(min(limit, each) for each in self._timeout)
+            options: dict[str, Any] = {"timeout": timeout, "verify": verify, "proxies": proxies}
             with self._adapter.send(request, stream=True, **options) as response:
                 # urllib3 before 2.0 takes a body that breaks off for a whole one, unless it has to compare the lengths.
                 response.raw.enforce_content_length = True

@@ -12,9 +12,9 @@ from td_pinterest_op.errors import ExportError, JobError, extend_errors
 from td_pinterest_op.identifiers.hashing_sql import quote_name
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.stats import LISTS
-from td_pinterest_op.treasure_data.api import TreasureData, build_path
 from td_pinterest_op.treasure_data.job import Source, run_statement
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows, read_small_result
+from td_pinterest_op.treasure_data.td_api import TreasureData, build_path
 
 log = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from td_pinterest_op.identifiers.hashing_sql import (
 from td_pinterest_op.records.columns import Column, find_position
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import ActionSpec, HashIn
-from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source, find_first_comments, wait_for_job
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
+from td_pinterest_op.treasure_data.td_api import TreasureData
 
 NUMBERS = 10_000  # a person's number modulo this decides about the control group
 ENGINES = ("presto", "trino")  # whose SQL hashes

@@ -14,7 +14,8 @@ from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.http.json_counts import parse_whole_number
 from td_pinterest_op.redaction.secret import escape, mask_with_numbers, sanitize
 from td_pinterest_op.runtime.clock import format_duration
-from td_pinterest_op.treasure_data.api import TreasureData, build_path
+from td_pinterest_op.treasure_data.engine_text import find_names, hide_values
+from td_pinterest_op.treasure_data.td_api import TreasureData, build_path
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,10 @@ _FIRST_LOG, _LONGEST_SILENCE = 1.0, 10.0
 _MAXIMUM_ISSUES = 20
 _JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _LONGEST_ENGINE_TEXT = 600
+_ADVICE_ABOUT_COLUMNS = (
+    ". If the operator made that table, a column policy hides its columns: let the owner of the API key View them (the "
+    "policy Columns full, or View by default)"
+)
 _FIRST_COMMENTS = re.compile(r"(?:\s*--[^\n]*(?:\n|\Z))*")
 
 
@@ -37,8 +42,8 @@ _FIRST_COMMENTS = re.compile(r"(?:\s*--[^\n]*(?:\n|\Z))*")
 class Source:
     """The source of rows: the id of an existing job, or a query to issue (then `job_id` is None).
 
-    `attempt_key` identifies the task's attempt (default: random). A query that is issued again with the same key does
-    not start a second job. `purpose` is set if the operator wrote the SQL itself: what the SQL does, for errors.
+    `attempt_key` identifies the task's attempt: another try of it adopts the query's job. Without a key, none does.
+    `purpose` is set if the operator wrote the SQL itself: what the SQL does, for errors.
     `list_name`: the parameter `suppress` or `consent`, if it has the query. `scheduled_time`, in Unix seconds: the time
     from which the query's TD_INTERVAL and TD_SCHEDULED_TIME count; None: from the time at which it is issued.
     `job_options`: other fields of the request, such as `priority`. `tracing`: lines of comments, added to those in
@@ -49,22 +54,23 @@ class Source:
     query: str = ""
     database: str = ""
     engine: str = "presto"
-    attempt_key: str = field(default_factory=lambda: secrets.token_hex(16), compare=False)
+    attempt_key: str = field(default="", compare=False)
     purpose: str = ""
     list_name: str = ""
     scheduled_time: int | None = None
     job_options: Mapping[str, str] = field(default_factory=dict)
     tracing: str = ""
+    _random: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
 
     @property
     def domain_key(self) -> str:
         """The key of the query: Treasure Data makes one job of all requests with the same key."""
-        text = " ".join((self.attempt_key, self.engine, self.database, self.query))
+        text = " ".join((self.attempt_key or self._random, self.engine, self.database, self.query))
         return f"td_pinterest_op-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:40]}"
 
     def with_fresh_query(self, query: str) -> "Source":
         """Return a copy with another query, which each try of the task issues again, since the rows may change."""
-        return replace(self, query=query, attempt_key=secrets.token_hex(16))
+        return replace(self, query=query, attempt_key="", _random=secrets.token_hex(16))
 
 
 class SourceNouns(NamedTuple):
@@ -131,17 +137,24 @@ def run_statement(td: TreasureData, source: Source) -> str:
 
 def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
     """Issue the query of `source`, or use an existing job. Wait until it succeeds, and return its id and details."""
-    job_id, is_adopted = source.job_id or "", False
+    job_id = source.job_id or ""
+    is_adopted = False
     for number in range(1, _MAXIMUM_ISSUES + 1):
         if source.job_id is None:
             key = source.domain_key if number == 1 else f"{source.domain_key}-{number}"
             job_id, is_adopted = _issue_query(td, source, key)
         on_job_id(job_id)
-        details = _wait_until_finished(td, job_id)
+        try:
+            details = _wait_until_finished(td, job_id)
+        except BaseException:
+            # A job that a retry may adopt, or that others have issued, goes on.
+            if source.job_id is None and not source.attempt_key:
+                td.kill_job(job_id)
+            raise
         if details["status"] == "success":
             return job_id, details
         if not is_adopted:
-            raise _build_job_error(job_id, details, source.purpose)
+            raise _build_job_error(job_id, details, source)
     raise JobError(f"{_MAXIMUM_ISSUES} jobs of this query failed in this session: look at the last one, job {job_id}")
 
 
@@ -202,14 +215,18 @@ def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]
     return content
 
 
-def _build_job_error(job_id: str, details: Mapping[str, Any], purpose: str) -> JobError:
+def _build_job_error(job_id: str, details: Mapping[str, Any], source: Source) -> JobError:
     """Return the error for a job that did not succeed. It quotes the last lines that the query engine wrote."""
     debug = details.get("debug")
     parts = [debug.get("stderr"), debug.get("cmdout")] if isinstance(debug, Mapping) else [debug]
     text = "\n".join(part for part in parts if isinstance(part, str))
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    # Masked before it is cut: half of an identifier would not be recognised.
+    query = details.get("query")
+    names = find_names(query if isinstance(query, str) else source.query) | {source.database}
+    # Hidden before it is cut: half of a value would not be recognised.
+    lines = hide_values(text, names).splitlines()
     last = escape(mask_with_numbers(" / ".join(lines[-6:])))[-_LONGEST_ENGINE_TEXT:]
-    name, effect = (f"{job_id} ({purpose})", "") if purpose else (job_id, ": nothing was sent")
+    effect = "" if source.purpose else ": nothing was sent"
+    name = f"{job_id} ({source.purpose})" if source.purpose else job_id
     engine = f"; the engine's last lines: {last}" if last else ""
-    return JobError(f"job {name} ended with status {sanitize(details['status'])}{effect}{engine}")
+    advice = _ADVICE_ABOUT_COLUMNS if source.purpose and "cannot be resolved" in text else ""
+    return JobError(f"job {name} ended with status {sanitize(details['status'])}{effect}{engine}{advice}")

@@ -11,13 +11,17 @@ import msgpack
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.transport import RawResponse, read_pieces
 from td_pinterest_op.stats import format_count
-from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, build_path, build_refusal_error
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
+from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData, build_path, build_refusal_error
 
 _RANGE_START = re.compile(r"bytes ([0-9]{1,18})-")
 # Bytes for each column that are decompressed at once: with the rows made of them, the memory that a block takes.
 _INFLATED = 64 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
+_GZIP_MAGIC = b"\x1f\x8b"
+# Without the permission Download, a user may see so many rows of a result.
+_PREVIEW_ROWS = 50
+_DOWNLOAD_ADVICE = "give the owner of the API key the permission Download on the query's database"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +58,12 @@ class JobResult:
     """
 
     def __init__(self, td: TreasureData, job: Job) -> None:
-        self._td, self._job = td, job
-        self._offset = self._rows = 0  # compressed bytes, and rows, received so far
+        self._td = td
+        self._job = job
+        # Compressed bytes, and rows, received so far.
+        self._offset = 0
+        self._rows = 0
+        self._is_compressed_twice = False
         self._at_end = False  # Treasure Data has no more bytes
         self._block_bytes = _INFLATED * max(len(job.schema), 1)
         self._inflater = zlib.decompressobj(_GZIP)
@@ -63,10 +71,12 @@ class JobResult:
         self._unpacker = msgpack.Unpacker(raw=True, use_list=False, strict_map_key=False)
 
     def __iter__(self) -> Iterator[list[list[Any]]]:
-        retry, tries = self._td.retry, 0
+        retry = self._td.retry
         waits = retry.iterate_waits()
+        tries = 0
         while True:
-            before, failure = self._offset, TemporaryError("an early end")
+            before = self._offset
+            failure = TemporaryError("an early end")
             try:
                 for data in self._read_response():
                     yield from self._decode_blocks(data)
@@ -77,8 +87,12 @@ class JobResult:
             tries = 0 if self._offset > before else tries + 1
             if self._at_end or tries > retry.count:
                 why = "" if self._at_end else f" (the last of {tries} tries: {failure})"
-                raise self._build_result_error(f"is truncated: {self._rows} of {self._job.records} rows arrived{why}")
-            self._td.wait_for_retry(failure, next(waits) if tries else retry.initial_wait, f"in {self._job.label}")
+                problem = f"is truncated: {self._rows} of {self._job.records} rows arrived{why}"
+                if self._inflater.eof and self._rows <= _PREVIEW_ROWS:
+                    raise JobError(f"{self._job.label} {problem}: {_DOWNLOAD_ADVICE}")
+                raise self._build_result_error(problem)
+            wait = next(waits) if tries else retry.initial_wait
+            self._td.sleep(self._td.prepare_retry(failure, wait, f"in {self._job.label}"))
 
     def _is_complete(self) -> bool:
         """Whether the compressed file is complete, and contains as many rows as Treasure Data reports for the job."""
@@ -90,28 +104,52 @@ class JobResult:
     def _read_response(self) -> Iterator[bytes]:
         """Request the rest of the compressed file, and yield its bytes until the response ends."""
         path = f"{build_path('job', 'result', self._job.id)}?format=msgpack.gz"
-        headers = {"Range": f"bytes={self._offset}-"} if self._offset else {}
+        # A range would be one of the bytes that were compressed again.
+        headers = {"Range": f"bytes={self._offset}-"} if self._offset and not self._is_compressed_twice else {}
         try:
             with self._td.open_response("GET", path, headers=headers) as response:
                 if response.status == 416 or (response.status == 404 and self._job.records == 0):
                     self._at_end = True
                     return
                 skip = self._count_repeated_bytes(response)
-                for data in read_pieces(response):
-                    new, skip = data[skip:], max(skip - len(data), 0)
+                for data in self._read_file_pieces(response):
+                    new = data[skip:]
+                    skip = max(skip - len(data), 0)
                     self._offset += len(new)
                     yield new
         except WorkflowError as error:
-            if error.status != 403:
-                raise
-            raise JobError(
-                f"the owner of the API key may not read {self._job.label}: another user ran it. Use the key of the "
-                "same user for the query and the export (the secret td.apikey), or let the export run the query"
-            ) from None
+            if error.status == 403:
+                error.extend(
+                    f". The owner of the API key may not read {self._job.label}: {_DOWNLOAD_ADVICE}. Or another user "
+                    "ran the query: use the key of the same user for the query and the export (the secret td.apikey), "
+                    "or let the export run the query"
+                )
+            raise
         # Without a Content-Length, a broken connection looks like a clean close. It is the end only if the compressed
         # file ends as well, or if nothing came and nothing was announced.
         is_whole = self._inflater.eof or (self._job.records == 0 and self._offset == 0)
         self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
+
+    def _read_file_pieces(self, response: RawResponse) -> Iterator[bytes]:
+        """Yield the bytes of the compressed file, which may be compressed once more for the transfer."""
+        pieces = read_pieces(response)
+        if response.headers.get("Content-Encoding", "").strip().lower() not in ("gzip", "x-gzip"):
+            yield from pieces
+            return
+        inflater = zlib.decompressobj(_GZIP)
+        received = b""
+        inner = b""
+        while len(inner) < len(_GZIP_MAGIC) and (piece := next(pieces, b"")):
+            received += piece
+            inner += inflater.decompress(piece)
+        self._is_compressed_twice = inner.startswith(_GZIP_MAGIC)
+        if not self._is_compressed_twice:  # the header is about the file itself
+            yield received
+            yield from pieces
+            return
+        yield inner
+        for piece in pieces:
+            yield inflater.decompress(piece)
 
     def _count_repeated_bytes(self, response: RawResponse) -> int:
         """Return how many bytes of a resumed download repeat earlier ones. Raises TemporaryError for a gap."""

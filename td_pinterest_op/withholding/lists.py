@@ -15,9 +15,9 @@ from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import SUPPRESS, Stats, format_count
-from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.treasure_data.result import Rows
+from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.withholding.people import Lists
 
 log = logging.getLogger(__name__)

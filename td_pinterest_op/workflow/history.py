@@ -21,9 +21,9 @@ from td_pinterest_op.run_history.table import Row, build_create_statements, buil
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.settings.types import TableName
-from td_pinterest_op.treasure_data.api import RUN_AGAIN, TreasureData
 from td_pinterest_op.treasure_data.job import Source, run_statement
 from td_pinterest_op.treasure_data.result import read_small_result
+from td_pinterest_op.treasure_data.td_api import RUN_AGAIN, TreasureData
 from td_pinterest_op.workflow.services import build_treasure_data_api
 from td_pinterest_op.workflow.task import Task, find_workflow_name, read_database
 

@@ -15,7 +15,7 @@ from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.treasure_data.api import TreasureData
+from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.workflow.digdag_secrets import TokenStore
 from td_pinterest_op.workflow.task import Task
 

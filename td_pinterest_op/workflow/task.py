@@ -120,13 +120,13 @@ class Task:
 
     @property
     def attempt_key(self) -> str:
-        """Text that identifies the task in its attempt, so that a retry finds its jobs. Random text outside a workflow.
+        """Text that identifies the task in its attempt, so that a retry finds its jobs, or "" outside a workflow.
 
         A new attempt issues each query again, since the rows may have changed. Session and project do not identify an
         attempt: every local project has the id 1.
         """
         values = (self.session_uuid, self.attempt_id, self.label)
-        return " ".join(values) if all(values) else self._random
+        return " ".join(values) if all(values) else ""
 
     @property
     def td(self) -> Mapping[str, Any]:

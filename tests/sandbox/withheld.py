@@ -12,9 +12,9 @@ from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
-from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import open_job_rows
+from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.withholding.lists import open_lists
 from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow.services import connect_services

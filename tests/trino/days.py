@@ -16,9 +16,9 @@ from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.hashed_query import Query
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHHELD, WITHOUT_CONSENT, Stats
-from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.treasure_data.result import Rows
+from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.withholding.people import assign_control
 from td_pinterest_op.withholding.withholding_sql import build_list_select
 from tests.trino.client import Cost, StatementResult, run

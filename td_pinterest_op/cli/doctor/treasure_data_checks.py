@@ -16,9 +16,9 @@ from td_pinterest_op.run_history.table import NAMES
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
 from td_pinterest_op.stats import Stats, format_count
-from td_pinterest_op.treasure_data.api import TreasureData, build_path
 from td_pinterest_op.treasure_data.job import wait_for_job
 from td_pinterest_op.treasure_data.result import JobResult
+from td_pinterest_op.treasure_data.td_api import TreasureData, build_path
 from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow import task as workflow_task

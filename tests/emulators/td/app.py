@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -45,6 +46,7 @@ def treasure_data_app(state: TreasureData) -> web.Application:
             web.get("/v3/job/status/{id}", calls.status),
             web.get("/v3/job/show/{id}", calls.show),
             web.get("/v3/job/result/{id}", calls.result),
+            web.post("/v3/job/kill/{id}", calls.kill),
             web.get("/v3/database/list", tables.list_databases),
             web.get("/v3/table/list/{database}", tables.list_tables),
             web.post("/v3/table/create/{database}/{table}/{type}", tables.create_table),
@@ -76,6 +78,8 @@ def _middleware(state: TreasureData) -> Any:
         fault = state.faults.meet(lambda fault: fault.matches(request.method, request.path))
         _met.set(fault)
         state.requests.append(await _record(request, fault))
+        if not state.switches.is_admitted:
+            return error(403, f"The IP address {request.remote} is not in the allowlist of this account")
         return await (_call_with_fault(request, handler, fault) if fault else _call(request, handler))
 
     return gate
@@ -95,6 +99,8 @@ async def _call_with_fault(request: web.Request, handler: Handler, fault: Fault)
         content = bytes(response.body) if isinstance(response.body, (bytes, bytearray)) else b""
         body = Body(len(content), lambda start, stop: [content[start:stop]])
         headers = {"Content-Type": "application/json"}
+        if encoding := response.headers.get("Content-Encoding"):
+            headers["Content-Encoding"] = encoding
         part = slice(0, body.length)
         return await send(request, body, part=part, status=response.status, headers=headers, fault=fault)
     return response
@@ -149,6 +155,9 @@ class _JobCalls:
 
     async def status(self, request: web.Request) -> web.Response:
         job = self._state.job(request.match_info["id"])
+        job.polls += 1
+        if job.polls <= self._state.switches.queued_polls:
+            return answer(summary(job) | {"status": "queued"})
         # Most jobs end within milliseconds: a client then need not ask again.
         for _ in range(_LOOKS):
             if job.finished:
@@ -167,10 +176,22 @@ class _JobCalls:
             return error(400, f"Result format {name!r} is not supported by the emulator")
         if job.status != "success" or job.output is None:
             return error(404, f"Result of job {job.id} is not available")
+        switches = self._state.switches
+        if switches.download == "none":
+            return error(403, "You do not have the permission to download the result")
         body = job.output.packed() if name == "msgpack.gz" else job.output.unpacked()
+        if switches.download == "preview":
+            body = job.output.preview(50)
+        if switches.compresses_results:
+            content = gzip.compress(b"".join(body.chunks(0, None)))
+            return web.Response(body=content, headers={"Content-Encoding": "gzip"})
         fault = _met.get()
         in_body = fault if fault and fault.kind == "cut" else None
         return await send_part(request, body, ignore_range=self._state.ignore_range, fault=in_body)
+
+    async def kill(self, request: web.Request) -> web.Response:
+        job_id = request.match_info["id"]
+        return answer({"job_id": job_id, "former_status": self._state.jobs.kill(job_id)})
 
 
 class _TableCalls:

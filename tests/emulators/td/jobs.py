@@ -32,6 +32,7 @@ class Job:
     message: str = ""
     start_at: float | None = None
     end_at: float | None = None
+    polls: int = 0
 
     @property
     def finished(self) -> bool:

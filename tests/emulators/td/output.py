@@ -1,11 +1,13 @@
 """A job's rows as Treasure Data keeps them: concatenated msgpack arrays, gzipped, in a file that has no name."""
 
 import datetime
+import gzip
 import os
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +37,13 @@ class Output:
     def close(self) -> None:
         """Close the file; its space is given back."""
         self.file.close()
+
+    def preview(self, count: int) -> Body:
+        """The first rows, as a packed file of their own."""
+        unpacker = msgpack.Unpacker(use_list=False)
+        unpacker.feed(b"".join(self._unpacked(0, None)))
+        content = gzip.compress(_pack(list(islice(unpacker, count))))
+        return Body(len(content), lambda start, stop: [content[start:stop]])
 
     def packed(self) -> Body:
         return Body(self.size, self._packed)

@@ -1,9 +1,10 @@
 """All jobs of the account, and the workers that run them."""
 
+import hashlib
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +13,8 @@ import duckdb
 from tests.emulators.td.faults import JobFaults
 from tests.emulators.td.jobs import Job
 from tests.emulators.td.output import Output, write_output
-from tests.emulators.td.sql import QueryFailedError, statements
+from tests.emulators.td.sql import QueryFailedError, Statement, statements
+from tests.emulators.td.switches import Switches
 from tests.emulators.td.warehouse import RefusedError, Warehouse, limit_insert, run_statement, trino_type
 
 _DIALECTS = {"presto": "trino", "trino": "trino", "hive": "hive"}
@@ -22,8 +24,12 @@ _ROWS_AT_A_TIME = 10_000
 class JobRunner:
     """Jobs by id, run by two workers in the order they were issued. Every method may be called from any thread."""
 
-    def __init__(self, warehouse: Warehouse, *, faults: JobFaults, clock: Callable[[], float]) -> None:
-        self._warehouse, self._faults = warehouse, faults
+    def __init__(
+        self, warehouse: Warehouse, *, faults: JobFaults, switches: Switches, clock: Callable[[], float]
+    ) -> None:
+        self._warehouse = warehouse
+        self._faults = faults
+        self._switches = switches
         self._clock = clock
         self._jobs: dict[str, Job] = {}
         self._sessions: dict[str, duckdb.DuckDBPyConnection] = {}
@@ -69,6 +75,17 @@ class JobRunner:
         job = self.add(type=type, database=database, **fields)
         self._workers.submit(self._run, job)
         return job
+
+    def kill(self, job_id: str) -> str:
+        """End a job, unless it has ended. Returns its status before."""
+        job = self.get(job_id)
+        with self._ended:
+            before = job.status
+            self._finish(job, "killed", message="Query was canceled")
+            while job_id in self._sessions:
+                self._sessions[job_id].interrupt()
+                self._ended.wait(0.01)
+        return before
 
     def close(self) -> None:
         """End the workers and close the results; a job that is under way is killed."""
@@ -120,6 +137,7 @@ class JobRunner:
         now = job.scheduled_time or int(job.created_at)
         fault = self._faults.meet(lambda fault: re.search(fault.query, job.query) is not None)
         for statement in statements(job.query, dialect=_DIALECTS[job.type]):
+            self._require_permission(statement, job.query)
             if fault is not None and statement.kind in ("select", "insert", "create"):
                 if statement.kind != "select" and fault.share:
                     run_statement(session, limit_insert(session, statement, fault.share), now=now)
@@ -129,10 +147,19 @@ class JobRunner:
                 output = None
             if run_statement(session, statement, now=now):
                 job.columns = [(column[0], trino_type(str(column[1]))) for column in session.description or []]
-                output = write_output(_batches(job, session))
+                output = write_output(_batches(job, session, self._switches.masked_columns))
         if output is None:
             job.columns = None
         return output
+
+    def _require_permission(self, statement: Statement, query: str) -> None:
+        """Raise QueryFailedError for a column that the user may not see, or a table that the user may not edit."""
+        if statement.kind != "select" and not self._switches.edit:
+            raise QueryFailedError("line 1:1: Access Denied: Cannot write into table")
+        text = statement.source or statement.sql
+        for name in self._switches.invisible_columns:
+            if statement.kind != "plain" and re.search(rf"(?i)\b{name}\b", text):
+                raise QueryFailedError(f"line 1:8: Column '{name}' cannot be resolved")
 
     def _finish(self, job: Job, status: str, *, message: str = "", output: Output | None = None) -> None:
         with self._lock:
@@ -142,6 +169,16 @@ class JobRunner:
                 output.close()
 
 
-def _batches(job: Job, session: duckdb.DuckDBPyConnection) -> Iterator[Sequence[Sequence[Any]]]:
+def _batches(
+    job: Job, session: duckdb.DuckDBPyConnection, masked: Collection[str]
+) -> Iterator[Sequence[Sequence[Any]]]:
+    places = {place for place, (name, _) in enumerate(job.columns or ()) if name in masked}
     while (batch := session.fetchmany(_ROWS_AT_A_TIME)) and not job.finished:
+        if places:
+            batch = [tuple(_mask(cell) if place in places else cell for place, cell in enumerate(row)) for row in batch]
         yield batch
+
+
+def _mask(cell: object) -> str | None:
+    """What a column policy shows in place of a value."""
+    return None if cell is None else hashlib.sha256(str(cell).encode()).hexdigest()

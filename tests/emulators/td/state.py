@@ -10,6 +10,7 @@ from tests.emulators.td.faults import Faults, JobFaults
 from tests.emulators.td.jobs import Job
 from tests.emulators.td.output import batches_of, open_output, write_output
 from tests.emulators.td.runner import JobRunner
+from tests.emulators.td.switches import Switches
 from tests.emulators.td.warehouse import Warehouse
 
 API_KEY = "1234/" + "0123456789" * 4
@@ -32,13 +33,15 @@ class TreasureData:
 
     `ignore_range`: a request for a part of a result gets all of it, with 200.
     `claim_extra_records`: jobs claim this many records more than they serve.
+    `switches`: what the account does not let the key's user do, and other traits.
     `requests`: everything received but the test's own calls, oldest first.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self.warehouse = Warehouse(clock=clock)
         self.job_faults = JobFaults()
-        self.jobs = JobRunner(self.warehouse, faults=self.job_faults, clock=clock)
+        self.switches = Switches()
+        self.jobs = JobRunner(self.warehouse, faults=self.job_faults, switches=self.switches, clock=clock)
         self.faults = Faults()
         self.requests: list[ReceivedRequest] = []
         self.ignore_range = False

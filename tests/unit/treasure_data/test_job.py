@@ -2,15 +2,16 @@
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-from td_pinterest_op.errors import JobError, TreasureDataError
+from td_pinterest_op.errors import JobError, StoppedError, TreasureDataError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source, run_statement, wait_for_job
+from td_pinterest_op.treasure_data.td_api import TreasureData
 from tests.clock import FakeTime
 
 QUERY = Source(query="select email from customers", database="crm", engine="presto", attempt_key="first")
@@ -106,10 +107,19 @@ class TestFinishedJob:
         assert "abab" not in str(caught.value)
         assert str(caught.value).endswith("x <hidden>")
 
+    def test_the_engines_last_lines_show_only_names_of_the_query_in_quotes_and_no_long_number(
+        self, fake_time: FakeTime
+    ) -> None:
+        words = "line 1:8: Column 'mail' cannot be resolved\n1234567\nCannot cast 'Jane Doe' to bigint"
+        with pytest.raises(JobError) as caught:
+            finished(fake_time, shown("error", debug={"stderr": words}, query="select mail from people"))
+        expected = "line 1:8: Column 'mail' cannot be resolved / <hidden> / Cannot cast '<hidden>' to bigint"
+        assert str(caught.value).partition("the engine's last lines: ")[2] == expected
+
     @pytest.mark.parametrize(
         ("words", "expected"),
         [
-            *((f'invalid date: "{value}"', 'invalid date: "<hidden>"') for value in NUMBERS),
+            *((f"at {number}", "at <hidden>") for number in NUMBERS),
             *((words, words) for words in NAMES_AND_POSITIONS),
             ("1234567\n1:8: 89\n7654321 1", "<hidden> / 1:8: 89 / <hidden>"),
         ],
@@ -119,7 +129,24 @@ class TestFinishedJob:
     ) -> None:
         with pytest.raises(JobError) as caught:
             finished(fake_time, shown("error", debug={"stderr": words}))
-        assert expected == str(caught.value).partition("the engine's last lines: ")[2]
+        assert str(caught.value).partition("the engine's last lines: ")[2] == expected
+
+    @pytest.mark.parametrize(
+        ("purpose", "words", "has_advice"),
+        [
+            ("settle the plan", "line 1:8: Column 'members' cannot be resolved", True),
+            ("settle the plan", "Division by zero", False),
+            ("", "line 1:8: Column 'members' cannot be resolved", False),
+        ],
+    )
+    def test_column_that_the_operators_own_statement_does_not_find_may_be_hidden_by_a_policy(
+        self, fake_time: FakeTime, purpose: str, words: str, has_advice: bool
+    ) -> None:
+        td = issuing(fake_time, issued("5"), job_5="error")
+        td.script["/v3/job/show/5"] = [(200, shown("error", debug=words))]
+        with pytest.raises(JobError) as caught:
+            wait_for_job(td, replace(QUERY, purpose=purpose))
+        assert ("a column policy hides its columns" in str(caught.value)) == has_advice
 
     def test_missing_job_is_an_error_that_names_the_region(self, fake_time: FakeTime) -> None:
         with pytest.raises(JobError, match=r"has no job 5: check the job id, and that TD_API_SERVER is the region"):
@@ -237,6 +264,31 @@ class TestIssuedJob:
         assert "7" == wait_for_job(td, QUERY).id
         keys = [QUERY.domain_key, f"{QUERY.domain_key}-2", f"{QUERY.domain_key}-3"]
         assert keys == [params["domain_key"] for _, params in td.asked if params]
+
+    @pytest.mark.parametrize("error", [StoppedError("stopped"), KeyboardInterrupt(), TreasureDataError("no response")])
+    @pytest.mark.parametrize(
+        ("source", "killed"),
+        [
+            (Source(query="select 1", database="crm"), ["POST /v3/job/kill/5"]),
+            (QUERY.with_fresh_query("select 1"), ["POST /v3/job/kill/5"]),
+            (QUERY, []),  # a retry adopts it
+            (Source(job_id="5"), []),  # issued by somebody else
+        ],
+    )
+    def test_a_job_that_nobody_waits_for_any_more_is_killed_once(
+        self,
+        fake_time: FakeTime,
+        monkeypatch: pytest.MonkeyPatch,
+        source: Source,
+        killed: list[str],
+        error: BaseException,
+    ) -> None:
+        td = issuing(fake_time, issued("5"), job_5="running")
+        td.script["/v3/job/kill/5"] = [(404, {})]
+        monkeypatch.setattr(td, "sleep", Mock(side_effect=error))
+        with pytest.raises(type(error)):
+            wait_for_job(td, source)
+        assert [call for call, _ in td.asked if "kill" in call] == killed
 
     def test_failed_job_of_this_try_is_an_error(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, taken("5"), issued("6"), job_5="error", job_6="error")

@@ -19,9 +19,9 @@ from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import RawResponse, Transport
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import JobResult
+from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData
 from tests.campaigns import examples
 from tests.clock import FakeTime
 

@@ -84,7 +84,6 @@ class TestKeys:
     ) -> None:
         others = [task(**{name: value}) for value in ("another", None, None)]
         assert 4 == len({domain_key(each) for each in (task(), *others)})
-        assert domain_key(others[1]) == domain_key(others[1])
 
     def test_a_domain_key_is_the_same_for_the_same_query_and_another_for_a_corrected_one(self) -> None:
         assert domain_key(task()) == domain_key(task(session_time="2026-11-26T00:00:00+00:00"))

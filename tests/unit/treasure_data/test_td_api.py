@@ -10,8 +10,8 @@ from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Failure, NoResponseError, Transport
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, build_path
 from td_pinterest_op.treasure_data.job import Source, wait_for_job
+from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData, build_path
 from tests.clock import FakeTime
 from tests.emulators.td import API_KEY, Fault, serve_td
 from tests.emulators.td import TreasureData as Emulator
@@ -145,16 +145,83 @@ def test_a_wait_that_is_longer_than_allowed_is_not_begun(
 
 @pytest.mark.parametrize(
     ("status", "advice"),
-    [(401, r"check the secret td\.apikey, and that TD_API_SERVER"), (403, "give that user access to the database")],
+    [
+        (
+            401,
+            r"check the secret td\.apikey, that TD_API_SERVER is the key's region, and that the account's IP allowlist",
+        ),
+        (403, r"the permissions Query and Download, and Edit .*, and check that the account's IP allowlist admits"),
+    ],
 )
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_key_that_is_refused_is_for_the_workflows_author(
+def test_a_key_that_is_refused_is_for_the_workflows_author_with_treasure_datas_words(
     emulator: Emulator, td: TreasureData, status: int, advice: str, streamed: bool
 ) -> None:
-    emulator.faults.add(Fault(kind="status", status=status))
-    with pytest.raises(WorkflowError, match=advice):
+    emulator.faults.add(Fault(kind="status", status=status, body='{"error": "error", "text": "no jane@shop.example"}'))
+    with pytest.raises(WorkflowError, match=rf'{advice}.*response {status} "no <hidden>" to GET') as caught:
         td.open_response("GET", OPEN).__enter__() if streamed else td.call("GET", OPEN)
-    assert 1 == len(emulator.requests)
+    assert caught.value.status == status
+    assert len(emulator.requests) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    ("method", "path", "times", "succeeds"),
+    [
+        ("GET", OPEN, 2, True),
+        ("GET", OPEN, 3, False),
+        ("POST", "/v3/table/delete/nowhere/none", 1, False),
+    ],
+)
+def test_a_key_that_worked_before_is_tried_twice_more_by_a_request_that_reads(
+    emulator: Emulator,
+    td: TreasureData,
+    fake_time: FakeTime,
+    status: int,
+    method: str,
+    path: str,
+    times: int,
+    succeeds: bool,
+) -> None:
+    td.call("GET", OPEN)
+    emulator.faults.add(Fault(kind="status", status=status, times=times))
+    if succeeds:
+        assert td.call(method, path)[0] == 200
+    else:
+        with pytest.raises(WorkflowError, match=f"response {status}"):
+            td.call(method, path)
+    assert fake_time.slept == ([1, 2] if method == "GET" else [])
+
+
+@pytest.mark.parametrize(
+    ("body", "quoted"),
+    [
+        ({"text": "a", "message": "b", "error": "c"}, "a"),
+        ({"message": "b", "error": "c"}, "b"),
+        ({"text": "", "error": "c"}, "c"),
+        ({}, ""),
+    ],
+)
+def test_words_of_a_response_are_its_text_or_message_or_error(
+    emulator: Emulator, td: TreasureData, body: dict[str, str], quoted: str
+) -> None:
+    emulator.faults.add(Fault(kind="status", status=422, body=json.dumps(body)))
+    with pytest.raises(WorkflowError, match=f'response 422 "{quoted}" to GET'):
+        td.call("GET", OPEN)
+
+
+def test_time_limit_ends_calls_waits_and_requests_without_an_answer(
+    emulator: Emulator, td: TreasureData, fake_time: FakeTime
+) -> None:
+    limited = td.with_time_limit(0.3)
+    emulator.faults.add(Fault(kind="stall"), Fault(kind="status", status=503))
+    for complaint in ("no byte of the response", "response 503 to GET"):
+        with pytest.raises(TreasureDataError, match=complaint):
+            limited.call("GET", OPEN)
+    with pytest.raises(TreasureDataError, match="within the time limit"):
+        limited.sleep(0.4)
+    assert fake_time.slept == []
+    assert td.call("GET", OPEN)[0] == 200
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Calls to Treasure Data, retried until they succeed or the retries are used up. All use of td-client is here."""
 
 import contextlib
+import copy
 import logging
 import urllib.parse
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -11,18 +13,26 @@ import tdclient.api
 
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError, WorkflowError
-from td_pinterest_op.http.retry import Retry, read_retry_after
-from td_pinterest_op.http.transport import Failure, NoResponseError, RawResponse, Transport, read_response
+from td_pinterest_op.http.retry import Retry, read_retry_after, retry
+from td_pinterest_op.http.transport import Failure, NoResponseError, RawResponse, Response, Transport, read_response
 from td_pinterest_op.redaction.secret import Secret, mask_with_numbers, sanitize
+from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.stats import format_count
 
 log = logging.getLogger(__name__)
 
+_ALLOWLIST = "that the account's IP allowlist admits this machine's address"
 _ADVICE_ABOUT_KEY = {
-    401: "Treasure Data refused the API key: check the secret td.apikey, and that TD_API_SERVER is the key's region",
-    403: "Treasure Data does not permit this to the owner of the API key: give that user access to the database",
+    401: "Treasure Data refused the API key: check the secret td.apikey, that TD_API_SERVER is the key's region, and "
+    + _ALLOWLIST,
+    403: "Treasure Data does not permit this to the owner of the API key: give that user access to the database (the "
+    f"permissions Query and Download, and Edit for the tables that the operator makes), and check {_ALLOWLIST}",
 }
+# A key that worked before in this run is refused for a moment: a request that only reads is repeated so many times.
+_REFUSAL_RETRIES = 2
+# How long the last words of a run, such as the end of a job that nobody waits for, may take. In seconds.
+_LAST_REQUEST_SECONDS = 2.0
 # By the hundred of the status, for all other responses.
 _ADVICE = {
     3: "; redirects are not followed: check TD_API_SERVER, and a proxy that may respond in its place",
@@ -59,9 +69,30 @@ class TreasureData:
     def __init__(self, *, api_key: Secret, endpoint: str, transport: Transport, retry: Retry, timing: Timing) -> None:
         # td-client logs the key at DEBUG, and raw bodies, which can be rows, at WARNING.
         logging.getLogger("tdclient").setLevel(logging.ERROR)
-        self.retry, self.sleep, self._wall_clock, self._transport = retry, timing.sleep, timing.now, transport
+        self.retry = retry
+        self._timing = timing
+        self._transport = transport
+        self._end: float | None = None  # by the monotonic clock
+        self._has_succeeded = False  # a request of this run
         # Without the slash at its end td-client would request //v3/…
         self._api = tdclient.api.API(api_key.reveal(), user_agent=USER_AGENT, endpoint=endpoint.rstrip("/") + "/")
+
+    def with_time_limit(self, seconds: float) -> "TreasureData":
+        """Return a client on the same connection whose calls end, with a TreasureDataError, after `seconds` in all.
+
+        It repeats no request.
+        """
+        limited = copy.copy(self)
+        limited.retry = replace(self.retry, count=0)
+        limited._end = self._timing.monotonic() + seconds
+        return limited
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep. Raises StoppedError if the run has to end, and TreasureDataError if the time limit comes first."""
+        shutdown.raise_if_requested()
+        if self._end is not None and self._timing.monotonic() + seconds > self._end:
+            raise TreasureDataError("Treasure Data: no result within the time limit")
+        self._timing.sleep(seconds)
 
     def call(
         self, method: str, path: str, *, subject: str = "the name in its path", **params: str
@@ -73,25 +104,34 @@ class TreasureData:
         Raises SettingsError, WorkflowError and TreasureDataError.
         """
         request = f"to {method} {path}"
-        for wait in (*islice(self.retry.iterate_waits(), self.retry.count), None):
-            try:
-                with self.open_response(method, path, params=params) as raw:
-                    response = read_response(raw)
-                status, content = response.status, response.content
-                break
-            except TemporaryError as error:
-                if wait is None:
-                    tries = format_count(self.retry.count + 1, "attempt")
-                    raise TreasureDataError(f"Treasure Data: {error} {request}, after {tries}{RUN_AGAIN}") from None
-                self.wait_for_retry(error, wait, request)
-        if status not in (200, 404, 409):
-            text = str(next(filter(None, map(content.get, ("error", "message", "text"))), ""))
-            response_text = f'response {status} "{sanitize(mask_with_numbers(text), longest=300)}" {request}'
-            raise build_refusal_error(status, response_text, subject=subject)
-        return status, content
 
-    def wait_for_retry(self, failure: TemporaryError, wait: float, where: str) -> None:
-        """Sleep `wait` seconds, or the failed response's Retry-After if longer.
+        def send() -> Response:
+            with self.open_response(method, path, params=params) as raw:
+                return read_response(raw)
+
+        try:
+            response = retry(
+                send,
+                islice(self.retry.iterate_waits(), self.retry.count),
+                on=TemporaryError,
+                sleep=self.sleep,
+                before_wait=lambda error, wait: self.prepare_retry(error, wait, request),
+            )
+        except TemporaryError as error:
+            tries = "" if self._end else f", after {format_count(self.retry.count + 1, 'attempt')}"
+            raise TreasureDataError(f"Treasure Data: {error} {request}{tries}{RUN_AGAIN}") from None
+        if response.status not in (200, 404, 409):
+            text = f'response {response.status} "{_read_error_text(response)}" {request}'
+            raise build_refusal_error(response.status, text, subject=subject)
+        return response.status, response.content
+
+    def kill_job(self, job_id: str) -> None:
+        """Ask Treasure Data once, for two seconds at most, to end a job. A failure is ignored: the run ends anyway."""
+        with contextlib.suppress(ExportError):
+            self.with_time_limit(_LAST_REQUEST_SECONDS).call("POST", build_path("job", "kill", job_id))
+
+    def prepare_retry(self, failure: TemporaryError, wait: float, where: str) -> float:
+        """Return the seconds to wait before a retry: `wait`, or the failed response's Retry-After if longer.
 
         `where`: text for messages, such as "in the result of job 12". Raises TreasureDataError if the wait is too long.
         """
@@ -102,7 +142,7 @@ class TreasureData:
             )
         wait = max(wait, failure.retry_after)
         log.warning("Treasure Data: %s %s; trying again in %s", failure, where, format_duration(wait))
-        self.sleep(wait)
+        return wait
 
     @contextlib.contextmanager
     def open_response(
@@ -117,22 +157,43 @@ class TreasureData:
 
         Raises WorkflowError for a refused key, TemporaryError if a retry may help, and as `_explain_no_response` says.
         """
+        request = f"to {method} {path}"
         form = {"Content-Type": "application/x-www-form-urlencoded"} if params else {}
         # What a terminal without UTF-8 hands over is sent as the bytes that were typed.
         body = urllib.parse.urlencode(params or {}, errors="surrogateescape").encode() or None
         # td-client signs the request, but does not send it: its own retries last minutes, and hide the response.
         url, signed = self._api.build_request(path, {"Accept-Encoding": "identity", **form, **(headers or {})})
+        waits = self.retry.iterate_waits()
+        refusals_allowed = _REFUSAL_RETRIES if method == "GET" and self._has_succeeded else 0
+        limit = None if self._end is None else max(self._end - self._timing.monotonic(), 0.1)
         try:
-            with self._transport.open_response(method, url, headers=signed, body=body) as response:
-                status = response.status
-                if advice := _ADVICE_ABOUT_KEY.get(status):
-                    raise WorkflowError(f"{advice} (response {status} to {method} {path})", status=status)
-                if status in (408, 421, 423, 425, 429) or status >= 500:
-                    seconds = read_retry_after(response.headers, now=self._wall_clock())
-                    raise TemporaryError(f"response {status}", retry_after=seconds or 0.0)
-                yield response
+            while True:
+                with self._transport.open_response(method, url, headers=signed, body=body, limit=limit) as response:
+                    status = response.status
+                    if status in (408, 421, 423, 425, 429) or status >= 500:
+                        seconds = read_retry_after(response.headers, now=self._timing.now())
+                        raise TemporaryError(f"response {status}", retry_after=seconds or 0.0)
+                    if status not in _ADVICE_ABOUT_KEY:
+                        self._has_succeeded = self._has_succeeded or status < 300
+                        yield response
+                        return
+                    error_text = _read_error_text(read_response(response))
+                if not refusals_allowed:
+                    raise WorkflowError(
+                        f'{_ADVICE_ABOUT_KEY[status]} (response {status} "{error_text}" {request})', status=status
+                    )
+                refusals_allowed -= 1
+                refusal = TemporaryError(f'response {status} "{error_text}"')
+                self.sleep(self.prepare_retry(refusal, next(waits), request))
         except NoResponseError as error:
-            raise _explain_no_response(error, f"to {method} {path}") from None
+            raise _explain_no_response(error, request) from None
+
+
+def _read_error_text(response: Response) -> str:
+    """Return what a response says about an error, masked and bounded."""
+    # `error` may be the bare word "error".
+    texts = map(response.content.get, ("text", "message", "error"))
+    return sanitize(mask_with_numbers(str(next(filter(None, texts), ""))), longest=300)
 
 
 def _explain_no_response(error: NoResponseError, request_text: str) -> Exception:

@@ -1,0 +1,68 @@
+"""What a query engine says about a failed job, without the values that it quotes: they may be a person's."""
+
+import re
+from collections.abc import Collection
+
+# The engine's own names, in front of a database's name.
+_CATALOGS = {"td-presto", "td", "hive"}
+_NAME = re.compile(r"""'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|"([^"\n]*)"|`([^`\n]*)`|([^\W\d][\w$]*)""", re.DOTALL)
+_CLOSING = {"'": "'", '"': '"', "`": "`", "\u2018": "\u2019", "\u201c": "\u201d"}
+# Not an apostrophe within a word, such as doesn't.
+_OPENING = re.compile(rf"(?<!\w)[{''.join(_CLOSING)}]")
+# Some values have no quotes: they follow one of these words and a sign, as in "Not a valid base-16 number: 12345".
+_UNQUOTED = re.compile(
+    r"\b(?:(?:cast|convert|parse|parsing|values?|number|input|keys?|zone id|row|string|text|json|digit|character|format"
+    r"|pattern|argument|literal|address|record|range|overflow|malformed|protocol|object|element|date|id)\b[^:=(\[{'\"`]*[:=(\[{]"
+    r"|cannot convert|cannot cast to [a-z0-9(),]+|input json to [a-z]+\Z|\bgot)\s*(?!\d{1,4}(?:;|$))([^\s'\"`].*|$)",
+    re.IGNORECASE,
+)
+_WORD_WITH_AT = re.compile(r"\S*(?:@|%40)\S*")
+_HIDDEN = "<hidden>"
+
+
+def find_names(query: str) -> set[str]:
+    """Return the names in an SQL query, in lower case: its words, and what stands in double quotes or backticks."""
+    return {name.lower() for match in _NAME.finditer(query) for name in match.groups() if name}
+
+
+def hide_values(text: str, names: Collection[str]) -> str:
+    """Return the lines of an engine's text that are not blank, with `<hidden>` in place of values.
+
+    What stands in quotes is hidden, unless it is one of the `names` of the query, in lower case. A value may contain
+    quotes and line feeds: it is hidden up to the last quote of its line or, without one, up to the end of the text.
+    """
+    shown: list[str] = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        hidden, is_whole = _hide_in_line(line, names)
+        shown.append(hidden)
+        if not is_whole:
+            break
+    return _WORD_WITH_AT.sub(_HIDDEN, "\n".join(shown))
+
+
+def _hide_in_line(line: str, names: Collection[str]) -> tuple[str, bool]:
+    """Return a line without its values, and whether the last value certainly ends within the line."""
+    quoted = _find_quoted_value(line, names)
+    unquoted = _UNQUOTED.search(line)
+    if unquoted and (quoted is None or unquoted.start(1) < quoted):
+        return line[: unquoted.start(1)] + _HIDDEN, False
+    if quoted is None:
+        return line, True
+    end = line.rfind(_CLOSING[line[quoted]], quoted + 1)
+    if end < 0 or line[end + 1 : end + 2].isalnum():
+        return line[: quoted + 1] + _HIDDEN, False
+    rest, is_whole = _hide_in_line(line[end + 1 :], names)
+    return line[: quoted + 1] + _HIDDEN + line[end] + rest, is_whole
+
+
+def _find_quoted_value(line: str, names: Collection[str]) -> int | None:
+    """Return the position of the first quote that opens neither a name nor a sign, such as `=`, or None."""
+    position = 0
+    while opening := _OPENING.search(line, position):
+        end = line.find(_CLOSING[opening[0]], opening.end())
+        quoted = line[opening.end() : end].lower()
+        is_sign = not any(map(str.isalnum, quoted))
+        if end < 0 or not (is_sign or all(part in names or part in _CATALOGS for part in quoted.split("."))):
+            return opening.start()
+        position = end + 1
+    return None

@@ -1,0 +1,69 @@
+"""What Treasure Data does not let the key's user do, and other traits of an account, switched on in the emulator."""
+
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import ExportError
+from tests.e2e.audiences import ADD
+from tests.emulators.td import Fault
+from tests.exporting import Services, digests, people
+
+QUERY: dict[str, Any] = {"query": "SELECT email FROM people", "database": "crm"}
+
+
+@pytest.fixture(autouse=True)
+def _people(services: Services) -> None:
+    services.td.create("crm", "people", [{"email": person} for person in people(200)])
+
+
+@pytest.mark.parametrize(
+    ("switches", "complaint"),
+    [
+        ({"download": "none"}, r"You do not have the permission.* may not read .* the permission Download on"),
+        ({"download": "preview"}, r"is truncated: 50 of 200 rows arrived.*: give .* the permission Download on"),
+        ({"is_admitted": False}, r"that the account's IP allowlist admits .* \"The IP address 127"),
+        ({"invisible_columns": {"email"}}, "Column 'email' cannot be resolved"),
+    ],
+)  # fmt: skip
+def test_a_right_that_is_missing_is_named_and_nothing_is_sent(
+    services: Services, switches: dict[str, Any], complaint: str
+) -> None:
+    for name, value in switches.items():
+        setattr(services.td.switches, name, value)
+    with pytest.raises(ExportError, match=complaint):
+        services.export({"action": ADD, "audience_id": services.audience(), "retry_count": 1}, **QUERY)
+    assert services.pinterest.calls.writes() == []
+
+
+def test_masked_columns_look_like_hashes_and_expect_values_stops_them(services: Services) -> None:
+    services.td.switches.masked_columns.add("email")
+    with pytest.raises(ExportError, match="expect_values"):
+        services.export({"action": ADD, "audience_id": services.audience(), "expect_values": "plain"}, **QUERY)
+
+
+@pytest.mark.parametrize(
+    "switches", [{"queued_polls": 40}, {"compresses_results": True}, {"compresses_results": True, "queued_polls": 3}]
+)
+def test_traits_of_an_account_that_hinder_nobody(services: Services, switches: dict[str, Any]) -> None:
+    for name, value in switches.items():
+        setattr(services.td.switches, name, value)
+    audience_id = services.audience()
+    services.export({"action": ADD, "audience_id": audience_id}, **QUERY)
+    assert services.pinterest.members_of_audience(audience_id) == digests(200)
+
+
+def test_result_that_breaks_off_while_it_is_compressed_twice_is_read_again(services: Services) -> None:
+    services.td.switches.compresses_results = True
+    services.td.faults.add(Fault(kind="cut", path="/v3/job/result", after_fraction=0.7))
+    audience_id = services.audience()
+    services.export({"action": ADD, "audience_id": audience_id}, **QUERY)
+    assert services.pinterest.members_of_audience(audience_id) == digests(200)
+
+
+@pytest.mark.parametrize("path", ["/v3/job/status", "/v3/job/show", "/v3/job/result"])
+def test_a_403_in_the_midst_of_a_run_is_asked_again(services: Services, path: str) -> None:
+    services.td.faults.add(Fault(kind="status", status=403, path=path, times=2))
+    audience_id = services.audience()
+    services.export({"action": ADD, "audience_id": audience_id}, **QUERY)
+    assert services.pinterest.members_of_audience(audience_id) == digests(200)
