@@ -6,7 +6,7 @@ Settings, audience, rows and plan come first; only then is anything written to P
 import contextlib
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,15 +17,16 @@ from td_pinterest_op.audiences.request import ExportRequest, read_task_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, TreasureDataError
 from td_pinterest_op.pinterest.oauth import SCOPES
-from td_pinterest_op.records.hashed_query import open_rows
+from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.hashed_query import describe_query, open_hashed_rows
 from td_pinterest_op.records.plan import check_rows, describe_plan
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.run_history.table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats, format_count
-from td_pinterest_op.treasure_data.result import Rows
-from td_pinterest_op.withholding.lists import open_lists
+from td_pinterest_op.treasure_data.result import Rows, open_job_rows
+from td_pinterest_op.withholding.lists import describe_lists, open_lists
 from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import find_people_columns, open_reader
 from td_pinterest_op.workflow import task as workflow
@@ -143,31 +144,33 @@ class _ExportRun:
         """Yield the unique records of the query, read into a temporary file and checked against the limits."""
         settings, stats, sources = self.request.settings, self.stats, self.request.lists
         with contextlib.ExitStack() as stack:
-            lists = Lists()
             # Without lists, the rows of a file need no connection to Treasure Data.
+            queries = describe_lists(self.services.treasure_data, sources, settings) if sources else {}
+            rows = self._open_rows({name: query.columns for name, query in queries.items()})
+            lists = Lists()
             if sources:
-                lists = stack.enter_context(open_lists(self.services.treasure_data, sources, settings, stats))
-            rows = self._open_rows(lists)
+                lists = stack.enter_context(
+                    open_lists(self.services.treasure_data, sources, settings, stats, queries=queries)
+                )
             reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
             with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
                 prepared = reader.read(rows.blocks, progress=progress)
             check_rows(settings, stats, first_invalid=reader.first_invalid, nouns=rows.job.source_nouns)
             yield prepared
 
-    def _open_rows(self, lists: Lists) -> Rows:
+    def _open_rows(self, list_columns: Mapping[str, Sequence[Column]]) -> Rows:
         """Return the rows passed to `export`, or else those of the task's job, once the job has ended."""
         source, settings = self.request.source, self.request.settings
         if isinstance(source, Rows):
             return source
         assert source is not None, "an action without rows opens none"  # noqa: S101
-        return open_rows(
-            self.services.treasure_data,
-            source,
-            hash_in=settings.hash_in,
-            find_columns=partial(find_people_columns, settings=settings, list_columns=lists.columns),
-            control=settings.control,
-            on_job_id=partial(setattr, self.stats, "job_id"),
-        )
+        td = self.services.treasure_data
+        on_job_id = partial(setattr, self.stats, "job_id")
+        if settings.hash_in == "operator":
+            return open_job_rows(td, source, on_job_id=on_job_id)
+        find_columns = partial(find_people_columns, settings=settings, list_columns=list_columns)
+        query = describe_query(td, source, find_columns)
+        return open_hashed_rows(td, source, query, control=settings.control, on_job_id=on_job_id)
 
     @contextlib.contextmanager
     def _measure_seconds(self, name: str) -> Iterator[None]:

@@ -19,7 +19,7 @@ from td_pinterest_op.identifiers.hashing_sql import (
 )
 from td_pinterest_op.records.columns import Column, find_position
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.settings.table import ActionSpec, HashIn
+from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.treasure_data.job import Job, Source, find_first_comments, wait_for_job
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
@@ -77,23 +77,27 @@ def require_one_statement(query: str, *, name: str = "query") -> str:
     return "".join(pieces[:end]).strip()
 
 
-def open_rows(
-    td: TreasureData,
-    source: Source,
-    *,
-    hash_in: HashIn,
-    find_columns: Callable[[Job], Sequence[Column]],
-    control: Control | None = None,
-    on_job_id: Callable[[str], None],
-) -> Rows:
-    """Run a query and return its rows. If `hash_in` is warehouse, digests or reasons for rejection replace identifiers.
+def describe_query(td: TreasureData, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> Query:
+    """Ask for the columns of a query, without its rows, and return the query with them.
 
     `find_columns` returns the columns of identifiers in a job's result. Raises as `wait_for_job` and `find_columns` do.
     """
-    if hash_in == "operator":
-        return open_job_rows(td, source, on_job_id=on_job_id)
-    described = wait_for_job(td, source.with_fresh_query(build_columns_statement(source.query)))
-    query = Query(text=source.query, names=[name for name, _ in described.schema], columns=find_columns(described))
+    job = wait_for_job(td, source.with_fresh_query(build_columns_statement(source.query)))
+    return Query(text=source.query, names=[name for name, _ in job.schema], columns=find_columns(job))
+
+
+def open_hashed_rows(
+    td: TreasureData,
+    source: Source,
+    query: Query,
+    *,
+    control: Control | None = None,
+    on_job_id: Callable[[str], None],
+) -> Rows:
+    """Run a query in the warehouse and return its rows, with digests or reasons for rejection in place of identifiers.
+
+    Raises as `wait_for_job` does.
+    """
     hashing = replace(source, query=build_hashing_statement(query, control=control))
     rows = open_job_rows(td, hashing, on_job_id=on_job_id)
     return replace(rows, job=replace(rows.job, is_hashed_by_warehouse=True))

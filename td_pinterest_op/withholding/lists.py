@@ -9,26 +9,54 @@ from td_pinterest_op.errors import LimitError, extend_errors
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES
 from td_pinterest_op.records.columns import Column, find_identifier_columns
-from td_pinterest_op.records.hashed_query import open_rows
+from td_pinterest_op.records.hashed_query import (
+    ENGINES,
+    HASH_SETTING,
+    Query,
+    describe_query,
+    find_hashing_reason,
+    open_hashed_rows,
+)
 from td_pinterest_op.records.plan import check_value_kind, format_reasons
 from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import SUPPRESS, Stats, format_count
 from td_pinterest_op.treasure_data.job import Job, Source
-from td_pinterest_op.treasure_data.result import Rows
+from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.withholding.people import Lists
 
 log = logging.getLogger(__name__)
 
 
+def describe_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settings) -> Mapping[str, Query]:
+    """Ask for the columns of each opt-out and consent list, without its rows. Leaves out lists that Hive reads.
+
+    Hive cannot nest a query with a WITH clause. Raises JobError and TreasureDataError, which name the list.
+    """
+    queries = {}
+    for name, source in sources.items():
+        if source.engine in ENGINES:
+            with name_list_in_errors(name):
+                queries[name] = describe_query(td, source, partial(find_list_columns, settings=settings))
+    return queries
+
+
 @contextlib.contextmanager
-def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settings, stats: Stats) -> Iterator[Lists]:
+def open_lists(
+    td: TreasureData,
+    sources: Mapping[str, Source],
+    settings: Settings,
+    stats: Stats,
+    *,
+    queries: Mapping[str, Query],
+) -> Iterator[Lists]:
     """Read the opt-out and consent lists of a task, check them, and yield their digests.
 
-    `stats` gets the ids of the lists' jobs. Raises LimitError (see `check_list`), JobError, TreasureDataError and
-    OSError. Each message names the list.
+    To be called once the people's job has ended: nobody who opts out while it runs is sent. `queries`: from
+    `describe_lists`; needed if the warehouse hashes. `stats` gets the ids of the lists' jobs. Raises LimitError (see
+    `check_list`), JobError, TreasureDataError and OSError. Each message names the list.
     """
     spools: dict[str, Spool] = {}
     columns: dict[str, Sequence[Column]] = {}
@@ -36,14 +64,12 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
     with contextlib.ExitStack() as stack:
         for name, source in sources.items():
             spools[name] = stack.enter_context(contextlib.closing(Spool()))
+            on_job_id = partial(stats.list_jobs.__setitem__, name)
             with name_list_in_errors(name):
-                rows = open_rows(
-                    td,
-                    source,
-                    hash_in=settings.hash_in,
-                    find_columns=partial(find_list_columns, settings=settings),
-                    on_job_id=partial(stats.list_jobs.__setitem__, name),
-                )
+                if settings.hash_in == "operator":
+                    rows = open_job_rows(td, source, on_job_id=on_job_id)
+                else:
+                    rows = open_hashed_rows(td, source, queries[name], on_job_id=on_job_id)
                 columns[name], of_lists[name] = read_list(rows, settings, spools[name])
             check_list(name, of_lists[name], settings)
         warn_of_invalid_values(of_lists)
@@ -83,10 +109,11 @@ def check_list(name: str, stats: Stats, settings: Settings) -> None:
         check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
     log.info("%s: %s", name, format_count(stats.unique, "identifier"))
     if name == SUPPRESS and (unsure := stats.invalid_by_reason[Reason.UNSURE.value]):
+        has_choice = find_hashing_reason(settings.action, settings.hash_in) == HASH_SETTING
         raise LimitError(
-            f"`{name}` contains {unsure:,} addresses that the warehouse cannot hash, so these people would not be "
-            "found. Nothing was sent. Replace each of these addresses with the SHA-256 of its lowercase form"
-            + (", or set hash_in: operator" if settings.hash_in == "warehouse" else "")
+            f"`{name}` contains {format_count(unsure, 'address', 'addresses')} that the warehouse cannot hash, so "
+            "these people would not be found. Nothing was sent. Replace each such address with the SHA-256 of its "
+            f"lowercase form{', or set hash_in: operator' if has_choice else ''}"
         )
     may_be_empty = name == SUPPRESS and not stats.read
     if not stats.unique and not (may_be_empty and settings.allow_empty_suppress):

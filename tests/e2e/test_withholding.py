@@ -213,7 +213,7 @@ UNUSABLE = [
     (
         BOTH[:1],
         values_query(["SOFI\u03a3@shop.example", A]),
-        "`{}` contains 1 addresses that the warehouse cannot hash",
+        "`{}` contains 1 address that the warehouse cannot hash",
         ["mirror"],
     ),
     (BOTH[:1], values_query(["SOFI\u03a3@shop.example", A]), "or set hash_in: operator", ["warehouse"]),
@@ -245,6 +245,38 @@ def test_empty_opt_out_list_is_accepted_if_allowed(services: Services, level: st
     settings = {**LEVELS[level], "audience_id": services.audience(), "allow_empty_suppress": True}
     stored = services.export(settings, query=values_query(people(3)), suppress=empty_query(), **DATABASE)
     assert (digests(3), (0, 0, 0)) == (members_of(services, settings), withheld_of(stored))
+
+
+@pytest.mark.parametrize("level", ["operator", "warehouse"])
+def test_who_opts_out_while_the_query_of_the_people_runs_is_not_sent(
+    services: Services, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    services.td.create("crm", "people", values_of("email", (A,), (B,), (C,)))
+    services.td.create("crm", "opt_outs", values_of("email", (A,)))
+
+    class Requests(list[Any]):
+        def append(self, request: Any) -> None:
+            super().append(request)
+            if "FROM people" in request.form.get("query", ""):
+                services.td.create("crm", "opt_outs", values_of("email", (A,), (B,)))
+
+    monkeypatch.setattr(services.td, "requests", Requests())
+    settings = {**LEVELS[level], "audience_id": services.audience()}
+    services.export(settings, query="SELECT * FROM people", suppress="SELECT * FROM opt_outs", **DATABASE)
+    assert members_of(services, settings) == {digest(C)}
+
+
+@pytest.mark.parametrize(("engine", "asked"), [("presto", 3), ("hive", 2)])
+def test_columns_of_a_list_are_asked_before_the_people_where_the_engine_allows_it(
+    services: Services, engine: str, asked: int
+) -> None:
+    settings = {"action": ADD, "audience_id": services.audience()}
+    task: dict[str, Any] = {"query": values_query(people(3)), "suppress": values_query(people(1)), "engine": engine}
+    services.export(settings, **task, **DATABASE)
+    assert members_of(services, settings) == digests(2, first=1)
+    queries = [job.query for job in reversed(services.td.jobs.all())]
+    assert queries[-2:] == [task["query"], task["suppress"]]
+    assert len(queries) == asked
 
 
 class TestLists:
@@ -314,8 +346,8 @@ class TestLists:
         same = values_query(people(3))
         settings = {"action": ADD, "audience_id": services.audience()}
         with pytest.raises(LimitError, match="`suppress` has no rows"):
-            services.export(settings, query=same, suppress=empty_query(), consent=same, **DATABASE)
-        assert 1 == len(services.td.jobs.all())
+            services.export(settings, query=same, suppress=empty_query(), consent=values_query(people(4)), **DATABASE)
+        assert values_query(people(4)) not in [job.query for job in services.td.jobs.all()]
 
     def test_each_query_is_its_own_job_and_each_attempt_reads_the_lists_again(self, services: Services) -> None:
         settings = {"action": ADD, "audience_id": services.audience()}
@@ -325,8 +357,8 @@ class TestLists:
             services.export(settings, suppress=same, **task)
         stored = services.export(settings, suppress=values_query(people(1)), **task)
         issued = [call.form["domain_key"] for call in services.td.calls("POST", "/v3/job/issue")]
-        # Of six queries, the query of people was adopted.
-        assert (6, 5, 5) == (len(issued), len(set(issued)), len(services.td.jobs.all()))
+        # Of ten queries, four of them for the columns of the lists, the query of people was adopted.
+        assert (len(issued), len(set(issued)), len(services.td.jobs.all())) == (10, 9, 9)
         assert None not in stored["lists"].values()
         assert stored["job_id"] not in stored["lists"].values()
 

@@ -19,8 +19,8 @@ from tests.faults import child
 from tests.faults.child import KILLED, Killer
 from tests.faults.conftest import Stage
 
-# In the order in which they are issued.
-QUERIES = ("suppress", "consent", "query")
+# In the order in which they are issued: the columns of the lists first, their rows once the people's job has ended.
+QUERIES = ("columns of suppress", "columns of consent", "query", "suppress", "consent")
 STEPS = ("issue", "status", "show", "result")
 # People who opted out, who are sent, who have not consented, and others.
 SENT = digests(12, first=4)
@@ -62,8 +62,9 @@ ROWS = (
 CELLS = [
     pytest.param(row, query, step, id=f"{row.name}-{query}-{step}")
     for row in ROWS
-    for query in QUERIES
+    for query in QUERIES[1:]
     for step in row.at
+    if step != "result" or not query.startswith("columns")  # nobody reads the result
 ]
 
 
@@ -71,7 +72,9 @@ def inject_fault(services: Services, row: Row, query: str, step: str) -> None:
     """Inject the fault at a step of a query."""
     number = QUERIES.index(query)
     if row.fault is None:
-        services.td.job_faults.add(JobFault(query=f"AS of_{query}"))
+        name = query.removeprefix("columns of ")
+        follows = "(?!.*LIMIT 0)" if name == query else ".*LIMIT 0"
+        services.td.job_faults.add(JobFault(query=f"(?s)AS of_{name}{follows}"))
     elif step == "issue":
         services.td.faults.add(dataclasses.replace(row.fault, path="/v3/job/issue/", after=number))
     else:
@@ -103,7 +106,7 @@ def test_fault_of_a_list_query_sends_no_withheld_person_and_a_rerun_recovers(
     else:
         with pytest.raises(row.end) as raised:
             stage.export(settings, **task)
-        assert (query != "query") == (f"[the query of `{query}`]" in str(raised.value))
+        assert (f"[the query of `{query.split()[-1]}`]" in str(raised.value)) == (query != "query")
         assert [] == stage.pinterest.calls.writes()
     stage.reset()
     stats = stage.export(settings, **task)

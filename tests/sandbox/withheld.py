@@ -46,7 +46,7 @@ class _Run:
         stats = Stats(action="", ad_account_id="", dry_run=True)
         rows = open_job_rows(self.td, self.sources["query"])
         with (
-            open_lists(self.td, sources, settings, stats) as opened,
+            open_lists(self.td, sources, settings, stats, queries={}) as opened,
             open_reader(rows.job, settings, stats, lists=opened) as reader,
         ):
             prepared = reader.read(rows.blocks, progress=lambda _: None)
