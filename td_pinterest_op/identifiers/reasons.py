@@ -4,9 +4,10 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Capital sigma has two lower cases. The others are letters (with a case) that Unicode has since version 14, or that
-# a later version may add to their block: Python, Java and the warehouse need not know the same version.
-UNSURE_LETTERS = r"[\x{3a3}\x{2c2f}\x{2c5f}\x{a7c0}\x{a7c1}\x{a7cb}-\x{a7dc}\x{10570}-\x{105bf}\x{10d50}-\x{10d85}]"
+# Capital sigma has two lower cases. The others are whole blocks to which Unicode has added letters with a case since
+# version 10, or may add some: Python, Java and the warehouse need not know the same version. No block outside has got
+# any since. Beyond the first plane, emoji and all that follows them have no case.
+UNSURE_LETTERS = r"[\x{3a3}\x{1c80}-\x{1cbf}\x{2c00}-\x{2c5f}\x{a720}-\x{a7ff}\x{ab30}-\x{ab6f}\x{10000}-\x{1efff}]"
 
 
 class Reason(str, enum.Enum):
@@ -134,8 +135,8 @@ REASONS: Mapping[str, Explanation] = {
         sql=r"SELECT * FROM people WHERE NOT regexp_like(trim(phone), '\A(\+|00)')",
     ),
     "unsure": Explanation(
-        meaning="is an address with a letter whose lowercase form depends on the letters around it or on the "
-        "version of Unicode, so the warehouse cannot hash it",
+        meaning="is an address with a letter whose lowercase form depends on the letters around it, or may depend on "
+        "the version of Unicode, so the warehouse cannot hash it",
         example="an address with a capital sigma (\u03a3)",
         advice="Replace the address with the SHA-256 of its lowercase form, or set hash_in: operator.",
         sql=f"SELECT * FROM people WHERE regexp_like(email, '{UNSURE_LETTERS}')",  # noqa: S608
