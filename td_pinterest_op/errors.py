@@ -2,7 +2,8 @@
 
     ExportError
     ├── WorkflowError             the workflow's author
-    │   └── SettingsError, JobError, InvalidRowsError, LimitError, AudienceError, EntriesError
+    │   └── SettingsError, JobError, InvalidRowsError, LimitError, MirrorError, AudienceError,
+    │       EntriesError
     ├── AccountError              the owner of the Pinterest account or app
     ├── TreasureDataError         no one: Treasure Data did not deliver what it should
     ├── PinterestError            depends: Pinterest did not do what it should
@@ -160,6 +161,19 @@ class LimitError(WorkflowError):
     advice = (
         "Look at the query's result first: min_records, max_records and max_invalid_ratio are there to catch a query "
         "that went wrong. Change the limit only if the result is right."
+    )
+
+
+class MirrorError(WorkflowError):
+    """A mirror's ledger cannot be followed: a newer run has made a plan, or the audience's list was changed.
+
+    Also if rows of the ledger are missing, or were written by something else.
+    """
+
+    who = "no one (retry), or the workflow's author"
+    advice = (
+        "Run the task again: each run compares the query with the ledger anew, and the newest plan counts. If the "
+        "message names something that was changed, correct that, or set rebuild: true for one run."
     )
 
 

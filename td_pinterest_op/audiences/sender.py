@@ -88,13 +88,17 @@ class ConcurrencyLimit:
 
 @dataclass(kw_only=True)
 class Sender:
-    """Sends the records of one run, in batches. `phase`: the name of the sending in messages about the progress."""
+    """Sends the records of one run, in batches. `phase`: the name of the sending in messages about the progress.
+
+    `on_refused` gets each record that Pinterest refuses, from any thread.
+    """
 
     client: Client
     settings: SendingSettings
     stats: Stats
     reporter: ProgressReporter
     phase: str = "sending"
+    on_refused: Callable[[Batch], object] = lambda _: None
     # Records in one request. `_largest` is set once a batch was too large, for all later batches. There is no lock: if
     # two threads set it at once, another request may be too large.
     _largest: int | None = None
@@ -229,6 +233,8 @@ class Sender:
             part.in_doubt = not is_refused and (was_in_doubt or error.maybe_applied)
             self.stats.count_records(refused=records * is_refused, in_doubt=-records * (not part.in_doubt))
             batch.refused += is_refused
+            if is_refused:
+                self.on_refused(part.records)
             if status == 400 or (status == 413 and size > 1) or isinstance(error, ConnectionBrokenError):
                 return error
             raise

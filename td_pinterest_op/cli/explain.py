@@ -25,6 +25,10 @@ _EXAMPLES = {
     ),
     "InvalidRowsError": "12 of 1,000 rows are invalid (not_an_email 12); the first are in rows 17, 23",
     "LimitError": "there is no valid record to send (0 rows read, 0 invalid)",
+    "MirrorError": (
+        "plan 1795564860000 of audience 2542620905475 was superseded: another run has since made plan 1795564901500. "
+        "Nothing was sent of this plan"
+    ),
     "AudienceError": "there is no audience 2542620905475 in ad account 549755885175: check both ids",
     "EntriesError": (
         "1 of 4 audiences failed: newsletter (audience 2542620905475 in ad account 549755885175): there is no audience "

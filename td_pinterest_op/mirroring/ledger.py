@@ -1,11 +1,21 @@
 """The mirror's ledger: its rows, the statements that read and write them, and its state before a run.
 
 The ledger is a table of digests that only grows (until a compaction). Each row belongs to a plan, whose number is the
-time at which it was made, in milliseconds. A plan's rows are `join` and `leave`, with a digest; `planned` (or
-`replacing`, for a plan that replaces everybody), with the number of those rows, and in `joined` the newest plan that it
-takes into account; and `settled` (or `replaced`), once all of it is on Pinterest. A compaction has `member` and
-`unsure` rows, and a `compacted` row that makes them valid, with `joined` like a plan and a 1 in `resent` if the
-audience was adopted. An `overtaken` plan has the rows of an older one that was still being sent.
+time at which it was made, in milliseconds. There are rows with a digest, and rows about an event of a plan:
+
+    op                    digest  joined            figure       resent
+    join, leave           yes     when it joined
+    member, unsure        yes
+    refused               yes
+    planned, replacing            the plan seen     rows         members sent again
+    settled, replaced
+    compacted                     the plan seen     rows         1 if the audience was adopted
+    overtaken                     the plan seen
+
+A plan has `join` and `leave` rows (and one after it `refused` rows, if Pinterest refused to add somebody), and
+`planned` (or `replacing`, if it replaces everybody) with their number. Once all of it is on Pinterest it has `settled`
+(or `replaced`). A compaction has `member` and `unsure` rows, and `compacted`, which makes them valid. An `overtaken`
+plan has the rows of an older one that was still being sent. The plan seen is the newest that was taken into account.
 
 A digest is a member if its newest row is a `join` of a settled plan, or a `member` of a compaction. A digest in an
 unsettled plan is unsure: the next plan makes it join or leave again.
@@ -16,7 +26,8 @@ try, which no other try reads.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from td_pinterest_op.errors import ExportError, JobError, StoppedError
 from td_pinterest_op.identifiers.hashing_sql import quote_literal, quote_name
@@ -28,7 +39,8 @@ JOIN, LEAVE, REPLACING = "join", "leave", "replacing"
 PROOFS = (b"planned", b"replacing")
 """The rows with the number of a plan's rows."""
 # The rows that end a plan, and those that make all older rows void.
-_DONE, _BASES = "('settled', 'replaced', 'compacted')", "('replaced', 'compacted')"
+_DONE = "('settled', 'replaced', 'compacted')"
+_BASES = "('replaced', 'compacted')"
 _COLUMNS: Mapping[str, str] = {
     "audience_id": "varchar",
     "plan": "bigint",
@@ -42,16 +54,22 @@ _COLUMNS: Mapping[str, str] = {
     "session": "varchar",
     "time": "bigint",
 }
+# The columns that hold the values of an event.
+_EVENT_COLUMNS = {"plan_seen": "joined", "row_count": "figure", "resent_count": "resent", "adopted": "resent"}
 # In place of the last columns that a statement inserts: NULL.
 _NULLS = ", ".join(
     f"cast(NULL AS {_COLUMNS[name]}) AS {name}" for name in ("figure", "resent", "ad_account_id", "customer_list_id")
 )
-NEWEST = "max(entries.plan) AS plan, max_by(op, entries.plan) AS op, max_by(joined, entries.plan) AS joined"
+NEWEST = "max(entries.plan) AS plan, max_by(op, entries.plan) AS op"
 """The columns of a digest's newest row in `entries`."""
 # Rows may be older by this many seconds than the plan after which they were written: others are skipped by their time.
 _SLACK = 86_400
 # The ledger is compacted at this many rows for each member, with a margin, or at this many plans, as queries name each.
-_ROWS, _MARGIN, _PLANS = 3, 100, 1000
+_ROWS = 3
+_MARGIN = 100
+_PLANS = 1000
+# Digests in a statement: Treasure Data takes statements of a million characters.
+_DIGESTS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,19 +104,18 @@ class Ledger:
     jobs: MirrorJobs  # runs the statements
     name: str  # of the table
     audience_id: str
-    state: LedgerState = field(init=False)  # before the run, and then with the run's plan
+    state: LedgerState = LedgerState(number=0)  # before the run, and then with the run's plan
 
-    def read_state(self, *, now: float, may_create: bool) -> None:
+    def load_state(self, *, now: float, may_create: bool) -> None:
         """Set `state` to what the ledger contains about the audience. `may_create`: create its table if missing."""
         if self.name not in self.jobs.drop_unused_tables(now=now):
             self.state = LedgerState(number=int(now * 1000))
             if not may_create:
                 return
-            columns = ", ".join(f"cast(NULL AS {type_}) AS {name}" for name, type_ in _COLUMNS.items())
+            columns = ", ".join(f"{name} {type_}" for name, type_ in _COLUMNS.items())
             statement = f"""\
-CREATE TABLE IF NOT EXISTS {self._table}
-WITH (bucketed_on = array['audience_id'], bucket_count = 512) AS
-SELECT {columns} WHERE false"""
+CREATE TABLE IF NOT EXISTS {self._table} ({columns})
+WITH (bucketed_on = array['audience_id'], bucket_count = 512)"""
             try:
                 self.jobs.run("create the ledger", statement)
             except JobError:
@@ -119,23 +136,23 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
   coalesce(max_by(customer_list_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS customer_list_id
 {self._rows_clause}"""
         (row,) = self.jobs.read_records("read the state of the ledger", query)
-        self.state = LedgerState(**{**row, "sent": [*map(int, filter(None, row["sent"].split(",")))]})
+        sent = [int(plan) for plan in row["sent"].split(",") if plan]
+        self.state = LedgerState(**{**row, "sent": sent})
 
     def build_digest_rows_clause(self) -> str:
         """Return the FROM and WHERE clauses for ledger rows with a digest, except those that later rows make void."""
         return f"""{self._rows_clause}
     AND digest IS NOT NULL AND plan BETWEEN {self.state.base} AND {self.state.seen}
-    AND (op IN ('join', 'leave') OR plan = {self.state.compacted})"""
+    AND (op IN ('join', 'leave', 'refused') OR plan = {self.state.compacted})"""
 
     def build_new_rows_query(self, state: LedgerState) -> str:
         """Return the query that reads all ledger rows written since `state` was read, by this run and by others.
 
-        Its columns are `op`, `digest` and `figure`. In rows of another run, `op` is NULL, or '' if that run's plan has
-        our number. Rows of other runs are new plans, and compactions of the rows in `state`.
+        Its columns are `op`, `digest` and `figure`. In rows of another run, `op` is NULL. Rows of other runs are new
+        plans, and compactions of the rows in `state`.
         """
         return f"""\
-SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op WHEN plan = {state.number} THEN '' END AS op,
-  digest, figure
+SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, digest, figure
 {self._rows_clause} AND time >= {state.number // 1000 - _SLACK}
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
@@ -152,7 +169,58 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op WHEN plan = 
         (row,) = self.jobs.read_records("read the newest plan", query)
         return None if row["newest"] == plan else int(row["newest"])
 
-    def insert_from_select(self, purpose: str, select: str) -> None:
+    def insert_plan(
+        self, changes: str, *, replaces: bool, row_count: int, resent_count: int, ids: Mapping[str, Any]
+    ) -> None:
+        """Insert this run's plan. `changes`: a SELECT of its rows, with `op` and `digest`; `row_count`: their number.
+
+        `ids`: the columns `ad_account_id` and `customer_list_id`.
+        """
+        number = self.state.number
+        rows = f"SELECT op, digest, CASE op WHEN 'join' THEN {number} END AS joined FROM ({changes})"
+        proof = _build_event_row_select(
+            REPLACING if replaces else "planned",
+            plan=number,
+            plan_seen=self.state.seen,
+            row_count=row_count,
+            resent_count=resent_count,
+            **ids,
+        )
+        plan = f"{_build_digest_rows_select(rows, plan=number)}\nUNION ALL {proof}"
+        self._insert_from_select("write the plan into the ledger", plan)
+
+    def settle_plan(self, *, replaces: bool, row_count: int, refused: Sequence[bytes], ids: Mapping[str, Any]) -> None:
+        """Record that this run's plan is on Pinterest, and update `state`.
+
+        `row_count`, `ids`: as given to `insert_plan`. `refused`: the digests that Pinterest refused to add.
+        """
+        state = self.state
+        newest = state.number
+        settled = [_build_event_row_select("replaced" if replaces else "settled", plan=newest, **ids)]
+        if refused:
+            newest += 1
+            settled.append(_build_event_row_select("settled", plan=newest, **ids))
+            for start in range(0, len(refused), _DIGESTS):
+                digests = ",".join(digest.hex() for digest in refused[start : start + _DIGESTS])
+                rows = (
+                    "SELECT 'refused' AS op, digest, cast(NULL AS bigint) AS joined "
+                    f"FROM UNNEST(split('{digests}', ',')) AS refused (digest)"
+                )
+                select = _build_digest_rows_select(rows, plan=newest)
+                self._insert_from_select("note whom Pinterest refused to add", select)
+        self._insert_from_select("settle the plan", "\nUNION ALL ".join(settled))
+        self.state = replace(
+            state,
+            seen=newest,
+            settled=newest,
+            base=state.number if replaces else state.base,
+            adopted=0 if replaces else state.adopted,
+            sent=(*state.sent, state.number, *([newest] if refused else [])),
+            entries=state.entries + row_count + len(refused) + len(settled) + 1,
+            **ids,
+        )
+
+    def _insert_from_select(self, purpose: str, select: str) -> None:
         """Insert the rows of `select` into the ledger. `select` has all columns but audience_id, session and time."""
         statement = f"""\
 INSERT INTO {self._table} ({", ".join(_COLUMNS)})
@@ -180,7 +248,7 @@ FROM (
   SELECT max(plan) AS newest, greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + 1) AS number
   {self._rows_clause}
 )"""
-        self.insert_from_select("note what was sent during a newer plan", rows)
+        self._insert_from_select("note what was sent during a newer plan", rows)
 
     def compact_rows(self, *, member_count: int, valid_row_count: int) -> None:
         """Replace the rows of all plans by one row for each member, if the ledger has far more rows or many plans.
@@ -203,18 +271,19 @@ FROM (
 
     def _write_members(self, member_count: int) -> None:
         """Write a row for each digest that may be in the audience. They are valid only if there are `member_count`."""
-        state, number = self.state, self.state.seen + 1
+        state = self.state
+        number = state.seen + 1
         rows = f"""\
-SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined
+SELECT CASE state WHEN 'in' THEN 'member' ELSE state END AS op, digest, cast(NULL AS bigint) AS joined
 FROM (
-  SELECT digest, joined, {build_membership_sql(state.sent)}
+  SELECT digest, {build_membership_sql(state.sent)}
   FROM (
     SELECT digest, {NEWEST}
-    FROM (SELECT digest, plan, op, coalesce(joined, plan) AS joined {self.build_digest_rows_clause()}) AS entries
+    FROM (SELECT digest, plan, op {self.build_digest_rows_clause()}) AS entries
     GROUP BY digest))
 WHERE state <> 'out'"""
-        select = build_plan_rows_select(rows, plan=number)
-        self.insert_from_select("write a row for each member into the ledger", select)
+        select = _build_digest_rows_select(rows, plan=number)
+        self._insert_from_select("write a row for each member into the ledger", select)
         new_rows = self.build_new_rows_query(LedgerState(number=number, seen=number - 1))
         count_query = f"SELECT count(digest) AS digests FROM ({new_rows}) WHERE op IN ('member', 'unsure')"
         (row,) = self.jobs.read_records("count them", count_query)
@@ -222,10 +291,16 @@ WHERE state <> 'out'"""
             text = "the ledger was not compacted; the next run tries again: %s rows were written, not %s"
             log.warning(text, row["digests"], member_count)
             return
-        ids = {"ad_account_id": state.ad_account_id, "customer_list_id": state.customer_list_id}
-        counts = {"joined": state.seen, "figure": member_count, "resent": int(state.may_have_unknown_people)}
-        mark = build_event_row_select("compacted", plan=number, **counts, **ids)
-        self.insert_from_select("let them replace the older rows", mark)
+        mark = _build_event_row_select(
+            "compacted",
+            plan=number,
+            plan_seen=state.seen,
+            row_count=member_count,
+            adopted=int(state.may_have_unknown_people),
+            ad_account_id=state.ad_account_id,
+            customer_list_id=state.customer_list_id,
+        )
+        self._insert_from_select("let them replace the older rows", mark)
         self.state = replace(state, base=number)
 
     @property
@@ -239,16 +314,17 @@ WHERE state <> 'out'"""
         return f"FROM {self._table} WHERE audience_id = {quote_literal(self.audience_id)}"
 
 
-def build_event_row_select(event: str, *, plan: int, **values: int | str) -> str:
-    """Return a SELECT of one row to insert: an `event` of a plan, such as "settled". `values`: its other columns."""
-    known = {name: str(value) if isinstance(value, int) else quote_literal(value) for name, value in values.items()}
-    columns = {"plan": str(plan), "op": f"'{event}'"} | known
-    selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in [*_COLUMNS][1:-2]]
+def _build_event_row_select(event: str, *, plan: int, **values: int | str) -> str:
+    """Return a SELECT of one row to insert: an `event` of a plan, such as "settled". `values`: see `_EVENT_COLUMNS`."""
+    columns = {"plan": str(plan), "op": quote_literal(event)}
+    for name, value in values.items():
+        columns[_EVENT_COLUMNS.get(name, name)] = str(value) if isinstance(value, int) else quote_literal(value)
+    selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in list(_COLUMNS)[1:-2]]
     return f"SELECT {', '.join(selected)}"
 
 
 def build_membership_sql(sent_plan_numbers: Sequence[int]) -> str:
-    """Return SQL for a digest's `state`, by its newest ledger row: "in" the audience, "out", or "unsure".
+    """Return SQL for a digest's `state`, by its newest ledger row: "in" the audience, "out", "refused", or "unsure".
 
     It is unsure if the row's plan is not one of those sent.
     """
@@ -257,9 +333,10 @@ def build_membership_sql(sent_plan_numbers: Sequence[int]) -> str:
         WHEN plan IS NULL THEN 'out'
         WHEN op = 'member' OR (op = 'join' AND plan IN ({sent})) THEN 'in'
         WHEN op = 'leave' AND plan IN ({sent}) THEN 'out'
+        WHEN op = 'refused' THEN 'refused'
         ELSE 'unsure' END AS state"""
 
 
-def build_plan_rows_select(select: str, *, plan: int) -> str:
+def _build_digest_rows_select(select: str, *, plan: int) -> str:
     """Return a SELECT of ledger rows of plan number `plan`, with columns `op`, `digest` and `joined` from `select`."""
     return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, {_NULLS} FROM ({select})"

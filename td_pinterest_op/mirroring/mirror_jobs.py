@@ -8,20 +8,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from td_pinterest_op.errors import ExportError, JobError, extend_errors
+from td_pinterest_op.errors import ExportError, JobError
 from td_pinterest_op.identifiers.hashing_sql import quote_name
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.stats import LISTS
-from td_pinterest_op.treasure_data.job import Source, run_statement
+from td_pinterest_op.treasure_data.job import Source, find_first_comments, run_statement
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows, read_small_result
 from td_pinterest_op.treasure_data.td_api import TreasureData, build_path
 
 log = logging.getLogger(__name__)
 
-# The kinds of temporary tables, in this version and in 0.3, and the seconds after which a table is unused.
-_KINDS = "changes|digests|suppress|consent"
-_KINDS_OF_0_3 = "changes|digests|people|persons|listed|suppressed|consented"
-_UNUSED_AFTER = 6 * 3600
+_KINDS = "changes|digests|suppress|consent"  # of temporary tables
+_UNUSED_AFTER = 6 * 3600  # seconds, after which a temporary table of another run is not used any more
 NEW = "new"
 """In place of the id of an audience that is to be created."""
 
@@ -38,41 +35,38 @@ class MirrorJobs:
     database: str  # of the temporary tables and the ledger
     name: str  # the audience's id, or NEW
     session_key: str
-    outcome: str = ". Nothing was sent"  # added to the error of a statement that fails
     token: str = field(default_factory=lambda: secrets.token_hex(4))
     tables: list[str] = field(default_factory=list)  # the names of this try's tables
 
-    def run(self, purpose: str, statement: str) -> str:
-        """Run a statement that returns no rows, and return its job's id. `purpose` is added as a comment in front."""
-        with extend_errors(self.outcome):
-            return run_statement(self.td, self._build_source(purpose, statement))
+    def run(self, purpose: str, statement: str, *, embedded: Source | None = None) -> str:
+        """Run a statement that returns no rows, and return its job's id.
 
-    def read_rows(self, purpose: str, statement: str) -> Rows:
-        """Run a query, and return its rows. `purpose` is added to the query as a comment."""
-        with extend_errors(self.outcome):
-            return open_job_rows(self.td, self._build_source(purpose, statement))
+        `purpose` is added as a comment in front. `embedded`: the user's query that the statement contains, if any.
+        """
+        return run_statement(self.td, self._build_source(purpose, statement, embedded))
+
+    def read_rows(self, purpose: str, statement: str, *, embedded: Source | None = None) -> Rows:
+        """Run a query, and return its rows. `purpose`, `embedded`: see `run`."""
+        return open_job_rows(self.td, self._build_source(purpose, statement, embedded))
 
     def read_records(self, purpose: str, statement: str) -> list[dict[str, Any]]:
         """Run a query with few rows, and return each row as a dict by column name."""
-        with extend_errors(self.outcome):
-            return read_small_result(self.td, self._build_source(purpose, statement))
+        return read_small_result(self.td, self._build_source(purpose, statement, None))
 
-    def create_table(self, kind: str, purpose: str, select: str) -> tuple[str, str]:
+    def create_table(self, kind: str, purpose: str, select: str, *, embedded: Source | None = None) -> tuple[str, str]:
         """Create a temporary table from a SELECT. Return its quoted name and the job's id. `kind`: e.g. "digests"."""
         table = f"pinterest_{kind}_{self.name}_{self.session_key}_{self.token}"
         self.tables.append(table)
         name = f"{quote_name(self.database)}.{quote_name(table)}"
-        # Whoever has opted out since the session's day must not be sent: a list is asked as of now.
-        source = replace(self.source, scheduled_time=None) if kind in LISTS else self.source
-        return name, replace(self, source=source).run(purpose, f"CREATE TABLE {name} AS\n{select}")
+        return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}", embedded=embedded)
 
     def drop_unused_tables(self, *, now: float) -> set[str]:
         """Drop temporary tables that earlier tries or other runs left. Return the names of all tables in the database.
 
         The tables of other runs are dropped once they are six hours old. `now`: seconds since 1970.
         """
-        ours = rf"pinterest_({_KINDS})_({self.name}|{NEW})(_[0-9a-f]{{8}}){{2}}"  # as `create_table` names them
-        pattern = re.compile(rf"{ours}|pinterest_({_KINDS_OF_0_3})_{self.name}_[0-9a-f]{{32}}")
+        # As `create_table` names them.
+        pattern = re.compile(rf"pinterest_({_KINDS})_({self.name}|{NEW})(_[0-9a-f]{{8}}){{2}}")
         # As Treasure Data writes the time at which a table was created.
         before = datetime.fromtimestamp(now - _UNUSED_AFTER, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
         status, content = self.td.call("GET", build_path("table", "list", self.database))
@@ -97,7 +91,14 @@ class MirrorJobs:
         except ExportError as error:
             log.warning("could not delete temporary tables in %s; a later run tries again: %s", self.database, error)
 
-    def _build_source(self, purpose: str, statement: str) -> Source:
-        """Return the `Source` of a job that runs a statement, with the statement's purpose as a comment in front."""
-        text = f"-- td_pinterest_op: mirror of audience {self.name}: {purpose}\n{statement}"
-        return replace(self.source.with_fresh_query(text), purpose=purpose)
+    def _build_source(self, purpose: str, statement: str, embedded: Source | None) -> Source:
+        """Return the `Source` of a job that runs a statement, with comments in front: its purpose, and the user's.
+
+        Only a statement that contains the user's query for people has the session's time.
+        """
+        comments = f"-- td_pinterest_op: mirror of audience {self.name}: {purpose}\n"
+        source = replace(self.source, scheduled_time=None)
+        if embedded:
+            comments += find_first_comments(embedded.query)
+            source = embedded
+        return replace(source.with_fresh_query(f"{comments}{statement}"), purpose=purpose)

@@ -105,8 +105,12 @@ def open_hashed_rows(
 
 def build_columns_statement(query: str) -> str:
     """Return a statement whose result has the columns of a query, but no rows."""
-    source = f"SELECT * FROM (\n{require_one_statement(query)}\n) AS given LIMIT 0"
-    return add_comment(source, "td_pinterest_op: the columns of the query", query=query)
+    return add_comment(build_columns_select(query), "td_pinterest_op: the columns of the query", query=query)
+
+
+def build_columns_select(query: str) -> str:
+    """Return a SELECT with the columns of a query, but without rows."""
+    return f"SELECT * FROM (\n{require_one_statement(query)}\n) AS given LIMIT 0"
 
 
 def build_hashing_statement(query: Query, *, control: Control | None) -> str:

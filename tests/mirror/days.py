@@ -237,6 +237,7 @@ def world(*, batch: int = BATCH) -> Iterator[World]:
                 "audience_type": "customer_list",
                 "action": "mirror_current_audience",
                 "ignore_invalid_records": True,
+                "resend_days": 0,
                 "limit_records_per_request": batch,
             },
             task={"database": DATABASE, "query": PEOPLE, "project_id": 1},

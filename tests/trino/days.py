@@ -51,14 +51,14 @@ class TrinoJobs(MirrorJobs):
     costs: dict[str, Cost] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)
 
-    def run(self, purpose: str, statement: str) -> str:
+    def run(self, purpose: str, statement: str, *, embedded: Source | None = None) -> str:
         if statement.startswith("DELETE"):
             self._emulate_delete(purpose, statement)
         else:
             self._run_statement(purpose, statement)
         return purpose
 
-    def read_rows(self, purpose: str, statement: str) -> Rows:
+    def read_rows(self, purpose: str, statement: str, *, embedded: Source | None = None) -> Rows:
         done = self._run_statement(purpose, statement)
         columns = [[encode_text(row[name]) for row in done.rows] for name, _ in done.columns]
         return Rows(job=build_job(done), blocks=[columns] if done.rows else [])
@@ -75,7 +75,7 @@ class TrinoJobs(MirrorJobs):
 
     def _run_statement(self, purpose: str, statement: str) -> StatementResult:
         # The statements use the fake time too.
-        text = re.sub(r"\bnow\(\)", f"from_unixtime({self.now})", self._build_source(purpose, statement).query)
+        text = re.sub(r"\bnow\(\)", f"from_unixtime({self.now})", self._build_source(purpose, statement, None).query)
         if self.explains:
             self.places[purpose] = most_table_reads(self.server, text)
         done = run(self.server, text)
@@ -137,11 +137,11 @@ class Days:
             lists={name: Source(query=query) for name, query in _LISTS.items()} if self.withholds else {},
             stats=self.stats,
         )
-        mirror.ledger.read_state(now=float(jobs.now), may_create=True)
-        mirror.compare_with_ledger()
-        mirror.write_plan("5")
+        mirror.ledger.load_state(now=float(jobs.now), may_create=True)
+        comparison = mirror.compare_with_ledger()
+        mirror.write_plan(comparison, "5")
         mirror.ledger.find_newer_plan()
-        mirror.settle_plan("5")
+        mirror.settle_plan(comparison, "5", refused=[])
         mirror.close()
         return jobs
 

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -12,17 +12,21 @@ from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step,
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import find_list, get_list_name
+from td_pinterest_op.audiences.request import ExportRequest
+from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, PinterestError
-from td_pinterest_op.mirroring.comparison import REPLACE, check_state
+from td_pinterest_op.mirroring.comparison import REPLACE, Comparison, check_leavers, check_state
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import NEW, MirrorJobs
-from td_pinterest_op.mirroring.mirror_run import MirrorRun, PlanGuard
+from td_pinterest_op.mirroring.mirror_run import MirrorRun
+from td_pinterest_op.mirroring.plan_guard import PlanGuard
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.plan import check_rows
-from td_pinterest_op.records.prepared import PreparedRecords
+from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.stats import MirrorFigures, format_count
+from td_pinterest_op.stats import MirrorFigures, Stats, format_count
 from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.workflow.services import Services
 
 
 class Mirror(MembersAction):
@@ -38,6 +42,28 @@ class Mirror(MembersAction):
         needs_query=True,
         least_records=100,
     )
+
+    def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
+        super().__init__(request=request, services=services, stats=stats, sender=sender)
+        self._audience: Audience | None = None  # until it is found, or created by the first step
+        source = cast("Source", request.source)
+        database, table = self._settings.ledger
+        jobs = MirrorJobs(
+            td=services.treasure_data,
+            source=source,
+            database=database or source.database,
+            name=NEW,
+            session_key=self._session_key,
+        )
+        self._ledger = Ledger(jobs=jobs, name=table, audience_id=NEW)
+        self._run = MirrorRun(jobs=jobs, ledger=self._ledger, settings=self._settings, lists=request.lists, stats=stats)
+        self._guard = PlanGuard(
+            ledger=self._ledger, stats=stats, client=services.client, clock=services.timing.monotonic
+        )
+        self._comparison = Comparison()
+        self._plan: Mapping[str, PreparedRecords] = {}
+        self._refused: list[bytes] = []  # digests that Pinterest refused to add
+        self._refused_leavers = 0
 
     def check_audience(self) -> None:
         """Find and store the audience that mirrors the query, if any. Raises AudienceError for an ambiguous name."""
@@ -66,16 +92,19 @@ class Mirror(MembersAction):
     @contextlib.contextmanager
     def prepare_records(self, _read_records: ReadRecords) -> Iterator[PreparedRecords]:
         """Compare the query's people with the ledger, and check limits. Yields no records: steps read them later."""
-        settings, audience = self._settings, self._audience
-        with contextlib.closing(self._open_mirror_run()) as run:
-            self._mirror = run
-            run.ledger.read_state(now=self._services.timing.now(), may_create=not settings.dry_run)
+        settings = self._settings
+        audience = self._audience
+        if audience:
+            self._ledger.audience_id = audience.id
+            self._ledger.jobs.name = audience.id
+        with contextlib.closing(self._run):
+            self._ledger.load_state(now=self._services.timing.now(), may_create=not settings.dry_run)
             if audience:
-                people, list_id = self._count_people(audience), get_list_id(audience)
-                check_state(run.ledger.state, settings, customer_list_id=list_id, people=people)
-            run.compare_with_ledger()
+                people = self._count_people(audience)
+                check_state(self._ledger.state, settings, customer_list_id=get_list_id(audience), people=people)
+            self._comparison = self._run.compare_with_ledger()
             check_rows(settings, self._stats)
-            run.check_leavers()
+            check_leavers(self._comparison, self._ledger.state, settings)
             yield PreparedRecords()  # the steps read the records, once the plan is in the ledger
 
     def _count_people(self, audience: Audience) -> int | None:
@@ -87,23 +116,9 @@ class Mirror(MembersAction):
             return audience.size or None
         return max(audience.size or 0, used.uploaded or 0) - (dummies or 0)
 
-    def _open_mirror_run(self) -> MirrorRun:
-        """Return a `MirrorRun` on the ledger that the settings name. The caller must close the run."""
-        settings, request, source = self._settings, self._request, cast("Source", self._request.source)
-        database, table = settings.ledger
-        jobs = MirrorJobs(
-            td=self._services.treasure_data,
-            source=source,
-            database=database or source.database,
-            name=self._audience.id if self._audience else NEW,
-            session_key=self._session_key,
-        )
-        ledger = Ledger(jobs=jobs, name=table, audience_id=jobs.name)
-        return MirrorRun(jobs=jobs, ledger=ledger, settings=settings, lists=request.lists, stats=self._stats)
-
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it there as sent."""
-        changes = self._mirror.figures
+        changes = self._comparison.figures
         planned = self._describe_changes("join", "leave", "are sent again", "are replaced")
         done = self._describe_changes("joined", "left", "sent again", "were replaced")
         self._set_summary(past=f"Mirrored {{audience}}: {done}", infinitive=f"mirror {{audience}}: {planned}")
@@ -112,13 +127,17 @@ class Mirror(MembersAction):
             f"{format_count(changes.people, 'person', 'people')}, {format_count(changes.members, 'known member')}; "
             f"{planned}"
         )
-        if self._stats.list_jobs and changes.mode != REPLACE and self._mirror.ledger.state.may_have_unknown_people:
+        if self._stats.list_jobs and changes.mode != REPLACE and self._ledger.state.may_have_unknown_people:
             compared += "; adopted people who are withheld remain in the audience: pinterest_erase.dig removes them"
         if changes.mode != REPLACE and not changes.change_count:
-            return [Step(description=f"no change: {compared}", run=self._mirror.compact_ledger)]
-        creates = f'create audience "{self._new_name}" without people'
+            compact = partial(self._run.compact_ledger, self._comparison)
+            return [Step(description=f"no change: {compared}", run=compact)]
+        steps = []
+        if not self._audience:
+            creates = f'create audience "{self._new_name}" without people'
+            steps.append(Step(description=creates, request_count=2, run=self._create_audience))
         return [
-            *([] if self._audience else [Step(description=creates, request_count=2, run=self._create_audience)]),
+            *steps,
             Step(description=compared, run=self._write_ledger_plan),
             *self._build_sending_steps(changes),
             Step(description="mark the plan as settled in the ledger", run=self._settle_plan),
@@ -126,9 +145,9 @@ class Mirror(MembersAction):
 
     def _describe_changes(self, joined: str, left: str, resent: str, replaced: str) -> str:
         """Describe the run's changes with the verbs given, such as "12 join, 3 leave"."""
-        changes = self._mirror.figures
+        changes = self._comparison.figures
         if changes.mode == REPLACE and self._audience:  # it may have members whom the ledger does not know
-            known = f"; of the known members, {self._mirror.counts['leavers']:,} {left}" if changes.members else ""
+            known = f"; of the known members, {self._comparison.counts['leavers']:,} {left}" if changes.members else ""
             return f"all members {replaced} by {format_count(changes.people, 'person', 'people')}{known}"
         again = f", {changes.resent:,} {resent}" if changes.resent else ""
         return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}" if changes.change_count else "no changes"
@@ -163,7 +182,7 @@ class Mirror(MembersAction):
         self._audience = self._create_audience_with_list(target, may_switch=False)
         if get_list_id(self._audience) != target.id:  # another run of this session fills it
             raise AudienceError(self._describe_conflict(self._audience))
-        self._mirror.ledger.audience_id = self._audience.id
+        self._ledger.audience_id = self._audience.id
 
     def _describe_conflict(self, audience: Audience) -> str:
         """Return the error message for another session's audience of the same name, created while this task ran."""
@@ -171,33 +190,40 @@ class Mirror(MembersAction):
 
     def _write_ledger_plan(self) -> None:
         """Write the plan into the ledger. From now on, a guard stops this run as soon as there is a newer plan."""
-        run = self._mirror
-        self._plan = run.write_plan(get_list_id(self._existing_audience))
-        self._guard = PlanGuard(run=run, client=self._services.client, clock=self._services.timing.monotonic)
-        self._stats.mirror = replace(run.figures, plan=run.ledger.state.number)
-        self._refused_leavers = 0
+        self._plan = self._run.write_plan(self._comparison, get_list_id(self._existing_audience))
+        self._guard.trust_plan()
+        self._stats.mirror = replace(self._comparison.figures, plan=self._ledger.state.number)
 
     def _send_changes(self, change: str) -> None:
         """Send the people of the plan who join the audience (`change`: JOIN) or leave it (LEAVE)."""
+        adds = change == JOIN
+        if adds:
+            self._sender.on_refused = self._note_refused
         with self._guard.watch(change):
-            self._send_records(self._existing_audience, self._plan[change], adds=change == JOIN)
-        if change == LEAVE:
+            self._send_records(self._existing_audience, self._plan[change], adds=adds)
+        if not adds:
             self._refused_leavers = self._stats.refused
+
+    def _note_refused(self, records: Batch) -> None:
+        """Remember the digests that Pinterest refused to add: these people are no members."""
+        self._refused += [digest for _, digest in records.parts]
 
     def _send_replacement(self) -> None:
         """Fill a new customer list with all people of the plan, and switch the audience from its old list to it."""
         audience = self._existing_audience
         # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
-        key = hashlib.sha256(f"{self._session_key} {self._mirror.ledger.state.number}".encode()).hexdigest()[:8]
+        key = hashlib.sha256(f"{self._session_key} {self._ledger.state.number}".encode()).hexdigest()[:8]
         self._lists = replace(self._lists, session_key=key, audience_id=audience.id, audience_name=audience.name)
         text = self._stats.summary_text
+        self._sender.on_refused = self._note_refused
         with self._guard.watch(REPLACING):
             for step in self._plan_replacement(self._find_usable_audience(audience.id), self._plan[JOIN]):
                 step.run()
-        self._stats.summary_text, self._stats.members = text, None  # known once the plan is settled
+        self._stats.summary_text = text
+        self._stats.members = None  # known once the plan is settled
 
     def _settle_plan(self) -> None:
-        """Mark the plan in the ledger as sent, and compact the ledger. Raises LimitError if there is a newer plan."""
+        """Mark the plan in the ledger as sent, and compact the ledger. Raises MirrorError if there is a newer plan."""
         with self._guard.watch():
             self._guard.require_newest()
         if refused := self._refused_leavers:
@@ -205,4 +231,5 @@ class Mirror(MembersAction):
                 f"Pinterest refused to remove {format_count(refused, 'record')} (400) from the audience. All else was "
                 "sent; the next run sends the plan again. If that fails too, set rebuild: true for one run"
             )
-        self._mirror.settle_plan(self._stats.customer_list_id or "")
+        list_id = self._stats.customer_list_id or ""
+        self._run.settle_plan(self._comparison, list_id, refused=self._refused)

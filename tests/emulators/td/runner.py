@@ -138,14 +138,15 @@ class JobRunner:
         fault = self._faults.meet(lambda fault: re.search(fault.query, job.query) is not None)
         for statement in statements(job.query, dialect=_DIALECTS[job.type]):
             self._require_permission(statement, job.query)
-            if fault is not None and statement.kind in ("select", "insert", "create"):
+            if fault is not None:
                 if statement.kind != "select" and fault.share:
                     run_statement(session, limit_insert(session, statement, fault.share), now=now)
                 raise QueryFailedError(fault.message)
             if output is not None:
                 output.close()
                 output = None
-            if run_statement(session, statement, now=now):
+            keeps = self._warehouse.keeps_columns_of_no_rows
+            if run_statement(session, statement, now=now, keeps_columns_of_no_rows=keeps):
                 job.columns = [(column[0], trino_type(str(column[1]))) for column in session.description or []]
                 output = write_output(_batches(job, session, self._switches.masked_columns))
         if output is None:

@@ -24,6 +24,7 @@ class Statement:
     """One statement in DuckDB's SQL; `source` is the SELECT in it, and `table` what an INSERT writes to.
 
     `columns` are those that an INSERT names, in lower case; none for one that goes by the names of its SELECT.
+    `declared`: name and type of the columns that a CREATE TABLE or ALTER TABLE declares.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class Statement:
     table: str = ""
     columns: tuple[str, ...] = ()
     overwrite: bool = False
+    declared: tuple[tuple[str, str], ...] = ()
 
 
 @lru_cache(maxsize=1_000)
@@ -66,7 +68,10 @@ def _statement(tree: exp.Expr) -> Statement:
     if isinstance(tree, exp.Create):
         _add_time(tree)
     if isinstance(tree, (exp.Create, *_PLAIN)):
-        return Statement(kind="plain", sql=_duckdb(tree))
+        declared = tuple(
+            (column.name, column.args["kind"].sql(dialect="trino")) for column in tree.find_all(exp.ColumnDef)
+        )
+        return Statement(kind="plain", sql=_duckdb(tree), declared=declared)
     raise QueryFailedError(f"line 1:1: mismatched input '{tree.sql().split(' ')[0]}'")
 
 
@@ -90,9 +95,19 @@ def _with_names(tree: exp.Expr) -> exp.Expr:
 
 def _duckdb(tree: exp.Expr) -> str:
     """The SQL of a tree that is not used again: a copy of it takes as long as its SQL."""
-    # now() is the time of the emulator's own clock.
-    timed = tree.transform(lambda each: _NOW.copy() if isinstance(each, exp.CurrentTimestamp) else each, copy=False)
-    return timed.sql(dialect="duckdb", copy=False, comments=False, unsupported_level=ErrorLevel.IGNORE)
+    tree = tree.transform(_translate, copy=False)
+    return tree.sql(dialect="duckdb", copy=False, comments=False, unsupported_level=ErrorLevel.IGNORE)
+
+
+def _translate(tree: exp.Expr) -> exp.Expr:
+    if isinstance(tree, exp.CurrentTimestamp):
+        return _NOW.copy()  # the time of the emulator's own clock
+    # Trino's max_by and min_by return NULL if that is the value in the chosen row.
+    if isinstance(tree, exp.ArgMax):
+        return exp.func("arg_max_null", tree.this, tree.expression)
+    if isinstance(tree, exp.ArgMin):
+        return exp.func("arg_min_null", tree.this, tree.expression)
+    return tree
 
 
 def _message(error: SqlglotError) -> str:

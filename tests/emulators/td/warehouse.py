@@ -4,13 +4,13 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
-from tests.emulators.td.sql import FUNCTIONS, Statement
+from tests.emulators.td.sql import FUNCTIONS, QueryFailedError, Statement
 
 _NAME = re.compile(r"[a-z0-9_]{3,256}")
 # DuckDB's types under the names that Trino and Treasure Data's tables have for them.
@@ -29,7 +29,10 @@ _TRINO = {
     "timestamp_ns": "timestamp(9)",
     "timestamp with time zone": "timestamp(3) with time zone",
 }
-_TABLE = {"boolean": "int", "tinyint": "int", "smallint": "int", "integer": "int", "bigint": "long", "double": "double"}
+# What a column of a table can store; `time` and what a loader writes are not checked.
+_STORED = re.compile(r"(?:array\()?(?:varchar|bigint|integer|double|boolean)\)?")
+# As Treasure Data's loader, which writes a boolean as text.
+_TABLE = {"tinyint": "int", "smallint": "int", "integer": "int", "bigint": "long", "double": "double"}
 # Empty databases with FUNCTIONS that no warehouse has: to open one takes longer than most tests' statements.
 _spare: list[duckdb.DuckDBPyConnection] = []
 # Two that create or change a table at the same moment succeed on Trino, and in DuckDB one after the other.
@@ -61,7 +64,8 @@ class Table:
 class Warehouse:
     """All databases of the account. Every method may be called from any thread.
 
-    A table's creation time is that of its first listing, at the latest.
+    A table's creation time is that of its first listing, at the latest. `keeps_columns_of_no_rows`: whether CREATE
+    TABLE AS without rows keeps its columns, which no documentation of Treasure Data says.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
@@ -69,6 +73,7 @@ class Warehouse:
         self._created: dict[tuple[str, str], float] = {}
         self._opened: duckdb.DuckDBPyConnection | None = None
         self._databases: set[str] = set()
+        self.keeps_columns_of_no_rows = True
 
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:
@@ -157,23 +162,41 @@ def _open() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def run_statement(session: duckdb.DuckDBPyConnection, statement: Statement, *, now: int) -> bool:
-    """Run one statement; True when it has rows to fetch from the session. Raises duckdb.Error."""
+def run_statement(
+    session: duckdb.DuckDBPyConnection, statement: Statement, *, now: int, keeps_columns_of_no_rows: bool = True
+) -> bool:
+    """Run one statement; True when it has rows to fetch from the session. Raises duckdb.Error and QueryFailedError."""
     if statement.kind == "select":
         session.execute(statement.sql)
         return True
+    _require_stored_types(statement.declared)
+    if statement.source:
+        _require_stored_types([(name, trino_type(kind)) for name, kind in _columns(session, statement.source)])
     with _WRITING:
         if statement.kind == "insert":
             _insert(session, statement, now=now)
-        elif statement.kind == "create":
+        elif statement.kind == "create" and (
+            keeps_columns_of_no_rows or session.execute(f"SELECT 1 FROM ({statement.source}) LIMIT 1").fetchone()
+        ):
             session.execute(f"{statement.sql} AS {_with_time(session, statement.source, now=now)}")
+        elif statement.kind == "create":
+            session.execute(f'{statement.sql} ("time" BIGINT)')
         else:
             session.execute(statement.sql)
     return False
 
 
+def _require_stored_types(columns: Iterable[tuple[str, str]]) -> None:
+    """Raise QueryFailedError for a column whose type Treasure Data's tables lack. `columns`: names and Trino types."""
+    for name, kind in columns:
+        if not _STORED.fullmatch(kind.lower()):
+            raise QueryFailedError(f"Unsupported type for column {name}: {kind.lower()}")
+
+
 def limit_insert(session: duckdb.DuckDBPyConnection, statement: Statement, share: float) -> Statement:
     """Return a statement that writes only this share of its rows, the first ones."""
+    if not statement.source:
+        return statement
     (count,) = session.execute(f"SELECT count(*) FROM ({statement.source})").fetchone() or (0,)
     return replace(statement, source=f"SELECT * FROM ({statement.source}) LIMIT {int(count * share)}")
 

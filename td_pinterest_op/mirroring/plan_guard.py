@@ -1,0 +1,113 @@
+"""Stop sending a mirror's plan as soon as the ledger has a newer one."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+
+from td_pinterest_op.errors import ExportError, MirrorError
+from td_pinterest_op.mirroring.ledger import Ledger
+from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.runtime.shutdown import start_thread
+from td_pinterest_op.stats import Stats, format_count
+
+# Seconds for which an answer of the ledger is trusted, unless a request has waited since.
+_TRUSTED = 10.0
+
+
+class PlanGuard:
+    """Stops a mirror run from sending its plan once the ledger has a newer plan.
+
+    The ledger is asked after each wait, before anything else is sent, and otherwise ten seconds after its last answer,
+    while sending goes on. `trust_plan` must be called first, right after the plan was read.
+    """
+
+    def __init__(self, *, ledger: Ledger, stats: Stats, client: Client, clock: Callable[[], float]) -> None:
+        self._ledger = ledger
+        self._stats = stats
+        self._client = client
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waits = 0  # of the client, when the ledger was asked
+        self._trusted_until = 0.0
+        self._question: Future[tuple[int | None, float]] | None = None  # whose answer is still awaited
+        self._changes: list[str] = []
+        self._newer: int | None = None
+        self._wrote = False
+
+    def trust_plan(self) -> None:
+        """Trust for ten seconds that this run's plan is the newest."""
+        self._waits = self._client.rate_limiter.waits
+        self._trusted_until = self._clock() + _TRUSTED
+
+    def require_newest(self) -> None:
+        """Raise MirrorError if the ledger has a newer plan than this run's."""
+        waits = self._client.rate_limiter.waits
+        self._use_answer(*self._ask())
+        self._waits = waits
+
+    def _ask(self) -> tuple[int | None, float]:
+        """Return the number of a newer plan, or None, and when the ledger gave this answer."""
+        return self._ledger.find_newer_plan(), self._clock()
+
+    def _use_answer(self, newer: int | None, answered_at: float) -> None:
+        """Trust an answer of the ledger, or raise MirrorError if there is a newer plan."""
+        self._question = None
+        self._newer = newer
+        if newer:
+            raise MirrorError(f"plan {newer} is newer")
+        self._trusted_until = answered_at + _TRUSTED
+
+    def _check_before_write(self) -> None:
+        """Raise MirrorError before a write if the ledger is known to have a newer plan. Ask the ledger if it is due."""
+        with self._lock:
+            if self._client.rate_limiter.waits != self._waits:
+                self.require_newest()
+            elif self._question is None and self._clock() > self._trusted_until:
+                self._question = start_thread(self._ask)
+            elif self._question and self._question.done():
+                self._use_answer(*self._question.result())
+            self._wrote = True
+
+    @contextlib.contextmanager
+    def watch(self, *changes: str) -> Iterator[None]:
+        """Guard a `with` block that sends `changes` (JOIN, LEAVE or REPLACING): its writes fail if a newer plan exists.
+
+        If the block fails and a newer plan exists, the ledger records that these changes are unsettled, and MirrorError
+        replaces the error.
+        """
+        self._changes += changes
+        try:
+            with self._client.check_writes(self._check_before_write):
+                yield
+        except ExportError as error:
+            # There is no time left after a signal.
+            if not shutdown.is_requested():
+                self._raise_if_superseded(error)
+            raise
+
+    def _raise_if_superseded(self, error: ExportError) -> None:
+        """If a newer plan exists, record in the ledger what may have been sent, and raise MirrorError, not `error`."""
+        try:
+            if self._wrote and (newer := self._ledger.find_newer_plan()):
+                self._newer = newer
+                self._ledger.record_unsure_people(*self._changes)
+        except ExportError as failure:
+            error.extend(
+                f". If another run has made a newer plan since, the ledger lacks what this run has sent ({failure}): "
+                "set rebuild: true for one run"
+            )
+            return
+        if self._newer:
+            sent = self._stats.sent + self._stats.in_doubt
+            outcome = (
+                f"Partly sent: {format_count(sent, 'record')} of this plan. The ledger marks these people as "
+                "unsettled, and the next run corrects them"
+                if sent
+                else "Nothing was sent of this plan"
+            )
+            raise MirrorError(
+                f"plan {self._ledger.state.number} of audience {self._ledger.audience_id} was superseded: another run "
+                f"has since made plan {self._newer}. {outcome}"
+            ) from None
