@@ -8,7 +8,7 @@
     ├── TreasureDataError         no one: Treasure Data did not deliver what it should
     ├── PinterestError            depends: Pinterest did not do what it should
     │   ├── RequestRefusedError, RecordsRefusedError
-    │   └── UnavailableError: MaybeAppliedError, ConnectionBrokenError
+    │   └── UnavailableError: MaybeAppliedError
     ├── StoppedError              no one: a signal ended the run, or it ends for another error
     └── UnexpectedError           the authors of this operator
 
@@ -246,12 +246,6 @@ class MaybeAppliedError(UnavailableError):
 
     who = "no one (retry)"
     advice = "Run the task again: it looks for what it has created, and creates nothing twice."
-
-
-class ConnectionBrokenError(UnavailableError):
-    """The connection kept breaking, even with ever smaller batches of records, until the retries were used up."""
-
-    advice = "Run the task again later. If it happens each time, ask who runs the proxy for its largest body."
 
 
 class StoppedError(ExportError):

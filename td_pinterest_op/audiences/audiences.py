@@ -1,11 +1,13 @@
 """Find, check, create, switch and remove audiences."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from td_pinterest_op.audiences.create_once import PATIENCE, read_until_found, repeat_until_list_is_ready
+from td_pinterest_op.audiences.consistency import PATIENCE, read_until_found, repeat_until_list_is_ready
 from td_pinterest_op.audiences.customer_lists import find_list
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
+from td_pinterest_op.http.retry import poll
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
 
 
@@ -61,26 +63,33 @@ class Audiences:
         switch = partial(self.api.switch_audience, audience_id, customer_list_id=list_id)
         repeat_until_list_is_ready(switch, self.api, list_id=list_id)
 
-    def use_list(self, audience: Audience, *, list_id: str) -> Audience:
-        """Switch an audience to a customer list if needed, and return the audience once Pinterest shows that list.
+    def wait_for_switch(self, audience_id: str, *, list_id: str, check: Callable[[Audience], None]) -> Audience:
+        """Return an audience once Pinterest shows that it uses a list. `check` gets what is read until then.
 
         Waits for as long as the retry settings allow, at least half a minute: reads may lag behind writes.
-        Raises PinterestError if the audience still uses another list.
+        Raises PinterestError if the audience still uses another list, and what `check` raises.
         """
-        if audience.customer_list_id != list_id:
-            self.switch_list(audience.id, list_id=list_id)
         client = self.api.client
-        for wait in (*client.retry.iterate_waits_for(PATIENCE), None):
-            now = self.api.find_audience(audience.id)
-            if now and now.customer_list_id == list_id:
-                return now
-            if wait is not None:
-                client.rate_limiter.wait(wait)
-        seen = f"it used customer list {now.customer_list_id}" if now else "it was not found"
-        raise PinterestError(
-            f"Pinterest accepted customer list {list_id} for audience {audience.id} but does not show it yet: when the "
-            f"audience was last read, {seen}. The change may appear later"
-        )
+        seen = ""
+
+        def find_switched() -> Audience | None:
+            """Return the audience if it uses the list, else None."""
+            nonlocal seen
+            now = self.api.find_audience(audience_id)
+            seen = f"it used customer list {now.customer_list_id}" if now else "it was not found"
+            if now and now.customer_list_id != list_id:
+                check(now)
+                return None
+            return now
+
+        waits = (0.0, *client.retry.iterate_waits_for(PATIENCE))
+        switched = poll(find_switched, waits, sleep=client.rate_limiter.wait)
+        if switched is None:
+            raise PinterestError(
+                f"Pinterest accepted customer list {list_id} for audience {audience_id} but does not show it yet: when "
+                f"the audience was last read, {seen}. The change may appear later"
+            )
+        return switched
 
     def check_type_and_account(self, audience: Audience) -> None:
         """Raise AudienceError if an audience is not a customer-list audience, or belongs to another ad account."""

@@ -1,58 +1,89 @@
 """Name, find, create and fill the customer lists of this operator.
 
-Their names are `{audience name} (td {session key} {job id} {fingerprint})`. By the name, a rerun of a workflow session,
-or a second run of its task (digdag is at-least-once), recognises the session's lists.
+Their names are `{audience name} (td {session key} {jobs} {fingerprint})`: for which workflow session, by which Treasure
+Data jobs and of which records a list was made. By its name, a rerun of a session, or a second run of its task (digdag
+is at-least-once), finds the list that another try has begun, and a run knows whether a list is newer than its own.
 """
 
 import hashlib
 import logging
 import re
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple
+from itertools import takewhile
 
-from td_pinterest_op.audiences.create_once import age_key, create_once, repeat_until_list_is_ready, wait_for_consistency
+from td_pinterest_op.audiences.consistency import repeat_until_list_is_ready, wait_for_consistency
+from td_pinterest_op.audiences.create_once import create_once
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
-from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
+from td_pinterest_op.pinterest.api import Api, Audience, CustomerList, age_key
 from td_pinterest_op.records.prepared import Batch, PreparedRecords, compute_fingerprint
 from td_pinterest_op.records.rows import SINGLE_DIGEST
 from td_pinterest_op.redaction.secret import escape
 
 log = logging.getLogger(__name__)
 
-# In place of the job id, in the name of a list that is created empty, and of one whose rows are from a file.
-_NO_JOB, _FILE = "-", "file"
-_LIST_NAME = re.compile(r" \(td (?P<session>[0-9a-f]{8}) (?P<job>[0-9]{1,40}|file|-) (?P<fingerprint>[0-9a-f]{8})\)$")
+NO_JOB = "-"
+"""In place of the job ids, in the name of a list for which no query was asked."""
+FILE = "file"
+"""In place of the people's job id, in the name of a list whose people are from a file."""
+_LIST_NAME = re.compile(
+    r"(?P<audience>.*) \(td (?P<session>[0-9a-f]{8}) "
+    r"(?P<jobs>(?:[0-9]{1,40}|file|-)(?:\+[0-9]{1,40})?) (?P<fingerprint>[0-9a-f]{8})\)",
+    re.DOTALL,
+)
 # A list's name may have 255 characters; 55 of them follow the audience's name.
 _AUDIENCE_NAME_CHARACTERS = 200
 
 
-class ListName(NamedTuple):
-    """The part in brackets of a customer list's name: session key, job and fingerprint of the records."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListName:
+    """The parts of a customer list's name.
 
+    `jobs`: the id of the people's job and, after a plus sign, of the last job of an opt-out or consent list, such as
+    "1000002", "1000002+1000007" or "file+1000007", or NO_JOB. `fingerprint`: of the records.
+    """
+
+    audience: str  # the audience's name, shortened
     session: str
-    job: str
+    jobs: str
     fingerprint: str
 
+    def __str__(self) -> str:
+        return f"{self.audience} (td {self.session} {self.jobs} {self.fingerprint})"
+
     @property
-    def job_id(self) -> str | None:
-        """The id of the job whose rows were put into the list, or None for a list without a job."""
-        return self.job if self.job.isdecimal() else None
+    def dummy_digest(self) -> bytes:
+        """A digest that belongs to nobody, for an empty list that Pinterest only creates with a record.
+
+        Made of the name: a second run of the task computes the same digest, and so the same name.
+        """
+        empty = replace(self, fingerprint=compute_fingerprint())
+        return hashlib.sha256(f"nobody in {empty}".encode("utf-8", "surrogatepass")).digest()
 
     @property
     def initial_count(self) -> int | None:
         """The number of dummy records (0 or 1) with which an empty list was created, or None for a list with people."""
-        if self.job != _NO_JOB:
+        counts = {compute_fingerprint(): 0, compute_fingerprint([self.dummy_digest]): 1}
+        return counts.get(self.fingerprint)
+
+    def has_newer_jobs(self, other: "ListName") -> bool | None:
+        """Whether the jobs of this list are newer than another list's. None if they are equal or not comparable."""
+        ids, other_ids = self.jobs.split("+"), other.jobs.split("+")
+        if self.jobs == other.jobs or NO_JOB in (*ids, *other_ids) or (FILE in ids) != (FILE in other_ids):
             return None
-        # The name of a list that had to be created with a digest has the fingerprint of that digest.
-        return 0 if self.fingerprint == compute_fingerprint() else 1
+        return [int(id_) for id_ in ids if id_ != FILE] > [int(id_) for id_ in other_ids if id_ != FILE]
+
+
+def shorten_audience_name(name: str) -> str:
+    """Return the part of an audience's name with which the names of its lists begin."""
+    return name[:_AUDIENCE_NAME_CHARACTERS]
 
 
 def parse_list_name(list_name: str) -> ListName | None:
-    """Return the session, job and fingerprint in a list's name, or None if this operator did not name the list."""
-    match = _LIST_NAME.search(list_name)
+    """Return the parts of a list's name, or None if this operator did not name the list."""
+    match = _LIST_NAME.fullmatch(list_name)
     return ListName(**match.groupdict()) if match else None
 
 
@@ -63,129 +94,82 @@ def get_list_name(customer_list: CustomerList | None) -> ListName | None:
 
 @dataclass(kw_only=True)
 class CustomerLists:
-    """The customer lists that one workflow session created for one audience. A new audience has no id yet.
-
-    Since audiences may share a name, a list that another audience uses is never filled. Methods raise API errors.
-    """
+    """The customer lists that one workflow session created. Methods raise API errors."""
 
     api: Api
     session_key: str
-    audience_id: str | None
-    audience_name: str | None
     is_nca: bool
     created_ids: set[str] = field(init=False, default_factory=set)  # of lists that this run created
-    _abandoned_ids: set[str] = field(init=False, default_factory=set)  # of lists to which others added people
 
-    def find_or_name_list(
-        self,
-        audience_name: str,
-        prepared: PreparedRecords,
-        *,
-        job_id: str | None,
-        current_list_id: str | None,
-        is_exact: bool,
-    ) -> "TargetList":
-        """Return the list to fill: one that an earlier try of this session made for the same records, or a new one.
-
-        The fingerprint in a list's name tells for which records it was made. Without records, any list that is still
-        empty will do. `is_exact`: do not return an earlier list to which others may have added people.
-        """
-        is_empty = not prepared.record_count
-        prepared, job = (PreparedRecords(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)
-        prefix = f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self.session_key} "
-        fingerprint = prepared.fingerprint
-        started = {
-            made: prepared.upload_count if name.initial_count is None else name.initial_count
-            for made in self._find_fillable_lists(prefix)
-            if (name := self._parse_own_list_name(made))
-            and (name.job == _NO_JOB if is_empty else name.fingerprint == fingerprint)
-        }
-        # Lists newer than the one in use never were in use.
-        shared = {
-            made.id
-            for made, own in started.items()
-            if current_list_id
-            and age_key(made) <= (len(current_list_id), current_list_id)
-            and self._may_exceed(made, limit=own, is_final=is_exact and made.id == current_list_id)
-        }
-        if is_exact or is_empty:
-            self._abandoned_ids |= shared
-        left = [made for made in started if made.id not in self._abandoned_ids]
-        earlier = min(left, key=lambda made: (made.id != current_list_id, age_key(made)), default=None)
-        list_id, name_to_create = earlier.id if earlier else "", f"{prefix}{job} {fingerprint})"
-        return TargetList(
-            lists=self, name=name_to_create, list_type=prepared.list_type, id=list_id, is_shared=list_id in shared
+    def name_target(self, audience_name: str, prepared: PreparedRecords, *, jobs: str) -> "TargetList":
+        """Return the list to fill with the records, which `TargetList.add` finds or creates. `jobs`: see `ListName`."""
+        if not prepared.record_count:
+            prepared = PreparedRecords()  # of type EMAIL
+        name = ListName(
+            audience=shorten_audience_name(audience_name),
+            session=self.session_key,
+            jobs=jobs,
+            fingerprint=prepared.fingerprint,
         )
-
-    def _find_fillable_lists(self, name_prefix: str) -> list[CustomerList]:
-        """Return lists with this prefix that the run may fill: those not in other use, and not given up."""
-        named = [listed for listed in self.api.list_customer_lists() if listed.name.startswith(name_prefix)]
-        if not named:
-            return []
-        in_use = {
-            audience.customer_list_id
-            for audience in self.api.list_audiences()
-            if audience.id != self.audience_id and audience.name != self.audience_name
-        }
-        return [listed for listed in named if listed.id not in in_use | self._abandoned_ids]
-
-    def _parse_own_list_name(self, customer_list: CustomerList) -> ListName | None:
-        """Return the parts of a customer list's name, or None if this session did not create the list."""
-        name = get_list_name(customer_list)
-        return name if name and name.session == self.session_key else None
-
-    def is_empty(self, audience: Audience) -> bool:
-        """Return whether the audience uses a list that was created empty and is still empty."""
-        used = find_list(self.api, audience)
-        name = get_list_name(used)
-        if not used or not name or name.initial_count is None:
-            return False
-        return not self._may_exceed(used, limit=name.initial_count, is_final=True)
-
-    def _may_exceed(self, customer_list: CustomerList, *, limit: int, is_final: bool) -> bool:
-        """Return whether the list may have more than `limit` records. Also True if Pinterest gives no count.
-
-        `is_final`: before it returns False, wait until Pinterest's counters include all that was added before this run.
-        """
-        read = self.api.find_customer_list(customer_list.id)
-        listed = (listed for listed in self.api.list_customer_lists() if listed.id == customer_list.id)
-        counts = [seen.uploaded for seen in (customer_list, read, *listed) if seen and seen.uploaded is not None]
-        may_exceed = not counts or max(counts) > limit
-        if may_exceed or not is_final:
-            return may_exceed
-        wait_for_consistency(self.api.client)
-        return self._may_exceed(customer_list, limit=limit, is_final=False)
+        return TargetList(lists=self, name=name, list_type=prepared.list_type)
 
     def is_of_this_session(self, audience: Audience) -> bool:
         """Return whether this workflow session created the audience's list."""
         if audience.customer_list_id in self.created_ids:  # which reads may not show yet
             return True
+        name = get_list_name(find_list(self.api, audience))
+        return name is not None and name.session == self.session_key
+
+    def is_empty(self, audience: Audience) -> bool:
+        """Return whether the audience uses a list of ours that was created empty, and in which Pinterest counts nobody.
+
+        Waits until Pinterest's counter includes all that was added before this run.
+        """
         used = find_list(self.api, audience)
-        return used is not None and self._parse_own_list_name(used) is not None
+        name = get_list_name(used)
+        if not used or not name or name.initial_count is None:
+            return False
+        wait_for_consistency(self.api.client)
+        counted = self.api.find_customer_list(used.id)
+        return counted is not None and counted.uploaded is not None and counted.uploaded <= name.initial_count
 
-    def create(self, name: str, list_type: str, records: Batch | None) -> CustomerList:
-        """Create a list with its first records (or None), or return the list of that name from an earlier request."""
-
-        def create_list() -> CustomerList:
-            """Create the list with its first records, and store its id in `created_ids`."""
-            made = api.create_customer_list(name=name, list_type=list_type, records=records, is_nca=self.is_nca)
-            self.created_ids.add(made.id)
-            return made
-
-        def find_earlier_list() -> CustomerList | None:
-            """Return the oldest list that has the new list's name and that an earlier request created, or None."""
-            named = (listed for listed in self._find_fillable_lists(name) if listed.name == name)
-            return min(named, key=age_key, default=None)
-
-        api, has_several_records = self.api, records is not None and len(records) > 1
-        wait_for_consistency(api.client)
-        made = find_earlier_list()
+    def create(self, name: ListName, list_type: str, records: Batch | None) -> CustomerList:
+        """Create a list with its first records (or None), or return the one that another try of the run has begun."""
+        wait_for_consistency(self.api.client)
+        made = self._find_unfinished_list(name)
         if made is None:
-            made, _ = create_once(
-                create=create_list, find=find_earlier_list, client=api.client, has_several_records=has_several_records
+            made = create_once(
+                create=partial(self._create_list, name, list_type, records),
+                find=partial(self._find_unfinished_list, name),
+                client=self.api.client,
             )
-        log.info('using customer list %s "%s"', made.id, escape(name))
+            try:
+                made = self._find_unfinished_list(name) or made  # a second run may have created it at the same time
+            except ExportError as error:
+                error.maybe_applied = True  # the list has the records
+                raise
+        log.info('using customer list %s "%s"', made.id, escape(made.name))
         return made
+
+    def _create_list(self, name: ListName, list_type: str, records: Batch | None) -> CustomerList:
+        """Create the list with its first records, and store its id in `created_ids`."""
+        made = self.api.create_customer_list(name=str(name), list_type=list_type, records=records, is_nca=self.is_nca)
+        self.created_ids.add(made.id)
+        return made
+
+    def _find_unfinished_list(self, name: ListName) -> CustomerList | None:
+        """Return the list of that name that another try of the run has begun to fill, or None.
+
+        No list of ours for the audience's name is younger, and no audience uses it: somebody may have added people to
+        a list that is or was in use. Of several, it is the oldest: two runs at once find the same one.
+        """
+        own_lists = find_own_lists(self.api, name.audience)
+        named = list(takewhile(lambda made: made.name == str(name), own_lists))
+        if not named:
+            return None
+        used_ids = {audience.customer_list_id for audience in self.api.list_audiences()}
+        unused = list(takewhile(lambda made: made.id not in used_ids, named))
+        return unused[-1] if unused else None
 
     def add(self, list_id: str, records: Batch) -> Response:
         """Add records to a customer list. Returns the response.
@@ -198,22 +182,22 @@ class CustomerLists:
 
 @dataclass(slots=True, kw_only=True)
 class TargetList:
-    """A customer list that a run fills, or creates empty. `is_shared`: somebody else may have added people to the list.
+    """A customer list that a run fills, or creates empty. `id`: "" until it is found or created.
 
-    `id`: "" until it is created. Several threads may call `add`.
+    Several threads may call `add`.
     """
 
     lists: CustomerLists
-    name: str
+    name: ListName
     list_type: str
-    id: str
-    is_shared: bool = False
+    id: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, records: Batch) -> Response | None:
         """Add records, or create a missing list with them. Returns the response, or None if the list was created."""
         with self._lock:
-            if is_new := not self.id:
+            is_new = not self.id
+            if is_new:
                 self.id = self.lists.create(self.name, self.list_type, records).id
                 if self.id in self.lists.created_ids:
                     return None
@@ -225,9 +209,7 @@ class TargetList:
             raise
 
     def create_empty(self) -> None:
-        """Create the list if it does not exist: empty, or with a single dummy record if Pinterest requires records."""
-        if self.id:
-            return
+        """Create the list: empty, or with a single dummy record if Pinterest requires records."""
         try:
             made = self.lists.create(self.name, self.list_type, None)
         except RequestRefusedError as error:
@@ -236,11 +218,20 @@ class TargetList:
             log.info(
                 "Pinterest refuses a customer list without records: the new list gets one digest that belongs to nobody"
             )
-            # Made of the name: a second run of this task computes the same digest and the same name.
-            nobody = hashlib.sha256(f"nobody in {self.name}".encode("utf-8", "surrogatepass")).digest()
-            name = self.name.removesuffix(f"{compute_fingerprint()})") + f"{compute_fingerprint([nobody])})"
-            made = self.lists.create(name, self.list_type, Batch([(SINGLE_DIGEST, nobody)]))
+            nobody = self.name.dummy_digest
+            self.name = replace(self.name, fingerprint=compute_fingerprint([nobody]))
+            made = self.lists.create(self.name, self.list_type, Batch([(SINGLE_DIGEST, nobody)]))
         self.id = made.id
+
+
+def find_own_lists(api: Api, audience_name: str) -> list[CustomerList]:
+    """Return the customer lists that this operator made for audiences of a (shortened) name, the youngest first."""
+    own = []
+    for made in api.list_customer_lists():
+        name = get_list_name(made)
+        if name and name.audience == audience_name:
+            own.append(made)
+    return sorted(own, key=lambda made: age_key(made.id), reverse=True)
 
 
 def find_list(api: Api, audience: Audience) -> CustomerList | None:

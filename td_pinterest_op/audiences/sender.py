@@ -1,14 +1,13 @@
 """Sends batches of records: several at once, halved if Pinterest refuses one. Errors count the sent records."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 
-from td_pinterest_op.errors import ConnectionBrokenError, ExportError, RecordsRefusedError, RequestRefusedError
+from td_pinterest_op.errors import ExportError, RecordsRefusedError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
@@ -32,16 +31,16 @@ _ROWS_ADVICE = (
 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _BatchPart:
-    """A part of a batch, for one request. `in_doubt`: an earlier request may have sent the records."""
+    """A part of a batch, for one request. `is_in_doubt`: an earlier request may have sent the records."""
 
     records: Batch
-    in_doubt: bool = False
+    is_in_doubt: bool = False
 
     def split(self, size: int) -> "list[_BatchPart]":
         """Divide this part of a batch into smaller parts of `size` records. The last part may have fewer."""
-        return [_BatchPart(records, self.in_doubt) for records in self.records.split(size)]
+        return [_BatchPart(records=records, is_in_doubt=self.is_in_doubt) for records in self.records.split(size)]
 
     def halve(self) -> "list[_BatchPart]":
         """Return the two halves of this part of a batch, or an empty list if the part has only one record."""
@@ -50,21 +49,21 @@ class _BatchPart:
 
 @dataclass(slots=True, kw_only=True)
 class _BatchState:
-    """The state of a batch that is being sent. `broken`: how many requests in a row ended with a broken connection."""
+    """What became of the records of a batch. `was_throttled`: a request, or an earlier try of it, got a 429."""
 
     records: Batch
-    send_records: SendRecords
     accepted: int = 0
     refused: int = 0
-    throttled: bool = False
-    broken: int = 0
+    was_throttled: bool = False
 
 
 class ConcurrencyLimit:
     """The number of requests that may be in flight. It grows from 1, and halves after a 429, as in TCP."""
 
     def __init__(self, *, maximum: int) -> None:
-        self._maximum, self._size, self._has_halved = maximum, 1.0, False
+        self._maximum = maximum
+        self._size = 1.0
+        self._has_halved = False
         self._unsettled = 0  # responses still to come to requests from before the last halving
 
     @property
@@ -74,7 +73,8 @@ class ConcurrencyLimit:
 
     def lower_maximum(self, maximum: int) -> None:
         """Allow at most `maximum` requests in flight at a time from now on."""
-        self._maximum, self._size = maximum, min(self._size, maximum)
+        self._maximum = maximum
+        self._size = min(self._size, maximum)
 
     def record_response(self, *, throttled: bool) -> None:
         """Adjust the limit after a response. `throttled`: the request, or an earlier try of it, got a 429."""
@@ -83,7 +83,9 @@ class ConcurrencyLimit:
             # At first one more for each response, which doubles the size every round trip; later one more a round trip.
             self._size = min(self._maximum, self._size + (1 / self._size if self._has_halved else 1))
         elif not self._unsettled:
-            self._unsettled, self._size, self._has_halved = self.size, max(1.0, self._size / 2), True
+            self._unsettled = self.size
+            self._size = max(1.0, self._size / 2)
+            self._has_halved = True
 
 
 @dataclass(kw_only=True)
@@ -102,7 +104,6 @@ class Sender:
     # Records in one request. `_largest` is set once a batch was too large, for all later batches. There is no lock: if
     # two threads set it at once, another request may be too large.
     _largest: int | None = None
-    _most_accepted: int = 0
 
     def __post_init__(self) -> None:
         self._concurrency = ConcurrencyLimit(maximum=self.settings.max_in_flight)
@@ -113,19 +114,27 @@ class Sender:
         After an error, no further batch is sent. Once the outcome of the batches in flight is known, raises the first
         error, whose message says how many records were sent, refused and not sent.
         """
-        settings, rate_limiter, total = self.settings, self.client.rate_limiter, prepared.record_count
-        pace = settings.records_per_second
-        phase = Phase(name=self.phase, unit="records", total=total, pace=pace, pause=lambda: rate_limiter.pause)
+        rate_limiter = self.client.rate_limiter
+        phase = Phase(
+            name=self.phase,
+            unit="records",
+            total=prepared.record_count,
+            pace=self.settings.records_per_second,
+            pause=lambda: rate_limiter.pause,
+        )
+        send_batch = partial(self._send_batch, send_records=send_records)
         try:
             with self.reporter.show_progress(phase) as progress:
-                self._send_all(prepared.read_batches(settings.limit_records_per_request), send_records, progress)
+                self._send_all(prepared.read_batches(self.settings.limit_records_per_request), send_batch, progress)
         except Exception as error:
             known = ExportError.from_exception(error)
             # After a signal, or a failure of the spool: the threads must not send the batches that they have.
             rate_limiter.stop(known)
             raise known.extend(self._describe_progress()) from None
 
-    def _send_all(self, batches: Iterator[Batch], send_records: SendRecords, progress: Callable[[int], None]) -> None:
+    def _send_all(
+        self, batches: Iterator[Batch], send_batch: Callable[[Batch], bool], progress: Callable[[int], None]
+    ) -> None:
         """Send the batches, and raise the first error once all requests have ended."""
         before = self.stats.sent + self.stats.refused
         failure: ExportError | None = None
@@ -135,7 +144,7 @@ class Sender:
         while True:
             while batch is not None and not failure and len(running) < self._concurrency.size:
                 try:
-                    running.add(start_thread(partial(self._send_batch, batch, send_records)))
+                    running.add(start_thread(partial(send_batch, batch)))
                 except RuntimeError:
                     if not running:
                         raise
@@ -173,93 +182,77 @@ class Sender:
         )
 
     def _send_batch(self, records: Batch, send_records: SendRecords) -> bool:
-        """Send a batch, and return whether it was throttled (429). Raises ExportError for refused records."""
-        batch = _BatchState(records=records, send_records=send_records)
-        for part in records.split(self._largest or len(records)):
-            self._send_and_isolate_invalid(part, batch)
-        self._raise_if_refused(batch)
-        return batch.throttled
+        """Send a batch, halved where Pinterest refuses it, and return whether it was throttled (429).
 
-    def _send_and_isolate_invalid(self, records: Batch, batch: _BatchState) -> None:
-        """Send records, and halve each refused part until every invalid record is in a part of its own.
-
-        Raises RequestRefusedError if Pinterest accepts no part after MAX_HALVINGS: the request must be the cause.
+        Raises RecordsRefusedError for refused records that the settings do not ignore, and RequestRefusedError if
+        Pinterest accepts no part after MAX_HALVINGS: the request must be the cause.
         """
-        accepted_before, halvings, parts = batch.accepted, 0, [_BatchPart(records)]
+        batch = _BatchState(records=records)
+        parts = [_BatchPart(records=records)]
+        halvings = 0
         while parts:
-            # All are tried at one size before any at half of that.
-            refused = self._send_parts(parts, batch)
-            if refused and halvings >= MAX_HALVINGS and batch.accepted == accepted_before:
+            refused: list[_BatchPart] = []
+            while parts:  # all are tried at one size before any at half of that
+                part = parts.pop(0)
+                if self._largest and len(part.records) > self._largest:
+                    parts = part.split(self._largest) + parts
+                    continue
+                error = self._send_part(part, send_records, batch)
+                if error is None:
+                    continue
+                if error.status == 413:
+                    self._lower_largest(part)
+                    parts = part.halve() + parts
+                else:
+                    refused.append(part)
+            if refused and halvings >= MAX_HALVINGS and not batch.accepted:
                 raise self._build_request_error(
                     f"Pinterest refused a batch (400), and also every part of it after {MAX_HALVINGS} halvings: the "
                     "cause seems to be the request, not its records. If Pinterest does refuse that many records, set "
                     "a much smaller limit_records_per_request to find them",
                     batch,
                 )
-            parts = [half for part in refused for half in part.halve()]
+            for part in refused:
+                parts += part.halve()
             halvings += 1
+        self._raise_if_refused(batch)
+        return batch.was_throttled
 
-    def _send_parts(self, parts: Iterable[_BatchPart], batch: _BatchState) -> list[_BatchPart]:
-        """Send parts of a batch, divided where too large. Returns the parts that Pinterest refused (400)."""
-        return [refused for part in parts for refused in self._send_part(part, batch)]
+    def _lower_largest(self, part: _BatchPart) -> None:
+        """After a 413 for a part of a batch, let all later requests have at most half as many records."""
+        size = len(part.records)
+        half = (size + 1) // 2
+        self._largest = min(half, self._largest or half)
+        log.warning(
+            "a batch of %d records is too large for Pinterest; from now on, batches have at most %d", size, half
+        )
 
-    def _send_part(self, part: _BatchPart, batch: _BatchState) -> list[_BatchPart]:
-        """Send a part of a batch, divided if too large. Returns those of its parts that Pinterest refused (400)."""
-        size, half = len(part.records), (len(part.records) + 1) // 2
-        if self._largest and size > self._largest:
-            return self._send_parts(part.split(self._largest), batch)
-        error = self._send_request(part, batch)
-        if isinstance(error, ConnectionBrokenError):
-            self._wait_after_broken_connection(error, size, batch)
-        elif error and error.status == 413:
-            self._largest = min(half, self._largest or half)
-            log.warning(
-                "a batch of %d records is too large for Pinterest; from now on, batches have at most %d", size, half
-            )
-        else:
-            return [part] if error else []
-        return self._send_parts(part.halve(), batch)
-
-    def _send_request(self, part: _BatchPart, batch: _BatchState) -> ExportError | None:
-        """Send and count a part of a batch. Returns an error that splitting the part may avoid, raises all others."""
-        size, records, was_in_doubt = len(part.records), part.records.record_count, part.in_doubt
-        # In doubt until the outcome is known.
-        self.stats.count_records(in_doubt=records * (not was_in_doubt))
+    def _send_part(self, part: _BatchPart, send_records: SendRecords, batch: _BatchState) -> ExportError | None:
+        """Send and count a part of a batch. Return a refusal (400, 413) that halving may avoid, raise other errors."""
+        size = len(part.records)
+        count = part.records.record_count
+        if not part.is_in_doubt:
+            self.stats.count_records(in_doubt=count)  # until the outcome is known
         try:
-            response = batch.send_records(part.records)
+            response = send_records(part.records)
         except ExportError as error:
-            status = error.status if isinstance(error, RequestRefusedError) and not error.is_read else None
-            is_refused = status == 400 and size == 1
-            part.in_doubt = not is_refused and (was_in_doubt or error.maybe_applied)
-            self.stats.count_records(refused=records * is_refused, in_doubt=-records * (not part.in_doubt))
-            batch.refused += is_refused
-            if is_refused:
+            is_refusal = isinstance(error, RequestRefusedError) and not error.is_read
+            if is_refusal and error.status == 400 and size == 1:
+                self.stats.count_records(refused=count, in_doubt=-count)
+                batch.refused += 1
                 self.on_refused(part.records)
-            if status == 400 or (status == 413 and size > 1) or isinstance(error, ConnectionBrokenError):
+                return error
+            part.is_in_doubt = part.is_in_doubt or error.maybe_applied
+            if not part.is_in_doubt:
+                self.stats.count_records(in_doubt=-count)
+            if is_refusal and (error.status == 400 or (error.status == 413 and size > 1)):
                 return error
             raise
-        self.stats.count_records(sent=records, in_doubt=-records)
+        self.stats.count_records(sent=count, in_doubt=-count)
         batch.accepted += size
-        batch.throttled = batch.throttled or bool(response and response.throttled)
-        if batch.broken and size >= self._most_accepted:
-            # No larger part was ever accepted: the size is the cause, and not the connection.
-            self._largest = min(size, self._largest or size)
-            log.warning("the largest accepted batch has %d records; from now on, batches have at most that many", size)
-        batch.broken = 0
-        self._most_accepted = max(self._most_accepted, size)
+        if response and response.throttled:
+            batch.was_throttled = True
         return None
-
-    def _wait_after_broken_connection(self, error: ConnectionBrokenError, size: int, batch: _BatchState) -> None:
-        """Wait before halving a part of `size` records that broke the connection. Raises `error` after many breaks."""
-        batch.broken += 1
-        retry, tried = self.client.retry, 2 * batch.broken
-        if tried > retry.count:
-            raise error.extend(f"; tried {tried} times")
-        # As between retries: a gateway that drops large bodies looks like a gateway that is down.
-        self.client.rate_limiter.wait(min(sum(islice(retry.iterate_waits(), tried - 1, tried + 1)), retry.longest_wait))
-        log.warning(
-            "the connection broke twice while sending a batch of %d records; trying batches of half that size", size
-        )
 
     def _raise_if_refused(self, batch: _BatchState) -> None:
         """Raise an error for refused records that the settings do not ignore, or if all records so far were refused."""

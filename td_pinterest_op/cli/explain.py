@@ -53,9 +53,6 @@ _EXAMPLES = {
         "no response from Pinterest (no byte of the response for read_timeout_secs) to the request to create customer "
         'list "Shoppers"'
     ),
-    "ConnectionBrokenError": (
-        "no response from Pinterest (the connection broke) to the request to add 1250 records; tried 8 times"
-    ),
     "StoppedError": "the run was stopped (SIGTERM)",
     "UnexpectedError": (
         "KeyError at parse.py:120, in _settings: a bug in td_pinterest_op; please report it with this line"

@@ -196,7 +196,7 @@ def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[
         "used_by": sorted(used_by),
         "left_behind": not used_by,
         "session": name and name.session,
-        "job_id": name and name.job_id,
+        "job_id": name and name.jobs,
         "created": parse_time(content.get("created_time") or None),
         "changed": parse_time(content.get("updated_time") or None),
     }

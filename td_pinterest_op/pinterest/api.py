@@ -36,7 +36,6 @@ class Audience:
     status: str
     size: int | None = None  # matched people; None while Pinterest does not know
     description: str = ""
-    created: int | None = None  # seconds since 1970; None if unknown
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Audience":
@@ -52,7 +51,6 @@ class Audience:
             status=to_text(content.get("status")),
             size=parse_whole_number(content.get("size")),
             description=to_text(content.get("description")),
-            created=parse_whole_number(content.get("created_timestamp")),
         )
 
     @property
@@ -127,8 +125,14 @@ class Api:
     ) -> Audience:
         """Create and return an audience of the people that `rule` selects, such as `{"customer_list_id": …}`."""
         content = {"audience_type": audience_type, "name": name, "rule": rule}
-        content |= {"description": description} if description else {}
-        response = self._send_write("POST", "/audiences", f'create audience "{name}"', content)
+        if description:
+            content["description"] = description
+        try:
+            response = self._send_write("POST", "/audiences", f'create audience "{name}"', content)
+        except RequestRefusedError as error:
+            if error.status == 400:  # smaller ones were seen to be accepted
+                error.extend(". Pinterest's documentation asks for at least 100 matched people in an audience")
+            raise
         return Audience.parse(response.content)
 
     def switch_audience(self, audience_id: str, *, customer_list_id: str) -> None:
@@ -229,7 +233,7 @@ class Api:
             purpose=purpose,
             body=b"".join([body[:-1], b",", *records.make_json_chunks(), b"}"]) if records else body,
             write=True,
-            records=len(records) if records else 0,
+            has_records=records is not None,
             repeatable=method != "POST",
         )
         response = self.client.send(request, self._tokens)
@@ -245,6 +249,11 @@ def _require_content(is_valid: object, response: Response, purpose: str, problem
         text = f"Pinterest answered {response.status} to the request to {purpose}, but {problem}"
         rid = f" [x-pinterest-rid {response.request_id}]"
         raise PinterestError(text + rid, status=response.status, maybe_applied=True)
+
+
+def age_key(entity_id: str) -> tuple[int, str]:
+    """Return a sort key that puts the oldest audience or list first. Ids are growing numbers without leading zeros."""
+    return len(entity_id), entity_id
 
 
 def to_text(value: object) -> str:

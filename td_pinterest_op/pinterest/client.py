@@ -10,7 +10,7 @@ from itertools import islice
 
 from requests.auth import AuthBase
 
-from td_pinterest_op.errors import ConnectionBrokenError, ExportError, MaybeAppliedError, RequestRefusedError
+from td_pinterest_op.errors import ExportError, MaybeAppliedError, RequestRefusedError
 from td_pinterest_op.http.retry import Retry, read_reset_delay, read_retry_after
 from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, judge_response
@@ -27,8 +27,6 @@ _PATIENCE = 4
 _LEAST_PAUSE = 1.0
 # A request ends after this many 401s, and a run after this many refusals of refresh tokens.
 MOST_REFUSALS = 10
-# After this many broken connections, a request that can be divided is taken to be too large.
-MOST_BROKEN = 2
 _AD_ACCOUNT = re.compile(r"/ad_accounts/(\d+)")
 
 # What to do about a refusal, by Pinterest's code (None: any other).
@@ -45,7 +43,7 @@ class Request:
     body: bytes | None = None
     content_type: str = "application/json"
     write: bool = False
-    records: int = 0  # how many the request has; more than one can be sent in several requests
+    has_records: bool = False  # whose identifiers an answer may echo
     repeatable: bool = True
     advice: Advice = field(default_factory=dict)  # replaces the policy's advice, by Pinterest's error code
 
@@ -130,7 +128,7 @@ class Client:
     def send(self, request: Request, tokens: TokenSource) -> Response:
         """Send a request, and repeat it after each failure that may pass. Returns the successful response.
 
-        Raises the error of the policy, MaybeAppliedError, ConnectionBrokenError, and StoppedError.
+        Raises the error of the policy, MaybeAppliedError, and StoppedError.
         """
         failures: list[_FailedAttempt] = []
         try:
@@ -217,8 +215,6 @@ class Client:
             raise MaybeAppliedError(str(error), status=error.status, code=error.code)
         if tries > self.retry.count:
             raise error.extend(f"; tried {tries} times" if tries > 1 else "")
-        if request.records > 1 and sum(failure.decision.is_broken for failure in failures) >= MOST_BROKEN:
-            raise ConnectionBrokenError(str(error), status=error.status, code=error.code)
 
     def _read_requested_wait(self, failed: _FailedAttempt) -> float:
         """Return the seconds that a failed response asks to wait. Raises `failed.error` for more than is allowed."""
@@ -241,7 +237,7 @@ def _build_failed_attempt(request: Request, response: Response) -> _FailedAttemp
     if decision is None:
         return None
     # A response may echo records, and the token endpoint's secrets.
-    is_quotable = message and not request.records and not request.path.startswith("/oauth/")
+    is_quotable = message and not request.has_records and not request.path.startswith("/oauth/")
     quote = f' "{sanitize(message, longest=200)}"' if is_quotable else ""
     code_text = "" if code is None else f" (code {code})"
     text = f"Pinterest answered {status}{code_text}{quote} to the request to {request.label}"

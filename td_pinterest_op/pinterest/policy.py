@@ -29,7 +29,6 @@ class Decision:
     error: type[ExportError]
     advice: str
     maybe_applied: bool = False  # Pinterest may have carried out the request
-    is_broken: bool = False  # the connection broke: a proxy may refuse large bodies
 
 
 _LATER = "run this task again later"
@@ -50,7 +49,11 @@ _TRIAL = (
 _give_up = partial(Decision, Recovery.GIVE_UP)
 _NOT_DONE = Decision(Recovery.RETRY, UnavailableError, _LATER)
 _IN_DOUBT = replace(_NOT_DONE, maybe_applied=True)
-_BROKEN = replace(_IN_DOUBT, is_broken=True)
+_BROKEN = replace(
+    _IN_DOUBT,
+    advice=f"{_LATER}; if that happens whenever records are sent, a proxy may refuse large bodies: lower "
+    "limit_records_per_request",
+)
 
 FAILURES: dict[Failure, Decision] = {
     Failure.NOT_CONNECTED: _NOT_DONE,

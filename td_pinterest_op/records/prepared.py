@@ -84,11 +84,6 @@ class PreparedRecords:
         return sum(file.unique_count for layout, file in self.files.items() if not layout.is_extra)
 
     @property
-    def upload_count(self) -> int:
-        """The number of records as Pinterest counts them: each combination of a row's values is a record."""
-        return sum(file.unique_count for file in self.files.values())
-
-    @property
     def fingerprint(self) -> str:
         """Eight hex digits that depend only on the records, not on the job or the rows' order. Raises OSError."""
         by_layout = (

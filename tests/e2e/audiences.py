@@ -38,7 +38,7 @@ def list_name(audience: str, job_id: str, records: Iterable[str] = (), session_t
 def is_cleared(services: Services, audience_id: str) -> bool:
     """Return whether an audience uses a list that was created empty, or with the digest of a made-up value."""
     behind = services.pinterest.lists[current_list_id(services, audience_id)]
-    return " - " in behind.name and len(behind.members) <= 1 and not behind.members & _EVERYBODY
+    return len(behind.members) <= 1 and not behind.members & _EVERYBODY
 
 
 def settings_of(services: Services, action: str, members: Sequence[str] = ()) -> dict[str, Any]:

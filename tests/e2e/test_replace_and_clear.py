@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.audiences.create_once import PATIENCE
+from td_pinterest_op.audiences.consistency import PATIENCE
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD, CLEAR, NEW, NEXT_DAY, REPLACE, current_list_id, is_cleared, list_name
@@ -43,38 +43,20 @@ class TestReplace:
         assert first["customer_list_id"] == stored["previous_customer_list_id"]
         assert 3 == len(services.pinterest.lists)
 
-    @pytest.mark.parametrize(
-        "settings", [{"action": REPLACE}, NEW | {"if_exists": "replace"}], ids=["replace", "create"]
-    )
-    @pytest.mark.parametrize(
-        "switches", [{}, {"upload_counters": False}, {"reading_lag_seconds": 5.0, "listing_lag_seconds": 5.0}]
-    )
-    def test_replace_repeated_in_its_session_removes_people_added_since(
-        self, services: Services, settings: dict[str, Any], switches: dict[str, Any]
+    @pytest.mark.parametrize("settings", [{"action": REPLACE}, NEW], ids=["replace", "create"])
+    def test_replace_or_create_repeated_in_its_session_removes_people_added_since(
+        self, services: Services, settings: dict[str, Any]
     ) -> None:
         if settings["action"] == REPLACE:
             settings = settings | {"audience_id": services.audience(people(3, first=900))}
         job = services.job(people(60))
         first = services.export(settings, job_id=job)
-        services.time.sleep(60)
-        services.pinterest.switches.set(switches)
         by_mistake = {"action": ADD, "audience_id": first["audience_id"]}
         services.export(by_mistake, job_id=services.job(people(50, first=100)))
         dry = services.export({**settings, "dry_run": True}, job_id=job)
-        assert None is dry["members"]
-        for _ in range(3):
-            stored = services.export(settings, job_id=job)
-            assert digests(60) == services.pinterest.members_of_audience(first["audience_id"])
-            assert 60 == stored["members"]
-        assert first["customer_list_id"] != stored["customer_list_id"]
-
-    def test_replace_repeated_without_other_uploads_reuses_the_list(self, services: Services) -> None:
-        settings = {"action": REPLACE, "audience_id": services.audience(), "records": "rows"}
-        rows = [([person, f"other-{person}"], "+12025550101") for person in people(5)]
-        columns = [("email", "array(varchar)"), ("phone", "varchar")]
-        job = services.td.add_job(columns=columns, rows=rows)
-        first, second = (services.export(settings, job_id=job) for _ in range(2))
-        assert first["customer_list_id"] == second["customer_list_id"]
+        stored = services.export(settings, job_id=job)
+        assert services.pinterest.members_of_audience(first["audience_id"]) == digests(60)
+        assert (dry["members"], stored["members"]) == (None, 60)
 
     def test_replace_does_not_reuse_an_orphaned_list_with_other_people(self, services: Services) -> None:
         settings = {"action": REPLACE, "audience_id": services.audience()}
@@ -84,16 +66,6 @@ class TestReplace:
         services.export(settings, job_id=job, session_time=NEXT_DAY)
         services.export(settings, job_id=job)
         assert digests(60) == services.pinterest.members_of_audience(str(settings["audience_id"]))
-
-    def test_create_repeated_in_its_session_keeps_people_added_since(self, services: Services) -> None:
-        job = services.job(people(60))
-        first = services.export(NEW, job_id=job)
-        services.export(
-            {"action": ADD, "audience_id": first["audience_id"]}, job_id=services.job(people(50, first=100))
-        )
-        stored = services.export(NEW, job_id=job)
-        assert digests(60) | digests(50, first=100) == services.pinterest.members_of_audience(first["audience_id"])
-        assert (None, first["customer_list_id"]) == (stored["members"], stored["customer_list_id"])
 
     def test_replace_reads_an_audience_again_until_the_switch_is_visible(self, services: Services) -> None:
         audience_id = services.audience(people(5, first=100))

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from td_pinterest_op.errors import RequestRefusedError
 from td_pinterest_op.http.transport import Transport
 from tests.e2e.audiences import (
     CLEAR,
     CREATE,
     DELETE,
     NEW,
+    NEXT_DAY,
     REPLACE,
     audience_id_of,
     current_list_id,
@@ -82,17 +84,26 @@ def run_twice_at_once(run: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]
 # -- the same session with another job, or another audience
 
 
+@pytest.mark.parametrize("others", [False, True], ids=["the youngest list", "another session's list is younger"])
 @pytest.mark.parametrize("action", [CREATE, REPLACE])
-def test_rerun_with_the_same_people_reuses_the_list_of_the_earlier_job(services: Services, action: str) -> None:
-    settings, first = settings_of(services, action, people(3, first=100)), services.job(people(9))
-    stored = services.export(settings, job_id=first)
-    services.td.set_status(first, "error")
-    again = services.export(settings, job_id=services.job(reversed([person.upper() for person in people(9)])))
-    assert stored["customer_list_id"] == again["customer_list_id"]
-    assert [list_name(stored["audience_name"], first, digests(9))] == [
-        held.name for held in services.pinterest.lists.values() if "(td " in held.name
-    ]
-    assert digests(9) == services.pinterest.members_of_audience(audience_id_of(services, settings))
+def test_rerun_with_the_same_jobs_continues_the_youngest_list_if_it_is_not_in_use(
+    services: Services, action: str, others: bool
+) -> None:
+    settings = settings_of(services, action, people(3, first=100)) | {"retry_count": 0}
+    job = services.job(people(9))
+    write = "audiences/create" if action == CREATE else "audiences/update"
+    services.pinterest.inject(Fault(effect=Answer(status=422), operation=write, times=1))
+    with pytest.raises(RequestRefusedError):
+        services.export(settings, job_id=job)
+    (begun,) = [made for made in services.pinterest.lists.values() if "(td " in made.name]
+    assert begun.name == list_name("Spring" if action == CREATE else "Shoppers", job, digests(9))
+    if others:
+        services.pinterest.add_list(list_name(begun.name[: begun.name.index(" (td")], job, (), NEXT_DAY))
+    stored = services.export(settings, job_id=job)
+    assert (stored["customer_list_id"] == begun.id) is not others
+    again = services.export(settings, job_id=job)
+    assert again["customer_list_id"] not in (begun.id, stored["customer_list_id"])
+    assert services.pinterest.members_of_audience(audience_id_of(services, settings)) == digests(9)
 
 
 def test_rerun_of_create_with_other_people_leaves_one_audience_with_only_these(services: Services) -> None:
@@ -127,7 +138,7 @@ def test_two_audiences_of_one_name_never_share_a_list(services: Services, settin
     for audience_id in (twin, other, twin, other):
         services.export(settings | {"audience_id": audience_id}, job_id=job)
     assert current_list_id(services, twin) != current_list_id(services, other)
-    assert 4 == len(services.pinterest.lists)
+    assert len(services.pinterest.lists) == (4 if settings["action"] == CLEAR else 6)
 
 
 def test_connections_to_both_services_are_closed_after_a_run(

@@ -3,24 +3,28 @@
 import abc
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from td_pinterest_op.audiences.audiences import Audiences
-from td_pinterest_op.audiences.create_once import age_key, create_once, read_until_found, wait_for_consistency
-from td_pinterest_op.audiences.customer_lists import CustomerLists
+from td_pinterest_op.audiences.consistency import read_until_found, wait_for_consistency
+from td_pinterest_op.audiences.create_once import create_once
+from td_pinterest_op.audiences.customer_lists import (
+    CustomerLists,
+    find_list,
+    get_list_name,
+    shorten_audience_name,
+)
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience, age_key
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.stats import Stats, SummaryText
 from td_pinterest_op.workflow.services import Services
-
-_SIMULTANEOUS = 3600.0  # the most seconds between the creations by two sessions that run at the same time
 
 log = logging.getLogger(__name__)
 
@@ -52,23 +56,23 @@ class AudienceAction(abc.ABC):
 
     def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
         settings = request.settings
-        self._request, self._services, self._stats, self._sender = request, services, stats, sender
-        self._settings, self._session_key, self._api = settings, request.task.session_key, services.pinterest
+        self._request = request
+        self._services = services
+        self._stats = stats
+        self._sender = sender
+        self._settings = settings
+        self._session_key = request.task.session_key
+        self._api = services.pinterest
         self._batch_size = settings.limit_records_per_request
-        self._audience_id, self._new_name = settings.audience_id or "", settings.audience_name or ""
+        self._audience_id = settings.audience_id or ""
+        self._new_name = settings.audience_name or ""
         stats.audience_name = settings.audience_name
         self._audiences = Audiences(self._api)
-        self._lists = CustomerLists(
-            api=self._api,
-            session_key=self._session_key,
-            audience_id=settings.audience_id,
-            audience_name=settings.audience_name,
-            is_nca=settings.is_nca,
-        )
+        self._lists = CustomerLists(api=self._api, session_key=self._session_key, is_nca=settings.is_nca)
 
-    def check_audience(self) -> object:
+    def check_audience(self) -> None:
         """Check, before any row is read, that the action can be applied to the audience. Raises AudienceError."""
-        return self._find_usable_audience()
+        self._find_usable_audience()
 
     def prepare_records(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[PreparedRecords]:
         """Return a context manager that reads and checks the records to send. An action without rows has no records."""
@@ -101,13 +105,20 @@ class AudienceAction(abc.ABC):
 
     def _copy_to_stats(self, audience: Audience) -> None:
         """Store what is known of the audience, such as its id, name and size, in the statistics of the run."""
-        self._stats.audience_id, self._stats.audience_name = audience.id, audience.name
+        self._stats.audience_id = audience.id
+        self._stats.audience_name = audience.name
         self._stats.customer_list_id = audience.customer_list_id
-        self._stats.audience_status, self._stats.audience_size = audience.status or None, audience.size
+        self._stats.audience_status = audience.status or None
+        self._stats.audience_size = audience.size
 
     def _is_of_this_session(self, audience: Audience) -> bool:
         """Whether this workflow session created the audience."""
         return self._lists.is_of_this_session(audience)
+
+    def _is_of_any_session(self, audience: Audience) -> bool:
+        """Whether a workflow session created the audience, under the name in the settings."""
+        name = get_list_name(find_list(self._api, audience))
+        return name is not None and name.audience == shorten_audience_name(self._new_name)
 
     def _describe_conflict(self, audience: Audience) -> str:
         """Return the error message for another session's audience that has the name in the settings."""
@@ -119,74 +130,63 @@ class AudienceAction(abc.ABC):
 
     def _find_namesakes(self) -> tuple[list[Audience], list[Audience]]:
         """Return two lists of audiences with the settings' name, oldest first: other sessions', and this session's."""
-        named = sorted(self._audiences.find_by_name(self._new_name), key=age_key)
+        named = sorted(self._audiences.find_by_name(self._new_name), key=lambda audience: age_key(audience.id))
         own = list(filter(self._is_of_this_session, named))
         return [audience for audience in named if audience not in own], own
 
-    def _create_new_audience(self, create: Callable[[], Audience], *, list_id: str | None = None) -> Audience:
-        """Create an audience by `create`, and remove duplicates that retries created. Returns the audience that stays.
+    def _create_new_audience(self, create: Callable[[], Audience]) -> Audience:
+        """Create an audience by `create`, and return the session's audience that stays: it may be an older duplicate.
 
-        That audience may be an older duplicate with another list: `list_id`, unless None, is the list to switch it to.
+        Raises AudienceError, and withdraws the new audience, if there was another one of that name first.
         """
-        client = self._api.client
-        made, extra = create_once(
-            create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=client
+        made = create_once(
+            create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=self._api.client
         )
-        kept = self._keep_oldest(made, is_new=True)
-        if list_id:
-            kept = self._audiences.use_list(kept, list_id=list_id)
-        if extra:  # Pinterest may list a duplicate late
-            self._keep_oldest(kept, is_new=True)
-        self._copy_to_stats(kept)
-        return kept
+        others, own = self._find_namesakes_once_listed(made)
+        return self._keep_oldest(own or [made], rivals=others)
 
-    def _remove_duplicates(self, audience: Audience) -> Audience:
-        """If this session created `audience`, remove its duplicates. Returns the audience that is kept.
+    def _keep_session_audience(self, audience: Audience) -> Audience:
+        """Remove the duplicates of the audience that this session created, and return the one that stays.
 
-        Returns `audience` itself if another session created it, or if the action is not `only_once`.
+        Returns `audience` itself if this session did not create it. Raises AudienceError, and withdraws the session's
+        audiences, if a session that ran at the same time created an audience of that name first.
         """
-        if not self.action.only_once or not self._is_of_this_session(audience):
+        if not self._is_of_this_session(audience):
             return audience
         wait_for_consistency(self._api.client)
-        return self._keep_oldest(audience, is_new=False)
+        others, own = self._find_namesakes_once_listed(audience)
+        # Another audience may have got this name since.
+        return self._keep_oldest(own or [audience], rivals=filter(self._is_of_any_session, others))
 
-    def _keep_oldest(self, audience: Audience, *, is_new: bool) -> Audience:
-        """Keep the oldest of this session's audiences with the name of `audience`. Return it, and remove the others.
+    def _find_namesakes_once_listed(self, audience: Audience) -> tuple[list[Audience], list[Audience]]:
+        """Return what `_find_namesakes` does, once it contains `audience`, and so every older one. Else empty lists."""
 
-        If another session created an audience of that name first, removes all of this session's and raises
-        AudienceError. For an `audience` that is not new, only other sessions' audiences of the same hour count.
-        """
-
-        def find_namesakes_if_listed() -> tuple[list[Audience], list[Audience]] | None:
+        def find_namesakes() -> tuple[list[Audience], list[Audience]] | None:
             """Return other sessions' and this session's audiences of the name, or None until `audience` is listed."""
             others, own = self._find_namesakes()
             return (others, own) if audience.id in {each.id for each in others + own} else None
 
-        # A listing that shows the audience shows every older one as well.
-        others, own = read_until_found(find_namesakes_if_listed, self._api.client) or ([], [])
-        oldest = own[0] if own else audience
-        older = (other for other in others if age_key(other) < age_key(oldest))
-        # An audience that is older than an hour stays: another audience may have been renamed to its name since.
-        is_young = is_new or (audience.created or 0) >= self._api.client.timing.now() - _SIMULTANEOUS
-        earlier = next((each for each in older if is_new or (is_young and _is_simultaneous(each, audience))), None)
-        if earlier:
-            for made in own:
-                log.warning("removing audience %s: another session created an audience of the same name first", made.id)
-                self._audiences.remove(made.id)
-            raise AudienceError(self._describe_conflict(earlier))
-        kept, *duplicates = own or [audience]
-        for duplicate in duplicates:
-            log.warning("removing audience %s, a duplicate of %s that this session created", duplicate.id, kept.id)
-            self._audiences.remove(duplicate.id)
+        return read_until_found(find_namesakes, self._api.client) or ([], [])
+
+    def _keep_oldest(self, own: Sequence[Audience], *, rivals: Iterable[Audience]) -> Audience:
+        """Return the oldest of the session's audiences, and remove the others, or all if a rival is older.
+
+        Raises AudienceError for an older rival.
+        """
+        kept = own[0]
+        rival = next((other for other in rivals if age_key(other.id) < age_key(kept.id)), None)
+        if rival:
+            self._remove_audiences(own, "another session created an audience of the same name first")
+            raise AudienceError(self._describe_conflict(rival))
+        self._remove_audiences(own[1:], f"it is a duplicate of {kept.id}")
         self._copy_to_stats(kept)
         return kept
 
-
-def _is_simultaneous(audience: Audience, other: Audience) -> bool:
-    """Return whether two audiences were created within an hour: their sessions may have run at the same time."""
-    if audience.created is None or other.created is None:
-        return False
-    return abs(audience.created - other.created) <= _SIMULTANEOUS
+    def _remove_audiences(self, audiences: Iterable[Audience], reason: str) -> None:
+        """Remove audiences that this session created."""
+        for audience in audiences:
+            log.warning("removing audience %s, which this session created: %s", audience.id, reason)
+            self._audiences.remove(audience.id)
 
 
 def get_list_id(audience: Audience) -> str:

@@ -1,11 +1,12 @@
 """The actions that create or delete an audience."""
 
+import re
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.audiences.actions.members import MembersAction
-from td_pinterest_op.audiences.create_once import poll_until_found, read_until_found, wait_for_consistency
-from td_pinterest_op.audiences.customer_lists import TargetList, find_list, get_list_name
+from td_pinterest_op.audiences.consistency import poll_until_found, read_until_found, wait_for_consistency
+from td_pinterest_op.audiences.customer_lists import TargetList
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import ACTALIKE, Audience
@@ -14,6 +15,7 @@ from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.stats import Condition, classify_status
 
+_SESSION_KEY = re.compile(r"\(td [0-9a-f]{8}\)$")
 _SMALLEST_SEED = 100  # below this, the API description calls a list and an audience too small
 
 
@@ -28,7 +30,11 @@ class Create(MembersAction):
         only_once=True,
     )
 
-    def check_audience(self) -> tuple[Audience | None, Audience | None]:
+    def check_audience(self) -> None:
+        """Raise AudienceError if the name is taken by another session's audience, and `if_exists` forbids that."""
+        self._find_existing()
+
+    def _find_existing(self) -> tuple[Audience | None, Audience | None]:
         """Find the audience with the settings' name. Return (another session's, this session's); one or both are None.
 
         If both exist, only this session's is returned. Raises AudienceError if only other sessions' audiences exist,
@@ -50,35 +56,42 @@ class Create(MembersAction):
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that create the audience, finish an earlier try, or fill the existing audience."""
-        existing, own = self.check_audience()
-        if own and self._settings.if_exists == "add":
-            name = get_list_name(find_list(self._api, own))
-            if not (name and prepared.record_count) or name.fingerprint != prepared.fingerprint:
-                existing = own  # other sessions may have added people to it, and they stay
-        if existing:
-            plan = self._plan_list_change if self._settings.if_exists == "add" else self._plan_replacement
-            return plan(existing, prepared)
-        if own:
-            steps = self._plan_replacement(own, prepared, is_exact=self._settings.if_exists == "replace")
+        existing, own = self._find_existing()
+        audience = existing or own
+        if audience and self._settings.if_exists == "add":  # other sessions may have added people, and they stay
+            return self._plan_list_change(audience, prepared)
+        if audience:
+            steps = self._plan_replacement(audience, prepared)
         else:
             target, fill = self._plan_list(self._new_name, prepared)
             description = f'create audience "{self._new_name}" with this list'
-            create = partial(self._assign_uploaded_list, target, partial(self._create_audience, target))
-            steps = [fill, Step(description=description, request_count=1, run=create)]
-        people = "with {records}" if prepared.record_count else "without people"
-        self._set_summary(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
+            steps = [fill, Step(description=description, request_count=1, run=partial(self._create_audience, target))]
+        if not existing:
+            people = "with {records}" if prepared.record_count else "without people"
+            self._set_summary(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
         return steps
 
     def _create_audience(self, target: TargetList) -> None:
         """Create the audience with the list `target`. If this session already created it, switch it to that list."""
-        wait_for_consistency(self._api.client)
-        existing, own = self.check_audience()  # it may have been created while the records were sent
-        if existing:
-            raise AudienceError(self._describe_conflict(existing))
-        if own:
-            self._switch_list(own, target)
-        else:
-            self._create_audience_with_list(target)
+        with self._explain_unassigned_list(target):
+            wait_for_consistency(self._api.client)
+            existing, audience = self._find_existing()  # it may have been created while the records were sent
+            if existing:
+                raise AudienceError(self._describe_conflict(existing))
+            if audience is None:
+                audience = self._create_audience_with_list(target)
+            if audience.customer_list_id == target.id:
+                self._confirm_list(audience, target)
+            else:
+                self._switch_list(audience, target)
+
+    def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
+        """Send records as any action does, once the duplicates are removed of an audience that this session created."""
+        super()._send_records(self._keep_session_audience(audience), prepared, adds=adds)
+
+    def _switch_list(self, audience: Audience, target: TargetList) -> None:
+        """Switch lists as any action does, once the duplicates are removed of an audience that this session created."""
+        super()._switch_list(self._keep_session_audience(audience), target)
 
     def _describe_conflict(self, audience: Audience) -> str:
         """Return the error message for another session's audience of this name. Its advice depends on `if_exists`."""
@@ -107,7 +120,15 @@ class CreateActalike(AudienceAction):
         """Whether this session created the audience. The audience's description then ends with the session key."""
         return audience.audience_type == ACTALIKE and audience.description.endswith(f"(td {self._session_key})")
 
-    def check_audience(self) -> Audience | None:
+    def _is_of_any_session(self, audience: Audience) -> bool:
+        """Whether a session created the audience. The audience's description then ends with the session's key."""
+        return audience.audience_type == ACTALIKE and bool(_SESSION_KEY.search(audience.description))
+
+    def check_audience(self) -> None:
+        """Raise AudienceError for a taken name or a bad seed, unless this session has created the audience."""
+        self._find_own_audience()
+
+    def _find_own_audience(self) -> Audience | None:
         """Return the audience that this session created, or None. Raises AudienceError for a taken name or bad seed."""
         others, own = self._find_namesakes()
         if others and not own:
@@ -118,11 +139,11 @@ class CreateActalike(AudienceAction):
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the step that creates the audience, unless this session already created it."""
-        own = self.check_audience()
+        own = self._find_own_audience()
         self._set_summary(past="Created look-alike {audience}", infinitive="create look-alike {audience}")
         if own:
             description = f"no change: this session already created {own.label}"
-            return [Step(description=description, run=partial(self._remove_duplicates, own))]
+            return [Step(description=description, run=partial(self._keep_session_audience, own))]
         description = (
             f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
@@ -132,8 +153,9 @@ class CreateActalike(AudienceAction):
     def _create_audience(self) -> None:
         """Create a look-alike audience, unless Pinterest now lists an audience that an earlier try created."""
         wait_for_consistency(self._api.client)
-        if own := self.check_audience():
-            self._remove_duplicates(own)
+        own = self._find_own_audience()
+        if own:
+            self._keep_session_audience(own)
             return
         settings = self._settings
         description = " ".join(filter(None, (settings.audience_description, f"(td {self._session_key})")))
@@ -176,45 +198,50 @@ class Delete(AudienceAction):
     )
 
     def check_audience(self) -> None:
-        """Read the audience, if that is possible. Raises AudienceError if active ad groups use it."""
-        self._stats.audience_id = self._audience_id
-        audience = read_until_found(partial(self._api.find_audience, self._audience_id), self._api.client)
-        self._audience = audience
-        if audience:
-            self._copy_to_stats(audience)
+        """Raise AudienceError if the audience can be read and must not be removed, as when active ad groups use it."""
+        audience = read_until_found(self._find_audience, self._api.client)
         self._check_expected_audience(audience)
         if audience and not audience.is_removed:
             self._audiences.check_type_and_account(audience)
             if not self._settings.even_if_used:
                 require_unused(self._api, audience)
 
+    def _find_audience(self) -> Audience | None:
+        """Return the audience, or None if it cannot be read: an audience that was removed long ago, for example."""
+        self._stats.audience_id = self._audience_id
+        audience = self._api.find_audience(self._audience_id)
+        if audience:
+            self._copy_to_stats(audience)
+        return audience
+
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the step that removes the audience, unless it is already removed."""
-        audience = self._audience
-        self._set_summary(past="Deleted {audience}", infinitive="delete {audience}")
+        audience = self._find_audience()
         if audience is None:
             description = f"remove audience {self._audience_id}, which cannot be read and may be deleted already"
             self._set_summary(past="{audience} was deleted already", infinitive="delete {audience}, if it still exists")
-            return [Step(description=description, request_count=1, run=self._remove_audience)]
+            return [Step(description=description, request_count=1, run=partial(self._remove_audience, was_read=False))]
         if audience.is_removed:
             unchanged = "leave {audience} unchanged, since it is deleted already"
             self._set_summary(past="{audience} was deleted already", infinitive=unchanged)
             description = f"no change: {audience.label} was already removed"
             return [Step(description=description, run=partial(self._copy_to_stats, audience))]
+        self._set_summary(past="Deleted {audience}", infinitive="delete {audience}")
         description = f"remove {audience.label}; its customer list stays"
-        return [Step(description=description, request_count=1, run=self._remove_audience)]
+        return [Step(description=description, request_count=1, run=partial(self._remove_audience, was_read=True))]
 
-    def _remove_audience(self) -> None:
+    def _remove_audience(self, *, was_read: bool) -> None:
         """Remove the audience. A 404 is an AudienceError, unless somebody else has removed it since it was read."""
-        audience_id, was_read = self._audience_id, self._audience is not None
-        is_known = self._audiences.remove(audience_id)
+        if self._audiences.remove(self._audience_id):
+            return
         # A request that is repeated, since its response was lost, gets a 404 too.
-        if not is_known and not (was_read and poll_until_found(self._find_removal, self._api.client)):
-            still = " to remove (404), although it can still be read" if was_read else ""
-            raise AudienceError(
-                f"there is no audience {audience_id} in ad account {self._settings.ad_account_id}{still}: either it "
-                "was deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
-            )
+        if was_read and poll_until_found(self._find_removal, self._api.client):
+            return
+        still = " to remove (404), although it can still be read" if was_read else ""
+        raise AudienceError(
+            f"there is no audience {self._audience_id} in ad account {self._settings.ad_account_id}{still}: either it "
+            "was deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
+        )
 
     def _find_removal(self) -> bool | None:
         """Return True if the audience can no longer be read, or is shown as removed, else None. Reads may lag."""

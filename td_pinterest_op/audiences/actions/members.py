@@ -1,21 +1,34 @@
 """The actions that change the people of an audience: in the list that it uses, or by a switch to a new list."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
-from td_pinterest_op.audiences.create_once import read_until_found
-from td_pinterest_op.audiences.customer_lists import TargetList, find_list, get_list_name
+from td_pinterest_op.audiences.consistency import read_until_found
+from td_pinterest_op.audiences.customer_lists import (
+    FILE,
+    NO_JOB,
+    TargetList,
+    find_list,
+    find_own_lists,
+    get_list_name,
+)
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError, RequestRefusedError
-from td_pinterest_op.pinterest.api import Audience
+from td_pinterest_op.pinterest.api import Audience, CustomerList, age_key
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.table import ActionSpec
 
 
 class MembersAction(AudienceAction):
-    """An action that sends records to an audience's list, or to a new list to which it then switches the audience."""
+    """An action that sends records to an audience's list, or to a new list to which it then switches the audience.
+
+    Newest wins: an audience is not switched from a list of ours to one that an older run has filled. Treasure Data's
+    job ids grow, and so do the ids of lists.
+    """
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the step that adds the records to the audience's list, or removes them from it."""
@@ -23,120 +36,165 @@ class MembersAction(AudienceAction):
 
     def _plan_list_change(self, audience: Audience, prepared: PreparedRecords) -> list[Step]:
         """Return the step that adds the records to the list that the audience uses, or removes them from it."""
-        people, adds = "{records}" if prepared.record_count else "nobody", self.action.adds_people
-        verb, to = ("add", "to") if adds else ("remove", "from")
-        # Pinterest does not report which of the people to remove were in the list.
-        done, would = ("Added", "add") if adds else ("Asked Pinterest to remove", "ask Pinterest to remove")
-        self._set_summary(past=f"{done} {people} {to} {{audience}}", infinitive=f"{would} {people} {to} {{audience}}")
-        send = partial(self._send_records, audience, prepared, adds=adds)
-        description = f"{verb} {to} {audience.label} (customer list {get_list_id(audience)})"
-        return [Step(description=description, batch_count=prepared.count_batches(self._batch_size), run=send)]
+        people = "{records}" if prepared.record_count else "nobody"
+        if self.action.adds_people:
+            change = f"add to {audience.label}"
+            self._set_summary(past=f"Added {people} to {{audience}}", infinitive=f"add {people} to {{audience}}")
+        else:
+            change = f"remove from {audience.label}"
+            # Pinterest does not report which of the people to remove were in the list.
+            removal = f"Pinterest to remove {people} from {{audience}}"
+            self._set_summary(past=f"Asked {removal}", infinitive=f"ask {removal}")
+        return [
+            Step(
+                description=f"{change} (customer list {get_list_id(audience)})",
+                batch_count=prepared.count_batches(self._batch_size),
+                run=partial(self._send_records, audience, prepared, adds=self.action.adds_people),
+            )
+        ]
 
     def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
         """Add records to the audience's list if `adds`, else remove them. Raises AudienceError if the list changed."""
-        audience, operation = self._remove_duplicates(audience), "ADD" if adds else "REMOVE"
+        operation = "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
         now = read_until_found(partial(self._api.find_audience, audience.id), self._api.client)
         if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
             self._copy_to_stats(now)
             return
-        state, advice = "can no longer be found", ""
-        if now and now.is_removed:
+        advice = ""
+        if not now:
+            state = "can no longer be found"
+        elif now.is_removed:
             state = "was removed"
-        elif now:
-            state, advice = f"uses customer list {now.customer_list_id} now", ". Run this task again"
+        else:
+            state = f"uses customer list {now.customer_list_id} now"
+            advice = ". Run this task again"
         raise AudienceError(
             f"{audience.label} was changed by somebody else during this export: it {state}. All {self._stats.sent} "
             f"records went to customer list {audience.customer_list_id}, which it no longer uses, so they have no "
             f"effect on the audience{advice}"
         )
 
-    def _plan_replacement(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
-        """Return the steps to fill a list and switch `audience` to it. `is_exact`: it must contain nobody else."""
+    def _plan_replacement(self, audience: Audience, prepared: PreparedRecords) -> list[Step]:
+        """Return the steps to fill a list and switch `audience` to it."""
         if prepared.record_count:
             people = "the members of {audience} with {records}"
             self._set_summary(past=f"Replaced {people}", infinitive=f"replace {people}")
-            self._require_newer_job(audience)
-        elif self._lists.is_empty(audience):
-            unchanged = "leave {audience} unchanged, since it is empty already"
-            self._set_summary(past="{audience} was empty already", infinitive=unchanged)
-            description = f"no change: {audience.label} is already empty"
-            return [Step(description=description, run=partial(self._remove_duplicates, audience))]
         else:
             self._set_summary(past="Cleared {audience}", infinitive="clear {audience}")
-        used = get_list_id(audience)
-        target, fill = self._plan_list(audience.name, prepared, current_list_id=used, is_exact=is_exact)
-        switch = partial(self._assign_uploaded_list, target, partial(self._switch_list, audience, target))
-        if target.id == used:
-            return [fill, Step(description=f"no change: {audience.label} already uses this list", run=switch)]
-        description = f"switch {audience.label} to this list; customer list {used} is orphaned"
-        return [fill, Step(description=description, request_count=1, run=switch)]
+        target, fill = self._plan_list(audience.name, prepared)
+        self._require_newest(audience, target)
+        description = f"switch {audience.label} to this list; customer list {audience.customer_list_id} is orphaned"
+        switch = Step(description=description, request_count=1, run=partial(self._use_list, audience, target))
+        return [fill, switch]
 
-    def _plan_list(
-        self,
-        audience_name: str,
-        prepared: PreparedRecords,
-        *,
-        current_list_id: str | None = None,
-        is_exact: bool = True,
-    ) -> tuple[TargetList, Step]:
-        """Return the list to fill, new or reused, and the step for it. `is_exact`: it must contain nobody else."""
-        target = self._lists.find_or_name_list(
-            audience_name, prepared, job_id=self._stats.job_id, current_list_id=current_list_id, is_exact=is_exact
-        )
-        description = f'create customer list "{escape(target.name)}"'
-        if target.id:
-            description = f"continue with customer list {target.id} of this session's earlier try"
+    def _plan_list(self, audience_name: str, prepared: PreparedRecords) -> tuple[TargetList, Step]:
+        """Return the list to fill, and the step for it."""
+        jobs = self._stats.job_id or (FILE if self.action.reads_rows else NO_JOB)
+        if self._stats.list_jobs:
+            jobs += f"+{max(map(int, self._stats.list_jobs.values()))}"
+        target = self._lists.name_target(audience_name, prepared, jobs=jobs)
+        description = f'fill customer list "{escape(str(target.name))}"'
         if not prepared.record_count:
-            return target, Step(description=description, request_count=0 if target.id else 1, run=target.create_empty)
-        batch_count, send = prepared.count_batches(self._batch_size), partial(self._sender.send, prepared, target.add)
+            return target, Step(description=description, request_count=1, run=target.create_empty)
+        send = partial(self._sender.send, prepared, target.add)
+        batch_count = prepared.count_batches(self._batch_size)
         return target, Step(description=description, batch_count=batch_count, run=send)
 
-    def _create_audience_with_list(self, target: TargetList, *, may_switch: bool = True) -> Audience:
-        """Create an audience that uses the list, and return it. `may_switch`: or switch an earlier try's to it."""
+    def _create_audience_with_list(self, target: TargetList) -> Audience:
+        """Create an audience that uses the list. Returns the session's audience of that name, which may be older."""
         description = self._settings.audience_description
         create = partial(self._audiences.create, self._new_name, description=description, list_id=target.id)
-        return self._create_new_audience(create, list_id=target.id if may_switch else None)
+        return self._create_new_audience(create)
+
+    def _use_list(self, audience: Audience, target: TargetList) -> None:
+        """Switch the audience to the filled list `target`."""
+        with self._explain_unassigned_list(target):
+            self._switch_list(audience, target)
 
     def _switch_list(self, audience: Audience, target: TargetList) -> None:
-        """Switch the audience to the list `target` if it uses another list, and wait until Pinterest shows `target`."""
-        # Somebody else may have switched it since.
-        now = self._audiences.find_usable(self._remove_duplicates(audience).id)
-        used = get_list_id(now)
-        self._copy_to_stats(now)
-        if used != target.id:
-            self._require_newer_job(now)
-            client = self._api.client
-            checked_at = client.age
+        """Switch the audience to the list `target` if it uses another list, and wait until Pinterest shows `target`.
 
-            def check_again() -> None:
-                """Raise AudienceError if a newer job has filled the audience in the last ten seconds or more."""
-                nonlocal checked_at
-                if client.age > checked_at + 10.0:
-                    checked_at = client.age
-                    self._require_newer_job(self._api.find_audience(now.id) or now)
+        Raises AudienceError if a newer run has begun.
+        """
+        now = self._find_usable_audience(audience.id)  # somebody else may have switched it since
+        if now.customer_list_id == target.id:
+            return  # by another try of this run; somebody may have added people since
+        with self._api.client.check_writes(partial(self._require_newest_now, now, target)):
+            self._audiences.switch_list(now.id, list_id=target.id)
+        newer = self._find_newer_list(replace(now, customer_list_id=target.id), target)
+        if newer:  # its whole run may have fallen between the check and the switch
+            self._audiences.switch_list(now.id, list_id=newer.id)
+            raise AudienceError(self._describe_newer_list(now, newer, target))
+        self._confirm_list(now, target)
+        self._stats.previous_customer_list_id = now.customer_list_id
 
-            with client.check_writes(check_again):
-                self._copy_to_stats(self._audiences.use_list(now, list_id=target.id))
-            self._stats.previous_customer_list_id = used
+    def _confirm_list(self, audience: Audience, target: TargetList) -> None:
+        """Wait until Pinterest shows that the audience uses the list `target`. Its members are then those sent."""
+        check = partial(self._require_newest, target=target)
+        self._copy_to_stats(self._audiences.wait_for_switch(audience.id, list_id=target.id, check=check))
+        self._stats.members = self._stats.sent
 
-    def _require_newer_job(self, audience: Audience) -> None:
-        """Raise AudienceError if the audience's list was filled by a newer Treasure Data job than this task's."""
-        name = get_list_name(find_list(self._api, audience))
-        own, other = self._stats.job_id, name and name.job_id
-        if own and other and int(other) > int(own) and not self._settings.replace_newer:
-            raise AudienceError(
-                f"{audience.label} contains the result of job {other}, which is newer than job {own} of this task. The "
-                "newer result was kept. To replace it anyway, or if the job ids come from two accounts or regions of "
-                "Treasure Data, set replace_newer: true"
+    def _require_newest_now(self, audience: Audience, target: TargetList) -> None:
+        """Read the audience again, and raise AudienceError if a newer run has filled or begun a list for it."""
+        self._require_newest(self._api.find_audience(audience.id) or audience, target)
+
+    def _require_newest(self, audience: Audience, target: TargetList) -> None:
+        """Raise AudienceError if a newer run has filled or begun a list for the audience."""
+        newer = self._find_newer_list(audience, target)
+        if newer:
+            raise AudienceError(self._describe_newer_list(audience, newer, target))
+
+    def _find_newer_list(self, audience: Audience, target: TargetList) -> CustomerList | None:
+        """Return a list of ours that a newer run has filled or begun for the audience, or None.
+
+        That is the list in use, or one that was created after it, for the audience's name.
+        """
+        used = find_list(self._api, audience)
+        if used and self._is_newer(used, target):
+            return used
+        used_age = age_key(get_list_id(audience))
+        for made in find_own_lists(self._api, target.name.audience):
+            if age_key(made.id) <= used_age:
+                break
+            # A list of the same name is another try's of this run.
+            if made.name != str(target.name) and self._is_newer(made, target):
+                # Of several audiences with this name, it may be for another one.
+                others = [each for each in self._audiences.find_by_name(audience.name) if each.id != audience.id]
+                return None if others else made
+        return None
+
+    def _is_newer(self, made: CustomerList, target: TargetList) -> bool:
+        """Return whether a newer run has made the list `made`: by the jobs in the lists' names, else by their ids."""
+        name = get_list_name(made)
+        if name is None or made.id == target.id:
+            return False
+        has_newer_jobs = name.has_newer_jobs(target.name)
+        if has_newer_jobs is None:
+            return target.id != "" and age_key(made.id) > age_key(target.id)
+        return has_newer_jobs and not self._settings.replace_newer
+
+    def _describe_newer_list(self, audience: Audience, newer: CustomerList, target: TargetList) -> str:
+        """Return the error message for a list of a newer run."""
+        name = get_list_name(newer)
+        if name and name.has_newer_jobs(target.name):
+            return (
+                f"customer list {newer.id} is for {audience.label} and the result of job {name.jobs}, which is newer "
+                f"than job {target.name.jobs} of this task. The newer result was kept. To replace it anyway, or if the "
+                "job ids come from two accounts or regions of Treasure Data, set replace_newer: true"
             )
+        return (
+            f"customer list {newer.id} is for {audience.label} and newer than customer list {target.id} of this task: "
+            "another run has created it meanwhile. The newer list was kept"
+        )
 
-    def _assign_uploaded_list(self, target: TargetList, change: Callable[[], None]) -> None:
-        """Call `change`, which assigns the list `target`. If this fails, the error says the list has all records."""
+    @contextlib.contextmanager
+    def _explain_unassigned_list(self, target: TargetList) -> Iterator[None]:
+        """Add to an error of the `with` block, which assigns the list `target`, that the list has all records."""
         self._stats.customer_list_id = target.id
         all_in = f". All {self._stats.sent} records are in customer list {target.id}" if self._stats.sent else ""
         try:
-            change()
+            yield
         except AudienceError as error:
             # Running again would end here again.
             raise error.extend(f"{all_in}, but the audience does not use that list" if all_in else "") from None
@@ -144,7 +202,6 @@ class MembersAction(AudienceAction):
             if all_in and not isinstance(error, RequestRefusedError):
                 all_in += ", but Pinterest does not yet show that the audience uses that list"
             raise error.extend(f"{all_in}. Running this task again is safe: it continues from there") from None
-        self._stats.members = None if target.is_shared else self._stats.sent
 
 
 class Add(MembersAction):
@@ -184,7 +241,7 @@ class Replace(MembersAction):
         return self._plan_replacement(self._find_usable_audience(), prepared)
 
 
-class Clear(Replace):
+class Clear(MembersAction):
     """Remove all people from an audience."""
 
     action = ActionSpec(
@@ -194,14 +251,18 @@ class Clear(Replace):
         uses=("even_if_used",),
     )
 
-    _audience: Audience
-
     def check_audience(self) -> None:
-        """Find the audience. Raises AudienceError if it is not empty and active ad groups use it."""
-        self._audience = self._find_usable_audience()
-        if not self._settings.even_if_used and not self._lists.is_empty(self._audience):
-            require_unused(self._api, self._audience)
+        """Raise AudienceError if the audience is not usable, or has people and active ad groups use it."""
+        audience = self._find_usable_audience()
+        if not self._settings.even_if_used and not self._lists.is_empty(audience):
+            require_unused(self._api, audience)
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that create an empty list and switch the audience to it, unless the audience is empty."""
-        return self._plan_replacement(self._audience, prepared)
+        audience = self._find_usable_audience()
+        if not self._lists.is_empty(audience):
+            return self._plan_replacement(audience, prepared)
+        unchanged = "leave {audience} unchanged, since it is empty already"
+        self._set_summary(past="{audience} was empty already", infinitive=unchanged)
+        description = f"no change: {audience.label} is already empty"
+        return [Step(description=description, run=partial(self._copy_to_stats, audience))]

@@ -10,7 +10,7 @@ from typing import cast
 
 from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step, get_list_id
 from td_pinterest_op.audiences.actions.members import MembersAction
-from td_pinterest_op.audiences.create_once import wait_for_consistency
+from td_pinterest_op.audiences.consistency import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import find_list, get_list_name
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
@@ -179,7 +179,7 @@ class Mirror(MembersAction):
         target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
         wait_for_consistency(self._api.client)
-        self._audience = self._create_audience_with_list(target, may_switch=False)
+        self._audience = self._create_audience_with_list(target)
         if get_list_id(self._audience) != target.id:  # another run of this session fills it
             raise AudienceError(self._describe_conflict(self._audience))
         self._ledger.audience_id = self._audience.id
@@ -213,7 +213,7 @@ class Mirror(MembersAction):
         audience = self._existing_audience
         # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
         key = hashlib.sha256(f"{self._session_key} {self._ledger.state.number}".encode()).hexdigest()[:8]
-        self._lists = replace(self._lists, session_key=key, audience_id=audience.id, audience_name=audience.name)
+        self._lists = replace(self._lists, session_key=key)
         text = self._stats.summary_text
         self._sender.on_refused = self._note_refused
         with self._guard.watch(REPLACING):

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from td_pinterest_op.audiences.audiences import Audiences
-from td_pinterest_op.audiences.create_once import poll_until_found
-from td_pinterest_op.audiences.customer_lists import CustomerLists
+from td_pinterest_op.audiences.consistency import poll_until_found
+from td_pinterest_op.audiences.customer_lists import FILE, CustomerLists, ListName
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.connection import Connection
 from td_pinterest_op.errors import ExportError, StoppedError
@@ -92,9 +92,7 @@ class Rehearsal:
         key = secrets.token_hex(4)
         self._credentials, self._timing = connection.credentials, timing
         self.services, self.api, self.name = connection.services, api, f"{NAME} {key}"
-        self.lists = CustomerLists(
-            api=self.api, session_key=key, audience_id=None, audience_name=self.name, is_nca=False
-        )
+        self.lists = CustomerLists(api=self.api, session_key=key, is_nca=False)
         self.audiences = Audiences(self.api)
         self.made: dict[str, str] = {}
         self._audience_begun = False
@@ -132,7 +130,8 @@ class Rehearsal:
         """Create a customer list of the first `count` made-up people. Return the id of the list."""
         records = self.make_batch(count)
         digests = (data for _, data in records.parts)
-        name = f"{self.name} (td {self.name[-8:]} file {compute_fingerprint(digests)})"
+        fingerprint = compute_fingerprint(digests)
+        name = ListName(audience=self.name, session=self.lists.session_key, jobs=FILE, fingerprint=fingerprint)
         return self.lists.create(name, "EMAIL", records).id
 
     def create_audience(self, list_id: str) -> None:

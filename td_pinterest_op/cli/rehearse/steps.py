@@ -9,7 +9,7 @@ from itertools import islice
 from td_pinterest_op.cli.ad_accounts import list_ad_accounts
 from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
 from td_pinterest_op.cli.rehearse.rehearsal import DEFAULT_BATCH, NotTriedError, Rehearsal
-from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, RequestRefusedError
+from td_pinterest_op.errors import AccountError, ExportError, RequestRefusedError, UnavailableError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.records.rows import RecordLayout
@@ -82,7 +82,7 @@ def _try_list_creation(rehearsal: Rehearsal) -> str:
     for count in (DEFAULT_BATCH, 5_000, 2_500, 1_250):
         try:
             rehearsal.made["list"] = rehearsal.create_list(count)
-        except (RequestRefusedError, ConnectionBrokenError) as error:
+        except (RequestRefusedError, UnavailableError) as error:
             if not _may_mean_too_large(error) or count == 1_250:
                 raise
             too_large = error
@@ -114,7 +114,7 @@ def _try_larger_batches(rehearsal: Rehearsal) -> str:
     for count in _LARGER_BATCHES:
         try:
             rehearsal.lists.add(list_id, rehearsal.make_batch(count))
-        except (RequestRefusedError, ConnectionBrokenError) as error:
+        except (RequestRefusedError, UnavailableError) as error:
             if not _may_mean_too_large(error):
                 raise
             rehearsal.response.record_error(error)
@@ -127,7 +127,8 @@ def _try_larger_batches(rehearsal: Rehearsal) -> str:
 
 def _may_mean_too_large(error: ExportError) -> bool:
     """Return whether an error may mean that Pinterest refused a batch for its size."""
-    return isinstance(error, ConnectionBrokenError) or error.status in _CONTENT
+    is_cut_off = error.status is None and error.maybe_applied
+    return is_cut_off or error.status in _CONTENT
 
 
 def _try_concurrent_batches(rehearsal: Rehearsal) -> str:

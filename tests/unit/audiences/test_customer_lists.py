@@ -2,19 +2,26 @@
 
 import pytest
 
-from td_pinterest_op.audiences.customer_lists import parse_list_name
+from td_pinterest_op.audiences.customer_lists import ListName, parse_list_name
 from td_pinterest_op.records.prepared import compute_fingerprint
 
 NOBODY = compute_fingerprint()
+_EMPTY = ListName(audience="Shoppers", session="0123abcd", jobs="-", fingerprint=NOBODY)
+DUMMY = compute_fingerprint([_EMPTY.dummy_digest])
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("Shoppers (td 0123abcd 2345678 89abcdef)", ("0123abcd", "2345678")),
-        ("Shoppers (td 0123abcd file 89abcdef)", ("0123abcd", None)),
-        ("Shoppers (td 0123abcd - 89abcdef)", ("0123abcd", None)),
-        ("Shoppers (td 0123abcd 2345678 89abcdef) (td 76543210 9 89abcdef)", ("76543210", "9")),
+        ("Shoppers (td 0123abcd 2345678 89abcdef)", ("Shoppers", "0123abcd", "2345678")),
+        ("Shoppers (td 0123abcd 2345678+2345680 89abcdef)", ("Shoppers", "0123abcd", "2345678+2345680")),
+        ("Shoppers (td 0123abcd file 89abcdef)", ("Shoppers", "0123abcd", "file")),
+        ("Shoppers (td 0123abcd file+9 89abcdef)", ("Shoppers", "0123abcd", "file+9")),
+        ("Shop\npers (td 0123abcd - 89abcdef)", ("Shop\npers", "0123abcd", "-")),
+        (
+            "Shoppers (td 0123abcd 2345678 89abcdef) (td 76543210 9 89abcdef)",
+            ("Shoppers (td 0123abcd 2345678 89abcdef)", "76543210", "9"),
+        ),
         ("Shoppers (td 0123abcd 2345678 89abcdef) copy", None),
         ("Shoppers(td 0123abcd 2345678 89abcdef)", None),
         ("Shoppers (td 0123ABCD 2345678 89abcdef)", None),
@@ -22,20 +29,53 @@ NOBODY = compute_fingerprint()
         ("Shoppers", None),
     ],
 )
-def test_list_name_has_its_session_and_job(name: str, expected: tuple[str, str | None] | None) -> None:
+def test_list_name_has_its_audience_session_and_jobs(name: str, expected: tuple[str, str, str] | None) -> None:
     parsed = parse_list_name(name)
-    assert expected == (parsed and (parsed.session, parsed.job_id))
+    assert (parsed and (parsed.audience, parsed.session, parsed.jobs)) == expected
+    assert parsed is None or str(parsed) == name
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
         (f"Shoppers (td 0123abcd - {NOBODY})", 0),
-        ("Shoppers (td 0123abcd - 89abcdef)", 1),  # created with the digest of nobody
-        (f"Shoppers (td 0123abcd 2345678 {NOBODY})", None),
-        ("Shoppers", None),
+        (f"Shoppers (td 0123abcd 2345678 {NOBODY})", 0),  # a query without rows
+        (f"Shoppers (td 0123abcd - {DUMMY})", 1),
+        (f"Shoppers (td 0123abcd 2345678 {DUMMY})", None),
+        ("Shoppers (td 0123abcd 2345678 89abcdef)", None),
     ],
 )
 def test_list_name_tells_how_many_records_an_empty_list_was_created_with(name: str, expected: int | None) -> None:
     parsed = parse_list_name(name)
-    assert expected == (parsed and parsed.initial_count)
+    assert parsed
+    assert parsed.initial_count == expected
+
+
+@pytest.mark.parametrize(
+    ("jobs", "older"),
+    [
+        ("10", "9"),
+        ("10+12", "10+11"),
+        ("10+1", "9+11"),
+        ("10+11", "10"),  # a list of 0.4.0 has no list's job
+        ("file+12", "file+11"),
+        ("file+12", "file"),
+    ],
+)
+def test_newer_jobs_are_told_by_their_numbers_those_of_the_people_first(jobs: str, older: str) -> None:
+    newer_name, older_name = (
+        ListName(audience="Shoppers", session="0123abcd", jobs=each, fingerprint=NOBODY) for each in (jobs, older)
+    )
+    assert newer_name.has_newer_jobs(older_name) is True
+    assert older_name.has_newer_jobs(newer_name) is False
+
+
+@pytest.mark.parametrize(
+    ("jobs", "other"), [("9+10", "9+10"), ("file", "9"), ("file+11", "9"), ("-", "9"), ("-", "file+9"), ("-", "-")]
+)
+def test_equal_jobs_and_those_of_other_sources_tell_nothing(jobs: str, other: str) -> None:
+    name, other_name = (
+        ListName(audience="Shoppers", session="0123abcd", jobs=each, fingerprint=NOBODY) for each in (jobs, other)
+    )
+    assert name.has_newer_jobs(other_name) is None
+    assert other_name.has_newer_jobs(name) is None

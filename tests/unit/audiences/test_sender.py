@@ -10,7 +10,6 @@ import types
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from concurrent.futures import Future
-from dataclasses import replace
 from types import FrameType
 from typing import Any, cast
 
@@ -22,7 +21,6 @@ from td_pinterest_op.audiences import sender
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import (
     AccountError,
-    ConnectionBrokenError,
     ExportError,
     RecordsRefusedError,
     RequestRefusedError,
@@ -50,6 +48,12 @@ RETRY = Retry(count=7, initial_wait=0.5, longest_wait=300.0, random=lambda: 0.0)
 Rule = Callable[[list[int]], None]
 
 
+def decode(records: Batch) -> list[int]:
+    """Return the numbers of which a batch's digests were made."""
+    digests = b"".join(data for _, data in records.parts)
+    return [int.from_bytes(digests[at : at + DIGEST_BYTES], "big") for at in range(0, len(digests), DIGEST_BYTES)]
+
+
 class FakeClient:
     """Takes records (numbers) unless `rule` raises. Plays the rate limiter, too."""
 
@@ -71,10 +75,7 @@ class FakeClient:
         self.waited.append(seconds)
 
     def put(self, records: Batch) -> Response:
-        digests = b"".join(data for _, data in records.parts)
-        numbers = [
-            int.from_bytes(digests[at : at + DIGEST_BYTES], "big") for at in range(0, len(digests), DIGEST_BYTES)
-        ]
+        numbers = decode(records)
         with self._lock:
             self.requests.append(len(numbers))
         self._rule(numbers)
@@ -436,64 +437,23 @@ def test_unexpected_error_shows_only_its_type_and_leaves_its_batch_in_doubt() ->
     assert "70 not sent, 10 unknown." in str(error)
 
 
-# -- a connection that breaks
-
-
-def drops(maximum: int) -> Rule:
-    """What lies between drops a body of more records than that, and never answers."""
-
-    def rule(numbers: list[int]) -> None:
-        if len(numbers) > maximum:
-            kind = ConnectionBrokenError if len(numbers) > 1 else UnavailableError
-            raise kind("the connection broke", maybe_applied=True)
-
-    return rule
-
-
-def test_a_body_that_is_dropped_twice_is_halved_and_the_smaller_size_is_kept() -> None:
-    run = Run(drops(300), records=3_000, batch=1_000).send()
-    assert [1000, 500, *[250] * 12] == run.api.requests
-    assert (3_000, 0, 0) == (*run.counts, run.stats.in_doubt)
-    # The waits before the third and the fourth try, then before the fifth and the sixth.
-    assert [1 + 2, 4 + 8] == run.api.waited
-
-
-def test_wait_before_halving_is_no_longer_than_the_longest_wait() -> None:
-    run = Run(drops(300), records=3_000, batch=1_000)
-    run.api.retry = replace(RETRY, longest_wait=5.0)
-    run.send()
-    assert [1 + 2, 5] == run.api.waited
-
-
-def test_a_connection_that_breaks_twice_by_chance_does_not_make_the_other_batches_smaller() -> None:
-    left = [2]
-
-    def rule(numbers: list[int]) -> None:
-        if 1_000 in numbers and left:
-            left.pop()
-            drops(0)(numbers)
-
-    run = Run(rule, records=4_000, batch=1_000).send()
-    assert [1000, 1000, 500, 500, 1000, 1000] == run.api.requests
-    assert (4_000, 0) == run.counts
-
-
-def test_a_connection_that_breaks_at_every_size_ends_the_run_after_the_retries() -> None:
-    run = Run(drops(0), records=3_000, batch=1_000)
-    error = run.fail()
-    assert "; tried 8 times. Partly sent: 0 of 3000 records sent, 0 refused, 2000 not sent" in str(error)
-    assert "1000 unknown" in str(error)
-    assert [1000, 500, 250, 125] == run.api.requests
-
-
 def test_records_in_doubt_stay_so_until_a_later_request_settles_them() -> None:
     def rule(numbers: list[int]) -> None:
-        drops(4)(numbers)
+        if len(numbers) > 4:
+            raise RequestRefusedError("too large after a lost try", status=413, maybe_applied=True)
         if 4 in numbers:
             raise AccountError("role")
 
     text = str(Run(rule, records=8, batch=8).fail())
     assert "4 of 8 records sent, 0 refused, 0 not sent, 4 unknown" in text
+
+
+def test_each_refused_record_is_handed_out() -> None:
+    handed: list[int] = []
+    run = Run(culprits(3, 90), records=100, batch=10)
+    run.sender.on_refused = lambda record: handed.extend(decode(record))
+    run.send()
+    assert sorted(handed) == [3, 90]
 
 
 # -- threads, the spool

@@ -15,7 +15,6 @@ from requests.structures import CaseInsensitiveDict
 
 from td_pinterest_op.errors import (
     AccountError,
-    ConnectionBrokenError,
     ExportError,
     MaybeAppliedError,
     PinterestError,
@@ -32,7 +31,7 @@ from tests.unit.scripted import RETRY, Keys, Scene, answer, scene
 
 READ = Request(method="GET", path="/things", purpose="look at things")
 WRITE = Request(method="PATCH", path="/things", purpose="change things", body=b"{}", write=True)
-RECORDS = Request(method="PATCH", path="/list", purpose="add 3 records", body=b"{}", write=True, records=3)
+RECORDS = Request(method="PATCH", path="/list", purpose="add 3 records", body=b"{}", write=True, has_records=True)
 CREATING = Request(method="POST", path="/things", purpose="creating", body=b"{}", write=True, repeatable=False)
 
 OK = answer()
@@ -438,13 +437,8 @@ def test_any_sequence_of_responses_ends_in_a_success_or_an_export_error(
 
 
 @pytest.mark.parametrize("failure", [Failure.BROKEN, Failure.WRITE_TIMEOUT])
-@pytest.mark.parametrize(("records", "tries"), [(2, 2), (1, 4)])
-def test_a_request_that_can_be_divided_is_given_up_after_two_broken_connections(
-    failure: Failure, records: int, tries: int
-) -> None:
+def test_error_of_a_connection_that_keeps_breaking_names_smaller_requests(failure: Failure) -> None:
     stage = scene(failure)
-    request = Request(method="PATCH", path="/x", purpose="change things", body=b"{}", records=records)
-    with pytest.raises(ConnectionBrokenError if records > 1 else UnavailableError) as caught:
-        stage.client.send(request, Keys())
-    assert caught.value.maybe_applied
-    assert tries == len(stage.script.sent)
+    error = error_of(stage, RECORDS)
+    assert (type(error), error.maybe_applied, len(stage.script.sent)) == (UnavailableError, True, 4)
+    assert "lower limit_records_per_request" in str(error)
