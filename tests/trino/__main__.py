@@ -10,8 +10,13 @@ from tests.trino.days import HASHING, Days
 from tests.trino.engine import missing_requirement, run_engine
 
 MOST_MEMORY, MOST_STAGES = 700_000_000, 25
-# Times people, lists and ledger; times the CPU time of hashing people and lists, without lists and with them.
-MOST_ROWS, MOST_CPU, MOST_CPU_WITHHOLDING = 4, 3, 4
+# Times people, lists and ledger.
+MOST_ROWS = 4
+# Times the CPU time of hashing people and lists in the same hour, without lists and with them. A machine that is busy
+# doubles either, so the margin is wide: rows and memory are what a change of the statements shows in first.
+MOST_CPU = 3
+MOST_CPU_WITHHOLDING = 4
+MARGIN = 2
 MOST_PLACES = 1
 # Seconds that statements take with any number of people.
 FIXED_CPU = 1
@@ -78,7 +83,7 @@ def sum_costs(costs: Mapping[str, Cost]) -> tuple[int, float]:
 def find_broken_limits(days: Days, costs: Mapping[str, Cost]) -> list[str]:
     values = days.people + days.listed_values
     hashing = costs[HASHING].cpu * values / days.people
-    most_cpu = (MOST_CPU_WITHHOLDING if days.withholds else MOST_CPU) * hashing + FIXED_CPU
+    most_cpu = MARGIN * ((MOST_CPU_WITHHOLDING if days.withholds else MOST_CPU) * hashing + FIXED_CPU)
     rows, cpu = sum_costs(costs)
     most = MOST_ROWS * (values + days.ledger)
     memory = MOST_MEMORY * max(days.people / 1_000_000, 1)
