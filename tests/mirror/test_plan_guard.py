@@ -1,0 +1,117 @@
+"""When the ledger is asked for a newer plan, and what a newer plan does."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from td_pinterest_op.errors import MirrorError
+from td_pinterest_op.mirroring import plan_guard
+from td_pinterest_op.mirroring.ledger import JOIN, Ledger, LedgerState
+from td_pinterest_op.mirroring.plan_guard import PlanGuard
+from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.stats import Stats
+
+
+@dataclass
+class Sending:
+    """Requests of a second each, under a guard whose ledger takes `answer_after` seconds for an answer."""
+
+    answer_after: float
+    newer: int | None = None
+    now: float = 0.0
+    asked_at: list[float] = field(default_factory=list)
+    noted: list[str] = field(default_factory=list)
+    check: Callable[[], None] = lambda: None
+    awaited: list[tuple[float, Future[Any]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.state = LedgerState(number=7)
+        self.audience_id = "1"
+        self.rate_limiter = SimpleNamespace(waits=0)
+        self.stats = Stats(action="", ad_account_id="", dry_run=False)
+        self.guard = PlanGuard(
+            ledger=cast("Ledger", self), stats=self.stats, client=cast("Client", self), clock=lambda: self.now
+        )
+
+    def find_newer_plan(self) -> int | None:
+        self.asked_at.append(self.now)
+        self.now += self.answer_after
+        return self.newer
+
+    def record_unsure_people(self, *changes: str) -> None:
+        self.noted += changes
+
+    def start_thread(self, _ask: Callable[[], object]) -> Future[Any]:
+        self.asked_at.append(self.now)
+        self.awaited.append((self.now + self.answer_after, Future()))
+        return self.awaited[-1][1]
+
+    @contextlib.contextmanager
+    def check_writes(self, check: Callable[[], None]) -> Iterator[None]:
+        self.check = check
+        yield
+
+    def send(self, requests: int) -> None:
+        """Send requests one after the other, as a run does."""
+        with self.guard.watch(JOIN):
+            for _ in range(requests):
+                self.check()
+                self.now += 1
+                self.stats.sent += 1
+                for answered_at, future in self.awaited:
+                    if self.now >= answered_at and not future.done():
+                        future.set_result((self.newer, answered_at))
+
+
+@pytest.fixture
+def begin(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sending]:
+    def begin_sending(answer_after: float) -> Sending:
+        sending = Sending(answer_after)
+        monkeypatch.setattr(plan_guard, "start_thread", sending.start_thread)
+        sending.guard.trust_plan()
+        return sending
+
+    return begin_sending
+
+
+@pytest.mark.parametrize(
+    ("answer_after", "asked_at"), [(3, [11, 25, 39, 53]), (12, [11, 34, 57]), (30, [11, 52]), (600, [11])]
+)
+def test_sending_goes_on_while_an_answer_is_awaited_and_asks_ten_seconds_after_it(
+    begin: Callable[..., Sending], answer_after: float, asked_at: list[float]
+) -> None:
+    sending = begin(answer_after)
+    sending.send(58)
+    assert sending.now == 58
+    assert sending.asked_at == asked_at
+    sending.guard.require_newest()  # after the last batch
+    assert sending.now == 58 + answer_after
+
+
+def test_request_after_a_wait_leaves_only_once_the_ledger_has_answered(begin: Callable[..., Sending]) -> None:
+    sending = begin(12)
+    sending.send(12)
+    sending.rate_limiter.waits += 1
+    sending.send(1)
+    assert sending.asked_at == [11, 12]
+    assert sending.now == 25
+
+
+@pytest.mark.parametrize("waits", [0, 1])
+def test_newer_plan_stops_sending_and_its_people_are_noted(begin: Callable[..., Sending], waits: int) -> None:
+    sending = begin(3)
+    sending.send(12)
+    sending.newer = 9
+    sending.rate_limiter.waits += waits
+    with pytest.raises(MirrorError, match=r"plan 7 of audience 1 was superseded: .* plan 9\. Partly sent: ") as caught:
+        sending.send(50)
+    assert sending.stats.sent == (12 if waits else 14)
+    assert f"Partly sent: {sending.stats.sent} records of this plan. The ledger marks these people as" in str(
+        caught.value
+    )
+    assert sending.noted == [JOIN, JOIN]
