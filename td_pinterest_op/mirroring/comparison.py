@@ -6,16 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from td_pinterest_op.errors import LimitError, MirrorError
-from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, LedgerState, build_membership_sql
+from td_pinterest_op.mirroring.ledger import NEWEST, REPLACE, Ledger, LedgerState, build_membership_sql
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import WITHHELD, MirrorFigures
 from td_pinterest_op.withholding.withholding_sql import build_counts_sql
 
 log = logging.getLogger(__name__)
 
-REPLACE, DIFFERENCE = "replace", "difference"
+DIFFERENCE = "difference"
 _DAY = 86_400_000  # milliseconds
-_REBUILD = "set rebuild: true for one run to replace the people of the audience and start the ledger again"
 _WITHHELD = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))
 # The counts of a change: digests; values, hashed values, rows, and rows with an invalid value; rows of the ledger.
 _AMOUNTS = ("people", "given", "hashed", "row_count", "invalid_rows", "entries")
@@ -44,18 +43,15 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
     Raises LimitError if a first run would remove people. `customer_list_id`, `people`: the audience's list at
     Pinterest, and the number of people in it; None if unknown. A run that replaces everybody needs no ledger.
     """
-    if state.settled and choose_mode(state, settings) == DIFFERENCE:
-        if state.ad_account_id not in ("", settings.ad_account_id):
-            raise MirrorError(
-                f"the ledger belongs to ad account {state.ad_account_id}, but the setting ad_account_id is "
-                f"{settings.ad_account_id}. Nothing was sent. Correct the id, or {_REBUILD}"
-            )
-        if state.customer_list_id not in ("", customer_list_id):
-            raise MirrorError(
-                f"the audience uses customer list {customer_list_id} now, but the mirror has filled list "
-                f"{state.customer_list_id}: somebody else has switched the audience. Nothing was sent. To go on, "
-                f"{_REBUILD}"
-            )
+    of_ledger = (state.ad_account_id or settings.ad_account_id, state.customer_list_id or customer_list_id)
+    is_another = of_ledger != (settings.ad_account_id, customer_list_id)
+    if is_another and state.settled and choose_mode(state, settings) == DIFFERENCE:
+        raise MirrorError(
+            f"the audience uses customer list {customer_list_id} of ad account {settings.ad_account_id} now, but the "
+            f"mirror has filled list {of_ledger[1]} of ad account {of_ledger[0]}: somebody else has switched the "
+            "audience, or ad_account_id is another. Nothing was sent. To go on, set rebuild: true for one run, which "
+            "replaces the people of the audience and starts the ledger again"
+        )
     if settings.rebuild and state.settled and state.settled == state.base != state.compacted:
         log.warning(
             "rebuild: true replaces everybody in the audience and orphans a customer list, and so did the run before. "

@@ -27,14 +27,16 @@ try, which no other try reads.
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from td_pinterest_op.errors import ExportError, JobError, StoppedError
 from td_pinterest_op.identifiers.hashing_sql import quote_literal, quote_name
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
+from td_pinterest_op.stats import MirrorFigures
 
 log = logging.getLogger(__name__)
 
+REPLACE = "replace"
+"""The mode of a run that replaces everybody in the audience, and does not send differences."""
 JOIN, LEAVE, REPLACING = "join", "leave", "replacing"
 PROOFS = (b"planned", b"replacing")
 """The rows with the number of a plan's rows."""
@@ -83,7 +85,7 @@ class LedgerState:
     adopted: int = 0  # 1 if the audience had other people when the ledger began
     compacted: int = 0  # the newest valid compaction
     replacing: int = 0  # the newest plan that replaces everybody
-    sent: Sequence[int] = ()  # the plans that are on Pinterest
+    sent: Sequence[int] | None = None  # the plans that are on Pinterest; None without such a plan
     entries: int = 0  # the number of all rows
     ad_account_id: str = ""  # of the newest ended plan, "" without such a plan
     customer_list_id: str = ""  # of the newest ended plan, "" without such a plan
@@ -103,6 +105,7 @@ class Ledger:
 
     jobs: MirrorJobs  # runs the statements
     name: str  # of the table
+    ad_account_id: str
     audience_id: str
     state: LedgerState = LedgerState(number=0)  # before the run, and then with the run's plan
 
@@ -130,14 +133,13 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
   coalesce(max_by(resent, CASE WHEN op IN {_BASES} THEN plan END), 0) AS adopted,
   coalesce(max(CASE WHEN op = 'compacted' THEN plan END), 0) AS compacted,
   coalesce(max(CASE WHEN op = 'replacing' THEN plan END), 0) AS replacing,
-  coalesce(array_join(array_agg(cast(plan AS varchar)) FILTER (WHERE op IN ('settled', 'replaced')), ','), '') AS sent,
+  array_agg(plan) FILTER (WHERE op IN ('settled', 'replaced')) AS sent,
   count(*) AS entries,
   coalesce(max_by(ad_account_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS ad_account_id,
   coalesce(max_by(customer_list_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS customer_list_id
 {self._rows_clause}"""
         (row,) = self.jobs.read_records("read the state of the ledger", query)
-        sent = [int(plan) for plan in row["sent"].split(",") if plan]
-        self.state = LedgerState(**{**row, "sent": sent})
+        self.state = LedgerState(**row)
 
     def build_digest_rows_clause(self) -> str:
         """Return the FROM and WHERE clauses for ledger rows with a digest, except those that later rows make void."""
@@ -163,43 +165,36 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, d
         """
         plan = self.state.number
         query = (
-            f"SELECT coalesce(max(CASE WHEN digest IS NULL AND joined >= {plan} THEN plan END), {plan}) AS newest\n"
+            f"SELECT max(CASE WHEN digest IS NULL AND joined >= {plan} THEN plan END) AS newest\n"
             f"{self._rows_clause} AND time >= {plan // 1000 - _SLACK}"
         )
         (row,) = self.jobs.read_records("read the newest plan", query)
-        return None if row["newest"] == plan else int(row["newest"])
+        newest: int | None = row["newest"]
+        return newest
 
-    def insert_plan(
-        self, changes: str, *, replaces: bool, row_count: int, resent_count: int, ids: Mapping[str, Any]
-    ) -> None:
-        """Insert this run's plan. `changes`: a SELECT of its rows, with `op` and `digest`; `row_count`: their number.
-
-        `ids`: the columns `ad_account_id` and `customer_list_id`.
-        """
+    def insert_plan(self, changes: str, figures: MirrorFigures, *, customer_list_id: str) -> None:
+        """Insert this run's plan. `changes`: a SELECT of its rows, with `op` and `digest`."""
         number = self.state.number
         rows = f"SELECT op, digest, CASE op WHEN 'join' THEN {number} END AS joined FROM ({changes})"
-        proof = _build_event_row_select(
-            REPLACING if replaces else "planned",
+        proof = self._build_event_row_select(
+            REPLACING if figures.mode == REPLACE else "planned",
             plan=number,
             plan_seen=self.state.seen,
-            row_count=row_count,
-            resent_count=resent_count,
-            **ids,
+            row_count=figures.change_count,
+            resent_count=figures.resent,
+            customer_list_id=customer_list_id,
         )
         plan = f"{_build_digest_rows_select(rows, plan=number)}\nUNION ALL {proof}"
         self._insert_from_select("write the plan into the ledger", plan)
 
-    def settle_plan(self, *, replaces: bool, row_count: int, refused: Sequence[bytes], ids: Mapping[str, Any]) -> None:
-        """Record that this run's plan is on Pinterest, and update `state`.
-
-        `row_count`, `ids`: as given to `insert_plan`. `refused`: the digests that Pinterest refused to add.
-        """
+    def settle_plan(self, figures: MirrorFigures, *, customer_list_id: str, refused: Sequence[bytes]) -> None:
+        """Record that this run's plan is on Pinterest, and update `state`. `refused`: digests that were not added."""
         state = self.state
-        newest = state.number
-        settled = [_build_event_row_select("replaced" if replaces else "settled", plan=newest, **ids)]
+        replaces = figures.mode == REPLACE
+        ended = {state.number: "replaced" if replaces else "settled"}
         if refused:
-            newest += 1
-            settled.append(_build_event_row_select("settled", plan=newest, **ids))
+            newest = state.number + 1
+            ended[newest] = "settled"
             for start in range(0, len(refused), _DIGESTS):
                 digests = ",".join(digest.hex() for digest in refused[start : start + _DIGESTS])
                 rows = (
@@ -208,16 +203,19 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, d
                 )
                 select = _build_digest_rows_select(rows, plan=newest)
                 self._insert_from_select("note whom Pinterest refused to add", select)
-        self._insert_from_select("settle the plan", "\nUNION ALL ".join(settled))
+        events = [
+            self._build_event_row_select(event, plan=plan, customer_list_id=customer_list_id)
+            for plan, event in ended.items()
+        ]
+        self._insert_from_select("settle the plan", "\nUNION ALL ".join(events))
         self.state = replace(
             state,
-            seen=newest,
-            settled=newest,
+            seen=max(ended),
             base=state.number if replaces else state.base,
             adopted=0 if replaces else state.adopted,
-            sent=(*state.sent, state.number, *([newest] if refused else [])),
-            entries=state.entries + row_count + len(refused) + len(settled) + 1,
-            **ids,
+            sent=(*(state.sent or ()), *ended),
+            entries=state.entries + figures.change_count + len(refused) + len(ended) + 1,
+            customer_list_id=customer_list_id,
         )
 
     def _insert_from_select(self, purpose: str, select: str) -> None:
@@ -258,7 +256,7 @@ FROM (
         # The new rows have the next plan number, and no query reads them before all are written. Rows that other runs
         # write meanwhile have a higher number, and count as well. Two compactions at once write the same rows.
         try:
-            if valid_row_count > _ROWS * member_count + _MARGIN or len(self.state.sent) > _PLANS:
+            if valid_row_count > _ROWS * member_count + _MARGIN or len(self.state.sent or ()) > _PLANS:
                 self._write_members(member_count)
                 valid_row_count = member_count
             if self.state.base and self.state.entries > valid_row_count + member_count + _MARGIN:
@@ -291,17 +289,29 @@ WHERE state <> 'out'"""
             text = "the ledger was not compacted; the next run tries again: %s rows were written, not %s"
             log.warning(text, row["digests"], member_count)
             return
-        mark = _build_event_row_select(
+        mark = self._build_event_row_select(
             "compacted",
             plan=number,
             plan_seen=state.seen,
             row_count=member_count,
             adopted=int(state.may_have_unknown_people),
-            ad_account_id=state.ad_account_id,
             customer_list_id=state.customer_list_id,
         )
         self._insert_from_select("let them replace the older rows", mark)
         self.state = replace(state, base=number)
+
+    def _build_event_row_select(self, event: str, *, plan: int, **values: int | str) -> str:
+        """Return a SELECT of one row to insert: an `event` of a plan, such as "settled".
+
+        `values`: other columns, by their names or those in `_EVENT_COLUMNS`.
+        """
+        columns: dict[str, int | str] = {"plan": plan, "op": event, "ad_account_id": self.ad_account_id}
+        columns |= {_EVENT_COLUMNS.get(name, name): value for name, value in values.items()}
+        literals = {name: quote_literal(value) if isinstance(value, str) else value for name, value in columns.items()}
+        selected = [
+            f"cast({literals.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in list(_COLUMNS)[1:-2]
+        ]
+        return f"SELECT {', '.join(selected)}"
 
     @property
     def _table(self) -> str:
@@ -314,16 +324,7 @@ WHERE state <> 'out'"""
         return f"FROM {self._table} WHERE audience_id = {quote_literal(self.audience_id)}"
 
 
-def _build_event_row_select(event: str, *, plan: int, **values: int | str) -> str:
-    """Return a SELECT of one row to insert: an `event` of a plan, such as "settled". `values`: see `_EVENT_COLUMNS`."""
-    columns = {"plan": str(plan), "op": quote_literal(event)}
-    for name, value in values.items():
-        columns[_EVENT_COLUMNS.get(name, name)] = str(value) if isinstance(value, int) else quote_literal(value)
-    selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in list(_COLUMNS)[1:-2]]
-    return f"SELECT {', '.join(selected)}"
-
-
-def build_membership_sql(sent_plan_numbers: Sequence[int]) -> str:
+def build_membership_sql(sent_plan_numbers: Sequence[int] | None) -> str:
     """Return SQL for a digest's `state`, by its newest ledger row: "in" the audience, "out", "refused", or "unsure".
 
     It is unsure if the row's plan is not one of those sent.

@@ -11,14 +11,8 @@ from typing import Any
 
 from td_pinterest_op.errors import MirrorError, extend_errors
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.mirroring.comparison import (
-    REPLACE,
-    Comparison,
-    build_changes_select,
-    build_figures_query,
-    choose_mode,
-)
-from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger
+from td_pinterest_op.mirroring.comparison import Comparison, build_changes_select, build_figures_query, choose_mode
+from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, REPLACE, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.records.columns import Column, choose_list_type, is_single
 from td_pinterest_op.records.hashed_query import Query, build_columns_select
@@ -50,6 +44,7 @@ class MirrorRun:
     settings: Settings
     lists: Mapping[str, Source]
     stats: Stats
+    comparison: Comparison = field(default_factory=Comparison)  # of the query's people with the ledger
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def close(self) -> None:
@@ -57,7 +52,7 @@ class MirrorRun:
         self._files.close()
         self.jobs.drop_tables(self.jobs.tables)
 
-    def compare_with_ledger(self) -> Comparison:
+    def compare_with_ledger(self) -> None:
         """Compare the query's people with the ledger: write who joins and who leaves to a table, and count them.
 
         Raises LimitError if an opt-out or consent list is not valid.
@@ -87,33 +82,29 @@ class MirrorRun:
         table, job_id = self.jobs.create_table("changes", purpose, changes, embedded=embedded)
         self.stats.job_id = self.stats.job_id or job_id
         (counts,) = self.jobs.read_records("count who joins and who leaves", build_figures_query(table))
-        if counts["unreadable"]:
+        figures = self._store_figures(counts, query.columns)
+        if counts["unreadable"] and figures.mode != REPLACE:
             raise MirrorError(
                 f"{counts['unreadable']:,} rows of the ledger have something else than 64 hex digits as the digest. "
                 "Nothing was sent. If a policy masks columns, let the user of td.apikey view those of the ledger; else "
                 "set rebuild: true for one run"
             )
-        figures = self._store_figures(counts, query.columns)
-        return Comparison(table=table, counts=counts, figures=figures, list_type=choose_list_type(query.columns))
+        self.comparison = Comparison(
+            table=table, counts=counts, figures=figures, list_type=choose_list_type(query.columns)
+        )
 
-    def write_plan(self, comparison: Comparison, customer_list_id: str) -> Mapping[str, PreparedRecords]:
+    def write_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
         """Write the plan into the ledger, read it back, and return its records to add (JOIN) and to remove (LEAVE).
 
         Raises MirrorError if another run has made a plan meanwhile, or if the plan is not complete.
         """
-        figures = comparison.figures
+        figures = self.comparison.figures
         replaces = figures.mode == REPLACE
         changed = "'join', 'stay'" if replaces else "'join', 'due', 'leave'"
         changes = f"""\
 SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
-  FROM {comparison.table} WHERE op IN ({changed})"""
-        self.ledger.insert_plan(
-            changes,
-            replaces=replaces,
-            row_count=figures.change_count,
-            resent_count=figures.resent,
-            ids=self._build_ids(customer_list_id),
-        )
+  FROM {self.comparison.table} WHERE op IN ({changed})"""
+        self.ledger.insert_plan(changes, figures, customer_list_id=customer_list_id)
         rows = self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query(self.ledger.state))
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
         proofs: list[int] = []
@@ -135,34 +126,25 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
                 f"the plan in the ledger differs from what was computed ({written:,} records, not "
                 f"{figures.change_count:,}): an INSERT was interrupted. Nothing was sent. Run this task again"
             )
-        return {op: PreparedRecords({SINGLE_DIGEST: spool}, comparison.list_type) for op, spool in spools.items()}
+        return {op: PreparedRecords({SINGLE_DIGEST: spool}, self.comparison.list_type) for op, spool in spools.items()}
 
-    def settle_plan(self, comparison: Comparison, customer_list_id: str, *, refused: Sequence[bytes]) -> None:
+    def settle_plan(self, customer_list_id: str, *, refused: Sequence[bytes]) -> None:
         """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest, and compact the ledger.
 
         `refused`: the digests that Pinterest refused to add. They are no members.
         """
-        figures = comparison.figures
         with extend_errors(". The whole plan was sent, but is not settled in the ledger: the next run sends it again"):
-            self.ledger.settle_plan(
-                replaces=figures.mode == REPLACE,
-                row_count=figures.change_count,
-                refused=refused,
-                ids=self._build_ids(customer_list_id),
-            )
-        self.compact_ledger(comparison, refused_count=len(refused))
+            self.ledger.settle_plan(self.comparison.figures, customer_list_id=customer_list_id, refused=refused)
+        self.compact_ledger(refused_count=len(refused))
 
-    def compact_ledger(self, comparison: Comparison, *, refused_count: int = 0) -> None:
+    def compact_ledger(self, *, refused_count: int = 0) -> None:
         """Compact a large ledger, and store the member count in `stats`. Only for use once all changes are sent."""
-        figures = comparison.figures
-        members = figures.people - comparison.counts["refused"] - refused_count
+        figures = self.comparison.figures
+        counts = self.comparison.counts
+        members = figures.people - counts["refused"] - refused_count
         self.stats.members = None if self.ledger.state.may_have_unknown_people else members
-        entries = 0 if figures.mode == REPLACE else comparison.counts["entries"]
+        entries = 0 if figures.mode == REPLACE else counts["entries"]
         self.ledger.compact_rows(member_count=members, valid_row_count=entries + figures.change_count + refused_count)
-
-    def _build_ids(self, customer_list_id: str) -> Mapping[str, str]:
-        """Return the columns of the ledger that say whose people it has."""
-        return {"ad_account_id": self.settings.ad_account_id, "customer_list_id": customer_list_id}
 
     def _build_query(self, setting_name: str, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> Query:
         """Return a `Query`: the SQL of `source`, its column names, and its identifier columns (from `find_columns`)."""

@@ -267,8 +267,8 @@ def test_audience_switched_by_somebody_else_gets_nothing_until_a_rebuild(mirror_
     with mirror_world.count_sent() as sent:
         stopped = mirror_world.run(1)
     assert not stopped.succeeded
-    assert f"the audience uses customer list {other.id} now" in stopped.output
-    assert "somebody else has switched the audience. Nothing was sent" in stopped.output
+    assert f"the audience uses customer list {other.id} of ad account" in str(stopped.error)
+    assert "Nothing was sent. To go on, set rebuild: true for one run" in str(stopped.error)
     assert not sent
     assert mirror_world.run(2, rebuild=True).succeeded
     assert digests(210) == mirror_world.members(audience_id)
@@ -392,7 +392,7 @@ def test_only_people_of_settled_plans_count_for_max_leave_ratio(
 @pytest.mark.parametrize(
     ("update", "settings", "error"),
     [
-        ("ad_account_id = '549755885999'", {}, "the ledger belongs to ad account 549755885999"),
+        ("ad_account_id = '549755885999'", {}, "of ad account 549755885999: somebody else has switched"),
         ("digest = md5(digest)", {}, "200 rows of the ledger have something else than 64 hex digits as the digest"),
         ("digest = upper(digest)", {}, "If a policy masks columns, let the user of td.apikey view those of the ledger"),
         ("", {"expected_audience_name": "Readers"}, 'is named "Newsletter", but expected_audience_name is "Readers"'),
@@ -411,6 +411,9 @@ def test_mirror_stops_before_a_plan_if_ledger_or_audience_is_another(
     assert error in str(stopped.error)
     assert not sent
     assert count_ledger_rows(mirror_world) == rows
+    if update:
+        assert mirror_world.run(2, rebuild=True).succeeded
+        assert mirror_world.members(audience_id) == digests(190)
 
 
 def test_first_replace_without_a_recorded_end_is_repeated(mirror_world: World) -> None:

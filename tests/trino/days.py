@@ -132,16 +132,16 @@ class Days:
         self.stats = Stats(action="", ad_account_id="", dry_run=False)
         mirror = MirrorRun(
             jobs=jobs,
-            ledger=Ledger(jobs=jobs, name=LEDGER, audience_id="1"),
+            ledger=Ledger(jobs=jobs, name=LEDGER, ad_account_id="2", audience_id="1"),
             settings=parse_export(self._settings, environ=test_parse.ENVIRON),
             lists={name: Source(query=query) for name, query in _LISTS.items()} if self.withholds else {},
             stats=self.stats,
         )
         mirror.ledger.load_state(now=float(jobs.now), may_create=True)
-        comparison = mirror.compare_with_ledger()
-        mirror.write_plan(comparison, "5")
+        mirror.compare_with_ledger()
+        mirror.write_plan("5")
         mirror.ledger.find_newer_plan()
-        mirror.settle_plan(comparison, "5", refused=[])
+        mirror.settle_plan("5", refused=[])
         mirror.close()
         return jobs
 

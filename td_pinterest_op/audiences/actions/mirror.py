@@ -15,8 +15,8 @@ from td_pinterest_op.audiences.customer_lists import find_list, get_list_name
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, PinterestError
-from td_pinterest_op.mirroring.comparison import REPLACE, Comparison, check_leavers, check_state
-from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
+from td_pinterest_op.mirroring.comparison import check_leavers, check_state
+from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACE, REPLACING, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import NEW, MirrorJobs
 from td_pinterest_op.mirroring.mirror_run import MirrorRun
 from td_pinterest_op.mirroring.plan_guard import PlanGuard
@@ -55,12 +55,11 @@ class Mirror(MembersAction):
             name=NEW,
             session_key=self._session_key,
         )
-        self._ledger = Ledger(jobs=jobs, name=table, audience_id=NEW)
+        self._ledger = Ledger(jobs=jobs, name=table, ad_account_id=self._settings.ad_account_id, audience_id=NEW)
         self._run = MirrorRun(jobs=jobs, ledger=self._ledger, settings=self._settings, lists=request.lists, stats=stats)
         self._guard = PlanGuard(
             ledger=self._ledger, stats=stats, client=services.client, clock=services.timing.monotonic
         )
-        self._comparison = Comparison()
         self._plan: Mapping[str, PreparedRecords] = {}
         self._refused: list[bytes] = []  # digests that Pinterest refused to add
         self._refused_leavers = 0
@@ -102,9 +101,9 @@ class Mirror(MembersAction):
             if audience:
                 people = self._count_people(audience)
                 check_state(self._ledger.state, settings, customer_list_id=get_list_id(audience), people=people)
-            self._comparison = self._run.compare_with_ledger()
+            self._run.compare_with_ledger()
             check_rows(settings, self._stats)
-            check_leavers(self._comparison, self._ledger.state, settings)
+            check_leavers(self._run.comparison, self._ledger.state, settings)
             yield PreparedRecords()  # the steps read the records, once the plan is in the ledger
 
     def _count_people(self, audience: Audience) -> int | None:
@@ -118,7 +117,7 @@ class Mirror(MembersAction):
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it there as sent."""
-        changes = self._comparison.figures
+        changes = self._run.comparison.figures
         planned = self._describe_changes("join", "leave", "are sent again", "are replaced")
         done = self._describe_changes("joined", "left", "sent again", "were replaced")
         self._set_summary(past=f"Mirrored {{audience}}: {done}", infinitive=f"mirror {{audience}}: {planned}")
@@ -130,8 +129,7 @@ class Mirror(MembersAction):
         if self._stats.list_jobs and changes.mode != REPLACE and self._ledger.state.may_have_unknown_people:
             compared += "; adopted people who are withheld remain in the audience: pinterest_erase.dig removes them"
         if changes.mode != REPLACE and not changes.change_count:
-            compact = partial(self._run.compact_ledger, self._comparison)
-            return [Step(description=f"no change: {compared}", run=compact)]
+            return [Step(description=f"no change: {compared}", run=self._run.compact_ledger)]
         steps = []
         if not self._audience:
             creates = f'create audience "{self._new_name}" without people'
@@ -145,9 +143,11 @@ class Mirror(MembersAction):
 
     def _describe_changes(self, joined: str, left: str, resent: str, replaced: str) -> str:
         """Describe the run's changes with the verbs given, such as "12 join, 3 leave"."""
-        changes = self._comparison.figures
+        changes = self._run.comparison.figures
         if changes.mode == REPLACE and self._audience:  # it may have members whom the ledger does not know
-            known = f"; of the known members, {self._comparison.counts['leavers']:,} {left}" if changes.members else ""
+            known = (
+                f"; of the known members, {self._run.comparison.counts['leavers']:,} {left}" if changes.members else ""
+            )
             return f"all members {replaced} by {format_count(changes.people, 'person', 'people')}{known}"
         again = f", {changes.resent:,} {resent}" if changes.resent else ""
         return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}" if changes.change_count else "no changes"
@@ -190,9 +190,9 @@ class Mirror(MembersAction):
 
     def _write_ledger_plan(self) -> None:
         """Write the plan into the ledger. From now on, a guard stops this run as soon as there is a newer plan."""
-        self._plan = self._run.write_plan(self._comparison, get_list_id(self._existing_audience))
+        self._plan = self._run.write_plan(get_list_id(self._existing_audience))
         self._guard.trust_plan()
-        self._stats.mirror = replace(self._comparison.figures, plan=self._ledger.state.number)
+        self._stats.mirror = replace(self._run.comparison.figures, plan=self._ledger.state.number)
 
     def _send_changes(self, change: str) -> None:
         """Send the people of the plan who join the audience (`change`: JOIN) or leave it (LEAVE)."""
@@ -232,4 +232,4 @@ class Mirror(MembersAction):
                 "sent; the next run sends the plan again. If that fails too, set rebuild: true for one run"
             )
         list_id = self._stats.customer_list_id or ""
-        self._run.settle_plan(self._comparison, list_id, refused=self._refused)
+        self._run.settle_plan(list_id, refused=self._refused)
