@@ -1,5 +1,7 @@
-"""`td-pinterest report`: one HTML page from statistics, a log or the history."""
+"""`td-pinterest report`: one HTML page from the statistics of a run, or from the history."""
 
+import contextlib
+import json
 import re
 from datetime import datetime, timezone
 from pathlib import Path
@@ -9,11 +11,9 @@ import click
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import find_credentials, require_id
 from td_pinterest_op.cli.options import FILE, CommonOptions
-from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import Entry, make_entry
-from td_pinterest_op.report.page_file import PAGE_MODE
-from td_pinterest_op.runtime.atomic_file import replace_file
+from td_pinterest_op.report.page_file import write_page
 from td_pinterest_op.stats import format_count
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import read_small_result
@@ -23,8 +23,7 @@ _TABLE = re.compile(r"(?P<database>[a-z0-9_]{3,255})\.(?P<table>[a-z0-9_]{3,255}
 _MOST_ROWS = 10_000
 _EXAMPLE = """\b
 Examples:
-  td-pinterest report statistics.json
-  td-pinterest report task.log --output today.html
+  td-pinterest report statistics.json --output today.html
   td-pinterest report --history shop.pinterest_history --audience 2542620905475
 """
 
@@ -36,38 +35,53 @@ history_option = click.option(
 
 
 @click.command(cls=options.Command, epilog=_EXAMPLE)
-@click.argument("paths", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("statistics", metavar="[FILE]", required=False, type=click.Path(path_type=Path, allow_dash=True))
 @history_option
-@click.option("--audience", metavar="ID", help="The audience to report, if there are several.")
+@click.option("--audience", metavar="ID", help="The audience to report, if the history has several.")
 @click.option("--output", "-o", type=FILE, default="report.html", show_default=True, help="The page to write.")
 @options.combine_options(options.env_file, options.as_json, options.quiet)
 @options.pass_common
 def report(
-    common: CommonOptions, paths: tuple[Path, ...], history: str | None, audience: str | None, output: Path
+    common: CommonOptions, statistics: Path | None, history: str | None, audience: str | None, output: Path
 ) -> None:
-    """Write an HTML page about an audience's last run and history, from files or --history.
+    """Write an HTML page about the run whose statistics are in FILE, or about the runs in --history.
 
-    It begins with a picture of the run: from the rows of the query to the people whom Pinterest matched. Several
-    audiences share one page, with a line and a picture each; --audience adds charts, figures and the history of one.
+    It begins with a picture of the last run: from the rows of the query to the people whom Pinterest matched. Several
+    audiences of a history share one page, with a line and a picture each; --audience adds charts, figures and the
+    history of one.
 
-    FILE is the JSON of the statistics, a task's log, rows of the history as JSON or CSV, or an earlier page; - is the
-    standard input. The page is self-contained: it loads nothing and holds no personal data.
+    FILE is JSON, as `td-pinterest export --json` prints it and a workflow stores it as `pinterest`; - is the standard
+    input. The page is self-contained: it loads nothing and holds no personal data. A file that is no such page is never
+    overwritten.
     """
-    if not paths and history is None:
-        raise click.UsageError("give a FILE with statistics, or --history DATABASE.TABLE")
+    if (statistics is None) == (history is None):
+        raise click.UsageError("give either a FILE with the statistics of a run, or --history DATABASE.TABLE")
     audience = require_id(audience, "--audience") if audience else None
-    runs = [run for path in paths for run in read_entries(files.read_text(path), name=str(path))]
-    if history is not None:
-        runs += read_history_entries(history, audience_id=audience, env_file=common.env_file)
+    if statistics is not None:
+        runs = [_parse_statistics(files.read_text(statistics), name=str(statistics))]
+    else:
+        runs = read_history_entries(history or "", audience_id=audience, env_file=common.env_file)
     if not runs:
-        raise SettingsError(
-            f"the history has no rows{f' of audience {audience}' if audience else ''}: run the workflow first"
-        )
+        only = f" of audience {audience}" if audience else ""
+        raise SettingsError(f"the history has no rows{only}: run the workflow first")
     _write_page(output, runs, audience)
     if common.as_json:
         screen.print_json({"file": str(output), "entries": len(runs)})
     elif not common.quiet:
         screen.print_line(f"Wrote {output}, from {format_count(len(runs), runs[0].kind, 'runs and status checks')}")
+
+
+def _parse_statistics(text: str, *, name: str) -> Entry:
+    """Return the run whose statistics are in a JSON text. Raises SettingsError with the file's `name`."""
+    with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
+        values = json.loads(text)
+        values = values.get("pinterest", values)
+        if "read" in values["rows"]:
+            return make_entry(values)
+    raise SettingsError(
+        f"{name} does not hold the statistics of a run: give the JSON of the variable `pinterest`, or --history for "
+        "rows of the history"
+    )
 
 
 def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
@@ -78,10 +92,9 @@ def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
         raise SettingsError(
             f"the Python package {missing.name} is not installed: run `pip install 'td_pinterest_op[cli,report]'`"
         ) from None
-    ordered = sorted(runs, key=lambda run: run.at.timestamp() if run.at else 0.0)
-    html = render_page(ordered, audience_id=audience, now=datetime.now(timezone.utc))
+    html = render_page(runs, audience_id=audience, now=datetime.now(timezone.utc))
     try:
-        replace_file(output, html, mode=PAGE_MODE, errors="replace")
+        write_page(output, html)
     except OSError as error:
         raise SettingsError(f"{output} cannot be written: {files.explain_error(error)}") from None
 

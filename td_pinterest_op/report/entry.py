@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.run_history.table import FAILED, FOLLOW_UP, LIFT, MIRROR_NAMES, NAMES, RUN, SUCCESS, flatten
 from td_pinterest_op.stats import WITHHELD
@@ -49,6 +50,11 @@ class Entry:
         return bool(self.get_text("mirror_mode"))
 
     @property
+    def is_erasure(self) -> bool:
+        """Whether the run removed people from every customer list of an ad account: it is about no single audience."""
+        return self.values.get("action") == "erase"
+
+    @property
     def action_word(self) -> str:
         """The entry in a word, for a page: "Replaced" ("Replace" for a failed or dry run), or "Follow-up" (a check)."""
         action = self.get_text("action")
@@ -78,8 +84,12 @@ def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str
     names = NAMES if every.get("mirror_mode") else NAMES - MIRROR_NAMES
     values = {name: value for name, value in every.items() if name in names}
     reasons = _parse_mapping(values.pop("rows_invalid_by_reason", None))
-    counts = Counter({str(name): int(count) for name, count in reasons.items() if 0 < int(count) <= _LARGEST})
-    message = str(values.get("error") or error)
+    counts = Counter[str]()
+    for name, count in reasons.items():
+        if 0 < int(count) <= _LARGEST:
+            counts[str(name) if name in REASONS else "another reason"] += int(count)
+    # A report quotes no query engine: rows of earlier versions hold its words as it wrote them.
+    message = str(values.get("error") or error).partition("; the engine's last lines: ")[0]
     when = parse_time(values.get("time")) or parse_time(every.get("checked_at"))
     when = when or at or parse_time(values.get("session_time"))
     return Entry(

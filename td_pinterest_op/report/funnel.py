@@ -88,8 +88,9 @@ def _build_matched_bar(run: Entry, size_entry: Entry | None) -> Bar:
     """Return the bar of the audience's matched people. `size_entry`: the history entry with their number, if any."""
     if size_entry is None or (count := size_entry.get_number("audience_size")) is None:
         return Bar(kind=MATCHED, label="Matched by Pinterest", count=None, note="not known yet")
-    of = "in the whole audience, " if run.get_text("action").startswith("add_people_to_") else ""
-    return Bar(kind=MATCHED, label="Matched, about", count=count, note=f"{of}as of {format_time(size_entry.at)}")
+    whole = "the whole audience, " if run.get_text("action").startswith("add_people_to_") else ""
+    note = f"{whole}about, as of {format_time(size_entry.at)}"
+    return Bar(kind=MATCHED, label="Matched by Pinterest", count=count, note=note)
 
 
 def _place_bars(bars: list[Bar]) -> list[Bar]:

@@ -1,39 +1,59 @@
 """Renders entries as one self-contained HTML page, without script, for screens, phones and paper, light and dark."""
 
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.report import figures
-from td_pinterest_op.report.audience import build_audience_reports
 from td_pinterest_op.report.charts import draw_line_chart
 from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.report.funnel import Bar, build_funnel
+from td_pinterest_op.report.verdict import ReportText, choose_report_text
+from td_pinterest_op.run_history.table import FOLLOW_UP, LIFT, RUN, SUCCESS
 
-# A page shows and carries this many entries of an audience, the newest ones: a year of daily runs with their
-# follow-ups. A page of several audiences carries more.
-_MOST_ENTRIES, _MOST_ENTRIES_OF_ALL = 800, 4000
+_MOST_ENTRIES = 800  # of one audience, the newest ones: a year of daily runs with their follow-ups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudienceReport:
+    """What a report shows of one audience: its history (`entries`), and the newest entry of each kind."""
+
+    audience_id: str  # "" if no entry has an id
+    title: str  # the newest known name, or else the id
+    entries: Sequence[Entry]  # oldest first
+    run: Entry | None  # the last run
+    previous: Entry | None  # the run before the last run
+    latest_entry: Entry  # the last run or, without a run, the last follow-up
+    size: Entry | None  # the newest entry with a size
+    size_since_run: Entry | None  # the newest entry with a size after the last run
+    lift: Entry | None  # the newest successful comparison with the control group
+    verdict: ReportText
+    bars: Sequence[Bar]  # the funnel of the last run
 
 
 def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now: datetime) -> str:
     """Return the HTML report about one audience, or about all (`audience_id` None), made of the history's `entries`.
 
-    `entries` are in the order of time. The page stores them for later reports. Raises SettingsError if no entry is
-    about `audience_id`, or if there is neither a run nor a follow-up.
+    `entries` are in the order of time. Raises SettingsError if no entry is about `audience_id`, or if there is neither
+    a run nor a follow-up.
     """
-    audiences = build_audience_reports(entries, audience_id=audience_id)
+    audiences = _build_audience_reports(entries, audience_id=audience_id)
+    erasures = [entry for entry in entries if entry.is_erasure]
+    values: dict[str, Any]
     if len(audiences) == 1:
         entries = audiences[0].entries[-_MOST_ENTRIES:]
-        template, values = "audience.html", dict[str, Any](audience=audiences[0], charts=_draw_charts(entries))
+        filled = {name for entry in entries for name in entry.values if entry.get_text(name)}
+        template = "audience.html"
+        values = {"audience": audiences[0], "charts": _draw_charts(entries), "filled_columns": filled}
     else:
-        entries = entries[-_MOST_ENTRIES_OF_ALL:]
-        template, values = "overview.html", {"audiences": audiences}
-    rows = [_build_stored_row(entry) for entry in entries]
+        template = "overview.html"
+        values = {"audiences": audiences}
     environment = Environment(
         loader=PackageLoader(__package__, ""),
         autoescape=True,
@@ -43,9 +63,8 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
     )
     return environment.get_template(template).render(
         made=figures.format_time(now),
-        data=json.dumps(rows, ensure_ascii=False),
         entries=entries,
-        filled_columns=set[str]().union(*rows),
+        erasures=erasures,
         figures=figures,
         reasons=REASONS,
         **values,
@@ -62,7 +81,7 @@ def _draw_charts(entries: Sequence[Entry]) -> dict[str, Markup]:
     sizes, members = (_build_chart_points(entries, column) for column in ("audience_size", "members"))
     ratio = "Share of these records that Pinterest matched, about"
     rows = (
-        ("People matched by Pinterest", "Matched people over time, as Pinterest counts them", "{:,.0f}", sizes),
+        ("Matched by Pinterest", "Matched people over time, as Pinterest counts them", "{:,.0f}", sizes),
         ("Records known to be in the audience", "Records known to be in the audience, over time", "{:,.0f}", members),
         (ratio, f"{ratio}, over time, in per cent", "{:.0f} %", matched),
         ("Share of rejected rows", "Share of rejected rows over time, in per cent", "{:.1f} %", rejected),
@@ -79,13 +98,71 @@ def _build_chart_points(entries: Sequence[Entry], column: str) -> list[tuple[dat
     return [(entry.at, number) for entry in entries if entry.at and (number := entry.get_number(column)) is not None]
 
 
-def _build_stored_row(entry: Entry) -> dict[str, Any]:
-    """Return a history entry as JSON values, without empty ones, for the data that a page keeps for later reports."""
-    values = {name: value for name, value in entry.values.items() if value is not None and value != ""}
-    return {
-        **{name: mask(value) if isinstance(value, str) else value for name, value in values.items()},
-        "kind": entry.kind,
-        "outcome": entry.outcome,
-        "time": entry.at.timestamp() if entry.at else None,
-        "rows_invalid_by_reason": dict(entry.invalid_by_reason),
-    }
+def _build_audience_reports(entries: Sequence[Entry], *, audience_id: str | None = None) -> list[AudienceReport]:
+    """Return the reports about all audiences, or only the one about `audience_id`, sorted by the audiences' names.
+
+    Raises SettingsError if the audience has no entry, or if there is neither a run nor a follow-up with a status.
+    """
+    # Of two entries for one session, attempt, action and audience, the later one counts.
+    newest = {(each.kind, each.key, each.get_text("audience_id")): each for each in entries if not each.is_erasure}
+    last = list(newest.values())
+    ids = list(dict.fromkeys(entry.get_text("audience_id") for entry in last if entry.get_text("audience_id")))
+    if audience_id is not None and audience_id not in ids:
+        advice = f"choose one of {', '.join(ids[:9])}{' …' * bool(ids[9:])}" if ids else "run its export workflow first"
+        raise SettingsError(f"the history has no rows of audience {audience_id}: {advice}")
+    if audience_id is None and len(ids) < 2:
+        reports = [_build_report("".join(ids), last)]
+    else:
+        wanted = [audience_id] if audience_id else ids
+        reports = [_build_report(wanted_id, _select_entries(last, wanted_id)) for wanted_id in wanted]
+    shown = [report for report in reports if report]
+    if not shown:
+        raise SettingsError(
+            "the history has no runs and no status checks of audience "
+            f"{audience_id or ', '.join(ids) or 'without an id'}: run its export workflow first"
+        )
+    return sorted(shown, key=lambda report: (report.title.casefold(), report.audience_id))
+
+
+def _select_entries(entries: Sequence[Entry], audience_id: str) -> list[Entry]:
+    """Return the entries with an audience's id, and those without an id that share a name or workflow with them."""
+    own = [entry for entry in entries if entry.get_text("audience_id") == audience_id]
+    texts = {name: {entry.get_text(name) for entry in own} for name in ("audience_id", "audience_name", "workflow")}
+    selected = {}
+    for entry in entries:
+        # A run that failed early knows its audience's name, or only its workflow.
+        name = next((name for name in texts if entry.get_text(name)), "workflow")
+        if entry.get_text(name) in texts[name]:
+            selected[entry.kind, entry.key] = entry
+    return list(selected.values())
+
+
+def _build_report(audience_id: str, entries: Sequence[Entry]) -> AudienceReport | None:
+    """Return the report about one audience, or None if its `entries` contain neither a run nor a known status."""
+    previous, run = [None, None, *(entry for entry in entries if entry.kind == RUN)][-2:]
+    start = run.at if run else None
+    later = [entry for entry in entries if entry.kind == FOLLOW_UP and not (start and entry.at and entry.at < start)]
+    follow_up, size_since_run = _find_newest(later, "audience_status"), _find_newest(later, "audience_size")
+    latest_entry = run or follow_up
+    if latest_entry is None:
+        return None
+    lifts = [entry for entry in entries if entry.kind == LIFT and entry.outcome == SUCCESS and entry.lift]
+    named = _find_newest(entries, "audience_name")
+    return AudienceReport(
+        audience_id=audience_id,
+        title=named.get_text("audience_name") if named else f"audience {audience_id or 'without an id'}",
+        entries=entries,
+        run=run,
+        previous=previous,
+        latest_entry=latest_entry,
+        size=_find_newest(entries, "audience_size"),
+        size_since_run=size_since_run,
+        lift=lifts[-1] if lifts else None,
+        verdict=choose_report_text(run, follow_up),
+        bars=build_funnel(run, size_entry=size_since_run) if run else [],
+    )
+
+
+def _find_newest(entries: Sequence[Entry], column: str) -> Entry | None:
+    """Return the newest entry that has a value in a column of the history, or None. `entries`: the oldest first."""
+    return next((entry for entry in reversed(entries) if entry.get_text(column)), None)

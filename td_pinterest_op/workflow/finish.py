@@ -8,7 +8,7 @@ from typing import Any
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.redaction.secret import escape
-from td_pinterest_op.report.page_file import add_run_to_page
+from td_pinterest_op.report.page_file import report_run
 from td_pinterest_op.run_history.table import FAILED, SUCCESS, Row
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing
@@ -44,7 +44,7 @@ def finish_run(
         level, text = (logging.ERROR, "statistics of the failed run") if failure else (logging.INFO, "statistics")
         log.log(level, "%s: %s", text, json.dumps(statistics))
         if report:
-            add_run_to_page(Path(report), statistics, error=str(failure or ""), now=timing.utc())
+            report_run(Path(report), statistics, error=str(failure or ""), now=timing.utc())
     if history and not shutdown.is_requested():
         outcome = {"outcome": FAILED, "error": str(failure)} if failure else {"outcome": SUCCESS}
         history.write_rows([outcome | dict(row) for row in rows])

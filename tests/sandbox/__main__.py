@@ -18,12 +18,14 @@ import tempfile
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from td_pinterest_op.cli.program import run as run_td_pinterest
 from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.report.page import render_page
+from td_pinterest_op.report.page_file import write_page
 from tests import children
 from tests.emulators.__main__ import AUDIENCE_NAME, Emulators, guide_lines, serve_emulators
 from tests.emulators.environment import SECRETS, digdag_home
@@ -313,12 +315,15 @@ def _check(people: frozenset[str], details: str, sandbox: _Sandbox) -> bool:
 
 
 def _write_report(options: argparse.Namespace, sandbox: _Sandbox) -> bool:
-    """Write the page about the run from its log, by the command line, and say where both are."""
+    """Write the page about the runs in the log, and say where both are. Returns whether that succeeded."""
     page, log = options.page.absolute(), options.log.absolute()
     lines = labelled("log", [str(log)])
-    if sandbox.exports():
+    if exports := [export for _, export in sandbox.exports()]:
         sandbox.screen.do("writing the page")
-        if run_td_pinterest(["report", str(log), "--quiet", "--output", str(page)]):
+        try:
+            write_page(page, render_page(exports, now=datetime.now(timezone.utc)))
+        except OSError as error:
+            sandbox.screen.say(f"{page} cannot be written: {error.strerror}")
             return False
         lines = labelled("page", [str(page)]) + lines
     sandbox.screen.say("", *lines)

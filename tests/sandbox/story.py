@@ -1,11 +1,11 @@
 """The story of a run, for a reader who has never seen one: query, rows, sent, held."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
-from td_pinterest_op.cli.report_sources import read_entries
-from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.report.entry import Entry, make_entry
 from tests.emulators.pinterest import Audience, Pinterest
 from tests.sandbox.screen import labelled
 
@@ -15,6 +15,12 @@ _ERROR = re.compile(
     r"|^error:\s+(?:\* \S+:\s+)?(.+?)(?:\n\n|\Z)",
     re.DOTALL | re.MULTILINE,
 )
+# The line in which the operator logs its figures, and the engine's message about a task that failed.
+_STATISTICS = re.compile(
+    r"^(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)[^\n{]*statistics(?P<failed> of the failed run)?: (?P<json>\{[^\n]*\})$",
+    re.MULTILINE,
+)
+_FAILURE = re.compile(r"Error messages from python: (.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|\Z)", re.DOTALL)
 _LONGEST_QUERY, _LONGEST_ERROR, _MOST_REASONS = 3, 6, 1
 
 
@@ -36,10 +42,14 @@ def export_lines(log: str, *, query_of: Callable[[Entry], str]) -> Iterator[str]
 
 def exports(log: str) -> list[Entry]:
     """Return the runs of the operator in a log, in its order."""
-    try:
-        return [entry for entry in read_entries(log, name="the log") if entry.get_text("action")]
-    except SettingsError:
-        return []
+    found = []
+    for line in _STATISTICS.finditer(log):
+        values, error = json.loads(line["json"]), ""
+        if line["failed"]:
+            told = _FAILURE.search(log, line.end())
+            error = told[1].strip() if told else "the log does not say why"
+        found.append(make_entry(values, at=datetime.fromisoformat(line["at"]).astimezone(), error=error))
+    return found
 
 
 def failure_lines(log: str) -> Iterator[str]:

@@ -42,10 +42,11 @@ def history(services: Services) -> str:
 
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The page to write, in a working folder with a file of statistics and a binary file."""
+    """The page to write, in a working folder with a file of statistics and files of other kinds."""
     monkeypatch.chdir(tmp_path)
     Path("stats.json").write_text(json.dumps(statistics()))
     Path("bytes").write_bytes(b"\xff")
+    Path("rows.json").write_text('[{"kind": "run"}]')
     return Path("page.html")
 
 
@@ -85,10 +86,13 @@ def test_report_of_several_audiences_has_a_line_for_each(at_terminal: Terminal, 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "give a FILE with statistics, or --history"),
+        ([], 2, "give either a FILE with the statistics of a run, or --history"),
         (["missing.json"], 1, "missing.json cannot be read: No such file"),
         (["bytes"], 1, "the file bytes cannot be read: it is not UTF-8 text"),
-        (["stats.json", "-o", "no/page.html"], 1, "cannot be written: No such file or directory"),
+        (["stats.json", "--history", "shop.pinterest_history"], 2, "give either a FILE"),
+        (["stats.json", "-o", "stats.json/page.html"], 1, "cannot be written: "),
+        (["stats.json", "-o", "stats.json"], 1, "stats.json cannot be written: the file exists and is not a report"),
+        (["rows.json"], 1, "rows.json does not hold the statistics of a run"),
         (["--history", "shop"], 2, "--history must name a database and a table"),
         (["--history", "shop.x'y"], 2, "--history must name a database and a table"),
         (

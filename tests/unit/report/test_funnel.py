@@ -69,7 +69,7 @@ def test_the_figures_that_the_page_shows_add_up(name: str) -> None:
 def test_a_mirror_adds_up_as_an_export_does() -> None:
     assert [
         "Rows read 2000", "Valid 2000", "Different people 2000", "Opted out 200", "Without consent 5",
-        "Control group 100", "In the audience 1695", "Matched, about 900",
+        "Control group 100", "In the audience 1695", "Matched by Pinterest 900",
     ] == [text_of(bar) for bar in build_funnel(mirror(9), size_entry=follow_up(9))]  # fmt: skip
     assert "In the audience <small>40 joined, 12 left, 56 sent again</small>" in render_page([mirror(9)], now=FIRST_DAY)
 
