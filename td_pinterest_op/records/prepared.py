@@ -3,18 +3,16 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, compress
 from typing import cast
 
 from td_pinterest_op.records.columns import choose_list_type
-from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.rows import SINGLE_DIGEST, RecordLayout
 from td_pinterest_op.records.spool import SortedFile, Spool
 
 _BUFFERED_BYTES = 4 << 20  # in memory, over all layouts
-# Rows are longer than digests. This limits a batch's bytes in the spool to those of 100,000 digests, the largest batch
-# that a setting allows; as JSON it has twice as many.
-_MAX_BATCH_BYTES = 100_000 * DIGEST_BYTES
+# Bytes of JSON in a request of rows, about: connectors of others keep to it, and Pinterest names no limit. The number
+# of single digests, which are short, is limited by `limit_records_per_request` alone.
+_MAX_JSON_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class Batch:
 
     def split(self, size: int) -> "list[Batch]":
         """Return smaller batches of the same records, with up to `size` records in each."""
-        return [*_make_batches(self.parts, size)]
+        return list(_make_batches(self.parts, size))
 
     def make_json_chunks(self) -> Iterator[bytes]:
         """Yield chunks of the JSON text of the member `records` or `records_v2` in a request's body."""
@@ -50,22 +48,28 @@ class Batch:
 
 
 def _make_batches(chunks: Iterable[tuple[RecordLayout, bytes]], size: int) -> Iterator[Batch]:
-    """Yield batches of up to `size` records. `chunks`: pairs of a record's layout (keys and length) and bytes."""
-    batch: list[tuple[RecordLayout, bytes]] = []
-    records_left, bytes_left = size, _MAX_BATCH_BYTES
+    """Yield batches of up to `size` records, and of rows up to about 1 MB of JSON. `chunks`: layouts and records."""
+    parts: list[tuple[RecordLayout, bytes]] = []
+    records_left = size
+    json_left = _MAX_JSON_BYTES
     for layout, chunk in chunks:
+        json_width = layout.json_width if layout != SINGLE_DIGEST else 0
         start = 0
         while start < len(chunk):
-            if batch and (not records_left or bytes_left < layout.width):
-                yield Batch(batch)
-                batch, records_left, bytes_left = [], size, _MAX_BATCH_BYTES
-            end = start + min(records_left, bytes_left // layout.width) * layout.width
-            piece = chunk[start:end]
-            batch.append((layout, piece))
-            records_left, bytes_left = records_left - len(piece) // layout.width, bytes_left - len(piece)
-            start = end
-    if batch:
-        yield Batch(batch)
+            fitting = min(records_left, json_left // json_width) if json_width else records_left
+            if parts and not fitting:
+                yield Batch(parts)
+                parts = []
+                records_left = size
+                json_left = _MAX_JSON_BYTES
+                continue
+            piece = chunk[start : start + max(fitting, 1) * layout.width]
+            parts.append((layout, piece))
+            start += len(piece)
+            records_left -= len(piece) // layout.width
+            json_left -= len(piece) // layout.width * json_width
+    if parts:
+        yield Batch(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +90,14 @@ class PreparedRecords:
     @property
     def fingerprint(self) -> str:
         """Eight hex digits that depend only on the records, not on the job or the rows' order. Raises OSError."""
-        by_layout = (
-            chain([b"%d %d " % (layout, file.unique_count)] if layout != SINGLE_DIGEST else [], file.read_chunks())
-            for layout, file in self.files.items()
-        )
-        return compute_fingerprint(chain.from_iterable(by_layout))
+        return compute_fingerprint(self._read_with_layouts())
+
+    def _read_with_layouts(self) -> Iterator[bytes]:
+        """Yield all records, those of rows after their layout and number, many joined in each byte string."""
+        for layout, file in self.files.items():
+            if layout != SINGLE_DIGEST:
+                yield f"{layout} {file.unique_count} ".encode()
+            yield from file.read_chunks()
 
     def count_batches(self, size: int) -> int:
         """Return the number of batches of up to `size` records, without reading a file."""
@@ -108,28 +115,27 @@ class PreparedRecords:
 
 
 class RowSpool:
-    """Collects encoded rows in temporary files, one for each layout (keys and length of a row).
+    """Collects encoded records of rows in temporary files, one for each layout (keys and length of a record).
 
-    `finish` sorts the rows and drops repeats. Rows with external ids are encrypted, since an external id is not a
+    `finish` sorts the records and drops repeats. Records with external ids are encrypted, since an external id is not a
     digest. All methods but `close` may raise OSError; after that only `close` works. `spools`: the files, by layout.
+    `suffix_bytes`: how many bytes follow each record.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, suffix_bytes: int = 0) -> None:
         self.spools: dict[RecordLayout, Spool] = {}
+        self._suffix_bytes = suffix_bytes
 
     def close(self) -> None:
         """Delete the temporary files and free memory. May be called again."""
         for spool in self.spools.values():
             spool.close()
 
-    def add(self, rows: Sequence[bytes], layouts: Sequence[int]) -> None:
-        """Add encoded rows. `layouts`: the number of each row's layout (keys and length), 0 to leave the row out."""
-        numbers = {*layouts}
-        for number in numbers - {0}:
-            layout = RecordLayout(number)
-            if layout not in self.spools:
-                self.spools[layout] = Spool(layout.width, encrypted=layout.external_id_bytes > 0)
-            self.spools[layout].add(rows if len(numbers) == 1 else [*compress(rows, map(number.__eq__, layouts))])
+    def add(self, layout: RecordLayout, records: Sequence[bytes]) -> None:
+        """Add encoded records of one layout."""
+        if layout not in self.spools:
+            self.spools[layout] = Spool(layout.width + self._suffix_bytes, encrypted=layout.id_length > 0)
+        self.spools[layout].add(records)
         if sum(spool.buffered_bytes for spool in self.spools.values()) > _BUFFERED_BYTES:
             max(self.spools.values(), key=lambda spool: spool.buffered_bytes).write_buffers()
 

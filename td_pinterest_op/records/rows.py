@@ -1,103 +1,128 @@
 """Rows with several keys: a row of the query → one record with all its keys, as `records_v2` sends it.
 
-Rows with the same keys have the same length: they are sorted, compared and written as JSON many at a time.
+Records with the same keys have the same length: they are sorted, compared and written as JSON many at a time.
 """
 
 import json
 from binascii import hexlify
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import chain, compress, product
+from itertools import chain, product
 from math import prod
 from struct import iter_unpack
+from typing import NamedTuple
 
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import EXTERNAL_ID, TYPES
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys, compute_comparable_digest
 
-# A layout is a number: a bit for each key, above them the length of its (padded) external ids, and EXTRA_COMBINATION.
-_BITS = {key: 1 << place for place, key in enumerate(dict.fromkeys(type_.key for type_ in TYPES.values()))}
-_EXTERNAL_ID = _BITS[EXTERNAL_ID.key]  # the highest
-_LENGTH_UNIT = 2 * _EXTERNAL_ID
-EXTRA_COMBINATION = 1 << 16
-"""The bit for further combinations of the values of a row, which do not count as records of their own."""
+_KEYS = list(dict.fromkeys(type_.key for type_ in TYPES.values()))
 _SHORTEST_EXTERNAL_ID = 16
 _COMBINATIONS_AT_ONCE = 5_000  # in a part of a block; those of its last row may exceed it
 MOST_COMBINATIONS = 1_000
 """A row with more combinations of its values is invalid: nobody has that many, and memory must stay flat."""
 
 
-class RecordLayout(int):
-    """The layout that records share, encoded as an int: which keys each record has, and how many bytes they take.
+class RecordLayout(NamedTuple):
+    """The layout that records share. By default, each is a single digest, and the type of its list tells the key.
 
-    A record consists of its digests in the order of the keys, then its external id, padded with NUL, which no valid id
-    contains.
+    A record consists of its digests in the order of `keys`, then its external id, padded with NUL, which no valid id
+    contains. If it has no digest, the SHA-256 of the rest comes first, to sort it by.
     """
 
-    def __init__(self, number: int) -> None:
-        self.hashed_keys = [key for key, bit in _BITS.items() if number % _EXTERNAL_ID & bit]
-        self.key_count = (number % _LENGTH_UNIT).bit_count()
-        self.digest_bytes = max(1, len(self.hashed_keys)) * DIGEST_BYTES
-        self.external_id_bytes = number % EXTRA_COMBINATION // _LENGTH_UNIT  # with its padding
-        self.width = self.digest_bytes + self.external_id_bytes
-        self.is_extra = number >= EXTRA_COMBINATION
+    keys: tuple[str, ...] = ()  # of the digests
+    id_length: int = 0  # bytes of the external id with its padding; 0 without one
+    is_extra: bool = False  # a further combination of a row's values, which does not count as a record of its own
+
+    @property
+    def key_count(self) -> int:
+        """The number of keys that a record has as it is sent."""
+        return len(self.keys) + (self.id_length > 0)
+
+    @property
+    def digest_bytes(self) -> int:
+        """The number of bytes in front of the external id."""
+        return max(1, len(self.keys)) * DIGEST_BYTES
+
+    @property
+    def width(self) -> int:
+        """The number of bytes of a record."""
+        return self.digest_bytes + self.id_length
+
+    @property
+    def json_width(self) -> int:
+        """The number of bytes that a record takes in a request, at most, unless its external id needs escapes."""
+        return len(self.format_for_request(bytes(self.width))) + len(",") + self.id_length
 
     def format_for_request(self, data: bytes) -> bytes:
-        """Return encoded rows (`data`) as JSON for the request's field `records_v2` (objects) or `records` (text)."""
+        """Return encoded records (`data`) as JSON for the field `records_v2` (objects) or `records` (text)."""
         # Put together by hand: digests need no escapes, and a JSON encoder takes ten times as long.
         if self == SINGLE_DIGEST:
             return hexlify(data, b",", DIGEST_BYTES)
-        members = [b'"%s":"%%s"' % key.encode() for key in self.hashed_keys]
-        members += [b'"%s":%%s' % EXTERNAL_ID.key.encode()] if self.external_id_bytes else []
+        members = [b'"%s":"%%s"' % key.encode() for key in self.keys]
+        if self.id_length:
+            members.append(b'"%s":%%s' % EXTERNAL_ID.key.encode())
         template = b"{%s}" % b",".join(members)
         return b",".join([template] * (len(data) // self.width)) % tuple(self._format_values(data))
 
     def _format_values(self, data: bytes) -> list[bytes]:
-        """Return the identifiers of encoded rows, row by row: digests as hex text, external ids as JSON strings."""
-        if not self.external_id_bytes:
+        """Return the identifiers of encoded records, one after the other: digests in hex, external ids in JSON."""
+        if not self.id_length:
             return hexlify(data, b",", DIGEST_BYTES).split(b",")
-        digests, padded = zip(*iter_unpack(f"{self.digest_bytes}s{self.external_id_bytes}s", data), strict=True)
+        digests, padded = zip(*iter_unpack(f"{self.digest_bytes}s{self.id_length}s", data), strict=True)
         in_hex = hexlify(b"".join(digests), b",", DIGEST_BYTES).split(b",")
-        hashed_count = len(self.hashed_keys)
         # No external id contains a comma.
-        external_ids = json.dumps([each.rstrip(b"\0").decode() for each in padded])[1:-1].encode().split(b", ")
-        by_key = [*(in_hex[place::hashed_count] for place in range(hashed_count)), external_ids]
-        return [*chain.from_iterable(zip(*by_key, strict=True))]
+        external_ids = [external_id.rstrip(b"\0").decode() for external_id in padded]
+        in_json = json.dumps(external_ids, ensure_ascii=False)[1:-1].encode().split(b", ")
+        by_key = [in_hex[place :: len(self.keys)] for place in range(len(self.keys))]
+        return list(chain.from_iterable(zip(*by_key, in_json, strict=True)))
 
-    def compute_comparable_digests(self, row: bytes) -> list[bytes]:
-        """Return a digest of each identifier in a row, to compare with opt-outs. An external id is hashed for this."""
-        digests = [row[start : start + DIGEST_BYTES] for start in range(0, self.digest_bytes, DIGEST_BYTES)]
-        if self.external_id_bytes:
-            external_id = compute_comparable_digest(EXTERNAL_ID, row[self.digest_bytes :].rstrip(b"\0"))
-            return [*digests[: len(self.hashed_keys)], external_id]
-        return digests
+    def split_record(self, record: bytes) -> list[bytes]:
+        """Return the digests and the external id of a record, in the order of their keys."""
+        identifiers = [record[place * DIGEST_BYTES :][:DIGEST_BYTES] for place in range(len(self.keys))]
+        if self.id_length:
+            identifiers.append(record[self.digest_bytes :].rstrip(b"\0"))
+        return identifiers
 
-    def strip_identifiers(self, row: bytes, identifiers: Container[bytes]) -> tuple[int, bytes] | None:
-        """Return a row's new layout (an int) and bytes without `identifiers` (digests), or None if nothing is left."""
-        by_bit = zip((bit for bit in _BITS.values() if self & bit), self.compute_comparable_digests(row), strict=True)
-        left = {bit: identifier for bit, identifier in by_bit if identifier not in identifiers}
-        if not left:
-            return None
-        keys = sum(left)
-        external_id = row[self.digest_bytes :] if left.pop(_EXTERNAL_ID, None) else b""
-        number = keys + len(external_id) * _LENGTH_UNIT
-        return number, _ensure_first_digest(b"".join(left.values()) + external_id, number)
+    def compute_comparable_digests(self, record: bytes) -> list[bytes]:
+        """Return a digest of each identifier of a record, to compare with opt-outs."""
+        identifiers = self.split_record(record)
+        if self.id_length:
+            identifiers[-1] = compute_comparable_digest(EXTERNAL_ID, identifiers[-1])
+        return identifiers
+
+    def strip_identifiers(self, record: bytes, lost: Container[bytes]) -> "EncodedRecord | None":
+        """Return a record without the identifiers whose comparable digests are `lost`, or None if none is left."""
+        keys = (*self.keys, EXTERNAL_ID.key) if self.id_length else self.keys
+        identifiers = self.split_record(record)
+        left = [
+            b"" if digest in lost else identifier
+            for identifier, digest in zip(identifiers, self.compute_comparable_digests(record), strict=True)
+        ]
+        return encode_record(keys, left) if any(left) else None
 
 
-SINGLE_DIGEST = RecordLayout(0)
-"""The layout of identifiers that are sent alone, as digests: the type of their list tells the key."""
+SINGLE_DIGEST = RecordLayout()
+"""The layout of identifiers that are sent alone, as digests."""
+
+EncodedRecord = tuple[RecordLayout, bytes]
+
+
+class Group(NamedTuple):
+    """Records with the same layout, and for each of them the row of a block that it belongs to."""
+
+    positions: list[int]
+    records: list[bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedPart:
-    """The records to send for `count` consecutive rows of a block, encoded as bytes."""
+    """The records to send for `count` consecutive rows of a block: one, or one for each combination of values."""
 
     count: int
-    rows: list[bytes]  # one for each row or, if a key has several values, for each combination of values
-    layouts: list[int]  # each record's layout number; 0 if there is no valid key
-    positions: Sequence[int]  # the row that each record belongs to
+    groups: Mapping[RecordLayout, Group]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,78 +134,83 @@ class EncodedRows:
     rejected_keys: Counter[Reason]  # how often each reason rejected a key of a valid row
 
 
+def encode_record(keys: Sequence[str], identifiers: Sequence[bytes]) -> EncodedRecord:
+    """Return a record's layout and its bytes. `identifiers`: one for each of `keys`, in their order, b"" for none."""
+    present = [(key, identifier) for key, identifier in zip(keys, identifiers, strict=True) if identifier]
+    external_id = present.pop()[1] if present[-1][0] == EXTERNAL_ID.key else b""
+    digests = b"".join(identifier for _, identifier in present)
+    id_length = max(_SHORTEST_EXTERNAL_ID, 1 << (len(external_id) - 1).bit_length()) if external_id else 0
+    padded = external_id.ljust(id_length, b"\0")
+    layout = RecordLayout(tuple(key for key, _ in present), id_length)
+    return layout, (digests or sha256(padded).digest()) + padded
+
+
 def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
     """Return a block's `count` rows, encoded as records, and the rejected rows. `column_keys`: identifiers by column.
 
     A row without a valid key is rejected for one reason. The reason is NULL only if all its identifiers are null.
     """
-    column_keys = sorted(column_keys, key=lambda column: _BITS[column.column.type.key])
-    bits = [_BITS[column.column.type.key] for column in column_keys]
+    column_keys = sorted(column_keys, key=lambda column: _KEYS.index(column.column.type.key))
+    keys = [column.column.type.key for column in column_keys]
     reasons: defaultdict[int, list[Reason]] = defaultdict(list)
     for column in column_keys:
         for position, reason in column.rejected:
             reasons[position].append(reason)
     if all(column.rows is None for column in column_keys):
-        layouts = [sum(bits)] * count
-        for bit, column in zip(bits, column_keys, strict=True):
-            for position, _ in column.rejected:
-                layouts[position] -= bit
-        valid = {position for position in reasons if layouts[position]}
-        keys = zip(*(column.keys for column in column_keys), strict=True)
-        parts = iter([_encode_part(keys, layouts, range(count), count)])
+        rows = list(zip(*(column.keys for column in column_keys), strict=True))
+        valid = {position for position in reasons if any(rows[position])}
+        parts = iter([_encode_single_values(keys, rows, incomplete=reasons.keys())])
     else:
-        values = [*zip(*(column.group_by_row(count) for column in column_keys), strict=True)]
-        for position, of_row in enumerate(values):
-            if prod(max(len(of_key), 1) for of_key in of_row) > MOST_COMBINATIONS:
-                values[position], reasons[position] = (), [Reason.TOO_MANY_COMBINATIONS]
-        valid = {position for position in reasons if any(values[position])}
-        parts = _encode_combinations(bits, values)
-    rejected = [
-        (position, next((reason for reason in reasons[position] if reason is not Reason.NULL), Reason.NULL))
-        for position in sorted(reasons.keys() - valid)
-    ]
+        arrays = list(zip(*(column.group_by_row(count) for column in column_keys), strict=True))
+        for position, row in enumerate(arrays):
+            if prod(max(len(values), 1) for values in row) > MOST_COMBINATIONS:
+                arrays[position] = ()
+                reasons[position] = [Reason.TOO_MANY_COMBINATIONS]
+        valid = {position for position in reasons if any(arrays[position])}
+        parts = _encode_combinations(keys, arrays)
+    rejected = []
+    for position in sorted(reasons.keys() - valid):
+        given = [reason for reason in reasons[position] if reason is not Reason.NULL]
+        rejected.append((position, given[0] if given else Reason.NULL))
     rejected_keys = Counter(reason for position in valid for reason in reasons[position])
     del rejected_keys[Reason.NULL]
     return EncodedRows(parts=parts, rejected=rejected, rejected_keys=rejected_keys)
 
 
-def _encode_part(
-    keys: Iterable[tuple[bytes, ...]], layouts: list[int], positions: Sequence[int], count: int
+def _encode_single_values(
+    keys: Sequence[str], rows: Sequence[Sequence[bytes]], *, incomplete: Container[int]
 ) -> EncodedPart:
-    """Encode the records of a block's next `count` rows. Adds the length of external ids to the numbers `layouts`."""
-    rows = [*map(b"".join, keys)]
-    has_external_ids = any(layout & _EXTERNAL_ID for layout in {*layouts})
-    for position, layout in enumerate(layouts) if has_external_ids else ():
-        if layout & _EXTERNAL_ID:
-            row = rows[position]
-            length = len(row) - (layout % _EXTERNAL_ID).bit_count() * DIGEST_BYTES
-            padded_length = max(_SHORTEST_EXTERNAL_ID, 1 << (length - 1).bit_length())
-            layouts[position] += padded_length * _LENGTH_UNIT
-            rows[position] = _ensure_first_digest(row + bytes(padded_length - length), layout)
-    return EncodedPart(count=count, rows=rows, layouts=layouts, positions=positions)
+    """Encode rows with at most one value for each key. `incomplete`: the positions of rows that lack a key."""
+    groups: defaultdict[RecordLayout, Group] = defaultdict(lambda: Group([], []))
+    positions: Sequence[int] = range(len(rows))
+    if EXTERNAL_ID.key not in keys:
+        # Most rows have all keys, and are encoded at once.
+        complete = [position for position in positions if position not in incomplete]
+        if complete:
+            groups[RecordLayout(tuple(keys))] = Group(complete, [b"".join(rows[position]) for position in complete])
+        positions = [position for position in positions if position in incomplete]
+    for position in positions:
+        if any(rows[position]):
+            layout, record = encode_record(keys, rows[position])
+            groups[layout].positions.append(position)
+            groups[layout].records.append(record)
+    return EncodedPart(count=len(rows), groups=groups)
 
 
-def _ensure_first_digest(row: bytes, layout_number: int) -> bytes:
-    """Return an encoded row, preceded by its SHA-256 as a sort key if its layout (`layout_number`) has no digest."""
-    return row if layout_number % _EXTERNAL_ID else sha256(row).digest() + row
-
-
-def _encode_combinations(
-    layout_bits: Sequence[int], values_by_row: Sequence[Sequence[Sequence[bytes]]]
-) -> Iterator[EncodedPart]:
+def _encode_combinations(keys: Sequence[str], rows: Sequence[Sequence[list[bytes]]]) -> Iterator[EncodedPart]:
     """Yield parts of encoded rows. Each combination of values, one from every column of a row, becomes a record."""
-    keys: list[tuple[bytes, ...]] = []
-    positions: list[int] = []
-    layouts: list[int] = []
-    first = 0
-    for row, of_row in enumerate(values_by_row):
-        if len(layouts) >= _COMBINATIONS_AT_ONCE:
-            yield _encode_part(keys, layouts, positions, row - first)
-            keys, positions, layouts, first = [], [], [], row
-        if any(of_row):
-            keys += product(*(sorted(of_key) or [b""] for of_key in of_row))
-            extra_count = len(keys) - len(layouts) - 1
-            layout = sum(compress(layout_bits, of_row))
-            layouts += [layout, *[layout + EXTRA_COMBINATION] * extra_count]
-            positions += [row - first] * (1 + extra_count)
-    yield _encode_part(keys, layouts, positions, len(values_by_row) - first)
+    groups: defaultdict[RecordLayout, Group] = defaultdict(lambda: Group([], []))
+    first = record_count = 0
+    for number, row in enumerate(rows):
+        if record_count >= _COMBINATIONS_AT_ONCE:
+            yield EncodedPart(count=number - first, groups=groups)
+            groups = defaultdict(lambda: Group([], []))
+            first, record_count = number, 0
+        if any(row):
+            for place, combination in enumerate(product(*(sorted(values) or [b""] for values in row))):
+                layout, record = encode_record(keys, combination)
+                layout = layout._replace(is_extra=place > 0)
+                groups[layout].positions.append(number - first)
+                groups[layout].records.append(record)
+                record_count += 1
+    yield EncodedPart(count=len(rows) - first, groups=groups)

@@ -1,15 +1,20 @@
-"""Compare the identifiers of people with the lists: who is withheld, and why.
+"""Who is withheld, and why: the identifiers of people, compared with opt-outs, consents and the control group.
+
+A person is a row of the query. People on the opt-out list are withheld, then people of whom no identifier is on the
+consent list, then the control group. What a suppressed person or one of the control group holds is sent for nobody
+else, either; of others, who hold it too, the rest is sent. People of rejected rows are not sent anyway, but may be
+suppressed. This happens in passes: collect (`add`), compare (`compare_with_lists`), decide (`find_outcomes`, or
+`find_sendable` for single identifiers), strip (`find_identifiers_to_strip`); `preparation` then stores what is left.
 
 The digests of people and of lists are in buckets by their first byte, and are compared bucket by bucket.
 """
 
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import chain, compress, repeat
-from operator import and_
+from struct import Struct
 
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column
@@ -17,13 +22,35 @@ from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.hashed_query import NUMBERS
 from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, sort_digests, split_fixed
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
+from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 
-_NUMBER_BYTES = 4
-_PAIRS_AT_ONCE = 1 << 13  # of a bucket, as objects
+_PERSON = Struct("=I")  # the number of a person, from 0 in the order of `add`
+_HOLDER = Struct(f"={DIGEST_BYTES}sI")  # an identifier's digest, and a person who holds it
 
+SENT, DONE = "sent", "done"
+"""Outcomes of people besides the reasons of WITHHELD. DONE: rejected, or what is left of the person is stored."""
 Sendable = tuple[list[bytes], Counter[str]]
 """Digests that may be sent, in ascending order, and the number of digests that are withheld, by reason."""
+
+
+class _Fact:
+    """What is known of a person: bits of a byte, since there may be ten million people."""
+
+    REJECTED = 1
+    SUPPRESSED = 2
+    CONSENTS = 4
+    IN_CONTROL = 8
+
+
+def _decide_outcome(facts: int, *, needs_consent: bool) -> str:
+    """Return what becomes of a person: SENT, DONE for a rejected one, or a reason of WITHHELD."""
+    if facts & _Fact.REJECTED:
+        return DONE
+    if facts & _Fact.SUPPRESSED:
+        return SUPPRESSED
+    if needs_consent and not facts & _Fact.CONSENTS:
+        return WITHOUT_CONSENT
+    return CONTROL if facts & _Fact.IN_CONTROL else SENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +72,10 @@ def assign_control(control: Control, keys: Iterable[object]) -> list[bool]:
 
     The first eight hex digits of SHA-256 (salt, a line feed, the key) decide, as in `build_control_number_sql`.
     """
-    prefix, share = control.salt.encode() + b"\n", control.share_of_ten_thousand
+    prefix = control.salt.encode() + b"\n"
+    share = control.share_of_ten_thousand
     encoded = [key if isinstance(key, bytes) else str(key).encode() for key in keys]
-    return [int.from_bytes(sha256(prefix + key).digest()[:_NUMBER_BYTES], "big") % NUMBERS < share for key in encoded]
+    return [int.from_bytes(sha256(prefix + key).digest()[:4], "big") % NUMBERS < share for key in encoded]
 
 
 class SingleIdentifierPeople:
@@ -55,7 +83,8 @@ class SingleIdentifierPeople:
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
-        self._everybody, self._controlled = Buckets(), Buckets()
+        self._everybody = Buckets()
+        self._controlled = Buckets()
 
     def close(self) -> None:
         """Free memory and delete temporary files. May be called again."""
@@ -82,46 +111,20 @@ class SingleIdentifierPeople:
             yield _select_sendable(everybody, suppressed, consented, controlled)
 
 
-# Flags of a person, as bits of a byte. UNSENT: the row is not sent anyway, but if the person is suppressed, other
-# rows are sent without the person's identifiers.
-_CONTROL, _SUPPRESSED, _CONSENTS, _UNSENT = 1, 2, 4, 8
-# What happens to a person: 0 is sent, 1 + n is withheld for reason n of WITHHELD. DONE: rejected, or stored already.
-DONE = 1 + len(WITHHELD)
-
-
-def _decide_outcome(flags: int, *, needs_consent: bool) -> int:
-    """Return a person's outcome from flag bits: 0 to send, 1 + index of the reason in WITHHELD, or DONE if rejected."""
-    if flags & _UNSENT:
-        return DONE
-    if flags & _SUPPRESSED:
-        return 1 + WITHHELD.index(SUPPRESSED)
-    if needs_consent and not flags & _CONSENTS:
-        return 1 + WITHHELD.index(WITHOUT_CONSENT)
-    return 1 + WITHHELD.index(CONTROL) if flags & _CONTROL else 0
-
-
-# A table for each kind of people whose identifiers are collected: 1 for the flags of such people, 0 for all others.
-_ARE_VALID = bytes(not flags & _UNSENT for flags in range(256))
-_ARE_SUPPRESSED = bytes(flags & _SUPPRESSED > 0 for flags in range(256))
-_GIVE_CONSENT = bytes(flags & (_CONSENTS | _UNSENT) == _CONSENTS for flags in range(256))
-_ARE_IN_CONTROL = bytes(flags & _CONTROL > 0 for flags in range(256))
-
-
 class People:
     """Collects people with all their identifiers. Withholds people by opt-out list, consent list and control group."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
-        # Pairs of an identifier and the index of a person who has it.
-        self._pairs = Buckets(DIGEST_BYTES + _NUMBER_BYTES)
-        self._flags = bytearray()  # by the index of a person, from 0
-        self._outcomes = bytes(_decide_outcome(flags, needs_consent=CONSENT in lists.spools) for flags in range(256))
-        self._are_sent = bytes(not outcome for outcome in self._outcomes)
+        self._holders = Buckets(_HOLDER.size)
+        self._facts = bytearray()  # by the number of a person
+        needs_consent = CONSENT in lists.spools
+        self._outcomes = [_decide_outcome(facts, needs_consent=needs_consent) for facts in range(16)]
 
     def close(self) -> None:
         """Free memory and delete temporary files. May be called again."""
-        self._pairs.close()
-        self._flags = bytearray()
+        self._holders.close()
+        self._facts = bytearray()
 
     def add(self, column_keys: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
         """Add a person for each row of a block. `column_keys`: digests or external ids, by column. Raises OSError.
@@ -129,73 +132,71 @@ class People:
         `in_control`: for each row, whether the person is in the control group. `may_be_sent`: False for rejected rows,
         whose people are only compared with the opt-out list.
         """
-        first = len(self._flags)
-        self._flags += bytes(in_control) if may_be_sent else bytes([_UNSENT]) * len(in_control)
-        if SUPPRESS in self._lists.spools:
-            # A person whose address cannot be compared may be on the list.
-            rejected = chain.from_iterable(column.rejected for column in column_keys)
-            self._set_flag(_SUPPRESSED, (first + row for row, reason in rejected if reason is Reason.UNSURE))
+        first = len(self._facts)
+        for is_in_control in in_control:
+            if may_be_sent:
+                self._facts.append(_Fact.IN_CONTROL if is_in_control else 0)
+            else:
+                self._facts.append(_Fact.REJECTED)
         for column in column_keys:
-            people = range(first, len(self._flags)) if column.rows is None else [first + row for row in column.rows]
-            valid = compress(people, column.keys) if column.rejected else people
-            ends = split_fixed(array("I", valid).tobytes(), _NUMBER_BYTES)
-            self._pairs.add([digest + end for digest, end in zip(column.comparable_digests, ends, strict=True)])
+            rows = range(len(in_control)) if column.rows is None else column.rows
+            people = [_PERSON.pack(first + row) for row, key in zip(rows, column.keys, strict=True) if key]
+            self._holders.add([d + person for d, person in zip(column.comparable_digests, people, strict=True)])
+            if SUPPRESS in self._lists.spools:
+                for row, reason in column.rejected:
+                    # A person whose address cannot be compared may be on the list.
+                    if reason is Reason.UNSURE:
+                        self._facts[first + row] |= _Fact.SUPPRESSED
 
     def compare_with_lists(self) -> None:
-        """Flag who is in the opt-out and consent lists. Nobody can be added afterwards. Raises OSError."""
-        self._pairs.finish()
+        """Find out who is on the opt-out and consent lists. Nobody can be added afterwards. Raises OSError."""
+        self._holders.finish()
         for bucket, (suppressed, consented) in enumerate(self._lists.read_buckets()):
-            for digests, people in self._read_pairs(bucket):
-                self._set_flag(_SUPPRESSED, compress(people, map(suppressed.__contains__, digests)))
-                if consented:
-                    self._set_flag(_CONSENTS, compress(people, map(consented.__contains__, digests)))
+            for digest, person in self._read_holders(bucket):
+                if digest in suppressed:
+                    self._facts[person] |= _Fact.SUPPRESSED
+                if consented and digest in consented:
+                    self._facts[person] |= _Fact.CONSENTS
 
-    def _set_flag(self, flag: int, people: Iterable[int]) -> None:
-        """Set a flag, such as _SUPPRESSED, of people. `people`: their indices, from 0 in the order of `add`."""
-        for person in people:
-            self._flags[person] |= flag
-
-    def find_outcomes(self, start: int, stop: int) -> bytearray:
-        """Return a byte per person with an index in `start:stop`: 0 to send, or a code for the reason not to send."""
-        return self._flags[start:stop].translate(self._outcomes)
+    def find_outcomes(self, start: int, stop: int) -> list[str]:
+        """Return what becomes of each of the people `start:stop`: SENT, DONE or a reason of WITHHELD."""
+        return [self._outcomes[facts] for facts in self._facts[start:stop]]
 
     def find_sendable(self) -> Iterator[Sendable]:
         """Yield 256 pairs, by first byte: digests to send, and counts of withheld digests by reason. Raises OSError."""
         self.compare_with_lists()
-        kinds = (_ARE_VALID, _ARE_SUPPRESSED, _GIVE_CONSENT, _ARE_IN_CONTROL)
         for bucket in range(BUCKETS):
-            everybody, suppressed, consented, controlled = self._find_digests_by_flags(bucket, *kinds)
+            everybody, suppressed, consented, controlled = set[bytes](), set[bytes](), set[bytes](), set[bytes]()
+            for digest, person in self._read_holders(bucket):
+                facts = self._facts[person]
+                if facts & _Fact.SUPPRESSED:
+                    suppressed.add(digest)
+                if not facts & _Fact.REJECTED:
+                    everybody.add(digest)
+                    if facts & _Fact.CONSENTS:
+                        consented.add(digest)
+                    if facts & _Fact.IN_CONTROL:
+                        controlled.add(digest)
             needed = consented if CONSENT in self._lists.spools else None
             yield _select_sendable(everybody, suppressed, needed, controlled)
 
     def find_identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
-        """Yield (person's index, SUPPRESSED or CONTROL, digest) for each identifier to leave out of a person's rows."""
+        """Yield (person, SUPPRESSED or CONTROL, digest) for each identifier to leave out of a sent person's rows."""
         for bucket in range(BUCKETS):
-            suppressed, controlled = self._find_digests_by_flags(bucket, _ARE_SUPPRESSED, _ARE_IN_CONTROL)
-            lost = suppressed | controlled
-            for digests, people in self._read_pairs(bucket) if lost else ():
-                are_sent = bytes(map(self._flags.__getitem__, people)).translate(self._are_sent)
-                are_stripped = map(and_, are_sent, map(lost.__contains__, digests))
-                for digest, person in compress(zip(digests, people, strict=True), are_stripped):
-                    yield person, SUPPRESSED if digest in suppressed else CONTROL, digest
+            reasons: dict[bytes, str] = {}  # of identifiers that are sent for nobody
+            for digest, person in self._read_holders(bucket):
+                facts = self._facts[person]
+                if facts & _Fact.SUPPRESSED:
+                    reasons[digest] = SUPPRESSED
+                elif facts & _Fact.IN_CONTROL:
+                    reasons.setdefault(digest, CONTROL)
+            for digest, person in self._read_holders(bucket) if reasons else ():
+                if digest in reasons and self._outcomes[self._facts[person]] == SENT:
+                    yield person, reasons[digest], digest
 
-    def _find_digests_by_flags(self, bucket: int, *flag_tables: bytes) -> list[set[bytes]]:
-        """Return a bucket's digests as one set per table. A table has a 1 for the flags of the people in its set."""
-        found: list[set[bytes]] = [set() for _ in flag_tables]
-        for digests, people in self._read_pairs(bucket):
-            flags = bytes(map(self._flags.__getitem__, people))
-            for identifiers, table in zip(found, flag_tables, strict=True):
-                identifiers.update(compress(digests, flags.translate(table)))
-        return found
-
-    def _read_pairs(self, bucket: int) -> Iterator[tuple[list[bytes], list[int]]]:
-        """Yield a bucket's pairs of digest and person in batches: a list of digests, and a list of people's indices."""
-        step = self._pairs.width // _NUMBER_BYTES
-        most = _PAIRS_AT_ONCE * self._pairs.width
-        for segment in self._pairs.read_segments(bucket):
-            for piece in (segment[start : start + most] for start in range(0, len(segment), most)):
-                people = memoryview(piece).cast("I")[step - 1 :: step].tolist()
-                yield [*split_fixed(piece, DIGEST_BYTES, _NUMBER_BYTES)], people
+    def _read_holders(self, bucket: int) -> Iterator[tuple[bytes, int]]:
+        """Yield pairs of a digest of the bucket and a person who holds it. Raises OSError."""
+        return chain.from_iterable(map(_HOLDER.iter_unpack, self._holders.read_segments(bucket)))
 
 
 def _select_sendable(

@@ -4,7 +4,9 @@ import contextlib
 import marshal
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, compress, pairwise
+from itertools import chain, pairwise
+from struct import Struct
+from typing import Any
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.records.columns import Column, find_identifier_columns, find_position, find_row_columns, is_single
@@ -12,17 +14,18 @@ from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.hashed_query import NUMBERS
 from td_pinterest_op.records.prepared import PreparedRecords, RowSpool
 from td_pinterest_op.records.read import Block, IdentifierReader, Reader, ReaderSettings, RowReader
-from td_pinterest_op.records.rows import EXTRA_COMBINATION, EncodedPart, EncodedRows, RecordLayout
-from td_pinterest_op.records.spool import SortedFile, Spool, SpoolFile
+from td_pinterest_op.records.rows import EncodedPart, EncodedRecord, EncodedRows, RecordLayout
+from td_pinterest_op.records.spool import BUCKETS, SortedFile, Spool, SpoolFile
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
-from td_pinterest_op.withholding.people import DONE, Lists, People, SingleIdentifierPeople, assign_control
+from td_pinterest_op.withholding.people import DONE, SENT, Lists, People, SingleIdentifierPeople, assign_control
 
-_NUMBER_BYTES = 4
+# A bucket, a person's number, and the digest of an identifier not to send for the person, with the reason's number.
+_TO_STRIP = Struct(f">BI{DIGEST_BYTES}sB")
 
-_Rows = list[tuple[int, bytes]]
-"""A person's encoded rows, each after the number of the row's `RecordLayout`."""
+_StoredGroup = tuple[tuple[Any, ...], list[int], list[bytes]]
+"""A `RecordLayout` as a plain tuple, the persons among those of its part, and the records of each."""
 _ToStrip = dict[bytes, str]
 """Digests of identifiers not to send for a person, with the reasons: SUPPRESSED or CONTROL."""
 
@@ -34,7 +37,8 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
     `lists`: the opt-outs and consents. Raises OSError, JobError if the job's columns cannot be exported, and
     WorkflowError if phone numbers need the package phonenumbers, which is not installed.
     """
-    control, are_rows = settings.control, settings.records == "rows"
+    control = settings.control
+    are_rows = settings.records == "rows"
     columns = find_people_columns(job, settings, lists.columns)
     by = control.by if control else None
     reading = ReaderSettings(
@@ -133,11 +137,12 @@ class _FilteredRowReader(RowReader):
         self._people = people
         # External ids are no digests.
         self._file = SpoolFile(encrypted=not all(column.type.is_hashed for column in settings.columns))
-        self._offsets, self._ends = [0], [0]
-        self._to_strip = Spool(_NUMBER_BYTES + 1 + DIGEST_BYTES)
+        self._offsets = [0]
+        self._ends = [0]
+        self._to_strip = Spool(_TO_STRIP.size)
+        self._withheld = RowSpool(suffix_bytes=1)  # each record before the number of the reason
         self._early = self._files.enter_context(contextlib.ExitStack())
-        self._withheld = {reason: self._early.enter_context(contextlib.closing(RowSpool())) for reason in WITHHELD}
-        for close in (people.close, self._file.close, self._to_strip.close):
+        for close in (people.close, self._file.close, self._to_strip.close, self._withheld.close):
             self._early.callback(close)
 
     def _store_rows(self, block: Block, column_keys: Sequence[ColumnKeys], rows: EncodedRows) -> None:
@@ -149,12 +154,11 @@ class _FilteredRowReader(RowReader):
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
         """Record the people of `count` rejected rows: if one has opted out, this also applies to other rows."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
-        self._write_part_to_file(EncodedPart(count=count, rows=[], layouts=[], positions=[]))
+        self._write_part_to_file(EncodedPart(count=count, groups={}))
 
     def _write_part_to_file(self, part: EncodedPart) -> None:
         """Write a part of a block's encoded rows to the temporary file, which is read after the last block."""
-        people, rows = [*compress(part.positions, part.layouts)], [*compress(part.rows, part.layouts)]
-        data = marshal.dumps((people, [*filter(None, part.layouts)], rows))
+        data = marshal.dumps([(tuple(layout), *group) for layout, group in part.groups.items()])
         self._file.write(self._offsets[-1], data)
         self._offsets.append(self._offsets[-1] + len(data))
         self._ends.append(self._ends[-1] + part.count)
@@ -162,73 +166,88 @@ class _FilteredRowReader(RowReader):
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         """Return the unique rows to send, as records, and how many rows are withheld, by reason."""
         self._people.compare_with_lists()
-        limits = zip(pairwise(self._offsets), pairwise(self._ends), self._read_identifiers_to_strip(), strict=True)
+        limits = zip(pairwise(self._offsets), pairwise(self._ends), self._iterate_strip_sets(), strict=True)
         for (offset, end), (first, last), to_strip in limits:
             # The file is private and has no name: nobody else can have written it.
-            people, layouts, rows = marshal.loads(self._file.read(offset, end - offset))  # noqa: S302
+            groups = marshal.loads(self._file.read(offset, end - offset))  # noqa: S302
             outcomes = self._people.find_outcomes(first, last)
             if to_strip:
-                self._strip_rows(zip(people, layouts, rows, strict=True), outcomes, to_strip)
-            of_rows = bytes(map(outcomes.__getitem__, people))
-            for outcome, spool in enumerate((self._kept, *self._withheld.values())):
-                if outcome in of_rows:
-                    is_selected = [*map(outcome.__eq__, of_rows)]
-                    spool.add([*compress(rows, is_selected)], [*compress(layouts, is_selected)])
-        withheld = _count_by_first_reason(self._withheld)
+                self._strip_people(groups, outcomes, to_strip)
+            for layout, positions, records in groups:
+                self._store_records(RecordLayout(*layout), [outcomes[position] for position in positions], records)
+        withheld = self._count_withheld()
         # They are large, and it takes long to send the rest.
         self._early.close()
         return super()._finish_and_count_withheld()[0], withheld
 
-    def _strip_rows(
-        self, rows: Iterable[tuple[int, int, bytes]], outcomes: bytearray, identifiers_by_person: Mapping[int, _ToStrip]
-    ) -> None:
-        """Remove identifiers from people's rows, store the rows that are left, and set the people's `outcomes`."""
-        by_person: defaultdict[int, _Rows] = defaultdict(list)
-        for person, layout, row in rows:
-            if person in identifiers_by_person:
-                by_person[person].append((layout, row))
-        for person, of_person in by_person.items():
-            outcomes[person], left = _strip_person(of_person, identifiers_by_person[person])
-            self._kept.add([row for _, row in left], [number for number, _ in left])
-
-    def _read_identifiers_to_strip(self) -> Iterator[Mapping[int, _ToStrip]]:
+    def _iterate_strip_sets(self) -> Iterator[Mapping[int, _ToStrip]]:
         """Yield a dict for each part of the file, with the identifiers to remove from each person's rows."""
-        # The spool sorts by the first bytes, and has as many buckets as the first of them has values.
-        shift = 8 * _NUMBER_BYTES - self._ends[-1].bit_length()
+        count = self._ends[-1]
         for person, reason, digest in self._people.find_identifiers_to_strip():
-            number = (person << shift).to_bytes(_NUMBER_BYTES, "big")
-            self._to_strip.add([number + bytes((WITHHELD.index(reason),)) + digest])
+            # The first byte, by which a spool sorts into buckets: in which of 256 parts of the people the person is.
+            self._to_strip.add([_TO_STRIP.pack(person * BUCKETS // count, person, digest, WITHHELD.index(reason))])
         self._to_strip.finish()
-        entries = chain.from_iterable(self._to_strip.read_buckets())
-        entry = next(entries, b"")
+        entries = map(_TO_STRIP.unpack, chain.from_iterable(self._to_strip.read_buckets()))
+        entry = next(entries, None)
         for start, stop in pairwise(self._ends):
             to_strip: defaultdict[int, _ToStrip] = defaultdict(dict)
-            while entry and (person := int.from_bytes(entry[:_NUMBER_BYTES], "big") >> shift) < stop:
-                to_strip[person - start][entry[_NUMBER_BYTES + 1 :]] = WITHHELD[entry[_NUMBER_BYTES]]
-                entry = next(entries, b"")
+            while entry and entry[1] < stop:
+                _, person, digest, reason = entry
+                to_strip[person - start][digest] = WITHHELD[reason]
+                entry = next(entries, None)
             yield to_strip
 
+    def _strip_people(
+        self, groups: Iterable[_StoredGroup], outcomes: list[str], identifiers_by_person: Mapping[int, _ToStrip]
+    ) -> None:
+        """Remove identifiers from people's records, store what is left, and set the people's `outcomes`."""
+        by_person: defaultdict[int, list[EncodedRecord]] = defaultdict(list)
+        for layout, positions, records in groups:
+            for person, record in zip(positions, records, strict=True):
+                if person in identifiers_by_person:
+                    by_person[person].append((RecordLayout(*layout), record))
+        for person, of_person in by_person.items():
+            to_strip = identifiers_by_person[person]
+            left = _strip_records(of_person, to_strip)
+            for layout, record in left:
+                self._kept.add(layout, [record])
+            if left:
+                outcomes[person] = DONE
+            else:
+                outcomes[person] = SUPPRESSED if SUPPRESSED in to_strip.values() else CONTROL
 
-def _count_by_first_reason(rows: Mapping[str, RowSpool]) -> Mapping[str, int]:
-    """Return how many distinct rows are withheld for each reason. A row with several reasons counts for the first."""
-    counts = Counter({reason: of_reason.finish().record_count for reason, of_reason in rows.items()})
-    for layout in {layout for of_reason in rows.values() for layout in of_reason.spools if not layout.is_extra}:
-        spools = {reason: of_reason.spools[layout] for reason, of_reason in rows.items() if layout in of_reason.spools}
-        for buckets in zip(*(spool.read_buckets() for spool in spools.values() if len(spools) > 1), strict=True):
-            counted: frozenset[bytes] = frozenset()
-            for reason, bucket in zip(spools, map(frozenset, buckets), strict=True):
-                counts[reason] -= len(counted & bucket)
-                counted |= bucket
-    return counts
+    def _store_records(self, layout: RecordLayout, outcomes: Sequence[str], records: Sequence[bytes]) -> None:
+        """Store records that are sent, and those that are withheld with the reason. `outcomes`: of each record."""
+        by_outcome: defaultdict[str, list[bytes]] = defaultdict(list)
+        for outcome, record in zip(outcomes, records, strict=True):
+            by_outcome[outcome].append(record)
+        for outcome, of_outcome in by_outcome.items():
+            if outcome == SENT:
+                self._kept.add(layout, of_outcome)
+            elif outcome != DONE:
+                suffix = bytes([WITHHELD.index(outcome)])
+                self._withheld.add(layout, [record + suffix for record in of_outcome])
+
+    def _count_withheld(self) -> Mapping[str, int]:
+        """Return how many distinct rows are withheld for each reason. A row counts for its first reason only."""
+        counts: Counter[str] = Counter()
+        for layout, spool in self._withheld.spools.items():
+            spool.finish()
+            if not layout.is_extra:
+                previous = b""
+                for entry in chain.from_iterable(spool.read_buckets()):
+                    if entry[:-1] != previous:
+                        counts[WITHHELD[entry[-1]]] += 1
+                        previous = entry[:-1]
+        return counts
 
 
-def _strip_person(rows: _Rows, to_strip: _ToStrip) -> tuple[int, _Rows]:
-    """Remove identifiers from a person's rows. Return DONE and the rows left, or a reason's code and no rows."""
-    left = {stripped for number, row in rows if (stripped := RecordLayout(number).strip_identifiers(row, to_strip))}
-    if not left:
-        return 1 + WITHHELD.index(SUPPRESSED if SUPPRESSED in to_strip.values() else CONTROL), []
-    identifiers = {(number, row): {*RecordLayout(number).compute_comparable_digests(row)} for number, row in left}
-    # A row that lost a key may be part of another one. The lowest is first; before external ids alone is a sort key.
-    largest = [row for row in left if not any(identifiers[row] < other for other in identifiers.values())]
-    largest.sort(key=lambda of_row: of_row[1][0 if RecordLayout(of_row[0]).hashed_keys else DIGEST_BYTES :])
-    return DONE, [largest[0], *((number | EXTRA_COMBINATION, row) for number, row in largest[1:])]
+def _strip_records(records: Iterable[EncodedRecord], to_strip: _ToStrip) -> list[EncodedRecord]:
+    """Return what is left of a person's records without the identifiers `to_strip`. All but the first are extra."""
+    left = {stripped for layout, record in records if (stripped := layout.strip_identifiers(record, to_strip))}
+    digests = {stripped: frozenset(stripped[0].compute_comparable_digests(stripped[1])) for stripped in left}
+    # A record that lost a key may be part of another one.
+    largest = [stripped for stripped in left if not any(digests[stripped] < other for other in digests.values())]
+    # The lowest is first; before external ids alone is a sort key.
+    largest.sort(key=lambda stripped: stripped[1] if stripped[0].keys else stripped[1][DIGEST_BYTES:])
+    return [(layout._replace(is_extra=place > 0), record) for place, (layout, record) in enumerate(largest)]

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import InvalidRowsError, JobError, PinterestError
-from td_pinterest_op.records import prepared
 from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, current_list_id, settings_of
 from tests.exporting import NOBODY, Services
@@ -93,15 +92,18 @@ def test_person_in_several_forms_is_sent_once_and_keys_may_be_missing(services: 
     assert {"null": 1, "not_an_email": 1} == counted
 
 
-def test_plan_counts_the_requests_of_long_rows(
-    services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_request_of_rows_ends_at_a_megabyte_of_json_and_the_plan_counts_it(
+    services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(prepared, "_MAX_BATCH_BYTES", 1000)
     audience_id = services.audience()
-    services.export({**ROWS, "audience_id": audience_id}, job_id=add_job(services, *map(person, range(100, 120))))
-    sent = len(services.pinterest.calls.writes())
-    assert sent > 1
-    assert f"requests  {sent} to write ({sent} of records)" in caplog.text
+    # A row takes 64 hex digits for each digest, 256 characters of external id, and some 80 for names and punctuation.
+    rows = [(f"person{number}@shop.example", f"{number:0256}") for number in range(5_000)]
+    job = add_job(services, *rows, columns=[KEYS[0], KEYS[3]])
+    stored = services.export({**ROWS, "audience_id": audience_id}, job_id=job)
+    *full, last = [call.records for call in services.pinterest.calls.writes()]
+    assert all(2_700 < records < 2_900 for records in full)
+    assert sum(full) + last == 5_000 == stored["records"]["sent"]
+    assert f"requests  {len(full) + 1} to write ({len(full) + 1} of records)" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from td_pinterest_op.runtime.shutdown import start_thread
 _LARGER_BATCHES = (20_000, 50_000, 100_000)
 _AT_ONCE = (1, 2, 4, 8)
 _SECOND_LIST = 1_000
-_ROWS, _TWO_KEYS = 100, RecordLayout(0b11)
+_ROWS = 100
+_TWO_KEYS = RecordLayout(("email", "maid"))
 # Of a listing, the newest are looked through: its first page.
 _PAGE = 250
 # Refusals of what a request holds, not of the user, the path or the pace.

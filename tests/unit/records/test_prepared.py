@@ -8,23 +8,20 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records import prepared as module
 from td_pinterest_op.records import spool as spool_module
 from td_pinterest_op.records.prepared import Batch, PreparedRecords, RowSpool
 from td_pinterest_op.records.rows import SINGLE_DIGEST, RecordLayout
 
 Row = tuple[RecordLayout, bytes]
-# The position of the external id among the keys of a row.
-_LAST_KEY = len({type_.key for type_ in TYPES.values()}) - 1
 
 
 def row(number: int, *, external_id: bytes = b"") -> Row:
     """A row with an e-mail; every third has a device id as well, if there is no external id."""
     digest = random.Random(number).randbytes(32)
     if external_id:
-        return RecordLayout(1 + (1 << _LAST_KEY) + (32 << _LAST_KEY + 1)), digest + external_id.ljust(32, b"\0")
-    return (RecordLayout(0b11), digest * 2) if number % 3 == 0 else (RecordLayout(0b1), digest)
+        return RecordLayout(("email",), 32), digest + external_id.ljust(32, b"\0")
+    return (RecordLayout(("email", "maid")), digest * 2) if number % 3 == 0 else (RecordLayout(("email",)), digest)
 
 
 @pytest.fixture(params=[8 << 20, 100], ids=["in one piece", "in many small pieces"])
@@ -37,7 +34,8 @@ def spool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 def filled(spool: RowSpool, *blocks: list[Row]) -> PreparedRecords:
     for block in blocks:
-        spool.add([encoded for _, encoded in block], [layout for layout, _ in block])
+        for layout, encoded in block:
+            spool.add(layout, [encoded])
     return spool.finish()
 
 
@@ -45,12 +43,12 @@ def apart(batch: Batch) -> list[Row]:
     return [(layout, row) for layout, data in batch.parts for row in spool_module.split_fixed(data, layout.width)]
 
 
-@pytest.mark.parametrize("most_bytes", [2 << 20, 1000, 150, 64])
+@pytest.mark.parametrize("most_bytes", [2 << 20, 1000, 150, 10])
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 def test_the_batches_are_counted_without_reading_them(
     spool: RowSpool, monkeypatch: pytest.MonkeyPatch, most_bytes: int, size: int
 ) -> None:
-    monkeypatch.setattr(module, "_MAX_BATCH_BYTES", most_bytes)
+    monkeypatch.setattr(module, "_MAX_JSON_BYTES", most_bytes)
     rows = [row(number, external_id=b"A%d" % number if number % 2 else b"") for number in range(100)]
     prepared = filled(spool, rows)
     assert len(list(prepared.read_batches(size))) == prepared.count_batches(size)
@@ -70,10 +68,17 @@ def test_batches_are_full_but_for_the_last(spool: RowSpool, size: int) -> None:
     assert [size] * (500 // size) + [500 % size] * (500 % size > 0) == lengths
 
 
-def test_a_batch_of_long_rows_is_cut_by_its_bytes(spool: RowSpool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MAX_BATCH_BYTES", 300)
-    prepared = filled(spool, [row(number, external_id=b"x" * 32) for number in range(10)])
-    assert [4, 4, 2] == [len(apart(batch)) for batch in prepared.read_batches(100)]
+def test_batch_of_rows_ends_where_the_next_row_would_exceed_its_bytes_of_json(
+    spool: RowSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_JSON_BYTES", 2_000)
+    external_id = "Ж".encode() * 16  # fills its place
+    rows = [row(number, external_id=external_id if number % 2 else b"") for number in range(100)]
+    *full, last = filled(spool, rows).read_batches(10_000)
+    lengths = [len(b"".join(batch.make_json_chunks())) - len(b'"records_v2":[]') for batch in (*full, last)]
+    assert max(lengths) <= 2_000
+    assert min(lengths[:-1]) > 2_000 - max(layout.json_width for layout, _ in rows)
+    assert 0 < lengths[-1]
 
 
 def test_the_largest_batch_of_digests_is_one_request() -> None:

@@ -46,12 +46,13 @@ def sent(rows: list[tuple[RecordLayout, bytes]]) -> list[dict[str, str]]:
 
 
 def rows_of(block: EncodedRows) -> list[tuple[RecordLayout, bytes]]:
-    return [
-        (RecordLayout(layout), row)
+    rows = [
+        (position, layout, record)
         for part in block.parts
-        for row, layout in zip(part.rows, part.layouts, strict=True)
-        if layout
+        for layout, group in part.groups.items()
+        for position, record in zip(*group, strict=True)
     ]
+    return [(layout, record) for _, layout, record in sorted(rows)]
 
 
 @pytest.mark.parametrize(
@@ -163,11 +164,12 @@ class TestArrays:
         block = encoded(("email", "external_id"), ((), None), *((of_row, "A") for of_row in emails), ((), None))
         parts = list(block.parts)
         assert 12 == sum(part.count for part in parts)
-        assert all(part.count > place for part in parts for place in part.positions)
-        assert max(len(part.rows) for part in parts) <= at_once + 2
+        positions = [[place for group in part.groups.values() for place in group.positions] for part in parts]
+        assert all(part.count > max(places, default=0) for part, places in zip(parts, positions, strict=True))
+        assert max(map(len, positions)) <= at_once + 2
         assert [0, 11] == [row for row, _ in block.rejected]
         first = [sum(part.count for part in parts[:number]) for number in range(len(parts))]
-        rows = Counter(start + place for start, part in zip(first, parts, strict=True) for place in part.positions)
+        rows = Counter(start + place for start, places in zip(first, positions, strict=True) for place in places)
         assert {row + 1: max(len(of_row), 1) for row, of_row in enumerate(emails)} == rows
 
     @pytest.mark.parametrize(("emails", "devices", "is_valid"), [(40, 25, True), (1_000, 0, True), (1_001, 0, False)])
