@@ -18,9 +18,9 @@ from td_pinterest_op.audiences.actions import find_action
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials
 from td_pinterest_op.cli.csv_rows import CsvOptions, open_csv_rows
-from td_pinterest_op.cli.jobs import build_answers, is_writable_name
 from td_pinterest_op.cli.options import FILE, CommonOptions
-from td_pinterest_op.cli.project_folder import create_project_folder, print_next_commands
+from td_pinterest_op.cli.project_folder import create_project_folder, print_next_commands, require_new_folder
+from td_pinterest_op.cli.workflow_kinds import build_answers, is_writable_name
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES
@@ -67,9 +67,9 @@ Examples:
 @click.option(
     "--write",
     "project_folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Then write a project folder with this export as a workflow, as `init` does.",
+    help="Then make a new project folder with this export as a workflow, as `init` does.",
 )
 @options.yes
 @options.combine_options(options.ad_account, options.audience, options.env_file, options.as_json, options.quiet)
@@ -89,6 +89,8 @@ def export(
     with result_settings may also contain the task's query, job_id, database, engine, suppress and consent; options take
     precedence. The same command on the same day (in UTC) continues where a stopped or killed one left off.
     """
+    if project_folder:
+        require_new_folder(project_folder)
     credentials = find_credentials(common.env_file)
     file_settings, file_params = files.read_task_file(settings)
     of_workflow = complete_settings(file_settings, credentials, common)
@@ -114,8 +116,8 @@ def export(
     if project_folder is None or answers is None:
         return 0
     name = statistics["audience_name"] or ""
-    audiences = [(audience_id, name if is_writable_name(name) else "") for audience_id, _ in answers.audiences]
-    answers = replace(answers, audiences=audiences)
+    name = name if is_writable_name(name) else ""
+    answers = replace(answers, audiences=[replace(audience, name=name) for audience in answers.audiences])
     is_right = create_project_folder(project_folder, answers, common)
     print_next_commands(project_folder, answers, common)
     return 0 if is_right else 1
@@ -146,6 +148,8 @@ def complete_settings(
     of_audience = {name for name in raw if str(name).startswith("audience_id")}
     action = find_action(raw)
     is_named = of_audience or (action and action.finds_by_name and raw.get("audience_name"))
+    if common.audience and action and not action.audience_id:
+        raise click.UsageError(f"--audience has no effect, since the action {action.name} creates one: leave it out")
     known = common.audience or (not is_named and credentials.environ.get("PINTEREST_AUDIENCE_ID"))
     if known and action and action.audience_id:
         raw = {name: value for name, value in raw.items() if name not in of_audience} | {"audience_id": known}

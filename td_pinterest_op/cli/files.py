@@ -17,6 +17,9 @@ from td_pinterest_op.audiences.request import read_settings, split_parameters
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime import atomic_file
 
+# digdag's way to include a file, which is no key in YAML.
+_INCLUDE = re.compile(r"^( +)!include *:", re.MULTILINE)
+_OPERATOR = "td_pinterest_op.export."
 _BYTE_ORDER_MARK = "\ufeff"
 _PIECE = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
 _WORD = rf"(?: {_PIECE} )+"
@@ -40,10 +43,18 @@ def read_text(path: Path, option: str = "") -> str:
 def read_task_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the settings and the parameters of the task in the file of --settings (YAML or JSON).
 
-    Raises SettingsError, also for a key that no export takes.
+    The task may be as it is in a workflow: below its name, and with `py>` and `_env`, which are left out. Raises
+    SettingsError, also for a key that no export takes.
     """
     place = f"the file {path} of --settings"
-    settings, params = split_parameters(read_settings(read_text(path, "--settings"), place=place), place=place)
+    text = _INCLUDE.sub(r"\1include:", read_text(path, "--settings"))
+    whole = dict(read_settings(text, place=place))
+    if len(whole) == 1 and str(next(iter(whole))).startswith("+"):
+        whole = dict(read_settings(next(iter(whole.values())), place=place))
+    if str(whole.get("py>")).startswith(_OPERATOR):
+        del whole["py>"]
+        whole.pop("_env", None)
+    settings, params = split_parameters(whole, place=place)
     return {str(name): value for name, value in settings.items()}, params
 
 

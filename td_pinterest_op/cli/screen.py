@@ -5,9 +5,12 @@ import io
 import json
 import logging
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,6 +23,7 @@ from rich.text import Text
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.redaction.secret import mask
 
+PROGRAM = "td-pinterest"
 # No line is wrapped when a program or a file reads the output.
 _ENDLESS = 10_000
 _NARROWEST_PROSE = 30
@@ -104,6 +108,17 @@ def print_waits(*, quiet: bool) -> Iterator[None]:
             logger.setLevel(logging.NOTSET)
 
 
+def get_program_name() -> str:
+    """Return what to type to run this program, as it was called."""
+    path = Path(sys.argv[0])
+    if path.name == "__main__.py":
+        return f"{Path(sys.executable).name} -m td_pinterest_op"
+    if path.name != PROGRAM or shutil.which(PROGRAM) in (str(path), str(path.absolute())):
+        return PROGRAM
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+
 def print_line(text: str | Text = "", *, indent: int = 0) -> None:
     """Print a line of the result on standard output, perhaps wrapped. `indent`: spaces before all further lines."""
     _print_wrapped(make_console(), text, indent)
@@ -121,7 +136,7 @@ def print_url(url: str) -> None:
 
 def print_error(message: str) -> None:
     """Print an error as one paragraph on standard error."""
-    text = mask(message).strip()
+    text = _name_program(mask(message)).strip()
     end = "" if text.endswith((".", "?")) else "."
     _print_renderable(make_console(stderr=True), Text.assemble(("error: ", "bold red"), text, end))
 
@@ -200,8 +215,15 @@ def replace_unprintable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
+def _name_program(text: str) -> str:
+    """Return a text with the commands in it as the user has to type them."""
+    return text.replace(f"`{PROGRAM} ", f"`{get_program_name()} ")
+
+
 def _print_wrapped(out: Console, text: str | Text, indent: int) -> None:
     """Print text on a console, wrapped to its width. `indent`: spaces before all lines but the first."""
+    if isinstance(text, str):
+        text = _name_program(text)
     if indent:
         lines = (Text(text) if isinstance(text, str) else text).wrap(out, out.width - indent)
         text = Text(f"\n{' ' * indent}").join(lines)

@@ -247,7 +247,7 @@ def test_people_who_opted_out_or_do_not_consent_are_not_sent(
     ("siblings", "said"),
     [
         ({"supress": "SELECT 1"}, "supress (did you mean suppress?). Allowed there: query, database, engine, job_id, "),
-        ({"py>": "td_pinterest_op.export.PinterestExport"}, "that an export does not accept: py>. Allowed there"),
+        ({"py>": "td_pinterest_op.erase.PinterestErase"}, "that an export does not accept: py>. Allowed there"),
         ({"suppress": ""}, "suppress of the task is blank"),
     ],
 )
@@ -384,11 +384,28 @@ def test_export_names_wrong_settings(
     assert at_terminal("export", "--settings", file, "--csv", csv_file, "--yes").failed(said)
 
 
-def test_settings_file_may_contain_result_settings_of_a_workflow(
-    export: Export, settings: Path, csv_file: Path
+@pytest.mark.parametrize("with_name", [True, False])
+def test_settings_file_may_be_a_task_as_it_is_in_a_workflow(
+    export: Export, settings: Path, csv_file: Path, with_name: bool
 ) -> None:
-    settings.write_text("result_settings:\n" + textwrap.indent(settings.read_text(), "  "))
-    assert 0 == export("--csv", csv_file, "--yes").code
+    task = "py>: td_pinterest_op.export.PinterestExport\nresult_settings:\n" + textwrap.indent(
+        settings.read_text(), "  "
+    )
+    task += "_env:\n  !include : config/environment.yml\n"
+    settings.write_text("+export:\n" + textwrap.indent(task, "  ") if with_name else task)
+    ran = export("--csv", csv_file, "--yes")
+    assert ran.code == 0, ran.err
+
+
+def test_audience_of_an_action_that_creates_one_is_wrong_usage(
+    at_terminal: Terminal, tmp_path: Path, csv_file: Path
+) -> None:
+    file = tmp_path / "create.yml"
+    file.write_text("action: create_new_audience\naudience_name: New\n")
+    ran = at_terminal("export", "--settings", file, "--csv", csv_file, "--audience", "42", "--yes")
+    assert ran.failed(
+        "--audience has no effect, since the action create_new_audience creates one: leave it out", code=2
+    )
 
 
 def test_renewed_refresh_token_is_saved_in_the_file_it_was_read_from(

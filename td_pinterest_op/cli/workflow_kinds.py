@@ -1,0 +1,206 @@
+"""The kinds of workflow that `td-pinterest init` can set up, and the answers that a project folder is made from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import click
+
+from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Mirror, Remove, Replace, find_action
+from td_pinterest_op.settings.table import CREDENTIALS, ActionSpec
+from td_pinterest_op.settings.types import TEXT, WrongValueError
+from td_pinterest_op.stats import LISTS
+from td_pinterest_op.workflow.task import read_sql
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowKind:
+    """A kind of workflow that `td-pinterest init` can set up, such as `mirror`, and what that workflow needs."""
+
+    name: str
+    workflow: str  # the name of the .dig file
+    description: str
+    action: ActionSpec | None = None  # of the workflow's settings; None if the workflow is not a single export
+    query_file: str = ""  # in the folder; "" if the workflow selects no people
+    takes_lists: bool = False
+
+    @property
+    def creates_audience(self) -> bool:
+        """Whether the kind's workflows create an audience."""
+        return self.action is Create.action
+
+    @property
+    def names_audience(self) -> bool:
+        """Whether the kind's workflows change audiences that exist."""
+        return self.name == "many" or (self.action is not None and not self.creates_audience)
+
+    @property
+    def checks_name(self) -> bool:
+        """Whether the workflow stops if the audience's name differs from the one in `config/pinterest.yml`."""
+        return self.action is not None and self.action not in (Add.action, Create.action)
+
+
+KINDS: Mapping[str, WorkflowKind] = {
+    kind.name: kind
+    for kind in (
+        WorkflowKind(
+            name="add",
+            workflow="pinterest_export.dig",
+            description="add people to an audience",
+            action=Add.action,
+            query_file="queries/people.sql",
+            takes_lists=True,
+        ),
+        WorkflowKind(
+            name="remove",
+            workflow="pinterest_remove.dig",
+            description="remove people from an audience",
+            action=Remove.action,
+            query_file="queries/remove_people.sql",
+        ),
+        WorkflowKind(
+            name="create",
+            workflow="pinterest_create.dig",
+            description="create an audience",
+            action=Create.action,
+            query_file="queries/people.sql",
+            takes_lists=True,
+        ),
+        WorkflowKind(
+            name="replace",
+            workflow="pinterest_replace.dig",
+            description="replace the people of an audience",
+            action=Replace.action,
+            query_file="queries/replace_people.sql",
+            takes_lists=True,
+        ),
+        WorkflowKind(
+            name="mirror",
+            workflow="pinterest_mirror.dig",
+            description="keep an audience in sync with a query, sending only changes",
+            action=Mirror.action,
+            query_file="queries/people.sql",
+            takes_lists=True,
+        ),
+        WorkflowKind(
+            name="clear",
+            workflow="pinterest_clear.dig",
+            description="remove everybody from an audience",
+            action=Clear.action,
+        ),
+        WorkflowKind(
+            name="delete",
+            workflow="pinterest_delete.dig",
+            description="delete an audience",
+            action=Delete.action,
+        ),
+        WorkflowKind(
+            name="many",
+            workflow="pinterest_many.dig",
+            description="export to several audiences",
+            query_file="queries/people.sql",
+            takes_lists=True,
+        ),
+        WorkflowKind(
+            name="activation",
+            workflow="pinterest_activation.dig",
+            description="export the activations of Audience Studio",
+            takes_lists=True,
+        ),
+        WorkflowKind(
+            name="erase",
+            workflow="pinterest_erase.dig",
+            description="remove opt-outs from every customer list",
+            query_file="queries/erase.sql",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """An audience that exists. `size`: how many people Pinterest counts in it; None if that is not known."""
+
+    id: str
+    name: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectAnswers:
+    """A user's answers to the questions of `td-pinterest init`, from which a project folder is made."""
+
+    kind: WorkflowKind
+    ad_account_id: str
+    audiences: Sequence[Audience] = ()
+    new_name: str = ""  # of an audience that does not exist yet
+    database: str = ""
+    query: str = ""  # SQL text, not a file name, as `suppress` and `consent` are
+    suppress: str = ""
+    consent: str = ""
+    alert: str = ""  # `mail:ADDRESS`, `slack`, or "" for no alert
+    begin: str = ""  # how a mirror begins: replace, adopt or ""
+    if_exists: str = ""  # for a create: fail, add, replace or ""
+    with_status: bool = False  # whether the folder has a second workflow, which reads the audience's status
+    from_command: bool = False  # whether the export was tried as a command: then it has `settings`, and no others
+    settings: Mapping[str, object] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)  # of the task, apart from database and queries
+
+
+def is_writable_name(name: str) -> bool:
+    """Whether a workflow can contain and compare an audience's name: one line, no template, no spaces at its ends."""
+    try:
+        return TEXT.read(name, repr) == name and "${" not in name
+    except WrongValueError:
+        return False
+
+
+# Settings that the template's task has anyway.
+_IN_TEMPLATE = frozenset({"type", "ad_account_id", "audience_type", "action"})
+
+
+def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) -> ProjectAnswers:
+    """Return the answers that make a workflow with the settings and parameters of a command.
+
+    The audience's name is "": the export finds it. Raises click.UsageError for an export that no workflow can repeat.
+    """
+    action = find_action(settings)
+    kind = next((each for each in KINDS.values() if action and each.action is action), None)
+    if kind is None or action is None:
+        raise click.UsageError(
+            "--write: none of the shipped workflows runs the action in the settings; leave out --write"
+        )
+    if kind.query_file and "query" not in params:
+        raise click.UsageError("--write needs --query, because a workflow reads people from a query")
+    if secret := next((key.name for key in CREDENTIALS if key.name in settings), None):
+        raise click.UsageError(
+            f"--write: {secret} is a secret: remove it from the settings; `td-pinterest authorize` stores it"
+        )
+    if template := next((name for name, value in {**settings, **params}.items() if "${" in str(value)), None):
+        raise click.UsageError(f"--write: {template} contains a template, which digdag would fill in: remove it")
+    audience_id = str(settings.get(str(action.audience_id)) or settings.get("audience_id") or "")
+    new_name = ""
+    elsewhere = set(_IN_TEMPLATE)
+    if kind.creates_audience or (action.finds_by_name and not audience_id):
+        new_name = str(settings.get("audience_name") or "")
+        elsewhere.add("audience_name")
+    if kind.checks_name and audience_id:
+        elsewhere.add("expected_audience_name")
+    names = ("query", *LISTS) if kind.takes_lists else ("query",)
+    queries = {name: read_sql(str(params[name]), key=name) for name in names if name in params}
+    return ProjectAnswers(
+        kind=kind,
+        ad_account_id=str(settings.get("ad_account_id") or ""),
+        audiences=[Audience(audience_id)] if audience_id else [],
+        new_name=new_name,
+        from_command=True,
+        settings={
+            name: value
+            for name, value in settings.items()
+            if name not in elsewhere and not name.startswith("audience_id")
+        },
+        database=str(params.get("database") or ""),
+        parameters={name: value for name, value in params.items() if name not in ("query", "database", *LISTS)},
+        query=queries.get("query", ""),
+        suppress=queries.get("suppress", ""),
+        consent=queries.get("consent", ""),
+    )
