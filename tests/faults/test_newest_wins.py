@@ -1,0 +1,248 @@
+"""Two runs of one task at once, while the list of opt-outs grows: the newest run wins, whichever ends last.
+
+One run happens from its beginning to its end during a request of the other, before the request leaves or before its
+response is read. At the end the members are exactly those of the newest run: of the people's newest job, without those
+who are on its newest list of opt-outs.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import msgpack
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from td_pinterest_op.audiences.actions import Clear, Create, Replace
+from td_pinterest_op.audiences.customer_lists import get_list_name
+from td_pinterest_op.errors import AudienceError, StoppedError
+from td_pinterest_op.http.transport import RawResponse, Transport
+from td_pinterest_op.pinterest.api import CustomerList, age_key
+from td_pinterest_op.workflow import services
+from tests.campaigns import amount, examples
+from tests.exporting import Services, digest, digests, people
+from tests.faults.conftest import Stage, new_stage
+
+NAME = "Shoppers"
+DATABASE = "crm"
+PEOPLE = 12
+DAYS = ("2026-11-25T00:00:00+00:00", "2026-11-26T00:00:00+00:00")
+LATER = 3600.0  # seconds, long after any lag
+_tasks = itertools.count(1)
+
+
+class InterruptedTransport(Transport):
+    """Counts the requests of the outer run, interrupts it once, and lets it die at another request."""
+
+    number: ClassVar[int] = 0
+    interrupted_at: ClassVar[int | None] = None
+    is_before: ClassVar[bool] = False
+    dies_at: ClassVar[int | None] = None
+    run_other: ClassVar[Callable[[], None]] = lambda: None
+    is_inside: ClassVar[bool] = False
+
+    @contextlib.contextmanager
+    def open_response(self, method: str, url: str, **rest: Any) -> Iterator[RawResponse]:
+        mine = type(self)
+        if mine.is_inside:
+            with super().open_response(method, url, **rest) as response:
+                yield response
+            return
+        mine.number += 1
+        number = mine.number
+        if mine.dies_at is not None and number >= mine.dies_at:
+            raise StoppedError("the process is dead")
+        if number == mine.interrupted_at and mine.is_before:
+            mine.interrupt()
+        with super().open_response(method, url, **rest) as response:
+            if number == mine.interrupted_at and not mine.is_before:
+                mine.interrupt()
+            yield response
+
+    @classmethod
+    def interrupt(cls) -> None:
+        cls.is_inside = True
+        cls.run_other()
+        cls.is_inside = False
+
+
+@dataclass(kw_only=True)
+class World:
+    """An audience that runs of one task fill, the table of opt-outs, and how many are in it."""
+
+    stage: Stage
+    action: str
+    task: str
+    audience_id: str | None = None
+    opted_out: int = 0
+
+    def opt_out(self) -> None:
+        """One more person opts out."""
+        self.opted_out += 1
+        rows = [{"email": person} for person in people(self.opted_out)]
+        self.stage.services.td.create(DATABASE, "suppressed", rows)
+
+    def run(self, *, day: int, job_id: str | None, action: str = "") -> dict[str, Any] | None:
+        """Run the task of a day; return its statistics, or None after an error. Without job, it clears."""
+        named = {"audience_id": self.audience_id} if self.audience_id else {"audience_name": NAME}
+        wanted = {"action": action or self.action, **named, "limit_records_per_request": 5, "max_in_flight": 1}
+        lists = {"suppress": "SELECT email FROM suppressed", "database": DATABASE} if job_id else {}
+        try:
+            return self.stage.export(wanted, job_id=job_id, session_time=DAYS[day], task_name=self.task, **lists)
+        except (AudienceError, StoppedError):
+            return None
+
+    def run_at_once(self, outer: dict[str, Any], inner: dict[str, Any], **where: Any) -> list[dict[str, Any] | None]:
+        """Run `inner` during a request of `outer`; return what both return."""
+        ended: list[dict[str, Any] | None] = []
+
+        def run_other() -> None:
+            self.opt_out()
+            ended.append(self.run(**inner))
+
+        InterruptedTransport.number = 0
+        InterruptedTransport.run_other = run_other
+        for name, value in where.items():
+            setattr(InterruptedTransport, name, value)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(services, "Transport", InterruptedTransport)
+            ended.append(self.run(**outer))
+        return ended
+
+    def check(self, ended: list[dict[str, Any] | None]) -> None:
+        """Check that the audience has the people of the list that it uses, and that no run that ended well is newer."""
+        audiences = self.stage.audiences()
+        assert len(audiences) <= 1
+        if not audiences:
+            assert not any(ended)
+            return
+        lists = {held.id: held for held in self.stage.lists()}
+        used = lists[str(audiences[0].rule["customer_list_id"])]
+        name = get_list_name(CustomerList(id=used.id, name=used.name, uploaded=None))
+        if not name:
+            assert not any(ended)
+            return
+        members = self.stage.members(audiences[0])
+        assert members & digests(PEOPLE * 3) == (set() if name.jobs == "-" else self.find_allowed(name.jobs))
+        for stats in filter(None, ended):
+            filled = lists[stats["customer_list_id"]]
+            other = get_list_name(CustomerList(id=filled.id, name=filled.name, uploaded=None))
+            assert other
+            is_newer = other.has_newer_jobs(name)
+            assert is_newer is False or (is_newer is None and age_key(filled.id) <= age_key(used.id))
+
+    def find_allowed(self, jobs: str) -> set[str]:
+        """Return the digests of the people of a job who were not on the list of opt-outs of another job."""
+        people_job, list_job = jobs.split("+")
+        return self.read_job(people_job) - self.read_job(list_job)
+
+    def read_job(self, job_id: str) -> set[str]:
+        """Return the digests of the people in a job's result."""
+        output = self.stage.services.td.job(job_id).output
+        assert output
+        unpacker = msgpack.Unpacker()
+        unpacker.feed(b"".join(output.unpacked().chunks(0, None)))
+        return {digest(email) for (email,) in unpacker}
+
+
+def new_world(shared_services: Services, action: str) -> World:
+    """Return a world of its own for each example of a test."""
+    stage = new_stage(shared_services)
+    world = World(stage=stage, action=action, task=f"+newest+{next(_tasks)}")
+    if action != Create.action.name:
+        world.audience_id = stage.audience(people(3, first=900), name=NAME)
+    world.opt_out()
+    return world
+
+
+def count_requests(world: World, job_id: str) -> int:
+    """Return how many requests an undisturbed run sends."""
+    (ended,) = world.run_at_once({"day": 0, "job_id": job_id}, {}, interrupted_at=None, dies_at=None)
+    assert ended
+    return InterruptedTransport.number
+
+
+@pytest.fixture(scope="module")
+def job_id(shared_services: Services) -> str:
+    return shared_services.job(people(PEOPLE))
+
+
+@pytest.mark.parametrize("is_before", [True, False], ids=["before it leaves", "before its response is read"])
+@pytest.mark.parametrize("action", [Replace.action.name, Create.action.name])
+def test_newer_list_of_opt_outs_wins_at_each_request_of_the_other_run(
+    action: str, is_before: bool, shared_services: Services, job_id: str
+) -> None:
+    count = count_requests(new_world(shared_services, action), job_id)
+    for number in range(1, count + 1, amount(1, quick=2)):
+        world = new_world(shared_services, action)
+        run: dict[str, Any] = {"day": 0, "job_id": job_id}
+        ended = world.run_at_once(run, run, interrupted_at=number, is_before=is_before, dies_at=None)
+        assert ended[0], f"the run during request {number} failed"
+        world.check(ended)
+        world.stage.services.time.sleep(LATER)
+        again = world.run(**run)
+        assert again
+        world.check([*ended, again])
+        assert again["members"] == PEOPLE - world.opted_out
+
+
+_runs = st.fixed_dictionaries(
+    {
+        "day": st.integers(0, 1),
+        "job": st.sampled_from(["fixed", "older", "new"]),
+        "action": st.sampled_from([Replace.action.name, Replace.action.name, Clear.action.name]),
+    }
+)
+_rounds = st.fixed_dictionaries(
+    {
+        "outer": _runs,
+        "inner": _runs,
+        "interrupted_at": st.none() | st.integers(1, 45),
+        "is_before": st.booleans(),
+        "dies_at": st.none() | st.none() | st.integers(5, 45),
+    }
+)
+
+
+@settings(max_examples=examples(200), suppress_health_check=list(HealthCheck), deadline=None)
+@given(rounds=st.lists(_rounds, min_size=1, max_size=3), lag=st.sampled_from([0.0, 2.0]))
+def test_newest_run_wins_whichever_meet_and_die(
+    rounds: list[dict[str, Any]], lag: float, shared_services: Services, job_id: str
+) -> None:
+    world = new_world(shared_services, Replace.action.name)
+    world.stage.pinterest.switches.listing_lag_seconds = lag
+    older = shared_services.job(people(PEOPLE, first=PEOPLE // 2))
+    jobs = {"older": older, "fixed": shared_services.job(people(PEOPLE))}
+
+    def choose_job(run: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of `World.run`."""
+        new = shared_services.job(people(PEOPLE)) if run["job"] == "new" else None
+        job = None if run["action"] == Clear.action.name else new or jobs[run["job"]]
+        return {"day": run["day"], "action": run["action"], "job_id": job}
+
+    before: list[dict[str, Any] | None] = []
+    for one in rounds:
+        where = {name: one[name] for name in ("interrupted_at", "is_before", "dies_at")}
+        outer, inner = choose_job(one["outer"]), choose_job(one["inner"])
+        before += world.run_at_once(outer, inner, **where)
+        world.check(before)
+        world.stage.services.time.sleep(LATER)
+        world.opt_out()
+    last = world.run(day=1, job_id=shared_services.job(people(PEOPLE)))
+    assert last
+    world.check([last])
+    assert last["members"] == PEOPLE - world.opted_out
+
+
+def test_two_runs_of_one_task_leave_one_audience_whose_list_is_of_the_newest_run(
+    shared_services: Services,
+) -> None:
+    world = new_world(shared_services, Create.action.name)
+    first, second = (shared_services.job(people(PEOPLE, first=start)) for start in (0, PEOPLE))
+    assert world.run(day=0, job_id=second)
+    assert world.run(day=0, job_id=first) is None
+    (audience,) = world.stage.audiences()
+    assert world.stage.members(audience) == digests(PEOPLE, first=PEOPLE)
