@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -92,8 +93,9 @@ class _Target:
     @property
     def label(self) -> str:
         """The text that names the list in messages."""
-        name, list_id = self.customer_list_name or "", self.customer_list_id
-        lists = "unread lists" if list_id is None else f'customer list {list_id} "{escape(name)}"'
+        lists = "unread lists"
+        if self.customer_list_id is not None:
+            lists = f'customer list {self.customer_list_id} "{escape(self.customer_list_name or "")}"'
         return f"{lists} of ad account {self.ad_account_id}"
 
     def to_json(self) -> dict[str, Any]:
@@ -129,22 +131,37 @@ class _Erasure:
         return f"{self.processed} of {len(self.targets)} customer lists were processed"
 
     def execute(self, services: Services, source: Source) -> dict[str, Any]:
-        """Remove the people of `source` from every list. Returns the receipt. Raises ExportError."""
+        """Remove the people of `source` from every list. Returns the receipt.
+
+        Raises InvalidRowsError as `check_values` does, and PinterestError that names the lists that did not accept all
+        removals.
+        """
         with contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.get_token()
-            self.find_targets(services)
-            prepared = self.read_people(services, source, spool)
-            log.info("%s", self.describe_plan())
+            self._find_targets(services)
+            prepared = self._read_people(services, source, spool)
+            log.info("%s", self._describe_plan())
             if self.stats.unique and not self.settings.dry_run:
-                self.remove_from_all_lists(services, prepared)
+                try:
+                    self._remove_from_all_lists(services, prepared)
+                except ExportError as error:
+                    raise error.extend(f". Before that: {self._progress_text}") from None
         self.is_complete = True
-        receipt = self.to_json()
+        failed = [target for target in self.targets if target.reason]
+        receipt = self._build_receipt(failed)
         log.info("receipt: %s", json.dumps(receipt))
-        self.raise_if_lists_failed()
+        if failed and self.stats.unique:
+            named = "; ".join(f"{target.label}: {target.reason}" for target in failed)
+            finished = len(self._finished_targets)
+            others = "Nothing was written" if self.settings.dry_run else f"Lists that are finished: {finished}"
+            raise PinterestError(
+                f"{len(failed)} of {len(self.targets)} lists may still contain people who opted out: {named}. "
+                f"{others}. Run this task again: repeating the whole erasure does no harm"
+            )
         return receipt
 
-    def find_targets(self, services: Services) -> None:
+    def _find_targets(self, services: Services) -> None:
         """Append to `targets` each customer list of the ad accounts, and each account with unreadable lists."""
         for account in self.settings.ad_account_ids:
             try:
@@ -156,13 +173,14 @@ class _Erasure:
                 log.warning("customer lists of ad account %s cannot be read: %s", account, error)
                 self.targets.append(_Target(account, reason=str(error)))
 
-    def read_people(self, services: Services, source: Source, spool: Spool) -> PreparedRecords:
-        """Read each distinct identifier of a query into the spool. Raises InvalidRowsError as `check_values` does."""
+    def _read_people(self, services: Services, source: Source, spool: Spool) -> PreparedRecords:
+        """Read each distinct identifier of a query into the spool."""
         stats = self.stats
         rows = open_job_rows(services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
         types = {column.type.name for column in columns}
-        if missing := [name for name in LIST_TYPES if name not in types]:
+        missing = [name for name in LIST_TYPES if name not in types]
+        if missing:
             log.warning(
                 "the query selects no %s, so people are not removed from customer lists of that type. Select those "
                 "columns too, if the warehouse has them",
@@ -175,37 +193,39 @@ class _Erasure:
         check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)
         return prepared
 
-    def describe_plan(self) -> str:
+    def _describe_plan(self) -> str:
         """Return what the erasure will do, and how long it takes, as a text for the log."""
-        records, lists, settings = self.stats.unique, self._list_count, self.settings
         accounts = len({target.ad_account_id for target in self.targets})
-        requests, pace = lists * math.ceil(records / settings.limit_records_per_request), settings.requests_per_minute
+        requests = self._list_count * math.ceil(self.stats.unique / self.settings.limit_records_per_request)
+        pace = self.settings.requests_per_minute
         return (
-            f"plan: remove {format_count(records, 'record')} from each of {format_count(lists, 'customer list')} in "
-            f"{format_count(accounts, 'ad account')}, {format_count(requests, 'request')}, "
-            f"at most {pace:,} a minute: about {math.ceil(requests / pace):,} min"
-            + (" (dry run: nothing is written)" if settings.dry_run else "")
+            f"plan: remove {format_count(self.stats.unique, 'record')} from each of "
+            f"{format_count(self._list_count, 'customer list')} in {format_count(accounts, 'ad account')}, "
+            f"{format_count(requests, 'request')}, at most {pace:,} a minute: about {math.ceil(requests / pace):,} min"
+            + (" (dry run: nothing is written)" if self.settings.dry_run else "")
         )
 
-    def remove_from_all_lists(self, services: Services, prepared: PreparedRecords) -> None:
+    def _remove_from_all_lists(self, services: Services, prepared: PreparedRecords) -> None:
         """Remove the records from all customer lists in turn. Continues after an error that concerns only one list."""
-        try:
-            for number, target in enumerate(self.targets, start=1):
-                if target.customer_list_id is not None:
-                    self._remove_from_list(services, target, target.customer_list_id, prepared)
-                    place = f"{number} of {len(self.targets)}: {target.label}"
-                    log.info("%s: %d records removed", place, target.records)
-                    if target.reason:
-                        log.warning("%s: %s", target.label, target.reason)
-                self.processed = number
-        except ExportError as error:
-            raise error.extend(f". Before that: {self._progress_text}") from None
+        for number, target in enumerate(self.targets, start=1):
+            if target.customer_list_id is not None:
+                self._remove_from_list(services, target, target.customer_list_id, prepared)
+                place = f"{number} of {len(self.targets)}: {target.label}"
+                log.info("%s: %d records removed", place, target.records)
+                if target.reason:
+                    log.warning("%s: %s", target.label, target.reason)
+            self.processed = number
 
     def _remove_from_list(self, services: Services, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
         """Remove the records from a list, and store the result in `target`. Raises errors that concern all lists."""
         stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.record_count)
-        client, reporter = services.client, ProgressReporter(timing=self.timing)
-        sender = Sender(client=client, settings=self.settings, stats=stats, reporter=reporter, phase="removing")
+        sender = Sender(
+            client=services.client,
+            settings=self.settings,
+            stats=stats,
+            reporter=ProgressReporter(timing=self.timing),
+            phase="removing",
+        )
         api = services.build_pinterest_api(target.ad_account_id)
 
         def remove_batch(records: Batch) -> Response:
@@ -222,28 +242,30 @@ class _Erasure:
         except ExportError as error:
             target.reason = str(error)
             # The sender has stopped all requests.
-            client.rate_limiter.resume()
+            services.client.rate_limiter.resume()
         else:
             if stats.sent + stats.refused != prepared.record_count:
                 raise UnexpectedError(
                     "a customer list reported no error, but did not accept every removal: a bug in td_pinterest_op; "
                     "please report it with this line"
                 )
-            target.reason = f"Pinterest refused {stats.refused:,} of the records" if stats.refused else ""
+            if stats.refused:
+                target.reason = f"Pinterest refused {stats.refused:,} of the records"
         target.records = stats.sent
 
     @property
     def _summary(self) -> str:
         """A sentence about the requested removals. It gives no number of people removed: Pinterest reports none."""
-        records, lists = format_count(self.stats.unique, "record"), format_count(self._list_count, "customer list")
+        records = format_count(self.stats.unique, "record")
+        lists = format_count(self._list_count, "customer list")
         unread = len(self.targets) - self._list_count
         more = f"; lists of {format_count(unread, 'ad account')} cannot be read" if unread else ""
         if self.settings.dry_run:
             return f"Dry run: Pinterest would be asked to remove {records} from {lists}{more}; nothing was written."
         return f"Pinterest was asked to remove {records} from {len(self._finished_targets):,} of {lists}{more}."
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the erasure's receipt (what was removed from each list) as JSON types, for the workflow store."""
+    def _build_receipt(self, failed: Sequence[_Target]) -> dict[str, Any]:
+        """Return what was removed from each list, and the `failed` ones, as JSON types for the workflow store."""
         statistics = self.stats.to_json()
         return {
             "erased_at": self.timing.utc().isoformat(timespec="seconds"),
@@ -254,20 +276,8 @@ class _Erasure:
             "lists": self._list_count,
             "summary": self._summary,
             "receipt": [target.to_json() for target in self._finished_targets],
-            "failed": [target.to_json() for target in self.targets if target.reason],
+            "failed": [target.to_json() for target in failed],
         }
-
-    def raise_if_lists_failed(self) -> None:
-        """Raise PinterestError if lists did not accept all removals. The message names each such list."""
-        failed, finished = [target for target in self.targets if target.reason], self._finished_targets
-        if not failed or not self.stats.unique:
-            return
-        named = "; ".join(f"{target.label}: {target.reason}" for target in failed)
-        others = "Nothing was written" if self.settings.dry_run else f"Lists that are finished: {len(finished)}"
-        raise PinterestError(
-            f"{len(failed)} of {len(self.targets)} lists may still contain people who opted out: {named}. {others}. "
-            "Run this task again: repeating the whole erasure does no harm"
-        )
 
     def build_history_row(self) -> Row:
         """Return the erasure's row for the run history."""

@@ -7,7 +7,7 @@ in its targeting_spec, its targeting template or its customer segment: by their 
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from td_pinterest_op.errors import AudienceError, ExportError
@@ -47,9 +47,9 @@ class AdGroup:
         return self.status.upper() == "ACTIVE"
 
     def __str__(self) -> str:
-        name, campaign = (escape(text)[:_LONGEST_NAME] for text in (self.name, self.campaign_name))
-        quoted = f' "{campaign}"' if campaign else ""
-        return f'"{name}" ({self.id}) of campaign{quoted} {self.campaign_id}'.rstrip()
+        name = escape(self.name)[:_LONGEST_NAME]
+        campaign = f'"{escape(self.campaign_name)[:_LONGEST_NAME]}" ' if self.campaign_name else ""
+        return f'"{name}" ({self.id}) of campaign {campaign}{self.campaign_id}'.rstrip()
 
 
 def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
@@ -98,15 +98,16 @@ def require_unused(api: Api, audience: Audience) -> None:
 def _iterate_ad_groups(iterate: _Iterate, audience_id: str) -> Iterator[AdGroup]:
     """Yield the ad groups that include or exclude an audience, without the names of their campaigns."""
     # Most accounts have neither templates nor segments, so they are listed only if an ad group has one.
-    find_templates, find_segments = cache(_find_templates), cache(_find_segment_ids)
+    find_templates = cache(partial(_find_templates, iterate, audience_id))
+    find_segment_ids = cache(partial(_find_segment_ids, iterate, audience_id))
     for group in iterate("ad_groups", entity_statuses=_LIVE):
-        template_ids = _parse_ids(group.get("targeting_template_ids")) - set(_NONE)
-        segment_id = to_text(group.get("customer_segment_id"))
         how = _describe_targeting(group.get("targeting_spec"), audience_id)
+        template_ids = _parse_ids(group.get("targeting_template_ids")) - set(_NONE)
         if not how and template_ids:
-            templates = find_templates(iterate, audience_id)
-            how = next((f"{templates[id_]} by template {id_}" for id_ in template_ids & templates.keys()), None)
-        if not how and segment_id not in _NONE and segment_id in find_segments(iterate, audience_id):
+            named = sorted(template_ids & find_templates().keys())
+            how = f"{find_templates()[named[0]]} by template {named[0]}" if named else ""
+        segment_id = to_text(group.get("customer_segment_id"))
+        if not how and segment_id not in _NONE and segment_id in find_segment_ids():
             how = f"includes by segment {segment_id}"
         if how:
             texts = {key: to_text(group.get(key)) for key in ("id", "name", "status", "campaign_id")}
@@ -115,11 +116,12 @@ def _iterate_ad_groups(iterate: _Iterate, audience_id: str) -> Iterator[AdGroup]
 
 def _find_templates(iterate: _Iterate, audience_id: str) -> dict[str, str]:
     """Return the ids of the targeting templates that name an audience, mapped to "includes" or "excludes"."""
-    return {
-        to_text(template["id"]): how
-        for template in iterate("targeting_templates")
-        if (how := _describe_targeting(template.get("targeting_attributes"), audience_id))
-    }
+    found = {}
+    for template in iterate("targeting_templates"):
+        how = _describe_targeting(template.get("targeting_attributes"), audience_id)
+        if how:
+            found[to_text(template["id"])] = how
+    return found
 
 
 def _find_segment_ids(iterate: _Iterate, audience_id: str) -> set[str]:
@@ -128,11 +130,13 @@ def _find_segment_ids(iterate: _Iterate, audience_id: str) -> set[str]:
     return {to_text(segment["id"]) for segment in segments if audience_id in _parse_ids(segment.get("audience_ids"))}
 
 
-def _describe_targeting(spec: Any, audience_id: str) -> str | None:
-    """Return how a targeting spec uses an audience, "includes" or "excludes", or None if the spec does not."""
-    targeting = spec if isinstance(spec, dict) else {}
-    verbs = {"AUDIENCE_INCLUDE": "includes", "AUDIENCE_EXCLUDE": "excludes"}
-    return next((verb for key, verb in verbs.items() if audience_id in _parse_ids(targeting.get(key))), None)
+def _describe_targeting(spec: Any, audience_id: str) -> str:
+    """Return how a targeting spec uses an audience, "includes" or "excludes", or "" if the spec does not."""
+    if not isinstance(spec, dict):
+        return ""
+    if audience_id in _parse_ids(spec.get("AUDIENCE_INCLUDE")):
+        return "includes"
+    return "excludes" if audience_id in _parse_ids(spec.get("AUDIENCE_EXCLUDE")) else ""
 
 
 def _parse_ids(value: object) -> set[str]:

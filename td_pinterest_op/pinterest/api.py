@@ -108,7 +108,9 @@ class Api:
     """
 
     def __init__(self, *, client: Client, tokens: TokenSource, ad_account_id: str) -> None:
-        self.client, self._tokens, self.ad_account_id = client, tokens, ad_account_id
+        self.client = client
+        self._tokens = tokens
+        self.ad_account_id = ad_account_id
         self._account = f"/ad_accounts/{ad_account_id}"
 
     def list_audiences(self) -> Iterator[Audience]:
@@ -197,7 +199,9 @@ class Api:
     def list_items(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the items on all pages of a listing as JSON objects. `purpose` completes "request to …" in errors."""
         query["page_size"] = "250"
-        seen, ids, unusable = set[str](), set[str](), 0
+        seen = set[str]()
+        ids = set[str]()
+        unusable = 0
         while True:
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
             content = response.content

@@ -53,6 +53,11 @@ class Request:
         account = _AD_ACCOUNT.match(self.path)
         return escape(self.purpose) + (f" (ad account {account[1]})" if account else "")
 
+    @property
+    def is_about_tokens(self) -> bool:
+        """Whether the token endpoint answers, of which only the code may be shown."""
+        return self.path.startswith("/oauth/")
+
 
 # Is called with every response, in the thread that sent the request.
 OnResponse = Callable[[Request, Response], None]
@@ -154,7 +159,9 @@ class Client:
         permit, waited = self.rate_limiter.acquire_permit(write=request.write)
         response: Response | None = None
         url = self.endpoint.rstrip("/") + request.path
-        headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
+        headers = {"Accept": "application/json"}
+        if request.body:
+            headers["Content-Type"] = request.content_type
         try:
             if request.write:
                 throttled_since = self._throttled_since
@@ -163,8 +170,9 @@ class Client:
             # Before it leaves: a run that is stopped while it waits for the response has sent it.
             self.counts.add(sent=request.write, retried=request.write and is_retry, waiting_seconds=waited)
             response = self.transport.send(request.method, url, headers=headers, body=request.body, auth=auth)
-            self.last_headers, is_secret = response.headers, request.path.startswith("/oauth/")
-            self.last_request_id = self.last_request_id if is_secret else response.request_id
+            self.last_headers = response.headers
+            if not request.is_about_tokens:
+                self.last_request_id = response.request_id
             if self.on_response:
                 self.on_response(request, response)
             return _build_failed_attempt(request, response) or response
@@ -191,7 +199,10 @@ class Client:
             self._wait_out_throttling(failed, requested or wait or min(_LEAST_PAUSE, self.retry.longest_wait))
             return
         self.rate_limiter.block_for(requested)
-        self._require_repeatable(request, failures, tries)
+        if failed.decision.maybe_applied and not request.repeatable:
+            raise MaybeAppliedError(str(failed.error), status=failed.error.status, code=failed.error.code)
+        if tries > self.retry.count:
+            raise failed.error.extend(f"; tried {tries} times" if tries > 1 else "")
         until = format_duration(max(wait, requested), now=self.timing.now())
         log.warning("%s (attempt %d of %d); trying again in %s", failed.text, tries, self.retry.count + 1, until)
         self.rate_limiter.wait(wait)
@@ -199,7 +210,8 @@ class Client:
 
     def _wait_out_throttling(self, failed: _FailedAttempt, wait: float) -> None:
         """Delay all requests by `wait` seconds after a 429. Raises `failed.error` if all failed for a long time."""
-        now, since = self.timing.monotonic(), self._throttled_since  # which another thread may change meanwhile
+        now = self.timing.monotonic()
+        since = self._throttled_since  # which another thread may change meanwhile
         if since is None:
             since = self._throttled_since = now
         if now - since >= _PATIENCE * self.retry.longest_wait:
@@ -207,14 +219,6 @@ class Client:
         # Once for all requests that get the same response at the same time.
         if self.rate_limiter.block_for(wait):
             log.warning("%s; all requests wait %s", failed.text, format_duration(wait, now=self.timing.now()))
-
-    def _require_repeatable(self, request: Request, failures: Sequence[_FailedAttempt], tries: int) -> None:
-        """Raise an error if a failed request must not be sent again, or was sent as often as it may be."""
-        failed, error = failures[-1], failures[-1].error
-        if failed.decision.maybe_applied and not request.repeatable:
-            raise MaybeAppliedError(str(error), status=error.status, code=error.code)
-        if tries > self.retry.count:
-            raise error.extend(f"; tried {tries} times" if tries > 1 else "")
 
     def _read_requested_wait(self, failed: _FailedAttempt) -> float:
         """Return the seconds that a failed response asks to wait. Raises `failed.error` for more than is allowed."""
@@ -232,18 +236,20 @@ class Client:
 
 def _build_failed_attempt(request: Request, response: Response) -> _FailedAttempt | None:
     """Return a _FailedAttempt that describes a failed response, or None for a success."""
-    status, code, message = response.status, response.code, response.message
+    status = response.status
+    code = response.code
+    message = response.message
     decision = judge_response(status, code, message)
     if decision is None:
         return None
     # A response may echo records, and the token endpoint's secrets.
-    is_quotable = message and not request.has_records and not request.path.startswith("/oauth/")
+    is_quotable = message and not request.has_records and not request.is_about_tokens
     quote = f' "{sanitize(message, longest=200)}"' if is_quotable else ""
     code_text = "" if code is None else f" (code {code})"
     text = f"Pinterest answered {status}{code_text}{quote} to the request to {request.label}"
     is_about_request = status >= 400 and decision.recovery in (Recovery.REFRESH, Recovery.GIVE_UP)
     advice = request.advice.get(code, request.advice.get(None)) if is_about_request else None
-    request_id = "" if request.path.startswith("/oauth/") else f" [x-pinterest-rid {response.request_id}]"
+    request_id = "" if request.is_about_tokens else f" [x-pinterest-rid {response.request_id}]"
     error = decision.error(f"{text}; {advice or decision.advice}{request_id}", status=status, code=code)
     if isinstance(error, RequestRefusedError):
         error.is_read = request.method == "GET"

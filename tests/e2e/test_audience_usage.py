@@ -156,18 +156,6 @@ def test_unreadable_campaign_has_no_name(services: Services) -> None:
         run_action(services, "delete_current_audience", audience_id)
 
 
-def test_five_thousand_ad_groups_are_read_below_the_rate_limit(services: Services) -> None:
-    audience_id, made = services.audience(), services.pinterest.advertising
-    for number in range(5_000):
-        made.add_ad_group(f"group {number}", campaign_id="1", include=["1"])
-    last = add_ad_group(services, audience_id, "include")
-    services.pinterest.switches.limits = {"ads_read": 1_000}
-    with pytest.raises(AudienceError, match=last):
-        run_action(services, "clear_current_audience", audience_id)
-    assert 40 > services.pinterest.calls.busiest(category="ads_read")
-    assert {200} == {call.status for call in services.pinterest.calls.all()}
-
-
 @pytest.mark.parametrize("gone", [False, True])
 def test_repeated_clear_or_delete_does_not_check_ad_groups(services: Services, gone: bool) -> None:
     audience_id = services.audience(people(3))

@@ -75,21 +75,6 @@ def test_concurrent_creations_of_one_name_remove_the_audience_with_the_higher_id
     assert kept == min(made, key=lambda audience: int(audience.id)).id
 
 
-@pytest.mark.parametrize("listing_lag", [0, 3])
-def test_session_that_runs_twice_at_once_keeps_one_audience(services: Services, listing_lag: float) -> None:
-    services.pinterest.switches.listing_lag_seconds = listing_lag
-    job = services.job(people(9))
-
-    def run_again() -> None:
-        services.export(NEW, job_id=job)
-        services.time.sleep(listing_lag + 1)
-
-    run_during(services, "audiences/create", run_again)
-    services.export(NEW, job_id=job)
-    services.time.sleep(60)
-    assert digests(9) == services.pinterest.members_of_audience(only_audience_id(services))
-
-
 def test_name_taken_while_sending_is_noticed_before_the_audience_is_created(
     services: Services,
 ) -> None:

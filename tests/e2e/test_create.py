@@ -74,14 +74,6 @@ class TestCreate:
         with pytest.raises(AudienceError, match="already exists"):
             services.export(NEW, job_id=services.job(people(3)), session_time="")
 
-    def test_existing_name_is_found_on_the_last_page_of_the_listing(self, services: Services) -> None:
-        taken = services.audience(name="Spring")
-        for number in range(300):
-            services.pinterest.add_audience(f"Other {number}")
-        with pytest.raises(AudienceError, match=rf"already exists \(id {taken}\)"):
-            services.export(NEW, job_id=services.job(people(3)))
-        assert [] == services.pinterest.calls.writes()
-
     def test_rerun_finds_its_list_and_audience_among_hundreds_of_newer_ones(self, services: Services) -> None:
         job = services.job(people(3))
         services.export(NEW, job_id=job)

@@ -33,16 +33,6 @@ class TestReplace:
         operations = [call.operation for call in services.pinterest.calls.writes()]
         assert ["customer_lists/create", *["customer_lists/update"] * 2, "audiences/update"] == operations
 
-    def test_replace_in_another_session_creates_another_list(self, services: Services) -> None:
-        audience_id = services.audience(people(5, first=100))
-        first = services.export({"action": REPLACE, "audience_id": audience_id}, job_id=services.job(people(10)))
-        stored = services.export(
-            {"action": REPLACE, "audience_id": audience_id}, job_id=services.job(people(4)), session_time=NEXT_DAY
-        )
-        assert digests(4) == services.pinterest.members_of_audience(audience_id)
-        assert first["customer_list_id"] == stored["previous_customer_list_id"]
-        assert 3 == len(services.pinterest.lists)
-
     @pytest.mark.parametrize("settings", [{"action": REPLACE}, NEW], ids=["replace", "create"])
     def test_replace_or_create_repeated_in_its_session_removes_people_added_since(
         self, services: Services, settings: dict[str, Any]

@@ -106,14 +106,6 @@ def test_rerun_with_the_same_jobs_continues_the_youngest_list_if_it_is_not_in_us
     assert services.pinterest.members_of_audience(audience_id_of(services, settings)) == digests(9)
 
 
-def test_rerun_of_create_with_other_people_leaves_one_audience_with_only_these(services: Services) -> None:
-    services.export(NEW, job_id=services.job(people(9)))
-    before = current_list_id(services, only_audience_id(services))
-    stored = services.export(NEW, job_id=services.job(people(5, first=7)))
-    assert digests(5, first=7) == services.pinterest.members_of_audience(only_audience_id(services))
-    assert before == stored["previous_customer_list_id"]
-
-
 @pytest.mark.parametrize("action", [CREATE, REPLACE])
 def test_rerun_with_another_job_excludes_people_of_the_failed_attempt(services: Services, action: str) -> None:
     settings = settings_of(services, action, people(3, first=100))
