@@ -130,7 +130,6 @@ def test_job_may_have_several_statements_and_a_final_semicolon(sql: Session) -> 
     [
         ("to_unixtime(TIMESTAMP '2026-01-02 00:00:00')", float(SCHEDULED)),
         ("lower(to_hex(sha256(to_utf8('a'))))", "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"),
-        ("to_hex(to_utf8('é'))", "C3A9"),
         (r"regexp_like('ab', '\A[a-z]+\z')", True),
         (r"regexp_like('ab' || chr(10), '\A[a-z]+\z')", False),
         (r"trim(BOTH U&'\00a0\200b' FROM U&'\00a0x\200b')", "x"),
@@ -154,7 +153,6 @@ def test_job_may_have_several_statements_and_a_final_semicolon(sql: Session) -> 
         ("greatest(max(y), nullif(max(y), 3))", None),
         ("count_if(y > 1)", 2),
         ("from_base(substr('00ffee', 1, 4), 16) % 30", 15),
-        ("if(count(*) = 3, 'yes', 'no')", "yes"),
         ("coalesce(sum(y), 0)", 6),
         ("TD_SCHEDULED_TIME()", SCHEDULED),
         ("TD_TIME_ADD(TD_SCHEDULED_TIME(), '-400d')", SCHEDULED - 400 * 86400),
@@ -174,11 +172,7 @@ HOUR, DAY = 3600, 86400
     ("interval", "begin", "end"),
     [
         ("'-30d'", SCHEDULED - 30 * DAY, SCHEDULED),
-        ("'-90d/now', 'UTC'", SCHEDULED - 90 * DAY, SCHEDULED),
-        ("'-1d', 'JST'", SCHEDULED - DAY - 9 * HOUR, SCHEDULED - 9 * HOUR),
         ("'-1d/now', 'JST'", SCHEDULED - DAY - 9 * HOUR, SCHEDULED),
-        ("'-2h'", SCHEDULED - 2 * HOUR, SCHEDULED),
-        ("'-1w'", SCHEDULED - 11 * DAY, SCHEDULED - 4 * DAY),
         ("'-1M'", SCHEDULED - 32 * DAY, SCHEDULED - DAY),
         ("'-1d/2026-01-01'", SCHEDULED - 2 * DAY, SCHEDULED - DAY),
     ],
@@ -189,22 +183,6 @@ def test_interval_covers_whole_units_before_the_scheduled_time(
     times = f"(VALUES {begin - 1}, {begin}, {end - 1}, {end}) t(time)"
     rows = sql.rows(f"SELECT time FROM {times} WHERE TD_INTERVAL(time, {interval}) ORDER BY time")
     assert [[begin], [end - 1]] == rows
-
-
-def test_full_join_finds_the_difference_of_two_sets(sql: Session) -> None:
-    rows = sql.rows("""WITH known AS (SELECT * FROM (VALUES 'a', 'b') t(digest)),
-    wanted AS (SELECT DISTINCT digest FROM (VALUES 'b', 'c', 'c') t(digest))
-    SELECT coalesce(w.digest, k.digest) AS digest, if(w.digest IS NULL, 'leave', 'join') AS op
-    FROM known k FULL OUTER JOIN wanted w ON k.digest = w.digest
-    WHERE w.digest IS NULL OR k.digest IS NULL ORDER BY 1""")
-    assert [["a", "leave"], ["c", "join"]] == rows
-
-
-def test_json_array_is_unnested_into_rows(sql: Session) -> None:
-    query = """SELECT json_extract_scalar(one, '$.id') AS id
-    FROM UNNEST(CAST(json_parse('{}') AS array(json))) AS given (one)"""
-    assert [["1"], ["2"]] == sql.rows(query.format('[{"id": "1"}, {"id": "2"}]'))
-    assert [] == sql.rows(query.format("null"))
 
 
 @pytest.mark.parametrize(("share", "left"), [(0.0, 0), (0.5, 5), (1.0, 10)])

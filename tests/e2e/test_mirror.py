@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.stats import LISTS, WITHHELD
+from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.people import assign_control
 from tests.e2e.project import ENGINES, Run, age_history, edit_file, read_history, use_audience
 from tests.exporting import Services, digest, digests, people
@@ -83,19 +83,7 @@ def test_withheld_people_are_never_sent_and_each_day_is_in_the_history(
     withheld = [f"records_withheld_{why}" for why in WITHHELD]
     kept = [tuple(row[name] for name in withheld) for row in read_history(services)]
     assert [(10, 20, sum(chosen[10:180])), *[(15, 30, sum(chosen[:5]) + sum(chosen[20:170]))] * 2] == kept
-    of_day = [[services.td.job(row[f"lists_{name}"]).query for name in LISTS] for row in read_history(services)]
-    assert all("opt_outs" in suppress and "consents" in consent for suppress, consent in of_day)
     assert 3 == len({(row["lists_suppress"], row["lists_consent"]) for row in read_history(services)})
-
-
-def test_empty_query_stops_the_mirror_with_the_figures(run: Run, services: Services, project: Path) -> None:
-    audience_id = services.audience(people(5))
-    set_up_mirror(project, audience_id)
-    services.td.create("sandbox", "people", [{"email": "nobody@shop.example", "opted_in": False}])
-    ran = run("pinterest_mirror")
-    assert not ran.succeeded
-    assert "there is no valid record to send (0 rows read, 0 invalid). Nothing was sent" in ran.log
-    assert digests(5) == services.pinterest.members_of_audience(audience_id)
 
 
 def test_mirror_workflow_fails_until_an_audience_is_filled_in(run: Run, project: Path) -> None:

@@ -540,22 +540,6 @@ def test_first_run_without_begin_stops_if_the_audience_may_have_people(
     assert (digests(members, first=1000) if stops_at else digests(200)) == mirror_world.members(audience_id)
 
 
-def test_first_run_with_present_members_stops_until_begin_is_set(mirror_world: World) -> None:
-    audience_id = mirror_world.audience(people(30, first=1000))
-    mirror_world.set_people(people(200))
-    with mirror_world.count_sent() as sent:
-        stopped = mirror_world.run(0, begin=None)
-    assert not stopped.succeeded
-    assert (
-        "the mirror has not filled this audience yet, but the audience already has 30 people. Nothing was sent. Set"
-        in stopped.output
-    )
-    assert not sent
-    assert digests(30, first=1000) == mirror_world.members(audience_id)
-    assert mirror_world.run(0, session="another", begin="adopt").succeeded
-    assert digests(200) | digests(30, first=1000) == mirror_world.members(audience_id)
-
-
 def test_named_audience_is_created_and_then_mirrored(mirror_world: World) -> None:
     mirror_world.settings |= {"audience_name": "Segment", "audience_description": "of a segment"}
     mirror_world.set_people(people(200))

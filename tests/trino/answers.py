@@ -1,11 +1,9 @@
 """Compares Trino's results of the queries outside the mirror with Python's."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from statistics import NormalDist
 from typing import Any
 
 from hypothesis import given, settings
@@ -14,9 +12,7 @@ from td_pinterest_op.identifiers.hashing_sql import build_hashing_sql, build_low
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.hashed_query import Query, build_hashing_statement
-from td_pinterest_op.run_history.audience_history import build_audience_history, build_history_query
 from td_pinterest_op.run_history.table import (
-    COLUMNS,
     build_create_statements,
     build_failures_query,
     build_follow_up_row,
@@ -32,20 +28,17 @@ from tests.trino.client import run
 from tests.trino.days import QUERIES, most_table_reads
 from tests.unit.records import test_hashed_query as test_query
 from tests.unit.report.samples import statistics
-from tests.unit.run_history import test_audience_history
 from tests.unit.run_history import test_table as test_history
 from tests.unit.run_history.conftest import TABLE
-from tests.unit.withholding import test_lift
 from tests.unit.withholding import test_withholding_sql as test_withholding
 from tests.unit.withholding.test_people import SALT, Case, Oracle, cases
 
-_Z = 1.959964
 Row = dict[str, Any]
 
 
 def differences(server: str) -> Iterator[str]:
     """Yield the differences, and the statements that read a table more than twice."""
-    for check in (check_hashing, check_arms, check_lift, check_withholding, check_history, check_known_members):
+    for check in (check_hashing, check_withholding, check_history):
         yield from (f"{check.__name__.strip('_')}: {found}" for found in check(server))
 
 
@@ -99,64 +92,6 @@ def format_literal(value: object) -> str:
     if isinstance(value, bytes):
         return f"from_utf8(from_hex('{value.hex()}'))"
     return "NULL" if value is None else str(value)
-
-
-def check_arms(server: str) -> Iterator[str]:
-    keys = [*test_lift.NASTY_KEYS, *map(str, range(1000))]
-    load_table(
-        server, "people", {"customer_id": "varchar", "opted_in": "boolean"}, [[key, True] for key in [*keys, None]]
-    )
-    for salt, percent in (("spring", 10), ("it's", 0.01), (" ä\\", 12.34), ("y", 50)):
-        query = test_lift.query("control.sql", salt=salt, percent=percent)
-        arms = {row["key"]: row["arm"] == "control" for row in run(server, query).rows}
-        if arms != {key: test_lift.is_control(key, salt=salt, percent=percent) for key in keys}:
-            yield f"the groups of salt {salt!r}"
-
-
-def check_lift(server: str) -> Iterator[str]:
-    for sent, bought, left_out, bought_without in (
-        (900, 90, 100, 12),
-        (870, 300, 130, 20),
-        (5, 0, 0, 0),
-        (95, 9, 5, 1),
-    ):
-        arms = [[f"s{n}", "sent"] for n in range(sent)] + [[f"c{n}", "control"] for n in range(left_out)]
-        orders = [[f"s{n}", test_lift.START] for n in range(bought)] * 2
-        orders += [[f"c{n}", test_lift.START + n] for n in range(bought_without)] + [["c0", test_lift.START - 1]]
-        load_table(server, "pinterest_arms_12", {"key": "varchar", "arm": "varchar"}, arms)
-        load_table(server, "orders", {"customer_id": "varchar", "time": "bigint"}, orders)
-        (row,) = run(server, test_lift.query("lift.sql")).rows
-        expected = expected_comparison(sent, bought, left_out, bought_without) if left_out else {"people_sent": sent}
-        for name, value in expected.items():
-            if not math.isclose(row[name], value, rel_tol=1e-6, abs_tol=1e-6):
-                yield f"{name} of {sent}, {bought}, {left_out}, {bought_without} is {row[name]}, not {value}"
-
-
-def expected_comparison(n1: int, x1: int, n0: int, x0: int) -> dict[str, float]:
-    """Return Wilson's bounds, Newcombe's and the logarithmic interval, and the split by normal approximation."""
-    p1, p0 = x1 / n1, x0 / n0
-    (low1, high1), (low0, high0) = wilson_interval(p1, n1), wilson_interval(p0, n0)
-    error = math.sqrt(1 / x1 - 1 / n1 + 1 / x0 - 1 / n0)
-    z = max(abs(n0 - (n1 + n0) * 0.1) - 0.5, 0) / math.sqrt((n1 + n0) * 0.1 * 0.9)
-    return {
-        "people_sent": n1,
-        "converted_sent": x1,
-        "people_control": n0,
-        "converted_control": x0,
-        "lift_absolute": p1 - p0,
-        "lift_absolute_low": p1 - p0 - math.hypot(p1 - low1, high0 - p0),
-        "lift_absolute_high": p1 - p0 + math.hypot(high1 - p1, p0 - low0),
-        "lift_relative": p1 / p0 - 1,
-        "lift_relative_low": p1 / p0 * math.exp(-_Z * error) - 1,
-        "lift_relative_high": p1 / p0 * math.exp(_Z * error) - 1,
-        "split_p": min(1, 2 * (1 - NormalDist().cdf(z))),
-    }
-
-
-def wilson_interval(share: float, people: int) -> tuple[float, float]:
-    middle = share + _Z * _Z / 2 / people
-    width = _Z * math.sqrt(share * (1 - share) / people + _Z * _Z / 4 / people / people)
-    return (middle - width) / (1 + _Z * _Z / people), (middle + width) / (1 + _Z * _Z / people)
 
 
 def check_withholding(server: str) -> Iterator[str]:
@@ -239,16 +174,3 @@ def check_history(server: str) -> Iterator[str]:
     (row,) = ask(f"SELECT lift, summary FROM {table} WHERE kind = 'lift'")
     if json.loads(row["lift"])["summary"] != row["summary"] or row["summary"] != test_history.NASTY:
         yield "a comparison changes its figures"
-
-
-def check_known_members(server: str) -> Iterator[str]:
-    types = {column.name: "varchar" if column.type == "json" else column.type for column in COLUMNS}
-    query = build_history_query(TABLE, ("12", "13"))
-    for runs, filled, mirrored in test_audience_history.RUNS:
-        rows = [test_audience_history.OF_RUN | {"time": time} | run_ for time, run_ in enumerate(runs, start=1)]
-        load_table(server, TABLE, types, [[row.get(name) for name in types] for row in rows])
-        found = build_audience_history(run(server, query).rows).list_sizes
-        if filled | mirrored != {name: held.record_count for name, held in found.items()}:
-            yield f"known is {found} of {runs}"
-    if (named := most_table_reads(server, query)) > 2:
-        yield f"what is known reads its table {named} times"

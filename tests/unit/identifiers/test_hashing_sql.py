@@ -12,7 +12,7 @@ import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op.cli.sql import build_arms_statement, build_rejected_statement
+from td_pinterest_op.cli.sql import build_arms_statement
 from td_pinterest_op.identifiers.hashing_sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from td_pinterest_op.identifiers.reasons import UNSURE_LETTERS, Reason
 from td_pinterest_op.identifiers.types import (
@@ -23,7 +23,6 @@ from td_pinterest_op.identifiers.types import (
     SEPARATORS,
     IdentifierType,
 )
-from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import compute_key
 from td_pinterest_op.records.hashed_query import Query
 from tests.campaigns import examples
@@ -35,17 +34,6 @@ HASH = hashlib.sha256(b"ann@lee.example").hexdigest()
 # Characters that take part in a rule, or whose case is peculiar.
 CHARACTERS = sorted(set(SEPARATORS) | set("@.-+aA0fF\u0130\u0131\u00df\u1e9e\u212a\ufb00\u00e9\u00c9\u01c5\U0001f600"))
 TYPES = list(LIST_TYPES.values())
-
-ALLOWED = {
-    *("array_agg", "array_join", "cast", "ceil", "coalesce", "count", "count_if", "date_trunc", "floor", "greatest"),
-    *("least", "length", "lower", "max", "max_by", "min", "now", "replace", "regexp_like", "sha256", "substr", "sum"),
-    *("chr", "from_base", "from_hex", "from_utf8", "to_hex", "to_unixtime", "to_utf8", "trim", "upper"),
-}
-# What may stand before a parenthesis and is no function.
-WORDS = {
-    *("and", "array", "as", "by", "else", "exists", "from", "if", "in", "into", "filter", "join", "not", "on", "or"),
-    *("over", "select", "then", "union", "unnest", "values", "when", "where", "with"),
-}
 
 
 def in_duckdb(query: str) -> str:
@@ -153,14 +141,3 @@ def test_the_shipped_query_of_the_arms_is_the_one_that_an_export_follows() -> No
     statement = build_arms_statement(query, by="customer_id", salt=salt, share="${Math.round(lift.percent * 100)}")
     shipped = (QUERIES / "control.sql").read_text(encoding="utf-8")
     assert shipped[shipped.index("-- The arm of each person") :] == f"{statement}\n"
-
-
-def test_a_statement_about_rejected_values_is_trino_with_allowed_functions_only() -> None:
-    columns = [Column(name=type_.name, type=type_, position=place) for place, type_ in enumerate(TYPES)]
-    query = Query(text="SELECT * FROM people", names=[*(column.name for column in columns), "id"], columns=columns)
-    text = build_rejected_statement(query, keys=["id"])
-    assert all(tree is not None for tree in sqlglot.parse(text, read="trino"))
-    code = re.sub(r"--[^\n]*|'(?:[^']|'')*'", "", text)
-    called = {name.lower() for name in re.findall(r"\b([A-Za-z_]\w*)\s*\(", code)}
-    tables = {"pinterest_ledger", "given", "types", "listed", "columns", "answers_of"}
-    assert set() == called - ALLOWED - WORDS - tables

@@ -8,8 +8,6 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from td_pinterest_op.cli.sql import build_arms_statement, build_hashed_statement, build_rejected_statement
 from td_pinterest_op.errors import SettingsError, UnexpectedError
@@ -26,10 +24,8 @@ from td_pinterest_op.records.hashed_query import (
 )
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.withholding.people import assign_control
-from tests.campaigns import examples
 from tests.emulators.td.sql import statements
 from tests.unit.identifiers.test_hashing_sql import HASH, UUID, corpus
-from tests.unit.records.test_identifiers_fuzz import padded, texts
 
 SIGMA = "SOFI\u03a3@shop.example"
 DIGEST = hashlib.sha256(b"ann@lee.example").hexdigest()
@@ -42,7 +38,6 @@ COLUMNS = [
     Column(name=NAMES[4], type=EMAIL, position=4),
 ]
 QUERY = Query(text="SELECT * FROM nasty -- all of them;\n;\n", names=NAMES, columns=COLUMNS)
-VALUES = st.one_of(st.none(), texts, padded)
 Row = tuple[Any, ...]
 
 
@@ -99,16 +94,6 @@ def test_every_row_has_the_operators_answers_whatever_is_in_it(database: duckdb.
 def spread(answers: Sequence[Row]) -> list[Row]:
     """The answers with a column in the place of the customer's, which is no identifier."""
     return [(row[0], 0, *row[1:]) for row in answers]
-
-
-@given(st.lists(st.tuples(VALUES, VALUES, VALUES, st.lists(VALUES, max_size=3)), min_size=1, max_size=20))
-@settings(max_examples=examples(40), deadline=None)
-def test_rows_of_anything_have_the_operators_answers(
-    opened: duckdb.DuckDBPyConnection, values: list[tuple[str, str, str, list[str]]]
-) -> None:
-    rows = [(a, 1, c, d, e) for a, d, e, c in values]
-    judged = keys(spread(run(opened, build_hashing_statement(QUERY, control=None), rows)), is_hashed_by_warehouse=True)
-    assert without_unsure(keys(rows, is_hashed_by_warehouse=False), judged) == without_unsure(judged, judged)
 
 
 @pytest.mark.parametrize("type_", LIST_TYPES.values())

@@ -8,7 +8,6 @@ import duckdb
 import pytest
 import sqlglot
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records.columns import Column, is_single
@@ -26,7 +25,6 @@ from tests.campaigns import examples
 from tests.exporting import digest
 from tests.unit.withholding.test_people import SALT, Case, Oracle, cases
 
-KEYS = st.one_of(st.integers(-(2**63), 2**63 - 1), st.text(st.characters(codec="utf-8", exclude_characters="\0")))
 DEVICE = "5eed0123-4567-89ab-cdef-000000000001"
 ROWS = Sequence[Sequence[Any]]
 
@@ -99,23 +97,6 @@ def test_warehouse_and_operator_withhold_the_same_people(opened: duckdb.DuckDBPy
     invalid = {"null": nulls, "no_control_key": keyless}
     assert (expected, +(counts + type(counts)(invalid))) == (sent(answers), reasons(answers))
     assert (len(rows), nulls + keyless) == tuple(sum(each[n] for each in answers.values()) for n in (3, 4))
-
-
-@settings(max_examples=examples(30), deadline=None)
-@given(
-    st.lists(KEYS, min_size=1, max_size=30, unique_by=str),
-    st.decimals("0.01", "50", places=2),
-    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1),
-)
-def test_warehouse_and_operator_choose_the_same_control_group(
-    opened: duckdb.DuckDBPyConnection, keys: list[Any], percent: Decimal, salt: str
-) -> None:
-    control = Control(percent=percent, salt=salt, by="customer")
-    rows = [[f"person{number}@shop.example", str(key)] for number, key in enumerate(keys)]
-    _fill(opened, "people", {"email": "VARCHAR", "customer": "VARCHAR"}, rows)
-    answers = select(opened, query_of("people", ["email"], key="customer"), lists={}, control=control)
-    chosen = assign_control(control, map(str, keys))
-    assert sum(chosen) == reasons(answers).get("control", 0)
 
 
 def test_without_a_column_for_the_key_the_group_is_chosen_by_the_digest(database: duckdb.DuckDBPyConnection) -> None:
