@@ -24,7 +24,8 @@ class AdAccount:
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "AdAccount":
         """Return the ad account that Pinterest's JSON describes."""
-        owner, roles = content.get("owner"), content.get("permissions")
+        owner = content.get("owner")
+        roles = content.get("permissions")
         return cls(
             id=to_text(content["id"]),
             name=to_text(content.get("name")),

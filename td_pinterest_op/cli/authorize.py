@@ -26,7 +26,8 @@ from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.workflow.services import open_client
 
-_TARGETS, _REDIRECT = ("local", "td", "server", "file"), "http://localhost:8085/"
+_TARGETS = ("local", "td", "server", "file")
+_REDIRECT = "http://localhost:8085/"
 _APPS = "https://developers.pinterest.com/apps/"
 _EXAMPLE = """\b
 Examples:
@@ -106,14 +107,16 @@ def authorize(
 
 def _add_app_credentials(credentials: Credentials) -> Credentials:
     """Return the credentials with the app's client id and secret added. Asks the user for those that are missing."""
-    environ, sources = dict(credentials.environ), dict(credentials.sources)
+    environ = dict(credentials.environ)
+    sources = dict(credentials.sources)
     # Whatever it is, it is about to be replaced.
     sources.pop("PINTEREST_REFRESH_TOKEN", None)
     for variable, label in (("PINTEREST_CLIENT_ID", "client id"), ("PINTEREST_CLIENT_SECRET", "client secret")):
         if place := sources.get(variable):
             screen.print_note(f"The app's {label}: from {place}")
         else:
-            environ[variable], sources[variable] = _ask_for_credential(variable, label).strip(), "the terminal"
+            environ[variable] = _ask_for_credential(variable, label).strip()
+            sources[variable] = "the terminal"
     return replace(credentials, environ=environ, sources=sources)
 
 
@@ -198,7 +201,8 @@ def _print_authorization(client: Client, grant: Grant, *, stored_in: str, next_c
         {"id": account.id, "name": account.name, "roles": list(account.roles), "may_export": account.may_write}
         for account in accounts
     ]
-    lasts, scopes = grant.refresh_expires_in, sorted(grant.scopes)
+    lasts = grant.refresh_expires_in
+    scopes = sorted(grant.scopes)
     expires = None if lasts is None else datetime.fromtimestamp(SYSTEM.now() + lasts, timezone.utc)
     if as_json:
         screen.print_json(

@@ -5,7 +5,6 @@ import errno
 import hmac
 import http.server
 import queue
-import socket
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -22,16 +21,6 @@ _PAGE = """<!doctype html>
 """
 
 
-class _IPv6Server(http.server.ThreadingHTTPServer):
-    """HTTP server that listens on an IPv6 address."""
-
-    address_family = socket.AF_INET6
-
-
-# A browser takes one or the other for "localhost".
-_LOOPBACK = ((http.server.ThreadingHTTPServer, "127.0.0.1"), (_IPv6Server, "::1"))
-
-
 @contextlib.contextmanager
 def listen_for_redirect(redirect: str, *, state: str) -> Iterator[queue.Queue[Mapping[str, str]]]:
     """Listen on this machine for Pinterest's redirect. Yields a queue that receives the redirect's parameters.
@@ -41,12 +30,25 @@ def listen_for_redirect(redirect: str, *, state: str) -> Iterator[queue.Queue[Ma
     """
     port, path = _parse_redirect(redirect)
     arrived: queue.Queue[Mapping[str, str]] = queue.Queue()
-    with contextlib.ExitStack() as stack:
-        for server in _open_servers(port, _make_handler(path, state, arrived)):
-            start_thread(partial(server.serve_forever, 0.1))
-            stack.callback(server.server_close)
-            stack.callback(server.shutdown)
-        yield arrived
+    try:
+        # Of a name with two addresses, such as localhost, a browser tries the one that listens as well.
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), _make_handler(path, state, arrived))
+    except OSError as error:
+        problem = (
+            f"port {port}, to which Pinterest redirects, is in use by another program: end that program"
+            if error.errno == errno.EADDRINUSE
+            else f"this machine cannot listen on port {port} ({error.strerror}): allow that"
+        )
+        raise SettingsError(
+            f"{problem}, or register another address such as http://localhost:8086/ in the Pinterest app, and give it "
+            "with --redirect"
+        ) from None
+    with server:
+        start_thread(partial(server.serve_forever, 0.1))
+        try:
+            yield arrived
+        finally:
+            server.shutdown()
 
 
 def parse_code(parameters: Mapping[str, str]) -> Secret:
@@ -86,7 +88,7 @@ def _parse_redirect(url: str) -> tuple[int, str]:
     try:
         parts = urllib.parse.urlsplit(url)
         port = 80 if parts.port is None else parts.port
-        is_here = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1") and port > 0
+        is_here = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1") and port > 0
     except ValueError:  # such as a port beyond 65535
         is_here = False
     if not is_here:
@@ -95,28 +97,6 @@ def _parse_redirect(url: str) -> tuple[int, str]:
             "paste the address to which Pinterest redirects"
         )
     return port, parts.path or "/"
-
-
-def _open_servers(
-    port: int, handler: type[http.server.BaseHTTPRequestHandler]
-) -> Iterator[http.server.ThreadingHTTPServer]:
-    """Yield an HTTP server for each loopback address (IPv4, IPv6). Raises SettingsError if the port is in use."""
-    other = "register another address such as http://localhost:8086/ in the Pinterest app, and give it with --redirect"
-    refusals = []
-    for kind, host in _LOOPBACK:
-        try:
-            server = kind((host, port), handler)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise SettingsError(
-                    f"port {port}, to which Pinterest redirects, is in use by another program: end that program, or "
-                    f"{other}"
-                ) from None
-            refusals.append(error.strerror)
-        else:
-            yield server
-    if len(refusals) == len(_LOOPBACK):
-        raise SettingsError(f"this machine cannot listen on port {port} ({refusals[0]}): {other}")
 
 
 def _make_handler(

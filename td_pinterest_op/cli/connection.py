@@ -31,7 +31,8 @@ from td_pinterest_op.workflow.digdag_secrets import (
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services
 from td_pinterest_op.workflow.task import Task
 
-ENVIRONMENT, LOCAL = "the environment", "the local digdag secrets"
+ENVIRONMENT = "the environment"
+LOCAL = "the local digdag secrets"
 # The workflow's secrets, by the variable under which a task gets each.
 SECRETS: Mapping[str, str] = MappingProxyType(
     {"TD_API_KEY": "td.apikey", **{build_variable_name(key.secret): key.secret for key in CREDENTIALS}}
@@ -164,7 +165,8 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
     Raises SettingsError for an unusable env file.
     """
     in_file = _read_env_file(env_file) if env_file else {}
-    values, sources = dict(environ), {}
+    values = dict(environ)
+    sources = {}
     for variable in (*SECRETS, *_OTHERS):
         local = _read_local_value(variable, environ)
         places = {
@@ -174,7 +176,8 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
         }
         for place, value in places.items():
             if value.strip() and variable not in sources:
-                values[variable], sources[variable] = value.strip(), place
+                values[variable] = value.strip()
+                sources[variable] = place
                 if variable in SECRETS:
                     Secret(value.strip())  # masked from here on
     return Credentials(environ=values, sources=sources, env_file=env_file)

@@ -144,7 +144,8 @@ class _CsvFile:
     """An open CSV file. `schema`: the columns that are read, with their types, in the form of a job's schema."""
 
     def __init__(self, path: Path, text: TextIO, options: CsvOptions) -> None:
-        self._path, self._text = path, text
+        self._path = path
+        self._text = text
         self._read = 0  # rows before the block
         self._lines: list[int] = []  # on which the block's rows begin
         self._has_warned = False
@@ -176,7 +177,8 @@ class _CsvFile:
             raise self._make_error(self._lines_read, error) from None
         candidates = {separator: _find_wanted_columns(header, options) for separator, header in headers.items()}
         separator = max(candidates, key=lambda each: len(candidates[each]))
-        self._header, self._columns = headers[separator], candidates[separator]
+        self._header = headers[separator]
+        self._columns = candidates[separator]
         if missing := [name for name in options.only if name.strip() not in map(str.strip, self._header)]:
             raise JobError(
                 f"the file {path} has no column {' or '.join(map(sanitize, missing))}, which --column names; "

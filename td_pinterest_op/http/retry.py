@@ -40,10 +40,13 @@ class Retry:
 
     def iterate_waits_for(self, seconds: float) -> Iterator[float]:
         """Yield the seconds to wait before each retry: at least `count` waits, and at least `seconds` in total."""
-        waits, retry, waited = self.iterate_waits(), 0, 0.0
+        waits = self.iterate_waits()
+        retry = 0
+        waited = 0.0
         while retry < self.count or waited < seconds:
             wait = max(next(waits), _SHORTEST_WAIT)
-            retry, waited = retry + 1, waited + wait
+            retry += 1
+            waited += wait
             yield wait
 
 

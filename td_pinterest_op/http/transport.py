@@ -70,7 +70,8 @@ class NoResponseError(Exception):
 
     def __init__(self, failure: Failure, details: str = "") -> None:
         super().__init__(f"{failure.value}{details}")
-        self.failure, self.brief_text = failure, failure.name.lower().replace("_", " ") + details
+        self.failure = failure
+        self.brief_text = failure.name.lower().replace("_", " ") + details
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

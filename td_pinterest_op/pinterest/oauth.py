@@ -4,6 +4,7 @@ import threading
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import requests
@@ -22,7 +23,8 @@ SCOPES = ("ads:read", "ads:write")
 # An access token of 30 days is renewed this many seconds before it expires, so that no request arrives too late.
 _MARGIN = 600.0
 # Pinterest's figures, for a response without them.
-_ACCESS_DAYS, _REFRESH_DAYS = 30, 60
+_ACCESS_DAYS = 30
+_REFRESH_DAYS = 60
 _LONGEST = 100 * 365 * DAY
 _AUTHORISE = (
     "authorise the app again (scopes ads:read and ads:write) and store the new refresh token. If another export has "
@@ -112,15 +114,12 @@ class Tokens(TokenSource):
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._fingerprint, self._seen_tokens = self.refresh_token.fingerprint, {self.refresh_token}
+        self._fingerprint = self.refresh_token.fingerprint
+        self._seen_tokens = {self.refresh_token}
 
     def get_token(self) -> Bearer:
         """Return the access token for the next request. Raises AccountError if Pinterest issues none."""
-        with self._lock:
-            if self._bearer is None or self.timing.monotonic() >= self._bearer.expires_at:
-                self._bearer = shutdown.run_uninterrupted(self._exchange_refresh_token)
-                self._replaces_unaccepted = False
-            return self._bearer
+        return self._find_valid_token() or shutdown.run_uninterrupted(self._renew_token)
 
     def replace_token(self, token: AuthBase, *, has_worked: bool) -> bool:
         """Replace a token after a 401. Returns whether to retry the request. `has_worked`: the token worked before.
@@ -128,6 +127,27 @@ class Tokens(TokenSource):
         Returns False for the second token in a row that never worked: then the token is not the cause. If another
         thread has replaced the token already, it is not replaced again.
         """
+        return shutdown.run_uninterrupted(partial(self._replace_token, token, has_worked=has_worked))
+
+    def _find_valid_token(self) -> Bearer | None:
+        """Return the current access token, or None if there is none or it expires soon."""
+        bearer = self._bearer
+        return bearer if bearer and self.timing.monotonic() < bearer.expires_at else None
+
+    # These two run uninterrupted with the lock: a new refresh token is neither lost, nor is the old one used again
+    # while the response with the new one is awaited.
+
+    def _renew_token(self) -> Bearer:
+        """Return a valid access token: the current one if another thread has just renewed it."""
+        with self._lock:
+            if valid := self._find_valid_token():
+                return valid
+            self._bearer = self._exchange_refresh_token()
+            self._replaces_unaccepted = False
+            return self._bearer
+
+    def _replace_token(self, token: AuthBase, *, has_worked: bool) -> bool:
+        """Do what `replace_token` says."""
         with self._lock:
             if self._bearer is not token:
                 return True
@@ -135,7 +155,7 @@ class Tokens(TokenSource):
                 return False
             self._replaces_unaccepted = not has_worked
             self._adopt_stored_token()
-            self._bearer = shutdown.run_uninterrupted(self._exchange_refresh_token)
+            self._bearer = self._exchange_refresh_token()
             return True
 
     def _adopt_stored_token(self) -> bool:
@@ -148,7 +168,7 @@ class Tokens(TokenSource):
         return True
 
     def _exchange_refresh_token(self) -> Bearer:
-        """Return an access token for the refresh token. Must run uninterrupted, or a new refresh token can get lost."""
+        """Return an access token for the refresh token."""
         try:
             grant = request_grant(
                 self.client,

@@ -1,16 +1,8 @@
 """Atomic file replacement."""
 
-import contextlib
-import glob
 import os
 import secrets
-import time
 from pathlib import Path
-
-# A temporary file exists for an instant. One of this many seconds was left by a kill.
-_LEFT_BEHIND = 60.0
-# The suffix of temporary files, which nobody else uses: old ones are removed.
-_SUFFIX = ".td_pinterest_op-new"
 
 
 def replace_file(file: Path, text: str, *, mode: int = 0o600, errors: str = "strict") -> None:
@@ -25,11 +17,7 @@ def replace_file(file: Path, text: str, *, mode: int = 0o600, errors: str = "str
         file.write_bytes(data)
         return
     file = file.resolve()
-    with contextlib.suppress(OSError):
-        for other in file.parent.glob(f".{glob.escape(file.name)}-*{_SUFFIX}"):
-            if time.time() - other.stat().st_mtime > _LEFT_BEHIND:
-                other.unlink()
-    temporary = file.with_name(f".{file.name}-{secrets.token_hex(4)}{_SUFFIX}")
+    temporary = file.with_name(f".{file.name}-{secrets.token_hex(4)}.td_pinterest_op-new")
     try:
         with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as new:
             new.write(data)

@@ -89,7 +89,8 @@ class TokenStore:
     def __init__(self, *, task: Task, settings: ConnectionSettings, timing: Timing) -> None:
         project = str(task.project_id)
         self._project_id = int(project) if project.isdecimal() else None
-        self._environ, self._timing = task.environ, timing
+        self._environ = task.environ
+        self._timing = timing
         # The token that the secret holds, as far as this run knows: the last one that it saved or read.
         self.current = settings.refresh_token
         # The workflow's secret; None for a token in plain text, which cannot be saved.

@@ -31,7 +31,8 @@ class EtaEstimator:
     """Estimates the remaining time of a phase."""
 
     def __init__(self, phase: Phase, timing: Timing) -> None:
-        self._phase, self._timing = phase, timing
+        self._phase = phase
+        self._timing = timing
         self._begin = self._moved_at = timing.monotonic()
         self._done = 0
 
@@ -44,10 +45,13 @@ class EtaEstimator:
 
         During a wait, the text says when the wait ends, or how long it has lasted.
         """
-        now, total = self._timing.monotonic(), self._phase.total
+        now = self._timing.monotonic()
+        total = self._phase.total
         if done != self._done:
-            self._done, self._moved_at = done, now
-        left, idle = max((total or 0) - done, 0), now - self._moved_at
+            self._done = done
+            self._moved_at = now
+        left = max((total or 0) - done, 0)
+        idle = now - self._moved_at
         if left and idle >= _IDLE:
             if pause := self._phase.pause():
                 return format_resumption(pause, now=self._timing.now())
@@ -76,7 +80,8 @@ class ProgressReporter:
             """Log that `done` units of the phase are done, at most every 10 s. Raises StoppedError if asked to end."""
             nonlocal logged_at
             shutdown.raise_if_requested()
-            now, left = self.timing.monotonic(), eta.format_eta(done)
+            now = self.timing.monotonic()
+            left = eta.format_eta(done)
             if now - logged_at >= LOG_INTERVAL:
                 logged_at = now
                 share = f"{done / phase.total:.0%} of {phase.total:,}" if phase.total else ""

@@ -168,22 +168,6 @@ def test_each_day_of_a_mirror_exchanges_one_token(services: Services, server_pro
             assert day + 1 == services.pinterest.tokens.refreshes == kept.requests
 
 
-@campaign
-def test_each_day_of_a_mirror_in_local_runs_exchanges_one_token(
-    services: Services, project: Path, tmp_path: Path
-) -> None:
-    audience_id = services.audience(name="Followers")
-    use_audience(project, audience_id, verb="mirror", name="Followers")
-    home = Path(digdag_home(tmp_path, services.environ)["DIGDAG_CONFIG_HOME"])
-    for day in range(3):
-        expected = set_people_of_day(services, day)
-        environ = {"DIGDAG_CONFIG_HOME": str(home)}
-        ran = run_workflow(project, services, LocalSecrets(home, {}), environ, "pinterest_mirror")
-        assert ran.succeeded, ran.log
-        assert expected == services.pinterest.members_of_audience(audience_id)
-        assert day + 1 == services.pinterest.tokens.refreshes
-
-
 def test_concurrent_mirrors_end_with_the_right_people(services: Services, server_project: Path) -> None:
     audiences = [services.audience(name=f"Followers {number}") for number in range(amount(4, quick=2))]
     entry = {"ad_account_id": AD_ACCOUNT_ID, "action": "mirror_current_audience", "query": "queries/people.sql"}

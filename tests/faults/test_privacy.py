@@ -108,27 +108,6 @@ def test_message_of_pinterest_contains_no_active_digdag_template(stage: Stage, m
     assert message.replace("${", "$ {") in str(raised.value)
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
-def test_audience_name_contains_no_active_digdag_template(stage: Stage, name: str) -> None:
-    settings = {"action": "replace_current_audience", "audience_id": stage.audience(people(3), name=name)}
-    stored = stage.export(settings, job_id=stage.services.job(people(5)))
-    assert name.replace("${", "$ {") == stored["audience_name"]
-    with pytest.raises(ExportError) as raised:
-        stage.export({**settings, "expected_audience_name": "Shoppers"}, job_id="1")
-    assert name.replace("${", "$ {") in str(raised.value)
-
-
-@pytest.mark.parametrize("message", TEMPLATES)
-def test_message_of_the_query_engine_contains_no_active_digdag_template(stage: Stage, message: str) -> None:
-    job_id = stage.services.td.add_job(columns=[], rows=[], status="error", message=f"no column {message}")
-    with pytest.raises(ExportError) as raised:
-        stage.export(
-            {"action": "add_people_to_current_audience", "audience_id": stage.audience([], name="Shoppers")},
-            job_id=job_id,
-        )
-    assert message.replace("${", "$ {") in str(raised.value)
-
-
 @pytest.mark.parametrize("fails", [False, True], ids=["success", "failure"])
 def test_http_libraries_log_no_key_even_at_debug(
     stage: Stage, fails: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

@@ -93,7 +93,8 @@ def rehearse(common: CommonOptions, requested_steps: Sequence[Step], without_lar
         raise click.UsageError("no step is left to run: --no-large leaves out the only step that --only names")
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: create it, or name another file")
-    counts, to_do = RequestCounts(), _add_needed_steps(requested)
+    counts = RequestCounts()
+    to_do = _add_needed_steps(requested)
     names = {step.name for step in to_do}
     writes = sum(step.writes for step in to_do) + ("audience" in names and "remove" not in names)
     response = DecisiveResponse()
@@ -220,7 +221,8 @@ def _run_step(step: Step, rehearsal: Rehearsal) -> dict[str, Any]:
 
 def build_advice(facts: Facts) -> list[str]:
     """Return advice that follows from a rehearsal's facts: settings for exports, and what to avoid."""
-    batch, at_once = facts.largest_batch, facts.batches_at_once
+    batch = facts.largest_batch
+    at_once = facts.batches_at_once
     return [
         text
         for applies, text in (

@@ -30,7 +30,8 @@ _OURS = re.compile(re.escape(NAME) + " [0-9a-f]{8}")
 # As an export has it without a setting: limit_records_per_request.
 DEFAULT_BATCH = 10_000
 # How long a write gets to show, and the shortest pause between two looks, in seconds.
-PATIENCE, _SHORTEST_LOOK = 60.0, 0.5
+PATIENCE = 60.0
+_SHORTEST_LOOK = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,16 +66,21 @@ class DecisiveResponse:
 
     def clear_response(self) -> None:
         """Reset the status and the code to None, before a step sends its first request."""
-        self.status, self.code, self.is_write = None, None, False
+        self.status = None
+        self.code = None
+        self.is_write = False
 
     def record_response(self, request: Request, response: Response) -> None:
         """Store a response's HTTP status and Pinterest error code, except for a read after a write of the same step."""
         if request.write or not self.is_write:
-            self.status, self.code, self.is_write = response.status, response.code, request.write
+            self.status = response.status
+            self.code = response.code
+            self.is_write = request.write
 
     def record_error(self, error: ExportError) -> None:
         """Store the HTTP status and the error code of a failed request."""
-        self.status, self.code = error.status, error.code
+        self.status = error.status
+        self.code = error.code
 
 
 class NotTriedError(Exception):
@@ -90,14 +96,18 @@ class Rehearsal:
 
     def __init__(self, connection: Connection, api: Api, *, response: DecisiveResponse, timing: Timing) -> None:
         key = secrets.token_hex(4)
-        self._credentials, self._timing = connection.credentials, timing
-        self.services, self.api, self.name = connection.services, api, f"{NAME} {key}"
+        self._credentials = connection.credentials
+        self._timing = timing
+        self.services = connection.services
+        self.api = api
+        self.name = f"{NAME} {key}"
         self.lists = CustomerLists(api=self.api, session_key=key, is_nca=False)
         self.audiences = Audiences(self.api)
         self.made: dict[str, str] = {}
         self._audience_begun = False
         self._people = bytearray()
-        self.facts, self.response = Facts(), response
+        self.facts = Facts()
+        self.response = response
         self.limits: str | None = None  # those that Pinterest's header states
 
     def require_id_of(self, kind: str) -> str:
@@ -155,7 +165,8 @@ class Rehearsal:
 
     def measure_delays(self, *predicates: Callable[[], bool]) -> list[float | None]:
         """Return, for each predicate, the seconds until the predicate is true, or None if that takes over a minute."""
-        clock, client = self._timing.monotonic, self.api.client
+        clock = self._timing.monotonic
+        client = self.api.client
         begin = clock()
         seconds: list[float | None] = [None] * len(predicates)
         while True:

@@ -42,7 +42,9 @@ class Step:
 
 def _try_token_refresh(rehearsal: Rehearsal) -> str:
     """Find out whether a refresh issues a new refresh token, and whether the old token then stays valid."""
-    tokens, facts, start = rehearsal.services.tokens, rehearsal.facts, rehearsal.make_token_source()
+    tokens = rehearsal.services.tokens
+    facts = rehearsal.facts
+    start = rehearsal.make_token_source()
     used = tokens.get_token()
     facts.refresh_rotates = tokens.refresh_token != start.refresh_token
     try:
@@ -79,7 +81,8 @@ def _try_empty_list_creation(rehearsal: Rehearsal) -> str:
 
 def _try_list_creation(rehearsal: Rehearsal) -> str:
     """Create the rehearsal's list. Find out how many records are accepted, and how soon reads show the new list."""
-    facts, too_large = rehearsal.facts, None
+    facts = rehearsal.facts
+    too_large = None
     for count in (DEFAULT_BATCH, 5_000, 2_500, 1_250):
         try:
             rehearsal.made["list"] = rehearsal.create_list(count)
@@ -89,7 +92,8 @@ def _try_list_creation(rehearsal: Rehearsal) -> str:
             too_large = error
         else:
             break
-    facts.largest_batch, facts.batch_too_large_status = count, too_large.status if too_large else None
+    facts.largest_batch = count
+    facts.batch_too_large_status = too_large.status if too_large else None
     facts.list_readable_seconds, facts.list_listed_seconds = rehearsal.measure_delays(
         lambda: rehearsal.api.find_customer_list(rehearsal.require_id_of("list")) is not None,
         lambda: _is_listed(rehearsal),
@@ -109,7 +113,8 @@ def _is_listed(rehearsal: Rehearsal) -> bool:
 
 def _try_larger_batches(rehearsal: Rehearsal) -> str:
     """Find out whether Pinterest accepts batches larger than the default size, and up to how many records."""
-    facts, list_id = rehearsal.facts, rehearsal.require_id_of("list")
+    facts = rehearsal.facts
+    list_id = rehearsal.require_id_of("list")
     if (facts.largest_batch or 0) < DEFAULT_BATCH:
         raise NotTriedError(f"larger batches were not tried: a batch of {DEFAULT_BATCH:,} records was already refused")
     for count in _LARGER_BATCHES:
@@ -134,7 +139,8 @@ def _may_mean_too_large(error: ExportError) -> bool:
 
 def _try_concurrent_batches(rehearsal: Rehearsal) -> str:
     """Find out how many batches may be sent at the same time."""
-    facts, list_id = rehearsal.facts, rehearsal.require_id_of("list")
+    facts = rehearsal.facts
+    list_id = rehearsal.require_id_of("list")
     count = min(DEFAULT_BATCH, facts.largest_batch or DEFAULT_BATCH)
     with _disable_retries(rehearsal.services.client):
         for number in _AT_ONCE:
@@ -152,7 +158,8 @@ def _try_concurrent_batches(rehearsal: Rehearsal) -> str:
 @contextlib.contextmanager
 def _disable_retries(client: Client) -> Iterator[None]:
     """Within the block, send each request of the client only once, even if the request fails."""
-    before, client.retry = client.retry, replace(client.retry, count=0, longest_wait=0.0)
+    before = client.retry
+    client.retry = replace(client.retry, count=0, longest_wait=0.0)
     try:
         yield
     finally:
@@ -161,7 +168,9 @@ def _disable_retries(client: Client) -> Iterator[None]:
 
 def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, count: int, requests: int) -> list[ExportError]:
     """Send a batch of `count` records in each of `requests` concurrent requests. Return the errors of the requests."""
-    records, errors, begin = rehearsal.make_batch(count), [], threading.Barrier(requests)
+    records = rehearsal.make_batch(count)
+    errors = []
+    begin = threading.Barrier(requests)
 
     def send_batch() -> None:
         """Add the records to the list, when all threads are ready, and store the error if the request fails."""
@@ -208,7 +217,8 @@ def _try_audience_creation(rehearsal: Rehearsal) -> str:
 
 def _try_list_switch(rehearsal: Rehearsal) -> str:
     """Find out whether an audience can be switched to another list, and how soon a read shows the new list."""
-    facts, audience_id = rehearsal.facts, rehearsal.require_id_of("audience")
+    facts = rehearsal.facts
+    audience_id = rehearsal.require_id_of("audience")
     second = rehearsal.create_list(_SECOND_LIST)
     with _record_fact(rehearsal, "move_obeyed"):
         rehearsal.audiences.switch_list(audience_id, list_id=second)

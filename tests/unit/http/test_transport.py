@@ -176,11 +176,6 @@ def hangs_up_in_the_handshake(this: Peer, connection: socket.socket) -> None:
     this.heard.append(connection.recv(65_536))
 
 
-def answers_twice(this: Peer, connection: socket.socket) -> None:
-    while this.head(connection):
-        connection.sendall(2 * ANSWER.replace(b"r1", b"r%d" % len(this.heard)))
-
-
 def sends_without_end(this: Peer, connection: socket.socket) -> None:
     head = this.head(connection)
     connection.sendall(b"HTTP/1.1 %d Sent\r\n\r\n" % (500 if b"X-Fail" in head else 200))
@@ -297,12 +292,6 @@ def test_broken_connection_is_reported_as_broken(serve: Serve) -> None:
         assert Failure.BROKEN is failure_of(client, server.address, body=b"{}")
 
 
-def test_response_without_a_body_is_complete_whatever_its_length_header() -> None:
-    with peer(says(b"HTTP/1.1 204 No Content\r\nContent-Length: 100\r\n\r\n")) as server, transport() as client:
-        answer = exchange(client, server.address)
-    assert (204, b"") == (answer.status, answer.body)
-
-
 @pytest.mark.parametrize(
     "head",
     [
@@ -331,11 +320,6 @@ def test_response_that_arrives_before_the_whole_body_is_sent_is_read() -> None:
         transport() as client,
     ):
         assert 413 == exchange(client, server.address, body=b"x" * 8_000_000).status
-
-
-def test_surplus_response_is_not_read_as_the_next_one() -> None:
-    with peer(answers_twice) as server, transport() as client:
-        assert ["r1", "r2", "r3"] == [exchange(client, server.address).request_id for _ in range(3)]
 
 
 @pytest.mark.parametrize("serve", [sends_without_end, sends_a_bomb], ids=["without end", "a bomb"])
@@ -484,27 +468,6 @@ def test_header_that_is_none_is_not_logged(caplog: pytest.LogCaptureFixture) -> 
     assert [] == caplog.messages
 
 
-@pytest.mark.parametrize("address", ["socks5://proxy.invalid:1080", "http://[proxy:8080"])
-def test_a_proxy_of_another_kind_is_unusable(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", address)
-    with transport() as client, pytest.raises(NoResponseError) as caught:
-        exchange(client, "api.invalid", scheme="https")
-    assert Failure.UNUSABLE is caught.value.failure
-
-
-def test_a_peer_that_accepts_no_connection_fails_after_the_connect_limit() -> None:
-    with contextlib.ExitStack() as stack, transport(connect=LIMIT) as client:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        # The queue of connections that nobody accepts is full with these.
-        for _ in range(4):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listener.getsockname())
-        assert Failure.CONNECT_TIMEOUT is failure_of(client, f"127.0.0.1:{listener.getsockname()[1]}")
-
-
 def test_endpoint_without_tls_is_untrusted_and_gets_no_credential() -> None:
     def plain(this: Peer, connection: socket.socket) -> None:
         this.heard.append(connection.recv(65_536))
@@ -556,13 +519,6 @@ def test_a_certificate_that_the_environment_trusts_is_accepted(
     monkeypatch.setenv(name, str(certificate))
     with peer(by_tls(certificate)) as server, transport() as client:
         assert 200 == exchange(client, server.address, scheme="https").status
-
-
-@pytest.mark.parametrize("url", ["http://", "http://[::1", "nonsense", "ftp://127.0.0.1"])
-def test_invalid_url_is_unusable(url: str) -> None:
-    with transport() as client, pytest.raises(NoResponseError) as caught:
-        client.send("GET", url, headers={}, body=None, auth=token)
-    assert Failure.UNUSABLE is caught.value.failure
 
 
 def test_a_netrc_file_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The end of a run on a signal: the flag, the exception, and what the end waits for."""
 
 import contextvars
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -57,7 +58,7 @@ def test_end_waits_for_an_uninterrupted_function() -> None:
     saved = []
 
     def save() -> None:
-        signal.raise_signal(signal.SIGTERM)  # handled in the main thread, which waits for the result
+        os.kill(os.getpid(), signal.SIGTERM)  # handled in the main thread, which waits for the result
         go_on.wait(10)
         saved.append("token")
 
@@ -74,7 +75,7 @@ def test_end_does_not_wait_for_ever_and_says_what_may_be_lost(
     at_end = threading.Event()
 
     def hang() -> None:
-        signal.raise_signal(signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
         at_end.wait(10)
 
     with pytest.raises(StoppedError), shutdown.end_on_signals():

@@ -2,15 +2,13 @@
 
 import json
 import stat
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 import requests_mock
 
-from td_pinterest_op.cli.secret_target import _request_project_id, write_local_secret
+from td_pinterest_op.cli.secret_target import write_local_secret
 from td_pinterest_op.http import transport
 from td_pinterest_op.http.transport import NoResponseError
 from td_pinterest_op.redaction.secret import Secret
@@ -48,22 +46,6 @@ def test_put_secret_sends_its_value_in_the_body_and_no_credential_of_netrc(
     (request,) = http.request_history
     assert (204, {"value": "s3cr3t-new-token"}) == (status, json.loads(request.body))
     assert (authorization or None) == request.headers.get("Authorization")
-
-
-@pytest.mark.parametrize(
-    ("response", "expected"),
-    [
-        ({"json": {"projects": [{"id": "12", "name": "a/b c"}]}}, (200, "12")),
-        ({"json": {"projects": []}}, (200, None)),
-        ({"json": ["no object"]}, (200, None)),
-        ({"status_code": 401, "text": "who are you?"}, (401, None)),
-    ],
-)
-def test_project_id_is_found_by_name(
-    http: requests_mock.Adapter, response: Mapping[str, Any], expected: tuple[int, str | None]
-) -> None:
-    http.register_uri("GET", f"{URL}/api/projects?name=a/b%20c", **response)
-    assert expected == _request_project_id(server(), "a/b c")
 
 
 def test_redirect_is_not_followed(http: requests_mock.Adapter) -> None:

@@ -64,14 +64,6 @@ def test_phase_raises_once_the_run_was_stopped(fake_time: FakeTime, stopped_run:
         run(fake_time, total=None, steps=1, seconds=1)
 
 
-def test_time_left_respects_the_pace(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
-    reporter = ProgressReporter(timing=fake_time.timing)
-    with reporter.show_progress(Phase(name="sending", unit="records", total=4000, pace=10)) as progress:
-        fake_time.sleep(LOG_INTERVAL)
-        progress(3000)
-    assert ["sending: 3,000 records, 300 a second, 75% of 4,000, 1 min 40 s left"] == caplog.messages
-
-
 @pytest.mark.parametrize(
     ("pause", "texts"),
     [

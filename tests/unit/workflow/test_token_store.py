@@ -218,17 +218,6 @@ def test_local_secret_that_cannot_be_written_stays_with_a_warning(
     assert [file] == list(file.parent.iterdir())
 
 
-def test_a_user_without_a_home_has_no_local_secrets(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError("no home")))
-    kept = store(project_id=1)
-    kept.save_token(NEW, None)
-    (warning,) = warnings(caplog)
-    assert "not in a local secrets file" in warning
-    assert None is kept.read_token()
-
-
 # -- the workflow server
 
 
