@@ -1,5 +1,7 @@
 """`td-pinterest check`: the linter for exports in workflows."""
 
+import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -7,9 +9,11 @@ import click
 
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.lint import dig_file, rules
-from td_pinterest_op.cli.lint.dig_file import Finding
+from td_pinterest_op.cli.lint.dig_file import DigFile, Finding
+from td_pinterest_op.cli.lint.exports import Export
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import format_count
 
 
@@ -23,29 +27,46 @@ from td_pinterest_op.stats import format_count
 @click.option("--quiet", is_flag=True, help="Print nothing; only the exit code shows the result.")
 @options.pass_common
 def check(common: CommonOptions, files: tuple[Path, ...], form: str, quiet: bool) -> int:
-    """Find what is wrong with exports in workflows, without running them.
+    """Find what is wrong with exports in workflows, without running anything.
 
     A finding is one line, `path:line: code: message`, and says how to fix it. The exit code is 1 if there is any.
     """
-    every = list(dict.fromkeys(finding for file in files for finding in check_file(file)))
+    digs = [check_workflow(file)[0] for file in files]
+    every = list(dict.fromkeys(finding for dig in digs for finding in sorted(dig.findings)))
     if common.as_json:
         screen.print_json([asdict(finding) | {"path": str(finding.path)} for finding in every])
     elif not quiet:
         for finding in every:
             screen.print_line(_format_for_github(finding) if form == "github" else str(finding))
         findings = format_count(len(every), "finding") if every else "no findings"
-        screen.print_note(f"{format_count(len(files), 'workflow')}: {findings}")
+        others = len({path for dig in digs for path in dig.files} - {dig.path for dig in digs})
+        more = f" and {format_count(others, 'other file')}" if others else ""
+        screen.print_note(f"{format_count(len(digs), 'workflow')}{more}: {findings}")
     return 1 if every else 0
 
 
 def check_file(file: Path) -> list[Finding]:
     """Return the findings about a workflow file, sorted by line. Raises SettingsError for an unreadable file."""
+    return sorted(check_workflow(file)[0].findings)
+
+
+def check_workflow(file: Path) -> tuple[DigFile, list[Export]]:
+    """Return a workflow file with its findings, and what its tasks would export. Raises SettingsError."""
     try:
         dig = dig_file.read_workflow(file)
     except OSError as error:
         raise SettingsError(f"{file} cannot be opened: {error.strerror or type(error).__name__}") from None
-    rules.check_workflow(dig)
-    return sorted(dig.findings)
+    logging.disable(logging.WARNING)  # what a run would log is a finding, or no matter of the file
+    try:
+        return dig, rules.check_workflow(dig)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def find_export_settings(file: Path) -> list[Mapping[str, object]]:
+    """Return the settings of each export, and each entry of `audiences`, in a workflow. None: only a run knows it."""
+    exports = check_workflow(file)[1]
+    return [each.settings for each in exports if not each.request or isinstance(each.request.settings, Settings)]
 
 
 def _format_for_github(finding: Finding) -> str:

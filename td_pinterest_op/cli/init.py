@@ -12,6 +12,7 @@ import click
 
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.ad_accounts import list_ad_accounts
+from td_pinterest_op.cli.check import find_export_settings
 from td_pinterest_op.cli.connection import (
     PINTEREST_SECRETS,
     Connection,
@@ -21,8 +22,6 @@ from td_pinterest_op.cli.connection import (
     require_id,
 )
 from td_pinterest_op.cli.export import run_export_task
-from td_pinterest_op.cli.lint import dig_file
-from td_pinterest_op.cli.lint.settings import find_export_settings
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.project_folder import create_project_folder, print_next_commands, require_new_folder
 from td_pinterest_op.cli.questions import Questions
@@ -125,7 +124,7 @@ def _dry_run(folder: Path, answers: ProjectAnswers, credentials: Credentials, co
             erasure = erase_people(credentials.build_task(result_settings=settings, **params), SYSTEM)
         screen.print_line(str(erasure["summary"]))
         return
-    for written in find_export_settings(dig_file.read_workflow(folder / answers.kind.workflow)):
+    for written in find_export_settings(folder / answers.kind.workflow):
         # Nothing but the plan is wanted: the history keeps runs, and the secrets come from the environment.
         left_out = {"history", *_SECRETS}
         known = {name: value for name, value in written.items() if value is not None and name not in left_out}

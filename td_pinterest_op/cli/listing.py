@@ -18,6 +18,7 @@ from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.report.entry import parse_time
 from td_pinterest_op.report.figures import format_share
+from td_pinterest_op.run_history.table import FAILED
 
 _EXPORT_STATUS = {None: "roles not shown", True: "may export", False: "may read only"}
 _LISTING = options.combine_options(options.name_filter, options.env_file, options.as_json, options.quiet)
@@ -119,7 +120,7 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
     _print_audience(row, used_by)
     if past is not None:
         screen.print_line()
-        columns = ("when", "what", "sent", "rejected", "status", "size", "members", "matched")
+        columns = ("when", "what", "outcome", "sent", "rejected", "status", "size", "members", "matched")
         rows = [entry | {"when": entry["at"], "matched": format_share(entry["match_ratio"], 1)} for entry in past]
         _print_rows(common, rows, columns, nothing="nothing in the history")
 
@@ -140,7 +141,7 @@ def _read_history_rows(history: str, audience_id: str, env_file: Path | None) ->
         {
             "at": entry.at,
             "what": entry.get_text("action") or entry.kind,
-            "outcome": entry.outcome,
+            "outcome": "failed" if entry.outcome == FAILED else "dry run" if entry.dry_run else "ok",
             "sent": entry.get_number("records_sent"),
             "rejected": entry.get_number("rows_invalid"),
             "status": entry.get_text("audience_status") or None,

@@ -127,7 +127,7 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
     def store_on_server(secrets: Mapping[str, Secret]) -> str:
         """Store the secrets in the project on the digdag server. Return a text that names project and server."""
         try:
-            status, project_id = _request_project_id(server, project)
+            status, project_id = request_project_id(server, project)
             if project_id is None:
                 raise SettingsError(
                     f"the digdag server {base} has no project {project} (it answered {status}): push it first, or set "
@@ -150,7 +150,7 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
     return store_on_server
 
 
-def _request_project_id(server: DigdagServer, name: str) -> tuple[int, str | None]:
+def request_project_id(server: DigdagServer, name: str) -> tuple[int, str | None]:
     """Look up a project by name. Return the response's HTTP status, and the project's id (None if it is unknown)."""
     response = server.send_request("GET", f"/api/projects?name={urllib.parse.quote(name)}")
     try:

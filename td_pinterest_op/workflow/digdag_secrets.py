@@ -59,6 +59,14 @@ class DigdagServer:
         path = f"/api/projects/{urllib.parse.quote(str(project_id), safe='')}/secrets/{name}"
         return self.send_request("PUT", path, json.dumps({"value": value.reveal()}).encode()).status
 
+    def list_secret_names(self, project_id: str) -> set[str] | int:
+        """Return the names of a project's secrets, or the status of a response that does not show them."""
+        response = self.send_request("GET", f"/api/projects/{urllib.parse.quote(project_id, safe='')}/secrets")
+        try:
+            return {str(each["key"]) for each in response.content["secrets"]}
+        except (LookupError, TypeError):
+            return response.status
+
     def send_request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Send a request to the API, and return the response."""
         values = {"Content-Type": "application/json" if body else "", "Authorization": self.authorization.reveal()}
@@ -66,6 +74,17 @@ class DigdagServer:
         limits = {"connect_timeout": _TIMEOUT, "write_timeout": _TIMEOUT, "read_timeout": _TIMEOUT}
         with contextlib.closing(Transport(**limits, connections=1)) as transport:
             return transport.send(method, self.url + path, headers=headers, body=body, auth=lambda request: request)
+
+
+def find_hosted_server(environ: Mapping[str, str]) -> DigdagServer:
+    """Return the hosted Treasure Workflow of the region that TD_API_SERVER names. Raises SettingsError without one."""
+    server = environ.get("TD_API_SERVER") or "https://api.treasuredata.com/"
+    host = urllib.parse.urlsplit(server if "//" in server else f"//{server}").hostname or ""
+    hosted = _TD_HOST.fullmatch(host)
+    if not hosted:
+        raise SettingsError("DIGDAG_ENDPOINT is missing in the task's _env")
+    authorization = Secret(f"TD1 {environ.get('TD_API_KEY', '')}")
+    return DigdagServer(url=f"https://{hosted[1]}-workflow{hosted[2]}", authorization=authorization)
 
 
 def find_local_secrets_folder(environ: Mapping[str, str]) -> Path:
@@ -174,15 +193,9 @@ class TokenStore:
                 raise SettingsError("the task must belong to a project of the digdag server: push the project first")
             # Never the Treasure Data key: it is not for that server.
             return DigdagServer(url=endpoint, authorization=Secret(self._environ.get("DIGDAG_AUTHORIZATION", "")))
-        server = self._environ.get("TD_API_SERVER") or "https://api.treasuredata.com/"
-        host = urllib.parse.urlsplit(server if "//" in server else f"//{server}").hostname or ""
-        hosted = _TD_HOST.fullmatch(host)
-        if not hosted or self._project_id in (None, LOCAL_PROJECT):
+        if self._project_id in (None, LOCAL_PROJECT):
             raise SettingsError("DIGDAG_ENDPOINT is missing in the task's _env")
-        return DigdagServer(
-            url=f"https://{hosted[1]}-workflow{hosted[2]}",
-            authorization=Secret(f"TD1 {self._environ.get('TD_API_KEY', '')}"),
-        )
+        return find_hosted_server(self._environ)
 
     def _put_secret(self, server: DigdagServer, name: str, new_token: Secret) -> str:
         """Store a refresh token as the secret `name` on the server. Returns the reason for a failure, or ""."""

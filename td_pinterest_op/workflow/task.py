@@ -267,8 +267,11 @@ def _read_parameter(task: Task, name: str) -> object:
     return value
 
 
-def read_sql(text: str, *, key: str) -> str:
-    """Return SQL: `text`, or the content of the project's `.sql` file that `text` names. Raises SettingsError."""
+def read_sql(text: str, *, key: str, folder: Path = Path()) -> str:
+    """Return SQL: `text`, or the content of the `.sql` file that `text` names, in the project's `folder`.
+
+    Raises SettingsError.
+    """
     text = text.strip()
     if not text.lower().endswith(".sql"):
         return text
@@ -276,7 +279,7 @@ def read_sql(text: str, *, key: str) -> str:
     if path.is_absolute() or ".." in path.parts:
         raise SettingsError(f"{key}: {sanitize(text)} is outside the project: name a file inside its folder", key=key)
     try:
-        query = path.read_text(encoding="utf-8")
+        query = (folder / path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise SettingsError(
             f"{key}: there is no file {sanitize(text)} in the project: correct the name", key=key

@@ -53,7 +53,11 @@ class DigdagSecrets:
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self._guard])
         app.add_routes(
-            [web.get("/api/projects", self._projects), web.put("/api/projects/{id}/secrets/{key}", self._put)]
+            [
+                web.get("/api/projects", self._projects),
+                web.get("/api/projects/{id}/secrets", self._list),
+                web.put("/api/projects/{id}/secrets/{key}", self._put),
+            ]
         )
         return app
 
@@ -79,6 +83,9 @@ class DigdagSecrets:
             return _error(400, "Invalid secret")
         self.set_secret(key, value)
         return web.json_response({"key": key, "project": self._project})
+
+    async def _list(self, _: web.Request) -> web.Response:
+        return web.json_response({"secrets": [{"key": key} for key in self.secrets()]})
 
     async def _projects(self, request: web.Request) -> web.Response:
         is_asked = request.query.get("name") in (None, self._project["name"])

@@ -47,7 +47,7 @@ WORLD: dict[str, set[str]] = {
     "phonenumbers": {"identifiers.phones"},
     "yaml": {"settings.structures", "cli.lint.dig_file", "cli.outdated", "cli.push"},
     "click": {"cli"},
-    "pathspec": {"cli.lint", "cli.push"},
+    "pathspec": {"cli.push"},
     "rich": {"cli"},
     "jinja2": {"cli.project_folder", "report.page"},
     "markupsafe": {"report.charts", "report.page"},
@@ -61,7 +61,6 @@ REACHING = {
 }
 MAY_REACH = {
     "cli.callback",
-    "cli.lint.project",
     "cli.push",
     "cli.secret_target",
     "http.transport",

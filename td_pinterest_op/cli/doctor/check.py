@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op.cli.ad_accounts import AdAccount
+from td_pinterest_op.cli.ad_accounts import AdAccount, list_ad_accounts
 from td_pinterest_op.cli.connection import Credentials
+from td_pinterest_op.cli.lint.exports import Export
 from td_pinterest_op.workflow.services import Services
 
 OK, WARNING, ERROR = "ok", "warning", "error"
-_NOT_CHECKED = "not checked: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +22,21 @@ class CheckResult:
     status: str
     message: str
     advice: str = ""
-
-    @property
-    def was_run(self) -> bool:
-        """Whether the check was run rather than skipped."""
-        return not self.message.startswith(_NOT_CHECKED)
+    was_run: bool = True
 
 
 def skip_check(reason: str, advice: str = "fix that first") -> CheckResult:
     """Return the result of a check that is skipped, with the reason why."""
-    return CheckResult(WARNING, _NOT_CHECKED + reason, advice)
+    return CheckResult(WARNING, f"not checked: {reason}", advice, was_run=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The ad account and the audience that an export is for, "" if none is named. `name`: of a new audience."""
+
+    account_id: str
+    audience_id: str
+    name: str = ""
 
 
 @dataclass(kw_only=True)
@@ -39,18 +44,26 @@ class DoctorContext:
     """The options of `td-pinterest doctor`, and what its checks share."""
 
     credentials: Credentials
-    account_id: str | None
-    audience_id: str | None
+    targets: Sequence[Target]
     settings: Mapping[str, object] | None  # of the file of --settings
-    params: Mapping[str, Any]  # of the checked task
-    has_lists: bool  # whether the export may withhold people by `suppress` or `consent`
+    params: Mapping[str, Any]  # of the job or the query to read
+    lists: Sequence[str]  # the opt-out and consent lists of the file of --settings
     workflow: Path | None
-    unchecked: Sequence[str] = ()  # the parameters in the file of --settings that no check uses
-    history: tuple[str | None, object] = (None, None)  # the database and the table of the run history
-    account: AdAccount = field(init=False)  # the ad account, once its check has found it
+    exports: Sequence[Export]  # of the workflow
+    project: str | None
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # closes what was opened
 
     @cached_property
     def services(self) -> Services:
         """Connections to Treasure Data and Pinterest, opened on first use."""
         return self.stack.enter_context(self.credentials.open_services())
+
+    @cached_property
+    def accounts(self) -> list[AdAccount]:
+        """The ad accounts that the token can read."""
+        return list(list_ad_accounts(self.services.pinterest))
+
+    @cached_property
+    def td_services(self) -> Services:
+        """Connections that need no credentials for Pinterest, opened on first use."""
+        return self.stack.enter_context(self.credentials.without_pinterest().open_services())

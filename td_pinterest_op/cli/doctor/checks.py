@@ -1,9 +1,8 @@
 """The checks of the doctor, in their order."""
 
-import contextlib
-import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.cli.check import check_file
@@ -11,6 +10,7 @@ from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
 from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, skip_check
 from td_pinterest_op.errors import AccountError, ExportError, StoppedError
+from td_pinterest_op.http.endpoints import find_proxy
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
 from td_pinterest_op.stats import format_count
 
@@ -26,7 +26,7 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class CheckSpec:
-    """Definition of a check of the doctor. `run` returns the check's result, or None if there is nothing to report.
+    """A check of the doctor. `run` returns its result, or None if there is nothing to report.
 
     `depends_on`: the checks that must succeed first.
     """
@@ -34,15 +34,12 @@ class CheckSpec:
     name: str
     run: Callable[[DoctorContext], CheckResult | None]
     depends_on: tuple[str, ...] = ()
-    applies: Callable[[DoctorContext], bool] = lambda _: True
 
 
 def run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
-    """Run the checks that apply, and yield each name and result. A check that depends on a failed check is skipped."""
+    """Run the checks, and yield each name and result. A check that depends on a failed check is skipped."""
     failed: dict[str, str] = {}  # each with the check that failed first
-    for spec in CHECKS:
-        if not spec.applies(context):
-            continue
+    for spec in _list_checks(context):
         cause = next((failed[name] for name in spec.depends_on if name in failed), None)
         try:
             check = skip_check(f"see the check {cause}") if cause else spec.run(context)
@@ -72,18 +69,14 @@ def _check_credentials(context: DoctorContext) -> CheckResult:
     return CheckResult(OK, f"found in {context.credentials.describe_sources()}")
 
 
-def check_proxy(environ: Mapping[str, str]) -> CheckResult:
-    """Check the proxy that the environment sets. The result shows the proxy's address without the password."""
-    names = [name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy") if environ.get(name)]
-    if not names:
-        return CheckResult(OK, "none is set")
-    with contextlib.suppress(ValueError):  # such as a port beyond 65535
-        parts = urllib.parse.urlsplit(environ[names[0]])
-        if parts.scheme in ("http", "https", "socks5", "socks5h") and parts.hostname and parts.port:
-            return CheckResult(OK, f"{names[0]} is {parts.scheme}://{parts.netloc.rpartition('@')[2]}")
-    return CheckResult(
-        ERROR, f"{names[0]} is not the address of a proxy", f"set {names[0]} to http://HOST:PORT, or unset it"
-    )
+def check_proxy() -> CheckResult:
+    """Check the proxy that the environment sets for Pinterest. The result shows its host and port."""
+    try:
+        address = find_proxy("https://api.pinterest.com/")
+    except ValueError:
+        message = "HTTPS_PROXY or ALL_PROXY is not the address of an HTTP proxy; the operator uses no SOCKS proxy"
+        return CheckResult(ERROR, message, "set it to http://HOST:PORT, or unset it")
+    return CheckResult(OK, address or "none is set")
 
 
 def _check_endpoints(context: DoctorContext) -> None:
@@ -91,18 +84,14 @@ def _check_endpoints(context: DoctorContext) -> None:
     _ = context.credentials.build_task().endpoints
 
 
-def _check_settings(context: DoctorContext) -> CheckResult:
+def _check_settings(context: DoctorContext) -> CheckResult | None:
     """Check the settings in the file of --settings, as an export does. Raises SettingsError with every problem."""
+    if context.settings is None:
+        return None
     warnings = parse_export(context.settings, environ=context.credentials.environ).warnings
     if warnings:
         return CheckResult(WARNING, "; ".join(warnings), "correct the file of --settings")
     return CheckResult(OK, "the file of --settings has no problems")
-
-
-def _name_unchecked_parameters(context: DoctorContext) -> CheckResult:
-    """Return a check result that lists what the file of --settings contains, but no check uses."""
-    names = " and ".join(context.unchecked)
-    return skip_check(f"{names} in the file of --settings", "`td-pinterest export --settings FILE --dry-run` runs them")
 
 
 def _check_workflow(context: DoctorContext) -> CheckResult | None:
@@ -118,27 +107,25 @@ def _check_workflow(context: DoctorContext) -> CheckResult | None:
     return CheckResult(first.level, message, f"run `td-pinterest check {path}` to see all findings")
 
 
-CHECKS = (
-    CheckSpec("credentials", _check_credentials),
-    CheckSpec("proxy", lambda context: check_proxy(context.credentials.environ)),
-    CheckSpec("endpoints", _check_endpoints),
-    CheckSpec("token", pinterest_checks.check_token, ("credentials", "endpoints")),
-    CheckSpec("scopes", pinterest_checks.check_scopes, ("token",)),
-    CheckSpec("token_days", pinterest_checks.check_token_expiry, ("token",)),
-    CheckSpec("clock", pinterest_checks.check_clock, ("token",)),
-    CheckSpec("ad_account", pinterest_checks.check_ad_account, ("token",)),
-    CheckSpec("tier", lambda context: pinterest_checks.judge_tier(context.services.client.last_headers), ("token",)),
-    CheckSpec("role", lambda context: pinterest_checks.judge_role(context.account), ("ad_account",)),
-    CheckSpec("audience", pinterest_checks.check_audience, ("ad_account",)),
-    CheckSpec("settings", _check_settings, ("credentials",), lambda context: context.settings is not None),
-    CheckSpec("task", _name_unchecked_parameters, applies=lambda context: bool(context.unchecked)),
-    CheckSpec("treasure_data", treasure_data_checks.check_api_key, ("endpoints",)),
-    CheckSpec("history", treasure_data_checks.check_history, ("treasure_data",)),
-    CheckSpec(
-        "rows",
-        treasure_data_checks.check_rows,
-        ("treasure_data", "credentials", "settings"),
-        lambda context: bool(context.params),
-    ),
-    CheckSpec("workflow", _check_workflow),
-)
+def _list_checks(context: DoctorContext) -> Iterator[CheckSpec]:
+    """Yield the checks in their order. Those of an audience and its ad account are repeated for each of a workflow."""
+    yield CheckSpec("credentials", _check_credentials)
+    yield CheckSpec("proxy", lambda _: check_proxy())
+    yield CheckSpec("endpoints", _check_endpoints)
+    yield CheckSpec("token", pinterest_checks.check_token, ("credentials", "endpoints"))
+    yield CheckSpec("scopes", pinterest_checks.check_scopes, ("token",))
+    yield CheckSpec("token_days", pinterest_checks.check_token_expiry, ("token",))
+    yield CheckSpec("clock", pinterest_checks.check_clock, ("token",))
+    yield CheckSpec("tier", pinterest_checks.check_tier, ("token",))
+    for target in context.targets:
+        which = f" {target.audience_id or target.name or target.account_id}" if len(context.targets) > 1 else ""
+        account = f"ad_account{which}"
+        yield CheckSpec(account, partial(pinterest_checks.check_ad_account, target=target), ("token",))
+        yield CheckSpec(f"role{which}", partial(pinterest_checks.check_role, target=target), (account,))
+        yield CheckSpec(f"audience{which}", partial(pinterest_checks.check_audience, target=target), (account,))
+    yield CheckSpec("settings", _check_settings, ("credentials",))
+    yield CheckSpec("treasure_data", treasure_data_checks.check_api_key, ("endpoints",))
+    yield CheckSpec("permissions", treasure_data_checks.check_permissions, ("treasure_data",))
+    yield CheckSpec("project", treasure_data_checks.check_project, ("treasure_data",))
+    yield CheckSpec("rows", treasure_data_checks.check_rows, ("treasure_data", "credentials", "settings"))
+    yield CheckSpec("workflow", _check_workflow)

@@ -1,30 +1,23 @@
 """`td-pinterest doctor`: a line for each thing that an export needs."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.text import Text
 
-from td_pinterest_op.audiences.actions import find_action
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.connection import find_credentials
-from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext
+from td_pinterest_op.cli.check import check_workflow
+from td_pinterest_op.cli.connection import Credentials, find_credentials
+from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, Target
 from td_pinterest_op.cli.doctor.checks import run_checks
 from td_pinterest_op.cli.export import build_query_params, complete_settings
-from td_pinterest_op.cli.lint import dig_file
-from td_pinterest_op.cli.lint.settings import find_export_settings, find_history
+from td_pinterest_op.cli.lint.exports import Export
 from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.stats import LISTS
 
-# The settings that decide whether rows stop an export, and all by which rows are judged.
-_LIMITS = ("ignore_invalid_records", "ignore_error", "allow_empty", "max_invalid_ratio", "min_records", "max_records")
-_OF_ROWS = ("columns", "records", "default_country", "expect_values", "control", *_LIMITS)
-# The settings, with their aliases, without which an export stops at rows that it would accept with them.
-_LENIENT = (("ignore_invalid_records", "ignore_error"), ("allow_empty",))
 # The sign of each status, its replacement on a terminal that has only ASCII, and its style.
 _SIGNS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), ERROR: ("✗", "x", "bold red")}
 
@@ -48,10 +41,13 @@ Examples:
     help="Check these result_settings, a YAML or JSON file, and the rows against them.  [default: the rows against "
     "those in --workflow]",
 )
-@click.option("--workflow", type=FILE, help="Check this .dig file too.")
+@click.option("--workflow", type=FILE, help="Check this .dig file too, and the ad account and audience that it names.")
+@click.option("--project", metavar="NAME", help="Check the secrets of this project on hosted Treasure Workflow too.")
 @options.combine_options(options.env_file, options.as_json)
 @options.pass_common
-def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path | None, **source: Any) -> int:
+def doctor(
+    common: CommonOptions, /, settings_file: Path | None, workflow: Path | None, project: str | None, **source: Any
+) -> int:
     """Check everything that an export needs, and say what to do about each problem. Writes nothing to Pinterest.
 
     A job or a query is read, and its first 1,000 rows are checked. The exit code is 1 if something is wrong.
@@ -59,64 +55,47 @@ def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path 
     if bool(source["query"]) != bool(source["database"]) or (source["query"] and source["job_id"]):
         raise click.UsageError("--query and --database must be given together, and without --job")
     credentials = find_credentials(common.env_file)
-    file_settings, params = files.read_task_file(settings_file) if settings_file else (None, {})
-    settings, history, has_lists = _find_row_settings(file_settings, params, workflow)
-    rows = build_query_params(source)
+    file_settings, file_params = files.read_task_file(settings_file) if settings_file else (None, {})
+    exports = check_workflow(workflow)[1] if workflow and workflow.is_file() else []
     context = DoctorContext(
         credentials=credentials,
-        account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID"),
-        audience_id=common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID"),
+        targets=_find_targets(exports, credentials, common),
         settings=None if file_settings is None else complete_settings(file_settings, credentials, common),
-        params=rows and {**rows, "result_settings": settings},
-        has_lists=has_lists,
+        params=build_query_params(source),
+        lists=[name for name in LISTS if name in file_params],
         workflow=workflow,
-        unchecked=[name for name in params if name in LISTS or (name in ("query", "job_id") and not rows)],
-        history=history,
+        exports=exports,
+        project=project,
     )
-    checks: dict[str, CheckResult] = {}
+    checks: list[tuple[str, CheckResult]] = []
     with context.stack:
         for name, check in run_checks(context):
-            checks[name] = check
+            checks.append((name, check))
             if not common.as_json:
                 _print_check_result(name, check)
     return _print_summary(checks, as_json=common.as_json)
 
 
-def _find_row_settings(
-    file_settings: Mapping[str, object] | None, params: Mapping[str, Any], workflow: Path | None
-) -> tuple[Mapping[str, object], tuple[str | None, object], bool]:
-    """Return the settings that decide on rows, (database, table) of the history, and whether there are lists of people.
-
-    Each is read from the settings file, or from the workflow if the file does not have it. `params`: the parameters of
-    the task in the settings file.
-    """
-    settings, has_lists = file_settings or {}, not params.keys().isdisjoint(LISTS)
-    history = (params.get("database"), settings.get("history"))
-    if workflow and workflow.is_file():
-        dig = dig_file.read_workflow(workflow)
-        if file_settings is None:
-            settings = _find_workflow_settings(dig)
-            has_lists = any(not each.mapping.keys().isdisjoint(LISTS) for each in (dig.root.walk() if dig.root else ()))
-        history = history if history[1] else find_history(dig)
-    of_rows = {name: settings[name] for name in _OF_ROWS if name in settings}
-    for names in _LENIENT if file_settings is None else ():
-        if not settings or None in (settings.get(name, "") for name in names):  # nobody knows the value
-            of_rows |= dict.fromkeys(names, True)
-    action = find_action(settings)
-    if action and action.least_records and settings.get("min_records", "") is not None:  # for its default of it
-        of_rows["action"] = action.name
-    return of_rows, history, has_lists
+def _find_targets(exports: Sequence[Export], credentials: Credentials, common: CommonOptions) -> Sequence[Target]:
+    """Return the ad accounts and audiences that a workflow's exports name, else that of the options or environment."""
+    named = Target(
+        account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID") or "",
+        audience_id=common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID") or "",
+    )
+    of_exports = [target for export in exports for target in _find_export_targets(export, named)]
+    return list(dict.fromkeys(of_exports)) or [named]
 
 
-def _find_workflow_settings(dig: dig_file.DigFile) -> dict[str, object]:
-    """Return the settings of a workflow's first export. None: nobody knows the value, or other exports have another."""
-    actions = [(find_action(each), each) for each in find_export_settings(dig)]
-    exports = [each for action, each in actions if action is None or action.reads_rows]
-    settings = dict(exports[0]) if exports else {}
-    for name in (*_LIMITS, "action"):
-        if len({str(each.get(name, "")) for each in exports}) > 1:
-            settings[name] = None
-    return settings
+def _find_export_targets(export: Export, default: Target) -> Iterator[Target]:
+    """Yield the ad accounts and audiences of an export. What only a run knows is that of `default`."""
+    settings = export.settings
+    parsed = export.request.settings if export.request else None
+    is_unknown = any(name.startswith("audience_") for name in export.unknown)
+    ids = [str(value) for name, value in settings.items() if name.startswith("audience_id") and value]
+    name = "" if ids or is_unknown else str(settings.get("audience_name") or "")
+    for account_id in getattr(parsed, "ad_account_ids", None) or [settings.get("ad_account_id") or default.account_id]:
+        for audience_id in getattr(parsed, "audience_ids", None) or ids[:1] or [default.audience_id]:
+            yield Target(account_id=str(account_id), audience_id="" if name else audience_id, name=name)
 
 
 def _print_check_result(name: str, check: CheckResult) -> None:
@@ -130,17 +109,18 @@ def _print_check_result(name: str, check: CheckResult) -> None:
         screen.print_line(f"  {'->' if is_plain else '→'} {check.advice}", indent=4)
 
 
-def _print_summary(checks: Mapping[str, CheckResult], *, as_json: bool) -> int:
+def _print_summary(checks: Sequence[tuple[str, CheckResult]], *, as_json: bool) -> int:
     """Print how many checks succeeded and failed. Return the exit code, 1 if a check failed."""
-    counts = Counter(check.status for check in checks.values())
+    counts = Counter(check.status for _, check in checks)
     is_ok = not counts[ERROR]
     if as_json:
-        screen.print_json({"ok": is_ok, "checks": [{"name": name, **asdict(check)} for name, check in checks.items()]})
+        listed = [
+            {"name": name, "status": check.status, "message": check.message, "advice": check.advice}
+            for name, check in checks
+        ]
+        screen.print_json({"ok": is_ok, "checks": listed})
     else:
-        wrong = {name for name, check in checks.items() if check.status == ERROR}
-        whole = "Everything that was checked" if "task" in checks else "Everything that an export needs"
-        ending = f"{whole} is in place." if is_ok else "An export would fail."
-        ending = "An export would run, but would leave no row in the history." if wrong == {"history"} else ending
+        ending = "Everything that was checked is in place." if is_ok else "An export would fail."
         screen.print_line(f"\n{ending} {counts[OK]} passed, {counts[WARNING]} with a warning, {counts[ERROR]} failed")
         if is_ok and not Path("rehearsal.json").exists():
             screen.print_note(

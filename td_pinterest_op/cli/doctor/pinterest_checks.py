@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from td_pinterest_op.audiences.audiences import Audiences
-from td_pinterest_op.cli.ad_accounts import WRITER_ROLES, AdAccount, list_ad_accounts
-from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, skip_check
+from td_pinterest_op.cli.ad_accounts import WRITER_ROLES, AdAccount
+from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, Target, skip_check
 from td_pinterest_op.http.retry import read_server_time
 from td_pinterest_op.pinterest.oauth import describe_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
@@ -54,6 +54,11 @@ def check_clock(context: DoctorContext) -> CheckResult:
     return CheckResult(OK, "agrees with Pinterest's")
 
 
+def check_tier(context: DoctorContext) -> CheckResult:
+    """Check the app's access tier, as far as Pinterest's last response shows it."""
+    return judge_tier(context.services.client.last_headers)
+
+
 def judge_tier(headers: Mapping[str, str]) -> CheckResult:
     """Return a check result with the app's access tier, which is derived from the limits in a response's headers."""
     limits = parse_quotas(headers)
@@ -67,22 +72,34 @@ def judge_tier(headers: Mapping[str, str]) -> CheckResult:
     return CheckResult(OK, "no daily limit is shown" if limits else "Pinterest shows no limits")
 
 
-def check_ad_account(context: DoctorContext) -> CheckResult:
-    """Check that the token can read the named ad account, or exactly one if none is named. Store it in the context."""
-    services, named = context.services, context.account_id
-    if services.tokens.scopes and "ads:read" not in services.tokens.scopes:
+def find_account(context: DoctorContext, target: Target) -> AdAccount | None:
+    """Return the target's ad account, or the only one if none is named, or None if the token cannot read it."""
+    if not target.account_id and len(context.accounts) != 1:
+        return None
+    return next((account for account in context.accounts if target.account_id in ("", account.id)), None)
+
+
+def check_ad_account(context: DoctorContext, *, target: Target) -> CheckResult:
+    """Check that the token can read the named ad account, or exactly one if none is named."""
+    scopes = context.services.tokens.scopes
+    if scopes and "ads:read" not in scopes:
         return skip_check("the token may not read ad accounts")
-    accounts = list(list_ad_accounts(services.pinterest))
-    labels = ", ".join(account.label for account in accounts[:5]) or "none"
-    if not named and len(accounts) != 1:
+    account = find_account(context, target)
+    if account:
+        return CheckResult(OK, account.label)
+    labels = ", ".join(account.label for account in context.accounts[:5]) or "none"
+    if not target.account_id:
         advice = "name one with --ad-account or PINTEREST_AD_ACCOUNT_ID"
         return CheckResult(ERROR, f"no ad account is named; the token can read {labels}", advice)
-    account = next((account for account in accounts if named in (None, "", account.id)), None)
-    if account is None:
-        advice = "correct the id, or ask the owner to give the Pinterest user access in Business Manager"
-        return CheckResult(ERROR, f"the token cannot read ad account {named}; it can read {labels}", advice)
-    context.account = account
-    return CheckResult(OK, account.label)
+    advice = "correct the id, or ask the owner to give the Pinterest user access in Business Manager"
+    return CheckResult(ERROR, f"the token cannot read ad account {target.account_id}; it can read {labels}", advice)
+
+
+def check_role(context: DoctorContext, *, target: Target) -> CheckResult:
+    """Check that the user's roles in the target's ad account allow an export."""
+    account = find_account(context, target)
+    assert account, "its check has succeeded"  # noqa: S101
+    return judge_role(account)
 
 
 def judge_role(account: AdAccount) -> CheckResult:
@@ -94,12 +111,16 @@ def judge_role(account: AdAccount) -> CheckResult:
     return CheckResult(OK, roles)
 
 
-def check_audience(context: DoctorContext) -> CheckResult:
+def check_audience(context: DoctorContext, *, target: Target) -> CheckResult:
     """Check that an export could use the audience. The result shows the audience's status and size."""
-    if not (audience_id := context.audience_id):
+    if target.name:
+        return CheckResult(OK, f'the workflow names its audience "{escape(target.name)}", and no id')
+    if not target.audience_id:
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return skip_check("no audience is named", advice)
-    audience = Audiences(context.services.build_pinterest_api(context.account.id)).find_usable(audience_id)
+    account = find_account(context, target)
+    assert account, "its check has succeeded"  # noqa: S101
+    audience = Audiences(context.services.build_pinterest_api(account.id)).find_usable(target.audience_id)
     size = "unknown" if audience.size is None else f"{audience.size:,}"
     label = f'{audience.id} "{escape(audience.name)}"'
     message = f"{label}: {audience.status}, size {size}, customer list {audience.customer_list_id}"

@@ -1,32 +1,37 @@
-"""Checks of Treasure Data: the key, the history's table, and the first rows of a job."""
+"""Checks of Treasure Data: the key, permissions, a project's secrets, and the first rows of a job."""
 
-import json
+import shlex
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext
+from td_pinterest_op.cli.secret_target import request_project_id
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.records.plan import TOLERATED_SHARE, format_reasons
 from td_pinterest_op.records.plan import check_rows as check_rows_of_export
-from td_pinterest_op.run_history.table import NAMES
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
 from td_pinterest_op.stats import Stats, format_count
-from td_pinterest_op.treasure_data.job import wait_for_job
+from td_pinterest_op.treasure_data.job import Source, wait_for_job
 from td_pinterest_op.treasure_data.result import JobResult
-from td_pinterest_op.treasure_data.td_api import TreasureData, build_path
 from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow import task as workflow_task
+from td_pinterest_op.workflow.digdag_secrets import find_hosted_server
 
 _SAMPLE = 1_000
 _NO_ROWS_ADVICE = "check the conditions (WHERE) of the query"
-# The permissions of Treasure Data with which a user cannot make a table and insert rows.
-_READ_ONLY = frozenset({"query_only", "import_only"})
+# The settings that stop an export because of its rows, with the values that stop none.
+_LIMITS: Mapping[str, Any] = {
+    "ignore_invalid_records": True,
+    "allow_empty": True,
+    "max_invalid_ratio": 1.0,
+    "min_records": None,
+    "max_records": None,
+}
 # What the settings of an export need besides those about its rows.
 _ANY_EXPORT = {
     "type": "pinterest",
@@ -42,67 +47,120 @@ def check_api_key(context: DoctorContext) -> CheckResult:
     if "TD_API_KEY" in context.credentials.missing_variables:
         message = f"TD_API_KEY not found (as a secret it is {SECRETS['TD_API_KEY']})"
         return CheckResult(ERROR, message, "set it, or store it with `digdag secrets --local --set td.apikey`")
-    with context.credentials.without_pinterest().open_services() as services:
-        services.treasure_data.call("GET", "/v3/database/list")
+    context.td_services.treasure_data.call("GET", "/v3/database/list")
     host = urllib.parse.urlsplit(context.credentials.build_task().endpoints.treasure_data).hostname
     return CheckResult(OK, f"the key is accepted by {host}")
 
 
-def check_history(context: DoctorContext) -> CheckResult | None:
-    """Check that the history table exists or can be created, and that the API key may write to it."""
-    database, written = context.history
-    if is_left_out(written):
+def check_permissions(context: DoctorContext) -> CheckResult | None:
+    """Check that the key's user may do in each database what the export does there."""
+    needed = _find_needed_permissions(context)
+    if not needed:
         return None
-    try:
-        named = TABLE.read(written, show_value)
-    except WrongValueError as error:
-        return CheckResult(ERROR, f"history: {error}", f"write {TABLE.allowed}")
-    database = named.database or database
-    if not database:
-        return CheckResult(
-            ERROR,
-            f"the setting `history` names the table {named.table} without a database",
-            f"write history: database.{named.table}",
+    _, content = context.td_services.treasure_data.call("GET", "/v3/database/list?require_permissions=true")
+    databases = {each.get("name"): each for each in content.get("databases") or ()}
+    problems = []
+    for database, operations in needed.items():
+        if database not in databases:
+            problems.append(f"there is no database {database}, or the user may not see it")
+            continue
+        # An account without policies shows only the older `permission`.
+        granted = databases[database].get("database_permissions")
+        if granted is None:
+            older = databases[database].get("permission")
+            may_read = older != "import_only"
+            granted = {"query": may_read, "download": may_read, "edit": may_read and older != "query_only"}
+        missing = [name.capitalize() for name in sorted(operations) if not granted.get(name)]
+        if missing:
+            problems.append(f"the user of the key lacks {' and '.join(missing)} on database {database}")
+    if problems:
+        advice = (
+            "ask the owner of the account for these permissions. Without Download a result is refused, or ends after "
+            "50 rows; without Edit the operator can keep no table, such as the history or a mirror's ledger"
         )
-    with context.credentials.without_pinterest().open_services() as services:
-        return _check_table(services.treasure_data, database, named.table)
+        return CheckResult(ERROR, "; ".join(problems), advice)
+    return CheckResult(OK, f"enough on {', '.join(needed)}")
 
 
-def _check_table(td: TreasureData, database: str, table: str) -> CheckResult:
-    """Check that the API key may write to the history table. The result shows whether the table exists."""
-    _, content = td.call("GET", build_path("database", "list"))
-    permissions = {each.get("name"): each.get("permission") for each in content.get("databases") or ()}
-    if database not in permissions:
-        advice = "create that database, or name another one in the setting: history: database.table"
-        return CheckResult(
-            ERROR, f'there is no database "{database}" for the history, or the key has no access to it', advice
+def _find_needed_permissions(context: DoctorContext) -> Mapping[str, set[str]]:
+    """Return what the operator does in each database that the options or the workflow name."""
+    needed: dict[str, set[str]] = {}
+    if database := context.params.get("database"):
+        needed.setdefault(str(database), set()).update(("query", "download"))
+    for request in filter(None, (export.request for export in context.exports)):
+        sources = [source for source in (request.source, *request.lists.values()) if isinstance(source, Source)]
+        for source in filter(lambda each: each.database, sources):
+            needed.setdefault(source.database, set()).update(("query", "download"))
+        database = next((source.database for source in sources), request.task.td.get("database"))
+        tables = [request.settings.history]
+        if isinstance(request.settings, Settings) and request.settings.action.needs_query:
+            tables.append(request.settings.ledger)
+        for table in filter(None, tables):
+            if name := table.database or database:
+                needed.setdefault(str(name), set()).update(("query", "download", "edit"))
+    return needed
+
+
+def check_project(context: DoctorContext) -> CheckResult | None:
+    """Check that the user of the key may read the secrets of the workflow project, and that the project has all."""
+    if context.project is None:
+        return None
+    name = context.project
+    server = find_hosted_server(context.credentials.environ)
+    status, project_id = request_project_id(server, name)
+    found = server.list_secret_names(project_id) if project_id else status
+    if isinstance(found, int):
+        message = f"the workflow server answered {found} about project {name} and its secrets"
+        advice = (
+            "correct the name, or give the user of td.apikey the workflow permissions View and Edit on this project: "
+            "with them a renewed refresh token is stored"
         )
-    if (permission := permissions[database]) in _READ_ONLY:
-        message = f"the key has only the permission {permission} on database {database}: no row would be written"
-        return CheckResult(ERROR, message, "give the user of the key full access to this database, or name another one")
-    _, content = td.call("GET", build_path("table", "list", database))
-    schema = next((each.get("schema") for each in content.get("tables") or () if each.get("name") == table), None)
-    if schema is None:
-        return CheckResult(OK, f"the first run creates the table {database}.{table}")
-    missing = NAMES - {"time", *(column[0] for column in json.loads(schema or "[]"))}
-    more = f"; the next run adds the {format_count(len(missing), 'column')} that it lacks" if missing else ""
-    return CheckResult(OK, f"the table {database}.{table} exists{more}")
+        return CheckResult(ERROR, message, advice)
+    if missing := [secret for secret in SECRETS.values() if secret not in found]:
+        advice = f"set it with `td wf secrets --project {shlex.quote(name)} --set {missing[0]}`"
+        return CheckResult(ERROR, f"project {name} lacks the secrets {', '.join(missing)}", advice)
+    return CheckResult(OK, f"project {name} has all secrets; storing a renewed token needs Edit, too")
 
 
-def check_rows(context: DoctorContext) -> CheckResult:
-    """Check that the first rows of the job's result are valid under the task's `result_settings`."""
-    params, credentials, td = context.params, context.credentials, context.services.treasure_data
-    settings = parse_export({**_ANY_EXPORT, **params["result_settings"]}, environ=credentials.environ)
-    job = wait_for_job(td, workflow_task.read_source(credentials.build_task(**params)))
-    if context.has_lists:  # they may leave fewer records
-        settings = replace(settings, max_records=None)
+def check_rows(context: DoctorContext) -> CheckResult | None:
+    """Check that the first rows of the job's result are valid under the export's settings."""
+    if not context.params:
+        return None
+    credentials = context.credentials
+    td = context.services.treasure_data
+    settings = _choose_settings(context)
+    job = wait_for_job(td, workflow_task.read_source(credentials.build_task(**context.params)))
     stats = Stats(action="", ad_account_id="", dry_run=True)
     with open_reader(job, settings, stats, lists=Lists()) as reader:
         reader.read(_take_sample(iter(JobResult(td, job))), progress=lambda _: None)
     label = f"job {job.id} ({', '.join(column.name for column in reader.settings.columns)})"
     result = _judge_rows(label, settings, stats, first_invalid=reader.first_invalid)
-    is_hopeless = stats.invalid_rows and not stats.valid and context.settings is None
+    is_hopeless = stats.invalid_rows and not stats.valid and context.settings is None and not context.exports
     return replace(result, status=ERROR) if is_hopeless else result
+
+
+def _choose_settings(context: DoctorContext) -> Settings:
+    """Return the settings by which rows are judged: of the file, else of the workflow's export.
+
+    Without either, if the workflow has several exports, or if only a run knows a limit, no limit stops the export.
+    """
+    environ = context.credentials.environ
+    exports = [each for each in context.exports if each.request and isinstance(each.request.source, Source)]
+    unknown: Collection[str] = _LIMITS
+    has_lists = bool(context.lists)
+    if context.settings is not None:
+        settings = parse_export(context.settings, environ=environ)
+        unknown = ()
+    elif exports and exports[0].request:
+        settings = exports[0].request.settings
+        has_lists = any(each.request and each.request.lists for each in exports)
+        unknown = exports[0].unknown if len(exports) == 1 else _LIMITS
+    else:
+        settings = parse_export(_ANY_EXPORT, environ=environ)
+    changes = {name: value for name, value in _LIMITS.items() if name in unknown}
+    if has_lists:  # they may leave fewer records
+        changes["max_records"] = None
+    return replace(settings, **changes)
 
 
 def _judge_rows(label: str, settings: Settings, stats: Stats, *, first_invalid: Sequence[int]) -> CheckResult:

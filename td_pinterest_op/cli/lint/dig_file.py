@@ -1,28 +1,33 @@
-"""A .dig file with the files it includes: each value with its file and line, the tasks, and the findings."""
+"""A .dig file with the files it includes: plain values with the place of each, the tasks, and the findings."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from td_pinterest_op.cli.screen import replace_unprintable
-from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.settings.structures import read_scalar
 
 # Blocks that hold tasks, besides the names that begin with +.
-BLOCKS = ("_do", "_else_do", "_error", "_check")
+_BLOCKS = ("_do", "_else_do", "_error", "_check")
 _TEMPLATE = re.compile(r"\$\{(?!secret:)([^{}]*)\}")
-_GLUED_INCLUDE = re.compile(r"^[ \t]*!include:", re.MULTILINE)
-_SPACE_MISSING = "write `!include : 'file'` on a line of its own, with a space before the colon"
-_DOTTED = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*")
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,30}")
+_WORDS: Mapping[str, bool | None] = {"": None, "~": None, "null": None, "true": True, "false": False}
+_REFUSED = "digdag would refuse every workflow of the folder"
+# Aliases, includes and templates can make a small file grow without end.
+_MOST_VALUES = 50_000
+_MOST_TEMPLATES = 100
+_LONGEST_TEXT = 100_000
 
 
-class UnknownValueError(Exception):
-    """Raised for a template whose value is known only while the workflow runs."""
+class Place(NamedTuple):
+    """A line of a file, counted from 1."""
+
+    path: Path
+    line: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -39,50 +44,30 @@ class Finding:
         return f"{self.path}:{self.line}: {self.code}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
-    """A YAML value with its file and line number. `quoted`: whether it is in quotes, or a block scalar."""
+class Block(dict[str, Any]):
+    """A YAML mapping. Its values are plain, but numbers other than whole ones are text. `places`: of each key."""
 
-    value: "str | int | bool | dict[str, Value] | list[Value] | None"
-    path: Path
-    line: int
-    quoted: bool = False
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place = place
+        self.places: dict[str, Place] = {}
 
-    @property
-    def mapping(self) -> "dict[str, Value]":
-        """The members if the value is a mapping, or else an empty mapping."""
-        return self.value if isinstance(self.value, dict) else {}
-
-    def get(self, *keys: str) -> "Value | None":
-        """Return the value at the nested `keys`, or None if a key is missing."""
-        value: Value | None = self
+    def get_block(self, *keys: str) -> "Block":
+        """Return the mapping at the nested `keys`, or an empty one."""
+        block = self
         for key in keys:
-            value = value.mapping.get(key) if value else None
-        return value
-
-    def to_plain(self) -> object:
-        """Return the value as plain Python types, without line numbers."""
-        if isinstance(self.value, dict):
-            return {key: member.to_plain() for key, member in self.value.items()}
-        if isinstance(self.value, list):
-            return [item.to_plain() for item in self.value]
-        return self.value
-
-    def walk(self) -> "Iterator[Value]":
-        """Yield this value and all values nested in it."""
-        yield self
-        members = self.value.values() if isinstance(self.value, dict) else self.value
-        for member in members if not isinstance(members, str | int | None) else ():
-            yield from member.walk()
+            inner = block.get(key)
+            block = inner if isinstance(inner, Block) else Block(block.places.get(key, block.place))
+        return block
 
 
 @dataclass(slots=True, kw_only=True)
 class DigFile:
-    """A workflow file and its findings."""
+    """A workflow file and its findings. `root` is None if the file is not valid YAML."""
 
     path: Path
-    root: Value | None = None  # None if the file is not valid YAML
-    included: dict[Path, Value] = field(default_factory=dict)  # included file: place of the first include
+    root: Block | None = None
+    files: set[Path] = field(default_factory=set)  # what was read: the workflow, included files, queries
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -90,25 +75,20 @@ class DigFile:
         """The project folder, which contains the workflow file."""
         return self.path.parent
 
-    def add_error(self, at: Value, code: str, message: str) -> None:
-        """Add an error at the line of the value `at`: a finding about something that makes a run fail or does harm."""
-        self._add_finding(at, code, message, level="error")
-
-    def add_warning(self, at: Value, code: str, message: str) -> None:
-        """Add a warning at the line of the value `at`: a finding about something that may be intentional."""
-        self._add_finding(at, code, message, level="warning")
-
-    def add_refusal(self, within: Value, code: str, error: SettingsError) -> None:
-        """Add an error for each problem of a SettingsError, at the line of its key in the mapping `within`."""
-        for problem in error.problems:
-            self.add_error(within.get(problem.key) or within, code, problem.text)
-
-    def _add_finding(self, at: Value, code: str, message: str, *, level: str) -> None:
-        """Add a finding with these texts at the line of the value `at`, unless the same finding exists already."""
+    def add_finding(self, place: Place, code: str, message: str, *, level: str = "error") -> None:
+        """Add a finding, unless it exists already. `level`: `error` if a run fails or does harm, else `warning`."""
         text = replace_unprintable(" ".join(message.split()))
-        finding = Finding(path=at.path, line=at.line, code=code, message=text, level=level)
+        finding = Finding(path=place.path, line=place.line, code=code, message=text, level=level)
         if finding not in self.findings:
             self.findings.append(finding)
+
+    def add_warning(self, place: Place, code: str, message: str) -> None:
+        """Add a finding about something that may be intentional."""
+        self.add_finding(place, code, message, level="warning")
+
+    def has_finding(self, place: Place) -> bool:
+        """Whether there is a finding at a place."""
+        return any((finding.path, finding.line) == place for finding in self.findings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,54 +96,60 @@ class Task:
     """A task or group of tasks (`operator` None). `exported`: the `_export` parameters of the task and its parents."""
 
     name: str
-    value: Value
+    block: Block
     operator: str | None
     exported: Mapping[str, Any]
-    parents: tuple[Value, ...]
+    parents: tuple[Block, ...]
 
     @property
-    def command(self) -> Value | None:
+    def command(self) -> Any:
         """The operator's value, such as the class name after `py>`, or None if there is no operator."""
-        return self.value.get(f"{self.operator}>") if self.operator else None
+        return self.block.get(f"{self.operator}>")
 
-    def get_exported(self, *keys: str) -> Any:
-        """Return the value of the `_export` parameter at the nested `keys`, or None if a key is missing."""
-        value: Any = self.exported
-        for key in keys:
-            value = value.get(key) if isinstance(value, Mapping) else None
+    @property
+    def place(self) -> Place:
+        """The place of the operator, or of the group."""
+        return self.block.places.get(f"{self.operator}>", self.block.place)
+
+    def fill(self, value: Any) -> Any:
+        """Return a plain value with its templates filled in. A text stays as it is if only a run can fill it in.
+
+        So does a text that is blank once it is filled in: the value may yet be entered in a file of settings, and a
+        run rejects a blank one.
+        """
+        if isinstance(value, dict):
+            return {key: self.fill(member) for key, member in value.items()}
+        if isinstance(value, list):
+            return [self.fill(item) for item in value]
+        if not isinstance(value, str):
+            return value
+        text = value
+        for _ in range(_MOST_TEMPLATES):
+            match = _TEMPLATE.search(text)
+            if match is None:
+                return text or value
+            found: Any = self.exported
+            for part in match[1].strip().split("."):
+                found = found[part] if isinstance(found, Mapping) and part in found else {}
+            if isinstance(found, Mapping | list) or len(text) > _LONGEST_TEXT:
+                return value
+            text = text[: match.start()] + ("" if found is None else str(found)) + text[match.end() :]
         return value
-
-    def fill_templates(self, value: Value) -> object:
-        """Return a YAML value with its templates filled in. Raises UnknownValueError if only a run can fill them in."""
-        return _fill_templates(value.to_plain(), self.exported)
-
-    def fill_text(self, value: Value) -> str:
-        """Return a value with its templates filled in, or "" if the result is no string or known only during a run."""
-        try:
-            text = self.fill_templates(value)
-        except UnknownValueError:
-            return ""
-        return text if isinstance(text, str) else ""
 
 
 def read_workflow(path: Path) -> DigFile:
     """Return the workflow in a file, with findings about its YAML. Raises OSError if the file cannot be opened."""
     dig = DigFile(path=path)
-    dig.root = _YamlReader(dig).read_file(path)
-    if not (dig.root and isinstance(dig.root.value, dict)):
-        dig.root = None
-        if not dig.findings:
-            dig.add_error(
-                make_place(path),
-                "yaml",
-                "this file is not a workflow: a workflow is a mapping of tasks whose names begin with +",
-            )
+    try:
+        content = _YamlReader(dig).read_file(path)
+        dig.root = content if isinstance(content, Block) else None
+    except RecursionError:
+        message = "the file is nested too deeply, or its anchors, aliases and includes repeat too much: simplify it"
+        dig.add_finding(Place(path, 1), "yaml", message)
+    if dig.root is None and not dig.findings:
+        message = "this file is not a workflow: a workflow is a mapping of tasks whose names begin with +"
+        dig.add_finding(Place(path, 1), "yaml", message)
     return dig
-
-
-def make_place(path: Path, line: int = 1) -> Value:
-    """Return an empty Value that marks a line of a file as the location of a finding."""
-    return Value(value=None, path=path, line=line)
 
 
 class _YamlReader:
@@ -172,143 +158,120 @@ class _YamlReader:
     def __init__(self, dig: DigFile) -> None:
         self._dig = dig
         self._open: list[Path] = []
+        self._left = _MOST_VALUES
 
-    def read_file(self, path: Path) -> Value | None:
-        """Return a YAML file's content as a Value. If the file is unreadable, add a finding and return None."""
+    def read_file(self, path: Path) -> Any:
+        """Return a YAML file's content, or None, with a finding, if it is unreadable. Raises OSError.
+
+        Raises RecursionError if the content is nested too deeply, or grows too much.
+        """
+        self._dig.files.add(path)
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
         except UnicodeDecodeError:
-            self._dig.add_error(make_place(path), "yaml", "the file is not UTF-8: save it as UTF-8")
+            self._dig.add_finding(Place(path, 1), "yaml", "the file is not UTF-8: save it as UTF-8")
             return None
-        node = self._parse_yaml(path, text)
-        self._open.append(path)
-        try:
-            return None if node is None else self._convert_node(node, path, node.start_mark.line + 1)
-        except RecursionError:
-            self._dig.add_error(
-                make_place(path), "yaml", "a YAML anchor contains itself, or the file is nested too deeply: simplify it"
-            )
-            return None
-        finally:
-            self._open.pop()
-
-    def _parse_yaml(self, path: Path, text: str) -> yaml.Node | None:
-        """Return the root node of YAML text. If the text is not valid YAML, add a finding and return None."""
-        try:
-            return yaml.compose(text, Loader=yaml.BaseLoader)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+            place = Place(path, mark.line + 1 if mark else 1)
             problem = str(getattr(error, "problem", "it cannot be read"))
-        code, line, refused = "yaml", mark.line + 1 if mark else 1, "digdag would refuse every workflow of the folder"
-        if "'\\t'" in problem:
-            code, message = "tab", f"there is a tab here, where YAML allows none: indent with spaces. {refused}"
-        elif include := _GLUED_INCLUDE.search(text):
-            line, message = text.count("\n", 0, include.start()) + 1, _SPACE_MISSING
-        else:
-            message = f"not valid YAML ({problem}). {refused}"
-        self._dig.add_error(make_place(path, line), code, message)
-        return None
-
-    def _convert_node(self, node: yaml.Node, path: Path, line: int) -> Value:
-        """Return a YAML node and all nested nodes as a `Value`. `path`, `line`: the file and the line of the node."""
-        if node.tag.startswith("!include"):
-            self._dig.add_error(make_place(path, node.start_mark.line + 1), "yaml", _SPACE_MISSING)
-        if isinstance(node, yaml.MappingNode):
-            return Value(value=self._convert_mapping(node, path), path=path, line=line)
-        if isinstance(node, yaml.SequenceNode):
-            items = [self._convert_node(item, path, item.start_mark.line + 1) for item in node.value]
-            return Value(value=items, path=path, line=line)
-        assert isinstance(node, yaml.ScalarNode)  # noqa: S101 - YAML knows no fourth kind
-        value = read_scalar(node)
-        return Value(value=value, path=path, line=line, quoted=node.style is not None)  # type: ignore[arg-type]
-
-    def _convert_mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Value]:
-        """Return the members of a YAML mapping, including those merged by `<<` and those of included files."""
-        members: dict[str, Value] = {}
-        own = set()
-        for key, value in node.value:
-            here = make_place(path, key.start_mark.line + 1)
-            name = str(key.value)
-            if key.tag == "!include":
-                members |= self._read_included(str(value.value), here)
-            elif name == "<<" and key.style is None:
-                # A mapping, or several, of which the first wins.
-                for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                    members = self._convert_node(each, path, here.line).mapping | members
+            if "'\\t'" in problem:
+                message = f"there is a tab here, where YAML allows none: indent with spaces. {_REFUSED}"
+                self._dig.add_finding(place, "tab", message)
             else:
-                if name in own:
-                    message = f"{name} is defined twice: digdag refuses duplicate keys"
-                    self._dig.add_error(here, "duplicate-key", message)
-                own.add(name)
-                members[name] = self._convert_node(value, path, here.line)
-        return members
+                self._dig.add_finding(place, "yaml", f"not valid YAML ({problem}). {_REFUSED}")
+            return None
+        self._open.append(path)
+        content = self._convert_node(node, Place(path, 1)) if node else None
+        self._open.pop()
+        return content
 
-    def _read_included(self, name: str, here: Value) -> dict[str, Value]:
-        """Return the members of the included file `name`. If that fails, add a finding at `here` and return {}."""
+    def _convert_node(self, node: yaml.Node, place: Place) -> Any:
+        """Return the value of a YAML node at a place, with mappings as `Block`."""
+        self._left -= 1
+        if self._left < 0:
+            raise RecursionError
+        if isinstance(node, yaml.MappingNode):
+            return self._convert_mapping(node, place)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._convert_node(item, Place(place.path, item.start_mark.line + 1)) for item in node.value]
+        text: str = node.value
+        if getattr(node, "style", None) is not None:  # quoted, or a block scalar
+            return text
+        return int(text) if _WHOLE_NUMBER.fullmatch(text) else _WORDS.get(text, text)
+
+    def _convert_mapping(self, node: yaml.MappingNode, place: Place) -> Block:
+        """Return a YAML mapping with the members that `<<` and included files give it."""
+        block = Block(place)
+        own: set[str] = set()
+        for key, value in node.value:
+            here = Place(place.path, key.start_mark.line + 1)
+            if key.tag == "!include":
+                _merge_block(block, self._read_included(str(value.value), here))
+            elif key.value == "<<" and key.style is None:
+                # Of several mappings, the first wins.
+                for each in reversed(value.value) if isinstance(value, yaml.SequenceNode) else [value]:
+                    _merge_block(block, self._convert_node(each, here), unless=own)
+            else:
+                name = str(key.value)
+                if name in own:
+                    self._dig.add_finding(here, "duplicate-key", f"{name} is defined twice: digdag refuses that")
+                own.add(name)
+                block[name] = self._convert_node(value, here)
+                block.places[name] = here
+        return block
+
+    def _read_included(self, name: str, here: Place) -> Any:
+        """Return the content of the included file `name`. If that fails, add a finding at `here` and return None."""
         target = here.path.parent / name
-        if ".." in Path(name).parts:
-            self._dig.add_error(
-                here,
-                "left-out",
-                f"{name} has a path with `..`, so digdag does not include this file: move it into the project folder",
-            )
-        elif target in self._open:
-            self._dig.add_error(here, "yaml", f"{name} includes itself")
-        else:
+        message = f"{name} includes itself"
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            message = f"{name} is outside the project folder, so digdag does not include it: move it into the folder"
+        elif target not in self._open:
             try:
-                included = self.read_file(target)
+                return self.read_file(target)
             except OSError:
                 message = f"the included file {name} does not exist: its path is relative to {here.path.parent}/"
-                self._dig.add_error(here, "left-out", message)
-            else:
-                self._dig.included.setdefault(target, here)
-                return included.mapping if included else {}
-        return {}
+        self._dig.add_finding(here, "file", message)
+        return None
+
+
+def _merge_block(block: Block, content: Any, *, unless: Container[str] = ()) -> None:
+    """Add the members of another mapping to a block, but not those whose names are in `unless`."""
+    for name in content if isinstance(content, Block) else ():
+        if name not in unless:
+            block[name] = content[name]
+            block.places[name] = content.places[name]
+
+
+def walk(block: Block) -> Iterator[tuple[Block, str, Any]]:
+    """Yield each mapping, key and value in a block, at any depth. The items of a list follow under the list's key."""
+    waiting = [(block, key, value) for key, value in block.items()]
+    while waiting:
+        owner, key, value = waiting.pop()
+        yield owner, key, value
+        if isinstance(value, Block):
+            waiting += [(value, name, member) for name, member in value.items()]
+        elif isinstance(value, list):
+            waiting += [(owner, key, item) for item in value]
 
 
 def walk_tasks(
-    value: Value, name: str = "", exported: Mapping[str, Any] = MappingProxyType({}), parents: tuple[Value, ...] = ()
+    block: Block, name: str = "", exported: Mapping[str, Any] = MappingProxyType({}), parents: tuple[Block, ...] = ()
 ) -> Iterator[Task]:
-    """Yield the task in a YAML value, then the tasks nested in it. `exported`: `_export` parameters of its parents."""
-    own = value.get("_export")
-    exported = _merge_nested(exported, own.to_plain()) if own else exported
-    operator = next((key[:-1] for key in value.mapping if key.endswith(">")), None)
-    yield Task(name=name, value=value, operator=operator, exported=exported, parents=parents)
-    for key, member in value.mapping.items():
-        if key.startswith("+") or key in BLOCKS:
-            yield from walk_tasks(member, name + key, exported, (*parents, value))
+    """Yield the task in a block, then the tasks nested in it. `exported`: `_export` parameters of its parents."""
+    exported = _merge_nested(exported, block.get_block("_export"))
+    operator = next((key[:-1] for key in block if key.endswith(">")), None)
+    yield Task(name=name, block=block, operator=operator, exported=exported, parents=parents)
+    for key, member in block.items():
+        if isinstance(member, Block) and (key.startswith("+") or key in _BLOCKS):
+            yield from walk_tasks(member, name + key, exported, (*parents, block))
 
 
-def _merge_nested(base: Mapping[str, Any], over: object) -> dict[str, Any]:
+def _merge_nested(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of the mapping `base` in which the values of `over` take precedence, at every level of nesting."""
     merged = dict(base)
-    for key, value in over.items() if isinstance(over, dict) else ():
+    for key, value in over.items():
         old = merged.get(key)
         merged[key] = _merge_nested(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
-
-
-def _fill_templates(value: object, params: Mapping[str, Any]) -> object:
-    """Return a value with all templates in it filled in from `params`. Raises UnknownValueError."""
-    if isinstance(value, dict):
-        return {key: _fill_templates(member, params) for key, member in value.items()}
-    if isinstance(value, list):
-        return [_fill_templates(item, params) for item in value]
-    if isinstance(value, str):
-        return _TEMPLATE.sub(lambda match: _look_up_parameter(match[1].strip(), params), value)
-    return value
-
-
-def _look_up_parameter(name: str, params: Mapping[str, Any]) -> str:
-    """Return the value of the parameter `name` as text. Raises UnknownValueError if `params` has no such parameter."""
-    value: object = params
-    for part in name.split(".") if _DOTTED.fullmatch(name) else [""]:
-        if not isinstance(value, dict) or part not in value:
-            raise UnknownValueError
-        value = value[part]
-    value = _fill_templates(value, params)
-    if isinstance(value, dict | list):
-        raise UnknownValueError
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None else str(value)

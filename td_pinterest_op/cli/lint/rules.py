@@ -1,310 +1,267 @@
-"""The rules of the linter. What settings may be is not repeated here: the rules use the operator's own parser."""
+"""The rules of the linter. What an export may be is not repeated here: the operator's own functions judge it."""
 
-import itertools
 import re
-import zoneinfo
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from td_pinterest_op.activation import PARAMETERS as ACTIVATION_PARAMETERS
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS
-from td_pinterest_op.cli.lint import built_exports, project, structure
-from td_pinterest_op.cli.lint.dig_file import DigFile, Task, Value, walk_tasks
-from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_secret_names, read_task_environ
-from td_pinterest_op.cli.lint.settings import (
-    ACTIVATION,
-    MANY,
-    OPERATORS,
-    TABLES,
-    check_built_settings,
-    check_parallel_limit,
-    check_settings,
-)
-from td_pinterest_op.settings.parse import TASK_PARAMETERS, find_misspelt_parameters
-from td_pinterest_op.settings.types import find_nearest, has_lost_digits
+from td_pinterest_op import __version__
+from td_pinterest_op.audiences.actions import Add, Create, Remove
+from td_pinterest_op.cli.lint.dig_file import Block, DigFile, Place, Task, walk, walk_tasks
+from td_pinterest_op.cli.lint.exports import MANY, OPERATORS, Export, is_called_by_others, is_unknown, read_exports
+from td_pinterest_op.cli.lint.secrets import read_environ
+from td_pinterest_op.cli.lint.selected_columns import find_column_problems
+from td_pinterest_op.requirements import find_other_version
+from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest_word
 from td_pinterest_op.stats import LISTS, Stats
+from td_pinterest_op.treasure_data.job import Source
 
 EXPORT_OPERATOR = "td_pinterest_op.export.PinterestExport"
+_PACKAGE = "td_pinterest_op"
+# Operators after which `td.last_job_id` is what it was before.
 _LEAVES_NO_JOB = ("echo", "mail", "http", "if", "fail", "wait", "loop", "for_each", "for_range", "sh")
-# Operators whose effect a second run repeats.
-_ONCE = {"mail": "sends its mail", "http": "sends its request", "sh": "runs its command", "embulk": "loads its data"}
-_OFTEN = ("hourly>", "minutes_interval>")
-# Besides names, Java takes offsets.
-_OFFSET = re.compile(r"Z|(?:UTC|GMT|UT)?[+-][0-9]{1,2}(?::?[0-9]{2}){0,2}|UTC|GMT|UT")
-_WEBHOOK = re.compile(r"^https://(?:hooks\.slack\.com|discord\.com/api/webhooks|[\w.-]+\.webhook\.office\.com)/")
-_CALL = re.compile("call>:.*")
+# What reads no key of its task but those of digdag's documentation; None: a group, or the workflow itself.
+_READS_NO_LIST = (None, "td", "call", "require", "for_each", "for_range", "loop", "if")
+# Keys of digdag that any py> task may have.
+_OF_TASKS = ("docker", "python", "py", "td", "result_settings")
+_OPT_OUTS = re.compile(r"sup+res|consent|opt_?out", re.IGNORECASE)
 _TEMPLATE = re.compile(r"\$\{(?!secret:)[^{}]*\}")
 # A figure of an export in a template, `${pinterest.…}`.
 _FIGURE = re.compile(r"(?<![\w.\"'])pinterest((?:\.[A-Za-z_]\w*)+)")
+_PLACEHOLDER = "the name of that audience"  # of the shipped config/pinterest.yml
+_FOR_ONE_RUN = "settings_for_this_run"
+_OPEN_TEMPLATE = "a template `${` is not closed: add the `}`"
 
 
-def check_workflow(dig: DigFile) -> None:
-    """Add findings about everything in a workflow that can be checked without running it."""
-    if (root := dig.root) is None:
-        return
-    tasks = list(walk_tasks(root))
-    package_tasks = list(filter(_is_package_task, tasks))
-    for value in root.walk():
-        if not value.quoted and not isinstance(value.value, bool) and has_lost_digits(value.value):
-            message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
-            dig.add_error(value, "unquoted-id", message)
-        if isinstance(value.value, str):
-            check_secret_names(dig, value)
-    _check_time_zone(dig, root)
+def check_workflow(dig: DigFile) -> list[Export]:
+    """Add findings about all that concerns our operators in a workflow, and return what its tasks would export."""
+    tasks = list(walk_tasks(dig.root)) if dig.root is not None else []
+    operators = {task.name: _find_operator(dig, task) for task in tasks}
+    ours = [task for task in tasks if operators[task.name]]
+    exports: list[Export] = []
+    if dig.root is None or not ours:
+        return exports
+    queries = {task.name: _read_td_query(dig, task) for task in tasks if task.operator == "td"}
+    texts = [value for _, _, value in walk(dig.root) if isinstance(value, str)]
+    templates = " ".join(template for text in (*texts, *queries.values()) for template in _TEMPLATE.findall(text))
     for position, task in enumerate(tasks):
-        if task in package_tasks:
-            _check_operator(dig, task, tasks[:position])
-        elif task.operator == "td":
-            _check_connector(dig, task)
-        elif task.operator in ("mail", "http"):
-            _check_alert(dig, task)
-        _check_database(dig, task, is_package_task=task in package_tasks)
-        _check_retry(dig, task, tasks, package_tasks)
-    if package_tasks:
-        _check_statistic_names(dig, root)
-        _check_early_statistics(dig, itertools.takewhile(lambda task: task not in package_tasks, tasks))
-        _check_docker(dig, package_tasks, tasks)
-    structure.check_structure(dig, root, tasks)
-    project.check_project(dig, tasks)
-
-
-def _find_intended_operator(task: Task) -> str:
-    """Return the operator of this package that a task names, perhaps misspelt, or "" if it names another operator."""
-    name = str(task.command.value) if task.operator == "py" and task.command else ""
-    if name == EXPORT_OPERATOR.rpartition(".")[2]:
-        return EXPORT_OPERATOR
-    return find_nearest(name.removesuffix(".run"), OPERATORS, cutoff=0.8)
-
-
-def _is_package_task(task: Task) -> bool:
-    """Whether a task runs an operator of this package, or misspells its name."""
-    return bool(_find_intended_operator(task)) or project.runs_package(task)
-
-
-def _check_operator(dig: DigFile, task: Task, earlier_tasks: list[Task]) -> None:
-    """Add findings about the operator that a task runs, and about its parameters, settings and source of rows."""
-    command, name = task.command, _find_intended_operator(task)
-    written = str(command.value).removesuffix(".run") if command else ""
-    if command and written not in OPERATORS:
-        suggestion = f"did you mean {name}?" if name else f"an export is {EXPORT_OPERATOR}"
-        dig.add_error(command, "class", f"{written} is not an operator of td_pinterest_op: {suggestion}")
-    _check_parameters(dig, task, name)
-    environ = read_task_environ(dig, task)
-    if name in (MANY, ACTIVATION):
-        _check_built_exports(dig, task, environ, earlier_tasks, is_list=name == MANY)
-    if name not in TABLES:
-        return
-    known = check_settings(dig, task, environ, table=TABLES[name])
-    action = known.get("action")
-    if name == EXPORT_OPERATOR:
-        _check_scheduled_action(dig, task, known)
-    has_database = task.value.get("database") or task.get_exported("td", "database")
-    for key in LISTS:
-        value = task.value.get(key)
-        if value and (name != EXPORT_OPERATOR or (action and not action.adds_people)):
-            dig.add_warning(value, "unused-setting", f"the task does not use {key}: remove the line")
-        elif value and not has_database:
-            dig.add_warning(value, "database", f"{key} needs a database: give the task a `database`")
-    if "erase" in name or name == EXPORT_OPERATOR:
-        unused = LISTS if "erase" in name else ()
-        params = {key: value for key, value in built_exports.read_parameters(dig, task).items() if key not in unused}
-        place = built_exports.join_places(task.value.get("result_settings"), task.value)
-        built_exports.check_source(dig, place, params, known, environ, is_known_job=_may_have_job(dig, earlier_tasks))
-
-
-def _check_built_exports(
-    dig: DigFile, task: Task, environ: Mapping[str, str], earlier_tasks: list[Task], *, is_list: bool
-) -> None:
-    """Check the exports of a list of audiences, or of an activation, as their operator builds them. Add findings."""
-    if is_list:
-        check_parallel_limit(dig, task)
-    for place, built in built_exports.build_exports(dig, task, is_list=is_list):
-        settings = {
-            name: None if built_exports.is_partly_unknown(value) else "" if value is None else value
-            for name, value in built.params["result_settings"].items()
-        }
-        known = check_built_settings(dig, place, settings, environ, is_complete=is_list)
-        built_exports.check_source(
-            dig, place, built.params, known, environ, is_known_job=_may_have_job(dig, earlier_tasks)
-        )
-
-
-def _check_parameters(dig: DigFile, task: Task, operator: str) -> None:
-    """Add findings about misspelt parameters, and about settings outside `result_settings`."""
-    table, own = TABLES.get(operator), ACTIVATION_PARAMETERS if operator == ACTIVATION else ()
-    names = [*task.value.mapping, *task.exported]
-    for key, near in find_misspelt_parameters(names, [*TASK_PARAMETERS, *own]).items():
-        message = f"{key} is not a parameter of this task; did you mean {near}?"
-        dig.add_error(task.value.get(key) or task.value, "unknown-parameter", message)
-    for key, value in task.value.mapping.items() if table else ():
-        if table and key in table.by_name and key not in {*TASK_PARAMETERS, "history"}:
-            dig.add_error(
-                value, "setting", f"{key} is a setting, which the operator reads under result_settings: move it there"
-            )
-
-
-def _may_have_job(dig: DigFile, earlier_tasks: list[Task]) -> bool:
-    """Whether an earlier task, or a workflow that calls this one, may have set `td.last_job_id`."""
-    return any(map(_may_set_last_job, earlier_tasks)) or _is_called_by_others(dig)
-
-
-def _may_set_last_job(task: Task) -> bool:
-    """Whether a task may set `td.last_job_id`, as td> and calls of other workflows can."""
-    operator = task.operator or "echo"
-    return operator.startswith("td") or not (operator in _LEAVES_NO_JOB or _is_package_task(task))
-
-
-def _is_called_by_others(dig: DigFile) -> bool:
-    """Whether another workflow of the folder may call this workflow, and so pass on a job or a database."""
-    others = (path for path in dig.folder.glob("*.dig") if path != dig.path and path.is_file())
-    name = re.compile(rf"\$\{{|\b{re.escape(dig.path.stem)}\b")
-    calls = (call for path in others for call in _CALL.findall(path.read_text(encoding="utf-8", errors="replace")))
-    return any(map(name.search, calls))
-
-
-def _check_time_zone(dig: DigFile, root: Value) -> None:
-    """Add a finding about a time zone that digdag does not know."""
-    zone, known = root.get("timezone"), zoneinfo.available_timezones()
-    name = str(zone.value).strip() if zone else ""
-    if zone and known and "${" not in name and name not in known and not _OFFSET.fullmatch(name):
-        near = find_nearest(name, known, cutoff=0.6)
-        dig.add_error(
-            zone, "timezone", f"digdag does not know the time zone {name}" + (f"; did you mean {near}?" if near else "")
-        )
-
-
-def _check_scheduled_action(dig: DigFile, task: Task, known: Mapping[str, Any]) -> None:
-    """Add findings about an action unfit for a schedule. `known`: the settings whose values are known before a run."""
-    schedule, action = dig.root.get("schedule") if dig.root else None, known.get("action")
-    if schedule is None or action is None:
-        return
-    place = task.value.get("result_settings", "action") or task.value
-    if action.only_once and known.get("if_exists") == "fail":
-        instead = "set if_exists: add or replace, or " if "if_exists" in action.uses else ""
+        if task in ours:
+            earlier = [each for each in tasks[:position] if each not in ours]
+            exports += _check_our_task(dig, task, operators[task.name], earlier, queries)
+            _check_keys(dig, task, operators[task.name], templates)
+        else:
+            _check_other_task(dig, task, templates)
+    _check_values(dig, dig.root, ours)
+    _check_docker(dig, ours, tasks)
+    if not any("pinterest" in task.exported for task in tasks):  # a variable of the user's
+        _check_figures(dig, dig.root)
+    if other := find_other_version(dig.folder, __version__):
         message = (
-            f"{action.name} fails from the second scheduled run on, because the audience exists then: {instead}use an "
-            "action for an audience that exists"
+            f"the folder has version {other} of the operator, but a task runs an installed one, such as this version "
+            f"{__version__}: update the folder with `td-pinterest bundle FOLDER --update`"
         )
-        dig.add_error(place, "create-scheduled", message)
-    if action.leaves_lists and _runs_often(schedule):
+        dig.add_warning(Place(dig.path, 1), "version", message)
+    return exports
+
+
+def _find_operator(dig: DigFile, task: Task) -> str:
+    """Return the operator of this package that a task runs, or "". Adds a finding if its name is misspelt."""
+    name = str(task.command or "").removesuffix(".run") if task.operator == "py" else ""
+    if not name or name in OPERATORS:
+        return name
+    module = name.partition(".")[0]
+    is_ours = module == _PACKAGE
+    if not is_ours and ((dig.folder / module).is_dir() or (dig.folder / f"{module}.py").is_file()):
+        return ""  # a class of the user's
+    near = find_nearest(name, OPERATORS, cutoff=0.8 if is_ours else 0.94)
+    near = EXPORT_OPERATOR if name == EXPORT_OPERATOR.rpartition(".")[2] else near
+    if is_ours or near:
+        suggestion = f"did you mean {near}?" if near else f"an export is {EXPORT_OPERATOR}"
+        dig.add_finding(task.place, "class", f"{name} is not an operator of td_pinterest_op: {suggestion}")
+    return near
+
+
+def _check_our_task(
+    dig: DigFile, task: Task, operator: str, earlier: Sequence[Task], queries: Mapping[str, str]
+) -> list[Export]:
+    """Add findings about a task's settings, secrets, rows and lists, and return its exports.
+
+    `queries`: of td> tasks, by name.
+    """
+    environ = read_environ(dig, task)
+    if ".history." in operator and "TD_API_KEY" not in environ:
+        message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
+        dig.add_finding(task.block.places.get("_env", task.place), "env", message)
+    may_set_job = [each for each in earlier if each.operator and each.operator not in _LEAVES_NO_JOB]
+    has_job = bool(may_set_job) or is_called_by_others(dig)
+    # The query whose rows a task exports that has no source of its own.
+    last = may_set_job[-1] if may_set_job else task
+    query = "" if "insert_into" in last.block or "create_table" in last.block else queries.get(last.name, "")
+    exports = list(read_exports(dig, task, operator, environ, has_earlier_job=has_job))
+    for export in exports:
+        request = export.request
+        is_known = export.unknown.isdisjoint(("columns", "records", "control"))
+        if request and isinstance(request.source, Source) and is_known:
+            sql = request.source.query or ("" if "job_id" in export.places else query)
+            lists = {name: each.query for name, each in request.lists.items()}
+            for name, text in find_column_problems(request.settings, query=sql, lists=lists).items():
+                dig.add_finding(export.find_place(name), "columns", text)
+        if request and isinstance(request.settings, Settings) and "action" not in export.unknown:
+            _check_action(dig, export, request.settings)
+    if operator in (MANY, f"{MANY}.export"):
+        _check_targets(dig, exports)
+    return exports
+
+
+def _check_action(dig: DigFile, export: Export, settings: Settings) -> None:
+    """Add findings about an action that does not fit its schedule or its lists, and about an audience's placeholder."""
+    action = settings.action
+    place = export.find_place("action", "result_settings")
+    schedule = dig.root.get_block("schedule") if dig.root else {}
+    if schedule and action.only_once and settings.if_exists == "fail":
+        message = f"{action.name} fails from the second scheduled run on, because the audience exists then"
+        instead = "set if_exists: add or replace" if "if_exists" in action.uses else "run it once, by hand"
+        dig.add_finding(place, "create-scheduled", f"{message}: {instead}")
+    if action.leaves_lists and any(_runs_often(key, str(value)) for key, value in schedule.items()):
         message = (
             f"{action.name} leaves an unused customer list behind at every run, and Pinterest needs a day or two to "
             "fill a new one: run it once a day at most, or send the differences with mirror_current_audience"
         )
-        dig.add_error(place, "replace-often", message)
+        dig.add_finding(place, "replace-often", message)
+    if schedule and settings.rebuild:
+        message = "rebuild: true replaces everybody at every scheduled run: remove the line after one run"
+        dig.add_warning(export.find_place("rebuild"), "rebuild-scheduled", message)
+    for name in LISTS:
+        if not action.adds_people and name in export.params:
+            message = f"{action.name} adds nobody, so {name} has no effect: remove the line"
+            dig.add_warning(export.find_place(name), "unused-list", message)
+    is_filled_in = settings.audience_id and not any(name.startswith("audience_id") for name in export.unknown)
+    if is_filled_in and settings.expected_audience_name == _PLACEHOLDER:
+        message = f"this is not the audience's name but the placeholder `{_PLACEHOLDER}`: fill in the audience's name"
+        dig.add_finding(export.find_place("expected_audience_name"), "placeholder", message)
 
 
-def _runs_often(schedule: Value) -> bool:
-    """Whether a schedule runs a workflow more often than once a day."""
-    for key, value in schedule.mapping.items():
-        if key in _OFTEN:
-            return True
-        if key == "cron>":
-            fields = str(value.value).split()
-            return len(fields) >= 5 and not all(field.isdecimal() for field in fields[:2])
-    return False
+def _runs_often(key: str, when: str) -> bool:
+    """Whether a schedule such as `cron>: 0 7 * * *` runs a workflow more often than once a day."""
+    is_often = key == "cron>" and not all(field.isdecimal() for field in when.split()[:2])
+    return is_often or key in ("hourly>", "minutes_interval>")
 
 
-def _check_connector(dig: DigFile, task: Task) -> None:
-    """Add a finding if a td> task has Pinterest settings, which Treasure Data's connector reads, not our operator."""
-    settings = task.value.get("result_settings")
-    if settings is None or str((settings.get("type") or settings).value).strip().lower() != "pinterest":
-        return
-    message = (
-        "a td> task does not run this operator, and Treasure Data's own connector reads result_settings here: move the "
-        f"settings to a task of their own after this one, `py>: {EXPORT_OPERATOR}` with an _env"
-    )
-    dig.add_error(settings, "connector", message)
-    if connection := task.value.get("result_connection"):
-        message = "result_connection belongs to Treasure Data's connector: the operator reads its credentials from _env"
-        dig.add_error(connection, "connector", message)
-    # A connection of Treasure Data has its own credentials: they are not missing in the environment.
-    check_settings(dig, task, dict.fromkeys(PINTEREST_SECRETS, PLACEHOLDER))
-
-
-def _check_alert(dig: DigFile, task: Task) -> None:
-    """Add findings about an alert mail to the placeholder address, and about a webhook address in plain text."""
-    command, to = task.command, task.value.get("to")
-    if to and "you@example.com" in str(to.to_plain()):
-        dig.add_warning(
-            to, "placeholder", "the alert is addressed to the placeholder you@example.com: fill in a real address"
-        )
-    if command and _WEBHOOK.search(str(command.value)):
-        message = (
-            "whoever knows this address can post with it: remove it, set it as a secret (such as slack.webhook), and "
-            "write `http>: ${secret:slack.webhook}`"
-        )
-        dig.add_error(command, "plain-secret", message)
-
-
-def _check_docker(dig: DigFile, package_tasks: list[Task], tasks: list[Task]) -> None:
-    """Add a finding for each task of our operators without a container image, if another task has such an image."""
-    is_hosted = any(project.has_image(task) for task in tasks if task.operator == "py")
-    for task in package_tasks:
-        own = task.value.get("docker")
-        if not project.has_image(task) and (is_hosted or own or "docker" in task.exported):
+def _check_targets(dig: DigFile, exports: Sequence[Export]) -> None:
+    """Add a finding for each entry that changes the same audience as an earlier one, if one of them replaces people."""
+    earlier: dict[tuple[str | None, ...], bool] = {}  # whether none of the entries for an audience replaces people
+    for export in exports:
+        settings = export.request.settings if export.request else None
+        if not settings or any(name.startswith(("action", "ad_account", "audience_")) for name in export.unknown):
+            continue
+        target = (settings.ad_account_id, settings.audience_id or settings.audience_name)
+        adds = settings.action is Create.action and settings.if_exists == "add"
+        changes_only = adds or settings.action in (Add.action, Remove.action)
+        if target in earlier and not (changes_only and earlier[target]):
             message = (
-                "hosted Treasure Workflow runs py> in a container, and this task has no image: add `docker: {image: …}`"
+                f"an earlier entry changes audience {target[1]} too, at the same time, and one of the two replaces its "
+                "people: which one ends last is not known. Leave one out, or put it into a task of its own"
             )
-            dig.add_warning(own or task.value, "docker", message)
+            dig.add_finding(export.places[""], "two-entries", message)
+        earlier[target] = changes_only and earlier.get(target, True)
 
 
-def _check_database(dig: DigFile, task: Task, *, is_package_task: bool) -> None:
-    """Add a finding for a query without a database, unless another workflow may call this one and set the database."""
-    query = task.value.get("query") if is_package_task else task.command if task.operator == "td" else None
-    has_database = task.value.get("database") or task.exported.get("database")
-    if query and not has_database and not task.get_exported("td", "database") and not _is_called_by_others(dig):
-        dig.add_error(
-            query,
-            "database",
-            "the query needs a database: give the task a `database`, or set td.database under `_export`",
-        )
+def _check_keys(dig: DigFile, task: Task, operator: str, templates: str) -> None:
+    """Add a finding for each key of a task that neither the operator nor a template of the workflow reads."""
+    table, parameters = OPERATORS[operator]
+    for name, place in task.block.places.items():
+        is_read = name in (*parameters, *_OF_TASKS, _FOR_ONE_RUN) or re.search(rf"\b{re.escape(name)}\b", templates)
+        if is_read or name.startswith(("_", "+")) or name.endswith(">") or dig.has_finding(place):
+            continue
+        if table and name in table.by_name:
+            message = f"{name} is a setting, which the operator reads under result_settings: move it there"
+        elif _OPT_OUTS.search(name):
+            message = f"nothing reads {name} here, so nobody is withheld; did you mean suppress or consent?"
+        else:
+            message = f"nothing reads {name} here{suggest_word(name, parameters) or ': remove the line'}"
+        dig.add_finding(place, "unknown-key", message)
 
 
-def _check_retry(dig: DigFile, task: Task, tasks: list[Task], package_tasks: list[Task]) -> None:
-    """Add findings about a task's `_retry` that has no effect, or repeats side effects of tasks other than exports."""
-    retry = task.value.get("_retry")
-    if retry is None:
-        return
-    if task.operator == "td":
+def _check_other_task(dig: DigFile, task: Task, templates: str) -> None:
+    """Add findings about opt-outs that nothing reads, and about an alert to nobody, in a task that is not ours."""
+    for name, place in task.block.places.items() if task.operator in _READS_NO_LIST else ():
+        if _OPT_OUTS.search(name) and not name.startswith("+") and name not in templates:
+            message = f"nothing reads {name} here, so nobody is withheld: write it on the task that exports"
+            dig.add_finding(place, "unknown-key", message)
+    if task.operator == "mail" and "you@example.com" in str(task.block.get("to")):
+        message = "the alert is addressed to the placeholder you@example.com: fill in a real address"
+        dig.add_warning(task.block.places["to"], "placeholder", message)
+
+
+def _read_td_query(dig: DigFile, task: Task) -> str:
+    """Return the SQL of a td> task, or "" if only a run knows it. Adds findings about its settings, database, file."""
+    if str(task.block.get_block("result_settings").get("type")).strip().lower() == "pinterest":
         message = (
-            "_retry on a td> task checks the same failed job again: use job_retry, or _retry on the group around it"
+            "a td> task does not run this operator, and Treasure Data's own connector reads result_settings here: move "
+            f"the settings to a task of their own after this one, `py>: {EXPORT_OPERATOR}` with an _env"
         )
-        dig.add_warning(retry, "retry", message)
-    elif any(task.value in other.parents for other in package_tasks):
-        for other in tasks:
-            if task.value in other.parents and (effect := _describe_repetition(other)):
-                message = (
-                    f"_retry here also repeats {other.name}, which {effect} each time: put _retry on the export alone"
-                )
-                dig.add_error(retry, "retry", message)
+        dig.add_finding(task.block.places["result_settings"], "connector", message)
+    has_database = "database" in {**task.exported, **task.block, **(task.exported.get("td") or {})}
+    if not has_database and not is_called_by_others(dig):
+        message = "the query needs a database: give the task a `database`, or set td.database under `_export`"
+        dig.add_finding(task.place, "database", message)
+    command = task.command
+    inline = task.block.get("query") or (command.get("data") if isinstance(command, Block) else None)
+    name = task.fill(command) if isinstance(command, str) and not inline else ""
+    if not name or is_unknown(name):
+        return str(inline or "")
+    path = dig.folder / name
+    if not path.is_file() or not path.resolve().is_relative_to(dig.folder.resolve()):
+        dig.add_finding(task.place, "file", f"there is no file {name} in the folder {dig.folder}: correct the name")
+        return ""
+    dig.files.add(path)
+    sql = path.read_text(encoding="utf-8", errors="replace")
+    if not sql.strip():
+        dig.add_finding(task.place, "file", f"{name} is blank: write a query into it")
+    if _has_open_template(sql):
+        dig.add_finding(task.place, "template", _OPEN_TEMPLATE)
+    return sql
 
 
-def _describe_repetition(task: Task) -> str:
-    """Return the harm that each repetition of a task does, such as "inserts its rows", or "" if there is none."""
-    if task.operator != "td":
-        return _ONCE.get(task.operator or "", "")
-    sql = task.value.get("query") or task.value.get("td>", "data")
-    inserts = task.value.get("insert_into") or (sql and str(sql.value).lstrip().upper().startswith("INSERT"))
-    return "inserts its rows" if inserts else ""
+def _has_open_template(text: str) -> bool:
+    """Whether the last `${` in a text is never closed by a `}`."""
+    start = text.replace("$$", "").rfind("${")
+    return start >= 0 and "}" not in text.replace("$$", "")[start:]
 
 
-def _check_early_statistics(dig: DigFile, earlier_tasks: Iterable[Task]) -> None:
-    """Add findings about tasks that use the statistics of an export before any export has run."""
-    for task in earlier_tasks:
-        values = [each for value in structure.list_own_values(task) for each in value.walk()]
-        for value in values if "_error" not in task.name and not _is_called_by_others(dig) else ():
-            text = " ".join(_TEMPLATE.findall(value.value)) if isinstance(value.value, str) else ""
-            if _FIGURE.search(text) and "typeof" not in text:
-                message = "the task uses an export's statistics before any export has run: put it after the export"
-                dig.add_error(value, "statistic", message)
+def _check_values(dig: DigFile, root: Block, ours: Sequence[Task]) -> None:
+    """Add findings about numbers that digdag may change, templates that are not closed, and settings for one run."""
+    used = " ".join(str(task.fill([dict(task.block), task.exported.get("audiences")])) for task in ours)
+    for block, key, value in walk(root):
+        if isinstance(value, int) and has_lost_digits(value) and str(value) in used:
+            message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
+            dig.add_finding(block.places[key], "unquoted-id", message)
+        if isinstance(value, str) and _has_open_template(value):
+            dig.add_finding(block.places[key], "template", _OPEN_TEMPLATE)
+        if key == _FOR_ONE_RUN:
+            message = f"{key} is for one run: pass it with -p, and leave it out of the workflow"
+            dig.add_finding(block.places[key], "setting", message)
 
 
-def _check_statistic_names(dig: DigFile, root: Value) -> None:
-    """Add a finding for each template that names a statistic which does not exist."""
-    known = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
-    for value in root.walk():
-        for template in _TEMPLATE.findall(value.value) if isinstance(value.value, str) else ():
+def _check_figures(dig: DigFile, root: Block) -> None:
+    """Add a finding for each template that names a statistic which an export does not have."""
+    for block, key, value in walk(root):
+        for template in _TEMPLATE.findall(value) if isinstance(value, str) else ():
             for path in _FIGURE.findall(template):
-                if missing := structure.find_missing_name(path.strip(".").split("."), known):
-                    dig.add_error(value, "statistic", f"pinterest{path}: an export has no statistic {missing}")
+                known: object = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
+                for name in path.strip(".").split("."):
+                    if not isinstance(known, dict) or not known:
+                        break  # a method of a text or of a number
+                    if name not in known:
+                        message = f"pinterest{path}: an export has no statistic {name}{suggest_word(name, known)}"
+                        dig.add_finding(block.places[key], "statistic", message)
+                    known = known.get(name)
+
+
+def _check_docker(dig: DigFile, ours: Sequence[Task], tasks: Sequence[Task]) -> None:
+    """Add a finding for each task of ours without a container image in a workflow that runs in containers."""
+    images = {task.name: ({**task.exported, **task.block}.get("docker") or {}).get("image") for task in tasks}
+    is_hosted = any(images[task.name] for task in tasks if task.operator == "py")
+    for task in ours:
+        if not images[task.name] and (is_hosted or "docker" in task.block or "docker" in task.exported):
+            message = "hosted Treasure Workflow runs py> in a container: add `docker: {image: …}` to the task"
+            dig.add_warning(task.block.places.get("docker", task.place), "docker", message)

@@ -1,81 +1,62 @@
-"""Secrets in a .dig file: the `_env` of a task, secrets in plain text, and misspelt names of secrets."""
+"""Secrets in a .dig file: the `_env` of a task, secrets in plain text, and names that are swapped or misspelt."""
 
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 from td_pinterest_op.cli.connection import SECRETS
-from td_pinterest_op.cli.lint.dig_file import DigFile, Task, Value
-from td_pinterest_op.settings.types import find_nearest
+from td_pinterest_op.cli.lint.dig_file import Block, DigFile, Task
+from td_pinterest_op.settings.types import find_nearest, is_left_out
 
 # In place of the value of a secret; so short that it is not masked in messages.
 PLACEHOLDER = "00"
 SECRET_TEMPLATE = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
 _MISSPELT = re.compile(r"\$\{\s*secrets?\s*[.:]\s*([\w.-]+)\s*\}")
-_LARGEST_FILE = 1_000_000
 
 
-def read_task_environ(dig: DigFile, task: Task) -> Mapping[str, str]:
-    """Return a task's `_env` with secrets as placeholders. Adds findings about a misplaced `_env` and wrong secrets."""
+def read_environ(dig: DigFile, task: Task) -> Mapping[str, str]:
+    """Return a task's `_env` with placeholders for what a run fills in. Adds findings about its secrets."""
     for parent in task.parents:
-        if misplaced := parent.get("_export", "_env"):
-            dig.add_error(misplaced, "env", "digdag reads _env only from the task itself: move it there, next to py>")
-    written = task.value.get("_env")
+        exported = parent.get_block("_export")
+        if "_env" in exported:
+            message = "digdag reads _env only from the task itself: move it there, next to py>"
+            dig.add_finding(exported.places["_env"], "env", message)
+    written = task.block.get_block("_env")
     environ = {}
-    for name, value in written.mapping.items() if written else ():
+    for name, value in written.items():
         if name in SECRETS:
-            check_plain_secret(dig, value, name=name, variable=name)
-        check_secret_names(dig, value, variable=name)
-        environ[name] = "" if value.value is None else SECRET_TEMPLATE.sub(PLACEHOLDER, str(value.value))
+            check_secret(dig, written, name, variable=name)
+        # A credential in plain text may be any word, and would be masked in every message.
+        is_hidden = not is_left_out(value) and (name in SECRETS or "${" in str(value))
+        environ[name] = PLACEHOLDER if is_hidden else str(value or "")
     return environ
 
 
-def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable: str) -> None:
-    """Add a finding if the credential under the key `name` is plain text. `variable`: its environment variable."""
-    if value and value.value not in (None, "") and "${" not in str(value.value):
-        secret = SECRETS[variable]
+def check_secret(dig: DigFile, block: Block, key: str, *, variable: str) -> None:
+    """Add findings about the secret under `key`, which a task gets as the environment variable `variable`."""
+    text = str(block[key] or "")
+    usual = SECRETS[variable]
+    if text.strip() and "${" not in text:
         message = (
-            f"{name} is in plain text here, for everybody who can read the workflow. Remove it, set the secret "
-            f"{secret}, and write `{variable}: ${{secret:{secret}}}` under _env. Whoever has read the old value can "
-            "use it: get a new one"
+            f"{key} is in plain text here, for everybody who can read the workflow. Remove it, set the secret {usual}, "
+            f"and write `{variable}: ${{secret:{usual}}}` under _env. Whoever has read the old value can use it: get "
+            "a new one"
         )
-        dig.add_error(value, "plain-secret", message)
-
-
-def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> None:
-    """Add findings about misspelt secret names in `value`, the value of the environment variable `variable`, if any."""
-    usual = {SECRETS[variable]} if variable in SECRETS else set()
-    for template in _MISSPELT.finditer(str(value.value)):
+        dig.add_finding(block.places[key], "plain-secret", message)
+    for template in _MISSPELT.finditer(text):
         if not SECRET_TEMPLATE.fullmatch(template[0]):
-            dig.add_error(value, "template", f"digdag does not fill in {template[0]}: write ${{secret:{template[1]}}}")
-    for name in SECRET_TEMPLATE.findall(str(value.value)):
-        if name == "http.uri":
-            dig.add_error(
-                value,
-                "secret-name",
-                "digdag uses a secret named http.uri as the address of every http> task: give the secret another name",
-            )
-        known = {*usual, *_find_secret_names(dig, value.path)}
-        if name not in SECRETS.values() and (intended := _find_intended_name(name, known)):
-            message = f"no other workflow of the folder uses a secret {name}: did you mean {intended}?"
-            dig.add_warning(value, "secret-name", message)
+            message = f"digdag does not fill in {template[0]}: write ${{secret:{template[1]}}}"
+            dig.add_finding(block.places[key], "template", message)
+    for secret in SECRET_TEMPLATE.findall(text):
+        # A second app has secrets of its own, such as pinterest_de.client_id: the end of the name tells what it is.
+        ends = [each for each, known in SECRETS.items() if _fold(secret).endswith(_fold(known.partition(".")[2]))]
+        is_longer = _fold(secret).startswith(_fold(usual))  # such as pinterest.client_id_eu
+        if ends and variable not in ends:
+            message = f"{key} gets the secret {secret}, which is by its name the {ends[0]}: write ${{secret:{usual}}}"
+            dig.add_finding(block.places[key], "secret-name", message)
+        elif not ends and not is_longer and find_nearest(_fold(secret), [_fold(usual)], cutoff=0.88):
+            dig.add_warning(block.places[key], "secret-name", f"the secret is {secret}: did you mean {usual}?")
 
 
-def _find_secret_names(dig: DigFile, path: Path) -> Iterator[str]:
-    """Yield the names of the secrets that the files of the project folder use, except the file `path`."""
-    for pattern in ("*.dig", "*/*.yml", "*/*.dig"):
-        for other in dig.folder.glob(pattern):
-            if other != path and other.is_file() and other.stat().st_size < _LARGEST_FILE:
-                yield from SECRET_TEMPLATE.findall(other.read_text(encoding="utf-8", errors="replace"))
-
-
-def _find_intended_name(name: str, known: set[str]) -> str | None:
-    """Return the known name that `name` misspells, or None if `name` is correct or resembles no known name."""
-    words = {re.sub(r"[._-]", "", word).lower(): word for word in known}
-    plain = re.sub(r"[._-]", "", name).lower()
-    if name in known or plain in words:
-        return None
-    near = find_nearest(plain, words, cutoff=0.88)
-    if not near or plain.startswith(near) or re.sub(r"\D", "", plain) != re.sub(r"\D", "", near):
-        return None
-    return words[near]
+def _fold(name: str) -> str:
+    """Return a secret's name without its dots, dashes and underscores, in lower case."""
+    return re.sub(r"[._-]", "", name).lower()

@@ -1,21 +1,26 @@
 """Workflows to plant mistakes in."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from td_pinterest_op.cli.check import check_file
 
-GOOD = """\
+ENV = """\
+  _env:
+    TD_API_KEY: ${secret:td.apikey}
+    PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}
+    PINTEREST_CLIENT_SECRET: ${secret:pinterest.client_secret}
+    PINTEREST_REFRESH_TOKEN: ${secret:pinterest.refresh_token}
+"""
+GOOD = f"""\
 timezone: UTC
 
 _export:
   td:
-    database: sandbox
-  docker:
-    image: treasuredata/customscript-python:3.12.11-td0
+    database: shop
 
 +query:
-  td>:
-    data: SELECT email FROM people
+  td>: queries/people.sql
 
 +export:
   py>: td_pinterest_op.export.PinterestExport
@@ -24,40 +29,77 @@ _export:
     ad_account_id: "549755885175"
     audience_type: customer_list
     action: add_people_to_current_audience
-    audience_id_add_people: "2542620905475"
-  _env:
-    TD_API_KEY: ${secret:td.apikey}
-    PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}
-    PINTEREST_CLIENT_SECRET: ${secret:pinterest.client_secret}
-    PINTEREST_REFRESH_TOKEN: ${secret:pinterest.refresh_token}
-"""
-
-# As the page of Treasure Data's own connector shows it.
-CONNECTOR = """\
-timezone: UTC
-
+    audience_id: "2542620905475"
+{ENV}"""
+# A task with a query of its own, and with opt-outs.
+OWN = f"""\
 _export:
-  td:
-    database: sandbox
-
+  td: {{database: shop}}
 +export:
-  td>:
-    data: SELECT email FROM people
+  py>: td_pinterest_op.export.PinterestExport
+  query: SELECT email FROM people
+  suppress: queries/suppressed.sql
   result_settings:
-\t  type: pinterest
-\t  client_id: client_id
-\t  client_secret: client-s3cr3t
-\t  refresh_token: pinr.s3cr3t-token
-\t  ad_account_id: 549755885175
-\t  audience_type: customer_list
-\t  action: ADD_PEOPLE_TO_CURRENT_AUDIENCE
-\t  audience_name: Shoppers
-\t  audience_id_add_people: 2542620905475
-"""
+    type: pinterest
+    ad_account_id: "549755885175"
+    audience_type: customer_list
+    action: add_people_to_current_audience
+    audience_id: "2542620905475"
+{ENV}"""
+ENTRY = (
+    "{name: vip, ad_account_id: '1', action: add_people_to_current_audience, audience_id: '2', "
+    "query: SELECT email FROM a}"
+)
+MANY = f"""\
+_export:
+  td: {{database: shop}}
+  audiences:
+  - {ENTRY}
+  - {ENTRY.replace("vip", "new").replace("'2'", "'3'")}
++export:
+  py>: td_pinterest_op.many.Many
+  at_once: 4
+  result_settings: {{type: pinterest, audience_type: customer_list}}
+{ENV}"""
+ACTIVATION = f"""\
+_export:
+  td: {{database: shop}}
+  target: {{account: ''}}
++export:
+  py>: td_pinterest_op.activation.PinterestActivation
+  later_runs: add
+  query: SELECT email FROM activation_actions_table
+  result_settings:
+    type: pinterest
+    audience_type: customer_list
+    ad_account_id: ${{target.account}}
+{ENV}"""
+ERASE = f"""\
+_export: {{td: {{database: shop}}}}
++erase:
+  py>: td_pinterest_op.erase.PinterestErase
+  query: queries/people.sql
+  result_settings: {{ad_account_ids: "1, 2"}}
+{ENV}"""
+STATUS = f"""\
++status:
+  py>: td_pinterest_op.status.AudienceStatus
+  result_settings: {{ad_account_id: "1", audience_ids: "2, 3", fail_on: TOO_SMALL}}
+{ENV}"""
+FILES = {"queries/people.sql": "SELECT email FROM people\n", "queries/suppressed.sql": "SELECT email FROM opt_outs\n"}
 
 
-def found_in(project: Path, text: str) -> list[tuple[int, str]]:
-    """Line and code of each finding in a workflow."""
-    file = project / "export.dig"
-    file.write_text(text)
-    return [(finding.line, finding.code) for finding in check_file(file)]
+def plant(text: str, *changes: tuple[str, str]) -> str:
+    """Return a workflow with each text (old, new) replaced once. An old text must be there."""
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    return text
+
+
+def found_in(folder: Path, text: str, files: dict[str, str] | None = None) -> Sequence[tuple[int, str, str]]:
+    """Line, code and message of each finding in the workflow `text` of a folder. `files`: what else is there."""
+    for name, content in {**FILES, **(files or {}), "export.dig": text}.items():
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_text(content)
+    return [(finding.line, finding.code, finding.message) for finding in check_file(folder / "export.dig")]

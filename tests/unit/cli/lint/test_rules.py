@@ -1,635 +1,421 @@
-"""`td-pinterest check`: each mistake is found, at its line, with its cure; nothing else is."""
+"""`td-pinterest check` finds what is wrong about our operator in a folder, with line and advice, and nothing else."""
 
-import json
 from pathlib import Path
-from unittest.mock import Mock
+from textwrap import indent
 
 import pytest
 
-from td_pinterest_op.cli.check import check_file
-from td_pinterest_op.cli.lint import built_exports
-from td_pinterest_op.many import read_entries
-from tests.unit.cli.lint.samples import CONNECTOR, GOOD, found_in
-from tests.unit.cli.running import Ran, Terminal
+from tests.unit.cli.lint.samples import ACTIVATION, ENTRY, ENV, ERASE, GOOD, MANY, OWN, STATUS, found_in, plant
 
-ROOT = Path(__file__).parent.parent.parent.parent.parent
+_ACTION = "action: add_people_to_current_audience\n"
+_ID = 'audience_id: "2542620905475"\n'
+_QUERY = "query: SELECT email FROM people"
+_CREATE = ("action: add_people_to_current_audience\n    audience_id", "action: create_new_audience\n    audience_name")
+_REPLACE = ("add_people_to_current", "replace_current")
+_DAILY = ("_export:", "schedule: {daily>: 07:00:00}\n_export:")
+_HOURLY = ("_export:", "schedule: {hourly>: 30:00}\n_export:")
+_SECRET = "${secret:pinterest.client_secret}"
+_SUPPRESS = "  suppress: queries/suppressed.sql\n"
+_OTHER = ("- {name: new", "- {name: other")
 
-
-@pytest.mark.parametrize("workflow", sorted((ROOT / "workflows").glob("*.dig")), ids=lambda path: path.name)
-def test_our_own_workflows_have_no_finding(workflow: Path) -> None:
-    assert [] == [str(finding) for finding in check_file(workflow)]
-
-
-def test_the_sample_of_the_connectors_documentation_has_each_problem_at_its_line(project: Path) -> None:
-    assert [
-        (10, "connector"),
-        (12, "plain-secret"),
-        (13, "plain-secret"),
-        (14, "plain-secret"),
-        (18, "unused-setting"),
-    ] == found_in(project, CONNECTOR.replace("\t", "  "))
-
-
-def test_finding_quotes_no_control_character_of_a_workflow(project: Path) -> None:
-    (project / "odd.dig").write_text('+e:\n  py>: "td_pinterest_op.export.Nope\\e[31m\\n::error::"\n')
-    [finding] = [finding for finding in check_file(project / "odd.dig") if finding.code == "class"]
-    assert (True, True) == (finding.message.isprintable(), "Nope\N{REPLACEMENT CHARACTER}[31m" in finding.message)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "expected"),
-    [
-        ("", "", []),
-        ("SELECT email FROM people", "|\n      SELECT\temail\n      FROM\tpeople", []),
-        ('"549755885175"', "${account || '1'}", []),
-        ("    type: pinterest\n", "\ttype: pinterest\n", [(16, "tab")]),
-        ("timezone: UTC", "timezone: UTC\ntimezone: UTC", [(2, "duplicate-key")]),
-        ("timezone: UTC", "a: &a {b: *a}", [(1, "yaml")]),
-        ("    data: SELECT", "    data: [SELECT", [(13, "yaml")]),
-        ("    TD_API_KEY: ${secret:td.apikey}\n", "", [(21, "env")]),
-        ("    PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}\n", "", [(15, "env")]),
-        ("${secret:pinterest.client_secret}", "s3cr3t", [(24, "plain-secret")]),
-        ("${secret:td.apikey}", "1/s3cr3t", [(22, "plain-secret")]),
-        ("pinterest.client_secret}", "pinterest.client_secrt}", [(24, "secret-name")]),
-        ("pinterest.client_secret}", "pinterest2.client_secret}", []),
-        ("pinterest.client_secret}", "pinterest.client_secret_eu}", []),
-        ("pinterest.client_secret}", "pinterest.client.secret}", []),
-        ("pinterest.client_secret}", "marketing}", []),
-        ("  docker:\n", "  _env:\n    A: b\n  docker:\n", [(6, "env")]),
-        ("+query:\n  td>:\n    data: SELECT email FROM people\n", "+query:\n  call>: people\n", [(10, "left-out")]),
-        ("  _env:\n", "  suppress: queries/opted_out.sql\n  _env:\n", [(21, "left-out")]),
-        ("  _env:\n", "  supress: SELECT 1\n  _env:\n", [(21, "unknown-parameter")]),
-        ("  _env:\n", "  consents: SELECT 1\n  _env:\n", [(21, "unknown-parameter")]),
-        ("_export:\n", "_export:\n  querry: SELECT 1\n", [(14, "unknown-parameter")]),
-        ("_export:\n", "_export:\n  td_database: crm\n  suppress_job: 1\n  queries: a\n", []),
-        ("  _env:\n", "  query: queries/none.sql\n  database: crm\n  _env:\n", [(21, "left-out")]),
-        ("  _env:\n", "  consent: SELECT email FROM consents\n  _env:\n", []),
-        ("  _env:\n", "  consent: ' '\n  _env:\n", [(21, "source")]),
-        ("  _env:\n", "  consent: SELECT 1; SELECT 2\n  _env:\n", [(21, "source")]),
-        ("  _env:\n", "  query: SELECT 1; SELECT 2\n  _env:\n", [(21, "source")]),
-        ("  _env:\n", "  query: SELECT 1; -- all\n  _env:\n", []),
-        ("  _env:\n", "  query: SELECT 1\n  engine: ${engine}\n  _env:\n", []),
-        ("  _env:\n", "  consent: ${consents}\n  _env:\n", []),
-        ("_export:\n", "_export:\n  audiences: [{suppress: no.sql}]\n", [(4, "left-out")]),
-        ("_export:\n", "_export:\n  audiences: [{query: no.sql}, {query: SELECT 1}]\n", [(4, "left-out")]),
-        ("td>:\n    data: SELECT email FROM people", "td>: people.sql", [(10, "left-out")]),
-        ("td>:\n    data: SELECT email FROM people", "td>: ../people.sql", [(10, "left-out")]),
-        ("timezone: UTC\n", "timezone: UTC\n!include : 'no.yml'\n", [(2, "left-out")]),
-        ("timezone: UTC\n", "timezone: UTC\n!include : '../all.yml'\n", [(2, "left-out")]),
-        ("td>:\n    data: SELECT email FROM people", "call>: query", [(10, "left-out")]),
-        ("td>:\n    data: SELECT email FROM people", "call>: query.dig", [(10, "left-out")]),
-        ("action: add", "acton: add", [(15, "setting"), (19, "unknown-setting")]),
-        ("_people_to_current", "_peple_to_current", [(19, "setting")]),
-        ('"549755885175"', '"account"', [(17, "setting")]),
-        ('    ad_account_id: "549755885175"\n', "", [(15, "setting")]),
-        ('"2542620905475"', "25426209054752542", [(20, "unquoted-id")]),
-        ("PinterestExport", "PinterestExprt", [(14, "class")]),
-        ("td_pinterest_op.export", "td_pintrest_op.export", [(14, "class")]),
-        ("PinterestExport", "PinterestExport.run", []),
-        ("td_pinterest_op.export", "Other.run", []),
-        ("add_people_to_current_audience", "Add-People-To-Current-Audience", []),
-        ("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "", []),
-        ("    image: treasuredata/customscript-python:3.12.11-td0", "    memory: 1g", [(13, "docker")]),
-        ("+query:\n  td>:\n    data: SELECT email FROM people\n", "", [(10, "source")]),
-        ("  td>:\n    data: SELECT email FROM people\n", "  py>: people.Query.run\n", []),
-        ("  td>:\n    data: SELECT email FROM people\n", "  echo>: people\n", [(12, "source")]),
-        ("_export:\n", "_export:\n  job_id: '12'\n", []),
-        ("+query:\n", "+query:\n  _retry: 3\n", [(10, "retry")]),
-        ("  _env:\n", '  job_id: ""\n  _env:\n', [(21, "source")]),
-        ("type: pinterest\n", "type: pinterest\n    client_secret: s3cr3t\n", [(17, "plain-secret")]),
-        ("type: pinterest\n", "type: pinterest\n    client_secret: ''\n", []),
-        ("td_pinterest_op.export.PinterestExport", "reports.Weekly", []),
-        ("  _env:\n", "  job_id: ${td.last_job_id}\n  _env:\n", []),
-        ("    data: SELECT email FROM people\n", "    data: SELECT 1\n  _retry: 2\n", [(12, "retry")]),
-        ("td>:\n    data: SELECT email FROM people", "call>: ${which}", []),
-        ("td>:\n    data: SELECT email FROM people", "td>: ''", []),
-        ("timezone: UTC", "timezone: Asia/Tokio", [(1, "timezone")]),
-        ("timezone: UTC", "timezone: asia/tokyo", [(1, "timezone")]),
-        ("timezone: UTC", "timezone: Asia/Tokyo", []),
-        ("timezone: UTC", "timezone: '+09:00'", []),
-        ("timezone: UTC", "timezone: ${zone}", []),
-        ("timezone: UTC", "schedule:\n  dayly>: 07:00:00", [(2, "schedule")]),
-        ("timezone: UTC", "schedule:\n  daily>: 07:00:00\n  skip_on_overtime: true", []),
-    ],
+GROUP = "_export: {td: {database: shop}}\n+group:\n  +b: {echo>: a}\n  suppress: queries/suppressed.sql\n" + indent(
+    plant(OWN[OWN.index("+export") :], (_SUPPRESS, "")), "  "
 )
-def test_a_mistake_is_found_at_its_line(project: Path, old: str, new: str, expected: list[tuple[int, str]]) -> None:
-    assert old in GOOD
-    assert expected == found_in(project, GOOD.replace(old, new, 1))
+
+# The workflow, its changes, and the line of the finding with a part of its message.
+WRONG: list[tuple[str, list[tuple[str, str]], int, str]] = [
+    # Opt-outs and consents that nobody reads.
+    (OWN, [("suppress:", "suppress_list:")], 6, "did you mean suppress"),
+    (OWN, [("suppress:", "supress:")], 6, "did you mean suppress"),
+    (OWN, [("suppress:", "supress_list:")], 6, "did you mean suppress"),
+    (OWN, [("suppress:", "suppressed:")], 6, "did you mean suppress"),
+    (OWN, [("suppress:", "opt_outs:")], 6, "did you mean suppress"),
+    (OWN, [("suppress:", "optout_query:")], 6, "did you mean suppress"),
+    (OWN, [("suppress:", "consents:")], 6, "did you mean consent"),
+    (OWN, [("suppress:", "exclude:")], 6, "nothing reads exclude"),
+    (OWN, [("suppress:", "Suppress:")], 6, "suppress"),
+    (OWN, [(_SUPPRESS, ""), ("_export:", "suppress: queries/suppressed.sql\n_export:")], 1, "nobody is withheld"),
+    (OWN, [(_SUPPRESS, ""), ("_export:", "consent: queries/suppressed.sql\n_export:")], 1, "nobody is withheld"),
+    (GOOD, [("+query:\n", "+query:\n" + _SUPPRESS)], 8, "nobody is withheld"),
+    (GOOD, [("+query:\n", "+query:\n  opt_outs: SELECT email FROM a\n")], 8, "nobody is withheld"),
+    (GROUP, [], 4, "nobody is withheld"),
+    (OWN, [("suppress: queries/suppressed.sql", "suppress: ''")], 6, "suppress of the task is blank"),
+    (OWN, [("suppress: queries/suppressed.sql", "suppress:")], 6, "suppress of the task is blank"),
+    (OWN, [("queries/suppressed", "queries/none")], 6, "no file queries/none.sql"),
+    (OWN, [("queries/suppressed", "../suppressed")], 6, "outside the project"),
+    (OWN, [("queries/suppressed", "/srv/suppressed")], 6, "outside the project"),
+    (OWN, [("queries/suppressed.sql", "SELECT maid FROM opt_outs")], 5, "suppress"),
+    (OWN, [("queries/suppressed.sql", "SELECT customer_id FROM opt_outs")], 6, "no column email, maid or idfa"),
+    (OWN, [("queries/suppressed.sql", "SELECT lower(email) FROM opt_outs")], 6, "no column email, maid or idfa"),
+    (OWN, [("queries/suppressed.sql", "SELECT email FROM a; SELECT email FROM b")], 6, "several statements"),
+    (OWN, [("suppress: queries/suppressed.sql", "consent: 'SELECT id FROM a'")], 6, "no column email, maid or idfa"),
+    (OWN, [("    type:", "    suppress: queries/suppressed.sql\n    type:")], 8, "belongs on the task"),
+    (OWN, [("add_people_to", "remove_people_from")], 6, "has no effect"),
+    (OWN, [("action: add_people_to_current_audience", "action: delete_current_audience")], 6, "has no effect"),
+    (ERASE, [("  query:", _SUPPRESS + "  query:")], 4, "nothing reads suppress"),
+    (MANY, [("SELECT email FROM a", "SELECT email FROM a, suppress: ''")], 4, "suppress of the task is blank"),
+    (MANY, [("SELECT email FROM a", "SELECT email FROM a, suppress: no.sql")], 4, "no file no.sql"),
+    (MANY, [("SELECT email FROM a", "SELECT email FROM a, supress: no.sql")], 4, "supress"),
+    (MANY, [("SELECT email FROM a", "SELECT email FROM a, opt_outs: no.sql")], 4, "opt_outs"),
+    (MANY, [("  at_once", "  opt_out: queries/suppressed.sql\n  at_once")], 8, "opt_out"),
+    (ACTIVATION, [("  later", "  suppressions: a.sql\n  later")], 6, "suppress"),
+    (OWN, [("    type:", "    control: {percents: 10, salt: a}\n    type:")], 8, "control"),
+    (OWN, [("    type:", "    control: {percent: 80, salt: a}\n    type:")], 8, "control"),
+    (OWN, [("    type:", "    control: {percent: 10, salt: a, by: id}\n    type:")], 5, "which `control` names"),
+    (OWN, [("  query", "  control: {percent: 10, salt: a}\n  query")], 5, "under result_settings"),
+    (OWN, [("  query", "  dry_run: true\n  query")], 5, "under result_settings"),
+    (OWN, [("  query", "  expect_values: plain\n  query")], 5, "under result_settings"),
+    # Secrets.
+    (GOOD, [(ENV, "")], 10, "TD_API_KEY"),
+    (GOOD, [(ENV, ENV.replace("  _env", "  env"))], 18, "nothing reads env"),
+    (GOOD, [("    TD_API_KEY: ${secret:td.apikey}\n", "")], 18, "TD_API_KEY"),
+    (GOOD, [("    PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}\n", "")], 18, "PINTEREST_CLIENT_ID"),
+    (GOOD, [("PINTEREST_CLIENT_ID:", "PINTREST_CLIENT_ID:")], 20, "did you mean it by PINTREST_CLIENT_ID"),
+    (GOOD, [("TD_API_KEY:", "TD_APIKEY:")], 19, "did you mean it by TD_APIKEY"),
+    (GOOD, [("TD_API_KEY: ${secret:td.apikey}", "TD_API_KEY: ''")], 18, "TD_API_KEY"),
+    (GOOD, [("${secret:pinterest.refresh_token}", "${secret:td.apikey}")], 22, "which is by its name the TD_API_KEY"),
+    (GOOD, [("${secret:td.apikey}", "${secret:pinterest.refresh_token}")], 19, "REFRESH_TOKEN"),
+    (GOOD, [("pinterest.client_id}", "pinterest.client_secret}")], 20, "PINTEREST_CLIENT_SECRET"),
+    (GOOD, [(_SECRET, "${secret:pinterest.client_id}")], 21, "PINTEREST_CLIENT_ID"),
+    (GOOD, [(_SECRET, "${secret:pinterest_de.client_id}")], 21, "PINTEREST_CLIENT_ID"),
+    (GOOD, [(_SECRET, "${secret:pinterest.client_secrt}")], 21, "did you mean pinterest.client_secret"),
+    (
+        GOOD,
+        [("${secret:pinterest.refresh_token}", "${secret:pintrest.refresh_tokn}")],
+        22,
+        "did you mean pinterest.ref",
+    ),
+    (GOOD, [("${secret:td.apikey}", "${secrets:td.apikey}")], 19, "write ${secret:td.apikey}"),
+    (GOOD, [("${secret:td.apikey}", "${secret.td.apikey}")], 19, "write ${secret:td.apikey}"),
+    (GOOD, [(_SECRET, "s3cr3t")], 21, "in plain text"),
+    (GOOD, [("${secret:td.apikey}", "1/s3cr3t")], 19, "in plain text"),
+    (GOOD, [("type: pinterest\n", "type: pinterest\n    client_secret: s3cr3t\n")], 14, "in plain text"),
+    (GOOD, [("type: pinterest\n", "type: pinterest\n    refresh_token: ${secret:td.apikey}\n")], 14, "TD_API_KEY"),
+    (
+        GOOD,
+        [("type: pinterest\n", "type: pinterest\n    client_id: ${secret:pinterest_de.client_id}\n")],
+        14,
+        "PINTEREST_DE_CLIENT_ID",
+    ),
+    (MANY, [("  at_once", "  client_secret: s3cr3t\n  at_once")], 8, "under result_settings"),
+    (plant(GOOD, (ENV, "")), [("_export:\n", "_export:\n" + ENV)], 4, "only from the task itself"),
+    ("+a:\n  py>: td_pinterest_op.history.Failed\n", [], 2, "TD_API_KEY"),
+    ("_error:\n  py>: td_pinterest_op.history.Lift\n  _env: {TD_APIKEY: a}\n", [], 3, "TD_API_KEY"),
+    (STATUS, [("    PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}\n", "")], 4, "PINTEREST_CLIENT_ID"),
+    (ERASE, [("    TD_API_KEY: ${secret:td.apikey}\n", "")], 6, "TD_API_KEY"),
+    # Settings.
+    (GOOD, [("    audience_type: customer_list\n", "")], 12, "audience_type: missing"),
+    (GOOD, [("action: add", "acton: add")], 16, "is unknown; did you mean action"),
+    (GOOD, [("_people_to_current", "_peple_to_current")], 16, "add_people_to_current_audience"),
+    (GOOD, [('"549755885175"', '"account"')], 14, "digits"),
+    (GOOD, [("    " + _ID, "")], 12, "audience_id"),
+    (GOOD, [(_ID, 'audience_id: ""\n')], 12, "audience_id"),
+    (GOOD, [("    type: pinterest", "    type: pintrest")], 13, "type"),
+    (GOOD, [(_ID, _ID + "    max_leave_ratio: 0.5\n")], 18, "cannot apply"),
+    (GOOD, [(_ID, _ID + "    audience_id_add_people: '7'\n")], 18, "conflicts"),
+    (GOOD, [(_ID, _ID + "    dry_run: ''\n")], 12, "dry_run"),
+    (GOOD, [(_ID, _ID + "    dry_run: perhaps\n")], 18, "dry_run"),
+    (GOOD, [(_ID, _ID + "    min_records: 10\n    max_records: 5\n")], 19, "max_records"),
+    (GOOD, [(_ID, _ID + "    audience_name: a\n")], 12, "audience_name"),
+    (GOOD, [(_ID, _ID + "    query: SELECT 1\n")], 18, "belongs on the task"),
+    (GOOD, [(_ID, _ID + "    history: a.b.c\n")], 18, "history"),
+    (GOOD, [(_ID, _ID + "    expected_audience_name: the name of that audience\n")], 18, "placeholder"),
+    (GOOD, [(_ID, _ID + "    settings_for_this_run: {dry_run: true}\n")], 18, "settings_for_this_run"),
+    (GOOD, [("_export:\n", "_export:\n  settings_for_this_run: {dry_run: true}\n")], 4, "pass it with -p"),
+    (GOOD, [("  py>:", "  settings_for_this_run: {dry_run: true}\n  py>:")], 11, "pass it with -p"),
+    (GOOD, [(GOOD[GOOD.index("  result_settings") : GOOD.index("  _env")], "")], 11, "result_settings: missing"),
+    (GOOD, [("PinterestExport", "PinterestExprt")], 11, "did you mean td_pinterest_op.export.PinterestExport?"),
+    (GOOD, [("td_pinterest_op.export", "td_pintrest_op.export")], 11, "did you mean td_pinterest_op.export.Pin"),
+    (GOOD, [("td_pinterest_op.export.PinterestExport", "PinterestExport")], 11, "did you mean td_pinterest_op.export"),
+    (GOOD, [("export.PinterestExport", "exports.Everything")], 11, "is not an operator"),
+    (OWN, [_CREATE, _DAILY], 12, "from the second scheduled run on"),
+    (OWN, [_REPLACE, _HOURLY], 12, "once a day at most"),
+    (OWN, [_REPLACE, ("_export:", "schedule: {cron>: '*/5 * * * *'}\n_export:")], 12, "once a day at most"),
+    (OWN, [("add_people_to", "mirror"), _DAILY, (_ID, _ID + "    rebuild: true\n")], 14, "rebuild"),
+    (
+        MANY,
+        [_DAILY, ("add_people_to_current_audience, audience_id: '2'", "create_new_audience, audience_name: a")],
+        5,
+        "second",
+    ),
+    # Lists of audiences.
+    (
+        MANY,
+        [
+            ("'3'", "'2'"),
+            ("add_people_to_current_audience, audience_id: '2'", "replace_current_audience, audience_id: '2'"),
+        ],
+        5,
+        "an earlier entry",
+    ),
+    (
+        MANY,
+        [
+            ("'3'", "'2'"),
+            ("name: new, ad_account_id: '1', action: add_people_to", "name: new, ad_account_id: '1', action: mirror"),
+        ],
+        5,
+        "an earlier entry",
+    ),
+    (MANY, [("name: new", "name: vip")], 3, "vip"),
+    (MANY, [("ad_account_id", "ad_acount_id")], 4, "ad_acount_id"),
+    (MANY, [("add_people", "add_peple")], 4, "action"),
+    (MANY, [("'2'", "two")], 4, "audience_id"),
+    (MANY, [("SELECT email FROM a}", "''}")], 4, "query of the task is blank"),
+    (MANY, [("SELECT email FROM a}", "SELECT email FROM a, job_id: 7}")], 4, "both job_id and query"),
+    (MANY, [("SELECT email FROM a}", "SELECT name FROM a}")], 4, "no column email"),
+    (MANY, [("SELECT email FROM a}", "SELECT email FROM a, engine: mysql}")], 4, "engine"),
+    (MANY, [(f"- {ENTRY}", "- vip")], 3, "entry 1"),
+    (
+        MANY,
+        [("_export:\n  td", "_export:\n  audience_list: []\n  td"), ("  audiences:\n", "  audience:\n")],
+        7,
+        "audiences",
+    ),
+    (ACTIVATION, [("later_runs: add", "later_runs: replac")], 6, "later_runs"),
+    (ACTIVATION, [("later_runs", "later_run")], 6, "later_runs"),
+    (ACTIVATION, [("    type", "    action: replace_current_audience\n    type")], 9, "contradicts later_runs"),
+    (STATUS, [("fail_on: TOO_SMALL", "fail_on: TO_SMALL")], 3, "fail_on"),
+    (ERASE, [('"1, 2"', '"one"')], 5, "ad_account_ids"),
+    # Queries.
+    (OWN, [(_QUERY, "query: ''")], 5, "query of the task is blank"),
+    (OWN, [(_QUERY, "query: queries/none.sql")], 5, "no file queries/none.sql"),
+    (OWN, [(_QUERY, "query: SELECT email FROM a; SELECT 1")], 5, "several statements"),
+    (OWN, [(_QUERY, "query: SELECT customer_id, name FROM people")], 5, "is not an identifier"),
+    (OWN, [(_QUERY, "query: SELECT lower(email) FROM people")], 5, "is not an identifier"),
+    (OWN, [(_QUERY, "query: SELECT email AS mail FROM people")], 5, "is not an identifier"),
+    (OWN, [("database: shop", "engine: presto")], 4, "needs a database"),
+    (OWN, [("  query:", "  job_id: '12'\n  query:")], 6, "both job_id and query"),
+    (OWN, [("  query:", "  engine: mysql\n  query:")], 5, "engine"),
+    (OWN, [(_QUERY, "querry: SELECT email FROM people")], 5, "did you mean query"),
+    (OWN, [("FROM people", "FROM ${td.table")], 5, "is not closed"),
+    (OWN, [("add_people_to", "mirror"), (_QUERY, "job_id: '12'")], 11, "needs `query`"),
+    (GOOD, [("+query:\n  td>: queries/people.sql\n", "")], 9, "no job to export"),
+    (GOOD, [("queries/people.sql", "queries/none.sql")], 8, "no file queries/none.sql"),
+    (GOOD, [("queries/people.sql", "{data: 'SELECT email FROM ${table'}")], 8, "is not closed"),
+    (GOOD, [("queries/people.sql", "{data: SELECT id FROM people}")], 10, "is not an identifier"),
+    (GOOD, [("    database: shop\n", "    engine: presto\n")], 8, "needs a database"),
+    (
+        GOOD,
+        [("  td>: queries/people.sql\n", "  td>: queries/people.sql\n  result_settings: {type: pinterest}\n")],
+        9,
+        "connector",
+    ),
+    (GOOD, [("  td>: queries/people.sql", "  echo>: hello")], 11, "no job to export"),
+    # The rest.
+    (GOOD, [('"2542620905475"', "25426209054752542")], 17, "in quotes"),
+    (GOOD, [("    type: pinterest\n", "\ttype: pinterest\n")], 13, "tab"),
+    (GOOD, [("timezone: UTC", "timezone: UTC\ntimezone: UTC")], 2, "defined twice"),
+    (GOOD, [("    ad_account_id", "   ad_account_id")], 14, "not valid YAML"),
+    (GOOD, [("_export:\n", "_export:\n  !include : none.yml\n")], 4, "does not exist"),
+    (GOOD, [("_export:\n", "_export:\n  !include : /etc/hosts\n")], 4, "outside the project folder"),
+    (GOOD, [("_export:\n", "_export:\n  docker: {memory: 1g}\n")], 12, "image"),
+    (GOOD, [("+query:", "+other:\n  py>: a.b\n  docker: {image: python}\n+query:")], 14, "image"),
+    (GOOD, [("+export:", "+b: {echo>: '${pinterest.record.sent}'}\n\n+export:")], 10, "did you mean records"),
+    (GOOD, [("+export:", "+b: {echo>: '${pinterest.records.snt + 1}'}\n\n+export:")], 10, "did you mean sent"),
+    (GOOD, [("+export:", "+b: {mail>: {data: a}, to: [you@example.com]}\n\n+export:")], 10, "real address"),
+]
 
 
-QUERY = "td>:\n    data: SELECT email FROM people"
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "expected"),
-    [
-        ("+query:", "query:", [(7, "task-name"), (11, "source")]),
-        ("+export:", "export:", [(11, "task-name")]),
-        ("+query:", "+group:\n  inner: {echo>: hello}\n\n+query:", [(8, "task-name")]),
-        ("timezone: UTC", "schedule: {daily>: 07:00:00}\nsla: {time: 02:00}\n_error: {echo>: failed}", []),
-        (QUERY, "td>: {data: 'SELECT email FROM ${target.tabel}'}", []),
-        ("_export:\n", "_export:\n  target: {table: a}\n", []),
-        ("    database: sandbox\n", "    engine: presto\n", [(8, "database")]),
-        ("  _env:\n", "  query: SELECT 1 AS email\n  _env:\n", []),
-        ("    action:", "    hash_in: warehouse\n    action:", [(17, "source")]),
-        ("  _env:\n", "    hash_in: warehouse\n  query: SELECT 1 AS email\n  _env:\n", []),
-        ("  _env:\n", "    hash_in: warehouse\n  query: SELECT 1\n  engine: hive\n  _env:\n", [(19, "source")]),
-        ("  _env:\n", "  query: queries/people.sql\n  _env:\n", [(19, "left-out")]),
-        ("timezone: UTC", "schedule: {cron>: '0 7 * * *'}", []),
-        ("timezone: UTC", "schedule: {cron>: '*/15 7-9,18 1-31/2 jan-mar Mon,Fri'}", []),
-        ("timezone: UTC", "schedule: {cron>: '0 7 29 2 *'}", []),
-        ("timezone: UTC", "schedule: {cron>: '0 7 30 2 *'}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {cron>: '0 7 31 4,6 *'}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {cron>: '0 24 * * *'}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {cron>: '60 7 * * *'}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {cron>: '0 7 * *'}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {cron>: '0 7 * * noday'}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {cron>: '0 9-7 * * *'}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {cron>: '*/0 7 * * *'}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {cron>: '${when}'}", []),
-        ("timezone: UTC", "schedule: {daily>: '25:00:00'}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {daily>: 7 am}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {daily>: '7:00'}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {daily>: '7:0:0'}", []),
-        ("timezone: UTC", "schedule: {weekly>: 'Sun,09:00'}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {monthly>: '1,09:00'}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {hourly>: '07:00:00'}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {weekly>: 'Sun,09:00:00'}", []),
-        ("timezone: UTC", "schedule: {weekly>: '09:00:00'}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {monthly>: '32,09:00:00'}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {minutes_interval>: 0}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {minutes_interval>: 30}", []),
-        ('"2542620905475"', '"${target.audience_id"', [(18, "setting"), (18, "template")]),
-        (QUERY, "td>: {data: 'SELECT email FROM ${table'}", [(8, "template")]),
-        (QUERY, "td>: {data: 'SELECT email FROM ${ {a: table}.a }'}", []),
-        ("timezone: UTC\n", "!include: 'config/workflow.yml'\n", [(1, "yaml")]),
-        ("timezone: UTC\n", "a:\n  !include: 'config/workflow.yml'\n", [(2, "yaml")]),
-        ("timezone: UTC\n", "# !include: 'x' is no include\n", []),
-        ("  _env:\n", "  env:\n", [(11, "env"), (13, "env"), (13, "env"), (13, "env"), (19, "key")]),
-        ("_export:\n", "_exports:\n", [(3, "key"), (8, "database")]),
-        ("_export:\n", "export:\n", [(3, "key"), (8, "database")]),
-        ("+query:", "_eror: {echo>: failed}\n\n+query:", [(7, "key")]),
-        ("+query:", "+query:\n  _paralel: true", [(8, "key")]),
-        ("+export:\n", "+export:\n  _retry: three\n", [(12, "key")]),
-        ("+export:\n", "+export:\n  _retry: ${tries}\n", []),
-        ("+export:\n", "+export:\n  _retry: {limit: 3}\n", []),
-        ("  py>: td", "  py: td", [(12, "key")]),
-        ("+export:", "+my export:", [(11, "task-name")]),
-        ("timezone: UTC", "schedule: {daily: 07:00:00}", [(1, "schedule")]),
-        ("timezone: UTC", "schedule: {daily>: 07:00:00, hourly>: 30:00}", [(1, "schedule")]),
-        ("_export:\n", "_export:\n  schedule: {daily>: 07:00:00}\n", [(4, "schedule")]),
-        ("${secret:td.apikey}", "${secrets:td.apikey}", [(20, "template")]),
-        ("${secret:td.apikey}", "${secret.td.apikey}", [(20, "template")]),
-        ("+query:", "+b: {http>: '${secret:http.uri}'}\n\n+query:", [(7, "secret-name")]),
-        ("+query:", "+b: {http>: 'https://hooks.slack.com/services/T0/B0/abc'}\n\n+query:", [(7, "plain-secret")]),
-        ("+query:", "+b: {http>: 'https://api.shop.example/done'}\n\n+query:", []),
-        ("+query:", "+b: {mail>: {data: done}, to: [you@example.com]}\n\n+query:", [(7, "placeholder")]),
-        ("+query:", "+b: {mail>: {data: done}, to: [ops@shop.example]}\n\n+query:", []),
-        ("  result_settings:\n", "  ignore_invalid_records: true\n  result_settings:\n", [(13, "setting")]),
-        ("td_pinterest_op.export.PinterestExport", "PinterestExport", [(12, "class")]),
-        ("td_pinterest_op.export.PinterestExport", "Export", []),
-        ("+query:", "+report: {echo>: '${pinterest.summary}'}\n\n+query:", [(7, "statistic")]),
-        ("+query:", "+report: {echo>: '${typeof pinterest}'}\n\n+query:", []),
-        ("_export:\n", "_export:\n  target: ids.yml\n  shown: ${target.audience_id}\n", [(5, "template")]),
-        ("_export:\n", "_export:\n  target: ids.yml\n  shown: ${target.length}\n", []),
-        (
-            '"2542620905475"\n',
-            '"2542620905475"\n    expected_audience_name: the name of that audience\n',
-            [(19, "placeholder")],
-        ),
-        (
-            "td_pinterest_op.export.PinterestExport",
-            "td_pinterest_op.activation.PinterestActivation\n  later_runs: append",
-            [(13, "setting")],
-        ),
-        (
-            "td_pinterest_op.export.PinterestExport",
-            "td_pinterest_op.activation.PinterestActivation\n  later_run: replace",
-            [(13, "unknown-parameter")],
-        ),
-        ('"2542620905475"\n', '"2542620905475"\n    dry_run: ""\n', [(19, "blank-setting")]),
-        ('"2542620905475"\n', '"2542620905475"\n    dry_run: ${nothing}\n', []),
-        (
-            "td_pinterest_op.export.PinterestExport",
-            "td_pinterest_op.activation.PinterestActivation\n  later_runs: mirror",
-            [(18, "setting")],
-        ),
-    ],
-)
-def test_a_mistake_of_any_workflow_is_found_at_its_line(
-    project: Path, old: str, new: str, expected: list[tuple[int, str]]
+@pytest.mark.parametrize(("text", "changes", "line", "said"), WRONG)
+def test_a_mistake_is_found_at_its_line_with_what_to_do(
+    tmp_path: Path, text: str, changes: list[tuple[str, str]], line: int, said: str
 ) -> None:
-    good = GOOD.replace("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "")
-    assert old in good
-    assert expected == found_in(project, good.replace(old, new, 1))
+    found = found_in(tmp_path, plant(text, *changes))
+    assert [each for each in found if each[0] == line and said in each[2]], found
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("target.audience_id", []),
-        ("target.audienceid", ["${target.audienceid}: target has no audienceid; did you mean audience_id?"]),
-        ("target.of.id", []),
-        ("target.of.di", ["${target.of.di}: target has no di"]),
-        ("target.audience_id.length", []),
-        ("td.last_job_id", []),
-        ("td.last_job.num_records", []),
-        ("td.last_results.database", []),
-        ("td.table", []),
-        ("td.databse", ["${td.databse}: td has no databse; did you mean database?"]),
-        ("pinterest.records.sent", []),
-        ("moment.x", []),
-        ("target.audienceid || 1", []),
-    ],
+_SECOND_APP = ENV.replace("pinterest.", "pinterest_de.").replace("PINTEREST_", "PINTEREST_DE_")
+_AS_JSON = (
+    '{"type": "pinterest", "ad_account_id": "1", "audience_type": "customer_list", "action": "clear_current_audience", '
+    '"audience_id": "2"}'
 )
-def test_a_misspelt_key_of_an_included_file_is_found(project: Path, name: str, expected: list[str]) -> None:
-    (project / "ids.yml").write_text("target: {audience_id: '2542620905475', of: {id: 1}}\n")
-    text = GOOD.replace("_export:\n", "_export:\n  !include : 'ids.yml'\n")
-    file = project / "export.dig"
-    file.write_text(f"{text}\n+report:\n  echo>: '${{{name}}}'\n")
-    assert expected == [finding.message for finding in check_file(file)]
+_TAIL = "\n+after:\n  "
+RIGHT: list[tuple[str, list[tuple[str, str]]]] = [
+    *((text, []) for text in (GOOD, OWN, MANY, ACTIVATION, ERASE, STATUS)),
+    # What is the user's own, however it is named.
+    (
+        GOOD,
+        [
+            ("_export:\n", "_export:\n  pinterest: {board: a}\n"),
+            ("+export:", "+b: {echo>: '${pinterest.board}'}\n+export:"),
+        ],
+    ),
+    (GOOD + _TAIL + "echo>: ${my.pinterest.people} ${pinterest_boards.count}\n", []),
+    (GOOD + _TAIL + "echo>: ${pinterest.records.sent} of ${pinterest.rows.invalid_by_reason}\n", []),
+    (GOOD + _TAIL + "echo>: ${pinterest.summary.replace(/x/g, 'y')}\n", []),
+    (GOOD + _TAIL + "echo>: \"${typeof pinterest === 'undefined' ? 0 : pinterest.records.sent}\"\n", []),
+    (GOOD + _TAIL + "py>: td_pinterest_ops.export.PinterestExport\n", []),
+    (GOOD + _TAIL + "py>: shop.PinterestExport\n  consent: asked\n", []),
+    (GOOD + _TAIL + "py>: shop.pinterest.Export.run\n  suppress_list: a\n", []),
+    (GOOD + _TAIL + "py>: reports.Weekly\n  opt_outs: 7\n", []),
+    (GOOD, [("_export:\n", "_export:\n  seed: 12345678901234567\n")]),
+    (GOOD, [("timezone: UTC", "timezone: ${zone}\nschedule: {daily>: noon}\nsla: {time: 02:00}")]),
+    (GOOD, [("+query:\n", "+query:\n  store_last_results: true\n  preview: true\n")]),
+    (
+        GOOD,
+        [
+            ("+query:\n", "+query:\n  opt_out_table: a.b\n"),
+            ("queries/people.sql", "{data: 'SELECT email FROM ${opt_out_table}'}"),
+        ],
+    ),
+    (GOOD + _TAIL + "http>: https://shop.example/\n  headers: [{a: '${secret:pinterest_fr.refresh_tokn}'}]\n", []),
+    (GOOD + _TAIL + "mail>: {data: done}\n  to: [ops@shop.example]\n", []),
+    (
+        GOOD,
+        [
+            ("  py>:", "  label: a\n  py>:"),
+            ("    type", "    audience_description: of ${label}\n    type"),
+            (_ACTION, "action: create_new_audience\n"),
+            ("audience_id: ", "audience_name: "),
+        ],
+    ),
+    # Secrets.
+    (GOOD, [(ENV, _SECOND_APP.replace("PINTEREST_DE_", "PINTEREST_"))]),
+    (
+        GOOD,
+        [
+            (ENV, _SECOND_APP.replace("td.apikey", "eu.td.apikey")),
+            (
+                "    type",
+                "    client_id: ${secret:pinterest_de.client_id}\n"
+                "    client_secret: ${secret:pinterest_de.client_secret}\n"
+                "    refresh_token: ${secret:pinterest_de.refresh_token}\n    type",
+            ),
+        ],
+    ),
+    (GOOD, [(_SECRET, "${secret:marketing}")]),
+    (GOOD, [(_SECRET, "${secret:pinterest.client_secret_eu}")]),
+    (GOOD, [(_SECRET, "${secret:pinterest2.client.secret}")]),
+    (GOOD, [("type: pinterest\n", "type: pinterest\n    client_secret: ''\n")]),
+    (GOOD, [(ENV, ENV + "    TD_API_SERVER: https://api.eu01.treasuredata.com/\n    LEVEL: debug\n")]),
+    # What only a run knows.
+    (
+        GOOD,
+        [
+            ('"549755885175"', '"${account || 1}"'),
+            ('"2542620905475"', "${td.each.audience_id}"),
+            ("add_people_to_current_audience", "${what}"),
+        ],
+    ),
+    (
+        GOOD,
+        [(GOOD[GOOD.index("  result_settings") : GOOD.index("  _env")], "  result_settings: ${activation.settings}\n")],
+    ),
+    (
+        OWN,
+        [
+            (_QUERY, "query: 'SELECT ${column} FROM people'"),
+            ("  query", "  engine: ${engine}\n  query"),
+            ("queries/suppressed.sql", "${opt_outs}"),
+        ],
+    ),
+    (OWN, [(_ID, _ID + "    columns: {mail: '${kind}'}\n    control: {percent: '${share}', salt: a}\n")]),
+    (
+        MANY,
+        [("'2'", "'${vip}'"), (f"- {ENTRY.replace('vip', 'new').replace(chr(39) + '2', chr(39) + '3')}", "- ${entry}")],
+    ),
+    (MANY, [("'2'", "''"), ("'3'", "''")]),
+    (ACTIVATION, [("later_runs: add", "later_runs: ${later}")]),
+    (
+        ACTIVATION,
+        [
+            (
+                "\n    type: pinterest\n    audience_type: customer_list\n    ad_account_id: ${target.account}",
+                " ${result_connection_settings}",
+            )
+        ],
+    ),
+    # Settings and rows of every form.
+    (GOOD, [("add_people_to_current_audience", "Add-People-To-Current-Audience"), ('"549755885175"', "549755885175")]),
+    (
+        GOOD,
+        [
+            (
+                GOOD[GOOD.index("  result_settings") : GOOD.index("  _env")],
+                f"  result_settings: '{_AS_JSON}'\n",
+            )
+        ],
+    ),
+    (
+        GOOD,
+        [
+            ("    audience_type", "    <<: *common\n    audience_type"),
+            ("_export:", "x: &common {dry_run: true, history: h}\n_export:"),
+        ],
+    ),
+    (GOOD, [("queries/people.sql", "{data: 'SELECT id, mail FROM people', insert_into: a}\n  insert_into: a")]),
+    (GOOD, [("  td>: queries/people.sql", "  py>: people.Query.run")]),
+    (GOOD, [("  py>:", "  job_id: ${td.last_job_id}\n  py>:"), ("PinterestExport", "PinterestExport.run")]),
+    (OWN, [_CREATE, _DAILY, ("    type", "    if_exists: add\n    type")]),
+    (OWN, [_REPLACE, _DAILY]),
+    (OWN, [_REPLACE, ("_export:", "schedule: {cron>: 0 6 * * *}\n_export:")]),
+    (OWN, [("add_people_to", "mirror"), ("    type", "    rebuild: true\n    type")]),
+    (
+        OWN,
+        [
+            ("  query", "  priority: 1\n  presto_pool_name: a\n  query"),
+            ("suppress: queries/suppressed.sql", "consent: SELECT maid, email FROM a"),
+        ],
+    ),
+    (
+        OWN,
+        [(_QUERY, "query: 'WITH a AS (SELECT id FROM b) SELECT DISTINCT p.email AS \"Email\", maid FROM p; -- all'")],
+    ),
+    (OWN, [(_QUERY, "query: SELECT * FROM people"), ("queries/suppressed.sql", "SELECT o.* FROM o")]),
+    (
+        OWN,
+        [
+            (_QUERY, "query: SELECT mail, id FROM people"),
+            (_ID, _ID + "    columns: {mail: email}\n    control: {percent: 10, salt: a, by: id}\n"),
+        ],
+    ),
+    (
+        OWN,
+        [
+            (_QUERY, "query: SELECT phone, external_id FROM p"),
+            ("queries/suppressed.sql", "SELECT phone FROM a"),
+            (_ID, _ID + "    records: rows\n"),
+        ],
+    ),
+    (
+        MANY,
+        [
+            ("'3'", "'2'"),
+            (
+                "name: new, ad_account_id: '1', action: add_people_to",
+                "name: new, ad_account_id: '1', action: remove_people_from",
+            ),
+        ],
+    ),
+    (
+        MANY,
+        [
+            ("'3'", "'2'"),
+            ("name: new, ad_account_id: '1', action: add_people_to", "name: new, ad_account_id: '7', action: replace"),
+        ],
+    ),
+    (
+        MANY,
+        [
+            ("  at_once: 4\n", "  at_once: 4\n  consent: queries/suppressed.sql\n"),
+            ("SELECT email FROM a", "queries/people.sql"),
+        ],
+    ),
+    (
+        ERASE,
+        [
+            ('"1, 2"', "['1', '2']"),
+            ("queries/people.sql", "SELECT mail FROM a\n  database: b"),
+            ("{ad", "{columns: {mail: email}, ad"),
+        ],
+    ),
+    (GOOD, [("  td:\n", "  docker: {image: a}\n  td:\n")]),
+    ("+others: {td>: {data: 'SELECT ${'}, suppress: 1, result_settings: {type: s3}}\n", []),
+]
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "line"),
-    [
-        (QUERY, "td>: people.sql\n  database: ${td.databse}", 10),
-        (QUERY, "td>: {data: 'SELECT email FROM ${td.databse}.people'}", 9),
-        ("  _env:\n", "  database: ${td.databse}\n  _env:\n", 20),
-        ("  _env:\n", "  query: SELECT email FROM ${td.databse}.people\n  _env:\n", 20),
-    ],
-)
-def test_a_misspelt_database_is_found_where_a_query_uses_it(project: Path, old: str, new: str, line: int) -> None:
-    (project / "people.sql").write_text("SELECT email FROM people")
-    text = GOOD.replace("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "  region: a\n")
-    assert [(line, "template")] == found_in(project, text.replace(old, new, 1))
-
-
-@pytest.mark.parametrize(
-    ("sql", "of_td", "of_operator"),
-    [
-        ("SELECT email FROM people", [], []),
-        (" \n", [(9, "source")], [(20, "source")]),
-        ("SELECT email FROM ${td.table}", [], [(20, "template")]),
-        ("SELECT email FROM ${target.tabel}", [(9, "template")], [(20, "template")]),
-    ],
-)
-def test_a_query_file_that_is_blank_or_has_a_template_without_a_value_is_found(
-    project: Path, sql: str, of_td: list[tuple[int, str]], of_operator: list[tuple[int, str]]
-) -> None:
-    (project / "people.sql").write_text(sql)
-    text = GOOD.replace(
-        "  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "  target: {table: a}\n"
-    )
-    assert of_td == found_in(project, text.replace(QUERY, "td>: people.sql"))
-    assert of_operator == found_in(project, text.replace("  _env:\n", "  suppress: people.sql\n  _env:\n"))
-
-
-_NESTED = '{ad_account_id: "1", action: add_people_to_current_audience, audience_id: "2"}'
-_SHARED = '{"type": "pinterest", "audience_type": "customer_list"}'
-_ENTRY = '{name: vip, ad_account_id: "1", action: add_people_to_current_audience, audience_id: "2", query: SELECT 1}'
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ([], []),
-        ([("add_people", "add_peple")], [(3, "setting")]),
-        ([("ad_account_id", "ad_acount_id")], [(3, "setting"), (3, "unknown-setting")]),
-        ([('"2"', '""')], []),
-        ([('"2"', "two")], [(3, "setting")]),
-        (
-            [("- {", "- {name: vip, ad_account_id: '1', action: delete_current_audience, audience_id: '4'}\n  - {")],
-            [(4, "setting")],
-        ),
-        ([("  - {name: vip, ", "    vip: {")], [(2, "setting")]),
-        ([("- {name: vip, ", "- {name: 1, "), ("\n  concurrent", f"\n  - {_ENTRY}\n  concurrent")], []),
-        ([("- {", "- {name: 1, query: SELECT 1}\n  - {name: '1'}\n  - {")], [(4, "setting")]),
-        ([(f"\n  - {_ENTRY}", f" '[{_ENTRY}]'")], []),
-        ([(f"\n  - {_ENTRY}", " []")], [(2, "setting")]),
-        ([(f"\n  - {_ENTRY}", "")], [(2, "setting")]),
-        ([(f"\n  - {_ENTRY}", " ${audiences}")], []),
-        ([(_ENTRY, f"'{_ENTRY}'")], []),
-        ([(_ENTRY, f"'{_ENTRY}'"), ("add_people", "add_peple")], [(3, "setting")]),
-        ([(_ENTRY, "${entry}")], []),
-        ([(_ENTRY, "vip")], [(3, "setting")]),
-        ([(_ENTRY, f"{{name: vip, query: SELECT 1, result_settings: {_NESTED}}}")], []),
-        ([(_ENTRY, f"{{name: vip, query: SELECT 1, result_settings: '{_NESTED}'}}")], []),
-        ([(_ENTRY, f"{{name: vip, query: SELECT 1, result_settings: '{_NESTED}', dry_run: true}}")], [(3, "setting")]),
-        ([(_ENTRY, "{name: vip, result_settings: '${vip}'}")], []),
-        ([("{type: pinterest, audience_type: customer_list}", f"'{_SHARED}'")], []),
-        ([("{type: pinterest, audience_type: customer_list}", "${shared}"), ('"2"', "two")], []),
-        ([("{name: vip", "{name: ''"), ("\n  concurrent", f"\n  - {_ENTRY}\n  concurrent")], []),
-        ([("name: vip, ", ""), ("\n  concurrent", f"\n  - {_ENTRY}\n  concurrent"), ("vip", "'2'")], [(4, "setting")]),
-        ([("query: SELECT 1", "query: ''")], [(3, "source")]),
-        ([("query: SELECT 1", "query: SELECT 1; SELECT 2")], [(3, "source")]),
-        ([("query: SELECT 1", "query: SELECT 1, job_id: 7")], [(3, "source")]),
-        ([("query: SELECT 1", "query: '${people}', engine: '${engine}', suppress: '${lists}'")], []),
-        ([("query: SELECT 1", "query: SELECT 1, engine: mysql")], [(3, "source")]),
-        ([("query: SELECT 1", "query: SELECT 1, suppress: ''")], [(3, "source")]),
-        ([("query: SELECT 1", "query: SELECT 1, segment: crm.vip")], [(3, "setting")]),
-        ([("query: SELECT 1", "segment: crm-vip")], [(3, "setting")]),
-        ([("query: SELECT 1", "segment: '${segment}', column: '${column}'")], []),
-        ([(", query: SELECT 1", "")], [(3, "source")]),
-        ([("query: SELECT 1", "segment: vip, hash_in: warehouse, engine: hive")], [(3, "source")]),
-        ([("query: SELECT 1", "query: SELECT 1, columns: {mail: '${kind}'}")], []),
-        ([("customer_list}", "customer_list, control: {percent: '${share}', salt: [a, '${salt}']}}")], []),
-        ([("query: SELECT 1", "query: SELECT 1, columns: {mail: letter}")], [(3, "setting")]),
-        (
-            [(f"\n  - {_ENTRY}", f"\n  - {_ENTRY}".replace("vip", "a") + "\n  - b" + f"\n  - {_ENTRY}" * 2)],
-            [(4, "setting")],
-        ),
-        ([("concurrent: 4", "concurrent: four"), ("limit: 4", "limit: four")], [(3, "setting")]),
-        ([("limit: 4", "limit: 8")], [(7, "setting")]),
-    ],
-)
-def test_a_mistake_in_the_list_of_audiences_is_found(
-    project: Path, changes: list[tuple[str, str]], expected: list[tuple[int, str]]
-) -> None:
-    env = GOOD[GOOD.index("  _env:") :].replace("\n  ", "\n    ")
-    text = (
-        f"_export:\n  audiences:\n  - {_ENTRY}\n  concurrent: 4\n  td: {{database: shop}}\n"
-        "+each:\n  _parallel: {limit: 4}\n  for_each>: {audience: '${audiences}'}\n"
-        "  _do:\n    py>: td_pinterest_op.many.Many.export\n"
-        f"    result_settings: {{type: pinterest, audience_type: customer_list}}\n  {env}"
-    )
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new, 1)
-    assert expected == found_in(project, text)
-
-
-def test_a_long_list_of_audiences_is_read_a_few_times_to_find_its_wrong_entry(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read = Mock(side_effect=read_entries)
-    monkeypatch.setattr(built_exports, "read_entries", read)
-    names = ("twice", *(f"n{number}" for number in range(100)), "twice")
-    entries = "".join(f"  - {_ENTRY}\n".replace("vip", name) for name in names)
-    env = GOOD[GOOD.index("  _env:") :]
-    task = f"+all:\n  py>: td_pinterest_op.many.Many.export\n  result_settings: {{type: pinterest}}\n{env}"
-    assert [(104, "setting")] == found_in(project, f"_export:\n  audiences:\n{entries}{task}")
-    assert read.call_count <= 9
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "expected"),
-    [
-        ("later_runs: add", "later_runs: Add", []),
-        ("later_runs: add", "later_runs: REPLACE", []),
-        ("later_runs: add", "later_runs: ${later}\n  engine: ${engine}", []),
-        ("  later_runs: add\n", "", []),
-        ("later_runs: add", "later_runs: ''", [(9, "setting")]),
-        ("later_runs: add", "later_runs: replac", [(9, "setting")]),
-        ("later_runs: add", "later_runs: add\n  activation_actions_table: ''", [(11, "setting")]),
-        ("_table", "_table; SELECT 1", [(10, "setting")]),
-        ("_table", "_table WHERE name = '${name}'", []),
-        ("SELECT email FROM activation_actions_table", "''", [(10, "source")]),
-        ("SELECT email FROM activation_actions_table", "activation.sql", []),
-        ("ad_account_id:", "audience_id: '7'\n    ad_account_id:", []),
-        ("ad_account_id:", "ad_acount_id:", [(13, "unknown-setting")]),
-        ("ad_account_id: ${target.account}", "dry_run: perhaps", [(13, "setting")]),
-        ("ad_account_id:", "columns: {mail: '${kind}'}\n    ad_account_id:", []),
-        ("ad_account_id:", "action: replace_current_audience\n    ad_account_id:", [(13, "setting")]),
-        ("ad_account_id:", "if_exists: Add\n    ad_account_id:", []),
-        ("ad_account_id:", "if_exists: replace\n    ad_account_id:", [(13, "setting")]),
-        ("\n    type: pinterest\n    ad_account_id: ${target.account}", " ${result_connection_settings}", []),
-        (
-            "\n    type: pinterest\n    ad_account_id: ${target.account}",
-            " '{\"kind\": 1}'",
-            [(11, "unknown-setting")],
-        ),
-    ],
-)
-def test_an_activation_is_checked_with_the_settings_that_it_has_without_a_console(
-    project: Path, old: str, new: str, expected: list[tuple[int, str]]
-) -> None:
-    (project / "activation.sql").write_text("SELECT email FROM activation_actions_table")
-    text = (
-        "_export:\n  td: {database: shop}\n  target: {account: ''}\n\n"
-        "# An activation of Audience Studio.\n\n+export:\n"
-        "  py>: td_pinterest_op.activation.PinterestActivation\n  later_runs: add\n"
-        "  query: SELECT email FROM activation_actions_table\n"
-        "  result_settings:\n    type: pinterest\n    ad_account_id: ${target.account}\n"
-    ) + GOOD[GOOD.index("  _env:") :]
-    assert old in text
-    assert expected == found_in(project, text.replace(old, new, 1))
-
-
-def test_a_misspelt_secret_of_an_alert_is_found(project: Path) -> None:
-    (project / "other.dig").write_text("+a: {http>: '${secret:slack.webhook}'}\n")
-    assert [(27, "secret-name")] == found_in(project, f"{GOOD}\n+b: {{http>: '${{secret:slack.webhok}}'}}\n")
-    assert [] == found_in(project, f"{GOOD}\n+b: {{http>: '${{secret:slack.webhook}}'}}\n")
-
-
-def test_a_connection_of_the_connector_is_found_too(project: Path) -> None:
-    text = CONNECTOR.replace("\t", "  ").replace("  result_settings:", "  result_connection: shop\n  result_settings:")
-    assert [(10, "connector"), (11, "connector")] == found_in(project, text)[:2]
-
-
-@pytest.mark.parametrize(
-    ("action", "expected"), [("add_people_to", []), ("remove_people_from", [(22, "unused-setting")])]
-)
-def test_a_list_of_people_is_for_an_action_that_adds(
-    project: Path, action: str, expected: list[tuple[int, str]]
-) -> None:
-    text = GOOD.replace("action: add_people_to", f"action: {action}").replace("audience_id_add_people", "audience_id")
-    assert expected == found_in(project, text.replace("  _env:\n", "  job_id: '1'\n  suppress: SELECT 1\n  _env:\n"))
-
-
-@pytest.mark.parametrize("sql", ["''", "SELECT 1"])
-def test_a_list_of_people_has_no_effect_in_an_erasure(project: Path, sql: str) -> None:
-    settings = GOOD[GOOD.index("    type:") : GOOD.index("  _env:")]
-    text = GOOD.replace("export.PinterestExport", "erase.PinterestErase").replace(settings, "    ad_account_id: '1'\n")
-    assert [] == found_in(project, text)
-    assert [(17, "unused-setting")] == found_in(project, text.replace("  _env:\n", f"  suppress: {sql}\n  _env:\n"))
-
-
-def test_a_list_needs_a_database(project: Path) -> None:
-    text = GOOD.replace("  _env:\n", "  suppress: SELECT 1\n  _env:\n")
-    assert [] == found_in(project, text)
-    without = text.replace("    database: sandbox\n", "    engine: presto\n")
-    assert [(10, "database"), (21, "database")] == found_in(project, without)
-
-
-def test_a_folder_named_like_a_workflow_is_ignored(project: Path) -> None:
-    (project / "folder.dig").mkdir()
-    (project / "gone.dig").symlink_to(project / "nowhere.dig")
-    assert [] == found_in(project, GOOD)
-
-
-def test_a_misspelt_operator_is_checked_as_the_one_that_is_meant(project: Path) -> None:
-    text = GOOD.replace("td_pinterest_op.export", "td_pintrest.export").replace('"549755885175"', '"account"')
-    assert [(14, "class"), (17, "setting")] == found_in(project, text)
-
-
-def test_a_retry_around_other_operators_gives_no_finding(project: Path) -> None:
-    assert [] == found_in(project, f"{GOOD}\n+others:\n  _retry: 2\n  +mail:\n    mail>: {{data: done}}\n")
-
-
-@pytest.mark.parametrize(
-    ("other", "expected"),
-    [
-        ("echo>: done", []),
-        ("mail>: {data: done}", ["retry"]),
-        ("http>: https://alerts.example/", ["retry"]),
-        ("td>: {data: SELECT 1}\n    insert_into: history", ["retry"]),
-        ("td>: {data: INSERT INTO history SELECT 1}", ["retry"]),
-    ],
-)
-def test_a_retry_around_a_task_with_side_effects_is_found(project: Path, other: str, expected: list[str]) -> None:
-    indented = "".join(f"  {line}\n" for line in GOOD[GOOD.index("+export") :].splitlines())
-    text = f"{GOOD[: GOOD.index('+export')]}+group:\n  _retry: 2\n{indented}  +other:\n    {other}\n"
-    assert expected == [code for _, code in found_in(project, text)]
-
-
-def test_an_image_of_another_task_shows_that_a_workflow_is_hosted(project: Path) -> None:
-    text = GOOD.replace("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "")
-    assert [(11, "docker")] == found_in(project, f"{text}\n+other:\n  py>: a.b\n  docker: {{image: python}}\n")
-
-
-def test_a_query_task_after_its_export_is_found(project: Path) -> None:
-    start, query, export = GOOD.index("+query:"), GOOD.index("+export:"), len(GOOD)
-    text = GOOD[:start] + GOOD[query:export] + "\n" + GOOD[start:query]
-    assert [(9, "source")] == found_in(project, text)
-    (project / "nightly.dig").write_text("# as export.dig does\n+exports:\n  call>: exported.dig\n")
-    assert [(9, "source")] == found_in(project, text)
-    (project / "nightly.dig").write_text("+people:\n  td>: {data: SELECT 1}\n+send:\n  call>: export\n")
-    assert [] == found_in(project, text)
-
-
-def _scheduled(schedule: str, action: str) -> str:
-    head = f"timezone: UTC\n\nschedule:\n  {schedule}\n"
-    return GOOD.replace("timezone: UTC\n", head).replace(
-        '    action: add_people_to_current_audience\n    audience_id_add_people: "2542620905475"\n', action
-    )
-
-
-_CREATE = "    action: create_new_audience\n    audience_name: Shoppers\n"
-
-
-_REPLACE = '    action: replace_current_audience\n    audience_id: "2542620905475"\n'
-
-
-@pytest.mark.parametrize(
-    ("schedule", "action", "expected"),
-    [
-        ("daily>: 07:00:00", _CREATE, ["create-scheduled"]),
-        ("daily>: 07:00:00", _CREATE + "    if_exists: add\n", []),
-        ("daily>: 07:00:00", _REPLACE, []),
-        ("hourly>: 30:00", _REPLACE, ["replace-often"]),
-        ("minutes_interval>: 30", _REPLACE, ["replace-often"]),
-        ('cron>: "0 */6 * * *"', _REPLACE, ["replace-often"]),
-        ('cron>: "0 6 * * *"', _REPLACE, []),
-    ],
-)
-def test_an_action_that_does_not_fit_the_schedule_is_found(
-    project: Path, schedule: str, action: str, expected: list[str]
-) -> None:
-    assert expected == [code for _, code in found_in(project, _scheduled(schedule, action))]
-
-
-@pytest.mark.parametrize(
-    ("template", "expected"),
-    [
-        ("${pinterest.records.sent} of ${pinterest.rows.invalid_by_reason}", []),
-        ("${pinterest.summary.replace(/x/g, 'y')}", []),
-        ("${typeof pinterest === 'undefined' ? 0 : pinterest.records.sent}", []),
-        ("${pinterest_mirror.column} ${my.pinterest.people} pinterest.record", []),
-        (
-            "${pinterest.record.sent}",
-            ["pinterest.record.sent: an export has no statistic record; did you mean records?"],
-        ),
-        (
-            "${1 + pinterest.records.snt}",
-            ["pinterest.records.snt: an export has no statistic snt; did you mean sent?"],
-        ),
-    ],
-)
-def test_a_figure_that_the_statistics_do_not_have_is_found(project: Path, template: str, expected: list[str]) -> None:
-    file = project / "export.dig"
-    file.write_text(f'{GOOD}\n+report:\n  echo>: "{template}"\n')
-    assert expected == [finding.message for finding in check_file(file)]
-
-
-def test_the_names_of_secrets_are_compared_with_those_of_other_workflows(project: Path) -> None:
-    (project / "other.dig").write_text("+a:\n  echo>: ${secret:marketing.token}\n")
-    assert [(25, "secret-name")] == found_in(project, GOOD.replace("pinterest.refresh_token}", "marketing.tokn}"))
-    assert [] == found_in(project, GOOD.replace("pinterest.refresh_token}", "marketing.token}"))
-
-
-def test_a_usual_name_of_a_secret_is_never_taken_for_a_mistake(project: Path) -> None:
-    (project / "config").mkdir()
-    (project / "config" / "environment.yml").write_text(GOOD[GOOD.index("    TD_API_KEY") :])
-    included = GOOD[: GOOD.index("    TD_API_KEY")] + "    !include : config/environment.yml\n"
-    assert [] == found_in(project, included)
-    assert [(23, "secret-name")] == found_in(project, f"{included}    TOKEN: ${{secret:pinterest.refresh_tokn}}\n")
-
-
-@pytest.mark.parametrize("name", ["pinterest_de.refresh_token", "eu.td.apikey", "pinterest.fr_refresh_token"])
-def test_a_secret_of_a_task_of_its_own_is_not_compared_with_the_usual_names(project: Path, name: str) -> None:
-    assert [] == found_in(project, f"{GOOD}\n+b: {{http>: 'https://a.example', headers: [a: '${{secret:{name}}}']}}\n")
-
-
-_SETTINGS = GOOD[GOOD.index("  result_settings:") : GOOD.index("  _env:")]
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ("", [(13, "setting")]),
-        ("  result_settings: ${activation.settings}\n", []),
-        ("  result_settings: type=pinterest\n", [(15, "setting")]),
-        (
-            '  result_settings: \'{"type": "pinterest", "ad_account_id": "1", "audience_type": "customer_list", '
-            '"action": "add_people_to_current_audience", "audience_id": "2"}\'\n',
-            [],
-        ),
-        ('  result_settings: \'{"type": "pinterest", "acton": "add"}\'\n', [(15, "setting"), (15, "unknown-setting")]),
-    ],
-)
-def test_settings_as_one_text_are_checked(project: Path, settings: str, expected: list[tuple[int, str]]) -> None:
-    assert expected == sorted(set(found_in(project, GOOD.replace(_SETTINGS, settings))))
-
-
-@pytest.mark.parametrize(
-    ("exported", "expected"),
-    [
-        ("ids: {account: '549755885175'}", []),
-        ("ids: {account: account}", [(18, "setting")]),
-        ("ids: {account: {one: '549755885175'}}", []),  # a mapping fills no template: only the run can say
-        ("ids: {account: ['549755885175']}", []),
-    ],
-)
-def test_a_template_is_filled_with_what_is_exported(
-    project: Path, exported: str, expected: list[tuple[int, str]]
-) -> None:
-    text = GOOD.replace("_export:\n", f"_export:\n  {exported}\n").replace('"549755885175"', "${ids.account}")
-    assert expected == found_in(project, text)
-
-
-def test_values_that_only_a_run_knows_are_not_checked(project: Path) -> None:
-    text = GOOD.replace('"2542620905475"', "${td.each.audience_id}").replace(
-        "add_people_to_current_audience", "${what}"
-    )
-    assert [] == found_in(project, text)
-
-
-def test_check_prints_a_line_for_each_finding(terminal: Terminal, project: Path) -> None:
-    file = project / "export.dig"
-    file.write_text(GOOD)
-    assert Ran(code=0, out="", err="1 workflow: no findings\n") == terminal("check", file)
-    file.write_text(CONNECTOR.replace("\t", "  "))
-    ran = terminal("check", file)
-    assert (1, "1 workflow: 5 findings\n") == (ran.code, ran.err)
-    assert ran.out.startswith(f"{file}:10: connector: a td> task does not run this operator")
-    assert 5 == len(ran.out.splitlines())
-    assert (
-        f"::error file={file},line=10,title=connector::a td> task" in terminal("check", "--format", "github", file).out
-    )
-    assert "plain-secret" == json.loads(terminal("check", "--json", file).out)[1]["code"]
-    assert (1, "") == (terminal("check", "--quiet", file).code, terminal("check", "--quiet", file).out)
-
-
-def test_check_of_a_missing_file_is_an_error(terminal: Terminal, tmp_path: Path) -> None:
-    assert terminal("check", tmp_path / "no.dig").failed("no.dig cannot be opened: No such file or directory")
+@pytest.mark.parametrize(("text", "changes"), RIGHT)
+def test_a_good_folder_has_no_finding(tmp_path: Path, text: str, changes: list[tuple[str, str]]) -> None:
+    files = {"td_pinterest_ops/__init__.py": "", "shop.py": "", "called.sql": ""}
+    assert found_in(tmp_path, plant(text, *changes), files) == []

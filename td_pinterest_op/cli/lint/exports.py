@@ -1,0 +1,261 @@
+"""The settings, rows and lists of our tasks as a run would read them, with stand-ins for what only a run knows.
+
+The operator's own functions read them, also for each entry of a list of audiences and for an activation. What a run
+would refuse becomes a finding at the line of its key.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from td_pinterest_op.activation import PARAMETERS as ACTIVATION_PARAMETERS
+from td_pinterest_op.activation import add_activation_settings
+from td_pinterest_op.audiences.actions import EXPORT
+from td_pinterest_op.audiences.request import TaskRequest, read_task_request
+from td_pinterest_op.cli.connection import SECRETS
+from td_pinterest_op.cli.lint.dig_file import Block, DigFile, Place, Task
+from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, SECRET_TEMPLATE, check_secret
+from td_pinterest_op.errors import Problem, SettingsError
+from td_pinterest_op.many import build_entry_task, read_entries
+from td_pinterest_op.settings.parse import parse_settings
+from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS, SettingsTable, build_variable_name
+from td_pinterest_op.settings.types import find_nearest, is_left_out
+from td_pinterest_op.stats import LISTS
+from td_pinterest_op.workflow import task as workflow
+
+MANY = "td_pinterest_op.many.Many"
+ACTIVATION = "td_pinterest_op.activation.PinterestActivation"
+_ROWS = ("query", "database", "engine", "job_id", *workflow.JOB_OPTIONS)
+# What a workflow names after `py>:`, with the table of its settings and the names of its parameters.
+OPERATORS: Mapping[str, tuple[SettingsTable[Any] | None, tuple[str, ...]]] = {
+    "td_pinterest_op.export.PinterestExport": (EXPORT, (*_ROWS, *LISTS)),
+    MANY: (EXPORT, (*_ROWS, *LISTS, "audiences", "at_once")),
+    ACTIVATION: (EXPORT, (*_ROWS, *LISTS, *ACTIVATION_PARAMETERS)),
+    f"{MANY}.export": (EXPORT, (*_ROWS, *LISTS, "audience")),
+    f"{MANY}.renew": (CONNECTION, ()),
+    f"{MANY}.gate": (None, ()),
+    "td_pinterest_op.status.AudienceStatus": (STATUS, ("database",)),
+    "td_pinterest_op.status.AudienceStatus.look": (STATUS, ("database",)),
+    "td_pinterest_op.erase.PinterestErase": (ERASURE, _ROWS),
+    "td_pinterest_op.history.Failed": (None, ("database", "history", "ad_account_id", "audience_id", "audiences")),
+    "td_pinterest_op.history.Lift": (None, ("database", "history", "ad_account_id", "audience_id")),
+}
+# Valid values in place of those that only a run knows. What is not here, a run can do without.
+_UNKNOWN_QUERY = "SELECT * FROM table_that_the_run_knows"
+_PARAMETERS: Mapping[str, object] = {
+    **dict.fromkeys(("query", *LISTS), _UNKNOWN_QUERY),
+    **dict.fromkeys(("job_id", "database", "segment", "segment_name"), "1"),
+    "activation_actions_table": "database.table",
+}
+_SETTINGS: Mapping[str, object] = {
+    "type": "pinterest",
+    "audience_type": "customer_list",
+    "audience_name": "name",
+    "country": "US",
+    "percentage": "1",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """An export, erasure or look at audiences that a workflow names. `request`: what it asks for, None if unusable.
+
+    `settings`: as they are written, None for those that only a run knows, whose names are in `unknown`. `params`: the
+    keys of the task and of its entry. `places`: of the keys, "" for the task or entry itself.
+    """
+
+    settings: Mapping[str, object]
+    params: Mapping[str, object]
+    places: Mapping[str, Place]
+    unknown: frozenset[str]
+    request: TaskRequest[Any] | None
+
+    def find_place(self, *names: str) -> Place:
+        """Return the place of the first of these keys that is written, or of the task or entry."""
+        return next((self.places[name] for name in names if name in self.places), self.places[""])
+
+
+def is_unknown(value: object) -> bool:
+    """Whether a value has text with a template that could not be filled in: only a run knows it."""
+    if isinstance(value, dict | list):
+        return any(map(is_unknown, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str) and "${" in SECRET_TEMPLATE.sub("", value)
+
+
+def is_called_by_others(dig: DigFile) -> bool:
+    """Whether another workflow of the folder may call this workflow, and so pass on a job or a database."""
+    name = re.compile(rf"call>:.*(?:\$\{{|\b{re.escape(dig.path.stem)}\b)")
+    others = [path for path in dig.folder.glob("*.dig") if path != dig.path and path.is_file()]
+    return any(name.search(path.read_text(encoding="utf-8", errors="replace")) for path in others)
+
+
+def read_exports(
+    dig: DigFile, task: Task, operator: str, environ: Mapping[str, str], *, has_earlier_job: bool
+) -> Iterator[Export]:
+    """Yield what a task of `operator` would export, one for each entry of a list. Adds findings about what is wrong.
+
+    `has_earlier_job`: whether an earlier task may have run a job whose rows the task exports.
+    """
+    table = OPERATORS[operator][0]
+    if table is None:
+        return
+    written = task.block.get_block("result_settings")
+    for key in CREDENTIALS:
+        if key.name in written:
+            check_secret(dig, written, key.name, variable=build_variable_name(key.secret))
+    given = {name: value for name, value in {**task.exported, **task.block}.items() if name[:1] not in ("_", "+")}
+    params = _replace_unknown(dig, task.fill(given), task.block)
+    raw = params.get("result_settings")
+    if isinstance(raw, str) and is_unknown(raw):
+        return  # an activation may pass on all settings as one text
+    job = {"last_job_id": "1"} if has_earlier_job else {}
+    called = {"database": "called"} if is_called_by_others(dig) else {}
+    params["td"] = {**called, **job, **(params["td"] if isinstance(params.get("td"), dict) else {})}
+    own = workflow.Task(params=params, environ=environ)
+    blocks = [task.block, written]
+    if operator == ACTIVATION:
+        extended = replace(own, params={"activation_actions_table": "database.table", "segment_name": "a"} | params)
+        yield from _read_export(dig, table, blocks, partial(add_activation_settings, extended))
+    elif operator in (MANY, f"{MANY}.export"):
+        for block, name, entry in _read_entries(dig, own, task):
+            blocks_of_entry = [*blocks, block, block.get_block("result_settings")]
+            yield from _read_export(
+                dig, table, blocks_of_entry, partial(build_entry_task, own, entry, name), entry=block
+            )
+    else:
+        yield from _read_export(dig, table, blocks, lambda: own)
+
+
+def _replace_unknown(dig: DigFile, values: Mapping[Any, Any], block: Block) -> dict[Any, Any]:
+    """Return parameters with stand-ins for unknown ones, and with the SQL of the files that they name."""
+    known = {}
+    for name, value in values.items():
+        if not isinstance(value, str) or name == "result_settings":
+            known[name] = value
+        elif is_unknown(value):
+            known |= {name: _PARAMETERS[name]} if name in _PARAMETERS else {}
+        elif name in ("query", *LISTS) and value.strip():
+            try:
+                known[name] = workflow.read_sql(value, key=name, folder=dig.folder)
+            except SettingsError as error:
+                dig.add_finding(block.places.get(name, block.place), "file", str(error))
+                known[name] = _UNKNOWN_QUERY
+            if value.strip() not in known[name]:
+                dig.files.add(dig.folder / value.strip())
+        else:
+            known[name] = value
+    return known
+
+
+def _read_entries(dig: DigFile, own: workflow.Task, task: Task) -> Iterator[tuple[Block, str, Mapping[object, Any]]]:
+    """Yield the block, name and keys of each entry of `audiences`. If a run would refuse the list, add a finding."""
+    listed = task.fill({**task.exported, **task.block}.get("audiences"))
+    if any(isinstance(each, str) and is_unknown(each) for each in (listed if isinstance(listed, list) else [listed])):
+        return
+    blocks = (task.block, *(block.get_block("_export") for block in (task.block, *reversed(task.parents))))
+    owner = next((block for block in blocks if "audiences" in block), task.block)
+    place = owner.places.get("audiences", owner.place)
+    items = owner.get("audiences")
+    written = [each if isinstance(each, Block) else Block(place) for each in items] if isinstance(items, list) else []
+    try:
+        entries = read_entries(own)
+    except SettingsError as error:
+        number = re.search(r"entry (\d+)", str(error))
+        dig.add_finding(written[int(number[1]) - 1].place if number and written else place, "setting", str(error))
+        return
+    for block, (name, entry) in zip(written or [Block(place)] * len(entries), entries.items(), strict=True):
+        yield block, name, _replace_unknown(dig, entry, block)
+
+
+def _read_export(
+    dig: DigFile,
+    table: SettingsTable[Any],
+    blocks: Sequence[Block],
+    build: Callable[[], workflow.Task],
+    *,
+    entry: Block | None = None,
+) -> Iterator[Export]:
+    """Yield the export of the task that `build` returns, unless that fails. Adds findings about what is wrong.
+
+    `blocks`: what has the task's keys; the last wins. `entry`: the block of an entry of a list.
+    """
+    places = {"": blocks[0].place if entry is None else entry.place}
+    for block in blocks:
+        places |= block.places
+    try:
+        task = build()
+    except SettingsError as error:
+        for problem in error.problems:
+            dig.add_finding(places.get(problem.key, places[""]), "setting", problem.text)
+        return
+    raw = task.params.get("result_settings")
+    settings = dict(raw) if isinstance(raw, Mapping) else {}
+    # An entry's blank id has to be filled in yet: the run itself insists on it.
+    unknown = frozenset(
+        name for name, value in settings.items() if is_unknown(value) or (entry is not None and is_left_out(value))
+    )
+    params = {**blocks[0], **(entry or {})}
+    export = Export(
+        settings=settings | dict.fromkeys(unknown), params=params, places=places, unknown=unknown, request=None
+    )
+    filled = _fill_settings(settings, unknown, table) if isinstance(raw, Mapping) else raw
+    task = replace(task, params={**task.params, "result_settings": filled})
+    try:
+        if table in (STATUS, CONNECTION):
+            parsed = parse_settings(filled, table=table, environ=task.environ)
+            request = TaskRequest(task=task, settings=parsed, source=None, lists={})
+        else:
+            request = read_task_request(task, table=table)
+    except SettingsError as error:
+        for problem in error.problems:
+            if not _may_vanish(problem, unknown):
+                _add_problem(dig, export, problem, table)
+        yield export
+        return
+    for warning in request.settings.warnings if entry is None and "action" not in unknown else ():
+        dig.add_warning(export.find_place("result_settings"), "setting", warning)
+    yield replace(export, request=request)
+
+
+def _fill_settings(
+    settings: Mapping[str, object], unknown: frozenset[str], table: SettingsTable[Any]
+) -> dict[str, object]:
+    """Return settings with valid values in place of the `unknown` ones that a run may need, and of credentials."""
+    filled = {}
+    for name, value in settings.items():
+        key = table.by_name.get(name)
+        if name in unknown:
+            if key is None or key.type.is_id or name in _SETTINGS:  # a name that is no setting is reported
+                filled[name] = _SETTINGS.get(name, "1")
+        elif key and key.is_credential and not is_left_out(value) and not SECRET_TEMPLATE.search(str(value)):
+            filled[name] = PLACEHOLDER
+        else:
+            filled[name] = value
+    return filled
+
+
+def _may_vanish(problem: Problem, unknown: frozenset[str]) -> bool:
+    """Whether a problem may vanish in a run, which knows the values of the `unknown` settings."""
+    if problem.code in ("unknown", "environment"):
+        return False
+    named = any(re.search(rf"\b{re.escape(name)}\b", f"{problem.key} {problem.text}") for name in unknown)
+    return named or "action" in unknown
+
+
+def _add_problem(dig: DigFile, export: Export, problem: Problem, table: SettingsTable[Any]) -> None:
+    """Add a finding about a problem that a run would report, at the line of its key, or in the task's `_env`."""
+    text = problem.text if problem.key in problem.text else f"{problem.key}: {problem.text}"
+    if problem.code != "environment" and "TD_API_KEY" not in text:
+        place = export.find_place(problem.key, "result_settings" if problem.key in table.by_name else "py>")
+        dig.add_finding(place, "setting", text)
+        return
+    variable = re.search("[A-Z][A-Z_]+", text)
+    environ = export.params.get("_env")
+    others = environ.keys() - SECRETS.keys() if isinstance(environ, Block) else ()
+    near = find_nearest(variable[0] if variable else "", others, cutoff=0.85)
+    if near and isinstance(environ, Block):
+        dig.add_finding(environ.places[near], "env", f"{text}; did you mean it by {near}?")
+    else:
+        dig.add_finding(export.find_place(problem.key or "_env", "_env"), "env", text)
