@@ -102,12 +102,14 @@ def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
 def read_history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:
     """Return the latest entries of the table `history`, oldest first, for one audience or all (`audience_id` None).
 
+    Erasures, which are about every audience, are always among them.
+
     Raises click.UsageError for a wrong table name.
     """
     named = _TABLE.fullmatch(history)
     if named is None:
         raise click.UsageError("--history must name a database and a table, such as shop.pinterest_history")
-    only = f" WHERE audience_id = '{audience_id}'" if audience_id else ""
+    only = f" WHERE audience_id = '{audience_id}' OR action = 'erase'" if audience_id else ""
     # A table that an older version made has fewer columns.
     query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_ROWS}"  # noqa: S608
     source = Source(query=query, database=named["database"], purpose="history")

@@ -22,7 +22,7 @@ MISSING = "549755885175999999"
 FAILURE = f"there is no audience {MISSING} in ad account {AD_ACCOUNT_ID}: check both ids"
 SESSION = "2026-11-25T00:00:00+00:00"
 CLOSED_PORT = 1
-WHERE = rf" \(project \d+, attempt \d+, ad account {AD_ACCOUNT_ID}, audience {MISSING}\)"
+WHERE = r" \(project \w+, attempt \d+\)"
 HOOK = "hook-s3cr3t"
 # In YAML, through re.sub, which reads a backslash as well.
 LINES = r'"The first line.\\nThe row of jane@shop.example is wrong."'
@@ -107,62 +107,30 @@ def test_each_alert_reports_once_what_failed_for_which_audience_and_what_to_do(
     assert re.fullmatch(told, message["text"]), message
 
 
-# Ids and names of the shipped config/pinterest.yml, in which `ids` are filled in.
-ACCOUNT = f"ad account {AD_ACCOUNT_ID}"
-NAME = "the name of that audience"
-ABOUT = {
-    "activation": f"{ACCOUNT}, audience of the segment VIP",
-    "clear": f"{ACCOUNT}, audience 7 ({NAME})",
-    "create": f"{ACCOUNT}, new audience Newsletter readers",
-    "delete": f"{ACCOUNT}, audience 7 ({NAME})",
-    "erase": f"{ACCOUNT}, every customer list",
-    "export": f"{ACCOUNT}, audience {MISSING}",
-    "lift": f"{ACCOUNT}, audience 8",
-    "many": f"audiences newsletter (audience 549755885175000002 in {ACCOUNT}), "
-    f"members with an Android phone (audience 7 in {ACCOUNT})",
-    "many_by_other_keys": f"audiences entry 1 (audience 8 in {ACCOUNT}), b (audience Readers), c (audience 9), entry 4",
-    "many_as_text": "the audiences of the list",
-    "mirror": f"{ACCOUNT}, audience 7 ({NAME})",
-    "remove": f"{ACCOUNT}, audience 7 ({NAME})",
-    "replace": f"{ACCOUNT}, audience 7 ({NAME})",
-    "status": f"{ACCOUNT}, audience {MISSING}",
-    "mirror_of_mine": ACCOUNT,
-    "mirror_of_others": f"{ACCOUNT}, audience 9",
+# Files of a project that people may have, with which an alert has to work all the same.
+ODD = {
+    "a list without entries": ("pinterest_many", {"audiences.yml": "audiences:\n"}),
+    "an empty target": ("pinterest_export", {"pinterest.yml": "ad_account_id:\naudience_id:\naudience_name:\n"}),
+    "a variable named pinterest": ("pinterest_export", {"lift.yml": "{}\n"}),
 }
 
 
-AUDIENCES: dict[str, object] = {
-    "many_by_other_keys": [
-        {"audience_id_replace": "8", "audience_name": "", "ad_account_id": AD_ACCOUNT_ID},
-        {"name": "b", "audience_name": "Readers"},
-        {"name": "c", "result_settings": {"audience_id": "9"}},
-        "{name: d}",
-    ],
-    "many_as_text": "[{name: a}]",
-}
-
-
-@pytest.mark.parametrize("name", ABOUT)
-def test_alert_names_ad_account_and_audience_of_a_killed_task(
-    engine: Engine, services: Services, alerts: Path, sinks: Sinks, name: str
+@pytest.mark.parametrize("case", ODD)
+def test_alert_is_sent_whatever_the_project_exports(
+    engine: Engine, services: Services, alerts: Path, sinks: Sinks, case: str
 ) -> None:
-    for file in ("pinterest", "audiences", "lift"):
-        edit_file(
-            alerts / "config" / f"{file}.yml", (r'audience_id: ""', f'audience_id: "{8 if file == "lift" else 7}"')
-        )
-    if name in AUDIENCES:
-        (alerts / "config" / "audiences.yml").write_text(json.dumps({"audiences": AUDIENCES[name]}))
-    more = {"activation": "  segment_name: VIP\n", "mirror_of_others": '  audience: "9"\n'}.get(name, "")
-    shipped = alerts / f"pinterest_{name.partition('_')[0]}.dig"
-    workflow = shipped.rename(alerts / f"pinterest_{name}.dig")
-    killed = "+killed: {fail>: Python command failed with code 137}"
-    edit_file(workflow, (r"^(_export:\n  !include : config/workflow.yml\n)((?:  .*\n)*)", rf"\1\2{more}\n{killed}\n"))
-    ran = engine(workflow, services, alerts.parent, {"mail.host": "127.0.0.1", "slack.webhook": f"{sinks.address}/200"})
-    assert f"(project 1, attempt 1, {ABOUT[name]})" in sinks.message()["text"], ran.log
-
-
-def test_alert_of_every_shipped_workflow_is_tested(engine: Engine, alerts: Path) -> None:
-    assert {path.stem.removeprefix("pinterest_") for path in alerts.glob("*.dig")} <= set(ABOUT)
+    name, files = ODD[case]
+    for file, text in files.items():
+        (alerts / "config" / file).write_text(text)
+    edit_file(alerts / f"{name}.dig", (r"^(_export:\n  !include : config/workflow.yml\n)", r"\1  pinterest: 3\n"))
+    edit_file(alerts / f"{name}.dig", (r"\Z", "\n+killed: {fail>: Python command failed with code 137}\n"))
+    ran = engine(
+        alerts / f"{name}.dig",
+        services,
+        alerts.parent,
+        {"mail.host": "127.0.0.1", "slack.webhook": f"{sinks.address}/200"},
+    )
+    assert re.fullmatch(rf"{name} of .* failed: .+{WHERE}", sinks.message()["text"]), ran.log
 
 
 def test_resumed_run_that_fails_again_sends_its_alerts_again(
@@ -198,14 +166,14 @@ def test_failed_alert_does_not_prevent_the_other(
     ("query", "told"),
     [
         (f"fail>: {HOSTILE}", r"""\$ \{secret:td.apikey\} \$ \{land\} \$ \{1\+1\} "it's" \\ of <hidden>"""),
-        ("td>: {data: SELECT * FROM nowhere}", r"Query \d+ failed: .*nowhere.*"),
-        ("td>: {data: ' '}", r"Query \d+ failed: .+"),
-        ("fail>: Python command failed with code 137", r".* code 137 \(the process was killed, mostly for [^()]*\)"),
+        ("td>: {data: SELECT * FROM nowhere}", r"Query \d+ failed"),
+        ("td>: {data: ' '}", r"Query \d+ failed"),
+        ("fail>: Python command failed with code 137", r"Python command failed with code 137"),
         (
             "py>: td_pinterest_op.status.AudienceStatus\n  result_settings: {ad_account_id: one, min_size: many}",
-            r"result_settings has \d problems: ad_account_id: .*; audience_ids?: .*; min_size: .*",
+            r"result_settings has \d problems: - ad_account_id: .* - audience_ids?: .* - min_size: .*",
         ),
-        ("td>: queries/land.sql", r"\(ReferenceError: .*land.* is not defined\) in queries/land\.sql"),
+        ("td>: queries/land.sql", r"\(ReferenceError: .*land.* is not defined\) in queries/land\.sql \(config\)"),
     ],
     ids=["hostile", "wrong table", "empty", "killed", "problems", "undefined"],
 )
