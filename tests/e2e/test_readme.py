@@ -246,7 +246,7 @@ def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
 
 # Parameters set by digdag, by Audience Studio, and by the shipped workflows for their own tasks.
 HANDED = {
-    *("_command", "_env", "project_id", "result_settings", "td"),
+    *("_command", "_env", "project_id", "project_name", "result_settings", "session_id", "td"),
     *("result_connection_settings", "segment_name", "activation_actions_table"),
     *("audience", "audiences", "pinterest_many"),
     *("attempt_id", "error", "history", "session_time", "session_uuid", "task_name"),
