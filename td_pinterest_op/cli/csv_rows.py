@@ -90,7 +90,8 @@ def open_csv_rows(
             is_gzip = raw.peek(len(_GZIP)).startswith(_GZIP)
             # Its buffer is filled completely before `peek` returns, whatever the file and its own buffer are.
             binary = io.BufferedReader(gzip.GzipFile(fileobj=raw) if is_gzip else raw, _SAMPLE_BYTES)
-            encoding = _detect_encoding(binary.peek())
+            with _explain_damage(path):
+                encoding = _detect_encoding(binary.peek())
             # A damaged pair of bytes in UTF-16 shifts the rest: no value after it could be trusted.
             errors = "strict" if encoding.startswith("utf-16") else "surrogateescape"
             with io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline="") as text:
@@ -106,6 +107,17 @@ def open_csv_rows(
                     find_line_number=file.find_line_number,
                 )
                 yield Rows(job=job, blocks=file.read_blocks())
+    except OSError as error:
+        if error.filename != str(path):
+            raise
+        raise JobError(f"the file {path} cannot be opened: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _explain_damage(path: Path) -> Iterator[None]:
+    """Raise JobError for an error in reading the block's file that is the file's own."""
+    try:
+        yield
     except UnicodeDecodeError:
         raise JobError(
             f"the file {path} begins as UTF-16 but contains bytes that are not UTF-16: save it again as UTF-8. "
@@ -117,10 +129,6 @@ def open_csv_rows(
         raise JobError(
             f"the file {path} cannot be read as CSV: its compressed data is {why}; nothing was sent"
         ) from None
-    except OSError as error:
-        if error.filename != str(path):
-            raise
-        raise JobError(f"the file {path} cannot be opened: {error.strerror}") from None
 
 
 def _detect_encoding(sample: bytes) -> str:
@@ -262,14 +270,15 @@ class _CsvFile:
 
     def _read_lines(self) -> Iterator[str]:
         """Yield the file's lines. Raises JobError for a line that is too long."""
-        while line := self._text.readline(_LONGEST_LINE + 1):
-            self._lines_read += 1
-            if len(line) > _LONGEST_LINE:
-                raise JobError(
-                    f"line {self._lines_read} of the file {self._path} has more than {_LONGEST_LINE:,} characters: is "
-                    "it a CSV file? Nothing was sent"
-                )
-            yield line
+        with _explain_damage(self._path):
+            while line := self._text.readline(_LONGEST_LINE + 1):
+                self._lines_read += 1
+                if len(line) > _LONGEST_LINE:
+                    raise JobError(
+                        f"line {self._lines_read} of the file {self._path} has more than {_LONGEST_LINE:,} "
+                        "characters: is it a CSV file? Nothing was sent"
+                    )
+                yield line
 
 
 def _find_wanted_columns(header: Sequence[str], options: CsvOptions) -> list[CsvColumn]:
