@@ -18,12 +18,12 @@ from td_pinterest_op.audiences.request import read_task_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Response
-from td_pinterest_op.identifiers.types import LIST_TYPES
+from td_pinterest_op.identifiers.identifier_types import LIST_TYPES
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.columns import find_identifier_columns
-from td_pinterest_op.records.plan import check_values
+from td_pinterest_op.records.limits import check_values
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
-from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
+from td_pinterest_op.records.readers import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.run_history.table import Row, build_run_row

@@ -19,7 +19,8 @@ from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, Tre
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.hashed_query import describe_query, open_hashed_rows
-from td_pinterest_op.records.plan import check_rows, describe_plan
+from td_pinterest_op.records.limits import check_rows
+from td_pinterest_op.records.plan import describe_plan
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.run_history.table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.types import EMAIL, LIST_TYPES, join_with_or
+from td_pinterest_op.identifiers.identifier_types import EMAIL, LIST_TYPES, join_with_or
 from td_pinterest_op.redaction.secret import sanitize
 from td_pinterest_op.stats import format_count
 from td_pinterest_op.treasure_data.job import Job

@@ -9,8 +9,8 @@ from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import find_credentials
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.identifiers.hashing_sql import build_control_number_sql, quote_literal, quote_name
+from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.records.columns import Column, find_identifier_columns, find_position
 from td_pinterest_op.records.hashed_query import (
     ENGINES,

@@ -1,6 +1,6 @@
 r"""SQL for Trino: literals, names, and the hashing of identifiers, so that plain ones need not leave the warehouse.
 
-Tests compare it with `compute_key`, value by value. It contains the first 128 bits of hashes of empty values and
+Tests compare it with `compute_identifier`, value by value. It contains the first 128 bits of hashes of empty values and
 placeholders: that is enough to recognise them, and a log that prints the query shows nothing that could be a person's.
 
 JONI, Trino's engine for regular expressions, reads `\x80` to `\xff` as bytes: every character is written as `\x{…}`.
@@ -11,8 +11,14 @@ from collections.abc import Iterable
 from itertools import groupby
 from string import Template
 
+from td_pinterest_op.identifiers.identifier_types import (
+    HASHES_OF_NOTHING,
+    PLACEHOLDERS,
+    SEPARATORS,
+    TRIMMED,
+    IdentifierType,
+)
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.types import HASHES_OF_NOTHING, PLACEHOLDERS, SEPARATORS, TRIMMED, IdentifierType
 
 HASHED_MARK = "="
 """The prefix of the digest of a value that was hashed already, in statements that have to mark such digests."""

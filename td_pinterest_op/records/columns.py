@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.types import EMAIL, LIST_TYPES, TYPES, IdentifierType, join_with_or
+from td_pinterest_op.identifiers.identifier_types import EMAIL, LIST_TYPES, TYPES, IdentifierType, join_with_or
 from td_pinterest_op.redaction.secret import sanitize
 from td_pinterest_op.treasure_data.job import Job
 

@@ -2,8 +2,8 @@
 
 Pure, and the last place where a plain identifier exists: only digests, positions and reasons leave it.
 
-The rule for a value is written down once, in `compute_key`. `compute_keys` returns the same for a block, several times
-faster: it may only *recognise* what is plainly valid, and leaves every other value to `compute_key`.
+The rule for a value is written down once, in `compute_identifier`. `compute_identifiers` returns the same for a block,
+several times faster: it may only *recognise* what is plainly valid, and leaves every other value to the first.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ from typing import cast
 
 from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.identifiers.hashing_sql import HASHED_MARK
+from td_pinterest_op.identifiers.identifier_types import HASHES_OF_NOTHING, PLACEHOLDERS, TRIMMED, IdentifierType
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.types import HASHES_OF_NOTHING, PLACEHOLDERS, TRIMMED, IdentifierType
 from td_pinterest_op.records.columns import Column
 
 DIGEST_BYTES = 32  # of a SHA-256
@@ -29,39 +29,40 @@ _OTHER_HASH = re.compile(rb"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ColumnKeys:
-    """The keys to send for the values of a column in a block of rows. A key is a digest or an external id."""
+class ColumnIdentifiers:
+    """The identifiers in a column of a block of rows as they are sent: digests, or external ids."""
 
     column: Column
-    keys: list[bytes]  # a key for each value, b"" for a rejected value
+    identifiers: list[bytes]  # one for each value, b"" for a rejected value
     rejected: list[tuple[int, Reason]]  # for each rejected value, in order: the row (from 0) and the reason
     hashed_count: int  # how many values were digests already
-    rows: Sequence[int] | None = None  # the row of each key; None if each row has exactly one value
+    rows: Sequence[int] | None = None  # the row of each identifier; None if each row has exactly one value
 
     @property
     def valid_count(self) -> int:
         """The number of valid values in the column."""
-        return len(self.keys) - len(self.rejected)
+        return len(self.identifiers) - len(self.rejected)
 
     @property
     def comparable_digests(self) -> list[bytes]:
         """A digest of each valid value, also of external ids, to compare with opt-outs, consents and other rows."""
-        type_, keys = self.column.type, [*filter(None, self.keys)] if self.rejected else self.keys
-        return keys if type_.is_hashed else [compute_comparable_digest(type_, key) for key in keys]
+        valid = list(filter(None, self.identifiers)) if self.rejected else self.identifiers
+        if self.column.type.is_hashed:
+            return valid
+        return [compute_comparable_digest(self.column.type, identifier) for identifier in valid]
 
     def group_by_row(self, count: int) -> list[list[bytes]]:
-        """Return for each of `count` rows the digests or external ids of its valid values, without repeats."""
-        if self.rows is None:
-            return [[key] if key else [] for key in self.keys]
+        """Return for each of `count` rows the identifiers of its valid values, without repeats."""
         by_row: list[list[bytes]] = [[] for _ in range(count)]
-        for row, key in zip(self.rows, self.keys, strict=True):
-            if key:
-                by_row[row].append(key)
-        return [[*dict.fromkeys(keys)] for keys in by_row]
+        rows = range(count) if self.rows is None else self.rows
+        for row, identifier in zip(rows, self.identifiers, strict=True):
+            if identifier:
+                by_row[row].append(identifier)
+        return [list(dict.fromkeys(identifiers)) for identifiers in by_row]
 
 
-def compute_key(type_: IdentifierType, value: object, *, default_country: str | None = None) -> bytes | Reason:
-    """Return the key of a value (a digest of 32 bytes, or an external id as UTF-8), or the reason for its rejection.
+def compute_identifier(type_: IdentifierType, value: object, *, default_country: str | None = None) -> bytes | Reason:
+    """Return a value as it is sent (a digest of 32 bytes, or an external id in UTF-8), or the reason for its rejection.
 
     A value is trimmed, then read as a hash, and only then checked by the rules of its type: the first rule that it
     breaks is the reason. Raises WorkflowError for a plain phone number if the package phonenumbers is not installed.
@@ -88,41 +89,43 @@ def compute_key(type_: IdentifierType, value: object, *, default_country: str | 
     return sha256(normal.encode()).digest() if type_.is_hashed else normal.encode()
 
 
-def compute_keys(column: Column, values: Sequence[object], *, default_country: str | None = None) -> ColumnKeys:
-    """Return the keys (digests or external ids) of a column's values, as `compute_key` does, but faster.
+def compute_identifiers(
+    column: Column, values: Sequence[object], *, default_country: str | None = None
+) -> ColumnIdentifiers:
+    """Return the identifiers of a column's values, as `compute_identifier` does, but faster.
 
-    `values` are as msgpack gives them with raw=True. A few thousand in a call are best. Raises as `compute_key` does.
+    `values` are as msgpack gives them with raw=True. A few thousand in a call are best. Raises like that function.
     """
     type_ = column.type
-    keys, hashed_count = _recognise_values(type_, values)
-    undecided = _find_empty_key_positions(keys)
+    identifiers, hashed_count = _recognise_values(type_, values)
+    undecided = _find_empty_positions(identifiers)
     rejected = [(row, Reason.NULL) for row in undecided if values[row] is None]
     present = [row for row in undecided if values[row] is not None] if rejected else undecided
     if present:
         trimmed = [_trim_to_line(values[row]) for row in present]
         plain = _hash_lines(type_, b"\n".join(trimmed) + b"\n", len(trimmed))
         recognised = _decode_hashes(trimmed) if type_.is_hashed else plain
-        for row, digest, key in zip(present, recognised, plain, strict=True):
-            answer = digest or key or compute_key(type_, values[row], default_country=default_country)
+        for row, digest, identifier in zip(present, recognised, plain, strict=True):
+            answer = digest or identifier or compute_identifier(type_, values[row], default_country=default_country)
             if isinstance(answer, Reason):
                 rejected.append((row, answer))
             else:
-                keys[row] = answer
+                identifiers[row] = answer
                 # Only the text of a digest contains its own hex digits.
                 hashed_count += type_.is_hashed and answer.hex().encode() in cast("bytes", values[row]).lower()
         rejected.sort()
-    return ColumnKeys(column=column, keys=keys, rejected=rejected, hashed_count=hashed_count)
+    return ColumnIdentifiers(column=column, identifiers=identifiers, rejected=rejected, hashed_count=hashed_count)
 
 
-def decode_hashed_values(column: Column, values: Sequence[object]) -> ColumnKeys:
+def decode_hashed_values(column: Column, values: Sequence[object]) -> ColumnIdentifiers:
     """Return the digests of a column. `values`: from the warehouse, each a digest in hex or a reason for rejection.
 
     HASHED_MARK precedes a digest of a value that was hashed already. Raises UnexpectedError for any other value.
     """
     texts = [value if isinstance(value, bytes) else b"" for value in values]
     try:
-        keys = [unhexlify(text[-64:]) if len(text) >= 64 else b"" for text in texts]
-        empty = _find_empty_key_positions(keys)
+        digests = [unhexlify(text[-64:]) if len(text) >= 64 else b"" for text in texts]
+        empty = _find_empty_positions(digests)
         rejected = [(row, Reason.NULL if values[row] is None else Reason(texts[row].decode())) for row in empty]
     except ValueError:
         raise UnexpectedError(
@@ -130,7 +133,7 @@ def decode_hashed_values(column: Column, values: Sequence[object]) -> ColumnKeys
             "report it with this line"
         ) from None
     hashed_count = sum(text.startswith(_MARK) for text in texts)
-    return ColumnKeys(column=column, keys=keys, rejected=rejected, hashed_count=hashed_count)
+    return ColumnIdentifiers(column=column, identifiers=digests, rejected=rejected, hashed_count=hashed_count)
 
 
 def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], int]:
@@ -143,8 +146,8 @@ def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[
         lines = b"\n".join(texts) + b"\n"
     # 65 bytes a line against 37 for a device id and fewer for most addresses; a wrong guess costs time only.
     if type_.is_hashed and len(lines) > 45 * len(texts):
-        keys = _decode_hashes(texts)
-        return keys, len(keys) - keys.count(b"")
+        digests = _decode_hashes(texts)
+        return digests, len(digests) - digests.count(b"")
     return _hash_lines(type_, lines, len(texts)), 0
 
 
@@ -175,12 +178,13 @@ def _clear_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:
     return [b"" if digest in HASHES_OF_NOTHING else digest for digest in digests]
 
 
-def _find_empty_key_positions(keys: list[bytes]) -> list[int]:
+def _find_empty_positions(identifiers: list[bytes]) -> list[int]:
+    """Return the positions of b"" in a list."""
     # They are few, and index() finds them several times faster than a loop.
     rows: list[int] = []
     with contextlib.suppress(ValueError):  # no more of them
         while True:
-            rows.append(keys.index(b"", rows[-1] + 1 if rows else 0))
+            rows.append(identifiers.index(b"", rows[-1] + 1 if rows else 0))
     return rows
 
 
@@ -190,26 +194,26 @@ def _trim_to_line(value: object) -> bytes:
     return b"" if b"\n" in trimmed else trimmed
 
 
-def compute_comparable_digest(type_: IdentifierType, key: bytes) -> bytes:
-    """Return the digest for comparing a key with lists. An external id is hashed; other keys are digests already."""
-    return key if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), key)).digest()
+def compute_comparable_digest(type_: IdentifierType, identifier: bytes) -> bytes:
+    """Return the digest for comparing an identifier that is not sent as a digest (an external id) with lists."""
+    return sha256(b"%s:%s" % (type_.name.encode(), identifier)).digest()
 
 
-def compute_column_keys(
+def read_column_identifiers(
     column: Column, block: Sequence[Sequence[object]], *, default_country: str | None = None
-) -> ColumnKeys:
-    """Return the keys to send, digests or external ids, for a column in a block of rows.
+) -> ColumnIdentifiers:
+    """Return the identifiers of a column in a block of rows.
 
     Raises WorkflowError if there are plain phone numbers, but the package phonenumbers is not installed.
     """
     values, rows = _flatten_arrays(block[column.position]) if column.is_array else (block[column.position], None)
     if column.is_hashed_by_warehouse:
-        keys = decode_hashed_values(column, values)
+        found = decode_hashed_values(column, values)
     else:
-        keys = compute_keys(column, values, default_country=default_country)
+        found = compute_identifiers(column, values, default_country=default_country)
     if rows is None:
-        return keys
-    return replace(keys, rows=rows, rejected=[(rows[position], reason) for position, reason in keys.rejected])
+        return found
+    return replace(found, rows=rows, rejected=[(rows[position], reason) for position, reason in found.rejected])
 
 
 def _flatten_arrays(arrays: Sequence[object]) -> tuple[list[object], list[int]]:

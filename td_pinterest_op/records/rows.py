@@ -14,9 +14,9 @@ from math import prod
 from struct import iter_unpack
 from typing import NamedTuple
 
+from td_pinterest_op.identifiers.identifier_types import EXTERNAL_ID, TYPES
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.types import EXTERNAL_ID, TYPES
-from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys, compute_comparable_digest
+from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnIdentifiers, compute_comparable_digest
 
 _KEYS = list(dict.fromkeys(type_.key for type_ in TYPES.values()))
 _SHORTEST_EXTERNAL_ID = 16
@@ -145,23 +145,23 @@ def encode_record(keys: Sequence[str], identifiers: Sequence[bytes]) -> EncodedR
     return layout, (digests or sha256(padded).digest()) + padded
 
 
-def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
-    """Return a block's `count` rows, encoded as records, and the rejected rows. `column_keys`: identifiers by column.
+def encode_rows(by_column: Sequence[ColumnIdentifiers], *, count: int) -> EncodedRows:
+    """Return a block's `count` rows, encoded as records, and the rejected rows. `by_column`: identifiers by column.
 
     A row without a valid key is rejected for one reason. The reason is NULL only if all its identifiers are null.
     """
-    column_keys = sorted(column_keys, key=lambda column: _KEYS.index(column.column.type.key))
-    keys = [column.column.type.key for column in column_keys]
+    by_column = sorted(by_column, key=lambda column: _KEYS.index(column.column.type.key))
+    keys = [column.column.type.key for column in by_column]
     reasons: defaultdict[int, list[Reason]] = defaultdict(list)
-    for column in column_keys:
+    for column in by_column:
         for position, reason in column.rejected:
             reasons[position].append(reason)
-    if all(column.rows is None for column in column_keys):
-        rows = list(zip(*(column.keys for column in column_keys), strict=True))
+    if all(column.rows is None for column in by_column):
+        rows = list(zip(*(column.identifiers for column in by_column), strict=True))
         valid = {position for position in reasons if any(rows[position])}
         parts = iter([_encode_single_values(keys, rows, incomplete=reasons.keys())])
     else:
-        arrays = list(zip(*(column.group_by_row(count) for column in column_keys), strict=True))
+        arrays = list(zip(*(column.group_by_row(count) for column in by_column), strict=True))
         for position, row in enumerate(arrays):
             if prod(max(len(values), 1) for values in row) > MOST_COMBINATIONS:
                 arrays[position] = ()

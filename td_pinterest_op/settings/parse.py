@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard, TypeVar
 
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
-from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
+from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.structures import parse_text, read_mapping
 from td_pinterest_op.settings.table import (

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, TYPES, join_with_or
+from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, TYPES, join_with_or
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
     AUDIENCE_ID,

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from td_pinterest_op.errors import LimitError, extend_errors
+from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, TYPES
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES
 from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.hashed_query import (
     ENGINES,
@@ -17,8 +17,8 @@ from td_pinterest_op.records.hashed_query import (
     find_hashing_reason,
     open_hashed_rows,
 )
-from td_pinterest_op.records.plan import check_value_kind, format_reasons
-from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
+from td_pinterest_op.records.limits import check_value_kind, format_reasons
+from td_pinterest_op.records.readers import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import SUPPRESS, Stats, format_count

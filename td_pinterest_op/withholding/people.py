@@ -18,7 +18,7 @@ from struct import Struct
 
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
+from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnIdentifiers
 from td_pinterest_op.records.hashed_query import NUMBERS
 from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, sort_digests, split_fixed
 from td_pinterest_op.settings.structures import Control
@@ -91,13 +91,19 @@ class SingleIdentifierPeople:
         self._everybody.close()
         self._controlled.close()
 
-    def add(self, column_keys: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
+    def add(
+        self,
+        by_column: Sequence[ColumnIdentifiers],
+        in_control: Sequence[bool],
+        *,
+        may_be_sent: bool = True,
+    ) -> None:
         """Add a person for each row of a block. `in_control`: for each row, whether it is in the control group."""
-        (column,) = column_keys
+        (column,) = by_column
         # With one identifier a person, the opt-out list itself withholds the identifier of an unsent person.
         if may_be_sent:
             self._everybody.add(column.comparable_digests)
-            self._controlled.add([key for key in compress(column.keys, in_control) if key])
+            self._controlled.add([key for key in compress(column.identifiers, in_control) if key])
 
     def find_sendable(self) -> Iterator[Sendable]:
         """Yield 256 pairs, by first byte: digests to send, and counts of withheld digests by reason. Raises OSError."""
@@ -126,8 +132,14 @@ class People:
         self._holders.close()
         self._facts = bytearray()
 
-    def add(self, column_keys: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
-        """Add a person for each row of a block. `column_keys`: digests or external ids, by column. Raises OSError.
+    def add(
+        self,
+        by_column: Sequence[ColumnIdentifiers],
+        in_control: Sequence[bool],
+        *,
+        may_be_sent: bool = True,
+    ) -> None:
+        """Add a person for each row of a block. `by_column`: digests or external ids, by column. Raises OSError.
 
         `in_control`: for each row, whether the person is in the control group. `may_be_sent`: False for rejected rows,
         whose people are only compared with the opt-out list.
@@ -138,9 +150,9 @@ class People:
                 self._facts.append(_Fact.IN_CONTROL if is_in_control else 0)
             else:
                 self._facts.append(_Fact.REJECTED)
-        for column in column_keys:
+        for column in by_column:
             rows = range(len(in_control)) if column.rows is None else column.rows
-            people = [_PERSON.pack(first + row) for row, key in zip(rows, column.keys, strict=True) if key]
+            people = [_PERSON.pack(first + row) for row, key in zip(rows, column.identifiers, strict=True) if key]
             self._holders.add([d + person for d, person in zip(column.comparable_digests, people, strict=True)])
             if SUPPRESS in self._lists.spools:
                 for row, reason in column.rejected:

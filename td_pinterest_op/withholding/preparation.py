@@ -10,10 +10,10 @@ from typing import Any
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.records.columns import Column, find_identifier_columns, find_position, find_row_columns, is_single
-from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
+from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnIdentifiers
 from td_pinterest_op.records.hashed_query import NUMBERS
 from td_pinterest_op.records.prepared import PreparedRecords, RowSpool
-from td_pinterest_op.records.read import Block, IdentifierReader, Reader, ReaderSettings, RowReader
+from td_pinterest_op.records.readers import Block, IdentifierReader, Reader, ReaderSettings, RowReader
 from td_pinterest_op.records.rows import EncodedPart, EncodedRecord, EncodedRows, RecordLayout
 from td_pinterest_op.records.spool import BUCKETS, SortedFile, Spool, SpoolFile
 from td_pinterest_op.settings.table import Settings
@@ -90,14 +90,16 @@ def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str,
     return columns
 
 
-def _find_rows_in_control(settings: ReaderSettings, block: Block, column_keys: Sequence[ColumnKeys]) -> Sequence[bool]:
-    """Return for each row whether its person is in the control group. `column_keys`: digests or ids, by column."""
+def _find_rows_in_control(
+    settings: ReaderSettings, block: Block, by_column: Sequence[ColumnIdentifiers]
+) -> Sequence[bool]:
+    """Return for each row whether its person is in the control group. `by_column`: digests or ids, by column."""
     control, index = settings.control, settings.control_key_index
     if control is None:
         return [False] * len(block[0])
-    if index is not None and column_keys[0].column.is_hashed_by_warehouse:
+    if index is not None and by_column[0].column.is_hashed_by_warehouse:
         return [isinstance(number, int) and number % NUMBERS < control.share_of_ten_thousand for number in block[index]]
-    return assign_control(control, map(bytes.hex, column_keys[0].keys) if index is None else block[index])
+    return assign_control(control, map(bytes.hex, by_column[0].identifiers) if index is None else block[index])
 
 
 class _FilteredIdentifierReader(IdentifierReader):
@@ -108,13 +110,13 @@ class _FilteredIdentifierReader(IdentifierReader):
         self._people = people
         self._files.callback(people.close)
 
-    def _store_identifiers(self, block: Block, column_keys: Sequence[ColumnKeys]) -> None:
+    def _store_identifiers(self, block: Block, by_column: Sequence[ColumnIdentifiers]) -> None:
         """Collect a block's people and valid identifiers, to compare with opt-outs and consents after all blocks."""
-        self._people.add(column_keys, _find_rows_in_control(self.settings, block, column_keys))
+        self._people.add(by_column, _find_rows_in_control(self.settings, block, by_column))
 
-    def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
+    def _add_unsent_people(self, by_column: Sequence[ColumnIdentifiers], count: int) -> None:
         """Record the people of `count` rejected rows: if one has opted out, this also applies to other rows."""
-        self._people.add(column_keys, [False] * count, may_be_sent=False)
+        self._people.add(by_column, [False] * count, may_be_sent=False)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         """Return the unique identifiers to send, as records, and how many identifiers are withheld, by reason."""
@@ -145,15 +147,15 @@ class _FilteredRowReader(RowReader):
         for close in (people.close, self._file.close, self._to_strip.close, self._withheld.close):
             self._early.callback(close)
 
-    def _store_rows(self, block: Block, column_keys: Sequence[ColumnKeys], rows: EncodedRows) -> None:
+    def _store_rows(self, block: Block, by_column: Sequence[ColumnIdentifiers], rows: EncodedRows) -> None:
         """Collect a block's people. Keep the encoded `rows` in a file until opt-outs and consents are applied."""
-        self._people.add(column_keys, _find_rows_in_control(self.settings, block, column_keys))
+        self._people.add(by_column, _find_rows_in_control(self.settings, block, by_column))
         for part in rows.parts:
             self._write_part_to_file(part)
 
-    def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
+    def _add_unsent_people(self, by_column: Sequence[ColumnIdentifiers], count: int) -> None:
         """Record the people of `count` rejected rows: if one has opted out, this also applies to other rows."""
-        self._people.add(column_keys, [False] * count, may_be_sent=False)
+        self._people.add(by_column, [False] * count, may_be_sent=False)
         self._write_part_to_file(EncodedPart(count=count, groups={}))
 
     def _write_part_to_file(self, part: EncodedPart) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
+from td_pinterest_op.identifiers.identifier_types import TYPES
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.types import TYPES
-from td_pinterest_op.records.digests import compute_key
+from td_pinterest_op.records.digests import compute_identifier
 
 _DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
 _MOST = 10
@@ -76,7 +76,7 @@ def _digest_of(value: str, column: str | None, *, where: str) -> str:
     type_ = column or ("email" if "@" in value else "idfa" if value.isupper() else "maid")
     if type_ == "digest":
         raise ValueError(f"{where} is no digest of 64 hex digits")
-    digest = compute_key(TYPES[type_], value.encode())
+    digest = compute_identifier(TYPES[type_], value.encode())
     if not isinstance(digest, Reason):
         return digest.hex()
     raise ValueError(f"{where} is no {type_}: {digest.value}")

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 
 from td_pinterest_op.identifiers.hashing_sql import build_hashing_sql, build_lower_sql, build_trim_sql
+from td_pinterest_op.identifiers.identifier_types import EMAIL
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.hashed_query import Query, build_hashing_statement
 from td_pinterest_op.run_history.table import (
     build_create_statements,

@@ -21,7 +21,7 @@ from td_pinterest_op.mirroring.mirror_jobs import NEW, MirrorJobs
 from td_pinterest_op.mirroring.mirror_run import MirrorRun
 from td_pinterest_op.mirroring.plan_guard import PlanGuard
 from td_pinterest_op.pinterest.api import Audience
-from td_pinterest_op.records.plan import check_rows
+from td_pinterest_op.records.limits import check_rows
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.stats import MirrorFigures, Stats, format_count

@@ -11,8 +11,8 @@ from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext
 from td_pinterest_op.cli.secret_target import request_project_id
 from td_pinterest_op.errors import WorkflowError
-from td_pinterest_op.records.plan import TOLERATED_SHARE, format_reasons
-from td_pinterest_op.records.plan import check_rows as check_rows_of_export
+from td_pinterest_op.records.limits import TOLERATED_SHARE, format_reasons
+from td_pinterest_op.records.limits import check_rows as check_rows_of_export
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats, format_count
 from td_pinterest_op.treasure_data.job import Source, wait_for_job

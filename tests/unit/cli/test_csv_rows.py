@@ -14,7 +14,7 @@ import pytest
 from td_pinterest_op.cli import csv_rows
 from td_pinterest_op.cli.csv_rows import CsvOptions
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.types import LIST_TYPES
+from td_pinterest_op.identifiers.identifier_types import LIST_TYPES
 
 
 def test_field_may_be_as_long_as_a_line(tmp_path: Path) -> None:

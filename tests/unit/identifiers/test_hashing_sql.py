@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.cli.sql import build_arms_statement
 from td_pinterest_op.identifiers.hashing_sql import build_hashing_sql, build_lower_sql, build_trim_sql
-from td_pinterest_op.identifiers.reasons import UNSURE_LETTERS, Reason
-from td_pinterest_op.identifiers.types import (
+from td_pinterest_op.identifiers.identifier_types import (
     EMAIL,
     HASHES_OF_NOTHING,
     LIST_TYPES,
@@ -23,7 +22,8 @@ from td_pinterest_op.identifiers.types import (
     SEPARATORS,
     IdentifierType,
 )
-from td_pinterest_op.records.digests import compute_key
+from td_pinterest_op.identifiers.reasons import UNSURE_LETTERS, Reason
+from td_pinterest_op.records.digests import compute_identifier
 from td_pinterest_op.records.hashed_query import Query
 from tests.campaigns import examples
 from tests.unit.records.test_identifiers_fuzz import padded, texts
@@ -61,7 +61,7 @@ def expected(type_: IdentifierType, value: str | None) -> str | None:
     """A digest in hex, a reason, or None for a null."""
     if value is None:
         return None
-    judged = compute_key(type_, value.encode())
+    judged = compute_identifier(type_, value.encode())
     return judged.value if isinstance(judged, Reason) else judged.hex()
 
 

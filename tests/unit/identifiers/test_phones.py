@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.identifiers import phones
+from td_pinterest_op.identifiers.identifier_types import PHONE
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.types import PHONE
-from td_pinterest_op.records.digests import compute_key
+from td_pinterest_op.records.digests import compute_identifier
 from tests.campaigns import examples
 
 HASH = hashlib.sha256(b"12025550143").hexdigest()
@@ -52,7 +52,7 @@ def sha(digits: str) -> bytes:
     ],
 )
 def test_phone_number_is_hashed_as_digits_with_country_code(number: str, country: str | None, digits: str) -> None:
-    assert sha(digits) == compute_key(PHONE, number.encode(), default_country=country)
+    assert sha(digits) == compute_identifier(PHONE, number.encode(), default_country=country)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_phone_number_is_hashed_as_digits_with_country_code(number: str, country
     ],
 )
 def test_value_that_is_no_phone_number_has_a_reason(value: object, country: str | None, reason: Reason) -> None:
-    assert reason is compute_key(PHONE, value, default_country=country)
+    assert reason is compute_identifier(PHONE, value, default_country=country)
 
 
 @given(
@@ -94,7 +94,7 @@ def test_example_number_of_every_country_is_the_same_in_every_form(country: str,
     assert example is not None
     written = phonenumbers.format_number(example, form)
     digits = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164).lstrip("+")
-    assert sha(digits) == compute_key(PHONE, written.encode(), default_country=country)
+    assert sha(digits) == compute_identifier(PHONE, written.encode(), default_country=country)
 
 
 def _mutated(digits: str, places: list[int], by: str) -> str:
@@ -134,7 +134,7 @@ def test_plain_international_number_needs_no_parser(country: str) -> None:
 
 @given(st.binary(max_size=100) | st.text(max_size=100).map(str.encode), st.sampled_from([None, "US", "DE"]))
 def test_any_value_as_phone_number_never_raises(value: bytes, country: str | None) -> None:
-    answer = compute_key(PHONE, value, default_country=country)
+    answer = compute_identifier(PHONE, value, default_country=country)
     assert isinstance(answer, Reason) or 32 == len(answer)
 
 
@@ -145,7 +145,7 @@ def test_missing_library_error_tells_what_to_install(monkeypatch: pytest.MonkeyP
         WorkflowError,
         match=r"package phonenumbers, .* `td-pinterest bundle FOLDER --update --with-phone-numbers`",
     ):
-        compute_key(PHONE, b"+12025550143", default_country=None)
+        compute_identifier(PHONE, b"+12025550143", default_country=None)
     assert phones.can_be_country("ZZ")
     monkeypatch.undo()
     phones._import_phonenumbers.cache_clear()

@@ -3,9 +3,9 @@ from collections.abc import Sequence
 import duckdb
 import pytest
 
+from td_pinterest_op.identifiers.identifier_types import EMAIL, MAID, PLACEHOLDERS
 from td_pinterest_op.identifiers.reasons import REASONS, Reason
-from td_pinterest_op.identifiers.types import EMAIL, MAID, PLACEHOLDERS
-from td_pinterest_op.records.digests import compute_key
+from td_pinterest_op.records.digests import compute_identifier
 from tests.emulators.td.sql import statements
 
 ADDRESS = "ann@lee.org"
@@ -43,7 +43,7 @@ def test_every_reason_is_explained() -> None:
 def test_the_sql_of_a_reason_finds_every_row_that_is_rejected_for_it(reason: str) -> None:
     type_ = MAID if "maid" in REASONS[reason].sql else EMAIL
     values = REJECTED[reason]
-    assert {reason} == {compute_key(type_, None if value is None else value.encode()) for value in values}
+    assert {reason} == {compute_identifier(type_, None if value is None else value.encode()) for value in values}
     assert len(values) == found_by(REASONS[reason].sql, values)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.types import EMAIL, IDFA, LIST_TYPES, MAID, IdentifierType, join_with_or
+from td_pinterest_op.identifiers.identifier_types import EMAIL, IDFA, LIST_TYPES, MAID, IdentifierType, join_with_or
 from td_pinterest_op.records.columns import Column, choose_list_type, find_identifier_columns
 from td_pinterest_op.treasure_data.job import Job
 

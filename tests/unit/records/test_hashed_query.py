@@ -11,10 +11,10 @@ import pytest
 
 from td_pinterest_op.cli.sql import build_arms_statement, build_hashed_statement, build_rejected_statement
 from td_pinterest_op.errors import SettingsError, UnexpectedError
+from td_pinterest_op.identifiers.identifier_types import EMAIL, IDFA, LIST_TYPES, MAID, IdentifierType
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.types import EMAIL, IDFA, LIST_TYPES, MAID, IdentifierType
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.digests import ColumnKeys, compute_column_keys, decode_hashed_values
+from td_pinterest_op.records.digests import ColumnIdentifiers, decode_hashed_values, read_column_identifiers
 from td_pinterest_op.records.hashed_query import (
     NUMBERS,
     Query,
@@ -50,11 +50,12 @@ def run(database: duckdb.DuckDBPyConnection, statement: str, rows: Sequence[Row]
     return database.execute(made.sql).fetchall()
 
 
-def keys(rows: Sequence[Row], *, is_hashed_by_warehouse: bool) -> list[ColumnKeys]:
+def keys(rows: Sequence[Row], *, is_hashed_by_warehouse: bool) -> list[ColumnIdentifiers]:
     """What the operator makes of the rows of a job."""
     raw = [[_raw(value) for value in column] for column in zip(*rows, strict=True)]
     return [
-        compute_column_keys(replace(column, is_hashed_by_warehouse=is_hashed_by_warehouse), raw) for column in COLUMNS
+        read_column_identifiers(replace(column, is_hashed_by_warehouse=is_hashed_by_warehouse), raw)
+        for column in COLUMNS
     ]
 
 
@@ -64,13 +65,13 @@ def _raw(value: object) -> object:
     return value.encode() if isinstance(value, str) else value
 
 
-def without_unsure(columns: Sequence[ColumnKeys], judged: Sequence[ColumnKeys]) -> list[Any]:
+def without_unsure(columns: Sequence[ColumnIdentifiers], judged: Sequence[ColumnIdentifiers]) -> list[Any]:
     """Keys, rejections and counts of the columns, but for values that the warehouse is unsure of."""
     facts: list[Any] = []
     for column, other in zip(columns, judged, strict=True):
         unsure = {row for row, reason in other.rejected if reason is Reason.UNSURE}
         known = [entry for entry in column.rejected if entry[0] not in unsure]
-        facts.append((known, [] if unsure else (column.keys, column.hashed_count)))
+        facts.append((known, [] if unsure else (column.identifiers, column.hashed_count)))
     return facts
 
 
@@ -105,7 +106,7 @@ def test_a_digest_is_marked_if_it_was_one_before(database: duckdb.DuckDBPyConnec
         query.columns[0],
         [_raw(value) for (value,) in run(database, build_hashing_statement(query, control=None), rows)],
     )
-    assert (2, 3) == (block.hashed_count, len(list(filter(None, block.keys))))
+    assert (2, 3) == (block.hashed_count, len(list(filter(None, block.identifiers))))
     of_type = Reason.NOT_AN_EMAIL if type_ is EMAIL else Reason.NOT_A_DEVICE_ID
     assert [Reason.NULL, of_type] == [reason for _, reason in block.rejected]
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.types import (
+from td_pinterest_op.identifiers.identifier_types import (
     _WHITE_SPACE,
     EMAIL,
     IDFA,
@@ -16,8 +15,9 @@ from td_pinterest_op.identifiers.types import (
     TRIMMED,
     IdentifierType,
 )
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.digests import ColumnKeys, compute_key, compute_keys
+from td_pinterest_op.records.digests import ColumnIdentifiers, compute_identifier, compute_identifiers
 
 UUID = "0123abcd-89ef-4cde-8f01-23456789abcd"
 HASH = hashlib.sha256(b"ann@lee.org").hexdigest()
@@ -29,15 +29,15 @@ def sha(text: str) -> bytes:
 
 def both_ways(type_: IdentifierType, value: object) -> bytes | Reason:
     """What happens to a value, having made sure that a block of it and of its like says the same."""
-    alone = compute_key(type_, value)
+    alone = compute_identifier(type_, value)
     column = Column(name="", type=type_, position=0)
-    as_block = ColumnKeys(
+    as_block = ColumnIdentifiers(
         column=column,
-        keys=[b"" if isinstance(alone, Reason) else alone] * 3,
+        identifiers=[b"" if isinstance(alone, Reason) else alone] * 3,
         rejected=[(row, alone) for row in range(3)] if isinstance(alone, Reason) else [],
         hashed_count=3 * (isinstance(alone, bytes) and isinstance(value, bytes) and HASH.encode() in value.lower()),
     )
-    assert as_block == compute_keys(column, [value] * 3)
+    assert as_block == compute_identifiers(column, [value] * 3)
     return alone
 
 
@@ -223,8 +223,8 @@ BLOCKS: list[tuple[str, Sequence[object], list[str], list[tuple[int, Reason]]]] 
 def test_a_block_names_each_rejected_row_and_digests_the_others(
     values: Sequence[object], hashed: list[str], rejected: list[tuple[int, Reason]]
 ) -> None:
-    block = compute_keys(Column(name="", type=EMAIL, position=0), values)
-    assert sorted(map(sha, hashed)) == sorted(filter(None, block.keys))
+    block = compute_identifiers(Column(name="", type=EMAIL, position=0), values)
+    assert sorted(map(sha, hashed)) == sorted(filter(None, block.identifiers))
     assert rejected == block.rejected
 
 

@@ -5,10 +5,10 @@ import hashlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from td_pinterest_op.identifiers.identifier_types import TYPES, IdentifierType
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.types import TYPES, IdentifierType
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.digests import compute_key, compute_keys
+from td_pinterest_op.records.digests import compute_identifier, compute_identifiers
 from tests.campaigns import examples
 
 HEX = "0123456789abcdefABCDEF"
@@ -49,7 +49,7 @@ blocks = st.one_of(
 @given(st.sampled_from([*TYPES.values()]), blocks)
 @settings(max_examples=examples(400))
 def test_a_block_gives_what_its_values_give_one_by_one(type_: IdentifierType, block: list[object]) -> None:
-    answers = [compute_key(type_, value) for value in block]
-    result = compute_keys(Column(name="", type=type_, position=0), block)
-    assert [b"" if isinstance(answer, Reason) else answer for answer in answers] == result.keys
+    answers = [compute_identifier(type_, value) for value in block]
+    result = compute_identifiers(Column(name="", type=type_, position=0), block)
+    assert [b"" if isinstance(answer, Reason) else answer for answer in answers] == result.identifiers
     assert [(row, answer) for row, answer in enumerate(answers) if isinstance(answer, Reason)] == result.rejected

@@ -8,11 +8,11 @@ from collections import Counter
 import pytest
 
 from td_pinterest_op.errors import JobError
+from td_pinterest_op.identifiers.identifier_types import TYPES
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records import rows as rows_module
 from td_pinterest_op.records.columns import Column, find_row_columns
-from td_pinterest_op.records.digests import compute_column_keys
+from td_pinterest_op.records.digests import read_column_identifiers
 from td_pinterest_op.records.rows import EncodedRows, RecordLayout, encode_rows
 from td_pinterest_op.treasure_data.job import Job
 
@@ -37,8 +37,8 @@ def encoded(types: tuple[str, ...], *of_rows: tuple[object, ...], country: str |
         for position, type_ in enumerate(types)
     ]
     values = [[in_bytes(value) for value in column] for column in zip(*of_rows, strict=True)]
-    column_keys = [compute_column_keys(column, values, default_country=country) for column in columns]
-    return encode_rows(column_keys, count=len(of_rows))
+    by_column = [read_column_identifiers(column, values, default_country=country) for column in columns]
+    return encode_rows(by_column, count=len(of_rows))
 
 
 def sent(rows: list[tuple[RecordLayout, bytes]]) -> list[dict[str, str]]:

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from td_pinterest_op.audiences.actions import parse_export
-from td_pinterest_op.identifiers.types import EMAIL
+from td_pinterest_op.identifiers.identifier_types import EMAIL
 from td_pinterest_op.records import rows as row_records
 from td_pinterest_op.records import spool
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.digests import ColumnKeys
+from td_pinterest_op.records.digests import ColumnIdentifiers
 from td_pinterest_op.records.prepared import Batch
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.structures import Control
@@ -299,7 +299,7 @@ def test_memory_grows_with_different_identifiers_only(
                 suppressed.finish()
                 for start in range(0, 50_000, 1000):
                     keys = [digests[number % different] for number in range(start, start + 1000)]
-                    column = ColumnKeys(column=EMAIL_COLUMN, keys=keys, rejected=[], hashed_count=0, rows=None)
+                    column = ColumnIdentifiers(column=EMAIL_COLUMN, identifiers=keys, rejected=[], hashed_count=0)
                     people.add([column], [False] * 1000)
                 assert different - 1 == sum(len(kept) for kept, _ in people.find_sendable())
                 if isinstance(people, People):

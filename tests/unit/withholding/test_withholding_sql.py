@@ -9,7 +9,7 @@ import pytest
 import sqlglot
 from hypothesis import given, settings
 
-from td_pinterest_op.identifiers.types import TYPES
+from td_pinterest_op.identifiers.identifier_types import TYPES
 from td_pinterest_op.records.columns import Column, is_single
 from td_pinterest_op.records.hashed_query import Query
 from td_pinterest_op.settings.structures import Control

@@ -11,8 +11,8 @@ from typing import Any
 
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column, choose_list_type
-from td_pinterest_op.records.digests import ColumnKeys, compute_column_keys
-from td_pinterest_op.records.plan import NAMED_ROWS, format_reasons
+from td_pinterest_op.records.digests import ColumnIdentifiers, read_column_identifiers
+from td_pinterest_op.records.limits import NAMED_ROWS, format_reasons
 from td_pinterest_op.records.prepared import PreparedRecords, RowSpool
 from td_pinterest_op.records.rows import SINGLE_DIGEST, EncodedRows, encode_rows
 from td_pinterest_op.records.spool import SortedFile, Spool
@@ -74,31 +74,31 @@ class Reader(abc.ABC):
         keyless = [row for row, key in enumerate(keys) if key is None]
         if not keyless:
             return self._store_block(block)
-        self._add_unsent_people(self._compute_column_keys(_select_rows(block, keyless)), len(keyless))
+        self._add_unsent_people(self._read_column_identifiers(_select_rows(block, keyless)), len(keyless))
         rows = [row for row, key in enumerate(keys) if key is not None]
         rejected = self._store_block(_select_rows(block, rows))
         return [*((row, Reason.NO_CONTROL_KEY) for row in keyless), *((rows[row], reason) for row, reason in rejected)]
 
-    def _compute_column_keys(self, block: Block) -> list[ColumnKeys]:
+    def _read_column_identifiers(self, block: Block) -> list[ColumnIdentifiers]:
         """Return the keys to send, digests or external ids, of each identifier column in a block of rows."""
         country = self.settings.default_country
-        return [compute_column_keys(column, block, default_country=country) for column in self.settings.columns]
+        return [read_column_identifiers(column, block, default_country=country) for column in self.settings.columns]
 
     def _store_block(self, block: Block) -> Rejected:
         """Store the valid records of a block, count its plain and hashed values, and return its rejected rows."""
-        column_keys = self._compute_column_keys(block)
-        for column in column_keys:
+        by_column = self._read_column_identifiers(block)
+        for column in by_column:
             if column.column.type.is_hashed:
                 self._stats.hashed_values += column.hashed_count
                 self._stats.plain_values += column.valid_count - column.hashed_count
-        return self._store_valid_records(block, column_keys)
+        return self._store_valid_records(block, by_column)
 
-    def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:  # noqa: B027 - for readers with lists
+    def _add_unsent_people(self, by_column: Sequence[ColumnIdentifiers], count: int) -> None:  # noqa: B027 - for readers with lists
         """Record the people of `count` rejected rows: if one has opted out, this also applies to other rows."""
 
     @abc.abstractmethod
-    def _store_valid_records(self, block: Block, column_keys: Sequence[ColumnKeys]) -> Rejected:
-        """Store and count a block's valid records, made of its identifiers (`column_keys`). Returns rejected rows."""
+    def _store_valid_records(self, block: Block, by_column: Sequence[ColumnIdentifiers]) -> Rejected:
+        """Store and count a block's valid records, made of its identifiers (`by_column`). Returns rejected rows."""
 
     @abc.abstractmethod
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
@@ -125,21 +125,21 @@ class IdentifierReader(Reader):
         # A row has as many values as there are columns, but for arrays.
         stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
 
-    def _store_valid_records(self, block: Block, column_keys: Sequence[ColumnKeys]) -> Rejected:
-        """Store and count each valid identifier in `column_keys` as a record. Returns the block's rejected rows."""
-        self._store_identifiers(block, column_keys)
-        self._stats.valid += sum(column.valid_count for column in column_keys)
-        rejected = [rejection for column in column_keys for rejection in column.rejected]
-        if len(column_keys) == 1:
+    def _store_valid_records(self, block: Block, by_column: Sequence[ColumnIdentifiers]) -> Rejected:
+        """Store and count each valid identifier in `by_column` as a record. Returns the block's rejected rows."""
+        self._store_identifiers(block, by_column)
+        self._stats.valid += sum(column.valid_count for column in by_column)
+        rejected = [rejection for column in by_column for rejection in column.rejected]
+        if len(by_column) == 1:
             return rejected
         # A NULL is rejected only in a row that has nothing else, and once.
         nulls = Counter(row for row, reason in rejected if reason is Reason.NULL)
-        null_rows = [(row, Reason.NULL) for row, count in nulls.items() if count == len(column_keys)]
+        null_rows = [(row, Reason.NULL) for row, count in nulls.items() if count == len(by_column)]
         return [rejection for rejection in rejected if rejection[1] is not Reason.NULL] + null_rows
 
-    def _store_identifiers(self, _block: Block, column_keys: Sequence[ColumnKeys]) -> None:
-        """Store a block's valid identifiers (`column_keys`). A subclass may store only identifiers that may be sent."""
-        for column in column_keys:
+    def _store_identifiers(self, _block: Block, by_column: Sequence[ColumnIdentifiers]) -> None:
+        """Store a block's valid identifiers (`by_column`). A subclass may store only identifiers that may be sent."""
+        for column in by_column:
             self._spool.add(column.comparable_digests)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
@@ -156,15 +156,15 @@ class RowReader(Reader):
         self._kept = RowSpool()
         self._files.callback(self._kept.close)
 
-    def _store_valid_records(self, block: Block, column_keys: Sequence[ColumnKeys]) -> Rejected:
+    def _store_valid_records(self, block: Block, by_column: Sequence[ColumnIdentifiers]) -> Rejected:
         """Store and count each row with a valid identifier as a record. Returns the block's rejected rows."""
-        rows = encode_rows(column_keys, count=len(block[0]))
-        self._store_rows(block, column_keys, rows)
+        rows = encode_rows(by_column, count=len(block[0]))
+        self._store_rows(block, by_column, rows)
         self._stats.valid += len(block[0]) - len(rows.rejected)
         self._stats.invalid_keys_by_reason.update({reason.value: count for reason, count in rows.rejected_keys.items()})
         return rows.rejected
 
-    def _store_rows(self, _block: Block, _column_keys: Sequence[ColumnKeys], rows: EncodedRows) -> None:
+    def _store_rows(self, _block: Block, _column_keys: Sequence[ColumnIdentifiers], rows: EncodedRows) -> None:
         """Store the encoded rows of a block. A subclass may store only those that may be sent."""
         for part in rows.parts:
             for layout, group in part.groups.items():

@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from td_pinterest_op.identifiers.types import EMAIL
+from td_pinterest_op.identifiers.identifier_types import EMAIL
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
+from td_pinterest_op.records.readers import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool, split_fixed
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.result import JobResult

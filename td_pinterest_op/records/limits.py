@@ -1,0 +1,98 @@
+"""The limits of an export that its rows must keep: they stop it before the first write."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from td_pinterest_op.errors import InvalidRowsError, LimitError
+from td_pinterest_op.settings.table import ExpectedValues, Settings
+from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHOUT_CONSENT, Stats
+from td_pinterest_op.treasure_data.job import QUERY, SourceNouns
+
+NAMED_ROWS = 10  # invalid ones, in an error
+_CAUSES = {
+    SUPPRESSED: "the query of `suppress`",
+    WITHOUT_CONSENT: "the query of `consent`",
+    CONTROL: "the share of the control group",
+}
+TOLERATED_SHARE = 0.01  # of valid values, which may be of another kind than `expect_values` says
+# For each expected kind of values: how the other values look, and why.
+_UNEXPECTED_VALUES = {
+    "plain": (
+        "look hashed already",
+        "A policy of Treasure Data may mask the column: digests of masked values match nobody",
+    ),
+    "hashed": ("are plain", "The query may select another column than the hashed one"),
+}
+
+
+def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int], nouns: SourceNouns = QUERY) -> None:
+    """Raise InvalidRowsError if any value is invalid, or with `skip_invalid` only if no value is valid.
+
+    With `skip_invalid`, it is no error if all values are NULL: `allow_empty` decides. `nouns`: words for messages.
+    """
+    invalid, fix = _describe_invalid_values(stats, first_invalid, nouns), f"Nothing was sent. Correct {nouns.name}"
+    if stats.invalid_count and not skip_invalid:
+        raise InvalidRowsError(f"{invalid}. {fix}, or set ignore_invalid_records: true to skip and count such rows")
+    if stats.invalid_count > stats.invalid_by_reason["null"] and not stats.unique:
+        # Not what allow_empty is about: sent as a replace, it would empty the audience.
+        raise InvalidRowsError(f"{invalid}: there is no valid record. {fix}")
+
+
+def check_rows(
+    settings: Settings, stats: Stats, *, first_invalid: Sequence[int] = (), nouns: SourceNouns = QUERY
+) -> None:
+    """Raise InvalidRowsError or LimitError if rows violate the settings' limits. `nouns`: what messages call rows."""
+    check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=first_invalid, nouns=nouns)
+    cure = f"Nothing was sent. Check {nouns.name}"
+    share = stats.invalid_rows / max(stats.read, 1)
+    if share > settings.max_invalid_ratio:
+        raise LimitError(
+            f"{_describe_invalid_values(stats, first_invalid, nouns)}: a share of {share:.4f} of the rows, more than "
+            f"max_invalid_ratio allows ({settings.max_invalid_ratio}). {cure}"
+        )
+    if not stats.unique and not settings.allow_empty:
+        raise LimitError(
+            f"there is no valid record to send ({stats.read:,} rows read, {stats.invalid_count:,} invalid). Nothing "
+            "was sent. Set allow_empty: true if an empty result is expected (add and remove then do nothing, create "
+            "makes an empty audience, replace clears the audience, and mirror removes everybody from it)"
+        )
+    check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
+    if stats.unique and not stats.allowed_count:
+        raise LimitError(
+            f"no records are left to send: {stats.withheld_text} withheld. Nothing was sent. Check "
+            + " and ".join(cause for reason, cause in _CAUSES.items() if stats.withheld[reason])
+        )
+    count, least, most = stats.allowed_count, settings.min_records, settings.max_records
+    left = f"{count:,} unique records" + (f", without {stats.withheld_text}," if stats.withheld.total() else "")
+    if least is not None and count < least:
+        raise LimitError(f"{left} are fewer than min_records ({least:,}). {cure}")
+    if most is not None and count > most:
+        raise LimitError(f"{left} are more than max_records ({most:,}). {cure}")
+
+
+def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
+    """Raise LimitError if too many valid values are hashed although plain values are expected, or the reverse."""
+    other = hashed if expected == "plain" else plain
+    if expected in _UNEXPECTED_VALUES and other > (plain + hashed) * TOLERATED_SHARE:
+        state, cause = _UNEXPECTED_VALUES[expected]
+        values = f"{other:,} of {plain + hashed:,} valid values {state}"
+        raise LimitError(f"expect_values is {expected}, but {values}. Nothing was sent. {cause}")
+
+
+def _describe_invalid_values(stats: Stats, first_invalid: Sequence[int], nouns: SourceNouns) -> str:
+    """Return a text: how many values are invalid, why, and the numbers of the first invalid rows or lines."""
+    rows = ", ".join(map(str, first_invalid[:NAMED_ROWS])) + (", …" if len(first_invalid) > NAMED_ROWS else "")
+    values = stats.valid + stats.invalid_count
+    # With several columns a row has several values, or none.
+    of = f"{stats.read:,} rows" if values == stats.read else f"{values:,} values in {stats.read:,} rows"
+    first = f"; the first are in {nouns.unit}s" if len(first_invalid) > 1 else f"; the first is in {nouns.unit}"
+    where = f"{first} {rows}" if rows else ""  # a warehouse that has judged the rows does not number them
+    return (
+        f"{stats.invalid_count:,} of {of} {'is' if stats.invalid_count == 1 else 'are'} invalid "
+        f"({format_reasons(stats.invalid_by_reason)}){where}"
+    )
+
+
+def format_reasons(counts: Counter[str]) -> str:
+    """Return as text how often each reason for rejection occurs, the most frequent first: "null 3, empty 1"."""
+    return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())
