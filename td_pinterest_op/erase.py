@@ -26,7 +26,7 @@ from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.records.readers import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.secret import escape
-from td_pinterest_op.run_history.table import Row, build_run_row
+from td_pinterest_op.run_history.history_table import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import ERASURE, ErasureSettings
 from td_pinterest_op.stats import Stats, format_count
@@ -34,10 +34,10 @@ from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.finish import finish_run
-from td_pinterest_op.workflow.history import open_history
 from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.progress import Phase, ProgressReporter
 from td_pinterest_op.workflow.services import Services, connect_services
+from td_pinterest_op.workflow.task_history import open_history
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
             task,
             error,
             timing=timing,
-            history=open_history(task, settings.history, timing),
+            history=open_history(task, settings.history, services),
             rows=[erasure.build_history_row()],
             about=[("ad account", account) for account in settings.ad_account_ids],
         )

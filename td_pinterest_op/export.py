@@ -22,7 +22,7 @@ from td_pinterest_op.records.hashed_query import describe_query, open_hashed_row
 from td_pinterest_op.records.limits import check_rows
 from td_pinterest_op.records.plan import describe_plan
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.run_history.table import build_run_row
+from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats, format_count
@@ -32,10 +32,10 @@ from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import find_people_columns, open_reader
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.finish import finish_run
-from td_pinterest_op.workflow.history import open_history
 from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.progress import Phase, ProgressReporter
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services
+from td_pinterest_op.workflow.task_history import open_history
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def run_export(request: ExportRequest, services: Services, stats: Stats, reporte
         request.task,
         error,
         timing=services.timing,
-        history=open_history(request.task, settings.history, services.timing),
+        history=open_history(request.task, settings.history, services),
         rows=[build_run_row(statistics | audience)],
         about=[
             ("ad account", settings.ad_account_id),

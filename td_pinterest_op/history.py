@@ -3,18 +3,32 @@
 The table is the setting `history`, or the task's parameter of that name, which a workflow has under `_export`.
 """
 
+import contextlib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from td_pinterest_op.errors import ExportError, SettingsError
-from td_pinterest_op.run_history.table import FAILED, RUN, SUCCESS, Row, build_failures_query, build_lift_row
+from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.http.transport import Transport
+from td_pinterest_op.run_history.history_table import (
+    FAILED,
+    RUN,
+    SUCCESS,
+    Row,
+    build_attempt_query,
+    build_lift_row,
+)
+from td_pinterest_op.run_history.lift import COUNTS, compare_arms
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import read_parameter
-from td_pinterest_op.settings.types import TABLE, is_left_out
+from td_pinterest_op.settings.structures import CONTROL, read_list_items, read_mapping
+from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import History, open_history
 from td_pinterest_op.workflow.process import TaskProcess
+from td_pinterest_op.workflow.services import build_treasure_data_api
+from td_pinterest_op.workflow.task_history import TIME_LIMIT, History, read_history_database
 
 log = logging.getLogger(__name__)
 
@@ -23,68 +37,165 @@ _BEFORE, _AFTER = "messages from python: ", re.compile(r" \(\w+\)\s+from Traceba
 
 
 class Failed:
-    """Writes, from an `_error` task, the history row of a run that was killed or did not start."""
+    """Writes, from an `_error` task, the history rows of runs that were killed or did not start."""
 
     def run(self) -> None:
-        """Write the failed run's history row, unless the attempt already has a row of the failed task. Never fails."""
+        """Write a history row for each failed run that has none in this attempt. Never fails."""
         with TaskProcess():
             write_failure(workflow.get_current_task(), SYSTEM)
 
 
 class Lift:
-    """Writes a row of the run history: the comparison with the control group that an earlier td> task has stored."""
+    """Compares conversions with those of the control group, from the counts that an earlier td> task has stored."""
 
     def run(self) -> None:
-        """Write the preceding td> task's comparison with the control group to the run history. Raises SettingsError."""
+        """Store the comparison as the parameter `pinterest_lift`, and write it to the history. Raises SettingsError."""
         with TaskProcess():
-            write_lift(workflow.get_current_task(), SYSTEM)
+            workflow.store_values(pinterest_lift=write_lift(workflow.get_current_task(), SYSTEM))
 
 
 def write_failure(task: workflow.Task, timing: Timing) -> None:
-    """Write the history row of a failed task, whose `_error` task is `task`. If that fails, only log a warning."""
-    name = str(task.params.get("task_name") or "")
+    """Write the history row of a failed task, whose `_error` task is `task`, unless the attempt has it.
+
+    If the workflow exports a list `audiences`, each of its entries without a row in this attempt gets one. A failure to
+    write only logs a warning.
+    """
     # Outside `_error`, the failed task is the whole workflow.
-    failed = name.partition("^error")[0] if "^error" in name else f"+{workflow.find_workflow_name(name) or ''}"
-    write_missing_rows(task, timing, [{"task": failed, "error": _read_failure_message(task)}])
+    name, error, _ = task.name.partition("^error")
+    failed = name if error else f"+{workflow.find_workflow_name(name) or ''}"
+    try:
+        with _open_history(task, timing) as history:
+            if history is None:
+                return
+            query = build_attempt_query(history.table, session_uuid=task.session_uuid, attempt_id=task.attempt_id)
+            written = [row for row in history.read_rows(query) if _is_task_within(str(row["task"] or ""), failed)]
+            # Of rows of the same second, a success counts as the last.
+            written.sort(key=lambda row: (row["time"], row["outcome"] == SUCCESS))
+            last_outcomes = {str(row["task"]): row["outcome"] for row in written}
+            entries = _read_entries(task.params.get("audiences"))
+            done = {_find_entry_name(label, entries) for label in last_outcomes}
+            rows: list[Row] = [
+                {"task": f"{failed} {entry}", **subject} for entry, subject in entries.items() if entry not in done
+            ]
+            if not rows and FAILED not in last_outcomes.values():
+                rows = [{"task": failed, **_find_subject(task)}]
+            message = _read_failure_message(task)
+            history.write_rows([{"kind": RUN, "outcome": FAILED, "error": message, **row} for row in rows])
+    except ExportError as problem:
+        log.warning("the failed run could not be recorded in the history: %s", problem)
 
 
 def write_missing_rows(task: workflow.Task, timing: Timing, rows: Sequence[Row], *, or_success: bool = False) -> None:
-    """Write a history row for each failed run, unless this attempt has written a row of the failure already.
-
-    `rows`: known columns of each run; the column `task` is the task's full name, or its beginning. `or_success`:
-    write no row either if the session has a row of the task's success. A failure to write only logs a warning.
-    """
+    """Write a history row for each failed entry, unless this attempt (`or_success`: or session) has one of its task."""
     try:
-        history = _open_history(task, timing)
+        with _open_history(task, timing) as history:
+            if history is None:
+                return
+            query = build_attempt_query(history.table, session_uuid=task.session_uuid, attempt_id=task.attempt_id)
+            written = [row for row in history.read_rows(query) if or_success or row["outcome"] == FAILED]
+            names = [str(row["task"] or "") for row in written]
+            missing = [row for row in rows if not any(name.startswith(row["task"]) for name in names)]
+            history.write_rows([{"kind": RUN, "outcome": FAILED, **row} for row in missing])
     except ExportError as problem:
         log.warning("the failed run could not be recorded in the history: %s", problem)
-        return
-    if history:
-        ids = {column: str(history.task_columns[column] or "") for column in ("session_uuid", "attempt_id")}
-        unless = build_failures_query(history.table, **ids, or_success=or_success)
-        history.write_rows([{"kind": RUN, "outcome": FAILED, **row} for row in rows], unless=unless)
 
 
-def write_lift(task: workflow.Task, timing: Timing) -> None:
-    """Write the last td> task's result, a comparison with the control group, to the history. Raises SettingsError."""
-    figures = task.td.get("last_results")
-    if not isinstance(figures, Mapping) or not figures:
+def write_lift(task: workflow.Task, timing: Timing) -> dict[str, Any]:
+    """Compare the counts of the last td> task, write the comparison to the history and return it.
+
+    Raises SettingsError if the counts, or the control group's percent (`lift.percent`), are missing.
+    """
+    counted = task.td.get("last_results")
+    try:
+        counts = {name: int(counted[name] or 0) for name in COUNTS} if isinstance(counted, Mapping) else {}
+    except (KeyError, TypeError, ValueError):
+        counts = {}
+    if not counts:
         raise SettingsError(
-            "td.last_results is empty, so there is no comparison with the control group to record: run "
+            "td.last_results has no counts, so there is no comparison with the control group to record: run "
             "queries/lift.sql in a td> task with store_last_results: true before this task"
         )
-    log.info("%s", figures.get("summary"))
-    if history := _open_history(task, timing):
-        ids = {name: task.params.get(name) for name in ("ad_account_id", "audience_id")}
-        history.write_rows([{"outcome": SUCCESS, **ids, **build_lift_row(figures)}])
+    lift = task.params.get("lift")
+    percent = lift.get("percent") if isinstance(lift, Mapping) else None
+    try:
+        control = CONTROL.read({"percent": percent, "salt": "any"}, repr)
+    except WrongValueError as error:
+        raise SettingsError(
+            f"lift.percent must be the percent of the control group (config/lift.yml): {error}"
+        ) from None
+    figures = compare_arms(counts, share=control.share_of_ten_thousand / 10_000)
+    log.info("%s", figures["summary"])
+    with _open_history(task, timing) as history:
+        if history:
+            ids = {name: task.params.get(name) for name in ("ad_account_id", "audience_id")}
+            history.write_rows([{"outcome": SUCCESS, **ids, **build_lift_row(figures)}])
+    return figures
 
 
-def _open_history(task: workflow.Task, timing: Timing) -> History | None:
-    """Return the history in the table named by the setting `history`, else by the parameter `history`, else None."""
+@contextlib.contextmanager
+def _open_history(task: workflow.Task, timing: Timing) -> Iterator[History | None]:
+    """Yield the history in the table named by the setting `history`, else by the parameter `history`, else None."""
     settings = task.params.get("result_settings")
     value = settings.get("history") if isinstance(settings, Mapping) else None
     value = task.params.get("history") if is_left_out(value) else value
-    return open_history(task, read_parameter("history", value, TABLE), timing)
+    table = read_parameter("history", value, TABLE)
+    if table is None:
+        yield None
+        return
+    database = read_history_database(task, table)
+    transport = Transport(connect_timeout=TIME_LIMIT, write_timeout=TIME_LIMIT, read_timeout=TIME_LIMIT, connections=1)
+    with contextlib.closing(transport):
+        retry = Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT)
+        yield History(
+            task=task,
+            connect=lambda: build_treasure_data_api(task, transport=transport, retry=retry, timing=timing),
+            database=database,
+            table=table.table,
+            now=timing.now,
+        )
+
+
+def _is_task_within(name: str, whole: str) -> bool:
+    """Whether a task is the task `whole`, an entry of its list of audiences, or a part of either."""
+    return name.startswith(whole) and (name == whole or name[len(whole)] in "+^ ")
+
+
+def _read_entries(value: object) -> dict[str, Row]:
+    """Return what a list of audiences tells of each entry, by name. A list that cannot be read is left out."""
+    entries: dict[str, Row] = {}
+    with contextlib.suppress(WrongValueError):
+        for item in [] if is_left_out(value) else read_list_items(value):
+            entry = item if isinstance(item, Mapping) else {}
+            inner = entry.get("result_settings")
+            settings = {**entry, **(read_mapping(inner) if inner else {})}
+            entries[str(entry.get("name") or "")] = _read_subject(settings)
+    return {name: row for name, row in entries.items() if name}
+
+
+def _find_entry_name(label: str, names: Mapping[str, object]) -> str | None:
+    """Return the longest of the names of entries with which a row's task ends, or None."""
+    return max((name for name in names if label.endswith(f" {name}")), key=len, default=None)
+
+
+def _read_subject(settings: Mapping[Any, Any]) -> Row:
+    """Return action, ad account and audience, as far as settings name them."""
+    row = {name: settings.get(name) for name in ("action", "ad_account_id", "audience_name")}
+    ids = {str(settings[name] or "").strip() for name in settings if re.match("audience_id(_|$)", str(name))} - {""}
+    return {**row, "audience_id": ids.pop() if len(ids) == 1 else None}
+
+
+def _find_subject(task: workflow.Task) -> Row:
+    """Return the ad account and the audience of a failed workflow, as far as the parameters of its tasks name them."""
+    params = task.params
+    target = params["target"] if isinstance(params.get("target"), Mapping) else {}
+    job = (workflow.find_workflow_name(task.name) or "").removeprefix("pinterest_")
+    # The shipped workflows: their configuration has a part for each that removes people, and one audience for others.
+    whole = {"export": target, "status": target, "create": {"audience_name": target.get("audience_name")}}
+    own = whole.get(job) or target.get(job) or params.get(job)
+    settings = params.get("result_settings")
+    parts = [{"ad_account_id": target.get("ad_account_id")}, own, settings, params]
+    merged = {name: value for part in parts if isinstance(part, Mapping) for name, value in part.items() if value}
+    return _read_subject(merged)
 
 
 def _read_failure_message(task: workflow.Task) -> str:

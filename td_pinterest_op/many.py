@@ -16,7 +16,7 @@ from td_pinterest_op.audiences.request import extend_task, read_settings, split_
 from td_pinterest_op.errors import EntriesError, ExportError, SettingsError, StoppedError
 from td_pinterest_op.export import export
 from td_pinterest_op.history import write_missing_rows
-from td_pinterest_op.run_history.table import Row
+from td_pinterest_op.run_history.history_table import Row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_settings, read_parameter
 from td_pinterest_op.settings.structures import read_list_items

@@ -13,16 +13,16 @@ from td_pinterest_op.errors import AccountError, AudienceError, ExportError, Sto
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.run_history.audience_history import AudienceHistory, build_audience_history, build_history_query
-from td_pinterest_op.run_history.table import FAILED, SUCCESS, Row, build_follow_up_row
+from td_pinterest_op.run_history.history_table import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import STATUS, StatusSettings
 from td_pinterest_op.stats import Condition, classify_status
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.finish import finish_run
-from td_pinterest_op.workflow.history import open_history
 from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.services import connect_services
+from td_pinterest_op.workflow.task_history import open_history
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +50,12 @@ def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     The run history, if any, has earlier sizes, and gets a row for each audience. Raises SettingsError and AccountError.
     """
     settings = parse_settings(task.params.get("result_settings"), table=STATUS, environ=task.environ)
-    history = open_history(task, settings.history, timing)
     for warning in settings.warnings:
         log.warning("%s", warning)
     checks: dict[str, _Check] = {}
     error: Exception | None = None
     with connect_services(task, settings, timing=timing) as services:
+        history = open_history(task, settings.history, services)
         try:
             rows = history.read_rows(build_history_query(history.table, settings.audience_ids)) if history else []
             audience_history = build_audience_history(rows)
@@ -151,11 +151,6 @@ def _read_state(api: Api, audience_id: str, history: AudienceHistory) -> Audienc
     if audience is None:
         raise AudienceError(f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids")
     customer_list = api.find_customer_list(audience.customer_list_id) if audience.customer_list_id else None
-    list_size = history.list_sizes.get(customer_list.id) if customer_list else None
-    if customer_list and list_size and list_size.is_from_one_run:
-        # Pinterest's counters show whether others changed the list since that run.
-        is_changed = (customer_list.uploaded or 0) > list_size.record_count or customer_list.removed
-        list_size = None if is_changed else list_size
     return AudienceState(
         audience_id=audience.id,
         audience_name=audience.name,
@@ -163,7 +158,7 @@ def _read_state(api: Api, audience_id: str, history: AudienceHistory) -> Audienc
         size=audience.size,
         customer_list_id=audience.customer_list_id,
         customer_list_status=customer_list.status if customer_list else "",
-        members=list_size.record_count if list_size else None,
+        members=history.find_members(audience.id, customer_list.id) if customer_list else None,
     )
 
 
@@ -181,7 +176,7 @@ def _check_audience(api: Api, audience_id: str, history: AudienceHistory, settin
         problem = f"audience {audience_id} cannot be read: {error}"
         log.warning("%s", problem)
         return None, problem
-    broken = state.find_broken_limits(settings, previous_size=history.audience_sizes.get(audience_id))
+    broken = state.find_broken_limits(settings, previous_size=history.find_size(audience_id))
     label = f'audience {audience_id} "{escape(state.audience_name)}"'
     level = logging.INFO if state.condition is Condition.READY and not broken else logging.WARNING
     log.log(level, "%s: %s", label, state.summary)

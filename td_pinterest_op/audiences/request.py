@@ -25,7 +25,7 @@ from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import read_history_database
+from td_pinterest_op.workflow.task_history import read_history_database
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from td_pinterest_op.cli.workflow_kinds import build_answers, is_writable_name
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, TYPES
-from td_pinterest_op.run_history.table import flatten
+from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL
 from td_pinterest_op.settings.types import WrongValueError, is_left_out

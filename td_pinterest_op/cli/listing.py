@@ -18,7 +18,7 @@ from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.report.entry import parse_time
 from td_pinterest_op.report.figures import format_share
-from td_pinterest_op.run_history.table import FAILED
+from td_pinterest_op.run_history.history_table import FAILED
 
 _EXPORT_STATUS = {None: "roles not shown", True: "may export", False: "may read only"}
 _LISTING = options.combine_options(options.name_filter, options.env_file, options.as_json, options.quiet)

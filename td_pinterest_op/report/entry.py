@@ -10,7 +10,17 @@ from typing import Any
 
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.redaction.secret import mask
-from td_pinterest_op.run_history.table import FAILED, FOLLOW_UP, LIFT, MIRROR_NAMES, NAMES, RUN, SUCCESS, flatten
+from td_pinterest_op.run_history.history_table import (
+    FAILED,
+    FOLLOW_UP,
+    LIFT,
+    MIRROR_NAMES,
+    NAMES,
+    RUN,
+    SUCCESS,
+    convert_booleans,
+    flatten,
+)
 from td_pinterest_op.stats import WITHHELD
 
 _KEY = ("session_uuid", "attempt_id", "action")
@@ -42,7 +52,7 @@ class Entry:
     @property
     def dry_run(self) -> bool:
         """Whether the run was a dry run, which changes nothing on Pinterest."""
-        return str(self.values.get("dry_run")).lower() in ("true", "1")
+        return str(self.values.get("is_dry_run")) == "1"
 
     @property
     def is_mirror(self) -> bool:
@@ -79,7 +89,7 @@ def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str
 
     The state is that of `pinterest_status`. `at` and `error` are used if the row has no time or no error.
     """
-    every = flatten(row)
+    every = convert_booleans(flatten(row))
     # Only what is known by name: an export of a table can hold anything.
     names = NAMES if every.get("mirror_mode") else NAMES - MIRROR_NAMES
     values = {name: value for name, value in every.items() if name in names}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import format_number, format_time
-from td_pinterest_op.run_history.table import FAILED
+from td_pinterest_op.run_history.history_table import FAILED
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
 
 KEPT, LOST, MATCHED = "kept", "lost", "matched"

@@ -15,7 +15,7 @@ from td_pinterest_op.report.charts import draw_line_chart
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.funnel import Bar, build_funnel
 from td_pinterest_op.report.verdict import ReportText, choose_report_text
-from td_pinterest_op.run_history.table import FOLLOW_UP, LIFT, RUN, SUCCESS
+from td_pinterest_op.run_history.history_table import FOLLOW_UP, LIFT, RUN, SUCCESS
 
 _MOST_ENTRIES = 800  # of one audience, the newest ones: a year of daily runs with their follow-ups
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import format_number, format_time
-from td_pinterest_op.run_history.table import FAILED
+from td_pinterest_op.run_history.history_table import FAILED
 from td_pinterest_op.stats import Condition, classify_status
 
 _MATCHING_TIME = timedelta(hours=48)

@@ -91,6 +91,7 @@ class TreasureData:
         """Sleep. Raises StoppedError if the run has to end, and TreasureDataError if the time limit comes first."""
         shutdown.raise_if_requested()
         if self._end is not None and self._timing.monotonic() + seconds > self._end:
+            self._end = self._timing.monotonic()  # also for whoever would try again
             raise TreasureDataError("Treasure Data: no result within the time limit")
         self._timing.sleep(seconds)
 

@@ -1,14 +1,13 @@
 """The setting `history`: a row for each run, and runs that succeed although the history cannot be written."""
 
-import contextlib
 import json
 import logging
 import signal
 import threading
 import time
 from collections.abc import Callable
-from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,13 @@ from td_pinterest_op.errors import (
     LimitError,
     PinterestError,
     SettingsError,
-    WorkflowError,
 )
 from td_pinterest_op.export import export
-from td_pinterest_op.many import check_outcomes, export_entry
-from td_pinterest_op.run_history.table import COLUMNS
+from td_pinterest_op.many import export_entry
+from td_pinterest_op.run_history.history_table import COLUMNS
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.status import check_audiences
-from td_pinterest_op.workflow import history as writing
+from td_pinterest_op.workflow import task_history as writing
 from td_pinterest_op.workflow.task import Task
 from tests import guard
 from tests.campaigns import select_rows
@@ -140,8 +138,8 @@ def test_each_run_without_a_workflow_is_a_session_of_its_own(services: Services)
 
 def test_dry_run_writes_a_row_marked_as_a_dry_run(services: Services) -> None:
     run_add(services, settings={"dry_run": True})
-    assert [(True, 0, 0)] == [
-        (row["dry_run"], row["requests_sent"], row["records_sent"]) for row in read_rows(services)
+    assert [(1, 0, 0)] == [
+        (row["is_dry_run"], row["requests_sent"], row["records_sent"]) for row in read_rows(services)
     ]
 
 
@@ -249,107 +247,6 @@ def test_entry_with_a_wrong_setting_writes_to_its_own_history_that_nothing_was_s
     assert ("failed", "12", 0) == tuple(row[name] for name in ("outcome", "audience_id", "requests_sent"))
 
 
-# -- the rows of entries that were killed
-
-LOOP, ENTRY = "+pinterest_many+each", "^sub+for-0=audience=0="
-
-
-def check_lost_entries(services: Services, entries: list[dict[str, Any]], **params: Any) -> None:
-    """Run the gate after all of the entries were killed."""
-    given = {"history": HISTORY, "task_name": f"{LOOP}^error", "audiences": entries} | params
-    with pytest.raises(WorkflowError):
-        check_outcomes(task_of(services, {}, **given), services.time.timing)
-
-
-@pytest.mark.parametrize(
-    ("keys", "audience_id"),
-    [
-        ({"audience_id": "12"}, "12"),
-        ({"audience_id_remove_people": "12"}, "12"),
-        ({"audience_id": 12, "audience_id_add_people": " 12"}, "12"),
-        ({"audience_id": "", "audience_id_clear": "12"}, "12"),
-        ({"audience_id_add_people": "12", "audience_id_remove_people": "13"}, None),
-        ({"audience_name": "Shoppers"}, None),
-    ],
-)
-def test_row_of_a_killed_entry_has_the_id_of_its_only_audience(
-    services: Services, keys: dict[str, Any], audience_id: str | None
-) -> None:
-    check_lost_entries(services, [{"name": "vip", "action": ADD} | keys])
-    (row,) = read_rows(services)
-    assert (LOOP + ENTRY, ADD, audience_id) == tuple(row[name] for name in ("task", "action", "audience_id"))
-
-
-@pytest.mark.parametrize(
-    ("succeeded", "params", "outcomes"),
-    [
-        (True, {}, ["success"]),
-        (True, {"attempt_id": 8}, ["success"]),
-        (True, {"session_uuid": "another"}, ["success", "failed"]),
-        (False, {}, ["failed"]),
-        (False, {"attempt_id": 8}, ["failed", "failed"]),
-        (False, {"task_name": "+pinterest_many+gate", "attempt_id": 8}, ["failed"]),
-    ],
-)
-def test_entry_without_a_result_gets_no_row_after_its_own_row(
-    services: Services, succeeded: bool, params: dict[str, Any], outcomes: list[str]
-) -> None:
-    settings = {} if succeeded else {"min_records": 9}
-    with contextlib.nullcontext() if succeeded else pytest.raises(LimitError):
-        run_add(services, settings=settings, task_name=f"{LOOP}{ENTRY}x")
-    for _ in range(2):
-        check_lost_entries(services, [{"name": "vip", "audience_id": "12"}], **params)
-    assert outcomes == [row["outcome"] for row in read_rows(services)]
-
-
-def test_killed_entries_write_to_the_histories_that_they_name_in_one_statement_each(services: Services) -> None:
-    services.td.warehouse.load("crm_eu", "others", "SELECT 1 AS n")
-    others = [
-        {},
-        {"history": " "},
-        {"history": "own"},
-        {"history": "own", "database": "crm_eu"},
-        {"database": "crm_eu"},
-    ]
-    entries = [{"name": str(n), "audience_id": str(n)} | others[n % len(others)] for n in range(60)]
-    check_lost_entries(services, entries, history=TABLE, database="crm")
-    tables = (HISTORY, "crm.own", "crm_eu.own", f"crm_eu.{TABLE}")
-    rows = [[int(row["audience_id"]) for row in read_rows(services, table)] for table in tables]
-    assert [[n for n in range(60) if n % 5 in places] for places in ((0, 1), (2,), (3,), (4,))] == rows
-    assert 4 == len({job.query for job in services.td.jobs.all() if "INSERT INTO" in job.query})
-
-
-@pytest.mark.parametrize("history", ["a.b.c", {"keep": True}])
-def test_killed_entry_with_an_unusable_history_causes_one_warning_and_others_get_their_row(
-    services: Services, history: object, caplog: pytest.LogCaptureFixture
-) -> None:
-    check_lost_entries(
-        services, [{"name": "one", "audience_id": "12", "history": history}, {"name": "two", "audience_id": "13"}]
-    )
-    assert ["13"] == [row["audience_id"] for row in read_rows(services)]
-    assert 1 == len([text for text in logged_warnings(caplog) if "could not be recorded" in text])
-
-
-@pytest.mark.parametrize("key", ["audience_id_remove_people", "audience_name"])
-def test_follow_up_knows_no_members_after_a_killed_entry_whatever_names_its_audience(
-    services: Services, key: str
-) -> None:
-    audience_id = services.audience(people(3), name="Shoppers")
-    replace = settings_of(services, REPLACE) | {"audience_id": audience_id, "history": HISTORY}
-    services.export(replace, job_id=services.job(people(5)), task_name=f"{LOOP}^sub+for-0=audience=1=x", **ATTEMPT)
-    status = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": [audience_id], "history": HISTORY}
-    members = []
-    for _ in range(2):
-        services.time.sleep(99)
-        members += [
-            each["members"] for each in check_audiences(task_of(services, status), services.time.timing)["audiences"]
-        ]
-        services.time.sleep(99)
-        named = {key: "Shoppers" if key == "audience_name" else audience_id}
-        check_lost_entries(services, [{"name": "vip", "action": REMOVE if named[key] == audience_id else ADD} | named])
-    assert [5, None] == members
-
-
 def test_resubmitted_task_writes_no_row(services: Services) -> None:
     services.environ["PINTEREST_REFRESH_TOKEN"] = "pinr.s3cr3t-wrong-token"
     environment = {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}
@@ -370,26 +267,34 @@ def test_wrong_history_setting_is_an_error_before_any_request(services: Services
 # -- the table
 
 
-def create_table_of_version_0_3(services: Services) -> None:
-    """Create a history with one row by the statements of 0.3.2."""
-    later = {"task", "records_invalid_keys"}
+def create_table_of_version_0_4(services: Services) -> None:
+    """Create a history as 0.4.0 did, with one row."""
+    names = {"is_dry_run": "dry_run", "is_usable": "usable"}
     old = [
-        f"{column.name} {'varchar' if column.type == 'json' else column.type}"
+        f"{names.get(column.name, column.name)} "
+        + ("varchar" if column.name in names or column.type == "json" else column.type)
         for column in COLUMNS
-        if column.name not in later and not column.name.startswith(("mirror_", "erasure_"))
     ]
     session = services.td.warehouse.session("crm", scheduled_time=0)
     session.execute(f"CREATE TABLE {TABLE} ({', '.join(old)})")
-    session.execute(f"INSERT INTO {TABLE} (time, kind, outcome, records_sent) VALUES (1795000000, 'run', 'success', 9)")
+    session.execute(f"INSERT INTO {TABLE} (time, kind, dry_run, records_sent) VALUES (1795000000, 'run', 'true', 9)")
 
 
-def test_table_of_an_earlier_version_is_extended(services: Services, caplog: pytest.LogCaptureFixture) -> None:
-    create_table_of_version_0_3(services)
+def test_table_of_an_earlier_version_is_extended_by_what_it_lacks(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    create_table_of_version_0_4(services)
     run_add(services)
-    assert [(9, None), (5, "+pinterest_export+export")] == [
-        (row["records_sent"], row["task"]) for row in read_rows(services)
+    assert [(row["records_sent"], row["dry_run"], row["is_dry_run"]) for row in read_rows(services)] == [
+        (9, "true", None),
+        (5, None, 0),
     ]
-    assert [] == logged_warnings(caplog)
+    statements = [job.query for job in services.td.jobs.all() if "history" in job.query]
+    assert [query.count(change) for query in statements for change in ("CREATE", "ALTER", "INSERT")] == [
+        *(0, 0, 1),
+        *(0, 2, 0),
+    ]
+    assert logged_warnings(caplog) == []
 
 
 @pytest.mark.parametrize("old", [True, False])
@@ -397,7 +302,7 @@ def test_concurrent_runs_that_create_or_extend_the_table_all_write_their_row(
     services: Services, old: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     if old:
-        create_table_of_version_0_3(services)
+        create_table_of_version_0_4(services)
     wanted = [(settings_of(services, ADD) | {"history": HISTORY}, services.job(people(3))) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         done = [pool.submit(services.export, settings, job_id=job, **ATTEMPT) for settings, job in wanted]
@@ -414,7 +319,7 @@ def test_concurrent_runs_that_create_or_extend_the_table_all_write_their_row(
         Fault(kind="lost", path=ISSUE),
         Fault(kind="status", path="/v3/job/status/"),
         JobFault(query=JOB),
-        JobFault(query=JOB, times=4),
+        JobFault(query=JOB, times=2),
     ],
     ids=["refused once", "reset once", "answer lost", "status refused", "job fails", "jobs fail"],
 )
@@ -433,15 +338,21 @@ def test_row_is_retried_after_a_temporary_failure_and_written_once(
 
 # -- a history that cannot be written
 
+
+def shorten_time_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "TIME_LIMIT", 0.3)
+    monkeypatch.setattr(writing, "CREATION_TIME_LIMIT", 0.3)
+
+
 BROKEN: dict[str, tuple[Callable[[Services], object], str]] = {
-    "no such database": (lambda services: None, 'there is no database "nowhere" for the query'),
+    "no such database": (lambda services: None, 'there is no database "nowhere"'),
     "503": (lambda s: s.td.faults.add(Fault(kind="status", path=ISSUE, times=None)), "response 503"),
     "no right": (
         lambda s: s.td.faults.add(Fault(kind="status", status=403, path=ISSUE, times=None)),
         "Treasure Data does not permit this to the owner of the API key",
     ),
     "reset": (lambda s: s.td.faults.add(Fault(kind="reset", path=ISSUE, times=None)), "no response"),
-    "no answer": (lambda s: s.td.faults.add(Fault(kind="stall", path=ISSUE, times=None)), "took longer than 0.3 s"),
+    "no answer": (lambda s: s.td.faults.add(Fault(kind="stall", path=ISSUE, times=None)), "within the time limit"),
     "jobs fail": (lambda s: s.td.job_faults.add(JobFault(query=JOB, times=None)), "ended with status error"),
     "no key": (lambda s: s.environ.pop("TD_API_KEY"), "there is no TD_API_KEY"),
 }
@@ -454,7 +365,8 @@ def broken_history(
     """The table of a history that cannot be written, and what the warning says."""
     break_it, why = BROKEN[request.param]
     break_it(services)
-    monkeypatch.setattr(writing, "TIME_LIMIT", 0.3 if request.param == "no answer" else 30.0)
+    if request.param == "no answer":
+        shorten_time_limits(monkeypatch)
     return ("nowhere" if request.param == "no such database" else "crm") + f".{TABLE}", why
 
 
@@ -470,7 +382,7 @@ def test_export_with_an_unwritable_history_succeeds_with_one_warning(
     stored = services.export(settings | {"history": named}, **ATTEMPT)
     assert is_cleared(services, stored["audience_id"])
     (warning,) = logged_warnings(caplog)
-    assert warning.startswith(f"this run has no row in the history {named}: ")
+    assert warning.startswith(f"this run may have no row in the history {named}: ")
     assert why in warning
     assert "nothing was sent" not in warning
     assert warning.endswith(". The run continues without its history")
@@ -494,7 +406,7 @@ def test_unwritable_history_does_not_change_the_error_of_a_run(
 def test_mirror_settles_with_an_unwritable_history(
     services: Services, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(writing, "TIME_LIMIT", 0.3)
+    shorten_time_limits(monkeypatch)
     services.td.faults.add(Fault(kind=kind, path=ISSUE, times=None))
     settings = {"action": MIRROR, "audience_id": services.audience(people(3)), "begin": "replace", "history": HISTORY}
     for day, members in enumerate((people(150), people(150, first=20))):
@@ -537,7 +449,7 @@ def test_warehouse_without_response_delays_a_run_by_the_time_limit_only(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert 60.0 >= writing.TIME_LIMIT
-    monkeypatch.setattr(writing, "TIME_LIMIT", 0.3)
+    shorten_time_limits(monkeypatch)
     services.td.faults.add(Fault(kind="stall", path=ISSUE, times=None))
     settings = settings_of(services, CLEAR, people(3)) | {"history": HISTORY}
     begin = time.monotonic()
@@ -545,25 +457,18 @@ def test_warehouse_without_response_delays_a_run_by_the_time_limit_only(
     assert time.monotonic() - begin < 10.0
 
 
-def test_history_job_that_does_not_end_is_abandoned_with_a_warning(
-    services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_history_job_that_does_not_end_is_killed_with_a_warning(
+    services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
-    started: list[futures.Future[Any]] = []
-    start = shutdown.start_thread
-
-    def start_thread(function: Callable[[], Any]) -> futures.Future[Any]:
-        started.append(start(function))
-        return started[-1]
-
-    monkeypatch.setattr(shutdown, "start_thread", start_thread)
-    monkeypatch.setattr(writing, "TIME_LIMIT", 0.3)
     stuck = services.td.add_job(status="running", query="stuck", database="crm")
     answer = json.dumps({"job_id": stuck, "job": stuck, "database": "crm"})
     services.td.faults.add(Fault(kind="status", status=200, body=answer, path=ISSUE, times=None))
+    begin = services.time.now()
     services.export(settings_of(services, CLEAR, people(3)) | {"history": HISTORY}, **ATTEMPT)
-    assert 1 == len(logged_warnings(caplog))
-    # The waiting thread notices at its next request that its result is not needed.
-    assert not futures.wait(started, timeout=10).not_done
+    (warning,) = logged_warnings(caplog)
+    assert "within the time limit" in warning
+    assert services.time.now() - begin < writing.TIME_LIMIT + writing.CREATION_TIME_LIMIT
+    assert services.td.job(stuck).status == "killed"
 
 
 class Requests(list[ReceivedRequest]):
@@ -653,6 +558,91 @@ def test_failure_of_a_later_task_gets_a_row_besides_that_of_the_run(services: Se
     assert ["success", "failed"] == [row["outcome"] for row in read_rows(services)]
 
 
+def test_task_whose_last_row_in_the_attempt_is_a_success_has_not_failed(services: Services) -> None:
+    with pytest.raises(LimitError):
+        run_add(services, settings={"min_records": 9})
+    services.time.sleep(60)
+    run_add(services)
+    for _ in range(2):
+        record_failure(services)
+    assert [row["outcome"] for row in read_rows(services)] == ["failed", "success", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("task", "count"),
+    [
+        ("+pinterest_export", 1),
+        ("+pinterest_export+export^sub", 1),
+        ("+pinterest_other", 2),
+        ("+pinterest_export_vip", 2),
+        ("+pinterest", 2),
+    ],
+)
+def test_failure_of_another_workflow_is_another_failure(services: Services, task: str, count: int) -> None:
+    with pytest.raises(LimitError):
+        run_add(services, settings={"min_records": 9}, task_name=task)
+    record_failure(services)
+    assert len(read_rows(services)) == count
+
+
+AUDIENCES: list[dict[str, Any]] = [
+    {"name": "vip", "action": ADD, "audience_id_add_people": "12", "ad_account_id": AD_ACCOUNT_ID},
+    {"name": "the vip", "result_settings": {"action": CREATE, "audience_name": "New"}},
+    {"name": "both", "audience_id_add_people": "12", "audience_id_remove_people": "13"},
+]
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_each_entry_without_a_row_in_the_attempt_gets_one(services: Services, as_text: bool) -> None:
+    audiences = json.dumps(AUDIENCES) if as_text else AUDIENCES
+    many: dict[str, Any] = {"scope": "+pinterest_many", "audiences": audiences}
+    settings = CLEARING | settings_of(services, ADD) | {"history": HISTORY, "ad_account_id": AD_ACCOUNT_ID}
+    task = task_of(services, settings, job_id=services.job(people(5)), task_name="+pinterest_many+export")
+    export(replace(task, entry="the vip"), services.time.timing)
+    for _ in range(2):
+        record_failure(services, **many)
+    names = ("task", "outcome", "action", "ad_account_id", "audience_id", "audience_name")
+    assert [tuple(row[name] for name in names) for row in read_rows(services)][1:] == [
+        ("+pinterest_many vip", "failed", ADD, AD_ACCOUNT_ID, "12", None),
+        ("+pinterest_many both", "failed", None, None, None, None),
+    ]
+    record_failure(services, **many, attempt_id=8)
+    assert [(row["task"], row["audience_name"]) for row in read_rows(services)[3:]] == [
+        ("+pinterest_many vip", None),
+        ("+pinterest_many the vip", "New"),
+        ("+pinterest_many both", None),
+    ]
+
+
+@pytest.mark.parametrize("audiences", ["", [], "not a list: [", [7, {}], None])
+def test_failure_of_a_workflow_whose_list_has_no_entries_gets_one_row(services: Services, audiences: object) -> None:
+    record_failure(services, scope="+pinterest_many", audiences=audiences)
+    assert [row["task"] for row in read_rows(services)] == ["+pinterest_many"]
+
+
+TARGET = {"ad_account_id": "5", "audience_id": "12", "audience_name": "New", "replace": {"audience_id": "13"}}
+
+
+@pytest.mark.parametrize(
+    ("workflow", "params", "subject"),
+    [
+        ("export", {"target": TARGET}, ("5", "12", "New")),
+        ("create", {"target": TARGET}, ("5", None, "New")),
+        ("replace", {"target": TARGET}, ("5", "13", None)),
+        ("erase", {"target": TARGET}, ("5", None, None)),
+        ("lift", {"target": TARGET, "lift": {"audience_id": "14"}}, ("5", "14", None)),
+        ("export", {"ad_account_id": "6", "audience_id": "15"}, ("6", "15", None)),
+        ("export", {"target": "", "lift": None}, (None, None, None)),
+    ],
+)
+def test_row_of_a_failure_names_ad_account_and_audience_as_the_parameters_do(
+    services: Services, workflow: str, params: dict[str, Any], subject: tuple[str | None, ...]
+) -> None:
+    record_failure(services, scope=f"+pinterest_{workflow}", **params)
+    (row,) = read_rows(services)
+    assert tuple(row[name] for name in ("ad_account_id", "audience_id", "audience_name")) == subject
+
+
 @pytest.mark.parametrize(
     ("message", "kept"),
     [
@@ -680,9 +670,16 @@ def test_failure_task_without_a_usable_table_writes_nothing_and_succeeds(
     assert warned == len(logged_warnings(caplog))
 
 
-def test_comparison_without_a_result_is_an_error(services: Services) -> None:
+@pytest.mark.parametrize("results", [{}, {"people_sent": 9}, {"people_sent": "many"}, None])
+def test_comparison_without_counts_is_an_error(services: Services, results: object) -> None:
     with pytest.raises(SettingsError, match="there is no comparison with the control group to record"):
-        door.write_lift(task_of(services, {}, history=HISTORY, td={"last_results": {}}), services.time.timing)
+        door.write_lift(task_of(services, {}, history=HISTORY, td={"last_results": results}), services.time.timing)
+
+
+def test_comparison_without_the_percent_of_the_control_group_is_an_error(services: Services) -> None:
+    results = {"people_sent": 900, "converted_sent": 90, "people_control": 100, "converted_control": 9}
+    with pytest.raises(SettingsError, match=r"lift\.percent"):
+        door.write_lift(task_of(services, {}, lift={"percent": 70}, td={"last_results": results}), services.time.timing)
 
 
 def test_audiences_beyond_the_size_of_one_statement_all_get_their_row(

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import AccountError, AudienceError, SettingsError
-from td_pinterest_op.settings.types import TableName
+from td_pinterest_op.run_history.history_table import build_insert_statement, build_table_statement
 from td_pinterest_op.status import AudienceStatus, check_audiences
-from td_pinterest_op.workflow.history import open_history
 from td_pinterest_op.workflow.task import Task
 from tests import guard
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.emulators.pinterest.faults import Answer, Fault
+from tests.emulators.td.sql import statements
+from tests.emulators.td.warehouse import run_statement
 from tests.exporting import Services, people
 
 
@@ -53,41 +54,34 @@ def test_follow_up_stores_the_state_of_each_audience(services: Services) -> None
 def insert_history_row(services: Services, **row: Any) -> None:
     """Insert a row into the history; omitted columns are null."""
     services.td.warehouse.load("crm", "others", "SELECT 1 AS n")
-    task = Task(params={"database": "crm"}, environ=services.environ)
-    history = open_history(task, TableName(None, "pinterest_history"), services.time.timing)
-    assert history is not None
-    history.write_rows([row])
+    session = services.td.warehouse.session("crm", scheduled_time=0)
+    given = {"time": int(services.time.now()), **row}
+    for sql in (build_table_statement("pinterest_history", None), build_insert_statement("pinterest_history", [given])):
+        for statement in statements(sql, dialect="trino"):
+            run_statement(session, statement, now=0)
 
 
 FILLED = {"kind": "run", "outcome": "success", "workflow": "w", "requests_sent": 2, "members": 200}
 
 
-def test_members_are_known_from_the_history_until_the_list_changes(
-    services: Services,
-) -> None:
-    filled, mirrored, other = (services.audience(people(150), name=name) for name in ("Filled", "Mirrored", "Other"))
-    lists = [services.pinterest.audiences[each].rule["customer_list_id"] for each in (filled, mirrored)]
-    for each in lists:
-        services.pinterest.lists[each].num_uploaded = 200
-    begun = {"action": "mirror_current_audience", "mirror_mode": "replace"}
-    insert_history_row(
-        services, **FILLED, action="replace_current_audience", audience_id=filled, customer_list_id=lists[0]
-    )
-    insert_history_row(services, **FILLED | begun, audience_id=mirrored, customer_list_id=lists[1])
-    services.time.sleep(60)
-    followed = FILLED | {"action": "mirror_current_audience", "members": 300}
-    insert_history_row(services, **followed, audience_id=mirrored, customer_list_id=lists[1])
+def test_members_are_known_from_the_history_until_the_list_changes(services: Services) -> None:
+    filled, other = (services.audience(people(150), name=name) for name in ("Filled", "Other"))
+    row = FILLED | {
+        "audience_id": filled,
+        "customer_list_id": services.pinterest.audiences[filled].rule["customer_list_id"],
+    }
 
-    def ratios() -> list[tuple[int | None, float | None]]:
-        seen = run_follow_up(services, filled, mirrored, other, history="crm.pinterest_history")
+    def find_ratios() -> list[tuple[int | None, float | None]]:
+        services.time.sleep(60)
+        seen = run_follow_up(services, filled, other, history="crm.pinterest_history")
         return [(state["members"], state["match_ratio"]) for state in seen["audiences"]]
 
-    assert [(200, 0.75), (300, 0.5), (None, None)] == ratios()
-    services.pinterest.lists[lists[0]].num_removed = services.pinterest.lists[lists[1]].num_removed = 1
-    assert [(None, None), (300, 0.5), (None, None)] == ratios()
-    services.pinterest.lists[lists[0]].num_removed = 0
-    services.pinterest.lists[lists[0]].num_uploaded = services.pinterest.lists[lists[1]].num_uploaded = 201
-    assert [(None, None), (300, 0.5), (None, None)] == ratios()
+    insert_history_row(services, **row, action="replace_current_audience")
+    assert find_ratios() == [(200, 0.75), (None, None)]
+    insert_history_row(services, **row | {"members": None}, action="add_people_to_current_audience")
+    assert find_ratios() == [(None, None), (None, None)]
+    insert_history_row(services, **row | {"members": 300}, action="mirror_current_audience")
+    assert find_ratios() == [(300, 0.5), (None, None)]
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,12 @@ from td_pinterest_op.identifiers.hashing_sql import build_hashing_sql, build_low
 from td_pinterest_op.identifiers.identifier_types import EMAIL
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.hashed_query import Query, build_hashing_statement
-from td_pinterest_op.run_history.table import (
-    build_create_statements,
-    build_failures_query,
+from td_pinterest_op.run_history.history_table import (
     build_follow_up_row,
     build_insert_statement,
     build_lift_row,
     build_run_row,
+    build_table_statement,
 )
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import WITHHELD
@@ -28,7 +27,7 @@ from tests.trino.client import run
 from tests.trino.days import QUERIES, most_table_reads
 from tests.unit.records import test_hashed_query as test_query
 from tests.unit.report.samples import statistics
-from tests.unit.run_history import test_table as test_history
+from tests.unit.run_history import test_history_table as test_history
 from tests.unit.run_history.conftest import TABLE
 from tests.unit.withholding import test_withholding_sql as test_withholding
 from tests.unit.withholding.test_people import SALT, Case, Oracle, cases
@@ -139,7 +138,7 @@ def select_people(
 
 
 def check_history(server: str) -> Iterator[str]:
-    """Write every kind of row twice and query them. The connector cannot add a column, only find an existing one."""
+    """Write every kind of row twice and query them."""
     table = TABLE
     run(server, f"DROP TABLE IF EXISTS {table}")
 
@@ -148,12 +147,10 @@ def check_history(server: str) -> Iterator[str]:
 
     session, failed = test_history.SESSION, test_history.FAILED | {"audience_id": "12", "error": test_history.NASTY}
     seen = session | dict(build_follow_up_row(test_history.AUDIENCE)) | {"ad_account_id": "5"}
-    about = {name: failed[name] for name in ("session_uuid", "attempt_id")}
-    for or_success in (False, True):
-        ask(build_create_statements(table))
+    ask(build_table_statement(table, None))
+    for _ in range(2):
         ask(build_insert_statement(table, [session | dict(build_run_row(statistics())), seen]))
-        unless = build_failures_query(table, **about, or_success=or_success)
-        ask(build_insert_statement(table, [failed], unless=unless))
+    ask(build_insert_statement(table, [failed]))
     lift_row = session | dict(build_lift_row({"summary": test_history.NASTY, "split_p": 0.5}))
     ask(build_insert_statement(table, [lift_row]))
     expected: dict[str, tuple[str, list[object]]] = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.run_history.table import COLUMNS
+from td_pinterest_op.run_history.history_table import COLUMNS
 from tests import guard
 from tests.emulators.td.sql import statements
 from tests.exporting import Services

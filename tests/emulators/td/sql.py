@@ -153,12 +153,5 @@ CREATE MACRO main.td_between(t, span, tz) AS (
     td_begin(span, tz) + td_length(regexp_extract(span, '^([+-]?\\d+)', 1)::INTEGER, td_unit(span))))
   AND t < if(span LIKE '%/now', td_scheduled_time(), epoch(timezone(td_zone(tz), td_begin(span, tz)))));
 CREATE MACRO main.from_base(digits, base) AS if(base = 16, ('0x' || digits)::BIGINT, error('only base 16'));
--- Chebyshev's fit to the error function, within 2e-7.
-CREATE MACRO main.erfc_of(t, z) AS t * exp(-z * z - 1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418
-  + t * (-0.18628806 + t * (0.27886807 + t * (-1.13520398
-  + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277)))))))));
-CREATE MACRO main.upper_tail(z) AS 0.5 * erfc_of(1 / (1 + 0.5 * abs(z) / sqrt(2)), abs(z) / sqrt(2));
-CREATE MACRO main.normal_cdf(mean, sd, v) AS
-  if(v < mean, upper_tail((v - mean) / sd), 1 - upper_tail((v - mean) / sd));
 CREATE MACRO main.td_interval(t, span, tz) AS td_between(t, span, tz), (t, span) AS td_between(t, span, 'UTC');
 """

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from td_pinterest_op.report.entry import Entry, make_entry
-from td_pinterest_op.run_history.table import FOLLOW_UP, RUN
+from td_pinterest_op.run_history.history_table import FOLLOW_UP, RUN
 
 FIRST_DAY = datetime(2026, 11, 1, 7, 0, tzinfo=timezone.utc)
 AUDIENCE_ID = "549755885175000002"

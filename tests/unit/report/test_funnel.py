@@ -9,7 +9,7 @@ from td_pinterest_op.audiences.actions import ACTIONS
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.funnel import KEPT, LOST, MATCHED, Bar, build_funnel
 from td_pinterest_op.report.page import render_page
-from td_pinterest_op.run_history.table import FAILED
+from td_pinterest_op.run_history.history_table import FAILED
 from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, run
 
 WITHHELD = {"suppressed": 90, "without_consent": 0, "control": 60}

@@ -10,7 +10,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.page import render_page
-from td_pinterest_op.run_history.table import COLUMNS, FAILED, FOLLOW_UP, LIFT, RUN
+from td_pinterest_op.run_history.history_table import COLUMNS, FAILED, FOLLOW_UP, LIFT, RUN
 from tests import guard
 from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, mirror, other_action, run
 

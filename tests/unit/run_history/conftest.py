@@ -5,7 +5,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from td_pinterest_op.run_history.table import build_create_statements
+from td_pinterest_op.run_history.history_table import build_table_statement
 from tests.emulators.td.sql import statements
 from tests.emulators.td.warehouse import run_statement
 
@@ -19,7 +19,7 @@ class Warehouse:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         connection.execute(f"SET VARIABLE td_now = {NOW}")
-        self.run(build_create_statements(TABLE))
+        self.run(build_table_statement(TABLE, None))
 
     def run(self, query: str) -> list[dict[str, Any]]:
         """The rows of the last of these statements."""

@@ -1,16 +1,15 @@
-"""control.sql and lift.sql as they are shipped: the operator's arithmetic, and intervals that keep their word."""
+"""control.sql and lift.sql as they are shipped, and the comparison of what they count."""
 
 import hashlib
 import random
-import re
 import statistics
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from td_pinterest_op.run_history.lift import COUNTS, compare_arms
 from tests.campaigns import amount, campaign
 from tests.dig.template import fill
 from tests.emulators.td.sql import statements
@@ -77,73 +76,71 @@ def test_people_count_once_and_conversions_from_the_first_day_on(database: duckd
     database.execute("CREATE TABLE orders (customer_id BIGINT, time BIGINT)")
     bought = [(3, START), (3, START + 9), (4, START - 1), (20, START), (21, START + 5), (22, START), (777, START)]
     database.executemany("INSERT INTO orders VALUES (?, ?)", bought)
-    (row,) = rows(database, query("lift.sql"))
-    assert (90, 3, 10, 1) == tuple(
-        row[name] for name in ("people_sent", "converted_sent", "people_control", "converted_control")
-    )
-    assert row["rate_sent"] - row["rate_control"] == pytest.approx(row["lift_absolute"])
-    assert "too few people converted" in row["summary"]
+    assert rows(database, query("lift.sql")) == [
+        {"people_sent": 90, "converted_sent": 3, "people_control": 10, "converted_control": 1}
+    ]
 
 
-Counts = tuple[int, int, int, int]
+def compare(*counts: int, percent: float = 10) -> dict[str, Any]:
+    """Compare people and converted of those sent, then of the control group."""
+    return compare_arms(dict(zip(COUNTS, counts, strict=True)), share=percent / 100)
 
 
-def compared(database: duckdb.DuckDBPyConnection, campaigns: Sequence[Counts], **lift: Any) -> list[dict[str, Any]]:
-    """What the query makes of counts: people and converted of those sent, then of the control group."""
-    database.execute("CREATE OR REPLACE TABLE given (n1 BIGINT, x1 BIGINT, n0 BIGINT, x0 BIGINT)")
-    database.executemany("INSERT INTO given VALUES (?, ?, ?, ?)", campaigns)
-    share = int(lift.get("percent", 10) * 100)
-    counted = f"""SELECT
-      nullif(n1, 0) AS people_sent, x1 AS converted_sent, CAST(x1 AS double) / nullif(n1, 0) AS rate_sent,
-      nullif(n0, 0) AS people_control, x0 AS converted_control, CAST(x0 AS double) / nullif(n0, 0) AS rate_control,
-      {share} / 10000E0 AS share FROM given"""
-    inner = re.compile(r"SELECT\s+nullif\(count_if.*?ON arms\.key = conversions\.key", re.DOTALL)
-    sql, count = inner.subn(lambda _: counted, query("lift.sql", **lift))
-    assert 1 == count
-    return rows(database, sql)
-
-
-def simulated(count: int, *, sent: float, control: float, people: int = 4000, percent: float = 10) -> list[Counts]:
+def simulate(count: int, *, sent: float, control: float, people: int = 4000) -> list[dict[str, Any]]:
+    """Compare the groups of as many made-up campaigns, of which these shares convert."""
     rng = random.Random(26)
-
-    def campaign() -> Counts:
-        group = sum(rng.random() < percent / 100 for _ in range(people))
+    comparisons = []
+    for _ in range(count):
+        group = sum(rng.random() < 0.1 for _ in range(people))
         converted = sum(rng.random() < sent for _ in range(people - group))
-        return people - group, converted, group, sum(rng.random() < control for _ in range(group))
-
-    return [campaign() for _ in range(count)]
+        converted_control = sum(rng.random() < control for _ in range(group))
+        comparisons.append(compare(people - group, converted, group, converted_control))
+    return comparisons
 
 
 @campaign
 @pytest.mark.parametrize(("sent", "control"), [(0.12, 0.1), (0.1, 0.1), (0.3, 0.2)])
 def test_of_a_thousand_campaigns_the_intervals_cover_the_truth_in_nineteen_of_twenty(
-    database: duckdb.DuckDBPyConnection, sent: float, control: float
+    sent: float, control: float
 ) -> None:
-    comparison = compared(database, simulated(1000, sent=sent, control=control))
-    absolute, relative = sent - control, sent / control - 1
-    assert 930 <= sum(row["lift_absolute_low"] <= absolute <= row["lift_absolute_high"] for row in comparison) <= 970
-    assert 930 <= sum(row["lift_relative_low"] <= relative <= row["lift_relative_high"] for row in comparison) <= 970
+    comparisons = simulate(1000, sent=sent, control=control)
+    truths = {"absolute": sent - control, "relative": sent / control - 1}
+    for kind, truth in truths.items():
+        covered = [each[f"lift_{kind}_low"] <= truth <= each[f"lift_{kind}_high"] for each in comparisons]
+        assert 930 <= sum(covered) <= 970
 
 
-def test_an_even_split_is_seldom_doubted_and_an_uneven_one_is_called_out(database: duckdb.DuckDBPyConnection) -> None:
-    even = compared(database, simulated(amount(1000, quick=200), sent=0.1, control=0.1))
-    assert 0.03 <= statistics.mean(row["split_p"] < 0.05 for row in even) <= 0.07
-    (uneven,) = compared(database, [(8700, 900, 1300, 130)])
+def test_figures_are_those_of_a_table_of_statistics() -> None:
+    # Newcombe (1998), table II, method 10, for the difference; the ratio by hand.
+    figures = compare(70, 56, 80, 48, percent=53)
+    expected = {"lift_absolute": 0.2, "lift_absolute_low": 0.0524, "lift_absolute_high": 0.3339, "lift_relative": 1 / 3}
+    assert {name: figures[name] for name in expected} == pytest.approx(expected, abs=1e-4)
+    assert (figures["lift_relative_low"], figures["lift_relative_high"]) == pytest.approx((0.0766, 0.6512), abs=1e-4)
+    assert compare(9000, 900, 1000, 100)["split_p"] == 1
+
+
+def test_an_even_split_is_seldom_doubted_and_an_uneven_one_is_called_out() -> None:
+    even = simulate(amount(1000, quick=200), sent=0.1, control=0.1)
+    assert 0.03 <= statistics.mean(each["split_p"] < 0.05 for each in even) <= 0.07
+    uneven = compare(8700, 900, 1300, 130)
     assert uneven["split_p"] < 0.001
     assert "Do not trust this comparison: 1300 of 10000 people are in the control group" in uneven["summary"]
 
 
 @pytest.mark.parametrize(
-    ("campaign", "said"),
+    ("counts", "said", "unknown"),
     [
-        ((9000, 1200, 1000, 100), "The audience brought conversions"),
-        ((9000, 900, 1000, 150), "converted less than the control group"),
-        ((9000, 900, 1000, 100), "No difference can be told"),
-        ((0, 0, 0, 0), "one of the two groups is empty"),
-        ((9000, 0, 1000, 0), "too few people converted (0 of those sent, 0 of the control group)"),
-        ((9000, 900, 1000, 9), "too few people converted (900 of those sent, 9 of the control group)"),
+        ((9000, 1200, 1000, 100), "The audience brought conversions", 0),
+        ((9000, 900, 1000, 150), "converted less than the control group", 0),
+        ((9000, 900, 1000, 100), "No difference can be told", 0),
+        ((0, 0, 0, 0), "one of the two groups is empty", 9),
+        ((9000, 9, 0, 0), "one of the two groups is empty", 9),
+        ((9000, 0, 1000, 0), "too few people converted (0 of those sent, 0 of the control group)", 3),
+        ((9000, 0, 1000, 100), "too few people converted (0 of those sent, 100 of the control group)", 2),
+        ((9000, 900, 1000, 9), "too few people converted (900 of those sent, 9 of the control group)", 0),
     ],
 )
-def test_the_comparison_is_said_in_words(database: duckdb.DuckDBPyConnection, campaign: Counts, said: str) -> None:
-    (row,) = compared(database, [campaign])
-    assert said in row["summary"]
+def test_the_comparison_is_said_in_words(counts: tuple[int, ...], said: str, unknown: int) -> None:
+    figures = compare(*counts)
+    assert said in figures["summary"]
+    assert [value for value in figures.values() if value is None] == [None] * unknown

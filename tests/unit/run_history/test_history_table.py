@@ -5,19 +5,17 @@ import re
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from td_pinterest_op.report.entry import make_entry
-from td_pinterest_op.run_history.table import (
+from td_pinterest_op.run_history.history_table import (
     COLUMNS,
-    LATER_COLUMNS,
-    build_create_statements,
-    build_failures_query,
     build_follow_up_row,
     build_insert_statement,
     build_lift_row,
     build_run_row,
+    build_table_statement,
+    convert_booleans,
     flatten,
 )
 from tests.unit.report.samples import statistics
@@ -37,31 +35,37 @@ SESSION: dict[str, Any] = {
 NASTY = "L'été \"x\" \\ ; DROP TABLE pinterest_history; -- $ {y} 'a''b' \U0001f600"
 AUDIENCE = {"audience_id": "12", "audience_name": NASTY, "status": "READY", "size": 40, "usable": True, "summary": "s"}
 FAILED = SESSION | {"kind": "run", "outcome": "failed", "error": "It failed.", "attempt_id": "8"}
-# The columns of the table that 0.3 made.
-OF_0_3 = [column for column in COLUMNS if column.name != "task" and not column.name.startswith(("mirror_", "erasure_"))]
-OF_0_3.remove(next(column for column in COLUMNS if column.name == "records_invalid_keys"))
 
 
-def write(warehouse: Warehouse, *rows: dict[str, Any], unless: str = "") -> None:
-    warehouse.run(build_insert_statement(TABLE, rows, unless=unless))
+def write(warehouse: Warehouse, *rows: dict[str, Any]) -> None:
+    warehouse.run(build_insert_statement(TABLE, rows))
+
+
+def test_a_table_gets_exactly_the_columns_that_it_lacks() -> None:
+    names = {column.name for column in COLUMNS} - {"time"}
+    assert build_table_statement(TABLE, names | {"dry_run"}) == ""
+    assert build_table_statement(TABLE, names - {"task", "is_dry_run"}).splitlines()[1:] == [
+        f'ALTER TABLE "{TABLE}" ADD COLUMN IF NOT EXISTS "is_dry_run" bigint;',
+        f'ALTER TABLE "{TABLE}" ADD COLUMN IF NOT EXISTS "task" varchar',
+    ]
+
+
+def test_every_column_has_a_type_that_treasure_datas_tables_know() -> None:
+    types = set(re.findall(r'^  "\w+" (\w+),?$', build_table_statement(TABLE, None), re.MULTILINE))
+    assert types == {"varchar", "bigint", "double"}
 
 
 @pytest.mark.parametrize(
-    "columns", [[column for column in COLUMNS if column not in LATER_COLUMNS], OF_0_3], ids=["0.2", "0.3"]
+    ("given", "converted"),
+    [
+        ({"dry_run": True, "usable": False}, {"is_dry_run": 1, "is_usable": 0}),
+        ({"dry_run": "false", "usable": "true"}, {"is_dry_run": 0, "is_usable": 1}),
+        ({"dry_run": "1", "usable": None}, {"is_dry_run": 1}),
+        ({"dry_run": None, "is_dry_run": 1, "usable": "false", "is_usable": 1}, {"is_dry_run": 1, "is_usable": 1}),
+    ],
 )
-def test_a_table_that_an_older_version_made_gets_the_later_columns_and_keeps_its_rows(
-    database: duckdb.DuckDBPyConnection, columns: list[Any]
-) -> None:
-    database.execute(f"CREATE TABLE {TABLE} ({', '.join(f'{column.name} varchar' for column in columns)})")
-    database.execute(f"INSERT INTO {TABLE} (kind) VALUES ('run')")
-    (row,) = Warehouse(database).rows()
-    assert ({column.name for column in COLUMNS}, "run") == (set(row), row["kind"])
-
-
-def test_making_the_table_twice_changes_nothing(warehouse: Warehouse) -> None:
-    write(warehouse, FAILED)
-    warehouse.run(build_create_statements(TABLE))
-    assert ["It failed."] == [row["error"] for row in warehouse.rows()]
+def test_columns_of_0_4_0_are_read_as_text(given: dict[str, Any], converted: dict[str, Any]) -> None:
+    assert convert_booleans(given) == converted
 
 
 def test_a_run_gets_a_row_with_all_its_figures(warehouse: Warehouse) -> None:
@@ -71,12 +75,12 @@ def test_a_run_gets_a_row_with_all_its_figures(warehouse: Warehouse) -> None:
     assert {"empty": 0, "not_an_email": 90, "null": 260} == json.loads(row["rows_invalid_by_reason"])
     given, kept = make_entry(statistics()), make_entry(row)
     for column in COLUMNS:
-        if column.name in flatten(statistics()) and column.type not in ("boolean", "json"):
+        if column.name in flatten(statistics()) and column.type != "json":
             assert (given.get_text(column.name), given.get_number(column.name)) == (
                 kept.get_text(column.name),
                 kept.get_number(column.name),
             )
-    assert row["dry_run"] is False
+    assert row["is_dry_run"] == 0
 
 
 def test_a_row_has_the_figures_of_a_mirror_and_of_an_erasure(warehouse: Warehouse) -> None:
@@ -120,9 +124,10 @@ def test_text_from_elsewhere_is_masked_and_cut(warehouse: Warehouse, name: str, 
 def test_a_follow_up_gets_a_row_for_each_audience(warehouse: Warehouse) -> None:
     seen = [AUDIENCE, AUDIENCE | {"audience_id": "13", "size": None}]
     write(warehouse, *(SESSION | dict(build_follow_up_row(each)) | {"ad_account_id": "5"} for each in seen))
-    assert [("follow-up", "5", "12", NASTY, 40, True), ("follow-up", "5", "13", NASTY, None, True)] == [
+    assert [("follow-up", "5", "12", NASTY, 40, 1), ("follow-up", "5", "13", NASTY, None, 1)] == [
         tuple(
-            row[name] for name in ("kind", "ad_account_id", "audience_id", "audience_name", "audience_size", "usable")
+            row[name]
+            for name in ("kind", "ad_account_id", "audience_id", "audience_name", "audience_size", "is_usable")
         )
         for row in warehouse.rows()
     ]
@@ -133,39 +138,6 @@ def test_a_comparison_gets_a_row_with_its_figures_as_one_text(warehouse: Warehou
     write(warehouse, SESSION | dict(build_lift_row(figures)))
     (row,) = warehouse.rows()
     assert ("lift", NASTY, figures) == (row["kind"], row["summary"], json.loads(row["lift"]))
-
-
-@pytest.mark.parametrize(
-    ("other", "rows", "or_success"),
-    [
-        ({}, 1, False),
-        ({"task": "+pinterest_export+export^sub"}, 1, False),
-        ({"task": "+pinterest"}, 2, False),
-        ({"task": "+pinterest_other"}, 2, False),
-        ({"task": "+pinterest_export_vip"}, 2, False),
-        ({"task": "+pinterest_export+sub"}, 1, False),
-        ({"task": None}, 2, False),
-        ({"attempt_id": "9"}, 2, False),
-        ({"session_uuid": "another"}, 2, False),
-        ({"outcome": "success"}, 2, False),
-        ({}, 1, True),
-        ({"attempt_id": "9"}, 2, True),
-        ({"outcome": "success"}, 1, True),
-        ({"outcome": "success", "attempt_id": "9"}, 1, True),
-        ({"outcome": "success", "task": "+pinterest_other"}, 2, True),
-        ({"outcome": "success", "session_uuid": "another"}, 2, True),
-    ],
-)
-def test_a_failure_is_written_once_for_an_attempt_of_a_task(
-    warehouse: Warehouse, other: dict[str, Any], rows: int, or_success: bool
-) -> None:
-    write(warehouse, FAILED | other)
-    about = {name: FAILED[name] for name in ("session_uuid", "attempt_id")}
-    other_task = FAILED | {"task": "+another"}
-    for _ in range(2):
-        failed = FAILED | {"task": "+pinterest_export"}
-        write(warehouse, failed, other_task, unless=build_failures_query(TABLE, **about, or_success=or_success))
-    assert rows + 1 == len(warehouse.rows())
 
 
 def test_the_usual_questions_count_a_row_that_was_written_twice_once(warehouse: Warehouse) -> None:
@@ -200,7 +172,7 @@ def test_every_workflow_shows_its_failure_and_names_the_history_by_its_setting_a
     # The activation has one below each branch: the mirror that it calls reports its own failures.
     assert re.search(r"^ *_error:\n *!include : config/failed\.yml$", text, re.MULTILINE)
     told = re.findall(r"^.*history.*$", text, re.MULTILINE)
-    lift = ["+history:", "  py>: td_pinterest_op.history.Lift"]
+    lift = ["  py>: td_pinterest_op.history.Lift"]
     assert (lift if workflow.stem == "pinterest_lift" else ["history: ${history}"] * len(told)) == [
         line if workflow.stem == "pinterest_lift" else line.partition("#")[0].strip() for line in told
     ]

@@ -36,7 +36,7 @@ class Column:
     is_free: bool = False
 
 
-_FIRST_COLUMNS = (
+COLUMNS = (
     # Of the task, also for a run without statistics. `time` is when the row was written.
     Column("time", "bigint"),
     *map(Column, ("kind", "outcome", "workflow", "session_time", "session_uuid", "attempt_id")),
@@ -45,9 +45,9 @@ _FIRST_COLUMNS = (
     Column("audience_name", is_free=True),
     Column("audience_status"),
     Column("audience_size", "bigint"),
-    Column("usable", "boolean"),
+    Column("is_usable", "bigint"),
     *map(Column, ("customer_list_id", "customer_list_status", "previous_customer_list_id", "job_id")),
-    Column("dry_run", "boolean"),
+    Column("is_dry_run", "bigint"),
     *(Column(f"rows_{name}", "bigint") for name in ("read", "valid", "invalid")),
     Column("rows_invalid_by_reason", "json"),
     *(Column(f"records_{name}", "bigint") for name in ("unique", "duplicate", "sent", "refused", "keys")),
@@ -56,8 +56,6 @@ _FIRST_COLUMNS = (
     Column("version"),
     Column("summary", is_free=True),
     Column("error", is_free=True),
-)
-LATER_COLUMNS = (
     *(Column(f"records_withheld_{reason}", "bigint") for reason in WITHHELD),
     *(Column(f"values_{kind}", "bigint") for kind in ("plain", "hashed")),
     # The jobs of the queries `suppress` and `consent`.
@@ -76,8 +74,7 @@ LATER_COLUMNS = (
     ),
     *(Column(f"erasure_{name}", "bigint") for name in ("accounts", "lists")),
 )
-"""The columns that tables of earlier versions may lack."""
-COLUMNS = (*_FIRST_COLUMNS, *LATER_COLUMNS)
+"""The columns of the table. Tables of earlier versions lack some of the later ones, and `is_usable`, `is_dry_run`."""
 
 NAMES = frozenset(column.name for column in COLUMNS)
 JSON_NAMES = frozenset(column.name for column in COLUMNS if column.type == "json")
@@ -101,9 +98,22 @@ def flatten(
     return values
 
 
+def convert_booleans(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with the numbers `is_dry_run` and `is_usable` in place of `dry_run` and `usable`.
+
+    Statistics have these as booleans, and tables of 0.4.0 as text: Treasure Data's tables know no booleans.
+    """
+    converted = dict(values)
+    for name in ("dry_run", "usable"):
+        value = converted.pop(name, None)
+        if value is not None and converted.get(f"is_{name}") is None:
+            converted[f"is_{name}"] = int(str(value).lower() in ("true", "1"))
+    return converted
+
+
 def build_run_row(statistics: Mapping[str, Any]) -> Row:
     """Return the history row of a run, from its statistics."""
-    values = flatten(statistics)
+    values = convert_booleans(flatten(statistics))
     # The figures of a mirror are all zero for any other action.
     names = NAMES if values.get("mirror_mode") else NAMES - MIRROR_NAMES
     row = {name: values[name] for name in names & values.keys()}
@@ -114,7 +124,8 @@ def build_run_row(statistics: Mapping[str, Any]) -> Row:
 def build_follow_up_row(audience: Mapping[str, Any]) -> Row:
     """Return the history row of a status check. `audience`: the audience's state, as the check stores it for digdag."""
     figures = {"audience_status": audience.get("status"), "audience_size": audience.get("size")}
-    return {"kind": FOLLOW_UP, **figures, **{name: value for name, value in audience.items() if name in NAMES}}
+    values = convert_booleans(audience)
+    return {"kind": FOLLOW_UP, **figures, **{name: value for name, value in values.items() if name in NAMES}}
 
 
 def build_lift_row(figures: Mapping[str, Any]) -> Row:
@@ -122,43 +133,41 @@ def build_lift_row(figures: Mapping[str, Any]) -> Row:
     return {"kind": LIFT, "summary": figures.get("summary"), "lift": json.dumps(figures)}
 
 
-def build_create_statements(table: str) -> str:
-    """Return SQL statements that create the history table, or add the columns that an earlier version's table lacks."""
-    name = quote_name(table)
-    columns = ",\n".join(f"  {_format_column_definition(column)}" for column in COLUMNS)
-    add = f";\nALTER TABLE {name} ADD COLUMN IF NOT EXISTS "
-    later = "".join(f"{add}{_format_column_definition(column)}" for column in LATER_COLUMNS)
-    return f"-- td_pinterest_op: the table of the history\nCREATE TABLE IF NOT EXISTS {name} (\n{columns}\n){later}"
+def build_table_statement(table: str, existing: Collection[str] | None) -> str:
+    """Return the SQL that creates the history table, or adds the columns that it lacks, or "" if it lacks none.
 
-
-def build_insert_statement(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
-    """Return one INSERT of `rows`. It leaves out each row for which the query `unless` finds an existing row.
-
-    `unless` may refer to the row to insert, as `given.COLUMN`. Columns without any value are left out.
+    `existing`: the names of the table's columns, or None if there is no table.
     """
+    name = quote_name(table)
+    comment = "-- td_pinterest_op: the table of the history\n"
+    if existing is None:
+        columns = ",\n".join(f"  {_format_column_definition(column)}" for column in COLUMNS)
+        return f"{comment}CREATE TABLE IF NOT EXISTS {name} (\n{columns}\n)"
+    # Every table has a `time`, which no schema lists.
+    missing = [column for column in COLUMNS if column.name not in {"time", *existing}]
+    statements = [
+        f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {_format_column_definition(column)}" for column in missing
+    ]
+    return comment + ";\n".join(statements) if statements else ""
+
+
+def build_insert_statement(table: str, rows: Sequence[Row]) -> str:
+    """Return one INSERT of `rows`. Columns without any value are left out."""
     columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
     names = ", ".join(quote_name(column.name) for column in columns)
     tuples = ([_format_literal(column, row.get(column.name)) for column in columns] for row in rows)
     values = ",\n".join(f"  ({', '.join(literals)})" for literals in tuples)
-    condition = f"\nWHERE NOT EXISTS ({unless})" if unless else ""
     return (
         f"-- td_pinterest_op: the history of this run\nINSERT INTO {quote_name(table)} ({names})\n"
-        f"SELECT * FROM (VALUES\n{values}\n) AS given ({names}){condition}"
+        f"SELECT * FROM (VALUES\n{values}\n) AS given ({names})"
     )
 
 
-def build_failures_query(table: str, *, session_uuid: str, attempt_id: str, or_success: bool) -> str:
-    """Return a subquery that finds rows of failed runs of a task or its subtasks, in this attempt.
-
-    The task is that of the row to insert: see `unless` of `build_insert_statement`. `or_success`: also find successful
-    runs, in all attempts of the session.
-    """
-    success = f" OR earlier.outcome = {quote_literal(SUCCESS)}" if or_success else ""
+def build_attempt_query(table: str, *, session_uuid: str, attempt_id: str) -> str:
+    """Return a query for task, time and outcome of the rows that an attempt has written."""
     return (
-        f"SELECT 1 FROM {quote_name(table)} AS earlier WHERE earlier.session_uuid = {quote_literal(session_uuid)} "
-        f"AND (earlier.outcome = {quote_literal(FAILED)} AND earlier.attempt_id = {quote_literal(attempt_id)}{success})"
-        " AND starts_with(earlier.task, given.task) AND (given.task LIKE '%=' "
-        "OR substr(earlier.task || '+', length(given.task) + 1, 1) IN ('+', '^'))"
+        f"-- td_pinterest_op: the history of this attempt\nSELECT task, time, outcome FROM {quote_name(table)} "
+        f"WHERE session_uuid = {quote_literal(session_uuid)} AND attempt_id = {quote_literal(attempt_id)}"
     )
 
 
@@ -175,8 +184,6 @@ def _format_literal(column: Column, value: Any) -> str:
         return str(int(value))
     if column.type == "double":
         return f"{float(value):.6E}" if math.isfinite(value) else "NULL"
-    if column.type == "boolean":
-        return str(bool(value)).upper()
     text = str(value)
     # Only free text is masked: the ids of sessions look like those of devices.
     free = sanitize(" ".join(text.split()), longest=_LONGEST_TEXT) if column.is_free else defuse_templates(text)

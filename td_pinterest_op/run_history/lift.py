@@ -1,0 +1,94 @@
+"""The comparison of the people who were sent with those of the control group, from the counts of queries/lift.sql."""
+
+import math
+from collections.abc import Mapping
+from statistics import NormalDist
+from typing import Any
+
+COUNTS = ("people_sent", "converted_sent", "people_control", "converted_control")
+"""What the query counts: people and converted people of both arms."""
+
+_NORMAL = NormalDist()
+# Of both ends of a 95 % interval, in standard deviations.
+_Z = _NORMAL.inv_cdf(0.975)
+_LEAST_CONVERTED = 10
+_LEAST_SPLIT_P = 0.001
+
+
+def compare_arms(counts: Mapping[str, int], *, share: float) -> dict[str, Any]:
+    """Return the counts with the rates, the lift and its 95 % intervals, `split_p` and a `summary`.
+
+    `share`: that of the control group, as set. Figures that the counts do not allow are None. `split_p`: the
+    probability that chance splits the people at least as unevenly (binomial, by its normal approximation with the
+    correction for continuity).
+    """
+    sent, control = counts["people_sent"], counts["people_control"]
+    figures: dict[str, Any] = {name: counts[name] for name in COUNTS}
+    figures |= dict.fromkeys(("rate_sent", "rate_control", "split_p"))
+    figures |= dict.fromkeys(f"lift_{kind}{end}" for kind in ("absolute", "relative") for end in ("", "_low", "_high"))
+    if sent and control:
+        figures |= _compare_rates(counts)
+        people = sent + control
+        distance = max(abs(control - people * share) - 0.5, 0.0)
+        split_z = distance / math.sqrt(people * share * (1 - share))
+        figures["split_p"] = min(1.0, 2 * _NORMAL.cdf(-split_z))
+    return figures | {"summary": _summarise(figures)}
+
+
+def _compare_rates(counts: Mapping[str, int]) -> dict[str, float]:
+    """Return the rates of both arms, and the lift with its intervals.
+
+    Newcombe's hybrid score for the difference of two shares, and that of the logarithm for their ratio.
+    """
+    rate_sent = counts["converted_sent"] / counts["people_sent"]
+    rate_control = counts["converted_control"] / counts["people_control"]
+    low_sent, high_sent = _find_score_interval(rate_sent, counts["people_sent"])
+    low_control, high_control = _find_score_interval(rate_control, counts["people_control"])
+    lift = rate_sent - rate_control
+    figures = {
+        "rate_sent": rate_sent,
+        "rate_control": rate_control,
+        "lift_absolute": lift,
+        "lift_absolute_low": lift - math.hypot(rate_sent - low_sent, high_control - rate_control),
+        "lift_absolute_high": lift + math.hypot(high_sent - rate_sent, rate_control - low_control),
+    }
+    if rate_control:
+        figures["lift_relative"] = rate_sent / rate_control - 1
+    if rate_control and rate_sent:
+        inverses = (1 / counts[f"converted_{arm}"] - 1 / counts[f"people_{arm}"] for arm in ("sent", "control"))
+        factor = math.exp(_Z * math.sqrt(sum(inverses)))
+        figures["lift_relative_low"] = rate_sent / rate_control / factor - 1
+        figures["lift_relative_high"] = rate_sent / rate_control * factor - 1
+    return figures
+
+
+def _find_score_interval(rate: float, people: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share."""
+    square = _Z * _Z / people
+    middle = rate + square / 2
+    half = _Z * math.sqrt(rate * (1 - rate) / people + square / people / 4)
+    return (middle - half) / (1 + square), (middle + half) / (1 + square)
+
+
+def _summarise(figures: Mapping[str, Any]) -> str:
+    """Return what the comparison shows, in a sentence."""
+    doubt = "Do not trust this comparison: "
+    control, people = figures["people_control"], figures["people_sent"] + figures["people_control"]
+    converted_sent, converted_control = figures["converted_sent"], figures["converted_control"]
+    if figures["split_p"] is None:
+        return f"{doubt}one of the two groups is empty."
+    if figures["split_p"] < _LEAST_SPLIT_P:
+        return (
+            f"{doubt}{control} of {people} people are in the control group, which is hardly chance. Check percent, "
+            "salt and queries/control.sql."
+        )
+    if min(converted_sent, converted_control) < _LEAST_CONVERTED:
+        return (
+            f"{doubt}too few people converted ({converted_sent} of those sent, {converted_control} of the control "
+            "group). Wait for ten in each group."
+        )
+    if figures["lift_absolute_low"] > 0:
+        return "The audience brought conversions: the interval of the lift lies above zero."
+    if figures["lift_absolute_high"] < 0:
+        return "Those who were sent converted less than the control group: the interval of the lift lies below zero."
+    return "No difference can be told: the interval of the lift contains zero."

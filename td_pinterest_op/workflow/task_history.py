@@ -1,0 +1,133 @@
+"""The history of a task: rows about its runs, in a table in the user's warehouse.
+
+A history that cannot be read or written causes one warning. It never fails a run, nor delays it beyond a time limit.
+"""
+
+import contextlib
+import json
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from td_pinterest_op import __version__
+from td_pinterest_op.errors import ExportError, JobError, StoppedError, TreasureDataError
+from td_pinterest_op.http.retry import retry
+from td_pinterest_op.run_history.history_table import Row, build_insert_statement, build_table_statement
+from td_pinterest_op.settings.types import TableName
+from td_pinterest_op.treasure_data.job import Source, run_statement
+from td_pinterest_op.treasure_data.result import read_small_result
+from td_pinterest_op.treasure_data.td_api import RUN_AGAIN, TreasureData, build_path
+from td_pinterest_op.workflow.services import Services
+from td_pinterest_op.workflow.task import Task, find_workflow_name, read_database
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+TIME_LIMIT = 30.0
+"""Seconds by which reading or writing a history may delay its task."""
+CREATION_TIME_LIMIT = 180.0
+"""Seconds by which making the table, or adding columns that a new version needs, may delay the first run."""
+# Before a statement is tried again, in seconds.
+_WAITS = (0.5, 2.0)
+# Rows of one INSERT: Treasure Data rejects a query of more than a million characters.
+_ROWS_AT_A_TIME = 200
+
+
+@dataclass(kw_only=True)
+class History:
+    """The rows about one task's runs, in a table of Treasure Data. After a call that fails, later calls do nothing."""
+
+    task: Task
+    connect: Callable[[], TreasureData]  # may raise ExportError
+    database: str
+    table: str
+    now: Callable[[], float]
+    _is_table_ready: bool = False
+    _is_disabled: bool = False
+
+    def write_rows(self, rows: Sequence[Row]) -> None:
+        """Add rows, completed with columns about the task. Never raises."""
+        task = {
+            "time": int(self.now()),
+            "workflow": find_workflow_name(self.task.name),
+            "session_time": self.task.params.get("session_time"),
+            # A run without a workflow is a session of its own.
+            "session_uuid": self.task.session_uuid or uuid.uuid4(),
+            "attempt_id": self.task.attempt_id or None,
+            "task": self.task.label or None,
+            "version": __version__,
+        }
+        given = [task | {name: value for name, value in row.items() if value is not None} for row in rows]
+        # The run is over: a signal interrupts only the writing of the history.
+        with contextlib.suppress(StoppedError):
+            for start in range(0, len(given), _ROWS_AT_A_TIME):
+                statement = build_insert_statement(self.table, given[start : start + _ROWS_AT_A_TIME])
+                self._try(run_statement, statement, failure="this run may have no row in the history")
+
+    def read_rows(self, query: str) -> list[dict[str, Any]]:
+        """Return the rows of a query, or an empty list if the history cannot be read. Raises StoppedError."""
+        return self._try(read_small_result, query, failure="nothing is known from the history") or []
+
+    def _try(self, execute: Callable[[TreasureData, Source], _T], query: str, *, failure: str) -> _T | None:
+        """Return the result of `execute` for a query. After an error, log a warning that begins with `failure`."""
+        if self._is_disabled:
+            return None
+        try:
+            td = self.connect()
+            # One source for all tries: a request that is repeated because its response was lost is the same job.
+            source = Source(query=query, database=self.database, purpose="history")
+            preparing = td.with_time_limit(CREATION_TIME_LIMIT)
+            errors = (JobError, TreasureDataError)  # a job fails while another run makes the table
+            retry(lambda: self._prepare_table(preparing), _WAITS, on=errors, sleep=preparing.sleep)
+            limited = td.with_time_limit(TIME_LIMIT)
+            return retry(lambda: execute(limited, source), _WAITS, on=TreasureDataError, sleep=limited.sleep)
+        except StoppedError:
+            self._is_disabled = True
+            raise
+        except Exception as error:
+            problem = str(ExportError.from_exception(error)).removesuffix(RUN_AGAIN)
+        self._is_disabled = True
+        log.warning("%s %s.%s: %s. The run continues without its history", failure, self.database, self.table, problem)
+        return None
+
+    def _prepare_table(self, td: TreasureData) -> None:
+        """Make the table, or add the columns that an earlier version's table lacks. Raises ExportError."""
+        if self._is_table_ready:
+            return
+        path = build_path("table", "list", self.database)
+        status, content = td.with_time_limit(TIME_LIMIT).call("GET", path)
+        if status == 404:
+            raise JobError(f'there is no database "{self.database}": create it, or name another one')
+        tables = content.get("tables") or []
+        schema = next((each.get("schema") for each in tables if each.get("name") == self.table), None)
+        if statement := build_table_statement(self.table, _read_column_names(schema)):
+            source = Source(query=statement, database=self.database, purpose="history")
+            run_statement(td, source)
+        self._is_table_ready = True
+
+
+def _read_column_names(schema: str | None) -> set[str] | None:
+    """Return the names of a table's columns, from its schema as JSON text, or None if there is no table."""
+    # Each column is a list of its name, its type and, if it has another one in SQL, its alias.
+    return None if schema is None else {str(name).lower() for column in json.loads(schema) for name in column[::2]}
+
+
+def open_history(task: Task, table: TableName | None, services: Services) -> History | None:
+    """Return the history of a task, or None if `table` is None. Raises SettingsError if no database is known."""
+    if table is None:
+        return None
+    return History(
+        task=task,
+        connect=lambda: services.treasure_data,
+        database=read_history_database(task, table),
+        table=table.table,
+        now=services.timing.now,
+    )
+
+
+def read_history_database(task: Task, table: TableName) -> str:
+    """Return the name of a history table's database. Raises SettingsError if no database is known."""
+    return table.database or read_database(task, needed_by=f"the history {table.table}")
