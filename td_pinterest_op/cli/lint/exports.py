@@ -62,12 +62,11 @@ _SETTINGS: Mapping[str, object] = {
 class Export:
     """An export, erasure or look at audiences that a workflow names. `request`: what it asks for, None if unusable.
 
-    `settings`: as they are written, None for those that only a run knows, whose names are in `unknown`. `params`: the
-    keys of the task and of its entry. `places`: of the keys, "" for the task or entry itself.
+    `settings`: as they are written, None for those that only a run knows, whose names are in `unknown`. `places`: of
+    the keys of the task, its settings and its entry; of "", the task or the entry itself.
     """
 
     settings: Mapping[str, object]
-    params: Mapping[str, object]
     places: Mapping[str, Place]
     unknown: frozenset[str]
     request: TaskRequest[Any] | None
@@ -132,7 +131,10 @@ def _replace_unknown(dig: DigFile, values: Mapping[Any, Any], block: Block) -> d
     """Return parameters with stand-ins for unknown ones, and with the SQL of the files that they name."""
     known = {}
     for name, value in values.items():
-        if not isinstance(value, str) or name == "result_settings":
+        if name in ("query", *LISTS) and not isinstance(value, str | None):
+            message = f"{name} must be SQL, or the name of a file that ends in .sql"
+            dig.add_finding(block.places.get(name, block.place), "setting", message)
+        elif not isinstance(value, str) or name == "result_settings":
             known[name] = value
         elif is_unknown(value):
             known |= {name: _PARAMETERS[name]} if name in _PARAMETERS else {}
@@ -196,10 +198,7 @@ def _read_export(
     unknown = frozenset(
         name for name, value in settings.items() if is_unknown(value) or (entry is not None and is_left_out(value))
     )
-    params = {**blocks[0], **(entry or {})}
-    export = Export(
-        settings=settings | dict.fromkeys(unknown), params=params, places=places, unknown=unknown, request=None
-    )
+    export = Export(settings=settings | dict.fromkeys(unknown), places=places, unknown=unknown, request=None)
     filled = _fill_settings(settings, unknown, table) if isinstance(raw, Mapping) else raw
     task = replace(task, params={**task.params, "result_settings": filled})
     try:
@@ -211,7 +210,7 @@ def _read_export(
     except SettingsError as error:
         for problem in error.problems:
             if not _may_vanish(problem, unknown):
-                _add_problem(dig, export, problem, table)
+                _add_problem(dig, export, problem, table, environ=blocks[0].get_block("_env"))
         yield export
         return
     for warning in request.settings.warnings if entry is None and "action" not in unknown else ():
@@ -244,7 +243,7 @@ def _may_vanish(problem: Problem, unknown: frozenset[str]) -> bool:
     return named or "action" in unknown
 
 
-def _add_problem(dig: DigFile, export: Export, problem: Problem, table: SettingsTable[Any]) -> None:
+def _add_problem(dig: DigFile, export: Export, problem: Problem, table: SettingsTable[Any], *, environ: Block) -> None:
     """Add a finding about a problem that a run would report, at the line of its key, or in the task's `_env`."""
     text = problem.text if problem.key in problem.text else f"{problem.key}: {problem.text}"
     if problem.code != "environment" and "TD_API_KEY" not in text:
@@ -252,10 +251,7 @@ def _add_problem(dig: DigFile, export: Export, problem: Problem, table: Settings
         dig.add_finding(place, "setting", text)
         return
     variable = re.search("[A-Z][A-Z_]+", text)
-    environ = export.params.get("_env")
-    others = environ.keys() - SECRETS.keys() if isinstance(environ, Block) else ()
-    near = find_nearest(variable[0] if variable else "", others, cutoff=0.85)
-    if near and isinstance(environ, Block):
-        dig.add_finding(environ.places[near], "env", f"{text}; did you mean it by {near}?")
-    else:
-        dig.add_finding(export.find_place(problem.key or "_env", "_env"), "env", text)
+    near = find_nearest(variable[0] if variable else "", environ.keys() - SECRETS.keys(), cutoff=0.85)
+    hint = f"; did you mean it by {near}?" if near else ""
+    place = environ.places[near] if near else export.find_place(problem.key or "_env", "_env")
+    dig.add_finding(place, "env", text + hint)

@@ -64,7 +64,14 @@ def check_workflow(dig: DigFile) -> list[Export]:
 
 
 def _find_operator(dig: DigFile, task: Task) -> str:
-    """Return the operator of this package that a task runs, or "". Adds a finding if its name is misspelt."""
+    """Return the operator of this package that a task runs, or "". Adds findings about misspelt and misplaced ones."""
+    settings = task.block.get_block("result_settings")
+    if task.operator == "td" and str(settings.get("type")).strip().lower() == "pinterest":
+        message = (
+            "a td> task does not run this operator, and Treasure Data's own connector reads result_settings here: move "
+            f"the settings to a task of their own after this one, `py>: {EXPORT_OPERATOR}` with an _env"
+        )
+        dig.add_finding(task.block.places["result_settings"], "connector", message)
     name = str(task.command or "").removesuffix(".run") if task.operator == "py" else ""
     if not name or name in OPERATORS:
         return name
@@ -127,11 +134,8 @@ def _check_action(dig: DigFile, export: Export, settings: Settings) -> None:
             "fill a new one: run it once a day at most, or send the differences with mirror_current_audience"
         )
         dig.add_finding(place, "replace-often", message)
-    if schedule and settings.rebuild:
-        message = "rebuild: true replaces everybody at every scheduled run: remove the line after one run"
-        dig.add_warning(export.find_place("rebuild"), "rebuild-scheduled", message)
     for name in LISTS:
-        if not action.adds_people and name in export.params:
+        if not action.adds_people and name in export.places:
             message = f"{action.name} adds nobody, so {name} has no effect: remove the line"
             dig.add_warning(export.find_place(name), "unused-list", message)
     is_filled_in = settings.audience_id and not any(name.startswith("audience_id") for name in export.unknown)
@@ -170,7 +174,8 @@ def _check_keys(dig: DigFile, task: Task, operator: str, templates: str) -> None
     table, parameters = OPERATORS[operator]
     for name, place in task.block.places.items():
         is_read = name in (*parameters, *_OF_TASKS, _FOR_ONE_RUN) or re.search(rf"\b{re.escape(name)}\b", templates)
-        if is_read or name.startswith(("_", "+")) or name.endswith(">") or dig.has_finding(place):
+        is_directive = name.startswith("+") or name.endswith(">") or (name[0] == "_" and not _OPT_OUTS.search(name))
+        if is_read or is_directive or dig.has_finding(place):
             continue
         if table and name in table.by_name:
             message = f"{name} is a setting, which the operator reads under result_settings: move it there"
@@ -193,13 +198,7 @@ def _check_other_task(dig: DigFile, task: Task, templates: str) -> None:
 
 
 def _read_td_query(dig: DigFile, task: Task) -> str:
-    """Return the SQL of a td> task, or "" if only a run knows it. Adds findings about its settings, database, file."""
-    if str(task.block.get_block("result_settings").get("type")).strip().lower() == "pinterest":
-        message = (
-            "a td> task does not run this operator, and Treasure Data's own connector reads result_settings here: move "
-            f"the settings to a task of their own after this one, `py>: {EXPORT_OPERATOR}` with an _env"
-        )
-        dig.add_finding(task.block.places["result_settings"], "connector", message)
+    """Return the SQL of a td> task, or "" if only a run knows it. Adds findings about its database and its file."""
     has_database = "database" in {**task.exported, **task.block, **(task.exported.get("td") or {})}
     if not has_database and not is_called_by_others(dig):
         message = "the query needs a database: give the task a `database`, or set td.database under `_export`"

@@ -34,6 +34,9 @@ WRONG: list[tuple[str, list[tuple[str, str]], int, str]] = [
     (OWN, [("suppress:", "consents:")], 6, "did you mean consent"),
     (OWN, [("suppress:", "exclude:")], 6, "nothing reads exclude"),
     (OWN, [("suppress:", "Suppress:")], 6, "suppress"),
+    (OWN, [("suppress:", "_suppress:")], 6, "did you mean suppress"),
+    (OWN, [("suppress: queries/suppressed.sql", "suppress: {query: a.sql}")], 6, "must be SQL"),
+    (OWN, [("suppress: queries/suppressed.sql", "consent: [a.sql]")], 6, "must be SQL"),
     (OWN, [(_SUPPRESS, ""), ("_export:", "suppress: queries/suppressed.sql\n_export:")], 1, "nobody is withheld"),
     (OWN, [(_SUPPRESS, ""), ("_export:", "consent: queries/suppressed.sql\n_export:")], 1, "nobody is withheld"),
     (GOOD, [("+query:\n", "+query:\n" + _SUPPRESS)], 8, "nobody is withheld"),
@@ -131,7 +134,6 @@ WRONG: list[tuple[str, list[tuple[str, str]], int, str]] = [
     (OWN, [_CREATE, _DAILY], 12, "from the second scheduled run on"),
     (OWN, [_REPLACE, _HOURLY], 12, "once a day at most"),
     (OWN, [_REPLACE, ("_export:", "schedule: {cron>: '*/5 * * * *'}\n_export:")], 12, "once a day at most"),
-    (OWN, [("add_people_to", "mirror"), _DAILY, (_ID, _ID + "    rebuild: true\n")], 14, "rebuild"),
     (
         MANY,
         [_DAILY, ("add_people_to_current_audience, audience_id: '2'", "create_new_audience, audience_name: a")],
@@ -202,6 +204,7 @@ WRONG: list[tuple[str, list[tuple[str, str]], int, str]] = [
         "connector",
     ),
     (GOOD, [("  td>: queries/people.sql", "  echo>: hello")], 11, "no job to export"),
+    ("+a:\n  td>: {data: SELECT 1}\n  result_settings: {type: Pinterest}\n", [], 3, "does not run this operator"),
     # The rest.
     (GOOD, [('"2542620905475"', "25426209054752542")], 17, "in quotes"),
     (GOOD, [("    type: pinterest\n", "\ttype: pinterest\n")], 13, "tab"),
