@@ -112,7 +112,7 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
             )
         row = _build_detailed_row(api, content)
         used_by = find_ad_groups(api, row["id"])
-    past = _read_history_rows(history, row["id"], common.env_file) if history else None
+    past = _read_history_rows(history, row, common.env_file) if history else None
     if common.as_json:
         ad_groups = None if used_by is None else [asdict(use) for use in used_by]
         screen.print_json(row | {"ad_groups": ad_groups} | ({} if past is None else {"history": past}))
@@ -135,8 +135,9 @@ def _print_audience(row: Mapping[str, Any], used_by: Sequence[AdGroup] | None) -
         screen.print_table(rows, columns=("ad_group", "name", "status", "how", "campaign"))
 
 
-def _read_history_rows(history: str, audience_id: str, env_file: Path | None) -> list[dict[str, Any]]:
-    """Return an audience's entries in the history table, newest first. `history`: DATABASE.TABLE."""
+def _read_history_rows(history: str, audience: Mapping[str, Any], env_file: Path | None) -> list[dict[str, Any]]:
+    """Return an audience's entries in the history table, and its ad account's erasures, newest first."""
+    entries = read_history_entries(history, audience_id=audience["id"], env_file=env_file)
     return [
         {
             "at": entry.at,
@@ -149,7 +150,8 @@ def _read_history_rows(history: str, audience_id: str, env_file: Path | None) ->
             "members": entry.get_number("members"),
             "match_ratio": entry.get_number("match_ratio"),
         }
-        for entry in reversed(read_history_entries(history, audience_id=audience_id, env_file=env_file))
+        for entry in reversed(entries)
+        if entry.get_text("ad_account_id") in ("", audience["ad_account_id"])
     ]
 
 

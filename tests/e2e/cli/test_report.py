@@ -11,6 +11,7 @@ import pytest
 
 from td_pinterest_op.run_history.history_table import COLUMNS
 from tests import guard
+from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.emulators.td.sql import statements
 from tests.exporting import Services
 from tests.unit.cli.running import Ran, Terminal
@@ -121,12 +122,28 @@ def test_missing_package_is_named(at_terminal: Terminal, page: Path, monkeypatch
 def test_an_audience_is_shown_with_its_history(at_terminal: Terminal, services: Services, history: str) -> None:
     # The emulator numbers its objects, so the first audience has the id in the history.
     audience_id = services.audience(["anna@shop.example"])
-    assert AUDIENCE_ID == audience_id
+    assert audience_id == AUDIENCE_ID
     ran = at_terminal("audience", audience_id, "--history", history)
-    assert re.search(r"WHEN +.* MEMBERS +MATCHED\n.* 4,?321 +8,?642 +50 %\n", ran.out)
+    assert re.search(r"WHEN +WHAT +OUTCOME.* MEMBERS +MATCHED\n.* ok .* 4,?321 +8,?642 +50 %\n", ran.out)
     assert 0 == ran.code, ran.err
+    dry_run = next(column.name for column in COLUMNS if "dry_run" in column.name)
+    names = f"time, kind, action, outcome, {dry_run}, ad_account_id, audience_id"
+    services.td.warehouse.session("shop", scheduled_time=0).execute(
+        f"INSERT INTO pinterest_history ({names}) VALUES "
+        f"(1793700000, 'run', 'erase', 'success', 0, '{AD_ACCOUNT_ID}', NULL), "
+        f"(1793700001, 'run', 'erase', 'success', 0, '7', NULL), "
+        f"(1793700002, 'run', 'add', 'failed', 0, '{AD_ACCOUNT_ID}', '{audience_id}'), "
+        f"(1793700003, 'run', 'add', 'success', 1, '{AD_ACCOUNT_ID}', '{audience_id}')"
+    )
     shown = json.loads(at_terminal("audience", audience_id, "--history", history, "--json").out)
-    assert [("follow-up", 4321, 8642, 0.5), ("run", None, None, None), ("run", None, None, None)] == [
-        (row["what"], row["size"], row["members"], row["match_ratio"]) for row in shown["history"]
+    assert [
+        (row["what"], row["outcome"], row["size"], row["members"], row["match_ratio"]) for row in shown["history"]
+    ] == [
+        ("add", "dry run", None, None, None),
+        ("add", "failed", None, None, None),
+        ("erase", "ok", None, None, None),
+        ("follow-up", "ok", 4321, 8642, 0.5),
+        ("run", "ok", None, None, None),
+        ("run", "ok", None, None, None),
     ]
     assert "history" not in json.loads(at_terminal("audience", audience_id, "--json").out)
