@@ -29,7 +29,6 @@ from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
 from td_pinterest_op.workflow import task as workflow
 
-_DIGEST_CHARACTERS = 64  # of a SHA-256 in hex
 _EXAMPLE = """\b
 Examples:
   td-pinterest sql hashed --query people.sql --database shop
@@ -181,7 +180,8 @@ def build_hashed_statement(query: Query) -> str:
     """Return SQL that selects the query's rows with digests in place of identifiers (NULL for a rejected value)."""
     selected = {place: f"c{place}" for place in range(len(query.names))}
     for column in query.columns:
-        of_array = f"filter(a{column.position}, each -> length(each) = {_DIGEST_CHARACTERS})"
+        of_array = f"filter(a{column.position}, each -> length(each) >= 64)"
+        of_array = f"transform({of_array}, each -> substr(each, -64))"
         selected[column.position] = of_array if column.is_array else _build_digest_sql(column)
     comment = "The query with digests in place of identifiers, NULL where one is rejected."
     return build_selecting_statement(comment, query, selected)
@@ -209,7 +209,7 @@ FROM (
 {build_hashing_select(query)}
   ) CROSS JOIN (VALUES {columns}) AS columns (place, identifier)
 ) CROSS JOIN UNNEST({answers}) AS answers_of ({reason})
-WHERE length({reason}) < {_DIGEST_CHARACTERS}
+WHERE length({reason}) < 64
 ORDER BY {reason}, {keys_alone}"""
     comment = "The keys of people, with the column and the reason of each value that is rejected."
     return add_comment(statement, comment, query=query.text)
@@ -244,7 +244,8 @@ def _find_free_name(name: str, keys: Sequence[str]) -> str:
 
 def _build_digest_sql(column: Column) -> str:
     """Return an SQL expression for the column's digest, which is NULL for a rejected value."""
-    return f"CASE WHEN length(a{column.position}) = {_DIGEST_CHARACTERS} THEN a{column.position} END"
+    # A mark may precede the 64 hex digits.
+    return f"CASE WHEN length(a{column.position}) >= 64 THEN substr(a{column.position}, -64) END"
 
 
 def _build_array_sql(column: Column) -> str:

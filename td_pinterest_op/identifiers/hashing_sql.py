@@ -21,7 +21,7 @@ from td_pinterest_op.identifiers.identifier_types import (
 from td_pinterest_op.identifiers.reasons import Reason
 
 HASHED_MARK = "="
-"""The prefix of the digest of a value that was hashed already, in statements that have to mark such digests."""
+"""The prefix of the digest of a value that was hashed already."""
 _LIST_WIDTH = 117
 
 
@@ -66,15 +66,12 @@ def build_control_number_sql(key: str, salt: str) -> str:
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 
 
-def build_hashing_sql(
-    type_: IdentifierType, *, text_sql: str, lowered_sql: str, prefixes_hashed_values: bool = False
-) -> str:
+def build_hashing_sql(type_: IdentifierType, *, text_sql: str, lowered_sql: str) -> str:
     """Return an SQL expression that gives a value's digest in hex, or the reason why the value is rejected.
 
-    `text_sql`: SQL for the trimmed value. `lowered_sql`: SQL for the same in lower case. They are inserted for `$text`
-    and `$lowered` in the SQL of the type. `prefixes_hashed_values`: see `build_hashing_select`.
+    HASHED_MARK precedes the digest of a value that was hashed already. `text_sql`: SQL for the trimmed value.
+    `lowered_sql`: SQL for the same in lower case. They are inserted for `$text` and `$lowered` in the SQL of the type.
     """
-    digest = f"'{HASHED_MARK}' || {lowered_sql}" if prefixes_hashed_values else lowered_sql
     hashes_of_nothing = sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING)
     cases = "".join(f"\n    WHEN {condition} THEN '{reason.value}'" for condition, reason in type_.sql_rejections)
     of_type = Template(f"{cases}\n    ELSE lower(to_hex(sha256(to_utf8({type_.sql_normal})))) END")
@@ -87,7 +84,7 @@ def build_hashing_sql(
     WHEN regexp_like({text_sql}, '\\A[0-9A-Fa-f]{{64}}\\z') THEN CASE
       WHEN substr({lowered_sql}, 1, 32) IN (
 {_format_literals(hashes_of_nothing, indent=8)}) THEN '{Reason.HASH_OF_NOTHING.value}'
-      ELSE {digest} END
+      ELSE '{HASHED_MARK}' || {lowered_sql} END
     WHEN regexp_like({text_sql}, '\\A([0-9A-Fa-f]{{32}}|[0-9A-Fa-f]{{40}})\\z') THEN '{Reason.UNSUPPORTED_HASH.value}'\
 {of_type.substitute(text=text_sql, lowered=lowered_sql, separators=_build_character_class(SEPARATORS))}"""
 

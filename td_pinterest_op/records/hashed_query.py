@@ -52,12 +52,11 @@ def require_hashable(source: object, *, needed_by: str) -> None:
     `needed_by`: HASH_SETTING, or the action that needs hashed rows.
     """
     key, cure = ("hash_in", ", or set hash_in: operator") if needed_by == HASH_SETTING else ("action", "")
-    if not isinstance(source, Source):
-        raise SettingsError(f"{needed_by} needs `query`, but the rows come from a file: export a query{cure}", key=key)
-    if source.job_id is not None:
+    if not isinstance(source, Source) or source.job_id is not None:
+        place = "a job (`job_id` or the last job)" if isinstance(source, Source) else "a file"
         raise SettingsError(
-            f"{needed_by} needs `query`, but the rows come from a job (`job_id` or the last job): give the task "
-            f"the query and its database{cure}",
+            f"{needed_by} needs `query`, but the rows come from {place}: give the task the query and its "
+            f"database{cure}",
             key=key,
         )
     if source.engine not in ENGINES:
@@ -124,17 +123,13 @@ def build_hashing_statement(query: Query, *, control: Control | None) -> str:
         place = find_position(control.by, query.names)
         selected[place] = build_control_number_sql(cast_to_text(place), quote_literal(control.salt))
     comment = "td_pinterest_op: identifiers as digests or reasons"
-    return build_selecting_statement(comment, query, selected, prefixes_hashed_values=True)
+    return build_selecting_statement(comment, query, selected)
 
 
-def build_selecting_statement(
-    comment: str, query: Query, expressions: Mapping[int, str], *, prefixes_hashed_values: bool = False
-) -> str:
+def build_selecting_statement(comment: str, query: Query, expressions: Mapping[int, str]) -> str:
     """Return a SELECT that hashes a query's identifiers. `expressions`: SQL of the selected columns, by position."""
     columns = ",\n  ".join(f"{expressions[place]} AS {quote_name(query.names[place])}" for place in sorted(expressions))
-    statement = (
-        f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query, prefixes_hashed_values=prefixes_hashed_values)}\n)"
-    )
+    statement = f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query)}\n)"
     return add_comment(statement, comment, query=query.text)
 
 
@@ -144,16 +139,12 @@ def add_comment(statement: str, comment: str, *, query: str) -> str:
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
 
-def build_hashing_select(query: Query, *, prefixes_hashed_values: bool = False) -> str:
-    """Return a SELECT of a query's columns and, as a0, a1, …, each identifier's digest or reason for its rejection.
-
-    `prefixes_hashed_values`: HASHED_MARK precedes the digest of a value that was hashed already.
-    """
+def build_hashing_select(query: Query) -> str:
+    """Return a SELECT of a query's columns and, as a0, a1, …, what `build_hashing_sql` makes of each identifier."""
     plain = [column for column in query.columns if not column.is_array]
     texts = "".join(f",\n  {build_trim_sql(cast_to_text(column.position))} AS t{column.position}" for column in plain)
     lower = "".join(f", {build_lower_sql(f't{column.position}')} AS l{column.position}" for column in plain)
-    hashed = ((column.position, _build_column_hashing_sql(column, prefixes_hashed_values)) for column in query.columns)
-    answers = "".join(f", {answer} AS a{place}" for place, answer in hashed)
+    answers = "".join(f", {_build_column_hashing_sql(column)} AS a{column.position}" for column in query.columns)
     return f"SELECT *{answers}\nFROM (SELECT *{lower}\nFROM (SELECT *{texts}\nFROM (\n{build_source_select(query)}\n)))"
 
 
@@ -163,16 +154,12 @@ def build_source_select(query: Query) -> str:
     return f"SELECT * FROM (\n{require_one_statement(query.text)}\n) AS given ({places})"
 
 
-def _build_column_hashing_sql(column: Column, prefixes_hashed_values: bool) -> str:
+def _build_column_hashing_sql(column: Column) -> str:
     """Return an SQL expression for the digest or reason for rejection of a column's value, or of each array element."""
     place = column.position
     if not column.is_array:
-        return build_hashing_sql(
-            column.type, text_sql=f"t{place}", lowered_sql=f"l{place}", prefixes_hashed_values=prefixes_hashed_values
-        )
-    of_each = build_hashing_sql(
-        column.type, text_sql="text", lowered_sql=build_lower_sql("text"), prefixes_hashed_values=prefixes_hashed_values
-    )
+        return build_hashing_sql(column.type, text_sql=f"t{place}", lowered_sql=f"l{place}")
+    of_each = build_hashing_sql(column.type, text_sql="text", lowered_sql=build_lower_sql("text"))
     texts = f"transform(CAST(c{place} AS array(varchar)), value -> {build_trim_sql('value')})"
     return f"transform({texts}, text -> {of_each})"
 

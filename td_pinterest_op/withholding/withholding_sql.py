@@ -129,7 +129,7 @@ def parse_counts(text: str) -> dict[str, int]:
 def _build_single_value_select(query: Query) -> str:
     """Return a SELECT of one column: the digest of each row's only identifier, or the reason for its rejection."""
     (column,) = query.columns
-    source = build_hashing_select(query, prefixes_hashed_values=True)
+    source = build_hashing_select(query)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
 
 
@@ -142,7 +142,7 @@ def _build_row_values_select(query: Query, *, extra_columns: str = "") -> str:
     return f"""\
 SELECT {extra_columns}CASE WHEN cardinality(found) > 0 THEN found ELSE ARRAY['{Reason.NULL.value}'] END AS answers
 FROM (SELECT {extra_columns}filter({of_columns}, each -> each IS NOT NULL) AS found FROM (
-{build_hashing_select(query, prefixes_hashed_values=True)}
+{build_hashing_select(query)}
 ))"""
 
 

@@ -17,7 +17,9 @@ def opened() -> Iterator[duckdb.DuckDBPyConnection]:
 
 @pytest.fixture
 def database(opened: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-    """It forgets what a test has done."""
+    """It forgets what a test has done, and has nothing of tests with `opened`."""
     opened.begin()
+    for (name,) in opened.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+        opened.execute(f'DROP TABLE "{name}"')
     yield opened
     opened.rollback()

@@ -54,7 +54,7 @@ def answers(
 ) -> list[str | None]:
     database.execute("CREATE OR REPLACE TABLE given (number BIGINT, value VARCHAR)")
     database.executemany("INSERT INTO given VALUES (?, ?)", [*enumerate(values)])
-    return [judged for (judged,) in database.execute(STATEMENTS[type_.name]).fetchall()]
+    return [judged and judged.removeprefix("=") for (judged,) in database.execute(STATEMENTS[type_.name]).fetchall()]
 
 
 def expected(type_: IdentifierType, value: str | None) -> str | None:
