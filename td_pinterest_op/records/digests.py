@@ -96,24 +96,16 @@ def compute_identifiers(
 
     `values` are as msgpack gives them with raw=True. A few thousand in a call are best. Raises like that function.
     """
-    type_ = column.type
-    identifiers, hashed_count = _recognise_values(type_, values)
-    undecided = _find_empty_positions(identifiers)
-    rejected = [(row, Reason.NULL) for row in undecided if values[row] is None]
-    present = [row for row in undecided if values[row] is not None] if rejected else undecided
-    if present:
-        trimmed = [_trim_to_line(values[row]) for row in present]
-        plain = _hash_lines(type_, b"\n".join(trimmed) + b"\n", len(trimmed))
-        recognised = _decode_hashes(trimmed) if type_.is_hashed else plain
-        for row, digest, identifier in zip(present, recognised, plain, strict=True):
-            answer = digest or identifier or compute_identifier(type_, values[row], default_country=default_country)
-            if isinstance(answer, Reason):
-                rejected.append((row, answer))
-            else:
-                identifiers[row] = answer
-                # Only the text of a digest contains its own hex digits.
-                hashed_count += type_.is_hashed and answer.hex().encode() in cast("bytes", values[row]).lower()
-        rejected.sort()
+    identifiers, hashed_count = _recognise_values(column.type, values)
+    rejected = []
+    for row in _find_empty_positions(identifiers):
+        answer = compute_identifier(column.type, values[row], default_country=default_country)
+        if isinstance(answer, Reason):
+            rejected.append((row, answer))
+        else:
+            identifiers[row] = answer
+            # Only the text of a digest contains its own hex digits.
+            hashed_count += column.type.is_hashed and answer.hex().encode() in cast("bytes", values[row]).lower()
     return ColumnIdentifiers(column=column, identifiers=identifiers, rejected=rejected, hashed_count=hashed_count)
 
 
@@ -186,12 +178,6 @@ def _find_empty_positions(identifiers: list[bytes]) -> list[int]:
         while True:
             rows.append(identifiers.index(b"", rows[-1] + 1 if rows else 0))
     return rows
-
-
-def _trim_to_line(value: object) -> bytes:
-    """Return a value without the white space around it, or b"" if it is not bytes or has several lines."""
-    trimmed = value.strip() if isinstance(value, bytes) else b""
-    return b"" if b"\n" in trimmed else trimmed
 
 
 def compute_comparable_digest(type_: IdentifierType, identifier: bytes) -> bytes:

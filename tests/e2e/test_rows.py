@@ -175,11 +175,6 @@ class TestDownload:
         assert "Range" not in first.headers
         assert ("Range" in second.headers) == (share > 0)
 
-    def test_result_that_is_truncated_ten_times_is_read_completely(self, services: Services) -> None:
-        services.td.faults.add(Fault(kind="cut", path="/result/", after_bytes=500, times=10))
-        assert digests(COUNT) == export_members(services, services.job(people(COUNT)), retry_count=1)
-        assert 11 == len(services.td.calls("GET", "/v3/job/result"))
-
     @pytest.mark.parametrize("ignore_range", [False, True], ids=["range", "range ignored"])
     def test_job_with_fewer_rows_than_announced_is_an_error_with_both_numbers(
         self, services: Services, ignore_range: bool
@@ -202,14 +197,6 @@ class TestDownload:
     ) -> None:
         services.td.faults.add(dataclasses.replace(fault, path=path))
         assert digests(COUNT) == export_members(services, services.job(people(COUNT)))
-
-    @pytest.mark.parametrize("path", ["/status/", "/show/", "/result/"])
-    def test_permanent_failure_ends_the_export_after_the_retries(self, services: Services, path: str) -> None:
-        services.td.faults.add(Fault(kind="status", status=503, path=path, times=1000))
-        with pytest.raises(TreasureDataError, match="503"):
-            export_members(services, services.job(people(3)), retry_count=4)
-        assert 5 == len([received for received in services.td.requests if path in received.path])
-        assert [] == services.pinterest.calls.writes()
 
     @pytest.mark.parametrize("times", [1, 7])
     def test_gzip_file_of_several_members_is_read_to_its_end(

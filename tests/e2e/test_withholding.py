@@ -240,13 +240,6 @@ def test_invalid_list_stops_the_export_before_it_writes(
     assert [] == services.pinterest.calls.writes()
 
 
-@pytest.mark.parametrize("level", LEVELS)
-def test_empty_opt_out_list_is_accepted_if_allowed(services: Services, level: str) -> None:
-    settings = {**LEVELS[level], "audience_id": services.audience(), "allow_empty_suppress": True}
-    stored = services.export(settings, query=values_query(people(3)), suppress=empty_query(), **DATABASE)
-    assert (digests(3), (0, 0, 0)) == (members_of(services, settings), withheld_of(stored))
-
-
 @pytest.mark.parametrize("level", ["operator", "warehouse"])
 def test_who_opts_out_while_the_query_of_the_people_runs_is_not_sent(
     services: Services, monkeypatch: pytest.MonkeyPatch, level: str
@@ -341,13 +334,6 @@ class TestLists:
         assert (2 if name == "suppress" else 1) == services.export(settings, **task)["records"]["sent"]
         with pytest.raises(JobError, match='there is no column "male", which `columns` names'):
             services.export(settings | {"columns": {"mail": "email", "male": "email"}}, **task)
-
-    def test_invalid_list_stops_the_export_before_the_next_query(self, services: Services) -> None:
-        same = values_query(people(3))
-        settings = {"action": ADD, "audience_id": services.audience()}
-        with pytest.raises(LimitError, match="`suppress` has no rows"):
-            services.export(settings, query=same, suppress=empty_query(), consent=values_query(people(4)), **DATABASE)
-        assert not [job for job in services.td.jobs.all() if job.query.endswith(f"\n{values_query(people(4))}")]
 
     def test_each_query_is_its_own_job_and_each_attempt_reads_the_lists_again(self, services: Services) -> None:
         settings = {"action": ADD, "audience_id": services.audience()}
@@ -459,19 +445,6 @@ class TestFailsClosed:
             )
         assert named.format(name) in str(caught.value)
         assert [] == services.pinterest.calls.writes()
-
-    @pytest.mark.parametrize(("name", "meant"), [("supress", "suppress"), ("consents", "consent"), ("querry", "query")])
-    def test_misspelt_list_parameter_is_an_error(self, services: Services, name: str, meant: str) -> None:
-        wrong: dict[str, Any] = {name: values_query(people(1)), **DATABASE}
-        with pytest.raises(SettingsError, match=f"^{name} is not a parameter of an export; did you mean {meant}\\?$"):
-            services.export(
-                {"action": ADD, "audience_id": services.audience()}, job_id=services.job(people(3)), **wrong
-            )
-        assert [] == services.pinterest.calls.writes()
-
-    def test_list_requires_a_database(self, services: Services) -> None:
-        with pytest.raises(SettingsError, match=r"^suppress needs a database: give the task a `database`$"):
-            services.export({"action": ADD, "audience_id": "1"}, job_id="5", suppress=values_query(people(1)))
 
     def test_empty_list_may_be_allowed_for_opt_outs_only(self, services: Services) -> None:
         settings = {"action": ADD, "audience_id": services.audience(), "allow_empty_suppress": True}
@@ -594,26 +567,6 @@ class TestExpectedValues:
         with pytest.raises(LimitError) as caught:
             services.export(settings, job_id=services.job(values))
         assert message in str(caught.value)
-        assert [] == services.pinterest.calls.writes()
-
-    @pytest.mark.parametrize("name", ["suppress", "consent"])
-    @pytest.mark.parametrize(
-        ("expected", "others", "message"),
-        [
-            ("plain", sorted(digests(2)), "but 2 of 4 valid values look hashed already"),
-            ("hashed", people(2, first=90), "but 2 of 4 valid values are plain"),
-        ],
-    )
-    def test_expected_values_apply_to_lists_too(
-        self, services: Services, name: str, expected: str, others: list[str], message: str
-    ) -> None:
-        of_kind = people(4) if expected == "plain" else sorted(digests(4))
-        settings = {"action": ADD, "audience_id": services.audience(), "expect_values": expected}
-        lists = DATABASE | {"consent": values_query(of_kind), name: values_query([*of_kind[2:], *others])}
-        with pytest.raises(LimitError) as caught:
-            services.export(settings, job_id=services.job(of_kind), **lists)
-        assert message in str(caught.value)
-        assert f"[the query of `{name}`]" in str(caught.value)
         assert [] == services.pinterest.calls.writes()
 
 

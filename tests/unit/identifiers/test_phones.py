@@ -132,12 +132,6 @@ def test_plain_international_number_needs_no_parser(country: str) -> None:
     assert [number[1:], b""] == phones.recognise_phones(number + b"\n" + number[1:] + b"\n")
 
 
-@given(st.binary(max_size=100) | st.text(max_size=100).map(str.encode), st.sampled_from([None, "US", "DE"]))
-def test_any_value_as_phone_number_never_raises(value: bytes, country: str | None) -> None:
-    answer = compute_identifier(PHONE, value, default_country=country)
-    assert isinstance(answer, Reason) or 32 == len(answer)
-
-
 def test_missing_library_error_tells_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     phones._import_phonenumbers.cache_clear()
     monkeypatch.setitem(sys.modules, "phonenumbers", None)

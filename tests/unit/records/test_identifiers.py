@@ -1,7 +1,6 @@
 import hashlib
 import sys
 import unicodedata
-from collections.abc import Sequence
 
 import pytest
 
@@ -186,46 +185,6 @@ def test_an_address_that_grows_past_the_limit_in_lower_case_is_too_long() -> Non
     value = "İ" * 100 + "@" + "a" * 49 + ".org"  # two bytes each, three in lower case
     assert len(value.encode()) == 254
     assert Reason.TOO_LONG is both_ways(EMAIL, value.encode())
-
-
-BLOCKS: list[tuple[str, Sequence[object], list[str], list[tuple[int, Reason]]]] = [
-    ("empty", [], [], []),
-    ("repeats stay", [b"a@b.cc", b"A@B.CC"], ["a@b.cc", "a@b.cc"], []),
-    (
-        "mostly plain",
-        [b"a@b.cc", None, b" b@b.cc", HASH.encode(), b"x", "é@b.cc".encode(), 3, b"c@b.cc\r"],
-        ["a@b.cc", "b@b.cc", "ann@lee.org", "é@b.cc", "c@b.cc"],
-        [(1, Reason.NULL), (4, Reason.NOT_AN_EMAIL), (6, Reason.NOT_A_STRING)],
-    ),
-    (
-        "mostly hashed",
-        [
-            HASH.encode(),
-            HASH.upper().encode(),
-            b" " + HASH.encode(),
-            b"a@b.cc",
-            hashlib.sha256(b"").hexdigest().encode(),
-        ],
-        ["ann@lee.org", "ann@lee.org", "ann@lee.org", "a@b.cc"],
-        [(4, Reason.HASH_OF_NOTHING)],
-    ),
-    (
-        "a newline inside moves no other row",
-        [b"a@b.cc", b"b@b.cc\nc@b.cc", b"d@b.cc", None, b"\ne@b.cc\n", b"\n"],
-        ["a@b.cc", "d@b.cc", "e@b.cc"],
-        [(1, Reason.CONTAINS_SEPARATOR), (3, Reason.NULL), (5, Reason.EMPTY)],
-    ),
-    ("nothing valid", [None, b"", b"-"], [], [(0, Reason.NULL), (1, Reason.EMPTY), (2, Reason.PLACEHOLDER)]),
-]
-
-
-@pytest.mark.parametrize(("values", "hashed", "rejected"), [row[1:] for row in BLOCKS], ids=[row[0] for row in BLOCKS])
-def test_a_block_names_each_rejected_row_and_digests_the_others(
-    values: Sequence[object], hashed: list[str], rejected: list[tuple[int, Reason]]
-) -> None:
-    block = compute_identifiers(Column(name="", type=EMAIL, position=0), values)
-    assert sorted(map(sha, hashed)) == sorted(filter(None, block.identifiers))
-    assert rejected == block.rejected
 
 
 def test_every_placeholder_is_refused_plain_and_hashed() -> None:

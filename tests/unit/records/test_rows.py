@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-import tracemalloc
 from collections import Counter
 
 import pytest
 
-from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.identifier_types import TYPES
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records import rows as rows_module
@@ -123,15 +121,6 @@ def test_an_external_id_is_text_of_at_most_256_characters_in_one_piece(external_
     assert [(0, reason)] == encoded(("external_id",), (external_id,)).rejected
 
 
-def test_rows_are_equal_only_if_all_keys_are() -> None:
-    hashed = sha("12025550143")
-    number, again, other = (
-        rows_of(encoded(BOTH, row)) for row in ((None, "2025550143"), (None, hashed), (hashed, None))
-    )
-    assert number == again
-    assert number != other
-
-
 def test_rows_keep_their_keys_in_every_combination() -> None:
     people = [
         tuple(value if present >> bit & 1 else None for bit, value in enumerate(of_one))
@@ -186,23 +175,6 @@ class TestArrays:
         assert 1_000 * is_valid == len(rows_of(block))
         assert ({Reason.PLACEHOLDER: 1} if is_valid else {}) == block.rejected_keys
 
-    def test_memory_does_not_follow_the_combinations_of_one_row(self) -> None:
-        emails = tuple(f"p{number}@lee.org" for number in range(400))
-        devices = tuple(f"5eed0123-4567-89ab-cdef-{number:012d}" for number in range(400))
-        tracemalloc.start()
-        try:
-            assert [] == rows_of(encoded(("email", "maid", "external_id"), (emails, devices, emails)))
-            assert tracemalloc.get_traced_memory()[1] < 4 << 20
-        finally:
-            tracemalloc.stop()
-
-    def test_order_of_array_elements_does_not_change_rows(self) -> None:
-        first, other = (
-            encoded(("email",), (emails,))
-            for emails in (("a@lee.org", "b@lee.org"), ("b@lee.org", "A@lee.org", "b@lee.org"))
-        )
-        assert rows_of(first) == rows_of(other)
-
     @pytest.mark.parametrize("array", [None, (), (None,), (None, None)])
     def test_array_without_elements_is_null(self, array: object) -> None:
         block = encoded(("email",), (("a@lee.org",),), (array,))
@@ -240,7 +212,3 @@ class TestColumns:
         columns = find_row_columns(job("Email", "tel", "idfa", "crm_id"), {"tel": "phone", "crm_id": "external_id"})
         assert ["email", "hashed_phone_number", "maid", "external_id"] == [column.type.key for column in columns]
         assert [0, 1, 2, 3] == [column.position for column in columns]
-
-    def test_two_columns_of_one_key_are_an_error(self) -> None:
-        with pytest.raises(JobError, match="maid and idfa are both maid"):
-            find_row_columns(job("maid", "idfa", "email"), {})

@@ -78,12 +78,6 @@ class TestUnique:
             assert sorted(set(values)) == [digest for batch in batches(spool, 7) for digest in batch]
             assert len(set(values)) == spool.unique_count
 
-    def test_order_of_rows_does_not_change_batches(self) -> None:
-        values = digests(2000) + digests(300)
-        shuffled = random.Random(2).sample(values, len(values))
-        with closing(finished(values)) as first, closing(finished(shuffled, step=37)) as other:
-            assert list(batches(first, 64)) == list(batches(other, 64))
-
     @pytest.mark.parametrize("size", [1, 7, 999, 1000, 1001, 100_000])
     def test_batches_are_full_but_for_the_last(self, size: int) -> None:
         with closing(finished(digests(1000))) as spool:

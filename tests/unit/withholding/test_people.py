@@ -381,20 +381,6 @@ def test_without_a_single_column_of_digests_the_control_group_needs_a_key(
         pass
 
 
-def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
-    given = parse_export(
-        LEAST | {"control": {"percent": "0.01", "salt": SALT, "by": "customer"}}, environ=test_parse.ENVIRON
-    )
-    stats = Stats(action="", ad_account_id="", dry_run=False)
-    rows = [[normal(("email", number)).encode(), None if number == 3 else number] for number in range(6)]
-    of_people = result(["email"], [*rows, [b"nobody", None], [b"nobody", 7]], by=True)
-    with open_reader(of_people.job, given, stats, lists=Lists()) as reader:
-        reader.read(of_people.blocks, progress=lambda _: None)
-    assert (5, {"no_control_key": 2, "not_an_email": 1}) == (stats.to_send_count, dict(stats.invalid_by_reason))
-    assert [4, 7, 8] == reader.first_invalid
-    stats.check_sums(complete=False)
-
-
 @pytest.mark.parametrize("percent", ["0.01", "5", "33.33", "50"])
 def test_a_person_is_chosen_by_the_number_that_the_hash_of_salt_and_key_begins_with(percent: str) -> None:
     keys = [f"customer-{number}" for number in range(20_000)]
