@@ -14,7 +14,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.parse import drop_console_keys, find_misspelt_parameters
+from td_pinterest_op.settings.parse import drop_console_keys
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import TaskProcess
@@ -47,14 +47,10 @@ def add_activation_settings(task: workflow.Task) -> workflow.Task:
     If the query reads `activation_actions_table`, a definition of that table is added. The parameter `later_runs` (add,
     replace or mirror) says how to change an existing audience. Without it any action is possible. Raises SettingsError.
     """
-    for name, meant in find_misspelt_parameters(task.params, PARAMETERS).items():
-        raise SettingsError(f"{name} is not a parameter of an activation; did you mean {meant}?", key=name)
     console = read_settings(task.params.get("result_connection_settings"), place="the console")
     extended = extend_task(task, "the console", drop_console_keys(console, EXPORT), {})
-    settings = extended.params["result_settings"]
-    creates = find_action(settings) is Create.action and not _has_value(settings, "if_exists")
-    if "later_runs" in task.params or creates or not _has_value(settings, "action"):
-        settings |= _read_later_runs(task.params.get("later_runs", "add"), settings)
+    settings = dict(extended.params["result_settings"])
+    settings.update(_choose_action(task, settings))
     action = find_action(settings)
     names_audience = action is not None and EXPORT.by_name["audience_name"].is_used_by(action)
     if names_audience and not _has_value(settings, "audience_name", *_IDS):
@@ -64,31 +60,42 @@ def add_activation_settings(task: workflow.Task) -> workflow.Task:
                 "the audience has no name: the activation has no segment_name, and its settings have neither "
                 "audience_name nor audience_id"
             )
+    params = {**extended.params, "result_settings": settings}
     query = task.params.get("query")
-    sql = "" if is_left_out(query) else workflow.read_sql(str(query), key="query")
-    params = {"query": _define_table(sql, task)} if _TABLE.search(sql) else {}
-    return dataclasses.replace(extended, params={**extended.params, **params, "result_settings": settings})
+    if not is_left_out(query):
+        sql = workflow.read_sql(str(query), key="query")
+        if _TABLE.search(sql):
+            params["query"] = _define_table(sql, task)
+    return dataclasses.replace(extended, params=params)
 
 
-def _read_later_runs(later_runs: object, settings: Mapping[object, object]) -> dict[str, str]:
-    """Return the settings `action` and `if_exists` for `later_runs` (add, replace or mirror). Raises SettingsError."""
-    word = str(later_runs).strip().lower()
-    if word not in LATER_RUNS:
+def _choose_action(task: workflow.Task, settings: Mapping[object, object]) -> dict[str, str]:
+    """Return the settings `action` and `if_exists` that follow from the task's `later_runs`. Raises SettingsError."""
+    later_runs = str(task.params.get("later_runs", "add")).strip().lower()
+    if later_runs not in LATER_RUNS:
         raise SettingsError(f"later_runs must be one of {', '.join(LATER_RUNS)}", key="later_runs")
-    by_id, by_name = LATER_RUNS[word]
-    action = find_action(settings)
-    if not _has_value(settings, "action"):
+    by_id, by_name = LATER_RUNS[later_runs]
+    if _has_value(settings, "action"):
+        action = find_action(settings)
+        says_all = action is not Create.action or _has_value(settings, "if_exists")
+        if action is None or (says_all and "later_runs" not in task.params):
+            return {}  # an unknown action is reported with the other problems of the settings
+        if action not in (by_id, by_name):
+            raise _build_contradiction("action", later_runs)
+    else:
         action = by_id if _has_value(settings, *_IDS) else by_name
-    is_other = action not in (None, by_id, by_name)
-    if is_other or (_has_value(settings, "if_exists") and str(settings["if_exists"]).strip().lower() != word):
-        contradicting = "action" if is_other else "if_exists"
-        raise SettingsError(
-            f"the setting {contradicting} contradicts later_runs: {word}. Remove {contradicting} from the settings in "
-            "the console or the task, or change later_runs in the workflow",
-            key=contradicting,
-        )
-    # An unknown action is reported with the other problems of the settings.
-    return {} if action is None else {"action": action.name} | ({"if_exists": word} if action is Create.action else {})
+    if _has_value(settings, "if_exists") and str(settings["if_exists"]).strip().lower() != later_runs:
+        raise _build_contradiction("if_exists", later_runs)
+    return {"action": action.name, **({"if_exists": later_runs} if action is Create.action else {})}
+
+
+def _build_contradiction(setting: str, later_runs: str) -> SettingsError:
+    """Return the error for a setting that says something else than the parameter `later_runs`."""
+    return SettingsError(
+        f"the setting {setting} contradicts later_runs: {later_runs}. Remove {setting} from the settings in the "
+        "console or the task, or change later_runs in the workflow",
+        key=setting,
+    )
 
 
 def _has_value(settings: Mapping[object, object], *names: str) -> bool:

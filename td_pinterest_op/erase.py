@@ -59,7 +59,12 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     log.info("td_pinterest_op %s", __version__)
     request = read_task_request(task, table=ERASURE)
     settings = request.settings
-    stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
+    stats = Stats(
+        action="erase",
+        ad_account_id=settings.ad_account_id,
+        dry_run=settings.dry_run,
+        for_this_run=settings.for_this_run,
+    )
     erasure = _Erasure(settings=settings, stats=stats, timing=timing)
     receipt: dict[str, Any] = {}
     error: Exception | None = None
@@ -260,6 +265,7 @@ class _Erasure:
         lists = format_count(self._list_count, "customer list")
         unread = len(self.targets) - self._list_count
         more = f"; lists of {format_count(unread, 'ad account')} cannot be read" if unread else ""
+        more += self.stats.for_this_run_text
         if self.settings.dry_run:
             return f"Dry run: Pinterest would be asked to remove {records} from {lists}{more}; nothing was written."
         return f"Pinterest was asked to remove {records} from {len(self._finished_targets):,} of {lists}{more}."

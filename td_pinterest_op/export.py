@@ -15,7 +15,7 @@ from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
 from td_pinterest_op.audiences.request import ExportRequest, read_task_request
 from td_pinterest_op.audiences.sender import Sender
-from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, TreasureDataError
+from td_pinterest_op.errors import AudienceError, ExportError, JobError, StoppedError, TreasureDataError
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.hashed_query import describe_query, open_hashed_rows
@@ -68,13 +68,23 @@ def export(
     log.info("td_pinterest_op %s", __version__)
     request = read_task_request(task, table=EXPORT, rows=rows)
     settings = request.settings
-    stats = Stats(action=settings.action.name, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
+    stats = build_stats(settings)
     connected = connect_services(
         task, settings, timing=timing, counts=stats.requests, on_new_refresh_token=on_new_refresh_token, scopes=SCOPES
     )
     with connected as services:
         run_export(request, services, stats, reporter or ProgressReporter(timing=timing))
     return stats.to_json()
+
+
+def build_stats(settings: Settings) -> Stats:
+    """Return the counters of a run that begins."""
+    return Stats(
+        action=settings.action.name,
+        ad_account_id=settings.ad_account_id,
+        dry_run=settings.dry_run,
+        for_this_run=settings.for_this_run,
+    )
 
 
 def run_export(request: ExportRequest, services: Services, stats: Stats, reporter: ProgressReporter) -> None:
@@ -188,7 +198,7 @@ def _find_extra_advice(error: ExportError, stats: Stats, settings: Settings) -> 
     tells_sent = _TELLS_SENT.search(str(error))
     if stats.sent and not tells_sent:
         return f". Before that, {stats.sent:,} of {format_count(stats.to_send_count, 'record')} were sent"
-    if isinstance(error, (StoppedError, TreasureDataError)) and not (stats.requests.sent or tells_sent):
+    if isinstance(error, (StoppedError, TreasureDataError, JobError)) and not (stats.requests.sent or tells_sent):
         return ". Nothing was sent"
     if settings.lost_digits_warning and (isinstance(error, AudienceError) or error.status in (403, 404)):
         return f". Beware: {settings.lost_digits_warning}"

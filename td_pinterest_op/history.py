@@ -6,7 +6,7 @@ The table is the setting `history`, or the task's parameter of that name, which 
 import contextlib
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from td_pinterest_op.errors import ExportError, SettingsError
@@ -81,21 +81,6 @@ def write_failure(task: workflow.Task, timing: Timing) -> None:
                 rows = [{"task": failed, **_find_subject(task)}]
             message = _read_failure_message(task)
             history.write_rows([{"kind": RUN, "outcome": FAILED, "error": message, **row} for row in rows])
-    except ExportError as problem:
-        log.warning("the failed run could not be recorded in the history: %s", problem)
-
-
-def write_missing_rows(task: workflow.Task, timing: Timing, rows: Sequence[Row], *, or_success: bool = False) -> None:
-    """Write a history row for each failed entry, unless this attempt (`or_success`: or session) has one of its task."""
-    try:
-        with _open_history(task, timing) as history:
-            if history is None:
-                return
-            query = build_attempt_query(history.table, session_uuid=task.session_uuid, attempt_id=task.attempt_id)
-            written = [row for row in history.read_rows(query) if or_success or row["outcome"] == FAILED]
-            names = [str(row["task"] or "") for row in written]
-            missing = [row for row in rows if not any(name.startswith(row["task"]) for name in names)]
-            history.write_rows([{"kind": RUN, "outcome": FAILED, **row} for row in missing])
     except ExportError as problem:
         log.warning("the failed run could not be recorded in the history: %s", problem)
 

@@ -1,187 +1,262 @@
-"""Exports to several audiences: `py>: td_pinterest_op.many.Many.renew`, `.export` and `.gate` in a .dig file.
+"""Exports to several audiences in one task: `py>: td_pinterest_op.many.Many` in a .dig file.
 
-Each entry of the list `audiences` is one export: any setting and any parameter of a task, which override those of the
-task. A failure is stored, not raised: the others go on, and the gate after them fails with the names of all that
-failed. An export that a signal ends raises: digdag then stores nothing, and the gate names it as well.
+Each entry of the parameter `audiences` is one export: any setting and any parameter of a task, which override those of
+the task. The entries run in threads, `at_once` at a time. They share tokens, rate limit and connections. An entry that
+fails does not stop the others.
 """
 
-import dataclasses
+import collections
+import contextlib
 import logging
 import re
-from collections import Counter
+import urllib.parse
 from collections.abc import Mapping, Sequence
+from concurrent import futures
+from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
-from td_pinterest_op.audiences.request import extend_task, read_settings, split_parameters
+from td_pinterest_op.audiences.actions import EXPORT
+from td_pinterest_op.audiences.request import (
+    ExportRequest,
+    extend_task,
+    read_settings,
+    read_task_request,
+    split_parameters,
+)
 from td_pinterest_op.errors import EntriesError, ExportError, SettingsError, StoppedError
-from td_pinterest_op.export import export
-from td_pinterest_op.history import write_missing_rows
-from td_pinterest_op.run_history.history_table import Row
+from td_pinterest_op.export import build_stats, run_export
+from td_pinterest_op.pinterest.oauth import SCOPES
+from td_pinterest_op.run_history.history_table import build_run_row
+from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import parse_settings, read_parameter
+from td_pinterest_op.settings.parse import FOR_THIS_RUN, names_secret, parse_settings, parse_values, read_parameter
 from td_pinterest_op.settings.structures import read_list_items
-from td_pinterest_op.settings.table import CONNECTION
-from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.settings.table import SHARED
+from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out, show_value
+from td_pinterest_op.stats import Stats, format_count
 from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.finish import finish_run
 from td_pinterest_op.workflow.process import TaskProcess, log_label
-from td_pinterest_op.workflow.services import connect_services
+from td_pinterest_op.workflow.progress import ProgressReporter
+from td_pinterest_op.workflow.services import Services, connect_services
+from td_pinterest_op.workflow.task_history import open_history
 
 log = logging.getLogger(__name__)
 
 # Keys of an entry that are neither settings nor parameters of a task.
 ENTRY_KEYS = ("name", "segment", "column")
-_LOST = (
-    "no result was stored: its process was killed (usually for lack of memory), it did not start, or the attempt was "
-    "resumed, which loses the result of an entry that had started again after a refused token"
-)
+_AT_ONCE = build_integer_type(1, 32)
+_DEFAULT_AT_ONCE = 4
+_MOST_DESCRIBED = 20
+# How long the entries may take to end by themselves after a signal.
+_LAST_SECONDS = 3.0
 _ROWS = frozenset({"query", "job_id"})
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Many:
-    """Exports to several audiences, for pinterest_many.dig. An entry of its list `audiences` describes one export."""
+    """Exports to several audiences, for pinterest_many.dig."""
+
+    def run(self) -> None:
+        """Run all exports, and store their statistics as `pinterest_many`. Raises EntriesError if any of them fails."""
+        with TaskProcess():
+            workflow.store_values(pinterest_many=export_all(workflow.get_current_task(), SYSTEM))
 
     def renew(self) -> None:
-        """Check the list `audiences`, and renew the refresh token that all its exports share. Raises ExportError."""
+        """Raise SettingsError: the workflow is that of an earlier version."""
         with TaskProcess():
-            renew_token(workflow.get_current_task(), SYSTEM)
+            raise SettingsError(
+                "since version 0.5 a list of audiences is one task, td_pinterest_op.many.Many: copy the operator's "
+                "pinterest_many.dig again. `at_once` is there in place of `concurrent` and `limit`"
+            )
 
-    def export(self) -> None:
-        """Export to one audience, the task's `audience`, and store the result. A failure is stored, and not raised."""
-        with TaskProcess():
-            name, outcome = export_entry(workflow.get_current_task(), SYSTEM)
-            workflow.store_values(pinterest_many={name: outcome})
-
-    def gate(self) -> None:
-        """Raise EntriesError if any of the exports failed. The message names each of them."""
-        with TaskProcess():
-            check_outcomes(workflow.get_current_task(), SYSTEM)
+    export = renew
+    gate = renew
 
 
-def renew_token(task: workflow.Task, timing: Timing) -> None:
-    """Renew the refresh token once, before the exports of all entries of `audiences` start. Raises ExportError."""
-    read_entries(task)
-    _read_concurrency(task)
-    settings = parse_settings(task.params.get("result_settings"), table=CONNECTION, environ=task.environ)
-    with connect_services(task, settings, timing=timing) as services:
-        services.tokens.get_token()
+def export_all(task: workflow.Task, timing: Timing) -> dict[str, Any]:
+    """Run the export of each entry of the task's list `audiences`. Returns {NAME: {ok, error, statistics}}.
 
-
-def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]]:
-    """Run the export that `audience` of the task describes. Return its name and a dict: `ok`, `error`, `statistics`."""
-    entry = _read_entry(task.params.get("audience"), "`audience` of the task")
-    name = _get_entry_name(entry)
-    token = log_label.set(f"{name}: ")
-    try:
-        return name, _try_export(task, timing, entry, name)
-    finally:
-        log_label.reset(token)
-
-
-def _try_export(task: workflow.Task, timing: Timing, entry: Mapping[object, Any], name: str) -> dict[str, Any]:
-    """Run the export of an entry. Return a dict: `ok`, `error`, `statistics`."""
-    entry_task = task
-    try:
-        entry_task = build_entry_task(task, entry, name)
-        return {"ok": True, "error": "", "statistics": export(entry_task, timing)}
-    except Exception as error:
-        if isinstance(error, StoppedError) or workflow.may_resubmit(task, error):
-            raise
-        failure = ExportError.from_exception(error)
-    log.error("%s (%s). Who must act: %s. %s", failure, type(failure).__name__, failure.who, failure.advice)
-    if isinstance(failure, SettingsError):
-        # The export has sent nothing, and no `_error` task gets its failure.
-        entries = {str(task.params.get("task_name") or ""): entry}
-        _write_failed_rows(entry_task, timing, entries, {"error": str(failure), "requests_sent": 0})
-    empty = Stats(action=str(entry.get("action")), ad_account_id=str(entry.get("ad_account_id")), dry_run=False)
-    empty.audience_id, empty.audience_name = (_find_only(entry, key) for key in ("audience_id", "audience_name"))
-    return {"ok": False, "error": str(failure), "statistics": empty.to_json()}
-
-
-def check_outcomes(task: workflow.Task, timing: Timing) -> None:
-    """Raise EntriesError with the error of each export that failed or stored no result, if there are any.
-
-    In an `_error` task, a history row is written for each export that stored no result and has no row.
+    Raises SettingsError for a wrong list, before anything is contacted; AccountError for a refused token; EntriesError
+    with what failed; and StoppedError, which says how far each export was.
     """
-    outcomes = stored if isinstance(stored := task.params.get("pinterest_many"), Mapping) else {}
-    entries = read_entries(task)
-    # digdag names an entry's task after its loop, with the entry's number. Without `_error`, no entry was killed.
-    loop, error, _ = str(task.params.get("task_name") or "").partition("^error")
-    lost = {
-        f"{loop}^sub+for-0=audience={number}=": entry
-        for number, (name, entry) in enumerate(entries.items())
-        if error and name not in outcomes
-    }
-    _write_failed_rows(task, timing, lost, {"error": _LOST}, or_success=True)
-    failed = [
-        f"{name} (audience {(_find_audiences(entry) or ['none'])[0]} in ad account {entry.get('ad_account_id')}): "
-        f"{outcomes.get(name, {'error': _LOST})['error']}"
-        for name, entry in entries.items()
-        if not outcomes.get(name, {}).get("ok")
-    ]
+    runs = [_EntryRun(task=task, name=name, entry=entry) for name, entry in read_entries(task).items()]
+    at_once = read_parameter("at_once", task.params.get("at_once"), _AT_ONCE) or _DEFAULT_AT_ONCE
+    shared = read_settings(task.params.get("result_settings"), place="result_settings")
+    common = {name: value for name, value in shared.items() if name in SHARED.by_name}
+    settings = parse_settings(common, table=SHARED, environ=task.environ)
+    with connect_services(task, settings, timing=timing, scopes=SCOPES, at_once=at_once) as services:
+        # Before the entries begin: a refused token concerns all of them.
+        services.tokens.get_token()
+        _run_in_threads(runs, services, at_once)
+    failed = [run for run in runs if run.error]
+    for run in failed:
+        if run.is_token_refused:
+            raise run.error or AssertionError
     if failed:
+        named = [f"{run.name}: {run.error}" for run in failed[:_MOST_DESCRIBED]]
+        more = ", ".join(run.name for run in failed[_MOST_DESCRIBED:])
         raise EntriesError(
-            f"{len(failed)} of {len(entries)} audiences failed: {'; '.join(failed)}. To repeat them, run the whole "
-            "attempt again: with `retry … --all` on a server, or with `digdag run … --rerun`"
+            f"{len(failed)} of {format_count(len(runs), 'audience')} failed. {'; '.join(named)}"
+            + (f"; and {more}" if more else "")
+            + ". Run this task again: it repeats all of them, and does nothing twice"
         )
-    log.info("all %d audiences were exported", len(entries))
+    log.info("all %d audiences were exported", len(runs))
+    return {run.name: {"ok": True, "error": "", "statistics": run.stats.to_json()} for run in runs if run.stats}
 
 
-def _write_failed_rows(
-    task: workflow.Task, timing: Timing, entries: Mapping[str, Mapping[object, Any]], columns: Row, **options: bool
-) -> None:
-    """Write a history row for each of the failed `entries` (by task name), to its own history or else to the task's."""
-    rows: dict[tuple[str, ...], list[Row]] = {}
-    for task_name, entry in entries.items():
-        known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_name")} | dict(columns)
-        known |= {"task": task_name, "audience_id": _find_only(entry, "audience_id")}
-        own = tuple(str(entry.get(key) or "").strip() for key in ("history", "database"))
-        rows.setdefault(own, []).append(known)
-    for history, database in rows:
-        own_params = {"result_settings": history and {"history": history}, "database": database}
-        params = {**task.params, **{key: value for key, value in own_params.items() if value}}
-        write_missing_rows(dataclasses.replace(task, params=params), timing, rows[history, database], **options)
+@dataclass(kw_only=True)
+class _EntryRun:
+    """The run of one entry. `task`: that of the list. `stats`: the figures of the run, None until it has begun."""
+
+    task: workflow.Task
+    name: str
+    entry: Mapping[object, Any]
+    stats: Stats | None = None
+    error: ExportError | None = None
+    is_over: bool = False
+
+    @property
+    def is_token_refused(self) -> bool:
+        """Whether the whole task starts again, since Pinterest refused its refresh token."""
+        return self.error is not None and workflow.may_resubmit(self.task, self.error)
+
+    @property
+    def progress(self) -> str:
+        """How far the run is, for the message about a run that a signal ended."""
+        if self.stats is None and not self.is_over:
+            return "not begun"
+        if self.is_over and not isinstance(self.error, StoppedError):
+            return "failed" if self.error else "done"
+        stats = self.stats
+        return f"{stats.sent:,} of {format_count(stats.to_send_count, 'record')} sent" if stats else "nothing sent"
+
+    def run(self, services: Services) -> None:
+        """Export what the entry describes. Keeps the error of a failure, which is not raised."""
+        label = log_label.set(f"{self.name}: ")
+        try:
+            request = self._read_request(services)
+            self.stats = build_stats(request.settings)
+            own = services.for_another_run(
+                request.task, ad_account_id=request.settings.ad_account_id, counts=self.stats.requests
+            )
+            run_export(request, own, self.stats, ProgressReporter(timing=services.timing))
+        except Exception as error:
+            self.error = ExportError.from_exception(error)
+        self.is_over = True
+        if self.error and not self.is_token_refused and not isinstance(self.error, StoppedError):
+            kind = type(self.error)
+            log.error("%s (%s). Who must act: %s. %s", self.error, kind.__name__, kind.who, kind.advice)
+        log_label.reset(label)
+
+    def _read_request(self, services: Services) -> ExportRequest:
+        """Return what the entry asks for. Raises SettingsError, once the history has a row about the run."""
+        shared = read_settings(self.task.params.get("result_settings"), place="result_settings")
+        task = replace(self.task, entry=self.name, params={"result_settings": {**shared, **self.entry}})
+        try:
+            task = build_entry_task(self.task, self.entry, self.name)
+            request = read_task_request(task, table=EXPORT)
+        except SettingsError as error:
+            self._finish_rejected(task, services, error)
+            raise
+        report = request.settings.report
+        if report:
+            path = PurePath(report)
+            # Whatever an entry's name contains, it names a file, and two names name two.
+            name = f"{path.stem}-{urllib.parse.quote(self.name, safe=' ')}{path.suffix}"
+            request = replace(request, settings=replace(request.settings, report=str(path.with_name(name))))
+        return request
+
+    def _finish_rejected(self, task: workflow.Task, services: Services, error: SettingsError) -> None:
+        """Write the figures and the history's row of a run whose settings are wrong, and raise its error."""
+        parsed = parse_values(task.params["result_settings"], table=EXPORT, environ=task.environ)
+        known = parsed.values
+        account = known["ad_account_id"] or ""
+        self.stats = Stats(action=parsed.action.name if parsed.action else "", ad_account_id=account, dry_run=False)
+        self.stats.audience_id = parsed.audience_id
+        self.stats.audience_name = known["audience_name"]
+        self.stats.failed = True
+        statistics = self.stats.to_json()
+        history = None
+        with contextlib.suppress(SettingsError):  # without a database, there is no history
+            own = services.for_another_run(task, ad_account_id=account, counts=self.stats.requests)
+            history = open_history(task, known["history"], own)
+        finish_run(
+            task,
+            error,
+            timing=services.timing,
+            history=history,
+            rows=[build_run_row(statistics)],
+            about=[("ad account", account), ("audience", parsed.audience_id or known["audience_name"])],
+            statistics=statistics,
+        )
 
 
-def _get_entry_name(entry: Mapping[object, Any]) -> str:
-    """Return the name of an entry of the list `audiences`, or else the id or name of the entry's audience."""
-    return str(entry.get("name") or next(iter(_find_audiences(entry)), None))
+def _run_in_threads(runs: Sequence[_EntryRun], services: Services, at_once: int) -> None:
+    """Run the entries, `at_once` at a time. Raises StoppedError, which says how far each of them was."""
+    waiting = collections.deque(runs)
 
+    def run_waiting() -> None:
+        """Run one entry after another, until none is left, the run has to end, or the task has to start again."""
+        with contextlib.suppress(IndexError):
+            while not shutdown.is_requested():
+                entry = waiting.popleft()
+                entry.run(services)
+                if entry.is_token_refused:
+                    waiting.clear()
 
-def _find_only(entry: Mapping[object, Any], prefix: str) -> str | None:
-    """Return the only audience id or name in an entry, or None: the action uses one of several."""
-    found = _find_audiences(entry, prefix)
-    return found[0] if len(found) == 1 else None
-
-
-def _find_audiences(entry: Mapping[object, Any], *prefixes: str) -> Sequence[str]:
-    """Return the distinct audience ids, then names, in an entry. Reads keys that begin with one of `prefixes`."""
-    keys = sorted(str(key) for key in entry if str(key).startswith(prefixes or ("audience_id", "audience_name")))
-    return list(dict.fromkeys(text for key in keys if (text := str(entry[key] or "").strip())))
+    threads = []
+    try:
+        threads += [shutdown.start_thread(run_waiting) for _ in range(min(at_once, len(runs)))]
+        for thread in threads:
+            thread.result()
+        shutdown.raise_if_requested()
+    except StoppedError as error:
+        # The threads end by the same request.
+        futures.wait(threads, _LAST_SECONDS)
+        told = [f"{run.name}: {run.progress}" for run in runs[:_MOST_DESCRIBED]]
+        rest = len(runs) - len(told)
+        more = [f"and {format_count(rest, 'other')}"] if rest else []
+        raise StoppedError(f"{error}. {'; '.join(told + more)}") from None
 
 
 def read_entries(task: workflow.Task) -> Mapping[str, Mapping[object, Any]]:
-    """Return the entries of the task's list `audiences` by name. Raises SettingsError, also for duplicate names."""
+    """Return the entries of the task's list `audiences` by name. Raises SettingsError if the list is wrong."""
     try:
         items = read_list_items(task.params.get("audiences"))
     except WrongValueError as error:
-        raise SettingsError(f"`audiences` in config/audiences.yml cannot be read as a list: {error}") from None
+        raise SettingsError(f"`audiences` cannot be read as a list: {error}", key="audiences") from None
     if not items:
-        raise SettingsError("`audiences` in config/audiences.yml is empty: add a mapping of settings for each audience")
-    entries = [_read_entry(item, f"entry {number} of `audiences`") for number, item in enumerate(items, 1)]
-    names = Counter(map(_get_entry_name, entries))
-    if duplicates := sorted(name for name, count in names.items() if count > 1):
-        raise SettingsError(f"duplicate names in `audiences`: {', '.join(duplicates)}. Give each entry its own name")
-    return {_get_entry_name(entry): entry for entry in entries}
+        raise SettingsError("`audiences` is empty: add a mapping of settings for each audience", key="audiences")
+    entries: dict[str, Mapping[object, Any]] = {}
+    for number, item in enumerate(items, start=1):
+        entry = read_settings(item, place=f"entry {number} of `audiences`")
+        if not entry:
+            text = f"entry {number} of `audiences` is empty: write the settings of an audience into it"
+            raise SettingsError(text, key="audiences")
+        name = _get_entry_name(entry, number)
+        if name in entries:
+            text = f"entry {number} of `audiences` has the name of another, {name}: give each entry its own name"
+            raise SettingsError(text, key="audiences")
+        entries[name] = entry
+    for_this_run = read_settings(task.params.get(FOR_THIS_RUN), place=FOR_THIS_RUN)
+    unknown = [show_value(name).strip("'") for name in for_this_run if name not in entries]
+    if unknown or (FOR_THIS_RUN in task.params and not for_this_run):
+        raise SettingsError(
+            f"{FOR_THIS_RUN} must be a mapping from names of entries to settings"
+            + (f", and there is no entry {', '.join(unknown)}" if unknown else ""),
+            key=FOR_THIS_RUN,
+        )
+    return entries
 
 
-def _read_entry(value: object, place: str) -> Mapping[object, Any]:
-    """Return an entry of the list `audiences` as a mapping. `place` names the entry in a SettingsError."""
-    if not (entry := read_settings(value, place=place)):
-        raise SettingsError(f"{place} is empty: write the settings of an audience into it")
-    return entry
+def _get_entry_name(entry: Mapping[object, Any], number: int) -> str:
+    """Return the name of an entry, or else the id or name of its audience, or its number in the list."""
+    keys = ["name", *sorted(str(key) for key in entry if str(key).startswith(("audience_id", "audience_name")))]
+    names = [str(entry[key]).strip() for key in keys if not is_left_out(entry.get(key))]
+    return names[0] if names else f"entry {number}"
 
 
 def build_entry_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> workflow.Task:
@@ -189,21 +264,31 @@ def build_entry_task(task: workflow.Task, entry: Mapping[object, Any], name: str
     place = f"entry {name}"
     others = {key: value for key, value in entry.items() if key not in ENTRY_KEYS}
     settings, params = split_parameters(others, place=place)
+    connecting = SHARED.by_name.keys() - {"type"}
+    if shared := [key for key, value in settings.items() if key in connecting and not is_left_out(value)]:
+        raise SettingsError(
+            f"{place} has {', '.join(map(str, shared))}: credentials and connection settings stand on the task, and "
+            "count for all entries; to have others for some, spread the entries over several tasks with for_each>",
+            key=str(shared[0]),
+        )
+    if secret := next((key for key, value in params.items() if names_secret(value)), None):
+        raise SettingsError(f"{place}: {secret} names a secret of the workflow, which no entry may do", key=secret)
     segment, column = (str(entry.get(key) or "").strip() for key in ("segment", "column"))
     if segment:
         params = {key: value for key, value in params.items() if key not in _ROWS or not is_left_out(value)}
     has_rows = not _ROWS.isdisjoint(params)
     if segment and has_rows:
-        raise SettingsError(f"{place} has both a segment and a query or job_id: leave one of them out")
+        raise SettingsError(f"{place} has both a segment and a query or job_id: leave one of them out", key="segment")
     if "segment" in entry and not has_rows:  # a blank one must not export the task's rows
         if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column or "email"):
             raise SettingsError(
-                f"{place}: segment must be a table, such as cdp_audience_1.vip, and column must be the name of a column"
+                f"{place}: segment must be a table, such as cdp_audience_1.vip, and column the name of a column",
+                key="segment",
             )
         params["query"] = f"SELECT {column or 'email'} FROM {segment}"  # noqa: S608 - both are names
-    return dataclasses.replace(extend_task(task, place, settings, params), concurrent=_read_concurrency(task))
-
-
-def _read_concurrency(task: workflow.Task) -> int:
-    """Return how many exports may run at once: the task's parameter `concurrent`."""
-    return read_parameter("concurrent", task.params.get("concurrent"), build_integer_type(1, 1000)) or 1
+    extended = extend_task(task, place, settings, params)
+    own = {key: value for key, value in extended.params.items() if key not in (FOR_THIS_RUN, "audiences")}
+    for_this_run = read_settings(task.params.get(FOR_THIS_RUN), place=FOR_THIS_RUN)
+    if name in for_this_run:
+        own[FOR_THIS_RUN] = for_this_run[name]
+    return replace(extended, entry=name, params=own)

@@ -94,6 +94,7 @@ class Stats:
     action: str
     ad_account_id: str
     dry_run: bool
+    for_this_run: tuple[str, ...] = ()  # the settings that were given for this run only
     summary_text: SummaryText | None = None
     audience_id: str | None = None
     audience_name: str | None = None
@@ -189,7 +190,15 @@ class Stats:
             f"{self.withheld_text} {'was' if withheld == 1 else 'were'} withheld": withheld,
             f"Pinterest refused {self.refused:,}": self.refused,
         }
-        return "; ".join([outcome, *(text for text, count in left_out.items() if count)]) + "."
+        parts = [outcome, *(text for text, count in left_out.items() if count)]
+        return f"{'; '.join(parts)}{self.for_this_run_text}."
+
+    @property
+    def for_this_run_text(self) -> str:
+        """Which settings were given for this run only, as text that ends a sentence, or "" for none."""
+        if not self.for_this_run:
+            return ""
+        return f"; set for this run and each retry of its attempt: {', '.join(self.for_this_run)}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the statistics as plain JSON types, in the order of README's table.

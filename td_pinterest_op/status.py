@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from td_pinterest_op.audiences.request import read_task_settings
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.run_history.audience_history import AudienceHistory, build_audience_history, build_history_query
 from td_pinterest_op.run_history.history_table import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import STATUS, StatusSettings
 from td_pinterest_op.stats import Condition, classify_status
 from td_pinterest_op.workflow import task as workflow
@@ -49,9 +49,7 @@ def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
     The run history, if any, has earlier sizes, and gets a row for each audience. Raises SettingsError and AccountError.
     """
-    settings = parse_settings(task.params.get("result_settings"), table=STATUS, environ=task.environ)
-    for warning in settings.warnings:
-        log.warning("%s", warning)
+    settings = read_task_settings(task, table=STATUS)
     checks: dict[str, _Check] = {}
     error: Exception | None = None
     with connect_services(task, settings, timing=timing) as services:

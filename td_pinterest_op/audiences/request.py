@@ -12,25 +12,38 @@ from typing import Any, Generic, TypeVar
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.records.hashed_query import ENGINES, find_hashing_reason, require_hashable, require_one_statement
 from td_pinterest_op.settings.parse import (
+    FOR_THIS_RUN,
+    SETTINGS_FOR_THIS_RUN,
     TASK_PARAMETERS,
+    ParsedSettings,
     build_settings,
     drop_console_keys,
-    find_misspelt_parameters,
+    find_action,
+    find_refused_parameters,
     parse_values,
 )
 from td_pinterest_op.settings.structures import read_mapping
-from td_pinterest_op.settings.table import ActionSpec, SendingSettings, Settings, SettingsTable
-from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value
+from td_pinterest_op.settings.table import (
+    CREDENTIALS,
+    ActionSpec,
+    ConnectionSettings,
+    SendingSettings,
+    Settings,
+    SettingsTable,
+)
+from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value, suggest_word
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.finish import name_subjects
 from td_pinterest_op.workflow.task_history import read_history_database
 
 log = logging.getLogger(__name__)
 
 _ROWS = frozenset({"query", "job_id"})  # a task has one of these at most
 
+_C = TypeVar("_C", bound=ConnectionSettings)
 _S = TypeVar("_S", bound=SendingSettings)
 
 
@@ -71,9 +84,8 @@ def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mappin
         return others, params
     settings = read_settings(others.pop("result_settings"), place=f"result_settings of {place}")
     if others:
-        near = find_misspelt_parameters(others)
         texts = [show_value(key).strip("'") for key in others]
-        names = [text + (f" (did you mean {near[text]}?)" if text in near else "") for text in texts]
+        names = [text + suggest_word(text, TASK_PARAMETERS) for text in texts]
         raise SettingsError(
             f"{place} has parameters next to result_settings that an export does not accept: {', '.join(names)}. "
             f"Allowed there: {', '.join(TASK_PARAMETERS)}",
@@ -87,10 +99,14 @@ def extend_task(
 ) -> workflow.Task:
     """Return the task with further settings and parameters, which override its own. `place`: where they were read.
 
-    The log names what they override. A blank setting overrides none: it must not lift what the task restricts.
+    The log names what they override. A blank setting overrides none: it must not lift what the task restricts. Raises
+    SettingsError for credentials: whoever writes a list or uses a console must not choose them.
     """
     shared = read_settings(task.params.get("result_settings"), place="result_settings")
     new = {key: value for key, value in settings.items() if not is_left_out(value)}
+    if foreign := [key.name for key in CREDENTIALS if key.name in new]:
+        text = f"{place} has {' and '.join(foreign)}: credentials may stand in the task only, or in its _env"
+        raise SettingsError(text, key=foreign[0])
     replaced = [show_value(key).strip("'") for key in new if str(shared.get(key, new[key])) != str(new[key])]
     replaced += [name for name in params if task.params.get(name, params[name]) != params[name]]
     if replaced:
@@ -99,37 +115,95 @@ def extend_task(
     return replace(task, params={**own, **params, "result_settings": {**dict.fromkeys(settings), **shared, **new}})
 
 
+def _parse_task_settings(
+    task: workflow.Task, table: SettingsTable[Any], errors: SettingsErrorCollector
+) -> ParsedSettings:
+    """Return what a task's `result_settings` say, and in their place the settings that are given for this run."""
+    raw = task.params.get("result_settings")
+    if "activation_id" in task.params and isinstance(raw, str):  # the console's text
+        with contextlib.suppress(WrongValueError):  # `parse_values` reports unreadable text
+            raw = drop_console_keys(read_mapping(raw), table)
+    given = errors.call(_read_settings_for_this_run, task) or {}
+    action = find_action(raw, table=table) if "action" in table.by_name else None
+    used = {
+        name: value
+        for name, value in given.items()
+        if name in table.by_name and (action is None or table.by_name[name].is_used_by(action))
+    }
+    if used:
+        log.warning("set for this run, and for each retry of its attempt: %s", ", ".join(used))
+    if unused := [name for name in given if name not in used]:
+        log.warning("%s has settings that this task does not have: %s", FOR_THIS_RUN, ", ".join(unused))
+    return parse_values(raw, table=table, environ=task.environ, for_this_run=used)
+
+
+def _read_settings_for_this_run(task: workflow.Task) -> dict[str, object]:
+    """Return the settings that replace the task's own in this run, by name. Raises SettingsError for any other."""
+    if FOR_THIS_RUN not in task.params:
+        return {}
+    given = read_settings(task.params[FOR_THIS_RUN], place=FOR_THIS_RUN)
+    wrong = [show_value(name).strip("'") for name in given if name not in SETTINGS_FOR_THIS_RUN]
+    blank = [str(name) for name, value in given.items() if is_left_out(value)]
+    if wrong or blank or not given:
+        faults = [f"{name} cannot be set for one run" for name in wrong] + [f"{name} is blank" for name in blank]
+        raise SettingsError(
+            f"{FOR_THIS_RUN}: {'; '.join(faults) or 'is blank'}; allowed: a mapping, or its JSON text, with "
+            f"{', '.join(SETTINGS_FOR_THIS_RUN)}",
+            key=FOR_THIS_RUN,
+        )
+    return {str(name): value for name, value in given.items()}
+
+
+def read_task_settings(task: workflow.Task, *, table: SettingsTable[_C]) -> _C:
+    """Return the settings of a task that reads no rows, and log their warnings. Raises SettingsError.
+
+    `table`: the allowed settings.
+    """
+    errors = SettingsErrorCollector()
+    settings: _C | None = errors.call(build_settings, _parse_task_settings(task, table, errors))
+    errors.raise_any()
+    assert settings, "its problem was raised"  # noqa: S101
+    for warning in settings.warnings:
+        log.warning("%s", warning)
+    return settings
+
+
 def read_task_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | None = None) -> TaskRequest[_S]:
     """Return a task's settings, source of rows, and opt-out and consent lists. `rows`: used in place of a job's rows.
 
-    `table`: the allowed settings. Raises SettingsError with every problem.
+    `table`: the allowed settings. Raises SettingsError with every problem, which names the ad account and the audience
+    if the settings do.
     """
-    raw = task.params.get("result_settings")
-    if "activation_id" in task.params and isinstance(raw, str):  # the console's text
-        with contextlib.suppress(WrongValueError):  # `build_settings` reports unreadable text
-            raw = drop_console_keys(read_mapping(raw), table)
-    parsed, errors = parse_values(raw, table=table, environ=task.environ), SettingsErrorCollector()
-    action, settings = parsed.action, errors.call(build_settings, parsed)
+    errors = SettingsErrorCollector()
+    parsed = _parse_task_settings(task, table, errors)
+    settings: _S | None = errors.call(build_settings, parsed)
+    action = parsed.action
     if settings and settings.history:  # only for its problems: the history finds the database again
         errors.call(read_history_database, task, settings.history)
-    errors.call(getattr, task, "endpoints")
-    for name, meant in find_misspelt_parameters(task.params).items():
+    errors.call(workflow.parse_endpoints, task.environ)
+    is_export = "action" in table.by_name
+    for name, meant in find_refused_parameters(task.params, action).items() if is_export else ():
         errors.append(SettingsError(f"{name} is not a parameter of an export; did you mean {meant}?", key=name))
     source: Source | Rows | None = rows
     if source is None and (action is None or action.reads_rows):
         source = errors.call(workflow.read_source, task)
-        errors.call(getattr, task, "td_api_key")
-    lists = _read_people_lists(task, action, errors) if "action" in table.by_name else {}
+        errors.call(workflow.parse_api_key, task.environ)
+    lists = _read_people_lists(task, action, errors) if is_export else {}
     if source and isinstance(settings, Settings) and (reason := find_hashing_reason(settings.action, settings.hash_in)):
         errors.call(require_hashable, source, needed_by=reason)
     for name, each in {"query": source, **lists}.items():
         if isinstance(each, Source) and each.query and each.engine in ENGINES:  # of several, one result would count
             errors.call(require_one_statement, each.query, name=name)
-    errors.raise_any()
+    try:
+        errors.raise_any()
+    except SettingsError as error:
+        values = parsed.values
+        audience = parsed.audience_id or values.get("audience_name")
+        name_subjects(error, [("ad account", values.get("ad_account_id")), ("audience", audience)])
+        raise
     assert settings, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:
         log.warning("%s", warning)
-    settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
     return TaskRequest(task=task, settings=settings, source=source, lists=lists)
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
+from td_pinterest_op.runtime import shutdown
+
 DAY = 86_400.0
 _LONGEST = 1000 * 365 * DAY  # seconds; no date is later than that from now
 
@@ -22,7 +24,7 @@ class Timing:
         return datetime.fromtimestamp(self.now() + seconds, timezone.utc)
 
 
-SYSTEM = Timing()
+SYSTEM = Timing(sleep=shutdown.sleep)
 
 
 def format_duration(seconds: float, *, now: float | None = None) -> str:

@@ -10,6 +10,7 @@ import contextvars
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from types import FrameType
@@ -23,6 +24,8 @@ _T = TypeVar("_T")
 
 # How many seconds the end waits for a response that may have a new refresh token, and for saving the token.
 _SAVING_SECONDS = 5.0
+
+_SLEEP_SECONDS = 0.2
 
 _reason: str | None = None
 # The calls of `run_uninterrupted` that have not returned yet.
@@ -77,6 +80,14 @@ def clear_request() -> None:
     """Forget the request to end, so that another run can begin in this process."""
     global _reason
     _reason = None
+
+
+def sleep(seconds: float) -> None:
+    """Sleep, in any thread, until the run is asked to end: a signal interrupts only the main thread's sleep."""
+    before = is_requested()
+    end = time.monotonic() + seconds
+    while is_requested() == before and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, _SLEEP_SECONDS))
 
 
 def run_uninterrupted(function: Callable[[], _T]) -> _T:

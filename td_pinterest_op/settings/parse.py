@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeGuard, TypeVar
 
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
@@ -21,6 +22,7 @@ from td_pinterest_op.settings.table import (
 )
 from td_pinterest_op.settings.types import (
     SettingType,
+    ValueFormatter,
     WrongValueError,
     describe_type,
     find_nearest,
@@ -29,19 +31,30 @@ from td_pinterest_op.settings.types import (
     show_value,
     suggest_word,
 )
-from td_pinterest_op.stats import LISTS, format_count
+from td_pinterest_op.stats import LISTS, SUPPRESS, format_count
 
 log = logging.getLogger(__name__)
 
-TASK_PARAMETERS = ("query", "database", "engine", "job_id", *LISTS)
+JOB_OPTIONS = ("priority", "job_retry", "presto_pool_name", "hive_pool_name", "engine_version", "hive_engine_version")
+"""The parameters of a task, or of `td:`, that apply to its jobs, as they do in digdag's td> operator."""
+TASK_PARAMETERS = ("query", "database", "engine", "job_id", *LISTS, *JOB_OPTIONS)
 """The parameters that an export reads; digdag passes on every other parameter of the workflow as well."""
+FOR_THIS_RUN = "settings_for_this_run"
+"""The parameter of a run with settings that replace the task's own, such as `dry_run`, without editing a workflow."""
+SETTINGS_FOR_THIS_RUN = (
+    *("dry_run", "min_records", "max_records", "max_invalid_ratio", "max_leave_ratio", "allow_empty"),
+    *("begin", "rebuild", "replace_newer", "even_if_used"),
+)
+"""The settings that may be given for one run."""
 
 _ENDING = re.compile(r"(?<=s)(?:ions?|ing|ed)$")  # of suppression
+_OPT_OUT = re.compile(r"opt_?out")
 _COMMON_WORDS = frozenset({"constant", "content", "contents", "dataset", "engineer"})  # near a parameter by chance
 _MAXIMUM_UNKNOWN_KEYS = 20
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
 _ADDED_BY_CONSOLE = re.compile(r"(?:td)?_.*|.*type", re.IGNORECASE)
+_ANY_REFERENCE = re.compile(r"\$\{\s*secret\s*:")
 # Not with a token in place of the name.
 _SECRET_REFERENCE = re.compile(r"\$\{secret:\s*((?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63})\s*\}")
 _LOST_DIGITS = (
@@ -59,6 +72,7 @@ class ParsedSettings:
     table: SettingsTable[Any]
     given_values: dict[str, Any] = field(default_factory=dict)  # by name or alias; None for a wrong value
     secrets: dict[str, str] = field(default_factory=dict)  # by setting: the workflow secret with its value
+    for_this_run: tuple[str, ...] = ()  # the settings that are given for this run only
     lost_digits: list[str] = field(default_factory=list)  # the keys of ids that may have lost digits
     blank: list[str] = field(default_factory=list)  # settings that would restrict what is sent, but are blank text
     problems: list[Problem] = field(default_factory=list)
@@ -75,6 +89,13 @@ class ParsedSettings:
         return self.values.get("action")
 
     @property
+    def audience_id(self) -> str | None:
+        """The id of the audience that the action needs, or None if the settings name none."""
+        known, action = self.values, self.action
+        own = known.get(action.audience_id) if action and action.audience_id else None
+        return own or known.get("audience_id")
+
+    @property
     def unused_keys(self) -> list[str]:
         """The keys in `result_settings` that the action does not use, in the order in which settings are declared."""
         action, keys = self.action, self.table.by_name.items()
@@ -89,8 +110,8 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
     """Return the settings in `raw`, checked by `table`, which declares the settings of an entry point.
 
     Raises SettingsError with every problem, a line each, and no credential.
-    `raw`: a mapping, or a mapping as JSON or YAML text. `environ`: where credentials that are left out, and
-    `${secret:…}` in any setting, are looked up.
+    `raw`: a mapping, or a mapping as JSON or YAML text. `environ`: where credentials that are left out, or are
+    `${secret:…}`, are looked up.
     """
     settings: _C = build_settings(parse_values(raw, table=table, environ=environ))
     return settings
@@ -114,13 +135,14 @@ def build_settings(parsed: ParsedSettings) -> Any:
     warnings = [lost_digits_warning, blank and f"these settings are blank, and so have no effect: {blank}"]
     if action:
         values |= {key.name: key.default for key in keys if not key.is_used_by(action)}
-        values |= {"action": action, "audience_id": known.get(action.audience_id or "") or values["audience_id"]}
+        values |= {"action": action, "audience_id": parsed.audience_id}
         if action.least_records and "min_records" not in parsed.given_values:
             values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
         warnings.insert(0, unused and f"{action.name} does not use these settings: {unused}")
     return table.settings_class(
         **values,
         refresh_token_secret=parsed.secrets.get("refresh_token"),
+        for_this_run=parsed.for_this_run,
         warnings=tuple(filter(None, warnings)),
         lost_digits_warning=lost_digits_warning,
     )
@@ -134,29 +156,41 @@ def read_parameter(name: str, value: object, type_: SettingType) -> Any:
         raise SettingsError(f"{name}: {error}; allowed: {type_.allowed}", key=name) from None
 
 
-def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str, str]) -> ParsedSettings:
+def find_action(raw: object, *, table: SettingsTable[Any]) -> ActionSpec | None:
+    """Return the action in unchecked settings, a mapping or its text, or the default. None if it cannot be read."""
+    setting = table.by_name["action"]
+    try:
+        value = None if is_left_out(raw) else read_mapping(raw).get("action")
+        action: ActionSpec = setting.default if is_left_out(value) else setting.type.read(value, describe_type)
+    except WrongValueError:
+        return None
+    return action
+
+
+def parse_values(
+    raw: object,
+    *,
+    table: SettingsTable[Any],
+    environ: Mapping[str, str],
+    for_this_run: Mapping[str, object] = MappingProxyType({}),
+) -> ParsedSettings:
     """Return the values in `raw` (`result_settings`) with all problems. `table`: the entry point's allowed settings.
 
-    No problem is raised as an error. The problems have the order of the table, with those of unknown keys at the end.
+    `for_this_run`: replaces settings in `raw`. No problem is raised as an error. The problems have the order of the
+    table, with those of unknown keys at the end.
     """
-    parsed = ParsedSettings(table=table)
+    parsed = ParsedSettings(table=table, for_this_run=tuple(for_this_run))
     try:
         content = parse_text(raw) if isinstance(raw, str) else raw
-        mapping = {} if is_left_out(content) else read_mapping(content)
+        mapping = {} if is_left_out(content) else dict(read_mapping(content))
     except WrongValueError as error:
         parsed.add_problem("result_settings", f"{error}; allowed: a mapping, or a mapping as a JSON or YAML string")
         parsed.given_values.update(dict.fromkeys(table.by_name))
         return parsed
     if is_left_out(content):
         parsed.add_problem("result_settings", "missing; allowed: a mapping of settings", code="missing")
-    # Credentials first, and those of the environment even if the settings have others: no message shows one.
-    for key in CREDENTIALS:
-        Secret(environ.get(build_variable_name(key.secret), "").strip())
-    for name, key in sorted(table.by_name.items(), key=lambda item: not item[1].is_credential):
-        if key.is_credential or not is_left_out(mapping.get(name)):
-            parsed.given_values[name] = _read_value(parsed, name, mapping.get(name), environ)
-        elif key.restricts and mapping.get(name) is not None:
-            parsed.blank.append(name)
+    mapping.update(for_this_run)
+    _read_values(parsed, mapping, environ)
     _check_unknown_keys(parsed, mapping)
     for key in table.settings:
         _check_setting(parsed, key)
@@ -168,41 +202,66 @@ def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str
     return parsed
 
 
-def _read_value(parsed: ParsedSettings, name: str, raw: object, environ: Mapping[str, str]) -> Any:
-    """Return a setting's value, from `raw` or the secret to which `raw` refers. Adds a problem for a wrong value."""
-    key = parsed.table.by_name[name]
-    try:
-        if secret := _find_secret_name(key, raw):
-            variable = build_variable_name(secret)
-            parsed.secrets[name], raw = secret, environ.get(variable)
-            if is_left_out(raw):
-                text = (
-                    f"{variable} is {'empty' if variable in environ else 'missing'} in the environment; set the "
-                    f"workflow's secret {secret}, and give it to the task as {variable}, under its _env "
-                    "(config/environment.yml has such lines)"
-                )
-                parsed.add_problem(name, text, code="environment")
-                return None
-        elif key.type.is_id and has_lost_digits(raw):
+def _read_values(parsed: ParsedSettings, mapping: Mapping[object, object], environ: Mapping[str, str]) -> None:
+    """Store the value of each setting in `mapping`. Adds a problem for each wrong one."""
+    # Credentials first, and those of the environment even if the settings have others: no message shows one.
+    for key in CREDENTIALS:
+        Secret(environ.get(build_variable_name(key.secret), "").strip())
+    for key in CREDENTIALS:
+        parsed.given_values[key.name] = _read_credential(parsed, key, mapping.get(key.name), environ)
+    for name, key in parsed.table.by_name.items():
+        value = mapping.get(name)
+        if key.type.is_id and has_lost_digits(value):
             parsed.lost_digits.append(name)
-        return key.type.read(raw, describe_type if secret else show_value)
+        if key.is_credential:
+            continue
+        if is_left_out(value):
+            if key.restricts and value is not None:
+                parsed.blank.append(name)
+        elif names_secret(value):
+            parsed.given_values[name] = None
+            text = "names a secret of the workflow, which only client_id, client_secret and refresh_token may do"
+            parsed.add_problem(name, text)
+        else:
+            parsed.given_values[name] = _read_value(parsed, name, value, show_value)
+
+
+def _read_credential(parsed: ParsedSettings, key: Setting, raw: object, environ: Mapping[str, str]) -> Any:
+    """Return a credential: `raw`, or the value of the secret that `raw` names. Adds a problem for a wrong value."""
+    secret = key.secret if is_left_out(raw) else ""
+    if isinstance(raw, str) and _ANY_REFERENCE.search(raw):
+        reference = _SECRET_REFERENCE.fullmatch(raw.strip())
+        if reference is None or build_variable_name(reference[1]) == "TD_API_KEY":
+            parsed.add_problem(
+                key.name,
+                "is no reference to a secret of the Pinterest app; allowed: such as "
+                f"${{secret:{key.secret}}}, without a space, with letters, digits, dots and dashes in the name",
+            )
+            return None
+        secret = reference[1]
+    if secret:
+        parsed.secrets[key.name] = secret
+        variable = build_variable_name(secret)
+        raw = environ.get(variable)
+        if is_left_out(raw):
+            text = (
+                f"{variable} is {'empty' if variable in environ else 'missing'} in the environment; set the "
+                f"workflow's secret {secret}, and give it to the task as {variable}, under its _env "
+                "(config/environment.yml has such lines)"
+            )
+            parsed.add_problem(key.name, text, code="environment")
+            return None
+    return _read_value(parsed, key.name, raw, describe_type)
+
+
+def _read_value(parsed: ParsedSettings, name: str, raw: object, format_for_error: ValueFormatter) -> Any:
+    """Return a setting's value. Adds a problem for a wrong value."""
+    setting = parsed.table.by_name[name]
+    try:
+        return setting.type.read(raw, format_for_error)
     except WrongValueError as wrong:
-        parsed.add_problem(name, f"{wrong}; allowed: {key.type.allowed}")
+        parsed.add_problem(name, f"{wrong}; allowed: {setting.type.allowed}")
         return None
-
-
-def _find_secret_name(setting: Setting, raw: object) -> str | None:
-    """Return which secret a setting's value `raw` names, or None. Raises WrongValueError for a malformed reference."""
-    if is_left_out(raw):  # a credential, which then has a secret of its own
-        return setting.secret
-    if not isinstance(raw, str) or not re.search(r"\$\{\s*secret:", raw):
-        return None
-    if reference := _SECRET_REFERENCE.fullmatch(raw.strip()):
-        return reference[1]
-    raise WrongValueError(
-        "the reference to a secret must be the whole value, without a space before `secret:`, and the secret's name "
-        "may contain only letters, digits, dots and dashes"
-    )
 
 
 def _check_unknown_keys(parsed: ParsedSettings, keys: Iterable[object]) -> None:
@@ -211,6 +270,8 @@ def _check_unknown_keys(parsed: ParsedSettings, keys: Iterable[object]) -> None:
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
             parsed.add_problem("a key", f"its name must be a string, not {describe_type(name)}: put it in quotes")
+        elif name == FOR_THIS_RUN:
+            parsed.add_problem(name, "is given to a run, with `-p`, and stands in no file and in no list of audiences")
         elif name in TASK_PARAMETERS:
             text = "is not a key of result_settings; it belongs on the task, next to result_settings"
             parsed.add_problem(name, text)
@@ -292,6 +353,16 @@ def _check_records_setting(parsed: ParsedSettings) -> None:
         parsed.add_problem("records", f"{action.name} cannot send records: rows; allowed: identifiers")
 
 
+def names_secret(value: object) -> bool:
+    """Whether the text of a value, or of a list's or mapping's parts, refers to a secret of the workflow."""
+    parts: Iterable[object] = [value]
+    if isinstance(value, Mapping):
+        parts = [*value.keys(), *value.values()]
+    elif isinstance(value, (list, tuple)):
+        parts = value
+    return any(isinstance(part, str) and _ANY_REFERENCE.search(part) for part in parts)
+
+
 def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
     """Return the settings from a console: blank ones as None, and without keys that the console adds (logged)."""
     unknown = [name for name in settings if name not in table.by_name and _is_showable_name(name)]
@@ -302,17 +373,29 @@ def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[An
     return {name: None if is_left_out(value) else value for name, value in settings.items() if name not in added}
 
 
-def find_misspelt_parameters(names: Iterable[object], parameters: Iterable[str] = TASK_PARAMETERS) -> dict[str, str]:
-    """Return the names that look like misspelt task parameters, with the parameter that each resembles.
+def find_refused_parameters(names: Iterable[object], action: ActionSpec | None) -> dict[str, str]:
+    """Return the names of a task's parameters and variables that seem to mean a parameter, with the one that is meant.
 
-    Three kinds of names are not misspelt: a workflow's variable that contains a parameter's name (`td_database`), a
-    common word, and a name that resembles a parameter which is also in `names`.
+    `action`: None for an unknown one. Only names that resemble `query`, `suppress` or `consent` are among them, since a
+    run cannot tell a task's own keys from the variables of its workflow; and only if the action reads the parameter
+    that is meant, and `names` do not contain it.
     """
-    keys = {name for name in names if isinstance(name, str)}
-    left = [name for name in parameters if name not in keys]
-    words = {name: _ENDING.sub("", name.lower()) for name in keys.difference(parameters, _COMMON_WORDS)}
-    near = {name: find_nearest(word, left, cutoff=0.8) for name, word in words.items()}
-    return {name: meant for name, meant in sorted(near.items()) if meant and f"_{meant}_" not in f"_{name}_"}
+    given = {name for name in names if isinstance(name, str)}
+    refused: dict[str, str] = {}
+    for name in sorted(given.difference(TASK_PARAMETERS)):
+        text = name.lower()
+        words = {_ENDING.sub("", word) for word in text.split("_")} - _COMMON_WORDS
+        if _OPT_OUT.search(text):
+            meant = SUPPRESS
+        else:
+            meant = next(filter(None, (find_nearest(word, LISTS, cutoff=0.8) for word in sorted(words))), "")
+        if meant and (action is None or action.adds_people) and meant not in given:
+            refused[name] = meant
+        elif action is None or action.reads_rows:
+            is_variable = "_" in text and "query" in text.split("_")  # such as my_query
+            if "query" not in given and not is_variable and find_nearest(text, ["query"], cutoff=0.8):
+                refused[name] = "query"
+    return refused
 
 
 def _is_showable_name(name: object) -> TypeGuard[str]:

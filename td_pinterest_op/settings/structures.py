@@ -1,14 +1,11 @@
 """Types of settings that hold several values: a list or a mapping, as its own type or as JSON or YAML text.
 
-YAML is read with digdag's rules where they differ from PyYAML's: only `true` and `false` are booleans, there are no
-dates, a key given twice is an error. Aliases and tags are refused, so that text neither grows nor calls anything when
-it is read.
+Each scalar of YAML text is read as a string, as digdag's templates give them.
 """
 
 import contextlib
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -35,10 +32,6 @@ from td_pinterest_op.settings.types import (
 _V = TypeVar("_V")
 
 _LONGEST_TEXT = 100_000  # characters; PyYAML reads about that many in half a second
-_DEEPEST_NESTING = 20
-_PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq"))
-_PLAIN_WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
-_WHOLE_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,29})")
 _MOST_PERCENT = 50  # in a control group
 _MAXIMUM_FAULTS_SHOWN = 10
 _MAXIMUM_ITEMS = 1000  # a workflow has no more tasks, and each item is one request at least
@@ -67,8 +60,27 @@ class Control:
         return int(self.percent * 100)
 
 
+class _Loader(yaml.BaseLoader):
+    """Loads YAML with each scalar as a string, as digdag's templates give them. Refuses aliases and repeated keys."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose a node. Raises WrongValueError for an alias, since a short text could grow without bounds."""
+        if self.check_event(yaml.AliasEvent):
+            alias = self.peek_event()  # type: ignore[no-untyped-call]
+            raise WrongValueError(f"contains a YAML alias{_format_position(alias.start_mark)}; write the value itself")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Return a mapping. Raises WrongValueError if a key is given twice: one of the two would have no effect."""
+        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            raise WrongValueError(f"contains the same key twice{_format_position(node.start_mark)}; remove one of them")
+        return mapping
+
+
 def parse_text(text: str) -> object:
-    """Return the value of JSON or YAML text: dict, list, str, int, float, bool or None.
+    """Return the value of JSON text, or else of YAML text, in which each scalar is a string.
 
     Raises WrongValueError, whose message does not quote the text: it could contain a credential.
     """
@@ -77,10 +89,10 @@ def parse_text(text: str) -> object:
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(text, object_pairs_hook=_build_dict_of_unique_keys)
     try:
-        return _read_node(_Composer(text).get_single_node())
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - it makes strings, lists and mappings only
     except WrongValueError as error:
         fault = str(error)
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         position = _format_position(getattr(error, "problem_mark", None) or getattr(error, "context_mark", None))
         hint = "; it contains tabs, which YAML does not allow as indentation" if "\t" in text else ""
         fault = f"is neither valid JSON nor valid YAML{position}{hint}"
@@ -88,63 +100,16 @@ def parse_text(text: str) -> object:
     raise WrongValueError(f"{describe_type(text)} {fault}")
 
 
+def _format_position(mark: yaml.Mark | None) -> str:
+    """Return the position of a YAML node for a message, such as " (line 2, column 5)", or "" if `mark` is None."""
+    return "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
+
+
 def _build_dict_of_unique_keys(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     """Return the members of a JSON object as a dict. Raises ValueError if a key occurs twice."""
     if len(mapping := dict(pairs)) < len(pairs):
         raise ValueError
     return mapping
-
-
-class _Composer(yaml.BaseLoader):
-    """Composes YAML nodes, and refuses aliases and deep nesting."""
-
-    depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Compose a node. Raises WrongValueError for an alias, or for nodes that are nested too deeply."""
-        if self.check_event(yaml.AliasEvent):
-            alias = self.peek_event()  # type: ignore[no-untyped-call]
-            raise WrongValueError(f"contains a YAML alias{_format_position(alias.start_mark)}; write the value itself")
-        self.depth += 1
-        if self.depth > _DEEPEST_NESTING:
-            raise WrongValueError(f"is nested more than {_DEEPEST_NESTING} levels deep")
-        node: yaml.Node | None = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-
-def _read_node(node: yaml.Node | None) -> object:
-    """Return a YAML node and its nested nodes as a Python value. Raises WrongValueError for tags and repeated keys."""
-    if node is None:
-        return None
-    if node.tag not in _PLAIN_TAGS:
-        raise WrongValueError(f"contains a YAML tag{_format_position(node.start_mark)}; remove the tag")
-    if isinstance(node, yaml.SequenceNode):
-        return [_read_node(item) for item in node.value]
-    if isinstance(node, yaml.ScalarNode):
-        return read_scalar(node)
-    mapping: dict[str, object] = {}
-    for key, value in node.value:
-        position = _format_position(key.start_mark)
-        if not isinstance(key, yaml.ScalarNode):
-            raise WrongValueError(f"contains a key that is not a string{position}; quote the key")
-        if key.value in mapping:
-            raise WrongValueError(f"contains the same key twice{position}; remove one of them")
-        mapping[key.value] = _read_node(value)
-    return mapping
-
-
-def read_scalar(node: yaml.ScalarNode) -> object:
-    """Return the value of a YAML scalar: a string, whole number, boolean or None. Quoted text is always a string."""
-    text: str = node.value
-    if node.style is not None:  # quoted or a block: always a string
-        return text
-    return int(text) if _WHOLE_NUMBER.fullmatch(text) else _PLAIN_WORDS.get(text.lower(), text)
-
-
-def _format_position(mark: yaml.Mark | None) -> str:
-    """Return the position of a YAML node for a message, such as " (line 2, column 5)", or "" if `mark` is None."""
-    return "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
 
 
 def read_list_items(value: object) -> Sequence[object]:

@@ -169,6 +169,7 @@ class ConnectionSettings:
     requests_per_minute: int = declare_setting(build_integer_type(1, 100_000), 390)
     max_in_flight: int = _of_rows(build_integer_type(1, 64), 8)
     history: TableName | None = declare_setting(TABLE)
+    for_this_run: tuple[str, ...]  # the names of settings that a parameter of the run has replaced
     warnings: tuple[str, ...]  # for the author, about settings that are unusual but not wrong
     lost_digits_warning: str  # one of the warnings: about ids that may have lost digits; "" for no such ids
 
@@ -272,5 +273,8 @@ _PACE = ("requests_per_minute", "max_in_flight")
 STATUS = _build_settings_table(StatusSettings, needed=("ad_account_id",), omitted=_PACE)
 ERASURE = _build_settings_table(ErasureSettings)
 CONNECTION = _build_settings_table(ConnectionSettings, omitted=(*_PACE, "history"))
+
+SHARED = _build_settings_table(ConnectionSettings, omitted=("ad_account_id", "history"))
+"""The settings of a list of audiences that count for all its entries together."""
 
 CREDENTIALS = tuple(key for key in CONNECTION.settings if key.is_credential)

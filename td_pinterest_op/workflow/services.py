@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from td_pinterest_op.http.retry import Retry
@@ -41,6 +41,11 @@ class Services:
         """Return Pinterest's API for the ad account with this id."""
         return Api(client=self.client, tokens=self.tokens, ad_account_id=ad_account_id)
 
+    def for_another_run(self, task: Task, *, ad_account_id: str, counts: RequestCounts) -> "Services":
+        """Return services over the same connections, tokens and rate limit, with guards and `counts` of their own."""
+        client = replace(self.client, counts=counts, rate_limiter=self.client.rate_limiter.share())
+        return replace(self, task=task, client=client, ad_account_id=ad_account_id)
+
     @cached_property
     def treasure_data(self) -> TreasureData:
         """Treasure Data's API. Raises SettingsError if the task has no API key."""
@@ -58,15 +63,17 @@ def connect_services(
     on_new_refresh_token: OnNewRefreshToken | None = None,
     on_response: OnResponse | None = None,
     scopes: Sequence[str] = (),
+    at_once: int = 1,
 ) -> Iterator[Services]:
     """Yield connections to Treasure Data and Pinterest that last until the end of the block.
 
     `counts`: of the requests that write to Pinterest. `on_new_refresh_token` gets each refresh token that Pinterest
-    issues (see `Tokens`); by default it is stored where the task's own token came from. Raises AccountError before any
-    other request if the token lacks one of the `scopes`, and SettingsError for an endpoint that is unsafe for secrets.
+    issues (see `Tokens`); by default it is stored where the task's own token came from. `at_once`: how many runs share
+    the connections. Raises AccountError before any other request if the token lacks one of the `scopes`, and
+    SettingsError for an endpoint that is unsafe for secrets.
     """
     store = TokenStore(task=task, settings=settings, timing=timing)
-    with open_client(task, settings, timing=timing, counts=counts, on_response=on_response) as client:
+    with open_client(task, settings, timing=timing, counts=counts, on_response=on_response, at_once=at_once) as client:
         tokens = Tokens(
             client=client,
             client_id=settings.client_id,
@@ -88,19 +95,22 @@ def open_client(
     timing: Timing,
     counts: RequestCounts | None = None,
     on_response: OnResponse | None = None,
+    at_once: int = 1,
 ) -> Iterator[Client]:
     """Yield a client for Pinterest's API, closed when the block ends. Raises SettingsError for an unsafe endpoint."""
     transport = Transport(
         connect_timeout=settings.connection_timeout_secs,
         write_timeout=settings.write_timeout_secs,
         read_timeout=settings.read_timeout_secs,
-        connections=settings.max_in_flight,
+        connections=max(settings.max_in_flight, at_once),
     )
     with contextlib.closing(transport):
         yield Client(
             endpoint=task.endpoints.pinterest,
             transport=transport,
-            rate_limiter=RateLimiter(requests_per_minute=settings.requests_per_minute, timing=timing),
+            rate_limiter=RateLimiter(
+                requests_per_minute=settings.requests_per_minute, max_in_flight=settings.max_in_flight, timing=timing
+            ),
             retry=Retry(
                 count=settings.retry_count,
                 initial_wait=settings.retry_initial_wait_millis / 1000,

@@ -14,14 +14,16 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from td_pinterest_op import __version__
 from td_pinterest_op.digdag_templates import defuse_templates
 from td_pinterest_op.errors import AccountError, SettingsError, SettingsErrorCollector
 from td_pinterest_op.http.endpoints import is_safe_url
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, sanitize
+from td_pinterest_op.requirements import find_other_version
+from td_pinterest_op.settings.parse import JOB_OPTIONS
 from td_pinterest_op.settings.types import has_lost_digits, is_left_out
 from td_pinterest_op.treasure_data.job import Source
 
@@ -30,11 +32,11 @@ log = logging.getLogger(__name__)
 ENGINES = ("presto", "trino", "hive")
 # The environment variables of the official clients, and their default values.
 _DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5"}
-JOB_OPTIONS = ("priority", "job_retry", "presto_pool_name", "hive_pool_name", "engine_version", "hive_engine_version")
-"""The parameters of a task, or of `td:`, that apply to its jobs, as they do in digdag's td> operator."""
 # A name, never a path: the API key could do more than query.
 _DATABASE = re.compile(r"[a-z0-9_]{1,255}")
 _JOB_ID = re.compile(r"[0-9]{1,40}")
+# What a query begins with, and no name of a file.
+_SQL = re.compile(r"--|/\*|\(|(?:select|with|values|table|from)\s", re.IGNORECASE)
 # The end of a task's name after a refused token: the task has added itself as a subtask.
 _STARTED_AGAIN = re.compile(r"(?:\^sub\+subtask0)+$")
 # The subtask's parameter with the fingerprint of the refused token, and the numbers of refusals.
@@ -64,7 +66,6 @@ class Task:
     environ: Mapping[str, str]
     session: str | None = None
     entry: str = ""
-    concurrent: int = 1  # how many tasks share the requests that Pinterest allows
     _random: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
 
     @property
@@ -115,7 +116,7 @@ class Task:
             # The same task of another project (staging, production) is another task.
             text = f"{self.session_time.isoformat(timespec='seconds')} {self.project_id} {self.label}"
         else:
-            text = self._random
+            text = self._random + self.entry
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @property
@@ -134,30 +135,40 @@ class Task:
         td = self.params.get("td")
         return td if isinstance(td, Mapping) else {}
 
-    @cached_property
+    @property
     def endpoints(self) -> Endpoints:
-        """The base URLs of both APIs. Raises SettingsError if secrets must not be sent to one of them."""
-        values = {name: self.environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
-        urls = {name: url if "://" in url else f"https://{url}" for name, url in values.items()}
-        if unsafe := [name for name, url in urls.items() if not is_safe_url(url)]:
-            names = " and ".join(unsafe)
-            raise SettingsError(f"{names} must be an https address (http is allowed only for this machine)")
-        return Endpoints(*urls.values())
+        """The base URLs of both APIs, as `parse_endpoints` returns them."""
+        return parse_endpoints(self.environ)
 
     @property
     def td_api_key(self) -> Secret:
-        """Treasure Data's API key. Raises SettingsError if the environment does not contain it."""
-        key = self.environ.get("TD_API_KEY", "").strip()
-        if not key:
-            raise SettingsError(
-                "there is no TD_API_KEY: set the workflow's secret td.apikey, and give it to the task as TD_API_KEY, "
-                "under its _env (config/environment.yml has the line)"
-            )
-        if not re.fullmatch(f"[!-~]{{1,{LONGEST_SECRET}}}", key):
-            raise SettingsError(
-                f"TD_API_KEY has characters other than visible ASCII, or more than {LONGEST_SECRET}: check td.apikey"
-            )
-        return Secret(key)
+        """Treasure Data's API key, as `parse_api_key` returns it."""
+        return parse_api_key(self.environ)
+
+
+def parse_endpoints(environ: Mapping[str, str]) -> Endpoints:
+    """Return the base URLs of both APIs. Raises SettingsError if secrets must not be sent to one of them."""
+    values = {name: environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
+    urls = {name: url if "://" in url else f"https://{url}" for name, url in values.items()}
+    if unsafe := [name for name, url in urls.items() if not is_safe_url(url)]:
+        names = " and ".join(unsafe)
+        raise SettingsError(f"{names} must be an https address (http is allowed only for this machine)")
+    return Endpoints(*urls.values())
+
+
+def parse_api_key(environ: Mapping[str, str]) -> Secret:
+    """Return Treasure Data's API key. Raises SettingsError if the environment does not contain it."""
+    key = environ.get("TD_API_KEY", "").strip()
+    if not key:
+        raise SettingsError(
+            "there is no TD_API_KEY: set the workflow's secret td.apikey, and give it to the task as TD_API_KEY, "
+            "under its _env (config/environment.yml has the line)"
+        )
+    if not re.fullmatch(f"[!-~]{{1,{LONGEST_SECRET}}}", key):
+        raise SettingsError(
+            f"TD_API_KEY has characters other than visible ASCII, or more than {LONGEST_SECRET}: check td.apikey"
+        )
+    return Secret(key)
 
 
 def get_current_task() -> Task:
@@ -169,6 +180,13 @@ def get_current_task() -> Task:
             "there is no module named digdag: this class runs only as a py> task of a digdag workflow. To export "
             "from a terminal, use `td-pinterest export`"
         ) from None
+    if other := find_other_version(Path(), __version__):
+        log.warning(
+            "this is version %s of td_pinterest_op, which is installed; the project's folder has version %s, which has "
+            "no effect: install that version, or copy this one into the folder (td-pinterest bundle --update)",
+            __version__,
+            other,
+        )
     return Task(params=digdag.env.params, environ=os.environ)
 
 
@@ -273,7 +291,7 @@ def read_sql(text: str, *, key: str, folder: Path = Path()) -> str:
     Raises SettingsError.
     """
     text = text.strip()
-    if not text.lower().endswith(".sql"):
+    if not text.lower().endswith(".sql") or _SQL.match(text):
         return text
     path = Path(text)
     if path.is_absolute() or ".." in path.parts:

@@ -1,5 +1,6 @@
 """The setting `history`: a row for each run, and runs that succeed although the history cannot be written."""
 
+import contextlib
 import json
 import logging
 import signal
@@ -18,13 +19,14 @@ from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.erase import erase_people
 from td_pinterest_op.errors import (
     AudienceError,
+    EntriesError,
     ExportError,
     LimitError,
     PinterestError,
     SettingsError,
 )
 from td_pinterest_op.export import export
-from td_pinterest_op.many import export_entry
+from td_pinterest_op.many import export_all
 from td_pinterest_op.run_history.history_table import COLUMNS
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.status import check_audiences
@@ -228,21 +230,20 @@ def test_entry_of_several_writes_one_row_whatever_its_outcome(
     entry = {"name": "vip", "ad_account_id": AD_ACCOUNT_ID, "action": ADD, "query": "SELECT email FROM people"}
     entry |= {"audience_id": services.audience()} | changes
     shared = {"type": "pinterest", "audience_type": "customer_list", "history": TABLE}
-    name = "+pinterest_many+each^sub+for-0=0=audience=1=%7B%22name%22+export"
-    whole = task_of(services, shared, audience=entry, database="crm", task_name=name)
-    _, outcome = export_entry(whole, services.time.timing)
+    whole = task_of(services, shared, audiences=[entry], database="crm", task_name="+pinterest_many+export")
+    with pytest.raises(EntriesError) if error else contextlib.nullcontext():
+        export_all(whole, services.time.timing)
     (row,) = read_rows(services)
-    assert (name, entry["audience_id"], "failed" if error else "success") == tuple(
-        row[column] for column in ("task", "audience_id", "outcome")
-    )
-    assert outcome["ok"] == (error is None)
+    expected = ("+pinterest_many+export vip", entry["audience_id"], "failed" if error else "success")
+    assert tuple(row[column] for column in ("task", "audience_id", "outcome")) == expected
     assert (row["error"] is None) if error is None else (error in row["error"])
 
 
 def test_entry_with_a_wrong_setting_writes_to_its_own_history_that_nothing_was_sent(services: Services) -> None:
-    entry = {"name": "vip", "audience_id_add_people": "12", "segment": "not a table", "history": "crm.own"}
+    entry = {"action": ADD, "audience_id_add_people": "12", "segment": "not a table", "history": "crm.own"}
     shared = {"type": "pinterest", "history": TABLE}
-    assert not export_entry(task_of(services, shared, audience=entry), services.time.timing)[1]["ok"]
+    with pytest.raises(EntriesError):
+        export_all(task_of(services, shared, audiences=[entry]), services.time.timing)
     (row,) = read_rows(services, "crm.own")
     assert ("failed", "12", 0) == tuple(row[name] for name in ("outcome", "audience_id", "requests_sent"))
 

@@ -1,38 +1,41 @@
-"""Several audiences in one workflow: outcomes after a killed task, and the number of tasks of an attempt."""
+"""Several audiences in one task of a workflow: wrong entries, signals, and groups of them spread over tasks."""
 
-import io
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests import children, dig
-from tests.campaigns import campaign
-from tests.e2e.project import ENGINES, SESSION, Run, edit_file, read_history, secrets_for
-from tests.emulators.environment import HURRY, digdag_home
+from tests.e2e.project import ENGINES, Run, read_history
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
-_KILLED = """
-import os, signal
-from td_pinterest_op import many
+pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
-class Many(many.Many):
-    def export(self, audience):
-        if audience["name"] == "entry 1":
-            os.kill(os.getpid(), signal.SIGKILL)
-        super().export()
+_GROUPS = """
+_export:
+  !include : config/workflow.yml
+  groups: {groups}
++each:
+  for_each>: {{group: "${{groups}}"}}
+  _parallel: true
+  _do:
+    py>: td_pinterest_op.many.Many
+    at_once: 2
+    audiences: ${{group}}
+    database: ${{td.database}}
+    result_settings: {{type: pinterest, audience_type: customer_list}}
+    _env:
+      !include : config/environment.yml
 """
 
 
-def write_entries(services: Services, project: Path, audiences: Sequence[str]) -> None:
-    """Write entries that add one person to each of the audiences."""
+def build_entries(services: Services, audiences: Sequence[str]) -> list[dict[str, Any]]:
+    """Return entries that add one person of the table `people` to each of the audiences."""
     rows = [{"email": person, "number": number} for number, person in enumerate(people(len(audiences)))]
     services.td.create("sandbox", "people", rows)
-    entries = [
+    return [
         {
             "name": f"entry {number}",
             "ad_account_id": AD_ACCOUNT_ID,
@@ -42,87 +45,40 @@ def write_entries(services: Services, project: Path, audiences: Sequence[str]) -
         }
         for number, audience_id in enumerate(audiences)
     ]
+
+
+def write_entries(services: Services, project: Path, audiences: Sequence[str]) -> None:
+    entries = build_entries(services, audiences)
     (project / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
 
 
-@pytest.mark.parametrize("first_fails", [False, True])
-@pytest.mark.parametrize("engine", ENGINES)
-def test_killed_task_and_those_that_did_not_start_are_named(
-    run: Run, services: Services, project: Path, first_fails: bool
+def test_ten_of_twelve_entries_are_exact_with_tokens_that_are_valid_once(
+    run: Run, services: Services, project: Path
 ) -> None:
-    audiences = [services.audience(name=f"audience {number}") for number in range(4)]
-    if first_fails:
-        audiences[0] = "77"
-    write_entries(services, project, audiences)
-    (project / "killed.py").write_text(_KILLED)
-    edit_file(
-        project / "pinterest_many.dig",
-        (r"py>: td_pinterest_op.many.Many.export", "py>: killed.Many.export"),
-        (r"_parallel: {limit: 4}", "_parallel: {limit: 2}"),
-    )
+    audiences = [services.audience(name=f"audience {number}") for number in range(12)]
+    write_entries(services, project, ["77", *audiences[1:11], "78"])
+    services.pinterest.switches.rotate_refresh_tokens = True
     ran = run("pinterest_many")
     assert not ran.succeeded
-    place = f"audience {audiences[1]} in ad account {AD_ACCOUNT_ID}"
-    lost = "no result was stored: its process was killed"
-    assert f"pinterest_many of 2026-11-25T00:00:00+00:00 failed: {3 + first_fails} of 4 audiences failed: " in ran.log
-    assert f"entry 1 ({place}): {lost}" in ran.log, ran.log
-    rows = {row["audience_id"]: row for row in read_history(services)}
-    assert dict.fromkeys(audiences, "failed") | ({} if first_fails else {audiences[0]: "success"}) == {
-        name: row["outcome"] for name, row in rows.items()
+    assert "2 of 12 audiences failed. entry 0: there is no audience 77 in ad account" in ran.log
+    assert "; entry 11: there is no audience 78" in ran.log
+    assert len(services.pinterest.calls.of("oauth/token")) == 1
+    members = [services.pinterest.members_of_audience(each) for each in audiences[1:11]]
+    assert members == [digests(1, first=number) for number in range(1, 11)]
+    rows = {row["task"]: row["outcome"] for row in read_history(services)}
+    assert len(rows) == 12
+    assert {name for name, outcome in rows.items() if outcome == "failed"} == {
+        "+pinterest_many+export entry 0",
+        "+pinterest_many+export entry 11",
     }
-    assert all(rows[name]["error"].startswith(lost) for name in audiences[1:]), rows
-    assert len(audiences) == len(read_history(services))
-    if not first_fails:
-        assert digests(1) == services.pinterest.members_of_audience(audiences[0])
 
 
-class Finished:
-    """A `py>` child that has stored an outcome of its entry, if it has one, and ended."""
-
-    pid, returncode = 0, 0
-
-    def __init__(self, command: list[str], *, cwd: Path, env: Mapping[str, str]) -> None:
-        *_, given, left = command
-        params: dict[str, Any] = json.loads((cwd / given).read_text())["params"]
-        outcomes = {entry["name"]: {"ok": True} for entry in [params.get("audience")] if entry}
-        (cwd / left).write_text(json.dumps({"store_params": {"pinterest_many": outcomes}}))
-        self.stdout = io.StringIO()
-        self.outcomes = params.get("pinterest_many", {})
-
-    def __enter__(self) -> "Finished":
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def kill(self) -> None: ...
-
-
-@campaign
-def test_three_hundred_audiences_fit_into_one_attempt(services: Services, project: Path) -> None:
-    """The stand-in ends an attempt of more than 1,000 tasks, groups included, as digdag does."""
-    write_entries(services, project, [str(number) for number in range(300)])
-    started = []
-
-    def start(command: list[str], *, cwd: Path, env: Mapping[str, str]) -> Finished:
-        started.append(Finished(command, cwd=cwd, env=env))
-        return started[-1]
-
-    result = dig.run(project / "pinterest_many.dig", secrets=secrets_for(services), start=start)
-    assert "success" == result.status, result.error
-    assert 300 == len(started[-1].outcomes)
-
-
-@pytest.mark.digdag
-def test_digdag_runs_one_task_more_for_each_additional_audience(
-    services: Services, project: Path, tmp_path: Path
-) -> None:
-    environ = os.environ | services.environ | digdag_home(tmp_path, services.environ) | {"PYTHONPATH": HURRY}
-    tasks = []
-    for count in (2, 4):
-        write_entries(services, project, [services.audience(name=f"{count} {number}") for number in range(count)])
-        folder = tmp_path / f"tasks {count}"
-        command = ["digdag", "run", "pinterest_many.dig", "--rerun", "--session", SESSION, "-o", str(folder)]
-        children.run(command, cwd=project, env=environ).check_returncode()
-        tasks.append(sorted(file.name for file in folder.rglob("+*.yml")))
-    assert 2 == len(tasks[1]) - len(tasks[0]), tasks
-    assert len(tasks[0]) <= 7, tasks
+def test_groups_of_entries_may_be_spread_over_tasks(run: Run, services: Services, project: Path) -> None:
+    audiences = [services.audience(name=f"audience {number}") for number in range(4)]
+    entries = build_entries(services, audiences)
+    groups = [entries[:2], entries[2:]]
+    (project / "groups.dig").write_text(_GROUPS.format(groups=json.dumps(groups)))
+    ran = run("groups")
+    assert ran.succeeded, ran.log
+    members = [services.pinterest.members_of_audience(each) for each in audiences]
+    assert members == [digests(1, first=number) for number in range(4)]

@@ -15,7 +15,7 @@ from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
 from td_pinterest_op.cli.explain import ERRORS, get_meaning
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.many import ENTRY_KEYS
-from td_pinterest_op.settings.parse import TASK_PARAMETERS
+from td_pinterest_op.settings.parse import FOR_THIS_RUN, JOB_OPTIONS, TASK_PARAMETERS
 from td_pinterest_op.settings.table import ERASURE, STATUS, ActionSpec, Setting
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.stats import LISTS, Stats
@@ -248,7 +248,7 @@ def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
 HANDED = {
     *("_command", "_env", "project_id", "project_name", "result_settings", "session_id", "td"),
     *("result_connection_settings", "segment_name", "activation_actions_table"),
-    *("audience", "audiences", "pinterest_many"),
+    *("audiences", "lift", "project_name", "session_id", "target"),
     *("attempt_id", "error", "history", "session_time", "session_uuid", "task_name"),
 }
 
@@ -258,7 +258,7 @@ _READS = r"(?:\bparams(?:\.get\(|\[)|_read_parameter\(task, )\"(\w+)\""
 
 def test_every_parameter_of_a_task_is_described_once() -> None:
     texts = [path.read_text() for path in (ROOT / "td_pinterest_op").rglob("*.py") if "op/cli/" not in str(path)]
-    read = {name for text in texts for name in re.findall(_READS, text)} | {*LISTS}
+    read = {name for text in texts for name in re.findall(_READS, text)} | {*LISTS, *JOB_OPTIONS, FOR_THIS_RUN}
     table = PAGES["reference"].split("\n| parameter |")[1].split("\n\n")[0]
     described = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])]
     assert sorted(read - HANDED) == sorted(described)

@@ -76,8 +76,12 @@ def test_restriction_in_an_entry_of_several_is_honoured_or_rejected(
         shared = DUMPS[form](SHARED | (restriction if place == "shared" else {}))
         entry = {"name": "one", **settings, **(restriction if place == "entry" else {})}
         query = "SELECT email FROM people"
-        params = task_params(action, query=query, audience=entry, result_settings=shared, concurrent=2)
-        return str(many.export_entry(Task(params=params, environ=services.environ), services.time.timing)[1]["error"])
+        params = task_params(action, query=query, audiences=[entry], result_settings=shared)
+        try:
+            many.export_all(Task(params=params, environ=services.environ), services.time.timing)
+        except ExportError as error:
+            return str(error)
+        return ""
 
     check_restrictions(services, action, run)
 

@@ -138,9 +138,8 @@ def test_failure_of_one_of_eight_audiences_is_named_and_the_others_are_exact(
     (project / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
     ran = run("pinterest_many")
     assert not ran.succeeded
-    third = entries[3]
-    place = f"audience {third['audience_id']} in ad account {third['ad_account_id']}"
-    assert f"1 of 8 audiences failed: entry 3 ({place}): job " in ran.log, ran.log
+    assert "1 of 8 audiences failed. entry 3: job " in ran.log, ran.log
+    assert f"(ad account {entries[3]['ad_account_id']}, audience {entries[3]['audience_id']})" in ran.log
     assert expected == {audience_id: pinterest.members_of_audience(audience_id) for audience_id in expected}
     # Each entry has its own row, and the failure of the workflow adds none.
     assert Counter(failed=1, success=7) == Counter(row["outcome"] for row in read_history(services))

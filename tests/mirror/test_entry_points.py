@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.activation import add_activation_settings
+from td_pinterest_op.errors import EntriesError
 from td_pinterest_op.export import export
-from td_pinterest_op.many import export_entry
+from td_pinterest_op.many import export_all
 from td_pinterest_op.workflow.task import Task
 from tests.exporting import digests, people
 from tests.mirror.days import DATABASE, LEDGER, World
@@ -32,13 +33,13 @@ def test_entry_of_several_audiences_can_be_a_mirror(mirror_world: World, audienc
     mirror_world.set_people(people(195))
     shared = json.dumps({name: mirror_world.settings[name] for name in ("ad_account_id", "type", "audience_type")})
     entry = {**mirror_world.settings, "query": mirror_world.task["query"], "name": "newsletter", "min_records": 196}
-    params: dict[str, Any] = {"database": DATABASE, "result_settings": shared, "audience": entry}
+    params: dict[str, Any] = {"database": DATABASE, "result_settings": shared, "audiences": [entry]}
     task = Task(params=params, environ=mirror_world.environ)
-    _, outcome = export_entry(task, mirror_world.time.timing)
-    assert (False, True) == (outcome["ok"], "fewer than min_records (196)" in outcome["error"])
-    given = {**params, "audience": {**entry, "min_records": 1}}
-    name, outcome = export_entry(replace(task, params=given), mirror_world.time.timing)
-    assert ("newsletter", True, 5) == (name, outcome["ok"], outcome["statistics"]["mirror"]["left"])
+    with pytest.raises(EntriesError, match=r"newsletter: .*fewer than min_records \(196\)"):
+        export_all(task, mirror_world.time.timing)
+    given = {**params, "audiences": [{**entry, "min_records": 1}]}
+    stored = export_all(replace(task, params=given), mirror_world.time.timing)
+    assert stored["newsletter"]["statistics"]["mirror"]["left"] == 5
     assert digests(195) == mirror_world.members(audience_id)
 
 

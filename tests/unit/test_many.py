@@ -1,38 +1,60 @@
-"""Several audiences: what each entry of the list becomes, and what is stored of one that fails."""
+"""Several audiences in one task: what each entry of the list becomes, and what becomes of one that fails."""
 
 import json
 import re
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 import yaml
 
 from td_pinterest_op import many
 from td_pinterest_op.audiences.actions import Add
-from td_pinterest_op.errors import AccountError, EntriesError, ExportError, SettingsError, StoppedError
-from td_pinterest_op.runtime.clock import SYSTEM
+from td_pinterest_op.errors import AccountError, EntriesError, SettingsError, StoppedError
+from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.settings.table import SHARED
 from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.task import Task
-from tests.clock import FakeTime
+from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Call, Fault
 from tests.exporting import Services, digests, people
 
 WORKFLOWS = Path(__file__).parent.parent.parent / "workflows"
 ADD = Add.action.name
+PEOPLE = "SELECT * FROM (VALUES ('person0@shop.example'), ('person1@shop.example')) AS t(email)"
+FIRST = "SELECT 'PERSON0@shop.example' AS email"
+NOBODY = "SELECT 'nobody@shop.example' AS email"
+SHARED_SETTINGS = {"type": "pinterest", "audience_type": "customer_list"}
+
+
+@pytest.fixture(autouse=True)
+def database(services: Services) -> None:
+    services.td.create("sandbox", "vip", [{"email": person} for person in people(3)])
 
 
 def entry(**keys: object) -> dict[str, Any]:
-    whole = {"name": "vip", "ad_account_id": "549755885175", "action": ADD, "query": "SELECT email FROM people"}
+    whole = {"name": "vip", "ad_account_id": AD_ACCOUNT_ID, "action": ADD, "query": PEOPLE}
     return {name: value for name, value in (whole | keys).items() if value is not None}
 
 
-def outcome(services: Services, listed: object, **params: Any) -> dict[str, Any]:
-    shared = {"type": "pinterest", "audience_type": "customer_list"}
-    task = {"audience": listed, "database": "sandbox", "concurrent": 4, "result_settings": shared} | params
-    name, stored = many.export_entry(Task(params=task, environ=services.environ), services.time.timing)
-    assert "vip" == name
-    return stored
+def task_of(services: Services, *entries: object, **params: Any) -> Task:
+    given = {"audiences": list(entries), "database": "sandbox", "result_settings": SHARED_SETTINGS} | params
+    return Task(params=given, environ=services.environ)
+
+
+def run(services: Services, *entries: object, **params: Any) -> dict[str, Any]:
+    """Run all entries; return the statistics of each by name."""
+    stored = many.export_all(task_of(services, *entries, **params), services.time.timing)
+    assert all((each["ok"], each["error"]) == (True, "") for each in stored.values())
+    return {name: each["statistics"] for name, each in stored.items()}
+
+
+def fail(services: Services, *entries: object, **params: Any) -> str:
+    """Run entries of which one fails at least; return the error's message."""
+    with pytest.raises(EntriesError) as caught:
+        run(services, *entries, **params)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -45,234 +67,247 @@ def outcome(services: Services, listed: object, **params: Any) -> dict[str, Any]
         ({"job_id": 7}, "the task has both job_id and query"),
         ({"query": None, "segment": "a; DROP TABLE b"}, "entry vip: segment must be a table"),
         ({"query": None, "segment": " "}, "entry vip: segment must be a table"),
-        ({"query": " ", "segment": None}, "query of the task is blank"),
         ({"query": None, "segment": "vip", "column": "a, b"}, "entry vip: segment must be a table"),
         ({"query": "queries/none.sql"}, "query: there is no file queries/none.sql in the project"),
         ({"supress": "queries/opt_outs.sql"}, "supress: is unknown; did you mean suppress?"),
-        (
-            {"result_settings": {}, "dry_run": True},
-            "entry vip has parameters next to result_settings that an export does not accept: ad_account_id",
-        ),
+        ({"result_settings": {}, "dry_run": True}, "entry vip has parameters next to result_settings that an export"),
         ({"result_settings": "["}, "result_settings of entry vip: a string of 1 character is neither valid JSON"),
         ({"audience_id": "549755885175999999"}, "there is no audience 549755885175999999"),
-        ({"colour": "red"}, "colour"),
-        ({"requests_per_minute": "many"}, "requests_per_minute: must be a whole number, not 'many'"),
+        ({"colour": "red"}, "colour: is unknown"),
+        ({"min_records": "many"}, "min_records: must be a whole number, not 'many'"),
+        ({"audience_name": "${secret:pinterest.client_secret}"}, "audience_name: names a secret of the workflow"),
+        ({"suppress": "SELECT '${secret:x}'"}, "entry vip: suppress names a secret of the workflow"),
+        ({"settings_for_this_run": {"dry_run": True}}, "settings_for_this_run: is given to a run, with `-p`"),
     ],
 )
-def test_an_entry_that_fails_is_stored_with_its_message_and_figures_of_zero(
+def test_entry_that_fails_is_named_with_its_message_and_the_others_go_on(
     services: Services, keys: dict[str, object], message: str
 ) -> None:
-    stored = outcome(services, entry(**({"audience_id": services.audience()} | keys)))
-    assert not stored["ok"]
-    assert message in stored["error"]
-    assert 0 == stored["statistics"]["records"]["sent"]
+    other = services.audience(name="other")
+    wrong = entry(**({"audience_id": services.audience()} | keys))
+    error = fail(services, wrong, entry(name="other", audience_id=other))
+    assert error.startswith("1 of 2 audiences failed. vip: ")
+    assert message in error
+    assert AD_ACCOUNT_ID in error
+    assert str(wrong["audience_id"]) in error
+    assert services.pinterest.members_of_audience(other) == digests(2)
 
 
-def test_bug_is_stored_and_a_signal_is_raised(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    raised: list[Exception] = [ValueError("person@shop.example is odd"), StoppedError("the run was stopped")]
-    monkeypatch.setattr(many, "export", Mock(side_effect=raised))
-    stored = outcome(services, entry(audience_id="7"))
-    assert not stored["ok"]
-    assert stored["error"].startswith("ValueError at ")
-    assert "please report it" in stored["error"]
-    with pytest.raises(StoppedError):
-        outcome(services, entry(audience_id="7"))
-
-
-def test_log_of_an_entry_has_its_name_in_each_line_and_says_who_must_act(
-    services: Services, capfd: pytest.CaptureFixture[str]
-) -> None:
-    shared = {"type": "pinterest", "audience_type": "customer_list"}
-    listed = entry(name="100% (vip)s", audience_id="77", query=PEOPLE)
-    task = Task(params={"audience": listed, "database": "sandbox", "result_settings": shared}, environ=services.environ)
-    with TaskProcess():
-        many.export_entry(task, services.time.timing)
-    lines = [line for line in capfd.readouterr().err.splitlines() if re.match(r"\d{4}-", line)]
-    assert all(re.match(r"[\d ,:-]{23} [A-Z]+ 100% \(vip\)s: ", line) for line in lines), lines
-    assert "(AudienceError). Who must act: the workflow's author. `td-pinterest audiences` lists" in lines[-1]
-
-
-def test_entry_with_a_refused_token_is_resubmitted_or_stored(services: Services) -> None:
-    services.pinterest.tokens.set_refresh_token(services.environ["PINTEREST_REFRESH_TOKEN"], days=0)
-    shared = {"_env": {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}}
-    with pytest.raises(AccountError, match="has expired"):
-        outcome(services, entry(audience_id="7"), **shared)
-    assert "the refresh token has expired, was replaced" in outcome(services, entry(audience_id="7"))["error"]
-
-
-@pytest.mark.parametrize("listed", [None, "vip", ["vip"]])
-def test_a_task_without_its_entry_is_an_error(listed: object) -> None:
-    task = Task(params={"audience": listed}, environ={})
-    with pytest.raises(SettingsError, match=r"^`audience` of the task"):
-        many.export_entry(task, FakeTime().timing)
+@pytest.mark.parametrize("name", [name for name in SHARED.by_name if name != "type"])
+def test_connection_setting_in_an_entry_is_an_error_that_names_for_each(services: Services, name: str) -> None:
+    error = fail(services, entry(audience_id="7", **{name: "5"}))
+    assert f"entry vip has {name}: credentials and connection settings stand on the task" in error
+    assert "with for_each>" in error
 
 
 @pytest.mark.parametrize(
-    ("concurrent", "requests_per_minute", "share"),
-    [(4, None, 97), (4.0, 400, 100), ("4", "400.0", 100), ("4e0", "4e2", 100), (None, 400, 400), (1000, 1, 1)],
+    ("audiences", "message"),
+    [
+        (None, "`audiences` cannot be read as a list"),
+        ([], "`audiences` is empty"),
+        ("[]", "`audiences` is empty"),
+        (["vip"], "entry 1 of `audiences`: must be a mapping"),
+        ([entry(), {}], "entry 2 of `audiences` is empty"),
+        ([entry(), entry()], "entry 2 of `audiences` has the name of another, vip"),
+        (json.dumps([entry(), entry()]), "entry 2 of `audiences` has the name of another, vip"),
+    ],
 )
-def test_an_entry_exports_its_segment_and_keeps_to_its_share_of_the_requests(
-    services: Services,
-    caplog: pytest.LogCaptureFixture,
-    concurrent: object,
-    requests_per_minute: object,
-    share: int,
+def test_wrong_list_is_one_error_before_anything_is_contacted(
+    services: Services, audiences: object, message: str
 ) -> None:
-    services.td.create("sandbox", "vip", [{"email": person} for person in people(3)])
-    listed = entry(query=None, segment="sandbox.vip", column=" ", audience_id=services.audience())
-    stored = outcome(services, listed | {"requests_per_minute": requests_per_minute}, concurrent=concurrent)
-    assert stored["ok"], stored["error"]
-    assert 3 == stored["statistics"]["records"]["sent"]
-    assert f"at most {share} a minute" in caplog.text
+    with pytest.raises(SettingsError, match=message):
+        run(services, audiences=audiences)
+    assert services.pinterest.calls.all() == []
 
 
-def test_blank_query_next_to_a_segment_leaves_the_rows_to_it(services: Services) -> None:
-    services.td.create("sandbox", "vip", [{"email": person} for person in people(3)])
-    stored = outcome(services, entry(query="", job_id=None, segment="sandbox.vip", audience_id=services.audience()))
-    assert (True, 3) == (stored["ok"], stored["statistics"]["records"]["sent"])
+@pytest.mark.parametrize("at_once", [0, 33, "four", 1.5, True, [4]])
+def test_wrong_number_at_once_is_an_error(services: Services, at_once: object) -> None:
+    with pytest.raises(SettingsError, match=r"at_once: .*; allowed: a whole number from 1 to 32"):
+        run(services, entry(audience_id="7"), at_once=at_once)
 
 
-def test_failed_entry_stores_which_audience_it_names(services: Services) -> None:
-    statistics = outcome(services, entry(query=PEOPLE, audience_id="7", audience_name="VIP"))["statistics"]
-    assert ("7", "VIP", 0) == (statistics["audience_id"], statistics["audience_name"], statistics["records"]["sent"])
+@pytest.mark.parametrize("key", ["audience_id", "audience_id_add_people"])
+def test_entries_without_a_name_are_named_by_the_audience(services: Services, key: str) -> None:
+    audiences = [services.audience(name=name) for name in ("one", "two")]
+    entries = [entry(name=None) | {key: audience} for audience in audiences]
+    assert list(run(services, *entries)) == audiences
 
 
-def test_blank_keys_of_an_entry_override_nothing_and_give_no_warning(
-    services: Services, caplog: pytest.LogCaptureFixture
+def test_error_describes_twenty_entries_and_names_the_others(services: Services) -> None:
+    error = fail(services, *[entry(name=f"n{number}", audience_id="7") for number in range(23)], at_once=8)
+    assert error.startswith("23 of 23 audiences failed. n0: there is no audience 7 in ad account")
+    assert error.count("there is no audience 7") == 20
+    assert "; and n20, n21, n22. Run this task again" in error
+
+
+def test_bug_fails_one_entry_without_its_text(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail_at_once(*_: object) -> None:
+        raise ValueError("person@shop.example is odd")
+
+    monkeypatch.setattr(many, "run_export", fail_at_once)
+    assert "vip: ValueError at " in fail(services, entry(audience_id="7"))
+
+
+def test_log_has_the_entry_in_each_of_its_lines_and_its_figures(
+    services: Services, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    services.td.create("sandbox", "vip", [{"email": person} for person in people(3)])
+    entries = [entry(name="100% (vip)s", audience_id="77"), entry(name="two", segment="x y")]
+    with pytest.raises(EntriesError), TaskProcess():
+        run(services, *entries)
+    lines = [line for line in capfd.readouterr().err.splitlines() if re.match(r"\d{4}-", line)]
+    shown = [line for line in lines if re.match(r"[\d ,:-]{23} [A-Z]+ (100% \(vip\)s|two): ", line)]
+    assert len(shown) >= len(lines) - 2
+    assert sum("statistics of the failed run: {" in line for line in shown) == 2
+    assert any("(AudienceError). Who must act: the workflow's author. `td-pinterest aud" in line for line in shown)
+
+
+def test_refused_token_ends_the_task_before_any_entry_begins(services: Services) -> None:
+    services.pinterest.tokens.set_refresh_token(services.environ["PINTEREST_REFRESH_TOKEN"], days=0)
+    with pytest.raises(AccountError, match="has expired"):
+        run(services, entry(audience_id="7"))
+
+
+def test_entries_share_one_exchange_of_tokens_and_the_rate_limit(services: Services) -> None:
+    entries = [entry(name=f"n{number}", audience_id=services.audience(name=f"n{number}")) for number in range(6)]
+    began = services.time.now()
+    settings = SHARED_SETTINGS | {"requests_per_minute": 2}
+    assert {each["records"]["sent"] for each in run(services, *entries, result_settings=settings).values()} == {2}
+    assert len(services.pinterest.calls.of("oauth/token")) == 1
+    assert services.time.now() - began >= 120
+
+
+def test_writes_in_flight_are_limited_for_all_entries_together(services: Services) -> None:
+    lock = threading.Lock()
+    counts = {"now": 0, "most": 0}
+    entries = [entry(name=f"n{number}", audience_id=services.audience(name=f"n{number}")) for number in range(8)]
+
+    def count(call: Call) -> None:
+        if call.operation == "customer_lists/update":
+            with lock:
+                counts["now"] += 1
+                counts["most"] = max(counts.values())
+            threading.Event().wait(0.02)
+            with lock:
+                counts["now"] -= 1
+
+    services.pinterest.on_request(count)
+    run(services, *entries, at_once=8, result_settings=SHARED_SETTINGS | {"max_in_flight": 1})
+    assert counts["most"] == 1
+
+
+def test_two_entries_that_create_one_name_at_once_leave_one_audience(services: Services) -> None:
+    new = {"action": "create_new_audience", "audience_name": "VIP"}
+    error = fail(services, entry(name="one", **new), entry(name="two", **new))
+    assert error.startswith("1 of 2 audiences failed.")
+    assert len(services.pinterest.audiences_named("VIP")) == 1
+
+
+def test_error_of_one_entry_stops_no_request_of_another(services: Services) -> None:
+    audiences = [services.audience(name=name) for name in ("a", "b")]
+    services.pinterest.inject(Fault(effect=Answer(status=500), operation="customer_lists/update", times=1))
+    entries = [entry(name=name, audience_id=each) for name, each in zip(("a", "b"), audiences, strict=True)]
+    error = fail(services, *entries, result_settings=SHARED_SETTINGS | {"retry_count": 0})
+    members = [services.pinterest.members_of_audience(each) for each in audiences]
+    assert error.startswith("1 of 2 audiences failed.")
+    assert digests(2) in members
+
+
+def test_stopped_task_says_how_far_each_entry_was(services: Services, request: pytest.FixtureRequest) -> None:
+    request.addfinalizer(shutdown.clear_request)
+    audiences = [services.audience(name=f"n{number}") for number in range(3)]
+
+    def stop_at_second(call: Call) -> None:
+        if call.operation == "audiences/get" and audiences[1] in call.path:
+            shutdown.request_end("SIGTERM")
+
+    services.pinterest.on_request(stop_at_second)
+    entries = [entry(name=f"n{number}", audience_id=audience) for number, audience in enumerate(audiences)]
+    with pytest.raises(StoppedError) as caught:
+        run(services, *entries, at_once=1)
+    told = r"the run was stopped \(SIGTERM\)\. n0: done; n1: 0 of [02] records? sent; n2: not begun"
+    assert re.match(told, str(caught.value))
+
+
+def test_settings_for_this_run_are_given_by_entry(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+    audiences = [services.audience(name=name) for name in ("one", "two")]
+    entries = [entry(name=name, audience_id=each) for name, each in zip(("one", "two"), audiences, strict=True)]
+    figures = run(services, *entries, settings_for_this_run='{"two": {"dry_run": true}}')
+    assert {name: each["dry_run"] for name, each in figures.items()} == {"one": False, "two": True}
+    assert "set for this run and each retry of its attempt: dry_run" in figures["two"]["summary"]
+    with pytest.raises(SettingsError, match="there is no entry three"):
+        run(services, *entries, settings_for_this_run={"three": {"dry_run": True}})
+
+
+def test_segment_is_a_query_of_a_table(services: Services) -> None:
+    listed = entry(query="", job_id=None, segment="sandbox.vip", column=" ", audience_id=services.audience())
+    assert run(services, listed)["vip"]["records"]["sent"] == 3
+
+
+def test_blank_keys_of_an_entry_override_nothing(services: Services, caplog: pytest.LogCaptureFixture) -> None:
     blanks = {"segment": " ", "column": "", "dry_run": "", "max_records": " "}
+    shared = SHARED_SETTINGS | {"dry_run": True, "control": "", "max_records": 5}
     listed = entry(query="SELECT email FROM vip", audience_id=services.audience(), **blanks)
-    shared = {"type": "pinterest", "audience_type": "customer_list", "dry_run": True, "control": ""}
-    stored = outcome(services, listed, result_settings=shared)
-    assert (True, 3) == (stored["statistics"]["dry_run"], stored["statistics"]["rows"]["read"])
+    figures = run(services, listed, result_settings=shared)["vip"]
+    assert (figures["dry_run"], figures["rows"]["read"]) == (True, 3)
     assert "these settings are blank, and so have no effect: control\n" in caplog.text
 
 
-@pytest.mark.parametrize("concurrent", [0, "four", 1.5, True, [4]])
-def test_invalid_concurrent_fails_every_entry_and_the_step_before_them(services: Services, concurrent: object) -> None:
-    told = "concurrent: .*; allowed: a whole number from 1 to 1000"
-    assert re.match(told, outcome(services, entry(audience_id=services.audience()), concurrent=concurrent)["error"])
-    params = {"audiences": [entry()], "concurrent": concurrent, "result_settings": {"type": "pinterest"}}
-    with pytest.raises(SettingsError, match=told):
-        many.renew_token(Task(params=params, environ=services.environ), services.time.timing)
-
-
 @pytest.mark.parametrize("dump", [dict, json.dumps, yaml.safe_dump], ids=["mapping", "JSON", "YAML"])
-def test_shared_settings_and_an_entry_may_be_text(services: Services, dump: Any) -> None:
-    shared = dump({"type": "pinterest", "audience_type": "customer_list", "dry_run": True})
-    listed = entry(query=PEOPLE, audience_id=services.audience())
-    services.td.create("sandbox", "seeds", "SELECT 1 AS one")
-    assert outcome(services, listed, result_settings=shared)["statistics"]["dry_run"]
-    assert [] == services.pinterest.calls.writes()
-    of_entry = {"ad_account_id": "549755885175", "action": ADD, "audience_id": listed["audience_id"]}
-    nested = {"name": "vip", "query": PEOPLE, "result_settings": dump(of_entry)}
-    assert 2 == outcome(services, json.dumps(nested))["statistics"]["records"]["sent"]
+def test_shared_settings_and_an_entry_may_be_text(services: Services, dump: Callable[[Any], object]) -> None:
+    settings = {"ad_account_id": AD_ACCOUNT_ID, "action": ADD, "audience_id": services.audience()}
+    nested = dump({"name": "vip", "query": PEOPLE, "result_settings": settings})
+    assert run(services, nested, result_settings=dump(SHARED_SETTINGS))["vip"]["records"]["sent"] == 2
 
 
-def test_an_entry_has_any_action_and_its_own_database(services: Services) -> None:
+def test_entry_has_any_action_and_its_own_database(services: Services) -> None:
     audience_id = services.audience(people(3))
     services.td.create("crm", "people", [{"email": people(1)[0]}])
-    stored = outcome(
-        services, entry(audience_id=audience_id, database="crm", action="remove people_from current-audience")
-    )
-    assert (True, 1) == (stored["ok"], stored["statistics"]["records"]["sent"])
-    stored = outcome(services, entry(query=None, audience_id=audience_id, action="clear_current_audience"))
-    assert (True, "") == (stored["ok"], stored["error"])
-    assert set() == services.pinterest.members_of_audience(audience_id) & digests(3)
-
-
-def test_what_an_entry_has_of_its_own_is_logged_and_a_blank_replaces_nothing(
-    services: Services, caplog: pytest.LogCaptureFixture
-) -> None:
-    shared = {"type": "pinterest", "audience_type": "customer_list", "dry_run": True, "max_records": 5}
-    services.td.create("sandbox", "seeds", "SELECT 1 AS one")
-    listed = entry(query=PEOPLE, audience_id=services.audience(), dry_run="", max_records=4, suppress=NOBODY)
-    stored = outcome(services, listed, result_settings=shared, query=FIRST, suppress=FIRST)
-    assert (True, True) == (stored["ok"], stored["statistics"]["dry_run"])
-    assert "entry vip overrides the task's max_records, query, suppress" in caplog.text
-    assert [] == services.pinterest.calls.writes()
-
-
-def test_query_of_an_entry_may_be_a_file(services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("vip.sql").write_text("SELECT email FROM vip")
-    services.td.create("sandbox", "vip", [{"email": person} for person in people(3)])
-    assert outcome(services, entry(query="vip.sql", audience_id=services.audience()))["ok"]
-
-
-PEOPLE = "SELECT * FROM (VALUES ('person0@shop.example'), ('person1@shop.example')) AS t(email)"
-FIRST = "SELECT 'PERSON0@shop.example' AS email"
-NOBODY = "SELECT 'nobody@shop.example' AS email"
+    query = "SELECT email FROM people"
+    remove = entry(audience_id=audience_id, database="crm", query=query, action="remove people_from current-audience")
+    assert run(services, remove)["vip"]["records"]["sent"] == 1
+    run(services, entry(query=None, audience_id=audience_id, action="clear_current_audience"))
+    assert services.pinterest.members_of_audience(audience_id) & digests(3) == set()
 
 
 @pytest.mark.parametrize(
-    ("of_entry", "of_task", "sent", "error"),
+    ("of_entry", "of_task", "sent"),
     [
-        ({"suppress": FIRST}, {}, 1, ""),
-        ({}, {"suppress": FIRST}, 1, ""),
-        ({"suppress": NOBODY}, {"suppress": FIRST}, 2, ""),
-        (
-            {"suppress": ""},
-            {"suppress": FIRST},
-            0,
-            "suppress of the task is blank",
-        ),
+        ({"suppress": FIRST}, {}, 1),
+        ({}, {"suppress": FIRST}, 1),
+        ({"suppress": NOBODY}, {"suppress": FIRST}, 2),
+        ({"suppress": ""}, {"suppress": FIRST}, None),
     ],
 )
 def test_lists_of_an_entry_replace_those_of_the_task_and_are_never_blank(
-    services: Services, of_entry: dict[str, str], of_task: dict[str, str], sent: int, error: str
+    services: Services, of_entry: dict[str, str], of_task: dict[str, str], sent: int | None
 ) -> None:
-    services.td.create("sandbox", "seeds", "SELECT 1 AS one")
-    stored = outcome(services, entry(query=PEOPLE, audience_id=services.audience(), **of_entry), **of_task)
-    assert (error, sent) == (stored["error"].partition(":")[0], stored["statistics"]["records"]["sent"])
+    listed = entry(audience_id=services.audience(), **of_entry)
+    if sent is None:
+        assert "suppress of the task is blank" in fail(services, listed, **of_task)
+    else:
+        assert run(services, listed, **of_task)["vip"]["records"]["sent"] == sent
 
 
-def test_gate_names_entries_that_failed_or_stored_nothing() -> None:
-    entries = [entry(name=name) for name in ("one", "two", "three")]
-    stored = {"one": {"ok": True, "error": ""}, "two": {"ok": False, "error": "the disk is full"}}
-    place = r"\(audience none in ad account 549755885175\)"
-    failed = f"2 of 3 audiences failed: two {place}: the disk is full; three {place}: no result was stored"
-    with pytest.raises(EntriesError, match=failed):
-        many.check_outcomes(Task(params={"audiences": entries, "pinterest_many": stored}, environ={}), SYSTEM)
-    many.check_outcomes(Task(params={"audiences": entries[:1], "pinterest_many": stored}, environ={}), SYSTEM)
+def test_report_of_each_entry_is_a_file_of_its_own(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["vip", "a/b", "Größe 1"]
+    entries = [entry(name=name, audience_id=services.audience(name=name)) for name in names]
+    run(services, *entries, result_settings=SHARED_SETTINGS | {"report": "out/p.html"})
+    files = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert files == ["p-Gr%C3%B6%C3%9Fe 1.html", "p-a%2Fb.html", "p-vip.html"]
 
 
-def test_gate_says_that_a_resumed_attempt_loses_results_and_how_to_repeat_them() -> None:
-    task = Task(params={"audiences": [entry()], "task_name": "+pinterest_many+gate"}, environ={})
-    resumed = "or the attempt was resumed, which loses the result of an entry that had started again after a refused"
-    with pytest.raises(EntriesError, match=f"{resumed} token. To repeat .* with `retry … --all`"):
-        many.check_outcomes(task, SYSTEM)
+@pytest.mark.parametrize("name", ["renew", "export", "gate"])
+def test_entry_points_of_earlier_versions_say_what_to_copy(name: str) -> None:
+    with pytest.raises(SettingsError, match="copy the operator's pinterest_many"):
+        getattr(many.Many(), name)()
 
 
-@pytest.mark.parametrize("key", ["audience_id", "audience_id_add_people", "audience_name"])
-def test_entries_without_a_name_are_named_by_the_audience(services: Services, key: str) -> None:
-    entries = [entry(name=None) | {key: number} for number in ("12", "13")]
-    params = {"audiences": entries, "result_settings": {"type": "pinterest"}}
-    many.renew_token(Task(params=params, environ=services.environ), services.time.timing)
-    task = Task(params={"audiences": entries, "pinterest_many": {"13": {"ok": True}}}, environ={})
-    with pytest.raises(EntriesError, match=r"^1 of 2 audiences failed: 12 \(audience 12 in ad account"):
-        many.check_outcomes(task, SYSTEM)
-
-
-@pytest.mark.parametrize("audiences", [None, [], "[]", ["vip"], "vip", [entry(), entry()], json.dumps([entry()] * 2)])
-def test_empty_list_or_duplicate_name_is_an_error(services: Services, audiences: object) -> None:
-    task = Task(params={"audiences": audiences, "result_settings": {"type": "pinterest"}}, environ=services.environ)
-    with pytest.raises(ExportError, match=r"audiences|duplicate names in `audiences`: vip"):
-        many.renew_token(task, services.time.timing)
-
-
-def test_token_is_renewed_once_before_the_entries(services: Services) -> None:
-    task = Task(params={"audiences": [entry()], "result_settings": {"type": "pinterest"}}, environ=services.environ)
-    many.renew_token(task, services.time.timing)
-    assert 1 == len(services.pinterest.calls.all())
-
-
-def test_what_is_shipped_divides_by_the_number_at_once_and_takes_people_from_no_audience_that_it_names() -> None:
+def test_what_is_shipped_takes_people_from_no_audience_that_it_names() -> None:
     text = (WORKFLOWS / "pinterest_many.dig").read_text()
-    assert "concurrent: 4 " in text
-    assert "_parallel: {limit: 4}" in text
+    assert len(text.splitlines()) <= 32
     entries = yaml.safe_load((WORKFLOWS / "config" / "audiences.yml").read_text())["audiences"]
-    taking = [entry for entry in entries if entry["action"] != ADD]
-    assert taking
-    assert all(entry["audience_id"] == "" and "expected_audience_name" in entry for entry in taking)
+    taking = [each for each in entries if each["action"] != ADD]
+    assert [each["audience_id"] for each in taking] == [""] * len(taking)

@@ -6,17 +6,13 @@ from td_pinterest_op.audiences.actions.audience_action import AudienceAction
 from td_pinterest_op.audiences.actions.lifecycle import Create, CreateActalike, Delete
 from td_pinterest_op.audiences.actions.members import Add, Clear, Remove, Replace
 from td_pinterest_op.audiences.actions.mirror import Mirror
-from td_pinterest_op.settings.parse import parse_settings, parse_values
-from td_pinterest_op.settings.table import ActionSpec, build_export_table
+from td_pinterest_op.settings import parse
+from td_pinterest_op.settings.table import build_export_table
 
 __all__ = ["Add", "Clear", "Create", "CreateActalike", "Delete", "Mirror", "Remove", "Replace"]
 
 ACTIONS: tuple[type[AudienceAction], ...] = (Add, Remove, Create, Replace, Mirror, Delete, Clear, CreateActalike)
 
 EXPORT = build_export_table([each.action for each in ACTIONS], default=Create.action)
-parse_export = partial(parse_settings, table=EXPORT)
-
-
-def find_action(raw_settings: object) -> ActionSpec | None:
-    """Return the action in unchecked settings, a mapping or its JSON or YAML text. Returns None if it is unknown."""
-    return parse_values(raw_settings, table=EXPORT, environ={}).action
+parse_export = partial(parse.parse_settings, table=EXPORT)
+find_action = partial(parse.find_action, table=EXPORT)

@@ -19,7 +19,7 @@ from td_pinterest_op.cli.lint.dig_file import Block, DigFile, Place, Task
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, SECRET_TEMPLATE, check_secret
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.many import build_entry_task, read_entries
-from td_pinterest_op.settings.parse import parse_settings
+from td_pinterest_op.settings.parse import JOB_OPTIONS, parse_settings
 from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS, SettingsTable, build_variable_name
 from td_pinterest_op.settings.types import find_nearest, is_left_out
 from td_pinterest_op.stats import LISTS
@@ -27,7 +27,7 @@ from td_pinterest_op.workflow import task as workflow
 
 MANY = "td_pinterest_op.many.Many"
 ACTIVATION = "td_pinterest_op.activation.PinterestActivation"
-_ROWS = ("query", "database", "engine", "job_id", *workflow.JOB_OPTIONS)
+_ROWS = ("query", "database", "engine", "job_id", *JOB_OPTIONS)
 # What a workflow names after `py>:`, with the table of its settings and the names of its parameters.
 OPERATORS: Mapping[str, tuple[SettingsTable[Any] | None, tuple[str, ...]]] = {
     "td_pinterest_op.export.PinterestExport": (EXPORT, (*_ROWS, *LISTS)),

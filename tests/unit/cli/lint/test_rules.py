@@ -159,7 +159,7 @@ WRONG: list[tuple[str, list[tuple[str, str]], int, str]] = [
         5,
         "an earlier entry",
     ),
-    (MANY, [("name: new", "name: vip")], 3, "vip"),
+    (MANY, [("name: new", "name: vip")], 5, "vip"),
     (MANY, [("ad_account_id", "ad_acount_id")], 4, "ad_acount_id"),
     (MANY, [("add_people", "add_peple")], 4, "action"),
     (MANY, [("'2'", "two")], 4, "audience_id"),
