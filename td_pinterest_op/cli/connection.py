@@ -68,13 +68,13 @@ class Credentials:
         return tuple(variable for variable in SECRETS if variable not in self.sources)
 
     @property
-    def app_advice(self) -> str:
+    def advice_for_the_app(self) -> str:
         """Advice on correcting a wrong client id or client secret, which names the source of both."""
         places = (f"{name} (from {self.sources.get(name, 'nowhere')})" for name in PINTEREST_SECRETS if name != TOKEN)
         return f"correct {' or '.join(places)}: both are on the app's page at https://developers.pinterest.com/apps/"
 
     @property
-    def token_advice(self) -> str:
+    def advice_for_the_token(self) -> str:
         """Advice on replacing a refresh token that Pinterest refuses, which depends on where the token was found."""
         place = self.sources.get(TOKEN, "")
         if place == ENVIRONMENT:

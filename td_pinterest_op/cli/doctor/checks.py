@@ -57,7 +57,7 @@ def run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
 def _find_advice(failure: ExportError, credentials: Credentials) -> str:
     """Return advice on an error. If a credential was refused, the advice depends on where the credential was found."""
     if isinstance(failure, AccountError) and failure.status == _REFUSED:
-        return credentials.app_advice if failure.code == WRONG_APP_CODE else credentials.token_advice
+        return credentials.advice_for_the_app if failure.code == WRONG_APP_CODE else credentials.advice_for_the_token
     return failure.advice
 
 
