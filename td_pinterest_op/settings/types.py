@@ -37,7 +37,7 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,24}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
 _DIGITS = re.compile(r"[0-9]+")
 _LONG_AND_ROUND = re.compile(r"[0-9]{16,39}0")
-_TABLE = re.compile(r"(?:(?P<database>[a-z0-9_]{1,255})\.)?(?P<table>[a-z0-9_]{1,255})")
+_TABLE = re.compile(r"(?:(?P<database>[a-z0-9_]{3,128})\.)?(?P<table>[a-z0-9_]{3,128})")
 _LARGEST_EXACT = 2**53  # digdag's templates hold numbers as doubles: above this they skip whole numbers
 _LONGEST_AUDIENCE_ID = 40  # Pinterest sets no limit (`^\d+$` since API 5.28); ours keeps messages short
 
@@ -256,7 +256,8 @@ AD_ACCOUNT_ID = _build_id_type(18, "digits, at most 18, best in quotes")
 TEXT = SettingType(read=_read_text_line, allowed="text on one line; a number in quotes")
 COUNTRY = SettingType(read=_read_country, allowed="two letters (ISO 3166), such as US")
 TABLE = SettingType(
-    read=_read_table_name, allowed="table or database.table, in lowercase letters, digits and underscores"
+    read=_read_table_name,
+    allowed="table or database.table, each of 3 to 128 lowercase letters, digits and underscores",
 )
 PAGE = SettingType(read=_read_page_path, allowed="the path of a file to write, ending in .html")
 CREDENTIAL = SettingType(read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret")

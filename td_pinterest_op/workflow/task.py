@@ -33,7 +33,7 @@ ENGINES = ("presto", "trino", "hive")
 # The environment variables of the official clients, and their default values.
 _DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5"}
 # A name, never a path: the API key could do more than query.
-_DATABASE = re.compile(r"[a-z0-9_]{1,255}")
+_DATABASE = re.compile(r"[a-z0-9_]{3,128}")
 _JOB_ID = re.compile(r"[0-9]{1,40}")
 # What a query begins with, and no name of a file.
 _SQL = re.compile(r"--|/\*|\(|(?:select|with|values|table|from)\s", re.IGNORECASE)
@@ -335,7 +335,7 @@ def read_database(task: Task, *, needed_by: str) -> str:
         raise SettingsError(f"{needed_by} needs a database: give the task a `database`", key="database")
     if not _DATABASE.fullmatch(name := str(database).strip()):
         raise SettingsError(
-            "database must be the name of a database, with only lowercase letters, digits and underscores",
+            "database must be the name of a database: 3 to 128 lowercase letters, digits and underscores",
             key="database",
         )
     return name

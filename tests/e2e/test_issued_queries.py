@@ -1,5 +1,6 @@
 """The requests that issue an export's queries: the session's time, options of jobs, comments that trace them."""
 
+import contextlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.erase import erase_people
+from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.workflow.task import Task
+from tests.clock import FakeTime
 from tests.e2e.audiences import ADD
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.emulators.td.state import ReceivedRequest
@@ -100,3 +103,47 @@ def test_comments_change_no_domain_key_so_a_retry_adopts_its_job(services: Servi
     )
     assert len(set(queries)) == 2
     assert len(set(keys)) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "is_killed", "settings", "params"),
+    [
+        (r"TD_INTERVAL", False, {}, {}),  # the same attempt adopts it
+        (r"TD_INTERVAL", True, {}, {"attempt_id": None}),
+        (r"opted_out", True, {}, LISTS),
+        (r"agreed", True, {}, LISTS),
+        (r"LIMIT 0", True, {"hash_in": "warehouse"}, {}),
+        (r"identifiers as digests", False, {"hash_in": "warehouse"}, {}),
+        (r"state of the ledger", True, {"action": "mirror_current_audience", "begin": "replace"}, {}),
+        (r"CREATE TABLE .*changes", True, {"action": "mirror_current_audience", "begin": "replace"}, {}),
+        (r"CREATE TABLE .*suppress", True, {"action": "mirror_current_audience", "begin": "replace"}, LISTS),
+        (r"write the plan", True, {"action": "mirror_current_audience", "begin": "replace"}, {}),
+        (r"INSERT .*history", True, {"history": "crm.pinterest_history"}, {}),
+    ],
+)
+def test_a_run_that_is_stopped_kills_the_job_that_it_awaits_unless_a_retry_adopts_it(
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    is_killed: bool,
+    settings: dict[str, Any],
+    params: dict[str, Any],
+) -> None:
+    audience_id = services.audience()
+    given = {"action": ADD, "audience_id": audience_id, "min_records": 1, **settings}
+
+    def sleep(_self: FakeTime, _seconds: float) -> None:
+        if re.search(words, services.td.jobs.all()[0].query, re.DOTALL):
+            raise StoppedError("the run was stopped (SIGTERM)")
+
+    with monkeypatch.context() as patch:
+        services.td.switches.queued_polls = 1
+        patch.setattr(FakeTime, "sleep", sleep)
+        with pytest.raises(StoppedError) if "history" not in given else contextlib.nullcontext():
+            services.export(given, **TASK | params)
+    awaited = services.td.jobs.all()[0].id
+    killed = [request.path.rpartition("/")[2] for request in services.td.calls("POST", "/v3/job/kill")]
+    assert killed == [awaited] * is_killed
+    services.td.switches.queued_polls = 0
+    services.export(given, **TASK | params)
+    assert services.pinterest.members_of_audience(audience_id) == digests(30 if params == LISTS else 40)

@@ -15,7 +15,7 @@ from tests.emulators.td.faults import Fault
 from tests.emulators.td.jobs import description, summary, utc
 from tests.emulators.td.output import Body
 from tests.emulators.td.state import API_KEY, ReceivedRequest, TreasureData
-from tests.emulators.td.warehouse import RefusedError, Warehouse
+from tests.emulators.td.warehouse import RefusedError
 from tests.emulators.td.wire import answer, error, send, send_part
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -38,7 +38,7 @@ _ISSUE_FIELDS = frozenset((*_TEXTS, *_NUMBERS, *_CONNECTION))
 def treasure_data_app(state: TreasureData) -> web.Application:
     """An application that serves `state`; its own controls are under `/_test/`."""
     app = web.Application(middlewares=[_middleware(state)], client_max_size=16 * 1024**2)
-    calls, tables = _JobCalls(state), _TableCalls(state.warehouse)
+    calls, tables = _JobCalls(state), _TableCalls(state)
     app.add_routes(
         [
             web.get(_OPEN, _server_status),
@@ -197,11 +197,18 @@ class _JobCalls:
 class _TableCalls:
     """The calls for databases and tables, as `td_ddl>` and td-client make them."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse = warehouse
+    def __init__(self, state: TreasureData) -> None:
+        self._warehouse = state.warehouse
+        self._switches = state.switches
 
     async def list_databases(self, request: web.Request) -> web.Response:
-        return answer({"databases": [self._database(name) for name in self._warehouse.databases()]})
+        databases = [self._database(name) for name in self._warehouse.databases()]
+        if request.query.get("require_permissions") == "true":
+            edit = self._switches.edit
+            permissions = {"query": True, "import": edit, "edit": edit, "delete": edit}
+            permissions["download"] = self._switches.download == "all"
+            databases = [each | {"database_permissions": permissions} for each in databases]
+        return answer({"databases": databases})
 
     async def list_tables(self, request: web.Request) -> web.Response:
         name = request.match_info["database"]

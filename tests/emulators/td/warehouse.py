@@ -12,7 +12,7 @@ import duckdb
 
 from tests.emulators.td.sql import FUNCTIONS, QueryFailedError, Statement
 
-_NAME = re.compile(r"[a-z0-9_]{3,256}")
+_NAME = re.compile(r"[a-z0-9_]{3,128}")
 # DuckDB's types under the names that Trino and Treasure Data's tables have for them.
 _TRINO = {
     "hugeint": "bigint",
@@ -244,7 +244,7 @@ def _table(cursor: duckdb.DuckDBPyConnection, database: str, name: str, created:
 
 def _require_valid_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise RefusedError(422, f"Name must be 3 to 256 of a-z, 0-9 and _ but is {name!r}")
+        raise RefusedError(422, f"Name must be 3 to 128 of a-z, 0-9 and _ but is {name!r}")
     return name
 
 
