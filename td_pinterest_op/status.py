@@ -38,11 +38,6 @@ class AudienceStatus:
             if stored["problems"]:
                 raise AudienceError("; ".join(stored["problems"]))
 
-    def look(self) -> None:
-        """Check the audiences as `run` does. Problems are not raised, but stored under `pinterest_status.problems`."""
-        with TaskProcess():
-            workflow.store_values(pinterest_status=check_audiences(workflow.get_current_task(), SYSTEM))
-
 
 def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     """Read and check every audience of the settings. Returns the audiences' states, and the problems as texts.

@@ -71,11 +71,6 @@ class ConcurrencyLimit:
         """The number of requests that may be in flight now."""
         return int(self._size)
 
-    def lower_maximum(self, maximum: int) -> None:
-        """Allow at most `maximum` requests in flight at a time from now on."""
-        self._maximum = maximum
-        self._size = min(self._size, maximum)
-
     def record_response(self, *, throttled: bool) -> None:
         """Adjust the limit after a response. `throttled`: the request, or an earlier try of it, got a 429."""
         self._unsettled = max(self._unsettled - 1, 0)
@@ -143,17 +138,8 @@ class Sender:
         batch = next(batches, None)
         while True:
             while batch is not None and not failure and len(running) < self._concurrency.size:
-                try:
-                    running.add(start_thread(partial(send_batch, batch)))
-                except RuntimeError:
-                    if not running:
-                        raise
-                    log.warning(
-                        "the system refused to start another thread: sending at most %d requests at once", len(running)
-                    )
-                    self._concurrency.lower_maximum(len(running))
-                else:
-                    batch = next(batches, None)
+                running.add(start_thread(partial(send_batch, batch)))
+                batch = next(batches, None)
             if not running:
                 break
             ended, running = futures.wait(running, timeout=_POLL_SECONDS, return_when=futures.FIRST_COMPLETED)
@@ -171,8 +157,10 @@ class Sender:
     def _describe_progress(self) -> str:
         """Return the numbers of records sent, refused and not sent, for an error message."""
         # Read once each: requests that are still in flight may be counted meanwhile.
-        stats = self.stats
-        unique, sent, refused, in_doubt = stats.to_send_count, stats.sent, stats.refused, stats.in_doubt
+        unique = self.stats.to_send_count
+        sent = self.stats.sent
+        refused = self.stats.refused
+        in_doubt = self.stats.in_doubt
         return (
             f". Partly sent: {sent} of {unique} records sent, {refused} refused, "
             f"{unique - sent - refused - in_doubt} not sent"

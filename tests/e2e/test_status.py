@@ -1,6 +1,5 @@
 """The follow-up, between the two emulators."""
 
-import contextlib
 import json
 import sys
 import types
@@ -143,10 +142,7 @@ def test_id_that_may_have_lost_digits_causes_a_warning(services: Services, caplo
     assert 1 == len([line for line in caplog.messages if line.endswith(": audience_ids")])
 
 
-@pytest.mark.parametrize(("method", "fails"), [("run", True), ("look", False)])
-def test_task_stores_problems_and_only_run_fails_for_them(
-    services: Services, monkeypatch: pytest.MonkeyPatch, method: str, fails: bool
-) -> None:
+def test_task_stores_problems_and_fails_for_them(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     stored: dict[str, Any] = {}
     audience_id = services.audience(people(40))
     settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": [audience_id]}
@@ -155,8 +151,8 @@ def test_task_stores_problems_and_only_run_fails_for_them(
     for name, value in services.environ.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    with pytest.raises(AudienceError, match="its status is TOO_SMALL") if fails else contextlib.nullcontext():
-        getattr(AudienceStatus(), method)()
+    with pytest.raises(AudienceError, match="its status is TOO_SMALL"):
+        AudienceStatus().run()
     (problem,) = stored["pinterest_status"]["problems"]
     assert f'audience {audience_id} "Shoppers": its status is TOO_SMALL' in problem
 
