@@ -1,9 +1,7 @@
 """Erasure: people out of every list, between the two emulators."""
 
 import json
-from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +13,6 @@ from td_pinterest_op.errors import (
     InvalidRowsError,
     JobError,
     PinterestError,
-    SettingsError,
     StoppedError,
     UnexpectedError,
 )
@@ -23,10 +20,8 @@ from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.workflow.task import Task
 from tests import guard
-from tests.campaigns import campaign
-from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Call, Fault, When
+from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault
 from tests.exporting import SESSION, TASK_NAME, Services, digests, people
-from tests.faults import child
 
 ERASE = "td_pinterest_op.erase.PinterestErase"
 OTHERS = ("549755885176", "549755885177")
@@ -211,22 +206,6 @@ def test_invalid_rows_stop_an_erasure_before_the_first_write(
     assert [] == services.pinterest.calls.writes()
 
 
-def test_query_of_several_statements_is_an_error_before_any_request(services: Services) -> None:
-    params = {"query": "SELECT email FROM a; SELECT email FROM b", "database": "crm", "result_settings": {}}
-    with pytest.raises(SettingsError, match="query has several statements"):
-        erase_people(Task(params=params, environ=services.environ), services.time.timing)
-    assert [] == services.td.requests
-
-
-def test_all_problems_of_the_task_are_reported_together(services: Services) -> None:
-    services.environ.pop("TD_API_KEY")
-    with pytest.raises(SettingsError) as raised:
-        run_erasure(services, None, ad_account_ids="x")
-    for problem in ("ad_account_ids", "there is no job", "TD_API_KEY"):
-        assert problem in str(raised.value)
-    assert [] == services.pinterest.calls.all()
-
-
 @pytest.mark.parametrize(
     ("operation", "progress"),
     [("customer_lists/list", ""), ("customer_lists/update", ". Before that: 0 of 7 customer lists were processed")],
@@ -272,45 +251,3 @@ def test_no_receipt_is_logged_when_a_record_was_not_sent(
     with pytest.raises(UnexpectedError, match=r"this line\. Before that: 0 of 7 customer lists were processed \("):
         run_erasure(services, services.job(people(40)), limit_records_per_request=15)
     assert "receipt: " not in caplog.text
-
-
-def test_ad_account_id_that_may_have_lost_digits_causes_a_warning(
-    services: Services, caplog: pytest.LogCaptureFixture
-) -> None:
-    services.pinterest.add_ad_account("54975588517500000")
-    stored = run_erasure(services, services.job(people(3)), ad_account_ids=["54975588517500000"])
-    assert 1 == stored["accounts"]
-    assert 1 == len([line for line in caplog.messages if line.endswith(": ad_account_ids")])
-
-
-def note_removal(removals: child.Killer, call: Call) -> None:
-    if call.operation == "customer_lists/update":
-        removals.append(call)
-
-
-@campaign
-def test_large_erasure_completes_despite_a_rejecting_account_and_two_kills(services: Services, tmp_path: Path) -> None:
-    for account in OTHERS:
-        services.pinterest.add_ad_account(account)
-    gone, staying = digests(5000), digests(20, first=9000)
-    for number in range(40):
-        members = [*gone, *staying]
-        services.pinterest.add_list(f"List {number}", ad_account_id=ACCOUNTS[number % 3], members=members)
-    job_id = services.job(people(5000))
-    for number in (4, 11):
-        removals = child.Killer(number)
-        services.pinterest.on_request(partial(note_removal, removals), when=When.AFTER)
-        settings = {"ad_account_ids": list(ACCOUNTS), "limit_records_per_request": 2000}
-        run = child.start_run(services, settings, job_id=job_id, folder=tmp_path / f"run {number}", operator=ERASE)
-        code, said = removals.wait(run)
-        assert child.KILLED == code, said
-    refusal = Fault(effect=Answer(status=503), path=f"/{OTHERS[0]}/customer_lists/", method="PATCH", times=20)
-    services.pinterest.inject(refusal)
-    with pytest.raises(PinterestError, match=f"of ad account {OTHERS[0]}"):
-        run_erasure(services, job_id)
-    stored = run_erasure(services, job_id)
-    assert staying == set().union(*(services.pinterest.members(list_id) for list_id in services.pinterest.lists))
-    assert (5000, 3, 40, []) == tuple(stored[name] for name in ("records", "accounts", "lists", "failed"))
-    assert set(services.pinterest.lists) == {row["customer_list_id"] for row in stored["receipt"]}
-    assert 200_000 == sum(row["records"] for row in stored["receipt"])
-    assert 40 == stored["requests"]["sent"] == sum(len(row["request_ids"]) for row in stored["receipt"])

@@ -136,12 +136,6 @@ def test_rejected_token_ends_the_follow_up_at_once(services: Services, caplog: p
     assert "cannot be read" not in caplog.text
 
 
-def test_id_that_may_have_lost_digits_causes_a_warning(services: Services, caplog: pytest.LogCaptureFixture) -> None:
-    seen = run_follow_up(services, "549755885175000000")
-    assert "audience 549755885175000000 cannot be read: there is no audience" in seen["problems"][0]
-    assert 1 == len([line for line in caplog.messages if line.endswith(": audience_ids")])
-
-
 def test_task_stores_problems_and_fails_for_them(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     stored: dict[str, Any] = {}
     audience_id = services.audience(people(40))

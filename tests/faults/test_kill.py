@@ -19,7 +19,7 @@ RECORDS = 12
 BATCH = 4
 NAME = "Shoppers"
 # How many requests a run makes, all but the last; `test_kills_cover_every_request_of_a_run` checks it.
-CREATE_REQUESTS, REPLACE_REQUESTS = 16, 18
+CREATE_REQUESTS, REPLACE_REQUESTS = 16, 21
 
 
 def run_until_killed(
@@ -56,8 +56,8 @@ def test_creation_with_a_list_survives_a_kill_at_any_request(services: Services,
     assert all(services.pinterest.members(held) <= SENT for held in services.pinterest.lists)
     services.export(settings, **task)
     (audience,) = services.pinterest.audiences_named(NAME, removed=None)
-    assert SENT == services.pinterest.members_of_audience(audience.id)
-    assert 1 == len(services.pinterest.lists)
+    assert services.pinterest.members_of_audience(audience.id) == SENT
+    assert len(services.pinterest.lists) <= 2  # the list of opt-outs is asked anew in every try
 
 
 @pytest.mark.parametrize("number", range(1, REPLACE_REQUESTS + 1))
@@ -73,7 +73,7 @@ def test_replacement_survives_a_kill_at_any_request(services: Services, number: 
     services.export(settings, job_id=job_id)
     assert digests(RECORDS) == services.pinterest.members_of_audience(audience_id)
     assert old == services.pinterest.members(old_list)
-    assert 2 == len(services.pinterest.lists)
+    assert len(services.pinterest.lists) == 2 + moved  # a list in use is not filled again
     assert 1 == len(services.pinterest.audiences)
 
 
