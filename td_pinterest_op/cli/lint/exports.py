@@ -37,7 +37,6 @@ OPERATORS: Mapping[str, tuple[SettingsTable[Any] | None, tuple[str, ...]]] = {
     f"{MANY}.renew": (CONNECTION, ()),
     f"{MANY}.gate": (None, ()),
     "td_pinterest_op.status.AudienceStatus": (STATUS, ("database",)),
-    "td_pinterest_op.status.AudienceStatus.look": (STATUS, ("database",)),
     "td_pinterest_op.erase.PinterestErase": (ERASURE, _ROWS),
     "td_pinterest_op.history.Failed": (None, ("database", "history", "ad_account_id", "audience_id", "audiences")),
     "td_pinterest_op.history.Lift": (None, ("database", "history", "ad_account_id", "audience_id")),
