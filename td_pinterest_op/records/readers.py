@@ -166,9 +166,8 @@ class RowReader(Reader):
 
     def _store_rows(self, _block: Block, _column_keys: Sequence[ColumnIdentifiers], rows: EncodedRows) -> None:
         """Store the encoded rows of a block. A subclass may store only those that may be sent."""
-        for part in rows.parts:
-            for layout, group in part.groups.items():
-                self._kept.add(layout, group.records)
+        for layout, group in rows.groups.items():
+            self._kept.add(layout, group.records)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         """Return the unique rows as records, and no counts: this reader withholds nobody."""

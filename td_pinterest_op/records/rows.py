@@ -6,7 +6,7 @@ Records with the same keys have the same length: they are sorted, compared and w
 import json
 from binascii import hexlify
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain, product
@@ -20,7 +20,6 @@ from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnIdentifiers, com
 
 _KEYS = list(dict.fromkeys(type_.key for type_ in TYPES.values()))
 _SHORTEST_EXTERNAL_ID = 16
-_COMBINATIONS_AT_ONCE = 5_000  # in a part of a block; those of its last row may exceed it
 MOST_COMBINATIONS = 1_000
 """A row with more combinations of its values is invalid: nobody has that many, and memory must stay flat."""
 
@@ -117,19 +116,15 @@ class Group(NamedTuple):
     records: list[bytes]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodedPart:
-    """The records to send for `count` consecutive rows of a block: one, or one for each combination of values."""
-
-    count: int
-    groups: Mapping[RecordLayout, Group]
+Groups = Mapping[RecordLayout, Group]
+"""The records to send for the rows of a block: one for each row, or one for each combination of its values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedRows:
     """The records of one block, encoded as bytes, and the rows that were rejected."""
 
-    parts: Iterator[EncodedPart]  # all rows, to be iterated once
+    groups: Groups
     rejected: list[tuple[int, Reason]]  # position (from 0) and reason of each row without a valid key
     rejected_keys: Counter[Reason]  # how often each reason rejected a key of a valid row
 
@@ -159,7 +154,7 @@ def encode_rows(by_column: Sequence[ColumnIdentifiers], *, count: int) -> Encode
     if all(column.rows is None for column in by_column):
         rows = list(zip(*(column.identifiers for column in by_column), strict=True))
         valid = {position for position in reasons if any(rows[position])}
-        parts = iter([_encode_single_values(keys, rows, incomplete=reasons.keys())])
+        groups = _encode_single_values(keys, rows, incomplete=reasons.keys())
     else:
         arrays = list(zip(*(column.group_by_row(count) for column in by_column), strict=True))
         for position, row in enumerate(arrays):
@@ -167,19 +162,19 @@ def encode_rows(by_column: Sequence[ColumnIdentifiers], *, count: int) -> Encode
                 arrays[position] = ()
                 reasons[position] = [Reason.TOO_MANY_COMBINATIONS]
         valid = {position for position in reasons if any(arrays[position])}
-        parts = _encode_combinations(keys, arrays)
+        groups = _encode_combinations(keys, arrays)
     rejected = []
     for position in sorted(reasons.keys() - valid):
         given = [reason for reason in reasons[position] if reason is not Reason.NULL]
         rejected.append((position, given[0] if given else Reason.NULL))
     rejected_keys = Counter(reason for position in valid for reason in reasons[position])
     del rejected_keys[Reason.NULL]
-    return EncodedRows(parts=parts, rejected=rejected, rejected_keys=rejected_keys)
+    return EncodedRows(groups=groups, rejected=rejected, rejected_keys=rejected_keys)
 
 
 def _encode_single_values(
     keys: Sequence[str], rows: Sequence[Sequence[bytes]], *, incomplete: Container[int]
-) -> EncodedPart:
+) -> Groups:
     """Encode rows with at most one value for each key. `incomplete`: the positions of rows that lack a key."""
     groups: defaultdict[RecordLayout, Group] = defaultdict(lambda: Group([], []))
     positions: Sequence[int] = range(len(rows))
@@ -194,23 +189,17 @@ def _encode_single_values(
             layout, record = encode_record(keys, rows[position])
             groups[layout].positions.append(position)
             groups[layout].records.append(record)
-    return EncodedPart(count=len(rows), groups=groups)
+    return groups
 
 
-def _encode_combinations(keys: Sequence[str], rows: Sequence[Sequence[list[bytes]]]) -> Iterator[EncodedPart]:
-    """Yield parts of encoded rows. Each combination of values, one from every column of a row, becomes a record."""
+def _encode_combinations(keys: Sequence[str], rows: Sequence[Sequence[list[bytes]]]) -> Groups:
+    """Encode each combination of values, one from every column of a row, as a record. The lowest is not extra."""
     groups: defaultdict[RecordLayout, Group] = defaultdict(lambda: Group([], []))
-    first = record_count = 0
-    for number, row in enumerate(rows):
-        if record_count >= _COMBINATIONS_AT_ONCE:
-            yield EncodedPart(count=number - first, groups=groups)
-            groups = defaultdict(lambda: Group([], []))
-            first, record_count = number, 0
+    for position, row in enumerate(rows):
         if any(row):
-            for place, combination in enumerate(product(*(sorted(values) or [b""] for values in row))):
+            for number, combination in enumerate(product(*(sorted(values) or [b""] for values in row))):
                 layout, record = encode_record(keys, combination)
-                layout = layout._replace(is_extra=place > 0)
-                groups[layout].positions.append(number - first)
+                layout = layout._replace(is_extra=number > 0)
+                groups[layout].positions.append(position)
                 groups[layout].records.append(record)
-                record_count += 1
-    yield EncodedPart(count=len(rows) - first, groups=groups)
+    return groups

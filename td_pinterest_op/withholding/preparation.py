@@ -14,7 +14,7 @@ from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnIdentifiers
 from td_pinterest_op.records.hashed_query import NUMBERS
 from td_pinterest_op.records.prepared import PreparedRecords, RowSpool
 from td_pinterest_op.records.readers import Block, IdentifierReader, Reader, ReaderSettings, RowReader
-from td_pinterest_op.records.rows import EncodedPart, EncodedRecord, EncodedRows, RecordLayout
+from td_pinterest_op.records.rows import EncodedRecord, EncodedRows, Groups, RecordLayout
 from td_pinterest_op.records.spool import BUCKETS, SortedFile, Spool, SpoolFile
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
@@ -25,7 +25,7 @@ from td_pinterest_op.withholding.people import DONE, SENT, Lists, People, Single
 _TO_STRIP = Struct(f">BI{DIGEST_BYTES}sB")
 
 _StoredGroup = tuple[tuple[Any, ...], list[int], list[bytes]]
-"""A `RecordLayout` as a plain tuple, the persons among those of its part, and the records of each."""
+"""A `RecordLayout` as a plain tuple, the persons among those of their block, and the records of each."""
 _ToStrip = dict[bytes, str]
 """Digests of identifiers not to send for a person, with the reasons: SUPPRESSED or CONTROL."""
 
@@ -130,8 +130,8 @@ class _FilteredIdentifierReader(IdentifierReader):
 class _FilteredRowReader(RowReader):
     """Reads people's rows. Leaves out the people and identifiers that opt-outs, consents or the control group exclude.
 
-    A temporary file keeps the rows, in parts, until people are compared with the lists. `_offsets` and `_ends`: where
-    the parts begin and end in the file, and among all people. `_early`: closes files that are not needed for sending.
+    A temporary file keeps the rows, in blocks, until people are compared with the lists. `_offsets` and `_ends`: where
+    the blocks begin and end in the file, and among all people. `_early`: closes files that are not needed for sending.
     """
 
     def __init__(self, people: People, settings: ReaderSettings, stats: Stats) -> None:
@@ -150,20 +150,19 @@ class _FilteredRowReader(RowReader):
     def _store_rows(self, block: Block, by_column: Sequence[ColumnIdentifiers], rows: EncodedRows) -> None:
         """Collect a block's people. Keep the encoded `rows` in a file until opt-outs and consents are applied."""
         self._people.add(by_column, _find_rows_in_control(self.settings, block, by_column))
-        for part in rows.parts:
-            self._write_part_to_file(part)
+        self._write_block_to_file(rows.groups, count=len(block[0]))
 
     def _add_unsent_people(self, by_column: Sequence[ColumnIdentifiers], count: int) -> None:
         """Record the people of `count` rejected rows: if one has opted out, this also applies to other rows."""
         self._people.add(by_column, [False] * count, may_be_sent=False)
-        self._write_part_to_file(EncodedPart(count=count, groups={}))
+        self._write_block_to_file({}, count=count)
 
-    def _write_part_to_file(self, part: EncodedPart) -> None:
-        """Write a part of a block's encoded rows to the temporary file, which is read after the last block."""
-        data = marshal.dumps([(tuple(layout), *group) for layout, group in part.groups.items()])
+    def _write_block_to_file(self, groups: Groups, *, count: int) -> None:
+        """Write a block's encoded rows to the temporary file, which is read after the last block."""
+        data = marshal.dumps([(tuple(layout), *group) for layout, group in groups.items()])
         self._file.write(self._offsets[-1], data)
         self._offsets.append(self._offsets[-1] + len(data))
-        self._ends.append(self._ends[-1] + part.count)
+        self._ends.append(self._ends[-1] + count)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         """Return the unique rows to send, as records, and how many rows are withheld, by reason."""
@@ -183,7 +182,7 @@ class _FilteredRowReader(RowReader):
         return super()._finish_and_count_withheld()[0], withheld
 
     def _iterate_strip_sets(self) -> Iterator[Mapping[int, _ToStrip]]:
-        """Yield a dict for each part of the file, with the identifiers to remove from each person's rows."""
+        """Yield a dict for each block of the file, with the identifiers to remove from each person's rows."""
         count = self._ends[-1]
         for person, reason, digest in self._people.find_identifiers_to_strip():
             # The first byte, by which a spool sorts into buckets: in which of 256 parts of the people the person is.

@@ -8,7 +8,6 @@ import pytest
 
 from td_pinterest_op.identifiers.identifier_types import TYPES
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records import rows as rows_module
 from td_pinterest_op.records.columns import Column, find_row_columns
 from td_pinterest_op.records.digests import read_column_identifiers
 from td_pinterest_op.records.rows import EncodedRows, RecordLayout, encode_rows
@@ -46,8 +45,7 @@ def sent(rows: list[tuple[RecordLayout, bytes]]) -> list[dict[str, str]]:
 def rows_of(block: EncodedRows) -> list[tuple[RecordLayout, bytes]]:
     rows = [
         (position, layout, record)
-        for part in block.parts
-        for layout, group in part.groups.items()
+        for layout, group in block.groups.items()
         for position, record in zip(*group, strict=True)
     ]
     return [(layout, record) for _, layout, record in sorted(rows)]
@@ -145,21 +143,6 @@ class TestArrays:
         rows = rows_of(block)
         assert combinations == sorted(sent(rows), key=combinations.index)
         assert ([], 1) == (block.rejected, sum(not layout.is_extra for layout, _ in rows))
-
-    @pytest.mark.parametrize("at_once", [1, 5, 5_000])
-    def test_combinations_are_encoded_in_parts(self, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
-        monkeypatch.setattr(rows_module, "_COMBINATIONS_AT_ONCE", at_once)
-        emails = [tuple(f"p{row}-{number}@lee.org" for number in range(row % 4)) for row in range(10)]
-        block = encoded(("email", "external_id"), ((), None), *((of_row, "A") for of_row in emails), ((), None))
-        parts = list(block.parts)
-        assert 12 == sum(part.count for part in parts)
-        positions = [[place for group in part.groups.values() for place in group.positions] for part in parts]
-        assert all(part.count > max(places, default=0) for part, places in zip(parts, positions, strict=True))
-        assert max(map(len, positions)) <= at_once + 2
-        assert [0, 11] == [row for row, _ in block.rejected]
-        first = [sum(part.count for part in parts[:number]) for number in range(len(parts))]
-        rows = Counter(start + place for start, places in zip(first, positions, strict=True) for place in places)
-        assert {row + 1: max(len(of_row), 1) for row, of_row in enumerate(emails)} == rows
 
     @pytest.mark.parametrize(("emails", "devices", "is_valid"), [(40, 25, True), (1_000, 0, True), (1_001, 0, False)])
     def test_a_row_with_more_than_a_thousand_combinations_is_invalid(

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.identifiers.identifier_types import EMAIL
-from td_pinterest_op.records import rows as row_records
 from td_pinterest_op.records import spool
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import ColumnIdentifiers
@@ -311,11 +310,7 @@ def test_memory_grows_with_different_identifiers_only(
     assert peak(2) < peak(50_000) + (4 << 20)
 
 
-@pytest.mark.parametrize("at_once", [1, 5_000])
-def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
-    monkeypatch: pytest.MonkeyPatch, at_once: int
-) -> None:
-    monkeypatch.setattr(row_records, "_COMBINATIONS_AT_ONCE", at_once)
+def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds() -> None:
     given = parse_export(LEAST | {"records": "rows"}, environ=test_parse.ENVIRON)
     stats = Stats(action="", ad_account_id="", dry_run=False)
     crowd = [normal(("email", number)).encode() for number in range(1_001)]
