@@ -87,7 +87,8 @@ def build_changes_select(people: str, *, ledger: Ledger, settings: Settings) -> 
     The column `op` is the change: join, leave, due (a member who is sent again), stay (any other member), refused (not
     sent, as Pinterest has refused it) or out (not a member, before or after). Rows with `op` rejected or withheld have
     a reason in place of a digest, and those with unreadable something else, from the ledger. `is_member` is 1 for a
-    member before the run, else 0. `people`: a SELECT or table as of `build_people_select`.
+    member before the run, else 0. One row counts nothing: whether a table made of no rows has columns is not known.
+    `people`: a SELECT or table as of `build_people_select`.
     """
     state = ledger.state
     replaces = choose_mode(state, settings) == REPLACE
@@ -124,7 +125,8 @@ FROM (
       FROM ({ledger_rows if state.entries else ""}
       SELECT answer AS digest, cast(NULL AS bigint) AS plan, cast(NULL AS varchar) AS op, people, given, hashed,
         row_count, invalid_rows, 0 AS entries
-      FROM ({people})) AS entries
+      FROM ({people})
+      UNION ALL SELECT '', NULL, NULL, 0, 0, 0, 0, 0, 0) AS entries
       GROUP BY digest)))
 GROUP BY 1, 2, 3"""
 
@@ -151,7 +153,7 @@ def build_figures_query(changes: str) -> str:
     return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
   coalesce(sum(row_count), 0) AS row_count, coalesce(sum(invalid_rows), 0) AS invalid_rows,
-  {build_counts_sql("digest", "given", where="op = 'rejected'")} AS rejected,
+  {build_counts_sql("digest", "given", where="op = 'rejected' AND given > 0")} AS rejected,
   {build_counts_sql("digest", "people", where="op = 'withheld'")} AS withheld,
   coalesce(sum(CASE WHEN op IN ('join', 'stay', 'due', 'refused') THEN people END), 0) AS people,
   coalesce(sum(CASE WHEN op = 'refused' THEN people END), 0) AS refused,

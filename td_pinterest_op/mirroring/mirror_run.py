@@ -71,6 +71,7 @@ class MirrorRun:
         control = self.settings.control
         if list_tables or control or not is_single(query.columns):
             select = withholding_sql.build_people_select(query, list_tables=list_tables, control=control)
+            select += "\nUNION ALL SELECT '', 0, 0, 0, 0, 0"  # as in `build_changes_select`
             purpose = "hash the people, without those withheld"
             table, self.stats.job_id = self.jobs.create_table("digests", purpose, select, embedded=people)
             self._check_lists(list_tables)
@@ -156,7 +157,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
         """Hash the opt-out and consent lists into new tables, and return the tables by the lists' names."""
         tables = {}
         for name, query in lists.items():
-            select = withholding_sql.build_list_select(query)
+            select = f"{withholding_sql.build_list_select(query)}\nUNION ALL SELECT '', 0, 0"
             with name_list_in_errors(name):
                 tables[name], self.stats.list_jobs[name] = self.jobs.create_table(
                     name, f"hash the list `{name}`", select, embedded=self.lists[name]

@@ -106,7 +106,7 @@ def build_list_counts_select(list_tables: Mapping[str, str]) -> str:
         f"""\
 SELECT {quote_literal(name)} AS list, count(CASE WHEN {_IS_DIGEST} THEN 1 END) AS identifiers,
   coalesce(sum(CASE WHEN {_IS_DIGEST} THEN given END), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
-  {build_counts_sql("answer", "given", where=f"NOT {_IS_DIGEST}")} AS reasons
+  {build_counts_sql("answer", "given", where=f"NOT {_IS_DIGEST} AND given > 0")} AS reasons
 FROM {table}"""
         for name, table in list_tables.items()
     )

@@ -55,6 +55,21 @@ def test_only_members_who_opt_out_leave_at_the_next_run(mirror_world: World, aud
     assert {"people", "suppress", LEDGER} == mirror_world.tables()
 
 
+@pytest.mark.parametrize("settings", [{}, {"control": {"percent": 10, "salt": "spring"}}])
+def test_tables_of_no_rows_need_no_columns(mirror_world: World, audience_id: str, settings: dict[str, Any]) -> None:
+    mirror_world.td.warehouse.keeps_columns_of_no_rows = False
+    mirror_world.set_people([])
+    assert "there is no valid record to send (0 rows read, 0 invalid)" in str(mirror_world.run(0, **settings).error)
+    mirror_world.set_people(people(20))
+    mirror_world.td.create(DATABASE, "nobody", "SELECT 'x' AS email WHERE false")
+    mirror_world.task["suppress"] = "SELECT email FROM nobody"
+    assert "`suppress` has no rows" in str(mirror_world.run(1).error)
+    ran = mirror_world.run(2, allow_empty_suppress=True)
+    assert ran.succeeded, ran.output
+    assert mirror_world.members(audience_id) == digests(20)
+    assert mirror_world.run(3, allow_empty_suppress=True).succeeded
+
+
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.parametrize(("begin", "remains"), [("adopt", True), ("replace", False)])
 def test_mirror_says_whether_adopted_people_who_are_withheld_remain(
