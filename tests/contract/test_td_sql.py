@@ -94,6 +94,12 @@ UNION ALL SELECT 8, 61""")
         "CREATE TABLE ledger (plan bigint)",
         "DELETE FROM ledger",
         # Types that Treasure Data's tables lack.
+        "CREATE TABLE made (k varchar, is_k boolean)",
+        "CREATE TABLE made AS SELECT plan > 0 AS is_k FROM ledger",
+        "CREATE TABLE made AS SELECT ARRAY[true] AS k",
+        "INSERT INTO ledger (plan) SELECT true",
+        "INSERT INTO ledger SELECT 1 AS plan, true AS is_k",
+        "ALTER TABLE ledger ADD COLUMN is_k boolean",
         "CREATE TABLE made AS SELECT current_timestamp AS k",
         "CREATE TABLE made AS SELECT DATE '2026-01-02' AS k",
         "CREATE TABLE made AS SELECT 1.5 AS k",
