@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.audiences import ADD
 from tests.e2e.project import ENGINES, Run, age_history, edit_file, read_history, use_audience
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
@@ -56,23 +55,6 @@ def test_unwritable_history_causes_one_warning_and_the_workflow_succeeds(
         assert ran.succeeded, ran.log
         assert 1 == len(re.findall(r"WARNING .* the history nowhere\.pinterest_history: there is no database", ran.log))
     assert digests(120) <= services.pinterest.members_of_audience(audience_id)
-
-
-def test_unwritable_history_causes_one_warning_for_each_of_several_entries(
-    run: Run, services: Services, project: Path
-) -> None:
-    entries = [
-        {"name": name, "ad_account_id": AD_ACCOUNT_ID, "audience_id": services.audience(name=name), "action": ADD}
-        for name in ("one", "two")
-    ]
-    listed = [entry | {"query": "SELECT email FROM people"} for entry in entries]
-    (project / "config" / "audiences.yml").write_text(json.dumps({"audiences": listed}))
-    edit_file(project / "config" / "workflow.yml", ("^history: .*$", "history: nowhere.pinterest_history"))
-    ran = run("pinterest_many")
-    assert ran.succeeded, ran.log
-    assert 2 == len(re.findall(r"WARNING .* the history nowhere\.pinterest_history", ran.log))
-    for entry in entries:
-        assert digests(120) == services.pinterest.members_of_audience(str(entry["audience_id"]))
 
 
 @pytest.mark.parametrize(
@@ -128,21 +110,6 @@ def test_three_days_of_follow_up_write_three_rows_and_fail_for_too_small(
     ]
     failed = [row for row in read_history(services) if row["outcome"] == "failed"]
     assert [("follow-up", audience_id)] == [(row["kind"], row["audience_id"]) for row in failed]
-
-
-def test_follow_up_compares_a_shrinking_audience_with_its_last_size_in_the_history(
-    run: Run, services: Services, project: Path
-) -> None:
-    use_audience(project, audience_id := services.audience(people(40)))
-    held = services.pinterest.audiences[audience_id]
-    held.status, held.size = "READY", 4000
-    assert run("pinterest_status").succeeded
-    held.size = 1000
-    ran = run("pinterest_status")
-    assert not ran.succeeded
-    assert (
-        "its size fell from 4,000 to 1,000 people, by 75%: max_drop_ratio (0.5) allows no fewer than 2,000" in ran.log
-    )
 
 
 def test_follow_up_knows_the_members_of_a_replace_until_people_are_added(
