@@ -74,7 +74,8 @@ def _build_national_pattern(regions: tuple[str, ...]) -> str:
     metadata = [_import_phonenumbers().PhoneMetadata.metadata_for_region(region) for region in regions]
     # The library may remove a prefix that is dialled within the country.
     prefix = metadata[0].national_prefix_for_parsing
-    not_before, choices = f"(?!{prefix})" if prefix else "", []
+    not_before = f"(?!{prefix})" if prefix else ""
+    choices = []
     for region in metadata:
         types = "|".join(
             _build_type_pattern(of_type)

@@ -65,7 +65,7 @@ def find_identifier_columns(
     never_sent = [_NEVER_SENT.format(sanitize(name)) for name in names & {control_column} & type_by_name.keys()]
     type_by_name.pop(control_column or "", None)
     found = _describe_problems(job, columns, type_by_name, control_column, ignores_other_columns=ignores_other_columns)
-    problems = [*islice(found, _MAXIMUM_SHOWN)]
+    problems = list(islice(found, _MAXIMUM_SHOWN))
     if type_by_name.keys().isdisjoint(names):
         problems += never_sent or [f"there is no column {join_with_or(types)}"]
     if problems:

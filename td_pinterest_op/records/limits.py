@@ -30,7 +30,8 @@ def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[in
 
     With `skip_invalid`, it is no error if all values are NULL: `allow_empty` decides. `nouns`: words for messages.
     """
-    invalid, fix = _describe_invalid_values(stats, first_invalid, nouns), f"Nothing was sent. Correct {nouns.name}"
+    invalid = _describe_invalid_values(stats, first_invalid, nouns)
+    fix = f"Nothing was sent. Correct {nouns.name}"
     if stats.invalid_count and not skip_invalid:
         raise InvalidRowsError(f"{invalid}. {fix}, or set ignore_invalid_records: true to skip and count such rows")
     if stats.invalid_count > stats.invalid_by_reason["null"] and not stats.unique:
@@ -62,7 +63,9 @@ def check_rows(
             f"no records are left to send: {stats.withheld_text} withheld. Nothing was sent. Check "
             + " and ".join(cause for reason, cause in _CAUSES.items() if stats.withheld[reason])
         )
-    count, least, most = stats.allowed_count, settings.min_records, settings.max_records
+    count = stats.allowed_count
+    least = settings.min_records
+    most = settings.max_records
     left = f"{count:,} unique records" + (f", without {stats.withheld_text}," if stats.withheld.total() else "")
     if least is not None and count < least:
         raise LimitError(f"{left} are fewer than min_records ({least:,}). {cure}")

@@ -17,9 +17,11 @@ def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Se
 
     `changes`: a sentence for each thing to create, change or orphan. `request_count`: of requests without records.
     """
-    reasons, action = format_reasons(stats.invalid_by_reason), settings.action
+    reasons = format_reasons(stats.invalid_by_reason)
+    action = settings.action
     leaves_members = not action.drops_members and (not action.only_once or settings.if_exists == "add")
-    pace, minutes = settings.requests_per_minute, (request_count + batches) / settings.requests_per_minute
+    pace = settings.requests_per_minute
+    minutes = (request_count + batches) / pace
     lines = [
         "plan (dry run: nothing will be written):" if settings.dry_run else "plan:",
         f"  rows      {stats.read:,} read, {stats.valid:,} valid, {stats.invalid_count:,} invalid"

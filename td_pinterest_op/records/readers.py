@@ -43,7 +43,8 @@ class Reader(abc.ABC):
     """
 
     def __init__(self, settings: ReaderSettings, stats: Stats) -> None:
-        self.settings, self._stats = settings, stats
+        self.settings = settings
+        self._stats = stats
         self.first_invalid: list[int] = []
         self._files = contextlib.ExitStack()
         self.close = self._files.close

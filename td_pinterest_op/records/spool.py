@@ -70,7 +70,8 @@ class SortedFile:
     """Stores digests in a temporary file. They must be added in ascending order, each once."""
 
     def __init__(self) -> None:
-        self._file, self.unique_count = SpoolFile(), 0
+        self._file = SpoolFile()
+        self.unique_count = 0
         self.close = self._file.close
 
     def add(self, digests: Sequence[bytes]) -> None:
@@ -107,7 +108,9 @@ class Buckets:
     def close(self) -> None:
         """Delete the temporary file and free memory. May be called again."""
         self._file.close()
-        self._incoming, self._buffers, self._segment_offsets = [], [], []
+        self._incoming = []
+        self._buffers = []
+        self._segment_offsets = []
 
     def add(self, digests: Sequence[bytes]) -> None:
         """Add digests in memory, and write them to the temporary file once there are many. Raises OSError."""
@@ -139,13 +142,15 @@ class Buckets:
             self._file.write(offset, buffer)
             buffer.clear()
         self._segment_offsets.append(offsets)
-        self._end, self.buffered_bytes = offsets[-1], 0
+        self._end = offsets[-1]
+        self.buffered_bytes = 0
 
     def finish(self) -> None:
         """Write the remaining digests to the temporary file. No digest can be added afterwards. Raises OSError."""
         self._pack_incoming()
         self.write_buffers()
-        self._incoming, self._buffers = [], []
+        self._incoming = []
+        self._buffers = []
 
     def read_segments(self, bucket: int, maximum: int | None = None) -> Iterator[bytes]:
         """Yield a bucket's digests, or the first `maximum` of them, many joined in each byte string. Raises OSError."""
@@ -172,16 +177,16 @@ class Spool(Buckets):
     def finish(self) -> None:
         """Sort the digests and drop repeats. No digest can be added afterwards. Raises OSError."""
         super().finish()
-        self._unique_counts = [*map(self._deduplicate_bucket, range(BUCKETS))]
+        self._unique_counts = list(map(self._deduplicate_bucket, range(BUCKETS)))
         self.unique_count = sum(self._unique_counts)
 
     def _deduplicate_bucket(self, bucket: int) -> int:
         """Sort the digests of a bucket in the file, drop repeats, and return how many digests are left."""
         segments = self.read_segments(bucket)
         if sum(length for _, length in self._find_segments(bucket)) > _LARGE_BUCKET_BYTES:
-            digests = [*set(chain.from_iterable(split_fixed(segment, self.width) for segment in segments))]
+            digests = list(set(chain.from_iterable(split_fixed(segment, self.width) for segment in segments)))
         else:
-            digests = [*split_fixed(b"".join(segments), self.width)]
+            digests = list(split_fixed(b"".join(segments), self.width))
         ordered = sort_digests(digests)
         data = memoryview(b"".join(compress(ordered, chain((True,), map(ne, islice(ordered, 1, None), ordered)))))
         unique_count = len(data) // self.width
@@ -210,12 +215,13 @@ def sort_digests(digests: list[bytes]) -> list[bytes]:
         by_second_byte[digest[1]].append(digest)
     for of_second_byte in by_second_byte:
         of_second_byte.sort()
-    return [*chain.from_iterable(by_second_byte)]
+    return list(chain.from_iterable(by_second_byte))
 
 
-def split_fixed(data: bytes | bytearray, width: int = DIGEST_BYTES, skipped: int = 0) -> Iterator[bytes]:
-    """Split `data` into byte strings of `width` bytes each. Leaves out `skipped` bytes after each of them."""
-    piece, view = f"{width}s{skipped}x", memoryview(data)
+def split_fixed(data: bytes | bytearray, width: int = DIGEST_BYTES) -> Iterator[bytes]:
+    """Split `data` into byte strings of `width` bytes each."""
+    piece = f"{width}s"
+    view = memoryview(data)
     # Thirty-two at a time costs a third of slicing one by one.
-    tail = len(view) - len(view) % (32 * (width + skipped))
+    tail = len(view) - len(view) % (32 * width)
     return chain.from_iterable(chain(iter_unpack(32 * piece, view[:tail]), iter_unpack(piece, view[tail:])))

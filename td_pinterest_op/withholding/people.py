@@ -178,7 +178,10 @@ class People:
         """Yield 256 pairs, by first byte: digests to send, and counts of withheld digests by reason. Raises OSError."""
         self.compare_with_lists()
         for bucket in range(BUCKETS):
-            everybody, suppressed, consented, controlled = set[bytes](), set[bytes](), set[bytes](), set[bytes]()
+            everybody: set[bytes] = set()
+            suppressed: set[bytes] = set()
+            consented: set[bytes] = set()
+            controlled: set[bytes] = set()
             for digest, person in self._read_holders(bucket):
                 facts = self._facts[person]
                 if facts & _Fact.SUPPRESSED:
@@ -221,4 +224,4 @@ def _select_sendable(
     left -= without_consent
     in_control = left & controlled
     withheld = {SUPPRESSED: len(opted_out), WITHOUT_CONSENT: len(without_consent), CONTROL: len(in_control)}
-    return sort_digests([*(left - in_control)]), Counter(withheld)
+    return sort_digests(list(left - in_control)), Counter(withheld)

@@ -94,7 +94,8 @@ def _find_rows_in_control(
     settings: ReaderSettings, block: Block, by_column: Sequence[ColumnIdentifiers]
 ) -> Sequence[bool]:
     """Return for each row whether its person is in the control group. `by_column`: digests or ids, by column."""
-    control, index = settings.control, settings.control_key_index
+    control = settings.control
+    index = settings.control_key_index
     if control is None:
         return [False] * len(block[0])
     if index is not None and by_column[0].column.is_hashed_by_warehouse:
