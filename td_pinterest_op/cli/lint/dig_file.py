@@ -230,7 +230,7 @@ class _YamlReader:
         elif target not in self._open:
             try:
                 return self.read_file(target)
-            except OSError:
+            except (OSError, ValueError):
                 message = f"the included file {name} does not exist: its path is relative to {here.path.parent}/"
         self._dig.add_finding(here, "file", message)
         return None

@@ -1,5 +1,6 @@
 """The rules of the linter. What an export may be is not repeated here: the operator's own functions judge it."""
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 
@@ -209,11 +210,14 @@ def _read_td_query(dig: DigFile, task: Task) -> str:
     if not name or is_unknown(name):
         return str(inline or "")
     path = dig.folder / name
-    if not path.is_file() or not path.resolve().is_relative_to(dig.folder.resolve()):
+    sql = None
+    with contextlib.suppress(OSError, ValueError):  # such as SQL in place of a file's name
+        if path.resolve().is_relative_to(dig.folder.resolve()):
+            sql = path.read_text(encoding="utf-8", errors="replace")
+    if sql is None:
         dig.add_finding(task.place, "file", f"there is no file {name} in the folder {dig.folder}: correct the name")
         return ""
     dig.files.add(path)
-    sql = path.read_text(encoding="utf-8", errors="replace")
     if not sql.strip():
         dig.add_finding(task.place, "file", f"{name} is blank: write a query into it")
     if _has_open_template(sql):

@@ -29,6 +29,7 @@ def _codes(folder: Path, text: str, files: dict[str, str] | None = None) -> list
         ("!include : 'export.dig'\n", [(1, "file")]),
         ("!include : '/etc/hostname'\n", [(1, "file")]),
         ("!include : '../a.yml'\n", [(1, "file")]),
+        ('!include : "a\\0.yml"\n', [(1, "file")]),
         ("!include : 'two.yml'\n!include : 'two.yml'\n", [(2, "tab")]),
         ("+a:\n  echo>: a\n  echo>: b\n", [(3, "duplicate-key")]),
         ("+a:\n  echo>: |\n    a\n    \tb\n", []),

@@ -194,6 +194,7 @@ WRONG: list[tuple[str, list[tuple[str, str]], int, str]] = [
     (OWN, [("add_people_to", "mirror"), (_QUERY, "job_id: '12'")], 11, "needs `query`"),
     (GOOD, [("+query:\n  td>: queries/people.sql\n", "")], 9, "no job to export"),
     (GOOD, [("queries/people.sql", "queries/none.sql")], 8, "no file queries/none.sql"),
+    (GOOD, [("queries/people.sql", "SELECT email FROM " + "a" * 300)], 8, "no file SELECT email"),
     (GOOD, [("queries/people.sql", "{data: 'SELECT email FROM ${table'}")], 8, "is not closed"),
     (GOOD, [("queries/people.sql", "{data: SELECT id FROM people}")], 10, "is not an identifier"),
     (GOOD, [("    database: shop\n", "    engine: presto\n")], 8, "needs a database"),
