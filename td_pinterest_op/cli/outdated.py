@@ -105,7 +105,7 @@ def _iterate_pairs(path: Path) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
         if path.stat().st_size > _LARGEST_FILE:
             return
         waiting = [yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)]
-    except (OSError, ValueError, yaml.YAMLError):  # `check` says what is wrong with it
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):  # `check` says what is wrong with it
         return
     seen = set()
     while waiting:

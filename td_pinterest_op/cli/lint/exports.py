@@ -20,7 +20,7 @@ from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, SECRET_TEMPLATE, check
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.many import build_entry_task, read_entries
 from td_pinterest_op.settings.parse import JOB_OPTIONS, parse_settings
-from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS, SettingsTable, build_variable_name
+from td_pinterest_op.settings.table import CREDENTIALS, ERASURE, STATUS, SettingsTable, build_variable_name
 from td_pinterest_op.settings.types import find_nearest, is_left_out
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.workflow import task as workflow
@@ -33,9 +33,6 @@ OPERATORS: Mapping[str, tuple[SettingsTable[Any] | None, tuple[str, ...]]] = {
     "td_pinterest_op.export.PinterestExport": (EXPORT, (*_ROWS, *LISTS)),
     MANY: (EXPORT, (*_ROWS, *LISTS, "audiences", "at_once")),
     ACTIVATION: (EXPORT, (*_ROWS, *LISTS, *ACTIVATION_PARAMETERS)),
-    f"{MANY}.export": (EXPORT, (*_ROWS, *LISTS, "audience")),
-    f"{MANY}.renew": (CONNECTION, ()),
-    f"{MANY}.gate": (None, ()),
     "td_pinterest_op.status.AudienceStatus": (STATUS, ("database",)),
     "td_pinterest_op.erase.PinterestErase": (ERASURE, _ROWS),
     "td_pinterest_op.history.Failed": (None, ("database", "history", "ad_account_id", "audience_id", "audiences")),
@@ -116,7 +113,7 @@ def read_exports(
     if operator == ACTIVATION:
         extended = replace(own, params={"activation_actions_table": "database.table", "segment_name": "a"} | params)
         yield from _read_export(dig, table, blocks, partial(add_activation_settings, extended))
-    elif operator in (MANY, f"{MANY}.export"):
+    elif operator == MANY:
         for block, name, entry in _read_entries(dig, own, task):
             blocks_of_entry = [*blocks, block, block.get_block("result_settings")]
             yield from _read_export(
@@ -201,7 +198,7 @@ def _read_export(
     filled = _fill_settings(settings, unknown, table) if isinstance(raw, Mapping) else raw
     task = replace(task, params={**task.params, "result_settings": filled})
     try:
-        if table in (STATUS, CONNECTION):
+        if table is STATUS:
             parsed = parse_settings(filled, table=table, environ=task.environ)
             request = TaskRequest(task=task, settings=parsed, source=None, lists={})
         else:

@@ -76,6 +76,8 @@ def _find_operator(dig: DigFile, task: Task) -> str:
     name = str(task.command or "").removesuffix(".run") if task.operator == "py" else ""
     if not name or name in OPERATORS:
         return name
+    if dig.has_finding(task.place):
+        return ""  # of an older version
     module = name.partition(".")[0]
     is_ours = module == _PACKAGE
     if not is_ours and ((dig.folder / module).is_dir() or (dig.folder / f"{module}.py").is_file()):
@@ -115,7 +117,7 @@ def _check_our_task(
                 dig.add_finding(export.find_place(name), "columns", text)
         if request and isinstance(request.settings, Settings) and "action" not in export.unknown:
             _check_action(dig, export, request.settings)
-    if operator in (MANY, f"{MANY}.export"):
+    if operator == MANY:
         _check_targets(dig, exports)
     return exports
 

@@ -85,3 +85,17 @@ def test_long_list_of_audiences_is_checked(tmp_path: Path) -> None:
     text = MANY[: MANY.index("  - {")] + entries + MANY[MANY.index("+export") :]
     assert found_in(tmp_path, text) == []
     assert set(FILES) <= {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.sql")}
+
+
+def test_what_withheld_people_in_an_older_version_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "mirror.yml").write_text("ledger: a\ncontrol: {percent: 10, salt: spring}\n")
+    found_in(tmp_path, GOOD)
+    found = {(finding.path.name, finding.line, finding.level) for finding in check_file(tmp_path / "export.dig")}
+    assert found == {("mirror.yml", 1, "warning"), ("mirror.yml", 2, "error")}
+
+
+def test_entry_point_of_an_older_version_is_found_once(tmp_path: Path) -> None:
+    [(line, code, message)] = found_in(tmp_path, "+a:\n  py>: td_pinterest_op.many.Many.renew\n  result_settings: {}\n")
+    assert (line, code) == (2, "outdated")
+    assert "td_pinterest_op.many.Many" in message
