@@ -83,7 +83,7 @@ def export_all(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     with what failed; and StoppedError, which says how far each export was.
     """
     runs = [_EntryRun(task=task, name=name, entry=entry) for name, entry in read_entries(task).items()]
-    at_once = read_parameter("at_once", task.params.get("at_once"), _AT_ONCE) or _DEFAULT_AT_ONCE
+    at_once = read_at_once(task)
     shared = read_settings(task.params.get("result_settings"), place="result_settings")
     common = {name: value for name, value in shared.items() if name in SHARED.by_name}
     settings = parse_settings(common, table=SHARED, environ=task.environ)
@@ -220,6 +220,12 @@ def _run_in_threads(runs: Sequence[_EntryRun], services: Services, at_once: int)
         rest = len(runs) - len(told)
         more = [f"and {format_count(rest, 'other')}"] if rest else []
         raise StoppedError(f"{error}. {'; '.join(told + more)}") from None
+
+
+def read_at_once(task: workflow.Task) -> int:
+    """Return how many entries run at a time. Raises SettingsError."""
+    at_once: int | None = read_parameter("at_once", task.params.get("at_once"), _AT_ONCE)
+    return at_once or _DEFAULT_AT_ONCE
 
 
 def read_entries(task: workflow.Task) -> Mapping[str, Mapping[object, Any]]:

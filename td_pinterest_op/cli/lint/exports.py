@@ -18,7 +18,7 @@ from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.lint.dig_file import Block, DigFile, Place, Task
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, SECRET_TEMPLATE, check_secret
 from td_pinterest_op.errors import Problem, SettingsError
-from td_pinterest_op.many import build_entry_task, read_entries
+from td_pinterest_op.many import build_entry_task, read_at_once, read_entries
 from td_pinterest_op.settings.parse import JOB_OPTIONS, parse_settings
 from td_pinterest_op.settings.table import CREDENTIALS, ERASURE, STATUS, SettingsTable, build_variable_name
 from td_pinterest_op.settings.types import find_nearest, is_left_out
@@ -42,7 +42,8 @@ OPERATORS: Mapping[str, tuple[SettingsTable[Any] | None, tuple[str, ...]]] = {
 _UNKNOWN_QUERY = "SELECT * FROM table_that_the_run_knows"
 _PARAMETERS: Mapping[str, object] = {
     **dict.fromkeys(("query", *LISTS), _UNKNOWN_QUERY),
-    **dict.fromkeys(("job_id", "database", "segment", "segment_name"), "1"),
+    **dict.fromkeys(("database", "segment", "segment_name"), "known_to_the_run"),
+    "job_id": "1",
     "activation_actions_table": "database.table",
 }
 _SETTINGS: Mapping[str, object] = {
@@ -159,8 +160,10 @@ def _read_entries(dig: DigFile, own: workflow.Task, task: Task) -> Iterator[tupl
     written = [each if isinstance(each, Block) else Block(place) for each in items] if isinstance(items, list) else []
     try:
         entries = read_entries(own)
+        read_at_once(own)
     except SettingsError as error:
         number = re.search(r"entry (\d+)", str(error))
+        place = task.block.places.get(error.problems[0].key, place)
         dig.add_finding(written[int(number[1]) - 1].place if number and written else place, "setting", str(error))
         return
     for block, (name, entry) in zip(written or [Block(place)] * len(entries), entries.items(), strict=True):

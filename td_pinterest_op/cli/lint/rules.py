@@ -11,6 +11,7 @@ from td_pinterest_op.cli.lint.exports import MANY, OPERATORS, Export, is_called_
 from td_pinterest_op.cli.lint.secrets import read_environ
 from td_pinterest_op.cli.lint.selected_columns import find_column_problems
 from td_pinterest_op.requirements import find_other_version
+from td_pinterest_op.settings.parse import FOR_THIS_RUN
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest_word
 from td_pinterest_op.stats import LISTS, Stats
@@ -29,7 +30,6 @@ _TEMPLATE = re.compile(r"\$\{(?!secret:)[^{}]*\}")
 # A figure of an export in a template, `${pinterest.…}`.
 _FIGURE = re.compile(r"(?<![\w.\"'])pinterest((?:\.[A-Za-z_]\w*)+)")
 _PLACEHOLDER = "the name of that audience"  # of the shipped config/pinterest.yml
-_FOR_ONE_RUN = "settings_for_this_run"
 _OPEN_TEMPLATE = "a template `${` is not closed: add the `}`"
 
 
@@ -176,7 +176,7 @@ def _check_keys(dig: DigFile, task: Task, operator: str, templates: str) -> None
     """Add a finding for each key of a task that neither the operator nor a template of the workflow reads."""
     table, parameters = OPERATORS[operator]
     for name, place in task.block.places.items():
-        is_read = name in (*parameters, *_OF_TASKS, _FOR_ONE_RUN) or re.search(rf"\b{re.escape(name)}\b", templates)
+        is_read = name in (*parameters, *_OF_TASKS, FOR_THIS_RUN) or re.search(rf"\b{re.escape(name)}\b", templates)
         is_directive = name.startswith("+") or name.endswith(">") or (name[0] == "_" and not _OPT_OUTS.search(name))
         if is_read or is_directive or dig.has_finding(place):
             continue
@@ -242,7 +242,7 @@ def _check_values(dig: DigFile, root: Block, ours: Sequence[Task]) -> None:
             dig.add_finding(block.places[key], "unquoted-id", message)
         if isinstance(value, str) and _has_open_template(value):
             dig.add_finding(block.places[key], "template", _OPEN_TEMPLATE)
-        if key == _FOR_ONE_RUN:
+        if key == FOR_THIS_RUN:
             message = f"{key} is for one run: pass it with -p, and leave it out of the workflow"
             dig.add_finding(block.places[key], "setting", message)
 

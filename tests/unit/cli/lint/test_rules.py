@@ -106,6 +106,7 @@ WRONG: list[tuple[str, list[tuple[str, str]], int, str]] = [
     ("_error:\n  py>: td_pinterest_op.history.Lift\n  _env: {TD_APIKEY: a}\n", [], 3, "TD_API_KEY"),
     (STATUS, [("    PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}\n", "")], 4, "PINTEREST_CLIENT_ID"),
     (ERASE, [("    TD_API_KEY: ${secret:td.apikey}\n", "")], 6, "TD_API_KEY"),
+    (GOOD, [("type: pinterest\n", "type: pinterest\n    audience_description: ${secret:td.apikey}\n")], 14, "secret"),
     # Settings.
     (GOOD, [("    audience_type: customer_list\n", "")], 12, "audience_type: missing"),
     (GOOD, [("action: add", "acton: add")], 16, "is unknown; did you mean action"),
@@ -179,6 +180,10 @@ WRONG: list[tuple[str, list[tuple[str, str]], int, str]] = [
     (ACTIVATION, [("    type", "    action: replace_current_audience\n    type")], 9, "contradicts later_runs"),
     (STATUS, [("fail_on: TOO_SMALL", "fail_on: TO_SMALL")], 3, "fail_on"),
     (ERASE, [('"1, 2"', '"one"')], 5, "ad_account_ids"),
+    (MANY, [("at_once: 4", "at_once: 0")], 8, "at_once"),
+    (MANY, [("at_once: 4", "concurrent: 4")], 8, "nothing reads concurrent"),
+    (MANY, [("name: vip", "name: vip, client_secret: a")], 4, "for_each>"),
+    (MANY, [("name: vip", "name: vip, retry_count: 3")], 4, "for_each>"),
     # Queries.
     (OWN, [(_QUERY, "query: ''")], 5, "query of the task is blank"),
     (OWN, [(_QUERY, "query: queries/none.sql")], 5, "no file queries/none.sql"),
@@ -253,6 +258,8 @@ RIGHT: list[tuple[str, list[tuple[str, str]]]] = [
     (GOOD + _TAIL + "py>: shop.PinterestExport\n  consent: asked\n", []),
     (GOOD + _TAIL + "py>: shop.pinterest.Export.run\n  suppress_list: a\n", []),
     (GOOD + _TAIL + "py>: reports.Weekly\n  opt_outs: 7\n", []),
+    (GOOD, [("_export:\n", "_export:\n  databases: [a, b]\n  job_ids: [1, 2]\n")]),
+    (GOOD, [("_export:\n", "_export:\n  td_database: a\n  queries: {people: b}\n  engines: 4\n")]),
     (GOOD, [("_export:\n", "_export:\n  seed: 12345678901234567\n")]),
     (GOOD, [("timezone: UTC", "timezone: ${zone}\nschedule: {daily>: noon}\nsla: {time: 02:00}")]),
     (GOOD, [("+query:\n", "+query:\n  store_last_results: true\n  preview: true\n")]),
@@ -310,7 +317,7 @@ RIGHT: list[tuple[str, list[tuple[str, str]]]] = [
         OWN,
         [
             (_QUERY, "query: 'SELECT ${column} FROM people'"),
-            ("  query", "  engine: ${engine}\n  query"),
+            ("  query", "  engine: ${engine}\n  database: ${where}\n  query"),
             ("queries/suppressed.sql", "${opt_outs}"),
         ],
     ),
@@ -345,7 +352,7 @@ RIGHT: list[tuple[str, list[tuple[str, str]]]] = [
         GOOD,
         [
             ("    audience_type", "    <<: *common\n    audience_type"),
-            ("_export:", "x: &common {dry_run: true, history: h}\n_export:"),
+            ("_export:", "x: &common {dry_run: true, history: runs}\n_export:"),
         ],
     ),
     (GOOD, [("queries/people.sql", "{data: 'SELECT id, mail FROM people', insert_into: a}\n  insert_into: a")]),
@@ -410,7 +417,7 @@ RIGHT: list[tuple[str, list[tuple[str, str]]]] = [
         ERASE,
         [
             ('"1, 2"', "['1', '2']"),
-            ("queries/people.sql", "SELECT mail FROM a\n  database: b"),
+            ("queries/people.sql", "SELECT mail FROM a\n  database: crm"),
             ("{ad", "{columns: {mail: email}, ad"),
         ],
     ),
