@@ -9,8 +9,8 @@ import pytest
 
 from tests import guard
 from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
-from tests.emulators.pinterest import REFRESH_TOKEN, Call, Fault, Stall, When
-from tests.exporting import Services, people
+from tests.emulators.pinterest import AD_ACCOUNT_ID, REFRESH_TOKEN, Call, Fault, Stall, When
+from tests.exporting import Services, digests, people
 from tests.faults import child
 
 # Far less than the time limits of requests, in seconds.
@@ -68,3 +68,43 @@ def test_stopped_run_saves_a_refresh_token_that_was_just_issued(services: Servic
         assert secrets.secrets()[KEY] in services.pinterest.tokens.refresh_tokens()
         assert secrets.secrets()[KEY] != REFRESH_TOKEN
         guard.check(said, "the output")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_list_of_audiences_that_is_ended_midway_is_exact_when_it_is_repeated(
+    services: Services, tmp_path: Path, number: signal.Signals
+) -> None:
+    audiences = [services.audience(name=f"audience {number}") for number in range(6)]
+    services.td.create("crm", "people", [{"email": person, "number": n} for n, person in enumerate(people(6))])
+    entries = [
+        {
+            "name": f"entry {n}",
+            "ad_account_id": AD_ACCOUNT_ID,
+            "audience_id": audience,
+            "action": "replace_current_audience",
+            "query": f"SELECT email FROM people WHERE number = {n}",
+        }
+        for n, audience in enumerate(audiences)
+    ]
+    shared = {"type": "pinterest", "audience_type": "customer_list"}
+    task = {"operator": "td_pinterest_op.many.Many", "audiences": entries, "database": "crm", "at_once": 2}
+    seen: list[Call] = []
+
+    def end_at_third(call: Call) -> None:
+        seen.append(call)
+        if sum(each.operation == "customer_lists/create" for each in seen) == 3 and run.process.poll() is None:
+            run.process.send_signal(number)
+
+    services.pinterest.on_request(end_at_third)
+    run = child.start_run(services, shared, job_id=None, folder=tmp_path / "first", **task)
+    code, said = run.wait(within=WITHIN)
+    assert code == (1 if number == signal.SIGTERM else -signal.SIGKILL)
+    if number == signal.SIGTERM:
+        assert "the run was stopped (SIGTERM). entry 0: " in said
+        assert "entry 5: not begun" in said
+    guard.check(said, "the output")
+    code, said = child.start_run(services, shared, job_id=None, folder=tmp_path / "second", **task).wait(within=WITHIN)
+    assert (code, [services.pinterest.members_of_audience(each) for each in audiences]) == (
+        0,
+        [digests(1, first=n) for n in range(6)],
+    ), said
