@@ -5,11 +5,10 @@ Each scalar of YAML text is read as a string, as digdag's templates give them.
 
 import contextlib
 import json
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
@@ -29,11 +28,8 @@ from td_pinterest_op.settings.types import (
     suggest_word,
 )
 
-_V = TypeVar("_V")
-
 _LONGEST_TEXT = 100_000  # characters; PyYAML reads about that many in half a second
 _MOST_PERCENT = 50  # in a control group
-_MAXIMUM_FAULTS_SHOWN = 10
 _MAXIMUM_ITEMS = 1000  # a workflow has no more tasks, and each item is one request at least
 
 # AudienceStatus of Pinterest's API 5.28; REMOVED is the operator's own word for an audience that is gone.
@@ -134,25 +130,18 @@ def read_mapping(value: object) -> Mapping[object, object]:
     return mapping
 
 
-def _read_parts(readers: Iterable[tuple[str, Callable[[], _V]]], other_faults: Sequence[str] = ()) -> list[_V]:
-    """Return each reader's value, or raise one WrongValueError with `other_faults` and each error after its label."""
-    values, faults = [], list(other_faults)
-    for label, read in readers:
-        try:
-            values.append(read())
-        except WrongValueError as error:
-            faults.append(f"{label}{error}")
-    if faults:
-        rest = len(faults) - _MAXIMUM_FAULTS_SHOWN
-        raise WrongValueError(", ".join(faults[:_MAXIMUM_FAULTS_SHOWN]) + (f", and {rest} more" if rest > 0 else ""))
-    return values
+def _read_part(label: str, part_type: SettingType, value: object, format_for_error: ValueFormatter) -> Any:
+    """Return a part of a setting, read as `part_type`. Raises WrongValueError, which begins with the `label`."""
+    try:
+        return part_type.read(value, format_for_error)
+    except WrongValueError as error:
+        raise WrongValueError(f"{label}: {error}") from None
 
 
 def _read_items(item_type: SettingType, value: object, format_for_error: ValueFormatter) -> list[str]:
-    """Return each item of a list, read as `item_type`. Raises WrongValueError, with the position of each wrong item."""
+    """Return each item of a list, read as `item_type`. Raises WrongValueError, with the position of a wrong item."""
     items = enumerate(read_list_items(value), start=1)
-    readers = ((f"number {position}: ", partial(item_type.read, item, format_for_error)) for position, item in items)
-    return _read_parts(readers)
+    return [_read_part(f"number {position}", item_type, item, format_for_error) for position, item in items]
 
 
 def _build_id_list_type(id_type: SettingType) -> SettingType:
@@ -172,18 +161,14 @@ def _build_id_list_type(id_type: SettingType) -> SettingType:
 def _read_columns(value: object, format_for_error: ValueFormatter) -> Mapping[str, str]:
     """Return a mapping from lower-case column names to identifier types. Raises WrongValueError for a wrong mapping."""
     columns: dict[str, str] = {}
-
-    def add_column(column: object, identifier_type: object) -> None:
-        """Map a column to an identifier type. Raises WrongValueError for a wrong or repeated name, or a wrong type."""
+    for column, identifier_type in read_mapping(value).items():
         name = column.strip().lower() if isinstance(column, str) else ""
+        label = f"column {format_for_error(column)}"
         if not name:
-            raise WrongValueError("the name of a column must be a string that is not blank")
+            raise WrongValueError(f"{label}: the name of a column must be a string that is not blank")
         if name in columns:
-            raise WrongValueError("the column is named twice (upper and lower case are equal)")
-        columns[name] = _IDENTIFIER_TYPE.read(identifier_type, format_for_error)
-
-    pairs = read_mapping(value).items()
-    _read_parts((f"column {format_for_error(column)}: ", partial(add_column, column, kind)) for column, kind in pairs)
+            raise WrongValueError(f"{label}: the column is named twice (upper and lower case are equal)")
+        columns[name] = _read_part(label, _IDENTIFIER_TYPE, identifier_type, format_for_error)
     return columns
 
 
@@ -196,28 +181,30 @@ def _read_percent(value: object, format_for_error: ValueFormatter) -> Decimal:
     return round(percent, 2)
 
 
-_CONTROL_PARTS: Mapping[object, Callable[[object, ValueFormatter], Any]] = {
-    "percent": _read_percent,
-    # With its spaces: a query that computes the same group has them as well.
-    "salt": lambda value, format_for_error: TEXT.read(value, format_for_error) and value,
-    "by": lambda value, format_for_error: TEXT.read(value, format_for_error).lower(),
-}
+_PERCENT = SettingType(read=_read_percent, allowed="a percentage")
+_CONTROL_NAMES = ("percent", "salt", "by")
 
 
 def _read_control(value: object, format_for_error: ValueFormatter) -> Control:
-    """Return a control group from a mapping with the keys `percent`, `salt` and `by`, or raise one WrongValueError."""
-    mapping = read_mapping(value)
-    parts = {name: part for name, part in mapping.items() if not is_left_out(part)}
-    faults = [f"{name} is missing" for name in ("percent", "salt") if name not in parts]
-    if "by" not in parts and mapping.get("by") is not None:
+    """Return a control group from a mapping with the keys `percent`, `salt` and `by`. Raises WrongValueError."""
+    parts = read_mapping(value)
+    for name in parts:
+        if name not in _CONTROL_NAMES:
+            suggestion = suggest_word(str(name), _CONTROL_NAMES)
+            raise WrongValueError(f"{format_for_error(name)} is unknown{suggestion}")
+    for name in ("percent", "salt"):
+        if is_left_out(parts.get(name)):
+            raise WrongValueError(f"{name} is missing")
+    by = parts.get("by")
+    if by is not None:
         # A template that rendered to nothing must not choose another group, that of the digests.
-        faults.append("`by` is blank (name a column, or leave `by` out)")
-    unknown = [name for name in parts if name not in _CONTROL_PARTS]
-    known_names = list(map(str, _CONTROL_PARTS))
-    faults += [f"{format_for_error(name)} is unknown{suggest_word(str(name), known_names)}" for name in unknown]
-    given_names = [name for name in _CONTROL_PARTS if name in parts]
-    readers = ((f"{name}: ", partial(_CONTROL_PARTS[name], parts[name], format_for_error)) for name in given_names)
-    return Control(**dict(zip(map(str, given_names), _read_parts(readers, faults), strict=True)))
+        if is_left_out(by):
+            raise WrongValueError("`by` is blank (name a column, or leave `by` out)")
+        by = _read_part("by", TEXT, by, format_for_error).lower()
+    percent = _read_part("percent", _PERCENT, parts["percent"], format_for_error)
+    _read_part("salt", TEXT, parts["salt"], format_for_error)
+    # The salt with its spaces: a query that computes the same group has them as well.
+    return Control(percent=percent, salt=str(parts["salt"]), by=by)
 
 
 COLUMNS = SettingType(

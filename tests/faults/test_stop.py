@@ -87,7 +87,12 @@ def test_list_of_audiences_that_is_ended_midway_is_exact_when_it_is_repeated(
         for n, audience in enumerate(audiences)
     ]
     shared = {"type": "pinterest", "audience_type": "customer_list"}
-    task = {"operator": "td_pinterest_op.many.Many", "audiences": entries, "database": "crm", "at_once": 2}
+    task: dict[str, Any] = {
+        "operator": "td_pinterest_op.many.Many",
+        "audiences": entries,
+        "database": "crm",
+        "at_once": 2,
+    }
     seen: list[Call] = []
 
     def end_at_third(call: Call) -> None:

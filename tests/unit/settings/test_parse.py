@@ -696,7 +696,7 @@ WRONG_PERCENT = "percent: must be a number from 0.01 to 50 with at most two deci
         ({"percent": 10}, "salt is missing"),
         ({"percent": 10, "salt": "  "}, "salt is missing"),
         ({"percent": 10, "salt": 7}, "salt: must be a string, not a number"),
-        ({"salt": "x", "by": ["a"]}, "percent is missing, by: must be a string, not a list"),
+        ({"percent": 1, "salt": "x", "by": ["a"]}, "by: must be a string, not a list"),
         ({"percent": 10, "salt": "x", "percnt": 1}, "'percnt' is unknown; did you mean percent?"),
         ("10", "must be a mapping, not a string of 2 characters"),
         (10, "must be a mapping, not a number"),
