@@ -242,7 +242,7 @@ def read_entries(task: workflow.Task) -> Mapping[str, Mapping[object, Any]]:
         if not entry:
             text = f"entry {number} of `audiences` is empty: write the settings of an audience into it"
             raise SettingsError(text, key="audiences")
-        name = _get_entry_name(entry, number)
+        name = str(entry.get("name") or f"entry {number}").strip()
         if name in entries:
             text = f"entry {number} of `audiences` has the name of another, {name}: give each entry its own name"
             raise SettingsError(text, key="audiences")
@@ -256,13 +256,6 @@ def read_entries(task: workflow.Task) -> Mapping[str, Mapping[object, Any]]:
             key=FOR_THIS_RUN,
         )
     return entries
-
-
-def _get_entry_name(entry: Mapping[object, Any], number: int) -> str:
-    """Return the name of an entry, or else the id or name of its audience, or its number in the list."""
-    keys = ["name", *sorted(str(key) for key in entry if str(key).startswith(("audience_id", "audience_name")))]
-    names = [str(entry[key]).strip() for key in keys if not is_left_out(entry.get(key))]
-    return names[0] if names else f"entry {number}"
 
 
 def build_entry_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> workflow.Task:

@@ -248,12 +248,15 @@ def test_entry_with_a_wrong_setting_writes_to_its_own_history_that_nothing_was_s
     assert ("failed", "12", 0) == tuple(row[name] for name in ("outcome", "audience_id", "requests_sent"))
 
 
-def test_resubmitted_task_writes_no_row(services: Services) -> None:
+def test_resubmitted_task_writes_no_row_and_logs_no_failure(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
     services.environ["PINTEREST_REFRESH_TOKEN"] = "pinr.s3cr3t-wrong-token"
     environment = {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}
     with pytest.raises(ExportError):
         run_add(services, _env=environment)
     assert [] == read_rows(services)
+    assert "statistics of the failed run" not in caplog.text
     with pytest.raises(ExportError):
         run_add(services)
     assert ["failed"] == [row["outcome"] for row in read_rows(services)]

@@ -130,3 +130,52 @@ def test_error_about_an_id_that_may_have_lost_digits_has_a_warning(services: Ser
     settings = {"action": "add_people_to_current_audience", "audience_id": 549755885175000900}
     with pytest.raises(AudienceError, match=r"Beware: digdag may have changed the last digits .*: audience_id$"):
         services.export(settings, job_id=services.job([]))
+
+
+class TestForThisRun:
+    def test_settings_for_this_run_replace_those_of_the_task_and_are_named(
+        self, services: Services, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        settings = {"action": ADD, "audience_id": services.audience(), "min_records": 100}
+        given = '{"min_records": 1, "dry_run": true, "rebuild": true}'
+        stored = services.export(settings, job_id=services.job(people(5)), settings_for_this_run=given)
+        assert (stored["dry_run"], services.pinterest.calls.writes()) == (True, [])
+        assert "set for this run, and for each retry of its attempt: min_records, dry_run" in caplog.text
+        assert "settings_for_this_run has settings that this task does not have: rebuild" in caplog.text
+        assert "; set for this run and each retry of its attempt: min_records, dry_run." in stored["summary"]
+
+    @pytest.mark.parametrize(
+        ("given", "complaint"),
+        [
+            ({"audience_id": "7"}, "audience_id cannot be set for one run"),
+            ({"dry_run": ""}, "dry_run is blank"),
+            ("", "settings_for_this_run: is blank"),
+            ({}, "settings_for_this_run: is blank"),
+            ("dry_run", "must be a mapping"),
+            ({"min_records": "many"}, "min_records: must be a whole number"),
+        ],
+    )
+    def test_wrong_setting_for_this_run_is_an_error(self, services: Services, given: object, complaint: str) -> None:
+        settings = {"action": ADD, "audience_id": services.audience()}
+        with pytest.raises(SettingsError, match=complaint):
+            services.export(settings, job_id=services.job(people(5)), settings_for_this_run=given)
+        assert services.pinterest.calls.writes() == []
+
+
+def test_error_about_settings_names_the_ad_account_and_the_audience_that_they_name(services: Services) -> None:
+    with pytest.raises(SettingsError, match=rf"colour: is unknown \(ad account {AD_ACCOUNT_ID}, audience 77\)$"):
+        services.export({"action": ADD, "audience_id": "77", "colour": "red"}, job_id="1")
+
+
+def test_query_that_ends_in_the_name_of_a_file_is_no_file(services: Services) -> None:
+    services.td.create("crm", "people", [{"email": person} for person in people(3)])
+    query = "SELECT email FROM people -- see queries/people.sql"
+    settings = {"action": ADD, "audience_id": services.audience()}
+    assert services.export(settings, query=query, database="crm")["records"]["sent"] == 3
+
+
+@pytest.mark.parametrize("name", ["databases", "job_ids", "td_database"])
+def test_variable_that_resembles_another_parameter_is_accepted(services: Services, name: str) -> None:
+    settings = {"action": ADD, "audience_id": services.audience()}
+    params: dict[str, Any] = {name: "x"}
+    assert services.export(settings, job_id=services.job(people(3)), **params)["records"]["sent"] == 3

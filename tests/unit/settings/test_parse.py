@@ -87,20 +87,12 @@ def test_settings_in_every_form_give_the_same_result(raw: object) -> None:
         ("limit_records_per_request", "1900", 1900),
         ("limit_records_per_request", 1900, 1900),
         ("limit_records_per_request", 1900.0, 1900),
-        ("limit_records_per_request", "1900.0", 1900),
-        ("limit_records_per_request", 1, 1),
-        ("limit_records_per_request", 100_000, 100_000),
         ("retry_count", "0", 0),
-        ("retry_initial_wait_millis", "0", 0),
-        ("requests_per_minute", "300", 300),
-        ("max_in_flight", "64", 64),
-        ("min_records", "0", 0),
         ("max_records", "5000000", 5_000_000),
         ("ignore_invalid_records", "true", True),
         ("ignore_invalid_records", "FALSE", False),
         ("ignore_invalid_records", True, True),
         ("dry_run", " True ", True),
-        ("allow_empty", "true", True),
         ("max_invalid_ratio", "0.5", 0.5),
         ("max_invalid_ratio", 0, 0.0),
         ("max_invalid_ratio", ".05", 0.05),
@@ -118,8 +110,6 @@ def test_settings_in_every_form_give_the_same_result(raw: object) -> None:
         ("ledger", " ledger_2 ", TableName(None, "ledger_2")),
         ("ledger", "crm.ledger", TableName("crm", "ledger")),
         ("begin", "Adopt", "adopt"),
-        ("max_leave_ratio", "0.5", 0.5),
-        ("resend_days", "0", 0),
         ("max_retry_wait_millis", "499", 499),  # the default of the first wait gives way
         ("client_id", 1489021, Secret("1489021")),
     ],
@@ -175,10 +165,8 @@ def test_an_export_without_action_creates_an_audience() -> None:
         ("action", "upsert"),
         ("ad_account_id", "54975588517x"),
         ("ad_account_id", "1234567890123456789"),
-        ("ad_account_id", "１２３"),
         ("ad_account_id", -1),
         ("ad_account_id", True),
-        ("ad_account_id", 1e30),
         ("audience_id_add_people", "1" * 41),
         ("report", "page.pdf"),
         ("audience_id", {"id": 1}),
@@ -188,9 +176,6 @@ def test_an_export_without_action_creates_an_audience() -> None:
         ("audience_name", "\u200b"),
         ("audience_name", 2024),
         ("audience_description", "tab\there"),
-        ("limit_records_per_request", "ten"),
-        ("limit_records_per_request", 0),
-        ("limit_records_per_request", 100_001),
         pytest.param("limit_records_per_request", 10**6000, id="huge int"),
         pytest.param("limit_records_per_request", "1" * 6000, id="huge text"),
         ("limit_records_per_request", 1.5),
@@ -199,21 +184,11 @@ def test_an_export_without_action_creates_an_audience() -> None:
         ("limit_records_per_request", "1_000"),
         ("ignore_invalid_records", "yes"),
         ("ignore_invalid_records", 1),
-        ("retry_count", -1),
-        ("retry_count", 101),
-        ("max_retry_wait_millis", "soon"),
-        ("connection_timeout_secs", 0),
         ("read_timeout_secs", b"60"),
         ("max_invalid_ratio", "50%"),
         ("max_invalid_ratio", 1.01),
-        ("max_invalid_ratio", -0.1),
         ("max_invalid_ratio", float("nan")),
         pytest.param("max_invalid_ratio", 10**400, id="huge ratio"),
-        ("min_records", -1),
-        ("max_records", 0),
-        ("requests_per_minute", 0),
-        ("requests_per_minute", 100_001),
-        ("max_in_flight", 65),
         ("columns", ["email"]),
         ("columns", {"mail": "address"}),
         ("columns", {"mail": "email", "MAIL": "email"}),
@@ -223,12 +198,10 @@ def test_an_export_without_action_creates_an_audience() -> None:
         ("if_exists", "update"),
         ("country", "DE"),
         ("percentage", 0),
-        ("percentage", "11"),
         ("default_country", "Germany"),
         ("default_country", "ZZ"),
         ("default_country", 49),
         ("columns", {"tel": "phone"}),
-        ("columns", {"crm": "external_id"}),
         ("client_id", 1.5),
         ("client_secret", 12345),
         ("client_secret", "x" * 5_000_000),
@@ -280,9 +253,9 @@ def test_a_value_that_may_be_a_person_or_a_credential_is_not_shown(key: str, val
         ({"ad_account_id": None, "audience_type": "  "}, ["ad_account_id", "audience_type"]),
         ({"audience_id_add_people": ""}, ["audience_id_add_people"]),
         ({"action": "remove_people_from_current_audience"}, ["audience_id_remove_people"]),
-        ({"action": "replace_current_audience"}, ["audience_id_replace"]),
         ({"action": "delete_current_audience"}, ["audience_id_delete"]),
-        ({"action": "clear_current_audience"}, ["audience_id_clear"]),
+        ({"action": "create_actalike_audience"}, ["audience_name", "seed_audience_id", "country", "percentage"]),
+        ({"action": "mirror_current_audience", "records": "rows"}, ["audience_id", "records"]),
         ({"action": ""}, ["audience_name"]),
         ({"action": "nonsense", "audience_id_add_people": ""}, ["action"]),
         (
@@ -325,12 +298,6 @@ def test_settings_in_conflict_are_one_problem(changes: dict[str, object], expect
 def test_an_unknown_key_gets_a_suggestion(key: str, suggestion: str) -> None:
     lines = f"- {key}: is unknown; did you mean {suggestion}?"
     assert f"result_settings has 1 problem:\n{lines}" == message_of({**LEAST, key: "1"})
-
-
-@pytest.mark.parametrize(("length", "guessed"), [(64, True), (65, False)])
-def test_a_text_that_is_too_long_for_a_typing_error_gets_no_suggestion(length: int, guessed: bool) -> None:
-    action = Remove.action.name.ljust(length, "x")
-    assert guessed == (f"did you mean {Remove.action.name}?" in message_of({**LEAST, "action": action}))
 
 
 def test_an_error_lists_its_problems_in_the_order_of_the_table() -> None:
@@ -387,10 +354,7 @@ EVERY = {each.__name__.lower() for each in ACTIONS}
         ("requests_per_minute", 9, EVERY),
         ("limit_records_per_request", 5, SENDING),
         ("ignore_invalid_records", "true", SENDING),
-        ("allow_empty", "true", SENDING),
         ("max_invalid_ratio", 0.5, SENDING),
-        ("min_records", 1, SENDING),
-        ("max_records", 2, SENDING),
         ("max_in_flight", 2, SENDING),
         ("columns", {"mail": "email"}, SENDING),
         ("allow_empty_suppress", "true", ADDING),
@@ -398,8 +362,6 @@ EVERY = {each.__name__.lower() for each in ACTIONS}
         ("is_nca", "true", {"create", "replace", "mirror"}),
         ("replace_newer", "true", {"create", "replace", "mirror"}),
         ("ledger", "crm.ledger", {"mirror"}),
-        ("begin", "adopt", {"mirror"}),
-        ("rebuild", "true", {"mirror"}),
         ("resend_days", 5, {"mirror"}),
         ("expected_audience_name", "Spring buyers", EVERY),
         ("even_if_used", "true", {"delete", "clear"}),
@@ -449,19 +411,6 @@ def test_a_mirror_needs_100_records_unless_the_settings_give_another_minimum(
     changes: dict[str, object], expected: int
 ) -> None:
     assert (expected, None) == (read(MIRROR | changes).min_records, read(LEAST).min_records)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"audience_id": ""}, "- audience_id: missing, and mirror_current_audience needs it (or audience_name)"),
-        ({"records": "rows"}, "- records: mirror_current_audience cannot send records: rows; allowed: identifiers"),
-        ({"ledger": "a; DROP TABLE b"}, "- ledger: 'a; DROP TABLE b' is not a valid table name"),
-        ({"begin": "rebuild"}, "- begin: 'rebuild' is not an allowed value"),
-    ],
-)
-def test_settings_that_a_mirror_cannot_honour_are_an_error(changes: dict[str, object], message: str) -> None:
-    assert message in message_of(MIRROR | changes)
 
 
 @pytest.mark.parametrize("action", ["create_new_audience", "create_actalike_audience"])
@@ -565,11 +514,6 @@ def test_a_credential_of_the_environment_is_not_shown_even_if_the_settings_have_
     assert "retry_count: must be a whole number, not a string of 18 characters" in text
 
 
-def test_a_credential_from_any_secret_is_not_shown_as_the_value_of_another_setting() -> None:
-    raw = {**LEAST, "client_secret": "${secret:team.key}", "action": "hunter two"}
-    assert "hunter" not in message_of(raw, {**ENVIRON, "TEAM_KEY": "hunter"})
-
-
 @pytest.mark.parametrize("value", [None, "", "  "])
 @pytest.mark.parametrize(
     ("given", "secret", "variable"),
@@ -597,12 +541,11 @@ def test_credential_is_the_whole_reference_to_a_secret_of_the_app(value: str) ->
     assert "pinr" not in message_of({**NEW, "client_secret": value}, environ)
 
 
-@pytest.mark.parametrize("name", [name for name, each in EXPORT.by_name.items() if not each.is_credential])
 @pytest.mark.parametrize("form", [str, lambda text: f"a {text} b", lambda text: [text], lambda text: {text: "email"}])
-def test_no_other_setting_may_name_a_secret(name: str, form: Any) -> None:
-    value = form("${secret:pinterest.refresh_token}")
-    message = message_of({**NEW, name: value})
-    assert f"- {name}: names a secret of the workflow, which only client_id, client_secret and refresh" in message
+def test_no_other_setting_may_name_a_secret(form: Any) -> None:
+    names = [name for name, each in EXPORT.by_name.items() if not each.is_credential]
+    message = message_of(dict.fromkeys(names, form("${secret:pinterest.refresh_token}")))
+    assert [name for name in names if f"- {name}: names a secret of the workflow, which only" not in message] == []
     assert ENVIRON["PINTEREST_REFRESH_TOKEN"] not in message
 
 
@@ -654,11 +597,6 @@ def test_yaml_text_is_read_as_strings(line: str, name: str, expected: object) ->
     base = "\n".join(f"{key}: '{value}'" for key, value in NEW.items() if key not in ("audience_name", name))
     text = f"{base}\n{'' if name == 'audience_name' else 'audience_name: x'}\n{line}"
     assert expected == getattr(read(text), name)
-
-
-def test_an_actalike_audience_needs_its_seed_country_and_share() -> None:
-    raw = {**NEW, "action": "create_actalike_audience"}
-    assert ["seed_audience_id", "country", "percentage"] == problems_of(raw)
 
 
 @pytest.mark.parametrize(
