@@ -15,7 +15,8 @@ import jinja2
 
 from td_pinterest_op.audiences.actions import Add
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.bundle import WORKFLOWS, update_code
+from td_pinterest_op.cli.bundle import WORKFLOWS, uses_phone_numbers
+from td_pinterest_op.cli.bundled_code import collect_code, write_code
 from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.workflow_kinds import ProjectAnswers, is_writable_name
@@ -69,7 +70,7 @@ def _lay_out(folder: Path, files: Mapping[str, str]) -> None:
         for name, text in files.items():
             (beside / name).parent.mkdir(exist_ok=True)
             (beside / name).write_text(text, encoding="utf-8")
-        update_code(beside, {})
+        write_code(beside, collect_code(with_phone_numbers=uses_phone_numbers(files.values())))
         beside.chmod(0o755)
         if not folder.exists():
             beside.rename(folder)

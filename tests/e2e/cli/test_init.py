@@ -260,7 +260,7 @@ def test_an_interruption_while_the_folder_is_laid_out_leaves_nothing(
         raise KeyboardInterrupt
 
     audience = services.audience()
-    monkeypatch.setattr(project_folder, "update_code", interrupt)
+    monkeypatch.setattr(project_folder, "write_code", interrupt)
     assert init("--job", "clear", "--audience", audience).code == 130
     assert [path.name for path in folder.parent.iterdir() if "audiences" in path.name] == []
 
