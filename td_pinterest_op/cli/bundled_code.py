@@ -1,6 +1,5 @@
 """The code of a project folder: the operator, and the libraries that a workflow's Python lacks."""
 
-import base64
 import hashlib
 import json
 import re
@@ -9,7 +8,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 import td_pinterest_op
-from td_pinterest_op.errors import SettingsError, WorkflowError
+from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.requirements import MODULES
 
 PACKAGE = "td_pinterest_op"
@@ -42,8 +41,7 @@ Contents = Mapping[str, bytes]
 def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = False) -> Contents:
     """Return the files of the operator and of its libraries, by their place in a project folder.
 
-    `with_dependencies`: with every library that the operator imports, and those that they need. Raises WorkflowError
-    for a library that was changed after its installation.
+    `with_dependencies`: with every library that the operator imports, and those that they need.
     """
     code = {f"{PACKAGE}/{name}": content for name, content in _read_operator()}
     waiting = [distribution(name) for name in (MODULES.values() if with_dependencies else [_MISSING_ON_HOSTED])]
@@ -139,18 +137,12 @@ def _find_required_libraries(library: Distribution) -> Iterator[Distribution]:
 
 
 def _read_library(library: Distribution) -> Iterator[tuple[str, bytes]]:
-    """Yield the path and the content of each Python file and licence of a library. Raises WorkflowError."""
+    """Yield the path and the content of each Python file and licence of a library."""
     for path in library.files or []:
         is_metadata = path.parts[0].endswith(".dist-info")
         is_wanted = path.name == "METADATA" or "licen" in str(path).lower() if is_metadata else True
         if path.parts[0] == ".." or _UNUSED_FILES.fullmatch(path.as_posix()) or not is_wanted:
             continue
         content = path.read_binary()
-        if path.hash:
-            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-            if path.hash.value != digest:
-                raise WorkflowError(
-                    f"{path} is not as {library.name} {library.version} installed it: install {library.name} again"
-                )
         # A library may ask for its own version; below the fields is its page for people.
         yield path.as_posix(), content.partition(b"\n\n")[0] + b"\n" if path.name == "METADATA" else content

@@ -166,17 +166,16 @@ class _Interview:
             # One workflow serves the first day and every other day.
             kind, if_exists = KINDS["create"], "add"
         elif kind.creates_audience:
-            question = (
-                "If an audience of that name exists, as on every day but the first: fail, add to it, or replace it"
-            )
-            modes = ("fail", "add", "replace")
-            if_exists = self.questions.choose(question, modes, self.options["if_exists"], default="", preset="fail")
+            question = "If it exists already, as on every day but the first: fail, add to it, or replace its people"
+            parse = partial(_choose, words=("fail", "add", "replace"))
+            if_exists = self.questions.get_answer(question, self.options["if_exists"], parse, default="fail")
         elif kind.name == "mirror" and audiences and audiences[0].size != 0:
             size = audiences[0].size
             people = "The people" if size is None else f"{size:,} people"
             question = f"{people} who are in it: replace them, or adopt (keep) them"
-            ways = ("replace", "adopt")
-            begin = self.questions.choose(question, ways, self.options["begin"], default="", preset=None)
+            begin = self.options["begin"] or ""
+            if not begin and not self.common.yes:
+                begin = self.questions.get_answer(question, None, partial(_choose, words=("replace", "adopt")))
         needs_database = bool(kind.query_file) or kind.takes_lists
         database = self.questions.get_answer(
             "Database of the query" if needs_database else "Database of the history (press Enter for none)",
@@ -232,10 +231,10 @@ class _Interview:
         if self.options["job"] is None and not self.common.yes:
             for kind in KINDS.values():
                 screen.print_note(f"  {kind.name:12}{kind.description}")
-        name = self.questions.choose(
-            "What should the workflow do?", tuple(KINDS), self.options["job"], default="add", preset="add"
-        )
-        kind = KINDS[name]
+        parse = partial(_choose, words=tuple(KINDS))
+        kind = KINDS[
+            self.questions.get_answer("What should the workflow do?", self.options["job"], parse, default="add")
+        ]
         for option, is_used in (
             ("audiences", kind.creates_audience or kind.names_audience),
             ("query", bool(kind.query_file)),
@@ -368,6 +367,13 @@ def _parse_new_name(text: str) -> str:
     if not is_writable_name(name):
         raise click.UsageError("--audience: the name of the new audience must be one line of text without a template")
     return name
+
+
+def _choose(text: str, words: Sequence[str]) -> str:
+    """Return the one of `words` that an answer is. Raises click.UsageError for another answer."""
+    if text.lower() not in words:
+        raise click.UsageError(f"answer one of {', '.join(words)}")
+    return text.lower()
 
 
 def _require_alert(text: str) -> str:

@@ -5,12 +5,10 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import pathspec
 import yaml
 
 from td_pinterest_op.cli import options, screen
@@ -18,17 +16,15 @@ from td_pinterest_op.cli.bundle import update_code
 from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.stats import format_count
 
 _PROGRAMS = {"td": ("td", "wf"), "digdag": ("digdag",)}
 _LIMITS = (
-    "Hosted Treasure Workflow accepts an archive of at most 10 MB; a digdag server accepts files of at most 2 MB "
-    "together, unless its api.max_archive_total_size_limit is greater. Move data and tests out of the folder, or name "
-    "them in .digdagignore"
+    ", perhaps because the folder is too large. Hosted Treasure Workflow accepts an archive of at most 10 MB; a digdag "
+    "server accepts files of at most 2 MB together, unless its api.max_archive_total_size_limit is greater. Move data "
+    "and tests out of the folder, or name them in .digdagignore"
 )
 # What a digdag server accepts that sets no other limit, in bytes.
 _SMALLEST_LIMIT = 2 * 1024 * 1024
-_MOST_SHOWN = 4
 _SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
 _COMMENT_LINE = re.compile(r"^ *#.*$", re.MULTILINE)
 
@@ -67,15 +63,16 @@ def push(common: CommonOptions, /, project: str, folder: Path, program: str | No
         screen.print_note(str(finding))
     if findings:  # it may be about a workflow that is not used
         screen.print_note("Correct these findings before you schedule a workflow")
-    sizes = _measure_archive(folder)
-    total = sum(sizes.values())
-    common.print_note(f"Pushing {format_count(len(sizes), 'file')} of {total:,} bytes together")
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files if "/." not in f"/{path.relative_to(folder).as_posix()}")
+    common.print_note(f"Pushing {size:,} bytes")
     endpoint = (
         ["-e", os.environ["DIGDAG_ENDPOINT"]] if program == "digdag" and os.environ.get("DIGDAG_ENDPOINT") else []
     )
     pushed = subprocess.run([*_PROGRAMS[program], "push", project, *endpoint], cwd=folder, check=False)  # noqa: S603
     if pushed.returncode:
-        screen.print_error(f"the push of {project} failed" + (_explain_size(sizes) if total > _SMALLEST_LIMIT else ""))
+        advice = _LIMITS if size > _SMALLEST_LIMIT else ""
+        screen.print_error(f"the push of {project} failed{advice}")
         return 1
     secrets = [*_PROGRAMS[program], "secrets", "--project", project, *endpoint]
     listed = subprocess.run(secrets, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
@@ -89,28 +86,6 @@ def push(common: CommonOptions, /, project: str, folder: Path, program: str | No
     screen.print_line("Set them (each value is asked for):")
     click.echo(f"  {shlex.join([*secrets, '--set', *missing])}")  # there to be copied: it stays one line
     return 0
-
-
-def _measure_archive(folder: Path) -> dict[Path, int]:
-    """Return the size in bytes of each file that a push sends: none that is hidden or that .digdagignore names."""
-    file = folder / ".digdagignore"
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
-    ignored = pathspec.GitIgnoreSpec.from_lines(lines)
-    sizes = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") for part in name.parts) and not ignored.match_file(name):
-            sizes[name] = path.stat().st_size
-    return sizes
-
-
-def _explain_size(sizes: dict[Path, int]) -> str:
-    """Return text about an archive that may be too large: the limits, and the largest files and folders in it."""
-    by_part: Counter[str] = Counter()
-    for path, size in sizes.items():
-        by_part[path.parts[0] + ("/" if len(path.parts) > 1 else "")] += size
-    largest = ", ".join(f"{part} {size:,}" for part, size in by_part.most_common(_MOST_SHOWN))
-    return f", perhaps because the folder is too large ({sum(sizes.values()):,} bytes; {largest}). {_LIMITS}"
 
 
 def _find_secret_names(folder: Path) -> Iterator[str]:

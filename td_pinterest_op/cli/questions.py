@@ -1,6 +1,6 @@
 """Questions to a user at a terminal, each of which an option may answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import click
@@ -49,17 +49,6 @@ class Questions:
                 raise
             except ExportError as error:
                 screen.print_note(str(error))
-
-    def choose(
-        self, question: str, words: Sequence[str], option_value: str | None, *, default: str, preset: str | None
-    ) -> str:
-        """Return the option's value, else one of `words`, which the user chooses, else `default` if nothing is asked.
-
-        `preset`: what the user chooses by pressing Enter; None if it must be typed.
-        """
-        if option_value is not None or not self._asks:
-            return option_value or default
-        return str(click.prompt(question, default=preset, type=click.Choice(words), err=True))
 
     def ask_yes_no(self, question: str, *, default: bool = False) -> bool:
         """Return the user's answer to a yes-or-no question, or False if no questions are asked."""

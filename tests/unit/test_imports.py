@@ -47,7 +47,6 @@ WORLD: dict[str, set[str]] = {
     "phonenumbers": {"identifiers.phones"},
     "yaml": {"settings.structures", "cli.lint.dig_file", "cli.outdated", "cli.push"},
     "click": {"cli"},
-    "pathspec": {"cli.push"},
     "rich": {"cli"},
     "jinja2": {"cli.project_folder", "report.page"},
     "markupsafe": {"report.charts", "report.page"},
