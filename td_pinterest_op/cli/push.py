@@ -58,7 +58,8 @@ def push(common: CommonOptions, /, project: str, folder: Path, program: str | No
         raise SettingsError(f"{folder} has no workflow: make a project folder with `td-pinterest init {folder}`")
     if not update_code(folder, {}):
         return 1
-    findings = [finding for workflow in workflows for finding in check_file(workflow)]
+    found = [finding for workflow in workflows for finding in check_file(workflow)]
+    findings = [finding for finding in found if finding.code != "outdated"]  # these are printed
     for finding in dict.fromkeys(findings):
         screen.print_note(str(finding))
     if findings:  # it may be about a workflow that is not used

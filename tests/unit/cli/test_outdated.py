@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.outdated import find_outdated
 from tests.unit.cli.running import Terminal
 
@@ -41,6 +42,8 @@ def test_a_mirror_of_0_3_that_withholds_people_ends_an_update_before_it_writes(
     ran = terminal("bundle", tmp_path, "--update")
     assert (ran.code, (tmp_path / "td_pinterest_op").exists()) == ((1, False) if named else (0, True))
     assert [line for line in named if f"config/mirror.yml:{line}" not in ran.err] == []
+    found = "".join(map(str, check_file(tmp_path / "pinterest_mirror.dig")))
+    assert [line for line in named if f"config/mirror.yml:{line}" not in found] == []
     assert "config/mirror.yml:1: outdated: the file has no effect any more: its keys are settings" in ran.err
     assert ("says whom to withhold in a way that has no effect any more: nothing was written" in ran.err) == bool(named)
 
