@@ -91,10 +91,10 @@ def export_all(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         # Before the entries begin: a refused token concerns all of them.
         services.tokens.get_token()
         _run_in_threads(runs, services, at_once)
+    refused = next((run.error for run in runs if run.is_token_refused), None)
+    if refused:
+        raise refused
     failed = [run for run in runs if run.error]
-    for run in failed:
-        if run.is_token_refused:
-            raise run.error or AssertionError
     if failed:
         named = [f"{run.name}: {run.error}" for run in failed[:_MOST_DESCRIBED]]
         more = ", ".join(run.name for run in failed[_MOST_DESCRIBED:])
@@ -154,7 +154,8 @@ class _EntryRun:
     def _read_request(self, services: Services) -> ExportRequest:
         """Return what the entry asks for. Raises SettingsError, once the history has a row about the run."""
         shared = read_settings(self.task.params.get("result_settings"), place="result_settings")
-        task = replace(self.task, entry=self.name, params={"result_settings": {**shared, **self.entry}})
+        params = {**self.task.params, "result_settings": {**shared, **self.entry}}
+        task = replace(self.task, entry=self.name, params=params)
         try:
             task = build_entry_task(self.task, self.entry, self.name)
             request = read_task_request(task, table=EXPORT)

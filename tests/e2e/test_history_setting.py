@@ -246,6 +246,7 @@ def test_entry_with_a_wrong_setting_writes_to_its_own_history_that_nothing_was_s
         export_all(task_of(services, shared, audiences=[entry]), services.time.timing)
     (row,) = read_rows(services, "crm.own")
     assert ("failed", "12", 0) == tuple(row[name] for name in ("outcome", "audience_id", "requests_sent"))
+    assert (row["task"], row["session_uuid"]) == (f"{TASK['task_name']} entry 1", ATTEMPT["session_uuid"])
 
 
 def test_resubmitted_task_writes_no_row_and_logs_no_failure(

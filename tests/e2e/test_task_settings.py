@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.errors import AudienceError, SettingsError
+from td_pinterest_op.export import export
+from td_pinterest_op.workflow.task import Task
 from tests.e2e.audiences import ADD
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.exporting import Services, digests, people
@@ -179,3 +182,12 @@ def test_variable_that_resembles_another_parameter_is_accepted(services: Service
     settings = {"action": ADD, "audience_id": services.audience()}
     params: dict[str, Any] = {name: "x"}
     assert services.export(settings, job_id=services.job(people(3)), **params)["records"]["sent"] == 3
+
+
+def test_segment_named_after_a_secret_creates_no_audience(services: Services) -> None:
+    settings = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "audience_type": "customer_list"}
+    params = {"segment_name": "${secret:pinterest.refresh_token}", "job_id": services.job(people(3))}
+    task = Task(params={**params, "result_settings": settings}, environ=services.environ)
+    with pytest.raises(SettingsError, match="audience_name: names a secret of the workflow"):
+        export(add_activation_settings(task), services.time.timing)
+    assert services.pinterest.calls.all() == []
