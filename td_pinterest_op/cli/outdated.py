@@ -86,10 +86,11 @@ def _find_outdated_mirror(path: Path) -> Iterator[Outdated]:
 def _find_outdated_keys(path: Path) -> Iterator[Outdated]:
     """Yield the keys and values of older versions in a workflow or a file of configuration."""
     pairs = list(_iterate_pairs(path))
-    names_many = any(value.value in _CLASSES for key, value in pairs if key.value == "py>")
+    classes = [value.value for key, value in pairs if key.value == "py>" and isinstance(value, yaml.ScalarNode)]
+    names_many = not _CLASSES.keys().isdisjoint(classes)
     for key, value in pairs:
         line = key.start_mark.line + 1
-        if key.value == "py>" and value.value in _CLASSES:
+        if key.value == "py>" and isinstance(value, yaml.ScalarNode) and value.value in _CLASSES:
             yield Outdated(path, line, f"{value.value} does nothing any more: {_CLASSES[value.value]} replaces it")
         elif key.value == "concurrent" and names_many:
             yield Outdated(path, line, _CONCURRENT)

@@ -41,7 +41,6 @@ OPERATORS: Mapping[str, tuple[SettingsTable[Any] | None, tuple[str, ...]]] = {
 # Valid values in place of those that only a run knows. What is not here, a run can do without.
 _UNKNOWN_QUERY = "SELECT * FROM table_that_the_run_knows"
 _PARAMETERS: Mapping[str, object] = {
-    **dict.fromkeys(("query", *LISTS), _UNKNOWN_QUERY),
     **dict.fromkeys(("database", "segment", "segment_name"), "known_to_the_run"),
     "job_id": "1",
     "activation_actions_table": "database.table",
@@ -128,24 +127,31 @@ def _replace_unknown(dig: DigFile, values: Mapping[Any, Any], block: Block) -> d
     """Return parameters with stand-ins for unknown ones, and with the SQL of the files that they name."""
     known = {}
     for name, value in values.items():
-        if name in ("query", *LISTS) and not isinstance(value, str | None):
-            message = f"{name} must be SQL, or the name of a file that ends in .sql"
-            dig.add_finding(block.places.get(name, block.place), "setting", message)
-        elif not isinstance(value, str) or name == "result_settings":
+        if name in ("query", *LISTS):
+            known[name] = _read_query(dig, block.places.get(name, block.place), name, value)
+        elif name == "result_settings" or not isinstance(value, str) or not is_unknown(value):
             known[name] = value
-        elif is_unknown(value):
-            known |= {name: _PARAMETERS[name]} if name in _PARAMETERS else {}
-        elif name in ("query", *LISTS) and value.strip():
-            try:
-                known[name] = workflow.read_sql(value, key=name, folder=dig.folder)
-            except SettingsError as error:
-                dig.add_finding(block.places.get(name, block.place), "file", str(error))
-                known[name] = _UNKNOWN_QUERY
-            if value.strip() not in known[name]:
-                dig.files.add(dig.folder / value.strip())
-        else:
-            known[name] = value
+        elif name in _PARAMETERS:
+            known[name] = _PARAMETERS[name]
     return known
+
+
+def _read_query(dig: DigFile, place: Place, name: str, value: object) -> object:
+    """Return a query's SQL, also from the file that it names, or a stand-in for what only a run knows or refuses."""
+    if is_left_out(value) or is_unknown(value):
+        return _UNKNOWN_QUERY if is_unknown(value) else value
+    text = str(value).strip()
+    try:
+        sql = workflow.read_sql(text, key=name, folder=dig.folder)
+    except SettingsError as error:
+        dig.add_finding(place, "file", str(error))
+        return _UNKNOWN_QUERY
+    if not isinstance(value, str) or len(sql.split()) == 1:
+        dig.add_finding(place, "setting", f"{name} must be SQL, or the name of a file that ends in .sql")
+        return _UNKNOWN_QUERY
+    if sql != text:
+        dig.files.add(dig.folder / text)
+    return sql
 
 
 def _read_entries(dig: DigFile, own: workflow.Task, task: Task) -> Iterator[tuple[Block, str, Mapping[object, Any]]]:

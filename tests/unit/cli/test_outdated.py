@@ -84,6 +84,8 @@ def test_file_or_key_of_an_older_version_is_named(tmp_path: Path, name: str, tex
         "history: {mine: 1}\nsuppressed: true\n",
         "a: &a [*a]\n",
         "+a: [${x}\n",
+        "+a: {py>: [a, {b: c}]}\n",
+        "a: " + "[" * 5_000,
         "\tx",
     ],
 )

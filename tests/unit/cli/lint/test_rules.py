@@ -37,6 +37,7 @@ WRONG: list[tuple[str, list[tuple[str, str]], int, str]] = [
     (OWN, [("suppress:", "_suppress:")], 6, "did you mean suppress"),
     (OWN, [("suppress: queries/suppressed.sql", "suppress: {query: a.sql}")], 6, "must be SQL"),
     (OWN, [("suppress: queries/suppressed.sql", "consent: [a.sql]")], 6, "must be SQL"),
+    (OWN, [("suppress: queries/suppressed.sql", "suppress: crm.opt_outs")], 6, "must be SQL"),
     (OWN, [(_SUPPRESS, ""), ("_export:", "suppress: queries/suppressed.sql\n_export:")], 1, "nobody is withheld"),
     (OWN, [(_SUPPRESS, ""), ("_export:", "consent: queries/suppressed.sql\n_export:")], 1, "nobody is withheld"),
     (GOOD, [("+query:\n", "+query:\n" + _SUPPRESS)], 8, "nobody is withheld"),
