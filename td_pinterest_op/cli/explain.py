@@ -17,7 +17,8 @@ from td_pinterest_op.settings.types import suggest_word
 _EXAMPLES = {
     "ExportError": "any of the other examples",
     "WorkflowError": (
-        "Treasure Data refused the API key: check the secret td.apikey, and that TD_API_SERVER is the key's region"
+        "Treasure Data refused the API key: check the secret td.apikey, that TD_API_SERVER is the key's region, and "
+        "that the account's IP allowlist admits this machine's address"
     ),
     "SettingsError": "result_settings has 1 problem: - audience_name: missing, and create_new_audience needs it",
     "JobError": (

@@ -111,7 +111,7 @@ def print_waits(*, quiet: bool) -> Iterator[None]:
 def get_program_name() -> str:
     """Return what to type to run this program, as it was called."""
     path = Path(sys.argv[0])
-    if path.name == "__main__.py":
+    if path.parts[-2:] == ("td_pinterest_op", "__main__.py"):
         return f"{Path(sys.executable).name} -m td_pinterest_op"
     if path.name != PROGRAM or shutil.which(PROGRAM) in (str(path), str(path.absolute())):
         return PROGRAM
