@@ -60,7 +60,8 @@ def test_create_workflow_run_twice_in_a_session_creates_one_audience(run: Run, s
     assert run("pinterest_create").succeeded
     (audience,) = services.pinterest.audiences_named("Newsletter readers")
     assert digests(250) == services.pinterest.members_of_audience(audience.id)
-    assert 1 == len(services.pinterest.lists)
+    # The list that the audience uses is not filled again: somebody may have added people to it since.
+    assert len(services.pinterest.lists) == 2
     assert "Made by the workflow pinterest_create" == audience.description
 
 
