@@ -8,7 +8,6 @@ JONI, Trino's engine for regular expressions, reads `\x80` to `\xff` as bytes: e
 
 import textwrap
 from collections.abc import Iterable
-from itertools import groupby
 from string import Template
 
 from td_pinterest_op.identifiers.identifier_types import (
@@ -22,15 +21,14 @@ from td_pinterest_op.identifiers.reasons import Reason
 
 HASHED_MARK = "="
 """The prefix of the digest of a value that was hashed already."""
-_LIST_WIDTH = 117
 
 
 def quote_literal(text: str) -> str:
     """Return a text as an SQL literal. All but printable ASCII is escaped, so that no encoding can change the text."""
-    text, prefix = text.replace("'", "''"), ""
-    if not (text.isascii() and text.isprintable()):
-        text, prefix = "".join(map(_escape_for_literal, text)), "U&"
-    return f"{prefix}'{text}'"
+    text = text.replace("'", "''")
+    if text.isascii() and text.isprintable():
+        return f"'{text}'"
+    return f"U&'{''.join(map(_escape_for_literal, text))}'"
 
 
 def quote_name(name: str) -> str:
@@ -72,7 +70,8 @@ def build_hashing_sql(type_: IdentifierType, *, text_sql: str, lowered_sql: str)
     HASHED_MARK precedes the digest of a value that was hashed already. `text_sql`: SQL for the trimmed value.
     `lowered_sql`: SQL for the same in lower case. They are inserted for `$text` and `$lowered` in the SQL of the type.
     """
-    hashes_of_nothing = sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING)
+    hashes_of_nothing = _format_literals(digest.hex()[:32] for digest in HASHES_OF_NOTHING)
+    separators = "".join(f"\\x{{{ord(character):x}}}" for character in sorted(SEPARATORS))
     cases = "".join(f"\n    WHEN {condition} THEN '{reason.value}'" for condition, reason in type_.sql_rejections)
     of_type = Template(f"{cases}\n    ELSE lower(to_hex(sha256(to_utf8({type_.sql_normal})))) END")
     return f"""CASE
@@ -80,24 +79,15 @@ def build_hashing_sql(type_: IdentifierType, *, text_sql: str, lowered_sql: str)
     WHEN from_utf8(to_utf8({text_sql})) <> {text_sql} THEN '{Reason.BAD_ENCODING.value}'
     WHEN {text_sql} = '' THEN '{Reason.EMPTY.value}'
     WHEN {lowered_sql} IN (
-{_format_literals(sorted(PLACEHOLDERS), indent=6)}) THEN '{Reason.PLACEHOLDER.value}'
+{_format_literals(PLACEHOLDERS)}) THEN '{Reason.PLACEHOLDER.value}'
     WHEN regexp_like({text_sql}, '\\A[0-9A-Fa-f]{{64}}\\z') THEN CASE
       WHEN substr({lowered_sql}, 1, 32) IN (
-{_format_literals(hashes_of_nothing, indent=8)}) THEN '{Reason.HASH_OF_NOTHING.value}'
+{hashes_of_nothing}) THEN '{Reason.HASH_OF_NOTHING.value}'
       ELSE '{HASHED_MARK}' || {lowered_sql} END
     WHEN regexp_like({text_sql}, '\\A([0-9A-Fa-f]{{32}}|[0-9A-Fa-f]{{40}})\\z') THEN '{Reason.UNSUPPORTED_HASH.value}'\
-{of_type.substitute(text=text_sql, lowered=lowered_sql, separators=_build_character_class(SEPARATORS))}"""
+{of_type.substitute(text=text_sql, lowered=lowered_sql, separators=f"[{separators}]")}"""
 
 
-def _format_literals(values: Iterable[str], *, indent: int) -> str:
-    """Return the SQL of a list of text literals, wrapped and indented."""
-    text = ", ".join(map(quote_literal, values))
-    return textwrap.indent(textwrap.fill(text, _LIST_WIDTH - indent, break_on_hyphens=False), " " * indent)
-
-
-def _build_character_class(characters: str) -> str:
-    """Return a character class of all `characters` for a regular expression. Consecutive characters become a range."""
-    codes = sorted(set(map(ord, characters)))
-    runs = [[code for _, code in run] for _, run in groupby(enumerate(codes), key=lambda each: each[1] - each[0])]
-    parts = [f"\\x{{{run[0]:x}}}" + (f"-\\x{{{run[-1]:x}}}" if len(run) > 1 else "") for run in runs]
-    return f"[{''.join(parts)}]"
+def _format_literals(values: Iterable[str]) -> str:
+    """Return the SQL of a list of text literals, in lines of 110 characters."""
+    return textwrap.fill(", ".join(map(quote_literal, sorted(values))), 110, break_on_hyphens=False)

@@ -18,9 +18,8 @@ from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOU
 _UNSENT_MARK = "-"
 _UNSURE = f"('{Reason.UNSURE.value}', '{_UNSENT_MARK}{Reason.UNSURE.value}')"
 _IS_DIGEST = "length(answer) = 64"
-_IS_HASHED, _IS_UNSENT = (
-    f"CASE WHEN substr(answer, 1, 1) = '{mark}' THEN 1 ELSE 0 END" for mark in (HASHED_MARK, _UNSENT_MARK)
-)
+_IS_HASHED = f"CASE WHEN substr(answer, 1, 1) = '{HASHED_MARK}' THEN 1 ELSE 0 END"
+_IS_UNSENT = f"CASE WHEN substr(answer, 1, 1) = '{_UNSENT_MARK}' THEN 1 ELSE 0 END"
 _BARE = "CASE WHEN length(answer) >= 64 THEN substr(answer, -64) ELSE answer END"
 _COUNTS = ("given", "hashed", "row_count", "invalid_rows")
 _UNNESTED = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place)"
