@@ -1,9 +1,6 @@
 """Compare the people of the query with the ledger, in the warehouse: what a run changes."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from td_pinterest_op.errors import LimitError, MirrorError
 from td_pinterest_op.mirroring.ledger import NEWEST, REPLACE, Ledger, LedgerState, build_membership_sql
@@ -19,16 +16,6 @@ _WITHHELD = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))
 # The counts of a change: digests; values, hashed values, rows, and rows with an invalid value; rows of the ledger.
 _AMOUNTS = ("people", "given", "hashed", "row_count", "invalid_rows", "entries")
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _AMOUNTS)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """The people of the query compared with the ledger."""
-
-    table: str = ""  # with the changes, see `build_changes_select`
-    counts: Mapping[str, Any] = field(default_factory=dict)  # the row of `build_figures_query`
-    figures: MirrorFigures = field(default_factory=MirrorFigures)
-    list_type: str = "EMAIL"  # of a customer list for the query's identifiers
 
 
 def choose_mode(state: LedgerState, settings: Settings) -> str:
@@ -67,11 +54,11 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
         )
 
 
-def check_leavers(comparison: Comparison, state: LedgerState, settings: Settings) -> None:
-    """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows."""
-    # Members who are no longer in the query, also if everybody is replaced. Changes of a killed run do not count.
-    leavers = comparison.counts["leavers"]
-    figures = comparison.figures
+def check_leavers(leavers: int, figures: MirrorFigures, state: LedgerState, settings: Settings) -> None:
+    """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows.
+
+    `leavers`: the members who are no longer in the query, also if everybody is replaced.
+    """
     if state.settled and leavers / max(figures.members, 1) > settings.max_leave_ratio:
         raise LimitError(
             f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "

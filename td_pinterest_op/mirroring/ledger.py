@@ -25,10 +25,10 @@ try, which no other try reads.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from td_pinterest_op.errors import ExportError, JobError, StoppedError
+from td_pinterest_op.errors import ExportError, StoppedError
 from td_pinterest_op.identifiers.hashing_sql import quote_literal, quote_name
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.stats import MirrorFigures
@@ -43,25 +43,13 @@ PROOFS = (b"planned", b"replacing")
 # The rows that end a plan, and those that make all older rows void.
 _DONE = "('settled', 'replaced', 'compacted')"
 _BASES = "('replaced', 'compacted')"
-_COLUMNS: Mapping[str, str] = {
-    "audience_id": "varchar",
-    "plan": "bigint",
-    "op": "varchar",
-    "digest": "varchar",
-    "joined": "bigint",
-    "figure": "bigint",
-    "resent": "bigint",
-    "ad_account_id": "varchar",
-    "customer_list_id": "varchar",
-    "session": "varchar",
-    "time": "bigint",
-}
-# The columns that hold the values of an event.
-_EVENT_COLUMNS = {"plan_seen": "joined", "row_count": "figure", "resent_count": "resent", "adopted": "resent"}
-# In place of the last columns that a statement inserts: NULL.
-_NULLS = ", ".join(
-    f"cast(NULL AS {_COLUMNS[name]}) AS {name}" for name in ("figure", "resent", "ad_account_id", "customer_list_id")
-)
+_COLUMNS = """\
+audience_id varchar, plan bigint, op varchar, digest varchar, joined bigint, figure bigint, resent bigint,
+ad_account_id varchar, customer_list_id varchar, session varchar, time bigint"""
+# The values of a row with a digest in the columns about an event.
+_NULLS = """\
+cast(NULL AS bigint) AS figure, cast(NULL AS bigint) AS resent, cast(NULL AS varchar) AS ad_account_id,
+  cast(NULL AS varchar) AS customer_list_id"""
 NEWEST = "max(entries.plan) AS plan, max_by(op, entries.plan) AS op"
 """The columns of a digest's newest row in `entries`."""
 # Rows may be older by this many seconds than the plan after which they were written: others are skipped by their time.
@@ -106,7 +94,6 @@ class Ledger:
     jobs: MirrorJobs  # runs the statements
     name: str  # of the table
     ad_account_id: str
-    audience_id: str
     state: LedgerState = LedgerState(number=0)  # before the run, and then with the run's plan
 
     def load_state(self, *, now: float, may_create: bool) -> None:
@@ -115,16 +102,10 @@ class Ledger:
             self.state = LedgerState(number=int(now * 1000))
             if not may_create:
                 return
-            columns = ", ".join(f"{name} {type_}" for name, type_ in _COLUMNS.items())
             statement = f"""\
-CREATE TABLE IF NOT EXISTS {self._table} ({columns})
+CREATE TABLE IF NOT EXISTS {self._table} ({_COLUMNS})
 WITH (bucketed_on = array['audience_id'], bucket_count = 512)"""
-            try:
-                self.jobs.run("create the ledger", statement)
-            except JobError:
-                # Another run may have created it at the same moment.
-                if self.name not in self.jobs.drop_unused_tables(now=now):
-                    raise
+            self.jobs.run("create the ledger", statement)
         query = f"""\
 SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + 1) AS number,
   coalesce(max(plan), 0) AS seen,
@@ -147,14 +128,15 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
     AND digest IS NOT NULL AND plan BETWEEN {self.state.base} AND {self.state.seen}
     AND (op IN ('join', 'leave', 'refused') OR plan = {self.state.compacted})"""
 
-    def build_new_rows_query(self, state: LedgerState) -> str:
+    def build_new_rows_query(self) -> str:
         """Return the query that reads all ledger rows written since `state` was read, by this run and by others.
 
         Its columns are `op`, `digest` and `figure`. In rows of another run, `op` is NULL. Rows of other runs are new
         plans, and compactions of the rows in `state`.
         """
+        state = self.state
         return f"""\
-SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, digest, figure
+SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
 {self._rows_clause} AND time >= {state.number // 1000 - _SLACK}
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
@@ -181,7 +163,7 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, d
             plan=number,
             plan_seen=self.state.seen,
             row_count=figures.change_count,
-            resent_count=figures.resent,
+            resent=figures.resent,
             customer_list_id=customer_list_id,
         )
         plan = f"{_build_digest_rows_select(rows, plan=number)}\nUNION ALL {proof}"
@@ -221,9 +203,11 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, d
     def _insert_from_select(self, purpose: str, select: str) -> None:
         """Insert the rows of `select` into the ledger. `select` has all columns but audience_id, session and time."""
         statement = f"""\
-INSERT INTO {self._table} ({", ".join(_COLUMNS)})
-SELECT {quote_literal(self.audience_id)}, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id,
-  {quote_literal(self.jobs.token)}, cast(to_unixtime(now()) AS bigint)
+INSERT INTO {self._table}
+  (audience_id, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id, session, time)
+SELECT {quote_literal(self.jobs.audience_id)},
+  plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id,
+  '{self.jobs.token}', cast(to_unixtime(now()) AS bigint)
 FROM (
 {select}
 )"""
@@ -235,7 +219,7 @@ FROM (
         `changes`: which of JOIN, LEAVE and REPLACING may have been sent. The next run sends the people of JOIN and
         LEAVE again; if they are no longer in the ledger, or after REPLACING, it replaces everybody.
         """
-        ops = ", ".join(map(quote_literal, changes))
+        ops = ", ".join(f"'{change}'" for change in changes)
         sent = f"{self._rows_clause} AND plan = {self.state.number} AND op IN ({ops})"
         rows = f"""\
 SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined, {_NULLS}
@@ -282,8 +266,9 @@ FROM (
 WHERE state <> 'out'"""
         select = _build_digest_rows_select(rows, plan=number)
         self._insert_from_select("write a row for each member into the ledger", select)
-        new_rows = self.build_new_rows_query(LedgerState(number=number, seen=number - 1))
-        count_query = f"SELECT count(digest) AS digests FROM ({new_rows}) WHERE op IN ('member', 'unsure')"
+        count_query = f"""\
+SELECT count(*) AS digests {self._rows_clause} AND plan = {number} AND session = '{self.jobs.token}'
+  AND time >= {number // 1000 - _SLACK}"""
         (row,) = self.jobs.read_records("count them", count_query)
         if row["digests"] != member_count:
             text = "the ledger was not compacted; the next run tries again: %s rows were written, not %s"
@@ -294,24 +279,27 @@ WHERE state <> 'out'"""
             plan=number,
             plan_seen=state.seen,
             row_count=member_count,
-            adopted=int(state.may_have_unknown_people),
+            resent=int(state.may_have_unknown_people),
             customer_list_id=state.customer_list_id,
         )
         self._insert_from_select("let them replace the older rows", mark)
         self.state = replace(state, base=number)
 
-    def _build_event_row_select(self, event: str, *, plan: int, **values: int | str) -> str:
-        """Return a SELECT of one row to insert: an `event` of a plan, such as "settled".
-
-        `values`: other columns, by their names or those in `_EVENT_COLUMNS`.
-        """
-        columns: dict[str, int | str] = {"plan": plan, "op": event, "ad_account_id": self.ad_account_id}
-        columns |= {_EVENT_COLUMNS.get(name, name): value for name, value in values.items()}
-        literals = {name: quote_literal(value) if isinstance(value, str) else value for name, value in columns.items()}
-        selected = [
-            f"cast({literals.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in list(_COLUMNS)[1:-2]
-        ]
-        return f"SELECT {', '.join(selected)}"
+    def _build_event_row_select(
+        self,
+        event: str,
+        *,
+        plan: int,
+        customer_list_id: str,
+        plan_seen: int | str = "NULL",
+        row_count: int | str = "NULL",
+        resent: int | str = "NULL",
+    ) -> str:
+        """Return a SELECT of one row to insert: an `event` of a plan, such as "settled"."""
+        return f"""\
+SELECT cast({plan} AS bigint) AS plan, '{event}' AS op, cast(NULL AS varchar) AS digest,
+  cast({plan_seen} AS bigint) AS joined, cast({row_count} AS bigint) AS figure, cast({resent} AS bigint) AS resent,
+  {quote_literal(self.ad_account_id)} AS ad_account_id, {quote_literal(customer_list_id)} AS customer_list_id"""
 
     @property
     def _table(self) -> str:
@@ -321,7 +309,7 @@ WHERE state <> 'out'"""
     @property
     def _rows_clause(self) -> str:
         """The FROM and WHERE clauses for the audience's rows of all plans."""
-        return f"FROM {self._table} WHERE audience_id = {quote_literal(self.audience_id)}"
+        return f"FROM {self._table} WHERE audience_id = {quote_literal(self.jobs.audience_id)}"
 
 
 def build_membership_sql(sent_plan_numbers: Sequence[int] | None) -> str:

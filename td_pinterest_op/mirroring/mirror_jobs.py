@@ -19,8 +19,7 @@ log = logging.getLogger(__name__)
 
 _KINDS = "changes|digests|suppress|consent"  # of temporary tables
 _UNUSED_AFTER = 6 * 3600  # seconds, after which a temporary table of another run is not used any more
-NEW = "new"
-"""In place of the id of an audience that is to be created."""
+_NEW = "new"  # in place of the id of an audience that is to be created
 
 
 @dataclass(kw_only=True)
@@ -33,7 +32,7 @@ class MirrorJobs:
     td: TreasureData
     source: Source  # the engine and the database of the statements
     database: str  # of the temporary tables and the ledger
-    name: str  # the audience's id, or NEW
+    audience_id: str = _NEW  # until the audience is found or created
     session_key: str
     token: str = field(default_factory=lambda: secrets.token_hex(4))
     tables: list[str] = field(default_factory=list)  # the names of this try's tables
@@ -55,7 +54,7 @@ class MirrorJobs:
 
     def create_table(self, kind: str, purpose: str, select: str, *, embedded: Source | None = None) -> tuple[str, str]:
         """Create a temporary table from a SELECT. Return its quoted name and the job's id. `kind`: e.g. "digests"."""
-        table = f"pinterest_{kind}_{self.name}_{self.session_key}_{self.token}"
+        table = f"pinterest_{kind}_{self.audience_id}_{self.session_key}_{self.token}"
         self.tables.append(table)
         name = f"{quote_name(self.database)}.{quote_name(table)}"
         return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}", embedded=embedded)
@@ -66,17 +65,17 @@ class MirrorJobs:
         The tables of other runs are dropped once they are six hours old. `now`: seconds since 1970.
         """
         # As `create_table` names them.
-        pattern = re.compile(rf"pinterest_({_KINDS})_({self.name}|{NEW})(_[0-9a-f]{{8}}){{2}}")
+        pattern = re.compile(rf"pinterest_({_KINDS})_({self.audience_id}|{_NEW})(_[0-9a-f]{{8}}){{2}}")
         # As Treasure Data writes the time at which a table was created.
         before = datetime.fromtimestamp(now - _UNUSED_AFTER, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
         status, content = self.td.call("GET", build_path("table", "list", self.database))
         if status == 404:
             raise JobError(f'there is no database "{self.database}" for the ledger: create it, or name another one')
-        tables = {str(table.get("name")): str(table.get("created_at") or "") for table in content.get("tables", [])}
+        tables = {table["name"]: str(table.get("created_at")) for table in content["tables"]}
         self.drop_tables(
             name
             for name, created in tables.items()
-            if pattern.fullmatch(name) and (f"_{self.session_key}_" in name or "" < created < before)
+            if pattern.fullmatch(name) and (f"_{self.session_key}_" in name or created < before)
         )
         return set(tables)
 
@@ -96,7 +95,7 @@ class MirrorJobs:
 
         Only a statement that contains the user's query for people has the session's time.
         """
-        comments = f"-- td_pinterest_op: mirror of audience {self.name}: {purpose}\n"
+        comments = f"-- td_pinterest_op: mirror of audience {self.audience_id}: {purpose}\n"
         source = replace(self.source, scheduled_time=None)
         if embedded:
             comments += find_first_comments(embedded.query)

@@ -11,7 +11,7 @@ from typing import Any
 
 from td_pinterest_op.errors import MirrorError, extend_errors
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.mirroring.comparison import Comparison, build_changes_select, build_figures_query, choose_mode
+from td_pinterest_op.mirroring.comparison import build_changes_select, build_figures_query, choose_mode
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, REPLACE, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.records.columns import Column, choose_list_type, is_single
@@ -39,13 +39,21 @@ class MirrorRun:
     `lists`: the queries of opt-out and consent lists. Methods raise JobError, TreasureDataError and MirrorError.
     """
 
-    jobs: MirrorJobs
     ledger: Ledger
     settings: Settings
     lists: Mapping[str, Source]
     stats: Stats
-    comparison: Comparison = field(default_factory=Comparison)  # of the query's people with the ledger
+    # What `compare_with_ledger` finds.
+    counts: Mapping[str, Any] = field(default_factory=dict)  # the row of `build_figures_query`
+    figures: MirrorFigures = field(default_factory=MirrorFigures)
+    _table: str = ""  # with the changes, see `build_changes_select`
+    _list_type: str = ""  # of a customer list for the query's identifiers
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    @property
+    def jobs(self) -> MirrorJobs:
+        """The object that runs the statements."""
+        return self.ledger.jobs
 
     def close(self) -> None:
         """Free memory, delete temporary files, and drop the run's temporary tables."""
@@ -67,52 +75,59 @@ class MirrorRun:
         people = self.jobs.source
         query = self._build_query("query", people, find_columns)
         # Whoever opts out until the people are read is not sent: the lists come right before.
-        list_tables = self._hash_lists(lists)
+        list_tables = {}
+        for name, list_query in lists.items():
+            select = f"{withholding_sql.build_list_select(list_query)}\nUNION ALL SELECT '', 0, 0"
+            with name_list_in_errors(name):
+                list_tables[name], self.stats.list_jobs[name] = self.jobs.create_table(
+                    name, f"hash the list `{name}`", select, embedded=self.lists[name]
+                )
         control = self.settings.control
         if list_tables or control or not is_single(query.columns):
             select = withholding_sql.build_people_select(query, list_tables=list_tables, control=control)
             select += "\nUNION ALL SELECT '', 0, 0, 0, 0, 0"  # as in `build_changes_select`
             purpose = "hash the people, without those withheld"
             table, self.stats.job_id = self.jobs.create_table("digests", purpose, select, embedded=people)
-            self._check_lists(list_tables)
-            select, embedded = f"SELECT * FROM {table}", None
+            if list_tables:
+                self._check_lists(list_tables)
+            select = f"SELECT * FROM {table}"
+            embedded = None
         else:
-            select, embedded = withholding_sql.build_values_select(query), people
+            select = withholding_sql.build_values_select(query)
+            embedded = people
         changes = build_changes_select(select, ledger=self.ledger, settings=self.settings)
         purpose = "compare the people with the ledger"
-        table, job_id = self.jobs.create_table("changes", purpose, changes, embedded=embedded)
+        self._table, job_id = self.jobs.create_table("changes", purpose, changes, embedded=embedded)
         self.stats.job_id = self.stats.job_id or job_id
-        (counts,) = self.jobs.read_records("count who joins and who leaves", build_figures_query(table))
-        figures = self._store_figures(counts, query.columns)
-        if counts["unreadable"] and figures.mode != REPLACE:
+        (self.counts,) = self.jobs.read_records("count who joins and who leaves", build_figures_query(self._table))
+        self._list_type = choose_list_type(query.columns)
+        self._store_figures(query.columns)
+        unreadable = self.counts["unreadable"]
+        if unreadable and self.figures.mode != REPLACE:
             raise MirrorError(
-                f"{counts['unreadable']:,} rows of the ledger have something else than 64 hex digits as the digest. "
+                f"{unreadable:,} rows of the ledger have something else than 64 hex digits as the digest. "
                 "Nothing was sent. If a policy masks columns, let the user of td.apikey view those of the ledger; else "
                 "set rebuild: true for one run"
             )
-        self.comparison = Comparison(
-            table=table, counts=counts, figures=figures, list_type=choose_list_type(query.columns)
-        )
 
     def write_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
         """Write the plan into the ledger, read it back, and return its records to add (JOIN) and to remove (LEAVE).
 
         Raises MirrorError if another run has made a plan meanwhile, or if the plan is not complete.
         """
-        figures = self.comparison.figures
-        replaces = figures.mode == REPLACE
-        changed = "'join', 'stay'" if replaces else "'join', 'due', 'leave'"
+        figures = self.figures
+        changed = "'join', 'stay'" if figures.mode == REPLACE else "'join', 'due', 'leave'"
         changes = f"""\
 SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
-  FROM {self.comparison.table} WHERE op IN ({changed})"""
+  FROM {self._table} WHERE op IN ({changed})"""
         self.ledger.insert_plan(changes, figures, customer_list_id=customer_list_id)
-        rows = self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query(self.ledger.state))
+        rows = self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query())
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
         proofs: list[int] = []
         for ops, digests, numbers in rows.blocks:
             if None in ops:
                 raise MirrorError(
-                    f"another run has made a newer plan for audience {self.ledger.audience_id}. Nothing was sent. Run "
+                    f"another run has made a newer plan for audience {self.jobs.audience_id}. Nothing was sent. Run "
                     "this task again"
                 )
             for op, spool in spools.items():
@@ -127,7 +142,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
                 f"the plan in the ledger differs from what was computed ({written:,} records, not "
                 f"{figures.change_count:,}): an INSERT was interrupted. Nothing was sent. Run this task again"
             )
-        return {op: PreparedRecords({SINGLE_DIGEST: spool}, self.comparison.list_type) for op, spool in spools.items()}
+        return {op: PreparedRecords({SINGLE_DIGEST: spool}, self._list_type) for op, spool in spools.items()}
 
     def settle_plan(self, customer_list_id: str, *, refused: Sequence[bytes]) -> None:
         """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest, and compact the ledger.
@@ -135,17 +150,17 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
         `refused`: the digests that Pinterest refused to add. They are no members.
         """
         with extend_errors(". The whole plan was sent, but is not settled in the ledger: the next run sends it again"):
-            self.ledger.settle_plan(self.comparison.figures, customer_list_id=customer_list_id, refused=refused)
+            self.ledger.settle_plan(self.figures, customer_list_id=customer_list_id, refused=refused)
         self.compact_ledger(refused_count=len(refused))
 
     def compact_ledger(self, *, refused_count: int = 0) -> None:
         """Compact a large ledger, and store the member count in `stats`. Only for use once all changes are sent."""
-        figures = self.comparison.figures
-        counts = self.comparison.counts
-        members = figures.people - counts["refused"] - refused_count
+        members = self.figures.people - self.counts["refused"] - refused_count
         self.stats.members = None if self.ledger.state.may_have_unknown_people else members
-        entries = 0 if figures.mode == REPLACE else counts["entries"]
-        self.ledger.compact_rows(member_count=members, valid_row_count=entries + figures.change_count + refused_count)
+        rows = self.figures.change_count + refused_count
+        if self.figures.mode != REPLACE:
+            rows += self.counts["entries"]
+        self.ledger.compact_rows(member_count=members, valid_row_count=rows)
 
     def _build_query(self, setting_name: str, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> Query:
         """Return a `Query`: the SQL of `source`, its column names, and its identifier columns (from `find_columns`)."""
@@ -153,30 +168,18 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
         job = self.jobs.read_rows(f"read the columns of `{setting_name}`", select, embedded=source).job
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=find_columns(job))
 
-    def _hash_lists(self, lists: Mapping[str, Query]) -> Mapping[str, str]:
-        """Hash the opt-out and consent lists into new tables, and return the tables by the lists' names."""
-        tables = {}
-        for name, query in lists.items():
-            select = f"{withholding_sql.build_list_select(query)}\nUNION ALL SELECT '', 0, 0"
-            with name_list_in_errors(name):
-                tables[name], self.stats.list_jobs[name] = self.jobs.create_table(
-                    name, f"hash the list `{name}`", select, embedded=self.lists[name]
-                )
-        return tables
-
     def _check_lists(self, tables: Mapping[str, str]) -> None:
         """Raise LimitError if a list in these tables is not valid."""
-        if not tables:
-            return
         rows = self.jobs.read_records("count the lists", withholding_sql.build_list_counts_select(tables))
         list_stats = {row["list"]: _read_list_stats(row) for row in rows}
         for name, stats in list_stats.items():
             check_list(name, stats, self.settings)
         warn_of_invalid_values(list_stats)
 
-    def _store_figures(self, counts: Mapping[str, Any], columns: Sequence[Column]) -> MirrorFigures:
-        """Store the counted people, values and changes in the statistics, and return those of the mirror."""
+    def _store_figures(self, columns: Sequence[Column]) -> None:
+        """Store the counted people, values and changes in the statistics."""
         stats = self.stats
+        counts = self.counts
         mode = choose_mode(self.ledger.state, self.settings)
         stats.columns = len(columns) + sum(column.is_array for column in columns)
         stats.read = counts["row_count"]
@@ -188,7 +191,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
         stats.unique = counts["people"] + stats.withheld.total()
         stats.duplicate = stats.valid - stats.unique
         stats.plain_values = stats.valid - stats.hashed_values
-        stats.mirror = MirrorFigures(
+        self.figures = MirrorFigures(
             mode=mode,
             people=counts["people"],
             members=counts["members"],
@@ -197,7 +200,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
             left=0 if mode == REPLACE else counts["leave"],
             unsure=stats.invalid_by_reason[Reason.UNSURE.value],
         )
-        return stats.mirror
+        stats.mirror = self.figures
 
 
 def _read_list_stats(row: Mapping[str, Any]) -> Stats:

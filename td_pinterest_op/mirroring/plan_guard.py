@@ -33,8 +33,6 @@ class PlanGuard:
         self._trusted_until = 0.0
         self._question: Future[tuple[int | None, float]] | None = None  # whose answer is still awaited
         self._changes: list[str] = []
-        self._newer: int | None = None
-        self._wrote = False
 
     def trust_plan(self) -> None:
         """Trust for ten seconds that this run's plan is the newest."""
@@ -54,7 +52,6 @@ class PlanGuard:
     def _use_answer(self, newer: int | None, answered_at: float) -> None:
         """Trust an answer of the ledger, or raise MirrorError if there is a newer plan."""
         self._question = None
-        self._newer = newer
         if newer:
             raise MirrorError(f"plan {newer} is newer")
         self._trusted_until = answered_at + _TRUSTED
@@ -68,7 +65,6 @@ class PlanGuard:
                 self._question = start_thread(self._ask)
             elif self._question and self._question.done():
                 self._use_answer(*self._question.result())
-            self._wrote = True
 
     @contextlib.contextmanager
     def watch(self, *changes: str) -> Iterator[None]:
@@ -90,8 +86,8 @@ class PlanGuard:
     def _raise_if_superseded(self, error: ExportError) -> None:
         """If a newer plan exists, record in the ledger what may have been sent, and raise MirrorError, not `error`."""
         try:
-            if self._wrote and (newer := self._ledger.find_newer_plan()):
-                self._newer = newer
+            newer = self._ledger.find_newer_plan()
+            if newer:
                 self._ledger.record_unsure_people(*self._changes)
         except ExportError as failure:
             error.extend(
@@ -99,7 +95,7 @@ class PlanGuard:
                 "set rebuild: true for one run"
             )
             return
-        if self._newer:
+        if newer:
             sent = self._stats.sent + self._stats.in_doubt
             outcome = (
                 f"Partly sent: {format_count(sent, 'record')} of this plan. The ledger marks these people as "
@@ -108,6 +104,6 @@ class PlanGuard:
                 else "Nothing was sent of this plan"
             )
             raise MirrorError(
-                f"plan {self._ledger.state.number} of audience {self._ledger.audience_id} was superseded: another run "
-                f"has since made plan {self._newer}. {outcome}"
+                f"plan {self._ledger.state.number} of audience {self._ledger.jobs.audience_id} was superseded: "
+                f"another run has since made plan {newer}. {outcome}"
             ) from None

@@ -31,7 +31,7 @@ class Sending:
 
     def __post_init__(self) -> None:
         self.state = LedgerState(number=7)
-        self.audience_id = "1"
+        self.jobs = SimpleNamespace(audience_id="1")
         self.rate_limiter = SimpleNamespace(waits=0)
         self.stats = Stats(action="", ad_account_id="", dry_run=False)
         self.guard = PlanGuard(

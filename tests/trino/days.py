@@ -12,15 +12,12 @@ from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.mirroring.ledger import Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.mirroring.mirror_run import MirrorRun
-from td_pinterest_op.records.columns import find_identifier_columns
-from td_pinterest_op.records.hashed_query import Query
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHHELD, WITHOUT_CONSENT, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.withholding.people import assign_control
-from td_pinterest_op.withholding.withholding_sql import build_list_select
 from tests.trino.client import Cost, StatementResult, run
 from tests.unit.settings import test_parse
 
@@ -38,7 +35,6 @@ _LISTS = {
     CONSENT: "SELECT to_hex(sha256(to_utf8(email))) AS email FROM people WHERE number % 10 <> 2",
 }
 _CONTROL = Control(percent=Decimal(10), salt="it's spring", by="number")
-HASHING = "hash the people alone, to compare with"
 
 
 @dataclass(kw_only=True)
@@ -122,17 +118,15 @@ class Days:
             td=cast("TreasureData", None),  # no statement goes there
             source=Source(query="SELECT email, number FROM people" if self.withholds else "SELECT email FROM people"),
             database=DATABASE,
-            name="1",
+            audience_id="1",
             session_key=f"{self.day:08}",
             server=self.server,
             now=BEGIN + self.day * _DAY,
             explains=explains,
         )
-        self._hash(jobs)
         self.stats = Stats(action="", ad_account_id="", dry_run=False)
         mirror = MirrorRun(
-            jobs=jobs,
-            ledger=Ledger(jobs=jobs, name=LEDGER, ad_account_id="2", audience_id="1"),
+            ledger=Ledger(jobs=jobs, name=LEDGER, ad_account_id="2"),
             settings=parse_export(self._settings, environ=test_parse.ENVIRON),
             lists={name: Source(query=query) for name, query in _LISTS.items()} if self.withholds else {},
             stats=self.stats,
@@ -181,11 +175,6 @@ class Days:
             "audience_id": "1",
             **({"control": control} if self.withholds else {}),
         }
-
-    def _hash(self, jobs: TrinoJobs) -> None:
-        job = Job(id="1", schema=(("email", "varchar"),), records=None, size=None)
-        query = Query(text="SELECT email FROM people", names=["email"], columns=find_identifier_columns(job, {}))
-        jobs.create_table("hashed", HASHING, build_list_select(query))
 
     def _create(self, table: str, query: str) -> None:
         run(self.server, f"DROP TABLE IF EXISTS {table}")

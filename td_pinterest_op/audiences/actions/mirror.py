@@ -17,7 +17,7 @@ from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, PinterestError
 from td_pinterest_op.mirroring.comparison import check_leavers, check_state
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACE, REPLACING, Ledger
-from td_pinterest_op.mirroring.mirror_jobs import NEW, MirrorJobs
+from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.mirroring.mirror_run import MirrorRun
 from td_pinterest_op.mirroring.plan_guard import PlanGuard
 from td_pinterest_op.pinterest.api import Audience
@@ -52,17 +52,15 @@ class Mirror(MembersAction):
             td=services.treasure_data,
             source=source,
             database=database or source.database,
-            name=NEW,
             session_key=self._session_key,
         )
-        self._ledger = Ledger(jobs=jobs, name=table, ad_account_id=self._settings.ad_account_id, audience_id=NEW)
-        self._run = MirrorRun(jobs=jobs, ledger=self._ledger, settings=self._settings, lists=request.lists, stats=stats)
+        self._ledger = Ledger(jobs=jobs, name=table, ad_account_id=self._settings.ad_account_id)
+        self._run = MirrorRun(ledger=self._ledger, settings=self._settings, lists=request.lists, stats=stats)
         self._guard = PlanGuard(
             ledger=self._ledger, stats=stats, client=services.client, clock=services.timing.monotonic
         )
         self._plan: Mapping[str, PreparedRecords] = {}
-        self._refused: list[bytes] = []  # digests that Pinterest refused to add
-        self._refused_leavers = 0
+        self._refused: dict[str, list[bytes]] = {JOIN: [], LEAVE: []}  # digests of the plan, by change
 
     def check_audience(self) -> None:
         """Find and store the audience that mirrors the query, if any. Raises AudienceError for an ambiguous name."""
@@ -94,8 +92,7 @@ class Mirror(MembersAction):
         settings = self._settings
         audience = self._audience
         if audience:
-            self._ledger.audience_id = audience.id
-            self._ledger.jobs.name = audience.id
+            self._ledger.jobs.audience_id = audience.id
         with contextlib.closing(self._run):
             self._ledger.load_state(now=self._services.timing.now(), may_create=not settings.dry_run)
             if audience:
@@ -103,7 +100,7 @@ class Mirror(MembersAction):
                 check_state(self._ledger.state, settings, customer_list_id=get_list_id(audience), people=people)
             self._run.compare_with_ledger()
             check_rows(settings, self._stats)
-            check_leavers(self._run.comparison, self._ledger.state, settings)
+            check_leavers(self._run.counts["leavers"], self._run.figures, self._ledger.state, settings)
             yield PreparedRecords()  # the steps read the records, once the plan is in the ledger
 
     def _count_people(self, audience: Audience) -> int | None:
@@ -117,7 +114,7 @@ class Mirror(MembersAction):
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it there as sent."""
-        changes = self._run.comparison.figures
+        changes = self._run.figures
         planned = self._describe_changes("join", "leave", "are sent again", "are replaced")
         done = self._describe_changes("joined", "left", "sent again", "were replaced")
         self._set_summary(past=f"Mirrored {{audience}}: {done}", infinitive=f"mirror {{audience}}: {planned}")
@@ -143,11 +140,9 @@ class Mirror(MembersAction):
 
     def _describe_changes(self, joined: str, left: str, resent: str, replaced: str) -> str:
         """Describe the run's changes with the verbs given, such as "12 join, 3 leave"."""
-        changes = self._run.comparison.figures
+        changes = self._run.figures
         if changes.mode == REPLACE and self._audience:  # it may have members whom the ledger does not know
-            known = (
-                f"; of the known members, {self._run.comparison.counts['leavers']:,} {left}" if changes.members else ""
-            )
+            known = f"; of the known members, {self._run.counts['leavers']:,} {left}" if changes.members else ""
             return f"all members {replaced} by {format_count(changes.people, 'person', 'people')}{known}"
         again = f", {changes.resent:,} {resent}" if changes.resent else ""
         return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}" if changes.change_count else "no changes"
@@ -182,7 +177,7 @@ class Mirror(MembersAction):
         self._audience = self._create_audience_with_list(target)
         if get_list_id(self._audience) != target.id:  # another run of this session fills it
             raise AudienceError(self._describe_conflict(self._audience))
-        self._ledger.audience_id = self._audience.id
+        self._ledger.jobs.audience_id = self._audience.id
 
     def _describe_conflict(self, audience: Audience) -> str:
         """Return the error message for another session's audience of the same name, created while this task ran."""
@@ -192,21 +187,17 @@ class Mirror(MembersAction):
         """Write the plan into the ledger. From now on, a guard stops this run as soon as there is a newer plan."""
         self._plan = self._run.write_plan(get_list_id(self._existing_audience))
         self._guard.trust_plan()
-        self._stats.mirror = replace(self._run.comparison.figures, plan=self._ledger.state.number)
+        self._stats.mirror = replace(self._run.figures, plan=self._ledger.state.number)
 
     def _send_changes(self, change: str) -> None:
         """Send the people of the plan who join the audience (`change`: JOIN) or leave it (LEAVE)."""
-        adds = change == JOIN
-        if adds:
-            self._sender.on_refused = self._note_refused
+        self._sender.on_refused = partial(self._note_refused, change)
         with self._guard.watch(change):
-            self._send_records(self._existing_audience, self._plan[change], adds=adds)
-        if not adds:
-            self._refused_leavers = self._stats.refused
+            self._send_records(self._existing_audience, self._plan[change], adds=change == JOIN)
 
-    def _note_refused(self, records: Batch) -> None:
-        """Remember the digests that Pinterest refused to add: these people are no members."""
-        self._refused += [digest for _, digest in records.parts]
+    def _note_refused(self, change: str, records: Batch) -> None:
+        """Remember the digests that Pinterest refuses to add (`change`: JOIN) or to remove (LEAVE)."""
+        self._refused[change] += [digest for _, digest in records.parts]
 
     def _send_replacement(self) -> None:
         """Fill a new customer list with all people of the plan, and switch the audience from its old list to it."""
@@ -215,7 +206,7 @@ class Mirror(MembersAction):
         key = hashlib.sha256(f"{self._session_key} {self._ledger.state.number}".encode()).hexdigest()[:8]
         self._lists = replace(self._lists, session_key=key)
         text = self._stats.summary_text
-        self._sender.on_refused = self._note_refused
+        self._sender.on_refused = partial(self._note_refused, JOIN)
         with self._guard.watch(REPLACING):
             for step in self._plan_replacement(self._find_usable_audience(audience.id), self._plan[JOIN]):
                 step.run()
@@ -226,10 +217,10 @@ class Mirror(MembersAction):
         """Mark the plan in the ledger as sent, and compact the ledger. Raises MirrorError if there is a newer plan."""
         with self._guard.watch():
             self._guard.require_newest()
-        if refused := self._refused_leavers:
+        refused = self._refused[LEAVE]
+        if refused:
             raise PinterestError(
-                f"Pinterest refused to remove {format_count(refused, 'record')} (400) from the audience. All else was "
-                "sent; the next run sends the plan again. If that fails too, set rebuild: true for one run"
+                f"Pinterest refused to remove {format_count(len(refused), 'record')} (400) from the audience. All else "
+                "was sent; the next run sends the plan again. If that fails too, set rebuild: true for one run"
             )
-        list_id = self._stats.customer_list_id or ""
-        self._run.settle_plan(list_id, refused=self._refused)
+        self._run.settle_plan(self._stats.customer_list_id or "", refused=self._refused[JOIN])
