@@ -31,9 +31,7 @@ _LONGEST_LINE = 1_000_000
 # Spreadsheets write what the country's numbers leave free.
 _SEPARATORS = ",;\t|"
 _SAMPLE_BYTES = 64 * 1024
-_SEPARATOR_LINE = re.compile('"?sep=(.)"?', re.IGNORECASE)  # the first line of a file for Excel
-_OPENING_QUOTE = re.compile(r'(?:^|[,;\t|]) *"')
-_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_SEPARATOR_LINE = re.compile('"?sep=(.)"?\\s', re.IGNORECASE)  # the first line of a file for Excel
 # The spellings of each type, without case, accents, spaces and punctuation: English, German, French, Spanish, Italian,
 # Portuguese, Japanese, and the exports of common CRM programs.
 _SPELLINGS_OF: Mapping[str, str] = {
@@ -52,7 +50,6 @@ _SPELLINGS_OF: Mapping[str, str] = {
         cellulare telefone celular 電話番号""",
     "external_id": "externalid",
 }
-_TYPE_BY_SPELLING = {spelling: type_ for type_, spellings in _SPELLINGS_OF.items() for spelling in spellings.split()}
 
 
 class CsvColumn(NamedTuple):
@@ -91,11 +88,12 @@ def open_csv_rows(
             # Its buffer is filled completely before `peek` returns, whatever the file and its own buffer are.
             binary = io.BufferedReader(gzip.GzipFile(fileobj=raw) if is_gzip else raw, _SAMPLE_BYTES)
             with _explain_damage(path):
-                encoding = _detect_encoding(binary.peek())
+                sample = binary.peek()
+            encoding = _detect_encoding(sample)
             # A damaged pair of bytes in UTF-16 shifts the rest: no value after it could be trusted.
             errors = "strict" if encoding.startswith("utf-16") else "surrogateescape"
             with io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline="") as text:
-                file = _CsvFile(path, text, options)
+                file = _CsvFile(path, text, options, sample=sample.decode(encoding, errors="ignore"))
                 if file.description:
                     print_note(file.description)
                 job = Job(
@@ -133,8 +131,8 @@ def _explain_damage(path: Path) -> Iterator[None]:
 
 def _detect_encoding(sample: bytes) -> str:
     """Return the name of the text encoding of a file that begins with these bytes."""
-    if marked := _MARKS.get(sample[:2]):
-        return marked
+    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
     # Most text is ASCII, so that every other byte of UTF-16 is zero.
     for offset, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
         if len(sample) > 1 and sample[offset::2].count(0) * 2 > len(sample) // 2:
@@ -144,49 +142,35 @@ def _detect_encoding(sample: bytes) -> str:
     except UnicodeDecodeError:
         # Bytes of both encodings: UTF-8 with damaged values.
         has_utf8 = any(not letter.isascii() for letter in sample.decode("utf-8", errors="ignore"))
-        return "utf-8" if has_utf8 else "cp1252"
-    return "utf-8"
+        return "utf-8-sig" if has_utf8 else "cp1252"
+    return "utf-8-sig"
 
 
 class _CsvFile:
     """An open CSV file. `schema`: the columns that are read, with their types, in the form of a job's schema."""
 
-    def __init__(self, path: Path, text: TextIO, options: CsvOptions) -> None:
+    def __init__(self, path: Path, text: TextIO, options: CsvOptions, *, sample: str) -> None:
         self._path = path
         self._text = text
         self._read = 0  # rows before the block
         self._lines: list[int] = []  # on which the block's rows begin
         self._has_warned = False
         csv.field_size_limit(_LONGEST_LINE)  # of a quoted field, which may have several lines
-        self._lines_read = 0
-        lines = self._read_lines()
-        first = next(lines, "").removeprefix("\ufeff")
-        separators = _SEPARATORS
-        if excel := _SEPARATOR_LINE.fullmatch(first.strip()):
-            separators = excel[1]
-            first = ""
-        while not first.strip():
-            try:
-                first = next(lines)
-            except StopIteration:
-                raise JobError(f"the file {path} is empty: its first line must be the names of the columns") from None
-        # The name of a column may have several lines.
-        while _OPENING_QUOTE.search(first) and first.count('"') % 2 and len(first) < _LONGEST_LINE:
-            line = next(lines, "")
-            if not line:
-                break
-            first += line
+        excel = _SEPARATOR_LINE.match(sample)
+        separators = excel[1] if excel else _SEPARATORS
+        begin = sample[excel.end() :] if excel else sample
+        # The separator that shows the most columns to read.
+        separator = max(separators, key=lambda each: len(_find_wanted_columns(_read_header(begin, each), options)))
+        self._reader = csv.reader(self._read_lines(), strict=True, delimiter=separator, skipinitialspace=True)
+        rows = self._read_numbered_rows()
+        if excel:
+            next(rows, None)
+        self._rows = itertools.dropwhile(lambda row: not any(map(str.strip, row[1])), rows)
         try:
-            headers = {
-                separator: next(csv.reader(io.StringIO(first, ""), delimiter=separator, skipinitialspace=True))
-                for separator in separators
-            }
-        except csv.Error as error:
-            raise self._make_error(self._lines_read, error) from None
-        candidates = {separator: _find_wanted_columns(header, options) for separator, header in headers.items()}
-        separator = max(candidates, key=lambda each: len(candidates[each]))
-        self._header = headers[separator]
-        self._columns = candidates[separator]
+            _, self._header = next(self._rows)
+        except StopIteration:
+            raise JobError(f"the file {path} is empty: its first line must be the names of the columns") from None
+        self._columns = _find_wanted_columns(self._header, options)
         if missing := [name for name in options.only if name.strip() not in map(str.strip, self._header)]:
             raise JobError(
                 f"the file {path} has no column {' or '.join(map(sanitize, missing))}, which --column names; "
@@ -198,8 +182,6 @@ class _CsvFile:
                 f"({join_with_or(options.types)}), or --column must name the column; nothing was sent"
             )
         self.schema = tuple((column.name, "varchar") for column in self._columns)
-        self._header_lines = self._lines_read
-        self._reader = csv.reader(lines, strict=True, delimiter=separator, skipinitialspace=True)
 
     @property
     def description(self) -> str:
@@ -220,8 +202,13 @@ class _CsvFile:
 
     def read_blocks(self) -> Iterator[list[list[Any]]]:
         """Yield blocks of rows. A block is a list of columns. Raises JobError if a row has a wrong number of fields."""
-        rows = self._read_numbered_rows()
-        while block := list(itertools.islice(rows, _BLOCK_ROWS)):
+        while block := list(itertools.islice(self._rows, _BLOCK_ROWS)):
+            for line, row in block:
+                if len(row) != len(self._header):
+                    raise JobError(
+                        f"line {line} of the file {self._path} has {format_count(len(row), 'field')}, but the header "
+                        f"has {len(self._header):,}: nothing was sent"
+                    )
             self._lines = [line for line, _ in block]
             yield [self._encode_fields([row[column.position] for _, row in block]) for column in self._columns]
             self._read += len(block)
@@ -234,7 +221,7 @@ class _CsvFile:
             if not self._has_warned:
                 self._has_warned = True
                 line = self._lines[next(number for number, field in enumerate(fields) if field == error.object)]
-                is_utf8 = self._text.encoding == "utf-8"
+                is_utf8 = self._text.encoding == "utf-8-sig"
                 log.warning(
                     "line %d of the file %s has bytes that are not %s: such values are invalid "
                     "(bad_encoding), and are not sent%s",
@@ -245,40 +232,41 @@ class _CsvFile:
                 )
             return [field.encode(errors="surrogateescape") or None for field in fields]
 
-    def _make_error(self, line: int, error: csv.Error) -> JobError:
-        """Return the error for a row, beginning on this line, that is not CSV. Its text holds no data of the file."""
-        return JobError(f"line {line} of the file {self._path} cannot be read as CSV: {error}; nothing was sent")
-
     def _read_numbered_rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the line number and the fields of each row, except rows whose fields are all empty."""
-        line = self._header_lines + 1
         while True:
+            line = self._reader.line_num + 1
             try:
                 row = next(self._reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                raise self._make_error(line, error) from None
-            if row and len(row) != len(self._header):
+                # Its text holds no data of the file.
                 raise JobError(
-                    f"line {line} of the file {self._path} has {format_count(len(row), 'field')}, but the header "
-                    f"has {len(self._header):,}: nothing was sent"
-                )
+                    f"line {line} of the file {self._path} cannot be read as CSV: {error}; nothing was sent"
+                ) from None
             if any(row):
                 yield line, row
-            line = self._header_lines + self._reader.line_num + 1
 
     def _read_lines(self) -> Iterator[str]:
         """Yield the file's lines. Raises JobError for a line that is too long."""
         with _explain_damage(self._path):
             while line := self._text.readline(_LONGEST_LINE + 1):
-                self._lines_read += 1
                 if len(line) > _LONGEST_LINE:
                     raise JobError(
-                        f"line {self._lines_read} of the file {self._path} has more than {_LONGEST_LINE:,} "
+                        f"line {self._reader.line_num + 1} of the file {self._path} has more than {_LONGEST_LINE:,} "
                         "characters: is it a CSV file? Nothing was sent"
                     )
                 yield line
+
+
+def _read_header(begin: str, separator: str) -> list[str]:
+    """Return the names of the columns in the beginning of a file, if this character separates them."""
+    rows = csv.reader(io.StringIO(begin, ""), delimiter=separator, skipinitialspace=True)
+    try:
+        return next((row for row in rows if any(map(str.strip, row))), [])
+    except csv.Error:  # a zero byte, in Python 3.10; whoever reads the rows reports it
+        return []
 
 
 def _find_wanted_columns(header: Sequence[str], options: CsvOptions) -> list[CsvColumn]:
@@ -299,10 +287,10 @@ def _find_column_name(header: str, options: CsvOptions) -> str | None:
 
 def _simplify_header(name: str) -> str:
     """Return a header in lower case, without accents, spaces and punctuation."""
-    # NFKD would take the marks off Japanese letters as well.
-    text = unicodedata.normalize("NFKC", name).casefold()
-    if not text.isascii():
-        plain = unicodedata.normalize("NFKD", text)
-        if all(ord(letter) < 0x250 or unicodedata.combining(letter) for letter in plain):
-            text = plain
+    text = unicodedata.normalize("NFKD", name).casefold()
     return "".join(letter for letter in text if letter.isalnum())
+
+
+_TYPE_BY_SPELLING = {
+    _simplify_header(spelling): type_ for type_, spellings in _SPELLINGS_OF.items() for spelling in spellings.split()
+}

@@ -116,10 +116,6 @@ def test_export_reads_a_compressed_file_with_a_byte_order_mark(
             "contains bytes that are not UTF-16: save it again as UTF-8. Nothing was sent",
         ),
         (b"email,maid\n\nonly one\n", "people.csv has 1 field, but the header has 2: nothing was sent"),
-        (
-            b"email,maid\n,\n,,\n",
-            "line 3 of the file {}/people.csv has 3 fields, but the header has 2: nothing",
-        ),
         (b"email\n" + b"x" * 1_000_001, "line 2 of the file"),
         (b'email\n"' + b"x\n" * 500_001, "line 2 of the file {}/people.csv cannot be read as CSV: field larger than"),
         (b'email\n"two\nlines"\n\n"open\nat the end\n', "line 5 of the file"),
