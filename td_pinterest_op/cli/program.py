@@ -60,7 +60,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     warnings = screen.MessageHandler(logging.WARNING, label="warning: ")
     log.addHandler(warnings)
     try:
-        with shutdown.end_on_signals() as signals:
+        with screen.prepare_streams(), shutdown.end_on_signals() as signals:
             code = _run_command(arguments)
         return 128 + signals[0] if signals else code
     finally:
@@ -70,7 +70,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _run_command(arguments: Sequence[str] | None) -> int:
     """Run a command with these arguments. Print the command's error, if any, and return the exit code."""
     try:
-        screen.prepare_streams()
         code = program.main(args=arguments, prog_name="td-pinterest", standalone_mode=False)
     except click.ClickException as error:
         _print_usage_error(error)

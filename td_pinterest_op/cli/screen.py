@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import click
 from rich.cells import cell_len
@@ -31,39 +31,26 @@ _NARROWEST_PROSE = 30
 Row = Mapping[str, object]
 
 
-def prepare_streams() -> None:
-    """Replace closed standard streams. Make the others write a question mark for characters outside their encoding.
+@contextlib.contextmanager
+def prepare_streams() -> Iterator[None]:
+    """Within the block, print a question mark for a character that is not in a stream's encoding.
 
-    Raises WorkflowError when nothing can be printed. A closed standard input or error is replaced by an empty stream.
+    A closed stream is replaced by an empty one, and one that cannot be written at the end loses what is left.
     """
-    for name, mode in (("stdin", "r"), ("stderr", "w"), ("stdout", "w")):
+    for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - as long as the program
-            if name == "stdout":
-                raise WorkflowError("standard output is closed: open it, or send it to /dev/null")
-    if sys.stdout is sys.__stdout__ and isinstance(sys.stdout, io.TextIOWrapper):
-        raw = io.BufferedWriter(_StandardOutput(sys.stdout.fileno(), "wb", closefd=False))
-        sys.stdout = io.TextIOWrapper(raw, sys.stdout.encoding, line_buffering=sys.stdout.isatty())
+            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: PTH123, SIM115 - to the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-
-
-class _StandardOutput(io.FileIO):
-    """Standard output. A failed write raises WorkflowError, to distinguish it from errors in writing other files."""
-
-    def write(self, data: Any) -> int:
-        """Write data to standard output. Raises WorkflowError if that fails, or BrokenPipeError for a closed pipe."""
-        try:
-            return super().write(data)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            redirect_to_null(self.fileno())
-            raise WorkflowError(
-                f"cannot write to standard output ({error.strerror}): the command has finished, but its output is "
-                "incomplete"
-            ) from None
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:  # which Python would meet again at its exit, and print
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -143,7 +130,8 @@ def print_error(message: str) -> None:
 
 def print_json(value: object) -> None:
     """Print the result as JSON on standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_format_iso_time))
+    with _explain_write_errors(sys.stdout):
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_format_iso_time))
 
 
 def _format_iso_time(time: datetime) -> str:
@@ -232,21 +220,23 @@ def _print_wrapped(out: Console, text: str | Text, indent: int) -> None:
 
 def _print_renderable(out: Console, renderable: object) -> None:
     """Print a text or table of rich without trailing spaces. Errors in writing to standard error are ignored."""
-    try:
+    with _explain_write_errors(out.file):
         with out.capture() as capture:
             out.print(renderable)
-        text = "\n".join(line.rstrip() for line in capture.get().splitlines())
-        out.file.write(f"{text}\n")
-        out.file.flush()
-    except OSError:
-        if not out.stderr:
+        click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()), out.file, color=True)
+
+
+@contextlib.contextmanager
+def _explain_write_errors(stream: IO[str]) -> Iterator[None]:
+    """Raise WorkflowError if standard output cannot be written, and BrokenPipeError if nobody reads it."""
+    try:
+        yield
+    except OSError as error:
+        if stream is sys.stderr:  # what was asked for is done without notes
+            return
+        if isinstance(error, BrokenPipeError):
             raise
-        redirect_to_null(sys.stderr.fileno())  # what was asked for is done without notes
-
-
-def redirect_to_null(descriptor: int) -> None:
-    """Point the file descriptor of an unwritable stream at the null device, so that a flush at exit cannot fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+        raise WorkflowError(f"cannot write to standard output ({error.strerror}): it is incomplete") from None
 
 
 def is_interactive() -> bool:

@@ -134,15 +134,11 @@ def test_a_command_whose_output_nobody_reads_exits_with_141(arguments: list[str]
     ("arguments", "code", "said"),
     select_rows(
         [
-            ("explain >&-", 1, "error: standard output is closed: open it, or send it to /dev/null.\n"),
-            ("explain --json 2>&- | cat >/dev/null", 0, ""),
             ("nonsense 2>&-", 2, ""),
             ("nonsense 2>/dev/full", 2, ""),
             ("authorize --no-browser <&-", 1, "no terminal to ask for the app's client id"),
-            ("explain --json <&- | cat >/dev/null", 0, ""),
-            ("explain >/dev/full", 1, "error: cannot write to standard output (No space left on device): "),
-            ("--help >/dev/full", 1, "error: cannot write to standard output (No space left on device): "),
-            ("explain --json >/dev/full", 1, "error: cannot write to standard output (No space left on device): "),
+            ("explain >/dev/full", 1, "error: cannot write to standard output (No space left on device)"),
+            ("explain --json >/dev/full", 1, "error: cannot write to standard output (No space left on device)"),
         ],
         quick=3,
     ),
