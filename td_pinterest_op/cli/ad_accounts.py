@@ -1,10 +1,9 @@
-"""The ad accounts and the user that a token gives access to."""
+"""The ad accounts that a token gives access to."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from td_pinterest_op.errors import ExportError
 from td_pinterest_op.pinterest.api import Api, to_text
 from td_pinterest_op.redaction.secret import escape
 
@@ -48,13 +47,3 @@ def list_ad_accounts(api: Api) -> Iterator[AdAccount]:
     """Yield all ad accounts that the token may read, including shared ones."""
     items = api.list_items("/ad_accounts", purpose="list ad accounts", include_shared_accounts="true")
     return map(AdAccount.parse, items)
-
-
-def read_username(api: Api) -> str | None:
-    """Return the name of the token's user, or None if the token may not read it (scope user_accounts:read)."""
-    try:
-        return to_text(api.get("/user_account", purpose="look up the user").content.get("username")) or None
-    except ExportError as error:
-        if error.status in (401, 403, 404):
-            return None
-        raise

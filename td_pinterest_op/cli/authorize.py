@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 import click
 
 from td_pinterest_op.cli import callback, options, screen
-from td_pinterest_op.cli.ad_accounts import AdAccount, list_ad_accounts, read_username
+from td_pinterest_op.cli.ad_accounts import AdAccount, list_ad_accounts
 from td_pinterest_op.cli.connection import SECRETS, Credentials, find_credentials
 from td_pinterest_op.cli.consent import build_consent_url, exchange_code
 from td_pinterest_op.cli.options import CommonOptions
@@ -196,7 +196,10 @@ def _exchange_and_store_tokens(
 
 def _print_authorization(client: Client, grant: Grant, *, stored_in: str, next_command: str, as_json: bool) -> None:
     """Print where the token is stored, when it expires, and which ad accounts it may read."""
-    accounts, user = _read_accounts_and_user(client, grant, stored_in)
+    accounts = _read_ad_accounts(client, grant, stored_in)
+    # The token may not read its user, whom the user's own accounts name.
+    owners = {account.owner for account in accounts if "OWNER" in account.roles and account.owner}
+    user = owners.pop() if len(owners) == 1 else None
     rows = [
         {"id": account.id, "name": account.name, "roles": list(account.roles), "may_export": account.may_write}
         for account in accounts
@@ -221,23 +224,16 @@ def _print_authorization(client: Client, grant: Grant, *, stored_in: str, next_c
     screen.print_line(f"\nNext: {next_command}")
 
 
-def _read_accounts_and_user(client: Client, grant: Grant, stored_in: str) -> tuple[list[AdAccount], str | None]:
-    """Return the token's ad accounts ([] if they cannot be read) and the name of its user (None if it is unknown).
-
-    Prints a note about a failed request. `stored_in`: where the token is, for the text of a StoppedError.
-    """
+def _read_ad_accounts(client: Client, grant: Grant, stored_in: str) -> list[AdAccount]:
+    """Return the token's ad accounts, or [] and a note if they cannot be read. `stored_in`: where the token is."""
     tokens = TokenSource(Bearer(grant.access_token, expires_at=float("inf")))
-    api = Api(client=client, tokens=tokens, ad_account_id="")
-    accounts: list[AdAccount] = []
     try:
-        accounts = list(list_ad_accounts(api))
-        if not accounts:
-            screen.print_note("The user has no ad account yet: an export needs one.")
-        if "user_accounts:read" in grant.scopes:
-            return accounts, read_username(api)
+        accounts = list(list_ad_accounts(Api(client=client, tokens=tokens, ad_account_id="")))
     except StoppedError as error:
         raise error.extend(f". The refresh token is stored in {stored_in}") from None
     except ExportError as error:
         screen.print_note(f"The token is stored, but its user and ad accounts cannot be shown now: {error}")
-    owners = {account.owner for account in accounts if "OWNER" in account.roles and account.owner}
-    return accounts, owners.pop() if len(owners) == 1 else None
+        return []
+    if not accounts:
+        screen.print_note("The user has no ad account yet: an export needs one.")
+    return accounts
