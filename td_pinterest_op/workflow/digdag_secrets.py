@@ -18,7 +18,7 @@ from pathlib import Path
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.endpoints import is_safe_url
 from td_pinterest_op.http.retry import retry
-from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
+from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import atomic_file, shutdown
 from td_pinterest_op.runtime.clock import DAY, Timing, format_duration
@@ -205,27 +205,18 @@ class TokenStore:
             try:
                 status = server.put_secret(self._project_id, name, new_token)
             except NoResponseError as error:
-                problem = f"the workflow server cannot be reached: {error.brief_text}"
-                if error.failure in (Failure.TLS, Failure.UNUSABLE):
-                    return problem
-                raise _TemporaryError(problem) from None
+                raise _TemporaryError(f"the workflow server cannot be reached: {error.brief_text}") from None
             problem = f"the workflow server answered {status}"
             if status >= 500 or status in (408, 409, 423, 425, 429):
                 raise _TemporaryError(problem)
             return "" if 200 <= status < 300 else problem
 
         def log_wait(error: _TemporaryError, wait: float) -> float:
-            """Log a failure before the wait that follows."""
+            """Log a failure before the wait that follows. After a signal there is none."""
             log.info("%s; trying again in %s", error, format_duration(wait))
-            return wait
+            return 0.0 if shutdown.is_requested() else wait
 
         try:
-            return retry(put, _WAITS, on=_TemporaryError, sleep=self._sleep, before_wait=log_wait)
+            return retry(put, _WAITS, on=_TemporaryError, sleep=self._timing.sleep, before_wait=log_wait)
         except _TemporaryError as error:
             return str(error)
-
-    def _sleep(self, seconds: float) -> None:
-        """Sleep before another try: after a signal not longer than half a second."""
-        while seconds > 0 and not shutdown.is_requested():
-            self._timing.sleep(min(seconds, 0.5))
-            seconds -= 0.5

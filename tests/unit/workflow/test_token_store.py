@@ -80,11 +80,10 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 # -- the local secrets folder
 
 
-@pytest.mark.parametrize("content", ["s3cr3t-old-token", "s3cr3t-old-token\n"])
 def test_a_local_secret_is_replaced_where_it_was_as_often_as_it_is_issued_and_stays_private(
-    home: Path, content: str, caplog: pytest.LogCaptureFixture
+    home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    file = secrets_file(home / ".config" / "digdag", content)
+    file = secrets_file(home / ".config" / "digdag", "s3cr3t-old-token\n")
     file.parent.chmod(0o770)
     kept = store(project_id=1)
     for issued in (NEW, NEWER):
@@ -104,10 +103,8 @@ WORKSPACE = "workspace/1_pinterest_export_12_34_5678"
     ("environ", "project_id", "folder", "content", "url"),
     [
         ({"DIGDAG_ENDPOINT": SERVER}, 1, WORKSPACE, "s3cr3t-old-token", f"{SERVER}/api/projects/1/secrets/{KEY}"),
-        ({"DIGDAG_ENDPOINT": SERVER}, 1, f"{WORKSPACE}/sub", "", f"{SERVER}/api/projects/1/secrets/{KEY}"),
         ({"DIGDAG_ENDPOINT": SERVER}, 4711, ".", "s3cr3t-old-token", f"{SERVER}/api/projects/4711/secrets/{KEY}"),
         ({}, 4711, ".", "s3cr3t-old-token", HOSTED),
-        ({}, 4711, ".", "s3cr3t-of-somebody-else", HOSTED),
     ],
 )
 def test_a_run_on_a_server_uses_no_local_secret(
@@ -130,34 +127,24 @@ def test_a_run_on_a_server_uses_no_local_secret(
     assert None is kept.read_token()
 
 
-@pytest.mark.parametrize("folder", [".", "workspace/audiences", "workspace/2_pinterest_export_12_34_5678"])
-@pytest.mark.parametrize(
-    ("content", "after"),
-    [("s3cr3t-old-token", "s3cr3t-new-token"), ("s3cr3t-of-somebody-else", "s3cr3t-of-somebody-else")],
-)
+@pytest.mark.parametrize("folder", [".", "workspace/2_pinterest_export_12_34_5678"])
 def test_a_local_run_with_an_endpoint_stores_nothing_on_the_server(
     home: Path,
     folder: str,
-    content: str,
-    after: str,
     serve: Callable[..., Script],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    file = secrets_file(home / ".config" / "digdag", content)
+    secrets_file(home / ".config" / "digdag", "s3cr3t-of-somebody-else")
     (home / folder).mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(home / folder)
     server = serve()
-    store({"DIGDAG_ENDPOINT": SERVER}, project_id=1).save_token(NEW, None)
-    assert [] == server.sent
-    assert after == file.read_text()
-    said = (
-        []
-        if after != content
-        else ["the old token is not in a local secrets file, and a local run stores no token on a server"]
-    )
-    assert said == [why for why in said if any(why in warning for warning in warnings(caplog))]
-    assert len(said) == len(warnings(caplog))
+    kept = store({"DIGDAG_ENDPOINT": SERVER}, project_id=1)
+    assert kept.read_token() is None
+    kept.save_token(NEW, None)
+    assert server.sent == []
+    (warning,) = warnings(caplog)
+    assert "the old token is not in a local secrets file, and a local run stores no token on a server" in warning
 
 
 def test_token_issued_for_another_tasks_stored_token_is_saved(home: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -192,12 +179,6 @@ def test_a_newer_token_of_another_task_stays(home: Path, caplog: pytest.LogCaptu
     assert [] == warnings(caplog)
 
 
-@pytest.mark.parametrize("content", ["s3cr3t-of-somebody-else", ""])
-def test_local_secret_that_the_task_did_not_get_is_not_read(home: Path, content: str) -> None:
-    secrets_file(home / ".config" / "digdag", content)
-    assert None is store(project_id=1).read_token()
-
-
 @pytest.mark.parametrize(
     ("issued", "why"),
     [
@@ -230,12 +211,8 @@ def only_request(server: Script) -> Sent:
     ("td_server", "host"),
     [
         (None, "api-workflow.treasuredata.com"),
-        ("https://api.treasuredata.com/", "api-workflow.treasuredata.com"),
         ("api.treasuredata.com", "api-workflow.treasuredata.com"),
-        ("https://api.eu01.treasuredata.com", "api-workflow.eu01.treasuredata.com"),
         ("https://api.treasuredata.co.jp:443/", "api-workflow.treasuredata.co.jp"),
-        ("https://api.ap02.treasuredata.com", "api-workflow.ap02.treasuredata.com"),
-        ("https://api-acme.connect.treasuredata.com", "api-workflow-acme.connect.treasuredata.com"),
         ("https://api-acme1.connect.eu01.treasuredata.com/", "api-workflow-acme1.connect.eu01.treasuredata.com"),
         ("https://api-staging.treasuredata.co.jp", "api-staging-workflow.treasuredata.co.jp"),
     ],
@@ -264,7 +241,7 @@ def test_another_server_gets_its_own_authorisation_and_never_treasure_datas_key(
     assert TD_KEY not in str(request)
 
 
-@pytest.mark.parametrize("passing", [*map(answer, (503, 429, 408, 409, 423, 425)), Failure.NOT_CONNECTED])
+@pytest.mark.parametrize("passing", [answer(503), answer(429), Failure.NOT_CONNECTED])
 def test_a_passing_failure_is_tried_again_for_a_minute(
     home: Path, passing: Response | Failure, serve: Callable[..., Script], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -284,19 +261,16 @@ def test_signal_ends_the_waits_between_tries_of_saving_a_token(home: Path, serve
         store(time=time).save_token(NEW, None)
     finally:
         shutdown.clear_request()
-    assert (8, []) == (len(server.sent), time.slept)
+    assert (len(server.sent), sum(time.slept)) == (8, 0)
 
 
 @pytest.mark.parametrize(
     ("response", "tries", "why"),
     [
         (answer(401), 1, "the workflow server answered 401"),
-        (answer(404), 1, "the workflow server answered 404"),
         (answer(302, headers={"Location": "https://elsewhere.test/"}), 1, "answered 302"),
         (answer(500), 8, "the workflow server answered 500"),
         (Failure.CONNECT_TIMEOUT, 8, "the workflow server cannot be reached: connect timeout"),
-        (Failure.TLS, 1, "the workflow server cannot be reached: "),
-        (Failure.UNUSABLE, 1, "the workflow server cannot be reached: "),
     ],
 )
 def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
@@ -319,15 +293,10 @@ def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
     ("environ", "project_id", "secret_name", "why"),
     [
         ({}, 4711, None, "written in plain text"),
-        # `digdag run` numbers its only project 1: never Treasure Data's project of that number.
-        ({}, 1, KEY, "the old token is not in a local secrets file, and a local run stores no token on a server"),
         ({}, None, KEY, "DIGDAG_ENDPOINT is missing in the task's _env"),
-        ({"TD_API_SERVER": "http://127.0.0.1:8080"}, 4711, KEY, "DIGDAG_ENDPOINT is missing"),
         ({"TD_API_SERVER": "https://api.treasuredata.com.attacker.test"}, 4711, KEY, "DIGDAG_ENDPOINT is missing"),
-        ({"TD_API_SERVER": "https://api.a.b.treasuredata.com"}, 4711, KEY, "DIGDAG_ENDPOINT is missing"),
         ({"TD_API_SERVER": "https://api-a.b.connect.treasuredata.com"}, 4711, KEY, "DIGDAG_ENDPOINT is missing"),
         ({"DIGDAG_ENDPOINT": "http://digdag.test"}, 4711, KEY, "DIGDAG_ENDPOINT must be an https address"),
-        ({"DIGDAG_ENDPOINT": "digdag.test:65432"}, 4711, KEY, "DIGDAG_ENDPOINT must be an https address"),
         ({"DIGDAG_ENDPOINT": SERVER}, None, KEY, "the task must belong to a project"),
     ],
 )
