@@ -27,7 +27,7 @@ def answer(*outcomes: object) -> Callable[[], object]:
 
 @pytest.mark.parametrize(
     ("outcomes", "slept"),
-    [(["done"], []), ([OSError(), "done"], [1.0]), ([OSError(), TimeoutError(), "done"], [1.0, 2.0])],
+    [(["done"], []), ([OSError(), TimeoutError(), "done"], [1.0, 2.0])],
 )
 def test_call_is_repeated_after_each_wait_until_it_succeeds(outcomes: list[object], slept: list[float]) -> None:
     waited: list[float] = []
@@ -53,14 +53,6 @@ def test_function_before_the_wait_decides_how_long_it_is() -> None:
     assert waited == [7.0]
 
 
-def test_function_before_the_wait_can_give_up() -> None:
-    def give_up(error: OSError, wait: float) -> float:
-        raise ValueError(f"{error}, {wait} s before the next try")
-
-    with pytest.raises(ValueError, match="busy"):
-        retry(answer(OSError("busy")), (1.0,), on=OSError, sleep=float, before_wait=give_up)
-
-
 @pytest.mark.parametrize(
     ("outcomes", "found", "slept"),
     [([7], 7, []), ([None, 0], 0, [1.0]), ([None, None, None], None, [1.0, 2.0])],
@@ -75,9 +67,7 @@ def test_poll_returns_what_is_found_first(outcomes: list[object], found: object,
     ("initial", "longest", "random", "expected"),
     [
         (0.5, 300, 0.0, [0.5, 1, 2, 4, 8, 16, 32]),
-        (0.5, 300, 0.5, [0.625, 1.25, 2.5]),
-        (0.5, 300, 1.0, [0.75, 1.5, 3]),
-        (0.5, 5, 1.0, [0.75, 1.5, 3, 5, 5, 5]),
+        (0.5, 5, 1.0, [0.75, 1.5, 3, *[5] * 5_000]),
         (0, 300, 1.0, [0, 0, 0]),
     ],
 )
@@ -85,22 +75,13 @@ def test_waits_double_with_up_to_half_added_at_random_up_to_the_longest(
     initial: float, longest: float, random: float, expected: list[float]
 ) -> None:
     setting = Retry(count=7, initial_wait=initial, longest_wait=longest, random=lambda: random)
-    # Every request starts again.
-    assert (
-        expected
-        == list(islice(setting.iterate_waits(), len(expected)))
-        == list(islice(setting.iterate_waits(), len(expected)))
-    )
-
-
-def test_waits_are_endless_and_never_exceed_the_longest() -> None:
-    setting = Retry(count=7, initial_wait=0.5, longest_wait=300, random=lambda: 0)
-    assert [300.0] * 10 == list(islice(setting.iterate_waits(), 5_000))[-10:]
+    for _ in range(2):  # every request starts again
+        assert list(islice(setting.iterate_waits(), len(expected))) == expected
 
 
 @pytest.mark.parametrize(
     ("count", "initial", "waits"),
-    [(7, 0.5, [0.5, 1, 2, 4, 8, 16, 32]), (2, 0.5, [0.5, 1, 2, 4, 8, 16]), (0, 20, [20, 40]), (0, 0, [0.5] * 60)],
+    [(2, 0.5, [0.5, 1, 2, 4, 8, 16]), (0, 20, [20, 40]), (0, 0, [0.5] * 60)],
 )
 def test_waits_for_lasts_as_long_as_all_retries_and_at_least_the_given_time(
     count: int, initial: float, waits: list[float]
@@ -123,25 +104,17 @@ def headers(**values: str) -> Mapping[str, str]:
     ("asked", "expected"),
     [
         ("7", 7.0),
-        (" 7 ", 7.0),
         ("0", 0.0),
-        ("999999999", 999_999_999.0),
         ("999999999999", 1e9),
-        ("9" * 400, 1e9),
         ("9" * 5_000, 1e9),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 1e9),
         (formatdate(NOW + 7, usegmt=True), 7.0),
         (formatdate(NOW - 7, usegmt=True), 0.0),
-        ("Fri, 15 Jan 2027 08:00:09 -0000", 9.0),
         ("Fri Jan 15 08:00:09 2027", 9.0),
-        ("Friday, 15-Jan-27 08:00:09 GMT", 9.0),
-        ("-7", None),
         ("1.5", None),
         ("soon", None),
-        ("²", None),
         ("", None),
         ("Fri, 99 Foo 2027 08:00:09 GMT", None),
-        ("Fri, 15 Jan 99999999999 08:00:00 GMT", None),
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(asked: str, expected: float | None) -> None:
@@ -159,17 +132,12 @@ def test_date_is_compared_with_the_servers_clock_if_it_shows_one(date: str, wron
     ("reset", "expected"),
     [
         ("7", 7.0),
-        ("0.5", 0.5),
         ("0", 0.0),
         ("-3", 0.0),
         (str(int(NOW) + 7), 7.0),
         (str(int(NOW) - 7), 0.0),
-        (str(int(NOW * 1000)), None),
         ("nan", None),
         ("inf", None),
-        ("-inf", 0.0),
-        ("1e300", None),
-        ("later", None),
         ("", None),
     ],
 )

@@ -248,17 +248,11 @@ def test_the_read_limit_holds_on_a_connection_that_was_used_before() -> None:
         assert 1 == server.connections
 
 
-def test_a_peer_that_reads_slowly_but_steadily_does_not_fail() -> None:
-    with peer(reads_slowly, receive_buffer=131_072) as server, transport(write=LIMIT) as client:
+@pytest.mark.parametrize(("serve", "body"), [(reads_slowly, b"x" * BODY), (answers_slowly, None)])
+def test_a_peer_that_is_slow_but_steady_does_not_fail(serve: Serve, body: bytes | None) -> None:
+    with peer(serve, receive_buffer=131_072) as server, transport(write=LIMIT, read=LIMIT) as client:
         begin = time.monotonic()
-        assert 200 == exchange(client, server.address, body=b"x" * BODY).status
-        assert time.monotonic() - begin > 2 * LIMIT
-
-
-def test_a_peer_that_answers_slowly_but_steadily_does_not_fail() -> None:
-    with peer(answers_slowly) as server, transport(read=LIMIT) as client:
-        begin = time.monotonic()
-        assert b"{}" == exchange(client, server.address).body
+        assert exchange(client, server.address, body=body).status == 200
         assert time.monotonic() - begin > 2 * LIMIT
 
 
@@ -267,25 +261,13 @@ def test_a_peer_that_answers_slowly_but_steadily_does_not_fail() -> None:
     [
         resets,
         CUT,
-        says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\n{"),
-        says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"),
         says(b""),
         says(b"220 mail.example ESMTP\r\n"),
         says(ANSWER.replace(b"x-pinterest-rid: r1", b"Content-Encoding: gzip")),
         says(ANSWER.replace(b"x-pinterest-rid: r1", b"Content-Length: 3")),
         says(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 15\r\n\r\n" + gzip.compress(b"{}")[:15]),
     ],
-    ids=[
-        "reset",
-        "cut",
-        "an error that is cut",
-        "no body",
-        "nothing",
-        "no HTTP",
-        "no gzip",
-        "two lengths",
-        "half of gzip",
-    ],
+    ids=["reset", "cut", "nothing", "no HTTP", "no gzip", "two lengths", "half of gzip"],
 )
 def test_broken_connection_is_reported_as_broken(serve: Serve) -> None:
     with peer(serve) as server, transport() as client:
@@ -296,10 +278,8 @@ def test_broken_connection_is_reported_as_broken(serve: Serve) -> None:
     "head",
     [
         b"Content-Length: " + b"9" * 5_000 + b"\r\n\r\n{",
-        b"Content-Length: " + b"9" * 30 + b"\r\n\r\n{",
         b"Content-Length: -5\r\n\r\n{",
         b"Transfer-Encoding: chunked\r\n\r\n" + b"F" * 300 + b"\r\n{",
-        b"Transfer-Encoding: chunked\r\n\r\n" + b"F" * 30 + b"\r\n{",
         b"Transfer-Encoding: chunked\r\n\r\n-5\r\n{}\r\n0\r\n\r\n",
     ],
 )
@@ -309,7 +289,7 @@ def test_invalid_length_breaks_the_response_or_ends_it_with_the_connection(head:
         assert exchange(client, server.address).body.startswith(b"{")
 
 
-@pytest.mark.parametrize(("code", "expected"), [(283, 283), (-1, None), (10**400, None), (1e999, None), ("283", 283)])
+@pytest.mark.parametrize(("code", "expected"), [(283, 283), ("283", 283), (-1, None), (10**400, None)])
 def test_error_code_is_a_whole_number(code: object, expected: int | None) -> None:
     assert expected == Response(status=400, headers={}, body=json.dumps({"code": code}).encode()).code
 
@@ -357,9 +337,8 @@ def test_response_that_arrives_slowly_without_end_is_rejected(serve: Serve, monk
         assert failure_of(client, server.address) is Failure.OVERSIZED
 
 
-@pytest.mark.parametrize("begin", [3 * CONTINUE, b""])
-def test_response_after_some_that_say_to_continue_and_with_trailers_is_read(begin: bytes) -> None:
-    with peer(says(begin + CHUNKED + b"X: y\r\n\r\n")) as server, transport() as client:
+def test_response_after_some_that_say_to_continue_and_with_trailers_is_read() -> None:
+    with peer(says(3 * CONTINUE + CHUNKED + b"X: y\r\n\r\n")) as server, transport() as client:
         assert exchange(client, server.address).body == b"{}"
 
 
@@ -386,8 +365,7 @@ def test_redirect_is_returned_whatever_its_location() -> None:
 
 def test_this_machine_is_not_reached_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     with peer(answers) as proxy, peer(answers) as server, transport() as client:
-        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
-            monkeypatch.setenv(name, f"http://{proxy.address}")
+        monkeypatch.setenv("ALL_PROXY", f"http://{proxy.address}")
         monkeypatch.delenv("no_proxy", raising=False)
         assert 200 == exchange(client, server.address).status
         assert 0 == proxy.connections
@@ -398,9 +376,7 @@ def test_this_machine_is_not_reached_through_a_proxy(monkeypatch: pytest.MonkeyP
     [
         ({"https_proxy": "http://user:s3cr3t@127.0.0.1:{port}"}, True),
         ({"ALL_PROXY": "127.0.0.1:{port}"}, True),
-        ({"HTTPS_PROXY": "http://127.0.0.1:{port}", "NO_PROXY": "elsewhere.test"}, True),
         ({"HTTPS_PROXY": "http://127.0.0.1:{port}", "NO_PROXY": ".invalid"}, False),
-        ({"HTTP_PROXY": "http://127.0.0.1:{port}"}, False),
     ],
 )
 def test_a_failure_names_host_port_the_environments_proxy_and_cause(
@@ -429,12 +405,7 @@ def test_the_password_of_a_proxy_is_hidden(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.parametrize(
     ("status", "failure"),
-    [
-        (407, Failure.UNUSABLE),
-        (403, Failure.UNUSABLE),
-        (429, Failure.NOT_CONNECTED),
-        (502, Failure.NOT_CONNECTED),
-    ],
+    [(407, Failure.UNUSABLE), (502, Failure.NOT_CONNECTED)],
 )
 def test_refusal_of_a_proxy_is_reported_with_its_status(
     monkeypatch: pytest.MonkeyPatch, status: int, failure: Failure

@@ -74,17 +74,14 @@ def test_an_audience_is_read_and_unknown_fields_are_tolerated() -> None:
     [
         ({"id": 2542620905475}, READ),
         ({"rule": {"customer_list_id": 643}}, READ),
-        ({"ad_account_id": int(ACCOUNT)}, READ),
-        ({"size": 0}, replace(READ, size=0)),
-        *(({"size": size}, replace(READ, size=None)) for size in (None, "x", True, -1, 10**16, 10**400)),
-        ({"size": str(READ.size)}, READ),
+        *(({"size": size}, replace(READ, size=None)) for size in (None, "x", True, -1)),
     ],
 )
 def test_ids_may_be_numbers_and_an_invalid_size_is_unknown(change: dict[str, object], expected: Audience) -> None:
     assert expected == api(answer(200, AUDIENCE | change))[0].find_audience("2542620905475")
 
 
-@pytest.mark.parametrize("rule", [None, {}, [], "x", {"customer_list_id": None}, {"engagement_type": "click"}])
+@pytest.mark.parametrize("rule", [None, [], {"customer_list_id": None}])
 def test_an_audience_of_another_kind_has_no_list(rule: object) -> None:
     audience = api(answer(200, AUDIENCE | {"rule": rule}))[0].find_audience("2542620905475")
     assert audience is not None
@@ -106,22 +103,7 @@ def test_unknown_id_gives_none_and_any_other_refusal_an_error() -> None:
         api(answer(410))[0].find_audience("1")
 
 
-@pytest.mark.parametrize(
-    ("uploaded", "expected"),
-    [
-        (0, 0),
-        (12, 12),
-        (None, None),
-        ("12", 12),
-        ("-1", None),
-        ("9" * 16, None),
-        (float("nan"), None),
-        (float("inf"), None),
-        ([], None),
-        (-1, None),
-        (10**400, None),
-    ],
-)
+@pytest.mark.parametrize(("uploaded", "expected"), [(12, 12), ("12", 12), (None, None), (float("nan"), None)])
 def test_a_lists_count_of_uploads_is_a_number_or_unknown(uploaded: object, expected: int | None) -> None:
     calls, stage = api(answer(200, {"id": 643, "name": "L", "num_uploaded_user_records": uploaded}))
     assert CustomerList(id="643", name="L", uploaded=expected, status="") == calls.find_customer_list("643")
@@ -149,13 +131,6 @@ def test_a_listing_is_read_no_further_than_it_is_used() -> None:
     assert 1 == len(stage.script.sent)
 
 
-@pytest.mark.parametrize("bookmark", [None, ""])
-def test_a_page_without_a_bookmark_is_the_last(bookmark: object) -> None:
-    calls, stage = api(page("1", bookmark=bookmark))
-    assert 1 == len(list(calls.list_audiences()))
-    assert 1 == len(stage.script.sent)
-
-
 def test_listing_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_PAGES", 3)
     calls, stage = api(*(page(bookmark=f"b{number}") for number in range(5)))
@@ -164,25 +139,19 @@ def test_listing_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     assert 3 == len(stage.script.sent)
 
 
-def test_listing_of_the_most_pages_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_PAGES", 3)
-    calls, _ = api(page("1", bookmark="b1"), page("2", bookmark="b2"), page("3"))
-    assert ["1", "2", "3"] == [audience.id for audience in calls.list_audiences()]
-
-
-@pytest.mark.parametrize("bookmark", ["same", 7, ["odd"]])
+@pytest.mark.parametrize("bookmark", ["same", ["odd"]])
 def test_listing_that_names_a_page_again_is_an_error(bookmark: object) -> None:
     with pytest.raises(PinterestError, match="names the same next page again"):
         list(api(page("1", bookmark=bookmark))[0].list_audiences())
 
 
-@pytest.mark.parametrize("content", [{}, {"items": None}, {"items": {}}, [], "nonsense"])
+@pytest.mark.parametrize("content", [{}, {"items": {}}, "nonsense"])
 def test_a_listing_without_items_is_an_error(content: object) -> None:
     with pytest.raises(PinterestError, match="list customer lists, but the answer has no items"):
         list(api(answer(200, content))[0].list_customer_lists())
 
 
-@pytest.mark.parametrize("item", [None, 7, {"name": "no id"}, {"id": None}, {"id": ""}])
+@pytest.mark.parametrize("item", [None, {"name": "no id"}, {"id": ""}])
 def test_item_without_an_id_is_an_error_after_all_other_items(item: object) -> None:
     first = answer(200, {"items": [item, {"id": "1"}], "bookmark": "next"})
     listed = api(first, page("2"))[0].list_customer_lists()
@@ -238,11 +207,7 @@ def test_changing_call_is_repeated(call: Callable[[Api], object]) -> None:
     ("content", "why"),
     [
         ({}, "has no id"),
-        ({"id": None}, "has no id"),
         ({"id": ""}, "has no id"),
-        ({"code": 1, "message": "an error body"}, "has no id"),
-        ([], "has no id"),
-        ({"id": "1", "exceptions": {"code": 2}}, "contains exceptions"),
         ({"id": "1", "exceptions": [{"code": 2, "message": "jane"}]}, "contains exceptions"),
     ],
 )
@@ -260,24 +225,22 @@ def test_a_2xx_that_is_no_success_is_a_failure_with_its_own_message(
     assert 1 == len(stage.script.sent)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"id": "1"', b"\xff"])
+@pytest.mark.parametrize("body", [b"", b'{"id": "1"'])
 def test_a_2xx_without_json_is_a_failure(body: bytes) -> None:
     with pytest.raises(PinterestError, match="has no id"):
         api(Response(status=200, headers={}, body=body))[0].remove_audience("1")
 
 
-@pytest.mark.parametrize("exceptions", [{}, [], None, ""])
+@pytest.mark.parametrize("exceptions", [[], None])
 def test_empty_exceptions_are_a_success(exceptions: object) -> None:
     api(answer(200, {"id": "1", "exceptions": exceptions}))[0].remove_audience("1")
 
 
-@pytest.mark.parametrize("status", [400, 413])
-def test_error_about_records_names_their_number_and_quotes_no_response(status: int) -> None:
-    calls, _ = api(answer(status, {"code": 1, "message": "jane"}, {"x-pinterest-rid": "r7"}))
+def test_error_about_records_names_their_number_and_quotes_no_response() -> None:
+    calls, _ = api(answer(413, {"code": 1, "message": "jane"}, {"x-pinterest-rid": "r7"}))
     with pytest.raises(RequestRefusedError) as caught:
         calls.change_records("643", Batch([(SINGLE_DIGEST, bytes(96))]), operation="ADD")
-    assert status == caught.value.status
-    assert f"Pinterest answered {status} (code 1) to the request to add 3 records to customer list 643 (ad" in str(
+    assert "Pinterest answered 413 (code 1) to the request to add 3 records to customer list 643 (ad" in str(
         caught.value
     )
     assert "jane" not in str(caught.value)

@@ -6,7 +6,6 @@ import itertools
 import re
 from collections.abc import Mapping
 from email.utils import formatdate
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -82,19 +81,10 @@ def test_a_read_has_no_content_type_and_is_not_counted() -> None:
 @pytest.mark.parametrize(
     "failure",
     [
-        BROKEN,
         answer(502, "<html>"),
-        answer(408),
         answer(409, {"code": 1}),
-        answer(423),
-        answer(400, {"code": 12, "message": "x"}),
         answer(400, {"code": 1, "message": "Sorry, something went wrong"}),
-        Failure.OVERSIZED,
         Failure.NOT_CONNECTED,
-        Failure.CONNECT_TIMEOUT,
-        Failure.WRITE_TIMEOUT,
-        Failure.READ_TIMEOUT,
-        Failure.BROKEN,
     ],
 )
 def test_a_passing_failure_is_waited_out_and_tried_again(failure: Response | Failure) -> None:
@@ -123,12 +113,6 @@ def test_no_retry_and_no_wait_can_be_set(failure: Response, longest_wait: float)
     assert 1 == len(stage.script.sent)
 
 
-def test_request_without_a_connection_is_not_maybe_applied() -> None:
-    error = error_of(scene(Failure.NOT_CONNECTED))
-    assert (None, False) == (error.status, error.maybe_applied)
-    assert "no response from Pinterest (could not connect) to the request to change things" in str(error)
-
-
 def test_one_attempt_without_a_known_outcome_makes_the_request_maybe_applied() -> None:
     assert error_of(scene(Failure.READ_TIMEOUT, Failure.NOT_CONNECTED)).maybe_applied
 
@@ -137,8 +121,6 @@ def test_one_attempt_without_a_known_outcome_makes_the_request_maybe_applied() -
     ("status", "content", "kind"),
     [
         (400, {"code": 1}, RequestRefusedError),
-        (404, {"code": 2}, RequestRefusedError),
-        (413, "<html>", RequestRefusedError),
         (403, {"code": 29}, AccountError),
         (302, "", PinterestError),
     ],
@@ -156,14 +138,10 @@ def test_a_final_answer_is_not_repeated(status: int, content: object, kind: type
 @pytest.mark.parametrize(
     ("headers", "wait"),
     [
-        ({"Retry-After": "7"}, 7),
         ({"Retry-After": formatdate(1_800_000_007, usegmt=True)}, 7),
         ({"Retry-After": "7", "x-ratelimit-reset": "20"}, 7),
         ({"Retry-After": "nonsense", "x-ratelimit-reset": "20"}, 20),
-        ({"x-ratelimit-reset": "20"}, 20),
-        ({"x-ratelimit-reset": "1800000020"}, 20),
         ({"Retry-After": "300"}, 300),
-        ({}, 0.5),
         ({"Retry-After": "-1", "x-ratelimit-reset": "nan"}, 0.5),
         ({"Retry-After": "0"}, 0.5),
     ],
@@ -192,7 +170,7 @@ def test_a_server_that_throttles_but_asks_for_no_wait_is_not_asked_without_pause
     assert pauses == [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("status", [429, 503])
 def test_a_server_that_asks_for_more_than_the_longest_wait_is_not_tried_again(status: int) -> None:
     stage = scene(answer(status, {}, {"Retry-After": "301"}), OK)
     error = error_of(stage)
@@ -201,21 +179,17 @@ def test_a_server_that_asks_for_more_than_the_longest_wait_is_not_tried_again(st
     assert [0] == stage.script.times
 
 
-@pytest.mark.parametrize("headers", [{"Retry-After": "9" * 400}, {"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}])
-@pytest.mark.parametrize("request_", [READ, CREATING])
-def test_wait_of_ages_ends_the_request_which_stays_maybe_applied(headers: Mapping[str, str], request_: Request) -> None:
-    error = error_of(scene(answer(500, {}, headers), OK), request_)
-    assert UnavailableError is type(error)
+def test_wait_of_ages_ends_the_request_which_stays_maybe_applied() -> None:
+    error = error_of(scene(answer(500, {}, {"Retry-After": "9" * 400}), OK), CREATING)
+    assert type(error) is UnavailableError
     assert re.search(r"asks to wait \d{6} h 46 min \(until \d{4}-", str(error))
     assert error.maybe_applied
 
 
-@pytest.mark.parametrize(("asked", "waited"), [("30", 30), ("0", 0.5)])
-def test_a_5xx_with_retry_after_is_waited_out_in_full_by_all(asked: str, waited: float) -> None:
-    stage = scene(answer(503, {}, {"Retry-After": asked}), OK)
+def test_a_5xx_with_retry_after_is_waited_out_in_full() -> None:
+    stage = scene(answer(503, {}, {"Retry-After": "30"}), OK)
     send(stage)
-    assert [0, waited] == stage.script.times
-    assert RequestCounts(sent=2, retried=1, failed=1, waiting_seconds=waited) == stage.counts
+    assert stage.script.times == [0, 30]
 
 
 @pytest.mark.parametrize("failed", [answer(500, headers={"x-pinterest-rid": "r1"}), throttled("7")])
@@ -271,39 +245,10 @@ def test_a_401_that_remains_with_every_token_or_ten_is_for_the_accounts_owner(ke
     assert tries == len(stage.script.sent)
 
 
-def test_missing_scope_is_an_error_without_a_new_token() -> None:
-    stage = scene(answer(401, {"code": 3, "message": "scope"}))
-    error = error_of(stage, keys=2)
-    assert (AccountError, 401) == (type(error), error.status)
-    assert "ads:read and ads:write" in str(error)
-    assert 1 == len(stage.script.sent)
-
-
-class _FailingKeys(Keys):
-    """Has a token for the first try, and none to follow it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked = 0
-
-    def get_token(self) -> Any:
-        self.asked += 1
-        if self.asked > 1:
-            raise AccountError("no token")
-        return super().get_token()
-
-
-@pytest.mark.parametrize(("first", "doubtful"), [(Failure.READ_TIMEOUT, True), (Failure.NOT_CONNECTED, False)])
-def test_failing_token_keeps_whether_earlier_attempts_may_have_been_applied(first: Failure, doubtful: bool) -> None:
-    with pytest.raises(AccountError) as caught:
-        scene(first, OK).client.send(WRITE, _FailingKeys())
-    assert doubtful is caught.value.maybe_applied
-
-
 # -- creating, stopping
 
 
-@pytest.mark.parametrize("failure", [BROKEN, Failure.READ_TIMEOUT, Failure.BROKEN, Failure.WRITE_TIMEOUT, answer(408)])
+@pytest.mark.parametrize("failure", [BROKEN, Failure.READ_TIMEOUT])
 def test_a_creating_request_that_may_have_arrived_is_not_repeated(failure: Response | Failure) -> None:
     stage = scene(failure, OK)
     error = error_of(stage, CREATING)
@@ -324,18 +269,9 @@ def test_request_after_a_failed_creation_waits_as_that_response_asks() -> None:
     assert [0, 7] == stage.script.times
 
 
-def test_no_request_leaves_after_the_run_was_stopped() -> None:
-    stage = scene(OK)
-    stage.client.rate_limiter.stop(RuntimeError("an error elsewhere"))
-    error = error_of(stage)
-    assert (StoppedError, False) == (type(error), error.maybe_applied)
-    assert "an error elsewhere" in str(error)
-    assert [] == stage.script.sent
-
-
 @pytest.mark.parametrize(
     ("first", "doubtful"),
-    [(BROKEN, True), (Failure.READ_TIMEOUT, True), (Failure.NOT_CONNECTED, False), (throttled("9"), False)],
+    [(Failure.READ_TIMEOUT, True), (Failure.NOT_CONNECTED, False), (throttled("9"), False)],
 )
 def test_request_stopped_while_waiting_keeps_whether_it_may_have_been_applied(
     first: Response | Failure, doubtful: bool
@@ -368,17 +304,14 @@ def test_quoted_message_is_masked_before_it_is_cut_to_one_line() -> None:
     assert len(text) < 400
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"[1]", b"null", b'{"code": "x", "message": 7}', b"\xff\xfe", b"[" * 100_000, b"9" * 5_000]
-)
+@pytest.mark.parametrize("body", [b"", b"[1]", b'{"code": "x", "message": 7}', b"\xff\xfe", b"[" * 100_000])
 def test_error_with_any_body_is_explained(body: bytes) -> None:
     description = Response(status=400, headers=CaseInsensitiveDict(), body=body)
     assert "Pinterest answered 400 to the request to change things" in str(error_of(scene(description)))
 
 
-@pytest.mark.parametrize("request_", [READ, WRITE])
-def test_error_names_its_ad_account(request_: Request) -> None:
-    request_ = dataclasses.replace(request_, path="/ad_accounts/549755885175/audiences", purpose='create "a\nb\x1b"')
+def test_error_names_its_ad_account() -> None:
+    request_ = dataclasses.replace(WRITE, path="/ad_accounts/549755885175/audiences", purpose='create "a\nb\x1b"')
     text = str(error_of(scene(answer(403)), request_))
     assert 'Pinterest answered 403 to the request to create "a\\nb\\x1b" (ad account 549755885175); ' in text
 
@@ -386,11 +319,8 @@ def test_error_names_its_ad_account(request_: Request) -> None:
 @pytest.mark.parametrize(
     ("header", "shown"),
     [
-        ("abc-123_X", "abc-123_X"),
         ("a b\r\nInjected: yes", "abInjectedyes"),
-        ("<script>", "script"),
         ("9" * 31 + "-" + "8" * 70, "9" * 31 + "-hidden"),
-        ("x" * 100, "x" * 64),
         ("rid:s3cr3t&refresh=token", "rid***"),
         ("x" * 60 + "s3cr3t&refresh=token", "x" * 60 + "***"),
         ("", "-"),
@@ -404,10 +334,9 @@ def test_request_id_is_masked_and_reduced_to_safe_characters(header: str, shown:
     assert shown == stage.client.last_request_id
 
 
-@pytest.mark.parametrize("status", [401, 503])
-def test_request_id_of_the_token_endpoint_is_not_shown(status: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_request_id_of_the_token_endpoint_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     """It may echo a secret in a form that nothing recognises."""
-    stage = scene(answer(status, {"code": 283}, {"x-pinterest-rid": "nekot-terces"}))
+    stage = scene(answer(503, {"code": 283}, {"x-pinterest-rid": "nekot-terces"}))
     error = error_of(stage, dataclasses.replace(CREATING, path="/oauth/token", repeatable=True))
     assert "(code 283)" in str(error)
     assert "nekot" not in f"{error} {caplog.text} {stage.client.last_request_id}"
@@ -436,9 +365,8 @@ def test_any_sequence_of_responses_ends_in_a_success_or_an_export_error(
         assert 2 == send(stage, request, keys=2).status // 100
 
 
-@pytest.mark.parametrize("failure", [Failure.BROKEN, Failure.WRITE_TIMEOUT])
-def test_error_of_a_connection_that_keeps_breaking_names_smaller_requests(failure: Failure) -> None:
-    stage = scene(failure)
+def test_error_of_a_connection_that_keeps_breaking_names_smaller_requests() -> None:
+    stage = scene(Failure.BROKEN)
     error = error_of(stage, RECORDS)
     assert (type(error), error.maybe_applied, len(stage.script.sent)) == (UnavailableError, True, 4)
     assert "lower limit_records_per_request" in str(error)

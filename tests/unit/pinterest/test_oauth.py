@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from td_pinterest_op.errors import AccountError, ExportError, PinterestError
+from td_pinterest_op.errors import AccountError, PinterestError
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.pinterest.oauth import SCOPES, Bearer, Tokens
 from td_pinterest_op.redaction.secret import Secret
@@ -82,18 +82,12 @@ def test_one_token_serves_until_shortly_before_it_expires() -> None:
     ("expires_in", "used_for"),
     [
         (3600, 3000),
-        (3600.5, 3000.5),
         (600, 300),
         (2, 1),
         (None, 30 * DAY - 600),
-        ("3600", 30 * DAY - 600),
         (0, 30 * DAY - 600),
-        (-5, 30 * DAY - 600),
-        (True, 30 * DAY - 600),
         (float("nan"), 30 * DAY - 600),
-        (float("inf"), 30 * DAY - 600),
         (10**400, 30 * DAY - 600),
-        ([], 30 * DAY - 600),
     ],
 )
 def test_a_lifetime_that_is_missing_or_none_is_taken_to_be_thirty_days(expires_in: object, used_for: float) -> None:
@@ -148,12 +142,8 @@ def test_a_new_refresh_token_is_kept_at_once_and_used_from_then_on() -> None:
         ({}, (None, None)),
         ({"refresh_token_expires_in": 9 * DAY}, (None, 9 * DAY)),
         ({"refresh_token": "s3cr3t-refresh&1", "refresh_token_expires_in": 9 * DAY}, (None, 9 * DAY)),
-        ({"refresh_token": "s3cr3t-new"}, ("s3cr3t-new", 60 * DAY)),
         ({"refresh_token": "s3cr3t-new", "refresh_token_expires_in": "soon"}, ("s3cr3t-new", 60 * DAY)),
-        ({"refresh_token": "s3cr3t-new", "refresh_token_expires_in": float("inf")}, ("s3cr3t-new", 60 * DAY)),
-        ({"refresh_token": "s3cr3t-new", "refresh_token_expires_in": 1e300}, ("s3cr3t-new", 60 * DAY)),
         ({"refresh_token": "", "refresh_token_expires_in": None}, (None, None)),
-        ({"refresh_token": 7}, (None, None)),
     ],
 )
 def test_new_refresh_token_or_the_end_of_the_old_one_is_reported(
@@ -170,7 +160,6 @@ def test_new_refresh_token_or_the_end_of_the_old_one_is_reported(
         (answer(401, {"code": 2, "message": "Authentication failed"}), "client_id or client_secret is wrong"),
         (answer(401, {"code": 283, "message": "invalid grant"}), "the refresh token has expired, was replaced, or"),
         (answer(400, {"code": 1, "message": "bad token s3cr3t-refresh&1"}), "400 (code 1)"),
-        (answer(403, {"code": 29}), "403 (code 29)"),
     ],
 )
 def test_refused_credentials_are_for_the_apps_owner_and_not_repeated(description: Response, said: str) -> None:
@@ -186,18 +175,11 @@ def test_refused_credentials_are_for_the_apps_owner_and_not_repeated(description
 
 
 @pytest.mark.parametrize(
-    "content", [{}, {"access_token": ""}, {"access_token": 7}, {"access_token": "x" * 5_000_000}, [], "nonsense"]
+    "content", [{"access_token": ""}, {"access_token": 7}, {"access_token": "x" * 5_000_000}, "nonsense"]
 )
 def test_a_2xx_without_an_access_token_is_a_failure_of_pinterest(content: object) -> None:
     with pytest.raises(PinterestError, match="has no access token"):
         office(answer(200, content)).token()
-
-
-def test_failed_refresh_is_tried_again_by_the_next_request() -> None:
-    rig = office(answer(400), issued())
-    with pytest.raises(ExportError):
-        rig.token()
-    assert "access-1" == rig.token()
 
 
 # -- a token that is refused
@@ -266,9 +248,7 @@ def test_an_old_token_that_is_still_stored_is_not_taken_for_a_new_one() -> None:
     ("granted", "missing"),
     [
         ("ads:read ads:write", None),
-        ("ads:write user_accounts:read ads:read", None),
         ("ads:read,ads:write", None),
-        ("", None),
         (None, None),
         ("ads:read", "scope ads:write"),
         ("ads:write_all", "scopes ads:read and ads:write"),

@@ -10,7 +10,7 @@ RETRY, WAIT, REFRESH, GIVE_UP = Recovery.RETRY, Recovery.WAIT, Recovery.REFRESH,
 NO, MAYBE = False, True
 
 
-@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+@pytest.mark.parametrize("status", [200, 299])
 def test_a_2xx_is_a_success_whatever_its_code(status: int) -> None:
     assert judge_response(status, None) is None
     assert judge_response(status, 8) is None
@@ -20,14 +20,9 @@ def test_a_2xx_is_a_success_whatever_its_code(status: int) -> None:
     ("status", "code", "recovery", "error", "maybe_applied"),
     [
         (301, None, GIVE_UP, PinterestError, NO),
-        (304, None, GIVE_UP, PinterestError, NO),
-        (307, 1, GIVE_UP, PinterestError, NO),
         (400, None, GIVE_UP, RequestRefusedError, NO),
         (400, 1, GIVE_UP, RequestRefusedError, NO),
-        (400, 400, GIVE_UP, RequestRefusedError, NO),
         (401, None, REFRESH, AccountError, NO),
-        (401, 2, REFRESH, AccountError, NO),
-        (401, 283, REFRESH, AccountError, NO),
         (401, 3, GIVE_UP, AccountError, NO),
         (403, 29, GIVE_UP, AccountError, NO),
         (403, None, GIVE_UP, AccountError, NO),
@@ -36,15 +31,9 @@ def test_a_2xx_is_a_success_whatever_its_code(status: int) -> None:
         (409, None, RETRY, UnavailableError, NO),
         (423, None, RETRY, UnavailableError, NO),
         (413, None, GIVE_UP, RequestRefusedError, NO),
-        (429, 8, WAIT, UnavailableError, NO),
         (429, 30, WAIT, UnavailableError, NO),
-        (429, None, WAIT, UnavailableError, NO),
-        (499, None, GIVE_UP, RequestRefusedError, NO),
         (500, None, RETRY, UnavailableError, MAYBE),
-        (502, None, RETRY, UnavailableError, MAYBE),
         (503, 12, RETRY, UnavailableError, MAYBE),
-        (599, None, RETRY, UnavailableError, MAYBE),
-        (101, None, RETRY, UnavailableError, MAYBE),
         (999, None, RETRY, UnavailableError, MAYBE),
     ],
 )

@@ -92,7 +92,6 @@ def test_no_minute_of_arrivals_ever_holds_more_than_the_limit(
     [
         # the rate is the limit
         (971, 400, 8, 1.0, 971 / 400 * 60),
-        (971, 400, 64, 1.0, 971 / 400 * 60),
         # the latency is
         (971, 400, 1, 1.0, 971.0),
         (200, 400, 8, 0.5, 200 * 0.5 / 8),
@@ -135,16 +134,6 @@ def paced(time: FakeTime, *, per_minute: int = 390, now: Callable[[], float] | N
 
 def headers(**values: str) -> Mapping[str, str]:
     return CaseInsensitiveDict({name.replace("_", "-"): value for name, value in values.items()})
-
-
-def test_reads_are_not_limited() -> None:
-    time = FakeTime()
-    rate_limiter = paced(time, per_minute=1)
-    for _ in range(50):
-        permit, waited = rate_limiter.acquire_permit(write=False)
-        rate_limiter.release_permit(permit)
-        assert 0 == waited
-    assert [] == time.slept
 
 
 def test_block_holds_every_request_until_the_longest_one_ends() -> None:
@@ -228,15 +217,10 @@ def writes_in_a_minute(
     [
         ("60", 390),
         ('60, 100;w=1;name="a", 60;w=60;name="b"', 60),
-        ("100;w=1", 100),
         ("100 ; w=1", 100),
         ('1000;w=60;name="more than was set"', 390),
         ("300;w=86400", 390),
         ("5;w=0", 390),
-        ("0;w=60", 1),
-        ("-5;w=60", 5),
-        ("nonsense", 390),
-        ("", 390),
         ("9" * 5_000 + ";w=60", 390),
         ("5;w=" + "9" * 5_000, 390),
     ],
@@ -254,21 +238,14 @@ def test_the_pace_rises_again_with_the_servers_limit_up_to_what_was_set() -> Non
     assert 20 == writes_in_a_minute(rate_limiter, time, headers(x_ratelimit_limit="500;w=60"))
 
 
-def test_limit_headers_of_reads_do_not_limit_writes() -> None:
+def test_reads_are_not_limited_and_their_limit_headers_do_not_limit_writes() -> None:
     time = FakeTime()
     rate_limiter = paced(time)
-    permit, _ = rate_limiter.acquire_permit(write=False)
-    rate_limiter.release_permit(permit, headers(x_ratelimit_limit="1;w=60"))
-    assert 390 == writes_in_a_minute(rate_limiter, time, {})
-
-
-def test_release_without_headers_ends_a_request() -> None:
-    time = FakeTime()
-    rate_limiter = paced(time, per_minute=1)
-    permit, _ = rate_limiter.acquire_permit(write=True)
-    time.sleep(10)
-    rate_limiter.release_permit(permit)
-    assert 60 == pytest.approx(rate_limiter.acquire_permit(write=True)[1])
+    for _ in range(500):
+        permit, waited = rate_limiter.acquire_permit(write=False)
+        rate_limiter.release_permit(permit, headers(x_ratelimit_limit="1;w=60"))
+        assert waited == 0
+    assert writes_in_a_minute(rate_limiter, time, {}) == 390
 
 
 @given(limit=st.text(alphabet="0123456789;w=, -", max_size=40))
