@@ -55,7 +55,7 @@ def test_workflow_of_the_readme_runs_in_an_empty_project(services: Services, tmp
         shutil.copytree(bundle / part, tmp_path / part)
     services.td.create("sandbox", "people", [{"email": "One@shop.example", "opted_in": True}])
     audience_id = services.audience()
-    text = read_block("The shortest workflow").replace("549755885175000002", audience_id)
+    text = read_block("## The shortest workflow").replace("549755885175000002", audience_id)
     (tmp_path / "pinterest_export.dig").write_text(text)
     result = dig.run(tmp_path / "pinterest_export.dig", secrets=secrets_for(services), environ=services.environ)
     assert result.error is None
