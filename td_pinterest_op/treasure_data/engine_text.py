@@ -12,9 +12,9 @@ _OPENING = re.compile(rf"(?<!\w)[{''.join(_CLOSING)}]")
 # Some values have no quotes: they follow one of these words and a sign, as in "Not a valid base-16 number: 12345".
 _UNQUOTED = re.compile(
     r"\b(?:(?:cast|convert|parse|parsing|values?|number|input|keys?|zone id|row|string|text|json|digit|character|format"
-    r"|pattern|argument|literal|address|record|range|overflow|malformed|protocol|object|element|date|id)\b[^:=(\[{'\"`]*[:=(\[{]"
-    r"|cannot convert|cannot cast to [a-z0-9(),]+|input json to [a-z]+\Z|\bgot)\s*(?!\d{1,4}(?:;|$))([^\s'\"`].*|$)",
-    re.IGNORECASE,
+    r"|pattern|argument|literal|address|record|range|overflow|malformed|protocol|object|element|date|id)\b[^:=(\[{'\"`\n]*[:=(\[{]"
+    r"|cannot convert|cannot cast to [a-z0-9(),]+|input json to [a-z]+$|\bgot)\s*(?!\d{1,4}(?:;|$))([^\s'\"`].*|$)",
+    re.IGNORECASE | re.MULTILINE,
 )
 _WORD_WITH_AT = re.compile(r"\S*(?:@|%40)\S*")
 _HIDDEN = "<hidden>"
@@ -29,40 +29,35 @@ def hide_values(text: str, names: Collection[str]) -> str:
     """Return the lines of an engine's text that are not blank, with `<hidden>` in place of values.
 
     What stands in quotes is hidden, unless it is one of the `names` of the query, in lower case. A value may contain
-    quotes and line feeds: it is hidden up to the last quote of its line or, without one, up to the end of the text.
+    quotes and line feeds: it is hidden up to the last quote of its kind or, without one, up to the end of the text.
     """
-    shown: list[str] = []
-    for line in filter(None, map(str.strip, text.splitlines())):
-        hidden, is_whole = _hide_in_line(line, names)
-        shown.append(hidden)
-        if not is_whole:
-            break
-    return _WORD_WITH_AT.sub(_HIDDEN, "\n".join(shown))
+    lines = filter(None, map(str.strip, text.splitlines()))
+    return _WORD_WITH_AT.sub(_HIDDEN, _hide_first_value("\n".join(lines), names))
 
 
-def _hide_in_line(line: str, names: Collection[str]) -> tuple[str, bool]:
-    """Return a line without its values, and whether the last value certainly ends within the line."""
-    quoted = _find_quoted_value(line, names)
-    unquoted = _UNQUOTED.search(line)
-    if unquoted and (quoted is None or unquoted.start(1) < quoted):
-        return line[: unquoted.start(1)] + _HIDDEN, False
-    if quoted is None:
-        return line, True
-    end = line.rfind(_CLOSING[line[quoted]], quoted + 1)
-    if end < 0 or line[end + 1 : end + 2].isalnum():
-        return line[: quoted + 1] + _HIDDEN, False
-    rest, is_whole = _hide_in_line(line[end + 1 :], names)
-    return line[: quoted + 1] + _HIDDEN + line[end] + rest, is_whole
+def _hide_first_value(text: str, names: Collection[str]) -> str:
+    """Return a text without its first value, and without those behind it."""
+    start = _find_quoted_value(text, names)
+    unquoted = _UNQUOTED.search(text)
+    if unquoted and unquoted.start(1) < start:
+        return text[: unquoted.start(1)] + _HIDDEN
+    if start == len(text):
+        return text
+    before = text[: start + 1] + _HIDDEN
+    end = text.rfind(_CLOSING[text[start]], start + 1)
+    if end < 0 or text[end + 1 : end + 2].isalnum():
+        return before
+    return before + text[end] + _hide_first_value(text[end + 1 :], names)
 
 
-def _find_quoted_value(line: str, names: Collection[str]) -> int | None:
-    """Return the position of the first quote that opens neither a name nor a sign, such as `=`, or None."""
+def _find_quoted_value(text: str, names: Collection[str]) -> int:
+    """Return the position of the first quote that opens neither a name nor a sign, such as `=`, or else the end."""
     position = 0
-    while opening := _OPENING.search(line, position):
-        end = line.find(_CLOSING[opening[0]], opening.end())
-        quoted = line[opening.end() : end].lower()
+    while opening := _OPENING.search(text, position):
+        end = text.find(_CLOSING[opening[0]], opening.end())
+        quoted = text[opening.end() : end].lower()
         is_sign = not any(map(str.isalnum, quoted))
         if end < 0 or not (is_sign or all(part in names or part in _CATALOGS for part in quoted.split("."))):
             return opening.start()
         position = end + 1
-    return None
+    return len(text)

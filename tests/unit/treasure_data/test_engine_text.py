@@ -172,7 +172,7 @@ def test_what_the_query_compares_with_is_no_name() -> None:
     assert find_names(QUERY).isdisjoint({"jane", "doe", "jane doe", "nobody"})
 
 
-def test_a_value_that_does_not_end_with_its_line_hides_the_lines_after_it() -> None:
+def test_a_value_of_several_lines_is_hidden_whole() -> None:
     assert hide_values("Column 'email'\n\nCannot cast 'Jane\nDoe' to bigint", {"email"}) == (
-        "Column 'email'\nCannot cast '<hidden>"
+        "Column 'email'\nCannot cast '<hidden>' to bigint"
     )
