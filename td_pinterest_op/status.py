@@ -5,7 +5,7 @@ It reads audiences, checks them against limits, and writes nothing to Pinterest.
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from td_pinterest_op.audiences.request import read_task_settings
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.redaction.secret import escape
-from td_pinterest_op.run_history.audience_history import AudienceHistory, build_audience_history, build_history_query
+from td_pinterest_op.run_history.audience_history import build_history_query, find_members, find_size
 from td_pinterest_op.run_history.history_table import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import STATUS, StatusSettings
@@ -51,9 +51,8 @@ def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         history = open_history(task, settings.history, services)
         try:
             rows = history.read_rows(build_history_query(history.table, settings.audience_ids)) if history else []
-            audience_history = build_audience_history(rows)
             for audience_id in settings.audience_ids:
-                checks[audience_id] = _check_audience(services.pinterest, audience_id, audience_history, settings)
+                checks[audience_id] = _check_audience(services.pinterest, audience_id, rows, settings)
         except Exception as failure:
             error = failure
         finish_run(
@@ -138,7 +137,7 @@ class AudienceState:
         return broken
 
 
-def _read_state(api: Api, audience_id: str, history: AudienceHistory) -> AudienceState:
+def _read_state(api: Api, audience_id: str, history: Sequence[Row]) -> AudienceState:
     """Return the state of an audience. Raises AudienceError if the audience does not exist."""
     audience = api.find_audience(audience_id)
     if audience is None:
@@ -151,7 +150,7 @@ def _read_state(api: Api, audience_id: str, history: AudienceHistory) -> Audienc
         size=audience.size,
         customer_list_id=audience.customer_list_id,
         customer_list_status=customer_list.status if customer_list else "",
-        members=history.find_members(audience.id, customer_list.id) if customer_list else None,
+        members=find_members(history, audience.id, customer_list.id) if customer_list else None,
     )
 
 
@@ -159,7 +158,7 @@ _Check = tuple[AudienceState | None, str]
 """The state of an audience, None if it cannot be read, and its problem, or "" without one."""
 
 
-def _check_audience(api: Api, audience_id: str, history: AudienceHistory, settings: StatusSettings) -> _Check:
+def _check_audience(api: Api, audience_id: str, history: Sequence[Row], settings: StatusSettings) -> _Check:
     """Log and return an audience's state, and its problem (unreadable, or beyond a limit) or "" without a problem."""
     try:
         state = _read_state(api, audience_id, history)
@@ -169,7 +168,7 @@ def _check_audience(api: Api, audience_id: str, history: AudienceHistory, settin
         problem = f"audience {audience_id} cannot be read: {error}"
         log.warning("%s", problem)
         return None, problem
-    broken = state.find_broken_limits(settings, previous_size=history.find_size(audience_id))
+    broken = state.find_broken_limits(settings, previous_size=find_size(history, audience_id))
     label = f'audience {audience_id} "{escape(state.audience_name)}"'
     level = logging.INFO if state.condition is Condition.READY and not broken else logging.WARNING
     log.log(level, "%s: %s", label, state.summary)

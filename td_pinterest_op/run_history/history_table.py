@@ -164,10 +164,12 @@ def build_insert_statement(table: str, rows: Sequence[Row]) -> str:
 
 
 def build_attempt_query(table: str, *, session_uuid: str, attempt_id: str) -> str:
-    """Return a query for task, time and outcome of the rows that an attempt has written."""
+    """Return a query for task and outcome of the rows that an attempt has written, the oldest first."""
+    # Of rows of the same second, a success counts as the last.
     return (
-        f"-- td_pinterest_op: the history of this attempt\nSELECT task, time, outcome FROM {quote_name(table)} "
-        f"WHERE session_uuid = {quote_literal(session_uuid)} AND attempt_id = {quote_literal(attempt_id)}"
+        f"-- td_pinterest_op: the history of this attempt\nSELECT task, outcome FROM {quote_name(table)} "
+        f"WHERE session_uuid = {quote_literal(session_uuid)} AND attempt_id = {quote_literal(attempt_id)} "
+        "ORDER BY time, outcome"
     )
 
 

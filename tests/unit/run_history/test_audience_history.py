@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.run_history.audience_history import AudienceHistory, build_audience_history, build_history_query
+from td_pinterest_op.run_history.audience_history import build_history_query, find_members, find_size
 from tests.unit.run_history.conftest import TABLE, Warehouse
 
 SEEN = {"kind": "follow-up", "outcome": "success", "audience_status": "READY"}
@@ -73,8 +73,8 @@ RUNS: list[tuple[list[dict[str, Any]], int | None]] = [
 ]
 
 
-def read_history(warehouse: Warehouse, *audience_ids: str) -> AudienceHistory:
-    return build_audience_history(warehouse.run(build_history_query(TABLE, audience_ids)))
+def read_history(warehouse: Warehouse, *audience_ids: str) -> list[dict[str, Any]]:
+    return warehouse.run(build_history_query(TABLE, audience_ids))
 
 
 @pytest.mark.parametrize(("runs", "members"), RUNS)
@@ -84,7 +84,7 @@ def test_members_are_known_after_a_run_that_succeeded_and_nothing_since(
     warehouse.run(f"ALTER TABLE {TABLE} ADD COLUMN dry_run varchar")
     for time, run in enumerate(runs, start=1):
         warehouse.insert(**{**OF_RUN, "time": time, **run})
-    assert read_history(warehouse, "12").find_members("12", "77") == members
+    assert find_members(read_history(warehouse, "12"), "12", "77") == members
 
 
 def test_size_is_that_of_the_last_status_check_after_pinterests_matching(warehouse: Warehouse) -> None:
@@ -94,10 +94,10 @@ def test_size_is_that_of_the_last_status_check_after_pinterests_matching(warehou
         row = {"audience_id": audience_id, "audience_size": size, "audience_status": status, "time": time}
         warehouse.insert(**{**SEEN, **row})
     history = read_history(warehouse, "12", "13", "14")
-    assert [history.find_size(audience_id) for audience_id in ("12", "13", "14")] == [10, 7, None]
+    assert [find_size(history, audience_id) for audience_id in ("12", "13", "14")] == [10, 7, None]
 
 
 def test_rows_of_other_audiences_and_lists_are_not_read(warehouse: Warehouse) -> None:
     for row in (ADD | OTHERS, SEEN | {"audience_id": "13"}, CREATE, ADD | {"audience_id": "13"}, ERASE):
         warehouse.insert(**{**OF_RUN, "time": 1, **row})
-    assert [row["action"] for row in read_history(warehouse, "12").rows] == [CREATE["action"], ADD["action"], "erase"]
+    assert [row["action"] for row in read_history(warehouse, "12")] == [CREATE["action"], ADD["action"], "erase"]
