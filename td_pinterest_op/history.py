@@ -1,6 +1,6 @@
 """Two operators that write history rows: `py>: td_pinterest_op.history.Failed` and `.Lift` in a .dig file.
 
-The table is the setting `history`, or the task's parameter of that name, which a workflow has under `_export`.
+The table is the task's parameter `history`, which a workflow has under `_export`.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ from typing import Any
 from td_pinterest_op.errors import ExportError, SettingsError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
+from td_pinterest_op.many import read_entries
 from td_pinterest_op.run_history.history_table import (
     FAILED,
     RUN,
@@ -23,8 +24,8 @@ from td_pinterest_op.run_history.history_table import (
 from td_pinterest_op.run_history.lift import COUNTS, compare_arms
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import read_parameter
-from td_pinterest_op.settings.structures import CONTROL, read_list_items, read_mapping
-from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out
+from td_pinterest_op.settings.structures import CONTROL
+from td_pinterest_op.settings.types import TABLE, WrongValueError
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.services import build_treasure_data_api
@@ -63,19 +64,23 @@ def write_failure(task: workflow.Task, timing: Timing) -> None:
     # Outside `_error`, the failed task is the whole workflow.
     name, error, _ = task.name.partition("^error")
     failed = name if error else f"+{workflow.find_workflow_name(name) or ''}"
+    is_within = re.compile(rf"{re.escape(failed)}([+^ ]|$)")
+    entries: Mapping[str, Mapping[Any, Any]] = {}
+    with contextlib.suppress(SettingsError):
+        entries = read_entries(task)
     try:
         with _open_history(task, timing) as history:
             if history is None:
                 return
             query = build_attempt_query(history.table, session_uuid=task.session_uuid, attempt_id=task.attempt_id)
-            written = [row for row in history.read_rows(query) if _is_task_within(str(row["task"] or ""), failed)]
-            # Of rows of the same second, a success counts as the last.
-            written.sort(key=lambda row: (row["time"], row["outcome"] == SUCCESS))
-            last_outcomes = {str(row["task"]): row["outcome"] for row in written}
-            entries = _read_entries(task.params.get("audiences"))
-            done = {_find_entry_name(label, entries) for label in last_outcomes}
+            written = [row for row in history.read_rows(query) if is_within.match(row["task"] or "")]
+            last_outcomes = {row["task"]: row["outcome"] for row in written}
+            # A task's name has no blank: what follows one is the name of an entry.
+            done = {label.partition(" ")[2] for label in last_outcomes}
             rows: list[Row] = [
-                {"task": f"{failed} {entry}", **subject} for entry, subject in entries.items() if entry not in done
+                {"task": f"{failed} {name}", **_read_subject(entry)}
+                for name, entry in entries.items()
+                if name not in done
             ]
             if not rows and FAILED not in last_outcomes.values():
                 rows = [{"task": failed, **_find_subject(task)}]
@@ -90,16 +95,14 @@ def write_lift(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
     Raises SettingsError if the counts, or the control group's percent (`lift.percent`), are missing.
     """
-    counted = task.td.get("last_results")
     try:
-        counts = {name: int(counted[name] or 0) for name in COUNTS} if isinstance(counted, Mapping) else {}
+        counted = task.td["last_results"]
+        counts = {name: int(counted[name] or 0) for name in COUNTS}
     except (KeyError, TypeError, ValueError):
-        counts = {}
-    if not counts:
         raise SettingsError(
             "td.last_results has no counts, so there is no comparison with the control group to record: run "
             "queries/lift.sql in a td> task with store_last_results: true before this task"
-        )
+        ) from None
     lift = task.params.get("lift")
     percent = lift.get("percent") if isinstance(lift, Mapping) else None
     try:
@@ -119,11 +122,8 @@ def write_lift(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _open_history(task: workflow.Task, timing: Timing) -> Iterator[History | None]:
-    """Yield the history in the table named by the setting `history`, else by the parameter `history`, else None."""
-    settings = task.params.get("result_settings")
-    value = settings.get("history") if isinstance(settings, Mapping) else None
-    value = task.params.get("history") if is_left_out(value) else value
-    table = read_parameter("history", value, TABLE)
+    """Yield the history in the table that the parameter `history` names, or None."""
+    table = read_parameter("history", task.params.get("history"), TABLE)
     if table is None:
         yield None
         return
@@ -140,30 +140,10 @@ def _open_history(task: workflow.Task, timing: Timing) -> Iterator[History | Non
         )
 
 
-def _is_task_within(name: str, whole: str) -> bool:
-    """Whether a task is the task `whole`, an entry of its list of audiences, or a part of either."""
-    return name.startswith(whole) and (name == whole or name[len(whole)] in "+^ ")
-
-
-def _read_entries(value: object) -> dict[str, Row]:
-    """Return what a list of audiences tells of each entry, by name. A list that cannot be read is left out."""
-    entries: dict[str, Row] = {}
-    with contextlib.suppress(WrongValueError):
-        for item in [] if is_left_out(value) else read_list_items(value):
-            entry = item if isinstance(item, Mapping) else {}
-            inner = entry.get("result_settings")
-            settings = {**entry, **(read_mapping(inner) if inner else {})}
-            entries[str(entry.get("name") or "")] = _read_subject(settings)
-    return {name: row for name, row in entries.items() if name}
-
-
-def _find_entry_name(label: str, names: Mapping[str, object]) -> str | None:
-    """Return the longest of the names of entries with which a row's task ends, or None."""
-    return max((name for name in names if label.endswith(f" {name}")), key=len, default=None)
-
-
 def _read_subject(settings: Mapping[Any, Any]) -> Row:
-    """Return action, ad account and audience, as far as settings name them."""
+    """Return action, ad account and audience, as far as settings or an entry's name them."""
+    inner = settings.get("result_settings")
+    settings = {**settings, **inner} if isinstance(inner, Mapping) else settings
     row = {name: settings.get(name) for name in ("action", "ad_account_id", "audience_name")}
     ids = {str(settings[name] or "").strip() for name in settings if re.match("audience_id(_|$)", str(name))} - {""}
     return {**row, "audience_id": ids.pop() if len(ids) == 1 else None}
@@ -177,8 +157,7 @@ def _find_subject(task: workflow.Task) -> Row:
     # The shipped workflows: their configuration has a part for each that removes people, and one audience for others.
     whole = {"export": target, "status": target, "create": {"audience_name": target.get("audience_name")}}
     own = whole.get(job) or target.get(job) or params.get(job)
-    settings = params.get("result_settings")
-    parts = [{"ad_account_id": target.get("ad_account_id")}, own, settings, params]
+    parts = [{"ad_account_id": target.get("ad_account_id")}, own, params]
     merged = {name: value for part in parts if isinstance(part, Mapping) for name, value in part.items() if value}
     return _read_subject(merged)
 

@@ -16,8 +16,9 @@ PACKAGE = ROOT.name
 LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
+    {"history"},
     {"activation", "many"},
-    {"erase", "export", "history", "status"},
+    {"erase", "export", "status"},
     {"audiences"},
     {"mirroring"},
     {"withholding"},
