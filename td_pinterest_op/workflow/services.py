@@ -17,7 +17,7 @@ from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.workflow.digdag_secrets import TokenStore
-from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.workflow.task import Task, parse_api_key, parse_endpoints
 
 OnNewRefreshToken = Callable[[Secret | None, float | None], None]
 
@@ -106,7 +106,7 @@ def open_client(
     )
     with contextlib.closing(transport):
         yield Client(
-            endpoint=task.endpoints.pinterest,
+            endpoint=parse_endpoints(task.environ).pinterest,
             transport=transport,
             rate_limiter=RateLimiter(
                 requests_per_minute=settings.requests_per_minute, max_in_flight=settings.max_in_flight, timing=timing
@@ -124,5 +124,10 @@ def open_client(
 
 def build_treasure_data_api(task: Task, *, transport: Transport, retry: Retry, timing: Timing) -> TreasureData:
     """Return Treasure Data's API for a task. Raises SettingsError if the task has no API key."""
-    endpoint = task.endpoints.treasure_data
-    return TreasureData(api_key=task.td_api_key, endpoint=endpoint, transport=transport, retry=retry, timing=timing)
+    return TreasureData(
+        api_key=parse_api_key(task.environ),
+        endpoint=parse_endpoints(task.environ).treasure_data,
+        transport=transport,
+        retry=retry,
+        timing=timing,
+    )

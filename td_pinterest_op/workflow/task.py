@@ -39,12 +39,10 @@ _JOB_ID = re.compile(r"[0-9]{1,40}")
 _SQL = re.compile(r"--|/\*|\(|(?:select|with|values|table|from)\s", re.IGNORECASE)
 # The end of a task's name after a refused token: the task has added itself as a subtask.
 _STARTED_AGAIN = re.compile(r"(?:\^sub\+subtask0)+$")
-# The subtask's parameter with the fingerprint of the refused token, and the numbers of refusals.
+# The subtask's parameter with the fingerprint of the refused token, and the number of its refusals.
 _REFUSED = "pinterest_refused_token"
 # A token that was refused this many times in a row has not been renewed by anybody.
 _MOST_REFUSALS = 3
-# Refusals of any token: of 30 tasks that a hosted run has at once, each of the others can renew the token of this task.
-_MOST_REFUSALS_IN_ALL = 30
 
 
 class Endpoints(NamedTuple):
@@ -135,16 +133,6 @@ class Task:
         td = self.params.get("td")
         return td if isinstance(td, Mapping) else {}
 
-    @property
-    def endpoints(self) -> Endpoints:
-        """The base URLs of both APIs, as `parse_endpoints` returns them."""
-        return parse_endpoints(self.environ)
-
-    @property
-    def td_api_key(self) -> Secret:
-        """Treasure Data's API key, as `parse_api_key` returns it."""
-        return parse_api_key(self.environ)
-
 
 def parse_endpoints(environ: Mapping[str, str]) -> Endpoints:
     """Return the base URLs of both APIs. Raises SettingsError if secrets must not be sent to one of them."""
@@ -207,9 +195,8 @@ def may_resubmit(task: Task, error: BaseException) -> bool:
     """Whether the task may run again: only if `error` is a refused refresh token that another task may have renewed."""
     if not isinstance(error, AccountError) or error.refused_token is None:
         return False
-    refused = _count_refusals(task, error.refused_token)
     is_secret = any("${secret:" in str(value) for value in (task.params.get("_env") or {}).values())
-    return is_secret and refused["times"] < _MOST_REFUSALS and refused["in_all"] < _MOST_REFUSALS_IN_ALL
+    return is_secret and _count_refusals(task, error) < _MOST_REFUSALS
 
 
 def try_resubmit(error: AccountError) -> bool:
@@ -227,16 +214,16 @@ def try_resubmit(error: AccountError) -> bool:
     names = [name for name in task.params if not name.startswith(("_", "+")) and not name.endswith(">")]
     params = {name: _escape_templates(task.params[name]) for name in names}
     params |= {name: task.params[name] for name in ("_env", "_workdir") if name in task.params}
-    params |= {"py>": task.params["_command"], _REFUSED: _count_refusals(task, error.refused_token)}
+    refused = {"fingerprint": error.refused_token, "times": _count_refusals(task, error)}
+    params |= {"py>": task.params["_command"], _REFUSED: refused}
     digdag.env.add_subtask(params)
     return True
 
 
-def _count_refusals(task: Task, token_fingerprint: str | None) -> dict[str, Any]:
-    """Count one more refused token. Return `times` (this token, in a row), `in_all` (any token) and the fingerprint."""
+def _count_refusals(task: Task, error: AccountError) -> int:
+    """Return how often Pinterest has refused the same token to this task and those that it started, in a row."""
     before = task.params.get(_REFUSED) or {}
-    times = int(before["times"]) if before.get("fingerprint") == token_fingerprint else 0
-    return {"fingerprint": token_fingerprint, "times": times + 1, "in_all": int(before.get("in_all", 0)) + 1}
+    return int(before["times"]) + 1 if before.get("fingerprint") == error.refused_token else 1
 
 
 def _escape_templates(value: Any) -> Any:
@@ -254,7 +241,7 @@ def read_source(task: Task) -> Source:
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
-        return replace(_build_source(task, "query", query_label="a query"), attempt_key=task.attempt_key)
+        return replace(_build_source(task, "query"), attempt_key=task.attempt_key)
     job_id = task.td.get("last_job_id") if job_id is None else job_id
     if is_left_out(job_id):
         raise SettingsError(
@@ -270,7 +257,7 @@ def read_list_source(task: Task, name: str) -> Source | None:
 
     Each retry issues the query again, so that people who opted out in between are not sent. Raises SettingsError.
     """
-    return None if _read_parameter(task, name) is None else _build_source(task, name, query_label=name)
+    return None if _read_parameter(task, name) is None else _build_source(task, name)
 
 
 def _read_parameter(task: Task, name: str) -> object:
@@ -341,15 +328,15 @@ def read_database(task: Task, *, needed_by: str) -> str:
     return name
 
 
-def _build_source(task: Task, name: str, *, query_label: str) -> Source:
-    """Return the query in the task's parameter `name` as a source of rows. `query_label` names the query in errors."""
+def _build_source(task: Task, name: str) -> Source:
+    """Return the query in the task's parameter `name` as a source of rows."""
     sql = read_sql(str(task.params[name]), key=name)
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
+    is_list = name != "query"
     errors = SettingsErrorCollector()
-    database = errors.call(read_database, task, needed_by=query_label) or ""
+    database = errors.call(read_database, task, needed_by=name if is_list else "a query") or ""
     if engine not in ENGINES:
         errors.append(SettingsError(f"engine must be one of {', '.join(ENGINES)}", key="engine"))
-    is_list = name != "query"
     # Whoever has opted out since the session's day must not be sent: a list is asked as of now.
     session_time = None if is_list else task.session_time
     errors.raise_any()

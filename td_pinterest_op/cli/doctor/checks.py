@@ -13,6 +13,7 @@ from td_pinterest_op.errors import AccountError, ExportError, StoppedError
 from td_pinterest_op.http.endpoints import find_proxy
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
 from td_pinterest_op.stats import format_count
+from td_pinterest_op.workflow.task import parse_endpoints
 
 # The HTTP status of a response that refuses a credential.
 _REFUSED = 401
@@ -81,7 +82,7 @@ def check_proxy() -> CheckResult:
 
 def _check_endpoints(context: DoctorContext) -> None:
     """Raise SettingsError if the environment names an endpoint to which secrets must not be sent."""
-    _ = context.credentials.build_task().endpoints
+    parse_endpoints(context.credentials.build_task().environ)
 
 
 def _check_settings(context: DoctorContext) -> CheckResult | None:

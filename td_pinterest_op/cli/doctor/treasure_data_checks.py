@@ -48,7 +48,8 @@ def check_api_key(context: DoctorContext) -> CheckResult:
         message = f"TD_API_KEY not found (as a secret it is {SECRETS['TD_API_KEY']})"
         return CheckResult(ERROR, message, "set it, or store it with `digdag secrets --local --set td.apikey`")
     context.td_services.treasure_data.call("GET", "/v3/database/list")
-    host = urllib.parse.urlsplit(context.credentials.build_task().endpoints.treasure_data).hostname
+    endpoints = workflow_task.parse_endpoints(context.credentials.build_task().environ)
+    host = urllib.parse.urlsplit(endpoints.treasure_data).hostname
     return CheckResult(OK, f"the key is accepted by {host}")
 
 
