@@ -46,7 +46,7 @@ class Audiences:
         """Create an audience that uses a customer list, once Pinterest has finished processing the list."""
         rule = {"customer_list_id": list_id}
         create = partial(self.api.create_audience, name=name, description=description, rule=rule)
-        return repeat_until_list_is_ready(create, self.api, list_id=list_id)
+        return repeat_until_list_is_ready(create, self.api.client)
 
     def remove(self, audience_id: str) -> bool:
         """Remove an audience. Returns False if Pinterest does not know the audience."""
@@ -61,7 +61,7 @@ class Audiences:
     def switch_list(self, audience_id: str, *, list_id: str) -> None:
         """Ask Pinterest to switch an audience to a customer list."""
         switch = partial(self.api.switch_audience, audience_id, customer_list_id=list_id)
-        repeat_until_list_is_ready(switch, self.api, list_id=list_id)
+        repeat_until_list_is_ready(switch, self.api.client)
 
     def wait_for_switch(self, audience_id: str, *, list_id: str, check: Callable[[Audience], None]) -> Audience:
         """Return an audience once Pinterest shows that it uses a list. `check` gets what is read until then.

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
 
-from td_pinterest_op.audiences.consistency import repeat_until_list_is_ready, wait_for_consistency
-from td_pinterest_op.audiences.create_once import create_once
+from td_pinterest_op.audiences.consistency import create_once, repeat_until_list_is_ready, wait_for_consistency
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList, age_key
@@ -113,13 +112,6 @@ class CustomerLists:
         )
         return TargetList(lists=self, name=name, list_type=prepared.list_type)
 
-    def is_of_this_session(self, audience: Audience) -> bool:
-        """Return whether this workflow session created the audience's list."""
-        if audience.customer_list_id in self.created_ids:  # which reads may not show yet
-            return True
-        name = get_list_name(find_list(self.api, audience))
-        return name is not None and name.session == self.session_key
-
     def is_empty(self, audience: Audience) -> bool:
         """Return whether the audience uses a list of ours that was created empty, and in which Pinterest counts nobody.
 
@@ -177,7 +169,8 @@ class CustomerLists:
         While Pinterest does not find the list, which may be new, the request is repeated, for a limited time.
         """
         request = partial(self.api.change_records, list_id, records, operation="ADD")
-        return repeat_until_list_is_ready(request, self.api, list_id=list_id, sends_records=True)
+        # A 400 may be about the records.
+        return repeat_until_list_is_ready(request, self.api.client, statuses=(404,))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -207,6 +200,11 @@ class TargetList:
         except ExportError as error:
             error.maybe_applied = error.maybe_applied or is_new
             raise
+
+    def find_listed(self) -> CustomerList | None:
+        """Return the list as the listing shows it, or None if it is not listed yet."""
+        listed = self.lists.api.list_customer_lists()
+        return next((made for made in listed if made.id == self.id), None)
 
     def create_empty(self) -> None:
         """Create the list: empty, or with a single dummy record if Pinterest requires records."""

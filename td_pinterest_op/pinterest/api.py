@@ -66,12 +66,11 @@ class Audience:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerList:
-    """A customer list. `uploaded` and `removed` count all records ever sent, or are None if Pinterest has no count."""
+    """A customer list. `uploaded` counts all records ever sent to it, or is None if Pinterest has no count."""
 
     id: str
     name: str
     uploaded: int | None
-    removed: int | None = None
     status: str = ""
 
     @classmethod
@@ -81,14 +80,8 @@ class CustomerList:
             id=to_text(content["id"]),
             name=to_text(content.get("name")),
             uploaded=parse_whole_number(content.get("num_uploaded_user_records")),
-            removed=parse_whole_number(content.get("num_removed_user_records")),
             status=to_text(content.get("status")),
         )
-
-    @property
-    def label(self) -> str:
-        """The customer list's id and name as text for messages."""
-        return f'customer list {self.id} "{escape(self.name)}"'
 
 
 class Records(Protocol):

@@ -19,7 +19,7 @@ RECORDS = 12
 BATCH = 4
 NAME = "Shoppers"
 # How many requests a run makes, all but the last; `test_kills_cover_every_request_of_a_run` checks it.
-CREATE_REQUESTS, REPLACE_REQUESTS = 16, 21
+CREATE_REQUESTS, REPLACE_REQUESTS = 16, 22
 
 
 def run_until_killed(

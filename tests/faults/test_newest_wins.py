@@ -173,14 +173,16 @@ def job_id(shared_services: Services) -> str:
     return shared_services.job(people(PEOPLE))
 
 
+@pytest.mark.parametrize("lag", [0.0, 2.0])
 @pytest.mark.parametrize("is_before", [True, False], ids=["before it leaves", "before its response is read"])
 @pytest.mark.parametrize("action", [Replace.action.name, Create.action.name])
 def test_newer_list_of_opt_outs_wins_at_each_request_of_the_other_run(
-    action: str, is_before: bool, shared_services: Services, job_id: str
+    action: str, is_before: bool, lag: float, shared_services: Services, job_id: str
 ) -> None:
     count = count_requests(new_world(shared_services, action), job_id)
     for number in range(1, count + 1, amount(1, quick=2)):
         world = new_world(shared_services, action)
+        world.stage.pinterest.switches.listing_lag_seconds = lag
         run: dict[str, Any] = {"day": 0, "job_id": job_id}
         ended = world.run_at_once(run, run, interrupted_at=number, is_before=is_before, dies_at=None)
         assert ended[0], f"the run during request {number} failed"

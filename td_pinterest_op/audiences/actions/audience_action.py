@@ -3,13 +3,13 @@
 import abc
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from td_pinterest_op.audiences.audiences import Audiences
-from td_pinterest_op.audiences.consistency import read_until_found, wait_for_consistency
-from td_pinterest_op.audiences.create_once import create_once
+from td_pinterest_op.audiences.consistency import create_once, read_until_found, wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import (
     CustomerLists,
     find_list,
@@ -111,14 +111,12 @@ class AudienceAction(abc.ABC):
         self._stats.audience_status = audience.status or None
         self._stats.audience_size = audience.size
 
-    def _is_of_this_session(self, audience: Audience) -> bool:
-        """Whether this workflow session created the audience."""
-        return self._lists.is_of_this_session(audience)
-
-    def _is_of_any_session(self, audience: Audience) -> bool:
-        """Whether a workflow session created the audience, under the name in the settings."""
+    def _find_session(self, audience: Audience) -> str | None:
+        """Return the key of the session that created the audience, under the name in the settings, or None."""
+        if audience.customer_list_id in self._lists.created_ids:  # which reads may not show yet
+            return self._session_key
         name = get_list_name(find_list(self._api, audience))
-        return name is not None and name.audience == shorten_audience_name(self._new_name)
+        return name.session if name and name.audience == shorten_audience_name(self._new_name) else None
 
     def _describe_conflict(self, audience: Audience) -> str:
         """Return the error message for another session's audience that has the name in the settings."""
@@ -131,56 +129,47 @@ class AudienceAction(abc.ABC):
     def _find_namesakes(self) -> tuple[list[Audience], list[Audience]]:
         """Return two lists of audiences with the settings' name, oldest first: other sessions', and this session's."""
         named = sorted(self._audiences.find_by_name(self._new_name), key=lambda audience: age_key(audience.id))
-        own = list(filter(self._is_of_this_session, named))
+        own = [audience for audience in named if self._find_session(audience) == self._session_key]
         return [audience for audience in named if audience not in own], own
 
     def _create_new_audience(self, create: Callable[[], Audience]) -> Audience:
         """Create an audience by `create`, and return the session's audience that stays: it may be an older duplicate.
 
-        Raises AudienceError, and withdraws the new audience, if there was another one of that name first.
+        Raises what `_keep_oldest` does.
         """
-        made = create_once(
-            create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=self._api.client
-        )
-        others, own = self._find_namesakes_once_listed(made)
-        return self._keep_oldest(own or [made], rivals=others)
+        find_own = lambda: next(iter(self._find_namesakes()[1]), None)  # noqa: E731
+        return self._keep_oldest(create_once(create=create, find=find_own, client=self._api.client))
 
     def _keep_session_audience(self, audience: Audience) -> Audience:
-        """Remove the duplicates of the audience that this session created, and return the one that stays.
+        """Return `audience`, or if this session created it, the oldest of the session's audiences of the name.
 
-        Returns `audience` itself if this session did not create it. Raises AudienceError, and withdraws the session's
-        audiences, if a session that ran at the same time created an audience of that name first.
+        Raises what `_keep_oldest` does.
         """
-        if not self._is_of_this_session(audience):
+        if self._find_session(audience) != self._session_key:
             return audience
         wait_for_consistency(self._api.client)
-        others, own = self._find_namesakes_once_listed(audience)
-        # Another audience may have got this name since.
-        return self._keep_oldest(own or [audience], rivals=filter(self._is_of_any_session, others))
+        return self._keep_oldest(audience)
 
-    def _find_namesakes_once_listed(self, audience: Audience) -> tuple[list[Audience], list[Audience]]:
-        """Return what `_find_namesakes` does, once it contains `audience`, and so every older one. Else empty lists."""
+    def _keep_oldest(self, audience: Audience) -> Audience:
+        """Return the oldest of this session's audiences, of which `audience` is one, and remove its duplicates.
 
-        def find_namesakes() -> tuple[list[Audience], list[Audience]] | None:
-            """Return other sessions' and this session's audiences of the name, or None until `audience` is listed."""
-            others, own = self._find_namesakes()
-            return (others, own) if audience.id in {each.id for each in others + own} else None
-
-        return read_until_found(find_namesakes, self._api.client) or ([], [])
-
-    def _keep_oldest(self, own: Sequence[Audience], *, rivals: Iterable[Audience]) -> Audience:
-        """Return the oldest of the session's audiences, and remove the others, or all if a rival is older.
-
-        Raises AudienceError for an older rival.
+        Raises AudienceError, and removes all of them, if another session created an audience of that name first.
         """
+        others, own = read_until_found(partial(self._find_namesakes_of, audience), self._api.client) or ([], [audience])
         kept = own[0]
-        rival = next((other for other in rivals if age_key(other.id) < age_key(kept.id)), None)
-        if rival:
+        # An older audience that was given this name later is no rival.
+        rivals = [other for other in others if age_key(other.id) < age_key(kept.id) and self._find_session(other)]
+        if rivals:
             self._remove_audiences(own, "another session created an audience of the same name first")
-            raise AudienceError(self._describe_conflict(rival))
+            raise AudienceError(self._describe_conflict(rivals[0]))
         self._remove_audiences(own[1:], f"it is a duplicate of {kept.id}")
         self._copy_to_stats(kept)
         return kept
+
+    def _find_namesakes_of(self, audience: Audience) -> tuple[list[Audience], list[Audience]] | None:
+        """Return what `_find_namesakes` does, or None until `audience` is listed, and so every older one."""
+        others, own = self._find_namesakes()
+        return (others, own) if audience.id in {each.id for each in own} else None
 
     def _remove_audiences(self, audiences: Iterable[Audience], reason: str) -> None:
         """Remove audiences that this session created."""

@@ -5,7 +5,7 @@ from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.audiences.actions.members import MembersAction
-from td_pinterest_op.audiences.consistency import poll_until_found, read_until_found, wait_for_consistency
+from td_pinterest_op.audiences.consistency import read_until_found, wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import TargetList
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
@@ -15,7 +15,7 @@ from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.stats import Condition, classify_status
 
-_SESSION_KEY = re.compile(r"\(td [0-9a-f]{8}\)$")
+_SESSION_KEY = re.compile(r"\(td ([0-9a-f]{8})\)$")
 _SMALLEST_SEED = 100  # below this, the API description calls a list and an audience too small
 
 
@@ -116,13 +116,10 @@ class CreateActalike(AudienceAction):
         only_once=True,
     )
 
-    def _is_of_this_session(self, audience: Audience) -> bool:
-        """Whether this session created the audience. The audience's description then ends with the session key."""
-        return audience.audience_type == ACTALIKE and audience.description.endswith(f"(td {self._session_key})")
-
-    def _is_of_any_session(self, audience: Audience) -> bool:
-        """Whether a session created the audience. The audience's description then ends with the session's key."""
-        return audience.audience_type == ACTALIKE and bool(_SESSION_KEY.search(audience.description))
+    def _find_session(self, audience: Audience) -> str | None:
+        """Return the key of the session that created the audience, or None. The audience's description ends with it."""
+        match = _SESSION_KEY.search(audience.description) if audience.audience_type == ACTALIKE else None
+        return match[1] if match else None
 
     def check_audience(self) -> None:
         """Raise AudienceError for a taken name or a bad seed, unless this session has created the audience."""
@@ -235,7 +232,7 @@ class Delete(AudienceAction):
         if self._audiences.remove(self._audience_id):
             return
         # A request that is repeated, since its response was lost, gets a 404 too.
-        if was_read and poll_until_found(self._find_removal, self._api.client):
+        if was_read and read_until_found(self._find_removal, self._api.client):
             return
         still = " to remove (404), although it can still be read" if was_read else ""
         raise AudienceError(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
-from td_pinterest_op.audiences.consistency import POLL_WAITS, read_until_found
+from td_pinterest_op.audiences.consistency import read_until_found
 from td_pinterest_op.audiences.customer_lists import (
     FILE,
     NO_JOB,
@@ -113,27 +113,24 @@ class MembersAction(AudienceAction):
             self._switch_list(audience, target)
 
     def _switch_list(self, audience: Audience, target: TargetList) -> None:
-        """Switch the audience to the list `target` if it uses another list, and wait until Pinterest shows `target`.
+        """Switch the audience to the list `target`, and wait until Pinterest shows that.
 
-        Raises AudienceError if a newer run has begun.
+        Of two runs at once, the newer one wins. Each switches only once listings show its list, and looks at them after
+        its switch as well: if the newer run has switched first, its list is there. Raises AudienceError then.
         """
         now = self._find_usable_audience(audience.id)  # somebody else may have switched it since
         if now.customer_list_id == target.id:
             return  # by another try of this run; somebody may have added people since
-        previous_list_id = now.customer_list_id
         client = self._api.client
-        while now.customer_list_id != target.id:
-            with client.check_writes(partial(self._require_newest_now, now, target)):
-                self._audiences.switch_list(now.id, list_id=target.id)
-            newer = self._find_newer_list(replace(now, customer_list_id=target.id), target)
-            if newer:  # its run may have ended between the check and the switch
-                self._audiences.switch_list(now.id, list_id=newer.id)
-                raise AudienceError(self._describe_newer_list(now, newer, target))
-            self._confirm_list(now, target)
-            # An older run may have checked before this switch, and switch the audience now.
-            client.rate_limiter.wait(sum(POLL_WAITS))
-            now = self._api.find_audience(now.id) or replace(now, customer_list_id=target.id)
-        self._stats.previous_customer_list_id = previous_list_id
+        read_until_found(target.find_listed, client)
+        with client.check_writes(partial(self._require_newest_now, now, target)):
+            self._audiences.switch_list(now.id, list_id=target.id)
+        newer = self._find_newer_list(replace(now, customer_list_id=target.id), target)
+        if newer:
+            self._audiences.switch_list(now.id, list_id=newer.id)
+            raise AudienceError(self._describe_newer_list(now, newer, target))
+        self._confirm_list(now, target)
+        self._stats.previous_customer_list_id = now.customer_list_id
 
     def _confirm_list(self, audience: Audience, target: TargetList) -> None:
         """Wait until Pinterest shows that the audience uses the list `target`. Its members are then those sent."""

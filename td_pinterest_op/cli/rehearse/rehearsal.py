@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from td_pinterest_op.audiences.audiences import Audiences
-from td_pinterest_op.audiences.consistency import poll_until_found
+from td_pinterest_op.audiences.consistency import read_until_found
 from td_pinterest_op.audiences.customer_lists import FILE, CustomerLists, ListName
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.connection import Connection
@@ -187,7 +187,7 @@ class Rehearsal:
         try:
             if self._audience_begun and "audience" not in self.made:
                 # The answer to its creation was never seen, and a listing may show it late.
-                poll_until_found(lambda: next(iter(self._find_rehearsal_audiences()), None), self.api.client)
+                read_until_found(lambda: next(iter(self._find_rehearsal_audiences()), None), self.api.client)
             elif self._audience_begun:
                 self.remove_audience()
             for audience in self._find_rehearsal_audiences():
