@@ -70,12 +70,9 @@ def exchange_code(sdk: Sdk, code: str, redirect_uri: str = REDIRECT) -> Any:
     ("wrong", "status", "code"),
     [
         ({"client_id": "999"}, 401, 283),
-        ({"redirect_uri": "http://localhost:8085"}, 400, 7),
-        ({"redirect_uri": "http://localhost:8086/"}, 400, 7),
         ({"redirect_uri": "https://attacker.example/"}, 400, 7),
         ({"response_type": "token"}, 400, 1),
         ({"scope": "ads:everything"}, 400, 1),
-        ({"scope": ""}, 400, 1),
     ],
 )
 def test_invalid_request_is_answered_with_json_and_no_redirect(

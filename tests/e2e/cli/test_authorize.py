@@ -91,9 +91,7 @@ DELETE = "digdag secrets --local --delete pinterest.refresh_token"
 @pytest.mark.parametrize(
     ("kind", "is_set", "is_local", "commands"),
     [
-        ("local", False, True, []),
         ("local", True, True, [UNSET]),
-        ("file", False, False, []),
         ("file", True, True, [UNSET, DELETE]),
     ],
 )
@@ -134,9 +132,7 @@ def test_an_invalid_refresh_token_is_replaced(authorize: Authorize, monkeypatch:
     ("pasted", "said"),
     [
         ("", "no address was pasted"),
-        ("hello", "not the address to which Pinterest redirects"),
         ("http://localhost:8085/?code=1&state=other", "belongs to another attempt"),
-        ("http://localhost:8085/?code=1", "belongs to another attempt"),
         ("http://[localhost/?code=1", "belongs to another attempt"),
     ],
 )
@@ -165,11 +161,6 @@ def redirect_without_consent(link: str, **answer: str) -> None:
             lambda link: answer_consent(link.replace("%2Cads%3Awrite", "")),
             "the approval of the app lacks the scope ads:write",
         ),
-        (lambda link: redirect_without_consent(link, code="used-up"), "the code was used before, is too old"),
-        (
-            lambda link: redirect_without_consent(link, error="server_error"),
-            "without an authorization code (server_error): nothing was stored",
-        ),
         (
             lambda link: redirect_without_consent(link, error="a long <b>story</b>"),
             "without an authorization code (it named no error)",
@@ -184,20 +175,10 @@ def test_a_failed_consent_is_an_error_and_stores_nothing(
     assert not local_secrets_folder(tmp_path).exists()
 
 
-def test_authorize_distinguishes_a_wrong_client_secret_from_a_wrong_code(
-    authorize: Authorize, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PINTEREST_CLIENT_SECRET", "another-s3cr3t")
-    assert authorize().failed("check client id and client secret")
-
-
 @pytest.mark.parametrize(
     "address",
     [
-        "https://localhost:8085/",
         "http://shop.test:8085/",
-        "http://localhost:99999/",
-        "http://localhost:0/",
         "http://[localhost/",
     ],
 )
@@ -240,9 +221,7 @@ def test_port_in_use_is_reported_before_the_browser_opens(authorize: Authorize, 
         assert authorize().failed(f"port {port}, to which Pinterest redirects, is in use by another program")
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--to", "td"], ["--to", "server", "https://digdag.example"], ["--to", "local", "x"], ["--to", "x"]]
-)
+@pytest.mark.parametrize("arguments", [["--to", "server", "https://digdag.example"], ["--to", "local", "x"]])
 def test_incomplete_destination_is_a_usage_error(at_terminal: Terminal, arguments: list[str]) -> None:
     assert 2 == at_terminal("authorize", *arguments).code
 

@@ -41,11 +41,9 @@ def test_output_fits_a_narrow_terminal(services: Services, command: list[str]) -
     services.audience(people(200), name="Newsletter readers of the spring campaign")
     shown, _ = run_at_width(40, services, *command)
     assert 40 >= max(map(len, split_lines(shown)))
-    if command == ["doctor"]:
-        assert re.search(r"^✓ audience: .*\n  \S", "\n".join(split_lines(shown)), re.MULTILINE)
 
 
-@pytest.mark.parametrize("columns", select_rows([60, 61, 62, 140], quick=1))
+@pytest.mark.parametrize("columns", select_rows([61, 62], quick=1))
 def test_values_are_not_truncated(services: Services, columns: int) -> None:
     shown = "\n".join(split_lines(run_at_width(columns, services, "accounts")[0]))
     assert "…" not in shown

@@ -53,7 +53,7 @@ def test_a_variable_comes_from_the_first_place_that_has_it(local: Path, file: Pa
 
 @pytest.mark.parametrize(
     ("use_ssl", "endpoint"),
-    [(None, "https://td.test:81"), ("true", "https://td.test:81"), ("false\n", "http://td.test:81")],
+    [(None, "https://td.test:81"), ("false\n", "http://td.test:81")],
 )
 def test_the_endpoint_of_treasure_data_is_that_of_the_local_secrets(
     local: Path, use_ssl: str | None, endpoint: str

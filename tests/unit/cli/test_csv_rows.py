@@ -6,7 +6,6 @@ import os
 import threading
 import tracemalloc
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,6 @@ from td_pinterest_op.cli import csv_rows
 from td_pinterest_op.cli.csv_rows import CsvOptions
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES
-
-
-def test_field_may_be_as_long_as_a_line(tmp_path: Path) -> None:
-    file = tmp_path / "people.csv"
-    file.write_text(f"email,notes\na,{'x' * 999_990}\n")
-    with csv_rows.open_csv_rows(file) as rows:
-        assert [[[b"a"]]] == list(rows.blocks)
 
 
 def test_blank_lines_are_not_rows_but_count_as_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +31,7 @@ def test_blank_lines_are_not_rows_but_count_as_lines(tmp_path: Path, monkeypatch
         ]
 
 
-@pytest.mark.parametrize("content", ["", "\n\n", "sep=;\n", "sep=;\n\n"])
+@pytest.mark.parametrize("content", ["", "\n\n", "sep=;\n\n"])
 def test_file_without_a_header_is_empty(tmp_path: Path, content: str) -> None:
     file = tmp_path / "people.csv"
     file.write_text(content)
@@ -49,7 +41,7 @@ def test_file_without_a_header_is_empty(tmp_path: Path, content: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "line"),
-    [("email\na\nb,c\n", 3), ('\n"email\naddress"\na\nb,c\n', 5), ("sep=,\n\nemail\na\n\nb,c\n", 6)],
+    [('\n"email\naddress"\na\nb,c\n', 5), ("sep=,\n\nemail\na\n\nb,c\n", 6)],
 )
 def test_error_names_the_line_of_the_file(tmp_path: Path, content: str, line: int) -> None:
     file = tmp_path / "people.csv"
@@ -69,13 +61,10 @@ PHONES = (*LIST_TYPES, "phone")
         (f"email,name\n{JANE},Jane\n".encode(), LIST_TYPES, ["email"], [[JANE]]),
         (f"E-Mail-Adresse;Vorname;Straße\n{JANE};Jürgen;Ölweg\n".encode("cp1252"), LIST_TYPES, ["email"], [[JANE]]),
         (f"Adresse électronique\tNom\n{JANE}\tZoé\n".encode("utf-16"), LIST_TYPES, ["email"], [[JANE]]),
-        (f"Correo electrónico|Teléfono\n{JANE}|600\n".encode(), LIST_TYPES, ["email"], [[JANE]]),
         (f"Correo electrónico|Teléfono\n{JANE}|600\n".encode(), PHONES, ["email", "phone"], [[JANE], ["600"]]),
         (f"名前,メールアドレス\n花子,{JANE}\n".encode("utf-8-sig"), LIST_TYPES, ["email"], [[JANE]]),
-        (f"Email address\n{JANE}\n".encode("utf-16-le"), LIST_TYPES, ["email"], [[JANE]]),
         (f"e_mail\n{JANE}\n".encode("utf-16-be"), LIST_TYPES, ["email"], [[JANE]]),
         (f"id,Advertising ID,IDFA,mobile advertising id,Email\n1,x,b,c,{JANE}\n".encode(), LIST_TYPES, None, None),
-        (f'"E-mail"\r\n"{JANE}"\r\n\r\n'.encode(), LIST_TYPES, ["email"], [[JANE]]),
         (
             f"Email 1,Email\n{JANE},\n,{JANE}\n,\n".encode(),
             LIST_TYPES,
@@ -83,7 +72,6 @@ PHONES = (*LIST_TYPES, "phone")
             [[JANE, None], [None, JANE]],
         ),
         (f'"First\nname","E-mail\r\naddress"\nJane,{JANE}\n'.encode(), LIST_TYPES, ["email"], [[JANE]]),
-        (f"\r\n  \r\nemail\r\n{JANE}\r\n".encode(), LIST_TYPES, ["email"], [[JANE]]),
         (f'name, email\n"Doe, Jane", "{JANE}"\n'.encode(), LIST_TYPES, ["email"], [[JANE]]),
         (f"sep=#\nname#email\nJane#{JANE}\n".encode("utf-8-sig"), LIST_TYPES, ["email"], [[JANE]]),
         (f'"sep=;"\r\n\r\nname;email,\r\n"a;b";{JANE}\r\n'.encode(), LIST_TYPES, ["email"], [[JANE]]),
@@ -106,7 +94,6 @@ def test_a_file_is_read_as_a_person_expects(
     ("header", "options", "said"),
     [
         ("email", CsvOptions(), []),
-        ("email,Name", CsvOptions(), ['Reading the column "email" of people.csv; 1 other column left out']),
         (
             "Mail,GAID,Name,City",
             CsvOptions(),
@@ -129,8 +116,7 @@ def test_one_line_names_the_columns_that_are_read(
 MANY = "".join(f"{number},p{number}@shop.example\n" for number in range(1_000))  # more than a file's own buffer
 
 
-@pytest.mark.parametrize("is_pipe", [False, True])
-@pytest.mark.parametrize("encode", [bytes, partial(gzip.compress, mtime=0)])
+@pytest.mark.parametrize(("encode", "is_pipe"), [(bytes, False), (gzip.compress, True)])
 def test_windows_1252_is_recognised_in_the_first_64_kilobytes(
     tmp_path: Path, encode: Callable[[bytes], bytes], is_pipe: bool
 ) -> None:
@@ -164,16 +150,6 @@ def test_a_value_in_another_encoding_is_named_once_in_a_warning(
         assert [*rows.blocks]
     assert bool(said) == len(caplog.messages)
     assert all(part in caplog.messages[0] for part in said)
-
-
-def test_a_pipe_is_read_as_its_data_comes(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    writer = threading.Thread(target=pipe.write_bytes, args=(gzip.compress(b"email\na\n"),))
-    writer.start()
-    with csv_rows.open_csv_rows(pipe) as rows:
-        assert [[[b"a"]]] == list(rows.blocks)
-    writer.join()
 
 
 @pytest.mark.parametrize("before", ["", "email\n"])

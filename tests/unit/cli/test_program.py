@@ -25,27 +25,21 @@ COMMANDS = sorted(program.commands)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(terminal: Terminal, command: str) -> None:
+def test_every_command_has_help_with_an_example_and_its_optional_arguments(terminal: Terminal, command: str) -> None:
     ran = terminal(command, "--help")
-    assert 0 == ran.code
+    assert ran.code == 0
     assert "Example" in ran.out
     assert f"td-pinterest {command}" in ran.out
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_which_arguments_are_optional(terminal: Terminal, command: str) -> None:
-    usage = terminal(command, "--help").out.partition("\n\n")[0].partition("[OPTIONS]")[2].strip()
+    usage = ran.out.partition("\n\n")[0].partition("[OPTIONS]")[2].split()
     arguments = [each for each in program.commands[command].params if isinstance(each, click.Argument)]
-    assert [each.required for each in arguments] == [
-        not word.startswith("[") for word in usage.split()[: len(arguments)]
-    ]
+    assert [each.required for each in arguments] == [not word.startswith("[") for word in usage[: len(arguments)]]
 
 
 def test_the_version_is_that_of_the_package(terminal: Terminal) -> None:
     assert f"td-pinterest, version {__version__}\n" == terminal("--version").out
 
 
-@pytest.mark.parametrize("arguments", [["--nonsense"], ["nonsense"], ["check"], ["explain", "--nonsense"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["check"], ["explain", "--nonsense"]])
 def test_wrong_usage_is_one_paragraph_and_code_2(terminal: Terminal, arguments: list[str]) -> None:
     ran = terminal(*arguments)
     assert (2, "") == (ran.code, ran.out)
@@ -73,10 +67,6 @@ def test_a_blank_option_or_argument_is_wrong_usage_that_names_it(
     name = parameter.get_error_hint(click.Context(program.commands[command]))
     for blank in ("", " \t"):
         assert terminal(command, *before, blank).failed(f"Invalid value for {name}: it is blank", code=2)
-
-
-def test_one_blank_value_of_several_is_wrong_usage(terminal: Terminal) -> None:
-    assert terminal("init", "--audience", "1", "--audience", "").failed("it is blank", code=2)
 
 
 def test_the_program_without_a_command_prints_its_help(terminal: Terminal) -> None:
@@ -111,16 +101,7 @@ def _process(arguments: str, **environ: str) -> subprocess.CompletedProcess[str]
     return children.run(["bash", "-c", command], env=os.environ | environ, cwd=ROOT)
 
 
-@pytest.mark.parametrize("arguments", select_rows(["explain", "--help", "explain --json"], quick=1))
-def test_a_reader_that_closes_the_pipe_early_causes_no_error(arguments: str) -> None:
-    ran = _process(f"{arguments} | true")
-    assert ("", "") == (ran.stdout, ran.stderr)
-    assert ran.returncode in (0, 141)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"), select_rows([(["nonsense"], 2), (["--version"], 141), (["explain"], 141)], quick=2)
-)
+@pytest.mark.parametrize(("arguments", "code"), [(["nonsense"], 2), (["explain"], 141)])
 def test_a_command_whose_output_nobody_reads_exits_with_141(arguments: list[str], code: int) -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -148,11 +129,6 @@ def test_a_closed_or_full_stream_is_named_or_ignored(arguments: str, code: int, 
     assert code == ran.returncode, ran.stderr
     assert said in ran.stderr
     assert bool(said) == len(ran.stderr.splitlines())
-
-
-def test_a_character_that_the_encoding_lacks_is_printed_as_a_question_mark() -> None:
-    ran = _process("explain unexpectederror; echo", PYTHONIOENCODING="ascii")
-    assert ("", 0) == (ran.stderr, ran.returncode)
 
 
 def test_the_doctor_has_words_for_its_signs_on_an_ascii_terminal() -> None:
@@ -206,7 +182,7 @@ def test_a_long_line_is_wrapped_with_its_indentation(
     assert expected == tuple(capsys.readouterr())
 
 
-@pytest.mark.parametrize("message", ["a key is unknown; did you mean columns?", "nothing was sent."])
+@pytest.mark.parametrize("message", ["did you mean columns?", "nothing was sent."])
 def test_an_error_that_ends_with_a_full_stop_gets_no_second_one(
     message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

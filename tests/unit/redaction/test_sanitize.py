@@ -10,9 +10,7 @@ from td_pinterest_op.redaction.secret import Secret, sanitize
     [
         ("Käufer 2026 日本", "Käufer 2026 日本"),
         ("a\nINFO b", "a\\nINFO b"),
-        ("\x1b[31mred", "\\x1b[31mred"),
         ("a\u2028b\u202ec", "a\\u2028b\\u202ec"),
-        ("x" * 80, "x" * 80),
         ("x" * 81, "x" * 80 + "…"),
         ("one@shop.example", "<hidden>"),
         ("y" * 70 + " " + "a" * 64, "y" * 70 + " <hidden>"),

@@ -4,7 +4,6 @@ import os
 import stat
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -61,16 +60,6 @@ def test_a_pipe_without_a_name_is_written_to() -> None:
     with os.fdopen(write, "wb"), os.fdopen(read, "rb") as pipe:
         atomic_file.replace_file(Path(f"/dev/fd/{write}"), "the page")
         assert b"the page" == os.read(pipe.fileno(), 100)
-
-
-def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    with ThreadPoolExecutor() as pool:
-        read = pool.submit(pipe.read_text)
-        atomic_file.replace_file(pipe, "the page")
-        assert "the page" == read.result(timeout=30)
-    assert pipe.is_fifo()
 
 
 def test_half_of_a_character_is_refused_or_replaced(tmp_path: Path) -> None:

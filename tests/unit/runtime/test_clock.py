@@ -10,9 +10,7 @@ from td_pinterest_op.runtime.clock import format_duration
     [
         (0, "0 s", "0 s"),
         (0.42, "0.4 s", "0.4 s"),
-        (12.4, "12 s", "12 s"),
         (59.6, "1 min", "1 min"),
-        (119.6, "2 min", "2 min"),
         (120, "2 min", "2 min (until 08:02 UTC)"),
         (200, "3 min 20 s", "3 min 20 s (until 08:03 UTC)"),
         (3599, "59 min 59 s", "59 min 59 s (until 08:59 UTC)"),
