@@ -158,7 +158,7 @@ def _describe_steps(names: Collection[str], *, account: str, writes: int, can_st
         lines.append("- an audience of that name is created, and removed at the end, also after Ctrl-C")
     lines.append(
         f"- {format_count(writes, 'request writes', 'requests write')} (a trial app has {_TRIAL_WRITES} a day), and "
-        "more if some must be repeated, or if an interrupted rehearsal left an audience to remove"
+        "more if some must be repeated"
     )
     return "\n".join([*lines, "Nothing else in the ad account is touched. It takes a few minutes."])
 
@@ -172,25 +172,21 @@ def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: CommonOption
     done: list[dict[str, Any]] = []
     try:
         rehearsal.services.tokens.get_token()
-        rehearsal.remove_all_audiences()
         for step in steps:
             common.print_note(f"{step.name}: {step.request} …")
             done.append(_run_step(step, rehearsal))
-        is_tidy = rehearsal.remove_all_audiences()
+        is_tidy = rehearsal.remove_what_is_left()
     except StoppedError as error:
         shutdown.clear_request()
-        is_tidy = rehearsal.remove_all_audiences()
+        is_tidy = rehearsal.remove_what_is_left()
         audience = (
             "its audience no longer exists"
             if is_tidy
-            else "its audience still exists: the next run of `td-pinterest rehearse` removes it"
+            else f'its audience "{rehearsal.name}" may still exist: delete it in Ads Manager'
         )
         raise error.extend(f" after {len(done)} of {len(steps)} steps; {audience}") from None
     if not is_tidy:
-        raise PinterestError(
-            f'the audience "{rehearsal.name}" could not be removed. Run `td-pinterest rehearse` again, which removes '
-            "it first, or delete it in Ads Manager"
-        )
+        raise PinterestError(f'the audience "{rehearsal.name}" could not be removed: delete it in Ads Manager')
     return done
 
 

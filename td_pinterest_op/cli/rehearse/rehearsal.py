@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from dataclasses import dataclass
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.consistency import read_until_found
 from td_pinterest_op.audiences.customer_lists import FILE, CustomerLists, ListName
-from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.connection import Connection
 from td_pinterest_op.errors import ExportError, StoppedError
 from td_pinterest_op.http.transport import Response
@@ -26,7 +24,6 @@ log = logging.getLogger(__name__)
 
 # The names of all lists and audiences of rehearsals begin so.
 NAME = "td_pinterest_op rehearsal"
-_OURS = re.compile(re.escape(NAME) + " [0-9a-f]{8}")
 # As an export has it without a setting: limit_records_per_request.
 DEFAULT_BATCH = 10_000
 # How long a write gets to show, and the shortest pause between two looks, in seconds.
@@ -179,35 +176,23 @@ class Rehearsal:
             # A trial app's requests of a day are few: the longer it takes, the rarer the looks.
             client.rate_limiter.wait(max(_SHORTEST_LOOK, waited / 4))
 
-    def remove_all_audiences(self) -> bool:
-        """Remove the audiences of all rehearsals. Return False if this rehearsal's audience may still exist.
-
-        Raises StoppedError.
-        """
+    def remove_what_is_left(self) -> bool:
+        """Remove the rehearsal's audience. Return False if it may still exist. Raises StoppedError."""
         try:
             if self._audience_begun and "audience" not in self.made:
                 # The answer to its creation was never seen, and a listing may show it late.
-                read_until_found(lambda: next(iter(self._find_rehearsal_audiences()), None), self.api.client)
-            elif self._audience_begun:
+                if found := read_until_found(self._find_own_audience, self.api.client):
+                    self.made["audience"] = found.id
+                else:
+                    self._audience_begun = False
+            if self._audience_begun:
                 self.remove_audience()
-            for audience in self._find_rehearsal_audiences():
-                self.audiences.remove(audience.id)
-                if audience.name != self.name:
-                    screen.print_note(
-                        f'Removed audience {audience.id} "{audience.name}": an earlier rehearsal left it behind'
-                    )
         except StoppedError:
             raise
         except ExportError as error:
-            log.warning("could not list or remove the audiences that earlier rehearsals left behind: %s", error)
-            return not self._audience_begun
-        self._audience_begun = False
-        return True
+            log.warning("could not remove the audience: %s", error)
+        return not self._audience_begun
 
-    def _find_rehearsal_audiences(self) -> list[Audience]:
-        """Return the ad account's audiences that rehearsals created and that are not removed."""
-        return [
-            audience
-            for audience in self.api.list_audiences()
-            if _OURS.fullmatch(audience.name) and not audience.is_removed
-        ]
+    def _find_own_audience(self) -> Audience | None:
+        """Return the rehearsal's audience if the ad account's listing shows it."""
+        return next((audience for audience in self.api.list_audiences() if audience.name == self.name), None)
