@@ -9,7 +9,7 @@ import requests
 
 from tests.clock import FakeTime
 from tests.contract.sdk import Sdk, error_code, pinterestsdk, refresh_access_token
-from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, USER, Pinterest, User, serve_pinterest
+from tests.emulators.pinterest import CLIENT_ID, USER, Pinterest, User, serve_pinterest
 
 REDIRECT = "http://localhost:8085/"
 ASKED = {
@@ -112,43 +112,3 @@ def test_code_is_valid_once_for_ten_minutes_and_its_redirect(sdk: Sdk, fake_time
         with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
             exchange_code(sdk, wrong, redirect_uri)
         assert 283 == error_code(caught.value)
-
-
-# -- permissions ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def agency(pinterest: Pinterest) -> User:
-    """A user who owns an ad account and may look into two others."""
-    agency = pinterest.add_user("agency", business_name="An agency")
-    pinterest.add_ad_account("201", name="Own", owner=agency)
-    pinterest.add_ad_account("202", name="Looked after", roles={"agency": ["AUDIENCE_MANAGER"]})
-    pinterest.add_ad_account("203", name="Looked at", roles={"agency": ["ANALYST", "FINANCE_MANAGER"]})
-    return agency
-
-
-def test_token_lists_the_ad_accounts_of_its_user_with_owner_and_roles(sdk: Sdk, agency: User) -> None:
-    seer = Sdk(sdk.endpoint, exchange_code(sdk, obtain_code(sdk, user=agency)).access_token)
-    seen = {
-        account.id: (account.owner.username, [str(role.value) for role in account.permissions])
-        for account in list_all_accounts(seer)
-    }
-    assert {
-        "201": ("agency", ["OWNER"]),
-        "202": ("emulated", ["AUDIENCE_MANAGER"]),
-        "203": ("emulated", ["ANALYST", "FINANCE_MANAGER"]),
-    } == seen
-    assert ["201"] == [account.id for account in list_all_accounts(seer, include_shared_accounts=False)]
-    assert "Looked at" == seer.accounts.ad_accounts_get(ad_account_id="203").name
-    with pytest.raises(pinterestsdk.exceptions.ForbiddenException):
-        seer.accounts.ad_accounts_get(ad_account_id=AD_ACCOUNT_ID)
-
-
-def list_all_accounts(sdk: Sdk, **asked: Any) -> list[Any]:
-    """Read all pages of one ad account each."""
-    page = sdk.accounts.ad_accounts_list(page_size=1, **asked)
-    accounts = list(page.items)
-    while page.bookmark:
-        page = sdk.accounts.ad_accounts_list(page_size=1, bookmark=page.bookmark, **asked)
-        accounts += page.items
-    return accounts

@@ -290,23 +290,13 @@ cat > {folder}/given
 echo storing > $TERMINAL
 read line < $TERMINAL
 mv {folder}/given {folder}/stored
-exit {code}
 """
 
 
-@pytest.mark.parametrize(
-    ("code", "said"),
-    [
-        (0, "The refresh token is stored in the secrets of the hosted workflow project shop."),
-        (3, "(exit code 3): it printed nothing. You approved the app, but its token was lost: run the command again"),
-    ],
-)
-def test_ctrl_c_lets_td_finish_and_reports_what_it_stored(
-    services: Services, tmp_path: Path, code: int, said: str
-) -> None:
+def test_ctrl_c_lets_td_finish_and_reports_what_it_stored(services: Services, tmp_path: Path) -> None:
     td = tmp_path / "bin" / "td"
     td.parent.mkdir()
-    td.write_text(_SLOW_TD.format(folder=tmp_path, code=code))
+    td.write_text(_SLOW_TD.format(folder=tmp_path))
     td.chmod(0o755)
     environ = {**os.environ, **services.environ, "DIGDAG_CONFIG_HOME": str(tmp_path / "digdag")}
     environ["PATH"] = f"{td.parent}{os.pathsep}{environ['PATH']}"
@@ -323,7 +313,7 @@ def test_ctrl_c_lets_td_finish_and_reports_what_it_stored(
     text = " ".join(shown.split())
     assert 130 == exit_code
     assert STORED == set(json.loads((tmp_path / "stored").read_text()))
-    assert said in text
+    assert "The refresh token is stored in the secrets of the hosted workflow project shop." in text
     assert "the run was stopped (SIGINT)" in text
 
 

@@ -98,11 +98,6 @@ def token(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def injects(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    request.headers["Authorization"] = "Bearer s3cr3t\r\nX-Injected: 1"
-    return request
-
-
 def exchange(by: Transport, address: str, *, body: bytes | None = None, scheme: str = "http") -> Response:
     return by.send("PATCH", f"{scheme}://{address}/v5/x", headers={"X": "y"}, body=body, auth=token)
 
@@ -357,12 +352,6 @@ def test_a_compressed_body_is_read(encoding: str, compress: Callable[[bytes], by
         assert b"Accept-Encoding: gzip\r\n" in server.heard[0]
 
 
-def test_redirect_is_returned_whatever_its_location() -> None:
-    redirect = b"HTTP/1.1 307 Go\r\nLocation: http://x/\xff\xfe\xe9\r\nContent-Length: 0\r\n\r\n"
-    with peer(says(redirect)) as server, transport() as client:
-        assert 307 == exchange(client, server.address).status
-
-
 def test_this_machine_is_not_reached_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     with peer(answers) as proxy, peer(answers) as server, transport() as client:
         monkeypatch.setenv("ALL_PROXY", f"http://{proxy.address}")
@@ -425,29 +414,11 @@ def test_refusal_of_a_proxy_is_reported_with_its_status(
     )
 
 
-def test_credentials_with_a_line_break_are_not_sent() -> None:
-    with peer(answers) as server, transport() as client, pytest.raises(NoResponseError) as caught:
-        client.send("GET", f"http://{server.address}/", headers={}, body=None, auth=injects)
-    assert Failure.UNUSABLE is caught.value.failure
-    assert [] == server.heard
-
-
 def test_header_that_is_none_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nEcho of Bearer s3cr3t\r\nX: y\r\n\r\n{}"
     with peer(says(head)) as server, transport() as client:
         assert 200 == exchange(client, server.address).status
     assert [] == caplog.messages
-
-
-def test_endpoint_without_tls_is_untrusted_and_gets_no_credential() -> None:
-    def plain(this: Peer, connection: socket.socket) -> None:
-        this.heard.append(connection.recv(65_536))
-        connection.sendall(ANSWER)
-        this.at_end.wait(GENEROUS)
-
-    with peer(plain) as server, transport() as client:
-        assert Failure.TLS is failure_of(client, server.address, scheme="https")
-        assert b"Bearer" not in server.heard[0]
 
 
 def test_tls_connection_that_is_cut_off_is_broken_and_not_untrusted() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from td_pinterest_op.errors import ExportError, MaybeAppliedError, PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.pinterest import api as module
-from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
+from td_pinterest_op.pinterest.api import Api, Audience
 from td_pinterest_op.records.prepared import Batch
 from td_pinterest_op.records.rows import SINGLE_DIGEST
 from tests.unit.scripted import Keys, Scene, answer, scene
@@ -101,13 +101,6 @@ def test_unknown_id_gives_none_and_any_other_refusal_an_error() -> None:
     assert (None, None) == (calls.find_audience("1"), calls.find_customer_list("1"))
     with pytest.raises(RequestRefusedError):
         api(answer(410))[0].find_audience("1")
-
-
-@pytest.mark.parametrize(("uploaded", "expected"), [(12, 12), ("12", 12), (None, None), (float("nan"), None)])
-def test_a_lists_count_of_uploads_is_a_number_or_unknown(uploaded: object, expected: int | None) -> None:
-    calls, stage = api(answer(200, {"id": 643, "name": "L", "num_uploaded_user_records": uploaded}))
-    assert CustomerList(id="643", name="L", uploaded=expected, status="") == calls.find_customer_list("643")
-    assert ("GET", "/customer_lists/643", None) == sent(stage)
 
 
 # -- listing

@@ -110,10 +110,9 @@ def test_request_to_end_survives_a_swallowed_exception() -> None:
         shutdown.raise_if_requested()
 
 
-@pytest.mark.parametrize("error", [AudienceError("no such audience"), ZeroDivisionError()])
-def test_the_log_says_who_must_act(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_log_says_who_must_act(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ExportError) as caught, TaskProcess():
-        raise error
+        raise AudienceError("no such audience")
     out = capsys.readouterr().err
     assert f"{type(caught.value).__name__}. Who must act: {caught.value.who}. {caught.value.advice}" in out
     assert "no such audience" not in out

@@ -1,13 +1,9 @@
 """The session's log: masked, and never in the run's way."""
 
 import contextlib
-import io
 import logging
 import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -64,27 +60,21 @@ def test_signal_during_a_line_is_not_swallowed(log: logging.Logger) -> None:
         log.info("%s", Interrupted())
 
 
-@pytest.mark.parametrize("how", ["none", "closed", "closed descriptor", "nobody reads", "full disk"])
-def test_run_goes_on_without_a_log(log: logging.Logger, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def pipe() -> io.TextIOWrapper:
-        reader, writer = os.pipe()
-        os.close(reader)
-        return os.fdopen(writer, "w")
-
-    if how == "full disk" and not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
-    streams: dict[str, Callable[[], Any]] = {
-        "none": lambda: None,
-        "closed": io.StringIO,
-        "closed descriptor": lambda: os.fdopen(os.dup(2), "w"),
-        "nobody reads": pipe,
-        "full disk": lambda: os.fdopen(os.open("/dev/full", os.O_WRONLY), "w"),
-    }
-    stream = streams[how]()
-    if how.startswith("closed"):
+@pytest.mark.parametrize("is_open", [False, True])
+def test_run_goes_on_without_a_reader_of_its_log(
+    log: logging.Logger, is_open: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w", buffering=1)
+    if not is_open:
         stream.close()
     monkeypatch.setattr(sys, "stderr", stream)
     log.info("a line")
     with contextlib.suppress(OSError):
-        if stream is not None:
-            stream.close()
+        stream.close()
+
+
+def test_run_goes_on_without_a_log(log: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    log.info("a line")
