@@ -36,7 +36,10 @@ class Column:
 
 
 def find_row_columns(job: Job, columns: Mapping[str, str], *, control_column: str | None = None) -> Sequence[Column]:
-    """Return the identifier columns for `records: rows`. Raises JobError if two share a key, as maid and idfa do."""
+    """Return the identifier columns for `records: rows`, in the order of TYPES.
+
+    Raises JobError if two columns share a key, as maid and idfa do.
+    """
     found = find_identifier_columns(job, columns, types=TYPES, control_column=control_column)
     by_key = {type_.key: [each.name for each in found if each.type.key == type_.key] for type_ in TYPES.values()}
     if duplicates := [f"{' and '.join(names)} are both {key}" for key, names in by_key.items() if len(names) > 1]:
@@ -44,7 +47,8 @@ def find_row_columns(job: Job, columns: Mapping[str, str], *, control_column: st
             f"{job.label} cannot be exported with records: rows, because a record may have each key only once, but "
             f"{'; '.join(duplicates)}. Select one column for each key"
         )
-    return found
+    order = list(TYPES)
+    return sorted(found, key=lambda column: order.index(column.type.name))
 
 
 def find_identifier_columns(

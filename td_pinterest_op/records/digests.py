@@ -181,8 +181,8 @@ def _find_empty_positions(identifiers: list[bytes]) -> list[int]:
 
 
 def compute_comparable_digest(type_: IdentifierType, identifier: bytes) -> bytes:
-    """Return the digest for comparing an identifier that is not sent as a digest (an external id) with lists."""
-    return sha256(b"%s:%s" % (type_.name.encode(), identifier)).digest()
+    """Return the digest for comparing an identifier with lists. An external id is hashed; others are digests."""
+    return identifier if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), identifier)).digest()
 
 
 def read_column_identifiers(

@@ -14,7 +14,7 @@ from td_pinterest_op.records.columns import Column, choose_list_type
 from td_pinterest_op.records.digests import ColumnIdentifiers, read_column_identifiers
 from td_pinterest_op.records.limits import NAMED_ROWS, format_reasons
 from td_pinterest_op.records.prepared import PreparedRecords, RowSpool
-from td_pinterest_op.records.rows import SINGLE_DIGEST, EncodedRows, encode_rows
+from td_pinterest_op.records.rows import SINGLE_DIGEST, Row, collect_rows, encode_rows
 from td_pinterest_op.records.spool import SortedFile, Spool
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import Stats
@@ -159,16 +159,17 @@ class RowReader(Reader):
 
     def _store_valid_records(self, block: Block, by_column: Sequence[ColumnIdentifiers]) -> Rejected:
         """Store and count each row with a valid identifier as a record. Returns the block's rejected rows."""
-        rows = encode_rows(by_column, count=len(block[0]))
-        self._store_rows(block, by_column, rows)
-        self._stats.valid += len(block[0]) - len(rows.rejected)
-        self._stats.invalid_keys_by_reason.update({reason.value: count for reason, count in rows.rejected_keys.items()})
-        return rows.rejected
+        collected = collect_rows(by_column, count=len(block[0]))
+        self._store_rows(block, by_column, collected.rows)
+        self._stats.valid += len(block[0]) - len(collected.rejected)
+        for reason, count in collected.rejected_keys.items():
+            self._stats.invalid_keys_by_reason[reason.value] += count
+        return collected.rejected
 
-    def _store_rows(self, _block: Block, _column_keys: Sequence[ColumnIdentifiers], rows: EncodedRows) -> None:
-        """Store the encoded rows of a block. A subclass may store only those that may be sent."""
-        for layout, group in rows.groups.items():
-            self._kept.add(layout, group.records)
+    def _store_rows(self, _block: Block, _by_column: Sequence[ColumnIdentifiers], rows: list[Row]) -> None:
+        """Store the rows of a block. A subclass may store only those that may be sent."""
+        for layout, records in encode_rows(self.settings.columns, rows).items():
+            self._kept.add(layout, records)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         """Return the unique rows as records, and no counts: this reader withholds nobody."""

@@ -27,8 +27,9 @@ from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOU
 _PERSON = Struct("=I")  # the number of a person, from 0 in the order of `add`
 _HOLDER = Struct(f"={DIGEST_BYTES}sI")  # an identifier's digest, and a person who holds it
 
-SENT, DONE = "sent", "done"
-"""Outcomes of people besides the reasons of WITHHELD. DONE: rejected, or what is left of the person is stored."""
+SENT = "sent"
+REJECTED = "rejected"
+"""Outcomes of people besides the reasons of WITHHELD."""
 Sendable = tuple[list[bytes], Counter[str]]
 """Digests that may be sent, in ascending order, and the number of digests that are withheld, by reason."""
 
@@ -43,9 +44,9 @@ class _Fact:
 
 
 def _decide_outcome(facts: int, *, needs_consent: bool) -> str:
-    """Return what becomes of a person: SENT, DONE for a rejected one, or a reason of WITHHELD."""
+    """Return what becomes of a person: SENT, REJECTED or a reason of WITHHELD."""
     if facts & _Fact.REJECTED:
-        return DONE
+        return REJECTED
     if facts & _Fact.SUPPRESSED:
         return SUPPRESSED
     if needs_consent and not facts & _Fact.CONSENTS:
@@ -171,7 +172,7 @@ class People:
                     self._facts[person] |= _Fact.CONSENTS
 
     def find_outcomes(self, start: int, stop: int) -> list[str]:
-        """Return what becomes of each of the people `start:stop`: SENT, DONE or a reason of WITHHELD."""
+        """Return what becomes of each of the people `start:stop`: SENT, REJECTED or a reason of WITHHELD."""
         return [self._outcomes[facts] for facts in self._facts[start:stop]]
 
     def find_sendable(self) -> Iterator[Sendable]:

@@ -3,10 +3,9 @@
 import contextlib
 import marshal
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 from struct import Struct
-from typing import Any
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.records.columns import Column, find_identifier_columns, find_position, find_row_columns, is_single
@@ -14,18 +13,17 @@ from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnIdentifiers
 from td_pinterest_op.records.hashed_query import NUMBERS
 from td_pinterest_op.records.prepared import PreparedRecords, RowSpool
 from td_pinterest_op.records.readers import Block, IdentifierReader, Reader, ReaderSettings, RowReader
-from td_pinterest_op.records.rows import EncodedRecord, EncodedRows, Groups, RecordLayout
+from td_pinterest_op.records.rows import Row, encode_rows, strip_row
 from td_pinterest_op.records.spool import BUCKETS, SortedFile, Spool, SpoolFile
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
-from td_pinterest_op.withholding.people import DONE, SENT, Lists, People, SingleIdentifierPeople, assign_control
+from td_pinterest_op.withholding.people import REJECTED, SENT, Lists, People, SingleIdentifierPeople, assign_control
 
+_WITHOUT_REFERENCES = 2  # marshal's format that does not look for repeated objects
 # A bucket, a person's number, and the digest of an identifier not to send for the person, with the reason's number.
 _TO_STRIP = Struct(f">BI{DIGEST_BYTES}sB")
 
-_StoredGroup = tuple[tuple[Any, ...], list[int], list[bytes]]
-"""A `RecordLayout` as a plain tuple, the persons among those of their block, and the records of each."""
 _ToStrip = dict[bytes, str]
 """Digests of identifiers not to send for a person, with the reasons: SUPPRESSED or CONTROL."""
 
@@ -148,35 +146,49 @@ class _FilteredRowReader(RowReader):
         for close in (people.close, self._file.close, self._to_strip.close, self._withheld.close):
             self._early.callback(close)
 
-    def _store_rows(self, block: Block, by_column: Sequence[ColumnIdentifiers], rows: EncodedRows) -> None:
-        """Collect a block's people. Keep the encoded `rows` in a file until opt-outs and consents are applied."""
+    def _store_rows(self, block: Block, by_column: Sequence[ColumnIdentifiers], rows: list[Row]) -> None:
+        """Collect a block's people. Keep its `rows` in a file until opt-outs and consents are applied."""
         self._people.add(by_column, _find_rows_in_control(self.settings, block, by_column))
-        self._write_block_to_file(rows.groups, count=len(block[0]))
+        self._write_to_file(rows)
 
     def _add_unsent_people(self, by_column: Sequence[ColumnIdentifiers], count: int) -> None:
         """Record the people of `count` rejected rows: if one has opted out, this also applies to other rows."""
         self._people.add(by_column, [False] * count, may_be_sent=False)
-        self._write_block_to_file({}, count=count)
+        self._write_to_file([()] * count)
 
-    def _write_block_to_file(self, groups: Groups, *, count: int) -> None:
-        """Write a block's encoded rows to the temporary file, which is read after the last block."""
-        data = marshal.dumps([(tuple(layout), *group) for layout, group in groups.items()])
+    def _write_to_file(self, rows: list[Row]) -> None:
+        """Write a block's rows to the temporary file, which is read after the last block."""
+        data = marshal.dumps(rows, _WITHOUT_REFERENCES)
         self._file.write(self._offsets[-1], data)
         self._offsets.append(self._offsets[-1] + len(data))
-        self._ends.append(self._ends[-1] + count)
+        self._ends.append(self._ends[-1] + len(rows))
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         """Return the unique rows to send, as records, and how many rows are withheld, by reason."""
         self._people.compare_with_lists()
+        columns = self.settings.columns
         limits = zip(pairwise(self._offsets), pairwise(self._ends), self._iterate_strip_sets(), strict=True)
         for (offset, end), (first, last), to_strip in limits:
             # The file is private and has no name: nobody else can have written it.
-            groups = marshal.loads(self._file.read(offset, end - offset))  # noqa: S302
+            rows = marshal.loads(self._file.read(offset, end - offset))  # noqa: S302
             outcomes = self._people.find_outcomes(first, last)
-            if to_strip:
-                self._strip_people(groups, outcomes, to_strip)
-            for layout, positions, records in groups:
-                self._store_records(RecordLayout(*layout), [outcomes[position] for position in positions], records)
+            for position, reasons in to_strip.items():
+                left = strip_row(columns, rows[position], reasons)
+                if any(left):
+                    rows[position] = left
+                else:
+                    outcomes[position] = SUPPRESSED if SUPPRESSED in reasons.values() else CONTROL
+            by_outcome: defaultdict[str, list[Row]] = defaultdict(list)
+            for outcome, row in zip(outcomes, rows, strict=True):
+                if outcome != REJECTED:
+                    by_outcome[outcome].append(row)
+            for outcome, of_outcome in by_outcome.items():
+                for layout, records in encode_rows(columns, of_outcome).items():
+                    if outcome == SENT:
+                        self._kept.add(layout, records)
+                    else:
+                        suffix = bytes([WITHHELD.index(outcome)])
+                        self._withheld.add(layout, [record + suffix for record in records])
         withheld = self._count_withheld()
         # They are large, and it takes long to send the rest.
         self._early.close()
@@ -199,37 +211,6 @@ class _FilteredRowReader(RowReader):
                 entry = next(entries, None)
             yield to_strip
 
-    def _strip_people(
-        self, groups: Iterable[_StoredGroup], outcomes: list[str], identifiers_by_person: Mapping[int, _ToStrip]
-    ) -> None:
-        """Remove identifiers from people's records, store what is left, and set the people's `outcomes`."""
-        by_person: defaultdict[int, list[EncodedRecord]] = defaultdict(list)
-        for layout, positions, records in groups:
-            for person, record in zip(positions, records, strict=True):
-                if person in identifiers_by_person:
-                    by_person[person].append((RecordLayout(*layout), record))
-        for person, of_person in by_person.items():
-            to_strip = identifiers_by_person[person]
-            left = _strip_records(of_person, to_strip)
-            for layout, record in left:
-                self._kept.add(layout, [record])
-            if left:
-                outcomes[person] = DONE
-            else:
-                outcomes[person] = SUPPRESSED if SUPPRESSED in to_strip.values() else CONTROL
-
-    def _store_records(self, layout: RecordLayout, outcomes: Sequence[str], records: Sequence[bytes]) -> None:
-        """Store records that are sent, and those that are withheld with the reason. `outcomes`: of each record."""
-        by_outcome: defaultdict[str, list[bytes]] = defaultdict(list)
-        for outcome, record in zip(outcomes, records, strict=True):
-            by_outcome[outcome].append(record)
-        for outcome, of_outcome in by_outcome.items():
-            if outcome == SENT:
-                self._kept.add(layout, of_outcome)
-            elif outcome != DONE:
-                suffix = bytes([WITHHELD.index(outcome)])
-                self._withheld.add(layout, [record + suffix for record in of_outcome])
-
     def _count_withheld(self) -> Mapping[str, int]:
         """Return how many distinct rows are withheld for each reason. A row counts for its first reason only."""
         counts: Counter[str] = Counter()
@@ -242,14 +223,3 @@ class _FilteredRowReader(RowReader):
                         counts[WITHHELD[entry[-1]]] += 1
                         previous = entry[:-1]
         return counts
-
-
-def _strip_records(records: Iterable[EncodedRecord], to_strip: _ToStrip) -> list[EncodedRecord]:
-    """Return what is left of a person's records without the identifiers `to_strip`. All but the first are extra."""
-    left = {stripped for layout, record in records if (stripped := layout.strip_identifiers(record, to_strip))}
-    digests = {stripped: frozenset(stripped[0].compute_comparable_digests(stripped[1])) for stripped in left}
-    # A record that lost a key may be part of another one.
-    largest = [stripped for stripped in left if not any(digests[stripped] < other for other in digests.values())]
-    # The lowest is first; before external ids alone is a sort key.
-    largest.sort(key=lambda stripped: stripped[1] if stripped[0].keys else stripped[1][DIGEST_BYTES:])
-    return [(layout._replace(is_extra=place > 0), record) for place, (layout, record) in enumerate(largest)]

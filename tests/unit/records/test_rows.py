@@ -10,7 +10,7 @@ from td_pinterest_op.identifiers.identifier_types import TYPES
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column, find_row_columns
 from td_pinterest_op.records.digests import read_column_identifiers
-from td_pinterest_op.records.rows import EncodedRows, RecordLayout, encode_rows
+from td_pinterest_op.records.rows import BlockRows, RecordLayout, collect_rows, encode_rows
 from td_pinterest_op.treasure_data.job import Job
 
 DEVICE = "0123abcd-89ef-4cde-8f01-23456789abcd"
@@ -28,27 +28,25 @@ def in_bytes(value: object) -> object:
     return value.encode() if isinstance(value, str) else value
 
 
-def encoded(types: tuple[str, ...], *of_rows: tuple[object, ...], country: str | None = "US") -> EncodedRows:
+Records = list[tuple[RecordLayout, bytes]]
+
+
+def encoded(
+    types: tuple[str, ...], *of_rows: tuple[object, ...], country: str | None = "US"
+) -> tuple[BlockRows, Records]:
     columns = [
         Column(name=type_, type=TYPES[type_], position=position, is_array=isinstance(of_rows[0][position], tuple))
         for position, type_ in enumerate(types)
     ]
     values = [[in_bytes(value) for value in column] for column in zip(*of_rows, strict=True)]
     by_column = [read_column_identifiers(column, values, default_country=country) for column in columns]
-    return encode_rows(by_column, count=len(of_rows))
+    block = collect_rows(by_column, count=len(of_rows))
+    groups = encode_rows(columns, block.rows)
+    return block, [(layout, record) for layout, records in groups.items() for record in records]
 
 
-def sent(rows: list[tuple[RecordLayout, bytes]]) -> list[dict[str, str]]:
-    return [json.loads(layout.format_for_request(row)) for layout, row in rows]
-
-
-def rows_of(block: EncodedRows) -> list[tuple[RecordLayout, bytes]]:
-    rows = [
-        (position, layout, record)
-        for layout, group in block.groups.items()
-        for position, record in zip(*group, strict=True)
-    ]
-    return [(layout, record) for _, layout, record in sorted(rows)]
+def sent(records: Records) -> list[dict[str, str]]:
+    return [json.loads(layout.format_for_request(record)) for layout, record in records]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +77,8 @@ def rows_of(block: EncodedRows) -> list[tuple[RecordLayout, bytes]]:
 def test_a_row_is_one_record_of_all_its_keys(
     types: tuple[str, ...], row: tuple[object, ...], record: dict[str, str] | None
 ) -> None:
-    assert [record] * (record is not None) == sent(rows_of(encoded(types, row)))
+    _, records = encoded(types, row)
+    assert sent(records) == [record] * (record is not None)
 
 
 @pytest.mark.parametrize(
@@ -95,14 +94,15 @@ def test_a_row_is_one_record_of_all_its_keys(
 def test_row_without_a_valid_key_has_the_first_reason_that_is_not_null(
     row: tuple[object, object], reason: Reason
 ) -> None:
-    block = encoded(BOTH, ("a@lee.org", None), row, ("b@lee.org", None))
-    assert (2, [(1, reason)], Counter()) == (len(rows_of(block)), block.rejected, block.rejected_keys)
+    block, records = encoded(BOTH, ("a@lee.org", None), row, ("b@lee.org", None))
+    assert (len(records), block.rejected, block.rejected_keys) == (2, [(1, reason)], Counter())
 
 
 def test_invalid_keys_of_valid_rows_are_counted_by_reason() -> None:
-    block = encoded(BOTH, ("a@lee.org", "12345"), ("b@lee.org", None), ("n/a", "2025550143"), ("c@lee.org", "12345"))
-    assert (4, []) == (len(rows_of(block)), block.rejected)
-    assert Counter({Reason.NOT_A_PHONE_NUMBER: 2, Reason.PLACEHOLDER: 1}) == block.rejected_keys
+    rows = [("a@lee.org", "12345"), ("b@lee.org", None), ("n/a", "2025550143"), ("c@lee.org", "12345")]
+    block, records = encoded(BOTH, *rows)
+    assert (len(records), block.rejected) == (4, [])
+    assert block.rejected_keys == Counter({Reason.NOT_A_PHONE_NUMBER: 2, Reason.PLACEHOLDER: 1})
 
 
 @pytest.mark.parametrize(
@@ -116,33 +116,20 @@ def test_invalid_keys_of_valid_rows_are_counted_by_reason() -> None:
     ],
 )
 def test_an_external_id_is_text_of_at_most_256_characters_in_one_piece(external_id: object, reason: Reason) -> None:
-    assert [(0, reason)] == encoded(("external_id",), (external_id,)).rejected
-
-
-def test_rows_keep_their_keys_in_every_combination() -> None:
-    people = [
-        tuple(value if present >> bit & 1 else None for bit, value in enumerate(of_one))
-        for number in range(3)
-        for present in range(1, 16)
-        for of_one in [(f"p{number}@lee.org", DEVICE[:-1] + str(number), f"202555010{number}", f"A{'-' * number * 20}")]
-    ]
-    rows = rows_of(encoded(ALL, *people))
-    assert Counter(sum(value is not None for value in person) for person in people) == Counter(map(len, sent(rows)))
-    assert {json.dumps(*sent(rows_of(encoded(ALL, person)))) for person in people} == set(map(json.dumps, sent(rows)))
-    assert {layout.key_count for layout, _ in rows} == {1, 2, 3, 4}
+    block, _ = encoded(("external_id",), (external_id,))
+    assert block.rejected == [(0, reason)]
 
 
 class TestArrays:
     def test_a_row_is_one_record_for_each_combination_of_its_values_and_counts_once(self) -> None:
-        block = encoded(("email", "phone"), (("b@lee.org", None, "a@lee.org"), ("+12025550143", "+12025550144")))
+        block, records = encoded(BOTH, (("b@lee.org", None, "a@lee.org"), ("+12025550143", "+12025550144")))
         combinations = [
             {"email": sha(email), "hashed_phone_number": sha(phone)}
             for email in ("a@lee.org", "b@lee.org")
             for phone in ("12025550143", "12025550144")
         ]
-        rows = rows_of(block)
-        assert combinations == sorted(sent(rows), key=combinations.index)
-        assert ([], 1) == (block.rejected, sum(not layout.is_extra for layout, _ in rows))
+        assert sorted(sent(records), key=combinations.index) == combinations
+        assert (block.rejected, sum(not layout.is_extra for layout, _ in records)) == ([], 1)
 
     @pytest.mark.parametrize(("emails", "devices", "is_valid"), [(40, 25, True), (1_000, 0, True), (1_001, 0, False)])
     def test_a_row_with_more_than_a_thousand_combinations_is_invalid(
@@ -152,22 +139,21 @@ class TestArrays:
             (*(f"p{number}@lee.org" for number in range(emails)), "p1@lee.org", "n/a"),
             tuple(f"5eed0123-4567-89ab-cdef-{number:012d}" for number in range(devices)),
         )
-        block = encoded(("email", "maid"), row)
-        rejected = [] if is_valid else [(0, Reason.TOO_MANY_COMBINATIONS)]
-        assert rejected == block.rejected
-        assert 1_000 * is_valid == len(rows_of(block))
-        assert ({Reason.PLACEHOLDER: 1} if is_valid else {}) == block.rejected_keys
+        block, records = encoded(("email", "maid"), row)
+        assert block.rejected == ([] if is_valid else [(0, Reason.TOO_MANY_COMBINATIONS)])
+        assert len(records) == (1_000 if is_valid else 0)
+        assert block.rejected_keys == ({Reason.PLACEHOLDER: 1} if is_valid else {})
 
     @pytest.mark.parametrize("array", [None, (), (None,), (None, None)])
     def test_array_without_elements_is_null(self, array: object) -> None:
-        block = encoded(("email",), (("a@lee.org",),), (array,))
-        assert [(1, Reason.NULL)] == block.rejected
+        block, _ = encoded(("email",), (("a@lee.org",),), (array,))
+        assert block.rejected == [(1, Reason.NULL)]
 
     def test_invalid_elements_are_dropped_and_counted(self) -> None:
-        block = encoded(BOTH, (("a@lee.org", "n/a", ""), None), (("ann",), None))
-        assert [{"email": sha("a@lee.org")}] == sent(rows_of(block))
-        assert [(1, Reason.NOT_AN_EMAIL)] == block.rejected
-        assert Counter({Reason.PLACEHOLDER: 1, Reason.EMPTY: 1}) == block.rejected_keys
+        block, records = encoded(BOTH, (("a@lee.org", "n/a", ""), None), (("ann",), None))
+        assert sent(records) == [{"email": sha("a@lee.org")}]
+        assert block.rejected == [(1, Reason.NOT_AN_EMAIL)]
+        assert block.rejected_keys == Counter({Reason.PLACEHOLDER: 1, Reason.EMPTY: 1})
 
     @pytest.mark.parametrize(
         ("value", "expected"),
@@ -182,16 +168,13 @@ class TestArrays:
         ],
     )
     def test_array_as_json_is_parsed(self, value: bytes, expected: list[str]) -> None:
-        block = encoded(("email",), (("x@lee.org",),), (value,))
-        assert sorted(map(sha, ["x@lee.org", *expected])) == sorted(record["email"] for record in sent(rows_of(block)))
+        _, records = encoded(("email",), (("x@lee.org",),), (value,))
+        assert sorted(record["email"] for record in sent(records)) == sorted(map(sha, ["x@lee.org", *expected]))
 
 
-def job(*names: str) -> Job:
-    return Job(id="5", schema=tuple((name, "varchar") for name in names), records=1, size=1)
-
-
-class TestColumns:
-    def test_columns_of_keys_are_found_by_name_or_mapping(self) -> None:
-        columns = find_row_columns(job("Email", "tel", "idfa", "crm_id"), {"tel": "phone", "crm_id": "external_id"})
-        assert ["email", "hashed_phone_number", "maid", "external_id"] == [column.type.key for column in columns]
-        assert [0, 1, 2, 3] == [column.position for column in columns]
+def test_columns_of_keys_are_found_by_name_or_mapping_and_ordered_by_key() -> None:
+    names = ("Email", "tel", "idfa", "crm_id")
+    job = Job(id="5", schema=tuple((name, "varchar") for name in names), records=1, size=1)
+    columns = find_row_columns(job, {"tel": "phone", "crm_id": "external_id"})
+    keys = ["email", "maid", "hashed_phone_number", "external_id"]
+    assert [(column.type.key, column.position) for column in columns] == list(zip(keys, [0, 2, 1, 3], strict=True))
