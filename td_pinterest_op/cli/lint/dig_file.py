@@ -1,10 +1,9 @@
 """A .dig file with the files it includes: plain values with the place of each, the tasks, and the findings."""
 
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import yaml
@@ -17,10 +16,8 @@ _TEMPLATE = re.compile(r"\$\{(?!secret:)([^{}]*)\}")
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,30}")
 _WORDS: Mapping[str, bool | None] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _REFUSED = "digdag would refuse every workflow of the folder"
-# Aliases, includes and templates can make a small file grow without end.
+# Aliases and includes can make a small file grow without end.
 _MOST_VALUES = 50_000
-_MOST_TEMPLATES = 100
-_LONGEST_TEXT = 100_000
 
 
 class Place(NamedTuple):
@@ -60,6 +57,12 @@ class Block(dict[str, Any]):
             block = inner if isinstance(inner, Block) else Block(block.places.get(key, block.place))
         return block
 
+    def add_members(self, content: Any) -> None:
+        """Add the members of another mapping, if `content` is one. They take precedence."""
+        if isinstance(content, Block):
+            self.update(content)
+            self.places |= content.places
+
 
 @dataclass(slots=True, kw_only=True)
 class DigFile:
@@ -93,13 +96,16 @@ class DigFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task or group of tasks (`operator` None). `exported`: the `_export` parameters of the task and its parents."""
+    """A task or group of tasks (`operator` None). `exported`: the `_export` parameters of the task and its parents.
+
+    `params`: all parameters, of which its own take precedence.
+    """
 
     name: str
     block: Block
     operator: str | None
-    exported: Mapping[str, Any]
-    parents: tuple[Block, ...]
+    exported: Block
+    params: Block
 
     @property
     def command(self) -> Any:
@@ -112,10 +118,10 @@ class Task:
         return self.block.places.get(f"{self.operator}>", self.block.place)
 
     def fill(self, value: Any) -> Any:
-        """Return a plain value with its templates filled in. A text stays as it is if only a run can fill it in.
+        """Return a plain value with its templates filled in, except for those that only a run can fill in.
 
-        So does a text that is blank once it is filled in: the value may yet be entered in a file of settings, and a
-        run rejects a blank one.
+        A text that would be blank stays as it is: the value may yet be entered in a file of settings, and a run rejects
+        a blank one.
         """
         if isinstance(value, dict):
             return {key: self.fill(member) for key, member in value.items()}
@@ -123,18 +129,18 @@ class Task:
             return [self.fill(item) for item in value]
         if not isinstance(value, str):
             return value
-        text = value
-        for _ in range(_MOST_TEMPLATES):
-            match = _TEMPLATE.search(text)
-            if match is None:
-                return text or value
-            found: Any = self.exported
-            for part in match[1].strip().split("."):
-                found = found[part] if isinstance(found, Mapping) and part in found else {}
-            if isinstance(found, Mapping | list) or len(text) > _LONGEST_TEXT:
-                return value
-            text = text[: match.start()] + ("" if found is None else str(found)) + text[match.end() :]
-        return value
+        return _TEMPLATE.sub(self._find_value, value) or value
+
+    def _find_value(self, template: re.Match[str]) -> str:
+        """Return what the parents export for a template, or the template itself."""
+        found: Any = self.exported
+        for part in template[1].strip().split("."):
+            if not isinstance(found, Block) or part not in found:
+                return template[0]
+            found = found[part]
+        if isinstance(found, dict | list):
+            return template[0]
+        return "" if found is None else str(found)
 
 
 def read_workflow(path: Path) -> DigFile:
@@ -157,7 +163,6 @@ class _YamlReader:
 
     def __init__(self, dig: DigFile) -> None:
         self._dig = dig
-        self._open: list[Path] = []
         self._left = _MOST_VALUES
 
     def read_file(self, path: Path) -> Any:
@@ -181,10 +186,7 @@ class _YamlReader:
             else:
                 self._dig.add_finding(place, "yaml", f"not valid YAML ({problem}). {_REFUSED}")
             return None
-        self._open.append(path)
-        content = self._convert_node(node, Place(path, 1)) if node else None
-        self._open.pop()
-        return content
+        return self._convert_node(node, Place(path, 1)) if node else None
 
     def _convert_node(self, node: yaml.Node, place: Place) -> Any:
         """Return the value of a YAML node at a place, with mappings as `Block`."""
@@ -200,18 +202,19 @@ class _YamlReader:
             return text
         return int(text) if _WHOLE_NUMBER.fullmatch(text) else _WORDS.get(text, text)
 
-    def _convert_mapping(self, node: yaml.MappingNode, place: Place) -> Block:
+    def _convert_mapping(self, node: yaml.Node, place: Place) -> Block:
         """Return a YAML mapping with the members that `<<` and included files give it."""
         block = Block(place)
         own: set[str] = set()
-        for key, value in node.value:
+        # The mapping's own members take precedence over those of `<<`, wherever it stands.
+        for key, value in sorted(node.value, key=lambda pair: not _is_merge(pair[0])):
             here = Place(place.path, key.start_mark.line + 1)
             if key.tag == "!include":
-                _merge_block(block, self._read_included(str(value.value), here))
-            elif key.value == "<<" and key.style is None:
+                block.add_members(self._read_included(str(value.value), here))
+            elif _is_merge(key):
                 # Of several mappings, the first wins.
                 for each in reversed(value.value) if isinstance(value, yaml.SequenceNode) else [value]:
-                    _merge_block(block, self._convert_node(each, here), unless=own)
+                    block.add_members(self._convert_node(each, here))
             else:
                 name = str(key.value)
                 if name in own:
@@ -223,25 +226,20 @@ class _YamlReader:
 
     def _read_included(self, name: str, here: Place) -> Any:
         """Return the content of the included file `name`. If that fails, add a finding at `here` and return None."""
-        target = here.path.parent / name
-        message = f"{name} includes itself"
         if ".." in Path(name).parts or Path(name).is_absolute():
             message = f"{name} is outside the project folder, so digdag does not include it: move it into the folder"
-        elif target not in self._open:
+        else:
             try:
-                return self.read_file(target)
+                return self.read_file(here.path.parent / name)
             except (OSError, ValueError):
                 message = f"the included file {name} does not exist: its path is relative to {here.path.parent}/"
         self._dig.add_finding(here, "file", message)
         return None
 
 
-def _merge_block(block: Block, content: Any, *, unless: Container[str] = ()) -> None:
-    """Add the members of another mapping to a block, but not those whose names are in `unless`."""
-    for name in content if isinstance(content, Block) else ():
-        if name not in unless:
-            block[name] = content[name]
-            block.places[name] = content.places[name]
+def _is_merge(key: yaml.Node) -> bool:
+    """Whether the key of a YAML mapping is `<<`."""
+    return bool(key.value == "<<" and getattr(key, "style", None) is None)
 
 
 def walk(block: Block) -> Iterator[tuple[Block, str, Any]]:
@@ -256,22 +254,22 @@ def walk(block: Block) -> Iterator[tuple[Block, str, Any]]:
             waiting += [(owner, key, item) for item in value]
 
 
-def walk_tasks(
-    block: Block, name: str = "", exported: Mapping[str, Any] = MappingProxyType({}), parents: tuple[Block, ...] = ()
-) -> Iterator[Task]:
-    """Yield the task in a block, then the tasks nested in it. `exported`: `_export` parameters of its parents."""
-    exported = _merge_nested(exported, block.get_block("_export"))
+def walk_tasks(block: Block, name: str = "", inherited: Block | None = None) -> Iterator[Task]:
+    """Yield the task in a block, then the tasks nested in it. `inherited`: the `_export` parameters of its parents."""
+    exported = _merge_blocks(inherited or Block(block.place), block.get_block("_export"))
     operator = next((key[:-1] for key in block if key.endswith(">")), None)
-    yield Task(name=name, block=block, operator=operator, exported=exported, parents=parents)
+    yield Task(name=name, block=block, operator=operator, exported=exported, params=_merge_blocks(exported, block))
     for key, member in block.items():
         if isinstance(member, Block) and (key.startswith("+") or key in _BLOCKS):
-            yield from walk_tasks(member, name + key, exported, (*parents, block))
+            yield from walk_tasks(member, name + key, exported)
 
 
-def _merge_nested(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of the mapping `base` in which the values of `over` take precedence, at every level of nesting."""
-    merged = dict(base)
-    for key, value in over.items():
-        old = merged.get(key)
-        merged[key] = _merge_nested(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+def _merge_blocks(base: Block, over: Block) -> Block:
+    """Return a block with the members of both. Those of `over` take precedence, at every level of nesting."""
+    merged = Block(over.place)
+    merged.add_members(base)
+    merged.add_members(over)
+    for key in base.keys() & over.keys():
+        if isinstance(base[key], Block) and isinstance(over[key], Block):
+            merged[key] = _merge_blocks(base[key], over[key])
     return merged

@@ -5,21 +5,20 @@ would refuse becomes a finding at the line of its key.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from td_pinterest_op.activation import PARAMETERS as ACTIVATION_PARAMETERS
 from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.audiences.actions import EXPORT
-from td_pinterest_op.audiences.request import TaskRequest, read_task_request
+from td_pinterest_op.audiences.request import TaskRequest, read_task_request, read_task_settings
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.lint.dig_file import Block, DigFile, Place, Task
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, SECRET_TEMPLATE, check_secret
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.many import build_entry_task, read_at_once, read_entries
-from td_pinterest_op.settings.parse import JOB_OPTIONS, parse_settings
+from td_pinterest_op.settings.parse import TASK_PARAMETERS
 from td_pinterest_op.settings.table import CREDENTIALS, ERASURE, STATUS, SettingsTable, build_variable_name
 from td_pinterest_op.settings.types import find_nearest, is_left_out
 from td_pinterest_op.stats import LISTS
@@ -27,12 +26,12 @@ from td_pinterest_op.workflow import task as workflow
 
 MANY = "td_pinterest_op.many.Many"
 ACTIVATION = "td_pinterest_op.activation.PinterestActivation"
-_ROWS = ("query", "database", "engine", "job_id", *JOB_OPTIONS)
+_ROWS = tuple(name for name in TASK_PARAMETERS if name not in LISTS)
 # What a workflow names after `py>:`, with the table of its settings and the names of its parameters.
 OPERATORS: Mapping[str, tuple[SettingsTable[Any] | None, tuple[str, ...]]] = {
-    "td_pinterest_op.export.PinterestExport": (EXPORT, (*_ROWS, *LISTS)),
-    MANY: (EXPORT, (*_ROWS, *LISTS, "audiences", "at_once")),
-    ACTIVATION: (EXPORT, (*_ROWS, *LISTS, *ACTIVATION_PARAMETERS)),
+    "td_pinterest_op.export.PinterestExport": (EXPORT, TASK_PARAMETERS),
+    MANY: (EXPORT, (*TASK_PARAMETERS, "audiences", "at_once")),
+    ACTIVATION: (EXPORT, (*TASK_PARAMETERS, *ACTIVATION_PARAMETERS)),
     "td_pinterest_op.status.AudienceStatus": (STATUS, ("database",)),
     "td_pinterest_op.erase.PinterestErase": (ERASURE, _ROWS),
     "td_pinterest_op.history.Failed": (None, ("database", "history", "ad_account_id", "audience_id", "audiences")),
@@ -40,11 +39,8 @@ OPERATORS: Mapping[str, tuple[SettingsTable[Any] | None, tuple[str, ...]]] = {
 }
 # Valid values in place of those that only a run knows. What is not here, a run can do without.
 _UNKNOWN_QUERY = "SELECT * FROM table_that_the_run_knows"
-_PARAMETERS: Mapping[str, object] = {
-    **dict.fromkeys(("database", "segment", "segment_name"), "known_to_the_run"),
-    "job_id": "1",
-    "activation_actions_table": "database.table",
-}
+_ACTIVATION = {"segment_name": "known_to_the_run", "activation_actions_table": "database.table"}
+_PARAMETERS = {"database": "known_to_the_run", "segment": "known_to_the_run", "job_id": "1", **_ACTIVATION}
 _SETTINGS: Mapping[str, object] = {
     "type": "pinterest",
     "audience_type": "customer_list",
@@ -59,7 +55,7 @@ class Export:
     """An export, erasure or look at audiences that a workflow names. `request`: what it asks for, None if unusable.
 
     `settings`: as they are written, None for those that only a run knows, whose names are in `unknown`. `places`: of
-    the keys of the task, its settings and its entry; of "", the task or the entry itself.
+    the parameters, settings and variables of the task, and of its entry's keys; of "", the task or the entry itself.
     """
 
     settings: Mapping[str, object]
@@ -93,15 +89,14 @@ def read_exports(
 
     `has_earlier_job`: whether an earlier task may have run a job whose rows the task exports.
     """
-    table = OPERATORS[operator][0]
-    if table is None:
+    if OPERATORS[operator][0] is None:
         return
-    written = task.block.get_block("result_settings")
+    written = task.params.get_block("result_settings")
     for key in CREDENTIALS:
         if key.name in written:
             check_secret(dig, written, key.name, variable=build_variable_name(key.secret))
-    given = {name: value for name, value in {**task.exported, **task.block}.items() if name[:1] not in ("_", "+")}
-    params = _replace_unknown(dig, task.fill(given), task.block)
+    given = {name: value for name, value in task.params.items() if name[:1] not in ("_", "+")}
+    params = _replace_unknown(dig, task.fill(given), task.params)
     raw = params.get("result_settings")
     if isinstance(raw, str) and is_unknown(raw):
         return  # an activation may pass on all settings as one text
@@ -109,18 +104,15 @@ def read_exports(
     called = {"database": "called"} if is_called_by_others(dig) else {}
     params["td"] = {**called, **job, **(params["td"] if isinstance(params.get("td"), dict) else {})}
     own = workflow.Task(params=params, environ=environ)
-    blocks = [task.block, written]
-    if operator == ACTIVATION:
-        extended = replace(own, params={"activation_actions_table": "database.table", "segment_name": "a"} | params)
-        yield from _read_export(dig, table, blocks, partial(add_activation_settings, extended))
-    elif operator == MANY:
-        for block, name, entry in _read_entries(dig, own, task):
-            blocks_of_entry = [*blocks, block, block.get_block("result_settings")]
-            yield from _read_export(
-                dig, table, blocks_of_entry, partial(build_entry_task, own, entry, name), entry=block
-            )
-    else:
-        yield from _read_export(dig, table, blocks, lambda: own)
+    environ_block = task.params.get_block("_env")
+    places = {"": task.block.place, **environ_block.places, **task.params.places, **written.places}
+    if operator != MANY:
+        yield from _read_export(dig, own, operator, places)
+        return
+    for block, name, entry in _read_entries(dig, own, task):
+        inner = block.get_block("result_settings")
+        of_entry = {**places, "": block.place, **block.places, **inner.places}
+        yield from _read_export(dig, own, operator, of_entry, entry=entry, name=name)
 
 
 def _replace_unknown(dig: DigFile, values: Mapping[Any, Any], block: Block) -> dict[Any, Any]:
@@ -156,21 +148,20 @@ def _read_query(dig: DigFile, place: Place, name: str, value: object) -> object:
 
 def _read_entries(dig: DigFile, own: workflow.Task, task: Task) -> Iterator[tuple[Block, str, Mapping[object, Any]]]:
     """Yield the block, name and keys of each entry of `audiences`. If a run would refuse the list, add a finding."""
-    listed = task.fill({**task.exported, **task.block}.get("audiences"))
+    listed = task.fill(task.params.get("audiences"))
     if any(isinstance(each, str) and is_unknown(each) for each in (listed if isinstance(listed, list) else [listed])):
         return
-    blocks = (task.block, *(block.get_block("_export") for block in (task.block, *reversed(task.parents))))
-    owner = next((block for block in blocks if "audiences" in block), task.block)
-    place = owner.places.get("audiences", owner.place)
-    items = owner.get("audiences")
+    places = task.params.places
+    place = places.get("audiences", task.block.place)
+    items = task.params.get("audiences")
     written = [each if isinstance(each, Block) else Block(place) for each in items] if isinstance(items, list) else []
     try:
         entries = read_entries(own)
         read_at_once(own)
     except SettingsError as error:
         number = re.search(r"entry (\d+)", str(error))
-        place = task.block.places.get(error.problems[0].key, place)
-        dig.add_finding(written[int(number[1]) - 1].place if number and written else place, "setting", str(error))
+        place = written[int(number[1]) - 1].place if number and written else places.get(error.problems[0].key, place)
+        dig.add_finding(place, "setting", str(error))
         return
     for block, (name, entry) in zip(written or [Block(place)] * len(entries), entries.items(), strict=True):
         yield block, name, _replace_unknown(dig, entry, block)
@@ -178,21 +169,19 @@ def _read_entries(dig: DigFile, own: workflow.Task, task: Task) -> Iterator[tupl
 
 def _read_export(
     dig: DigFile,
-    table: SettingsTable[Any],
-    blocks: Sequence[Block],
-    build: Callable[[], workflow.Task],
+    task: workflow.Task,
+    operator: str,
+    places: Mapping[str, Place],
     *,
-    entry: Block | None = None,
+    entry: Mapping[object, Any] | None = None,
+    name: str = "",
 ) -> Iterator[Export]:
-    """Yield the export of the task that `build` returns, unless that fails. Adds findings about what is wrong.
-
-    `blocks`: what has the task's keys; the last wins. `entry`: the block of an entry of a list.
-    """
-    places = {"": blocks[0].place if entry is None else entry.place}
-    for block in blocks:
-        places |= block.places
+    """Yield the export of a task, or of an entry of its list. Adds findings about what is wrong, at `places`."""
     try:
-        task = build()
+        if operator == ACTIVATION:
+            task = add_activation_settings(replace(task, params={**_ACTIVATION, **task.params}))
+        if entry is not None:
+            task = build_entry_task(task, entry, name)
     except SettingsError as error:
         for problem in error.problems:
             dig.add_finding(places.get(problem.key, places[""]), "setting", problem.text)
@@ -201,21 +190,23 @@ def _read_export(
     settings = dict(raw) if isinstance(raw, Mapping) else {}
     # An entry's blank id has to be filled in yet: the run itself insists on it.
     unknown = frozenset(
-        name for name, value in settings.items() if is_unknown(value) or (entry is not None and is_left_out(value))
+        key for key, value in settings.items() if is_unknown(value) or (entry is not None and is_left_out(value))
     )
     export = Export(settings=settings | dict.fromkeys(unknown), places=places, unknown=unknown, request=None)
+    table = OPERATORS[operator][0]
+    assert table, "only tasks with settings are read"  # noqa: S101
     filled = _fill_settings(settings, unknown, table) if isinstance(raw, Mapping) else raw
     task = replace(task, params={**task.params, "result_settings": filled})
     try:
         if table is STATUS:
-            parsed = parse_settings(filled, table=table, environ=task.environ)
+            parsed = read_task_settings(task, table=table)
             request = TaskRequest(task=task, settings=parsed, source=None, lists={})
         else:
             request = read_task_request(task, table=table)
     except SettingsError as error:
         for problem in error.problems:
             if not _may_vanish(problem, unknown):
-                _add_problem(dig, export, problem, table, environ=blocks[0].get_block("_env"))
+                _add_problem(dig, export, problem, table)
         yield export
         return
     for warning in request.settings.warnings if entry is None and "action" not in unknown else ():
@@ -248,7 +239,7 @@ def _may_vanish(problem: Problem, unknown: frozenset[str]) -> bool:
     return named or "action" in unknown
 
 
-def _add_problem(dig: DigFile, export: Export, problem: Problem, table: SettingsTable[Any], *, environ: Block) -> None:
+def _add_problem(dig: DigFile, export: Export, problem: Problem, table: SettingsTable[Any]) -> None:
     """Add a finding about a problem that a run would report, at the line of its key, or in the task's `_env`."""
     text = problem.text if problem.key in problem.text else f"{problem.key}: {problem.text}"
     if problem.code != "environment" and "TD_API_KEY" not in text:
@@ -256,7 +247,6 @@ def _add_problem(dig: DigFile, export: Export, problem: Problem, table: Settings
         dig.add_finding(place, "setting", text)
         return
     variable = re.search("[A-Z][A-Z_]+", text)
-    near = find_nearest(variable[0] if variable else "", environ.keys() - SECRETS.keys(), cutoff=0.85)
+    near = find_nearest(variable[0] if variable else "", export.places.keys() - SECRETS.keys(), cutoff=0.85)
     hint = f"; did you mean it by {near}?" if near else ""
-    place = environ.places[near] if near else export.find_place(problem.key or "_env", "_env")
-    dig.add_finding(place, "env", text + hint)
+    dig.add_finding(export.find_place(near or problem.key or "_env", "_env"), "env", text + hint)

@@ -1,8 +1,8 @@
 """The rules of the linter. What an export may be is not repeated here: the operator's own functions judge it."""
 
-import contextlib
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import Add, Create, Remove
@@ -202,7 +202,7 @@ def _check_other_task(dig: DigFile, task: Task, templates: str) -> None:
 
 def _read_td_query(dig: DigFile, task: Task) -> str:
     """Return the SQL of a td> task, or "" if only a run knows it. Adds findings about its database and its file."""
-    has_database = "database" in {**task.exported, **task.block, **(task.exported.get("td") or {})}
+    has_database = "database" in task.params or "database" in task.params.get_block("td")
     if not has_database and not is_called_by_others(dig):
         message = "the query needs a database: give the task a `database`, or set td.database under `_export`"
         dig.add_finding(task.place, "database", message)
@@ -212,11 +212,9 @@ def _read_td_query(dig: DigFile, task: Task) -> str:
     if not name or is_unknown(name):
         return str(inline or "")
     path = dig.folder / name
-    sql = None
-    with contextlib.suppress(OSError, ValueError):  # such as SQL in place of a file's name
-        if path.resolve().is_relative_to(dig.folder.resolve()):
-            sql = path.read_text(encoding="utf-8", errors="replace")
-    if sql is None:
+    try:
+        sql = path.read_text(encoding="utf-8", errors="replace")
+    except (OSError, ValueError):  # such as SQL in place of a file's name
         dig.add_finding(task.place, "file", f"there is no file {name} in the folder {dig.folder}: correct the name")
         return ""
     dig.files.add(path)
@@ -249,24 +247,24 @@ def _check_values(dig: DigFile, root: Block, ours: Sequence[Task]) -> None:
 
 def _check_figures(dig: DigFile, root: Block) -> None:
     """Add a finding for each template that names a statistic which an export does not have."""
+    statistics = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
     for block, key, value in walk(root):
-        for template in _TEMPLATE.findall(value) if isinstance(value, str) else ():
-            for path in _FIGURE.findall(template):
-                known: object = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
-                for name in path.strip(".").split("."):
-                    if not isinstance(known, dict) or not known:
-                        break  # a method of a text or of a number
-                    if name not in known:
-                        message = f"pinterest{path}: an export has no statistic {name}{suggest_word(name, known)}"
-                        dig.add_finding(block.places[key], "statistic", message)
-                    known = known.get(name)
+        templates = _TEMPLATE.findall(value) if isinstance(value, str) else []
+        for path in _FIGURE.findall(" ".join(templates)):
+            known: Any = statistics
+            for name in path.strip(".").split("."):
+                if not isinstance(known, dict) or not known:
+                    break  # a method of a text or of a number
+                if name not in known:
+                    message = f"pinterest{path}: an export has no statistic {name}{suggest_word(name, known)}"
+                    dig.add_finding(block.places[key], "statistic", message)
+                known = known.get(name)
 
 
 def _check_docker(dig: DigFile, ours: Sequence[Task], tasks: Sequence[Task]) -> None:
     """Add a finding for each task of ours without a container image in a workflow that runs in containers."""
-    images = {task.name: ({**task.exported, **task.block}.get("docker") or {}).get("image") for task in tasks}
-    is_hosted = any(images[task.name] for task in tasks if task.operator == "py")
+    images = {task.name: task.params.get_block("docker").get("image") for task in tasks if task.operator == "py"}
     for task in ours:
-        if not images[task.name] and (is_hosted or "docker" in task.block or "docker" in task.exported):
+        if not images[task.name] and ("docker" in task.params or any(images.values())):
             message = "hosted Treasure Workflow runs py> in a container: add `docker: {image: …}` to the task"
             dig.add_warning(task.block.places.get("docker", task.place), "docker", message)

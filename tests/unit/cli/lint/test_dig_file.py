@@ -26,7 +26,7 @@ def _codes(folder: Path, text: str, files: dict[str, str] | None = None) -> list
         (_LAUGHS, [(1, "yaml")]),
         ("a: b\n\tc: d\n", [(2, "tab")]),
         ("a: [b\n", [(2, "yaml")]),
-        ("!include : 'export.dig'\n", [(1, "file")]),
+        ("!include : 'export.dig'\n", [(1, "yaml")]),
         ("!include : '/etc/hostname'\n", [(1, "file")]),
         ("!include : '../a.yml'\n", [(1, "file")]),
         ('!include : "a\\0.yml"\n', [(1, "file")]),
