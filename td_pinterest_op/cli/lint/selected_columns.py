@@ -10,9 +10,13 @@ from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.withholding.lists import find_list_columns
 from td_pinterest_op.withholding.preparation import find_people_columns
 
-_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
-_TOKEN = re.compile(r"""'(?:[^']|'')*'|"[^"]+"|`[^`]+`|[A-Za-z_]\w*|[0-9.]+|\S""")
-_NAME = re.compile(r"""["`]?([A-Za-z_]\w*)["`]?""")
+_COMMENT_OR_STRING = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
+_INNERMOST_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
+_DEEPEST = 30
+_SELECTED = re.compile(r"\bselect\s+(?:(?:distinct|all)\s)?(.*?)(?:\s(?:from|union|where|limit)\b|;|\Z)", re.DOTALL)
+# Of a selected column; # stands for brackets, such as in `lower# as email`.
+_NAME = re.compile(r"""(?:.*(?:\sas\s|\.|#))?\s*["`]?([a-z_]\w*)["`]?\s*""", re.DOTALL)
+_CALL = re.compile(r"\s*\w+#\s*")
 _LONGEST_QUERY = 100_000
 
 
@@ -20,30 +24,20 @@ def find_selected_names(sql: str) -> list[str] | None:
     """Return the names of the columns that a query selects, in lower case, or None unless its text shows all."""
     if len(sql) > _LONGEST_QUERY or "${" in sql:
         return None
-    words = [token.lower() for token in _TOKEN.findall(_COMMENT.sub(" ", sql))]
-    columns: list[list[str]] = []
-    depth = 0
-    for word in words:
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(word, 0)
-        if depth == 0 and word == "select":
-            columns = [[]]
-        elif depth == 0 and columns and word in ("from", ";", "union", "where", "limit"):
-            break
-        elif depth == 0 and columns and word == ",":
-            columns.append([])
-        elif columns and word not in ("distinct", "all"):
-            columns[-1].append(word)
-    names = [_find_name(column) for column in columns]
-    shown = [name for name in names if name]
-    return shown if words[:1] != ["("] and names and len(shown) == len(names) else None
-
-
-def _find_name(column: list[str]) -> str:
-    """Return the name of a selected column from its tokens, such as `lower ( mail ) as email`, or "" if unknown."""
-    if len(column) > 2 and _NAME.fullmatch(column[0]) and column[1] == "(" and column[-1] == ")":
-        return "_col"  # a function without a name for its result
-    name = _NAME.fullmatch(column[-1]) if column else None
-    return name[1] if name and (len(column) == 1 or column[-2] in (".", "as", ")")) else ""
+    text = _COMMENT_OR_STRING.sub(" ", sql.lower())
+    for _ in range(_DEEPEST):
+        text = _INNERMOST_BRACKETS.sub("#", text)
+    selected = _SELECTED.search(text)
+    names = []
+    for column in selected[1].split(",") if selected else ():
+        name = _NAME.fullmatch(column)
+        if _CALL.fullmatch(column):
+            names.append("_col")  # a function without a name for its result
+        elif name:
+            names.append(name[1])
+        else:
+            return None
+    return names or None
 
 
 def find_column_problems(
