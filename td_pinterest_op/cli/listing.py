@@ -1,6 +1,6 @@
 """`td-pinterest accounts`, `audiences`, `lists` and `audience`: what exists on Pinterest."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from td_pinterest_op.audiences.customer_lists import parse_list_name
-from td_pinterest_op.audiences.usage import ROLES, AdGroup, find_ad_groups
+from td_pinterest_op.audiences.usage import ROLES, find_ad_groups
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.ad_accounts import list_ad_accounts
 from td_pinterest_op.cli.connection import open_connection, require_id
@@ -21,6 +21,8 @@ from td_pinterest_op.report.figures import format_share
 from td_pinterest_op.run_history.history_table import FAILED
 
 _EXPORT_STATUS = {None: "roles not shown", True: "may export", False: "may read only"}
+# What the tables of a listing leave out.
+_DETAILS = ("seed_audience_id", "removed", "batches")
 _LISTING = options.combine_options(options.name_filter, options.env_file, options.as_json, options.quiet)
 
 
@@ -40,9 +42,7 @@ def accounts(common: CommonOptions, name_part: str | None) -> None:
             }
             for account in list_ad_accounts(connection.services.pinterest)
         ]
-    _print_rows(
-        common, _filter_by_name(rows, name_part), ("id", "name", "status", "roles", "owner"), nothing="no ad account"
-    )
+    _print_listing(common, rows, name_part, nothing="no ad account")
 
 
 @click.command(
@@ -56,8 +56,7 @@ def audiences(common: CommonOptions, name_part: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and customer list of each."""
     with open_connection(common) as connection:
         rows = list(map(build_audience_row, connection.make_api().list_entities("audiences")))
-    columns = ("id", "name", "audience_type", "status", "size", "customer_list_id", "created", "changed")
-    _print_rows(common, _filter_by_name(rows, name_part), columns, nothing="no audience")
+    _print_listing(common, rows, name_part, nothing="no audience")
 
 
 @click.command(cls=options.Command, epilog="\b\nExamples:\n  td-pinterest lists\n  td-pinterest lists --left-behind")
@@ -76,16 +75,11 @@ def lists(common: CommonOptions, only_unused: bool, name_part: str | None) -> No
         api = connection.make_api()
         for row in map(build_audience_row, api.list_entities("audiences")):
             used_by.setdefault(row["customer_list_id"], []).append(row["id"])
-        rows = [
-            _build_list_row(content, used_by.get(str(content["id"]), []))
-            for content in api.list_entities("customer_lists")
+        every = [
+            _build_list_row(each, used_by.get(str(each["id"]), [])) for each in api.list_entities("customer_lists")
         ]
-    rows = [row for row in rows if row["left_behind"] or not only_unused]
-    columns = [
-        *("id", "name", *(["list_type"] if any(row["list_type"] for row in rows) else []), "status", "uploaded"),
-        *("used_by", "left_behind", "session", "job_id", "created", "changed"),
-    ]
-    _print_rows(common, _filter_by_name(rows, name_part), columns, nothing="no customer list")
+    rows = [row for row in every if row["left_behind"] or not only_unused]
+    _print_listing(common, rows, name_part, nothing="no customer list")
 
 
 @click.command(cls=options.Command, epilog="\b\nExample:\n  td-pinterest audience 2542620905475")
@@ -112,27 +106,22 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
             )
         row = _build_detailed_row(api, content)
         used_by = find_ad_groups(api, row["id"])
-    past = _read_history_rows(history, row, common.env_file) if history else None
+    past = _read_history_rows(history, row, common.env_file) if history else []
     if common.as_json:
         ad_groups = None if used_by is None else [asdict(use) for use in used_by]
-        screen.print_json(row | {"ad_groups": ad_groups} | ({} if past is None else {"history": past}))
+        screen.print_json(row | {"ad_groups": ad_groups} | ({"history": past} if history else {}))
         return
-    _print_audience(row, used_by)
-    if past is not None:
-        screen.print_line()
-        columns = ("when", "what", "outcome", "sent", "rejected", "status", "size", "members", "matched")
-        rows = [entry | {"when": entry["at"], "matched": format_share(entry["match_ratio"], 1)} for entry in past]
-        _print_rows(common, rows, columns, nothing="nothing in the history")
-
-
-def _print_audience(row: Mapping[str, Any], used_by: Sequence[AdGroup] | None) -> None:
-    """Print an audience, one property per line, and the ad groups that use it (None: the token cannot read them)."""
     known = f"not known: the token needs one of the roles {ROLES}" if used_by is None else f"{len(used_by)}"
     screen.print_properties({name.replace("_", " "): value for name, value in {**row, "ad_groups": known}.items()})
     if used_by:
         screen.print_line()
         rows = [asdict(use) | {"ad_group": use.id, "campaign": use.campaign_name or use.campaign_id} for use in used_by]
         screen.print_table(rows, columns=("ad_group", "name", "status", "how", "campaign"))
+    if history:
+        screen.print_line()
+        columns = ("when", "what", "outcome", "sent", "rejected", "status", "size", "members", "matched")
+        rows = [entry | {"when": entry["at"], "matched": format_share(entry["match_ratio"], 1)} for entry in past]
+        _print_rows(rows, columns, nothing="nothing in the history")
 
 
 def _read_history_rows(history: str, audience: Mapping[str, Any], env_file: Path | None) -> list[dict[str, Any]]:
@@ -161,7 +150,7 @@ def _build_detailed_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
     list_id = row["customer_list_id"]
     behind = api.get_entity("customer_lists", list_id) if list_id else None
     if behind:
-        shown = _build_list_row(behind, [row["id"]])
+        shown = _build_list_row(behind, [])
         keys = ("name", "status", "uploaded", "removed", "batches", "session", "job_id", "created", "changed")
         row |= {f"list_{key}": shown[key] for key in keys}
     return row
@@ -205,18 +194,28 @@ def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[
     }
 
 
-def _filter_by_name(rows: Iterable[dict[str, Any]], name_part: str | None) -> list[dict[str, Any]]:
-    """Return the rows whose name contains `name_part`, sorted by name, then by id."""
+def _print_listing(
+    common: CommonOptions, rows: Sequence[dict[str, Any]], name_part: str | None, *, nothing: str
+) -> None:
+    """Print the rows whose name contains `name_part`, sorted by name, then by id, as JSON or a table.
+
+    If there are none, print a note about `nothing`, such as "no audience".
+    """
     wanted = (name_part or "").casefold()
     matching = [row for row in rows if wanted in str(row["name"] or "").casefold()]
-    return sorted(matching, key=lambda row: (str(row["name"] or "").casefold(), len(row["id"]), row["id"]))
-
-
-def _print_rows(common: CommonOptions, rows: list[dict[str, Any]], columns: Sequence[str], *, nothing: str) -> None:
-    """Print rows as JSON or a table. If there are none, print a note about `nothing`, such as "no audience"."""
+    matching.sort(key=lambda row: (str(row["name"] or "").casefold(), len(row["id"]), row["id"]))
     if common.as_json:
-        screen.print_json(rows)
-    elif rows:
+        screen.print_json(matching)
+        return
+    # Pinterest may not show the type of a list.
+    hidden = _DETAILS if any(row.get("list_type") for row in matching) else (*_DETAILS, "list_type")
+    columns = [name for row in matching[:1] for name in row if name not in hidden]
+    _print_rows(matching, columns, nothing=nothing)
+
+
+def _print_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, nothing: str) -> None:
+    """Print rows as a table. If there are none, print a note about `nothing`."""
+    if rows:
         screen.print_table(rows, columns=columns)
     else:
         screen.print_note(f"There is {nothing} to show.")
