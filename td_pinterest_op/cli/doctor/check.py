@@ -47,7 +47,6 @@ class DoctorContext:
     targets: Sequence[Target]
     settings: Mapping[str, object] | None  # of the file of --settings
     params: Mapping[str, Any]  # of the job or the query to read
-    lists: Sequence[str]  # the opt-out and consent lists of the file of --settings
     workflow: Path | None
     exports: Sequence[Export]  # of the workflow
     project: str | None

@@ -16,7 +16,6 @@ from td_pinterest_op.cli.doctor.checks import run_checks
 from td_pinterest_op.cli.export import build_query_params, complete_settings
 from td_pinterest_op.cli.lint.exports import Export
 from td_pinterest_op.cli.options import FILE, CommonOptions
-from td_pinterest_op.stats import LISTS
 
 # The sign of each status, its replacement on a terminal that has only ASCII, and its style.
 _SIGNS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), ERROR: ("✗", "x", "bold red")}
@@ -55,14 +54,13 @@ def doctor(
     if bool(source["query"]) != bool(source["database"]) or (source["query"] and source["job_id"]):
         raise click.UsageError("--query and --database must be given together, and without --job")
     credentials = find_credentials(common.env_file)
-    file_settings, file_params = files.read_task_file(settings_file) if settings_file else (None, {})
+    file_settings = files.read_task_file(settings_file)[0] if settings_file else None
     exports = check_workflow(workflow)[1] if workflow and workflow.is_file() else []
     context = DoctorContext(
         credentials=credentials,
         targets=_find_targets(exports, credentials, common),
         settings=None if file_settings is None else complete_settings(file_settings, credentials, common),
         params=build_query_params(source),
-        lists=[name for name in LISTS if name in file_params],
         workflow=workflow,
         exports=exports,
         project=project,

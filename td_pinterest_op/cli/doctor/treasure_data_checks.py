@@ -2,7 +2,7 @@
 
 import shlex
 import urllib.parse
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,14 +24,6 @@ from td_pinterest_op.workflow.digdag_secrets import find_hosted_server
 
 _SAMPLE = 1_000
 _NO_ROWS_ADVICE = "check the conditions (WHERE) of the query"
-# The settings that stop an export because of its rows, with the values that stop none.
-_LIMITS: Mapping[str, Any] = {
-    "ignore_invalid_records": True,
-    "allow_empty": True,
-    "max_invalid_ratio": 1.0,
-    "min_records": None,
-    "max_records": None,
-}
 # What the settings of an export need besides those about its rows.
 _ANY_EXPORT = {
     "type": "pinterest",
@@ -143,42 +135,36 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
 def _choose_settings(context: DoctorContext) -> Settings:
     """Return the settings by which rows are judged: of the file, else of the workflow's export.
 
-    Without either, if the workflow has several exports, or if only a run knows a limit, no limit stops the export.
+    Without either, or if the workflow has several exports, invalid rows stop no export. Limits on the numbers of
+    records are left to a dry run, which reads all rows.
     """
     environ = context.credentials.environ
     exports = [each for each in context.exports if each.request and isinstance(each.request.source, Source)]
-    unknown: Collection[str] = _LIMITS
-    has_lists = bool(context.lists)
+    is_known = len(exports) == 1 and exports[0].unknown.isdisjoint(("ignore_invalid_records", "allow_empty"))
     if context.settings is not None:
         settings = parse_export(context.settings, environ=environ)
-        unknown = ()
+        is_known = True
     elif exports and exports[0].request:
         settings = exports[0].request.settings
-        has_lists = any(each.request and each.request.lists for each in exports)
-        unknown = exports[0].unknown if len(exports) == 1 else _LIMITS
     else:
         settings = parse_export(_ANY_EXPORT, environ=environ)
-    changes = {name: value for name, value in _LIMITS.items() if name in unknown}
-    if has_lists:  # they may leave fewer records
-        changes["max_records"] = None
-    return replace(settings, **changes)
+    if not is_known:
+        settings = replace(settings, ignore_invalid_records=True, allow_empty=True)
+    return replace(settings, max_invalid_ratio=1.0, min_records=None, max_records=None)
 
 
 def _judge_rows(label: str, settings: Settings, stats: Stats, *, first_invalid: Sequence[int]) -> CheckResult:
     """Return the check result for the sample of rows that `stats` has counted. `label` names the job in messages.
 
-    The result is an error if these rows would stop an export. Limits that depend on the rows after the sample are not
-    checked. `first_invalid`: the numbers of the first invalid rows.
+    The result is an error if these rows would stop an export. `first_invalid`: the numbers of the first invalid rows.
     """
     advice = [
         f"`td-pinterest explain {reason}` explains the invalid rows, with SQL that finds them"
         for reason, _ in stats.invalid_by_reason.most_common(1)
     ]
-    is_sample = stats.read >= _SAMPLE
-    if is_sample:
-        settings = replace(settings, allow_empty=True, max_invalid_ratio=1.0, min_records=None)
     try:
-        if stats.valid or not is_sample or not settings.ignore_invalid_records:  # the other rows may be valid
+        # Of a sample without a valid row, the other rows may be valid.
+        if stats.valid or stats.read < _SAMPLE or not settings.ignore_invalid_records:
             check_rows_of_export(settings, stats, first_invalid=first_invalid)
     except WorkflowError as error:
         cure = "; ".join(advice) or (error.advice if stats.read else _NO_ROWS_ADVICE)
@@ -195,9 +181,7 @@ def _judge_rows(label: str, settings: Settings, stats: Stats, *, first_invalid: 
             "a policy of Treasure Data may mask the column: digests of masked values match nobody. "
             "Set expect_values: plain to stop an export of such values, or hashed if the column does contain digests"
         )
-    if not advice:
-        return CheckResult(OK, message)
-    return CheckResult(WARNING, message, "; ".join(advice))
+    return CheckResult(WARNING if advice else OK, message, "; ".join(advice))
 
 
 def _take_sample(blocks: Iterator[list[list[Any]]]) -> Iterator[list[list[Any]]]:
