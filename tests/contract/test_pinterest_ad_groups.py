@@ -3,10 +3,9 @@
 from typing import Any
 
 import pytest
-import requests
 
 from tests.contract.sdk import ACCOUNT, Sdk, error_code, pinterestsdk
-from tests.emulators.pinterest import AD_ACCOUNT_ID, Pinterest
+from tests.emulators.pinterest import Pinterest
 
 
 @pytest.fixture
@@ -36,12 +35,6 @@ def test_ad_groups_show_what_they_target(sdk: Sdk, shop: dict[str, str]) -> None
     assert (shop["segment"], shop["old"]) == (by_segment.customer_segment_id, by_segment.campaign_id)
 
 
-@pytest.mark.usefixtures("shop")
-def test_archived_ad_groups_are_listed_only_on_request(sdk: Sdk) -> None:
-    asked = [pinterestsdk.EntityStatus.ARCHIVED, pinterestsdk.EntityStatus.PAUSED]
-    assert ["paused", "archived"] == item_names(sdk.ad_groups.ad_groups_list(**ACCOUNT, entity_statuses=asked))
-
-
 def test_ad_groups_and_campaigns_are_filtered_by_campaign(sdk: Sdk, shop: dict[str, str]) -> None:
     asked = {"campaign_ids": [shop["spring"]]}
     assert ["own"] == item_names(sdk.ad_groups.ad_groups_list(**ACCOUNT, **asked))
@@ -61,26 +54,6 @@ def test_templates_and_segments_show_their_audiences(sdk: Sdk) -> None:
         template.targeting_attributes.audience_exclude,
     )
     assert ["3"] == segment.audience_ids
-
-
-def test_listing_is_divided_into_pages(pinterest: Pinterest, sdk: Sdk) -> None:
-    for number in range(30):
-        pinterest.advertising.add_ad_group(f"group {number}", campaign_id="1")
-    first = sdk.ad_groups.ad_groups_list(**ACCOUNT)
-    second = sdk.ad_groups.ad_groups_list(**ACCOUNT, bookmark=first.bookmark, page_size=250)
-    assert (25, 5, None) == (len(first.items), len(second.items), second.bookmark)
-
-
-def test_filtering_by_campaigns_and_ad_groups_at_once_is_rejected(sdk: Sdk) -> None:
-    with pytest.raises(pinterestsdk.exceptions.BadRequestException):
-        sdk.ad_groups.ad_groups_list(**ACCOUNT, campaign_ids=["1"], ad_group_ids=["2"])
-
-
-@pytest.mark.parametrize("query", ["page_size=251", "entity_statuses=GONE", "audience_id=1", "campaign_ids=x"])
-def test_unknown_query_parameter_is_refused(pinterest: Pinterest, sdk: Sdk, query: str) -> None:
-    headers = {"Authorization": f"Bearer {pinterest.tokens.issue_access_token()}"}
-    url = f"{sdk.endpoint}/ad_accounts/{AD_ACCOUNT_ID}/ad_groups?{query}"
-    assert 400 == requests.get(url, headers=headers, timeout=10).status_code
 
 
 @pytest.mark.parametrize("roles", [["AUDIENCE_MANAGER"], ["CAMPAIGN_MANAGER"]])

@@ -75,22 +75,6 @@ def test_request_takes_exactly_one_kind_of_records(pinterest: Pinterest, sdk: Sd
     assert set() == pinterest.members(held.id)
 
 
-def test_rows_count_as_the_required_records(pinterest: Pinterest, sdk: Sdk) -> None:
-    pinterest.switches.records_required = True
-    assert 1 == create_list(sdk, "people", PERSON).num_uploaded_user_records
-
-
-@pytest.mark.parametrize(("most", "status"), [(1, 413), (2, 200)])
-def test_rows_count_towards_the_limit_of_a_request(pinterest: Pinterest, sdk: Sdk, most: int, status: int) -> None:
-    pinterest.switches.max_records = most
-    held = pinterest.add_list("people")
-    body = {"operation_type": "ADD", "records_v2": [PERSON, OTHER]}
-    assert status == patch_list(sdk, pinterest, held.id, json=body).status_code
-
-
-# -- new customers --------------------------------------------------------------------------------------------------
-
-
 # -- look-alikes ----------------------------------------------------------------------------------------------------
 
 
@@ -119,10 +103,6 @@ def test_look_alike_is_created_from_seed_country_and_percentage(sdk: Sdk, seed: 
     assert ([seed], "US", percentage) == (rule["seed_id"], rule["country"], rule["percentage"])
     listed = sdk.audiences.audiences_list(**ACCOUNT).items
     assert [seed, made.id] == [audience.id for audience in listed]
-
-
-def test_rule_accepts_the_texts_of_the_description(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
-    assert 200 == post_look_alike(sdk, pinterest, {"seed_id": seed, "country": "US", "percentage": "10"})[0]
 
 
 @pytest.mark.parametrize(
@@ -154,31 +134,3 @@ def post_look_alike(sdk: Sdk, pinterest: Pinterest, rule: dict[str, Any]) -> tup
         timeout=10,
     )
     return answer.status_code, answer.json().get("code", 0)
-
-
-def test_seed_must_be_ready_own_and_large_enough(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
-    pinterest.add_ad_account("201")
-    small = pinterest.add_list("small", members=PEOPLE[:99])
-    seeds = {
-        "too small": pinterest.add_audience("small", customer_list_id=small.id),
-        "removed": pinterest.add_audience("gone", customer_list_id=small.id, removed=True),
-        "not ready": pinterest.add_audience("busy", status="INITIALIZING"),
-        "elsewhere": pinterest.add_audience("foreign", ad_account_id="201"),
-    }
-    rule = {"country": "GB", "percentage": 1}
-    answers = {
-        what: post_look_alike(sdk, pinterest, rule | {"seed_id": [audience.id]}) for what, audience in seeds.items()
-    }
-    assert dict.fromkeys(seeds, (400, 400)) == answers
-    pinterest.switches.processing_seconds = 3600
-    assert (400, 400) == post_look_alike(sdk, pinterest, rule | {"seed_id": [seed]})
-    pinterest.switches.processing_seconds = 0
-    assert 200 == post_look_alike(sdk, pinterest, rule | {"seed_id": [seed]})[0]
-
-
-def test_only_the_name_of_a_look_alike_can_be_changed(sdk: Sdk, seed: str) -> None:
-    made = create_look_alike(sdk, seed_id=[seed], country="CA", percentage=3)
-    sdk.update_audience(made.id, "UPDATE", name="renamed")
-    assert "renamed" == sdk.get_audience(made.id).name
-    with pytest.raises(pinterestsdk.exceptions.BadRequestException):
-        sdk.update_audience(made.id, "UPDATE", rule=pinterestsdk.AdAccountsAudienceRule(customer_list_id="1"))

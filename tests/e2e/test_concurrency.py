@@ -326,9 +326,8 @@ def test_list_name_is_never_longer_than_pinterest_allows(services: Services) -> 
 
 
 def test_audience_id_may_have_nineteen_digits(services: Services) -> None:
-    services.pinterest.switches.long_audience_ids = True
-    audience_id = services.audience(people(3))
-    assert 19 == len(audience_id)
+    held = services.pinterest.add_list("Shoppers")
+    audience_id = services.pinterest.add_audience("Shoppers", id="4549755885175000001", customer_list_id=held.id).id
     services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(5)))
     assert digests(5) == services.pinterest.members_of_audience(audience_id)
 

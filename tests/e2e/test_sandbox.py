@@ -466,6 +466,5 @@ def test_pinterest_behaves_like_a_rehearsal(sandbox: Sandbox, tmp_path: Path) ->
 
 def test_guide_names_the_pages_and_controls_of_the_emulator() -> None:
     lines = guide_lines(environment(td_url="http://127.0.0.1:1/", pinterest_endpoint="http://127.0.0.1:2/v5"))
-    assert "What Pinterest holds, live: http://127.0.0.1:2/" in lines
     assert "The consent page: http://127.0.0.1:2/oauth/ (redirect http://localhost:8085/)" in lines
     assert len(CONTROLS) == sum("http://127.0.0.1:2/_test/" in line for line in lines)

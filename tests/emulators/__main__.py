@@ -1,7 +1,7 @@
 """Runs both emulators until it is interrupted: `python -m tests.emulators`.
 
-Prints, as lines a shell can read, the environment in which the operator finds them, and as comments the address of
-a page that shows what Pinterest holds, and what can be done to it.
+Prints, as lines a shell can read, the environment in which the operator finds them, and as comments how to see what
+Pinterest holds, and what can be done to it.
 """
 
 import argparse
@@ -57,10 +57,9 @@ def guide_lines(environment: Mapping[str, str]) -> list[str]:
     """Return lines about what a person can do with the emulator of Pinterest."""
     address = environment["PINTEREST_API_ENDPOINT"].removesuffix("/v5")
     return [
-        f"What Pinterest holds, live: {address}/",
         f"The consent page: {environment['PINTEREST_OAUTH_URL']} (redirect {', '.join(Switches().redirect_uris)})",
-        "Test controls, JSON over HTTP; the page above has example bodies:",
-        *(f"  {method:6} {address}{path:26} {what}" for method, path, what, _ in CONTROLS),
+        "Test controls, JSON over HTTP:",
+        *(f"  {method:6} {address}{path:18} {what} {body}" for method, path, what, body in CONTROLS),
     ]
 
 

@@ -13,14 +13,7 @@ _MOST_IDS = 250
 
 _Check = Callable[[str], bool]
 _PAGE: Mapping[str, _Check] = {name: shapes.LIST_QUERY[name] for name in ("page_size", "bookmark", "order")}
-_FLAG = shapes.LIST_QUERY["exclude_nca"]
 _OF_CAMPAIGNS: Mapping[str, _Check] = {**_PAGE, "campaign_ids": shapes.is_id, "entity_statuses": STATUSES.__contains__}
-_OF_AD_GROUPS: Mapping[str, _Check] = {
-    **_OF_CAMPAIGNS,
-    "ad_group_ids": shapes.is_audience_id,
-    "translate_interests_to_names": _FLAG,
-}
-_OF_OTHERS: Mapping[str, _Check] = {**_PAGE, "include_sizing": _FLAG, "search_query": bool}
 
 
 def _listing(
@@ -43,14 +36,10 @@ def _listing(
 
 
 def _filter_of(request: ApiRequest) -> Callable[[AdvertisingEntity], bool]:
-    campaigns, groups = _values(request, "campaign_ids"), _values(request, "ad_group_ids")
+    campaigns = _values(request, "campaign_ids")
     statuses = _values(request, "entity_statuses") or {"ACTIVE", "PAUSED"}
-    if campaigns and groups:
-        raise invalid("campaign_ids and ad_group_ids exclude each other")
     return lambda content: (
-        content.status in statuses
-        and (not campaigns or content.fields.get("campaign_id", content.id) in campaigns)
-        and (not groups or content.id in groups)
+        content.status in statuses and (not campaigns or content.fields.get("campaign_id", content.id) in campaigns)
     )
 
 
@@ -69,13 +58,11 @@ def _operation(name: str, what: str, carry_out: Callable[[ApiRequest], Success])
 
 AD_OPERATIONS = (
     _operation("campaigns/list", "campaigns", _listing(lambda advertising: advertising.campaigns, _OF_CAMPAIGNS)),
-    _operation("ad_groups/list", "ad_groups", _listing(lambda advertising: advertising.ad_groups, _OF_AD_GROUPS)),
+    _operation("ad_groups/list", "ad_groups", _listing(lambda advertising: advertising.ad_groups, _OF_CAMPAIGNS)),
     _operation(
         "targeting_template/list",
         "targeting_templates",
-        _listing(lambda advertising: advertising.templates, _OF_OTHERS),
+        _listing(lambda advertising: advertising.templates, _PAGE),
     ),
-    _operation(
-        "customer_segment/list", "customer_segments", _listing(lambda advertising: advertising.segments, _OF_OTHERS)
-    ),
+    _operation("customer_segment/list", "customer_segments", _listing(lambda advertising: advertising.segments, _PAGE)),
 )

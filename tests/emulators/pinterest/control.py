@@ -6,7 +6,6 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.emulators.pinterest.accounts import AD_ACCOUNT_ID
 from tests.emulators.pinterest.calls import CallLog
 from tests.emulators.pinterest.faults import (
     Answer,
@@ -26,9 +25,7 @@ from tests.emulators.server import get_control, post_control
 # What a person or another process can do to the emulator: method, path, what it does, and a body that works.
 CONTROLS = (
     ("GET", "/_test/state", "all that Pinterest holds, except members", ""),
-    ("GET", "/_test/members/{list_id}", "the members of a list, as digests", ""),
     ("GET", "/_test/requests", "all requests so far, without their bodies", ""),
-    ("POST", "/_test/seed", "create users, ad accounts, lists and audiences", '{"lists": [{"name": "VIP"}]}'),
     ("POST", "/_test/switches", "change how the emulator behaves", '{"listing_lag_seconds": 2}'),
     (
         "POST",
@@ -36,7 +33,6 @@ CONTROLS = (
         "let the next matching request fail",
         '{"operation": "customer_lists/update", "effect": {"type": "answer", "status": 503}}',
     ),
-    ("DELETE", "/_test/faults", "remove all faults", ""),
     (
         "POST",
         "/_test/move",
@@ -65,48 +61,6 @@ def parse_fault(values: Mapping[str, Any]) -> Fault:
     return Fault(**{**values, "effect": EFFECTS[kind](**effect), "when": When[name]})
 
 
-def seed(world: World, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Make users, ad accounts, lists, audiences; returns the lists and audiences made, as `World.state` shows them.
-
-    The fields are those of `World.add_user`, `add_ad_account` (with `id`; `owner` is a username), `add_list` and
-    `add_audience` (with `name`); an audience may name its list in `customer_list` (the newest of that name) instead of
-    `customer_list_id`. `campaigns`, `ad_groups`, `templates` and `segments` have the fields of `Advertising.add_…`.
-    """
-    with world.lock:
-        for user in values.get("users", ()):
-            world.add_user(**user)
-        for account in values.get("ad_accounts", ()):
-            _seed_account(world, dict(account))
-        lists = {world.add_list(**fields).id for fields in values.get("lists", ())}
-        audiences = {_seed_audience(world, dict(fields)) for fields in values.get("audiences", ())}
-        for kind in ("campaign", "ad_group", "template", "segment"):
-            for fields in values.get(f"{kind}s", ()):
-                getattr(world.advertising, f"add_{kind}")(**fields)
-        for more in values.get("members", ()):
-            world.lists[more["list_id"]].members.update(bytes.fromhex(member) for member in more["members"])
-        state = world.state()
-    return {
-        "lists": [shown for shown in state["lists"] if shown["id"] in lists],
-        "audiences": [shown for shown in state["audiences"] if shown["id"] in audiences],
-    }
-
-
-def _seed_account(world: World, fields: dict[str, Any]) -> None:
-    if "owner" in fields:
-        fields["owner"] = {user.username: user for user in world.users.values()}[fields["owner"]]
-    world.add_ad_account(fields.pop("id"), **fields)
-
-
-def _seed_audience(world: World, fields: dict[str, Any]) -> str:
-    if "customer_list" in fields:
-        account_id = fields.get("ad_account_id", AD_ACCOUNT_ID)
-        named = [each for each in world.lists_named(fields.pop("customer_list")) if each.ad_account_id == account_id]
-        if not named:
-            raise ValueError("no customer list has that name")
-        fields["customer_list_id"] = named[-1].id
-    return world.add_audience(**fields).id
-
-
 class Control:
     """The control endpoints."""
 
@@ -117,21 +71,14 @@ class Control:
         return [
             post_control("/_test/faults", self._add_faults),
             post_control("/_test/switches", self._set_switches),
-            post_control("/_test/seed", lambda values: seed(self._world, values)),
             post_control("/_test/move", self._move),
             get_control("/_test/state", self._world.state),
             get_control("/_test/requests", self._requests),
-            web.delete("/_test/faults", self._clear_faults),
-            web.get("/_test/members/{list_id}", self._members),
         ]
 
     def _add_faults(self, values: Any) -> dict[str, int]:
         self._faults.add(*[parse_fault(fault) for fault in (values if isinstance(values, list) else [values])])
         return {"pending": self._faults.pending()}
-
-    async def _clear_faults(self, request: web.Request) -> web.Response:
-        self._faults.clear()
-        return web.json_response({"pending": 0})
 
     def _set_switches(self, values: Any) -> dict[str, list[str]]:
         self._world.switches.set(values)
@@ -149,9 +96,3 @@ class Control:
         calls = [dataclasses.asdict(call) for call in self._calls.all()]
         most = {"max_writes_under_way": self._calls.max_writes_under_way, "most_writes_a_minute": self._calls.busiest()}
         return {"requests": calls} | most
-
-    async def _members(self, request: web.Request) -> web.Response:
-        list_id = request.match_info["list_id"]
-        if list_id not in self._world.lists:
-            return web.json_response({"error": "no such list"}, status=404)
-        return web.json_response({"members": sorted(self._world.members(list_id))})

@@ -12,7 +12,6 @@ from tests.emulators.pinterest.control import Control
 from tests.emulators.pinterest.faults import Fault, Faults, When
 from tests.emulators.pinterest.gate import PREFIX, Gate
 from tests.emulators.pinterest.limits import RateLimits
-from tests.emulators.pinterest.overview import Overview
 from tests.emulators.pinterest.switches import Switches
 from tests.emulators.pinterest.tokens import Tokens
 from tests.emulators.pinterest.world import World
@@ -42,16 +41,13 @@ class Pinterest(World):
         self.faults = Faults()
         self.calls = CallLog(clock=monotonic)
         limits = RateLimits(switches=switches, clock=monotonic)
-        self._monotonic = monotonic
         self._gate = Gate(world=self, tokens=self.tokens, faults=self.faults, calls=self.calls, limits=limits)
 
     def app(self) -> web.Application:
-        """The aiohttp application: the API under /v5, consent at /oauth/, an overview at /, controls under /_test."""
+        """The aiohttp application: the API under /v5, consent at /oauth/, controls under /_test."""
         app = web.Application(client_max_size=_LARGEST_BODY)
         app.add_routes(self._gate.routes())
         app.add_routes(Consent(world=self, tokens=self.tokens).routes())
-        overview = Overview(world=self, calls=self.calls, faults=self.faults, clock=self._monotonic)
-        app.add_routes(overview.routes())
         app.add_routes(Control(world=self, faults=self.faults, calls=self.calls).routes())
         return app
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tests.emulators.pinterest import shapes, views
@@ -101,12 +101,7 @@ def _lists_list(request: ApiRequest) -> Success:
     shapes.check_query(request.query, shapes.LIST_QUERY)
     world = request.world
     lag = world.switches.listing_lag_seconds
-    without_nca = request.query.get("exclude_nca", "false").lower() == "true"
-    lists = (
-        each
-        for each in world.lists.values()
-        if each.ad_account_id == request.account_id and not (without_nca and each.is_nca)
-    )
+    lists = (each for each in world.lists.values() if each.ad_account_id == request.account_id)
     versions = (version for each in lists if (version := world.lagging_list(each, lag)) is not None)
     return Success(content=views.page(world, versions, request.query, views.show_listed))
 
@@ -134,12 +129,10 @@ def _lists_create(request: ApiRequest) -> Success:
     )
     request.world.record_list(customer_list, is_new=True)
     customer_list.is_nca = body.get("is_nca", False)
-    customer_list.num_uploaded = batch.records
+    customer_list.num_uploaded = len(batch)
     if request.world.switches.keeps_members:
-        customer_list.members.update(batch.keys)
-    return Success(
-        content=views.show_list(request.world, customer_list) | {"exceptions": batch.exceptions}, creates=True
-    )
+        customer_list.members.update(itertools.chain.from_iterable(batch))
+    return Success(content=views.show_list(request.world, customer_list) | {"exceptions": {}}, creates=True)
 
 
 def _lists_update(request: ApiRequest) -> Success:
@@ -152,24 +145,17 @@ def _lists_update(request: ApiRequest) -> Success:
     customer_list.updated = request.world.clock()
     adds = body["operation_type"] == "ADD"
     if adds:
-        customer_list.num_uploaded += batch.records
+        customer_list.num_uploaded += len(batch)
     else:
-        customer_list.num_removed += batch.records
+        customer_list.num_removed += len(batch)
     if request.world.switches.keeps_members:
-        (customer_list.members.update if adds else customer_list.members.difference_update)(batch.keys)
-    return Success(content=views.show_list(request.world, customer_list) | {"exceptions": batch.exceptions})
+        change = customer_list.members.update if adds else customer_list.members.difference_update
+        change(itertools.chain.from_iterable(batch))
+    return Success(content=views.show_list(request.world, customer_list) | {"exceptions": {}})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Batch:
-    """The records to apply: how many, and their keys; and the `exceptions` about the others."""
-
-    records: int
-    keys: list[bytes]
-    exceptions: dict[str, Any] = field(default_factory=dict)
-
-
-def _batch(request: ApiRequest, body: Mapping[str, Any], *, required: bool) -> _Batch:
+def _batch(request: ApiRequest, body: Mapping[str, Any], *, required: bool) -> Sequence[Sequence[bytes]]:
+    """Return the records to apply, as the digests of their keys."""
     switches = request.world.switches
     if "records_v2" in body and not switches.takes_rows:
         raise invalid("unknown field 'records_v2'")
@@ -185,17 +171,10 @@ def _batch(request: ApiRequest, body: Mapping[str, Any], *, required: bool) -> _
         records = []
     if switches.max_records is not None and len(records) > switches.max_records:
         raise too_large(switches.max_records, "records", status=int(switches.max_records_answer))
-    return _without_poison(records, {bytes.fromhex(digest) for digest in switches.poison}, switches.poison_answer)
-
-
-def _without_poison(records: Sequence[Sequence[bytes]], poison: set[bytes], answer: str) -> _Batch:
-    good = [record for record in records if poison.isdisjoint(record)] if poison else records
-    refused = len(records) - len(good)
-    if refused and answer == "400":
-        raise invalid(f"{refused} of the records cannot be processed")
-    exceptions = {"code": 400, "message": f"{refused} records cannot be processed"}
-    keys = [*itertools.chain.from_iterable(good)]
-    return _Batch(records=len(good), keys=keys, exceptions=exceptions if refused else {})
+    poison = {bytes.fromhex(digest) for digest in switches.poison}
+    if any(not poison.isdisjoint(record) for record in records):
+        raise invalid("some of the records cannot be processed")
+    return records
 
 
 # -- audiences ------------------------------------------------------------------------------------------------------
@@ -216,8 +195,6 @@ def _audiences_list(request: ApiRequest) -> Success:
         for each in audiences
         if (version := world.lagging_audience(each, lag)) is not None and not version.removed
     )
-    if request.query.get("exclude_nca", "false").lower() == "true":
-        versions = (each for each in versions if not views.derives_from_nca(world, each))
     return Success(content=views.page(world, versions, request.query, views.show_listed_audience))
 
 

@@ -218,6 +218,5 @@ LIST_QUERY: dict[str, Callable[[str], bool]] = {
     "page_size": _is_page_size,
     "bookmark": bool,
     "order": ORDERS.__contains__,
-    "exclude_nca": _is_flag,
 }
 AUDIENCE_QUERY = LIST_QUERY | {"ownership_type": OWNERSHIPS.__contains__}

@@ -9,7 +9,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "removed_audiences": ("readable", "gone"),
     "second_remove": ("accepted", "404"),
     "ratelimit_headers": ("delta", "epoch", "off"),
-    "poison_answer": ("400", "exceptions"),
     "large_body_answer": ("413", "413 and close", "drop"),
     "processing_refusal": ("off", "409", "400"),
     "removed_status": ("REMOVED", "ARCHIVED"),
@@ -35,7 +34,6 @@ class Switches:
     processing_refusal: an audience is not put on a list that is PROCESSING: "409", "400" (invalid audience), or "off".
     upload_counters: lists show how many records they were sent; False leaves these fields out.
     list_exceptions: the `exceptions` of every list that is read, an object or an array.
-    long_audience_ids: new audiences get ids of 19 digits, as users have and 5.28 allows.
     rotate_refresh_tokens: every refresh issues a new refresh token and refuses the old one from then on.
     renew_refresh_tokens: every refresh issues a new refresh token; the old one stays good.
     token_expiry_fields: answers say when the refresh token ends.
@@ -49,8 +47,7 @@ class Switches:
     ratelimit_limit_header: the literal x-ratelimit-limit, in place of the true one.
     limits: requests a minute by category (ads_write, ads_read, org_read); a category that is left out is unlimited.
     echo_records_in_errors: refusals of a request with records quote the first three of them.
-    poison: hex digests that no batch may hold; poison_answer: what is answered to one that does, "400" (nothing is
-        applied) or "exceptions" (200; the others are applied).
+    poison: hex digests that no batch may hold: it is answered 400, and nothing of it is applied.
     max_records: more in one request are answered `max_records_answer`: "413" or "400".
     batches_at_once: more batches for one list at the same time are answered 429; every batch takes half a real second,
         so that they meet.
@@ -78,7 +75,6 @@ class Switches:
     processing_refusal: str = "off"
     upload_counters: bool = True
     list_exceptions: Any = field(default_factory=dict)
-    long_audience_ids: bool = False
     rotate_refresh_tokens: bool = False
     renew_refresh_tokens: bool = False
     token_expiry_fields: bool = True
@@ -91,7 +87,6 @@ class Switches:
     limits: Mapping[str, int] = field(default_factory=dict)
     echo_records_in_errors: bool = False
     poison: frozenset[str] = frozenset()
-    poison_answer: str = "400"
     max_records: int | None = None
     max_records_answer: str = "413"
     batches_at_once: int | None = None

@@ -1,7 +1,6 @@
 """What Pinterest holds: ad accounts, customer lists with their real members, audiences."""
 
 import copy
-import hashlib
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,8 +16,6 @@ from tests.emulators.pinterest.switches import Switches
 SMALLEST_AUDIENCE = 100
 # 18 digits, beyond 2^53: an id that went through a floating point number is another one.
 _FIRST_ID = 549_755_885_175_000_001
-# 19 digits, which still fit into 63 bits.
-_LONG_ID = 4_000_000_000_000_000_000
 _T = TypeVar("_T")
 
 
@@ -37,10 +34,6 @@ class CustomerList:
     num_uploaded: int = 0
     num_removed: int = 0
     is_nca: bool = False
-
-    def fingerprint(self) -> str:
-        """SHA-256, in hex, over the sorted digests."""
-        return hashlib.sha256(b"".join(sorted(self.members))).hexdigest()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,9 +104,9 @@ class World:
         self.advertising = Advertising(new_id=self._new_id)
         self.add_ad_account(AD_ACCOUNT_ID, name="Emulated ad account")
 
-    def _new_id(self, *, offset: int = 0) -> str:
+    def _new_id(self) -> str:
         # A test may have chosen any id of the row.
-        ids = (str(number + offset) for number in self._ids)
+        ids = map(str, self._ids)
         return next(id_ for id_ in ids if id_ not in self.audiences and id_ not in self.reserved_ids)
 
     # -- additions, by the API and by tests ---------------------------------------------------------------------------
@@ -181,7 +174,7 @@ class World:
                 "updated": now,
             } | fields
             values["shared_with"] = frozenset(values.get("shared_with", ()))
-            values.setdefault("id", self._new_id(offset=_LONG_ID if self.switches.long_audience_ids else 0))
+            values.setdefault("id", self._new_id())
             audience = Audience(ad_account_id=ad_account_id, name=name, **values)
             self.audiences[audience.id] = audience
             return audience
@@ -288,5 +281,5 @@ def _state_of(entity: CustomerList | Audience) -> dict[str, Any]:
     """As JSON types, with the members counted."""
     state = {field.name: getattr(entity, field.name) for field in fields(entity)}
     if isinstance(entity, CustomerList):
-        return state | {"members": len(entity.members), "fingerprint": entity.fingerprint()}
+        return state | {"members": len(entity.members)}
     return state | {"shared_with": sorted(entity.shared_with)}
