@@ -1,23 +1,19 @@
 """The Treasure Data emulator against the published td-client, and against statements as digdag's `td>` sends them."""
 
 import gzip
-import http.client
 import io
 import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import duckdb
 import msgpack
 import pytest
 import tdclient
 import urllib3
 from tdclient import errors
 
-from tests.emulators.people import write_people
 from tests.emulators.td import API_KEY, Fault, TreasureData, serve_td
 
 DB = "sample_db"
@@ -68,12 +64,6 @@ def fetch(url: str, *, key: str = API_KEY, **headers: str) -> tuple[int, Any, by
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as refused:
         return refused.code, refused.headers, refused.read()
-
-
-def call_control(url: str, path: str, payload: Any = None) -> Any:
-    data = None if payload is None else json.dumps(payload).encode()
-    with urllib.request.urlopen(urllib.request.Request(f"{url}_test/{path}", data=data), timeout=10) as answer:
-        return json.load(answer)
 
 
 # -- queries -----------------------------------------------------------------------------------------------------------
@@ -236,16 +226,6 @@ def test_wrong_key_gets_the_services_authorization_error(url: str) -> None:
         stranger.databases()
 
 
-def test_server_status_needs_no_key(url: str) -> None:
-    with tdclient.Client("none", endpoint=url) as stranger:
-        assert "ok" == stranger.server_status()
-
-
-def test_endpoint_without_final_slash_is_not_found(url: str) -> None:
-    with tdclient.Client(API_KEY, endpoint=url.rstrip("/")) as client, pytest.raises(errors.NotFoundError):
-        client.databases()
-
-
 # -- results -----------------------------------------------------------------------------------------------------------
 
 
@@ -259,89 +239,7 @@ def test_result_is_downloaded_in_parts_by_range(client: tdclient.Client, url: st
     assert 500 == len(list(job.result_format("msgpack", store_tmpfile=True)))
 
 
-@pytest.mark.parametrize(("header", "status"), [("bytes=99999999-", 416), ("bytes=oops", 400), ("bytes=-10", 206)])
-def test_invalid_range_is_refused(client: tdclient.Client, url: str, header: str, status: int) -> None:
-    job = run_query(client, "SELECT email FROM people")
-    assert status == fetch(f"{url}v3/job/result/{job.id}?format=msgpack.gz", Range=header)[0]
-
-
-def test_server_can_ignore_ranges(td: TreasureData, url: str) -> None:
-    job_id = td.add_job(columns=[("email", "varchar")], rows=[["a@a.example"]])
-    td.ignore_range = True
-    status, _, body = fetch(f"{url}v3/job/result/{job_id}?format=msgpack.gz", Range="bytes=5-")
-    assert (200, td.job(job_id).output.size) == (status, len(body))  # type: ignore[union-attr]
-
-
-def test_cells_of_every_type_are_served(td: TreasureData, client: tdclient.Client, url: str) -> None:
-    job_id = td.add_job(columns=[("email", "varchar")], rows=[["é@a.example"], [None], [7], [b"\xff\xfe"]])
-    _, _, body = fetch(f"{url}v3/job/result/{job_id}?format=msgpack.gz")
-    assert [["é@a.example".encode()], [None], [7], [b"\xff\xfe"]] == list(
-        msgpack.Unpacker(io.BytesIO(gzip.decompress(body)), raw=True)
-    )
-    with pytest.raises(UnicodeDecodeError):
-        list(client.job_result_each(job_id))
-
-
-def test_jobs_can_be_added_in_any_state(td: TreasureData, client: tdclient.Client, tmp_path: Path) -> None:
-    path = tmp_path / "rows.msgpack.gz"
-    path.write_bytes(gzip.compress(msgpack.packb(["a"])) + gzip.compress(msgpack.packb(["b"])))
-    ready = td.add_job(columns=[("email", "varchar")], path=path, num_records=2)
-    failed = td.add_job(status="error", message="line 1:1: no")
-    exported = td.add_job(columns=[("email", "varchar")], rows=[["a"]], result="td://somewhere", num_records=9)
-    got: list[Any] = [*client.job_result_each(ready), *client.job(exported).result()]
-    assert [["a"], ["b"], *"td://somewhere"] == got
-    assert ("error", "line 1:1: no") == (client.job(failed).status(), (client.job(failed).debug or {})["stderr"])
-    assert 9 == client.job(exported).num_records
-
-
 # -- faults ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def big(td: TreasureData) -> str:
-    return td.add_job(columns=[("email", "varchar")], rows=([f"u{i}@a.example"] for i in range(50_000)))
-
-
-def test_result_truncated_without_length_is_short_without_an_error(
-    td: TreasureData, client: tdclient.Client, big: str
-) -> None:
-    td.faults.add(Fault(kind="cut", path="/job/result/", after_fraction=0.5, with_length=False))
-    got = list(client.job_result_each(big))
-    assert 0 < len(got) < 50_000
-
-
-def test_result_truncated_with_length_fails_while_it_is_read(
-    td: TreasureData, client: tdclient.Client, big: str
-) -> None:
-    td.faults.add(Fault(kind="cut", path="/job/result/", after_bytes=400_000))
-    got = []
-    with pytest.raises(Exception, match="IncompleteRead"):
-        got += list(client.job_result_each(big))
-    assert [] == got
-
-
-def test_bytes_before_a_truncation_arrive_and_the_rest_is_served_by_range(td: TreasureData, url: str, big: str) -> None:
-    td.faults.add(Fault(kind="cut", path="/job/result/", after_bytes=70_000))
-    address = f"{url}v3/job/result/{big}?format=msgpack.gz"
-    with pytest.raises(http.client.IncompleteRead) as cut:
-        fetch(address)
-    status, _, rest = fetch(address, Range=f"bytes={len(cut.value.partial)}-")
-    assert (70_000, 206) == (len(cut.value.partial), status)
-    assert 50_000 == sum(1 for _ in msgpack.Unpacker(io.BytesIO(gzip.decompress(cut.value.partial + rest))))
-
-
-def test_faults_are_met_in_order_where_they_match(td: TreasureData, url: str) -> None:
-    td.faults.add(
-        Fault(kind="status", path="/database/", status=429, headers={"Retry-After": "7"}),
-        Fault(kind="status", path="/database/", after=1, status=500),
-    )
-    answers = [
-        fetch(f"{url}v3/{path}")[:2] for path in ("database/list", "table/list/sample_db", *["database/list"] * 3)
-    ]
-    # The second spares one request, whatever that one meets.
-    assert [429, 200, 500, 200, 200] == [status for status, _ in answers]
-    assert "7" == answers[0][1]["Retry-After"]
-    assert ["status", None, "status", None, None] == [received.fault for received in td.requests]
 
 
 def test_lost_response_keeps_its_job_and_the_domain_key_conflicts(td: TreasureData, client: tdclient.Client) -> None:
@@ -350,27 +248,3 @@ def test_lost_response_keeps_its_job_and_the_domain_key_conflicts(td: TreasureDa
         client.query(DB, "SELECT 1 AS a", type="presto", domain_key="k")
     with pytest.raises(errors.AlreadyExistsError, match=r'"conflicts_with": "\d+"'):
         client.query(DB, "SELECT 2 AS a", type="presto", domain_key="k")
-
-
-def test_job_can_claim_more_rows_than_it_serves(td: TreasureData, client: tdclient.Client, big: str) -> None:
-    td.claim_extra_records = 3
-    assert (50_003, 50_000) == (client.job(big).num_records, len(list(client.job_result_each(big))))
-
-
-def test_emulator_is_controlled_over_http_from_another_process(url: str, tmp_path: Path) -> None:
-    write_people(tmp_path / "people.csv", rows=100)
-    call_control(url, "load", {"database": "crm", "table": "people", "path": str(tmp_path / "people.csv")})
-    call_control(url, "load", {"database": "crm", "table": "few", "rows": [{"email": "a@a.example", "n": 1}]})
-    call_control(url, "faults", {"kind": "status", "path": "/table/list/", "status": 503})
-    address = f"{url}v3/table/list/crm"
-    assert [503, 200] == [fetch(address)[0], fetch(address)[0]]
-    assert [("few", 1), ("people", 100)] == [(t["name"], t["count"]) for t in json.loads(fetch(address)[2])["tables"]]
-    assert ["/v3/table/list/crm"] * 3 == [received["path"] for received in call_control(url, "requests")]
-
-
-def test_made_up_people_are_the_same_in_both_formats(tmp_path: Path) -> None:
-    made = [write_people(tmp_path / name, rows=2_000) for name in ("a.csv", "b.csv", "c.parquet")]
-    emails = "SELECT count(*), count(email), count(*) FILTER (length(email) = 64) FROM"
-    assert made[0].read_bytes() == made[1].read_bytes()
-    csv = duckdb.execute(f"{emails} read_csv('{made[0]}', allow_quoted_nulls = false)").fetchall()
-    assert csv == duckdb.execute(f"{emails} '{made[2]}'").fetchall()

@@ -324,8 +324,8 @@ def settle_two_days(services: Services) -> None:
     settings = {"action": "mirror_current_audience", "audience_id": services.audience(people(3)), "begin": "replace"}
     for day, members in enumerate((people(150), people(150, first=20))):
         services.td.create("shop", "people", [{"email": person} for person in members])
-        query = {"query": "SELECT email FROM people", "database": "shop"}
-        stored = services.export(settings | {"history": HISTORY}, **query, **ATTEMPT | {"attempt_id": day})
+        task = {**ATTEMPT, "attempt_id": day, "query": "SELECT email FROM people", "database": "shop"}
+        stored = services.export(settings | {"history": HISTORY}, **task)
         assert services.pinterest.members_of_audience(stored["audience_id"]) == {digest(person) for person in members}
     assert (stored["mirror"]["joined"], stored["mirror"]["left"]) == (20, 20)
 

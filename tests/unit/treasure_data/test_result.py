@@ -166,13 +166,6 @@ def test_blocks_stay_small_however_well_the_result_is_compressed(fake_time: Fake
     assert max(len(block[0]) for block in blocks) <= 525
 
 
-@pytest.mark.parametrize("members", [1, 2, 7, 500])
-def test_rows_of_a_file_of_any_number_of_members_come_once_in_order(fake_time: FakeTime, members: int) -> None:
-    wire = Wire(fake_time, content := buffers(TEXTS, members=members))
-    assert named(500) == rows(wire, job(500, len(content)))
-    assert [None] == wire.ranges
-
-
 class TestBrokenOff:
     @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
     @pytest.mark.parametrize("with_length", [True, False], ids=["length", "no length"])
@@ -228,18 +221,6 @@ class TestBrokenOff:
         assert [1, 1, 2, 4] == fake_time.slept
         assert 5 == len(wire.ranges)
 
-    def test_progress_resets_the_count_of_retries(self, fake_time: FakeTime) -> None:
-        content = buffers(TEXTS)
-        failing = [Serving(status=429), Serving(status=503), Serving(at_most=10)]
-        wire = Wire(fake_time, content, failing * 20, retries=2)
-        assert named(500) == rows(wire, job(500, len(content)))
-
-    def test_requested_wait_of_a_download_is_kept(self, fake_time: FakeTime) -> None:
-        content = buffers(TEXTS)
-        wire = Wire(fake_time, content, [Serving(status=429, asked=33)])
-        assert named(500) == rows(wire, job(500, len(content)))
-        assert [33] == fake_time.slept
-
     def test_a_wait_that_is_longer_than_allowed_is_not_begun(self, fake_time: FakeTime) -> None:
         wire = Wire(fake_time, b"", [Serving(status=429, asked=61)])
         with pytest.raises(
@@ -265,9 +246,6 @@ class TestWrongCount:
     def test_more_rows_than_the_job_says_are_an_error(self, fake_time: FakeTime, records: int) -> None:
         with pytest.raises(TreasureDataError, match=f"rows, but the job reports {records}\\."):
             rows(Wire(fake_time, buffers(TEXTS)), job(records, None))
-
-    def test_without_a_count_the_end_of_the_file_is_the_end(self, fake_time: FakeTime) -> None:
-        assert named(500) == rows(Wire(fake_time, buffers(TEXTS)), job(None, None))
 
 
 class TestDamaged:
