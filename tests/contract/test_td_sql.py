@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
 import tdclient
 
 from tests.emulators.td import API_KEY, JobFault, TreasureData, serve_td
@@ -204,13 +203,3 @@ def test_insert_may_fail_with_a_share_of_its_rows_written(
     assert [[left]] == sql.rows("SELECT count(*) AS n FROM made")
     sql.do(f"{statement} SELECT email FROM people")
     assert [[left + 10]] == sql.rows("SELECT count(*) AS n FROM made")
-
-
-def test_job_faults_are_added_over_http(emulator_with_url: tuple[TreasureData, str], sql: Session) -> None:
-    def add(*faults: dict[str, object]) -> int:
-        return requests.post(f"{emulator_with_url[1]}_test/job_faults", json=list(faults), timeout=10).status_code
-
-    assert [400, 400, 200] == [add({"share": 2}), add({"wish": 1}), add({"query": "people"})]
-    assert "success" == sql.job("SELECT 1 AS a").status()
-    assert "error" == sql.job("SELECT email FROM people").status()
-    assert "success" == sql.job("SELECT email FROM people").status()

@@ -9,8 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.emulators.server import reset, serve
-from tests.emulators.td.control import control_routes
+from tests.emulators.server import post_control, reset, serve
 from tests.emulators.td.faults import Fault
 from tests.emulators.td.jobs import description, summary, utc
 from tests.emulators.td.output import Body
@@ -36,7 +35,7 @@ _ISSUE_FIELDS = frozenset((*_TEXTS, *_NUMBERS, *_CONNECTION))
 
 
 def treasure_data_app(state: TreasureData) -> web.Application:
-    """An application that serves `state`; its own controls are under `/_test/`."""
+    """An application that serves `state`."""
     app = web.Application(middlewares=[_middleware(state)], client_max_size=16 * 1024**2)
     calls, tables = _JobCalls(state), _TableCalls(state)
     app.add_routes(
@@ -51,7 +50,8 @@ def treasure_data_app(state: TreasureData) -> web.Application:
             web.get("/v3/table/list/{database}", tables.list_tables),
             web.post("/v3/table/create/{database}/{table}/{type}", tables.create_table),
             web.post("/v3/table/delete/{database}/{table}", tables.delete_table),
-            *control_routes(state),
+            # For a test in another process.
+            post_control("/_test/jobs", lambda values: {"job_id": state.add_job(**values)}),
         ]
     )
     return app
@@ -227,9 +227,7 @@ class _TableCalls:
         return answer({"database": database, "table": table, "type": "log"})
 
     def _database(self, name: str) -> dict[str, object]:
-        rows = sum(table.rows for table in self._warehouse.tables(name))
-        times = {"created_at": _EPOCH, "updated_at": _EPOCH}
-        return {"name": name, "count": rows, "organization": None, "permission": "administrator"} | times
+        return {"name": name, "created_at": _EPOCH, "updated_at": _EPOCH}
 
     def _tables(self, database: str) -> list[dict[str, object]]:
         return [
@@ -239,11 +237,6 @@ class _TableCalls:
                 "type": "log",
                 "schema": table.schema,
                 "count": table.rows,
-                "estimated_storage_size": 16 * table.rows,
-                "last_log_timestamp": None,
-                "counter_updated_at": _EPOCH,
-                "expire_days": None,
-                "delete_protected": False,
                 "created_at": utc(table.created),
                 "updated_at": _EPOCH,
             }

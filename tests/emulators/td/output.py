@@ -27,11 +27,10 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """The result of a finished job; `file` is msgpack.gz of `size` bytes, `raw_size` (None: unknown) when unpacked."""
+    """The result of a finished job; `file` is msgpack.gz of `size` bytes."""
 
     file: IO[bytes]
     size: int
-    raw_size: int | None
     rows: int
 
     def close(self) -> None:
@@ -41,15 +40,14 @@ class Output:
     def preview(self, count: int) -> Body:
         """The first rows, as a packed file of their own."""
         unpacker = msgpack.Unpacker(use_list=False)
-        unpacker.feed(b"".join(self._unpacked(0, None)))
-        content = gzip.compress(_pack(list(islice(unpacker, count))))
-        return Body(len(content), lambda start, stop: [content[start:stop]])
+        unpacker.feed(b"".join(self.unpacked().chunks(0, None)))
+        return _build_body(gzip.compress(_pack(list(islice(unpacker, count)))))
 
     def packed(self) -> Body:
         return Body(self.size, self._packed)
 
     def unpacked(self) -> Body:
-        return Body(self.raw_size, self._unpacked)
+        return _build_body(gzip.decompress(b"".join(self._packed(0, None))))
 
     def _packed(self, start: int, stop: int | None) -> Iterator[bytes]:
         end = self.size if stop is None else stop
@@ -58,23 +56,9 @@ class Output:
             start += len(chunk)
             yield chunk
 
-    def _unpacked(self, start: int, stop: int | None) -> Iterator[bytes]:
-        position = 0
-        for chunk in inflate(self._packed(0, None)):
-            part = chunk[max(start - position, 0) : None if stop is None else max(stop - position, 0)]
-            position += len(chunk)
-            if part:
-                yield part
 
-
-def inflate(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The content of a gzip stream, which may have several members."""
-    engine = zlib.decompressobj(_GZIP)
-    for chunk in chunks:
-        yield engine.decompress(chunk)
-        while engine.eof and engine.unused_data:
-            rest, engine = engine.unused_data, zlib.decompressobj(_GZIP)
-            yield engine.decompress(rest)
+def _build_body(content: bytes) -> Body:
+    return Body(len(content), lambda start, stop: [content[start:stop]])
 
 
 def write_output(batches: Iterable[Sequence[Sequence[Any]]]) -> Output:
@@ -89,19 +73,18 @@ def write_output(batches: Iterable[Sequence[Sequence[Any]]]) -> Output:
 
 def _write(file: IO[bytes], batches: Iterable[Sequence[Sequence[Any]]]) -> Output:
     engine = zlib.compressobj(level=1, wbits=_GZIP)
-    rows = raw_size = 0
+    rows = 0
     for batch in batches:
-        raw = _pack(batch)
-        rows, raw_size = rows + len(batch), raw_size + len(raw)
-        file.write(engine.compress(raw))
+        rows += len(batch)
+        file.write(engine.compress(_pack(batch)))
     file.write(engine.flush())
     file.flush()
-    return Output(file=file, size=file.tell(), raw_size=raw_size, rows=rows)
+    return Output(file=file, size=file.tell(), rows=rows)
 
 
 def open_output(path: Path, *, rows: int) -> Output:
     """The result in a msgpack.gz file that exists already and holds `rows` rows."""
-    return Output(file=path.open("rb"), size=path.stat().st_size, raw_size=None, rows=rows)
+    return Output(file=path.open("rb"), size=path.stat().st_size, rows=rows)
 
 
 def batches_of(rows: Iterable[Sequence[Any]], *, size: int = 10_000) -> Iterator[list[Sequence[Any]]]:

@@ -67,42 +67,32 @@ class TreasureData:
         path: Path | None = None,
         status: str = "success",
         num_records: int | None = None,
-        result: str | None = None,
         message: str = "",
         query: str = "select 1",
         database: str = "sample_db",
-        type: str = "presto",  # noqa: A002 – the API's name
-        domain_key: str | None = None,
     ) -> str:
         """Add a job in any state without running anything; returns its id.
 
         `columns` are names and Trino types. Rows come from `rows` (a `bytes` cell is served as a string of exactly
         these bytes) or from a msgpack.gz file at `path`; with neither, the job has no result (404). `num_records` is
-        what the job claims, for a `path` also what it holds. `result` is the address of a result export; `message`
-        the engine's.
+        what the job claims, for a `path` also what it holds. `message` is the engine's.
         """
         output = None if rows is None else write_output(batches_of(rows))
         if path is not None:
             output = open_output(path, rows=num_records or 0)
         now = time.time()
         return self.jobs.add(
-            type=type,
+            type="presto",
             database=database,
             query=query,
             status=status,
             columns=columns,
             output=output,
             claimed_records=num_records,
-            result=result,
             message=message,
-            domain_key=domain_key,
             start_at=None if status == "queued" else now,
             end_at=None if status in ("queued", "running") else now,
         ).id
-
-    def set_status(self, job_id: str, status: str) -> None:
-        """Set the status of a job that was added by `add_job`."""
-        self.jobs.get(job_id).status = status
 
     def job(self, job_id: str) -> Job:
         """Return a job. Raises RefusedError if there is no such job."""
