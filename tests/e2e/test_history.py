@@ -1,7 +1,6 @@
 """The history that every workflow keeps, and the follow-up's workflow, run from the bundle."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -43,18 +42,6 @@ def test_history_is_turned_off_by_one_line(run: Run, services: Services, project
     for workflow in ("pinterest_export", "pinterest_status", "pinterest_remove"):
         assert "the history" not in run(workflow).log
     assert ["people"] == [table.name for table in services.td.warehouse.tables("sandbox")]
-
-
-def test_unwritable_history_causes_one_warning_and_the_workflow_succeeds(
-    run: Run, services: Services, project: Path
-) -> None:
-    use_audience(project, audience_id := services.audience(["before@shop.example"]))
-    edit_file(project / "config" / "workflow.yml", ("^history: .*$", "history: nowhere.pinterest_history"))
-    for workflow in ("pinterest_export", "pinterest_status"):
-        ran = run(workflow)
-        assert ran.succeeded, ran.log
-        assert 1 == len(re.findall(r"WARNING .* the history nowhere\.pinterest_history: there is no database", ran.log))
-    assert digests(120) <= services.pinterest.members_of_audience(audience_id)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from td_pinterest_op.run_history.history_table import (
     COLUMNS,
     build_follow_up_row,
     build_insert_statement,
-    build_lift_row,
     build_run_row,
     build_table_statement,
     convert_booleans,
@@ -85,17 +84,15 @@ def test_a_run_gets_a_row_with_all_its_figures(warehouse: Warehouse) -> None:
 
 def test_a_row_has_the_figures_of_a_mirror_and_of_an_erasure(warehouse: Warehouse) -> None:
     mirror = {"mode": "difference", "plan": 1_795_000_000_123, "people": 9, "members": 8, "joined": 2, "resent": 1}
+    mirror |= {"left": 1, "unsure": 0}
     erasure = {"accounts": 2, "lists": 40}
-    write(warehouse, SESSION | dict(build_run_row({"mirror": mirror | {"left": 1, "unsure": 0}, "erasure": erasure})))
-    (row,) = warehouse.rows()
-    assert mirror | {"left": 1, "unsure": 0} == {name: row[f"mirror_{name}"] for name in (*mirror, "left", "unsure")}
-    assert erasure == {name: row[f"erasure_{name}"] for name in erasure}
-
-
-def test_the_figures_of_a_mirror_are_left_out_where_nothing_was_mirrored(warehouse: Warehouse) -> None:
-    write(warehouse, SESSION | dict(build_run_row(statistics(mirror={"mode": None, "people": 0, "joined": 0}))))
-    (row,) = warehouse.rows()
-    assert {None} == {value for name, value in row.items() if name.startswith("mirror_")}
+    for mode in ("difference", None):
+        write(warehouse, SESSION | dict(build_run_row({"mirror": mirror | {"mode": mode}, "erasure": erasure})))
+    mirrored, other = warehouse.rows()
+    assert {name: mirrored[f"mirror_{name}"] for name in mirror} == mirror
+    assert {name: mirrored[f"erasure_{name}"] for name in erasure} == erasure
+    # The figures of a mirror are left out where nothing was mirrored.
+    assert {value for name, value in other.items() if name.startswith("mirror_")} == {None}
 
 
 @pytest.mark.parametrize("name", ["audience_name", "summary", "version"])
@@ -131,13 +128,6 @@ def test_a_follow_up_gets_a_row_for_each_audience(warehouse: Warehouse) -> None:
         )
         for row in warehouse.rows()
     ]
-
-
-def test_a_comparison_gets_a_row_with_its_figures_as_one_text(warehouse: Warehouse) -> None:
-    figures = {"summary": NASTY, "split_p": 0.5, "people_sent": 900}
-    write(warehouse, SESSION | dict(build_lift_row(figures)))
-    (row,) = warehouse.rows()
-    assert ("lift", NASTY, figures) == (row["kind"], row["summary"], json.loads(row["lift"]))
 
 
 def test_the_usual_questions_count_a_row_that_was_written_twice_once(warehouse: Warehouse) -> None:

@@ -128,14 +128,13 @@ def rows(wire: Wire, job: Job) -> list[Any]:
 
 @pytest.mark.parametrize("content", [b"", gzip.compress(b"")], ids=["no bytes", "an empty file"])
 @pytest.mark.parametrize("is_told", [True, False])
-def test_a_result_of_no_rows_may_have_no_bytes(fake_time: FakeTime, content: bytes, is_told: bool) -> None:
-    wire = Wire(fake_time, content)
-    assert [] == rows(wire, job(0, len(content) if is_told else None))
-    assert [None] == wire.ranges
-
-
-def test_a_result_of_no_rows_may_not_be_there(fake_time: FakeTime) -> None:
-    assert [] == rows(Wire(fake_time, b"", [Serving(status=404)]), job(0, 0))
+@pytest.mark.parametrize("serving", [WHOLE, Serving(status=404)], ids=["there", "not there"])
+def test_a_result_of_no_rows_may_have_no_bytes_or_not_be_there(
+    fake_time: FakeTime, content: bytes, is_told: bool, serving: Serving
+) -> None:
+    wire = Wire(fake_time, content, [serving])
+    assert rows(wire, job(0, len(content) if is_told else None)) == []
+    assert wire.ranges == [None]
 
 
 def test_rows_in_a_result_that_should_have_none_are_an_error(fake_time: FakeTime) -> None:
