@@ -8,7 +8,6 @@ them, tests/sandbox/withheld.dig.
 import argparse
 import logging
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -19,7 +18,6 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -37,12 +35,9 @@ from tests.sandbox.expected import Expectation, read_expectation
 from tests.sandbox.options import argument_parser, read_known_ids, table_files
 from tests.sandbox.project import MAIN_JOB, ROOT, Project, choose_workflows, command, copy_project, require_bundle
 from tests.sandbox.screen import Screen, labelled, last_line, wrapped
-from tests.sandbox.withheld import explain_missing
 
 # Seconds; a digdag that cannot reach something tries for ever.
 _LONGEST = 3_600.0
-# Before what a workflow logs.
-_WORKFLOW = re.compile(r"^Workflow (\S.*\.dig)$", re.MULTILINE)
 # What runs after the main job.
 WITHHELD = Path(__file__).with_name("withheld.dig")
 
@@ -80,11 +75,9 @@ class _Sandbox:
     screen: Screen
     tables: list[str] = field(default_factory=list)
 
-    def exports(self) -> list[tuple[str, Entry]]:
-        """Return the runs of the operator so far, in their order, each with its workflow."""
-        parts = _WORKFLOW.split(self.log.read_text(encoding="utf-8", errors="replace"))
-        workflows = zip(parts[1::2], parts[2::2], strict=True)
-        return [(workflow, export) for workflow, text in workflows for export in story.exports(text)]
+    def exports(self) -> list[Entry]:
+        """Return the runs of the operator so far, in their order."""
+        return story.exports(self.log.read_text(encoding="utf-8", errors="replace"))
 
     def statement_of(self, export: Entry) -> str:
         """Return what the job of an export ran, "" without a job."""
@@ -102,10 +95,7 @@ class _Sandbox:
         text = self.log.read_text(encoding="utf-8", errors="replace")[before:]
         text = text.replace(str(self.project.folder), str(self.project.source))
 
-        def query_of(export: Entry) -> str:
-            return self.project.query_of(export, workflow=workflow, statement=self.statement_of(export))
-
-        self.screen.say(*story.export_lines(text, query_of=query_of))
+        self.screen.say(*story.export_lines(text, query_of=self.statement_of))
         if code and (failure := [*story.failure_lines(text)]):
             self.screen.say(*failure, *labelled("look at", [self._advice(workflow, failure[0])]))
         return code
@@ -253,7 +243,7 @@ def _as_expected(sandbox: _Sandbox, expectations: Sequence[Expectation], *, has_
             sandbox.screen.say(*labelled("expected", [str(error)]))
             continue
         held = sandbox.emulators.pinterest.members_of_audience(audience.id)
-        wrong = expectation.differences(held, partial(_explain, audience, sandbox))
+        wrong = expectation.differences(held)
         is_right = is_right and not wrong
         verdict = "; ".join(wrong) or f"exactly the {len(expectation.lines):,} people of {expectation.file}"
         sandbox.screen.say(*labelled("expected", [f"audience {audience.id}: {verdict}"]))
@@ -269,19 +259,6 @@ def _expected_audience(expectation: Expectation, sandbox: _Sandbox) -> Audience:
         names = ", ".join(f'{audience.id} "{audience.name}"' for audience in audiences)
         raise ValueError(f"--expect AUDIENCE={expectation.file}: an id or a name is wanted; Pinterest holds {names}")
     return meant[0]
-
-
-def _explain(audience: Audience, sandbox: _Sandbox, missing: Collection[str]) -> Mapping[str, str]:
-    runs = [
-        (workflow, run)
-        for workflow, run in sandbox.exports()
-        if run.get_text("audience_id") == audience.id and not (run.get_text("error") or run.dry_run)
-    ]
-    if not runs:
-        return {}
-    workflow, run = runs[-1]
-    task = sandbox.project.task_of(run, workflow=workflow, statement=sandbox.statement_of(run))
-    return explain_missing(missing, run, task, sandbox.environ)
 
 
 def _withhold(people: Path, sandbox: _Sandbox) -> bool:
@@ -318,7 +295,7 @@ def _write_report(options: argparse.Namespace, sandbox: _Sandbox) -> bool:
     """Write the page about the runs in the log, and say where both are. Returns whether that succeeded."""
     page, log = options.page.absolute(), options.log.absolute()
     lines = labelled("log", [str(log)])
-    if exports := [export for _, export in sandbox.exports()]:
+    if exports := sandbox.exports():
         sandbox.screen.do("writing the page")
         try:
             write_page(page, render_page(exports, now=datetime.now(timezone.utc)))

@@ -1,7 +1,6 @@
 """Who should be in an audience, from a file of the user's; compared by number, never shown."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,6 @@ from td_pinterest_op.records.digests import compute_identifier
 _DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
 _MOST = 10
 
-# The reason for each of the digests, where one is known.
-Explain = Callable[[Collection[str]], Mapping[str, str]]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
@@ -25,27 +21,19 @@ class Expectation:
     file: str
     lines: dict[str, int]
 
-    def differences(self, held: AbstractSet[str], explain: Explain) -> list[str]:
+    def differences(self, held: AbstractSet[str]) -> list[str]:
         """Return what is wrong, a sentence each; nothing if exactly the expected people are there."""
         missing = self.lines.keys() - held
         surplus = len(held - self.lines.keys())
-        sentences = [self._missing_text(missing, explain(missing))] if missing else []
-        return sentences + ([f"{surplus:,} too many, which {self.file} does not have"] if surplus else [])
-
-    def _missing_text(self, missing: AbstractSet[str], reasons: Mapping[str, str]) -> str:
-        if not reasons:
-            return f"{len(missing):,} missing ({self._lines_text(missing)} of {self.file})"
-        of_reason = {
-            reason: {digest for digest in missing if reasons[digest] == reason}
-            for reason in sorted(set(reasons.values()))
-        }
-        texts = [f"{len(some):,} {reason} ({self._lines_text(some)})" for reason, some in of_reason.items()]
-        return f"{len(missing):,} of {self.file} missing: {', '.join(texts)}"
-
-    def _lines_text(self, digests: AbstractSet[str]) -> str:
-        numbers = sorted(self.lines[digest] for digest in digests)
-        shown = ", ".join(map(str, numbers[:_MOST])) + (", …" if len(numbers) > _MOST else "")
-        return f"line{'' if len(numbers) == 1 else 's'} {shown}"
+        sentences = []
+        if missing:
+            numbers = sorted(self.lines[digest] for digest in missing)
+            shown = ", ".join(map(str, numbers[:_MOST])) + (", …" if len(numbers) > _MOST else "")
+            lines = f"line{'' if len(numbers) == 1 else 's'} {shown}"
+            sentences.append(f"{len(missing):,} missing ({lines} of {self.file})")
+        if surplus:
+            sentences.append(f"{surplus:,} too many, which {self.file} does not have")
+        return sentences
 
 
 def read_expectation(option: str) -> Expectation:

@@ -35,7 +35,7 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
         default=[],
         metavar="FILE",
         help="who should be in the audience in the end: a digest or an identifier a line; AUDIENCE=FILE of several, by "
-        "id or name. Ends with 1 if anybody else is, or is not; shows which of the missing people were withheld",
+        "id or name. Ends with 1 if anybody else is, or is not",
     )
     parser.add_argument(
         "--known",

@@ -4,7 +4,6 @@ Workflows, queries, ids and names stay unchanged. The copy lacks `docker:`, whic
 emulators' addresses in place of the services'.
 """
 
-import contextlib
 import os
 import re
 import shlex
@@ -14,14 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op.cli.bundle import find_needed_files
-from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.records.hashed_query import require_one_statement
-from td_pinterest_op.report.entry import Entry
 from tests.dig import DigError
 from tests.dig.config import load
 from tests.emulators.environment import SECRETS
-from tests.sandbox import withheld
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -33,7 +27,6 @@ _ADDRESS = re.compile(
 _TD_ENDPOINT = re.compile(r"\b(endpoint\s*:\s*)[\"']?[\w.-]*treasuredata[\w.-]*[\"']?")
 _SECRET = re.compile(rf"\b({'|'.join(SECRETS.values())})[\"']?\s*:\s*[\"']?\$\{{secret:([\w.-]+)\}}")
 _TEMPLATE = re.compile(r"\$\{([\w.]+)\}")
-_TEMPLATES = re.compile(r"\$\{[^{}]*\}")
 _DATABASE = re.compile(r"[a-z0-9_]+")
 _ID = re.compile(r"\d{6,}")
 MAIN_JOB = "pinterest_export.dig"
@@ -44,7 +37,7 @@ class Project:
     """A copy, in `folder`, that can be run. `names`: of the audiences, by id, as the workflows expect them.
 
     `databases`: all that its files name. `secrets`: the names of the secrets that it uses, and the variable of each.
-    `files`: the content of its workflows and configuration, by name. `ids`: all numbers in them that may be ids.
+    `ids`: all numbers in its files that may be ids.
     """
 
     source: Path
@@ -53,38 +46,7 @@ class Project:
     names: Mapping[str, str]
     databases: tuple[str, ...]
     secrets: Mapping[str, str]
-    files: Mapping[str, str]
     ids: frozenset[str]
-
-    def task_of(self, run: Entry, *, workflow: str, statement: str) -> dict[str, object]:
-        """Return the settings and queries that decide who is in the audience of a run of a workflow.
-
-        `statement`: what the run's job ran, "" without a job. It tells apart two tasks for one audience.
-        """
-        audience = {run.get_text("audience_id"), run.get_text("audience_name")}
-        names = find_needed_files(self.files, [workflow])
-        mappings = [mapping for name in sorted(names) for mapping in _mappings(self.folder / name)]
-        mappings = [{key: self._text_of(value) for key, value in mapping.items()} for mapping in mappings]
-        mappings = [mapping for mapping in mappings if _may_have_issued(mapping, statement)]
-        mappings.sort(key=lambda mapping: len(str(mapping.get("query", ""))))  # the longest wins
-        task: dict[str, object] = {}
-        for is_own in (False, True):  # what an audience has of its own wins over what is shared
-            keys = (*withheld.SETTINGS, *withheld.PARAMETERS) if is_own else withheld.SETTINGS
-            for mapping in mappings:
-                if bool(named := _named_audiences(mapping)) is is_own and named <= audience:
-                    task |= {key: mapping[key] for key in keys if key in mapping}
-        return task
-
-    def query_of(self, run: Entry, *, workflow: str, statement: str) -> str:
-        """Return the query of a run's people: its job's, or the one of which the operator made its job's statement."""
-        task = self.task_of(run, workflow=workflow, statement=statement)
-        is_made = run.is_mirror or task.get("hash_in") == "warehouse"
-        return str(task.get("query", statement)) if is_made else statement
-
-    def _text_of(self, value: object) -> object:
-        """Return the content of a query's file, other values unchanged."""
-        file = self.folder / value if isinstance(value, str) and value.endswith(".sql") else None
-        return file.read_text(encoding="utf-8") if file and file.is_file() else value
 
 
 def require_bundle(folder: Path) -> None:
@@ -120,7 +82,6 @@ def copy_project(source: Path, into: Path, *, workflows: tuple[str, ...], enviro
         path.write_text(_with_inside_addresses(text, environ), encoding="utf-8")
     secrets = [pair for text in texts.values() for pair in _SECRET.findall(text)]
     mappings = [mapping for path in texts for mapping in _mappings(path)]
-    files = {path.relative_to(into).as_posix(): text for path, text in texts.items()}
     return Project(
         source=source,
         folder=into,
@@ -128,7 +89,6 @@ def copy_project(source: Path, into: Path, *, workflows: tuple[str, ...], enviro
         names=_audience_names(mappings),
         databases=tuple(sorted(_databases(mappings))) or ("sandbox",),
         secrets={name: variable for variable, name in secrets},
-        files=files,
         ids=frozenset(id_ for text in texts.values() for id_ in _ID.findall(text)),
     )
 
@@ -165,23 +125,6 @@ def _mappings(path: Path) -> Iterator[dict[str, Any]]:
             flat = value | settings if isinstance(settings, dict) else value
             yield {name: _filled_in(member, exported) for name, member in flat.items()}
         waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-
-
-def _may_have_issued(mapping: Mapping[str, Any], statement: str) -> bool:
-    """Whether a task with this mapping may have issued a statement: its query, if it has one, is part of it."""
-    if "query" not in mapping:
-        return True
-    query = str(mapping["query"]).strip()
-    with contextlib.suppress(SettingsError):  # several statements are issued unchanged
-        query = require_one_statement(query)
-    pieces = _TEMPLATES.split(query)
-    return bool(re.search(".*?".join(map(re.escape, pieces)), statement, re.DOTALL))
-
-
-def _named_audiences(mapping: Mapping[str, Any]) -> set[str]:
-    """Return the ids and the name of an audience that a mapping of settings has."""
-    values = {str(value) for key, value in mapping.items() if key.startswith("audience_") and key != "audience_type"}
-    return {value for value in values if value and "${" not in value}
 
 
 def _filled_in(value: Any, exported: Any) -> Any:
