@@ -85,10 +85,11 @@ def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mappin
     settings = read_settings(others.pop("result_settings"), place=f"result_settings of {place}")
     if others:
         texts = [show_value(key).strip("'") for key in others]
-        names = [text + suggest_word(text, TASK_PARAMETERS) for text in texts]
+        names = ", ".join(text + suggest_word(text, TASK_PARAMETERS) for text in texts)
+        end = "" if names.endswith("?") else "."
         raise SettingsError(
-            f"{place} has parameters next to result_settings that an export does not accept: {', '.join(names)}. "
-            f"Allowed there: {', '.join(TASK_PARAMETERS)}",
+            f"{place} has parameters next to result_settings that an export does not accept: {names}{end} Allowed "
+            f"there: {', '.join(TASK_PARAMETERS)}",
             key="result_settings",
         )
     return settings, params

@@ -242,7 +242,7 @@ def test_people_who_opted_out_or_do_not_consent_are_not_sent(
 @pytest.mark.parametrize(
     ("siblings", "said"),
     [
-        ({"supress": "SELECT 1"}, "supress (did you mean suppress?). Allowed there: query, database, engine, job_id, "),
+        ({"supress": "SELECT 1"}, "supress; did you mean suppress? Allowed there: query, database, "),
         ({"py>": "td_pinterest_op.erase.PinterestErase"}, "that an export does not accept: py>. Allowed there"),
         ({"suppress": ""}, "suppress of the task is blank"),
     ],
