@@ -2,13 +2,14 @@
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from td_pinterest_op.cli import bundled_code, options, screen
 from td_pinterest_op.cli.bundled_code import IN_CHECKOUT, ROOT
+from td_pinterest_op.cli.files import explain_error
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.outdated import find_outdated
 from td_pinterest_op.errors import SettingsError
@@ -19,9 +20,6 @@ _MENTIONED = re.compile(r"[\w./-]+\.sql\b")
 _INCLUDED = re.compile(r"!include\s*:\s*[\"']?([\w./-]+)")
 _CALLED = re.compile(r"\b(?:call|require)>:\s*[\"']?([\w./-]+)")
 _COMMENT = re.compile(r"^\s*(?:#|--).*$", re.MULTILINE)
-_ROWS = re.compile(r"\brecords[\"']?\s*:\s*[\"']?rows\b", re.IGNORECASE)
-# A column's name: of the mapping `columns`, or what a query selects.
-_PHONE = re.compile(r":\s*[\"']?phone\b|\bselect\b(?:(?!\bfrom\b).)*\bphone\b", re.IGNORECASE | re.DOTALL)
 _LINK_TO_CHECKOUT = re.compile(r"\[([^\]]*)\]\(\.\./[^)]*\)")
 
 
@@ -44,8 +42,7 @@ Examples:
 @click.option(
     "--with-phone-numbers",
     is_flag=True,
-    help="Include the library for phone numbers. Without this option it is included if the project's files name "
-    "`records: rows` and a column `phone`.",
+    help="Include the library for phone numbers, which a column `phone` needs.",
 )
 @options.quiet
 @options.pass_common
@@ -69,25 +66,22 @@ def bundle(
         raise click.UsageError("--update adds no workflow: leave out the names, or leave out --update")
     files = {} if update else _select_files(workflows)
     try:
-        if not update_code(folder, files, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers):
+        if not update_code(folder, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers):
             return 1
         kept = write_missing_files(folder, files)
     except OSError as error:
-        reason = f"{error.filename or folder}: {error.strerror or type(error).__name__}"
-        raise SettingsError(f"{folder} cannot be written ({reason}): name another folder") from None
+        raise SettingsError(f"{folder} cannot be written ({explain_error(error)}): name another folder") from None
     if kept:
         common.print_note(f"{format_count(len(kept), 'file')} of yours left unchanged: {', '.join(kept)}")
     click.echo(folder)
     return 0
 
 
-def update_code(
-    folder: Path, files: Mapping[str, str], *, with_dependencies: bool = False, with_phone_numbers: bool = False
-) -> bool:
+def update_code(folder: Path, *, with_dependencies: bool = False, with_phone_numbers: bool = False) -> bool:
     """Write the operator and its libraries to a project folder, which keeps the libraries that it has.
 
     Prints what the folder has of an older version without effect. Returns False, without writing anything, if some of
-    it withholds people. `files`: the texts of files that will be added to the folder, by name. Raises SettingsError.
+    it withholds people. Raises SettingsError.
     """
     outdated = find_outdated(folder)
     for finding in outdated:
@@ -98,10 +92,9 @@ def update_code(
             "named above first"
         )
         return False
-    uses_phones = with_phone_numbers or bundled_code.has_phone_numbers(folder)
     code = bundled_code.collect_code(
-        with_dependencies=with_dependencies or bundled_code.has_dependencies(folder),
-        with_phone_numbers=uses_phones or uses_phone_numbers([*files.values(), *_read_users_files(folder)]),
+        with_dependencies=with_dependencies or (folder / "requests" / "__init__.py").is_file(),
+        with_phone_numbers=with_phone_numbers or (folder / "phonenumbers" / "__init__.py").is_file(),
     )
     bundled_code.write_code(folder, code)
     return True
@@ -162,16 +155,3 @@ def find_needed_files(files: Mapping[str, str], workflows: Iterable[str]) -> set
         for word in words:
             waiting += [posixpath.normpath(word), posixpath.normpath(posixpath.join(posixpath.dirname(name), word))]
     return found
-
-
-def uses_phone_numbers(texts: Iterable[str]) -> bool:
-    """Whether the files of a project name rows with several keys, and the key `phone`."""
-    text = "\n".join(_COMMENT.sub("", each) for each in texts)
-    return bool(_ROWS.search(text) and _PHONE.search(text))
-
-
-def _read_users_files(folder: Path) -> Iterator[str]:
-    """Yield the texts of the workflows, queries and configuration in a project folder."""
-    for pattern in ("*.dig", "*.yml", "*.sql", "*/*.yml", "*/*.sql"):
-        for path in folder.glob(pattern):
-            yield path.read_text(encoding="utf-8", errors="replace")

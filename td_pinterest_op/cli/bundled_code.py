@@ -33,7 +33,6 @@ _UNUSED_FILES = re.compile(
     r"phonenumbers/(?:shortdata/region_\w+|carrier|geocoder|prefix|timezone)\.py"
 )
 _USERS_FILES = (".dig", ".yml", ".sql", ".md")
-_MOST_SHOWN = 5
 
 Contents = Mapping[str, bytes]
 
@@ -59,16 +58,6 @@ def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = 
     return code
 
 
-def has_dependencies(folder: Path) -> bool:
-    """Whether a project folder has every library that the operator imports."""
-    return (folder / "requests" / "__init__.py").is_file()
-
-
-def has_phone_numbers(folder: Path) -> bool:
-    """Whether a project folder has the library for phone numbers."""
-    return (folder / "phonenumbers" / "__init__.py").is_file()
-
-
 def write_code(folder: Path, code: Contents) -> None:
     """Write the code to a project folder, in place of the code that an earlier call has written.
 
@@ -86,9 +75,8 @@ def write_code(folder: Path, code: Contents) -> None:
             changed.append(name)
     if changed:
         raise SettingsError(
-            f"{folder} has code of the operator that was changed by hand: {', '.join(changed[:_MOST_SHOWN])}"
-            f"{' and more' if len(changed) > _MOST_SHOWN else ''}. Nothing was written. Move it away, or name another "
-            "folder"
+            f"{folder} has code of the operator that was changed by hand: {', '.join(changed)}. Nothing was "
+            "written. Move it away, or name another folder"
         )
     for name in before.keys() - code.keys():
         _remove_file(folder, name)

@@ -1,5 +1,6 @@
 """A new project folder for one job: rendered whole from templates, laid out beside its place, and moved."""
 
+import dataclasses
 import json
 import re
 import shlex
@@ -15,9 +16,10 @@ import jinja2
 
 from td_pinterest_op.audiences.actions import Add
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.bundle import WORKFLOWS, uses_phone_numbers
+from td_pinterest_op.cli.bundle import WORKFLOWS
 from td_pinterest_op.cli.bundled_code import collect_code, write_code
 from td_pinterest_op.cli.check import check_file
+from td_pinterest_op.cli.files import explain_error
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.workflow_kinds import ProjectAnswers, is_writable_name
 from td_pinterest_op.errors import SettingsError
@@ -51,8 +53,7 @@ def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonO
     try:
         _lay_out(folder, files)
     except OSError as error:
-        reason = f"{error.filename or folder}: {error.strerror or type(error).__name__}"
-        raise SettingsError(f"{folder} cannot be made ({reason}): name another folder") from None
+        raise SettingsError(f"{folder} cannot be made ({explain_error(error)}): name another folder") from None
     findings = [finding for name in files if name.endswith(".dig") for finding in check_file(folder / name)]
     for finding in findings:
         screen.print_note(str(finding))
@@ -70,7 +71,7 @@ def _lay_out(folder: Path, files: Mapping[str, str]) -> None:
         for name, text in files.items():
             (beside / name).parent.mkdir(exist_ok=True)
             (beside / name).write_text(text, encoding="utf-8")
-        write_code(beside, collect_code(with_phone_numbers=uses_phone_numbers(files.values())))
+        write_code(beside, collect_code(with_phone_numbers="phone" in "".join(files.values())))
         beside.chmod(0o755)
         if not folder.exists():
             beside.rename(folder)
@@ -92,29 +93,22 @@ def render_files(answers: ProjectAnswers) -> dict[str, str]:
         checked["audience_id"] = audience.id
     if name:
         checked["audience_name"] = name
+    alert, _, address = answers.alert.partition(":")
+    # A command's query is one of the operator's, in a workflow too.
+    issues_query = bool(kind.query_file) and (answers.from_command or kind.name == "mirror")
     values = {
+        **{each.name: getattr(answers, each.name) for each in dataclasses.fields(answers)},
         "kind": kind.name,
-        "action": kind.action.name if kind.action else "",
-        "audience_key": kind.action.audience_id or "audience_id" if kind.action else "",
-        "ad_account_id": answers.ad_account_id,
+        "action": kind.action,
         "audience_id": audience.id if audience and not kind.checks_name else "",
         "audience_name": answers.new_name if kind.creates_audience else "",
         "checked": {kind.name: checked} if kind.checks_name else {},
         "checks_name": checks_name,
         "has_id": audience is not None,
-        "database": answers.database,
         "query_file": kind.query_file,
-        # A command's query is one of the operator's, in a workflow too.
-        "issues_query": bool(kind.query_file) and (answers.from_command or kind.name == "mirror"),
-        "suppress": answers.suppress,
-        "consent": answers.consent,
-        "parameters": answers.parameters,
-        "begin": answers.begin,
-        "if_exists": answers.if_exists,
-        "from_command": answers.from_command,
-        "settings": answers.settings,
-        "alert": answers.alert.partition(":")[0],
-        "address": answers.alert.partition(":")[2],
+        "issues_query": issues_query,
+        "alert": alert,
+        "address": address,
         "entries": _list_entries(answers),
         "status_ids": _format_status_ids(answers),
     }
@@ -133,7 +127,7 @@ def render_files(answers: ProjectAnswers) -> dict[str, str]:
         files[STATUS] = render("status.dig", values)
     if kind.query_file:
         # digdag fills in the query of a td> task, and halves `$$` in it.
-        text = answers.query if values["issues_query"] or kind.name == "many" else answers.query.replace("$", "$$")
+        text = answers.query if issues_query or kind.name == "many" else answers.query.replace("$", "$$")
         files[kind.query_file] = f"{text.strip()}\n"
     for list_name in LISTS:
         if sql := getattr(answers, list_name):

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import yaml
 
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.bundle import update_code
@@ -56,7 +55,7 @@ def push(common: CommonOptions, /, project: str, folder: Path, program: str | No
         raise SettingsError(f"there is no {program} command on the PATH: install it, or choose the other with --with")
     if not (workflows := sorted(folder.glob("*.dig"))):
         raise SettingsError(f"{folder} has no workflow: make a project folder with `td-pinterest init {folder}`")
-    if not update_code(folder, {}):
+    if not update_code(folder):
         return 1
     found = [finding for workflow in workflows for finding in check_file(workflow)]
     findings = [finding for finding in found if finding.code != "outdated"]  # these are printed
@@ -67,9 +66,8 @@ def push(common: CommonOptions, /, project: str, folder: Path, program: str | No
     files = [path for path in folder.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files if "/." not in f"/{path.relative_to(folder).as_posix()}")
     common.print_note(f"Pushing {size:,} bytes")
-    endpoint = (
-        ["-e", os.environ["DIGDAG_ENDPOINT"]] if program == "digdag" and os.environ.get("DIGDAG_ENDPOINT") else []
-    )
+    server = os.environ.get("DIGDAG_ENDPOINT")
+    endpoint = ["-e", server] if program == "digdag" and server else []
     pushed = subprocess.run([*_PROGRAMS[program], "push", project, *endpoint], cwd=folder, check=False)  # noqa: S603
     if pushed.returncode:
         advice = _LIMITS if size > _SMALLEST_LIMIT else ""
@@ -94,9 +92,4 @@ def _find_secret_names(folder: Path) -> Iterator[str]:
     for pattern in ("*.dig", "config/*.yml"):
         for path in folder.glob(pattern):
             text = path.read_text(encoding="utf-8", errors="replace")
-            try:  # without comments
-                events = list(yaml.parse(text, Loader=yaml.SafeLoader))
-                text = "\n".join(event.value for event in events if isinstance(event, yaml.ScalarEvent))
-            except yaml.YAMLError:
-                text = _COMMENT_LINE.sub("", text)
-            yield from _SECRET.findall(text)
+            yield from _SECRET.findall(_COMMENT_LINE.sub("", text))

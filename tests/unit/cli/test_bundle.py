@@ -152,7 +152,7 @@ def test_changed_code_is_an_error_before_anything_is_written(terminal: Terminal,
         (["project", "pinterest_exports.dig"], 2, "no workflow pinterest_exports.dig: there are pinterest_activ"),
         (["pinterest_export.dig"], 2, "name the folder before the workflows"),
         (["project", "pinterest_export.dig", "--update"], 2, "--update adds no workflow"),
-        (["/dev/null/project"], 1, "/dev/null/project cannot be written (/dev/null/project/td_pinterest_op: Not a"),
+        (["/dev/null/project"], 1, "/dev/null/project cannot be written (Not a"),
     ],
 )
 def test_wrong_names_are_an_error_and_write_nothing(
@@ -161,27 +161,6 @@ def test_wrong_names_are_an_error_and_write_nothing(
     monkeypatch.chdir(tmp_path)
     assert terminal("bundle", *arguments).failed(said, code=code)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("file", "text", "is_used"),
-    [
-        ("mine.dig", "result_settings:\n  records: rows\n  columns: {mobile: phone}\n", True),
-        ("mine.dig", 'result_settings: {"records": "ROWS", "columns": {"mobile": "phone"}}\n', True),
-        ("config/mine.yml", "records: 'rows'\nquery: SELECT email, Phone FROM people\n", True),
-        ("mine.dig", "# records: rows\ncolumns: {mobile: phone}\n", False),
-        ("mine.dig", "records: rows\n", False),
-        ("queries/mine.sql", "SELECT email, phone FROM people\n", False),
-        ("mine.dig", "records: rows\ncolumns: {phones: email}\n", False),
-    ],
-)
-def test_bundle_contains_the_phone_library_if_the_project_uses_phone_numbers(
-    terminal: Terminal, tmp_path: Path, file: str, text: str, is_used: bool
-) -> None:
-    (tmp_path / file).parent.mkdir(exist_ok=True)
-    (tmp_path / file).write_text(text)
-    terminal("bundle", tmp_path, "--update")
-    assert (tmp_path / "phonenumbers" / "__init__.py").exists() == is_used
 
 
 @pytest.mark.parametrize("options", [[], ["--with-phone-numbers"]])
