@@ -61,10 +61,17 @@ def report(
         runs = [_parse_statistics(files.read_text(statistics), name=str(statistics))]
     else:
         runs = read_history_entries(history or "", audience_id=audience, env_file=common.env_file)
-    if not runs:
-        only = f" of audience {audience}" if audience else ""
-        raise SettingsError(f"the history has no rows{only}: run the workflow first")
-    _write_page(output, runs, audience)
+    try:
+        from td_pinterest_op.report.page import render_page
+    except ImportError as missing:
+        raise SettingsError(
+            f"the Python package {missing.name} is not installed: run `pip install 'td_pinterest_op[cli,report]'`"
+        ) from None
+    page = render_page(runs, audience_id=audience, now=datetime.now(timezone.utc))
+    try:
+        write_page(output, page)
+    except OSError as error:
+        raise SettingsError(f"{output} cannot be written: {files.explain_error(error)}") from None
     if common.as_json:
         screen.print_json({"file": str(output), "entries": len(runs)})
     elif not common.quiet:
@@ -82,21 +89,6 @@ def _parse_statistics(text: str, *, name: str) -> Entry:
         f"{name} does not hold the statistics of a run: give the JSON of the variable `pinterest`, or --history for "
         "rows of the history"
     )
-
-
-def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
-    """Write the HTML report about these runs to the file `output`. `audience`: id of the audience to show in detail."""
-    try:
-        from td_pinterest_op.report.page import render_page
-    except ImportError as missing:
-        raise SettingsError(
-            f"the Python package {missing.name} is not installed: run `pip install 'td_pinterest_op[cli,report]'`"
-        ) from None
-    html = render_page(runs, audience_id=audience, now=datetime.now(timezone.utc))
-    try:
-        write_page(output, html)
-    except OSError as error:
-        raise SettingsError(f"{output} cannot be written: {files.explain_error(error)}") from None
 
 
 def read_history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:

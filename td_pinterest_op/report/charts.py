@@ -1,5 +1,6 @@
 """Line charts as SVG, without script or style: the page's style sheet colors them."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from xml.etree.ElementTree import Element
@@ -56,11 +57,12 @@ def _draw_chart(points: Points, *, size: str, label: str, value_format: str) -> 
 
 def _choose_ticks(points: Points, *, maximum: int) -> tuple[list[datetime], str]:
     """Return up to `maximum` points in time to label on the axis, and a strftime format: days, or also hours."""
-    first, span = points[0][0], points[-1][0] - points[0][0]
-    unit, form = (timedelta(days=1), "%d %b") if span >= timedelta(days=2) else (timedelta(hours=1), "%d %b, %H:%M")
-    count = span // unit
-    step = max(-(-count // (maximum - 1)), 1)
-    return [first + number * unit for number in range(0, count + 1, step)], form
+    first = points[0][0]
+    span = points[-1][0] - first
+    if span < timedelta(days=2):
+        return [first, points[-1][0]], "%d %b, %H:%M"
+    days = math.ceil(span.days / (maximum - 1))
+    return [first + timedelta(days=day) for day in range(0, span.days + 1, days)], "%d %b"
 
 
 def _strip_to_image(root: Element, *, label: str) -> Element:

@@ -25,7 +25,6 @@ from td_pinterest_op.stats import WITHHELD
 
 _KEY = ("session_uuid", "attempt_id", "action")
 _WORDS = {FOLLOW_UP: "Follow-up", LIFT: "Comparison"}
-_LARGEST = 10**15  # no figure of an export or of Pinterest is larger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +95,8 @@ def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str
     reasons = _parse_mapping(values.pop("rows_invalid_by_reason", None))
     counts = Counter[str]()
     for name, count in reasons.items():
-        if 0 < int(count) <= _LARGEST:
-            counts[str(name) if name in REASONS else "another reason"] += int(count)
+        if count:
+            counts[name if name in REASONS else "another reason"] += int(count)
     # A report quotes no query engine: rows of earlier versions hold its words as it wrote them.
     message = str(values.get("error") or error).partition("; the engine's last lines: ")[0]
     when = parse_time(values.get("time")) or parse_time(every.get("checked_at"))
@@ -126,12 +125,10 @@ def parse_time(value: object) -> datetime | None:
 
 
 def _parse_number(value: Any) -> float | None:
-    """Return a value as a number, or None if the value is not a number, or larger than any figure can be."""
+    """Return a value as a number, or None if the value is not a number."""
     try:
         number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    if not abs(number) <= _LARGEST:  # NaN compares false
+    except (TypeError, ValueError):
         return None
     return int(number) if number.is_integer() else number
 

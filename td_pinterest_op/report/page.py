@@ -40,8 +40,7 @@ class AudienceReport:
 def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now: datetime) -> str:
     """Return the HTML report about one audience, or about all (`audience_id` None), made of the history's `entries`.
 
-    `entries` are in the order of time. Raises SettingsError if no entry is about `audience_id`, or if there is neither
-    a run nor a follow-up.
+    `entries` are in the order of time. Raises SettingsError if there is neither a run nor a follow-up.
     """
     audiences = _build_audience_reports(entries, audience_id=audience_id)
     erasures = [entry for entry in entries if entry.is_erasure]
@@ -101,15 +100,12 @@ def _build_chart_points(entries: Sequence[Entry], column: str) -> list[tuple[dat
 def _build_audience_reports(entries: Sequence[Entry], *, audience_id: str | None = None) -> list[AudienceReport]:
     """Return the reports about all audiences, or only the one about `audience_id`, sorted by the audiences' names.
 
-    Raises SettingsError if the audience has no entry, or if there is neither a run nor a follow-up with a status.
+    Raises SettingsError if there is neither a run nor a follow-up with a status.
     """
     # Of two entries for one session, attempt, action and audience, the later one counts.
     newest = {(each.kind, each.key, each.get_text("audience_id")): each for each in entries if not each.is_erasure}
     last = list(newest.values())
     ids = list(dict.fromkeys(entry.get_text("audience_id") for entry in last if entry.get_text("audience_id")))
-    if audience_id is not None and audience_id not in ids:
-        advice = f"choose one of {', '.join(ids[:9])}{' …' * bool(ids[9:])}" if ids else "run its export workflow first"
-        raise SettingsError(f"the history has no rows of audience {audience_id}: {advice}")
     if audience_id is None and len(ids) < 2:
         reports = [_build_report("".join(ids), last)]
     else:
@@ -117,24 +113,17 @@ def _build_audience_reports(entries: Sequence[Entry], *, audience_id: str | None
         reports = [_build_report(wanted_id, _select_entries(last, wanted_id)) for wanted_id in wanted]
     shown = [report for report in reports if report]
     if not shown:
-        raise SettingsError(
-            "the history has no runs and no status checks of audience "
-            f"{audience_id or ', '.join(ids) or 'without an id'}: run its export workflow first"
-        )
+        of_audience = f" of audience {audience_id or ids[0]}" if audience_id or ids else ""
+        raise SettingsError(f"the history has no runs and no status checks{of_audience}: run the workflow first")
     return sorted(shown, key=lambda report: (report.title.casefold(), report.audience_id))
 
 
 def _select_entries(entries: Sequence[Entry], audience_id: str) -> list[Entry]:
-    """Return the entries with an audience's id, and those without an id that share a name or workflow with them."""
-    own = [entry for entry in entries if entry.get_text("audience_id") == audience_id]
-    texts = {name: {entry.get_text(name) for entry in own} for name in ("audience_id", "audience_name", "workflow")}
-    selected = {}
-    for entry in entries:
-        # A run that failed early knows its audience's name, or only its workflow.
-        name = next((name for name in texts if entry.get_text(name)), "workflow")
-        if entry.get_text(name) in texts[name]:
-            selected[entry.kind, entry.key] = entry
-    return list(selected.values())
+    """Return the entries with an audience's id, and those without an id that have the name of one of them."""
+    names = {entry.get_text("audience_name") for entry in entries if entry.get_text("audience_id") == audience_id}
+    # A creation that failed early knows only its audience's name.
+    named = {(audience_id, name) for name in names} | {("", name) for name in names if name}
+    return [entry for entry in entries if (entry.get_text("audience_id"), entry.get_text("audience_name")) in named]
 
 
 def _build_report(audience_id: str, entries: Sequence[Entry]) -> AudienceReport | None:

@@ -101,7 +101,7 @@ def test_report_of_several_audiences_has_a_line_for_each(at_terminal: Terminal, 
             2,
             "--audience must be an id, which has only digits",
         ),
-        (["--history", "shop.pinterest_history", "--audience", "7"], 1, "has no rows of audience 7"),
+        (["--history", "shop.pinterest_history", "--audience", "7"], 1, "no status checks of audience 7"),
     ],
 )
 @pytest.mark.usefixtures("history", "page")

@@ -36,8 +36,7 @@ def test_two_points_of_the_same_time_give_no_chart() -> None:
 @pytest.mark.parametrize(
     ("hours", "expected"),
     [
-        ([0, 3, 9], ["1 Nov, 07:00", "1 Nov, 12:00"]),
-        ([0, 0.5], ["1 Nov, 07:00"]),
+        ([0, 3, 9], ["1 Nov, 07:00", "1 Nov, 16:00"]),
         ([0, 24, 96], ["1 Nov", "3 Nov", "5 Nov"]),
     ],
 )
