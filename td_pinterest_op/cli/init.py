@@ -1,7 +1,6 @@
 """`td-pinterest init`: a new project folder for one job, made by asking."""
 
 import contextlib
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -34,7 +33,7 @@ from td_pinterest_op.records.hashed_query import build_columns_statement, requir
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import CREDENTIALS
-from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError
+from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError, suggest_word
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
 from td_pinterest_op.workflow.task import Task, read_database, read_source
 
@@ -216,11 +215,12 @@ class _Interview:
     def _ask_ad_account(self) -> str:
         """Return the ad account's id from the option, or else from the user, who is shown the known ad accounts."""
         option_value = self.options["ad_account"]
-        is_shown = self.connection and not option_value
-        accounts = list(list_ad_accounts(self.connection.services.pinterest)) if self.connection and is_shown else []
-        for account in accounts[:_SHOWN]:
-            screen.print_note(f"  {account.label}")
-        only = accounts[0].id if len(accounts) == 1 else None
+        only = None
+        if self.connection and not option_value:
+            accounts = list(list_ad_accounts(self.connection.services.pinterest))
+            for account in accounts[:_SHOWN]:
+                screen.print_note(f"  {account.label}")
+            only = accounts[0].id if len(accounts) == 1 else None
         parse = partial(require_id, option="--ad-account")
         return self.questions.get_answer(
             "Ad account (its id)", option_value, parse, option="--ad-account", default=only
@@ -277,15 +277,15 @@ class _Interview:
         """Return the audiences that an answer names, once each, or the name of a new one. Raises click.UsageError."""
         if text.lower().startswith(_NEW) and _may_be_new(kind):
             return (), _parse_new_name(text)
-        texts = text.split(",") if kind.name == "many" else [text]
-        found = list(dict.fromkeys(self._find_audience(each.strip(), kind) for each in texts))
-        for audience in found:
-            if kind.checks_name and audience.name and not is_writable_name(audience.name):
-                raise click.UsageError(
-                    f'a workflow cannot check the name of audience {audience.id}, "{escape(audience.name)}": remove '
-                    "control characters, templates and surrounding spaces from it, in Pinterest"
-                )
-        return found, ""
+        if kind.name == "many":
+            return list(dict.fromkeys(self._find_audience(each.strip(), kind) for each in text.split(","))), ""
+        found = self._find_audience(text, kind)
+        if kind.checks_name and found.name and not is_writable_name(found.name):
+            raise click.UsageError(
+                f'a workflow cannot check the name of audience {found.id}, "{escape(found.name)}": remove control '
+                "characters, templates and surrounding spaces from it, in Pinterest"
+            )
+        return [found], ""
 
     def _find_audience(self, text: str, kind: WorkflowKind) -> Audience:
         """Return the audience whose id or name is `text`. Raises click.UsageError without exactly one."""
@@ -302,14 +302,12 @@ class _Interview:
             raise click.UsageError(f'{len(found)} audiences are named "{text}": give the id of one of them ({ids})')
         if found:
             return found[0]
-        names = {audience.name.lower(): audience for audience in self._known}
-        near = difflib.get_close_matches(text.lower(), names, n=1)
-        advice = "`td-pinterest audiences` lists them"
-        if near:
-            advice = f'did you mean "{escape(names[near[0]].name)}" ({names[near[0]].id})?'
-        elif _may_be_new(kind):
-            advice += f'; to create it, answer "{_NEW} {text}"'
-        raise click.UsageError(f'the ad account has no audience "{text}": {advice}')
+        advice = escape(suggest_word(text, [audience.name for audience in self._known]))
+        if not advice:
+            advice = ": `td-pinterest audiences` lists them"
+            if _may_be_new(kind):
+                advice += f'; to create it, answer "{_NEW} {text}"'
+        raise click.UsageError(f'the ad account has no audience "{text}"{advice}')
 
     def _require_database(self, name: str) -> str:
         """Return the name of a database as text, "" unchanged. Raises ExportError if Treasure Data has none of it."""

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import yaml
 
-_LARGEST_FILE = 1_000_000
 # Of 0.3's config/mirror.yml: what withholds people unless it is false, and what replaces it.
 _WITHHOLDING = {
     "suppressed": "`suppress: queries/suppressed.sql` on the mirror's task",
@@ -103,8 +102,6 @@ def _find_outdated_keys(path: Path) -> Iterator[Outdated]:
 def _iterate_pairs(path: Path) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
     """Yield the key and the value of every pair in a YAML file, at any depth; none if the file cannot be read."""
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            return
         waiting = [yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)]
     except (OSError, ValueError, RecursionError, yaml.YAMLError):  # `check` says what is wrong with it
         return

@@ -152,7 +152,7 @@ def test_folder_of_every_job_passes_check(init: Init, folder: Path, services: Se
     ("arguments", "said"),
     [
         (["--job", "add"], "name of a new one): give --audience"),
-        (["--job", "add", "--audience", "Shopers", *OPTIONS], 'no audience "Shopers": did you mean "Shoppers" ('),
+        (["--job", "add", "--audience", "Shopers", *OPTIONS], 'no audience "Shopers"; did you mean Shoppers?'),
         (["--job", "add", "--audience", "Zebra", *OPTIONS], 'lists them; to create it, answer "new: Zebra"'),
         (["--job", "create", "--audience", "New"], "Database of the query: give --database"),
         (["--job", "create", "--audience", "New", "--database", "nowhere"], "nowhere"),
@@ -315,7 +315,7 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
             shown += part
         assert process.wait(30) == 0, shown.decode()
     text = " ".join(shown.decode().split())
-    for said in ("must be an id", 'did you mean "Shoppers"', "no.sql of", "none.sql of", "mail:ADDRESS or slack"):
+    for said in ("must be an id", "did you mean Shoppers?", "no.sql of", "none.sql of", "mail:ADDRESS or slack"):
         assert said in text
     assert "there is no column email" in text
     assert "would add 120 records" in text
