@@ -195,7 +195,7 @@ def _read_local_value(variable: str, environ: Mapping[str, str]) -> str:
 
 def _read_env_file(path: Path) -> dict[str, str]:
     """Return the variables in the file of --env-file. Raises SettingsError if it is not a private, regular file."""
-    if not _can_store_token(path):
+    if path.exists() and not path.is_file():
         raise SettingsError(
             f"{path} of --env-file is not a regular file: a refresh token that Pinterest renews could not be stored "
             "in it. Name a file that only you can read, or set its variables in the environment"
@@ -204,16 +204,6 @@ def _read_env_file(path: Path) -> dict[str, str]:
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise SettingsError(f"others can read the file {path} of --env-file: run `chmod 600 {path}` first")
     return files.parse_env_file(text, path)
-
-
-def _can_store_token(path: Path) -> bool:
-    """Return whether a new token can be stored at this path: whether it is a regular file or does not exist yet."""
-    try:
-        status = path.stat()
-    except OSError:
-        return str(path) != "-"
-    # A shell's here-document may be a file without a name.
-    return stat.S_ISREG(status.st_mode) and status.st_nlink > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

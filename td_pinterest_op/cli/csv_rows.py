@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import itertools
-import logging
 import re
 import unicodedata
 import zlib
@@ -21,8 +20,6 @@ from td_pinterest_op.redaction.secret import sanitize
 from td_pinterest_op.stats import format_count
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
-
-log = logging.getLogger(__name__)
 
 _GZIP = b"\x1f\x8b"
 _BLOCK_ROWS = 4_000
@@ -80,7 +77,7 @@ def open_csv_rows(
     A pipe is read as its data arrives, in blocks. An empty field is a null, with or without quotation marks, as in an
     import. Blank lines and rows of empty fields alone, as spreadsheets write them, are left out and not counted. UTF-8,
     UTF-16 and Windows-1252 are recognised by the first 64 KB. If a value in a UTF-8 file has other bytes, only that
-    value is invalid (bad_encoding), and a warning names its line.
+    value is invalid (bad_encoding).
     """
     try:
         with path.open("rb") as raw:
@@ -154,7 +151,6 @@ class _CsvFile:
         self._text = text
         self._read = 0  # rows before the block
         self._lines: list[int] = []  # on which the block's rows begin
-        self._has_warned = False
         csv.field_size_limit(_LONGEST_LINE)  # of a quoted field, which may have several lines
         excel = _SEPARATOR_LINE.match(sample)
         separators = excel[1] if excel else _SEPARATORS
@@ -210,27 +206,11 @@ class _CsvFile:
                         f"has {len(self._header):,}: nothing was sent"
                     )
             self._lines = [line for line, _ in block]
-            yield [self._encode_fields([row[column.position] for _, row in block]) for column in self._columns]
+            yield [
+                [row[column.position].encode(errors="surrogateescape") or None for _, row in block]
+                for column in self._columns
+            ]
             self._read += len(block)
-
-    def _encode_fields(self, fields: Sequence[str]) -> list[bytes | None]:
-        """Return the fields of a column as UTF-8, None for an empty one. Warns once of bytes in another encoding."""
-        try:
-            return [field.encode() or None for field in fields]
-        except UnicodeEncodeError as error:
-            if not self._has_warned:
-                self._has_warned = True
-                line = self._lines[next(number for number, field in enumerate(fields) if field == error.object)]
-                is_utf8 = self._text.encoding == "utf-8-sig"
-                log.warning(
-                    "line %d of the file %s has bytes that are not %s: such values are invalid "
-                    "(bad_encoding), and are not sent%s",
-                    line,
-                    self._path,
-                    "UTF-8" if is_utf8 else "Windows-1252",
-                    ". The file may be in Windows-1252: if so, save it again as UTF-8" if is_utf8 else "",
-                )
-            return [field.encode(errors="surrogateescape") or None for field in fields]
 
     def _read_numbered_rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the line number and the fields of each row, except rows whose fields are all empty."""

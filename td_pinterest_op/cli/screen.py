@@ -100,10 +100,8 @@ def get_program_name() -> str:
     path = Path(sys.argv[0])
     if path.parts[-2:] == ("td_pinterest_op", "__main__.py"):
         return f"{Path(sys.executable).name} -m td_pinterest_op"
-    if path.name != PROGRAM or shutil.which(PROGRAM) in (str(path), str(path.absolute())):
-        return PROGRAM
-    here = Path.cwd()
-    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+    is_elsewhere = path.name == PROGRAM and shutil.which(PROGRAM) not in (str(path), str(path.absolute()))
+    return shlex.quote(sys.argv[0]) if is_elsewhere else PROGRAM
 
 
 def print_line(text: str | Text = "", *, indent: int = 0) -> None:

@@ -80,29 +80,18 @@ def _try_empty_list_creation(rehearsal: Rehearsal) -> str:
 
 
 def _try_list_creation(rehearsal: Rehearsal) -> str:
-    """Create the rehearsal's list. Find out how many records are accepted, and how soon reads show the new list."""
+    """Create the rehearsal's list of 10,000 records. Find out how soon reads show the new list."""
     facts = rehearsal.facts
-    too_large = None
-    for count in (DEFAULT_BATCH, 5_000, 2_500, 1_250):
-        try:
-            rehearsal.made["list"] = rehearsal.create_list(count)
-        except (RequestRefusedError, UnavailableError) as error:
-            if not _may_mean_too_large(error) or count == 1_250:
-                raise
-            too_large = error
-        else:
-            break
-    facts.largest_batch = count
-    facts.batch_too_large_status = too_large.status if too_large else None
+    rehearsal.made["list"] = rehearsal.create_list(DEFAULT_BATCH)
+    facts.largest_batch = DEFAULT_BATCH
     facts.list_readable_seconds, facts.list_listed_seconds = rehearsal.measure_delays(
         lambda: rehearsal.api.find_customer_list(rehearsal.require_id_of("list")) is not None,
         lambda: _is_listed(rehearsal),
     )
     shown = {"read": facts.list_readable_seconds, "listed": facts.list_listed_seconds}
     unseen = " and ".join(f"not {word}" for word, seconds in shown.items() if seconds is None)
-    return (
-        f"created with {count:,} records; {f'{unseen} within a minute' if unseen else 'it can be read and is listed'}"
-    )
+    seen = f"{unseen} within a minute" if unseen else "it can be read and is listed"
+    return f"created with {DEFAULT_BATCH:,} records; {seen}"
 
 
 def _is_listed(rehearsal: Rehearsal) -> bool:
@@ -115,13 +104,12 @@ def _try_larger_batches(rehearsal: Rehearsal) -> str:
     """Find out whether Pinterest accepts batches larger than the default size, and up to how many records."""
     facts = rehearsal.facts
     list_id = rehearsal.require_id_of("list")
-    if (facts.largest_batch or 0) < DEFAULT_BATCH:
-        raise NotTriedError(f"larger batches were not tried: a batch of {DEFAULT_BATCH:,} records was already refused")
     for count in _LARGER_BATCHES:
         try:
             rehearsal.lists.add(list_id, rehearsal.make_batch(count))
         except (RequestRefusedError, UnavailableError) as error:
-            if not _may_mean_too_large(error):
+            is_cut_off = error.status is None and error.maybe_applied
+            if not is_cut_off and error.status not in _CONTENT:
                 raise
             rehearsal.response.record_error(error)
             facts.batch_too_large_status = error.status
@@ -131,20 +119,13 @@ def _try_larger_batches(rehearsal: Rehearsal) -> str:
     return f"{count:,} records are accepted"
 
 
-def _may_mean_too_large(error: ExportError) -> bool:
-    """Return whether an error may mean that Pinterest refused a batch for its size."""
-    is_cut_off = error.status is None and error.maybe_applied
-    return is_cut_off or error.status in _CONTENT
-
-
 def _try_concurrent_batches(rehearsal: Rehearsal) -> str:
     """Find out how many batches may be sent at the same time."""
     facts = rehearsal.facts
     list_id = rehearsal.require_id_of("list")
-    count = min(DEFAULT_BATCH, facts.largest_batch or DEFAULT_BATCH)
     with _disable_retries(rehearsal.services.client):
         for number in _AT_ONCE:
-            errors = _send_concurrently(rehearsal, list_id, count=count, requests=number)
+            errors = _send_concurrently(rehearsal, list_id, requests=number)
             if errors and (number == 1 or isinstance(errors[0], AccountError)):
                 raise errors[0]
             if errors:
@@ -166,9 +147,9 @@ def _disable_retries(client: Client) -> Iterator[None]:
         client.retry = before
 
 
-def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, count: int, requests: int) -> list[ExportError]:
-    """Send a batch of `count` records in each of `requests` concurrent requests. Return the errors of the requests."""
-    records = rehearsal.make_batch(count)
+def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, requests: int) -> list[ExportError]:
+    """Send a batch of 10,000 records in each of `requests` concurrent requests. Return the errors of the requests."""
+    records = rehearsal.make_batch(DEFAULT_BATCH)
     errors = []
     begin = threading.Barrier(requests)
 

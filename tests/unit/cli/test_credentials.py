@@ -91,14 +91,9 @@ def test_an_invalid_env_file_is_refused_without_quoting_it(
 def test_an_env_file_that_could_not_keep_a_renewed_token_is_refused_unread(local: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)  # without a writer: to read it would wait for ever
-    unnamed = (tmp_path / "unnamed").open("w+b")
-    Path(unnamed.name).unlink()
-    with unnamed:
-        for path in (pipe, Path(f"/dev/fd/{unnamed.fileno()}"), Path("-"), Path("/dev/null")):
-            with pytest.raises(
-                SettingsError, match=rf"^{path} of --env-file is not a regular file: .* Name a file that"
-            ):
-                _find(local, path)
+    for path in (pipe, Path("/dev/null")):
+        with pytest.raises(SettingsError, match=rf"^{path} of --env-file is not a regular file: .* Name a file that"):
+            _find(local, path)
 
 
 def test_a_new_refresh_token_that_cannot_be_stored_is_reported_and_ends_nothing(
