@@ -96,13 +96,11 @@ def authorize(
         doctor = "td-pinterest doctor"
         if target_kind == "file":
             doctor += f" --env-file {shlex.quote(target_arguments[0])}"
-        hidden_by = credentials.find_delete_commands(target_kind)
-        next_command = " && ".join([*hidden_by.values(), doctor])
+        delete = credentials.find_delete_command(target_kind)
+        next_command = f"{delete} && {doctor}" if delete else doctor
         _print_authorization(client, grant, stored_in=stored_in, next_command=next_command, as_json=common.as_json)
-        for earlier, cure in hidden_by.items():
-            screen.print_note(
-                f"An older refresh token is in {earlier}, where commands look first: `{cure}` deletes it."
-            )
+        if delete:
+            screen.print_note(f"Commands find an older refresh token before this one: `{delete}` deletes it.")
 
 
 def _add_app_credentials(credentials: Credentials) -> Credentials:

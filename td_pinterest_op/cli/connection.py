@@ -86,13 +86,13 @@ class Credentials:
             return f"run `td-pinterest authorize --to file {shlex.quote(str(self.env_file))}`"
         return "run `td-pinterest authorize`"
 
-    def find_delete_commands(self, kind: str) -> dict[str, str]:
-        """Return commands, by source, to delete stored tokens: those that commands find before one from `--to KIND`."""
-        in_local = kind == "file" and read_local_secret(SECRETS[TOKEN], self.environ)
-        return {
-            **({ENVIRONMENT: f"unset {TOKEN}"} if self.sources.get(TOKEN) == ENVIRONMENT else {}),
-            **({LOCAL: f"digdag secrets --local --delete {SECRETS[TOKEN]}"} if in_local else {}),
-        }
+    def find_delete_command(self, kind: str) -> str:
+        """Return the command to delete a stored token that commands find before one from `--to KIND`, or ""."""
+        if self.sources.get(TOKEN) == ENVIRONMENT:
+            return f"unset {TOKEN}"
+        if kind == "file" and read_local_secret(SECRETS[TOKEN], self.environ):
+            return f"digdag secrets --local --delete {SECRETS[TOKEN]}"
+        return ""
 
     def require_variables(self, *variables: str) -> None:
         """Raise SettingsError, which names the missing variables, unless a value was found for all `variables`."""

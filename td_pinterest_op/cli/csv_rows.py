@@ -88,7 +88,7 @@ def open_csv_rows(
                 sample = binary.peek()
             encoding = _detect_encoding(sample)
             # A damaged pair of bytes in UTF-16 shifts the rest: no value after it could be trusted.
-            errors = "strict" if encoding.startswith("utf-16") else "surrogateescape"
+            errors = "strict" if encoding == "utf-16" else "surrogateescape"
             with io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline="") as text:
                 file = _CsvFile(path, text, options, sample=sample.decode(encoding, errors="ignore"))
                 if file.description:
@@ -130,10 +130,6 @@ def _detect_encoding(sample: bytes) -> str:
     """Return the name of the text encoding of a file that begins with these bytes."""
     if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    # Most text is ASCII, so that every other byte of UTF-16 is zero.
-    for offset, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
-        if len(sample) > 1 and sample[offset::2].count(0) * 2 > len(sample) // 2:
-            return encoding
     try:
         codecs.getincrementaldecoder("utf-8")().decode(sample)
     except UnicodeDecodeError:

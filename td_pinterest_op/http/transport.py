@@ -331,13 +331,18 @@ def _explain_failure(error: BaseException, url: str) -> NoResponseError:
     """Return the error for an exception during a request to `url`. The message names host, port, proxy and cause."""
     causes = _find_causes(error)
     failures = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
-    texts = [text for cause in causes if (text := _find_os_error_text(cause))]
     peer = _describe_peer(url)
     if refusal := _PROXY_REFUSAL.search(str(error)):
         failure = Failure.UNUSABLE if refusal[1] in ("403", "407") else Failure.NOT_CONNECTED
         return NoResponseError(failure, f"{peer} (the proxy answered {refusal[1]})")
-    text = f" ({sanitize(texts[-1], longest=100)})" if peer and texts else ""
-    return NoResponseError(next(failures, Failure.UNUSABLE), peer + text)
+    text = ""
+    for cause in causes:  # the last one is the first that happened
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            text = f"certificate: {cause.verify_message}"
+        elif isinstance(cause, OSError) and isinstance(cause.strerror, str):
+            text = cause.strerror
+    why = f" ({sanitize(text, longest=100)})" if peer and text else ""
+    return NoResponseError(next(failures, Failure.UNUSABLE), peer + why)
 
 
 def _describe_peer(url: str) -> str:
@@ -350,10 +355,3 @@ def _describe_peer(url: str) -> str:
         return ""
     through = f" through the proxy {proxy}" if proxy else ""
     return f": {parts.hostname}:{port}{through}" if parts.hostname else ""
-
-
-def _find_os_error_text(error: BaseException) -> str | None:
-    """Return the text of an operating system's error or of a failed certificate check, or None for any other error."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate: {error.verify_message}"
-    return error.strerror if isinstance(error, OSError) and isinstance(error.strerror, str) else None

@@ -5,8 +5,8 @@ import urllib.parse
 import pytest
 
 from td_pinterest_op.cli.consent import exchange_code
-from td_pinterest_op.errors import AccountError, PinterestError, UnavailableError
-from td_pinterest_op.http.transport import Failure, Response
+from td_pinterest_op.errors import AccountError, PinterestError
+from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.oauth import Grant
 from td_pinterest_op.redaction.secret import Secret
 from tests.unit.scripted import Scene, answer, scene
@@ -68,11 +68,3 @@ def test_a_refusal_of_a_code_says_what_to_do_and_it_is_not_sent_again(response: 
         consented(stage)
     assert told in str(caught.value)
     assert 1 == len(stage.script.sent)
-
-
-@pytest.mark.parametrize("failure", [answer(503), Failure.NOT_CONNECTED])
-def test_failure_of_pinterest_is_not_blamed_on_code_or_app(failure: Response | Failure) -> None:
-    with pytest.raises(UnavailableError) as caught:
-        consented(scene(failure))
-    for advice in ("the code was used before", "client secret"):
-        assert advice not in str(caught.value)
