@@ -51,7 +51,7 @@ def create_once(*, create: Callable[[], _C], find: Callable[[], _C | None], clie
                 lost += 1
                 wait = format_duration(sum(POLL_WAITS))
                 log.warning("%s; checking for up to %s whether the request succeeded, before repeating it", error, wait)
-                found = read_until_found(find, client)
+                found = poll(find, POLL_WAITS, sleep=client.rate_limiter.wait)
                 if found is not None:
                     return found
                 if lost > client.retry.count:
