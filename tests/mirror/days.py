@@ -48,10 +48,14 @@ class Death:
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """One run. `stored`: its statistics; None, with the `error`, if it failed. `output`: the log and the error."""
+    """One run. `stored`: its statistics; empty, with the `error`, if it failed. `output`: the log and the error.
 
-    output: str
+    `sent`: the numbers of records by operation: ADD (also into a new list), REMOVE.
+    """
+
+    output: str = ""
     steps: Sequence[str]
+    sent: Counter[str] = field(default_factory=Counter)
     stored: dict[str, Any] = field(default_factory=dict)
     error: ExportError | None = None
 
@@ -84,8 +88,24 @@ class World:
         self.td.create(DATABASE, "people", [*rows, {column: "left@shop.example", "opted_in": False}])
         self.task["query"] = f"SELECT {column} FROM people WHERE opted_in"
 
-    def members(self, audience_id: str) -> set[str]:
-        return set(self.pinterest.members_of_audience(audience_id))
+    def members(self, audience_id: str = "") -> set[str]:
+        """Return the digests in an audience, by default the one of the settings."""
+        return set(self.pinterest.members_of_audience(audience_id or str(self.settings["audience_id"])))
+
+    def count_rows(self) -> int:
+        """Count the rows of the ledger."""
+        return int(self.sql(f"SELECT count(*) FROM {LEDGER}")[0][0])
+
+    def follow(self, day: int, people: Collection[str], **given: Any) -> Attempt:
+        """Run the mirror on a day on which the query finds these people: they are in the audience then, and no others.
+
+        `given`: see `run`.
+        """
+        self.set_people(people)
+        attempt = self.run(day, **given)
+        assert attempt.succeeded, attempt.output[-3000:]
+        assert self.members() == set(map(digest, people))
+        return attempt
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         """Run a query in DuckDB's SQL and return its rows."""
@@ -103,26 +123,21 @@ class World:
         given = {name: value for name, value in {**self.settings, **settings}.items() if value is not None}
         task = Task(params={**params, **self.task, "result_settings": given}, environ=self.environ)
         steps = _Steps(world=self, death=death)
+        attempt = Attempt(steps=steps.names)
+        calls = len(self.pinterest.calls.all())
         with record_log() as said, steps.patch_transport():
             try:
-                attempt = Attempt(output="", steps=steps.names, stored=export(task, self.time.timing))
+                attempt.stored = export(task, self.time.timing)
             except ExportError as error:
-                attempt = Attempt(output="", steps=steps.names, error=error)
+                attempt.error = error
         attempt.output = "\n".join([*said, str(attempt.error or "")])
+        for call in self.pinterest.calls.all()[calls:]:
+            if call.records:
+                attempt.sent[call.operation_type or "ADD"] += call.records
         # Faults of this run do not apply to the next one.
         self.pinterest.faults.clear()
         self.td.job_faults.clear()
         return attempt
-
-    @contextlib.contextmanager
-    def count_sent(self) -> Iterator[Counter[str]]:
-        """Count the records sent within the block, by operation: ADD (also into a new list), REMOVE."""
-        counts: Counter[str] = Counter()
-        begin = len(self.pinterest.calls.all())
-        yield counts
-        for call in self.pinterest.calls.all()[begin:]:
-            if call.records:
-                counts[call.operation_type or "ADD"] += call.records
 
 
 @dataclass(slots=True, kw_only=True)

@@ -20,15 +20,6 @@ COLUMNS = """audience_id varchar, plan bigint, op varchar, digest varchar, joine
 ad_account_id varchar, customer_list_id varchar, session varchar, time bigint"""
 
 
-@pytest.fixture
-def audience_id(mirror_world: World) -> str:
-    """An audience that follows 200 people, after the first day."""
-    found = mirror_world.audience()
-    mirror_world.set_people(people(200))
-    assert mirror_world.run(0).succeeded
-    return found
-
-
 def test_entry_of_several_audiences_can_be_a_mirror(mirror_world: World, audience_id: str) -> None:
     mirror_world.set_people(people(195))
     shared = json.dumps({name: mirror_world.settings[name] for name in ("ad_account_id", "type", "audience_type")})
@@ -40,7 +31,7 @@ def test_entry_of_several_audiences_can_be_a_mirror(mirror_world: World, audienc
     given = {**params, "audiences": [{**entry, "min_records": 1}]}
     stored = export_all(replace(task, params=given), mirror_world.time.timing)
     assert stored["newsletter"]["statistics"]["mirror"]["left"] == 5
-    assert digests(195) == mirror_world.members(audience_id)
+    assert mirror_world.members() == digests(195)
 
 
 def test_activation_mirrors_from_its_first_run(mirror_world: World) -> None:
@@ -103,10 +94,7 @@ def test_ledger_of_version_0_3_is_continued(mirror_world: World) -> None:
     mirror_world.td.create(DATABASE, LEDGER, f"SELECT {columns} WHERE false")
     values = ", ".join(f"({', '.join('NULL' if value is None else repr(value) for value in row)})" for row in rows)
     mirror_world.sql(f"INSERT INTO {LEDGER} VALUES {values}")
-    mirror_world.set_people(people(200, first=6))
-    with mirror_world.count_sent() as sent:
-        ran = mirror_world.run(0)
-    assert ran.succeeded, ran.output
+    ran = mirror_world.follow(0, people(200, first=6))
     # One of the two who are unsure joins, the other leaves, and so does the person who left the query.
-    assert {"ADD": 1, "REMOVE": 2} == sent
-    assert (digests(200, first=6), 200) == (mirror_world.members(audience_id), ran.stored["members"])
+    assert ran.sent == {"ADD": 1, "REMOVE": 2}
+    assert ran.stored["members"] == 200

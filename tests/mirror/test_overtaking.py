@@ -3,6 +3,7 @@
 import contextlib
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -11,9 +12,9 @@ import pytest
 from td_pinterest_op.http.transport import Transport
 from tests.campaigns import amount, campaign
 from tests.emulators.pinterest.faults import Answer, Fault
-from tests.exporting import digest, digests, people
+from tests.exporting import digests, people
 from tests.mirror.days import BATCH, Attempt, World, run_at_statement
-from tests.mirror.test_fifty_days import check_attempt, choose_next_people
+from tests.mirror.test_fifty_days import choose_next_people
 
 WAIT = 30
 OUTCOME = (
@@ -58,21 +59,28 @@ def run_during_wait(mirror_world: World, do: Callable[[], object], *, after: int
         yield
 
 
-@pytest.fixture
-def audience_id(mirror_world: World) -> str:
-    """An audience that follows 200 people, after the first day."""
-    found = mirror_world.audience()
-    mirror_world.settings |= {"max_leave_ratio": 1.0, "resend_days": 0}
-    mirror_world.set_people(people(200))
-    assert mirror_world.run(0).succeeded
-    return found
+@pytest.fixture(autouse=True)
+def _settings(mirror_world: World) -> None:
+    mirror_world.settings["max_leave_ratio"] = 1.0
 
 
-def check_later_days(mirror_world: World, audience_id: str) -> None:
+def check_later_days(mirror_world: World) -> None:
     for day in (2, 3, 4):
-        mirror_world.set_people(people(200, first=day))
-        assert mirror_world.run(day).succeeded
-        assert digests(200, first=day) == mirror_world.members(audience_id)
+        mirror_world.follow(day, people(200, first=day))
+
+
+def run_two(mirror_world: World, during: Callable[[Callable[[], None]], Any], **settings: Any) -> Attempt:
+    """Run the mirror, and `during` it a newer session, which succeeds. Return the older run."""
+
+    def run_newer() -> None:
+        mirror_world.follow(1, people(200, first=5), session="a newer session")
+        newer.append(True)
+
+    newer: list[bool] = []
+    with during(run_newer):
+        older = mirror_world.run(1, **settings)
+    assert newer
+    return older
 
 
 @campaign
@@ -80,57 +88,34 @@ def check_later_days(mirror_world: World, audience_id: str) -> None:
 def test_plan_overtaken_while_waiting_sends_no_more_and_later_days_are_right(
     mirror_world: World, audience_id: str, before: int
 ) -> None:
-    newer: list[Attempt] = []
-
-    def second() -> None:
-        mirror_world.set_people(people(200, first=5))
-        newer.append(mirror_world.run(1, session="a newer session"))
-        assert digests(200, first=5) == mirror_world.members(audience_id)
-
     mirror_world.set_people(people(140))
-    mirror_world.settings["max_in_flight"] = 1
-    with run_during_wait(mirror_world, second, after=before):
-        older = mirror_world.run(1)
-    assert [True] == [attempt.succeeded for attempt in newer], newer
-    assert not older.succeeded
-    assert "was superseded: another run has since made plan" in older.output
-    assert OUTCOME[before > 0] in older.output
+    older = run_two(mirror_world, partial(run_during_wait, mirror_world, after=before), max_in_flight=1)
+    assert "was superseded: another run has since made plan" in str(older.error)
+    assert OUTCOME[before > 0] in str(older.error)
     assert "Running this task again is safe" not in str(older.error)
-    assert digests(200, first=5) == mirror_world.members(audience_id)
-    check_later_days(mirror_world, audience_id)
+    assert mirror_world.members() == digests(200, first=5)
+    check_later_days(mirror_world)
 
 
 @campaign
-@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("number", [3, -(-60 // BATCH)], ids=["in between", "last"])
 def test_records_sent_during_a_newer_plan_are_in_the_ledger_and_corrected_the_next_day(
-    mirror_world: World, audience_id: str, last: bool
+    mirror_world: World, audience_id: str, number: int
 ) -> None:
-    def second() -> None:
-        mirror_world.set_people(people(200, first=5))
-        assert mirror_world.run(1, session="a newer session").succeeded
-
     mirror_world.set_people(people(140))
-    with run_at_write(-(-60 // BATCH) if last else 3, second):
-        older = mirror_world.run(1)
-    assert not older.succeeded
-    assert OUTCOME[True] in older.output
-    assert digests(200, first=5) != mirror_world.members(audience_id)
-    check_later_days(mirror_world, audience_id)
+    older = run_two(mirror_world, partial(run_at_write, number))
+    assert OUTCOME[True] in str(older.error)
+    assert mirror_world.members() != digests(200, first=5)
+    check_later_days(mirror_world)
 
 
 # The last one switches the audience to the new list.
 @pytest.mark.parametrize("number", [1, 5, 30])
 def test_overtaken_replace_is_followed_by_a_replace(mirror_world: World, audience_id: str, number: int) -> None:
-    def second() -> None:
-        mirror_world.set_people(people(200, first=5))
-        assert mirror_world.run(1, session="a newer session").succeeded
-
-    mirror_world.set_people(people(200))
-    with run_at_write(number, second):
-        older = mirror_world.run(1, rebuild=True)
-    assert not older.succeeded, number
+    older = run_two(mirror_world, partial(run_at_write, number), rebuild=True)
+    assert not older.succeeded
     assert '"members": null' in older.output
-    check_later_days(mirror_world, audience_id)
+    check_later_days(mirror_world)
 
 
 @pytest.mark.parametrize(
@@ -148,52 +133,44 @@ def test_run_that_does_not_know_of_a_concurrent_one_stops(
     mirror_world: World, audience_id: str, purpose: str, is_older_done: bool
 ) -> None:
     mirror_world.set_people(people(190))
-
-    def second() -> None:
-        mirror_world.set_people(people(195))
-        newer.append(mirror_world.run(1, session="a newer session"))
-
-    newer: list[Attempt] = []
-    with run_at_statement(purpose, second):
-        older = mirror_world.run(1)
-    assert (is_older_done, True) == (older.succeeded, newer[0].succeeded), older.output
+    older = run_two(mirror_world, partial(run_at_statement, purpose))
+    assert older.succeeded == is_older_done, older.output
     if not is_older_done:
-        assert "another run has made a newer plan for audience" in older.output
-        assert "Nothing was sent. Run this task again" in older.output
-    check_later_days(mirror_world, audience_id)
+        assert "another run has made a newer plan for audience" in str(older.error)
+        assert "Nothing was sent. Run this task again" in str(older.error)
+    check_later_days(mirror_world)
 
 
 @pytest.mark.parametrize("write", [1, 2, 3])
 def test_session_that_runs_twice_at_once_mirrors_into_one_audience(mirror_world: World, write: int) -> None:
     lags = {"listing_lag_seconds": 3, "reading_lag_seconds": 1.5, "new_list_missing_seconds": 1.5}
     mirror_world.pinterest.switches.set({**lags, "records_required": True})
-    mirror_world.settings |= {"audience_id": None, "expected_audience_name": None, "audience_name": "Segment"}
+    mirror_world.settings["audience_name"] = "Segment"
     mirror_world.set_people(people(200))
-
     with run_at_write(write, lambda: mirror_world.run(0)):
         first = mirror_world.run(0)
-    assert "was created while this task ran: run this task again" in first.output
+    assert "was created while this task ran: run this task again" in str(first.error)
     assert mirror_world.run(1).succeeded
     (audience,) = mirror_world.pinterest.audiences_named("Segment")
-    assert digests(200) == mirror_world.members(audience.id)
+    assert mirror_world.members(audience.id) == digests(200)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_day_after_any_two_concurrent_sessions_is_right(mirror_world: World, seed: int) -> None:
     dice = random.Random(seed)
-    audience_id = mirror_world.audience(["before@shop.example"])
-    mirror_world.settings |= {"min_records": 1, "max_leave_ratio": 1.0, "resend_days": dice.choice([0, 3])}
-    emails = {f"person{number}@shop.example" for number in range(60)}
+    mirror_world.audience(["before@shop.example"])
+    mirror_world.settings |= {"min_records": 1, "resend_days": dice.choice([0, 3])}
+    emails = set(people(60))
     for day in range(0, amount(12, quick=4), 2):
-        first, second = choose_next_people(emails, dice), choose_next_people(emails, dice)
+        first = choose_next_people(emails, dice)
+        second = choose_next_people(emails, dice)
 
-        def newer(people: set[str] = second, day: int = day) -> None:
-            mirror_world.set_people(people)
+        def run_newer(emails: set[str] = second, day: int = day) -> None:
+            mirror_world.set_people(emails)
             mirror_world.run(day, session=f"a newer session of day {day}")
 
         mirror_world.set_people(first)
-        with run_at_write(dice.randrange(1, 8), newer):
+        with run_at_write(dice.randrange(1, 8), run_newer):
             mirror_world.run(day)
         emails = choose_next_people(emails, dice)
-        mirror_world.set_people(emails)
-        check_attempt(mirror_world, audience_id, set(map(digest, emails)), mirror_world.run(day + 1))
+        mirror_world.follow(day + 1, emails)
