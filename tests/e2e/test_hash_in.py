@@ -12,9 +12,8 @@ from td_pinterest_op.identifiers.reasons import Reason
 from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD
 from tests.exporting import Services, digest, digests, people
-from tests.unit.identifiers.test_hashing_sql import corpus
+from tests.warehouses import SIGMA, corpus
 
-SIGMA = "SOFI\u03a3@shop.example"
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}".format
 SKIPS = {"ignore_invalid_records": True}
 WAREHOUSE = {"hash_in": "warehouse", **SKIPS}

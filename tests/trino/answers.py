@@ -1,9 +1,8 @@
 """Compares Trino's results of the queries outside the mirror with Python's."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from decimal import Decimal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import given, settings
@@ -11,7 +10,6 @@ from hypothesis import given, settings
 from td_pinterest_op.identifiers.hashing_sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from td_pinterest_op.identifiers.identifier_types import EMAIL
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.hashed_query import Query, build_hashing_statement
 from td_pinterest_op.run_history.history_table import (
     build_follow_up_row,
     build_insert_statement,
@@ -19,68 +17,36 @@ from td_pinterest_op.run_history.history_table import (
     build_run_row,
     build_table_statement,
 )
-from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.withholding.withholding_sql import build_list_select, build_people_select
-from tests.exporting import digest
+from tests import warehouses
 from tests.trino.client import run
 from tests.trino.days import QUERIES, most_table_reads
-from tests.unit.records import test_hashed_query as test_query
 from tests.unit.report.samples import statistics
 from tests.unit.run_history import test_history_table as test_history
 from tests.unit.run_history.conftest import TABLE
-from tests.unit.withholding import test_withholding_sql as test_withholding
-from tests.unit.withholding.test_people import SALT, Case, Oracle, cases
+from tests.unit.withholding.test_people import Case, cases
+from tests.warehouses import WITHHOLDING, Rows
 
 Row = dict[str, Any]
 
 
-def differences(server: str) -> Iterator[str]:
-    """Yield the differences, and the statements that read a table more than twice."""
-    for check in (check_hashing, check_withholding, check_history):
-        yield from (f"{check.__name__.strip('_')}: {found}" for found in check(server))
+@dataclass(frozen=True)
+class Trino:
+    """Runs statements on a server."""
 
+    server: str
 
-def check_hashing(server: str) -> Iterator[str]:
-    """Compare every row of difficult values with the operator: in texts, in arrays, in columns of one name."""
-    rows = test_query.nasty_rows()
-    columns = {"a": "varchar", "b": "bigint", "c": "array(varchar)", "d": "varchar", "e": "varchar"}
-    load_table(server, "nasty", columns, rows)
-    control = Control(percent=Decimal(50), salt="it's \u00fc", by="customer")
-    names = [f"c{place}" for place in range(len(columns))]
-    statement = build_hashing_statement(replace(test_query.QUERY, names=names), control=replace(control, by="c1"))
-    answers = [tuple(row.values()) for row in run(server, statement).rows]
-    # Trino does not keep the order of rows.
-    answers.sort(key=lambda row: row[1])
-    by_number = sorted(rows, key=lambda row: test_query.number_of(control, row[1]))
-    given, judged = (test_query.keys(of, is_hashed_by_warehouse=of is answers) for of in (by_number, answers))
-    if test_query.without_unsure(given, judged) != test_query.without_unsure(judged, judged):
-        yield "the answers for identifiers"
-    bytes_ = [b"j\xfcrgen@shop.example", b" \xe2\x82@b.cc ", b"\xed\xa0\x80@b.cc", b"\xff", "\ufffd@b.cc".encode()]
-    load_table(
-        server, "given", {"number": "integer", "hex": "varchar"}, [[n, raw.hex()] for n, raw in enumerate(bytes_)]
-    )
-    source = f"SELECT number, {build_trim_sql('raw_varchar(from_hex(hex))')} AS text FROM given"
-    of_each = build_hashing_sql(EMAIL, text_sql="text", lowered_sql="lowered")
-    lowered = f"SELECT *, {build_lower_sql('text')} AS lowered FROM ({source})"
-    found = f"SELECT {of_each} AS answer FROM ({lowered}) ORDER BY number"
-    (*bad, good) = run(server, found).rows
-    if {row["answer"] for row in bad} != {Reason.BAD_ENCODING.value} or len(good["answer"]) < 64:
-        yield "the answers for bytes that are not UTF-8"
-    if [row[1] for row in answers] != [test_query.number_of(control, row[1]) for row in by_number]:
-        yield "the numbers of a control group"
+    def load(self, table: str, columns: Mapping[str, str], rows: Rows) -> None:
+        casts = ", ".join(f"CAST({column} AS {type_}) AS {column}" for column, type_ in columns.items())
+        values = ", ".join(f"({', '.join(map(format_literal, row))})" for row in rows or [[None] * len(columns)])
+        given = f"(VALUES {values}) AS given ({', '.join(columns)})"
+        self.store(table, f"SELECT {casts} FROM {given} WHERE {'true' if rows else 'false'}")
 
+    def store(self, table: str, select: str) -> None:
+        run(self.server, f"DROP TABLE IF EXISTS {table}")
+        run(self.server, f"CREATE TABLE {table} AS {select}")
 
-def load_table(server: str, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
-    """Create a table, replacing an existing one; `columns` are types by name."""
-    casts = ", ".join(f"CAST({column} AS {type_}) AS {column}" for column, type_ in columns.items())
-    values = ", ".join(f"({', '.join(map(format_literal, row))})" for row in rows or [[None] * len(columns)])
-    run(server, f"DROP TABLE IF EXISTS {name}")
-    run(
-        server,
-        f"CREATE TABLE {name} AS SELECT {casts} FROM (VALUES {values}) AS given ({', '.join(columns)}) "
-        f"WHERE {'true' if rows else 'false'}",
-    )
+    def read(self, statement: str) -> list[tuple[Any, ...]]:
+        return [tuple(row.values()) for row in run(self.server, statement).rows]
 
 
 def format_literal(value: object) -> str:
@@ -93,48 +59,46 @@ def format_literal(value: object) -> str:
     return "NULL" if value is None else str(value)
 
 
-def check_withholding(server: str) -> Iterator[str]:
+def differences(server: str) -> Iterator[str]:
+    """Yield the differences, and the statements that read a table more than twice."""
+    warehouse = Trino(server)
+    expected, actual = warehouses.compare_values(warehouse)
+    if actual != expected:
+        yield "the answers for values"
+    yield from check_bytes(warehouse)
+    for name, case in WITHHOLDING.items():
+        wanted, found = warehouses.compare_withholding(warehouse, case)
+        if found != wanted:
+            yield f"{name}: {found}, not {wanted}"
+    yield from check_people(warehouse)
+    yield from check_history(server)
+
+
+def check_bytes(warehouse: Trino) -> Iterator[str]:
+    """Judge bytes that are not UTF-8, which no other engine of the tests can hold."""
+    bytes_ = [b"j\xfcrgen@shop.example", b" \xe2\x82@b.cc ", b"\xed\xa0\x80@b.cc", b"\xff", "\ufffd@b.cc".encode()]
+    warehouse.load("given", {"number": "integer", "hex": "varchar"}, [[n, raw.hex()] for n, raw in enumerate(bytes_)])
+    source = f"SELECT number, {build_trim_sql('raw_varchar(from_hex(hex))')} AS text FROM given"
+    of_each = build_hashing_sql(EMAIL, text_sql="text", lowered_sql="lowered")
+    lowered = f"SELECT *, {build_lower_sql('text')} AS lowered FROM ({source})"
+    (*bad, good) = warehouse.read(f"SELECT {of_each} AS answer FROM ({lowered}) ORDER BY number")
+    if set(bad) != {(Reason.BAD_ENCODING.value,)} or len(good[0]) < 64:
+        yield "the answers for bytes that are not UTF-8"
+
+
+def check_people(warehouse: Trino) -> Iterator[str]:
     """Compare random people and lists in random spellings with the oracle of the operator's tests."""
     found: list[str] = []
 
     @settings(max_examples=30, deadline=None, database=None, derandomize=True)
     @given(cases(["email", "maid"], keyless=True))
     def compare(case: Case) -> None:
-        control = Control(percent=Decimal(case.percent), salt=SALT, by="customer") if case.percent else None
-        types = dict.fromkeys(case.types, "array(varchar)" if case.arrays else "varchar")
-        rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)]
-        load_table(server, "people", types | {"customer": "bigint"}, rows)
-        key = "customer" if control else None
-        query = test_withholding.query_of("people", case.types, arrays=case.arrays, key=key)
-        sent, counts = Oracle(case).identifiers()
-        if (sent, dict(+counts)) != select_people(server, query, case.list_rows, control):
+        expected, actual = warehouses.compare_people(warehouse, case)
+        if actual != expected:
             found.append(repr(case))
 
     compare()
     yield from found
-    types = {"email": "varchar", "maid": "varchar", "customer": "bigint"}
-    load_table(server, "people", types, test_withholding.REJECTED_PEOPLE)
-    query = test_withholding.query_of("people", ["email", "maid"], key="customer")
-    for lists, values, withheld in test_withholding.REJECTED:
-        answers = select_people(server, query, lists, test_withholding.REJECTED_CONTROL)
-        if (set(map(digest, values)), withheld) != answers:
-            yield f"rejected values and {lists}: {answers}"
-
-
-def select_people(
-    server: str, query: Query, lists: Mapping[str, Sequence[Sequence[object]]], control: Control | None
-) -> tuple[set[str], dict[str, int]]:
-    """Return the digests to send, and the number of withheld digests by reason. `lists`: rows of email and maid."""
-    tables = {}
-    for name, of_list in lists.items():
-        load_table(server, name, {"email": "varchar", "maid": "varchar"}, of_list)
-        tables[name] = f"of_{name}"
-        run(server, f"DROP TABLE IF EXISTS of_{name}")
-        of_query = build_list_select(test_withholding.query_of(name, ["email", "maid"]))
-        run(server, f"CREATE TABLE of_{name} AS {of_query}")
-    answers = run(server, build_people_select(query, list_tables=tables, control=control)).rows
-    withheld = {row["answer"]: row["people"] for row in answers if row["answer"] in WITHHELD}
-    return {row["answer"] for row in answers if len(row["answer"]) == 64}, withheld
 
 
 def check_history(server: str) -> Iterator[str]:
