@@ -1,7 +1,6 @@
 """`hash_in: warehouse`: the same members, reasons and figures, and no plain identifier leaves Treasure Data."""
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import msgpack
@@ -51,20 +50,21 @@ def run_export(services: Services, settings: dict[str, Any], **params: Any) -> t
 def texts_from_treasure_data(services: Services) -> list[str]:
     """Return every text in the rows that Treasure Data has served."""
     calls = services.td.calls("GET", "/v3/job/result/")
-    outputs = [services.td.job(call.path.rsplit("/", 1)[1]).output for call in calls]
-    unpacker = msgpack.Unpacker()
-    for output in outputs:
-        for chunk in output.unpacked().chunks(0, None) if output else ():
-            unpacker.feed(chunk)
-    values = [value for row in unpacker for cell in row for value in (cell if isinstance(cell, list) else [cell])]
-    return [value for value in values if isinstance(value, str)]
+    texts: list[str] = []
+    for call in calls:
+        output = services.td.job(call.path.rsplit("/", 1)[1]).output
+        unpacker = msgpack.Unpacker()
+        unpacker.feed(b"".join(output.unpacked().chunks(0, None)) if output else b"")
+        for row in unpacker:
+            for cell in row:
+                texts += [value for value in (cell if isinstance(cell, list) else [cell]) if isinstance(value, str)]
+    return texts
 
 
 @pytest.mark.parametrize(
     ("query", "settings", "lists"),
     select_rows(
         [
-            ("SELECT email FROM people", {}, {}),
             ("SELECT maid AS IDFA FROM people -- everybody's\n;", {}, {}),
             ('SELECT email, "Mail" AS mail FROM people -- twice', {"columns": {"Mail": "email"}}, {}),
             ('SELECT ARRAY[email, NULL, "Mail"] AS email, maid FROM people', {}, {}),
@@ -74,7 +74,6 @@ def texts_from_treasure_data(services: Services) -> list[str]:
                 {"control": {"percent": "12.5", "salt": "spring", "by": "Customer"}},
                 {},
             ),
-            ("SELECT email, maid FROM people", {}, {"suppress": "SELECT mail AS email FROM listed"}),
             (
                 "SELECT email, maid, CAST(customer AS varchar) AS customer FROM people",
                 {"control": {"percent": 50, "salt": "x", "by": "customer"}, "columns": {"email": "email"}},
@@ -113,52 +112,39 @@ def test_limits_stop_an_export_with_the_same_message_for_both_places_of_hashing(
     assert [] == services.pinterest.calls.writes()
 
 
-class TestUnsureValues:
-    def test_address_that_only_the_operator_can_hash_is_counted_and_not_sent(self, services: Services) -> None:
-        services.td.create("crm", "greek", [{"email": SIGMA}, {"email": people(1)[0]}])
-        members, stored = run_export(services, {"hash_in": "warehouse"}, query="SELECT email FROM greek")
-        assert (digests(1), 1) == (members, stored["rows"]["invalid_by_reason"]["unsure"])
-        members, _ = run_export(services, {}, query="SELECT email FROM greek")
-        assert {digest("sofi\u03c2@shop.example")} | digests(1) == members
-
-    @pytest.mark.parametrize(
-        ("suppress", "sent"), [(None, {DEVICE(1), DEVICE(2)}), ("nobody@shop.example", {DEVICE(2)})]
-    )
-    def test_row_with_an_unsure_value_counts_as_suppressed_when_there_is_a_list(
-        self, services: Services, suppress: str | None, sent: set[str]
-    ) -> None:
-        services.td.create("crm", "greek", [{"email": SIGMA, "maid": DEVICE(1)}, {"email": None, "maid": DEVICE(2)}])
-        lists = {"suppress": f"SELECT '{suppress}' AS email"} if suppress else {}
-        members, stored = run_export(services, WAREHOUSE, query="SELECT email, maid FROM greek", **lists)
-        assert set(map(digest, sent)) == members
-        assert 2 - len(sent) == stored["records"]["withheld"]["suppressed"]
+def test_address_that_only_the_operator_can_hash_is_counted_and_not_sent(services: Services) -> None:
+    services.td.create("crm", "greek", [{"email": SIGMA}, {"email": people(1)[0]}])
+    members, stored = run_export(services, {"hash_in": "warehouse"}, query="SELECT email FROM greek")
+    assert members == digests(1)
+    assert stored["rows"]["invalid_by_reason"]["unsure"] == 1
+    members, _ = run_export(services, {}, query="SELECT email FROM greek")
+    assert members == {digest("sofi\u03c2@shop.example")} | digests(1)
 
 
 @pytest.mark.parametrize(
-    ("settings", "params", "named"),
+    ("settings", "params", "error"),
     [
-        ({}, {"job_id": "12"}, ["hash_in: warehouse needs `query`", "come from a job (`job_id` or the last job)"]),
         (
             {},
-            {"td": {"last_job_id": 13}},
-            ["hash_in: warehouse needs `query`", "come from a job (`job_id` or the last job)"],
+            {"job_id": "12"},
+            "hash_in: warehouse needs `query`, but the rows come from a job (`job_id` or the last job)",
         ),
+        ({}, {"td": {"last_job_id": 13}}, "hash_in: warehouse needs `query`, but the rows come from a job"),
         (
             {},
             {"query": "SELECT 1", "engine": "hive"},
-            ["hash_in: warehouse needs the engine presto or trino", "uses the engine hive"],
+            "needs the engine presto or trino, but query uses the engine hive",
         ),
-        ({}, {"query": "SELECT 1; SELECT 2"}, ["several statements"]),
-        ({"records": "rows"}, {"query": "SELECT 1"}, ["hash_in: ", "records: rows"]),
+        ({}, {"query": "SELECT 1; SELECT 2"}, "several statements"),
+        ({"records": "rows"}, {"query": "SELECT 1"}, "records: rows"),
     ],
 )
 def test_settings_that_exclude_the_warehouse_are_an_error_before_any_request(
-    services: Services, settings: dict[str, Any], params: dict[str, Any], named: Sequence[str]
+    services: Services, settings: dict[str, Any], params: dict[str, Any], error: str
 ) -> None:
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(SettingsError, match=re.escape(error)):
         run_export(services, WAREHOUSE | settings, **params)
-    assert [] == [part for part in named if part not in str(caught.value)]
-    assert [] == services.td.requests
+    assert services.td.requests == []
 
 
 @pytest.mark.parametrize(
@@ -173,10 +159,9 @@ def test_settings_that_exclude_the_warehouse_are_an_error_before_any_request(
 def test_unusable_columns_are_an_error_before_a_row_is_read(
     services: Services, params: dict[str, str], error: str
 ) -> None:
-    with pytest.raises(JobError) as caught:
+    with pytest.raises(JobError, match=re.escape(error)):
         run_export(services, WAREHOUSE, **params)
-    assert error in str(caught.value)
-    assert [] == texts_from_treasure_data(services)
+    assert texts_from_treasure_data(services) == []
 
 
 def test_rerun_adopts_the_job_with_the_digests(services: Services) -> None:

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from td_pinterest_op.audiences.customer_lists import ListName
 from td_pinterest_op.records.prepared import compute_fingerprint
 from tests import guard
 from tests.campaigns import campaign
@@ -345,7 +347,7 @@ def test_first_replace_without_a_recorded_end_is_repeated(mirror_world: World) -
     [
         (5, [1, 2, 3, 4, 5, 6]),
         (5, [1, 4, 4, 5, 20, 21]),
-        (30, [1, 7, 14, 21, 28, 75]),
+        (30, [1, 7, 14, 21, 59]),
     ],
     ids=["daily", "with pauses and twice a day", "weekly"],
 )
@@ -414,8 +416,8 @@ def test_mirror_follows_identifiers_in_any_columns(
     assert used.list_type == ("IDFA" if "idfa" in query else "EMAIL")
 
 
-OF_OURS = "Shop's (td 0a0a0a0a - 0b0b0b0b)"
-EMPTY = f"Shop's (td 0a0a0a0a - {compute_fingerprint()})"
+EMPTY = ListName(audience="Shop's", session="0a0a0a0a", jobs="-", fingerprint=compute_fingerprint())
+OF_NOBODY = replace(EMPTY, fingerprint=compute_fingerprint([EMPTY.dummy_digest]))
 
 
 @pytest.mark.parametrize(
@@ -427,10 +429,10 @@ EMPTY = f"Shop's (td 0a0a0a0a - {compute_fingerprint()})"
         ("Shop's", 60, False, 0, "may have people: how many is not known"),
         ("Shop's", 0, True, 0, ""),
         ("Shop's (td 0a0a0a0a 12 0b0b0b0b)", 1, True, 0, "already has 1 people"),
-        (EMPTY, 0, False, None, ""),
-        (EMPTY, 1, True, 0, "already has 1 people"),
-        (OF_OURS, 1, True, 0, ""),
-        (OF_OURS, 2, True, 0, "already has 1 people"),
+        (str(EMPTY), 0, False, None, ""),
+        (str(EMPTY), 1, True, 0, "already has 1 people"),
+        (str(OF_NOBODY), 1, True, 0, ""),
+        (str(OF_NOBODY), 2, True, 0, "already has 1 people"),
     ],
 )
 def test_first_run_without_begin_stops_if_the_audience_may_have_people(

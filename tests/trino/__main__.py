@@ -34,14 +34,12 @@ def main() -> None:
                 broken += [f"day {number}: {what}" for what in find_broken_limits(days, costs)]
         # The day after, both lists and a control group withhold people.
         days.withholds = True
-        costs = days.run().costs
-        _show(days, costs)
-        broken += [f"with lists: {what}" for what in find_broken_limits(days, costs)]
+        last = days.run()
+        _show(days, last.costs)
+        broken += [f"with lists: {what}" for what in find_broken_limits(days, last.costs)]
         found, expected = days.count_withheld()
         broken += [f"withheld are {found}, not {expected}"] if found != expected else []
-        broken += [
-            f"{name} reads a table {times} times" for name, times in days.places().items() if times > MOST_PLACES
-        ]
+        broken += [f"{name} reads a table {times} times" for name, times in last.places.items() if times > MOST_PLACES]
         broken += differences(server)
     for what in broken:
         print(f"out of bounds: {what}")

@@ -39,7 +39,10 @@ _CONTROL = Control(percent=Decimal(10), salt="it's spring", by="number")
 
 @dataclass(kw_only=True)
 class TrinoJobs(MirrorJobs):
-    """Issues statements to a Trino server; `now` is its time. `costs` and `places` are by purpose of a statement."""
+    """Issues statements to a Trino server; `now` is its time. `costs` are by purpose of a statement.
+
+    `places`, too, if `explains`: how often the plan of a statement reads a table.
+    """
 
     server: str
     now: int
@@ -109,11 +112,10 @@ class Days:
         """Start with an empty ledger."""
         run(self.server, f"DROP TABLE IF EXISTS {LEDGER}")
 
-    def run(self, *, first: int | None = None, thousands: int = 0, explains: bool = False) -> TrinoJobs:
-        """Run the statements of the next day, from hashing to settling, with people from `first` on."""
+    def run(self) -> TrinoJobs:
+        """Run the statements of the next day, from hashing to settling."""
         self.day += 1
-        first = int(self.day * self.people * self.share) if first is None else first
-        self._create("people", _PEOPLE.format(first=first, thousands=thousands or self.people // 1000))
+        self._create("people", _PEOPLE.format(first=self.first, thousands=self.people // 1000))
         jobs = TrinoJobs(
             td=cast("TreasureData", None),  # no statement goes there
             source=Source(query="SELECT email, number FROM people" if self.withholds else "SELECT email FROM people"),
@@ -122,7 +124,7 @@ class Days:
             session_key=f"{self.day:08}",
             server=self.server,
             now=BEGIN + self.day * _DAY,
-            explains=explains,
+            explains=self.withholds,
         )
         self.stats = Stats(action="", ad_account_id="", dry_run=False)
         mirror = MirrorRun(
@@ -140,6 +142,11 @@ class Days:
         return jobs
 
     @property
+    def first(self) -> int:
+        """The number of the first person of the day."""
+        return int(self.day * self.people * self.share)
+
+    @property
     def listed_values(self) -> int:
         """The number of values in the lists of a day."""
         return self.people if self.withholds else 0
@@ -147,8 +154,7 @@ class Days:
     def count_withheld(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
         """Return how many people the last day withheld, by reason, and the expected numbers."""
         assert self.stats
-        first = int(self.day * self.people * self.share)
-        numbers = range(first, first + self.people)
+        numbers = range(self.first, self.first + self.people)
         chosen = assign_control(_CONTROL, (b"%d" % number for number in numbers))
         reasons = Counter(
             SUPPRESSED if number % 20 == 0 else WITHOUT_CONSENT if number % 10 == 2 else CONTROL
@@ -161,10 +167,6 @@ class Days:
     def ledger(self) -> int:
         """Return the number of rows of the ledger."""
         return int(run(self.server, f"SELECT count(*) AS n FROM {LEDGER}").rows[0]["n"])
-
-    def places(self) -> Mapping[str, int]:
-        """Run one more day with a thousand people; return how often the plan of each statement reads a table."""
-        return self.run(first=0, thousands=1, explains=True).places
 
     @property
     def _settings(self) -> dict[str, object]:
@@ -183,7 +185,7 @@ class Days:
 
 def most_table_reads(server: str, statement: str) -> int:
     """Return how often the plan of a statement reads its most read table."""
-    # An explained CREATE TABLE makes its table on this connector.
-    query = re.sub(r"\A(--[^\n]*\n)*(?:(?:CREATE TABLE|INSERT INTO)[^\n]*\n(?:WITH[^\n]*\n)?)?", "", statement)
+    # Without CREATE TABLE or INSERT in front: an explained CREATE TABLE makes its table on this connector.
+    query = re.sub(r"\A.*?^(?=SELECT|WITH )", "", statement, flags=re.DOTALL | re.MULTILINE)
     named = re.findall(r"table = memory:Handle\[[^\]]*table=(\w+)", str(run(server, f"EXPLAIN {query}").rows))
     return max(map(named.count, named), default=0)
