@@ -15,7 +15,7 @@ from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
 from td_pinterest_op.audiences.request import ExportRequest, read_task_request
 from td_pinterest_op.audiences.sender import Sender
-from td_pinterest_op.errors import AudienceError, ExportError, JobError, StoppedError, TreasureDataError
+from td_pinterest_op.errors import AudienceError, ExportError, JobError, SettingsError, StoppedError, TreasureDataError
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.hashed_query import describe_query, open_hashed_rows
@@ -25,6 +25,7 @@ from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.stats import Stats, format_count
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.withholding.lists import describe_lists, open_lists
@@ -82,6 +83,8 @@ def build_stats(settings: Settings) -> Stats:
     return Stats(
         action=settings.action.name,
         ad_account_id=settings.ad_account_id,
+        audience_id=settings.audience_id,
+        audience_name=settings.audience_name,
         dry_run=settings.dry_run,
         for_this_run=settings.for_this_run,
     )
@@ -95,24 +98,35 @@ def run_export(request: ExportRequest, services: Services, stats: Stats, reporte
         _ExportRun(request=request, services=services, stats=stats, reporter=reporter).execute()
     except Exception as failure:
         error = failure
-        stats.failed = True
         if isinstance(failure, ExportError):
             failure.extend(_find_extra_advice(failure, stats, settings))
+    finish_export(request.task, error, services, stats, history_table=settings.history, report=settings.report)
+
+
+def finish_export(
+    task: workflow.Task,
+    error: Exception | None,
+    services: Services,
+    stats: Stats,
+    *,
+    history_table: TableName | None,
+    report: str | None = None,
+) -> None:
+    """Publish the outcome of an export, as `finish_run` does. Raises its `error`, if any, as an ExportError."""
+    stats.failed = error is not None
     statistics = stats.to_json()
-    # If the run failed early, the audience is that of the settings.
-    audience = {name: statistics[name] or getattr(settings, name) for name in ("audience_id", "audience_name")}
+    history = None
+    with contextlib.suppress(SettingsError):  # the database is missing, if that is what the error is about
+        history = open_history(task, history_table, services)
     finish_run(
-        request.task,
+        task,
         error,
         timing=services.timing,
-        history=open_history(request.task, settings.history, services),
-        rows=[build_run_row(statistics | audience)],
-        about=[
-            ("ad account", settings.ad_account_id),
-            ("audience", audience["audience_id"] or audience["audience_name"]),
-        ],
+        history=history,
+        rows=[build_run_row(statistics)],
+        about=[("ad account", stats.ad_account_id), ("audience", stats.audience_id or stats.audience_name)],
         statistics=statistics,
-        report=settings.report,
+        report=report,
     )
 
 

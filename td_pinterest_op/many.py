@@ -18,29 +18,31 @@ from typing import Any
 
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.audiences.request import (
-    ExportRequest,
     extend_task,
-    read_settings,
     read_task_request,
     split_parameters,
 )
 from td_pinterest_op.errors import EntriesError, ExportError, SettingsError, StoppedError
-from td_pinterest_op.export import build_stats, run_export
+from td_pinterest_op.export import build_stats, finish_export, run_export
 from td_pinterest_op.pinterest.oauth import SCOPES
-from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import FOR_THIS_RUN, names_secret, parse_settings, parse_values, read_parameter
+from td_pinterest_op.settings.parse import (
+    FOR_THIS_RUN,
+    names_secret,
+    parse_settings,
+    parse_values,
+    read_parameter,
+    read_settings,
+)
 from td_pinterest_op.settings.structures import read_list_items
 from td_pinterest_op.settings.table import SHARED
 from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out, show_value
 from td_pinterest_op.stats import Stats, format_count
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.finish import finish_run
 from td_pinterest_op.workflow.process import TaskProcess, log_label
 from td_pinterest_op.workflow.progress import ProgressReporter
 from td_pinterest_op.workflow.services import Services, connect_services
-from td_pinterest_op.workflow.task_history import open_history
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +86,7 @@ def export_all(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     """
     runs = [_EntryRun(task=task, name=name, entry=entry) for name, entry in read_entries(task).items()]
     at_once = read_at_once(task)
-    shared = read_settings(task.params.get("result_settings"), place="result_settings")
+    shared = read_settings(task.params.get("result_settings"))
     common = {name: value for name, value in shared.items() if name in SHARED.by_name}
     settings = parse_settings(common, table=SHARED, environ=task.environ)
     with connect_services(task, settings, timing=timing, scopes=SCOPES, at_once=at_once) as services:
@@ -137,12 +139,7 @@ class _EntryRun:
         """Export what the entry describes. Keeps the error of a failure, which is not raised."""
         label = log_label.set(f"{self.name}: ")
         try:
-            request = self._read_request(services)
-            self.stats = build_stats(request.settings)
-            own = services.for_another_run(
-                request.task, ad_account_id=request.settings.ad_account_id, counts=self.stats.requests
-            )
-            run_export(request, own, self.stats, ProgressReporter(timing=services.timing))
+            self._export(services)
         except Exception as error:
             self.error = ExportError.from_exception(error)
         self.is_over = True
@@ -151,48 +148,36 @@ class _EntryRun:
             log.error("%s (%s). Who must act: %s. %s", self.error, kind.__name__, kind.who, kind.advice)
         log_label.reset(label)
 
-    def _read_request(self, services: Services) -> ExportRequest:
-        """Return what the entry asks for. Raises SettingsError, once the history has a row about the run."""
-        shared = read_settings(self.task.params.get("result_settings"), place="result_settings")
-        params = {**self.task.params, "result_settings": {**shared, **self.entry}}
-        task = replace(self.task, entry=self.name, params=params)
+    def _export(self, services: Services) -> None:
+        """Export what the entry describes. Raises ExportError, once the history has a row about the run."""
+        whole = {**read_settings(self.task.params.get("result_settings")), **self.entry}
+        task = replace(self.task, entry=self.name, params={**self.task.params, "result_settings": whole})
         try:
             task = build_entry_task(self.task, self.entry, self.name)
             request = read_task_request(task, table=EXPORT)
         except SettingsError as error:
-            self._finish_rejected(task, services, error)
-            raise
-        report = request.settings.report
-        if report:
-            path = PurePath(report)
+            parsed = parse_values(task.params["result_settings"], table=EXPORT, environ=task.environ)
+            known = parsed.values
+            self.stats = Stats(
+                action=parsed.action.name if parsed.action else "",
+                ad_account_id=known["ad_account_id"] or "",
+                audience_id=parsed.audience_id,
+                audience_name=known["audience_name"],
+                dry_run=False,
+            )
+            finish_export(
+                task, error, services.for_another_run(task, self.stats), self.stats, history_table=known["history"]
+            )
+            return
+        settings = request.settings
+        if settings.report:
+            path = PurePath(settings.report)
             # Whatever an entry's name contains, it names a file, and two names name two.
             name = f"{path.stem}-{urllib.parse.quote(self.name, safe=' ')}{path.suffix}"
-            request = replace(request, settings=replace(request.settings, report=str(path.with_name(name))))
-        return request
-
-    def _finish_rejected(self, task: workflow.Task, services: Services, error: SettingsError) -> None:
-        """Write the figures and the history's row of a run whose settings are wrong, and raise its error."""
-        parsed = parse_values(task.params["result_settings"], table=EXPORT, environ=task.environ)
-        known = parsed.values
-        account = known["ad_account_id"] or ""
-        self.stats = Stats(action=parsed.action.name if parsed.action else "", ad_account_id=account, dry_run=False)
-        self.stats.audience_id = parsed.audience_id
-        self.stats.audience_name = known["audience_name"]
-        self.stats.failed = True
-        statistics = self.stats.to_json()
-        history = None
-        with contextlib.suppress(SettingsError):  # without a database, there is no history
-            own = services.for_another_run(task, ad_account_id=account, counts=self.stats.requests)
-            history = open_history(task, known["history"], own)
-        finish_run(
-            task,
-            error,
-            timing=services.timing,
-            history=history,
-            rows=[build_run_row(statistics)],
-            about=[("ad account", account), ("audience", parsed.audience_id or known["audience_name"])],
-            statistics=statistics,
-        )
+            request = replace(request, settings=replace(settings, report=str(path.with_name(name))))
+        self.stats = build_stats(settings)
+        own = services.for_another_run(task, self.stats)
+        run_export(request, own, self.stats, ProgressReporter(timing=services.timing))
 
 
 def _run_in_threads(runs: Sequence[_EntryRun], services: Services, at_once: int) -> None:
@@ -273,19 +258,21 @@ def build_entry_task(task: workflow.Task, entry: Mapping[object, Any], name: str
         )
     if secret := next((key for key, value in params.items() if names_secret(value)), None):
         raise SettingsError(f"{place}: {secret} names a secret of the workflow, which no entry may do", key=secret)
-    segment, column = (str(entry.get(key) or "").strip() for key in ("segment", "column"))
-    if segment:
-        params = {key: value for key, value in params.items() if key not in _ROWS or not is_left_out(value)}
-    has_rows = not _ROWS.isdisjoint(params)
-    if segment and has_rows:
-        raise SettingsError(f"{place} has both a segment and a query or job_id: leave one of them out", key="segment")
-    if "segment" in entry and not has_rows:  # a blank one must not export the task's rows
-        if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column or "email"):
+    if "segment" in entry:
+        segment = str(entry["segment"] or "").strip()
+        column = str(entry.get("column") or "").strip() or "email"
+        if all(is_left_out(params.get(name)) for name in _ROWS):  # a blank segment must not export the task's rows
+            if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
+                raise SettingsError(
+                    f"{place}: segment must be a table, such as cdp_audience_1.vip, and column the name of a column",
+                    key="segment",
+                )
+            params = {key: value for key, value in params.items() if key not in _ROWS}
+            params["query"] = f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
+        elif segment:
             raise SettingsError(
-                f"{place}: segment must be a table, such as cdp_audience_1.vip, and column the name of a column",
-                key="segment",
+                f"{place} has both a segment and a query or job_id: leave one of them out", key="segment"
             )
-        params["query"] = f"SELECT {column or 'email'} FROM {segment}"  # noqa: S608 - both are names
     extended = extend_task(task, place, settings, params)
     own = {key: value for key, value in extended.params.items() if key not in (FOR_THIS_RUN, "audiences")}
     for_this_run = read_settings(task.params.get(FOR_THIS_RUN), place=FOR_THIS_RUN)

@@ -3,7 +3,6 @@
 A task may get settings and parameters from one more place: an entry of a list, a console, a file. They are merged here.
 """
 
-import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,8 +20,8 @@ from td_pinterest_op.settings.parse import (
     find_action,
     find_refused_parameters,
     parse_values,
+    read_settings,
 )
-from td_pinterest_op.settings.structures import read_mapping
 from td_pinterest_op.settings.table import (
     CREDENTIALS,
     ActionSpec,
@@ -31,7 +30,7 @@ from td_pinterest_op.settings.table import (
     Settings,
     SettingsTable,
 )
-from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value, suggest_word
+from td_pinterest_op.settings.types import is_left_out, show_value, suggest_word
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows
@@ -58,18 +57,6 @@ class TaskRequest(Generic[_S]):
 
 
 ExportRequest = TaskRequest[Settings]
-
-
-def read_settings(value: object, *, place: str) -> Mapping[object, object]:
-    """Return settings as a mapping, {} if `value` is blank. Raises SettingsError, with `place`, if `value` is invalid.
-
-    `value`: a mapping, or its JSON or YAML text.
-    """
-    try:
-        return {} if is_left_out(value) else read_mapping(value)
-    except WrongValueError as error:
-        text = f"{place}: {error}; allowed: a mapping, or a mapping as a JSON or YAML string"
-        raise SettingsError(text, key="result_settings") from None
 
 
 def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mapping[object, object], dict[str, Any]]:
@@ -103,7 +90,7 @@ def extend_task(
     The log names what they override. A blank setting overrides none: it must not lift what the task restricts. Raises
     SettingsError for credentials: whoever writes a list or uses a console must not choose them.
     """
-    shared = read_settings(task.params.get("result_settings"), place="result_settings")
+    shared = read_settings(task.params.get("result_settings"))
     new = {key: value for key, value in settings.items() if not is_left_out(value)}
     if foreign := [key.name for key in CREDENTIALS if key.name in new]:
         text = f"{place} has {' and '.join(foreign)}: credentials may stand in the task only, or in its _env"
@@ -121,11 +108,11 @@ def _parse_task_settings(
 ) -> ParsedSettings:
     """Return what a task's `result_settings` say, and in their place the settings that are given for this run."""
     raw = task.params.get("result_settings")
+    settings = read_settings(raw)
     if "activation_id" in task.params and isinstance(raw, str):  # the console's text
-        with contextlib.suppress(WrongValueError):  # `parse_values` reports unreadable text
-            raw = drop_console_keys(read_mapping(raw), table)
+        settings = drop_console_keys(settings, table)
     given = errors.call(_read_settings_for_this_run, task) or {}
-    action = find_action(raw, table=table) if "action" in table.by_name else None
+    action = find_action(settings, table=table) if "action" in table.by_name else None
     used = {
         name: value
         for name, value in given.items()
@@ -135,7 +122,7 @@ def _parse_task_settings(
         log.warning("set for this run, and for each retry of its attempt: %s", ", ".join(used))
     if unused := [name for name in given if name not in used]:
         log.warning("%s has settings that this task does not have: %s", FOR_THIS_RUN, ", ".join(unused))
-    return parse_values(raw, table=table, environ=task.environ, for_this_run=used)
+    return parse_values(settings, table=table, environ=task.environ, for_this_run=used)
 
 
 def _read_settings_for_this_run(task: workflow.Task) -> dict[str, object]:

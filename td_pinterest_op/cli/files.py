@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op.audiences.request import read_settings, split_parameters
+from td_pinterest_op.audiences.request import split_parameters
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime import atomic_file
+from td_pinterest_op.settings.parse import read_settings
 
 # digdag's way to include a file, which is no key in YAML.
 _INCLUDE = re.compile(r"^( +)!include *:", re.MULTILINE)

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard, TypeVar
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings.structures import parse_text, read_mapping
+from td_pinterest_op.settings.structures import read_mapping
 from td_pinterest_op.settings.table import (
     CREDENTIALS,
     ActionSpec,
@@ -49,8 +49,7 @@ SETTINGS_FOR_THIS_RUN = (
 
 _ENDING = re.compile(r"(?<=s)(?:ions?|ing|ed)$")  # of suppression
 _OPT_OUT = re.compile(r"opt_?out")
-_COMMON_WORDS = frozenset({"constant", "content", "contents", "dataset", "engineer"})  # near a parameter by chance
-_MAXIMUM_UNKNOWN_KEYS = 20
+_COMMON_WORDS = ("constant", "content", "contents")  # near `consent` by chance
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
 _ADDED_BY_CONSOLE = re.compile(r"(?:td)?_.*|.*type", re.IGNORECASE)
@@ -113,7 +112,7 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
     `raw`: a mapping, or a mapping as JSON or YAML text. `environ`: where credentials that are left out, or are
     `${secret:…}`, are looked up.
     """
-    settings: _C = build_settings(parse_values(raw, table=table, environ=environ))
+    settings: _C = build_settings(parse_values(read_settings(raw), table=table, environ=environ))
     return settings
 
 
@@ -123,29 +122,47 @@ def build_settings(parsed: ParsedSettings) -> Any:
         lines = [f"- {problem.key}: {problem.text}" for problem in parsed.problems]
         text = "\n".join([f"result_settings has {format_count(len(lines), 'problem')}:", *lines])
         raise SettingsError(text, problems=parsed.problems)
-    table, action, known = parsed.table, parsed.action, parsed.values
-    keys = find_declared_settings(table.settings_class)
-    values = {key.name: known.get(key.name, key.default) for key in keys}
+    action = parsed.action
+    given = parsed.values
+    keys = find_declared_settings(parsed.table.settings_class)
+    values = {key.name: given.get(key.name, key.default) for key in keys}
     for key in keys:
         if key.single:
             values[key.name] = values[key.name] or (values[key.single],)
             values[key.single] = values[key.name][0]
-    lost_digits, unused, blank = map(", ".join, (parsed.lost_digits, parsed.unused_keys, parsed.blank))
-    lost_digits_warning = lost_digits and f"{_LOST_DIGITS}: {lost_digits}"
-    warnings = [lost_digits_warning, blank and f"these settings are blank, and so have no effect: {blank}"]
+    warnings = []
     if action:
         values |= {key.name: key.default for key in keys if not key.is_used_by(action)}
         values |= {"action": action, "audience_id": parsed.audience_id}
         if action.least_records and "min_records" not in parsed.given_values:
             values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
-        warnings.insert(0, unused and f"{action.name} does not use these settings: {unused}")
-    return table.settings_class(
+        if parsed.unused_keys:
+            warnings.append(f"{action.name} does not use these settings: {', '.join(parsed.unused_keys)}")
+    lost_digits_warning = ""
+    if parsed.lost_digits:
+        lost_digits_warning = f"{_LOST_DIGITS}: {', '.join(parsed.lost_digits)}"
+        warnings.append(lost_digits_warning)
+    if parsed.blank:
+        warnings.append(f"these settings are blank, and so have no effect: {', '.join(parsed.blank)}")
+    return parsed.table.settings_class(
         **values,
         refresh_token_secret=parsed.secrets.get("refresh_token"),
         for_this_run=parsed.for_this_run,
-        warnings=tuple(filter(None, warnings)),
+        warnings=tuple(warnings),
         lost_digits_warning=lost_digits_warning,
     )
+
+
+def read_settings(value: object, *, place: str = "result_settings") -> Mapping[object, object]:
+    """Return settings as a mapping, {} if `value` is blank. Raises SettingsError, with `place`, if `value` is invalid.
+
+    `value`: a mapping, or its JSON or YAML text.
+    """
+    try:
+        return {} if is_left_out(value) else read_mapping(value)
+    except WrongValueError as error:
+        text = f"{place}: {error}; allowed: a mapping, or a mapping as a JSON or YAML string"
+        raise SettingsError(text, key="result_settings") from None
 
 
 def read_parameter(name: str, value: object, type_: SettingType) -> Any:
@@ -156,11 +173,11 @@ def read_parameter(name: str, value: object, type_: SettingType) -> Any:
         raise SettingsError(f"{name}: {error}; allowed: {type_.allowed}", key=name) from None
 
 
-def find_action(raw: object, *, table: SettingsTable[Any]) -> ActionSpec | None:
-    """Return the action in unchecked settings, a mapping or its text, or the default. None if it cannot be read."""
+def find_action(settings: Mapping[Any, object], *, table: SettingsTable[Any]) -> ActionSpec | None:
+    """Return the action in unchecked settings, or the default. None if it cannot be read."""
     setting = table.by_name["action"]
+    value = settings.get("action")
     try:
-        value = None if is_left_out(raw) else read_mapping(raw).get("action")
         action: ActionSpec = setting.default if is_left_out(value) else setting.type.read(value, describe_type)
     except WrongValueError:
         return None
@@ -168,30 +185,21 @@ def find_action(raw: object, *, table: SettingsTable[Any]) -> ActionSpec | None:
 
 
 def parse_values(
-    raw: object,
+    settings: Mapping[Any, object],
     *,
     table: SettingsTable[Any],
     environ: Mapping[str, str],
     for_this_run: Mapping[str, object] = MappingProxyType({}),
 ) -> ParsedSettings:
-    """Return the values in `raw` (`result_settings`) with all problems. `table`: the entry point's allowed settings.
+    """Return the values in `settings` with all problems. `table`: the entry point's allowed settings.
 
-    `for_this_run`: replaces settings in `raw`. No problem is raised as an error. The problems have the order of the
-    table, with those of unknown keys at the end.
+    `for_this_run`: replaces some of the `settings`. No problem is raised as an error. The problems have the order of
+    the table, with those of unknown keys at the end.
     """
     parsed = ParsedSettings(table=table, for_this_run=tuple(for_this_run))
-    try:
-        content = parse_text(raw) if isinstance(raw, str) else raw
-        mapping = {} if is_left_out(content) else dict(read_mapping(content))
-    except WrongValueError as error:
-        parsed.add_problem("result_settings", f"{error}; allowed: a mapping, or a mapping as a JSON or YAML string")
-        parsed.given_values.update(dict.fromkeys(table.by_name))
-        return parsed
-    if is_left_out(content):
-        parsed.add_problem("result_settings", "missing; allowed: a mapping of settings", code="missing")
-    mapping.update(for_this_run)
-    _read_values(parsed, mapping, environ)
-    _check_unknown_keys(parsed, mapping)
+    whole = {**settings, **for_this_run}
+    _read_values(parsed, whole, environ)
+    _check_unknown_keys(parsed, whole)
     for key in table.settings:
         _check_setting(parsed, key)
     if parsed.action:
@@ -266,8 +274,9 @@ def _read_value(parsed: ParsedSettings, name: str, raw: object, format_for_error
 
 def _check_unknown_keys(parsed: ParsedSettings, keys: Iterable[object]) -> None:
     """Add a problem to `parsed` for each of the `keys` of `result_settings` that is unknown."""
-    unknown = [key for key in keys if key not in parsed.table.by_name]
-    for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
+    for name in keys:
+        if name in parsed.table.by_name:
+            continue
         if not isinstance(name, str):
             parsed.add_problem("a key", f"its name must be a string, not {describe_type(name)}: put it in quotes")
         elif name == FOR_THIS_RUN:
@@ -279,8 +288,6 @@ def _check_unknown_keys(parsed: ParsedSettings, keys: Iterable[object]) -> None:
             label = name if _is_showable_name(name) else f"a key ({show_value(name)})"
             suggestion = suggest_word(name, [*parsed.table.by_name, *TASK_PARAMETERS])
             parsed.add_problem(label, f"is unknown{suggestion}", code="unknown")
-    if len(unknown) > _MAXIMUM_UNKNOWN_KEYS:
-        parsed.add_problem("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more keys are unknown")
 
 
 def _check_setting(parsed: ParsedSettings, setting: Setting) -> None:
@@ -383,19 +390,24 @@ def find_refused_parameters(names: Iterable[object], action: ActionSpec | None) 
     given = {name for name in names if isinstance(name, str)}
     refused: dict[str, str] = {}
     for name in sorted(given.difference(TASK_PARAMETERS)):
-        text = name.lower()
-        words = {_ENDING.sub("", word) for word in text.split("_")} - _COMMON_WORDS
-        if _OPT_OUT.search(text):
-            meant = SUPPRESS
-        else:
-            meant = next(filter(None, (find_nearest(word, LISTS, cutoff=0.8) for word in sorted(words))), "")
-        if meant and (action is None or action.adds_people) and meant not in given:
+        meant = _find_meant_parameter(name.lower())
+        is_read = action is None or (action.adds_people if meant in LISTS else action.reads_rows)
+        if meant and meant not in given and is_read:
             refused[name] = meant
-        elif action is None or action.reads_rows:
-            is_variable = "_" in text and "query" in text.split("_")  # such as my_query
-            if "query" not in given and not is_variable and find_nearest(text, ["query"], cutoff=0.8):
-                refused[name] = "query"
     return refused
+
+
+def _find_meant_parameter(name: str) -> str:
+    """Return the one of `query`, `suppress` and `consent` that `name`, in lower case, seems to mean, or ""."""
+    if _OPT_OUT.search(name):
+        return SUPPRESS
+    for word in name.split("_"):
+        stem = _ENDING.sub("", word)
+        near = "" if stem in _COMMON_WORDS else find_nearest(stem, LISTS, cutoff=0.8)
+        if near:
+            return near
+    # A name such as `my_query` is a variable.
+    return "" if "_" in name else find_nearest(name, ["query"], cutoff=0.8)
 
 
 def _is_showable_name(name: object) -> TypeGuard[str]:

@@ -14,7 +14,7 @@ from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.settings.table import ConnectionSettings
-from td_pinterest_op.stats import RequestCounts
+from td_pinterest_op.stats import RequestCounts, Stats
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.workflow.digdag_secrets import TokenStore
 from td_pinterest_op.workflow.task import Task, parse_api_key, parse_endpoints
@@ -41,10 +41,10 @@ class Services:
         """Return Pinterest's API for the ad account with this id."""
         return Api(client=self.client, tokens=self.tokens, ad_account_id=ad_account_id)
 
-    def for_another_run(self, task: Task, *, ad_account_id: str, counts: RequestCounts) -> "Services":
-        """Return services over the same connections, tokens and rate limit, with guards and `counts` of their own."""
-        client = replace(self.client, counts=counts, rate_limiter=self.client.rate_limiter.share())
-        return replace(self, task=task, client=client, ad_account_id=ad_account_id)
+    def for_another_run(self, task: Task, stats: Stats) -> "Services":
+        """Return services over the same connections, tokens and rate limit, with guards and counts of their own."""
+        client = replace(self.client, counts=stats.requests, rate_limiter=self.client.rate_limiter.share())
+        return replace(self, task=task, client=client, ad_account_id=stats.ad_account_id)
 
     @cached_property
     def treasure_data(self) -> TreasureData:

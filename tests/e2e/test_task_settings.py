@@ -46,7 +46,7 @@ class TestWrongSettings:
             ({}, "there is no job to export"),
             ({"query": "select 1", "database": "crm", "engine": "spark"}, "engine must be one of presto, trino, hive"),
             ({"query": "select 1; select 2", "database": "crm"}, "query has several statements"),
-            ({"job_id": "1", "result_settings": None}, "- result_settings: missing; allowed: a mapping"),
+            ({"job_id": "1", "result_settings": None}, "- type: missing; allowed: pinterest"),
             ({"job_id": "1", "result_settings": "type: [pinterest"}, "result_settings"),
         ],
     )

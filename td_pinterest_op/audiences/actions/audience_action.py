@@ -66,7 +66,6 @@ class AudienceAction(abc.ABC):
         self._batch_size = settings.limit_records_per_request
         self._audience_id = settings.audience_id or ""
         self._new_name = settings.audience_name or ""
-        stats.audience_name = settings.audience_name
         self._audiences = Audiences(self._api)
         self._lists = CustomerLists(api=self._api, session_key=self._session_key, is_nca=settings.is_nca)
 

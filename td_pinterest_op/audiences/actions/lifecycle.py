@@ -205,7 +205,6 @@ class Delete(AudienceAction):
 
     def _find_audience(self) -> Audience | None:
         """Return the audience, or None if it cannot be read: an audience that was removed long ago, for example."""
-        self._stats.audience_id = self._audience_id
         audience = self._api.find_audience(self._audience_id)
         if audience:
             self._copy_to_stats(audience)

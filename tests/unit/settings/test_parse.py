@@ -331,10 +331,6 @@ def test_an_unknown_key_that_resembles_no_setting_gets_no_suggestion(key: object
     assert f"result_settings has 1 problem:\n{expected}" == message_of(raw)
 
 
-def test_of_many_unknown_keys_only_the_first_are_named() -> None:
-    assert "- more keys: 980 more keys are unknown" in message_of({**LEAST, **{f"zzz{n}": 1 for n in range(1000)}})
-
-
 def test_keys_that_the_action_does_not_use_are_named_in_one_warning() -> None:
     settings = read({**LEAST, "audience_name": "n", "audience_description": "", "audience_id_delete": "9"})
     expected = "add_people_to_current_audience does not use these settings: audience_id_delete, audience_name"
@@ -483,11 +479,10 @@ def test_any_other_unknown_key_is_an_error_in_the_console_too(key: object) -> No
         ({"action": "Clear current audience", "type": "wrong"}, Clear.action),
         ({}, Create.action),
         ({"action": "nonsense"}, None),
-        (None, Create.action),
-        ("[", None),
+        ({"action": [1]}, None),
     ],
 )
-def test_the_action_is_found_whatever_else_is_wrong(raw: object, expected: ActionSpec | None) -> None:
+def test_the_action_is_found_whatever_else_is_wrong(raw: dict[str, object], expected: ActionSpec | None) -> None:
     assert expected is find_action(raw)
 
 
@@ -549,9 +544,9 @@ def test_no_other_setting_may_name_a_secret(form: Any) -> None:
     assert ENVIRON["PINTEREST_REFRESH_TOKEN"] not in message
 
 
-@pytest.mark.parametrize("raw", [None, "", " ", "# only a comment", "null"])
+@pytest.mark.parametrize("raw", [None, "", " ", {}, "{}"])
 def test_an_error_about_missing_settings_names_each_that_is_needed(raw: object) -> None:
-    assert ["type", "ad_account_id", "audience_type", "audience_name", "result_settings"] == problems_of(raw)
+    assert ["type", "ad_account_id", "audience_type", "audience_name"] == problems_of(raw)
 
 
 @pytest.mark.parametrize(
@@ -559,6 +554,7 @@ def test_an_error_about_missing_settings_names_each_that_is_needed(raw: object) 
     [
         ([LEAST], "must be a mapping, not a list"),
         (5, "must be a mapping, not a number"),
+        ("# only a comment", "must be a mapping, not a string of 16 characters"),
         (b"{}", "must be a mapping, not a value of type bytes"),
         ("just text", "must be a mapping, not a string of 9 characters"),
         ("type:\n\tpinterest: x", "it contains tabs"),
@@ -576,8 +572,9 @@ def test_an_error_about_missing_settings_names_each_that_is_needed(raw: object) 
     ],
 )
 def test_settings_that_are_not_a_mapping_are_one_problem(raw: object, expected: str) -> None:
-    assert problems_of(raw) == ["result_settings"]
-    assert expected in message_of(raw)
+    message = message_of(raw)
+    assert message.startswith("result_settings: ")
+    assert expected in message
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def outcome(raw: object, environ: dict[str, str]) -> str:
         problem = error
     else:
         return seen_of(result)
-    assert str(problem).startswith("result_settings has ")
+    assert str(problem).startswith("result_settings")
     str(problem).encode("utf-8")
     return "".join(traceback.format_exception(problem))
 

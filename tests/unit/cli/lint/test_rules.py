@@ -128,7 +128,7 @@ WRONG: list[tuple[str, list[tuple[str, str]], int, str]] = [
     (GOOD, [(_ID, _ID + "    settings_for_this_run: {dry_run: true}\n")], 18, "settings_for_this_run"),
     (GOOD, [("_export:\n", "_export:\n  settings_for_this_run: {dry_run: true}\n")], 4, "pass it with -p"),
     (GOOD, [("  py>:", "  settings_for_this_run: {dry_run: true}\n  py>:")], 11, "pass it with -p"),
-    (GOOD, [(GOOD[GOOD.index("  result_settings") : GOOD.index("  _env")], "")], 11, "result_settings: missing"),
+    (GOOD, [(GOOD[GOOD.index("  result_settings") : GOOD.index("  _env")], "")], 10, "type: missing"),
     (GOOD, [("PinterestExport", "PinterestExprt")], 11, "did you mean td_pinterest_op.export.PinterestExport?"),
     (GOOD, [("td_pinterest_op.export", "td_pintrest_op.export")], 11, "did you mean td_pinterest_op.export.Pin"),
     (GOOD, [("td_pinterest_op.export.PinterestExport", "PinterestExport")], 11, "did you mean td_pinterest_op.export"),
