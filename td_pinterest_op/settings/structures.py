@@ -28,9 +28,7 @@ from td_pinterest_op.settings.types import (
     suggest_word,
 )
 
-_LONGEST_TEXT = 100_000  # characters; PyYAML reads about that many in half a second
 _MOST_PERCENT = 50  # in a control group
-_MAXIMUM_ITEMS = 1000  # a workflow has no more tasks, and each item is one request at least
 
 # AudienceStatus of Pinterest's API 5.28; REMOVED is the operator's own word for an audience that is gone.
 _STATUSES = (
@@ -80,8 +78,6 @@ def parse_text(text: str) -> object:
 
     Raises WrongValueError, whose message does not quote the text: it could contain a credential.
     """
-    if len(text) > _LONGEST_TEXT:
-        raise WrongValueError(f"{describe_type(text)} is longer than the maximum of {_LONGEST_TEXT} characters")
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(text, object_pairs_hook=_build_dict_of_unique_keys)
     try:
@@ -117,8 +113,6 @@ def read_list_items(value: object) -> Sequence[object]:
         value = [value]
     if not isinstance(value, (list, tuple)):
         raise WrongValueError(f"must be a list, not {describe_type(value)}")
-    if len(value) > _MAXIMUM_ITEMS:
-        raise WrongValueError(f"the list has {len(value):,} items, more than the maximum of {_MAXIMUM_ITEMS:,}")
     return value
 
 
@@ -154,7 +148,7 @@ def _build_id_list_type(id_type: SettingType) -> SettingType:
             raise WrongValueError("must contain at least one id")
         return ids
 
-    allowed = f"a list, or a comma-separated string, of 1 to {_MAXIMUM_ITEMS} ids ({id_type.allowed})"
+    allowed = f"a list, or a comma-separated string, of ids ({id_type.allowed})"
     return SettingType(read=read_ids, allowed=allowed, is_id=True)
 
 

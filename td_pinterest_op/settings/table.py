@@ -18,7 +18,6 @@ from td_pinterest_op.settings.types import (
     BOOLEAN,
     COUNTRY,
     CREDENTIAL,
-    NUMERIC_CREDENTIAL,
     PAGE,
     RATIO,
     TABLE,
@@ -152,7 +151,7 @@ _limit = partial(declare_setting, scope="rows", restricts=True, limits_rows=True
 class ConnectionSettings:
     """The settings for the connections to Treasure Data and Pinterest."""
 
-    client_id: Secret = _credential(NUMERIC_CREDENTIAL)
+    client_id: Secret = _credential(CREDENTIAL)
     client_secret: Secret = _credential(CREDENTIAL)
     refresh_token: Secret = _credential(CREDENTIAL)
     refresh_token_secret: str | None  # the workflow secret that it came from; None if it was given in plain text

@@ -194,21 +194,17 @@ def _build_id_type(max_length: int, allowed_text: str) -> SettingType:
 
 
 def _read_credential(value: object, _format_for_error: ValueFormatter) -> Secret:
-    """Return a credential, given as text, as a Secret. Raises WrongValueError, which never quotes the value."""
-    if not isinstance(value, str):
+    """Return a credential, given as text or as a number, as a Secret. Raises WrongValueError without the value."""
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
+    text = str(value) if is_number else value
+    if not isinstance(text, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
-    secret = Secret(value.strip())  # before the checks: no message may show a wrong one either
+    secret = Secret(text.strip())  # before the checks: no message may show a wrong one either
     if not re.fullmatch("[!-~]+", secret.reveal()):
         raise WrongValueError("the value contains spaces, control characters or characters that are not ASCII")
-    if len(value) > LONGEST_SECRET:
+    if len(text) > LONGEST_SECRET:
         raise WrongValueError(f"the value is longer than the {LONGEST_SECRET} characters that a secret may have")
     return secret
-
-
-def _read_numeric_credential(value: object, format_for_error: ValueFormatter) -> Secret:
-    """Return a credential, given as text or as a number, as a Secret. Raises WrongValueError for any other value."""
-    is_id = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
-    return _read_credential(str(value) if is_id else value, format_for_error)
 
 
 def _read_text_line(value: object, _format_for_error: ValueFormatter) -> str:
@@ -260,5 +256,6 @@ TABLE = SettingType(
     allowed="table or database.table, each of 3 to 128 lowercase letters, digits and underscores",
 )
 PAGE = SettingType(read=_read_page_path, allowed="the path of a file to write, ending in .html")
-CREDENTIAL = SettingType(read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret")
-NUMERIC_CREDENTIAL = SettingType(read=_read_numeric_credential, allowed=CREDENTIAL.allowed, is_id=True)
+CREDENTIAL = SettingType(
+    read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret", is_id=True
+)

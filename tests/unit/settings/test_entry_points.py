@@ -107,11 +107,6 @@ def test_a_setting_of_a_follow_up_is_read(key: str, value: object, expected: obj
             "- audience_ids: number 2: must be an id (only digits, at most 40), not a string of 1 character",
         ),
         (parse_status, {**STATUS, "audience_ids": "["}, "- audience_ids: a string of 1 character is neither valid"),
-        (
-            parse_status,
-            {**STATUS, "audience_ids": [7] * 1001},
-            "- audience_ids: the list has 1,001 items, more than the maximum of 1,000",
-        ),
         (parse_status, {**STATUS, "audience_id": "9"}, "- audience_ids: conflicts with audience_id"),
         (parse_status, {**STATUS, "ad_account_id": ""}, "- ad_account_id: missing; allowed: digits"),
         (parse_status, {**STATUS, "history": "a.b.c"}, "- history: 'a.b.c' is not a valid table name; allowed: table"),
