@@ -9,7 +9,7 @@ from . import operators, td_operators, web_operators
 from .config import DigError, Params, copy_value, mapping_at, merge
 from .operators import MOST_TASKS, Call, Machine, Outcome
 from .template import evaluate
-from .workflow import GENERATED, Task, compile_task, retry_waits
+from .workflow import GENERATED, Task, compile_task
 
 OPERATORS: Mapping[str | None, Callable[[Call], Outcome]] = {
     "echo": operators.echo,
@@ -76,7 +76,7 @@ class Attempt:
         if not config:
             return []
         name = node.task.name + GENERATED[key]
-        return [[self._plan(compile_task(config, name=name, source=self._source, again=key != "_do"))]]
+        return [[self._plan(compile_task(config, name=name, source=self._source))]]
 
     def _run(self, node: Node, params: Params) -> TreeResult:
         visible = merge(copy_value(params), mapping_at(node.task.local, "_export"))
@@ -109,13 +109,14 @@ class Attempt:
 
     def _run_group(self, node: Node, visible: Params) -> TreeResult:
         store: Params = {}
-        for wait in (*node.task.waits, None):
+        result = self._run_waves(node.waves, visible)
+        merge(store, result.store)
+        for _ in range(node.task.retries):
+            if result.error is None:
+                break
+            node.waves = self._plan_waves(node.task)
             result = self._run_waves(node.waves, visible)
             merge(store, result.store)
-            if result.error is None or wait is None:
-                break
-            self._machine.sleep(wait)
-            node.waves = self._plan_waves(node.task)
         return TreeResult(store=store, error=result.error)
 
     def _run_operator(self, node: Node, visible: Params) -> TreeResult:
@@ -134,12 +135,11 @@ class Attempt:
 
     def _call_with_retry(self, task: Task, visible: Params) -> Outcome:
         call = self._call(task, visible)
-        for wait in retry_waits(call.local):
+        for _ in range(task.retries):
             try:
                 return OPERATORS[task.operator](call)
             except DigError as error:
                 self._machine.log(f"[ERROR] ({task.name}): Task failed, retrying: {error}\n")
-                self._machine.sleep(wait)
         return OPERATORS[task.operator](call)
 
     def _call(self, task: Task, visible: Params) -> Call:

@@ -4,12 +4,9 @@ Source: digdag-core, workflow/WorkflowCompiler.java.
 """
 
 import contextlib
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .config import DigError, Params, RefusedError, as_bool, as_int, load, mapping_at
 from .operators import MOST_TASKS
@@ -34,21 +31,19 @@ OPTIONS: dict[str | None, tuple[str | None, ...]] = {
     "http": (*_TASK, "method", "content"),
     "mail": (*_TASK, "subject", "to", "from", "host", "port"),
 }
-_RETRY = {"limit", "interval", "max_interval", "interval_type"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One task as written, under its full name.
 
-    A group has no `operator`; its `waves` run in turn, the tasks of one side by side, and it is repeated after each of
-    its `waits` (an operator's `_retry` may hold templates: it is read when the task runs).
+    A group has no `operator`; its `waves` run in turn, the tasks of one side by side.
     """
 
     name: str
     operator: str | None
     local: Params
-    waits: list[int]
+    retries: int
     waves: "list[list[Task]]"
 
 
@@ -81,46 +76,24 @@ def check_project(folder: Path) -> None:
             read(path)
 
 
-def retry_waits(params: Mapping[str, Any]) -> list[int]:
-    """Return the seconds to wait before each repetition of `_retry`. Raises DigError for invalid values."""
-    value = params.get("_retry", 0)
-    options = value if isinstance(value, dict) else {"limit": value}
-    kind = options.get("interval_type", "constant")
-    if not _RETRY >= set(options) or kind not in ("constant", "exponential"):
-        raise RefusedError(f"_retry takes a number, or {', '.join(sorted(_RETRY))} (constant or exponential)")
-    interval = as_int(options, "interval", 0)
-    if kind == "constant":
-        return [interval] * as_int(options, "limit")
-    most = as_int(options, "max_interval", interval << 30)
-    return [min(interval << done, most) for done in range(as_int(options, "limit"))]
-
-
-def compile_task(config: Params, *, name: str, source: str, again: bool = False) -> Task:
-    """The task tree of `config`. Raises DigError, naming `source` and the task.
-
-    `again` says that the task repeats with one around it, or is an `_error`; there digdag does not repeat a group by
-    itself, which is refused here.
-    """
+def compile_task(config: Params, *, name: str, source: str) -> Task:
+    """The task tree of `config`. Raises DigError, naming `source` and the task."""
     try:
         operator = _operator(config)
-        waits = [] if operator else retry_waits(config)
-        if waits and again:
-            raise RefusedError("a group's _retry is not known here inside another's, nor in _error")
-        size = 1 if operator else _parallel_limit(config.get("_parallel", False))
+        retries = as_int(config, "_retry", 0)
+        size = MOST_TASKS if as_bool(config, "_parallel") else 1
         generated = {key: mapping_at(config, key) for key in GENERATED}
     except DigError as error:
         raise type(error)(f"{source}: {name}: {error}") from None
     for key, below in generated.items():
         if below:
-            compile_task(below, name=name + GENERATED[key], source=source, again=key in _TASK)
+            compile_task(below, name=name + GENERATED[key], source=source)
     children = [
-        compile_task(below, name=name + key, source=source, again=again or bool(waits))
-        for key, below in config.items()
-        if key.startswith("+")
+        compile_task(below, name=name + key, source=source) for key, below in config.items() if key.startswith("+")
     ]
     waves = [children[start : start + size] for start in range(0, len(children), size)]
     local = {key: value for key, value in config.items() if not key.startswith("+")}
-    return Task(name=name, operator=operator, local=local, waits=waits, waves=waves)
+    return Task(name=name, operator=operator, local=local, retries=retries, waves=waves)
 
 
 def _operator(config: Params) -> str | None:
@@ -149,15 +122,3 @@ def _operator(config: Params) -> str | None:
         what = f"{operator}>" if operator else "a group of tasks"
         raise RefusedError(f"{what} has no option {', '.join(unknown)} here")
     return operator
-
-
-def _parallel_limit(parallel: Any) -> int:
-    """Return how many tasks of a group run at once."""
-    if not isinstance(parallel, (bool, str, dict)):
-        raise DigError(f"Invalid _parallel format: {json.dumps(parallel)}")
-    if not isinstance(parallel, dict):
-        return MOST_TASKS if as_bool({"_parallel": parallel}, "_parallel") else 1
-    limit = as_int(parallel, "limit")
-    if set(parallel) != {"limit"} or limit < 1:
-        raise RefusedError("_parallel takes true, false or a limit of at least 1")
-    return limit
