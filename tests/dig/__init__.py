@@ -53,7 +53,6 @@ def run(
     log: Callable[[str], object] = lambda _text: None,
     sleep: Callable[[float], object] = real_sleep,
     start: Start = start_process,
-    on_spawn: Callable[[int], object] = lambda _pid: None,
     limit: float | None = LIMIT_SECONDS,
     resume: Result | None = None,
 ) -> Result:
@@ -62,9 +61,9 @@ def run(
     `params` are those of `-p`; digdag gives texts, other JSON values arrive as they are. `secrets` are by dotted name,
     looked up for each task when it begins. `session_time` is an aware time, or text, by default this day, in the
     workflow's time zone. `environ` (default: this process's) is what children get. The file's folder is the project.
-    `log` takes text as it comes. `start` starts a `py>` child, `on_spawn` gets its process id, and it is killed after
-    `limit` seconds. Tasks that succeeded in the run `resume` do not run again. Raises DigError when the workflow cannot
-    be read, RefusedError when it holds what is unknown here; a task that fails is no exception but a `Result`.
+    `log` takes text as it comes. `start` starts a `py>` child, which is killed after `limit` seconds. Tasks that
+    succeeded in the run `resume` do not run again. Raises DigError when the workflow cannot be read, RefusedError when
+    it holds what is unknown here; a task that fails is no exception but a `Result`.
     """
     file = Path(path).absolute()
     check_project(file.parent)
@@ -82,7 +81,6 @@ def run(
         log=write,
         sleep=sleep,
         start=start,
-        on_spawn=on_spawn,
         limit=limit,
     )
     session = session_params(session_time, workflow.timezone)

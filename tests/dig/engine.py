@@ -16,7 +16,6 @@ OPERATORS: Mapping[str | None, Callable[[Call], Outcome]] = {
     "fail": operators.fail,
     "if": operators.if_,
     "for_each": operators.for_each,
-    "call": operators.call,
     "py": operators.py,
     "td": td_operators.td,
     "td_ddl": td_operators.td_ddl,

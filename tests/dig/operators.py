@@ -27,7 +27,6 @@ from .config import (
     as_bool,
     as_text,
     copy_value,
-    load,
     mapping_at,
     merge,
 )
@@ -43,8 +42,6 @@ class Child(Protocol):
 
     @property
     def stdout(self) -> IO[str] | None: ...
-    @property
-    def pid(self) -> int: ...
     @property
     def returncode(self) -> int: ...
     def kill(self) -> None: ...
@@ -77,7 +74,7 @@ class Machine:
     """The surroundings of a run: the project folder (absolute), secrets by dotted name, the environment, functions.
 
     Secrets are looked up when a task begins. `log` takes text at once, line ends included; `sleep` takes
-    seconds; `start` starts a `py>` child, `on_spawn` gets its process id, and it is killed after `limit` seconds.
+    seconds; `start` starts a `py>` child, which is killed after `limit` seconds.
     """
 
     project: Path
@@ -86,7 +83,6 @@ class Machine:
     log: Callable[[str], object]
     sleep: Callable[[float], object]
     start: Start
-    on_spawn: Callable[[int], object]
     limit: float | None
 
 
@@ -158,15 +154,6 @@ def _parse_collection(value: Any, kind: type[Any]) -> Any:
     if not isinstance(parsed, kind):
         raise DigError(f"for_each> takes lists by name, not {json.dumps(value)}")
     return parsed
-
-
-def call(call: Call) -> Outcome:
-    """`call>`: the tasks of another file of the project, with its exports and its `_error`."""
-    name = as_text(call.params, "_command")
-    path = call.machine.project / (name if name.endswith(".dig") else f"{name}.dig")
-    config = load(path)
-    # These keys apply only to a workflow that is run directly.
-    return Outcome(subtask={key: value for key, value in config.items() if key not in ("timezone", "schedule", "sla")})
 
 
 def py(call: Call) -> Outcome:
@@ -242,7 +229,6 @@ def _run(call: Call, command: list[str]) -> int:
     except OSError as error:
         raise DigError(f'Cannot run program "{command[0]}": {error.strerror}') from None
     with child, kill_after(child, call.machine.limit):
-        call.machine.on_spawn(child.pid)
         for line in child.stdout or ():
             call.machine.log(line)
     return child.returncode if child.returncode >= 0 else 128 - child.returncode

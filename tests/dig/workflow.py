@@ -23,8 +23,6 @@ OPTIONS: dict[str | None, tuple[str | None, ...]] = {
     "if": (*_TASK, "_do", "_else_do"),
     # `error`: below an _error, a parameter of its own in place of the one that it would have to evaluate.
     "for_each": (*_TASK, "_do", "_parallel", "error"),
-    # Keys of its own do not reach what is called.
-    "call": (*_TASK, None),
     "py": (*_TASK, "_retry", "_env", None),
     "td": (*_TD, "create_table", "store_last_results"),
     "td_ddl": (*_TD, "drop_tables"),
