@@ -5,7 +5,6 @@ row of each session, attempt, task, audience and action.
 """
 
 import json
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +27,7 @@ Row = Mapping[str, Any]
 class Column:
     """A column of the history table. Most columns hold a statistic of a run: `rows_read` is the statistic `rows.read`.
 
-    `type` is Trino's, or `json`, stored as text. `is_free`: text from elsewhere, which could name a person or a secret.
+    `type` is Trino's. `is_free`: text from elsewhere, which could name a person or a secret.
     """
 
     name: str
@@ -49,7 +48,7 @@ COLUMNS = (
     *map(Column, ("customer_list_id", "customer_list_status", "previous_customer_list_id", "job_id")),
     Column("is_dry_run", "bigint"),
     *(Column(f"rows_{name}", "bigint") for name in ("read", "valid", "invalid")),
-    Column("rows_invalid_by_reason", "json"),
+    Column("rows_invalid_by_reason"),
     *(Column(f"records_{name}", "bigint") for name in ("unique", "duplicate", "sent", "refused", "keys")),
     *(Column(f"requests_{name}", "bigint") for name in ("sent", "retried", "failed")),
     *(Column(f"seconds_{name}", "double") for name in ("reading", "sending", "waiting")),
@@ -63,7 +62,7 @@ COLUMNS = (
     # How many records are known to be in the audience; in a follow-up, its size relative to them.
     Column("members", "bigint"),
     Column("match_ratio", "double"),
-    Column("lift", "json"),
+    Column("lift"),
     # The task's full name: several tasks of a workflow may do the same to one audience.
     Column("task"),
     Column("records_invalid_keys", "bigint"),
@@ -77,7 +76,8 @@ COLUMNS = (
 """The columns of the table. Tables of earlier versions lack some of the later ones, and `is_usable`, `is_dry_run`."""
 
 NAMES = frozenset(column.name for column in COLUMNS)
-JSON_NAMES = frozenset(column.name for column in COLUMNS if column.type == "json")
+JSON_NAMES = ("rows_invalid_by_reason", "lift")
+"""The columns whose text is JSON."""
 MIRROR_NAMES = frozenset(name for name in NAMES if name.startswith("mirror_"))
 
 
@@ -141,12 +141,13 @@ def build_table_statement(table: str, existing: Collection[str] | None) -> str:
     name = quote_name(table)
     comment = "-- td_pinterest_op: the table of the history\n"
     if existing is None:
-        columns = ",\n".join(f"  {_format_column_definition(column)}" for column in COLUMNS)
+        columns = ",\n".join(f"  {quote_name(column.name)} {column.type}" for column in COLUMNS)
         return f"{comment}CREATE TABLE IF NOT EXISTS {name} (\n{columns}\n)"
     # Every table has a `time`, which no schema lists.
-    missing = [column for column in COLUMNS if column.name not in {"time", *existing}]
     statements = [
-        f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {_format_column_definition(column)}" for column in missing
+        f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {quote_name(column.name)} {column.type}"
+        for column in COLUMNS
+        if column.name not in {"time", *existing}
     ]
     return comment + ";\n".join(statements) if statements else ""
 
@@ -173,11 +174,6 @@ def build_attempt_query(table: str, *, session_uuid: str, attempt_id: str) -> st
     )
 
 
-def _format_column_definition(column: Column) -> str:
-    """Return a column's name and type as SQL."""
-    return f"{quote_name(column.name)} {'varchar' if column.type == 'json' else column.type}"
-
-
 def _format_literal(column: Column, value: Any) -> str:
     """Return a value as an SQL literal of its column's type, with free text masked."""
     if value is None:
@@ -185,7 +181,7 @@ def _format_literal(column: Column, value: Any) -> str:
     if column.type == "bigint":
         return str(int(value))
     if column.type == "double":
-        return f"{float(value):.6E}" if math.isfinite(value) else "NULL"
+        return f"{value:.6E}"
     text = str(value)
     # Only free text is masked: the ids of sessions look like those of devices.
     free = sanitize(" ".join(text.split()), longest=_LONGEST_TEXT) if column.is_free else defuse_templates(text)

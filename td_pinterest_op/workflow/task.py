@@ -23,7 +23,6 @@ from td_pinterest_op.errors import AccountError, SettingsError, SettingsErrorCol
 from td_pinterest_op.http.endpoints import is_safe_url
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, sanitize
 from td_pinterest_op.requirements import find_other_version
-from td_pinterest_op.settings.parse import JOB_OPTIONS
 from td_pinterest_op.settings.types import has_lost_digits, is_left_out
 from td_pinterest_op.treasure_data.job import Source
 
@@ -352,18 +351,16 @@ def _build_source(task: Task, name: str) -> Source:
 
 
 def _read_job_options(task: Task, engine: str) -> Mapping[str, str]:
-    """Return the fields of a job's request that `JOB_OPTIONS` set, as the td> operator does."""
+    """Return the fields of a job's request that the parameters `JOB_OPTIONS` set, as the td> operator does."""
     params = {**task.td, **task.params}
-    given = {name: str(params[name]).strip() for name in JOB_OPTIONS if not is_left_out(params.get(name))}
     is_hive = engine == "hive"
-    version = given.get("engine_version")
     values = {
-        "priority": given.get("priority"),
-        "retry_limit": given.get("job_retry"),
-        "pool_name": given.get("hive_pool_name" if is_hive else "presto_pool_name"),
-        "engine_version": given.get("hive_engine_version", version) if is_hive else version,
+        "priority": params.get("priority"),
+        "retry_limit": params.get("job_retry"),
+        "pool_name": params.get("hive_pool_name" if is_hive else "presto_pool_name"),
+        "engine_version": (is_hive and params.get("hive_engine_version")) or params.get("engine_version"),
     }
-    return {name: value for name, value in values.items() if value}
+    return {name: str(value).strip() for name, value in values.items() if not is_left_out(value)}
 
 
 def _build_tracing(task: Task) -> str:

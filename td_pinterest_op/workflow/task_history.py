@@ -60,7 +60,7 @@ class History:
             "task": self.task.label or None,
             "version": __version__,
         }
-        given = [task | {name: value for name, value in row.items() if value is not None} for row in rows]
+        given = [{**task, **row} for row in rows]
         # The run is over: a signal interrupts only the writing of the history.
         with contextlib.suppress(StoppedError):
             for start in range(0, len(given), _ROWS_AT_A_TIME):
@@ -101,18 +101,15 @@ class History:
         status, content = td.with_time_limit(TIME_LIMIT).call("GET", path)
         if status == 404:
             raise JobError(f'there is no database "{self.database}": create it, or name another one')
-        tables = content.get("tables") or []
-        schema = next((each.get("schema") for each in tables if each.get("name") == self.table), None)
-        if statement := build_table_statement(self.table, _read_column_names(schema)):
+        existing: set[str] | None = None
+        for table in content.get("tables") or []:
+            if table.get("name") == self.table and table.get("schema"):
+                # Each column is a list of its name, its type and, if it has another one in SQL, its alias.
+                existing = {str(name).lower() for column in json.loads(table["schema"]) for name in column[::2]}
+        if statement := build_table_statement(self.table, existing):
             source = Source(query=statement, database=self.database, purpose="history")
             run_statement(td, source)
         self._is_table_ready = True
-
-
-def _read_column_names(schema: str | None) -> set[str] | None:
-    """Return the names of a table's columns, from its schema as JSON text, or None if there is no table."""
-    # Each column is a list of its name, its type and, if it has another one in SQL, its alias.
-    return None if schema is None else {str(name).lower() for column in json.loads(schema) for name in column[::2]}
 
 
 def open_history(task: Task, table: TableName | None, services: Services) -> History | None:

@@ -210,8 +210,7 @@ def create_table_of_version_0_4(services: Services) -> None:
     """Create a history as 0.4.0 did, with one row."""
     names = {"is_dry_run": "dry_run", "is_usable": "usable"}
     old = [
-        f"{names.get(column.name, column.name)} "
-        + ("varchar" if column.name in names or column.type == "json" else column.type)
+        f"{names.get(column.name, column.name)} " + ("varchar" if column.name in names else column.type)
         for column in COLUMNS
     ]
     session = services.td.warehouse.session("crm", scheduled_time=0)

@@ -55,11 +55,8 @@ def summary(job: Job, *, extra_records: int = 0) -> dict[str, Any]:
         "updated_at": utc(job.end_at or job.start_at or job.created_at),
         "start_at": utc(job.start_at),
         "end_at": utc(job.end_at),
-        "duration": int((job.end_at or 0) - (job.start_at or 0)) if job.end_at and job.start_at else None,
-        "cpu_time": None,
         "result_size": job.output.size if job.output else 0,
         "num_records": job.num_records + (extra_records if job.output else 0),
-        "user_name": "Sample User",
     }
 
 
@@ -70,14 +67,8 @@ def description(job: Job, *, extra_records: int = 0) -> dict[str, Any]:
         "type": job.type,
         "database": job.database,
         "query": job.query,
-        "priority": job.priority,
-        "retry_limit": job.retry_limit,
-        "result": job.result or "",
         "hive_result_schema": schema,
-        "url": f"https://console.treasuredata.example/app/jobs/{job.id}",
         "debug": _debug(job),
-        "linked_result_export_job_id": None,
-        "result_export_target_job_id": None,
     }
 
 
