@@ -18,7 +18,6 @@ _RANGE_START = re.compile(r"bytes ([0-9]{1,18})-")
 # Bytes for each column that are decompressed at once: with the rows made of them, the memory that a block takes.
 _INFLATED = 64 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
-_GZIP_MAGIC = b"\x1f\x8b"
 # Without the permission Download, a user may see so many rows of a result.
 _PREVIEW_ROWS = 50
 _DOWNLOAD_ADVICE = "give the owner of the API key the permission Download on the query's database"
@@ -112,7 +111,12 @@ class JobResult:
                     self._at_end = True
                     return
                 skip = self._count_repeated_bytes(response)
-                for data in self._read_file_pieces(response):
+                pieces = read_pieces(response)
+                if response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip"):
+                    # The file, which is compressed itself, was compressed once more for the transfer.
+                    self._is_compressed_twice = True
+                    pieces = map(zlib.decompressobj(_GZIP).decompress, pieces)
+                for data in pieces:
                     new = data[skip:]
                     skip = max(skip - len(data), 0)
                     self._offset += len(new)
@@ -129,27 +133,6 @@ class JobResult:
         # file ends as well, or if nothing came and nothing was announced.
         is_whole = self._inflater.eof or (self._job.records == 0 and self._offset == 0)
         self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
-
-    def _read_file_pieces(self, response: RawResponse) -> Iterator[bytes]:
-        """Yield the bytes of the compressed file, which may be compressed once more for the transfer."""
-        pieces = read_pieces(response)
-        if response.headers.get("Content-Encoding", "").strip().lower() not in ("gzip", "x-gzip"):
-            yield from pieces
-            return
-        inflater = zlib.decompressobj(_GZIP)
-        received = b""
-        inner = b""
-        while len(inner) < len(_GZIP_MAGIC) and (piece := next(pieces, b"")):
-            received += piece
-            inner += inflater.decompress(piece)
-        self._is_compressed_twice = inner.startswith(_GZIP_MAGIC)
-        if not self._is_compressed_twice:  # the header is about the file itself
-            yield received
-            yield from pieces
-            return
-        yield inner
-        for piece in pieces:
-            yield inflater.decompress(piece)
 
     def _count_repeated_bytes(self, response: RawResponse) -> int:
         """Return how many bytes of a resumed download repeat earlier ones. Raises TemporaryError for a gap."""
