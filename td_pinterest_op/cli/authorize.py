@@ -104,7 +104,10 @@ def authorize(
 
 
 def _add_app_credentials(credentials: Credentials) -> Credentials:
-    """Return the credentials with the app's client id and secret added. Asks the user for those that are missing."""
+    """Return the credentials with the app's client id and secret added. Asks the user for those that are missing.
+
+    Raises SettingsError if there is no terminal to ask at.
+    """
     environ = dict(credentials.environ)
     sources = dict(credentials.sources)
     # Whatever it is, it is about to be replaced.
@@ -112,22 +115,17 @@ def _add_app_credentials(credentials: Credentials) -> Credentials:
     for variable, label in (("PINTEREST_CLIENT_ID", "client id"), ("PINTEREST_CLIENT_SECRET", "client secret")):
         if place := sources.get(variable):
             screen.print_note(f"The app's {label}: from {place}")
-        else:
-            environ[variable] = _ask_for_credential(variable, label).strip()
-            sources[variable] = "the terminal"
+            continue
+        if not screen.is_interactive():
+            raise SettingsError(
+                f"{variable} is not set, and there is no terminal to ask for the app's {label}: set the environment "
+                f"variable; the value is on the app's page at {_APPS}"
+            )
+        hidden = label.endswith("secret")
+        prompt = f"The app's {label}, from {_APPS}" + (" (not shown)" if hidden else "")
+        environ[variable] = click.prompt(prompt, hide_input=hidden, err=True).strip()
+        sources[variable] = "the terminal"
     return replace(credentials, environ=environ, sources=sources)
-
-
-def _ask_for_credential(variable: str, label: str) -> str:
-    """Ask the user for the app's client id or secret, and return it. Raises SettingsError if there is no terminal."""
-    if not screen.is_interactive():
-        raise SettingsError(
-            f"{variable} is not set, and there is no terminal to ask for the app's {label}: set the environment "
-            f"variable; the value is on the app's page at {_APPS}"
-        )
-    hidden = variable.endswith("SECRET")
-    prompt = f"The app's {label}, from {_APPS}" + (" (not shown)" if hidden else "")
-    return str(click.prompt(prompt, hide_input=hidden, err=True))
 
 
 def _wait_for_code(link: str, state: str, redirect: str, timeout: int) -> Secret:

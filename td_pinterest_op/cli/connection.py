@@ -215,18 +215,17 @@ class Connection:
     common: CommonOptions
 
     def make_api(self) -> Api:
-        """Return Pinterest's API for the ad account that --ad-account or the environment names, or the only one."""
-        named = self.common.ad_account or self.credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-        return self.services.build_pinterest_api(
-            require_id(named, "--ad-account") if named else self._find_only_ad_account()
-        )
+        """Return Pinterest's API for the ad account that --ad-account or the environment names, or the only one.
 
-    def _find_only_ad_account(self) -> str:
-        """Return the id of the user's only ad account. Raises SettingsError without one, UsageError for several."""
+        Raises SettingsError if the user has no ad account, click.UsageError if none of several is named.
+        """
+        named = self.common.ad_account or self.credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
+        if named:
+            return self.services.build_pinterest_api(require_id(named, "--ad-account"))
         accounts = list(list_ad_accounts(self.services.pinterest))
         if len(accounts) == 1:
             self.common.print_note(f"Ad account: {accounts[0].label} (the only one of this user)")
-            return accounts[0].id
+            return self.services.build_pinterest_api(accounts[0].id)
         if not accounts:
             raise SettingsError(
                 "the Pinterest user has no ad account: create one in Pinterest's Ads Manager, or ask the owner of "

@@ -145,14 +145,6 @@ def test_the_program_names_the_package_it_lacks() -> None:
     assert "Traceback" not in ran.stderr
 
 
-def test_a_missing_module_of_the_program_is_not_reported_as_a_package(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "td_pinterest_op.cli.program", None)
-    with pytest.raises(ModuleNotFoundError, match=r"td_pinterest_op\.cli\.program"):
-        main()
-
-
 def test_ctrl_c_during_imports_prints_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

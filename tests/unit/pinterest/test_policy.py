@@ -71,12 +71,9 @@ def test_failure_without_a_response_decides_what_to_do_and_who_must_act(
     [
         (400, 12, "", RETRY, "later"),
         (400, 1, "Something went wrong on our end", RETRY, "later"),
-        (400, None, "Retry after a while", RETRY, "later"),
         (400, 1, "Invalid records", GIVE_UP, "rejected the request as invalid"),
-        (404, 12, "something went wrong", GIVE_UP, "rejected the request as invalid"),
         (401, 3, "Your application does not have access to this restricted feature: x", GIVE_UP, "access tier"),
         (401, 3, "Your token does not have sufficient permissions. Missing: ['ads:write']", GIVE_UP, "with the scopes"),
-        (401, 3, "no", GIVE_UP, "Or the app has no access"),
     ],
 )
 def test_message_decides_where_status_and_code_are_ambiguous(
