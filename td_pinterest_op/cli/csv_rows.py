@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.identifier_types import EMAIL, LIST_TYPES, join_with_or
@@ -47,13 +47,6 @@ _SPELLINGS_OF: Mapping[str, str] = {
         cellulare telefone celular 電話番号""",
     "external_id": "externalid",
 }
-
-
-class CsvColumn(NamedTuple):
-    """A CSV column to read: its position, counted from 0, and its name in the export (such as email)."""
-
-    position: int
-    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,11 +152,12 @@ class _CsvFile:
             next(rows, None)
         self._rows = itertools.dropwhile(lambda row: not any(map(str.strip, row[1])), rows)
         try:
-            _, self._header = next(self._rows)
+            _, header = next(self._rows)
         except StopIteration:
             raise JobError(f"the file {path} is empty: its first line must be the names of the columns") from None
-        self._columns = _find_wanted_columns(self._header, options)
-        if missing := [name for name in options.only if name.strip() not in map(str.strip, self._header)]:
+        self._header = [name.strip() for name in header]
+        self._columns = _find_wanted_columns(header, options)
+        if missing := [name for name in options.only if name.strip() not in self._header]:
             raise JobError(
                 f"the file {path} has no column {' or '.join(map(sanitize, missing))}, which --column names; "
                 "nothing was sent"
@@ -173,16 +167,16 @@ class _CsvFile:
                 f"the file {path} has no column of identifiers: its first line must contain one of these names "
                 f"({join_with_or(options.types)}), or --column must name the column; nothing was sent"
             )
-        self.schema = tuple((column.name, "varchar") for column in self._columns)
+        self.schema = tuple((name, "varchar") for name in self._columns.values())
 
     @property
     def description(self) -> str:
         """A note on which columns are read, under which names. It is "" if all are read under their own headers."""
-        if [name for _, name in self._columns] == [header.strip() for header in self._header]:
+        if list(self._columns.values()) == self._header:
             return ""
         read = " and ".join(
-            f'"{sanitize(header)}"' + (f" as {name}" if name != header.strip() else "")
-            for header, name in ((self._header[position], name) for position, name in self._columns)
+            f'"{sanitize(self._header[position])}"' + (f" as {name}" if name != self._header[position] else "")
+            for position, name in self._columns.items()
         )
         others = len(self._header) - len(self._columns)
         left_out = f"; {format_count(others, 'other column')} left out" if others else ""
@@ -203,8 +197,8 @@ class _CsvFile:
                     )
             self._lines = [line for line, _ in block]
             yield [
-                [row[column.position].encode(errors="surrogateescape") or None for _, row in block]
-                for column in self._columns
+                [row[position].encode(errors="surrogateescape") or None for _, row in block]
+                for position in self._columns
             ]
             self._read += len(block)
 
@@ -245,20 +239,21 @@ def _read_header(begin: str, separator: str) -> list[str]:
         return []
 
 
-def _find_wanted_columns(header: Sequence[str], options: CsvOptions) -> list[CsvColumn]:
-    """Return the columns to read: those that `options.only` names, or else those whose headers are recognised."""
-    names = [_find_column_name(name.strip(), options) for name in header]
-    return [CsvColumn(position, name) for position, name in enumerate(names) if name]
-
-
-def _find_column_name(header: str, options: CsvOptions) -> str | None:
-    """Return the export's name for the CSV column headed `header`, or None if the column is not read."""
-    if header.lower() in options.other_columns:
-        return header
-    type_ = _TYPE_BY_SPELLING.get(_simplify_header(header))
-    if options.only:
-        return (type_ or EMAIL.name) if header in map(str.strip, options.only) else None
-    return type_ if type_ in options.types else None
+def _find_wanted_columns(header: Sequence[str], options: CsvOptions) -> dict[int, str]:
+    """Return the export's names for the columns to read, by the position of each, counted from 0."""
+    wanted: dict[int, str] = {}
+    only = [name.strip() for name in options.only]
+    for position, text in enumerate(header):
+        name = text.strip()
+        type_ = _TYPE_BY_SPELLING.get(_simplify_header(name))
+        if name.lower() in options.other_columns:
+            wanted[position] = name
+        elif only:
+            if name in only:
+                wanted[position] = type_ or EMAIL.name
+        elif type_ and type_ in options.types:
+            wanted[position] = type_
+    return wanted
 
 
 def _simplify_header(name: str) -> str:
