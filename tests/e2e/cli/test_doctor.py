@@ -346,7 +346,7 @@ def test_doctor_checks_each_audience_of_a_list(at_terminal: Terminal, scene: Sce
         f"  - {{name: a{audience}, ad_account_id: '{AD_ACCOUNT_ID}', action: clear, audience_id: '{audience}'}}\n"
         for audience in (scene.audience, "99")
     )
-    scene.workflow.write_text(plant(MANY, (MANY[MANY.index("  - {") : MANY.index("+export")], entries)))
+    scene.workflow.write_text(plant(MANY, f"{MANY[MANY.index('  - {') : MANY.index('+export')]} → {entries}"))
     checks = run_checks(at_terminal, "--workflow", scene.workflow)
     statuses = {name: check["status"] for name, check in checks.items() if name.startswith("audience")}
     assert statuses == {f"audience {scene.audience}": "ok", "audience 99": "error"}

@@ -89,9 +89,10 @@ STATUS = f"""\
 FILES = {"queries/people.sql": "SELECT email FROM people\n", "queries/suppressed.sql": "SELECT email FROM opt_outs\n"}
 
 
-def plant(text: str, *changes: tuple[str, str]) -> str:
-    """Return a workflow with each text (old, new) replaced once. An old text must be there."""
-    for old, new in changes:
+def plant(text: str, *changes: str) -> str:
+    """Return a workflow with changes "old → new", each applied once. The old text must be there."""
+    for change in changes:
+        old, _, new = change.partition(" → ")
         assert old in text, old
         text = text.replace(old, new, 1)
     return text
