@@ -1,7 +1,7 @@
 """The rules of the linter. What an export may be is not repeated here: the operator's own functions judge it."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from td_pinterest_op import __version__
@@ -44,13 +44,16 @@ def check_workflow(dig: DigFile) -> list[Export]:
     queries = {task.name: _read_td_query(dig, task) for task in tasks if task.operator == "td"}
     texts = [value for _, _, value in walk(dig.root) if isinstance(value, str)]
     templates = " ".join(template for text in (*texts, *queries.values()) for template in _TEMPLATE.findall(text))
-    for position, task in enumerate(tasks):
+    last_query: str | None = None  # of the last job, "" if it is not known; None without a job
+    for task in tasks:
         if task in ours:
-            earlier = [each for each in tasks[:position] if each not in ours]
-            exports += _check_our_task(dig, task, operators[task.name], earlier, queries)
+            exports += _check_our_task(dig, task, operators[task.name], last_query)
             _check_keys(dig, task, operators[task.name], templates)
-        else:
-            _check_other_task(dig, task, templates)
+            continue
+        _check_other_task(dig, task, templates)
+        if task.operator and task.operator not in _LEAVES_NO_JOB:
+            has_rows = "insert_into" not in task.block and "create_table" not in task.block
+            last_query = queries.get(task.name, "") if has_rows else ""
     _check_values(dig, dig.root, ours)
     _check_docker(dig, ours, tasks)
     if not any("pinterest" in task.exported for task in tasks):  # a variable of the user's
@@ -90,28 +93,22 @@ def _find_operator(dig: DigFile, task: Task) -> str:
     return near
 
 
-def _check_our_task(
-    dig: DigFile, task: Task, operator: str, earlier: Sequence[Task], queries: Mapping[str, str]
-) -> list[Export]:
+def _check_our_task(dig: DigFile, task: Task, operator: str, last_query: str | None) -> list[Export]:
     """Add findings about a task's settings, secrets, rows and lists, and return its exports.
 
-    `queries`: of td> tasks, by name.
+    `last_query`: whose rows a task exports that has no source of its own, None if there is no earlier job.
     """
     environ = read_environ(dig, task)
     if ".history." in operator and "TD_API_KEY" not in environ:
         message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
         dig.add_finding(task.block.places.get("_env", task.place), "env", message)
-    may_set_job = [each for each in earlier if each.operator and each.operator not in _LEAVES_NO_JOB]
-    has_job = bool(may_set_job) or is_called_by_others(dig)
-    # The query whose rows a task exports that has no source of its own.
-    last = may_set_job[-1] if may_set_job else task
-    query = "" if "insert_into" in last.block or "create_table" in last.block else queries.get(last.name, "")
+    has_job = last_query is not None or is_called_by_others(dig)
     exports = list(read_exports(dig, task, operator, environ, has_earlier_job=has_job))
     for export in exports:
         request = export.request
         is_known = export.unknown.isdisjoint(("columns", "records", "control"))
         if request and isinstance(request.source, Source) and is_known:
-            sql = request.source.query or ("" if "job_id" in export.places else query)
+            sql = request.source.query or ("" if "job_id" in export.places else last_query or "")
             lists = {name: each.query for name, each in request.lists.items()}
             for name, text in find_column_problems(request.settings, query=sql, lists=lists).items():
                 dig.add_finding(export.find_place(name), "columns", text)
