@@ -107,24 +107,6 @@ class TestMixedRows:
 
 
 class TestColumns:
-    def test_every_value_of_several_columns_counts_and_nulls_only_in_empty_rows(self, services: Services) -> None:
-        audience_id = services.audience()
-        rows: list[list[str | None]] = [
-            [DEVICE.format(1), people(1)[0]],
-            [None, people(2)[1]],
-            [DEVICE.format(1), None],
-            [None, None],
-            ["n/a", None],
-        ]
-        stored = services.export(
-            {"action": ADD, "audience_id": audience_id, "ignore_invalid_records": True},
-            job_id=services.td.add_job(columns=[("maid", "varchar"), ("email", "varchar")], rows=rows),
-        )
-        assert digests(2) | {digest(DEVICE.format(1))} == services.pinterest.members_of_audience(audience_id)
-        reasons = {"null": 1, "placeholder": 1}
-        assert {"read": 5, "valid": 4, "invalid": 2, "invalid_by_reason": NO_REASONS | reasons} == stored["rows"]
-        assert {"unique": 3, "duplicate": 1, "sent": 3, "refused": 0, "withheld": NOBODY} == stored["records"]
-
     @pytest.mark.parametrize(
         ("columns", "complaint"),
         [
@@ -198,20 +180,6 @@ class TestDownload:
         services.td.faults.add(dataclasses.replace(fault, path=path))
         assert digests(COUNT) == export_members(services, services.job(people(COUNT)))
 
-    @pytest.mark.parametrize("times", [1, 7])
-    def test_gzip_file_of_several_members_is_read_to_its_end(
-        self, services: Services, tmp_path: Path, times: int
-    ) -> None:
-        share = COUNT // times
-        members = [compress_rows(people(share, first=share * number)) for number in range(times)]
-        (tmp_path / "result.msgpack.gz").write_bytes(b"".join(members))
-        job = services.td.add_job(
-            columns=[("email", "varchar")], path=tmp_path / "result.msgpack.gz", num_records=share * times
-        )
-        # The break comes exactly where the first member ends.
-        services.td.faults.add(Fault(kind="cut", path="/result/", after_bytes=len(members[0]), with_length=False))
-        assert digests(share * times) == export_members(services, job)
-
     @pytest.mark.parametrize("damage", ["flipped", "garbage", "truncated", "no arrays", "another width"])
     def test_damaged_result_is_an_error_and_nothing_is_sent(
         self, services: Services, tmp_path: Path, damage: str
@@ -280,24 +248,6 @@ class TestJobs:
         create_customers(services)
         settings: dict[str, Any] = {"action": ADD, "audience_id": services.audience()}
         assert 5 == services.export(settings, **TASK | {"query": "people.sql"})["records"]["sent"]
-
-    def test_rerun_after_a_failed_job_issues_another(self, services: Services) -> None:
-        settings: dict[str, Any] = {"action": ADD, "audience_id": services.audience()}
-        services.td.create("crm", "other", [{"email": person} for person in people(5)])
-        with pytest.raises(JobError, match="status error"):
-            services.export(settings, **TASK)
-        create_customers(services)
-        services.export(settings, **TASK)
-        assert digests(5) == services.pinterest.members_of_audience(settings["audience_id"])
-        assert 2 == len(services.td.jobs.all())
-
-    def test_lost_response_to_an_issued_query_leaves_one_job(self, services: Services) -> None:
-        create_customers(services)
-        services.td.faults.add(Fault(kind="lost", path="/issue/"))
-        audience_id = services.audience()
-        services.export({"action": ADD, "audience_id": audience_id}, **TASK)
-        assert digests(5) == services.pinterest.members_of_audience(audience_id)
-        assert 1 == len(services.td.jobs.all())
 
     def test_private_result_of_another_user_is_an_error_with_what_to_do(self, services: Services) -> None:
         job_id = services.job(people(9))

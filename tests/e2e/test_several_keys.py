@@ -2,12 +2,11 @@
 
 import hashlib
 import itertools
-import json
 from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import InvalidRowsError, JobError, PinterestError
+from td_pinterest_op.errors import JobError, PinterestError
 from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, current_list_id, settings_of
 from tests.exporting import NOBODY, Services
@@ -75,16 +74,17 @@ def test_new_list_takes_rows_and_is_for_new_customers_if_set(services: Services,
 
 def test_person_in_several_forms_is_sent_once_and_keys_may_be_missing(services: Services) -> None:
     audience_id = services.audience()
-    email, device, phone, crm = person(100)
+    email, device, _, crm = person(100)
     rows = [
         person(100),
         (email.upper(), device, sha256_hex("12025550100"), f" {crm}"),
-        (None, None, phone, None),
+        (None, None, "(202) 555-0100", None),
         ("n/a", None, None, "A-7"),
         (None, None, None, None),
         ("nobody", "", "12345", None),
     ]
-    stored = services.export({**ROWS, "audience_id": audience_id}, job_id=add_job(services, *rows))
+    settings = {**ROWS, "audience_id": audience_id, "default_country": "us"}
+    stored = services.export(settings, job_id=add_job(services, *rows))
     assert all_keys(100) | {sha256_hex("external_id:A-7")} == services.pinterest.members_of_audience(audience_id)
     assert NOTHING | {"unique": 3, "duplicate": 1, "sent": 3, "keys": 6, "invalid_keys": 1} == stored["records"]
     assert (6, 4, 2) == tuple(stored["rows"][name] for name in ("read", "valid", "invalid"))
@@ -124,34 +124,6 @@ def test_rejected_rows_are_an_error_and_not_sent_in_another_form(
     assert {400} == {call.status for call in services.pinterest.calls.writes()}
 
 
-def test_rejected_row_is_found_among_many(services: Services) -> None:
-    audience_id = services.audience()
-    services.pinterest.switches.poison = frozenset({sha256_hex(person(100)[0])})
-    stored = services.export(
-        {**ROWS, "audience_id": audience_id}, job_id=add_job(services, *map(person, range(100, 164)))
-    )
-    assert all_keys(*range(101, 164)) == services.pinterest.members_of_audience(audience_id)
-    assert (63, 1) == (stored["records"]["sent"], stored["records"]["refused"])
-
-
-def test_row_without_a_valid_key_stops_an_export_that_ignores_no_invalid_rows(services: Services) -> None:
-    audience_id = services.audience()
-    rows = add_job(services, person(100), ("nobody", None, "12345", None))
-    with pytest.raises(InvalidRowsError, match=r"1 of 2 rows is invalid \(not_an_email 1\); the first is in row 2"):
-        services.export({**ROWS, "ignore_invalid_records": False, "audience_id": audience_id}, job_id=rows)
-    assert set() == services.pinterest.members_of_audience(audience_id)
-
-
-def test_national_number_gets_the_default_country(services: Services) -> None:
-    audience_id = services.audience()
-    rows = add_job(services, ("(202) 555-0143",), columns=[("phone", "varchar")])
-    stored = services.export(
-        {**ROWS, "audience_id": audience_id, "allow_empty": True, "default_country": "us"}, job_id=rows
-    )
-    assert {sha256_hex("12025550143")} == services.pinterest.members_of_audience(audience_id)
-    assert 1 == stored["records"]["keys"]
-
-
 @pytest.mark.parametrize(
     ("settings", "columns", "error", "message"),
     [
@@ -167,12 +139,3 @@ def test_contradictory_settings_or_columns_are_an_error_before_the_first_write(
     with pytest.raises(error, match=message):
         services.export({**ROWS, "audience_id": audience_id, **settings}, job_id=rows)
     assert [] == services.pinterest.calls.writes()
-
-
-def test_statistics_and_log_contain_no_key(services: Services, caplog: pytest.LogCaptureFixture) -> None:
-    audience_id = services.audience()
-    stored = services.export(
-        {**ROWS, "audience_id": audience_id}, job_id=add_job(services, *map(person, range(100, 120)))
-    )
-    shown = json.dumps(stored) + caplog.text
-    assert not any(key in shown for number in range(100, 120) for key in (*person(number), *digests_of_person(number)))

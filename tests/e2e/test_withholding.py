@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import InvalidRowsError, JobError, LimitError, SettingsError
+from td_pinterest_op.errors import JobError, LimitError, SettingsError
 from tests.campaigns import campaign
 from tests.e2e.audiences import ADD, CLEAR, CREATE, REMOVE, REPLACE, audience_id_of, is_in_control, settings_of
 from tests.exporting import ATTEMPT, Services, digest, digests, people
@@ -108,10 +108,10 @@ CASES = {
         withheld=(2, 0, 0),
     ),
     "a list that shares one of its types with the people": Case(
-        people=values_of("email", (A,), (B,)),
-        suppress=values_of("email idfa", (A, DEVICE(1))),
-        sent={B},
-        withheld=(1, 0, 0),
+        people=values_of("email maid", (A, DEVICE(1)), (B, DEVICE(2))),
+        suppress=values_of("email idfa", (A, DEVICE(2))),
+        sent={B, DEVICE(2)},
+        withheld=(2, 0, 0),
     ),
     "consent by any identifier": Case(
         people=SHARED_DEVICE,
@@ -301,20 +301,6 @@ class TestLists:
         assert held.isdisjoint(digests(2) | digests(4, first=6))
         assert "REMOVE" not in {call.operation_type for call in services.pinterest.calls.writes()}
 
-    def test_list_may_name_people_by_phone_or_external_id(self, services: Services) -> None:
-        audience_id = services.audience()
-        columns = {"email": "varchar", "phone": "varchar", "external_id": "varchar"}
-        rows = [(person, f"+1202555010{n}", f"A-{n}") for n, person in enumerate(people(4))]
-        settings = {"action": ADD, "audience_id": audience_id, "records": "rows", "default_country": "US"}
-        stored = services.export(
-            settings,
-            job_id=add_job(services, *rows, columns=columns),
-            suppress="SELECT * FROM (VALUES ('(202) 555-0101', 'A-0'), (NULL, 'a-3')) AS t(phone, external_id)",
-            **DATABASE,
-        )
-        assert (2, 0, 0) == withheld_of(stored)
-        assert {digest(people(4)[2]), digest(people(4)[3])} <= members_of(services, settings)
-
     def test_list_uses_the_columns_setting_and_may_be_a_file(
         self, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -424,28 +410,6 @@ class TestFailsClosed:
             )
         assert message in str(caught.value)
 
-    @pytest.mark.parametrize("name", ["suppress", "consent"])
-    @pytest.mark.parametrize(
-        ("own", "column", "named"),
-        [
-            ("maid", "idfa", "`{}` selects idfa, but the people's query selects maid"),
-            ("idfa", "maid", "`{}` selects maid, but the people's query selects idfa"),
-        ],
-    )
-    def test_list_of_another_type_of_identifier_is_an_error(
-        self, services: Services, name: str, own: str, column: str, named: str
-    ) -> None:
-        device = "5eed0001-aaaa-4bbb-8ccc-000000000001"
-        values = {"email": people(1)[0], "maid": device, "idfa": device}
-        with pytest.raises(JobError) as caught:
-            services.export(
-                {"action": ADD, "audience_id": services.audience()},
-                job_id=services.job([values[own]], column=own),
-                **DATABASE | {name: values_query([values[column]], column)},
-            )
-        assert named.format(name) in str(caught.value)
-        assert [] == services.pinterest.calls.writes()
-
     def test_empty_list_may_be_allowed_for_opt_outs_only(self, services: Services) -> None:
         settings = {"action": ADD, "audience_id": services.audience(), "allow_empty_suppress": True}
         job = services.job(people(3))
@@ -473,13 +437,6 @@ class TestFailsClosed:
             services.export(settings, job_id=job, consent=values_query(people(2, first=5)), **DATABASE)
         assert [] == services.pinterest.calls.writes()
 
-    def test_withheld_people_do_not_count_towards_a_limit(self, services: Services) -> None:
-        settings = {"action": REPLACE, "audience_id": services.audience(), "min_records": 3}
-        with pytest.raises(
-            LimitError, match=r"2 unique records, without 1 record \(suppressed 1\), are fewer than min"
-        ):
-            services.export(settings, job_id=services.job(people(3)), suppress=values_query(people(1)), **DATABASE)
-
     @pytest.mark.parametrize("action", [REMOVE, CLEAR])
     def test_lists_of_an_action_that_adds_nobody_cause_one_warning(
         self, services: Services, caplog: pytest.LogCaptureFixture, action: str
@@ -505,21 +462,6 @@ class TestControl:
         assert sent == members_of(services, settings)
         assert (0, 0, 200 - len(sent)) == withheld_of(stored)
 
-    def test_valid_people_without_control_keys_are_not_an_empty_result(self, services: Services) -> None:
-        settings = {
-            "action": REPLACE,
-            "audience_id": services.audience(people(5)),
-            "control": {"percent": 10, "salt": "spring", "by": "id"},
-            "ignore_invalid_records": True,
-            "allow_empty": True,
-        }
-        job = add_job(
-            services, *((person, None) for person in people(20)), columns={"email": "varchar", "id": "bigint"}
-        )
-        with pytest.raises(InvalidRowsError, match=r"20 of 20 rows are invalid \(no_control_key 20\)"):
-            services.export(settings, job_id=job)
-        assert digests(5) == members_of(services, settings)
-
     @pytest.mark.parametrize("hash_in", ["operator", "warehouse"])
     def test_one_warning_says_that_an_identifier_that_chooses_the_control_group_is_not_sent(
         self, services: Services, caplog: pytest.LogCaptureFixture, hash_in: str
@@ -532,14 +474,6 @@ class TestControl:
         sent = {digest(row["maid"]) for row in rows if not is_in_control(row["email"], 50)}
         assert sent == members_of(services, settings)
         assert 1 == len([message for message in caplog.messages if message.startswith('column "email" chooses')])
-
-    def test_control_key_that_is_neither_text_nor_integer_is_an_error(self, services: Services) -> None:
-        job = add_job(services, (people(1)[0], 1.5), columns={"email": "varchar", "id": "double"})
-        with pytest.raises(JobError, match='column "id" is of type double'):
-            services.export(
-                {"action": ADD, "audience_id": services.audience(), "control": {"percent": 5, "salt": "s", "by": "id"}},
-                job_id=job,
-            )
 
 
 class TestExpectedValues:
@@ -568,32 +502,3 @@ class TestExpectedValues:
             services.export(settings, job_id=services.job(values))
         assert message in str(caught.value)
         assert [] == services.pinterest.calls.writes()
-
-
-def test_array_row_is_a_record_for_each_combination_and_counts_once(services: Services) -> None:
-    settings = {"action": ADD, "audience_id": services.audience(), "records": "rows"}
-    a, b, c = people(3)
-    services.td.create(
-        "crm",
-        "people",
-        f"SELECT * FROM (VALUES (['{a}', '{b}'], ['+12025550101', '+12025550102']), (['{c}'], NULL)) v(email, phone)",
-    )
-    stored = services.export(settings, query="SELECT email, phone FROM people", **DATABASE)
-    assert {*digests(3), digest("12025550101"), digest("12025550102")} == members_of(services, settings)
-    (call,) = services.pinterest.calls.writes()
-    assert 5 == call.records
-    assert (2, 2, 2, 0) == tuple(stored["records"][name] for name in ("unique", "sent", "sent", "duplicate"))
-
-
-@pytest.mark.parametrize("lowest", ["a" * 20, "a", "b", "c"])
-@pytest.mark.parametrize("lost", [[], ["gone"]])
-def test_array_row_counts_by_its_lowest_combination_also_if_it_loses_an_identifier(
-    services: Services, lowest: str, lost: list[str]
-) -> None:
-    settings = {"action": ADD, "audience_id": services.audience(), "records": "rows"}
-    (opted_out,) = people(1)
-    services.td.create("crm", "opt_outs", [{"email": opted_out}])
-    rows = [([opted_out], ["gone"]), (None, ["zz", lowest, *lost]), (None, ["zz"])]
-    job = services.td.add_job(columns=[("email", "array(varchar)"), ("external_id", "array(varchar)")], rows=rows)
-    stored = services.export(settings, job_id=job, suppress="SELECT email FROM opt_outs", **DATABASE)
-    assert (3, 2, 0) == tuple(stored["records"][name] for name in ("unique", "sent", "duplicate"))

@@ -119,14 +119,3 @@ def test_no_minute_has_more_writes_than_the_setting_allows(stage: Stage, per_min
     audience_id, _ = stage.add(people(150), **TWO, requests_per_minute=per_minute)
     assert stage.pinterest.calls.busiest() <= per_minute
     assert digests(150) == stage.pinterest.members_of_audience(audience_id)
-
-
-@pytest.mark.parametrize("headers", ["delta", "epoch"])
-def test_lower_limit_of_the_server_is_obeyed(stage: Stage, headers: str) -> None:
-    stage.pinterest.switches.limits = {"ads_write": 20}
-    stage.pinterest.switches.ratelimit_headers = headers
-    audience_id, _ = stage.add(people(150), **TWO)
-    accepted = [call for call in stage.pinterest.calls.writes() if call.status == 200]
-    assert 75 == len(accepted)
-    assert len(stage.pinterest.calls.writes()) - 75 <= 8
-    assert digests(150) == stage.pinterest.members_of_audience(audience_id)

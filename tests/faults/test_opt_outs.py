@@ -30,7 +30,6 @@ from tests.unit.withholding.test_people import (
     Identifier,
     Oracle,
     combinations,
-    sent_as,
     tables,
 )
 
@@ -263,10 +262,3 @@ def test_no_attempt_sends_people_whom_the_current_lists_withhold(history: Histor
         members, wanted = stage.members(stage.audiences()[-1]), {digest for record in allowed for _, digest in record}
         is_added = history.action == Create.action.name and history.if_exists == "add"
         assert wanted == (members & wanted if is_added else members)
-
-
-def test_oracle_computes_identifiers_as_they_are_sent() -> None:
-    """Otherwise the test above would compare nothing."""
-    assert _records_of(b'{"records": "ab,cd"}') == [frozenset({("", "ab")}), frozenset({("", "cd")})]
-    assert _records_of(b'{"records_v2": [{"email": "ab"}]}') == [frozenset({("email", "ab")})]
-    assert 64 == len(sent_as(("email", 100)))

@@ -114,14 +114,6 @@ def test_fast_path_agrees_with_the_parser_of_the_library(number: str) -> None:
     )
 
 
-@pytest.mark.parametrize("country", ["US", "GB", "DE", "FR", "JP", "BR", "IT", "IN", "AU", "MX", "ES"])
-def test_plain_international_number_needs_no_parser(country: str) -> None:
-    example = phonenumbers.example_number_for_type(country, phonenumbers.PhoneNumberType.MOBILE)
-    assert example is not None
-    number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164).encode()
-    assert [number[1:], b""] == phones.recognise_phones(number + b"\n" + number[1:] + b"\n")
-
-
 def test_missing_library_error_tells_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     phones._import_phonenumbers.cache_clear()
     monkeypatch.setitem(sys.modules, "phonenumbers", None)

@@ -73,6 +73,12 @@ class TestBrakes:
         named = ", ".join(map(str, range(1, min(kept, 10) + 1)))
         assert f"in rows {named}{more}." in message_of(settings(), counted, first_invalid=list(range(1, kept + 1)))
 
+    def test_withheld_people_do_not_count_towards_a_limit(self) -> None:
+        counted = stats(read=3, valid=3, unique=3, withheld=Counter({"suppressed": 1}))
+        assert message_of(settings(min_records=3), counted).startswith(
+            "2 unique records, without 1 record (suppressed 1), are fewer than min_records (3)"
+        )
+
     def test_error_counts_values_of_several_columns_and_names_rows(self) -> None:
         counted = stats(read=2, valid=1, invalid_by_reason=Counter({"empty": 3}), unique=1)
         assert message_of(settings(), counted, first_invalid=[1, 2]).startswith(

@@ -115,10 +115,3 @@ def test_nothing_that_is_on_the_disk_can_be_read(monkeypatch: pytest.MonkeyPatch
         assert 100 * (32 + 32) == len(stored)
         assert b"customer" not in stored
         assert all(row(number)[1][1:9] not in stored for number in range(100))
-
-
-def test_a_short_file_is_an_error_and_never_fewer_rows(spool: RowSpool) -> None:
-    prepared = filled(spool, [row(number) for number in range(10)])
-    next(iter(prepared.files.values()))._file._file.truncate(5)
-    with pytest.raises(OSError, match="the temporary file is incomplete"):
-        list(prepared.read_batches(10))

@@ -50,15 +50,6 @@ def test_an_action_that_reads_no_rows_has_nothing_to_send() -> None:
     assert (0, [], 0) == (nothing.record_count, list(nothing.read_batches(100)), nothing.count_batches(100))
 
 
-def test_row_numbers_start_at_1_and_continue_from_block_to_block(spool: Spool) -> None:
-    good = in_bytes(people(3))
-    blocks: list[list[list[Any]]] = [[[None, *good]], [[*good, b"-"]], [good], [[b"n/a", None]]]
-    stats, first_invalid, _ = prepared(spool, blocks)
-    assert [1, 8, 12, 13] == first_invalid
-    assert {"null": 2, "placeholder": 2} == dict(stats.invalid_by_reason)
-    assert stats.read == stats.valid + stats.invalid_count
-
-
 @pytest.mark.parametrize("rows_a_block", [1, 4, 100])
 def test_reader_keeps_the_first_eleven_invalid_rows(spool: Spool, rows_a_block: int) -> None:
     values: list[bytes | None] = [b"nobody" if row % 2 else b"a@b.example" for row in range(1, 101)]
@@ -67,7 +58,10 @@ def test_reader_keeps_the_first_eleven_invalid_rows(spool: Spool, rows_a_block: 
     assert list(range(1, 22, 2)) == first_invalid
 
 
-def test_reader_takes_columns_by_position(spool: Spool) -> None:
+def test_every_value_of_several_columns_counts_and_nulls_only_in_empty_rows(spool: Spool) -> None:
     columns = [Column(name="b", type=EMAIL, position=2), Column(name="a", type=EMAIL, position=0)]
-    stats, _, _ = prepared(spool, [[in_bytes(people(2)), [7, 7], in_bytes(people(2, first=2))]], *columns)
-    assert (2, 4, 4, 0) == (stats.read, stats.valid, stats.unique, stats.invalid_count)
+    (a, b, c) = in_bytes(people(3))
+    block: list[list[Any]] = [[a, b, None, None, None], [7] * 5, [c, None, c, None, b"n/a"]]
+    stats, first_invalid, _ = prepared(spool, [block], *columns)
+    assert (stats.read, stats.valid, stats.unique, stats.duplicate) == (5, 4, 3, 1)
+    assert (stats.invalid_by_reason, first_invalid) == ({"null": 1, "placeholder": 1}, [4, 5])

@@ -78,14 +78,6 @@ class TestUnique:
             assert sorted(set(values)) == [digest for batch in batches(spool, 7) for digest in batch]
             assert len(set(values)) == spool.unique_count
 
-    @pytest.mark.parametrize("size", [1, 7, 999, 1000, 1001, 100_000])
-    def test_batches_are_full_but_for_the_last(self, size: int) -> None:
-        with closing(finished(digests(1000))) as spool:
-            full, rest = divmod(1000, size)
-            expected = [size] * full + [rest] * (rest > 0)
-            assert expected == [len(batch) for batch in batches(spool, size)]
-            assert len(expected) == prepared(spool).count_batches(size)
-
     def test_batches_are_the_same_again_in_any_size_and_at_once(self) -> None:
         with closing(finished(digests(1000) + digests(10))) as spool:
             first = list(batches(spool, 30))
