@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.bench import preparing, sending, whole
 
-_COMPARED = ("requests", "msgpack", "td-client", "pandas", "pinterestsdk")
+_COMPARED = ("requests", "msgpack", "td-client", "pandas")
 SIZES, FULL_SIZES = (100_000, 1_000_000), (100_000, 1_000_000, 10_000_000)
 
 

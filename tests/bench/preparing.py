@@ -97,8 +97,8 @@ def _operator(
     return cost
 
 
-def _script(name: str, argument: str, services: Services, rows: Rows) -> Cost:
-    cost = measure_cost([str(_HERE / name), argument], services.environ)
+def _pandas_script(services: Services, rows: Rows) -> Cost:
+    cost = measure_cost([str(_HERE / "pandas_script.py"), services.jobs[str(rows.plain)]], services.environ)
     _check(rows.unique, json.loads(cost.said))
     return cost
 
@@ -129,12 +129,7 @@ _COMPARED: dict[str, _Measured] = {
     _ROWS + _SAME + _SAME_OPTED_OUT: lambda services, rows: _operator(
         services, rows.same_keys, 1, params=_SAME_LIST, records="rows"
     ),
-    "pinterestsdk, digests from a file": lambda services, rows: _script(
-        "sdk_script.py", str(rows.digests), services, rows
-    ),
-    "pandas script, plain e-mails": lambda services, rows: _script(
-        "pandas_script.py", services.jobs[str(rows.plain)], services, rows
-    ),
+    "pandas script, plain e-mails": lambda services, rows: _pandas_script(services, rows),
 }
 # Upper limits: multiples of the floor, and megabytes.
 _TARGETS = {

@@ -19,16 +19,15 @@ _REPEATED = 13
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """`plain` and `hashed` are job results (msgpack.gz), row by row the same people; `digests` the unique digests.
+    """`plain` and `hashed` are job results (msgpack.gz), row by row the same people.
 
-    The latter is text, one a line. `keys` is a job result with a device id and a hashed phone number for each e-mail.
-    `same` and `same_keys` are like `plain` and `keys`, with one person in all rows.
+    `keys` is a job result with a device id and a hashed phone number for each e-mail. `same` and `same_keys` are like
+    `plain` and `keys`, with one person in all rows.
     """
 
     count: int
     plain: Path
     hashed: Path
-    digests: Path
     keys: Path
     same: Path
     same_keys: Path
@@ -49,7 +48,6 @@ def write_rows(folder: Path, count: int) -> Rows:
         count=count,
         plain=folder / f"{count}-plain.msgpack.gz",
         hashed=folder / f"{count}-hashed.msgpack.gz",
-        digests=folder / f"{count}-digests.txt",
         keys=folder / f"{count}-keys.msgpack.gz",
         same=folder / f"{count}-same.msgpack.gz",
         same_keys=folder / f"{count}-same-keys.msgpack.gz",
@@ -61,13 +59,10 @@ def write_rows(folder: Path, count: int) -> Rows:
     }
     with contextlib.ExitStack() as stack:
         files = {path: stack.enter_context(gzip.open(path, "wb", compresslevel=1)) for path in packing}
-        digests = stack.enter_context(rows.digests.open("wb"))
         for start in range(0, count, _BLOCK):
             block = list(generate_people(start, min(start + _BLOCK, count)))
             for path, pack in packing.items():
                 files[path].write(b"".join(pack(value, digest) for value, digest in block))
-            first_time = (digest for row, (_, digest) in enumerate(block) if digest and row % 50 != _REPEATED)
-            digests.write(b"".join(digest + b"\n" for digest in first_time))
     ((value, digest),) = generate_people(0, 1)
     for path, row in {rows.same: pack_row(value), rows.same_keys: pack_row_with_keys(value, digest)}.items():
         with gzip.open(path, "wb", compresslevel=1) as file:

@@ -301,23 +301,15 @@ class TestLists:
         assert held.isdisjoint(digests(2) | digests(4, first=6))
         assert "REMOVE" not in {call.operation_type for call in services.pinterest.calls.writes()}
 
-    def test_list_uses_the_columns_setting_and_may_be_a_file(
-        self, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(("name", "count"), [("suppress", 2), ("consent", 1)])
+    def test_list_may_be_a_file_and_the_columns_setting_may_name_a_column_of_it_only(
+        self, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, count: int
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        (tmp_path / "queries").mkdir()
-        (tmp_path / "queries" / "opt_outs.sql").write_text(values_query(people(2), column="Mail"))
-        audience_id = services.audience()
-        settings = {"action": ADD, "audience_id": audience_id, "columns": {"mail": "email"}}
-        job = services.job(people(3), column="mail")
-        services.export(settings, job_id=job, suppress="queries/opt_outs.sql", **DATABASE)
-        assert digests(1, first=2) == members_of(services, settings)
-
-    @pytest.mark.parametrize("name", ["suppress", "consent"])
-    def test_columns_setting_may_name_a_column_of_a_list_only(self, services: Services, name: str) -> None:
+        (tmp_path / "listed.sql").write_text(values_query(people(1), "Mail"))
         settings = {"action": ADD, "audience_id": services.audience(), "columns": {"mail": "email"}}
-        task: dict[str, Any] = {"job_id": services.job(people(3)), name: values_query(people(1), "mail"), **DATABASE}
-        assert (2 if name == "suppress" else 1) == services.export(settings, **task)["records"]["sent"]
+        task: dict[str, Any] = {"job_id": services.job(people(3)), name: "listed.sql", **DATABASE}
+        assert services.export(settings, **task)["records"]["sent"] == count
         with pytest.raises(JobError, match='there is no column "male", which `columns` names'):
             services.export(settings | {"columns": {"mail": "email", "male": "email"}}, **task)
 
@@ -333,18 +325,6 @@ class TestLists:
         assert (len(issued), len(set(issued)), len(services.td.jobs.all())) == (10, 9, 9)
         assert None not in stored["lists"].values()
         assert stored["job_id"] not in stored["lists"].values()
-
-    @pytest.mark.parametrize("attempt", [{}, ATTEMPT])
-    def test_opt_out_or_revoked_consent_between_two_attempts_is_honoured(
-        self, services: Services, attempt: dict[str, Any]
-    ) -> None:
-        settings = {"action": REPLACE, "audience_id": services.audience()}
-        task = {"suppress": "SELECT email FROM opted_out", "consent": "SELECT email FROM asked"} | attempt | DATABASE
-        for opted_out, asked in ((people(1), people(9)), (people(3), people(6))):
-            services.td.create("crm", "opted_out", [{"email": person} for person in opted_out])
-            services.td.create("crm", "asked", [{"email": person} for person in asked])
-            services.export(settings, query=values_query(people(9)), **task)
-        assert digests(3, first=3) == members_of(services, settings)
 
     def test_invalid_values_in_lists_match_nobody_and_cause_one_warning(
         self, services: Services, caplog: pytest.LogCaptureFixture

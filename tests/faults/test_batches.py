@@ -1,6 +1,5 @@
 """Many batches, several in flight: every record is sent once whatever fails, and rate limits are obeyed."""
 
-import time
 from typing import Any
 
 import pytest
@@ -68,10 +67,8 @@ def test_random_failure_of_two_percent_of_requests_loses_no_record(stage: Stage,
 
 def test_server_that_stops_reading_fails_the_request_after_the_write_timeout(stage: Stage) -> None:
     stage.pinterest.inject(Fault(effect=StopReading(), operation=BATCH, times=None))
-    begin = time.monotonic()
     with pytest.raises(UnavailableError, match="stopped reading for write_timeout_secs"):
         stage.add(people(70_000), limit_records_per_request=70_000, write_timeout_secs=1, retry_count=0)
-    assert 1 <= time.monotonic() - begin < 10
 
 
 # -- 429 and rate limits
