@@ -30,14 +30,14 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
     Raises LimitError if a first run would remove people. `customer_list_id`, `people`: the audience's list at
     Pinterest, and the number of people in it; None if unknown. A run that replaces everybody needs no ledger.
     """
-    of_ledger = (state.ad_account_id or settings.ad_account_id, state.customer_list_id or customer_list_id)
+    of_ledger = (state.ad_account_id, state.customer_list_id)
     is_another = of_ledger != (settings.ad_account_id, customer_list_id)
     if is_another and state.settled and choose_mode(state, settings) == DIFFERENCE:
         raise MirrorError(
             f"the audience uses customer list {customer_list_id} of ad account {settings.ad_account_id} now, but the "
-            f"mirror has filled list {of_ledger[1]} of ad account {of_ledger[0]}: somebody else has switched the "
-            "audience, or ad_account_id is another. Nothing was sent. To go on, set rebuild: true for one run, which "
-            "replaces the people of the audience and starts the ledger again"
+            f"mirror has filled list {state.customer_list_id} of ad account {state.ad_account_id}: somebody else has "
+            "switched the audience, or ad_account_id is another. Nothing was sent. To go on, set rebuild: true for one "
+            "run, which replaces the people of the audience and starts the ledger again"
         )
     if settings.rebuild and state.settled and state.settled == state.base != state.compacted:
         log.warning(

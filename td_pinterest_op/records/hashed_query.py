@@ -51,7 +51,11 @@ def require_hashable(source: object, *, needed_by: str) -> None:
 
     `needed_by`: HASH_SETTING, or the action that needs hashed rows.
     """
-    key, cure = ("hash_in", ", or set hash_in: operator") if needed_by == HASH_SETTING else ("action", "")
+    key = "action"
+    cure = ""
+    if needed_by == HASH_SETTING:
+        key = "hash_in"
+        cure = ", or set hash_in: operator"
     if not isinstance(source, Source) or source.job_id is not None:
         place = "a job (`job_id` or the last job)" if isinstance(source, Source) else "a file"
         raise SettingsError(

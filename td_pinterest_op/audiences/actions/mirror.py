@@ -64,16 +64,17 @@ class Mirror(MembersAction):
 
     def check_audience(self) -> None:
         """Find and store the audience that mirrors the query, if any. Raises AudienceError for an ambiguous name."""
-        audience_id, name = self._audience_id, self._settings.audience_name
-        if not audience_id:
+        name = self._settings.audience_name
+        if self._audience_id:
+            ids = [self._audience_id]
+        else:
             ids = [audience.id for audience in self._audiences.find_by_name(self._new_name)]
-            if len(ids) > 1:
-                raise AudienceError(
-                    f'{len(ids)} audiences are named "{name}" (ids {", ".join(ids)}): set audience_id to the id of the '
-                    "one that you mean"
-                )
-            audience_id = ids[0] if ids else ""
-        self._audience = self._find_usable_audience(audience_id) if audience_id else None
+        if len(ids) > 1:
+            raise AudienceError(
+                f'{len(ids)} audiences are named "{name}" (ids {", ".join(ids)}): set audience_id to the id of the '
+                "one that you mean"
+            )
+        self._audience = self._find_usable_audience(ids[0]) if ids else None
         if self._audience and name not in (None, self._audience.name):
             raise AudienceError(
                 f'{self._audience.label} is not named "{name}": audience_id and audience_name must name the same '
@@ -108,9 +109,10 @@ class Mirror(MembersAction):
         used = find_list(self._api, audience)
         name = get_list_name(used)
         dummies = name.initial_count if name else None  # None, unless this operator created the list empty
-        if not used or (used.uploaded, dummies) == (None, None):
+        uploaded = used.uploaded if used else None
+        if uploaded is None and dummies is None:
             return audience.size or None
-        return max(audience.size or 0, used.uploaded or 0) - (dummies or 0)
+        return max(audience.size or 0, uploaded or 0) - (dummies or 0)
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it there as sent."""
@@ -144,8 +146,10 @@ class Mirror(MembersAction):
         if changes.mode == REPLACE and self._audience:  # it may have members whom the ledger does not know
             known = f"; of the known members, {self._run.counts['leavers']:,} {left}" if changes.members else ""
             return f"all members {replaced} by {format_count(changes.people, 'person', 'people')}{known}"
+        if not changes.change_count:
+            return "no changes"
         again = f", {changes.resent:,} {resent}" if changes.resent else ""
-        return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}" if changes.change_count else "no changes"
+        return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}"
 
     def _build_sending_steps(self, changes: MirrorFigures) -> list[Step]:
         """Return the steps that send the joins and leaves, or the step that replaces all members by a new list."""
@@ -158,14 +162,16 @@ class Mirror(MembersAction):
             return [Step(description=description, request_count=1, batch_count=batch_count, run=self._send_replacement)]
         audience = self._existing_audience
         target = f"{audience.label} (customer list {audience.customer_list_id})"
-        rows = (("remove", changes.left, "from", LEAVE), ("add", changes.joined + changes.resent, "to", JOIN))
+        removes = f"remove {format_count(changes.left, 'record')} from {target}"
+        added = changes.joined + changes.resent
+        adds = f"add {format_count(added, 'record')} to {target}"
         return [
             Step(
-                description=f"{verb} {format_count(count, 'record')} {preposition} {target}",
+                description=description,
                 batch_count=math.ceil(count / self._batch_size),
                 run=partial(self._send_changes, change),
             )
-            for verb, count, preposition, change in rows
+            for change, count, description in ((LEAVE, changes.left, removes), (JOIN, added, adds))
             if count
         ]
 
