@@ -129,12 +129,3 @@ def test_push_that_fails_names_the_limits_if_the_folder_is_large(
     assert size < int(total.replace(",", "")) < size + 1_000_000
     assert ("the push of audiences failed" in ran.stderr) == bool(code)
     assert ("a digdag server accepts files of at most 2 MB" in ran.stderr) == is_explained
-
-
-@pytest.mark.parametrize("arguments", [["--with", "tdx"], ["--hepl"], ["one", "two"]])
-def test_unknown_argument_is_a_usage_error_and_pushes_nothing(
-    bin_folder: Path, folder: Path, arguments: list[str]
-) -> None:
-    ran = run_push(bin_folder, *arguments)
-    assert (ran.returncode, read_calls(bin_folder)) == (2, [])
-    assert "push --help` shows how to use it" in ran.stderr

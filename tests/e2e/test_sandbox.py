@@ -22,9 +22,8 @@ from tests.campaigns import campaign, select_rows
 from tests.dig import __main__ as dig_program
 from tests.dig import warm
 from tests.e2e.project import ENGINES, ROOT, copy_checkout, run_with_tests_dig
-from tests.emulators.__main__ import AUDIENCE_NAME, guide_lines
-from tests.emulators.environment import HURRY, environment
-from tests.emulators.pinterest import CONTROLS
+from tests.emulators.__main__ import AUDIENCE_NAME
+from tests.emulators.environment import HURRY
 from tests.exporting import digest
 from tests.sandbox import __main__ as sandbox_program
 from tests.sandbox.__main__ import main
@@ -216,44 +215,6 @@ def test_unknown_ids_are_listed_or_rejected(
     assert bool(line) is any(word in said for word in ("made up ", "unknown ", "failed "))
 
 
-def test_a_created_audience_never_gets_an_id_that_the_project_names(
-    sandbox: Sandbox, project: Path, tmp_path: Path
-) -> None:
-    text = (project / "buyers.dig").read_text().replace("expected_audience_name", "audience_name")
-    text = text.replace("replace_current_audience", "create_new_audience")
-    (project / "create.dig").write_text(re.sub(r" +audience_id: .*\n", "", text))
-    # The emulator's second id: the new audience's, after its list's.
-    (project / "config" / "ours.yml").write_text(_CONFIG.replace("2542620905475", "549755885175000002"))
-    options = ["--project", project, *_tables(tmp_path), "create", "readers", "--known=987654321", "--strict"]
-    code, said, _ = sandbox(*options)
-    assert (1, True) == (code, "unknown   audience 549755885175000002: --strict takes only" in said), said
-    assert 'audience  549755885175000003 "Käufer" holds 2 identifiers' in said
-
-
-@pytest.mark.parametrize(
-    ("audience", "workflows", "options", "said"),
-    [
-        ("", ["failing"], [], "people: Pinterest holds no audience to compare with"),
-        ("", ["buyers"], ["--known=987654321", "--strict"], "people: Pinterest holds no audience to compare with"),
-        (
-            "VIP=",
-            ["buyers", "failing"],
-            [],
-            "AUDIENCE=people: an id or a name is wanted; Pinterest holds 2542620905473",
-        ),
-    ],
-)
-def test_expectation_after_a_failure_ends_with_code_1_and_names_the_log(
-    sandbox: Sandbox, project: Path, tmp_path: Path, audience: str, workflows: list[str], options: list[str], said: str
-) -> None:
-    (project / "failing.dig").write_text("+failing:\n  fail>: on purpose\n")
-    (tmp_path / "people").write_text("anna@shop.example\n")
-    expected = f"--expect={audience}{tmp_path / 'people'}"
-    code, shown, _ = sandbox("--project", project, *_tables(tmp_path), *workflows, expected, *options)
-    assert (1, True) == (code, f" expected --expect {said}" in " ".join(shown.split())), shown
-    assert f"  log       {tmp_path}/log\n" in shown
-
-
 def test_wrong_expectation_names_missing_people_by_line(sandbox: Sandbox, project: Path, tmp_path: Path) -> None:
     (tmp_path / "people").write_text("anna@shop.example\nbela@shop.example\n\ndora@shop.example\n")
     code, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers", "--expect", tmp_path / "people")
@@ -386,9 +347,3 @@ def test_pinterest_behaves_like_a_rehearsal(sandbox: Sandbox, tmp_path: Path) ->
     code, said, log = sandbox("--like", tmp_path / "rehearsal.json")
     assert (0, True) == (code, "the same 2,175 people as by SQL" in said)
     assert 3 < json.loads(re.findall(r"statistics: (\{.*\})", log)[-1])["requests"]["sent"]
-
-
-def test_guide_names_the_pages_and_controls_of_the_emulator() -> None:
-    lines = guide_lines(environment(td_url="http://127.0.0.1:1/", pinterest_endpoint="http://127.0.0.1:2/v5"))
-    assert "The consent page: http://127.0.0.1:2/oauth/ (redirect http://localhost:8085/)" in lines
-    assert len(CONTROLS) == sum("http://127.0.0.1:2/_test/" in line for line in lines)

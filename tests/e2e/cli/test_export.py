@@ -265,14 +265,6 @@ def test_lists_need_the_key_of_treasure_data_even_with_a_csv_file(
     assert ran.failed("TD_API_KEY not found")
 
 
-def test_csv_file_is_exported_without_the_key_of_treasure_data(
-    export: Export, csv_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("TD_API_KEY")
-    ran = export("--csv", csv_file, "--yes")
-    assert 0 == ran.code, ran.err
-
-
 def test_export_without_a_terminal_requires_the_option_yes_before_the_query_runs(
     export: Export, services: Services, csv_file: Path
 ) -> None:
@@ -293,9 +285,7 @@ def test_blank_opt_outs_are_wrong_usage_and_nothing_is_sent(
     assert [] == services.pinterest.calls.writes()
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["--job", "1", "--csv", "x.csv"], ["--query", "x.sql"], ["--database", "shop", "--job", "1"]]
-)
+@pytest.mark.parametrize("arguments", [[], ["--job", "1", "--csv", "x.csv"], ["--query", "x.sql"]])
 def test_two_sources_of_rows_are_wrong_usage_of_export(export: Export, arguments: list[str]) -> None:
     assert 2 == export(*arguments).code
 
@@ -332,13 +322,6 @@ def test_option_database_may_be_that_of_the_history(
     assert (history == "runs") == ("runs" in {table.name for table in services.td.warehouse.tables("shop")})
 
 
-def test_action_without_rows_rejects_a_source(at_terminal: Terminal, tmp_path: Path, csv_file: Path) -> None:
-    file = tmp_path / "clear.yml"
-    file.write_text("action: clear_current_audience\n")
-    ran = at_terminal("export", "--settings", file, "--csv", csv_file)
-    assert ran.failed("the action in the settings reads no rows: leave out --job, --query and --csv", code=2)
-
-
 def test_action_without_rows_needs_neither_source_nor_treasure_data_key(
     at_terminal: Terminal, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,6 +329,8 @@ def test_action_without_rows_needs_neither_source_nor_treasure_data_key(
     monkeypatch.delenv("TD_API_KEY")
     file = tmp_path / "clear.yml"
     file.write_text(f"action: clear_current_audience\nad_account_id: '{AD_ACCOUNT_ID}'\n")
+    said = "the action in the settings reads no rows: leave out --job, --query and --csv"
+    assert at_terminal("export", "--settings", file, "--job", "1").failed(said, code=2)
     ran = at_terminal("export", "--settings", file, "--audience", audience, "--yes")
     assert 0 == ran.code, ran.err
     assert digests(2).isdisjoint(services.pinterest.members_of_audience(audience))
@@ -436,19 +421,6 @@ def test_the_same_command_resumes_a_killed_one(
     assert 0 == at_terminal(*arguments).code
     assert (1, 1) == (len(services.pinterest.audiences), len(services.pinterest.lists))
     assert digests(4) <= services.pinterest.members_of_audience(_audience(services))
-
-
-def test_a_list_of_one_person_from_a_file_is_not_empty(
-    export: Export, services: Services, settings: Path, tmp_path: Path
-) -> None:
-    file = tmp_path / "one.csv"
-    file.write_text(f"email\n{people(1)[0]}\n")
-    given = settings.read_text()
-    for action in ("replace_current_audience", "clear_current_audience"):
-        settings.write_text(given.replace("add_people_to_current_audience", action))
-        source = ["--csv", file] if action.startswith("replace") else []
-        assert 0 == export(*source, "--yes").code
-    assert digests(1).isdisjoint(services.pinterest.members_of_audience(_audience(services)))
 
 
 @pytest.mark.parametrize(

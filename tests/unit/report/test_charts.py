@@ -29,10 +29,6 @@ def test_a_chart_is_a_wide_and_a_narrow_image_with_a_label_and_without_script(co
     assert set() == tags - {"svg", "g", "rect", "path", "text", "circle"}
 
 
-def test_two_points_of_the_same_time_give_no_chart() -> None:
-    assert draw_line_chart([(FIRST_DAY, 1.0), (FIRST_DAY, 2.0)], label="People") is None
-
-
 @pytest.mark.parametrize(
     ("hours", "expected"),
     [

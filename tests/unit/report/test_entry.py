@@ -100,13 +100,3 @@ def test_a_moment_is_read_from_seconds_or_iso_text(given: object, expected: str 
     assert expected == (actual.isoformat() if actual else None)
     assert actual is None or timezone.utc == actual.tzinfo
     assert parse_time(datetime(2026, 11, 1, tzinfo=timezone.utc)) is not None
-
-
-@pytest.mark.parametrize("figure", [None, "", "many", []])
-def test_an_unknown_figure_is_none(figure: object) -> None:
-    assert make_entry({"kind": "run", "rows_read": figure}).get_number("rows_read") is None
-
-
-@pytest.mark.parametrize(("figure", "expected"), [("260", "260"), (260.0, "260"), ("0.5", "0.5"), (0, "0")])
-def test_a_whole_number_has_no_decimal_point(figure: object, expected: str) -> None:
-    assert expected == str(make_entry({"kind": "run", "rows_read": figure}).get_number("rows_read"))

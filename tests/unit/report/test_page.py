@@ -69,12 +69,6 @@ def test_each_known_reason_has_advice_and_sql_and_an_unknown_one_no_name() -> No
     assert "Jane Doe" not in text
 
 
-def test_a_follow_up_before_the_last_run_is_not_its_status() -> None:
-    html = render_page([run(0), follow_up(0), run(1)], now=FIRST_DAY)
-    assert "1,100 people are on their way to Pinterest" in html
-    assert "The audience is ready" in render_page([run(0), run(1), follow_up(1)], now=FIRST_DAY)
-
-
 def test_a_row_that_was_written_twice_is_shown_once() -> None:
     assert render_page([run(0)], now=FIRST_DAY) == render_page([run(0), run(0)], now=FIRST_DAY)
 
@@ -155,11 +149,6 @@ def test_a_page_shows_no_person_and_no_secret() -> None:
     guard.check(html, "the page")
 
 
-def test_a_long_history_shows_the_newest_entries_and_the_number_of_the_others() -> None:
-    html = render_page([run(day) for day in range(70)], now=FIRST_DAY)
-    assert "10 older entries are not shown" in html
-
-
 # -- what an audience brought
 
 FIGURES = {
@@ -193,12 +182,6 @@ def test_the_newest_successful_comparison_is_shown() -> None:
     assert "Comparison failed" in text
 
 
-def test_an_unreliable_comparison_is_marked() -> None:
-    html = render_page([run(0), comparison(summary="Do not trust this comparison: it is uneven.")], now=FIRST_DAY)
-    assert '<p class="failed">Do not trust this comparison: it is uneven.</p>' in html
-    assert '<p class="failed">' not in render_page([run(0), comparison()], now=FIRST_DAY)
-
-
 def test_unknown_figures_of_a_lift_are_shown_as_unknown() -> None:
     figures = FIGURES | {"rate_control": None, "lift_relative": None, "lift_absolute_low": None}
     text = shown(render_page([run(0), comparison(lift=json.dumps(figures))], now=FIRST_DAY))
@@ -226,14 +209,6 @@ def test_several_audiences_have_a_line_and_a_picture_each() -> None:
     assert 2 == html.count('<ol class="funnel"')
 
 
-def test_a_page_of_many_audiences_has_a_line_for_each_and_pictures_of_the_first() -> None:
-    html = render_page(
-        [run(0, audience_id=str(number), audience_name=f"A{number}") for number in range(30)], now=FIRST_DAY
-    )
-    assert 30 == html.count('<th scope="row">A')
-    assert 20 == html.count('<ol class="funnel"')
-
-
 def test_a_failed_run_has_its_reason_and_its_workflow() -> None:
     failed = run(1, error="No such job.", workflow="evening", action="replace_current_audience")
     text = shown(render_page([run(0), failed, run(2)], now=FIRST_DAY))
@@ -242,11 +217,6 @@ def test_a_failed_run_has_its_reason_and_its_workflow() -> None:
     assert "Last run: Replace failed , 2 Nov 2026, 07:00 UTC, workflow evening" in text
     assert "Failed runs" not in text
     assert 1 == text.count("No such job.")
-
-
-def test_older_failures_are_collapsed() -> None:
-    text = shown(render_page([*(run(day, error=f"Error {day}.") for day in range(7)), run(7)], now=FIRST_DAY))
-    assert text.index("Error 6.") < text.index("Error 2.") < text.index("2 earlier ones") < text.index("Error 1.")
 
 
 def test_a_figure_that_is_zero_in_both_runs_is_left_out() -> None:
@@ -269,18 +239,6 @@ def test_a_figure_that_is_zero_in_both_runs_is_left_out() -> None:
 def test_an_audience_without_people_shows_no_size(last: dict[str, Any], look: list[Entry]) -> None:
     html = render_page([run(0), follow_up(0), run(1, **last, **NOTHING_READ), *look], now=FIRST_DAY)
     assert "<dt>People matched" not in html
-
-
-def test_a_size_that_no_follow_up_has_read_since_the_run_is_marked() -> None:
-    assert "Matched before this run 900" in shown(render_page([run(0), follow_up(0), run(1)], now=FIRST_DAY))
-    assert "Matched by Pinterest 900" in shown(render_page([run(0), follow_up(0)], now=FIRST_DAY))
-
-
-def test_the_tile_of_a_mirror_counts_the_audience() -> None:
-    text = shown(render_page([mirror(0, members=1667), mirror(1)], now=FIRST_DAY))
-    assert "People in the audience 1,695 +28 compared with the run before" in text
-    assert "in the audience before the run, according to the ledger 1,667" in text
-    assert "known to be in the audience after the run 1,695 1,667 +28" in text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,3 @@
-import logging
 import sys
 from pathlib import Path
 from unittest.mock import Mock
@@ -68,12 +67,6 @@ def test_a_missing_package_is_a_warning(
     monkeypatch.setitem(sys.modules, "jinja2", None)
     report_run(tmp_path / "page.html", statistics(), error="", now=FIRST_DAY)
     assert "no report was written: the Python package jinja2 is not installed" in caplog.text
-
-
-def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "file").write_text("")
-    report_run(tmp_path / "file" / "page.html", statistics(), error="", now=FIRST_DAY)
-    assert [logging.WARNING] == [record.levelno for record in caplog.records]
 
 
 def test_an_unexpected_error_in_the_report_is_a_warning(

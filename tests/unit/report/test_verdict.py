@@ -1,12 +1,10 @@
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from td_pinterest_op.report.entry import Entry
-from td_pinterest_op.report.figures import format_time
 from td_pinterest_op.report.verdict import choose_report_text
-from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, run
+from tests.unit.report.samples import follow_up, mirror, run
 
 NOBODY: dict[str, Any] = {"records": {"unique": 0, "sent": 0}}
 ACTALIKE = run(action="create_actalike_audience", **NOBODY)
@@ -61,12 +59,6 @@ def test_a_failed_mirror_counts_changes() -> None:
     assert "60 of 108 changes reached Pinterest. Pinterest was down." == choose_report_text(failed, None).detail
 
 
-@pytest.mark.parametrize("size", [None, 900])
-def test_an_unknown_size_is_not_shown_as_zero(size: int | None) -> None:
-    text = choose_report_text(run(), follow_up(status="INITIALIZING", size=size)).detail
-    assert ("about 900 matched people" if size else "its size is not known yet") in text
-
-
 def test_a_failed_run_does_not_count_withheld_people_as_missing() -> None:
     withheld = {"suppressed": 100, "without_consent": 50, "control": 50}
     failed = run(outcome="failed", records={"unique": 1000, "sent": 300, "withheld": withheld})
@@ -77,7 +69,3 @@ def test_a_failed_run_does_not_count_withheld_people_as_missing() -> None:
 def test_a_dry_run_shows_what_would_be_done(action: str) -> None:
     said = "Dry run: would do it; nothing was written."
     assert said == choose_report_text(run(action=action, dry_run=True, summary=said), None).detail
-
-
-def test_a_run_with_a_known_time_names_the_day_to_look_again() -> None:
-    assert f"Look again after {format_time(FIRST_DAY + timedelta(days=2))}" in choose_report_text(run(), None).next

@@ -28,9 +28,3 @@ def test_box_readme_names_every_setting_and_every_workflow(folder: Path) -> None
     assert sorted(setting.name for setting in EXPORT.settings) == sorted(names)
     workflows = sorted(path.name for path in folder.glob("*.dig"))
     assert workflows == sorted(re.findall(r"^- `(\w+\.dig)`: ", text, re.MULTILINE))
-
-
-def test_box_contains_only_the_small_library(folder: Path) -> None:
-    assert {"backoff", "config", "queries", "td_pinterest_op"} == {
-        path.name for path in folder.iterdir() if path.is_dir() and not path.name.endswith(".dist-info")
-    }

@@ -53,33 +53,28 @@ def test_release_checks_and_tags_with_the_changelog_entry_and_uploads_nothing(pr
     assert "td_pinterest_op 1.2.3\n\n### Added\n\n- Rooms." == message.strip()
 
 
-def test_release_rejects_uncommitted_changes(project: Path) -> None:
-    (project / "new").touch()
+@pytest.mark.parametrize(
+    ("file", "text", "is_committed", "said"),
+    [
+        ("new", "", False, "not committed"),
+        ("td_pinterest_op/__init__.py", '__version__ = "1.2.4"\n', True, 'no entry "## [1.2.4] - '),
+        (".ci/run", "#!/bin/sh\necho red >&2\nexit 3\n", True, "red"),
+    ],
+)
+def test_release_creates_no_tag_of_what_is_not_ready(
+    project: Path, file: str, text: str, is_committed: bool, said: str
+) -> None:
+    (project / file).write_text(text)
+    if is_committed:
+        commit(project)
     done = run(project, "scripts/release")
-    assert (1, "") == (done.returncode, done.stdout)
-    assert "not committed" in done.stderr
-
-
-def test_release_rejects_a_version_without_changelog_entry(project: Path) -> None:
-    (project / "td_pinterest_op" / "__init__.py").write_text('__version__ = "1.2.4"\n')
-    commit(project)
-    done = run(project, "scripts/release")
-    assert (1, "") == (done.returncode, done.stdout)
-    assert 'no entry "## [1.2.4] - ' in done.stderr
+    assert (done.returncode != 0, said in done.stderr) == (True, True)
+    assert run(project, "git", "tag").stdout == ""
 
 
 def test_release_rejects_a_version_that_is_tagged(project: Path) -> None:
-    assert 0 == run(project, "scripts/release").returncode
-    done = run(project, "scripts/release")
-    assert (1, "") == (done.returncode, done.stdout)
-    assert "v1.2.3 is tagged already" in done.stderr
-
-
-def test_release_creates_no_tag_when_a_check_fails(project: Path) -> None:
-    (project / ".ci" / "run").write_text("#!/bin/sh\nexit 3\n")
-    commit(project)
-    assert 3 == run(project, "scripts/release").returncode
-    assert "" == run(project, "git", "tag").stdout
+    assert run(project, "scripts/release").returncode == 0
+    assert "v1.2.3 is tagged already" in run(project, "scripts/release").stderr
 
 
 def test_changelog_has_an_entry_for_the_version_of_the_package() -> None:
