@@ -81,7 +81,15 @@ def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
     questions = Questions(asks=not common.yes)
     credentials = find_credentials(common.env_file)
     named["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-    with _open_optional_connection(common, credentials) as connection:
+    with contextlib.ExitStack() as stack:
+        connection = None
+        if set(PINTEREST_SECRETS).isdisjoint(credentials.missing_variables):
+            connection = stack.enter_context(open_connection(common))
+        else:
+            screen.print_note(
+                "There are no credentials for Pinterest yet, so you must type the ids yourself. To store credentials, "
+                "run `td-pinterest authorize`"
+            )
         answers = _Interview(questions, named, connection, credentials, common).ask_all()
     is_wanted = _confirm_dry_run(questions, answers, credentials, named["dry_run"])
     is_right = create_project_folder(folder, answers, common)
@@ -131,19 +139,6 @@ def _dry_run(folder: Path, answers: ProjectAnswers, credentials: Credentials, co
         screen.print_line(str(run_export_task(task, credentials, common)["summary"]))
 
 
-def _open_optional_connection(
-    common: CommonOptions, credentials: Credentials
-) -> contextlib.AbstractContextManager[Connection | None]:
-    """Return a context manager that opens a Connection, or yields None if Pinterest's credentials are absent."""
-    if any(name in credentials.missing_variables for name in PINTEREST_SECRETS):
-        screen.print_note(
-            "There are no credentials for Pinterest yet, so you must type the ids yourself. To store credentials, run "
-            "`td-pinterest authorize`"
-        )
-        return contextlib.nullcontext()
-    return open_connection(common)
-
-
 @dataclass
 class _Interview:
     """Asks the questions of `init`. `options`: the options that may answer them. `connection`: None without secrets."""
@@ -160,7 +155,8 @@ class _Interview:
         account = self._ask_ad_account()
         kind = self._ask_kind()
         audiences, new_name = self._ask_audiences(kind, account)
-        begin, if_exists = "", ""
+        begin = ""
+        if_exists = ""
         if new_name and kind.name == "add":
             # One workflow serves the first day and every other day.
             kind, if_exists = KINDS["create"], "add"
@@ -183,7 +179,9 @@ class _Interview:
             option="--database",
             default=None if needs_database else "",
         )
-        query, suppress, consent = "", "", ""
+        query = ""
+        suppress = ""
+        consent = ""
         if kind.query_file:
             parse = partial(self._parse_query, option="--query", database=database)
             query = self.questions.get_answer("Query (SQL, or a file)", self.options["query"], parse, option="--query")

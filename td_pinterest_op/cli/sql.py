@@ -79,7 +79,10 @@ def sql(
     one is rejected. rejected: your keys, with the column and the reason of each value that is rejected. control: the
     arm of each person, `control` or `sent`.
     """
-    _require_options_of_kind(kind, {"key": keys, **control})
+    for name, value in {"key": keys, **control}.items():
+        of_kind = "rejected" if name == "key" else "control"
+        if value and kind != of_kind:
+            raise click.UsageError(f"--{name} is an option of `sql {of_kind}`, not of `sql {kind}`: leave it out")
     text = require_one_statement(files.read_sql(query, "--query"))
     listed, types = _parse_columns(names)
     if database and len(types) < len(listed):
@@ -97,14 +100,6 @@ def sql(
         )
     # Standard output as it is: a statement is there to be copied.
     click.echo(_make_statement(kind, text, replace(job, file="of --query"), types=types, keys=keys, control=control))
-
-
-def _require_options_of_kind(kind: str, options: Mapping[str, object]) -> None:
-    """Raise click.UsageError if one of the `options` was given, but does not apply to this `kind` of statement."""
-    for name, value in options.items():
-        of_kind = "rejected" if name == "key" else "control"
-        if value and kind != of_kind:
-            raise click.UsageError(f"--{name} is an option of `sql {of_kind}`, not of `sql {kind}`: leave it out")
 
 
 def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
@@ -195,19 +190,30 @@ def build_rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
     """
     identifier, reason, answers = (_find_free_name(name, keys) for name in ("identifier", "reason", "answers"))
     named = [f"c{find_position(key, query.names)} AS {quote_name(key)}" for key in keys]
-    nothing = " AND ".join(f"NOT {_build_presence_sql(column)}" for column in query.columns)
-    columns = ", ".join(f"({place}, {quote_literal(column.name)})" for place, column in enumerate(query.columns))
-    cases = " ".join(f"WHEN {place} THEN {_build_array_sql(column)}" for place, column in enumerate(query.columns))
+    absences = []
+    rows = []
+    cases = []
+    for number, column in enumerate(query.columns):
+        answers_of_row = f"a{column.position}"
+        absence = f"c{column.position} IS NULL"
+        if column.is_array:
+            absence = f"coalesce(cardinality(filter({answers_of_row}, each -> each IS NOT NULL)), 0) = 0"
+        else:
+            answers_of_row = f"ARRAY[{answers_of_row}]"
+        absences.append(absence)
+        rows.append(f"({number}, {quote_literal(column.name)})")
+        cases.append(f"WHEN {number} THEN {answers_of_row}")
+    nothing = " AND ".join(absences)
     keys_alone = ", ".join(quote_name(key) for key in keys)
     statement = f"""\
 SELECT {keys_alone}, {identifier}, {reason}
 FROM (
   SELECT {", ".join(named)}, CASE WHEN {nothing} THEN '' ELSE identifier END AS {identifier}, CASE
     WHEN {nothing} THEN CASE place WHEN 0 THEN ARRAY['{Reason.NULL.value}'] END
-    ELSE CASE place {cases} END END AS {answers}
+    ELSE CASE place {" ".join(cases)} END END AS {answers}
   FROM (
 {build_hashing_select(query)}
-  ) CROSS JOIN (VALUES {columns}) AS columns (place, identifier)
+  ) CROSS JOIN (VALUES {", ".join(rows)}) AS columns (place, identifier)
 ) CROSS JOIN UNNEST({answers}) AS answers_of ({reason})
 WHERE length({reason}) < 64
 ORDER BY {reason}, {keys_alone}"""
@@ -246,18 +252,3 @@ def _build_digest_sql(column: Column) -> str:
     """Return an SQL expression for the column's digest, which is NULL for a rejected value."""
     # A mark may precede the 64 hex digits.
     return f"CASE WHEN length(a{column.position}) >= 64 THEN substr(a{column.position}, -64) END"
-
-
-def _build_array_sql(column: Column) -> str:
-    """Return an SQL expression for an array of a row's digests in the column, where reasons replace rejected values."""
-    return f"a{column.position}" if column.is_array else f"ARRAY[a{column.position}]"
-
-
-def _build_presence_sql(column: Column) -> str:
-    """Return an SQL condition that is true for a row with a value other than NULL in the column."""
-    place = column.position
-    return (
-        f"coalesce(cardinality(filter(a{place}, each -> each IS NOT NULL)) > 0, false)"
-        if column.is_array
-        else f"(c{place} IS NOT NULL)"
-    )

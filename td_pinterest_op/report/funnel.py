@@ -1,7 +1,7 @@
 """The funnel of a run, from the rows of the query to the people whom Pinterest matched."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import format_number, format_time
@@ -23,8 +23,6 @@ class Bar:
     label: str
     count: float | None  # None if it is not known yet
     note: str = ""
-    start: float = 0.0  # in per cent of the whole width
-    width: float = 0.0  # in per cent of the whole width
 
 
 def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
@@ -37,14 +35,17 @@ def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
     bars = [bar for bar in (*_build_people_bars(run), *_build_result_bars(run)) if bar.kind == KEPT or bar.count]
     if run.outcome != FAILED and not run.dry_run and run.get_text("action") != _REMOVE:
         bars.append(_build_matched_bar(run, size_entry))
-    return _place_bars(bars)
+    return bars
 
 
 def _build_people_bars(run: Entry) -> Iterator[Bar]:
     """Yield the first bars of a funnel: rows read, values rejected or valid, repeats, and people withheld."""
-    read, invalid = run.get_number("rows_read") or 0, run.get_number("rows_invalid") or 0
-    known, unique = run.get_number("rows_valid"), run.get_number("records_unique")
-    valid = read - invalid if known is None else known
+    read = run.get_number("rows_read") or 0
+    invalid = run.get_number("rows_invalid") or 0
+    unique = run.get_number("records_unique")
+    valid = run.get_number("rows_valid")
+    if valid is None:
+        valid = read - invalid
     yield Bar(kind=KEPT, label="Rows read", count=read)
     if valid + invalid != read:
         # Several columns of identifiers.
@@ -68,8 +69,9 @@ def _format_invalid_reasons(run: Entry) -> str:
 
 def _build_result_bars(run: Entry) -> Iterator[Bar]:
     """Yield the bars about the people who are not withheld: how many were sent, refused by Pinterest or not sent."""
-    sent, refused = run.get_number("records_sent") or 0, run.get_number("records_refused") or 0
-    allowed, failed, removes = run.allowed_count, run.outcome == FAILED, run.get_text("action") == _REMOVE
+    sent = run.get_number("records_sent") or 0
+    allowed = run.allowed_count
+    removes = run.get_text("action") == _REMOVE
     if run.is_mirror:
         names = {"mirror_joined": "joined", "mirror_left": "left", "mirror_resent": "sent again"}
         changes = [f"{format_number(count)} {word}" for name, word in names.items() if (count := run.get_number(name))]
@@ -78,9 +80,11 @@ def _build_result_bars(run: Entry) -> Iterator[Bar]:
     elif run.dry_run:
         yield Bar(kind=KEPT, label="Would be taken out" if removes else "Would be sent", count=allowed)
     else:
+        refused = run.get_number("records_refused") or 0
         yield Bar(kind=LOST, label="Refused by Pinterest", count=refused)
         missing = 0 if allowed is None else allowed - sent - refused
-        yield Bar(kind=LOST, label="Not sent", count=missing, note="the run failed before" if failed else "")
+        note = "the run failed before" if run.outcome == FAILED else ""
+        yield Bar(kind=LOST, label="Not sent", count=missing, note=note)
         yield Bar(kind=KEPT, label="Taken out" if removes else "Sent", count=sent)
 
 
@@ -91,14 +95,3 @@ def _build_matched_bar(run: Entry, size_entry: Entry | None) -> Bar:
     whole = "the whole audience, " if run.get_text("action").startswith("add_people_to_") else ""
     note = f"{whole}about, as of {format_time(size_entry.at)}"
     return Bar(kind=MATCHED, label="Matched by Pinterest", count=count, note=note)
-
-
-def _place_bars(bars: list[Bar]) -> list[Bar]:
-    """Return the bars with `start` and `width` set. A LOST bar starts where the bar of the remaining people ends."""
-    widest, left, placed = max(bar.count or 0 for bar in bars), 0.0, []
-    for bar in bars:
-        count = bar.count or 0
-        left = left - count if bar.kind == LOST else count
-        start = left if bar.kind == LOST else 0
-        placed.append(replace(bar, start=round(100 * start / widest, 2), width=round(100 * count / widest, 2)))
-    return placed
