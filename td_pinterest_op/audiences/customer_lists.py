@@ -8,7 +8,6 @@ is at-least-once), finds the list that another try has begun, and a run knows wh
 import hashlib
 import logging
 import re
-import threading
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
@@ -177,23 +176,21 @@ class CustomerLists:
 class TargetList:
     """A customer list that a run fills, or creates empty. `id`: "" until it is found or created.
 
-    Several threads may call `add`.
+    Several threads may call `add` once the first call has ended: a sender begins with one request.
     """
 
     lists: CustomerLists
     name: ListName
     list_type: str
     id: str = ""
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, records: Batch) -> Response | None:
         """Add records, or create a missing list with them. Returns the response, or None if the list was created."""
-        with self._lock:
-            is_new = not self.id
-            if is_new:
-                self.id = self.lists.create(self.name, self.list_type, records).id
-                if self.id in self.lists.created_ids:
-                    return None
+        is_new = not self.id
+        if is_new:
+            self.id = self.lists.create(self.name, self.list_type, records).id
+            if self.id in self.lists.created_ids:
+                return None
         # Also if the list was found: the request that created it may have had these records, or others.
         try:
             return self.lists.add(self.id, records)

@@ -1,10 +1,11 @@
 """Sends batches of records: several at once, halved if Pinterest refuses one. Errors count the sent records."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from td_pinterest_op.errors import ExportError, RecordsRefusedError, RequestRefusedError
@@ -33,14 +34,18 @@ _ROWS_ADVICE = (
 
 @dataclass(slots=True, kw_only=True)
 class _BatchPart:
-    """A part of a batch, for one request. `is_in_doubt`: an earlier request may have sent the records."""
+    """A part of a batch, for one request.
+
+    `is_in_doubt`: an earlier request may have sent the records. `halvings`: after how many refusals (400).
+    """
 
     records: Batch
     is_in_doubt: bool = False
+    halvings: int = 0
 
     def split(self, size: int) -> "list[_BatchPart]":
         """Divide this part of a batch into smaller parts of `size` records. The last part may have fewer."""
-        return [_BatchPart(records=records, is_in_doubt=self.is_in_doubt) for records in self.records.split(size)]
+        return [replace(self, records=records) for records in self.records.split(size)]
 
     def halve(self) -> "list[_BatchPart]":
         """Return the two halves of this part of a batch, or an empty list if the part has only one record."""
@@ -176,33 +181,26 @@ class Sender:
         Pinterest accepts no part after MAX_HALVINGS: the request must be the cause.
         """
         batch = _BatchState(records=records)
-        parts = [_BatchPart(records=records)]
-        halvings = 0
+        parts = deque([_BatchPart(records=records)])
         while parts:
-            refused: list[_BatchPart] = []
-            while parts:  # all are tried at one size before any at half of that
-                part = parts.pop(0)
-                if self._largest and len(part.records) > self._largest:
-                    parts = part.split(self._largest) + parts
-                    continue
-                error = self._send_part(part, send_records, batch)
-                if error is None:
-                    continue
-                if error.status == 413:
-                    self._lower_largest(part)
-                    parts = part.halve() + parts
-                else:
-                    refused.append(part)
-            if refused and halvings >= MAX_HALVINGS and not batch.accepted:
-                raise self._build_request_error(
-                    f"Pinterest refused a batch (400), and also every part of it after {MAX_HALVINGS} halvings: the "
-                    "cause seems to be the request, not its records. If Pinterest does refuse that many records, set "
-                    "a much smaller limit_records_per_request to find them",
-                    batch,
-                )
-            for part in refused:
-                parts += part.halve()
-            halvings += 1
+            part = parts.popleft()
+            if self._largest and len(part.records) > self._largest:
+                parts.extendleft(reversed(part.split(self._largest)))
+                continue
+            error = self._send_part(part, send_records, batch)
+            if error and error.status == 413:
+                self._lower_largest(part)
+                parts.extendleft(reversed(part.halve()))
+            elif error:
+                part.halvings += 1
+                parts += part.halve()  # last: all are tried at one size before any at half of that
+                if not batch.accepted and all(each.halvings > MAX_HALVINGS for each in (part, *parts)):
+                    raise self._build_request_error(
+                        f"Pinterest refused a batch (400), and also every part of it after {MAX_HALVINGS} halvings: "
+                        "the cause seems to be the request, not its records. If Pinterest does refuse that many "
+                        "records, set a much smaller limit_records_per_request to find them",
+                        batch,
+                    )
         self._raise_if_refused(batch)
         return batch.was_throttled
 

@@ -27,7 +27,6 @@ ROLES = "OWNER, ADMIN, ANALYST or CAMPAIGN_MANAGER"
 # Statuses of ad groups that deliver, or may again. Sent explicitly, since a default may change.
 _LIVE = ("ACTIVE", "PAUSED")
 _ALL_CAMPAIGNS = ("ACTIVE", "PAUSED", "ARCHIVED", "DRAFT")
-_NONE = ("", "0")  # "0" clears a template or a segment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +101,12 @@ def _iterate_ad_groups(iterate: _Iterate, audience_id: str) -> Iterator[AdGroup]
     find_segment_ids = cache(partial(_find_segment_ids, iterate, audience_id))
     for group in iterate("ad_groups", entity_statuses=_LIVE):
         how = _describe_targeting(group.get("targeting_spec"), audience_id)
-        template_ids = _parse_ids(group.get("targeting_template_ids")) - set(_NONE)
+        template_ids = _parse_ids(group.get("targeting_template_ids"))
         if not how and template_ids:
             named = sorted(template_ids & find_templates().keys())
             how = f"{find_templates()[named[0]]} by template {named[0]}" if named else ""
         segment_id = to_text(group.get("customer_segment_id"))
-        if not how and segment_id not in _NONE and segment_id in find_segment_ids():
+        if not how and segment_id and segment_id in find_segment_ids():
             how = f"includes by segment {segment_id}"
         if how:
             texts = {key: to_text(group.get(key)) for key in ("id", "name", "status", "campaign_id")}

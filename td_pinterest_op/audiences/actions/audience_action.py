@@ -136,7 +136,12 @@ class AudienceAction(abc.ABC):
 
         Raises what `_keep_oldest` does.
         """
-        find_own = lambda: next(iter(self._find_namesakes()[1]), None)  # noqa: E731
+
+        def find_own() -> Audience | None:
+            """Return the oldest of the session's audiences, or None."""
+            own = self._find_namesakes()[1]
+            return own[0] if own else None
+
         return self._keep_oldest(create_once(create=create, find=find_own, client=self._api.client))
 
     def _keep_session_audience(self, audience: Audience) -> Audience:

@@ -16,7 +16,6 @@ from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.stats import Condition, classify_status
 
 _SESSION_KEY = re.compile(r"\(td ([0-9a-f]{8})\)$")
-_SMALLEST_SEED = 100  # below this, the API description calls a list and an audience too small
 
 
 class Create(MembersAction):
@@ -166,21 +165,15 @@ class CreateActalike(AudienceAction):
         seed = self._api.find_audience(seed_id)
         if seed is None or seed.is_removed:
             raise AudienceError(f"there is no seed audience {seed_id} in ad account {account}: check both ids")
-        # The status first: while Pinterest fills an audience, its size is no measure.
         condition = classify_status(seed.status)
         if condition is not Condition.READY:
             why = (
-                f"Pinterest needs at least {_SMALLEST_SEED} matched people in a seed audience; add people to it"
+                "Pinterest needs at least 100 matched people in a seed audience; add people to it"
                 if condition is Condition.TOO_SMALL
                 else "Pinterest takes a day or two to fill an audience; run this task again then"
             )
             raise AudienceError(
                 f"seed {seed.label} has the status {seed.status or 'unknown'}, not READY: {why}. Nothing was created"
-            )
-        if seed.size is not None and seed.size < _SMALLEST_SEED:
-            raise AudienceError(
-                f"seed {seed.label} has {seed.size} people, but Pinterest needs at least {_SMALLEST_SEED} to "
-                "find similar people: add people to it. Nothing was created"
             )
 
 

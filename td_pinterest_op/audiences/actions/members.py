@@ -16,7 +16,7 @@ from td_pinterest_op.audiences.customer_lists import (
     get_list_name,
 )
 from td_pinterest_op.audiences.usage import require_unused
-from td_pinterest_op.errors import AudienceError, ExportError, RequestRefusedError
+from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.api import Audience, CustomerList, age_key
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape
@@ -123,7 +123,7 @@ class MembersAction(AudienceAction):
             return  # by another try of this run; somebody may have added people since
         client = self._api.client
         read_until_found(target.find_listed, client)
-        with client.check_writes(partial(self._require_newest_now, now, target)):
+        with client.check_writes(lambda: self._require_newest(self._api.find_audience(now.id) or now, target)):
             self._audiences.switch_list(now.id, list_id=target.id)
         newer = self._find_newer_list(replace(now, customer_list_id=target.id), target)
         if newer:
@@ -137,10 +137,6 @@ class MembersAction(AudienceAction):
         check = partial(self._require_newest, target=target)
         self._copy_to_stats(self._audiences.wait_for_switch(audience.id, list_id=target.id, check=check))
         self._stats.members = self._stats.sent
-
-    def _require_newest_now(self, audience: Audience, target: TargetList) -> None:
-        """Read the audience again, and raise AudienceError if a newer run has filled or begun a list for it."""
-        self._require_newest(self._api.find_audience(audience.id) or audience, target)
 
     def _require_newest(self, audience: Audience, target: TargetList) -> None:
         """Raise AudienceError if a newer run has filled or begun a list for the audience."""
@@ -202,8 +198,6 @@ class MembersAction(AudienceAction):
             # Running again would end here again.
             raise error.extend(f"{all_in}, but the audience does not use that list" if all_in else "") from None
         except ExportError as error:
-            if all_in and not isinstance(error, RequestRefusedError):
-                all_in += ", but Pinterest does not yet show that the audience uses that list"
             raise error.extend(f"{all_in}. Running this task again is safe: it continues from there") from None
 
 
