@@ -48,7 +48,6 @@ def treasure_data_app(state: TreasureData) -> web.Application:
             web.post("/v3/job/kill/{id}", calls.kill),
             web.get("/v3/database/list", tables.list_databases),
             web.get("/v3/table/list/{database}", tables.list_tables),
-            web.post("/v3/table/create/{database}/{table}/{type}", tables.create_table),
             web.post("/v3/table/delete/{database}/{table}", tables.delete_table),
             # For a test in another process.
             post_control("/_test/jobs", lambda values: {"job_id": state.add_job(**values)}),
@@ -214,13 +213,6 @@ class _TableCalls:
         name = request.match_info["database"]
         return answer({"database": name, "name": name, "tables": self._tables(name)})
 
-    async def create_table(self, request: web.Request) -> web.Response:
-        database, table = request.match_info["database"], request.match_info["table"]
-        if request.match_info["type"] != "log":
-            return error(422, f"Table type {request.match_info['type']!r} is not supported")
-        self._warehouse.create_table(database, table)
-        return answer({"database": database, "table": table, "type": "log"})
-
     async def delete_table(self, request: web.Request) -> web.Response:
         database, table = request.match_info["database"], request.match_info["table"]
         self._warehouse.drop_table(database, table)
@@ -250,7 +242,7 @@ def _issue_fields(form: Mapping[str, str]) -> dict[str, Any]:
         raise RefusedError(422, "Query can't be blank")
     if unknown := sorted(set(form) - _ISSUE_FIELDS):
         raise RefusedError(422, f"Unknown parameters: {', '.join(unknown)}")
-    fields: dict[str, Any] = {name: form.get(name) for name in ("query", "domain_key", "result")}
+    fields: dict[str, Any] = {name: form.get(name) for name in ("query", "domain_key")}
     for name in _NUMBERS:
         try:
             fields[name] = int(form.get(name, "0"))

@@ -13,7 +13,7 @@ FINISHED = frozenset({"success", "error", "killed"})
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """`status`: queued, running, success, error or killed; `result`: the address of a result export, if any."""
+    """`status`: queued, running, success, error or killed."""
 
     id: str
     type: str
@@ -25,7 +25,6 @@ class Job:
     priority: int = 0
     retry_limit: int = 0
     scheduled_time: int = 0
-    result: str | None = None
     columns: Sequence[tuple[str, str]] | None = None
     output: Output | None = None
     claimed_records: int | None = None

@@ -32,7 +32,6 @@ class Statement:
     source: str = ""
     table: str = ""
     columns: tuple[str, ...] = ()
-    overwrite: bool = False
     declared: tuple[tuple[str, str], ...] = ()
 
 
@@ -58,7 +57,6 @@ def _statement(tree: exp.Expr) -> Statement:
             source=_duckdb(tree.expression),
             table=_duckdb(tree.this.this if is_named else tree.this),
             columns=tuple(column.name.lower() for column in tree.this.expressions) if is_named else (),
-            overwrite=bool(tree.args.get("overwrite")),
         )
     if isinstance(tree, exp.Create) and tree.kind == "TABLE" and isinstance(tree.expression, exp.Query):
         head = exp.Create(this=tree.this, kind="TABLE", exists=tree.args.get("exists"))

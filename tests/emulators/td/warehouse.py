@@ -115,11 +115,6 @@ class Warehouse:
         query = "SELECT table_name FROM duckdb_tables() WHERE schema_name = ? ORDER BY 1"
         return [name for (name,) in self._connection.cursor().execute(query, [database]).fetchall()]
 
-    def create_table(self, database: str, name: str) -> None:
-        if _require_valid_name(name) in self._names(database):
-            raise RefusedError(409, f"Table {database}.{name} already exists", conflicts_with=name)
-        self._connection.cursor().execute(f'CREATE TABLE "{database}"."{name}" ("time" BIGINT)')
-
     def drop_table(self, database: str, name: str) -> None:
         if name not in self._names(database):
             raise RefusedError(404, f"Couldn't find Table {database}.{name}")
@@ -213,8 +208,6 @@ def _insert(session: duckdb.DuckDBPyConnection, statement: Statement, *, now: in
     source = _with_time(session, statement.source, now=now)
     session.begin()
     try:
-        if statement.overwrite:
-            session.execute(f"DELETE FROM {statement.table}")
         for name, kind in _columns(session, source):
             session.execute(f'ALTER TABLE {statement.table} ADD COLUMN IF NOT EXISTS "{name}" {kind}')
         session.execute(f"INSERT INTO {statement.table} BY NAME {source}")
