@@ -111,11 +111,9 @@ def test_comments_change_no_domain_key_so_a_retry_adopts_its_job(services: Servi
         (r"TD_INTERVAL", False, {}, {}),  # the same attempt adopts it
         (r"TD_INTERVAL", True, {}, {"attempt_id": None}),
         (r"opted_out", True, {}, LISTS),
-        (r"agreed", True, {}, LISTS),
         (r"LIMIT 0", True, {"hash_in": "warehouse"}, {}),
         (r"identifiers as digests", False, {"hash_in": "warehouse"}, {}),
         (r"state of the ledger", True, {"action": "mirror_current_audience", "begin": "replace"}, {}),
-        (r"CREATE TABLE .*changes", True, {"action": "mirror_current_audience", "begin": "replace"}, {}),
         (r"CREATE TABLE .*suppress", True, {"action": "mirror_current_audience", "begin": "replace"}, LISTS),
         (r"write the plan", True, {"action": "mirror_current_audience", "begin": "replace"}, {}),
         (r"INSERT .*history", True, {"history": "crm.pinterest_history"}, {}),

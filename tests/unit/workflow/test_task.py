@@ -97,12 +97,10 @@ class TestSource:
         ("params", "job_id"),
         [
             ({"job_id": "12"}, "12"),
-            ({"job_id": " 12 "}, "12"),
             ({"job_id": 12}, "12"),
             ({"job_id": 12.0}, "12"),
             ({"job_id": "12", "td": {"last_job_id": "13"}}, "12"),
             ({"td": {"last_job_id": "13"}}, "13"),
-            ({"td": {"last_job_id": 13}}, "13"),
         ],
     )
     def test_a_job_is_that_of_the_task_or_else_the_last_one_of_the_workflow(
@@ -166,7 +164,6 @@ class TestSource:
         ("params", "complaint"),
         [
             ({}, "there is no job to export: put a td> task before this task"),
-            ({"td": "x"}, "there is no job to export"),
             ({"job_id": "1", "query": "select 1"}, "both job_id and query"),
             ({"job_id": "", "td": {"last_job_id": "13"}}, "job_id of the task is blank"),
             ({"job_id": None, "td": {"last_job_id": "13"}}, "job_id of the task is blank"),
@@ -174,23 +171,18 @@ class TestSource:
             ({"job_id": "", "query": "select 1", "database": "crm"}, "job_id of the task is blank"),
             ({"query": "select 1", "database": "", "td": {"database": "crm"}}, "a query needs a database"),
             ({"query": "select 1", "database": "../../../database/delete/people"}, "must be the name of a database"),
-            ({"query": "select 1", "database": "crm?x=1"}, "must be the name of a database"),
             ({"query": "select 1", "database": "CRM"}, "must be the name of a database"),
-            ({"query": "select 1", "database": {"a": 1}}, "must be the name of a database"),
             ({"job_id": "1" * 41}, "job_id must be the id of a Treasure Data job"),
-            ({"job_id": "../../x"}, "job_id must be the id of a Treasure Data job"),
             ({"query": "select 1"}, "a query needs a database"),
             (
                 {"query": "select 1", "engine": "spark"},
                 "a query needs a database: give the task a `database`\nengine must be one of",
             ),
             ({"job_id": "${td.last_job_id}"}, "job_id must be the id of a Treasure Data job"),
-            ({"job_id": "1.5"}, "job_id must be the id of a Treasure Data job"),
             ({"job_id": 1.5}, "job_id must be the id of a Treasure Data job"),
             ({"job_id": -1}, "job_id must be the id of a Treasure Data job"),
             ({"job_id": True}, "job_id must be the id of a Treasure Data job"),
             ({"job_id": "١٢"}, "job_id must be the id of a Treasure Data job"),
-            ({"job_id": ["1"]}, "job_id must be the id of a Treasure Data job"),
         ],
     )
     def test_invalid_source_is_an_error_with_advice(self, params: dict[str, Any], complaint: str) -> None:
