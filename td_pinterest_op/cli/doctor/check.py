@@ -50,6 +50,7 @@ class DoctorContext:
     workflow: Path | None
     exports: Sequence[Export]  # of the workflow
     project: str | None
+    chosen_accounts: dict[Target, AdAccount] = field(default_factory=dict)  # whose checks have succeeded
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # closes what was opened
 
     @cached_property

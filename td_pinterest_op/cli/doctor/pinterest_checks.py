@@ -72,21 +72,15 @@ def judge_tier(headers: Mapping[str, str]) -> CheckResult:
     return CheckResult(OK, "no daily limit is shown" if limits else "Pinterest shows no limits")
 
 
-def find_account(context: DoctorContext, target: Target) -> AdAccount | None:
-    """Return the target's ad account, or the only one if none is named, or None if the token cannot read it."""
-    if not target.account_id and len(context.accounts) != 1:
-        return None
-    return next((account for account in context.accounts if target.account_id in ("", account.id)), None)
-
-
 def check_ad_account(context: DoctorContext, *, target: Target) -> CheckResult:
     """Check that the token can read the named ad account, or exactly one if none is named."""
     scopes = context.services.tokens.scopes
     if scopes and "ads:read" not in scopes:
         return skip_check("the token may not read ad accounts")
-    account = find_account(context, target)
-    if account:
-        return CheckResult(OK, account.label)
+    matching = [account for account in context.accounts if target.account_id in ("", account.id)]
+    if len(matching) == 1:
+        context.chosen_accounts[target] = matching[0]
+        return CheckResult(OK, matching[0].label)
     labels = ", ".join(account.label for account in context.accounts[:5]) or "none"
     if not target.account_id:
         advice = "name one with --ad-account or PINTEREST_AD_ACCOUNT_ID"
@@ -97,9 +91,7 @@ def check_ad_account(context: DoctorContext, *, target: Target) -> CheckResult:
 
 def check_role(context: DoctorContext, *, target: Target) -> CheckResult:
     """Check that the user's roles in the target's ad account allow an export."""
-    account = find_account(context, target)
-    assert account, "its check has succeeded"  # noqa: S101
-    return judge_role(account)
+    return judge_role(context.chosen_accounts[target])
 
 
 def judge_role(account: AdAccount) -> CheckResult:
@@ -118,9 +110,8 @@ def check_audience(context: DoctorContext, *, target: Target) -> CheckResult:
     if not target.audience_id:
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return skip_check("no audience is named", advice)
-    account = find_account(context, target)
-    assert account, "its check has succeeded"  # noqa: S101
-    audience = Audiences(context.services.build_pinterest_api(account.id)).find_usable(target.audience_id)
+    api = context.services.build_pinterest_api(context.chosen_accounts[target].id)
+    audience = Audiences(api).find_usable(target.audience_id)
     size = "unknown" if audience.size is None else f"{audience.size:,}"
     label = f'{audience.id} "{escape(audience.name)}"'
     message = f"{label}: {audience.status}, size {size}, customer list {audience.customer_list_id}"

@@ -2,6 +2,7 @@
 
 import shlex
 import urllib.parse
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -77,20 +78,21 @@ def check_permissions(context: DoctorContext) -> CheckResult | None:
 
 def _find_needed_permissions(context: DoctorContext) -> Mapping[str, set[str]]:
     """Return what the operator does in each database that the options or the workflow name."""
-    needed: dict[str, set[str]] = {}
-    if database := context.params.get("database"):
-        needed.setdefault(str(database), set()).update(("query", "download"))
+    needed: dict[str, set[str]] = defaultdict(set)
+    if "database" in context.params:
+        needed[context.params["database"]] |= {"query", "download"}
     for request in filter(None, (export.request for export in context.exports)):
         sources = [source for source in (request.source, *request.lists.values()) if isinstance(source, Source)]
-        for source in filter(lambda each: each.database, sources):
-            needed.setdefault(source.database, set()).update(("query", "download"))
-        database = next((source.database for source in sources), request.task.td.get("database"))
+        databases = [source.database for source in sources if source.database]
+        for name in databases:
+            needed[name] |= {"query", "download"}
         tables = [request.settings.history]
         if isinstance(request.settings, Settings) and request.settings.action.needs_query:
             tables.append(request.settings.ledger)
         for table in filter(None, tables):
-            if name := table.database or database:
-                needed.setdefault(str(name), set()).update(("query", "download", "edit"))
+            name = table.database or next(iter(databases), str(request.task.td.get("database") or ""))
+            if name:
+                needed[name] |= {"query", "download", "edit"}
     return needed
 
 
