@@ -185,13 +185,6 @@ def test_a_2xx_without_an_access_token_is_a_failure_of_pinterest(content: object
 # -- a token that is refused
 
 
-def test_a_token_that_worked_is_renewed_whenever_it_is_refused() -> None:
-    rig = office(issued("access-1"), issued("access-2"), issued("access-3"))
-    for _ in range(2):
-        assert rig.tokens.replace_token(rig.tokens.get_token(), has_worked=True)
-    assert "access-3" == rig.token()
-
-
 def test_a_token_that_never_worked_is_renewed_once() -> None:
     rig = office(issued("access-1"), issued("access-2"), issued("access-3"), issued("access-4"))
     assert rig.tokens.replace_token(rig.tokens.get_token(), has_worked=False)

@@ -13,7 +13,6 @@ import pytest
 
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, UnexpectedError, WorkflowError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.workflow.process import TaskProcess
 
 
@@ -99,15 +98,6 @@ def test_without_a_folder_for_temporary_files_the_error_says_how_to_name_one(mon
 def test_signal_stops_a_task_with_its_name_in_the_error(number: signal.Signals) -> None:
     with pytest.raises(StoppedError, match=number.name), TaskProcess():
         signal.raise_signal(number)
-
-
-def test_request_to_end_survives_a_swallowed_exception() -> None:
-    with pytest.raises(StoppedError, match="SIGTERM"), TaskProcess():  # noqa: PT012 - what it is about
-        with contextlib.suppress(Exception):
-            signal.raise_signal(signal.SIGTERM)
-        assert shutdown.is_requested()
-        signal.raise_signal(signal.SIGTERM)  # the second one interrupts nothing
-        shutdown.raise_if_requested()
 
 
 def test_the_log_says_who_must_act(capsys: pytest.CaptureFixture[str]) -> None:
