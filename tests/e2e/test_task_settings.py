@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-import yaml
 
 from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.errors import AudienceError, SettingsError
@@ -96,37 +95,22 @@ class TestWrongSettings:
         assert [] == services.td.requests
 
 
-class TestForms:
-    @pytest.mark.parametrize("dump", [json.dumps, yaml.safe_dump], ids=["JSON", "YAML"])
-    def test_settings_may_be_json_or_yaml_text(self, services: Services, dump: Any) -> None:
-        audience_id = services.audience()
-        settings = {
-            "type": "pinterest",
-            "ad_account_id": AD_ACCOUNT_ID,
-            "audience_type": "customer_list",
+def test_secret_references_that_digdag_did_not_resolve_are_resolved(services: Services) -> None:
+    audience_id = services.audience()
+    for name in ("PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET", "PINTEREST_REFRESH_TOKEN"):
+        services.environ.pop(name)
+    services.export(
+        {
             "action": ADD,
-            "audience_id_add_people": audience_id,
-            "ignore_invalid_records": "true",
-        }
-        services.export({}, job_id=services.job([*people(5), "n/a", None]), result_settings=dump(settings))
-        assert digests(5) == services.pinterest.members_of_audience(audience_id)
-
-    def test_secret_references_that_digdag_did_not_resolve_are_resolved(self, services: Services) -> None:
-        audience_id = services.audience()
-        for name in ("PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET", "PINTEREST_REFRESH_TOKEN"):
-            services.environ.pop(name)
-        services.export(
-            {
-                "action": ADD,
-                "audience_id": audience_id,
-                "client_id": "${secret:app.id}",
-                "client_secret": "${secret:app.secret-one}",
-                "refresh_token": "${secret:app.token}",
-            },
-            job_id=services.job(people(5)),
-            environ={"APP_ID": CLIENT_ID, "APP_SECRET_ONE": CLIENT_SECRET, "APP_TOKEN": REFRESH_TOKEN},
-        )
-        assert digests(5) == services.pinterest.members_of_audience(audience_id)
+            "audience_id": audience_id,
+            "client_id": "${secret:app.id}",
+            "client_secret": "${secret:app.secret-one}",
+            "refresh_token": "${secret:app.token}",
+        },
+        job_id=services.job(people(5)),
+        environ={"APP_ID": CLIENT_ID, "APP_SECRET_ONE": CLIENT_SECRET, "APP_TOKEN": REFRESH_TOKEN},
+    )
+    assert digests(5) == services.pinterest.members_of_audience(audience_id)
 
 
 def test_error_about_an_id_that_may_have_lost_digits_has_a_warning(services: Services) -> None:
@@ -175,13 +159,6 @@ def test_query_that_ends_in_the_name_of_a_file_is_no_file(services: Services) ->
     query = "SELECT email FROM people -- see queries/people.sql"
     settings = {"action": ADD, "audience_id": services.audience()}
     assert services.export(settings, query=query, database="crm")["records"]["sent"] == 3
-
-
-@pytest.mark.parametrize("name", ["databases", "job_ids", "td_database"])
-def test_variable_that_resembles_another_parameter_is_accepted(services: Services, name: str) -> None:
-    settings = {"action": ADD, "audience_id": services.audience()}
-    params: dict[str, Any] = {name: "x"}
-    assert services.export(settings, job_id=services.job(people(3)), **params)["records"]["sent"] == 3
 
 
 def test_segment_named_after_a_secret_creates_no_audience(services: Services) -> None:

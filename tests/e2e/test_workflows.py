@@ -3,17 +3,16 @@
 import json
 import re
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from td_pinterest_op import __version__
 from tests import children
-from tests.e2e.audiences import ADD, REPLACE, is_cleared, is_in_control
+from tests.e2e.audiences import is_cleared, is_in_control
 from tests.e2e.project import ENGINES, ROOT, Ran, Run, edit_file, read_history, use_audience
 from tests.emulators.pinterest import AD_ACCOUNT_ID
-from tests.exporting import NOBODY, Services, digest, digests, people
+from tests.exporting import NOBODY, Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
@@ -107,43 +106,6 @@ def test_removing_workflow_fails_without_or_with_the_wrong_audience_name(
     assert filled_in == bool(services.pinterest.calls.all())
     assert [] == services.pinterest.calls.writes()
     assert digests(5) == services.pinterest.members_of_audience(audience_id)
-
-
-def test_failure_of_one_of_eight_audiences_is_named_and_the_others_are_exact(
-    run: Run, services: Services, project: Path
-) -> None:
-    pinterest = services.pinterest
-    accounts = [AD_ACCOUNT_ID, *(pinterest.add_ad_account(name).id for name in ("549755885176", "549755885177"))]
-    rows = [{"email": person, "number": number} for number, person in enumerate(people(80))]
-    services.td.create("sandbox", "people", rows)
-    services.td.create("sandbox", "segment_6", [{"maid": "5eed0123-4567-89ab-cdef-0123456789ab"}])
-    entries, expected = [], {}
-    for number in range(8):
-        account = accounts[number % 3]
-        behind = pinterest.add_list(f"list {number}", members=digests(10, first=1000), ad_account_id=account)
-        audience = pinterest.add_audience(f"audience {number}", customer_list_id=behind.id, ad_account_id=account)
-        entry = {
-            "name": f"entry {number}",
-            "ad_account_id": account,
-            "audience_id": audience.id,
-            "action": REPLACE if number % 2 else ADD,
-            "query": f"SELECT email FROM people WHERE number BETWEEN {10 * number} AND {10 * number + 9}",
-        }
-        expected[audience.id] = digests(10, first=10 * number) | (set() if number % 2 else digests(10, first=1000))
-        entries.append(entry)
-    entries[3]["query"] = "SELECT email FROM no_such_table"
-    expected[entries[3]["audience_id"]] = digests(10, first=1000)
-    del entries[6]["query"]
-    entries[6] |= {"segment": "sandbox.segment_6", "column": "maid"}
-    expected[entries[6]["audience_id"]] = {digest("5eed0123-4567-89ab-cdef-0123456789ab")} | digests(10, first=1000)
-    (project / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
-    ran = run("pinterest_many")
-    assert not ran.succeeded
-    assert "1 of 8 audiences failed. entry 3: job " in ran.log, ran.log
-    assert f"(ad account {entries[3]['ad_account_id']}, audience {entries[3]['audience_id']})" in ran.log
-    assert expected == {audience_id: pinterest.members_of_audience(audience_id) for audience_id in expected}
-    # Each entry has its own row, and the failure of the workflow adds none.
-    assert Counter(failed=1, success=7) == Counter(row["outcome"] for row in read_history(services))
 
 
 def test_lift_workflow_compares_the_arms_and_writes_the_history(run: Run, services: Services, project: Path) -> None:

@@ -109,17 +109,3 @@ def test_a_module_imports_from_a_lower_layer_or_its_own_folder(module: str) -> N
 def test_every_room_is_in_one_layer() -> None:
     rooms = [room for layer in LAYERS for room in layer]
     assert sorted({module.split(".")[0] for module in MODULES}) == sorted(rooms)
-
-
-@pytest.mark.parametrize(
-    ("source", "imported"),
-    [
-        ("import td_pinterest_op.job", {"td_pinterest_op.job"}),
-        ("from td_pinterest_op import job, workflow", {"td_pinterest_op.job", "td_pinterest_op.workflow"}),
-        ("from td_pinterest_op.job import Job", {"td_pinterest_op.job"}),
-        ("def f():\n    import digdag", {"digdag"}),
-        ("from collections import abc", {"collections"}),
-    ],
-)
-def test_an_import_is_seen_in_every_form(source: str, imported: set[str]) -> None:
-    assert imported == set(imports(source, known={"job", "workflow"}))

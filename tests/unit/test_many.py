@@ -210,6 +210,18 @@ def test_error_of_one_entry_stops_no_request_of_another(services: Services) -> N
     assert digests(2) in members
 
 
+def test_entries_may_be_of_several_ad_accounts(services: Services) -> None:
+    account = services.pinterest.add_ad_account("549755885176").id
+    behind = services.pinterest.add_list("list", members=digests(1, first=9), ad_account_id=account)
+    other = services.pinterest.add_audience("other", customer_list_id=behind.id, ad_account_id=account).id
+    run(
+        services,
+        entry(audience_id=services.audience()),
+        entry(name="other", ad_account_id=account, audience_id=other),
+    )
+    assert services.pinterest.members_of_audience(other) == digests(2) | digests(1, first=9)
+
+
 def test_stopped_task_says_how_far_each_entry_was(services: Services, request: pytest.FixtureRequest) -> None:
     request.addfinalizer(shutdown.clear_request)
     audiences = [services.audience(name=f"n{number}") for number in range(3)]

@@ -1,19 +1,12 @@
-"""What tests may rely on: the guard over what they show, an environment of their own, programs that end."""
+"""What tests may rely on: the guard over what they show, and an environment of their own."""
 
-import gc
 import os
-import re
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from tests import children, guard
-from tests.campaigns import select_rows
-from tests.emulators.server import serve
 
 ROOT = Path(__file__).parent.parent.parent
 PROBE = """
@@ -24,14 +17,6 @@ def test_probe(said):
     os.system("" if said else "echo joe@shop.example")
     print("seen:", pathlib.Path.home(), os.environ["DIGDAG_CONFIG_HOME"], os.environ.get("PINTEREST_REFRESH_TOKEN"))
 """
-LONG = """
-import os, pytest
-def test_short(): pass
-@pytest.mark.parametrize("fifo", [os.environ["FIFO"]], ids=["long"])
-def test_waits(fifo):
-    assert "go" == open(fifo).read()
-"""
-ASKS = [sys.executable, "-c", "input()"]
 
 
 def test_a_log_record_or_output_that_must_not_be_fails_its_test_and_what_the_user_has_in_the_environment_reaches_none(
@@ -50,50 +35,6 @@ def test_a_log_record_or_output_that_must_not_be_fails_its_test_and_what_the_use
     assert all("users" not in line and "None" in line for line in seen)
 
 
-@pytest.mark.parametrize("workers", select_rows(["0", "1"], quick=1))
-def test_a_test_that_takes_long_is_named(tmp_path: Path, workers: str) -> None:
-    probe, fifo = tmp_path / "test_probe.py", tmp_path / "fifo"
-    probe.write_text(LONG)
-    os.mkfifo(fifo)
-    command = [sys.executable, "-m", "pytest", "-q", "-n", workers, "-p", "no:cacheprovider", "-p", "tests.conftest"]
-    environ = os.environ | {"FIFO": str(fifo)}
-    given = [f"--rootdir={tmp_path}", "--silence", "0.3", str(probe)]
-    with children.run_in_background(
-        [*command, *given], cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout
-        shown = next(line for line in process.stdout if "test_waits[long]" in line)
-        fifo.write_text("go")
-        assert "2 passed" in process.stdout.read()
-    assert re.fullmatch(r"still running: \S*test_probe.py::test_waits\[long\] \(\d+ s\)\n", shown)
-
-
 def test_a_stored_template_is_named_with_its_place() -> None:
     with pytest.raises(AssertionError, match=r'the store holds a template: \{"name": "\$\{land\}"'):
         guard.check_inert('{"name": "${land}"}', "the store")
-
-
-def test_a_program_at_a_terminal_has_that_one_to_ask_at() -> None:
-    asks = [sys.executable, "-c", "print('?', flush=True); print(open('/dev/tty').readline().upper())"]
-    shown, code = children.run_at_terminal(asks, answers={"?": "word\n"})
-    assert (True, 0) == ("WORD" in shown, code)
-
-
-def test_a_program_that_waits_for_ever_is_killed() -> None:
-    assert ("", -9) == children.run_at_terminal(ASKS, limit=0.3)
-    with pytest.raises(subprocess.TimeoutExpired):
-        children.run(["sleep", "60"], limit=0.1)
-    with children.run_in_background(["sleep", "60"], limit=0.1) as process:
-        assert -9 == process.wait(timeout=30)
-
-
-def test_an_emulator_leaves_no_connection_open_whose_response_nobody_reads() -> None:
-    async def respond(_: web.Request) -> web.Response:
-        return web.Response(body=bytes(50_000_000))
-
-    app = web.Application()
-    app.router.add_get("/", respond)
-    with serve(app) as url, socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1]))) as client:
-        client.sendall(b"GET / HTTP/1.1\r\nHost: emulator\r\n\r\n")
-        assert client.recv(8) == b"HTTP/1.1"
-    gc.collect()  # pytest fails the test in which an open transport is collected

@@ -131,11 +131,6 @@ def test_a_wrong_setting_is_named(parse: Parse, raw: object, expected: str) -> N
     assert problems_of(parse, raw)[0].startswith(expected)
 
 
-def test_an_unknown_key_that_resembles_no_setting_gets_no_suggestion() -> None:
-    with pytest.raises(SettingsError, match=r"^result_settings has 1 problem:\n- action: is unknown$"):
-        parse_status({**STATUS, "action": "add_people_to_current_audience"}, environ=ENVIRON)
-
-
 @pytest.mark.parametrize("ids", [[2**53 + 1, 7], [2**53 + 1], "7,549755885175000000", ["549755885175000000"]])
 def test_ids_that_may_have_lost_digits_give_a_warning(ids: object) -> None:
     (warning,) = parse_status({**STATUS, "audience_ids": ids}, environ=ENVIRON).warnings

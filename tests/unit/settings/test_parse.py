@@ -373,32 +373,6 @@ def test_a_setting_that_an_action_does_not_use_has_its_default_and_a_warning(
     assert used_by == {name for name, each in settings.items() if getattr(each, key) != default}
 
 
-@pytest.mark.parametrize("action", [each.action for each in ACTIONS])
-@pytest.mark.parametrize(
-    ("key", "value", "refused_by"),
-    [
-        ("dry_run", "true", set()),
-        ("expected_audience_name", "Spring buyers", set()),
-        ("max_invalid_ratio", 0.5, set()),
-        ("min_records", 1, set()),
-        ("max_records", "2", set()),
-        ("expect_values", "plain", EVERY - SENDING),
-        ("expect_values", "any", set()),
-        ("control", {"percent": 1, "salt": "x"}, EVERY - ADDING),
-        ("max_leave_ratio", 0.2, EVERY - {"mirror"}),
-        ("max_leave_ratio", 1, set()),
-    ],
-)
-def test_a_restriction_is_honoured_or_refused_by_name(
-    key: str, value: object, refused_by: set[str], action: ActionSpec
-) -> None:
-    raw = {**NEW, **NEEDED_BY_OTHERS, "audience_id": "7", "action": action.name, key: value}
-    if action.name in {each.action.name for each in ACTIONS if each.__name__.lower() in refused_by}:
-        assert f"- {key}: {action.name} cannot apply this setting: remove it" in message_of(raw)
-    else:
-        read(raw)
-
-
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [({}, 100), ({"min_records": "0"}, 0), ({"max_records": 50}, 50), ({"min_records": 7, "max_records": 50}, 7)],
