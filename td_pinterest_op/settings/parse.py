@@ -362,12 +362,8 @@ def _check_records_setting(parsed: ParsedSettings) -> None:
 
 def names_secret(value: object) -> bool:
     """Whether the text of a value, or of a list's or mapping's parts, refers to a secret of the workflow."""
-    parts: Iterable[object] = [value]
-    if isinstance(value, Mapping):
-        parts = [*value.keys(), *value.values()]
-    elif isinstance(value, (list, tuple)):
-        parts = value
-    return any(isinstance(part, str) and _ANY_REFERENCE.search(part) for part in parts)
+    has_text = isinstance(value, (str, Mapping, list, tuple))
+    return has_text and _ANY_REFERENCE.search(str(value)) is not None
 
 
 def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
