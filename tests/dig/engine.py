@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from . import operators, td_operators, web_operators
 from .config import DigError, Params, copy_value, mapping_at, merge
-from .operators import MOST_TASKS, Call, Machine, Outcome
+from .operators import Call, Machine, Outcome
 from .template import evaluate
 from .workflow import GENERATED, Task, compile_task
 
@@ -56,12 +56,10 @@ class Attempt:
         self._source = source
 
     def run(self, task: Task, params: Params) -> TreeResult:
-        """Run the tree, which sees `params`. Raises DigError when it has too many tasks."""
+        """Run the tree, which sees `params`."""
         return self._run(self._plan(task), params)
 
     def _plan(self, task: Task) -> Node:
-        if len(self.nodes) >= MOST_TASKS:
-            raise DigError(f"Too many tasks. Limit: {MOST_TASKS}")
         node = Node(task=task)
         self.nodes.append(node)
         node.waves = self._plan_waves(task)

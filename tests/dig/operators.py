@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import quote
@@ -30,8 +29,6 @@ from .config import (
     mapping_at,
     merge,
 )
-
-MOST_TASKS = 1000
 
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z_0-9]*")
 _SECRET = re.compile(r"\$\{([\s\S]*?):([\s\S]+?)\}")
@@ -127,8 +124,6 @@ def for_each(call: Call) -> Outcome:
         name: _parse_collection(value, list) for name, value in _parse_collection(call.params["_command"], dict).items()
     }
     do, subtask = mapping_at(call.params, "_do"), {"_parallel": call.local.get("_parallel", False)}
-    if prod(map(len, lists.values())) > MOST_TASKS:
-        raise DigError(f"Too many for_each subtasks. Limit: {MOST_TASKS}")
     for combination in itertools.product(*(list(enumerate(values)) for values in lists.values())):
         tags = [
             f"{place}={format_tag(name)}={index}={format_tag(value)}"

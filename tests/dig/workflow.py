@@ -3,15 +3,11 @@
 Source: digdag-core, workflow/WorkflowCompiler.java.
 """
 
-import contextlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .config import DigError, Params, RefusedError, as_bool, as_int, load, mapping_at
-from .operators import MOST_TASKS
+from .config import DigError, Params, as_bool, as_int, load, mapping_at
 
-_TASK_NAME = re.compile(r"\+[a-zA-Z_0-9\-=\[\]{}%&@`,.]{0,254}")
 _TASK = ("_export", "_error")
 _TD = (*_TASK, "database", "endpoint", "use_ssl")
 GENERATED = {"_error": "^error", "_do": "^sub", "_else_do": "^sub"}
@@ -54,7 +50,7 @@ class Workflow:
 
 
 def read(path: Path) -> Workflow:
-    """Load a .dig file. Raises DigError, RefusedError for what is unknown here; both name the file and the task."""
+    """Load a .dig file. Raises DigError, also for what is unknown here, with the file and the task."""
     config = load(path)
     timezone = str(config.pop("timezone", None) or "UTC")
     config.pop("schedule", None)
@@ -64,22 +60,12 @@ def read(path: Path) -> Workflow:
     return Workflow(root=root, timezone=timezone)
 
 
-def check_project(folder: Path) -> None:
-    """Raises DigError when any workflow of the project is wrong: digdag then runs none of them.
-
-    What is only unknown here does no harm in a workflow that is not run.
-    """
-    for path in sorted(folder.glob("*.dig")):
-        with contextlib.suppress(RefusedError):
-            read(path)
-
-
 def compile_task(config: Params, *, name: str, source: str) -> Task:
     """The task tree of `config`. Raises DigError, naming `source` and the task."""
     try:
         operator = _operator(config)
         retries = as_int(config, "_retry", 0)
-        size = MOST_TASKS if as_bool(config, "_parallel") else 1
+        size = len(config) if as_bool(config, "_parallel") else 1
         generated = {key: mapping_at(config, key) for key in GENERATED}
     except DigError as error:
         raise type(error)(f"{source}: {name}: {error}") from None
@@ -104,13 +90,8 @@ def _operator(config: Params) -> str | None:
     if len(operators) > 1:
         raise DigError("A task can't have more than one operator")
     if operator not in OPTIONS:
-        raise RefusedError(f"operator '{operator}>' is not known here")
-    for key in subtasks:
-        if not _TASK_NAME.fullmatch(key) or not isinstance(config[key], dict):
-            raise DigError(f"{key}: a task's name is + and letters, digits or -_=, and it must be an object")
+        raise DigError(f"operator '{operator}>' is not known here")
     allowed = OPTIONS[operator]
-    if "_do" in allowed and not (config.get("_do") or config.get("_else_do")):
-        raise DigError("_do is required")
     unknown = [
         key
         for key in config
@@ -118,5 +99,5 @@ def _operator(config: Params) -> str | None:
     ] + [f"_export: {key}" for key in mapping_at(config, "_export") if key.startswith("_")]
     if unknown:
         what = f"{operator}>" if operator else "a group of tasks"
-        raise RefusedError(f"{what} has no option {', '.join(unknown)} here")
+        raise DigError(f"{what} has no option {', '.join(unknown)} here")
     return operator
