@@ -31,6 +31,13 @@ BEGIN = datetime(2026, 11, 25, tzinfo=timezone.utc)
 # Records per request, so few that a small send takes several.
 BATCH = 7
 PEOPLE = "SELECT email FROM people"
+# The last statements of a day with a compaction.
+COMPACTION = (
+    "write a row for each member into the ledger",
+    "count them",
+    "let them replace the older rows",
+    "delete void rows from the ledger",
+)
 
 
 class DiedError(StoppedError):

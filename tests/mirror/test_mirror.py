@@ -14,18 +14,11 @@ from tests.campaigns import campaign
 from tests.emulators.td import JobFault
 from tests.emulators.td.warehouse import trino_type
 from tests.exporting import digest, digests, people
-from tests.mirror.days import BEGIN, DATABASE, LEDGER, Death, World, run_at_statement
+from tests.mirror.days import BEGIN, COMPACTION, DATABASE, LEDGER, Death, World, run_at_statement
 from tests.mirror.test_overtaking import run_during_wait
 
 # The statements and writes of a first day, as `Death` counts them.
 MOVE = 38
-# The last ones of a day with a compaction.
-COMPACTION = (
-    "write a row for each member into the ledger",
-    "count them",
-    "let them replace the older rows",
-    "delete void rows from the ledger",
-)
 DEVICES = [f"5eed0123-4567-89ab-cdef-{number:012x}" for number in range(120)]
 
 
