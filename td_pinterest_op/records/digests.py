@@ -138,29 +138,19 @@ def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[
         lines = b"\n".join(texts) + b"\n"
     # 65 bytes a line against 37 for a device id and fewer for most addresses; a wrong guess costs time only.
     if type_.is_hashed and len(lines) > 45 * len(texts):
-        digests = _decode_hashes(texts)
+        try:
+            # What is 64 bytes long nearly always is a digest: trying costs a quarter of looking first.
+            digests = [unhexlify(text) if len(text) == 64 else b"" for text in texts]
+        except ValueError:
+            digests = [unhexlify(text) if _SHA256_HEX.fullmatch(text) else b"" for text in texts]
+        digests = _clear_hashes_of_nothing(digests)
         return digests, len(digests) - digests.count(b"")
-    return _hash_lines(type_, lines, len(texts)), 0
-
-
-def _decode_hashes(texts: list[bytes]) -> list[bytes]:
-    """Return each SHA-256 in hex as bytes. Return b"" for other texts, and for hashes of values such as "null"."""
-    try:
-        # What is 64 bytes long nearly always is a digest: trying costs a quarter of looking first.
-        digests = [unhexlify(text) if len(text) == 64 else b"" for text in texts]
-    except ValueError:
-        digests = [unhexlify(text) if _SHA256_HEX.fullmatch(text) else b"" for text in texts]
-    return _clear_hashes_of_nothing(digests)
-
-
-def _hash_lines(type_: IdentifierType, lines: bytes, count: int) -> list[bytes]:
-    """Return the digest or external id of each of `count` lines, or b"" for a line that needs the slower full check."""
-    values = type_.recognise(lines)
-    if len(values) != count:  # a newline inside a value makes a line too many
-        return [b""] * count
+    plain = type_.recognise(lines)
+    if len(plain) != len(texts):  # a newline inside a value makes a line too many
+        return [b""] * len(texts), 0
     if not type_.is_hashed:
-        return [b"" if value.lower() in _PLACEHOLDERS else value for value in values]
-    return _clear_hashes_of_nothing([sha256(value).digest() if value else b"" for value in values])
+        return [b"" if value.lower() in _PLACEHOLDERS else value for value in plain], 0
+    return _clear_hashes_of_nothing([sha256(value).digest() if value else b"" for value in plain]), 0
 
 
 def _clear_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:

@@ -64,19 +64,17 @@ class RecordLayout(NamedTuple):
         if self.id_length:
             members.append(b'"%s":%%s' % EXTERNAL_ID.key.encode())
         template = b"{%s}" % b",".join(members)
-        return b",".join([template] * (len(data) // self.width)) % tuple(self._format_values(data))
-
-    def _format_values(self, data: bytes) -> list[bytes]:
-        """Return the identifiers of encoded records, one after the other: digests in hex, external ids in JSON."""
         if not self.id_length:
-            return hexlify(data, b",", DIGEST_BYTES).split(b",")
-        digests, padded = zip(*iter_unpack(f"{self.digest_bytes}s{self.id_length}s", data), strict=True)
-        in_hex = hexlify(b"".join(digests), b",", DIGEST_BYTES).split(b",")
-        # No external id contains a comma.
-        external_ids = [external_id.rstrip(b"\0").decode() for external_id in padded]
-        in_json = json.dumps(external_ids, ensure_ascii=False)[1:-1].encode().split(b", ")
-        by_key = [in_hex[place :: len(self.keys)] for place in range(len(self.keys))]
-        return list(chain.from_iterable(zip(*by_key, in_json, strict=True)))
+            values = hexlify(data, b",", DIGEST_BYTES).split(b",")
+        else:
+            digests, padded = zip(*iter_unpack(f"{self.digest_bytes}s{self.id_length}s", data), strict=True)
+            in_hex = hexlify(b"".join(digests), b",", DIGEST_BYTES).split(b",")
+            # No external id contains a comma.
+            external_ids = [external_id.rstrip(b"\0").decode() for external_id in padded]
+            in_json = json.dumps(external_ids, ensure_ascii=False)[1:-1].encode().split(b", ")
+            by_key = [in_hex[place :: len(self.keys)] for place in range(len(self.keys))]
+            values = list(chain.from_iterable(zip(*by_key, in_json, strict=True)))
+        return b",".join([template] * (len(data) // self.width)) % tuple(values)
 
 
 SINGLE_DIGEST = RecordLayout()
