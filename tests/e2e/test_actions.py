@@ -37,13 +37,6 @@ class TestAddAndRemove:
         assert 'Asked Pinterest to remove 4 records from audience "Shoppers".' == stored["summary"]
         assert ["REMOVE"] == [call.operation_type for call in services.pinterest.calls.writes()]
 
-    def test_every_batch_but_the_last_is_full(self, services: Services) -> None:
-        audience_id = services.audience()
-        services.export(
-            {"action": ADD, "audience_id": audience_id, "limit_records_per_request": 4}, job_id=services.job(people(10))
-        )
-        assert [2, 4, 4] == sorted(call.records for call in services.pinterest.calls.writes())
-
     def test_statistics_name_audience_list_and_job(self, services: Services) -> None:
         audience_id, job = services.audience(), services.job(people(3))
         stored = services.export({"action": ADD, "audience_id": audience_id}, job_id=job)

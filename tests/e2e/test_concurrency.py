@@ -1,9 +1,7 @@
 """Concurrent runs, and delayed reads of Pinterest: each run ends as specified, with exact members."""
 
 import json
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,13 +39,6 @@ def test_project_does_not_adopt_the_audience_of_another_projects_equal_task(serv
     with pytest.raises(AudienceError, match="already exists"):
         services.export(NEW, job_id=services.job(people(4, first=50)), project_id=2)
     assert digests(9) == services.pinterest.members_of_audience(only_audience_id(services))
-
-
-def test_two_projects_that_clear_equally_named_audiences_never_share_a_list(services: Services) -> None:
-    twin, other = services.audience(people(2), name="Twin"), services.audience(people(3), name="Twin")
-    services.export({"action": CLEAR, "audience_id": twin}, project_id=1)
-    services.export({"action": CLEAR, "audience_id": other}, project_id=2)
-    assert current_list_id(services, twin) != current_list_id(services, other)
 
 
 @pytest.mark.parametrize("listing_lag", [0, 2])
@@ -341,17 +332,6 @@ def test_exceptions_of_earlier_uploads_do_not_block_an_audience(
     settings = {"action": action, "audience_id": services.audience(people(3))}
     services.export(settings, job_id=None if action in (CLEAR, DELETE) else services.job(people(5)))
     assert (action != DELETE) == ("exceptions in earlier uploads" in caplog.text)
-
-
-@pytest.mark.parametrize("action", [CLEAR, DELETE])
-def test_action_without_rows_needs_no_temporary_folder(
-    services: Services, action: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    audience_id = services.audience(people(3))
-    with monkeypatch.context() as patched:
-        patched.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
-        services.export({"action": action, "audience_id": audience_id})
-    assert services.pinterest.audiences[audience_id].removed if action == DELETE else is_cleared(services, audience_id)
 
 
 def test_statistics_of_a_failed_run_contain_the_known_ids(services: Services, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op import erase
 from td_pinterest_op.erase import erase_people
 from td_pinterest_op.errors import (
     AccountError,
@@ -229,18 +228,6 @@ def test_stopped_erasure_ends_at_once_and_reports_no_list(
     assert "cannot be read" not in caplog.text
     assert "receipt" not in caplog.text
     assert digests(50) == services.pinterest.members(lists[0])
-
-
-def test_erasure_stopped_between_two_lists_reports_its_progress(
-    services: Services, lists: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop_at_third_list(text: str, *args: object) -> None:
-        if (text % args).startswith("3 of 7: "):
-            raise StoppedError("the run was stopped (SIGTERM)")
-
-    monkeypatch.setattr(erase.log, "info", stop_at_third_list)
-    with pytest.raises(StoppedError, match=r"\(SIGTERM\)\. Before that: 2 of 7 customer lists were processed \("):
-        run_erasure(services, services.job(people(40)))
 
 
 def test_no_receipt_is_logged_when_a_record_was_not_sent(

@@ -101,21 +101,6 @@ class TestReplace:
         assert 1 == len(services.pinterest.calls.of(operation))
 
 
-def test_rerun_waits_for_a_list_that_late_reads_show_as_ready(services: Services) -> None:
-    audience_id = services.audience(people(5))
-    settings = {"action": REPLACE, "audience_id": audience_id}
-    switches = {"reading_lag_seconds": 2, "processing_seconds": 8, "processing_refusal": "400"}
-    services.pinterest.switches.set(switches)
-    services.pinterest.inject(Fault(effect=Answer(status=500), operation="audiences/update", times=100))
-    job = services.job(people(9))
-    with pytest.raises(PinterestError):
-        services.export(settings, job_id=job)
-    services.pinterest.faults.clear()
-    services.time.sleep(3600)
-    services.export(settings, job_id=job)
-    assert digests(9) == services.pinterest.members_of_audience(audience_id)
-
-
 class TestClear:
     def test_clear_creates_no_second_list_after_an_unrelated_rejection(self, services: Services) -> None:
         audience_id = services.audience(people(5))

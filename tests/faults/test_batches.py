@@ -33,9 +33,7 @@ def test_failed_batches_are_repeated_until_every_record_is_sent(stage: Stage, fa
     writes = stage.pinterest.calls.writes()
     failed = len([call for call in writes if call.fault])
     assert (len(writes), failed) == (stats["requests"]["sent"], stats["requests"]["failed"])
-    # A connection that broke twice halves its batch, which adds requests.
-    halved = isinstance(fault.effect, Reset) and fault.times is None
-    assert halved or len(writes) - 100 == failed == stats["requests"]["retried"]
+    assert len(writes) - 100 == failed == stats["requests"]["retried"]
 
 
 MISHAPS: tuple[tuple[Effect, When], ...] = (

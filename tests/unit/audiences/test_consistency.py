@@ -1,13 +1,118 @@
-"""Waiting for listings."""
+"""Waiting for listings, and creating a thing once."""
 
 import types
+from dataclasses import dataclass, field
 from typing import cast
 
 import pytest
 
-from td_pinterest_op.audiences.consistency import wait_for_consistency
+from td_pinterest_op.audiences.consistency import create_once, wait_for_consistency
+from td_pinterest_op.errors import AccountError, ExportError, MaybeAppliedError, UnavailableError
+from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.pinterest.api import CustomerList, age_key
 from td_pinterest_op.pinterest.client import Client
 from tests.clock import FakeTime
+
+RETRY = Retry(count=3, initial_wait=0.5, longest_wait=300, random=lambda: 0)
+
+
+def thing(number: int) -> CustomerList:
+    return CustomerList(id=str(number), name="", uploaded=None)
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """What there is. `answers` are what creating does, in turn: an error, or `lost` for one that was done.
+
+    `hidden` looks do not show yet what was created; `refused` is the error of every look.
+    """
+
+    answers: list[ExportError | str] = field(default_factory=list)
+    things: list[CustomerList] = field(default_factory=list)
+    hidden: int = 0
+    refused: ExportError | None = None
+    count: int = 0
+    looked: int = 0
+    time: FakeTime = field(default_factory=FakeTime)
+
+    def create(self) -> CustomerList:
+        description = self.answers.pop(0) if self.answers else "done"
+        if isinstance(description, ExportError):
+            raise description
+        self.count += 1
+        self.things.append(thing(100 - self.count))
+        if description == "lost":
+            raise MaybeAppliedError("no answer")
+        return self.things[-1]
+
+    def find(self) -> CustomerList | None:
+        self.looked += 1
+        if self.refused:
+            raise self.refused
+        return None if self.looked <= self.hidden else min(self.things, key=lambda made: age_key(made.id), default=None)
+
+    def once(self) -> CustomerList:
+        rate_limiter = types.SimpleNamespace(wait=self.time.sleep)
+        client = cast(Client, types.SimpleNamespace(rate_limiter=rate_limiter, retry=RETRY))
+        return create_once(create=self.create, find=self.find, client=client)
+
+
+def maybe() -> MaybeAppliedError:
+    return MaybeAppliedError("no answer")
+
+
+def test_thing_is_created() -> None:
+    world = World()
+    assert thing(99) == world.once()
+    assert (world.count, world.looked, world.time.slept) == (1, 0, [])
+
+
+@pytest.mark.parametrize(("hidden", "waited"), [(0, 0.5), (1, 2.0), (4, 10.0)])
+def test_lagging_listing_is_read_for_ten_seconds_before_the_request_is_repeated(hidden: int, waited: float) -> None:
+    world = World(answers=["lost"], hidden=hidden)
+    assert thing(99) == world.once()
+    assert (1, waited) == (world.count, sum(world.time.slept))
+
+
+def test_thing_is_created_again_if_it_is_not_found() -> None:
+    world = World(answers=[maybe(), maybe()])
+    assert thing(99) == world.once()
+    assert (world.count, sum(world.time.slept)) == (1, 20.0)
+
+
+def test_listing_is_read_before_each_repetition_and_after_the_last() -> None:
+    world = World(answers=[maybe()] * 10)
+    with pytest.raises(MaybeAppliedError):
+        world.once()
+    assert (6, 40.0) == (len(world.answers), sum(world.time.slept))
+
+
+@pytest.mark.parametrize("error", [AccountError("no"), UnavailableError("no")])
+def test_other_error_ends_the_creation(error: ExportError) -> None:
+    world = World(answers=[error])
+    with pytest.raises(type(error)):
+        world.once()
+    assert (0, 0) == (world.count, world.looked)
+
+
+@pytest.mark.parametrize(
+    ("answers", "refused", "maybe"),
+    [
+        (["lost"], AccountError("the look is refused"), True),
+        (["lost", AccountError("no")], None, True),
+        ([AccountError("no")], None, False),
+    ],
+)
+def test_error_tells_whether_the_thing_may_exist(
+    answers: list[ExportError | str], refused: ExportError | None, maybe: bool
+) -> None:
+    with pytest.raises(AccountError) as caught:
+        World(answers=answers, refused=refused, hidden=9).once()
+    assert maybe == caught.value.maybe_applied
+
+
+def test_oldest_thing_has_the_lowest_number() -> None:
+    assert min(["10", "9", "100"], key=age_key) == "9"
 
 
 @pytest.mark.parametrize(("age", "waited"), [(0.0, 10.0), (4.0, 6.0), (10.0, 0.0), (99.0, 0.0)])

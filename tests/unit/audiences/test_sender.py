@@ -510,12 +510,3 @@ def test_signal_ends_sending_during_a_request() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
         at_end.set()
-
-
-def test_signal_ends_sending_between_two_batches() -> None:
-    def progress(done: int) -> None:
-        if done == 20:
-            raise StoppedError("the run was stopped")
-
-    run = Run(accept, records=100, batch=10, progress=progress)
-    assert "20 of 100 records sent, 0 refused, 80 not sent. Running" in str(run.fail())
