@@ -71,7 +71,7 @@ def _lay_out(folder: Path, files: Mapping[str, str]) -> None:
         for name, text in files.items():
             (beside / name).parent.mkdir(exist_ok=True)
             (beside / name).write_text(text, encoding="utf-8")
-        write_code(beside, collect_code(with_phone_numbers="phone" in "".join(files.values())))
+        write_code(beside, collect_code(with_phone_numbers="phone" in "".join(files.values()).lower()))
         beside.chmod(0o755)
         if not folder.exists():
             beside.rename(folder)

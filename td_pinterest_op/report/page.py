@@ -122,8 +122,16 @@ def _select_entries(entries: Sequence[Entry], audience_id: str) -> list[Entry]:
     """Return the entries with an audience's id, and those without an id that have the name of one of them."""
     names = {entry.get_text("audience_name") for entry in entries if entry.get_text("audience_id") == audience_id}
     # A creation that failed early knows only its audience's name.
-    named = {(audience_id, name) for name in names} | {("", name) for name in names if name}
-    return [entry for entry in entries if (entry.get_text("audience_id"), entry.get_text("audience_name")) in named]
+    names.discard("")
+    selected = []
+    for entry in entries:
+        if entry.get_text("audience_id"):
+            is_own = entry.get_text("audience_id") == audience_id
+        else:
+            is_own = entry.get_text("audience_name") in names
+        if is_own:
+            selected.append(entry)
+    return selected
 
 
 def _build_report(audience_id: str, entries: Sequence[Entry]) -> AudienceReport | None:

@@ -97,6 +97,12 @@ def test_lists_become_files_of_the_folder(init: Init, folder: Path, services: Se
     assert services.pinterest.members_of_audience(audience) == digests(120) - digests(2)
 
 
+def test_folder_whose_query_names_phone_has_the_library_for_it(init: Init, folder: Path) -> None:
+    query = "SELECT email FROM people WHERE email <> 'Phone'"
+    assert init("--job", "erase", "--database", DATABASE, "--query", query).code == 0
+    assert (folder / "phonenumbers" / "__init__.py").is_file()
+
+
 @pytest.mark.parametrize(("job", "workflow"), [("create", "create"), ("add", "create"), ("mirror", "mirror")])
 def test_folder_for_an_audience_that_does_not_exist_creates_it(
     init: Init, folder: Path, services: Services, job: str, workflow: str

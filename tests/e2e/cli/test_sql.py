@@ -101,13 +101,7 @@ def test_array_column_is_recognised_from_the_warehouse(at_terminal: Terminal, se
         (["hashed", "--columns", "a=email,a=maid"], "--columns: a is named twice"),
         (["hashed", "--columns", "a=email,A=maid"], "named twice"),
         (["hashed", "--columns", COLUMNS, "--key", "id"], "--key is an option of `sql rejected`, not of `sql hashed`"),
-        (
-            ["control", "--columns", COLUMNS, "--key", "id"],
-            "--key is an option of `sql rejected`, not of `sql c",
-        ),
-        (["hashed", "--columns", COLUMNS, "--percent", "60"], "--percent is an option of `sql control`, not of `sql h"),
         (["rejected", "--columns", COLUMNS, "--by", "id"], "--by is an option of `sql control`, not of `sql rejected`"),
-        (["rejected", "--columns", COLUMNS, "--salt", "s"], "--salt is an option of `sql control`, not of `sql rej"),
         (["all"], "'all' is not one of 'hashed', 'rejected', 'control'"),
     ],
 )

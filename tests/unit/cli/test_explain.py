@@ -53,9 +53,8 @@ def test_each_name_is_explained_with_what_to_do(terminal: Terminal, name: str) -
     assert "\nWhat to do: " in ran.out
 
 
-@pytest.mark.parametrize("written", ["NOT_AN_EMAIL", "not-an-email", " Not_An_Email "])
-def test_a_name_is_found_in_any_case_and_spelling(terminal: Terminal, written: str) -> None:
-    assert terminal("explain", written).out.startswith("not_an_email: ")
+def test_a_name_is_found_in_any_case_and_spelling(terminal: Terminal) -> None:
+    assert terminal("explain", " Not-An_EMAIL ").out.startswith("not_an_email: ")
 
 
 def test_json_holds_what_is_shown(terminal: Terminal) -> None:
@@ -72,10 +71,9 @@ def test_json_holds_what_is_shown(terminal: Terminal) -> None:
     ("name", "said"),
     [
         (
-            "not_a_mail",
-            "with that name; did you mean not_an_email? Run `td-pinterest explain` without a name to list all",
+            "AudienceErrr",
+            "with that name; did you mean AudienceError? Run `td-pinterest explain` without a name to list all",
         ),
-        ("AudienceErrr", "did you mean AudienceError?"),
         ("xyz", "with that name. Run `td-pinterest explain` without a name to list all"),
     ],
 )
