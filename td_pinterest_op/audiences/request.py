@@ -113,14 +113,17 @@ def _parse_task_settings(
         settings = drop_console_keys(settings, table)
     given = errors.call(_read_settings_for_this_run, task) or {}
     action = find_action(settings, table=table) if "action" in table.by_name else None
-    used = {
-        name: value
-        for name, value in given.items()
-        if name in table.by_name and (action is None or table.by_name[name].is_used_by(action))
-    }
+    used = {}
+    unused = []
+    for name, value in given.items():
+        key = table.by_name.get(name)
+        if key and (action is None or key.is_used_by(action)):
+            used[name] = value
+        else:
+            unused.append(name)
     if used:
         log.warning("set for this run, and for each retry of its attempt: %s", ", ".join(used))
-    if unused := [name for name in given if name not in used]:
+    if unused:
         log.warning("%s has settings that this task does not have: %s", FOR_THIS_RUN, ", ".join(unused))
     return parse_values(settings, table=table, environ=task.environ, for_this_run=used)
 
@@ -130,10 +133,14 @@ def _read_settings_for_this_run(task: workflow.Task) -> dict[str, object]:
     if FOR_THIS_RUN not in task.params:
         return {}
     given = read_settings(task.params[FOR_THIS_RUN], place=FOR_THIS_RUN)
-    wrong = [show_value(name).strip("'") for name in given if name not in SETTINGS_FOR_THIS_RUN]
-    blank = [str(name) for name, value in given.items() if is_left_out(value)]
-    if wrong or blank or not given:
-        faults = [f"{name} cannot be set for one run" for name in wrong] + [f"{name} is blank" for name in blank]
+    faults = []
+    for name, value in given.items():
+        if name not in SETTINGS_FOR_THIS_RUN:
+            shown = show_value(name).strip("'")
+            faults.append(f"{shown} cannot be set for one run")
+        elif is_left_out(value):
+            faults.append(f"{name} is blank")
+    if faults or not given:
         raise SettingsError(
             f"{FOR_THIS_RUN}: {'; '.join(faults) or 'is blank'}; allowed: a mapping, or its JSON text, with "
             f"{', '.join(SETTINGS_FOR_THIS_RUN)}",
