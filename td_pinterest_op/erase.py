@@ -215,8 +215,7 @@ class _Erasure:
         for number, target in enumerate(self.targets, start=1):
             if target.customer_list_id is not None:
                 self._remove_from_list(services, target, target.customer_list_id, prepared)
-                place = f"{number} of {len(self.targets)}: {target.label}"
-                log.info("%s: %d records removed", place, target.records)
+                log.info("%d of %d: %s: %d records removed", number, len(self.targets), target.label, target.records)
                 if target.reason:
                     log.warning("%s: %s", target.label, target.reason)
             self.processed = number
