@@ -18,7 +18,7 @@ from td_pinterest_op.cli.lint.dig_file import Block, DigFile, Place, Task
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, SECRET_TEMPLATE, check_secret
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.many import build_entry_task, read_at_once, read_entries
-from td_pinterest_op.settings.parse import TASK_PARAMETERS
+from td_pinterest_op.settings.parse import TASK_PARAMETERS, read_settings
 from td_pinterest_op.settings.table import CREDENTIALS, ERASURE, STATUS, SettingsTable, build_variable_name
 from td_pinterest_op.settings.types import find_nearest, is_left_out
 from td_pinterest_op.stats import LISTS
@@ -182,12 +182,12 @@ def _read_export(
             task = add_activation_settings(replace(task, params={**_ACTIVATION, **task.params}))
         if entry is not None:
             task = build_entry_task(task, entry, name)
+        written = read_settings(task.params.get("result_settings"))
     except SettingsError as error:
         for problem in error.problems:
             dig.add_finding(places.get(problem.key, places[""]), "setting", problem.text)
         return
-    raw = task.params.get("result_settings")
-    settings = dict(raw) if isinstance(raw, Mapping) else {}
+    settings = {str(key): value for key, value in written.items()}
     # An entry's blank id has to be filled in yet: the run itself insists on it.
     unknown = frozenset(
         key for key, value in settings.items() if is_unknown(value) or (entry is not None and is_left_out(value))
@@ -195,8 +195,7 @@ def _read_export(
     export = Export(settings=settings | dict.fromkeys(unknown), places=places, unknown=unknown, request=None)
     table = OPERATORS[operator][0]
     assert table, "only tasks with settings are read"  # noqa: S101
-    filled = _fill_settings(settings, unknown, table) if isinstance(raw, Mapping) else raw
-    task = replace(task, params={**task.params, "result_settings": filled})
+    task = replace(task, params={**task.params, "result_settings": _fill_settings(settings, unknown, table)})
     try:
         if table is STATUS:
             parsed = read_task_settings(task, table=table)

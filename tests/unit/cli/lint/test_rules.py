@@ -253,6 +253,7 @@ RIGHT: list[str] = [
     ),
     # Settings and rows of every form.
     plant(GOOD, f"{_SETTINGS} →   result_settings: '{_AS_JSON}'\n"),
+    plant(GOOD, f"{_SETTINGS} →   result_settings: '{_AS_JSON}'\n", '"2"} → "${audience}"}'),
     plant(
         GOOD,
         "    audience_type →     <<: *common\n    audience_type",
