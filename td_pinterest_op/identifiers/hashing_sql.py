@@ -6,6 +6,7 @@ placeholders: that is enough to recognise them, and a log that prints the query 
 JONI, Trino's engine for regular expressions, reads `\x80` to `\xff` as bytes: every character is written as `\x{…}`.
 """
 
+import re
 import textwrap
 from collections.abc import Iterable
 from string import Template
@@ -28,22 +29,13 @@ def quote_literal(text: str) -> str:
     text = text.replace("'", "''")
     if text.isascii() and text.isprintable():
         return f"'{text}'"
-    return f"U&'{''.join(map(_escape_for_literal, text))}'"
+    escaped = re.sub(r"[^ -~]|\\", lambda match: f"\\+{ord(match[0]):06x}", text)
+    return f"U&'{escaped}'"
 
 
 def quote_name(name: str) -> str:
     """Return the name of a column or table in quotes. Letter case does not matter in Trino, even in quotes."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def _escape_for_literal(character: str) -> str:
-    """Return a character as it is written in an SQL literal of the form U&'…'."""
-    if character == "\\":
-        return r"\\"
-    if character.isascii() and character.isprintable():
-        return character
-    code = ord(character)
-    return f"\\{code:04x}" if code < 1 << 16 else f"\\+{code:06x}"
 
 
 def build_trim_sql(value: str) -> str:

@@ -122,8 +122,8 @@ def test_the_shipped_query_of_the_arms_is_the_one_that_an_export_follows() -> No
     [
         ("it's", "'it''s'"),
         (r"a\b", r"'a\b'"),
-        ("a\nb", r"U&'a\000ab'"),
-        ("caf\u00e9's\\", r"U&'caf\00e9''s\\'"),
+        ("a\nb", r"U&'a\+00000ab'"),
+        ("caf\u00e9's\\", r"U&'caf\+0000e9''s\+00005c'"),
         ("\U0001f600", r"U&'\+01f600'"),
     ],
 )
