@@ -28,8 +28,11 @@ _FILES = {
 _MANY = "one task `py>: td_pinterest_op.many.Many` with `audiences` and `at_once`, as in the new pinterest_many.dig"
 _MIRROR = "one task `py>: td_pinterest_op.export.PinterestExport` with `action: mirror_current_audience`"
 _CLASSES = {
-    **dict.fromkeys((f"td_pinterest_op.many.Many.{name}" for name in ("renew", "export", "gate")), _MANY),
-    **dict.fromkeys((f"td_pinterest_op.mirror.Mirror.{name}" for name in ("look", "send")), _MIRROR),
+    "td_pinterest_op.many.Many.renew": _MANY,
+    "td_pinterest_op.many.Many.export": _MANY,
+    "td_pinterest_op.many.Many.gate": _MANY,
+    "td_pinterest_op.mirror.Mirror.look": _MIRROR,
+    "td_pinterest_op.mirror.Mirror.send": _MIRROR,
 }
 # Of 0.4's pinterest_many.dig.
 _CONCURRENT = "concurrent has no effect any more: `at_once` of `py>: td_pinterest_op.many.Many` replaces it"

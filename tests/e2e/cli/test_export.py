@@ -1,7 +1,6 @@
 """`td-pinterest export`: a job, a query or a CSV file, with the plan, the question and the figures."""
 
 import gzip
-import itertools
 import json
 import os
 import signal
@@ -189,49 +188,40 @@ def test_export_accepts_a_job_or_a_query(export: Export, services: Services, tmp
     assert (0, 4) == (ran.code, json.loads(ran.out)["records"]["sent"])
 
 
-SOURCES = ["csv", "job", "query", "query of the file", "job of the file"]
-
-
 def write_task_file(settings: Path, **siblings: str) -> None:
     """Rewrite a settings file as the parameters of a whole task."""
     lines = [f"{name}: {value}\n" for name, value in siblings.items()]
     settings.write_text("result_settings:\n" + textwrap.indent(settings.read_text(), "  ") + "".join(lines))
 
 
+PEOPLE = "SELECT email FROM people"
+LISTS = {"suppress": f"SELECT '{people(1)[0].upper()}' AS email", "consent": "SELECT email FROM people LIMIT 3"}
+OPTIONS = ["--suppress", LISTS["suppress"], "--consent", LISTS["consent"]]
+
+
 @pytest.mark.parametrize(
-    ("lists", "source"),
-    # Each source once: lists are read alike for all of them.
-    select_rows([*itertools.product(["file", "options", "options win"], SOURCES)], quick=5),
+    ("siblings", "options"),
+    [
+        ({"query": PEOPLE, **LISTS}, []),
+        ({"job_id": "'{job}'", **LISTS}, []),
+        (LISTS, ["--csv", "{csv}"]),
+        ({}, ["--query", PEOPLE, *OPTIONS]),
+        # The options win.
+        (dict.fromkeys(("query", *LISTS), "SELECT nothing"), ["--job", "{job}", *OPTIONS]),
+    ],
 )
 def test_people_who_opted_out_or_do_not_consent_are_not_sent(
-    export: Export, services: Services, settings: Path, csv_file: Path, tmp_path: Path, source: str, lists: str
+    export: Export, services: Services, settings: Path, csv_file: Path, siblings: dict[str, str], options: list[str]
 ) -> None:
     services.td.create("shop", "people", [{"email": person} for person in people(4)])
-    files = {name: tmp_path / f"{name}.sql" for name in ("people", "suppress", "consent")}
-    files["people"].write_text("SELECT email FROM people")
-    sql = {"suppress": f"SELECT '{people(1)[0].upper()}' AS email", "consent": "SELECT email FROM people LIMIT 3"}
-    job = services.job(people(4))
-    siblings, options = {"database": "shop"}, ["--yes", "--json"]
-    if lists == "file":
-        siblings |= sql
-    else:
-        for name, text in sql.items():
-            files[name].write_text(text)
-            options += [f"--{name}", str(files[name])]
-        siblings |= dict.fromkeys(sql, "SELECT nothing") if lists == "options win" else {}
-    if "of the file" in source:
-        siblings |= {"query": files["people"].read_text()} if source.startswith("query") else {"job_id": f"'{job}'"}
-    else:
-        siblings |= {"query": "SELECT nothing"}  # the options win
-        options += {"csv": ["--csv", str(csv_file)], "job": ["--job", job], "query": ["--query", str(files["people"])]}[
-            source
-        ]
-    write_task_file(settings, **siblings)
-    ran = export(*options)
-    assert 0 == ran.code, ran.err
+    places = {"job": services.job(people(4)), "csv": csv_file}
+    filled = {name: text.format(**places) for name, text in siblings.items()}
+    write_task_file(settings, database="shop", **filled)
+    ran = export("--yes", "--json", *(option.format(**places) for option in options))
+    assert ran.code == 0, ran.err
     counts = json.loads(ran.out)["records"]["withheld"]
-    assert (1, 1) == (counts["suppressed"], counts["without_consent"])
-    assert digests(2, first=1) == services.pinterest.members_of_audience(_audience(services))
+    assert (counts["suppressed"], counts["without_consent"]) == (1, 1)
+    assert services.pinterest.members_of_audience(_audience(services)) == digests(2, first=1)
 
 
 @pytest.mark.parametrize(
