@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.cli.check import check_file
+from td_pinterest_op.cli.check import check_file, find_export_settings
 from tests.unit.cli.lint.samples import GOOD, found_in, plant
 from tests.unit.cli.running import Ran, Terminal
 
@@ -88,3 +88,10 @@ def test_entry_point_of_an_older_version_is_found_once(tmp_path: Path) -> None:
     [(line, code, message)] = found_in(tmp_path, "+a:\n  py>: td_pinterest_op.many.Many.renew\n  result_settings: {}\n")
     assert (line, code) == (2, "outdated")
     assert "td_pinterest_op.many.Many" in message
+
+
+def test_settings_that_are_text_are_found_as_those_that_are_keys(tmp_path: Path) -> None:
+    settings = '{"type": "pinterest", "ad_account_id": "1", "audience_type": "customer_list", "audience_name": "a"}'
+    block = GOOD[GOOD.index("  result_settings") : GOOD.index("  _env")]
+    assert found_in(tmp_path, plant(GOOD, f"{block} →   result_settings: '{settings}'\n")) == []
+    assert find_export_settings(tmp_path / "export.dig") == [json.loads(settings)]
