@@ -18,13 +18,13 @@ from time import sleep as real_sleep
 from typing import Any
 
 from ..children import LIMIT_SECONDS
-from .config import DigError, Params
+from .config import DigError, Params, RefusedError
 from .engine import Attempt
 from .operators import Machine, Outcome, Start, start_process
 from .session import session_params
-from .workflow import read
+from .workflow import check_project, read
 
-__all__ = ["DigError", "Result", "read", "run"]
+__all__ = ["DigError", "RefusedError", "Result", "read", "run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,7 @@ def run(
     log: Callable[[str], object] = lambda _text: None,
     sleep: Callable[[float], object] = real_sleep,
     start: Start = start_process,
+    on_spawn: Callable[[int], object] = lambda _pid: None,
     limit: float | None = LIMIT_SECONDS,
     resume: Result | None = None,
 ) -> Result:
@@ -61,11 +62,12 @@ def run(
     `params` are those of `-p`; digdag gives texts, other JSON values arrive as they are. `secrets` are by dotted name,
     looked up for each task when it begins. `session_time` is an aware time, or text, by default this day, in the
     workflow's time zone. `environ` (default: this process's) is what children get. The file's folder is the project.
-    `log` takes text as it comes. `start` starts a `py>` child, which is killed after `limit` seconds. Tasks that
-    succeeded in the run `resume` do not run again. Raises DigError when the workflow cannot be read, or
-    holds what is unknown here; a task that fails is no exception but a `Result`.
+    `log` takes text as it comes. `start` starts a `py>` child, `on_spawn` gets its process id, and it is killed after
+    `limit` seconds. Tasks that succeeded in the run `resume` do not run again. Raises DigError when the workflow cannot
+    be read, RefusedError when it holds what is unknown here; a task that fails is no exception but a `Result`.
     """
     file = Path(path).absolute()
+    check_project(file.parent)
     workflow = read(file)
     written: list[str] = []
 
@@ -80,6 +82,7 @@ def run(
         log=write,
         sleep=sleep,
         start=start,
+        on_spawn=on_spawn,
         limit=limit,
     )
     session = session_params(session_time, workflow.timezone)

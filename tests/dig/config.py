@@ -66,6 +66,10 @@ class ServiceError(DigError):
     kind = "td client"
 
 
+class RefusedError(DigError):
+    """A workflow uses something that this stand-in does not know, though digdag may."""
+
+
 class Whole(dict[str, Any]):
     """A mapping that replaces what it is merged over."""
 

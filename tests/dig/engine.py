@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 
 from . import operators, td_operators, web_operators
 from .config import DigError, Params, copy_value, mapping_at, merge
-from .operators import Call, Machine, Outcome
+from .operators import MOST_TASKS, Call, Machine, Outcome
 from .template import evaluate
-from .workflow import GENERATED, Task, compile_task
+from .workflow import GENERATED, Task, compile_task, retry_waits
 
 OPERATORS: Mapping[str | None, Callable[[Call], Outcome]] = {
     "echo": operators.echo,
     "fail": operators.fail,
     "if": operators.if_,
     "for_each": operators.for_each,
+    "call": operators.call,
     "py": operators.py,
     "td": td_operators.td,
     "td_ddl": td_operators.td_ddl,
@@ -56,10 +57,12 @@ class Attempt:
         self._source = source
 
     def run(self, task: Task, params: Params) -> TreeResult:
-        """Run the tree, which sees `params`."""
+        """Run the tree, which sees `params`. Raises DigError when it has too many tasks."""
         return self._run(self._plan(task), params)
 
     def _plan(self, task: Task) -> Node:
+        if len(self.nodes) >= MOST_TASKS:
+            raise DigError(f"Too many tasks. Limit: {MOST_TASKS}")
         node = Node(task=task)
         self.nodes.append(node)
         node.waves = self._plan_waves(task)
@@ -73,7 +76,7 @@ class Attempt:
         if not config:
             return []
         name = node.task.name + GENERATED[key]
-        return [[self._plan(compile_task(config, name=name, source=self._source))]]
+        return [[self._plan(compile_task(config, name=name, source=self._source, again=key != "_do"))]]
 
     def _run(self, node: Node, params: Params) -> TreeResult:
         visible = merge(copy_value(params), mapping_at(node.task.local, "_export"))
@@ -106,14 +109,13 @@ class Attempt:
 
     def _run_group(self, node: Node, visible: Params) -> TreeResult:
         store: Params = {}
-        result = self._run_waves(node.waves, visible)
-        merge(store, result.store)
-        for _ in range(node.task.retries):
-            if result.error is None:
-                break
-            node.waves = self._plan_waves(node.task)
+        for wait in (*node.task.waits, None):
             result = self._run_waves(node.waves, visible)
             merge(store, result.store)
+            if result.error is None or wait is None:
+                break
+            self._machine.sleep(wait)
+            node.waves = self._plan_waves(node.task)
         return TreeResult(store=store, error=result.error)
 
     def _run_operator(self, node: Node, visible: Params) -> TreeResult:
@@ -132,11 +134,12 @@ class Attempt:
 
     def _call_with_retry(self, task: Task, visible: Params) -> Outcome:
         call = self._call(task, visible)
-        for _ in range(task.retries):
+        for wait in retry_waits(call.local):
             try:
                 return OPERATORS[task.operator](call)
             except DigError as error:
                 self._machine.log(f"[ERROR] ({task.name}): Task failed, retrying: {error}\n")
+                self._machine.sleep(wait)
         return OPERATORS[task.operator](call)
 
     def _call(self, task: Task, visible: Params) -> Call:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import quote
@@ -26,9 +27,12 @@ from .config import (
     as_bool,
     as_text,
     copy_value,
+    load,
     mapping_at,
     merge,
 )
+
+MOST_TASKS = 1000
 
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z_0-9]*")
 _SECRET = re.compile(r"\$\{([\s\S]*?):([\s\S]+?)\}")
@@ -39,6 +43,8 @@ class Child(Protocol):
 
     @property
     def stdout(self) -> IO[str] | None: ...
+    @property
+    def pid(self) -> int: ...
     @property
     def returncode(self) -> int: ...
     def kill(self) -> None: ...
@@ -71,7 +77,7 @@ class Machine:
     """The surroundings of a run: the project folder (absolute), secrets by dotted name, the environment, functions.
 
     Secrets are looked up when a task begins. `log` takes text at once, line ends included; `sleep` takes
-    seconds; `start` starts a `py>` child, which is killed after `limit` seconds.
+    seconds; `start` starts a `py>` child, `on_spawn` gets its process id, and it is killed after `limit` seconds.
     """
 
     project: Path
@@ -80,6 +86,7 @@ class Machine:
     log: Callable[[str], object]
     sleep: Callable[[float], object]
     start: Start
+    on_spawn: Callable[[int], object]
     limit: float | None
 
 
@@ -124,6 +131,8 @@ def for_each(call: Call) -> Outcome:
         name: _parse_collection(value, list) for name, value in _parse_collection(call.params["_command"], dict).items()
     }
     do, subtask = mapping_at(call.params, "_do"), {"_parallel": call.local.get("_parallel", False)}
+    if prod(map(len, lists.values())) > MOST_TASKS:
+        raise DigError(f"Too many for_each subtasks. Limit: {MOST_TASKS}")
     for combination in itertools.product(*(list(enumerate(values)) for values in lists.values())):
         tags = [
             f"{place}={format_tag(name)}={index}={format_tag(value)}"
@@ -149,6 +158,15 @@ def _parse_collection(value: Any, kind: type[Any]) -> Any:
     if not isinstance(parsed, kind):
         raise DigError(f"for_each> takes lists by name, not {json.dumps(value)}")
     return parsed
+
+
+def call(call: Call) -> Outcome:
+    """`call>`: the tasks of another file of the project, with its exports and its `_error`."""
+    name = as_text(call.params, "_command")
+    path = call.machine.project / (name if name.endswith(".dig") else f"{name}.dig")
+    config = load(path)
+    # These keys apply only to a workflow that is run directly.
+    return Outcome(subtask={key: value for key, value in config.items() if key not in ("timezone", "schedule", "sla")})
 
 
 def py(call: Call) -> Outcome:
@@ -224,6 +242,7 @@ def _run(call: Call, command: list[str]) -> int:
     except OSError as error:
         raise DigError(f'Cannot run program "{command[0]}": {error.strerror}') from None
     with child, kill_after(child, call.machine.limit):
+        call.machine.on_spawn(child.pid)
         for line in child.stdout or ():
             call.machine.log(line)
     return child.returncode if child.returncode >= 0 else 128 - child.returncode

@@ -4,13 +4,13 @@ digdag writes a runner of its own next to input.json; this one keeps the same co
 standard library and runs on any Python 3, as the interpreter is the workflow's choice.
 """
 
-import importlib
+import inspect
 import json
 import os
 import sys
 import traceback
 import types
-from typing import Any
+from typing import Any, Callable  # noqa: UP035 (old interpreters run this file too)
 
 
 class Env:
@@ -33,12 +33,39 @@ class Env:
         self.subtask_config["+subtask%d" % len(self.subtask_config)] = dict(function, **params)  # noqa: UP031
 
 
-def call(command: str) -> None:
-    """Call the method that `command` names, or `run`: `package.module.Class.method` or `package.module.Class`."""
-    path, _, last = command.rpartition(".")
-    method = last if path.rpartition(".")[2][:1].isupper() else "run"
-    module_name, _, class_name = (path if method == last else command).rpartition(".")
-    getattr(getattr(importlib.import_module(module_name), class_name)(), method)()
+def resolve(command: str) -> tuple[Any, str | None]:
+    """Return the callable and, for a class, its method: of `a.b.func`, `a.b.Class` (its `run`), `a.b.Class.method`."""
+    head, _, last = command.rpartition(".")
+    try:
+        target = getattr(__import__(head, fromlist=[last]), last)
+    except ImportError:
+        module_name, _, class_name = head.rpartition(".")
+        return getattr(__import__(module_name, fromlist=[class_name]), class_name), last
+    return (target, "run") if type(target) is type else (target, None)
+
+
+def arguments(function: Callable[..., Any], params: dict[str, Any], *, bound: bool) -> dict[str, Any]:
+    """Return the parameters named like the arguments, or all for a function with `**anything`."""
+    if function is object.__init__:
+        return {}
+    spec = inspect.getfullargspec(function)
+    names = spec.args[1:] if bound else spec.args
+    optional = spec.args[len(spec.args) - len(spec.defaults or ()) :]
+    for name in names:
+        if name not in params and name not in optional:
+            called = getattr(function, "__qualname__", None) or function.__name__
+            raise TypeError(f"Method '{called}' requires parameter '{name}' but not set")
+    return params if spec.varkw else {name: params[name] for name in names if name in params}
+
+
+def call(command: str, params: dict[str, Any]) -> None:
+    target, method_name = resolve(command)
+    if method_name is None:
+        target(**arguments(target, params, bound=False))
+        return
+    instance = target(**arguments(target.__init__, params, bound=True))
+    method = getattr(instance, method_name)
+    method(**arguments(method, params, bound=True))
 
 
 def main(command: str, in_file: str, out_file: str) -> None:
@@ -51,7 +78,12 @@ def main(command: str, in_file: str, out_file: str) -> None:
     raised: Any = None
     message = ""
     try:
-        call(command)
+        call(command, env.params)
+    except SystemExit as error:
+        code: Any = error.code
+        # `%d` is the contract: an exit without a number breaks off here, before any output is written.
+        message = "Failed to call python command with code:%d" % code  # noqa: UP031
+        raised = error
     except Exception as error:
         raised, message = error, str(error)
     out: dict[str, Any] = {
@@ -65,7 +97,7 @@ def main(command: str, in_file: str, out_file: str) -> None:
     with open(out_file, "w") as file:  # noqa: PTH123
         json.dump(out, file)
     if raised is not None:
-        raise raised
+        raise Exception(message) if isinstance(raised, SystemExit) else raised
 
 
 if __name__ == "__main__":

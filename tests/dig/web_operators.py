@@ -13,7 +13,7 @@ from email.message import EmailMessage
 from typing import Any
 from urllib.parse import urlsplit
 
-from .config import DigError, Params, TaskFailedError, as_int, as_text, mapping_at
+from .config import Params, RefusedError, TaskFailedError, as_int, as_text, mapping_at
 from .operators import Call, Outcome, resolve_secrets
 
 _TIMEOUT = 30  # seconds
@@ -41,7 +41,7 @@ def _check_here(host: str) -> None:
     with contextlib.suppress(ValueError):
         if host == "localhost" or ipaddress.ip_address(host).is_loopback:
             return
-    raise DigError(f"http> and mail> reach this machine only, not {host or 'nothing'}")
+    raise RefusedError(f"http> and mail> reach this machine only, not {host or 'nothing'}")
 
 
 def _with_secrets(call: Call, value: Any) -> Any:

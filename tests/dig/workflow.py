@@ -3,11 +3,18 @@
 Source: digdag-core, workflow/WorkflowCompiler.java.
 """
 
+import contextlib
+import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from .config import DigError, Params, as_bool, as_int, load, mapping_at
+from .config import DigError, Params, RefusedError, as_bool, as_int, load, mapping_at
+from .operators import MOST_TASKS
 
+_TASK_NAME = re.compile(r"\+[a-zA-Z_0-9\-=\[\]{}%&@`,.]{0,254}")
 _TASK = ("_export", "_error")
 _TD = (*_TASK, "database", "endpoint", "use_ssl")
 GENERATED = {"_error": "^error", "_do": "^sub", "_else_do": "^sub"}
@@ -19,25 +26,29 @@ OPTIONS: dict[str | None, tuple[str | None, ...]] = {
     "if": (*_TASK, "_do", "_else_do"),
     # `error`: below an _error, a parameter of its own in place of the one that it would have to evaluate.
     "for_each": (*_TASK, "_do", "_parallel", "error"),
+    # Keys of its own do not reach what is called.
+    "call": (*_TASK, None),
     "py": (*_TASK, "_retry", "_env", None),
     "td": (*_TD, "create_table", "store_last_results"),
     "td_ddl": (*_TD, "drop_tables"),
     "http": (*_TASK, "method", "content"),
     "mail": (*_TASK, "subject", "to", "from", "host", "port"),
 }
+_RETRY = {"limit", "interval", "max_interval", "interval_type"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One task as written, under its full name.
 
-    A group has no `operator`; its `waves` run in turn, the tasks of one side by side.
+    A group has no `operator`; its `waves` run in turn, the tasks of one side by side, and it is repeated after each of
+    its `waits` (an operator's `_retry` may hold templates: it is read when the task runs).
     """
 
     name: str
     operator: str | None
     local: Params
-    retries: int
+    waits: list[int]
     waves: "list[list[Task]]"
 
 
@@ -50,7 +61,7 @@ class Workflow:
 
 
 def read(path: Path) -> Workflow:
-    """Load a .dig file. Raises DigError, also for what is unknown here, with the file and the task."""
+    """Load a .dig file. Raises DigError, RefusedError for what is unknown here; both name the file and the task."""
     config = load(path)
     timezone = str(config.pop("timezone", None) or "UTC")
     config.pop("schedule", None)
@@ -60,24 +71,56 @@ def read(path: Path) -> Workflow:
     return Workflow(root=root, timezone=timezone)
 
 
-def compile_task(config: Params, *, name: str, source: str) -> Task:
-    """The task tree of `config`. Raises DigError, naming `source` and the task."""
+def check_project(folder: Path) -> None:
+    """Raises DigError when any workflow of the project is wrong: digdag then runs none of them.
+
+    What is only unknown here does no harm in a workflow that is not run.
+    """
+    for path in sorted(folder.glob("*.dig")):
+        with contextlib.suppress(RefusedError):
+            read(path)
+
+
+def retry_waits(params: Mapping[str, Any]) -> list[int]:
+    """Return the seconds to wait before each repetition of `_retry`. Raises DigError for invalid values."""
+    value = params.get("_retry", 0)
+    options = value if isinstance(value, dict) else {"limit": value}
+    kind = options.get("interval_type", "constant")
+    if not _RETRY >= set(options) or kind not in ("constant", "exponential"):
+        raise RefusedError(f"_retry takes a number, or {', '.join(sorted(_RETRY))} (constant or exponential)")
+    interval = as_int(options, "interval", 0)
+    if kind == "constant":
+        return [interval] * as_int(options, "limit")
+    most = as_int(options, "max_interval", interval << 30)
+    return [min(interval << done, most) for done in range(as_int(options, "limit"))]
+
+
+def compile_task(config: Params, *, name: str, source: str, again: bool = False) -> Task:
+    """The task tree of `config`. Raises DigError, naming `source` and the task.
+
+    `again` says that the task repeats with one around it, or is an `_error`; there digdag does not repeat a group by
+    itself, which is refused here.
+    """
     try:
         operator = _operator(config)
-        retries = as_int(config, "_retry", 0)
-        size = len(config) if as_bool(config, "_parallel") else 1
+        waits = [] if operator else retry_waits(config)
+        if waits and again:
+            raise RefusedError("a group's _retry is not known here inside another's, nor in _error")
+        size = 1 if operator else _parallel_limit(config.get("_parallel", False))
         generated = {key: mapping_at(config, key) for key in GENERATED}
     except DigError as error:
         raise type(error)(f"{source}: {name}: {error}") from None
     for key, below in generated.items():
         if below:
-            compile_task(below, name=name + GENERATED[key], source=source)
+            compile_task(below, name=name + GENERATED[key], source=source, again=key in _TASK)
     children = [
-        compile_task(below, name=name + key, source=source) for key, below in config.items() if key.startswith("+")
+        compile_task(below, name=name + key, source=source, again=again or bool(waits))
+        for key, below in config.items()
+        if key.startswith("+")
     ]
     waves = [children[start : start + size] for start in range(0, len(children), size)]
     local = {key: value for key, value in config.items() if not key.startswith("+")}
-    return Task(name=name, operator=operator, local=local, retries=retries, waves=waves)
+    return Task(name=name, operator=operator, local=local, waits=waits, waves=waves)
 
 
 def _operator(config: Params) -> str | None:
@@ -90,8 +133,13 @@ def _operator(config: Params) -> str | None:
     if len(operators) > 1:
         raise DigError("A task can't have more than one operator")
     if operator not in OPTIONS:
-        raise DigError(f"operator '{operator}>' is not known here")
+        raise RefusedError(f"operator '{operator}>' is not known here")
+    for key in subtasks:
+        if not _TASK_NAME.fullmatch(key) or not isinstance(config[key], dict):
+            raise DigError(f"{key}: a task's name is + and letters, digits or -_=, and it must be an object")
     allowed = OPTIONS[operator]
+    if "_do" in allowed and not (config.get("_do") or config.get("_else_do")):
+        raise DigError("_do is required")
     unknown = [
         key
         for key in config
@@ -99,5 +147,17 @@ def _operator(config: Params) -> str | None:
     ] + [f"_export: {key}" for key in mapping_at(config, "_export") if key.startswith("_")]
     if unknown:
         what = f"{operator}>" if operator else "a group of tasks"
-        raise DigError(f"{what} has no option {', '.join(unknown)} here")
+        raise RefusedError(f"{what} has no option {', '.join(unknown)} here")
     return operator
+
+
+def _parallel_limit(parallel: Any) -> int:
+    """Return how many tasks of a group run at once."""
+    if not isinstance(parallel, (bool, str, dict)):
+        raise DigError(f"Invalid _parallel format: {json.dumps(parallel)}")
+    if not isinstance(parallel, dict):
+        return MOST_TASKS if as_bool({"_parallel": parallel}, "_parallel") else 1
+    limit = as_int(parallel, "limit")
+    if set(parallel) != {"limit"} or limit < 1:
+        raise RefusedError("_parallel takes true, false or a limit of at least 1")
+    return limit
