@@ -16,8 +16,8 @@ from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import drop_console_keys, read_settings
 from td_pinterest_op.settings.types import is_left_out
-from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.process import TaskProcess
+from td_pinterest_op.task_runtime.process import TaskProcess
+from td_pinterest_op.task_runtime.task import Task, get_current_task, read_sql, store_values
 
 _IDS = {"audience_id", *(each.action.audience_id for each in ACTIONS if each.action.audience_id)}
 _TABLE = re.compile(r"\bactivation_actions_table\b", re.IGNORECASE)  # in a query
@@ -38,10 +38,10 @@ class PinterestActivation:
     def run(self) -> None:
         """Run the export, and store its statistics under `pinterest`. Raises ExportError, which says what to do."""
         with TaskProcess():
-            workflow.store_values(pinterest=export(add_activation_settings(workflow.get_current_task()), SYSTEM))
+            store_values(pinterest=export(add_activation_settings(get_current_task()), SYSTEM))
 
 
-def add_activation_settings(task: workflow.Task) -> workflow.Task:
+def add_activation_settings(task: Task) -> Task:
     """Return an activation's task with the settings that Audience Studio's console passes for the activation.
 
     If the query reads `activation_actions_table`, a definition of that table is added. The parameter `later_runs` (add,
@@ -63,13 +63,13 @@ def add_activation_settings(task: workflow.Task) -> workflow.Task:
     params = {**extended.params, "result_settings": settings}
     query = task.params.get("query")
     if not is_left_out(query):
-        sql = workflow.read_sql(str(query), key="query")
+        sql = read_sql(str(query), key="query")
         if _TABLE.search(sql):
             params["query"] = _define_table(sql, task)
     return dataclasses.replace(extended, params=params)
 
 
-def _choose_action(task: workflow.Task, settings: Mapping[object, object]) -> dict[str, str]:
+def _choose_action(task: Task, settings: Mapping[object, object]) -> dict[str, str]:
     """Return the settings `action` and `if_exists` that follow from the task's `later_runs`. Raises SettingsError."""
     later_runs = str(task.params.get("later_runs", "add")).strip().lower()
     if later_runs not in LATER_RUNS:
@@ -103,7 +103,7 @@ def _has_value(settings: Mapping[object, object], *names: str) -> bool:
     return not all(is_left_out(settings.get(name)) for name in names)
 
 
-def _define_table(sql: str, task: workflow.Task) -> str:
+def _define_table(sql: str, task: Task) -> str:
     """Return `sql` with a definition of `activation_actions_table`. Raises SettingsError without a valid table name."""
     table = str(task.params.get("activation_actions_table") or "")
     whole = table if "." in table else f"{task.params.get('activation_actions_db') or ''}.{table}"

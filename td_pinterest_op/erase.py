@@ -30,14 +30,14 @@ from td_pinterest_op.run_history.history_table import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import ERASURE, ErasureSettings
 from td_pinterest_op.stats import Stats, format_count
+from td_pinterest_op.task_runtime.finish import finish_run
+from td_pinterest_op.task_runtime.process import TaskProcess
+from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
+from td_pinterest_op.task_runtime.services import Services, connect_services
+from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
+from td_pinterest_op.task_runtime.task_history import open_history
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import open_job_rows
-from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.finish import finish_run
-from td_pinterest_op.workflow.process import TaskProcess
-from td_pinterest_op.workflow.progress import Phase, ProgressReporter
-from td_pinterest_op.workflow.services import Services, connect_services
-from td_pinterest_op.workflow.task_history import open_history
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +48,10 @@ class PinterestErase:
     def run(self) -> None:
         """Erase the people, and store what was removed from each list as `pinterest_erasure`. Raises ExportError."""
         with TaskProcess():
-            workflow.store_values(pinterest_erasure=erase_people(workflow.get_current_task(), SYSTEM))
+            store_values(pinterest_erasure=erase_people(get_current_task(), SYSTEM))
 
 
-def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
+def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
     """Remove the people of the task's query from every customer list, and return the removals of each list as JSON.
 
     Raises ExportError, whose message names the failed lists.

@@ -27,16 +27,16 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.stats import Stats, format_count
+from td_pinterest_op.task_runtime.finish import finish_run
+from td_pinterest_op.task_runtime.process import TaskProcess
+from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
+from td_pinterest_op.task_runtime.services import OnNewRefreshToken, Services, connect_services
+from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
+from td_pinterest_op.task_runtime.task_history import open_history
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.withholding.lists import describe_lists, open_lists
 from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import find_people_columns, open_reader
-from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.finish import finish_run
-from td_pinterest_op.workflow.process import TaskProcess
-from td_pinterest_op.workflow.progress import Phase, ProgressReporter
-from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services
-from td_pinterest_op.workflow.task_history import open_history
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +50,11 @@ class PinterestExport:
     def run(self) -> None:
         """Run the export, and store its statistics under `pinterest`. Raises ExportError, which says what to do."""
         with TaskProcess():
-            workflow.store_values(pinterest=export(workflow.get_current_task(), SYSTEM))
+            store_values(pinterest=export(get_current_task(), SYSTEM))
 
 
 def export(
-    task: workflow.Task,
+    task: Task,
     timing: Timing,
     *,
     rows: Rows | None = None,
@@ -104,7 +104,7 @@ def run_export(request: ExportRequest, services: Services, stats: Stats, reporte
 
 
 def finish_export(
-    task: workflow.Task,
+    task: Task,
     error: Exception | None,
     services: Services,
     stats: Stats,

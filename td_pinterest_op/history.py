@@ -26,10 +26,10 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import read_parameter
 from td_pinterest_op.settings.structures import CONTROL
 from td_pinterest_op.settings.types import TABLE, WrongValueError
-from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.process import TaskProcess
-from td_pinterest_op.workflow.services import build_treasure_data_api
-from td_pinterest_op.workflow.task_history import TIME_LIMIT, History, read_history_database
+from td_pinterest_op.task_runtime.process import TaskProcess
+from td_pinterest_op.task_runtime.services import build_treasure_data_api
+from td_pinterest_op.task_runtime.task import Task, find_workflow_name, get_current_task, store_values
+from td_pinterest_op.task_runtime.task_history import TIME_LIMIT, History, read_history_database
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Failed:
     def run(self) -> None:
         """Write a history row for each failed run that has none in this attempt. Never fails."""
         with TaskProcess():
-            write_failure(workflow.get_current_task(), SYSTEM)
+            write_failure(get_current_task(), SYSTEM)
 
 
 class Lift:
@@ -52,10 +52,10 @@ class Lift:
     def run(self) -> None:
         """Store the comparison as the parameter `pinterest_lift`, and write it to the history. Raises SettingsError."""
         with TaskProcess():
-            workflow.store_values(pinterest_lift=write_lift(workflow.get_current_task(), SYSTEM))
+            store_values(pinterest_lift=write_lift(get_current_task(), SYSTEM))
 
 
-def write_failure(task: workflow.Task, timing: Timing) -> None:
+def write_failure(task: Task, timing: Timing) -> None:
     """Write the history row of a failed task, whose `_error` task is `task`, unless the attempt has it.
 
     If the workflow exports a list `audiences`, each of its entries without a row in this attempt gets one. A failure to
@@ -63,7 +63,7 @@ def write_failure(task: workflow.Task, timing: Timing) -> None:
     """
     # Outside `_error`, the failed task is the whole workflow.
     name, error, _ = task.name.partition("^error")
-    failed = name if error else f"+{workflow.find_workflow_name(name) or ''}"
+    failed = name if error else f"+{find_workflow_name(name) or ''}"
     is_within = re.compile(rf"{re.escape(failed)}([+^ ]|$)")
     entries: Mapping[str, Mapping[Any, Any]] = {}
     with contextlib.suppress(SettingsError):
@@ -90,7 +90,7 @@ def write_failure(task: workflow.Task, timing: Timing) -> None:
         log.warning("the failed run could not be recorded in the history: %s", problem)
 
 
-def write_lift(task: workflow.Task, timing: Timing) -> dict[str, Any]:
+def write_lift(task: Task, timing: Timing) -> dict[str, Any]:
     """Compare the counts of the last td> task, write the comparison to the history and return it.
 
     Raises SettingsError if the counts, or the control group's percent (`lift.percent`), are missing.
@@ -121,7 +121,7 @@ def write_lift(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _open_history(task: workflow.Task, timing: Timing) -> Iterator[History | None]:
+def _open_history(task: Task, timing: Timing) -> Iterator[History | None]:
     """Yield the history in the table that the parameter `history` names, or None."""
     table = read_parameter("history", task.params.get("history"), TABLE)
     if table is None:
@@ -149,11 +149,11 @@ def _read_subject(settings: Mapping[Any, Any]) -> Row:
     return {**row, "audience_id": ids.pop() if len(ids) == 1 else None}
 
 
-def _find_subject(task: workflow.Task) -> Row:
+def _find_subject(task: Task) -> Row:
     """Return the ad account and the audience of a failed workflow, as far as the parameters of its tasks name them."""
     params = task.params
     target = params["target"] if isinstance(params.get("target"), Mapping) else {}
-    job = (workflow.find_workflow_name(task.name) or "").removeprefix("pinterest_")
+    job = (find_workflow_name(task.name) or "").removeprefix("pinterest_")
     # The shipped workflows: their configuration has a part for each that removes people, and one audience for others.
     whole = {"export": target, "status": target, "create": {"audience_name": target.get("audience_name")}}
     own = whole.get(job) or target.get(job) or params.get(job)
@@ -162,7 +162,7 @@ def _find_subject(task: workflow.Task) -> Row:
     return _read_subject(merged)
 
 
-def _read_failure_message(task: workflow.Task) -> str:
+def _read_failure_message(task: Task) -> str:
     """Return the message of the operator's error in the task's `error`, or else the first line of digdag's message."""
     error = task.params.get("error")
     text = str(error.get("message") or "") if isinstance(error, Mapping) else ""

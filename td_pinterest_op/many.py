@@ -39,10 +39,10 @@ from td_pinterest_op.settings.structures import read_list_items
 from td_pinterest_op.settings.table import SHARED
 from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out, show_value
 from td_pinterest_op.stats import Stats, format_count
-from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.process import TaskProcess, log_label
-from td_pinterest_op.workflow.progress import ProgressReporter
-from td_pinterest_op.workflow.services import Services, connect_services
+from td_pinterest_op.task_runtime.process import TaskProcess, log_label
+from td_pinterest_op.task_runtime.progress import ProgressReporter
+from td_pinterest_op.task_runtime.services import Services, connect_services
+from td_pinterest_op.task_runtime.task import Task, get_current_task, may_resubmit, store_values
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Many:
     def run(self) -> None:
         """Run all exports, and store their statistics as `pinterest_many`. Raises EntriesError if any of them fails."""
         with TaskProcess():
-            workflow.store_values(pinterest_many=export_all(workflow.get_current_task(), SYSTEM))
+            store_values(pinterest_many=export_all(get_current_task(), SYSTEM))
 
     def renew(self) -> None:
         """Raise SettingsError: the workflow is that of an earlier version."""
@@ -78,7 +78,7 @@ class Many:
     gate = renew
 
 
-def export_all(task: workflow.Task, timing: Timing) -> dict[str, Any]:
+def export_all(task: Task, timing: Timing) -> dict[str, Any]:
     """Run the export of each entry of the task's list `audiences`. Returns {NAME: {ok, error, statistics}}.
 
     Raises SettingsError for a wrong list, before anything is contacted; AccountError for a refused token; EntriesError
@@ -113,7 +113,7 @@ def export_all(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 class _EntryRun:
     """The run of one entry. `task`: that of the list. `stats`: the figures of the run, None until it has begun."""
 
-    task: workflow.Task
+    task: Task
     name: str
     entry: Mapping[object, Any]
     stats: Stats | None = None
@@ -123,7 +123,7 @@ class _EntryRun:
     @property
     def is_token_refused(self) -> bool:
         """Whether the whole task starts again, since Pinterest refused its refresh token."""
-        return self.error is not None and workflow.may_resubmit(self.task, self.error)
+        return self.error is not None and may_resubmit(self.task, self.error)
 
     @property
     def progress(self) -> str:
@@ -208,13 +208,13 @@ def _run_in_threads(runs: Sequence[_EntryRun], services: Services, at_once: int)
         raise StoppedError(f"{error}. {'; '.join(told + more)}") from None
 
 
-def read_at_once(task: workflow.Task) -> int:
+def read_at_once(task: Task) -> int:
     """Return how many entries run at a time. Raises SettingsError."""
     at_once: int | None = read_parameter("at_once", task.params.get("at_once"), _AT_ONCE)
     return at_once or _DEFAULT_AT_ONCE
 
 
-def read_entries(task: workflow.Task) -> Mapping[str, Mapping[object, Any]]:
+def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
     """Return the entries of the task's list `audiences` by name. Raises SettingsError if the list is wrong."""
     try:
         items = read_list_items(task.params.get("audiences"))
@@ -244,7 +244,7 @@ def read_entries(task: workflow.Task) -> Mapping[str, Mapping[object, Any]]:
     return entries
 
 
-def build_entry_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> workflow.Task:
+def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task:
     """Return `task` with the settings and parameters of an `entry` of `audiences`. Raises SettingsError."""
     place = f"entry {name}"
     others = {key: value for key, value in entry.items() if key not in ENTRY_KEYS}

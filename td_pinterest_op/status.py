@@ -18,11 +18,11 @@ from td_pinterest_op.run_history.history_table import FAILED, SUCCESS, Row, buil
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import STATUS, StatusSettings
 from td_pinterest_op.stats import Condition, classify_status
-from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.finish import finish_run
-from td_pinterest_op.workflow.process import TaskProcess
-from td_pinterest_op.workflow.services import connect_services
-from td_pinterest_op.workflow.task_history import open_history
+from td_pinterest_op.task_runtime.finish import finish_run
+from td_pinterest_op.task_runtime.process import TaskProcess
+from td_pinterest_op.task_runtime.services import connect_services
+from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
+from td_pinterest_op.task_runtime.task_history import open_history
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +33,13 @@ class AudienceStatus:
     def run(self) -> None:
         """Check the audiences and store their state. Raises AudienceError if any breaks a limit or cannot be read."""
         with TaskProcess():
-            stored = check_audiences(workflow.get_current_task(), SYSTEM)
-            workflow.store_values(pinterest_status=stored)
+            stored = check_audiences(get_current_task(), SYSTEM)
+            store_values(pinterest_status=stored)
             if stored["problems"]:
                 raise AudienceError("; ".join(stored["problems"]))
 
 
-def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
+def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
     """Read and check every audience of the settings. Returns the audiences' states, and the problems as texts.
 
     The run history, if any, has earlier sizes, and gets a row for each audience. Raises SettingsError and AccountError.

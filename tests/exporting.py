@@ -10,7 +10,7 @@ from typing import Any
 from td_pinterest_op.export import export
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.task_runtime.task import Task
 from tests import guard
 from tests.clock import FakeTime
 from tests.emulators.environment import environment

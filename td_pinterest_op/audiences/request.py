@@ -32,11 +32,11 @@ from td_pinterest_op.settings.table import (
 )
 from td_pinterest_op.settings.types import is_left_out, show_value, suggest_word
 from td_pinterest_op.stats import LISTS
+from td_pinterest_op.task_runtime.finish import name_subjects
+from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_list_source, read_source
+from td_pinterest_op.task_runtime.task_history import read_history_database
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows
-from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.finish import name_subjects
-from td_pinterest_op.workflow.task_history import read_history_database
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ _S = TypeVar("_S", bound=SendingSettings)
 class TaskRequest(Generic[_S]):
     """What a task asks for: checked settings, the source of its rows (or None), opt-out and consent lists by name."""
 
-    task: workflow.Task
+    task: Task
     settings: _S
     source: Source | Rows | None
     lists: Mapping[str, Source]
@@ -82,9 +82,7 @@ def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mappin
     return settings, params
 
 
-def extend_task(
-    task: workflow.Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]
-) -> workflow.Task:
+def extend_task(task: Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]) -> Task:
     """Return the task with further settings and parameters, which override its own. `place`: where they were read.
 
     The log names what they override. A blank setting overrides none: it must not lift what the task restricts. Raises
@@ -103,9 +101,7 @@ def extend_task(
     return replace(task, params={**own, **params, "result_settings": {**dict.fromkeys(settings), **shared, **new}})
 
 
-def _parse_task_settings(
-    task: workflow.Task, table: SettingsTable[Any], errors: SettingsErrorCollector
-) -> ParsedSettings:
+def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: SettingsErrorCollector) -> ParsedSettings:
     """Return what a task's `result_settings` say, and in their place the settings that are given for this run."""
     raw = task.params.get("result_settings")
     settings = read_settings(raw)
@@ -128,7 +124,7 @@ def _parse_task_settings(
     return parse_values(settings, table=table, environ=task.environ, for_this_run=used)
 
 
-def _read_settings_for_this_run(task: workflow.Task) -> dict[str, object]:
+def _read_settings_for_this_run(task: Task) -> dict[str, object]:
     """Return the settings that replace the task's own in this run, by name. Raises SettingsError for any other."""
     if FOR_THIS_RUN not in task.params:
         return {}
@@ -149,7 +145,7 @@ def _read_settings_for_this_run(task: workflow.Task) -> dict[str, object]:
     return {str(name): value for name, value in given.items()}
 
 
-def read_task_settings(task: workflow.Task, *, table: SettingsTable[_C]) -> _C:
+def read_task_settings(task: Task, *, table: SettingsTable[_C]) -> _C:
     """Return the settings of a task that reads no rows, and log their warnings. Raises SettingsError.
 
     `table`: the allowed settings.
@@ -163,7 +159,7 @@ def read_task_settings(task: workflow.Task, *, table: SettingsTable[_C]) -> _C:
     return settings
 
 
-def read_task_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | None = None) -> TaskRequest[_S]:
+def read_task_request(task: Task, *, table: SettingsTable[_S], rows: Rows | None = None) -> TaskRequest[_S]:
     """Return a task's settings, source of rows, and opt-out and consent lists. `rows`: used in place of a job's rows.
 
     `table`: the allowed settings. Raises SettingsError with every problem, which names the ad account and the audience
@@ -175,14 +171,14 @@ def read_task_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Ro
     action = parsed.action
     if settings and settings.history:  # only for its problems: the history finds the database again
         errors.call(read_history_database, task, settings.history)
-    errors.call(workflow.parse_endpoints, task.environ)
+    errors.call(parse_endpoints, task.environ)
     is_export = "action" in table.by_name
     for name, meant in find_refused_parameters(task.params, action).items() if is_export else ():
         errors.append(SettingsError(f"{name} is not a parameter of an export; did you mean {meant}?", key=name))
     source: Source | Rows | None = rows
     if source is None and (action is None or action.reads_rows):
-        source = errors.call(workflow.read_source, task)
-        errors.call(workflow.parse_api_key, task.environ)
+        source = errors.call(read_source, task)
+        errors.call(parse_api_key, task.environ)
     lists = _read_people_lists(task, action, errors) if is_export else {}
     if source and isinstance(settings, Settings) and (reason := find_hashing_reason(settings.action, settings.hash_in)):
         errors.call(require_hashable, source, needed_by=reason)
@@ -202,12 +198,10 @@ def read_task_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Ro
     return TaskRequest(task=task, settings=settings, source=source, lists=lists)
 
 
-def _read_people_lists(
-    task: workflow.Task, action: ActionSpec | None, errors: SettingsErrorCollector
-) -> Mapping[str, Source]:
+def _read_people_lists(task: Task, action: ActionSpec | None, errors: SettingsErrorCollector) -> Mapping[str, Source]:
     """Return the task's opt-out and consent lists by parameter name. Logs which lists the action ignores."""
     if action is None or action.adds_people:
-        queries = {name: errors.call(workflow.read_list_source, task, name) for name in LISTS}
+        queries = {name: errors.call(read_list_source, task, name) for name in LISTS}
         return {name: query for name, query in queries.items() if query}
     if unused := [name for name in LISTS if name in task.params]:
         log.warning("the action %s adds no people, so it ignores the task's %s", action.name, " and ".join(unused))

@@ -15,7 +15,7 @@ from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.runtime.shutdown import start_thread
 from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.workflow.progress import Phase, ProgressReporter
+from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 
 log = logging.getLogger(__name__)
 

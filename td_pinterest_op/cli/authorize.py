@@ -24,7 +24,7 @@ from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import ConnectionSettings
-from td_pinterest_op.workflow.services import open_client
+from td_pinterest_op.task_runtime.services import open_client
 
 _TARGETS = ("local", "td", "server", "file")
 _REDIRECT = "http://localhost:8085/"

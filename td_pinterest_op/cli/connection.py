@@ -22,14 +22,14 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ConnectionSettings, build_variable_name
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.workflow.digdag_secrets import (
+from td_pinterest_op.task_runtime.digdag_secrets import (
     LOCAL_PROJECT,
     TokenStore,
     find_local_secrets_folder,
     read_local_secret,
 )
-from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services
-from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.task_runtime.services import OnNewRefreshToken, Services, connect_services
+from td_pinterest_op.task_runtime.task import Task
 
 ENVIRONMENT = "the environment"
 LOCAL = "the local digdag secrets"

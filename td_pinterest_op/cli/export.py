@@ -29,9 +29,9 @@ from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL
 from td_pinterest_op.settings.types import WrongValueError, is_left_out
 from td_pinterest_op.stats import LISTS
+from td_pinterest_op.task_runtime.progress import EtaEstimator, Phase, ProgressReporter
+from td_pinterest_op.task_runtime.task import Task
 from td_pinterest_op.treasure_data.result import Rows
-from td_pinterest_op.workflow.progress import EtaEstimator, Phase, ProgressReporter
-from td_pinterest_op.workflow.task import Task
 
 # The options that name what is exported; a file may name the first two.
 _SOURCES = ("job_id", "query", "csv_file")

@@ -34,8 +34,8 @@ from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import CREDENTIALS
 from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError, suggest_word
+from td_pinterest_op.task_runtime.task import Task, read_database, read_source
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
-from td_pinterest_op.workflow.task import Task, read_database, read_source
 
 _EXAMPLE = """\b
 Examples:

@@ -17,7 +17,7 @@ from td_pinterest_op.http.transport import NoResponseError
 from td_pinterest_op.redaction.secret import Secret, mask
 from td_pinterest_op.runtime.atomic_file import replace_file
 from td_pinterest_op.stats import format_count
-from td_pinterest_op.workflow.digdag_secrets import DigdagServer, find_local_secrets_folder
+from td_pinterest_op.task_runtime.digdag_secrets import DigdagServer, find_local_secrets_folder
 
 # Stores secrets, by their workflow names, and returns a text that names the place.
 Target = Callable[[Mapping[str, Secret]], str]

@@ -26,8 +26,8 @@ from td_pinterest_op.records.hashed_query import (
 )
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL, Control
 from td_pinterest_op.settings.types import WrongValueError
+from td_pinterest_op.task_runtime.task import read_source
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
-from td_pinterest_op.workflow import task as workflow
 
 _EXAMPLE = """\b
 Examples:
@@ -122,7 +122,7 @@ def _run_without_rows(common: CommonOptions, text: str, *, database: str, engine
     credentials = find_credentials(common.env_file)
     credentials.require_variables("TD_API_KEY")
     common.print_note(f"Credentials: {credentials.describe_sources()}")
-    source = workflow.read_source(credentials.build_task(query=text, database=database, engine=engine))
+    source = read_source(credentials.build_task(query=text, database=database, engine=engine))
     with credentials.without_pinterest().open_services() as services, screen.print_waits(quiet=common.quiet):
         return wait_for_job(services.treasure_data, source.with_fresh_query(build_columns_statement(text)))
 

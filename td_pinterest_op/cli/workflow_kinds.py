@@ -9,7 +9,7 @@ from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Mirror
 from td_pinterest_op.settings.table import CREDENTIALS, ActionSpec
 from td_pinterest_op.settings.types import TEXT, WrongValueError
 from td_pinterest_op.stats import LISTS
-from td_pinterest_op.workflow.task import read_sql
+from td_pinterest_op.task_runtime.task import read_sql
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

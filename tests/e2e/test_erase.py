@@ -17,7 +17,7 @@ from td_pinterest_op.errors import (
 )
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.task_runtime.task import Task
 from tests import guard
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault
 from tests.exporting import SESSION, TASK_NAME, Services, digests, people

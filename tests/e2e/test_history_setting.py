@@ -18,8 +18,8 @@ from td_pinterest_op.many import export_all
 from td_pinterest_op.run_history.history_table import COLUMNS
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.status import check_audiences
-from td_pinterest_op.workflow import task_history as writing
-from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.task_runtime import task_history as writing
+from td_pinterest_op.task_runtime.task import Task
 from tests import guard
 from tests.e2e.audiences import ADD, CLEAR, CREATE, is_cleared, settings_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer

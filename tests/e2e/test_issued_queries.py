@@ -9,7 +9,7 @@ import pytest
 
 from td_pinterest_op.erase import erase_people
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.task_runtime.task import Task
 from tests.clock import FakeTime
 from tests.e2e.audiences import ADD
 from tests.emulators.pinterest import AD_ACCOUNT_ID

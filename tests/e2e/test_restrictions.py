@@ -12,7 +12,7 @@ from td_pinterest_op import many
 from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.export import export
-from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.task_runtime.task import Task
 from tests.campaigns import campaign
 from tests.e2e.audiences import ADD, CREATE, REPLACE
 from tests.e2e.restrictions import EVERY, MIRROR, check_restrictions, create_people

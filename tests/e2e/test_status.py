@@ -10,7 +10,7 @@ import pytest
 from td_pinterest_op.errors import AccountError, AudienceError, SettingsError
 from td_pinterest_op.run_history.history_table import build_insert_statement, build_table_statement
 from td_pinterest_op.status import AudienceStatus, check_audiences
-from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.task_runtime.task import Task
 from tests import guard
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.emulators.pinterest.faults import Answer, Fault

@@ -9,7 +9,7 @@ import pytest
 from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.errors import AudienceError, SettingsError
 from td_pinterest_op.export import export
-from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.task_runtime.task import Task
 from tests.e2e.audiences import ADD
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.exporting import Services, digests, people

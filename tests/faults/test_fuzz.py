@@ -13,7 +13,7 @@ from td_pinterest_op.audiences.actions import ACTIONS, Create, CreateActalike
 from td_pinterest_op.errors import ExportError, UnexpectedError
 from td_pinterest_op.http.transport import Authorise, Failure, NoResponseError, Response, Transport
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.workflow import services
+from td_pinterest_op.task_runtime import services
 from tests import guard
 from tests.campaigns import examples
 from tests.exporting import digest, people

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from td_pinterest_op.audiences.actions import Add, Clear, Create, CreateActalike, Replace
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
-from td_pinterest_op.workflow import services
+from td_pinterest_op.task_runtime import services
 from tests.campaigns import examples
 from tests.exporting import Services, digests, people
 from tests.faults.conftest import Stage, new_stage

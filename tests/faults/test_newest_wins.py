@@ -21,7 +21,7 @@ from td_pinterest_op.audiences.customer_lists import get_list_name
 from td_pinterest_op.errors import AudienceError, StoppedError
 from td_pinterest_op.http.transport import RawResponse, Transport
 from td_pinterest_op.pinterest.api import CustomerList, age_key
-from td_pinterest_op.workflow import services
+from td_pinterest_op.task_runtime import services
 from tests.campaigns import amount, examples
 from tests.exporting import Services, digest, digests, people
 from tests.faults.conftest import Stage, new_stage

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from td_pinterest_op.audiences.actions import Add, Create, Replace
 from td_pinterest_op.errors import ExportError, InvalidRowsError, JobError, LimitError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import RawResponse, Transport
-from td_pinterest_op.workflow import services
+from td_pinterest_op.task_runtime import services
 from tests.campaigns import examples
 from tests.exporting import Services, people
 from tests.faults.conftest import Stage, new_stage

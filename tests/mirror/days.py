@@ -19,7 +19,7 @@ from unittest import mock
 from td_pinterest_op.errors import ExportError, StoppedError
 from td_pinterest_op.export import export
 from td_pinterest_op.http.transport import Transport
-from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.task_runtime.task import Task
 from tests.clock import FakeTime
 from tests.emulators.environment import environment
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Pinterest, serve_pinterest

@@ -10,7 +10,7 @@ from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.errors import EntriesError
 from td_pinterest_op.export import export
 from td_pinterest_op.many import export_all
-from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.task_runtime.task import Task
 from tests.exporting import digests, people
 from tests.mirror.days import DATABASE, LEDGER, World
 

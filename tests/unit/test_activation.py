@@ -8,7 +8,7 @@ import pytest
 
 from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.task_runtime.task import Task
 
 OWN = {"type": "pinterest", "ad_account_id": "1", "audience_type": "customer_list"}
 HANDED = {"activation_id": 1, "segment_name": "Likely buyers", "activation_actions_db": "cdp_audience_1"}

@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
     {"mirroring"},
     {"withholding"},
     {"records"},
-    {"workflow"},
+    {"task_runtime"},
     {"report"},
     {"run_history"},
     {"pinterest", "treasure_data", "settings"},
@@ -39,10 +39,10 @@ LAYERS: list[set[str]] = [
 
 # What is not of the standard library, and the only sub-packages or modules that may import it.
 WORLD: dict[str, set[str]] = {
-    "digdag": {"workflow.task"},
+    "digdag": {"task_runtime.task"},
     "tdclient": {"treasure_data.td_api"},
     "msgpack": {"treasure_data.result"},
-    "requests": {"cli.secret_target", "http", "pinterest", "workflow"},
+    "requests": {"cli.secret_target", "http", "pinterest", "task_runtime"},
     "urllib3": {"http", "treasure_data"},
     "backoff": {"http.retry"},
     "phonenumbers": {"identifiers.phones"},

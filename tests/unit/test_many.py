@@ -15,8 +15,8 @@ from td_pinterest_op.audiences.actions import Add
 from td_pinterest_op.errors import AccountError, EntriesError, SettingsError, StoppedError
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.table import SHARED
-from td_pinterest_op.workflow.process import TaskProcess
-from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.task_runtime.process import TaskProcess
+from td_pinterest_op.task_runtime.task import Task
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Call, Fault
 from tests.exporting import Services, digests, people
 

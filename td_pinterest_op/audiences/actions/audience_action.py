@@ -24,7 +24,7 @@ from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.stats import Stats, SummaryText
-from td_pinterest_op.workflow.services import Services
+from td_pinterest_op.task_runtime.services import Services
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 from td_pinterest_op.cli.ad_accounts import AdAccount, list_ad_accounts
 from td_pinterest_op.cli.connection import Credentials
 from td_pinterest_op.cli.lint.exports import Export
-from td_pinterest_op.workflow.services import Services
+from td_pinterest_op.task_runtime.services import Services
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 

@@ -13,7 +13,7 @@ from td_pinterest_op.errors import AccountError, ExportError, StoppedError
 from td_pinterest_op.http.endpoints import find_proxy
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
 from td_pinterest_op.stats import format_count
-from td_pinterest_op.workflow.task import parse_endpoints
+from td_pinterest_op.task_runtime.task import parse_endpoints
 
 # The HTTP status of a response that refuses a credential.
 _REFUSED = 401

@@ -16,12 +16,12 @@ from td_pinterest_op.records.limits import TOLERATED_SHARE, format_reasons
 from td_pinterest_op.records.limits import check_rows as check_rows_of_export
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats, format_count
+from td_pinterest_op.task_runtime.digdag_secrets import find_hosted_server
+from td_pinterest_op.task_runtime.task import parse_endpoints, read_source
 from td_pinterest_op.treasure_data.job import Source, wait_for_job
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import open_reader
-from td_pinterest_op.workflow import task as workflow_task
-from td_pinterest_op.workflow.digdag_secrets import find_hosted_server
 
 _SAMPLE = 1_000
 _NO_ROWS_ADVICE = "check the conditions (WHERE) of the query"
@@ -41,7 +41,7 @@ def check_api_key(context: DoctorContext) -> CheckResult:
         message = f"TD_API_KEY not found (as a secret it is {SECRETS['TD_API_KEY']})"
         return CheckResult(ERROR, message, "set it, or store it with `digdag secrets --local --set td.apikey`")
     context.td_services.treasure_data.call("GET", "/v3/database/list")
-    endpoints = workflow_task.parse_endpoints(context.credentials.build_task().environ)
+    endpoints = parse_endpoints(context.credentials.build_task().environ)
     host = urllib.parse.urlsplit(endpoints.treasure_data).hostname
     return CheckResult(OK, f"the key is accepted by {host}")
 
@@ -124,7 +124,7 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
     credentials = context.credentials
     td = context.services.treasure_data
     settings = _choose_settings(context)
-    job = wait_for_job(td, workflow_task.read_source(credentials.build_task(**context.params)))
+    job = wait_for_job(td, read_source(credentials.build_task(**context.params)))
     stats = Stats(action="", ad_account_id="", dry_run=True)
     with open_reader(job, settings, stats, lists=Lists()) as reader:
         reader.read(_take_sample(iter(JobResult(td, job))), progress=lambda _: None)

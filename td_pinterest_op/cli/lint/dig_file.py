@@ -95,7 +95,7 @@ class DigFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class DigTask:
     """A task or group of tasks (`operator` None). `exported`: the `_export` parameters of the task and its parents.
 
     `params`: all parameters, of which its own take precedence.
@@ -254,11 +254,11 @@ def walk(block: Block) -> Iterator[tuple[Block, str, Any]]:
             waiting += [(owner, key, item) for item in value]
 
 
-def walk_tasks(block: Block, name: str = "", inherited: Block | None = None) -> Iterator[Task]:
+def walk_tasks(block: Block, name: str = "", inherited: Block | None = None) -> Iterator[DigTask]:
     """Yield the task in a block, then the tasks nested in it. `inherited`: the `_export` parameters of its parents."""
     exported = _merge_blocks(inherited or Block(block.place), block.get_block("_export"))
     operator = next((key[:-1] for key in block if key.endswith(">")), None)
-    yield Task(name=name, block=block, operator=operator, exported=exported, params=_merge_blocks(exported, block))
+    yield DigTask(name=name, block=block, operator=operator, exported=exported, params=_merge_blocks(exported, block))
     for key, member in block.items():
         if isinstance(member, Block) and (key.startswith("+") or key in _BLOCKS):
             yield from walk_tasks(member, name + key, exported)

@@ -14,7 +14,7 @@ from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.audiences.request import TaskRequest, read_task_request, read_task_settings
 from td_pinterest_op.cli.connection import SECRETS
-from td_pinterest_op.cli.lint.dig_file import Block, DigFile, Place, Task
+from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, SECRET_TEMPLATE, check_secret
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.many import build_entry_task, read_at_once, read_entries
@@ -22,7 +22,7 @@ from td_pinterest_op.settings.parse import TASK_PARAMETERS, read_settings
 from td_pinterest_op.settings.table import CREDENTIALS, ERASURE, STATUS, SettingsTable, build_variable_name
 from td_pinterest_op.settings.types import find_nearest, is_left_out
 from td_pinterest_op.stats import LISTS
-from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.task_runtime.task import Task, read_sql
 
 MANY = "td_pinterest_op.many.Many"
 ACTIVATION = "td_pinterest_op.activation.PinterestActivation"
@@ -83,7 +83,7 @@ def is_called_by_others(dig: DigFile) -> bool:
 
 
 def read_exports(
-    dig: DigFile, task: Task, operator: str, environ: Mapping[str, str], *, has_earlier_job: bool
+    dig: DigFile, task: DigTask, operator: str, environ: Mapping[str, str], *, has_earlier_job: bool
 ) -> Iterator[Export]:
     """Yield what a task of `operator` would export, one for each entry of a list. Adds findings about what is wrong.
 
@@ -103,7 +103,7 @@ def read_exports(
     job = {"last_job_id": "1"} if has_earlier_job else {}
     called = {"database": "called"} if is_called_by_others(dig) else {}
     params["td"] = {**called, **job, **(params["td"] if isinstance(params.get("td"), dict) else {})}
-    own = workflow.Task(params=params, environ=environ)
+    own = Task(params=params, environ=environ)
     environ_block = task.params.get_block("_env")
     places = {"": task.block.place, **environ_block.places, **task.params.places, **written.places}
     if operator != MANY:
@@ -134,7 +134,7 @@ def _read_query(dig: DigFile, place: Place, name: str, value: object) -> object:
         return _UNKNOWN_QUERY if is_unknown(value) else value
     text = str(value).strip()
     try:
-        sql = workflow.read_sql(text, key=name, folder=dig.folder)
+        sql = read_sql(text, key=name, folder=dig.folder)
     except SettingsError as error:
         dig.add_finding(place, "file", str(error))
         return _UNKNOWN_QUERY
@@ -146,7 +146,7 @@ def _read_query(dig: DigFile, place: Place, name: str, value: object) -> object:
     return sql
 
 
-def _read_entries(dig: DigFile, own: workflow.Task, task: Task) -> Iterator[tuple[Block, str, Mapping[object, Any]]]:
+def _read_entries(dig: DigFile, own: Task, task: DigTask) -> Iterator[tuple[Block, str, Mapping[object, Any]]]:
     """Yield the block, name and keys of each entry of `audiences`. If a run would refuse the list, add a finding."""
     listed = task.fill(task.params.get("audiences"))
     if any(isinstance(each, str) and is_unknown(each) for each in (listed if isinstance(listed, list) else [listed])):
@@ -169,7 +169,7 @@ def _read_entries(dig: DigFile, own: workflow.Task, task: Task) -> Iterator[tupl
 
 def _read_export(
     dig: DigFile,
-    task: workflow.Task,
+    task: Task,
     operator: str,
     places: Mapping[str, Place],
     *,

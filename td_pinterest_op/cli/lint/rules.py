@@ -6,7 +6,7 @@ from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import Add, Create, Remove
-from td_pinterest_op.cli.lint.dig_file import Block, DigFile, Place, Task, walk, walk_tasks
+from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place, walk, walk_tasks
 from td_pinterest_op.cli.lint.exports import MANY, OPERATORS, Export, is_called_by_others, is_unknown, read_exports
 from td_pinterest_op.cli.lint.secrets import read_environ
 from td_pinterest_op.cli.lint.selected_columns import find_column_problems
@@ -67,7 +67,7 @@ def check_workflow(dig: DigFile) -> list[Export]:
     return exports
 
 
-def _find_operator(dig: DigFile, task: Task) -> str:
+def _find_operator(dig: DigFile, task: DigTask) -> str:
     """Return the operator of this package that a task runs, or "". Adds findings about misspelt and misplaced ones."""
     settings = task.block.get_block("result_settings")
     if task.operator == "td" and str(settings.get("type")).strip().lower() == "pinterest":
@@ -93,7 +93,7 @@ def _find_operator(dig: DigFile, task: Task) -> str:
     return near
 
 
-def _check_our_task(dig: DigFile, task: Task, operator: str, last_query: str | None) -> list[Export]:
+def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str | None) -> list[Export]:
     """Add findings about a task's settings, secrets, rows and lists, and return its exports.
 
     `last_query`: whose rows a task exports that has no source of its own, None if there is no earlier job.
@@ -169,7 +169,7 @@ def _check_targets(dig: DigFile, exports: Sequence[Export]) -> None:
         earlier[target] = changes_only and earlier.get(target, True)
 
 
-def _check_keys(dig: DigFile, task: Task, operator: str, templates: str) -> None:
+def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> None:
     """Add a finding for each key of a task that neither the operator nor a template of the workflow reads."""
     table, parameters = OPERATORS[operator]
     for name, place in task.block.places.items():
@@ -186,7 +186,7 @@ def _check_keys(dig: DigFile, task: Task, operator: str, templates: str) -> None
         dig.add_finding(place, "unknown-key", message)
 
 
-def _check_other_task(dig: DigFile, task: Task, templates: str) -> None:
+def _check_other_task(dig: DigFile, task: DigTask, templates: str) -> None:
     """Add findings about opt-outs that nothing reads, and about an alert to nobody, in a task that is not ours."""
     for name, place in task.block.places.items() if task.operator in _READS_NO_LIST else ():
         if _OPT_OUTS.search(name) and not name.startswith("+") and name not in templates:
@@ -197,7 +197,7 @@ def _check_other_task(dig: DigFile, task: Task, templates: str) -> None:
         dig.add_warning(task.block.places["to"], "placeholder", message)
 
 
-def _read_td_query(dig: DigFile, task: Task) -> str:
+def _read_td_query(dig: DigFile, task: DigTask) -> str:
     """Return the SQL of a td> task, or "" if only a run knows it. Adds findings about its database and its file."""
     has_database = "database" in task.params or "database" in task.params.get_block("td")
     if not has_database and not is_called_by_others(dig):
@@ -228,7 +228,7 @@ def _has_open_template(text: str) -> bool:
     return start >= 0 and "}" not in text.replace("$$", "")[start:]
 
 
-def _check_values(dig: DigFile, root: Block, ours: Sequence[Task]) -> None:
+def _check_values(dig: DigFile, root: Block, ours: Sequence[DigTask]) -> None:
     """Add findings about numbers that digdag may change, templates that are not closed, and settings for one run."""
     used = " ".join(str(task.fill([dict(task.block), task.exported.get("audiences")])) for task in ours)
     for block, key, value in walk(root):
@@ -258,7 +258,7 @@ def _check_figures(dig: DigFile, root: Block) -> None:
                 known = known.get(name)
 
 
-def _check_docker(dig: DigFile, ours: Sequence[Task], tasks: Sequence[Task]) -> None:
+def _check_docker(dig: DigFile, ours: Sequence[DigTask], tasks: Sequence[DigTask]) -> None:
     """Add a finding for each task of ours without a container image in a workflow that runs in containers."""
     images = {task.name: task.params.get_block("docker").get("image") for task in tasks if task.operator == "py"}
     for task in ours:

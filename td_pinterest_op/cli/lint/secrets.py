@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from td_pinterest_op.cli.connection import SECRETS
-from td_pinterest_op.cli.lint.dig_file import Block, DigFile, Task
+from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask
 from td_pinterest_op.settings.types import find_nearest, is_left_out
 
 # In place of the value of a secret; so short that it is not masked in messages.
@@ -13,7 +13,7 @@ SECRET_TEMPLATE = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
 _MISSPELT = re.compile(r"\$\{\s*secrets?\s*[.:]\s*([\w.-]+)\s*\}")
 
 
-def read_environ(dig: DigFile, task: Task) -> Mapping[str, str]:
+def read_environ(dig: DigFile, task: DigTask) -> Mapping[str, str]:
     """Return a task's `_env` with placeholders for what a run fills in. Adds findings about its secrets."""
     if "_env" in task.exported:
         message = "digdag reads _env only from the task itself: move it there, next to py>"

@@ -19,7 +19,7 @@ from td_pinterest_op.cli.doctor.checks import check_proxy
 from td_pinterest_op.cli.secret_target import write_local_secret
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing
-from td_pinterest_op.workflow.digdag_secrets import DigdagServer
+from td_pinterest_op.task_runtime.digdag_secrets import DigdagServer
 from tests.emulators.digdag_secrets import DigdagSecrets
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.emulators.server import free_port, serve

@@ -39,7 +39,7 @@ from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.workflow.progress import ProgressReporter
+from td_pinterest_op.task_runtime.progress import ProgressReporter
 from tests.campaigns import examples
 from tests.unit.scripted import answer
 

@@ -16,11 +16,11 @@ from td_pinterest_op.errors import ExportError, JobError, StoppedError, Treasure
 from td_pinterest_op.http.retry import retry
 from td_pinterest_op.run_history.history_table import Row, build_insert_statement, build_table_statement
 from td_pinterest_op.settings.types import TableName
+from td_pinterest_op.task_runtime.services import Services
+from td_pinterest_op.task_runtime.task import Task, find_workflow_name, read_database
 from td_pinterest_op.treasure_data.job import Source, run_statement
 from td_pinterest_op.treasure_data.result import read_small_result
 from td_pinterest_op.treasure_data.td_api import RUN_AGAIN, TreasureData, build_path
-from td_pinterest_op.workflow.services import Services
-from td_pinterest_op.workflow.task import Task, find_workflow_name, read_database
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,15 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.task_runtime.task import (
+    Task,
+    get_current_task,
+    parse_api_key,
+    read_list_source,
+    read_source,
+    store_values,
+)
 from td_pinterest_op.treasure_data.job import Source
-from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.task import Task, parse_api_key, read_list_source, read_source
 
 SESSION = {"session_time": "2026-11-25T00:00:00+00:00", "project_id": 4711, "task_name": "+pinterest_export+export"}
 SESSION |= {"session_uuid": "0c9eb4a2-1111-4222-8333-444455556666", "attempt_id": 7}
@@ -228,7 +234,7 @@ class TestEnvironment:
 
     def test_no_task_outside_digdag(self) -> None:
         with pytest.raises(SettingsError, match=r"only as a py> task of a digdag workflow"):
-            workflow.get_current_task()
+            get_current_task()
 
     def test_task_has_digdags_parameters_and_stores_values_without_templates(
         self, monkeypatch: pytest.MonkeyPatch
@@ -236,9 +242,7 @@ class TestEnvironment:
         stored: list[object] = []
         env = types.SimpleNamespace(params={"job_id": "1"}, store=stored.append)
         monkeypatch.setitem(sys.modules, "digdag", types.SimpleNamespace(env=env))
-        assert Task(params={"job_id": "1"}, environ=os.environ) == workflow.get_current_task()
-        workflow.store_values(
-            pinterest={"name": "a ${b}", "rows": {"read": 1}, "audiences": [{"name": "${c}"}], "id": None}
-        )
+        assert Task(params={"job_id": "1"}, environ=os.environ) == get_current_task()
+        store_values(pinterest={"name": "a ${b}", "rows": {"read": 1}, "audiences": [{"name": "${c}"}], "id": None})
         plain = {"name": "a $ {b}", "rows": {"read": 1}, "audiences": [{"name": "$ {c}"}], "id": None}
         assert [{"pinterest": plain}] == stored

@@ -10,7 +10,7 @@ from types import TracebackType
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.redaction.secret import escape, mask
 from td_pinterest_op.runtime.shutdown import end_on_signals
-from td_pinterest_op.workflow.task import try_resubmit
+from td_pinterest_op.task_runtime.task import try_resubmit
 
 log = logging.getLogger("td_pinterest_op")
 

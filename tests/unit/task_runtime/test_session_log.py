@@ -9,7 +9,7 @@ import pytest
 
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.workflow.process import SessionLog, log_label
+from td_pinterest_op.task_runtime.process import SessionLog, log_label
 
 
 @pytest.fixture

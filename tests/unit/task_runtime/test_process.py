@@ -13,7 +13,7 @@ import pytest
 
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, UnexpectedError, WorkflowError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.workflow.process import TaskProcess
+from td_pinterest_op.task_runtime.process import TaskProcess
 
 
 @pytest.fixture(autouse=True)

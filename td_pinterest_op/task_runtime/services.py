@@ -15,9 +15,9 @@ from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.stats import RequestCounts, Stats
+from td_pinterest_op.task_runtime.digdag_secrets import TokenStore
+from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints
 from td_pinterest_op.treasure_data.td_api import TreasureData
-from td_pinterest_op.workflow.digdag_secrets import TokenStore
-from td_pinterest_op.workflow.task import Task, parse_api_key, parse_endpoints
 
 OnNewRefreshToken = Callable[[Secret | None, float | None], None]
 

@@ -7,7 +7,7 @@ import pytest
 
 from td_pinterest_op.cli.secret_target import write_local_secret
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.workflow.digdag_secrets import find_local_secrets_folder, read_local_secret
+from td_pinterest_op.task_runtime.digdag_secrets import find_local_secrets_folder, read_local_secret
 
 KEY = "pinterest.refresh_token"
 

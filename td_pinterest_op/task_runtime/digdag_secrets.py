@@ -23,7 +23,7 @@ from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import atomic_file, shutdown
 from td_pinterest_op.runtime.clock import DAY, Timing, format_duration
 from td_pinterest_op.settings.table import ConnectionSettings
-from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.task_runtime.task import Task
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.workflow.progress import LOG_INTERVAL, Phase, ProgressReporter
+from td_pinterest_op.task_runtime.progress import LOG_INTERVAL, Phase, ProgressReporter
 from tests.clock import FakeTime
 
 

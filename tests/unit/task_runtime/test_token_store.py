@@ -16,9 +16,9 @@ from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import DAY
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import CONNECTION
-from td_pinterest_op.workflow import digdag_secrets
-from td_pinterest_op.workflow.digdag_secrets import TokenStore
-from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.task_runtime import digdag_secrets
+from td_pinterest_op.task_runtime.digdag_secrets import TokenStore
+from td_pinterest_op.task_runtime.task import Task
 from tests.clock import FakeTime
 from tests.unit.scripted import Script, Sent, answer
 
