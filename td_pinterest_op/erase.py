@@ -28,8 +28,9 @@ from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.run_history.history_table import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
+from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ERASURE, ErasureSettings
-from td_pinterest_op.stats import Stats, format_count
+from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.finish import finish_run
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter

@@ -24,9 +24,10 @@ from td_pinterest_op.records.plan import describe_plan
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
+from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.settings.types import TableName
-from td_pinterest_op.stats import Stats, format_count
+from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.finish import finish_run
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter

@@ -27,6 +27,7 @@ from td_pinterest_op.export import build_stats, finish_export, run_export
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
+from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.parse import (
     FOR_THIS_RUN,
     names_secret,
@@ -38,7 +39,7 @@ from td_pinterest_op.settings.parse import (
 from td_pinterest_op.settings.structures import read_list_items
 from td_pinterest_op.settings.table import SHARED
 from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out, show_value
-from td_pinterest_op.stats import Stats, format_count
+from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.process import TaskProcess, log_label
 from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.services import Services, connect_services

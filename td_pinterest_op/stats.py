@@ -4,7 +4,6 @@ The counts always add up (see `Stats.check_sums`). With one identifier column, e
 several, `rows.valid` and `rows.invalid` count values: each non-null value of a row is an identifier.
 """
 
-import enum
 import threading
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ from td_pinterest_op.digdag_templates import defuse_templates
 from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.runtime.text import format_count
 
 SUPPRESSED, WITHOUT_CONSENT, CONTROL = "suppressed", "without_consent", "control"
 WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
@@ -29,21 +29,6 @@ class SummaryText(NamedTuple):
 
     past: str
     infinitive: str
-
-
-class Condition(enum.Enum):
-    """An audience's condition. Each value lists the condition's Pinterest statuses. Other statuses mean MATCHING."""
-
-    # Source: AudienceStatus of the API description 5.28, and the statuses that removed audiences were seen with.
-    READY = ("READY",)
-    TOO_SMALL = ("TOO_SMALL", "PERSONAS_INELIGIBLE_SIZE")
-    REMOVED = ("REMOVED", "DELETED", "ARCHIVED")
-    MATCHING = ()
-
-
-def classify_status(status: str) -> Condition:
-    """Return the Condition of an audience that has this Pinterest status. An unknown status means MATCHING."""
-    return next((condition for condition in Condition if status.upper() in condition.value), Condition.MATCHING)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -234,8 +219,3 @@ class Stats:
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
         }
         return defuse_templates(statistics)
-
-
-def format_count(number: int, noun: str, plural: str = "") -> str:
-    """Return a number with its noun: "1 record", "2,000 records". `plural`: by default, the noun with an "s"."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

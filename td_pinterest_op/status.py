@@ -12,12 +12,12 @@ from typing import Any
 from td_pinterest_op.audiences.request import read_task_settings
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.audience_status import Condition, classify_status
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.run_history.audience_history import build_history_query, find_members, find_size
 from td_pinterest_op.run_history.history_table import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import STATUS, StatusSettings
-from td_pinterest_op.stats import Condition, classify_status
 from td_pinterest_op.task_runtime.finish import finish_run
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.services import connect_services

@@ -13,7 +13,7 @@ from typing import Any
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.api import Api, Audience, to_text
 from td_pinterest_op.redaction.secret import escape
-from td_pinterest_op.stats import format_count
+from td_pinterest_op.runtime.text import format_count
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from td_pinterest_op.cli.files import explain_error
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.outdated import find_outdated
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.stats import format_count
+from td_pinterest_op.runtime.text import format_count
 
 WORKFLOWS = ROOT / "workflows" if IN_CHECKOUT else Path(__file__).parent / "workflows"
 _MENTIONED = re.compile(r"[\w./-]+\.sql\b")

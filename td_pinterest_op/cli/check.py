@@ -14,8 +14,8 @@ from td_pinterest_op.cli.lint.exports import Export
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.outdated import find_outdated
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.stats import format_count
 
 
 @click.command(

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.identifier_types import EMAIL, LIST_TYPES, join_with_or
 from td_pinterest_op.redaction.secret import sanitize
-from td_pinterest_op.stats import format_count
+from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
 

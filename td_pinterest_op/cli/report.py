@@ -14,7 +14,7 @@ from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.page_file import write_page
-from td_pinterest_op.stats import format_count
+from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import read_small_result
 

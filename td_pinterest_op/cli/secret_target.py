@@ -16,7 +16,7 @@ from td_pinterest_op.http.endpoints import is_safe_url
 from td_pinterest_op.http.transport import NoResponseError
 from td_pinterest_op.redaction.secret import Secret, mask
 from td_pinterest_op.runtime.atomic_file import replace_file
-from td_pinterest_op.stats import format_count
+from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.task_runtime.digdag_secrets import DigdagServer, find_local_secrets_folder
 
 # Stores secrets, by their workflow names, and returns a text that names the place.

@@ -10,7 +10,8 @@ from td_pinterest_op.mirroring.ledger import Ledger
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.shutdown import start_thread
-from td_pinterest_op.stats import Stats, format_count
+from td_pinterest_op.runtime.text import format_count
+from td_pinterest_op.stats import Stats
 
 # Seconds for which an answer of the ledger is trusted, unless a request has waited since.
 _TRUSTED = 10.0

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from td_pinterest_op.http.json_counts import parse_whole_number
 from td_pinterest_op.http.transport import Response
+from td_pinterest_op.pinterest.audience_status import Condition, classify_status
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
 from td_pinterest_op.redaction.secret import escape
-from td_pinterest_op.stats import Condition, classify_status, format_count
+from td_pinterest_op.runtime.text import format_count
 
 log = logging.getLogger(__name__)
 

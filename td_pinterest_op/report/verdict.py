@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from td_pinterest_op.pinterest.audience_status import Condition, classify_status
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import format_number, format_time
 from td_pinterest_op.run_history.history_table import FAILED
-from td_pinterest_op.stats import Condition, classify_status
 
 _MATCHING_TIME = timedelta(hours=48)
 

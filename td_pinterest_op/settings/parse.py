@@ -10,6 +10,7 @@ from typing import Any, TypeGuard, TypeVar
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.structures import read_mapping
 from td_pinterest_op.settings.table import (
     CREDENTIALS,
@@ -31,7 +32,7 @@ from td_pinterest_op.settings.types import (
     show_value,
     suggest_word,
 )
-from td_pinterest_op.stats import LISTS, SUPPRESS, format_count
+from td_pinterest_op.stats import LISTS, SUPPRESS
 
 log = logging.getLogger(__name__)
 

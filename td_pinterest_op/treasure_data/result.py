@@ -10,7 +10,7 @@ import msgpack
 
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.transport import RawResponse, read_pieces
-from td_pinterest_op.stats import format_count
+from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData, build_path, build_refusal_error
 

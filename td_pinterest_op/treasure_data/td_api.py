@@ -18,7 +18,7 @@ from td_pinterest_op.http.transport import Failure, NoResponseError, RawResponse
 from td_pinterest_op.redaction.secret import Secret, mask_with_numbers, sanitize
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing, format_duration
-from td_pinterest_op.stats import format_count
+from td_pinterest_op.runtime.text import format_count
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,9 @@ from td_pinterest_op.records.hashed_query import (
 from td_pinterest_op.records.limits import check_value_kind, format_reasons
 from td_pinterest_op.records.readers import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.stats import SUPPRESS, Stats, format_count
+from td_pinterest_op.stats import SUPPRESS, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
+from td_pinterest_op.pinterest.audience_status import Condition
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import STATUS
-from td_pinterest_op.stats import Condition
 from td_pinterest_op.status import AudienceState
 
 

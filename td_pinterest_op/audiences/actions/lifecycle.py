@@ -10,10 +10,10 @@ from td_pinterest_op.audiences.customer_lists import TargetList
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import ACTALIKE, Audience
+from td_pinterest_op.pinterest.audience_status import Condition, classify_status
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.stats import Condition, classify_status
 
 _SESSION_KEY = re.compile(r"\(td ([0-9a-f]{8})\)$")
 

@@ -23,8 +23,9 @@ from td_pinterest_op.mirroring.plan_guard import PlanGuard
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.limits import check_rows
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
+from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.stats import MirrorFigures, Stats, format_count
+from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.job import Source
 

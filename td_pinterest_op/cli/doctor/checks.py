@@ -12,7 +12,7 @@ from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, Do
 from td_pinterest_op.errors import AccountError, ExportError, StoppedError
 from td_pinterest_op.http.endpoints import find_proxy
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
-from td_pinterest_op.stats import format_count
+from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.task_runtime.task import parse_endpoints
 
 # The HTTP status of a response that refuses a credential.

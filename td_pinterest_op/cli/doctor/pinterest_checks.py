@@ -6,11 +6,12 @@ from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.cli.ad_accounts import WRITER_ROLES, AdAccount
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, Target, skip_check
 from td_pinterest_op.http.retry import read_server_time
+from td_pinterest_op.pinterest.audience_status import Condition, classify_status
 from td_pinterest_op.pinterest.oauth import describe_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.runtime.clock import DAY, SYSTEM
-from td_pinterest_op.stats import Condition, classify_status, format_count
+from td_pinterest_op.runtime.text import format_count
 
 # The refresh token ends soon, in seconds.
 _SOON = 14 * DAY

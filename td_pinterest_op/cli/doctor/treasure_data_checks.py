@@ -14,8 +14,9 @@ from td_pinterest_op.cli.secret_target import request_project_id
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.records.limits import TOLERATED_SHARE, format_reasons
 from td_pinterest_op.records.limits import check_rows as check_rows_of_export
+from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.stats import Stats, format_count
+from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.digdag_secrets import find_hosted_server
 from td_pinterest_op.task_runtime.task import parse_endpoints, read_source
 from td_pinterest_op.treasure_data.job import Source, wait_for_job

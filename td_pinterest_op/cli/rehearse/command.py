@@ -26,7 +26,8 @@ from td_pinterest_op.cli.rehearse.steps import LARGE, STEPS, Step
 from td_pinterest_op.errors import ExportError, PinterestError, SettingsError, StoppedError
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.stats import RequestCounts, format_count
+from td_pinterest_op.runtime.text import format_count
+from td_pinterest_op.stats import RequestCounts
 
 log = logging.getLogger(__name__)
 
