@@ -39,7 +39,7 @@ def find_leaks(text: str) -> list[str]:
 
 def check(text: str, where: str) -> None:
     """Raise AssertionError when `text` of `where` contains a forbidden value."""
-    assert [] == find_leaks(text), f"{where} shows {', '.join(find_leaks(text))}"
+    assert find_leaks(text) == [], f"{where} shows {', '.join(find_leaks(text))}"
 
 
 def check_inert(text: str, where: str) -> None:

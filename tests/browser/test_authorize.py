@@ -46,13 +46,13 @@ def test_workflow_runs_with_a_token_obtained_in_the_browser(
         browser.driver.find_element("css selector", "button[value=approve]").click()
         # The page comes after two redirects and the exchange of the code.
         wait_until(lambda: "Approved" in browser.text())
-        assert [] == browser.accessibility_faults()
+        assert browser.accessibility_faults() == []
         out, err = process.communicate(timeout=30)
-    assert 0 == process.returncode, err
+    assert process.returncode == 0, err
     assert "Stored in the local digdag secrets" in out
     guard.check(out + err, "the output of the command")
     stored = {file.name: file.read_text() for file in (tmp_path / "digdag" / "secrets").iterdir()}
-    assert {0o600} == {file.stat().st_mode & 0o777 for file in (tmp_path / "digdag" / "secrets").iterdir()}
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "digdag" / "secrets").iterdir()} == {0o600}
     run_export(stored, services, tmp_path)
 
 
@@ -82,5 +82,5 @@ def run_export(stored: dict[str, str], services: Services, folder: Path) -> None
     result = dig.run(
         workflow, secrets={"td.apikey": secrets_for(services)["td.apikey"], **stored}, environ=os.environ | endpoints
     )
-    assert "success" == result.status, result.error
-    assert 2 == len(services.pinterest.members_of_audience(audience))
+    assert result.status == "success", result.error
+    assert len(services.pinterest.members_of_audience(audience)) == 2

@@ -87,13 +87,13 @@ def test_report_fits_the_screen_loads_nothing_and_is_accessible(
     browser.driver.get_log("browser")  # type: ignore[no-untyped-call]  # what pages of other tests have left
     open_page(browser, tmp_path, name)
     assert not browser.is_wider_than_screen()
-    assert [] == browser.run(
-        "return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)"
+    assert (
+        browser.run("return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)") == []
     )
-    assert [] == browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
-    assert [] == browser.accessibility_faults()
+    assert browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)") == []
+    assert browser.accessibility_faults() == []
     logged = browser.driver.get_log("browser")  # type: ignore[no-untyped-call]
-    assert [] == [entry for entry in logged if entry["level"] == "SEVERE"]
+    assert [entry for entry in logged if entry["level"] == "SEVERE"] == []
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -101,11 +101,11 @@ def test_dates_are_not_wrapped_and_folded_figures_fit(browser: Browser, tmp_path
     browser.resize(1200, 900)
     open_page(browser, tmp_path, name)
     browser.run("document.querySelectorAll('details').forEach(e => e.open = true)")
-    assert [] == browser.run(_BROKEN_DATES)
+    assert browser.run(_BROKEN_DATES) == []
     for width in (1200, 400):
         browser.resize(width, 900)
         assert not browser.is_wider_than_screen()
-    assert [] == browser.accessibility_faults()
+    assert browser.accessibility_faults() == []
 
 
 def test_chart_comes_first_on_a_wide_screen_and_paper_shows_folded_parts(browser: Browser, tmp_path: Path) -> None:
@@ -135,16 +135,16 @@ def test_only_the_chart_for_the_width_is_shown(browser: Browser, tmp_path: Path,
     browser.resize(width, 900)
     open_page(browser, tmp_path, "history")
     visible = "return [...document.querySelectorAll('.chart')].filter(e => e.getBoundingClientRect().width)"
-    assert [shown] * 2 == browser.run(f"{visible}.map(e => e.classList[1])")
+    assert browser.run(f"{visible}.map(e => e.classList[1])") == [shown] * 2
 
 
 def test_dark_theme_is_dark_and_paper_is_white(browser: Browser, tmp_path: Path) -> None:
     browser.prefer("dark")
     open_page(browser, tmp_path, "history")
     ground = "return getComputedStyle(document.body).backgroundColor"
-    assert "rgb(20, 23, 27)" == browser.run(ground)
+    assert browser.run(ground) == "rgb(20, 23, 27)"
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    assert "rgb(255, 255, 255)" == browser.run(ground)
+    assert browser.run(ground) == "rgb(255, 255, 255)"
     visible = "return [...document.querySelectorAll('.chart.wide')].every(e => e.getBoundingClientRect().width > 0)"
     assert browser.run(visible)
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

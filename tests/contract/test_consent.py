@@ -85,7 +85,7 @@ def test_invalid_request_is_answered_with_json_and_no_redirect(
 
 def test_refusal_redirects_with_an_error(sdk: Sdk) -> None:
     answer = redirect_parameters(submit_decision(sdk, "refuse"))
-    assert ({"error", "state"}, "access_denied") == (set(answer), answer["error"])
+    assert (set(answer), answer["error"]) == ({"error", "state"}, "access_denied")
 
 
 # -- the exchange ---------------------------------------------------------------------------------------------------
@@ -95,11 +95,11 @@ def test_code_is_exchanged_for_both_tokens_with_expiry_and_scopes(
     pinterest: Pinterest, sdk: Sdk, fake_time: FakeTime
 ) -> None:
     token = exchange_code(sdk, obtain_code(sdk))
-    assert ("bearer", 30 * 86400, 60 * 86400) == (token.token_type, token.expires_in, token.refresh_token_expires_in)
-    assert ("ads:read ads:write", "authorization_code") == (token.scope, token.response_type)
-    assert int(fake_time.now()) + 60 * 86400 == token.refresh_token_expires_at
+    assert (token.token_type, token.expires_in, token.refresh_token_expires_in) == ("bearer", 30 * 86400, 60 * 86400)
+    assert (token.scope, token.response_type) == ("ads:read ads:write", "authorization_code")
+    assert token.refresh_token_expires_at == int(fake_time.now()) + 60 * 86400
     assert token.refresh_token in pinterest.tokens.refresh_tokens()
-    assert "ads:read ads:write" == refresh_access_token(sdk, token.refresh_token).scope
+    assert refresh_access_token(sdk, token.refresh_token).scope == "ads:read ads:write"
 
 
 def test_code_is_valid_once_for_ten_minutes_and_its_redirect(sdk: Sdk, fake_time: FakeTime) -> None:
@@ -111,4 +111,4 @@ def test_code_is_valid_once_for_ten_minutes_and_its_redirect(sdk: Sdk, fake_time
     for wrong, redirect_uri in ((code, REDIRECT), (late, REDIRECT), elsewhere, ("x", "y")):
         with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
             exchange_code(sdk, wrong, redirect_uri)
-        assert 283 == error_code(caught.value)
+        assert error_code(caught.value) == 283

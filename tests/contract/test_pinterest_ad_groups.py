@@ -29,39 +29,39 @@ def item_names(page: Any) -> list[str]:
 
 def test_ad_groups_show_what_they_target(sdk: Sdk, shop: dict[str, str]) -> None:
     own, paused, by_template, by_segment = sdk.ad_groups.ad_groups_list(**ACCOUNT).items
-    assert (["1", "5"], None) == (own.targeting_spec.audience_include, own.targeting_template_ids)
-    assert (["2"], "PAUSED") == (paused.targeting_spec.audience_exclude, paused.status)
+    assert (own.targeting_spec.audience_include, own.targeting_template_ids) == (["1", "5"], None)
+    assert (paused.targeting_spec.audience_exclude, paused.status) == (["2"], "PAUSED")
     assert [shop["template"]] == by_template.targeting_template_ids
     assert (shop["segment"], shop["old"]) == (by_segment.customer_segment_id, by_segment.campaign_id)
 
 
 def test_ad_groups_and_campaigns_are_filtered_by_campaign(sdk: Sdk, shop: dict[str, str]) -> None:
     asked = {"campaign_ids": [shop["spring"]]}
-    assert ["own"] == item_names(sdk.ad_groups.ad_groups_list(**ACCOUNT, **asked))
-    assert ["spring"] == item_names(sdk.campaigns.campaigns_list(**ACCOUNT))
+    assert item_names(sdk.ad_groups.ad_groups_list(**ACCOUNT, **asked)) == ["own"]
+    assert item_names(sdk.campaigns.campaigns_list(**ACCOUNT)) == ["spring"]
     every = [pinterestsdk.EntityStatus.ARCHIVED]
-    assert ["old"] == item_names(
+    assert item_names(
         sdk.campaigns.campaigns_list(**ACCOUNT, campaign_ids=[shop["old"], shop["spring"]], entity_statuses=every)
-    )
+    ) == ["old"]
 
 
 @pytest.mark.usefixtures("shop")
 def test_templates_and_segments_show_their_audiences(sdk: Sdk) -> None:
     (template,) = sdk.templates.targeting_template_list(**ACCOUNT).items
     (segment,) = sdk.segments.customer_segment_list(**ACCOUNT).items
-    assert (["1"], ["2"]) == (
+    assert (
         template.targeting_attributes.audience_include,
         template.targeting_attributes.audience_exclude,
-    )
-    assert ["3"] == segment.audience_ids
+    ) == (["1"], ["2"])
+    assert segment.audience_ids == ["3"]
 
 
 @pytest.mark.parametrize("roles", [["AUDIENCE_MANAGER"], ["CAMPAIGN_MANAGER"]])
 def test_only_campaign_roles_may_read_ad_groups(pinterest: Pinterest, sdk: Sdk, roles: list[str]) -> None:
     pinterest.add_ad_account("7", owner=pinterest.add_user("owner"), roles={"emulated": roles})
     if roles == ["CAMPAIGN_MANAGER"]:
-        assert [] == sdk.ad_groups.ad_groups_list(ad_account_id="7").items
+        assert sdk.ad_groups.ad_groups_list(ad_account_id="7").items == []
         return
     with pytest.raises(pinterestsdk.exceptions.ForbiddenException) as caught:
         sdk.ad_groups.ad_groups_list(ad_account_id="7")
-    assert 29 == error_code(caught.value)
+    assert error_code(caught.value) == 29

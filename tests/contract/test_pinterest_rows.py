@@ -30,14 +30,14 @@ def build_records(rows: Sequence[dict[str, str]]) -> list[Any]:
 
 def test_row_adds_and_removes_all_its_keys_as_one_record(pinterest: Pinterest, sdk: Sdk) -> None:
     made = create_list(sdk, "people", PERSON)
-    assert (1, 1) == (made.num_uploaded_user_records, made.num_batches)
-    assert set(PEOPLE[:3]) == pinterest.members(made.id)
-    assert 2 == update_list(sdk, made.id, "ADD", OTHER).num_uploaded_user_records
-    assert 1 == update_list(sdk, made.id, "REMOVE", PERSON).num_removed_user_records
+    assert (made.num_uploaded_user_records, made.num_batches) == (1, 1)
+    assert pinterest.members(made.id) == set(PEOPLE[:3])
+    assert update_list(sdk, made.id, "ADD", OTHER).num_uploaded_user_records == 2
+    assert update_list(sdk, made.id, "REMOVE", PERSON).num_removed_user_records == 1
     assert PEOPLE[3] in pinterest.members(made.id)
     assert pinterest.members(made.id).isdisjoint(PEOPLE[:3])
     update_list(sdk, made.id, "REMOVE", OTHER)
-    assert set() == pinterest.members(made.id)
+    assert pinterest.members(made.id) == set()
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_row_adds_and_removes_all_its_keys_as_one_record(pinterest: Pinterest, s
 def test_invalid_row_refuses_the_batch_and_changes_nothing(pinterest: Pinterest, sdk: Sdk, row: Any) -> None:
     held = pinterest.add_list("people")
     refused = patch_list(sdk, pinterest, held.id, json={"operation_type": "ADD", "records_v2": [PERSON, row]})
-    assert (400, 1) == (refused.status_code, refused.json()["code"])
-    assert set() == pinterest.members(held.id)
+    assert (refused.status_code, refused.json()["code"]) == (400, 1)
+    assert pinterest.members(held.id) == set()
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_invalid_row_refuses_the_batch_and_changes_nothing(pinterest: Pinterest,
 )
 def test_request_takes_exactly_one_kind_of_records(pinterest: Pinterest, sdk: Sdk, fields: dict[str, Any]) -> None:
     held = pinterest.add_list("people")
-    assert 400 == patch_list(sdk, pinterest, held.id, json={"operation_type": "ADD"} | fields).status_code
-    assert set() == pinterest.members(held.id)
+    assert patch_list(sdk, pinterest, held.id, json={"operation_type": "ADD"} | fields).status_code == 400
+    assert pinterest.members(held.id) == set()
 
 
 # -- look-alikes ----------------------------------------------------------------------------------------------------
@@ -98,9 +98,9 @@ def create_look_alike(sdk: Sdk, **rule: Any) -> Any:
 def test_look_alike_is_created_from_seed_country_and_percentage(sdk: Sdk, seed: str, percentage: int) -> None:
     made = create_look_alike(sdk, seed_id=[seed], country="US", percentage=percentage)
     read = sdk.get_audience(made.id)
-    assert ("ACTALIKE", "alike") == (read.audience_type.value, read.name)
+    assert (read.audience_type.value, read.name) == ("ACTALIKE", "alike")
     rule = read.rule.to_dict()
-    assert ([seed], "US", percentage) == (rule["seed_id"], rule["country"], rule["percentage"])
+    assert (rule["seed_id"], rule["country"], rule["percentage"]) == ([seed], "US", percentage)
     listed = sdk.audiences.audiences_list(**ACCOUNT).items
     assert [seed, made.id] == [audience.id for audience in listed]
 
@@ -121,8 +121,8 @@ def test_look_alike_is_created_from_seed_country_and_percentage(sdk: Sdk, seed: 
 )
 def test_invalid_rule_creates_no_look_alike(pinterest: Pinterest, sdk: Sdk, seed: str, wrong: dict[str, Any]) -> None:
     rule = {"seed_id": [seed], "country": "US", "percentage": 1} | wrong
-    assert (400, 400) == post_look_alike(sdk, pinterest, rule)
-    assert 1 == len(pinterest.audiences)
+    assert post_look_alike(sdk, pinterest, rule) == (400, 400)
+    assert len(pinterest.audiences) == 1
 
 
 def post_look_alike(sdk: Sdk, pinterest: Pinterest, rule: dict[str, Any]) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from tests.emulators.pinterest import (
 
 def test_refresh_returns_an_access_token_for_thirty_days(pinterest: Pinterest, sdk: Sdk) -> None:
     token = refresh_access_token(sdk)
-    assert (30 * 86400, "bearer", "ads:read ads:write") == (token.expires_in, token.token_type, token.scope)
+    assert (token.expires_in, token.token_type, token.scope) == (30 * 86400, "bearer", "ads:read ads:write")
     assert token.refresh_token is None
     assert 59 * 86400 < token.refresh_token_expires_in <= 60 * 86400
 
@@ -26,16 +26,16 @@ def test_wrong_client_secret_is_refused(emulator_with_url: tuple[Pinterest, str]
     sdk.oauth.api_client.configuration.password = "wrong"
     with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
         refresh_access_token(sdk)
-    assert 2 == error_code(caught.value)
+    assert error_code(caught.value) == 2
 
 
 def test_token_without_write_scope_may_only_read(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.switches.scope = "ads:read"
     reader = Sdk(sdk.endpoint, refresh_access_token(sdk).access_token)
-    assert [] == reader.lists.customer_lists_list(**ACCOUNT).items
+    assert reader.lists.customer_lists_list(**ACCOUNT).items == []
     with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
         reader.create_list("x")
-    assert 3 == error_code(caught.value)
+    assert error_code(caught.value) == 3
 
 
 # -- ad accounts ----------------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def test_list_holds_added_people_without_removed_ones(pinterest: Pinterest, sdk:
     made = sdk.create_list("people", PEOPLE[:100])
     sdk.update_list(made.id, "ADD", ",".join(PEOPLE[50:200]))
     sdk.update_list(made.id, "REMOVE", ",".join(PEOPLE[:10]))
-    assert set(PEOPLE[10:200]) == pinterest.members(made.id)
+    assert pinterest.members(made.id) == set(PEOPLE[10:200])
 
 
 def test_counters_rise_also_for_records_without_effect(sdk: Sdk) -> None:
@@ -69,7 +69,7 @@ def test_counters_rise_also_for_records_without_effect(sdk: Sdk) -> None:
     sdk.update_list(made.id, "ADD", ",".join(PEOPLE[:5]))
     sdk.update_list(made.id, "REMOVE", ",".join(PEOPLE[10:13]))
     read = sdk.lists.customer_lists_get(**ACCOUNT, customer_list_id=made.id)
-    assert (3, 10, 3) == (read.num_batches, read.num_uploaded_user_records, read.num_removed_user_records)
+    assert (read.num_batches, read.num_uploaded_user_records, read.num_removed_user_records) == (3, 10, 3)
 
 
 @pytest.mark.parametrize("order", ["ASCENDING", "DESCENDING"])
@@ -109,9 +109,9 @@ def test_invalid_record_refuses_the_batch_and_changes_nothing(
     for records in (f"{PEOPLE[0]},{bad},{PEOPLE[9]}", f"{PEOPLE[0]},{bad}", bad):
         with pytest.raises(pinterestsdk.exceptions.BadRequestException) as caught:
             sdk.update_list(made.id, operation, records)
-        assert 1 == error_code(caught.value)
+        assert error_code(caught.value) == 1
         assert not bad or bad not in str(caught.value.body)
-    assert set(PEOPLE[:3]) == pinterest.members(made.id)
+    assert pinterest.members(made.id) == set(PEOPLE[:3])
 
 
 @pytest.mark.parametrize(
@@ -130,14 +130,16 @@ def test_invalid_record_refuses_the_batch_and_changes_nothing(
 def test_body_of_another_shape_is_refused(pinterest: Pinterest, sdk: Sdk, sent: dict[str, Any]) -> None:
     held = pinterest.add_list("people")
     response = patch_list(sdk, pinterest, held.id, **sent)
-    assert (400, 1) == (response.status_code, response.json()["code"])
-    assert set() == pinterest.members(held.id)
+    assert (response.status_code, response.json()["code"]) == (400, 1)
+    assert pinterest.members(held.id) == set()
 
 
 def test_id_that_is_not_digits_is_refused(pinterest: Pinterest, sdk: Sdk) -> None:
     body = {"operation_type": "ADD", "records": PEOPLE[0]}
-    assert [400, 400, 404] == [
-        patch_list(sdk, pinterest, audience_id, json=body).status_code for audience_id in ("x", "1" * 19, "1")
+    assert [patch_list(sdk, pinterest, audience_id, json=body).status_code for audience_id in ("x", "1" * 19, "1")] == [
+        400,
+        400,
+        404,
     ]
 
 
@@ -147,10 +149,10 @@ def test_id_that_is_not_digits_is_refused(pinterest: Pinterest, sdk: Sdk) -> Non
 def test_audience_is_created_on_a_list_and_moved_to_another(pinterest: Pinterest, sdk: Sdk) -> None:
     old, new = sdk.create_list("old", PEOPLE[:100]), sdk.create_list("new", PEOPLE[:120])
     made = sdk.create_audience("customers", old.id)
-    assert (100, "READY") == (made.size, made.status)
+    assert (made.size, made.status) == (100, "READY")
     sdk.update_audience(made.id, "UPDATE", rule=pinterestsdk.AdAccountsAudienceRule(customer_list_id=new.id))
     read = sdk.get_audience(made.id)
-    assert (new.id, 120, "customers") == (read.rule.customer_list_id, read.size, read.name)
+    assert (read.rule.customer_list_id, read.size, read.name) == (new.id, 120, "customers")
 
 
 def test_audience_on_a_list_of_another_ad_account_is_refused(pinterest: Pinterest, sdk: Sdk) -> None:
@@ -158,7 +160,7 @@ def test_audience_on_a_list_of_another_ad_account_is_refused(pinterest: Pinteres
     foreign = pinterest.add_list("foreign", ad_account_id="549755885178")
     with pytest.raises(pinterestsdk.exceptions.BadRequestException) as caught:
         sdk.create_audience("customers", foreign.id)
-    assert 400 == error_code(caught.value)
+    assert error_code(caught.value) == 400
 
 
 @pytest.mark.parametrize("second_remove", ["accepted", "404"])
@@ -166,7 +168,7 @@ def test_removed_audience_is_not_listed_and_may_be_gone(pinterest: Pinterest, sd
     pinterest.switches.removed_audiences, pinterest.switches.second_remove = "gone", second_remove
     made = sdk.create_audience("customers", sdk.create_list("people").id)
     assert made.id == sdk.update_audience(made.id, "REMOVE").id
-    assert [] == sdk.audiences.audiences_list(**ACCOUNT).items
+    assert sdk.audiences.audiences_list(**ACCOUNT).items == []
     with pytest.raises(pinterestsdk.exceptions.NotFoundException):
         sdk.get_audience(made.id)
     if second_remove == "accepted":
@@ -193,7 +195,7 @@ def test_received_audiences_are_listed_only_on_request(pinterest: Pinterest, sdk
         item.id for item in sdk.audiences.audiences_list(**ACCOUNT, ownership_type=received_type).items
     ]
     assert [*owned, received.id] == [item.id for item in sdk.audiences.audiences_list(**ACCOUNT).items]
-    assert "549755885178" == sdk.get_audience(received.id).ad_account_id
+    assert sdk.get_audience(received.id).ad_account_id == "549755885178"
     with pytest.raises(pinterestsdk.exceptions.ForbiddenException):
         sdk.update_audience(received.id, "REMOVE")
 
@@ -208,10 +210,10 @@ def test_writes_over_the_limit_get_429_with_the_known_headers(pinterest: Pintere
     with pytest.raises(pinterestsdk.exceptions.ApiException) as caught:
         sdk.create_list("x")
     headers: Any = caught.value.headers
-    assert (429, 8) == (caught.value.status, error_code(caught.value))
+    assert (caught.value.status, error_code(caught.value)) == (429, 8)
     assert headers["x-ratelimit-limit"].startswith("2, ")
     assert '2;w=60;name="ads_write"' in headers["x-ratelimit-limit"]
-    assert ("0", headers["Retry-After"]) == (headers["x-ratelimit-remaining"], headers["x-ratelimit-reset"])
+    assert (headers["x-ratelimit-remaining"], headers["x-ratelimit-reset"]) == ("0", headers["Retry-After"])
     assert 0 < int(headers["Retry-After"]) <= 60
     assert headers["x-pinterest-rid"]
-    assert 2 == len(pinterest.lists_named("x"))
+    assert len(pinterest.lists_named("x")) == 2

@@ -72,13 +72,13 @@ def fetch(url: str, *, key: str = API_KEY, **headers: str) -> tuple[int, Any, by
 def test_query_returns_its_rows(client: tdclient.Client) -> None:
     job = run_query(client, HEADER + "SELECT email, id FROM people WHERE id < 2 ORDER BY id")
     assert job.success()
-    assert [["u0@a.example", 0], ["u1@a.example", 1]] == list(job.result())
-    assert (2, [["email", "varchar"], ["id", "bigint"]]) == (job.num_records, job.result_schema)
+    assert list(job.result()) == [["u0@a.example", 0], ["u1@a.example", 1]]
+    assert (job.num_records, job.result_schema) == (2, [["email", "varchar"], ["id", "bigint"]])
 
 
 @pytest.mark.parametrize("engine", ["presto", "trino", "hive"])
 def test_every_engine_runs_a_query_with_a_qualified_table(client: tdclient.Client, engine: str) -> None:
-    assert [[500]] == list(run_query(client, "SELECT count(*) AS n FROM sample_db.people", type=engine).result())
+    assert list(run_query(client, "SELECT count(*) AS n FROM sample_db.people", type=engine).result()) == [[500]]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_columns_have_trinos_names_types_and_values(
 )
 def test_invalid_sql_fails_the_job_with_the_engines_message(client: tdclient.Client, sql: str, message: str) -> None:
     job = run_query(client, sql)
-    assert "error" == job.status()
+    assert job.status() == "error"
     assert message in job.debug["stderr"]
     assert message in job.debug["cmdout"]
     with pytest.raises(errors.NotFoundError):
@@ -157,7 +157,7 @@ def test_form_of_digdags_client_is_accepted_like_td_clients_multipart(url: str) 
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         issued = json.load(answer)
-    assert {"job", "job_id", "database"} == set(issued)
+    assert set(issued) == {"job", "job_id", "database"}
 
 
 # -- tables of td> and td_ddl> -----------------------------------------------------------------------------------------
@@ -170,15 +170,15 @@ def test_create_table_of_td_replaces_the_table_each_time(client: tdclient.Client
             f'{HEADER}DROP TABLE IF EXISTS "copy";\nCREATE TABLE "copy" AS\nSELECT email FROM people LIMIT {limit}',
         )
         assert job.success()
-    assert [[5]] == read_rows(client, 'SELECT count(*) AS n FROM "copy"')
-    assert None is job.result_schema
+    assert read_rows(client, 'SELECT count(*) AS n FROM "copy"') == [[5]]
+    assert job.result_schema is None
     with pytest.raises(errors.NotFoundError):
         list(client.job_result_each(job.id))
 
 
 def test_table_of_a_query_has_a_time_column(client: tdclient.Client) -> None:
     run_query(client, 'CREATE TABLE "copy" AS\nSELECT email FROM people', scheduled_time=1_700_000_000)
-    assert [["u0@a.example", 1_700_000_000]] == read_rows(client, "SELECT * FROM copy ORDER BY email LIMIT 1")
+    assert read_rows(client, "SELECT * FROM copy ORDER BY email LIMIT 1") == [["u0@a.example", 1_700_000_000]]
 
 
 @pytest.mark.parametrize("table", ['"filled"', f'"{DB}"."filled"'])
@@ -186,7 +186,7 @@ def test_inserts_of_td_add_their_columns_by_name(client: tdclient.Client, table:
     run_query(client, 'CREATE TABLE "filled" (id bigint, email varchar)')
     for columns in ("id, email", "email, id"):
         assert run_query(client, f"{HEADER}INSERT INTO {table}\nSELECT {columns} FROM people LIMIT 2").success()
-    assert [[4, "u0@a.example"]] == read_rows(client, "SELECT count(*) AS n, min(email) AS e FROM filled")
+    assert read_rows(client, "SELECT count(*) AS n, min(email) AS e FROM filled") == [[4, "u0@a.example"]]
 
 
 @pytest.mark.parametrize(
@@ -221,9 +221,9 @@ def test_result_is_downloaded_in_parts_by_range(client: tdclient.Client, url: st
     address = f"{url}v3/job/result/{job.id}?format=msgpack.gz"
     status, headers, first = fetch(address, Range="bytes=0-99")
     _, _, rest = fetch(address, Range="bytes=100-")
-    assert (206, 100, f"bytes 0-99/{job.result_size}") == (status, len(first), headers["Content-Range"])
-    assert 500 == len(list(msgpack.Unpacker(io.BytesIO(gzip.decompress(first + rest)))))
-    assert 500 == len(list(job.result_format("msgpack", store_tmpfile=True)))
+    assert (status, len(first), headers["Content-Range"]) == (206, 100, f"bytes 0-99/{job.result_size}")
+    assert len(list(msgpack.Unpacker(io.BytesIO(gzip.decompress(first + rest))))) == 500
+    assert len(list(job.result_format("msgpack", store_tmpfile=True))) == 500
 
 
 # -- faults ------------------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ class Session:
 
     def do(self, sql: str) -> Any:
         job = self.job(sql)
-        assert "success" == job.status(), job.debug
+        assert job.status() == "success", job.debug
         return job
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ def test_bucketed_table_keeps_its_rows_from_job_to_job(sql: Session) -> None:
     sql.do(LEDGER)
     sql.do("INSERT INTO ledger (plan, audience_id, time) SELECT 1, 'a', 5")
     sql.do(LEDGER)
-    assert [["a", 1, 5]] == sql.rows("SELECT * FROM ledger")
+    assert sql.rows("SELECT * FROM ledger") == [["a", 1, 5]]
 
 
 @pytest.mark.parametrize("create", ["CREATE TABLE made (k varchar)", "CREATE TABLE made AS SELECT 'x' AS k"])
@@ -81,7 +81,7 @@ def test_insert_with_columns_goes_by_position_and_fills_others_with_null(sql: Se
 INSERT INTO ledger (plan, time)
 WITH number AS (SELECT 7 AS a) SELECT a, cast(to_unixtime(TIMESTAMP '1970-01-01 00:01:00') AS bigint) FROM number
 UNION ALL SELECT 8, 61""")
-    assert [[None, 7, 60], [None, 8, 61]] == sql.rows("SELECT * FROM ledger ORDER BY plan")
+    assert sql.rows("SELECT * FROM ledger ORDER BY plan") == [[None, 7, 60], [None, 8, 61]]
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ UNION ALL SELECT 8, 61""")
 def test_invalid_statement_fails_the_job_and_changes_nothing(td: TreasureData, sql: Session, wrong: str) -> None:
     sql.do(LEDGER)
     sql.do("INSERT INTO ledger (plan) SELECT 1")
-    assert "error" == sql.job(wrong).status()
-    assert [[1]] == sql.rows("SELECT plan FROM ledger")
+    assert sql.job(wrong).status() == "error"
+    assert sql.rows("SELECT plan FROM ledger") == [[1]]
     assert {table.name for table in td.warehouse.tables(DATABASE)} == {"people", "ledger"}
 
 
@@ -120,9 +120,9 @@ def test_table_made_of_no_rows_has_its_columns_unless_switched_off(td: TreasureD
 
 def test_job_may_have_several_statements_and_a_final_semicolon(sql: Session) -> None:
     sql.do("DROP TABLE IF EXISTS made; CREATE TABLE made AS SELECT 1 AS a; INSERT INTO made (a) SELECT 2;")
-    assert [[1], [2]] == sql.rows("SELECT a FROM made ORDER BY a;")
+    assert sql.rows("SELECT a FROM made ORDER BY a;") == [[1], [2]]
     sql.do("DELETE FROM made WHERE a < 2; ALTER TABLE IF EXISTS made ADD COLUMN IF NOT EXISTS b varchar")
-    assert [[2, None]] == sql.rows("SELECT a, b FROM made")
+    assert sql.rows("SELECT a, b FROM made") == [[2, None]]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_interval_covers_whole_units_before_the_scheduled_time(
 ) -> None:
     times = f"(VALUES {begin - 1}, {begin}, {end - 1}, {end}) t(time)"
     rows = sql.rows(f"SELECT time FROM {times} WHERE TD_INTERVAL(time, {interval}) ORDER BY time")
-    assert [[begin], [end - 1]] == rows
+    assert rows == [[begin], [end - 1]]
 
 
 @pytest.mark.parametrize(("share", "left"), [(0.0, 0), (0.5, 5), (1.0, 10)])
@@ -188,8 +188,8 @@ def test_insert_may_fail_with_a_share_of_its_rows_written(
     sql.do("CREATE TABLE made (email varchar)")
     td.job_faults.add(JobFault(query="INSERT", share=share, message="Query exceeded its memory"))
     failed = sql.job(f"{statement} SELECT email FROM people")
-    assert "error" == failed.status()
+    assert failed.status() == "error"
     assert "Query exceeded its memory" in failed.debug["stderr"]
     assert [[left]] == sql.rows("SELECT count(*) AS n FROM made")
     sql.do(f"{statement} SELECT email FROM people")
-    assert [[left + 10]] == sql.rows("SELECT count(*) AS n FROM made")
+    assert sql.rows("SELECT count(*) AS n FROM made") == [[left + 10]]

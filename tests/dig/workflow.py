@@ -86,7 +86,7 @@ def retry_waits(params: Mapping[str, Any]) -> list[int]:
     value = params.get("_retry", 0)
     options = value if isinstance(value, dict) else {"limit": value}
     kind = options.get("interval_type", "constant")
-    if not _RETRY >= set(options) or kind not in ("constant", "exponential"):
+    if not set(options) <= _RETRY or kind not in ("constant", "exponential"):
         raise RefusedError(f"_retry takes a number, or {', '.join(sorted(_RETRY))} (constant or exponential)")
     interval = as_int(options, "interval", 0)
     if kind == "constant":

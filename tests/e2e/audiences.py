@@ -54,7 +54,7 @@ def audience_id_of(services: Services, settings: Mapping[str, Any]) -> str:
 def only_audience_id(services: Services, name: str = "Spring") -> str:
     """The id of the only audience of that name."""
     audiences = services.pinterest.audiences_named(name)
-    assert 1 == len(audiences)
+    assert len(audiences) == 1
     return audiences[0].id
 
 

@@ -66,14 +66,14 @@ def check_restrictions(services: Services, action: str, run: RunExport, *, refus
         if refusal:
             unused = f"{setting}: {action} cannot apply this setting"
             assert refusal in error or (action not in honoured_by and unused in error), (setting, error)
-            assert [] == writes, setting
+            assert writes == [], setting
         elif action not in honoured_by and setting not in LIMITS:
             assert f"{setting}: {action} cannot apply this setting" in error, (setting, error)
-            assert [] == writes, setting
+            assert writes == [], setting
         elif action in honoured_by and setting != "control":
             assert (setting == "dry_run") == (error == ""), (setting, error)
             assert setting == "dry_run" or setting in error, (setting, error)
-            assert [] == writes, setting
+            assert writes == [], setting
         else:
             assert error == "", (setting, error)
             if setting == "control":

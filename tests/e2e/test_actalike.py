@@ -24,13 +24,15 @@ def test_actalike_is_created_on_its_seed(services: Services) -> None:
     seed_id = seed(services)
     stored = services.export({**ACTALIKE, "seed_audience_id": seed_id, "audience_description": "For spring"})
     (audience,) = made(services)
-    assert "ACTALIKE" == audience.audience_type
-    assert {"seed_id": [seed_id], "country": "US", "percentage": 5} == audience.rule
+    assert audience.audience_type == "ACTALIKE"
+    assert audience.rule == {"seed_id": [seed_id], "country": "US", "percentage": 5}
     assert str(audience.description).startswith("For spring (td ")
-    assert (audience.id, "Like shoppers", None) == tuple(
-        stored[name] for name in ("audience_id", "audience_name", "customer_list_id")
+    assert tuple(stored[name] for name in ("audience_id", "audience_name", "customer_list_id")) == (
+        audience.id,
+        "Like shoppers",
+        None,
     )
-    assert 'Created look-alike audience "Like shoppers".' == stored["summary"]
+    assert stored["summary"] == 'Created look-alike audience "Like shoppers".'
 
 
 def test_actalike_created_twice_in_a_session_is_one_audience(services: Services) -> None:
@@ -60,7 +62,7 @@ def test_actalike_of_another_session_fails_because_the_name_is_taken(services: S
     first = services.export(settings)
     with pytest.raises(AudienceError, match=rf'named "Like shoppers" already exists \(id {first["audience_id"]}\)'):
         services.export(settings, session_time=NEXT_DAY)
-    assert 1 == len(made(services))
+    assert len(made(services)) == 1
 
 
 @pytest.mark.parametrize("lag", [0.0, 2.0])
@@ -89,7 +91,7 @@ def test_seed_that_is_not_ready_or_too_small_is_an_error_before_the_first_write(
         setattr(services.pinterest.audiences[seed_id], name, value)
     with pytest.raises(AudienceError, match=reason):
         services.export({**ACTALIKE, "seed_audience_id": seed_id})
-    assert [] == services.pinterest.calls.writes()
+    assert services.pinterest.calls.writes() == []
 
 
 def test_missing_seed_is_an_error(services: Services) -> None:
@@ -101,4 +103,4 @@ def test_dry_run_plans_the_actalike_and_creates_nothing(services: Services, capl
     seed_id = seed(services)
     services.export({**ACTALIKE, "seed_audience_id": seed_id, "dry_run": True})
     assert f"the 5 % of the people in US who are most like audience {seed_id}" in caplog.text
-    assert [] == made(services)
+    assert made(services) == []

@@ -25,17 +25,17 @@ class TestAddAndRemove:
     def test_add_keeps_existing_members(self, services: Services, held: list[str]) -> None:
         audience_id = services.audience(held)
         stored = services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(10)))
-        assert digests(10) | set(map(digest, held)) == services.pinterest.members_of_audience(audience_id)
-        assert {"unique": 10, "duplicate": 0, "sent": 10, "refused": 0, "withheld": NOBODY} == stored["records"]
+        assert services.pinterest.members_of_audience(audience_id) == digests(10) | set(map(digest, held))
+        assert stored["records"] == {"unique": 10, "duplicate": 0, "sent": 10, "refused": 0, "withheld": NOBODY}
 
     def test_remove_removes_only_the_given_records(self, services: Services) -> None:
         audience_id = services.audience(people(10))
         stored = services.export({"action": REMOVE, "audience_id": audience_id}, job_id=services.job(people(4)))
-        assert digests(6, first=4) == services.pinterest.members_of_audience(audience_id)
-        assert 4 == stored["records"]["sent"]
+        assert services.pinterest.members_of_audience(audience_id) == digests(6, first=4)
+        assert stored["records"]["sent"] == 4
         # The previous members among them are unknown.
-        assert 'Asked Pinterest to remove 4 records from audience "Shoppers".' == stored["summary"]
-        assert ["REMOVE"] == [call.operation_type for call in services.pinterest.calls.writes()]
+        assert stored["summary"] == 'Asked Pinterest to remove 4 records from audience "Shoppers".'
+        assert [call.operation_type for call in services.pinterest.calls.writes()] == ["REMOVE"]
 
     def test_statistics_name_audience_list_and_job(self, services: Services) -> None:
         audience_id, job = services.audience(), services.job(people(3))
@@ -50,7 +50,7 @@ class TestAddAndRemove:
             "job_id": job,
             "dry_run": False,
         }
-        assert expected == {name: stored[name] for name in expected}
+        assert {name: stored[name] for name in expected} == expected
 
 
 class TestDelete:
@@ -58,8 +58,8 @@ class TestDelete:
         audience_id = services.audience(people(5))
         stored = services.export({"action": DELETE, "audience_id": audience_id})
         assert services.pinterest.audiences[audience_id].removed
-        assert [] == services.td.requests
-        assert (audience_id, "Shoppers", None) == (stored["audience_id"], stored["audience_name"], stored["job_id"])
+        assert services.td.requests == []
+        assert (stored["audience_id"], stored["audience_name"], stored["job_id"]) == (audience_id, "Shoppers", None)
 
     @pytest.mark.parametrize(
         ("removed_audiences", "second_remove"), [("readable", "accepted"), ("readable", "404"), ("gone", "accepted")]
@@ -158,8 +158,8 @@ def test_unusable_audience_is_an_error_before_rows_are_read_or_sent(
         services.export({"action": action, "audience_id": audience_id}, job_id=services.job(people(3)))
     assert complaint in str(caught.value)
     assert audience_id in str(caught.value)
-    assert [] == services.pinterest.calls.writes()
-    assert [] == services.td.requests
+    assert services.pinterest.calls.writes() == []
+    assert services.td.requests == []
 
 
 @pytest.mark.parametrize("made", [_alike, _shared], ids=["alike", "shared"])
@@ -168,4 +168,4 @@ def test_audience_of_another_type_or_account_is_not_deleted(
 ) -> None:
     with pytest.raises(AudienceError):
         services.export({"action": DELETE, "audience_id": made(services)})
-    assert [] == services.pinterest.calls.writes()
+    assert services.pinterest.calls.writes() == []

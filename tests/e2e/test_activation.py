@@ -56,12 +56,12 @@ def test_activation_creates_the_audience_and_later_runs_follow_later_runs(
 ) -> None:
     console = {"type": "pinterest", "td_connector": "x", "_version": 3, "audience_name": ""}
     audience_id = run_activation(run, services, project, people(150), later=later, **console)
-    assert "Likely buyers" == services.pinterest.audiences[audience_id].name
-    assert digests(150) == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.audiences[audience_id].name == "Likely buyers"
+    assert services.pinterest.members_of_audience(audience_id) == digests(150)
     monkeypatch.setattr("tests.e2e.project.SESSION", "2026-11-26 00:00:00")
     assert audience_id == run_activation(run, services, project, people(150, first=20), later=later, **console)
     expected = digests(170) if later == "add" else digests(150, first=20)
-    assert expected == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.members_of_audience(audience_id) == expected
 
 
 @pytest.mark.parametrize("later", ["add", "mirror", pytest.param("replace", marks=campaign)])
@@ -70,13 +70,13 @@ def test_activation_does_not_send_people_who_opted_out(run: Run, services: Servi
     (project / "queries" / "suppressed.sql").write_text("SELECT upper(mail) AS email FROM opt_outs")
     services.td.create("sandbox", "opt_outs", [{"mail": person} for person in people(50)])
     audience_id = run_activation(run, services, project, people(150), later=later)
-    assert digests(100, first=50) == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.members_of_audience(audience_id) == digests(100, first=50)
 
 
 def test_activation_adds_to_the_audience_named_in_the_settings(run: Run, services: Services, project: Path) -> None:
     audience_id = services.audience(["before@shop.example"])
     run_activation(run, services, project, people(5), later="replace", audience_id=audience_id)
-    assert digests(5) == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.members_of_audience(audience_id) == digests(5)
 
 
 def test_dry_activation_says_that_nothing_was_written(run: Run, services: Services, project: Path) -> None:

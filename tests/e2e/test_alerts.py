@@ -100,10 +100,10 @@ def test_each_alert_reports_once_what_failed_for_which_audience_and_what_to_do(
     ran = run_failing_export(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
     guard.check(ran.log, "the log")
     to, subject, text = sinks.mail()
-    assert ("you@example.com", "[pinterest] pinterest_export failed") == (to, subject), ran.log
+    assert (to, subject) == ("you@example.com", "[pinterest] pinterest_export failed"), ran.log
     told = re.escape(f"pinterest_export of {SESSION} failed: {FAILURE}") + WHERE
     assert re.fullmatch(told, text), text
-    assert ["text"] == list(message := sinks.message())
+    assert list(message := sinks.message()) == ["text"]
     assert re.fullmatch(told, message["text"]), message
 
 
@@ -141,7 +141,7 @@ def test_resumed_run_that_fails_again_sends_its_alerts_again(
         ran = run_failing_export(engine, services, alerts, mail_port=sinks.mail_port, webhook=webhook, resume=ran)
         assert (count, count) == (len(sinks.mails), len(sinks.messages)), ran.log
         assert all(FAILURE in message.body for message in sinks.messages)
-        assert 1 == len([job for job in services.td.jobs.all() if "opted_in" in job.query])
+        assert len([job for job in services.td.jobs.all() if "opted_in" in job.query]) == 1
 
 
 def test_alerts_contain_the_first_line_of_a_message_only(
@@ -157,7 +157,7 @@ def test_failed_alert_does_not_prevent_the_other(
     engine: Engine, services: Services, alerts: Path, sinks: Sinks
 ) -> None:
     run_failing_export(engine, services, alerts, mail_port=CLOSED_PORT, webhook=f"{sinks.address}/200/{HOOK}")
-    assert ([], True) == (sinks.mails, FAILURE in sinks.message()["text"])
+    assert (sinks.mails, FAILURE in sinks.message()["text"]) == ([], True)
     run_failing_export(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/404/{HOOK}")
     assert FAILURE in sinks.mail()[-1]
 

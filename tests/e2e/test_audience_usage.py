@@ -48,7 +48,7 @@ def test_audience_used_by_an_active_ad_group_is_not_changed(
     assert f'is used by 1 active ad group: "Fans" ({group_id}) of campaign "Spring"' in str(caught.value)
     assert "Nothing was changed" in str(caught.value)
     assert "even_if_used: true" in str(caught.value)
-    assert [] == services.pinterest.calls.writes()
+    assert services.pinterest.calls.writes() == []
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_ten_ad_groups_are_named_and_the_others_counted(services: Services) -> N
     with pytest.raises(AudienceError) as caught:
         run_action(services, "delete_current_audience", audience_id)
     said = str(caught.value)
-    assert (10, True, False) == (said.count('"Group '), ", and 3 more" in said, "\n" in said)
+    assert (said.count('"Group '), ", and 3 more" in said, "\n" in said) == (10, True, False)
     assert len(said) < 3_000
 
 
@@ -94,7 +94,7 @@ def test_token_that_may_not_read_ad_groups_causes_one_warning(
     services.pinterest.inject(Fault(effect=Answer(status=403), operation=operation, times=None))
     run_action(services, action, audience_id)
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert 1 == len([text for text in warnings if "OWNER, ADMIN, ANALYST or CAMPAIGN_MANAGER" in text])
+    assert len([text for text in warnings if "OWNER, ADMIN, ANALYST or CAMPAIGN_MANAGER" in text]) == 1
     assert services.pinterest.calls.writes()
 
 
@@ -129,7 +129,7 @@ def test_active_ad_group_counts_although_the_token_may_not_read_other_listings(
     services.pinterest.inject(Fault(effect=Answer(status=403), operation=operation, times=None))
     with pytest.raises(AudienceError, match="is used by 1 active ad group"):
         run_action(services, action, audience_id)
-    assert [] == services.pinterest.calls.writes()
+    assert services.pinterest.calls.writes() == []
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_failure_to_read_ad_groups_ends_the_action_before_it_writes(
     services.pinterest.inject(Fault(effect=Answer(status=503), operation=operation, times=None))
     with pytest.raises(ExportError):
         run_action(services, action, audience_id, retry_count=1)
-    assert [] == services.pinterest.calls.writes()
+    assert services.pinterest.calls.writes() == []
 
 
 def test_unreadable_campaign_has_no_name(services: Services) -> None:
@@ -183,10 +183,10 @@ def test_audience_command_lists_the_ad_groups(terminal: Terminal, services: Serv
     paused = add_ad_group(services, audience_id, "template", status="PAUSED", name="Later")
     active = add_ad_group(services, audience_id, "exclude")
     shown = json.loads(terminal("audience", audience_id, "--json").out)["ad_groups"]
-    assert [(active, "Fans", "ACTIVE", "excludes", "Spring"), (paused, "Later", "PAUSED", "Spring")] == [
+    assert [
         (shown[0]["id"], shown[0]["name"], shown[0]["status"], shown[0]["how"], shown[0]["campaign_name"]),
         (shown[1]["id"], shown[1]["name"], shown[1]["status"], shown[1]["campaign_name"]),
-    ]
+    ] == [(active, "Fans", "ACTIVE", "excludes", "Spring"), (paused, "Later", "PAUSED", "Spring")]
     assert f"{active}  Fans   ACTIVE  excludes" in terminal("audience", audience_id).out
 
 
@@ -197,4 +197,4 @@ def test_audience_command_reports_that_ad_groups_may_not_be_read(terminal: Termi
     )
     assert json.loads(terminal("audience", audience_id, "--json").out)["ad_groups"] is None
     ran = terminal("audience", audience_id)
-    assert (0, True) == (ran.code, "not known: the token needs one of the roles OWNER, ADMIN" in ran.out)
+    assert (ran.code, "not known: the token needs one of the roles OWNER, ADMIN" in ran.out) == (0, True)

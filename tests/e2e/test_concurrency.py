@@ -38,7 +38,7 @@ def test_project_does_not_adopt_the_audience_of_another_projects_equal_task(serv
     services.export(NEW, job_id=services.job(people(9)), project_id=1)
     with pytest.raises(AudienceError, match="already exists"):
         services.export(NEW, job_id=services.job(people(4, first=50)), project_id=2)
-    assert digests(9) == services.pinterest.members_of_audience(only_audience_id(services))
+    assert services.pinterest.members_of_audience(only_audience_id(services)) == digests(9)
 
 
 @pytest.mark.parametrize("listing_lag", [0, 2])
@@ -73,7 +73,7 @@ def test_name_taken_while_sending_is_noticed_before_the_audience_is_created(
     with pytest.raises(AudienceError, match=f"already exists.*{NOT_MENDED}$") as caught:
         services.export(NEW, job_id=services.job(people(9)))
     assert "running this task again" not in str(caught.value).lower()
-    assert [] == services.pinterest.calls.of("audiences/create")
+    assert services.pinterest.calls.of("audiences/create") == []
 
 
 @pytest.mark.parametrize(("if_exists", "after"), [("add", digests(9) | digests(1, first=50)), ("replace", digests(9))])
@@ -191,7 +191,7 @@ def test_export_waits_for_a_new_list_to_become_ready(services: Services, action:
     services.time.sleep(60)
     services.pinterest.switches.set(switches)
     services.export(settings | {"limit_records_per_request": 4}, job_id=services.job(people(9)))
-    assert digests(9) == services.pinterest.members_of_audience(audience_id_of(services, settings))
+    assert services.pinterest.members_of_audience(audience_id_of(services, settings)) == digests(9)
 
 
 @pytest.mark.parametrize("status", [400, 413])
@@ -204,7 +204,7 @@ def test_listing_refused_after_a_new_list_loses_nobody(services: Services, listi
     with pytest.raises(RequestRefusedError, match=r"Partly sent: 0 of 9 records sent, 0 refused"):
         services.export(NEW, job_id=job)
     services.export(NEW, job_id=job)
-    assert digests(9) == services.pinterest.members_of_audience(only_audience_id(services))
+    assert services.pinterest.members_of_audience(only_audience_id(services)) == digests(9)
 
 
 @pytest.mark.parametrize("refusal", ["400", "409"])
@@ -221,7 +221,7 @@ def test_older_job_that_waits_for_its_list_does_not_overwrite_a_newer_one(servic
     )
     with pytest.raises(AudienceError, match=rf"the result of job {newer}, which is newer than job {older}"):
         services.export(settings, job_id=older)
-    assert digests(4, first=50) == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.members_of_audience(audience_id) == digests(4, first=50)
 
 
 @pytest.mark.parametrize("action", [ADD, REPLACE])
@@ -231,7 +231,7 @@ def test_action_waits_for_an_audience_and_list_that_reads_do_not_show_yet(servic
     services.pinterest.inject(Fault(effect=Answer(status=404), operation="customer_lists/get"))
     services.pinterest.switches.set({"new_list_missing_seconds": 3, "listing_lag_seconds": 3})
     services.export({"action": action, "audience_id": audience_id}, job_id=services.job(people(9)))
-    assert digests(9) == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.members_of_audience(audience_id) == digests(9)
 
 
 @pytest.mark.parametrize("retries", [0, 7])
@@ -270,9 +270,9 @@ def test_rerun_of_create_with_if_exists_add_keeps_people_of_other_sessions(
     first = services.export(settings, job_id=services.job(people(6)))
     services.export(settings, job_id=services.job(people(6, first=6)), session_time=NEXT_DAY)
     stored = services.export(settings, job_id=services.job(again))
-    assert digests(12) | others == services.pinterest.members_of_audience(only_audience_id(services))
+    assert services.pinterest.members_of_audience(only_audience_id(services)) == digests(12) | others
     assert first["customer_list_id"] == stored["customer_list_id"]
-    assert (None, 1) == (stored["members"], len(services.pinterest.lists))
+    assert (stored["members"], len(services.pinterest.lists)) == (None, 1)
 
 
 def test_several_audiences_of_one_name_are_an_error_with_their_ids(services: Services) -> None:
@@ -280,7 +280,7 @@ def test_several_audiences_of_one_name_are_an_error_with_their_ids(services: Ser
     with pytest.raises(AudienceError) as caught:
         services.export(NEW | {"if_exists": "add"}, job_id=services.job(people(3)))
     assert f"(ids {', '.join(ids)})" in str(caught.value)
-    assert [] == services.pinterest.calls.writes()
+    assert services.pinterest.calls.writes() == []
 
 
 @pytest.mark.parametrize("action", [ADD, REMOVE, REPLACE, CLEAR, DELETE])
@@ -289,16 +289,16 @@ def test_audience_with_an_unexpected_name_is_not_changed(services: Services, act
     job = None if action in (CLEAR, DELETE) else services.job(people(2))
     with pytest.raises(AudienceError, match='is named "Shoppers", but expected_audience_name is "Customers"'):
         services.export(settings, job_id=job)
-    assert [] == services.pinterest.calls.writes()
+    assert services.pinterest.calls.writes() == []
     services.export(settings | {"expected_audience_name": "Shoppers"}, job_id=job)
-    assert [] != services.pinterest.calls.writes()
+    assert services.pinterest.calls.writes() != []
 
 
 def test_unreadable_audience_does_not_have_the_expected_name(services: Services) -> None:
     settings = {"action": DELETE, "audience_id": "123", "expected_audience_name": "Customers"}
     with pytest.raises(AudienceError, match="cannot be read, so its name is unknown"):
         services.export(settings)
-    assert [] == services.pinterest.calls.writes()
+    assert services.pinterest.calls.writes() == []
 
 
 # -- names, ids, folders
@@ -320,7 +320,7 @@ def test_audience_id_may_have_nineteen_digits(services: Services) -> None:
     held = services.pinterest.add_list("Shoppers")
     audience_id = services.pinterest.add_audience("Shoppers", id="4549755885175000001", customer_list_id=held.id).id
     services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(5)))
-    assert digests(5) == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.members_of_audience(audience_id) == digests(5)
 
 
 @pytest.mark.parametrize("exceptions", [{"code": 1}, [{"code": 1}]], ids=["object", "array"])
@@ -342,7 +342,7 @@ def test_statistics_of_a_failed_run_contain_the_known_ids(services: Services, ca
     (line,) = [text for text in caplog.messages if text.startswith("statistics of the failed run: ")]
     stats = json.loads(line.partition(": ")[2])
     (made,) = services.pinterest.lists
-    assert (job, made, "Spring") == (stats["job_id"], stats["customer_list_id"], stats["audience_name"])
+    assert (stats["job_id"], stats["customer_list_id"], stats["audience_name"]) == (job, made, "Spring")
     assert stats["summary"].startswith('Failed: create_new_audience on audience "Spring"')
 
 
@@ -352,5 +352,5 @@ def test_too_large_request_is_halved_for_each_form_of_rejection(services: Servic
     settings = settings_of(services, action)
     services.pinterest.switches.set({"largest_body": 30_000, "large_body_answer": answer})
     stored = services.export(settings, job_id=services.job(people(2_000)))
-    assert digests(2_000) == services.pinterest.members_of_audience(audience_id_of(services, settings))
-    assert (2_000, 0) == (stored["records"]["sent"], stored["records"]["refused"])
+    assert services.pinterest.members_of_audience(audience_id_of(services, settings)) == digests(2_000)
+    assert (stored["records"]["sent"], stored["records"]["refused"]) == (2_000, 0)

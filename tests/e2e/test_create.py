@@ -18,15 +18,15 @@ class TestCreate:
         job = services.job(people(10))
         stored = services.export(NEW | {"audience_description": "Spring buyers"}, job_id=job)
         audience_id = only_audience_id(services)
-        assert digests(10) == services.pinterest.members_of_audience(audience_id)
+        assert services.pinterest.members_of_audience(audience_id) == digests(10)
         assert (
             list_name("Spring", job, digests(10))
             == services.pinterest.lists[current_list_id(services, audience_id)].name
         )
-        assert "Spring buyers" == services.pinterest.audiences[audience_id].description
+        assert services.pinterest.audiences[audience_id].description == "Spring buyers"
         operations = [call.operation for call in services.pinterest.calls.writes()]
-        assert ["customer_lists/create", "audiences/create"] == operations
-        assert (audience_id, "Spring") == (stored["audience_id"], stored["audience_name"])
+        assert operations == ["customer_lists/create", "audiences/create"]
+        assert (stored["audience_id"], stored["audience_name"]) == (audience_id, "Spring")
         assert current_list_id(services, audience_id) == stored["customer_list_id"]
 
     @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ class TestCreate:
             services.export(NEW, job_id=services.job(people(5)), session_time=NEXT_DAY)
         for part in ('"Spring" already exists', f"(id {only_audience_id(services)})", ADD, REPLACE, "audience_name"):
             assert part in str(caught.value)
-        assert [] == services.pinterest.calls.writes()
-        assert 1 == len(services.pinterest.lists)
+        assert services.pinterest.calls.writes() == []
+        assert len(services.pinterest.lists) == 1
 
     def test_every_run_outside_a_session_is_a_session_of_its_own(self, services: Services) -> None:
         services.export(NEW, job_id=services.job(people(3)), session_time="")
@@ -82,7 +82,7 @@ class TestCreate:
             services.pinterest.add_audience(f"Other {number}")
         services.export(NEW, job_id=job)
         assert len(services.pinterest.lists) == 302
-        assert digests(3) == services.pinterest.members_of_audience(only_audience_id(services))
+        assert services.pinterest.members_of_audience(only_audience_id(services)) == digests(3)
 
     @pytest.mark.parametrize(
         ("name", "fields"),
@@ -99,7 +99,7 @@ class TestCreate:
         other = services.pinterest.add_audience(name, **fields)
         stored = services.export(NEW, job_id=services.job(people(3)))
         assert other.id != stored["audience_id"]
-        assert digests(3) == services.pinterest.members_of_audience(stored["audience_id"])
+        assert services.pinterest.members_of_audience(stored["audience_id"]) == digests(3)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_rerun_keeps_the_oldest_of_two_audiences_that_appear_late(
     services.export(NEW | last, job_id=services.job(people(12)) if last else job_id)
     assert [older.id] == [audience.id for audience in services.pinterest.audiences_named("Spring")]
     assert newer.removed
-    assert digests(12 if last else 10) == services.pinterest.members_of_audience(older.id)
+    assert services.pinterest.members_of_audience(older.id) == digests(12 if last else 10)
 
 
 def test_rerun_keeps_its_audience_when_an_older_one_gets_its_name_later(services: Services) -> None:

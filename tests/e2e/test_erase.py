@@ -60,22 +60,22 @@ def lists(services: Services) -> list[str]:
 def test_erasure_removes_people_from_every_list_and_logs_a_receipt(services: Services, lists: list[str]) -> None:
     stored = run_erasure(services, services.job([*people(40), *people(40)]), limit_records_per_request=15)
     for list_id in lists:
-        assert digests(10, first=40) == services.pinterest.members(list_id)
-    assert (40, 3, 7) == (stored["records"], stored["accounts"], stored["lists"])
-    assert (80, 80, 0) == tuple(stored["rows"][name] for name in ("read", "valid", "invalid"))
-    assert 21 == stored["requests"]["sent"]
-    assert [] == stored["failed"]
+        assert services.pinterest.members(list_id) == digests(10, first=40)
+    assert (stored["records"], stored["accounts"], stored["lists"]) == (40, 3, 7)
+    assert tuple(stored["rows"][name] for name in ("read", "valid", "invalid")) == (80, 80, 0)
+    assert stored["requests"]["sent"] == 21
+    assert stored["failed"] == []
     assert sorted(lists) == sorted(row["customer_list_id"] for row in stored["receipt"])
-    assert {40} == {row["records"] for row in stored["receipt"]}
-    assert {3} == {len(row["request_ids"]) for row in stored["receipt"]}
-    assert "Pinterest was asked to remove 40 records from 7 of 7 customer lists." == stored["summary"]
+    assert {row["records"] for row in stored["receipt"]} == {40}
+    assert {len(row["request_ids"]) for row in stored["receipt"]} == {3}
+    assert stored["summary"] == "Pinterest was asked to remove 40 records from 7 of 7 customer lists."
 
 
 def test_only_ad_account_is_the_default(services: Services) -> None:
     held = services.pinterest.add_list("List", members=digests(3))
     stored = run_erasure(services, services.job(people(3)), ad_account_ids=None, ad_account_id=AD_ACCOUNT_ID)
-    assert set() == services.pinterest.members(held.id)
-    assert (1, 1) == (stored["accounts"], stored["lists"])
+    assert services.pinterest.members(held.id) == set()
+    assert (stored["accounts"], stored["lists"]) == (1, 1)
 
 
 def test_unreachable_list_is_named_and_does_not_stop_the_others(
@@ -90,10 +90,10 @@ def test_unreachable_list_is_named_and_does_not_stop_the_others(
     assert "Run this task again" in str(raised.value)
     done = [list_id for number, list_id in enumerate(lists) if number % 3 != 1 and number != 2]
     for list_id in done:
-        assert digests(10, first=40) == services.pinterest.members(list_id)
+        assert services.pinterest.members(list_id) == digests(10, first=40)
     receipt = read_receipt(caplog)
     assert sorted(done) == sorted(row["customer_list_id"] for row in receipt["receipt"])
-    assert {lists[2], None} == {row["customer_list_id"] for row in receipt["failed"]}
+    assert {row["customer_list_id"] for row in receipt["failed"]} == {lists[2], None}
     assert all(row["reason"] for row in receipt["failed"])
 
 
@@ -109,17 +109,17 @@ def test_lists_that_were_read_before_a_failure_of_the_listing_are_erased(
     with pytest.raises(PinterestError, match=f"1 of 8 lists may still .*: unread lists of ad account {OTHERS[0]}: "):
         run_erasure(services, services.job(people(40)))
     for list_id in lists:
-        assert digests(10, first=40) == services.pinterest.members(list_id)
+        assert services.pinterest.members(list_id) == digests(10, first=40)
     receipt = read_receipt(caplog)
     assert sorted(lists) == sorted(row["customer_list_id"] for row in receipt["receipt"])
-    assert [(OTHERS[0], None)] == [(row["ad_account_id"], row["customer_list_id"]) for row in receipt["failed"]]
+    assert [(row["ad_account_id"], row["customer_list_id"]) for row in receipt["failed"]] == [(OTHERS[0], None)]
 
 
 def test_list_that_rejects_a_record_is_not_in_the_receipt(services: Services, lists: list[str]) -> None:
     services.pinterest.switches.poison = frozenset(digests(1))
     with pytest.raises(PinterestError, match="Pinterest refused 1 of the records"):
         run_erasure(services, services.job(people(40)), ignore_invalid_records=True)
-    assert digests(1) | digests(10, first=40) == services.pinterest.members(lists[0])
+    assert services.pinterest.members(lists[0]) == digests(1) | digests(10, first=40)
 
 
 def test_dry_run_counts_lists_and_requests_and_writes_nothing(
@@ -128,12 +128,12 @@ def test_dry_run_counts_lists_and_requests_and_writes_nothing(
     stored = run_erasure(services, services.job(people(40)), dry_run=True, limit_records_per_request=15)
     assert "plan: remove 40 records from each of 7 customer lists in 3 ad accounts, 21 requests" in caplog.text
     assert [] == services.pinterest.calls.writes() == stored["receipt"]
-    assert (7, 40, True) == (stored["lists"], stored["records"], stored["dry_run"])
+    assert (stored["lists"], stored["records"], stored["dry_run"]) == (7, 40, True)
     assert (
-        "Dry run: Pinterest would be asked to remove 40 records from 7 customer lists; nothing was written."
-        == stored["summary"]
+        stored["summary"]
+        == "Dry run: Pinterest would be asked to remove 40 records from 7 customer lists; nothing was written."
     )
-    assert digests(50) == services.pinterest.members(lists[0])
+    assert services.pinterest.members(lists[0]) == digests(50)
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -159,7 +159,7 @@ def test_ad_account_with_unreadable_lists_fails_a_dry_run_too(
         run_erasure(services, services.job(people(40)), dry_run=dry_run)
     receipt = read_receipt(caplog)
     assert "customer lists; lists of 1 ad account cannot be read" in receipt["summary"]
-    assert [(OTHERS[0], None)] == [(row["ad_account_id"], row["customer_list_id"]) for row in receipt["failed"]]
+    assert [(row["ad_account_id"], row["customer_list_id"]) for row in receipt["failed"]] == [(OTHERS[0], None)]
     assert dry_run == (not services.pinterest.calls.writes())
 
 
@@ -202,7 +202,7 @@ def test_invalid_rows_stop_an_erasure_before_the_first_write(
 ) -> None:
     with pytest.raises(raised):
         run_erasure(services, services.job(values), **settings)
-    assert [] == services.pinterest.calls.writes()
+    assert services.pinterest.calls.writes() == []
 
 
 @pytest.mark.parametrize(
@@ -224,10 +224,10 @@ def test_stopped_erasure_ends_at_once_and_reports_no_list(
         run_erasure(services, services.job(people(40)))
     told = str(stopped.value).removesuffix(f" ({', '.join(f'ad account {each}' for each in ACCOUNTS)})")
     assert progress == "".join(told.partition(". Before that: ")[1:])
-    assert 1 == len(services.pinterest.calls.of(operation))
+    assert len(services.pinterest.calls.of(operation)) == 1
     assert "cannot be read" not in caplog.text
     assert "receipt" not in caplog.text
-    assert digests(50) == services.pinterest.members(lists[0])
+    assert services.pinterest.members(lists[0]) == digests(50)
 
 
 def test_no_receipt_is_logged_when_a_record_was_not_sent(

@@ -89,12 +89,12 @@ def test_hashing_in_the_warehouse_gives_the_same_members_reasons_and_figures(
     expected_members, expected = run_export(services, settings, query=query, **lists)
     services.td.requests.clear()
     members, stored = run_export(services, {**settings, "hash_in": "warehouse"}, query=query, **lists)
-    assert expected_members == members
+    assert members == expected_members
     assert {name: expected[name] for name in FIGURES} == {name: stored[name] for name in FIGURES}
-    assert 5 < len(members)
+    assert len(members) > 5
     texts = texts_from_treasure_data(services)
-    assert 100 < len(texts)
-    assert [] == [text for text in texts if not _NOTHING_PLAIN.fullmatch(text)]
+    assert len(texts) > 100
+    assert [text for text in texts if not _NOTHING_PLAIN.fullmatch(text)] == []
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_limits_stop_an_export_with_the_same_message_for_both_places_of_hashing(
             run_export(services, {**settings, "hash_in": hash_in}, query="SELECT email FROM people")
         messages.append(str(caught.value).split(" (ad account")[0])
     assert messages[0] == messages[1]
-    assert [] == services.pinterest.calls.writes()
+    assert services.pinterest.calls.writes() == []
 
 
 def test_address_that_only_the_operator_can_hash_is_counted_and_not_sent(services: Services) -> None:
@@ -170,4 +170,4 @@ def test_rerun_adopts_the_job_with_the_digests(services: Services) -> None:
     assert first == again
     services.td.create("crm", "people", "SELECT ['a@b.cc'] AS email")
     _, stored = run_export(services, WAREHOUSE, **attempt)
-    assert (1, True) == (stored["records"]["sent"], stored["job_id"] != first)
+    assert (stored["records"]["sent"], stored["job_id"] != first) == (1, True)

@@ -23,14 +23,14 @@ def test_each_run_and_each_failure_write_a_row(run: Run, services: Services, pro
     use_audience(project, "77")
     assert not run("pinterest_export").succeeded
     done, failed = read_history(services)
-    assert ("run", "success", "pinterest_export", "add_people_to_current_audience", audience_id, 120, None) == tuple(
+    assert tuple(
         done[name] for name in ("kind", "outcome", "workflow", "action", "audience_id", "records_sent", "error")
-    )
-    assert 'L\'été $ {x} "quoted"' == done["audience_name"]
-    assert 0 == sum(json.loads(done["rows_invalid_by_reason"]).values())
-    assert ("run", "failed", "add_people_to_current_audience", AD_ACCOUNT_ID, "77", 0) == tuple(
+    ) == ("run", "success", "pinterest_export", "add_people_to_current_audience", audience_id, 120, None)
+    assert done["audience_name"] == 'L\'été $ {x} "quoted"'
+    assert sum(json.loads(done["rows_invalid_by_reason"]).values()) == 0
+    assert tuple(
         failed[name] for name in ("kind", "outcome", "action", "ad_account_id", "audience_id", "records_sent")
-    )
+    ) == ("run", "failed", "add_people_to_current_audience", AD_ACCOUNT_ID, "77", 0)
     assert failed["error"].startswith("there is no audience 77 in ad account")
     assert "Traceback" not in failed["error"]
     assert "\n" not in failed["error"]
@@ -41,7 +41,7 @@ def test_history_is_turned_off_by_one_line(run: Run, services: Services, project
     edit_file(project / "config" / "workflow.yml", ("^history: .*$", "history: ''"))
     for workflow in ("pinterest_export", "pinterest_status", "pinterest_remove"):
         assert "the history" not in run(workflow).log
-    assert ["people"] == [table.name for table in services.td.warehouse.tables("sandbox")]
+    assert [table.name for table in services.td.warehouse.tables("sandbox")] == ["people"]
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,11 @@ def test_killed_run_gets_its_row_from_the_failure_task(
     edit_file(project / "pinterest_export.dig", ("py>: td_pinterest_op.export.PinterestExport", task))
     assert not run("pinterest_export").succeeded
     (row,) = read_history(services)
-    assert ("run", "failed", "pinterest_export", "+pinterest_export") == tuple(
-        row[name] for name in ("kind", "outcome", "workflow", "task")
+    assert tuple(row[name] for name in ("kind", "outcome", "workflow", "task")) == (
+        "run",
+        "failed",
+        "pinterest_export",
+        "+pinterest_export",
     )
     assert why in row["error"], row
 
@@ -90,13 +93,15 @@ def test_three_days_of_follow_up_write_three_rows_and_fail_for_too_small(
         ran = run("pinterest_status")
         succeeded.append(ran.succeeded)
         assert (f'audience {audience_id} "Shoppers": its status is TOO_SMALL' in ran.log) == (status == "TOO_SMALL")
-    assert [True, False, True] == succeeded
+    assert succeeded == [True, False, True]
     looks = [row for row in read_history(services) if row["audience_status"]]
-    assert [("INITIALIZING", 0), ("TOO_SMALL", 40), ("READY", 4000)] == [
-        (row["audience_status"], row["audience_size"]) for row in looks
+    assert [(row["audience_status"], row["audience_size"]) for row in looks] == [
+        ("INITIALIZING", 0),
+        ("TOO_SMALL", 40),
+        ("READY", 4000),
     ]
     failed = [row for row in read_history(services) if row["outcome"] == "failed"]
-    assert [("follow-up", audience_id)] == [(row["kind"], row["audience_id"]) for row in failed]
+    assert [(row["kind"], row["audience_id"]) for row in failed] == [("follow-up", audience_id)]
 
 
 def test_follow_up_knows_the_members_of_a_replace_until_people_are_added(
@@ -114,7 +119,7 @@ def test_follow_up_knows_the_members_of_a_replace_until_people_are_added(
         assert (ran := run("pinterest_status")).succeeded, ran.log
         seen.append([(row["members"], row["match_ratio"]) for row in read_history(services)][-1])
         age_history(services)
-    assert [(120, 0.75), (None, None)] == seen
+    assert seen == [(120, 0.75), (None, None)]
 
 
 def test_erasure_removes_people_from_every_list_and_writes_a_row(run: Run, services: Services) -> None:
@@ -124,8 +129,11 @@ def test_erasure_removes_people_from_every_list_and_writes_a_row(run: Run, servi
     assert ran.succeeded, ran.log
     assert "Pinterest was asked to remove 5 records from 3 of 3 customer lists." in ran.log
     for behind in held:
-        assert digests(4, first=5) == services.pinterest.members(behind.id)
+        assert services.pinterest.members(behind.id) == digests(4, first=5)
     (row,) = read_history(services)
-    assert ("success", "erase", 5, 3) == tuple(
-        row[name] for name in ("outcome", "action", "rows_read", "requests_sent")
+    assert tuple(row[name] for name in ("outcome", "action", "rows_read", "requests_sent")) == (
+        "success",
+        "erase",
+        5,
+        3,
     )

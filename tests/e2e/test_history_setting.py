@@ -97,7 +97,7 @@ def test_run_writes_one_row_with_its_statistics(services: Services) -> None:
         "error": None,
     }
     assert {name: row[name] for name in expected} == expected
-    assert set(row) == {column.name for column in COLUMNS}
+    assert {column.name for column in COLUMNS} == set(row)
 
 
 def test_failed_run_writes_a_row_with_its_error_and_progress(services: Services) -> None:

@@ -86,7 +86,7 @@ def test_each_query_has_the_options_and_comments_of_a_td_task_and_the_peoples_on
         assert re.match(f"(-- (td_pinterest_op: |set session a).*\n)*{re.escape(TRACING)}(?!--)", form["query"])
         returns_rows = "INSERT" not in form["query"] and "CREATE" not in form["query"]
         options = OPTIONS if returns_rows else {name: OPTIONS[name] for name in OPTIONS if name != "retry_limit"}
-        assert {name: form[name] for name in form.keys() & OPTIONS} == options
+        assert options == {name: form[name] for name in form.keys() & OPTIONS}
         if request in with_people:
             assert form["scheduled_time"] == SESSION_SECONDS
             assert not is_of_list(request)

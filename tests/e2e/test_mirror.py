@@ -34,22 +34,22 @@ def test_mirror_follows_the_query(run: Run, services: Services, project: Path) -
 
     replaced = "all members were replaced by 250 people."
     assert f"{replaced} Audience {audience_id}: the query finds 250 people" in log_of("pinterest_mirror", people(250))
-    assert digests(250) == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.members_of_audience(audience_id) == digests(250)
     writes, tokens = len(services.pinterest.calls.writes()), len(services.pinterest.calls.of("oauth/token"))
     left = people(245, first=10)
     followed = f"Audience {audience_id}: the query finds 245 people"
     assert f"5 joined, 10 left. {followed}" in log_of("pinterest_mirror", left)
-    assert digests(245, first=10) == services.pinterest.members_of_audience(audience_id)
-    assert 2 == len([call for call in services.pinterest.calls.writes()[writes:] if call.records])
-    assert 1 == len(services.pinterest.calls.of("oauth/token")) - tokens
+    assert services.pinterest.members_of_audience(audience_id) == digests(245, first=10)
+    assert len([call for call in services.pinterest.calls.writes()[writes:] if call.records]) == 2
+    assert len(services.pinterest.calls.of("oauth/token")) - tokens == 1
     assert f"no changes. {followed}" in log_of("pinterest_mirror", left)
     rows = [(row["action"], row["members"], row["mirror_mode"]) for row in read_history(services)]
-    assert [("mirror_current_audience", 250, "replace"), *[("mirror_current_audience", 245, "difference")] * 2] == rows
+    assert rows == [("mirror_current_audience", 250, "replace"), *[("mirror_current_audience", 245, "difference")] * 2]
     edit_file(project / "config" / "pinterest.yml", (r"^audience_id: .*", f"audience_id: '{audience_id}'"))
     held = services.pinterest.audiences[audience_id]
     held.status, held.size = "READY", 98
     log_of("pinterest_status", left)
-    assert (245, 0.4) == tuple(read_history(services)[-1][name] for name in ("members", "match_ratio"))
+    assert tuple(read_history(services)[-1][name] for name in ("members", "match_ratio")) == (245, 0.4)
 
 
 def test_withheld_people_are_never_sent_and_each_day_is_in_the_history(
@@ -75,15 +75,15 @@ def test_withheld_people_are_never_sent_and_each_day_is_in_the_history(
         ran = run("pinterest_mirror")
         assert ran.succeeded, ran.log
         expected = {digest(person) for person in left if person in consenting and person not in opted_out}
-        assert expected == services.pinterest.members_of_audience(audience_id)
+        assert services.pinterest.members_of_audience(audience_id) == expected
 
     run_day(everybody[:10], everybody[:180])
     for _ in range(2):
         run_day(everybody[5:20], everybody[:170])
     withheld = [f"records_withheld_{why}" for why in WITHHELD]
     kept = [tuple(row[name] for name in withheld) for row in read_history(services)]
-    assert [(10, 20, sum(chosen[10:180])), *[(15, 30, sum(chosen[:5]) + sum(chosen[20:170]))] * 2] == kept
-    assert 3 == len({(row["lists_suppress"], row["lists_consent"]) for row in read_history(services)})
+    assert kept == [(10, 20, sum(chosen[10:180])), *[(15, 30, sum(chosen[:5]) + sum(chosen[20:170]))] * 2]
+    assert len({(row["lists_suppress"], row["lists_consent"]) for row in read_history(services)}) == 3
 
 
 def test_mirror_workflow_fails_until_an_audience_is_filled_in(run: Run, project: Path) -> None:

@@ -53,7 +53,7 @@ class TestDryRun:
         job = services.job([*people(10), *people(2), "n/a", None]) if action not in (CLEAR, DELETE) else None
         before = services.pinterest.state()
         dry = services.export(settings | {"dry_run": True}, job_id=job)
-        assert [] == services.pinterest.calls.writes()
+        assert services.pinterest.calls.writes() == []
         assert before == services.pinterest.state()
         text, plan = last_plan(caplog)
         assert text.startswith("plan (dry run: nothing will be written):")
@@ -67,7 +67,7 @@ class TestDryRun:
         assert plan["batches"] == len(batches) - (action == CLEAR)
         for counts in (real["rows"] | real["records"], dry["rows"] | dry["records"]):
             assert counts == counts | {name: plan[name] for name in ("read", "valid", "invalid", "unique", "duplicate")}
-        assert (True, 0, 0) == (dry["dry_run"], dry["records"]["sent"], dry["requests"]["sent"])
+        assert (dry["dry_run"], dry["records"]["sent"], dry["requests"]["sent"]) == (True, 0, 0)
 
     @pytest.mark.parametrize("action", [CREATE, REPLACE, CLEAR, DELETE])
     def test_plan_of_a_rerun_tells_its_writes(
@@ -118,7 +118,7 @@ class TestDryRun:
         behind = current_list_id(services, audience_id) if audience_id else ""
         names = {"key": session_key(), "job": job, "records": fingerprint(digests(10)), "nobody": fingerprint([])}
         expected = [change.format(id=audience_id, list=behind, **names) for change in changes]
-        assert expected == re.findall(r"^  change +(.*)$", text, re.MULTILINE)
+        assert re.findall(r"^  change +(.*)$", text, re.MULTILINE) == expected
 
 
 MANY = [*people(10), "n/a", None]
@@ -160,7 +160,7 @@ class TestLimits:
         settings = settings_of(services, action, people(5)) | {"ignore_invalid_records": True}
         with pytest.raises(error, match=complaint):
             services.export(settings | brake, job_id=services.job(values))
-        assert [] == services.pinterest.calls.writes()
+        assert services.pinterest.calls.writes() == []
 
     def test_invalid_ratio_of_several_columns_counts_rows(self, services: Services) -> None:
         rows = [(person, "no device") for person in people(10)]
@@ -173,8 +173,8 @@ class TestLimits:
     def test_add_and_remove_with_allow_empty_do_nothing(self, services: Services, action: str) -> None:
         settings = settings_of(services, action, people(5)) | {"allow_empty": True}
         stored = services.export(settings, job_id=services.job([]))
-        assert [] == services.pinterest.calls.writes()
-        assert 0 == stored["records"]["sent"]
+        assert services.pinterest.calls.writes() == []
+        assert stored["records"]["sent"] == 0
 
     def test_replace_with_allow_empty_clears_the_audience(self, services: Services) -> None:
         settings, job = settings_of(services, REPLACE, people(5)) | {"allow_empty": True}, services.job([])

@@ -59,7 +59,7 @@ def test_workflow_of_the_readme_runs_in_an_empty_project(services: Services, tmp
     (tmp_path / "pinterest_export.dig").write_text(text)
     result = dig.run(tmp_path / "pinterest_export.dig", secrets=secrets_for(services), environ=services.environ)
     assert result.error is None
-    assert {digest("one@shop.example")} == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.members_of_audience(audience_id) == {digest("one@shop.example")}
 
 
 def test_documented_change_from_add_to_mirror_works(services: Services, project: Path) -> None:
@@ -73,7 +73,7 @@ def test_documented_change_from_add_to_mirror_works(services: Services, project:
     environ = services.environ | {"PYTHONPATH": HURRY}
     result = dig.run(project / "mine.dig", secrets=secrets_for(services), environ=environ, start=warm.start)
     assert result.error is None
-    assert digests(120, first=2) == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.members_of_audience(audience_id) == digests(120, first=2)
 
 
 COSTS: list[tuple[str, dict[str, Any]]] = [
@@ -140,17 +140,17 @@ def test_every_figure_of_the_statistics_is_explained() -> None:
 
 def test_every_error_has_a_row_with_who_must_act() -> None:
     expected = [[f"`{name}`", error.who, get_meaning(error)] for name, error in ERRORS.items()]
-    assert expected == first_table(PAGES["reference"], "Errors")
+    assert first_table(PAGES["reference"], "Errors") == expected
 
 
 @pytest.mark.skipif(not CLICK.startswith("8.5"), reason="the README holds the help as click 8.5 lays it out")
 def test_command_reference_equals_the_help_of_the_program() -> None:
-    assert COMMANDS == replace_commands(COMMANDS), "run python -m tests.readme"
+    assert replace_commands(COMMANDS) == COMMANDS, "run python -m tests.readme"
 
 
 def test_every_workflow_has_a_row() -> None:
     rows = {cells[0].strip("`") for cells in first_table(WORKFLOWS, "The workflows, one by one")}
-    assert {path.name for path in (ROOT / "workflows").glob("*.dig")} == rows
+    assert rows == {path.name for path in (ROOT / "workflows").glob("*.dig")}
 
 
 def test_every_setting_of_single_workflows_has_a_row() -> None:
@@ -174,20 +174,20 @@ def test_a_page_can_be_read_to_its_end(name: str) -> None:
     assert text.splitlines()[-1].startswith("Next: "), "the last line says where to go on"
     prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
     paragraphs = re.split(r"\n\n|\n(?= *(?:- |\d+\. |\|))", prose)
-    assert [] == [paragraph for paragraph in paragraphs if paragraph.count("\n") > 5]
+    assert [paragraph for paragraph in paragraphs if paragraph.count("\n") > 5] == []
 
 
 def test_a_version_of_the_changelog_fits_on_a_screen() -> None:
     versions = (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1:]
-    assert [] == [version.splitlines()[0] for version in versions if version.count("\n- ") > 15]
+    assert [version.splitlines()[0] for version in versions if version.count("\n- ") > 15] == []
 
 
 def test_every_file_named_in_contributing_exists() -> None:
     named = re.findall(r"`([\w.]+/[\w./]*|\w+\.py)`", (ROOT / "CONTRIBUTING.md").read_text())
-    assert 20 < len(named)
-    assert [] == [
+    assert len(named) > 20
+    assert [
         name for name in named if not any((ROOT / place / name).exists() for place in ("", "td_pinterest_op"))
-    ]
+    ] == []
 
 
 def test_every_promise_has_its_tests_and_every_named_test_exists() -> None:
@@ -200,13 +200,13 @@ def test_every_promise_has_its_tests_and_every_named_test_exists() -> None:
         for file, name in re.findall(r"`([\w/]+\.py)::(\w+)`", TESTS)
         if not re.search(rf"^ *def {name}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE)
     ]
-    assert [] == missing
+    assert missing == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_lines_of_prose_have_at_most_140_characters(document: Path) -> None:
     prose = re.sub(r"^ *```.*?^ *```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
-    assert [] == [line for line in prose.splitlines() if len(line) > 140 and not line.lstrip().startswith("|")]
+    assert [line for line in prose.splitlines() if len(line) > 140 and not line.lstrip().startswith("|")] == []
 
 
 def described_keys(rows: Iterable[str]) -> dict[str, list[str]]:
@@ -235,8 +235,8 @@ def test_every_key_of_a_configuration_is_described_once(name: str) -> None:
     text = re.sub(r"^# (?= *\w+:(?: |$))|^ *!include.*$", "", text, flags=re.MULTILINE)
     keys = list(all_keys(yaml.safe_load(text)))
     by_key = {key: [each for each in described if f"{key}.".startswith(f"{each}.")] for key in keys}
-    assert dict.fromkeys(keys, 1) == {key: len(each) for key, each in by_key.items()}
-    assert set(described) == {each[0] for each in by_key.values()}
+    assert {key: len(each) for key, each in by_key.items()} == dict.fromkeys(keys, 1)
+    assert {each[0] for each in by_key.values()} == set(described)
 
 
 def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
@@ -262,7 +262,7 @@ def test_every_parameter_of_a_task_is_described_once() -> None:
     table = PAGES["reference"].split("\n| parameter |")[1].split("\n\n")[0]
     described = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])]
     assert sorted(read - HANDED) == sorted(described)
-    assert HANDED <= read
+    assert read >= HANDED
 
 
 def heading_anchors(path: Path) -> set[str]:
@@ -278,4 +278,4 @@ def test_every_relative_link_has_a_target(document: Path) -> None:
         target = (document.parent / name).resolve() if name else document
         if not target.exists() or (anchor and anchor not in heading_anchors(target)):
             broken.append(link)
-    assert [] == broken
+    assert broken == []

@@ -19,10 +19,10 @@ class TestReplace:
         before, job = current_list_id(services, audience_id), services.job(people(10))
         stored = services.export({"action": REPLACE, "audience_id": audience_id}, job_id=job)
         after = current_list_id(services, audience_id)
-        assert digests(10) == services.pinterest.members_of_audience(audience_id)
+        assert services.pinterest.members_of_audience(audience_id) == digests(10)
         assert list_name("Shoppers", job, digests(10)) == services.pinterest.lists[after].name
         assert (before, after) == (stored["previous_customer_list_id"], stored["customer_list_id"])
-        assert digests(5, first=100) == services.pinterest.members(before)
+        assert services.pinterest.members(before) == digests(5, first=100)
 
     def test_replace_switches_the_audience_after_the_last_batch(self, services: Services) -> None:
         audience_id = services.audience(people(5))
@@ -31,7 +31,7 @@ class TestReplace:
             job_id=services.job(people(10)),
         )
         operations = [call.operation for call in services.pinterest.calls.writes()]
-        assert ["customer_lists/create", *["customer_lists/update"] * 2, "audiences/update"] == operations
+        assert operations == ["customer_lists/create", *["customer_lists/update"] * 2, "audiences/update"]
 
     @pytest.mark.parametrize("settings", [{"action": REPLACE}, NEW], ids=["replace", "create"])
     def test_replace_or_create_repeated_in_its_session_removes_people_added_since(
@@ -55,7 +55,7 @@ class TestReplace:
         services.export(settings | {"action": ADD}, job_id=services.job(people(50, first=100)))
         services.export(settings, job_id=job, session_time=NEXT_DAY)
         services.export(settings, job_id=job)
-        assert digests(60) == services.pinterest.members_of_audience(str(settings["audience_id"]))
+        assert services.pinterest.members_of_audience(str(settings["audience_id"])) == digests(60)
 
     def test_replace_reads_an_audience_again_until_the_switch_is_visible(self, services: Services) -> None:
         audience_id = services.audience(people(5, first=100))
@@ -68,7 +68,7 @@ class TestReplace:
 
         services.pinterest.on_request(move, when=When.AFTER)
         services.export({"action": REPLACE, "audience_id": audience_id}, job_id=services.job(people(10)))
-        assert digests(10) == services.pinterest.members_of_audience(audience_id)
+        assert services.pinterest.members_of_audience(audience_id) == digests(10)
 
     @pytest.mark.parametrize(
         ("switches", "message"),
@@ -86,7 +86,7 @@ class TestReplace:
         settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4, "retry_count": 2}
         with pytest.raises(RequestRefusedError, match=message):
             services.export(settings, job_id=services.job(people(10)))
-        assert digests(5) == services.pinterest.members_of_audience(audience_id)
+        assert services.pinterest.members_of_audience(audience_id) == digests(5)
         assert services.time.now() - begin >= PATIENCE
 
     @pytest.mark.parametrize("operation", ["customer_lists/update", "audiences/update"])
@@ -98,7 +98,7 @@ class TestReplace:
         settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4}
         with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
             services.export(settings, job_id=services.job(people(8)))
-        assert 1 == len(services.pinterest.calls.of(operation))
+        assert len(services.pinterest.calls.of(operation)) == 1
 
 
 class TestClear:
@@ -107,8 +107,8 @@ class TestClear:
         services.pinterest.inject(Fault(effect=Answer(status=422), operation="customer_lists/create", times=None))
         with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
             services.export({"action": CLEAR, "audience_id": audience_id})
-        assert 1 == len(services.pinterest.calls.of("customer_lists/create"))
-        assert digests(5) == services.pinterest.members_of_audience(audience_id)
+        assert len(services.pinterest.calls.of("customer_lists/create")) == 1
+        assert services.pinterest.members_of_audience(audience_id) == digests(5)
 
     @pytest.mark.parametrize("demands_records", [True, False])
     def test_clear_switches_the_audience_to_a_new_empty_email_list(
@@ -120,11 +120,11 @@ class TestClear:
         stored = services.export({"action": CLEAR, "audience_id": audience_id})
         behind = services.pinterest.lists[current_list_id(services, audience_id)]
         assert is_cleared(services, audience_id)
-        assert (int(demands_records), "EMAIL") == (len(behind.members), behind.list_type)
+        assert (len(behind.members), behind.list_type) == (int(demands_records), "EMAIL")
         assert list_name("Shoppers", "-", [member.hex() for member in behind.members]) == behind.name
         assert (before, behind.id) == (stored["previous_customer_list_id"], stored["customer_list_id"])
-        assert digests(5) == services.pinterest.members(before)
-        assert [] == services.td.requests
+        assert services.pinterest.members(before) == digests(5)
+        assert services.td.requests == []
 
     def test_clear_works_for_a_name_with_half_an_emoji(self, services: Services) -> None:
         services.pinterest.switches.records_required = True
@@ -138,11 +138,11 @@ class TestClear:
         services.export({"action": CLEAR, "audience_id": audience_id})
         services.pinterest.calls.clear()
         stored = services.export({"action": CLEAR, "audience_id": audience_id}, session_time=session_time)
-        assert [] == services.pinterest.calls.writes()
-        assert (None, current_list_id(services, audience_id)) == (
+        assert services.pinterest.calls.writes() == []
+        assert (
             stored["previous_customer_list_id"],
             stored["customer_list_id"],
-        )
+        ) == (None, current_list_id(services, audience_id))
 
     @pytest.mark.parametrize(
         ("came", "demands_records", "session_time"),
@@ -158,7 +158,7 @@ class TestClear:
         services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(came)))
         services.export({"action": CLEAR, "audience_id": audience_id}, session_time=session_time)
         assert is_cleared(services, audience_id)
-        assert 3 == len(services.pinterest.lists)
+        assert len(services.pinterest.lists) == 3
 
     @pytest.mark.parametrize(
         "switches", [{"upload_counters": False}, {"reading_lag_seconds": 5.0, "listing_lag_seconds": 5.0}]
@@ -182,10 +182,10 @@ class TestClear:
         with pytest.raises(PinterestError):
             services.export({"action": CLEAR, "audience_id": audience_id})
         services.pinterest.faults.clear()
-        assert digests(5) == services.pinterest.members_of_audience(audience_id)
+        assert services.pinterest.members_of_audience(audience_id) == digests(5)
         services.export({"action": CLEAR, "audience_id": audience_id})
         assert is_cleared(services, audience_id)
-        assert 2 == len(services.pinterest.lists)
+        assert len(services.pinterest.lists) == 2
 
 
 @pytest.mark.parametrize("action", [REPLACE, CLEAR])
@@ -196,7 +196,7 @@ def test_ignored_switch_is_an_error(services: Services, action: str) -> None:
     job = services.job(people(10)) if action == REPLACE else None
     with pytest.raises(PinterestError) as caught:
         services.export({"action": action, "audience_id": audience_id}, job_id=job)
-    assert digests(5, first=100) == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.members_of_audience(audience_id) == digests(5, first=100)
     for part in (
         audience_id,
         f"when the audience was last read, it used customer list {before}. The change",

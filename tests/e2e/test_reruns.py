@@ -36,8 +36,8 @@ class TestConcurrentAttempts:
         job = services.job(people(10))
         first, second = run_twice_at_once(lambda: services.export(NEW | {"limit_records_per_request": 3}, job_id=job))
         audience_id = only_audience_id(services)
-        assert digests(10) == services.pinterest.members_of_audience(audience_id)
-        assert [audience_id] * 2 == [first["audience_id"], second["audience_id"]]
+        assert services.pinterest.members_of_audience(audience_id) == digests(10)
+        assert [first["audience_id"], second["audience_id"]] == [audience_id] * 2
         made = services.pinterest.audiences_named("Spring", removed=None)
         assert audience_id == min(made, key=lambda audience: int(audience.id)).id
 
@@ -50,17 +50,17 @@ class TestConcurrentAttempts:
         run_during(services, "customer_lists/create", run, when=When.AFTER)
         run()
         audience_id = only_audience_id(services)
-        assert [audience_id] * 2 == ends
-        assert digests(10) == services.pinterest.members_of_audience(audience_id)
-        assert 1 == len(services.pinterest.calls.of("audiences/create"))
-        assert 1 == len(services.pinterest.lists)
+        assert ends == [audience_id] * 2
+        assert services.pinterest.members_of_audience(audience_id) == digests(10)
+        assert len(services.pinterest.calls.of("audiences/create")) == 1
+        assert len(services.pinterest.lists) == 1
 
     def test_two_concurrent_replacements_leave_the_new_members(self, services: Services) -> None:
         synchronise_at(services, "customer_lists/create")
         audience_id, job = services.audience(people(5, first=100)), services.job(people(10))
         settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 3}
         first, second = run_twice_at_once(lambda: services.export(settings, job_id=job))
-        assert digests(10) == services.pinterest.members_of_audience(audience_id)
+        assert services.pinterest.members_of_audience(audience_id) == digests(10)
         assert first["customer_list_id"] == second["customer_list_id"]
 
     @pytest.mark.parametrize("action", [CLEAR, DELETE])
@@ -115,7 +115,7 @@ def test_rerun_with_another_job_excludes_people_of_the_failed_attempt(services: 
         services.export(batches, job_id=services.job(people(9)))
     services.pinterest.faults.clear()
     services.export(batches, job_id=services.job(people(9, first=50)))
-    assert digests(9, first=50) == services.pinterest.members_of_audience(audience_id_of(services, settings))
+    assert services.pinterest.members_of_audience(audience_id_of(services, settings)) == digests(9, first=50)
 
 
 @pytest.mark.parametrize(
@@ -139,4 +139,4 @@ def test_connections_to_both_services_are_closed_after_a_run(
     closed: list[object] = []
     monkeypatch.setattr(Transport, "close", lambda transport: closed.append(transport))
     services.export(NEW, job_id=services.job(people(9)))
-    assert 1 == len(closed)
+    assert len(closed) == 1

@@ -76,20 +76,20 @@ class TestMixedRows:
         )
         valid = ROWS - len(positions)
         assert arrive == services.pinterest.members_of_audience(audience_id)
-        assert {
+        assert stored["rows"] == {
             "read": ROWS,
             "valid": valid,
             "invalid": len(positions),
             "invalid_by_reason": NO_REASONS | rejected,
-        } == stored["rows"]
-        assert {
+        }
+        assert stored["records"] == {
             "unique": len(arrive),
             "duplicate": valid - len(arrive),
             "sent": len(arrive),
             "refused": 0,
             "withheld": NOBODY,
-        } == stored["records"]
-        assert 0 < stored["records"]["duplicate"]
+        }
+        assert stored["records"]["duplicate"] > 0
 
     def test_invalid_rows_stop_an_export_with_reasons_and_row_numbers(self, services: Services) -> None:
         rows, _, rejected, positions = mixed_rows()
@@ -101,7 +101,7 @@ class TestMixedRows:
             assert f"{reason} {count:,}" in message
         assert f"the first are in rows {', '.join(map(str, positions[:10]))}, …. Nothing was sent" in message
         assert "ignore_invalid_records: true" in message
-        assert [] == services.pinterest.calls.writes()
+        assert services.pinterest.calls.writes() == []
 
 
 class TestColumns:
@@ -121,8 +121,8 @@ class TestColumns:
             services.export({"action": ADD, "audience_id": services.audience()}, job_id=job)
         assert complaint in str(caught.value)
         assert f"job {job} (columns: {', '.join(' '.join(column) for column in columns)})" in str(caught.value)
-        assert [] == services.td.calls("GET", "/v3/job/result")
-        assert [] == services.pinterest.calls.writes()
+        assert services.td.calls("GET", "/v3/job/result") == []
+        assert services.pinterest.calls.writes() == []
 
 
 def export_members(services: Services, job_id: str, **settings: Any) -> set[str]:
@@ -150,7 +150,7 @@ class TestDownload:
     ) -> None:
         services.td.ignore_range = ignore_range
         services.td.faults.add(Fault(kind="cut", path="/result/", after_fraction=share, with_length=with_length))
-        assert digests(COUNT) == export_members(services, services.job(people(COUNT)))
+        assert export_members(services, services.job(people(COUNT))) == digests(COUNT)
         first, second = services.td.calls("GET", "/v3/job/result")
         assert "Range" not in first.headers
         assert ("Range" in second.headers) == (share > 0)
@@ -162,9 +162,9 @@ class TestDownload:
         services.td.ignore_range, services.td.claim_extra_records = ignore_range, 5
         with pytest.raises(TreasureDataError, match=f"{COUNT} of {COUNT + 5} rows arrived"):
             export_members(services, services.job(people(COUNT)))
-        assert 1 == len(services.td.calls("GET", "/v3/job/result"))
-        assert [] == services.time.slept
-        assert [] == services.pinterest.calls.writes()
+        assert len(services.td.calls("GET", "/v3/job/result")) == 1
+        assert services.time.slept == []
+        assert services.pinterest.calls.writes() == []
 
     @pytest.mark.parametrize(
         ("path", "fault"),
@@ -176,7 +176,7 @@ class TestDownload:
         self, services: Services, path: str, fault: Fault
     ) -> None:
         services.td.faults.add(dataclasses.replace(fault, path=path))
-        assert digests(COUNT) == export_members(services, services.job(people(COUNT)))
+        assert export_members(services, services.job(people(COUNT))) == digests(COUNT)
 
 
 TASK: dict[str, Any] = {"query": "select email from customers", "database": "crm"}
@@ -192,7 +192,7 @@ class TestJobs:
         create_customers(services)
         for _ in range(2):
             stored = services.export({"action": ADD, "audience_id": audience_id}, **TASK | ATTEMPT)
-        assert digests(5) == services.pinterest.members_of_audience(audience_id)
+        assert services.pinterest.members_of_audience(audience_id) == digests(5)
         assert [stored["job_id"]] == [job.id for job in services.td.jobs.all()]
 
     @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ class TestJobs:
         create_customers(services)
         for changed in ({}, other):
             services.export(settings, **TASK | ATTEMPT | changed)
-        assert 2 == len(services.td.jobs.all())
+        assert len(services.td.jobs.all()) == 2
 
     def test_query_may_be_a_file_of_the_project(
         self, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -221,7 +221,7 @@ class TestJobs:
         (tmp_path / "people.sql").write_text(TASK["query"])
         create_customers(services)
         settings: dict[str, Any] = {"action": ADD, "audience_id": services.audience()}
-        assert 5 == services.export(settings, **TASK | {"query": "people.sql"})["records"]["sent"]
+        assert services.export(settings, **TASK | {"query": "people.sql"})["records"]["sent"] == 5
 
     def test_private_result_of_another_user_is_an_error_with_what_to_do(self, services: Services) -> None:
         job_id = services.job(people(9))
@@ -229,4 +229,4 @@ class TestJobs:
         message = rf"may not read the result of job {job_id}: .* another user ran the query: use the key of"
         with pytest.raises(WorkflowError, match=message):
             export_members(services, job_id)
-        assert [] == services.pinterest.calls.writes()
+        assert services.pinterest.calls.writes() == []

@@ -109,9 +109,9 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         guard.check(said + log, "the sandbox")
         words = " ".join(said.split()).replace(f"{tmp_path / 'our project'}/", "")
         files = re.findall(r"[\w./-]+\.(?:dig|html)\b|\S+/log\b|tests/dig\b", words)
-        assert [] == [
+        assert [
             name for name in files if not any((at / name).exists() for at in (ROOT, tmp_path / "our project"))
-        ]
+        ] == []
         assert len(files) >= 3
         return code, said, log
 
@@ -150,8 +150,8 @@ def test_sandbox_describes_the_main_job_and_a_withholding_export_in_few_lines(
     monkeypatch.setenv("COLUMNS", "100")
     code, said, _ = sandbox()
     lines = [line for line in said.splitlines() if not line.startswith("  running ")]
-    assert (0, True) == (code, len(lines) <= 24), said
-    assert 100 >= max(len(line) for line in lines if str(tmp_path) not in line)
+    assert (code, len(lines) <= 24) == (0, True), said
+    assert max(len(line) for line in lines if str(tmp_path) not in line) <= 100
     for line in ("query     SELECT email FROM people", r"rows      2,5\d\d read", "sent      Added 2,486 records"):
         assert re.search(f"^  {line}", said, re.MULTILINE)
     assert f'audience  549755885175000002 "{AUDIENCE_NAME}" holds 2,486 identifiers' in said
@@ -179,12 +179,12 @@ def test_sandbox_runs_an_unchanged_project_and_puts_its_audiences_on_one_page(
         *["--project", project, *_tables(tmp_path), "buyers.dig", "readers"],
         *[f"--expect=Käufer={tmp_path / 'buyers.txt'}", f"--expect=2542620905475={tmp_path / 'digests'}"],
     )
-    assert 0 == code, said
+    assert code == 0, said
     assert 'audience  2542620905473 "Käufer" holds 2 identifiers' in said
     assert "exactly the 2 people of buyers.txt" in said
     assert "exactly the 2 people of digests" in said
     assert "made up   ad account 987654321, audience 2542620905473, audience 2542620905475\n" in said
-    assert ["page.html"] == [page.name for page in (tmp_path / "new").iterdir()]
+    assert [page.name for page in (tmp_path / "new").iterdir()] == ["page.html"]
     assert {"Käufer", "Leser"} <= set(re.findall("Käufer|Leser", (tmp_path / "new" / "page.html").read_text()))
     assert before == {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
 
@@ -211,14 +211,14 @@ def test_unknown_ids_are_listed_or_rejected(
     strict = [each for each in known if each == "--strict"]
     ran, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers", *options, *strict)
     shown = " ".join(said.split())
-    assert (code, True) == (ran, " ".join(line.split()) in shown), said
+    assert (ran, " ".join(line.split()) in shown) == (code, True), said
     assert bool(line) is any(word in said for word in ("made up ", "unknown ", "failed "))
 
 
 def test_wrong_expectation_names_missing_people_by_line(sandbox: Sandbox, project: Path, tmp_path: Path) -> None:
     (tmp_path / "people").write_text("anna@shop.example\nbela@shop.example\n\ndora@shop.example\n")
     code, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers", "--expect", tmp_path / "people")
-    assert 1 == code
+    assert code == 1
     expected = "2 missing (lines 2, 4 of people); 1 too many, which people does not have"
     assert expected in " ".join(said.split())
 
@@ -244,11 +244,11 @@ def test_failure_is_shown_once_with_files_of_the_user(
     (tmp_path / file).write_text(text)
     code, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers")
     shown = " ".join(said.split())
-    assert (1, 1) == (code, shown.count(error)), said
+    assert (code, shown.count(error)) == (1, 1), said
     assert ("look at   the tables here, which are shop.customers, shop.consents" in said) is ("nowhere" in text)
     for script, arguments in re.findall(r"look at (\S+/td-pinterest) (check .+?\.dig')", shown):
         checked = children.run([sys.executable, "-m", "td_pinterest_op", *shlex.split(arguments)], cwd=ROOT)
-        assert (1, True) == (checked.returncode, Path(script).exists()), checked.stderr
+        assert (checked.returncode, Path(script).exists()) == (1, True), checked.stderr
         assert "ours.yml" in error
     assert ("ours.yml" in error) is ("td-pinterest check" in shown)
 
@@ -266,7 +266,7 @@ def test_printed_commands_run_the_workflow_again(project: Path, tmp_path: Path) 
         assert "\n(cd " in script
         again = children.run(["bash", "-euc", script], cwd=tmp_path)
         process.terminate()
-        assert (0, 0) == (again.returncode, process.wait()), again.stderr
+        assert (again.returncode, process.wait()) == (0, 0), again.stderr
     assert "Replaced the members" in again.stdout
 
 
@@ -287,11 +287,11 @@ def test_ci_workflow_of_the_readme_passes_and_fails_for_missing_people(tmp_path:
     for name, content in samples.items():
         (tmp_path / "samples" / name).write_text(content)
     commands = [step["run"] for step in job["steps"] if "run" in step]
-    assert [0] * 3 == [_run_step(command, tmp_path).returncode for command in commands]
+    assert [_run_step(command, tmp_path).returncode for command in commands] == [0] * 3
     assert (tmp_path / "build" / "report.html").exists()
     (tmp_path / "samples" / "expected.txt").write_text("anna@shop.example\nbela@shop.example\n")
     failed = _run_step(commands[-1], tmp_path)
-    assert (1, True) == (failed.returncode, "1 missing (line 2 of expected.txt)" in " ".join(failed.stdout.split()))
+    assert (failed.returncode, "1 missing (line 2 of expected.txt)" in " ".join(failed.stdout.split())) == (1, True)
 
 
 def _run_step(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -336,7 +336,7 @@ def test_wrong_usage_is_explained(
         main(["--rows", "10", "--log", str(tmp_path / "log"), "--page", str(tmp_path / "page.html"), *given])
     said = capsys.readouterr()
     guard.check(said.out + said.err, "the sandbox")
-    assert (2, True) == (ended.value.code, why.format(wrong=wrong) in said.err), said
+    assert (ended.value.code, why.format(wrong=wrong) in said.err) == (2, True), said
 
 
 @campaign
@@ -345,5 +345,5 @@ def test_pinterest_behaves_like_a_rehearsal(sandbox: Sandbox, tmp_path: Path) ->
     facts = {field.name: findings.get(field.name) for field in dataclasses.fields(Facts)}
     (tmp_path / "rehearsal.json").write_text(json.dumps({"facts": facts, "steps": []}))
     code, said, log = sandbox("--like", tmp_path / "rehearsal.json")
-    assert (0, True) == (code, "the same 2,175 people as by SQL" in said)
-    assert 3 < json.loads(re.findall(r"statistics: (\{.*\})", log)[-1])["requests"]["sent"]
+    assert (code, "the same 2,175 people as by SQL" in said) == (0, True)
+    assert json.loads(re.findall(r"statistics: (\{.*\})", log)[-1])["requests"]["sent"] > 3

@@ -51,9 +51,9 @@ def test_row_is_one_record_with_all_its_keys(services: Services) -> None:
         {**ROWS, "audience_id": audience_id}, job_id=add_job(services, *map(person, range(100, 103)))
     )
     assert all_keys(100, 101, 102) == services.pinterest.members_of_audience(audience_id)
-    assert 3 == services.pinterest.lists[current_list_id(services, audience_id)].num_uploaded
-    assert NOTHING | {"unique": 3, "sent": 3, "keys": 12} == stored["records"]
-    assert (3, 3, 0) == tuple(stored["rows"][name] for name in ("read", "valid", "invalid"))
+    assert services.pinterest.lists[current_list_id(services, audience_id)].num_uploaded == 3
+    assert stored["records"] == NOTHING | {"unique": 3, "sent": 3, "keys": 12}
+    assert tuple(stored["rows"][name] for name in ("read", "valid", "invalid")) == (3, 3, 0)
 
 
 def test_remove_of_a_row_removes_all_its_keys(services: Services) -> None:
@@ -69,7 +69,7 @@ def test_new_list_takes_rows_and_is_for_new_customers_if_set(services: Services,
     settings = {**ROWS, **settings_of(services, action), "is_nca": True}
     stored = services.export(settings, job_id=add_job(services, person(100), person(101)))
     made = services.pinterest.lists[stored["customer_list_id"]]
-    assert (all_keys(100, 101), True) == (services.pinterest.members(made.id), made.is_nca)
+    assert (services.pinterest.members(made.id), made.is_nca) == (all_keys(100, 101), True)
 
 
 def test_person_in_several_forms_is_sent_once_and_keys_may_be_missing(services: Services) -> None:
@@ -86,10 +86,10 @@ def test_person_in_several_forms_is_sent_once_and_keys_may_be_missing(services: 
     settings = {**ROWS, "audience_id": audience_id, "default_country": "us"}
     stored = services.export(settings, job_id=add_job(services, *rows))
     assert all_keys(100) | {sha256_hex("external_id:A-7")} == services.pinterest.members_of_audience(audience_id)
-    assert NOTHING | {"unique": 3, "duplicate": 1, "sent": 3, "keys": 6, "invalid_keys": 1} == stored["records"]
-    assert (6, 4, 2) == tuple(stored["rows"][name] for name in ("read", "valid", "invalid"))
+    assert stored["records"] == NOTHING | {"unique": 3, "duplicate": 1, "sent": 3, "keys": 6, "invalid_keys": 1}
+    assert tuple(stored["rows"][name] for name in ("read", "valid", "invalid")) == (6, 4, 2)
     counted = {reason: count for reason, count in stored["rows"]["invalid_by_reason"].items() if count}
-    assert {"null": 1, "not_an_email": 1} == counted
+    assert counted == {"null": 1, "not_an_email": 1}
 
 
 def test_request_of_rows_ends_at_a_megabyte_of_json_and_the_plan_counts_it(
@@ -121,7 +121,7 @@ def test_rejected_rows_are_an_error_and_not_sent_in_another_form(
     ):
         services.export(settings, job_id=rows)
     assert not any(held.members for held in services.pinterest.lists.values())
-    assert {400} == {call.status for call in services.pinterest.calls.writes()}
+    assert {call.status for call in services.pinterest.calls.writes()} == {400}
 
 
 @pytest.mark.parametrize(
@@ -138,4 +138,4 @@ def test_contradictory_settings_or_columns_are_an_error_before_the_first_write(
     rows = add_job(services, (*person(100), *[None] * (len(columns) - 4)), columns=columns)
     with pytest.raises(error, match=message):
         services.export({**ROWS, "audience_id": audience_id, **settings}, job_id=rows)
-    assert [] == services.pinterest.calls.writes()
+    assert services.pinterest.calls.writes() == []

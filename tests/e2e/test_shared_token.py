@@ -117,7 +117,7 @@ def test_local_run_saves_each_renewed_token(services: Services, project: Path, t
     assert ran.succeeded, ran.log
     kept = home / "secrets" / KEY
     assert kept.read_text() in services.pinterest.tokens.refresh_tokens()
-    assert 0o600 == kept.stat().st_mode & 0o777
+    assert kept.stat().st_mode & 0o777 == 0o600
     assert has_all_members(services)
 
 
@@ -141,8 +141,8 @@ def test_expired_token_ends_the_workflow_after_three_rejections(services: Servic
     secrets = {name: services.environ[variable] for name, variable in SECRETS.items()}
     ran = run_workflow(project, services, secrets, {})
     assert not ran.succeeded
-    assert 3 == len(services.pinterest.calls.of("oauth/token"))
-    assert 2 == ran.log.count("this task starts again")
+    assert len(services.pinterest.calls.of("oauth/token")) == 3
+    assert ran.log.count("this task starts again") == 2
     assert "authorise the app again" in ran.log
 
 
@@ -161,7 +161,7 @@ def test_each_day_of_a_mirror_exchanges_one_token(services: Services, server_pro
             expected = set_people_of_day(services, day)
             ran = run_workflow(server_project, services, ServerSecrets(kept), environ, "pinterest_mirror")
             assert ran.succeeded, ran.log
-            assert expected == services.pinterest.members_of_audience(audience_id)
+            assert services.pinterest.members_of_audience(audience_id) == expected
             assert day + 1 == services.pinterest.tokens.refreshes == kept.requests
 
 
@@ -175,4 +175,4 @@ def test_concurrent_mirrors_end_with_the_right_people(services: Services, server
             expected = set_people_of_day(services, day)
             ran = run_workflow(server_project, services, ServerSecrets(kept), environ)
             assert ran.succeeded, ran.log
-            assert [expected] * len(audiences) == list(map(services.pinterest.members_of_audience, audiences))
+            assert list(map(services.pinterest.members_of_audience, audiences)) == [expected] * len(audiences)

@@ -33,8 +33,8 @@ def test_follow_up_stores_the_state_of_each_audience(services: Services) -> None
     services.pinterest.lists[behind].updated = services.time.now() - 7200
     services.pinterest.lists[services.pinterest.audiences[large].rule["customer_list_id"]].updated = services.time.now()
     stored = run_follow_up(services, small, large)
-    assert (0, 1, 1) == tuple(stored[name] for name in ("usable", "waiting", "unusable"))
-    assert {
+    assert tuple(stored[name] for name in ("usable", "waiting", "unusable")) == (0, 1, 1)
+    assert stored["audiences"][0] == {
         "audience_id": small,
         "audience_name": "Small",
         "status": "TOO_SMALL",
@@ -45,8 +45,8 @@ def test_follow_up_stores_the_state_of_each_audience(services: Services) -> None
         "members": None,
         "match_ratio": None,
         "summary": "The audience is too small to use, with about 40 matched people: Pinterest needs 100.",
-    } == stored["audiences"][0]
-    assert ("INITIALIZING", None) == (stored["audiences"][1]["status"], stored["audiences"][1]["size"])
+    }
+    assert (stored["audiences"][1]["status"], stored["audiences"][1]["size"]) == ("INITIALIZING", None)
     assert stored["checked_at"].endswith("+00:00")
 
 
@@ -112,7 +112,7 @@ def test_unreadable_audience_is_named_and_the_others_are_reported(
     services.pinterest.inject(Fault(effect=Answer(status=500), path=r"/audiences/77$", times=None))
     seen = run_follow_up(services, "77", "88", there)
     assert [there] == [state["audience_id"] for state in seen["audiences"]]
-    assert 2 == len(seen["problems"])
+    assert len(seen["problems"]) == 2
     assert "audience 77 cannot be read: " in seen["problems"][0]
     assert "there is no audience 88 in ad account" in seen["problems"][1]
     assert "audience 77 cannot be read" in caplog.text
@@ -154,4 +154,4 @@ def test_task_stores_problems_and_fails_for_them(services: Services, monkeypatch
 def test_wrong_settings_are_reported_before_anything_is_contacted(services: Services) -> None:
     with pytest.raises(SettingsError, match="audience_ids"):
         run_follow_up(services)
-    assert [] == services.pinterest.calls.all()
+    assert services.pinterest.calls.all() == []

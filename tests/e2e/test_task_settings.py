@@ -33,11 +33,11 @@ class TestWrongSettings:
         with pytest.raises(SettingsError) as caught:
             services.export(self.TEN, job_id=services.job(people(3)))
         first, *lines = str(caught.value).splitlines()
-        assert "result_settings has 10 problems:" == first
-        assert set(self.TEN) == {line.removeprefix("- ").split(":")[0] for line in lines}
+        assert first == "result_settings has 10 problems:"
+        assert {line.removeprefix("- ").split(":")[0] for line in lines} == set(self.TEN)
         assert all("allowed:" in line or "did you mean requests_per_minute" in line for line in lines)
-        assert [] == services.td.requests
-        assert [] == services.pinterest.calls.all()
+        assert services.td.requests == []
+        assert services.pinterest.calls.all() == []
 
     @pytest.mark.parametrize(
         ("task", "complaint"),
@@ -55,8 +55,8 @@ class TestWrongSettings:
         with pytest.raises(SettingsError) as caught:
             services.export({"action": ADD, "audience_id": "1"}, **task)
         assert complaint in str(caught.value)
-        assert [] == services.td.requests
-        assert [] == services.pinterest.calls.all()
+        assert services.td.requests == []
+        assert services.pinterest.calls.all() == []
 
     def test_missing_api_key_is_named_together_with_wrong_settings(self, services: Services) -> None:
         services.environ.pop("TD_API_KEY")
@@ -92,7 +92,7 @@ class TestWrongSettings:
             services.export({"action": "delete_current_audience"})
         assert "TD_API_KEY" not in str(caught.value)
         services.export({"action": "delete_current_audience", "audience_id": services.audience()})
-        assert [] == services.td.requests
+        assert services.td.requests == []
 
 
 def test_secret_references_that_digdag_did_not_resolve_are_resolved(services: Services) -> None:
@@ -110,7 +110,7 @@ def test_secret_references_that_digdag_did_not_resolve_are_resolved(services: Se
         job_id=services.job(people(5)),
         environ={"APP_ID": CLIENT_ID, "APP_SECRET_ONE": CLIENT_SECRET, "APP_TOKEN": REFRESH_TOKEN},
     )
-    assert digests(5) == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.members_of_audience(audience_id) == digests(5)
 
 
 def test_error_about_an_id_that_may_have_lost_digits_has_a_warning(services: Services) -> None:

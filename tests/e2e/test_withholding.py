@@ -187,7 +187,7 @@ def test_exactly_the_people_who_are_not_withheld_are_sent(services: Services, le
             services.td.create("crm", f"of_{task_key}", table)
             queries[task_key] = f"SELECT * FROM of_{task_key}"
     stored = services.export(settings, **queries, **DATABASE)
-    assert set(map(digest, case.sent)) == members_of(services, settings)
+    assert members_of(services, settings) == set(map(digest, case.sent))
     assert (case.withheld, case.keyless) == (withheld_of(stored), stored["rows"]["invalid_by_reason"]["no_control_key"])
 
 
@@ -236,7 +236,7 @@ def test_invalid_list_stops_the_export_before_it_writes(
     with pytest.raises((JobError, LimitError, SettingsError)) as caught:
         services.export(settings, query=values_query(people(3)), **DATABASE | {name: sql})
     assert message.format(name) in str(caught.value)
-    assert [] == services.pinterest.calls.writes()
+    assert services.pinterest.calls.writes() == []
 
 
 @pytest.mark.parametrize("level", ["operator", "warehouse"])
@@ -267,7 +267,7 @@ def test_columns_of_a_list_are_asked_before_the_people_where_the_engine_allows_i
     services.export(settings, **task, **DATABASE)
     assert members_of(services, settings) == digests(2, first=1)
     jobs = services.td.jobs.all()
-    assert [job.query.splitlines()[-1] for job in jobs[:2]] == [task["suppress"], task["query"]]
+    assert [task["suppress"], task["query"]] == [job.query.splitlines()[-1] for job in jobs[:2]]
     assert len(jobs) == asked
 
 
@@ -291,9 +291,9 @@ class TestLists:
             consent=values_query([*people(6), *people(2, first=100)]),
             **DATABASE | sources[rows_from],
         )
-        assert digests(4, first=2) == members_of(services, settings)
-        assert (2, 4, 0) == withheld_of(stored)
-        assert (10, 4) == (stored["records"]["unique"], stored["records"]["sent"])
+        assert members_of(services, settings) == digests(4, first=2)
+        assert withheld_of(stored) == (2, 4, 0)
+        assert (stored["records"]["unique"], stored["records"]["sent"]) == (10, 4)
         assert "; 6 records (suppressed 2, without_consent 4) were withheld." in stored["summary"]
         # Nothing about them reaches Pinterest: no request names them, and none removes anybody.
         held = set[str]().union(*map(services.pinterest.members, services.pinterest.lists))
@@ -385,7 +385,7 @@ class TestFailsClosed:
         settings = {"action": ADD, "audience_id": services.audience(), "allow_empty_suppress": True}
         job = services.job(people(3))
         stored = services.export(settings, job_id=job, suppress=empty_query(), **DATABASE)
-        assert (3, (0, 0, 0)) == (stored["records"]["sent"], withheld_of(stored))
+        assert (stored["records"]["sent"], withheld_of(stored)) == (3, (0, 0, 0))
         with pytest.raises(LimitError, match="`consent` has no rows"):
             services.export(settings, job_id=job, consent=empty_query(), **DATABASE)
         for values in ([None], ["n/a", ""]):  # only a list without rows may be empty
@@ -406,7 +406,7 @@ class TestFailsClosed:
             LimitError, match=r"\(without_consent 3\) withheld\. Nothing was sent\. Check the query of `consent` "
         ):
             services.export(settings, job_id=job, consent=values_query(people(2, first=5)), **DATABASE)
-        assert [] == services.pinterest.calls.writes()
+        assert services.pinterest.calls.writes() == []
 
     @pytest.mark.parametrize("action", [REMOVE, CLEAR])
     def test_lists_of_an_action_that_adds_nobody_cause_one_warning(
@@ -419,7 +419,7 @@ class TestFailsClosed:
             consent="SELECT nothing",
         )
         (warning,) = [record.getMessage() for record in caplog.records if "so it ignores" in record.getMessage()]
-        assert f"the action {action} adds no people, so it ignores the task's suppress and consent" == warning
+        assert warning == f"the action {action} adds no people, so it ignores the task's suppress and consent"
 
 
 class TestControl:
@@ -431,7 +431,7 @@ class TestControl:
         stored = services.export(settings, job_id=job)
         sent = {digest(person) for person, key in rows if not is_in_control(key, 20)}
         assert sent == members_of(services, settings)
-        assert (0, 0, 200 - len(sent)) == withheld_of(stored)
+        assert withheld_of(stored) == (0, 0, 200 - len(sent))
 
     @pytest.mark.parametrize("hash_in", ["operator", "warehouse"])
     def test_one_warning_says_that_an_identifier_that_chooses_the_control_group_is_not_sent(
@@ -444,7 +444,7 @@ class TestControl:
         services.export(settings, query="SELECT email, maid FROM people", **DATABASE)
         sent = {digest(row["maid"]) for row in rows if not is_in_control(row["email"], 50)}
         assert sent == members_of(services, settings)
-        assert 1 == len([message for message in caplog.messages if message.startswith('column "email" chooses')])
+        assert len([message for message in caplog.messages if message.startswith('column "email" chooses')]) == 1
 
 
 class TestExpectedValues:
@@ -467,9 +467,9 @@ class TestExpectedValues:
         settings = {"action": action, "audience_id": services.audience(), "expect_values": expected}
         if message is None:
             stored = services.export(settings, job_id=services.job(values))
-            assert {"plain": plain, "hashed": hashed} == stored["values"]
+            assert stored["values"] == {"plain": plain, "hashed": hashed}
             return
         with pytest.raises(LimitError) as caught:
             services.export(settings, job_id=services.job(values))
         assert message in str(caught.value)
-        assert [] == services.pinterest.calls.writes()
+        assert services.pinterest.calls.writes() == []

@@ -37,13 +37,17 @@ def test_export_workflow_adds_the_people_of_the_query_and_reports_them(
     ran = run("pinterest_export")
     assert ran.succeeded, ran.log
     assert digests(250) <= services.pinterest.members_of_audience(audience_id)
-    assert {"unique": 250, "duplicate": 0, "sent": 250, "refused": 0, "withheld": NOBODY} == last_statistics(ran)[
-        "records"
-    ]
+    assert last_statistics(ran)["records"] == {
+        "unique": 250,
+        "duplicate": 0,
+        "sent": 250,
+        "refused": 0,
+        "withheld": NOBODY,
+    }
     assert f"Pinterest audience {audience_id}: 250 records sent of 252 rows" in ran.log
     # The command line, the log and the statistics name one version.
     asked = children.run([sys.executable, "-m", "td_pinterest_op", "--version"], cwd=ROOT)
-    assert f"td-pinterest, version {__version__}\n" == asked.stdout
+    assert asked.stdout == f"td-pinterest, version {__version__}\n"
     assert f"INFO td_pinterest_op {__version__}\n" in ran.log
     assert __version__ == last_statistics(ran)["version"]
 
@@ -51,25 +55,25 @@ def test_export_workflow_adds_the_people_of_the_query_and_reports_them(
 def test_remove_workflow_removes_the_people_of_the_query(run: Run, services: Services, project: Path) -> None:
     use_audience(project, audience_id := services.audience([*people(3), "left@shop.example"]), verb="remove")
     assert run("pinterest_remove").succeeded
-    assert digests(3) == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.members_of_audience(audience_id) == digests(3)
 
 
 def test_create_workflow_run_twice_in_a_session_creates_one_audience(run: Run, services: Services) -> None:
     assert run("pinterest_create").succeeded
     assert run("pinterest_create").succeeded
     (audience,) = services.pinterest.audiences_named("Newsletter readers")
-    assert digests(250) == services.pinterest.members_of_audience(audience.id)
+    assert services.pinterest.members_of_audience(audience.id) == digests(250)
     # The list that the audience uses is not filled again: somebody may have added people to it since.
     assert len(services.pinterest.lists) == 2
-    assert "Made by the workflow pinterest_create" == audience.description
+    assert audience.description == "Made by the workflow pinterest_create"
 
 
 def test_replace_workflow_leaves_only_the_people_of_the_query(run: Run, services: Services, project: Path) -> None:
     use_audience(project, audience_id := services.audience(people(5, first=1000)), verb="replace")
     ran = run("pinterest_replace")
     assert ran.succeeded, ran.log
-    assert digests(250) == services.pinterest.members_of_audience(audience_id)
-    assert 2 == len(services.pinterest.lists)
+    assert services.pinterest.members_of_audience(audience_id) == digests(250)
+    assert len(services.pinterest.lists) == 2
 
 
 def test_clear_workflow_leaves_nobody(run: Run, services: Services, project: Path) -> None:
@@ -104,8 +108,8 @@ def test_removing_workflow_fails_without_or_with_the_wrong_audience_name(
     assert not ran.succeeded
     assert why in ran.log
     assert filled_in == bool(services.pinterest.calls.all())
-    assert [] == services.pinterest.calls.writes()
-    assert digests(5) == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.calls.writes() == []
+    assert services.pinterest.members_of_audience(audience_id) == digests(5)
 
 
 def test_lift_workflow_compares_the_arms_and_writes_the_history(run: Run, services: Services, project: Path) -> None:
@@ -126,12 +130,12 @@ def test_lift_workflow_compares_the_arms_and_writes_the_history(run: Run, servic
     (row,) = read_history(services)
     figures = json.loads(row["lift"])
     control = sum(is_in_control(key, 10) for key in keys)
-    assert ("lift", "12", 3000 - control, control) == (
+    assert (
         row["kind"],
         row["audience_id"],
         figures["people_sent"],
         figures["people_control"],
-    )
+    ) == ("lift", "12", 3000 - control, control)
     assert sum(not is_in_control(key, 10) for key in bought) == figures["converted_sent"]
     assert 0 < figures["lift_absolute_low"] < figures["lift_absolute"] < figures["lift_absolute_high"]
 

@@ -117,5 +117,5 @@ class Killer(list[Any]):
         code, said = run.wait()
         self.victim = None
         guard.check(said, "the output")
-        assert [] == list(run.temp.iterdir())
+        assert list(run.temp.iterdir()) == []
         return code, said[-500:]

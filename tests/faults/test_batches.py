@@ -28,8 +28,8 @@ BATCH = "customer_lists/update"
 def test_failed_batches_are_repeated_until_every_record_is_sent(stage: Stage, fault: Fault) -> None:
     stage.pinterest.inject(fault)
     audience_id, stats = stage.add(people(200), **TWO)
-    assert digests(200) == stage.pinterest.members_of_audience(audience_id)
-    assert {"unique": 200, "duplicate": 0, "sent": 200, "refused": 0, "withheld": NOBODY} == stats["records"]
+    assert stage.pinterest.members_of_audience(audience_id) == digests(200)
+    assert stats["records"] == {"unique": 200, "duplicate": 0, "sent": 200, "refused": 0, "withheld": NOBODY}
     writes = stage.pinterest.calls.writes()
     failed = len([call for call in writes if call.fault])
     assert (len(writes), failed) == (stats["requests"]["sent"], stats["requests"]["failed"])
@@ -58,7 +58,7 @@ def test_random_failure_of_two_percent_of_requests_loses_no_record(stage: Stage,
         )
     )
     audience_id, stats = stage.add(people(RECORDS), **TWO)
-    assert digests(RECORDS) == stage.pinterest.members_of_audience(audience_id)
+    assert stage.pinterest.members_of_audience(audience_id) == digests(RECORDS)
     assert RECORDS == stats["records"]["sent"] == stats["records"]["unique"]
     assert [call for call in stage.pinterest.calls.writes() if call.fault]
 
@@ -91,8 +91,8 @@ def test_no_request_is_sent_before_the_time_named_by_a_429(stage: Stage, answer:
     stage.pinterest.inject(Fault(effect=answer, operation=operation))
     audience_id, _ = stage.add(people(10), **TWO, max_in_flight=1)
     hit, later = split_at_throttling(stage)
-    assert [] == [call for call in later if call.arrived < hit.arrived + WAIT]
-    assert digests(10) == stage.pinterest.members_of_audience(audience_id)
+    assert [call for call in later if call.arrived < hit.arrived + WAIT] == []
+    assert stage.pinterest.members_of_audience(audience_id) == digests(10)
 
 
 @pytest.mark.parametrize("answer", [SECONDS, DATE], ids=["seconds", "date"])
@@ -105,7 +105,7 @@ def test_all_requests_in_flight_wait_after_one_429(stage: Stage, answer: Answer)
     assert stage.pinterest.calls.max_writes_under_way > 1
     # Requests sent before the response are in flight already; the 429 was one of eight.
     assert len([call for call in later if call.arrived < hit.arrived + WAIT]) < 8
-    assert digests(200) == stage.pinterest.members_of_audience(audience_id)
+    assert stage.pinterest.members_of_audience(audience_id) == digests(200)
     assert stats["seconds"]["waiting"] >= WAIT
 
 
@@ -113,4 +113,4 @@ def test_all_requests_in_flight_wait_after_one_429(stage: Stage, answer: Answer)
 def test_no_minute_has_more_writes_than_the_setting_allows(stage: Stage, per_minute: int) -> None:
     audience_id, _ = stage.add(people(150), **TWO, requests_per_minute=per_minute)
     assert stage.pinterest.calls.busiest() <= per_minute
-    assert digests(150) == stage.pinterest.members_of_audience(audience_id)
+    assert stage.pinterest.members_of_audience(audience_id) == digests(150)

@@ -221,7 +221,7 @@ def test_creation_after_any_history_leaves_one_audience_with_exactly_its_people(
     assert None in ends
     assert all(end is None or isinstance(end, AudienceError) for end in ends)
     (audience,) = stage.audiences()
-    assert digests(RECORDS) == stage.members(audience)
+    assert stage.members(audience) == digests(RECORDS)
     assert count_made_lists(stage) <= TwistedTransport.runs
 
 
@@ -242,7 +242,7 @@ def test_creation_of_an_actalike_after_any_history_leaves_one_audience(
     ends = replay(stage, history, wanted, None)
     assert None in ends
     assert all(end is None or isinstance(end, AudienceError) for end in ends)
-    assert [NAME] == [audience.name for audience in stage.audiences() if audience.id != seed]
+    assert [audience.name for audience in stage.audiences() if audience.id != seed] == [NAME]
 
 
 @many
@@ -254,7 +254,7 @@ def test_switch_after_any_history_leaves_exactly_the_people_of_the_last_session(
     audience_id = stage.audience(people(3, first=500), name=NAME)
     clears = action == Clear.action.name
     ends = replay(stage, history, {"action": action, "audience_id": audience_id, **({} if clears else SMALL)}, job_id)
-    assert {None} == set(ends)
+    assert set(ends) == {None}
     (audience,) = stage.audiences()
     if clears:  # but for the digest that belongs to nobody
         assert not stage.members(audience) & (digests(RECORDS) | digests(3, first=500))

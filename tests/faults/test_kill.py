@@ -71,10 +71,10 @@ def test_replacement_survives_a_kill_at_any_request(services: Services, number: 
     moved = "audiences/update" in operations
     assert (digests(RECORDS) if moved else old) == services.pinterest.members_of_audience(audience_id)
     services.export(settings, job_id=job_id)
-    assert digests(RECORDS) == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.members_of_audience(audience_id) == digests(RECORDS)
     assert old == services.pinterest.members(old_list)
     assert len(services.pinterest.lists) == 2 + moved  # a list in use is not filled again
-    assert 1 == len(services.pinterest.audiences)
+    assert len(services.pinterest.audiences) == 1
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,11 @@ def test_kills_cover_every_request_of_a_run(services: Services, action: str, req
         services, settings_of(action, **audience), job_id=services.job(people(RECORDS)), folder=tmp_path / "run"
     )
     code, said = run.wait()
-    assert 0 == code, said
-    assert RECORDS == run.stored["records"]["sent"]
+    assert code == 0, said
+    assert run.stored["records"]["sent"] == RECORDS
     calls = services.pinterest.calls.all()
     assert requests >= len(calls) - 1
-    assert "audiences/get" == calls[-1].operation
+    assert calls[-1].operation == "audiences/get"
 
 
 # A day of the mirror: its jobs, and its requests with leavers and joiners.
@@ -124,8 +124,8 @@ def check_rerun(services: Services, settings: dict[str, Any]) -> None:
     """Let two more people opt out, run the same session again, and check its members."""
     set_people(services, people(RECORDS + 1, first=5), opted_out=people(2, first=5))
     services.export(settings, **MIRROR)
-    assert digests(RECORDS - 1, first=7) == services.pinterest.members_of_audience(settings["audience_id"])
-    assert {"people", "opt_outs", "pinterest_ledger"} == {table.name for table in services.td.warehouse.tables("crm")}
+    assert services.pinterest.members_of_audience(settings["audience_id"]) == digests(RECORDS - 1, first=7)
+    assert {table.name for table in services.td.warehouse.tables("crm")} == {"people", "opt_outs", "pinterest_ledger"}
 
 
 @pytest.mark.parametrize("number", range(1, MIRROR_JOBS + 2))
@@ -166,7 +166,7 @@ def test_sigterm_ends_a_run_within_seconds_with_its_progress(services: Services,
     asked: list[float] = []
 
     def told_to_end(call: Call) -> None:
-        if call.records and not asked and 4 <= len(services.pinterest.calls.of("customer_lists/update")):
+        if call.records and not asked and len(services.pinterest.calls.of("customer_lists/update")) >= 4:
             asked.append(time.monotonic())
             run.process.send_signal(signal.SIGTERM)
 
@@ -179,11 +179,11 @@ def test_sigterm_ends_a_run_within_seconds_with_its_progress(services: Services,
     assert "the run was stopped (SIGTERM)" in said
     assert "Partly sent: 8 of 40 records sent" in said
     assert "Running this task again is safe" in said
-    assert [] == list(run.temp.iterdir())
+    assert list(run.temp.iterdir()) == []
     guard.check(said, "the output")
     services.pinterest.faults.clear()
     services.export(settings, job_id=services.job(people(40)))
-    assert digests(40) == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.members_of_audience(audience_id) == digests(40)
 
 
 def test_sigterm_before_a_response_does_not_claim_that_nothing_was_sent(services: Services, tmp_path: Path) -> None:

@@ -100,16 +100,16 @@ def test_fault_of_a_list_query_sends_no_withheld_person_and_a_rerun_recovers(
     inject_fault(stage.services, row, query, step)
     if row.end is None:
         stage.export(settings, **task)
-        assert SENT == stage.pinterest.members_of_audience(audience_id)
+        assert stage.pinterest.members_of_audience(audience_id) == SENT
     else:
         with pytest.raises(row.end) as raised:
             stage.export(settings, **task)
         assert (f"[the query of `{query.split()[-1]}`]" in str(raised.value)) == (query != "query")
-        assert [] == stage.pinterest.calls.writes()
+        assert stage.pinterest.calls.writes() == []
     stage.reset()
     stats = stage.export(settings, **task)
-    assert SENT == stage.pinterest.members_of_audience(audience_id)
-    assert COUNTS == tuple(stats["records"]["withheld"][why] for why in WITHHELD)
+    assert stage.pinterest.members_of_audience(audience_id) == SENT
+    assert tuple(stats["records"]["withheld"][why] for why in WITHHELD) == COUNTS
 
 
 @pytest.mark.parametrize("number", range(1, REQUESTS + 1))
@@ -118,11 +118,11 @@ def test_kill_while_lists_are_read_sends_no_withheld_person(services: Services, 
     task = create_queries(services)
     services.td.requests = killer = Killer(number)
     code, said = killer.wait(child.start_run(services, settings, job_id=None, folder=tmp_path / "run", **task))
-    assert KILLED == code, said
-    assert [] == [call for call in services.pinterest.calls.writes() if call.records]
+    assert code == KILLED, said
+    assert [call for call in services.pinterest.calls.writes() if call.records] == []
     services.export(settings, **task)
     (audience,) = services.pinterest.audiences_named("Shoppers", removed=None)
-    assert SENT == services.pinterest.members_of_audience(audience.id)
+    assert services.pinterest.members_of_audience(audience.id) == SENT
     # Another try of the attempt adopts the people's job alone.
     issued = [call.form["query"] for call in services.td.calls("POST", "/v3/job/issue")]
     assert len({*issued[-len(QUERIES) :]}) == len(QUERIES)

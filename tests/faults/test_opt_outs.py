@@ -256,7 +256,7 @@ def test_no_attempt_sends_people_whom_the_current_lists_withhold(history: Histor
             else:
                 event(type(error).__name__)
                 assert isinstance(error, JobError | LimitError | InvalidRowsError)
-                assert [] == sent
+                assert sent == []
     if error is None and history.form == "identifiers" and history.action != Add.action.name:
         # The newest one: created by the run, or the only one. Members stay where a rerun adds to the audience.
         members, wanted = stage.members(stage.audiences()[-1]), {digest for record in allowed for _, digest in record}

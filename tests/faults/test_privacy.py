@@ -54,7 +54,7 @@ def test_run_leaves_no_file_after_success_or_failure(
     fails = effect is not None or len(values) > 50
     with pytest.raises(ExportError) if fails else contextlib.nullcontext():
         stage.add(values)
-    assert [] == list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_redirect_by_pinterest_is_not_followed(stage: Stage, status: int, operat
     td.requests.clear()
     with pytest.raises(PinterestError, match="redirects are not followed"):
         stage.add(people(20))
-    assert [] == [request for request in td.requests if "elsewhere" in request.path]
+    assert [request for request in td.requests if "elsewhere" in request.path] == []
 
 
 @pytest.mark.parametrize("path", ["/v3/job/status/", "/v3/job/show/", "/v3/job/result/"])
@@ -146,4 +146,4 @@ def test_redirect_by_treasure_data_is_not_followed(stage: Stage, path: str) -> N
     stage.services.td.faults.add(fault)
     with pytest.raises(WorkflowError, match="redirects are not followed: check TD_API_SERVER"):
         stage.add(people(20))
-    assert [] == [call for call in stage.pinterest.calls.all() if "elsewhere" in call.path]
+    assert [call for call in stage.pinterest.calls.all() if "elsewhere" in call.path] == []

@@ -40,12 +40,12 @@ def test_activation_mirrors_from_its_first_run(mirror_world: World) -> None:
     params: dict[str, Any] = {**mirror_world.task, "later_runs": "Mirror", "segment_name": "VIP", "activation_id": "7"}
     task = Task(params={**params, "result_settings": kept}, environ=mirror_world.environ)
     stored = export(add_activation_settings(task), mirror_world.time.timing)
-    assert 'Mirrored audience "VIP": 200 joined, 0 left.' == stored["summary"]
+    assert stored["summary"] == 'Mirrored audience "VIP": 200 joined, 0 left.'
     (audience,) = mirror_world.pinterest.audiences_named("VIP")
-    assert digests(200) == mirror_world.members(audience.id)
+    assert mirror_world.members(audience.id) == digests(200)
     mirror_world.set_people(people(190))
     stored = export(add_activation_settings(task), mirror_world.time.timing)
-    assert (10, digests(190)) == (stored["mirror"]["left"], mirror_world.members(audience.id))
+    assert (stored["mirror"]["left"], mirror_world.members(audience.id)) == (10, digests(190))
 
 
 def test_mirror_without_a_presto_or_trino_query_is_an_error(mirror_world: World, audience_id: str) -> None:

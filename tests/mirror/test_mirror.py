@@ -404,7 +404,7 @@ def test_mirror_follows_identifiers_in_any_columns(
     ran = mirror_world.run(0, columns={} if "idfa" in query else {"mail": "email"})
     assert ran.succeeded, ran.output
     assert mirror_world.members() == set(map(digest, expected))
-    assert {name: ran.stored["rows"][name] for name in counts} == counts
+    assert counts == {name: ran.stored["rows"][name] for name in counts}
     used = mirror_world.pinterest.lists[mirror_world.pinterest.audiences[audience_id].rule["customer_list_id"]]
     assert used.list_type == ("IDFA" if "idfa" in query else "EMAIL")
 

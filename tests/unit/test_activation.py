@@ -68,7 +68,7 @@ def settings(*, later: str | None = "add", **params: Any) -> dict[str, Any]:
 def test_the_action_is_that_of_later_runs_and_a_nameless_audience_is_named_after_the_segment(
     later: str | None, console: object, expected: dict[str, Any], dump: Any
 ) -> None:
-    assert expected == settings(later=later, console=console, result_settings=dump(OWN))
+    assert settings(later=later, console=console, result_settings=dump(OWN)) == expected
 
 
 @pytest.mark.parametrize("place", ["console", "task"])
@@ -114,7 +114,7 @@ def test_invalid_activation_is_an_error_that_names_the_problem(params: dict[str,
 def test_a_setting_of_the_console_is_used_and_a_blank_one_lifts_nothing(caplog: pytest.LogCaptureFixture) -> None:
     own = OWN | {"dry_run": True, "max_records": 9}
     given = settings(console={"max_records": "5", "dry_run": "", "control": " "}, result_settings=own)
-    assert ("5", True, None) == (given["max_records"], given["dry_run"], given["control"])
+    assert (given["max_records"], given["dry_run"], given["control"]) == ("5", True, None)
     assert "the console overrides the task's max_records" in caplog.text
 
 

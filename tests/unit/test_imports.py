@@ -78,7 +78,7 @@ def imports(source: str, *, known: set[str]) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert 0 == node.level, "relative imports are not looked through"
+            assert node.level == 0, "relative imports are not looked through"
             module = node.module or ""
             inside = [f"{module}.{alias.name}" for alias in node.names]
             yield from [name if _inner(name) in known else module for name in inside]
@@ -97,13 +97,13 @@ def test_a_module_imports_from_a_lower_layer_or_its_own_folder(module: str) -> N
     room = module.split(".")[0]
     imported = set(imports(MODULES[module].read_text(), known=set(MODULES)))
     own = {_inner(name).split(".")[0] for name in imported if name.split(".")[0] == PACKAGE}
-    assert set() == {other for other in own - {room} if layer_of(other) <= layer_of(room)}, "a new direction"
+    assert {other for other in own - {room} if layer_of(other) <= layer_of(room)} == set(), "a new direction"
     others = {name.split(".")[0] for name in imported} - {PACKAGE} - set(sys.stdlib_module_names)
     parts = module.split(".")
     within = {".".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
-    assert set() == {name for name in others if not within & WORLD.get(name, set())}, "a new way out of the house"
+    assert {name for name in others if not within & WORLD.get(name, set())} == set(), "a new way out of the house"
     reaching = {name for name in imported if REACHING & {name, name.split(".")[0]}}
-    assert module in MAY_REACH or set() == reaching
+    assert module in MAY_REACH or reaching == set()
 
 
 def test_every_room_is_in_one_layer() -> None:

@@ -76,8 +76,8 @@ def test_a_mirror_sends_its_changes() -> None:
     figures = MirrorFigures(mode="difference", plan=7, people=5, members=6, joined=2, resent=1, left=3)
     mirrored = full(mirror=figures, sent=5, refused=1)
     mirrored.check_sums(complete=True)
-    assert (6, 6) == (mirrored.to_send_count, mirrored.allowed_count)
-    assert {"plan": 7, "resent": 1} == {name: mirrored.to_json()["mirror"][name] for name in ("plan", "resent")}
+    assert (mirrored.to_send_count, mirrored.allowed_count) == (6, 6)
+    assert {name: mirrored.to_json()["mirror"][name] for name in ("plan", "resent")} == {"plan": 7, "resent": 1}
 
 
 def test_json_has_the_documented_shape_and_plain_types() -> None:
@@ -125,9 +125,9 @@ def test_json_has_the_documented_shape_and_plain_types() -> None:
         "seconds": {"reading": 1.235, "sending": 2.0, "waiting": 0.5},
     }
     shown = counted.to_json()
-    assert expected == shown
+    assert shown == expected
     assert list(expected) == list(shown)
-    assert expected == json.loads(json.dumps(shown))
+    assert json.loads(json.dumps(shown)) == expected
     assert dict is type(shown["rows"]["invalid_by_reason"])
 
 
@@ -165,5 +165,5 @@ def test_threads_count_without_losses() -> None:
     with ThreadPoolExecutor(max_workers=8) as pool:
         for _ in range(8):
             pool.submit(count)
-    assert (24_000, -16_000) == (counted.sent, counted.in_doubt)
-    assert (8_000, 4_000.0) == (counted.requests.sent, counted.requests.waiting_seconds)
+    assert (counted.sent, counted.in_doubt) == (24_000, -16_000)
+    assert (counted.requests.sent, counted.requests.waiting_seconds) == (8_000, 4_000.0)

@@ -38,7 +38,7 @@ def answer_consent(link: str, *, decision: str = "approve", follow: bool = True)
     if follow and target:
         # Not by requests: its log would hold the code, which a browser keeps to itself.
         with urllib.request.urlopen(target, timeout=10) as page:
-            assert 200 == page.status
+            assert page.status == 200
     return target
 
 
@@ -64,13 +64,13 @@ def test_consent_stores_the_three_secrets_readable_by_their_owner_only(
     os.umask(0o022)
     compare_golden(authorize("--to", "local"), "authorize")
     folder = local_secrets_folder(tmp_path)
-    assert 0o700 == stat.S_IMODE(folder.stat().st_mode)
-    assert STORED == {file.name for file in folder.iterdir()}
-    assert {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {file.name for file in folder.iterdir()} == STORED
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
 
 
 def test_export_runs_with_the_stored_token(authorize: Authorize, services: Services, tmp_path: Path) -> None:
-    assert 0 == authorize().code
+    assert authorize().code == 0
     token = (local_secrets_folder(tmp_path) / "pinterest.refresh_token").read_text()
     audience = services.audience()
     stats = services.export(
@@ -78,7 +78,7 @@ def test_export_runs_with_the_stored_token(authorize: Authorize, services: Servi
         job_id=services.job(["anna@shop.example"]),
         environ={"PINTEREST_REFRESH_TOKEN": token},
     )
-    assert 1 == stats["records"]["sent"]
+    assert stats["records"]["sent"] == 1
 
 
 OLD = "pinr.s3cr3t-old"
@@ -103,15 +103,15 @@ def test_an_older_token_that_commands_find_first_is_reported_with_how_to_delete_
 
 def test_json_output_holds_the_account_and_no_token(authorize: Authorize) -> None:
     result = json.loads(authorize("--json").out)
-    assert ["ads:read", "ads:write"] == result["scopes"]
-    assert {"stored_in", "user", "scopes", "expires", "ad_accounts"} == set(result)
+    assert result["scopes"] == ["ads:read", "ads:write"]
+    assert set(result) == {"stored_in", "user", "scopes", "expires", "ad_accounts"}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", result["expires"])
-    assert "emulated" == result["user"]
+    assert result["user"] == "emulated"
 
 
 def test_an_invalid_refresh_token_is_replaced(authorize: Authorize, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PINTEREST_REFRESH_TOKEN", "b4d s3cr3t token")
-    assert 0 == authorize().code
+    assert authorize().code == 0
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_failure_to_list_accounts_keeps_the_stored_token(
 ) -> None:
     services.pinterest.inject(Fault(effect=Answer(status=403), path="/ad_accounts"))
     ran = authorize()
-    assert 0 == ran.code
+    assert ran.code == 0
     assert "The token is stored, but its user and ad accounts cannot be shown now: " in ran.err
     assert "no ad account yet" not in ran.err
     assert "User: Pinterest does not show it\n" in ran.out
@@ -188,17 +188,17 @@ def test_a_failure_to_list_accounts_keeps_the_stored_token(
 def test_a_user_without_an_ad_account_gets_a_note(authorize: Authorize, services: Services) -> None:
     services.pinterest.accounts.clear()
     ran = authorize()
-    assert 0 == ran.code
+    assert ran.code == 0
     assert ran.err.endswith("The user has no ad account yet: an export needs one.\n")
 
 
 def test_redirect_with_a_wrong_state_is_ignored(authorize: Authorize, redirect: str) -> None:
     def forged_first(link: str) -> None:
-        assert 400 == requests.get(f"{redirect}?code=forged&state=guessed", timeout=10).status_code
-        assert 404 == requests.get(f"{redirect}favicon.ico", timeout=10).status_code
+        assert requests.get(f"{redirect}?code=forged&state=guessed", timeout=10).status_code == 400
+        assert requests.get(f"{redirect}favicon.ico", timeout=10).status_code == 404
         answer_consent(link)
 
-    assert 0 == authorize(act=forged_first).code
+    assert authorize(act=forged_first).code == 0
 
 
 def test_port_in_use_is_reported_before_the_browser_opens(authorize: Authorize, redirect: str) -> None:
@@ -209,18 +209,18 @@ def test_port_in_use_is_reported_before_the_browser_opens(authorize: Authorize, 
 
 @pytest.mark.parametrize("arguments", [["--to", "server", "https://digdag.example"], ["--to", "local", "x"]])
 def test_incomplete_destination_is_a_usage_error(at_terminal: Terminal, arguments: list[str]) -> None:
-    assert 2 == at_terminal("authorize", *arguments).code
+    assert at_terminal("authorize", *arguments).code == 2
 
 
 def test_env_file_keeps_its_other_lines(authorize: Authorize, tmp_path: Path) -> None:
     file = tmp_path / "secrets.env"
     file.write_text("# mine\nOTHER=1\nexport PINTEREST_CLIENT_ID=old\n")
     ran = authorize("--to", "file", file)
-    assert (0, f"Next: td-pinterest doctor --env-file {file}") == (ran.code, ran.out.splitlines()[-1])
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, f"Next: td-pinterest doctor --env-file {file}")
     lines = file.read_text().splitlines()
-    assert ["# mine", "OTHER=1", "export PINTEREST_CLIENT_ID=1503921"] == lines[:3]
-    assert 5 == len(lines)
-    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+    assert lines[:3] == ["# mine", "OTHER=1", "export PINTEREST_CLIENT_ID=1503921"]
+    assert len(lines) == 5
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def write_td_command(folder: Path, monkeypatch: pytest.MonkeyPatch, *, code: int) -> None:
@@ -236,8 +236,8 @@ def test_td_command_receives_no_secret_as_an_argument(
     authorize: Authorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_td_command(tmp_path, monkeypatch, code=0)
-    assert 0 == authorize("--to", "td", "pinterest_export").code
-    assert "wf secrets --project pinterest_export --set @-\n" == (tmp_path / "arguments").read_text()
+    assert authorize("--to", "td", "pinterest_export").code == 0
+    assert (tmp_path / "arguments").read_text() == "wf secrets --project pinterest_export --set @-\n"
     assert set(json.loads((tmp_path / "input").read_text())) == STORED
 
 
@@ -266,8 +266,8 @@ def waiting_command(services: Services, folder: Path) -> Iterator[tuple[children
 def test_authorize_accepts_a_pasted_redirect_address(services: Services, tmp_path: Path) -> None:
     with waiting_command(services, tmp_path) as (process, link):
         process.communicate(answer_consent(link, follow=False) + "\n")
-    assert 0 == process.returncode
-    assert STORED == {file.name for file in local_secrets_folder(tmp_path).iterdir()}
+    assert process.returncode == 0
+    assert {file.name for file in local_secrets_folder(tmp_path).iterdir()} == STORED
 
 
 # A td that prints a message, waits for a line from the terminal, and then stores its standard input.
@@ -297,8 +297,8 @@ def test_ctrl_c_lets_td_finish_and_reports_what_it_stored(services: Services, tm
     shown, exit_code = children.run_at_terminal(command, answers=answers, env=environ)
     guard.check(shown.partition("storing")[2], "the terminal after the address that was pasted")
     text = " ".join(shown.split())
-    assert 130 == exit_code
-    assert STORED == set(json.loads((tmp_path / "stored").read_text()))
+    assert exit_code == 130
+    assert set(json.loads((tmp_path / "stored").read_text())) == STORED
     assert "The refresh token is stored in the secrets of the hosted workflow project shop." in text
     assert "the run was stopped (SIGINT)" in text
 

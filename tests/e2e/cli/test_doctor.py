@@ -99,14 +99,14 @@ def test_a_good_setup_passes_all_checks_and_writes_nothing(
     at_terminal: Terminal, scene: Scene, compare_golden: Recorded
 ) -> None:
     compare_golden(at_terminal("doctor", "--job", scene.job, "--workflow", scene.workflow), "doctor")
-    assert [] == scene.services.pinterest.calls.writes()
+    assert scene.services.pinterest.calls.writes() == []
 
 
 def test_json_output_has_the_documented_form(at_terminal: Terminal, scene: Scene) -> None:
     result = json.loads(at_terminal("doctor", "--json").out)
     assert result["ok"] is True
     assert all({"name", "status", "message", "advice"} == set(check) for check in result["checks"])
-    assert {"ok"} == {check["status"] for check in result["checks"]}
+    assert {check["status"] for check in result["checks"]} == {"ok"}
 
 
 def test_doctor_runs_a_query_and_checks_its_rows(at_terminal: Terminal, scene: Scene) -> None:
@@ -114,7 +114,7 @@ def test_doctor_runs_a_query_and_checks_its_rows(at_terminal: Terminal, scene: S
     query = scene.folder / "people.sql"
     query.write_text("SELECT email FROM people")
     ran = at_terminal("doctor", "--query", query, "--database", "shop")
-    assert 0 == ran.code
+    assert ran.code == 0
     assert "invalid rows among the first 3: 0" in ran.out
 
 
@@ -194,7 +194,7 @@ def test_a_planted_fault_is_reported_with_its_cure_and_no_other_check_fails(
     else:
         scene.env(*plant)
     checks = run_checks(at_terminal, "--workflow", scene.workflow)
-    assert [each for each, check in checks.items() if check["status"] != "ok" and not is_skipped(check)] == [name]
+    assert [name] == [each for each, check in checks.items() if check["status"] != "ok" and not is_skipped(check)]
     assert checks[name]["status"] == status
     assert said in checks[name]["message"]
     assert cure in f"{checks[name]['message']} {checks[name]['advice']}"

@@ -59,15 +59,15 @@ def test_export_of_a_csv_file_prints_plan_and_statistics(
     export: Export, compare_golden: Recorded, services: Services, csv_file: Path
 ) -> None:
     compare_golden(export("--csv", csv_file, "--yes"), "export")
-    assert digests(4) == services.pinterest.members_of_audience(_audience(services))
+    assert services.pinterest.members_of_audience(_audience(services)) == digests(4)
 
 
 def test_dry_run_shows_the_plan_and_writes_nothing(
     export: Export, compare_golden: Recorded, services: Services, csv_file: Path
 ) -> None:
     compare_golden(export("--csv", csv_file, "--dry-run"), "export_dry_run")
-    assert set() == services.pinterest.members_of_audience(_audience(services))
-    assert [] == services.pinterest.calls.writes()
+    assert services.pinterest.members_of_audience(_audience(services)) == set()
+    assert services.pinterest.calls.writes() == []
 
 
 def test_mirror_shows_its_statements_and_figures(
@@ -78,11 +78,11 @@ def test_mirror_shows_its_statements_and_figures(
     (tmp_path / "people.sql").write_text("SELECT email FROM people\n")
     query = ("--query", tmp_path / "people.sql", "--database", "sandbox")
     planned = export(*query, "--dry-run")
-    assert (0, []) == (planned.code, services.pinterest.calls.writes())
+    assert (planned.code, services.pinterest.calls.writes()) == (0, [])
     assert "compare the people with the ledger" in planned.err
     assert "120 people, 0 known members; all members are replaced by 120 people" in planned.err
-    assert 0 == export(*query, "--yes").code
-    assert digests(120) == services.pinterest.members_of_audience(_audience(services))
+    assert export(*query, "--yes").code == 0
+    assert services.pinterest.members_of_audience(_audience(services)) == digests(120)
 
 
 def test_export_reads_a_compressed_file_with_a_byte_order_mark(
@@ -91,10 +91,10 @@ def test_export_reads_a_compressed_file_with_a_byte_order_mark(
     file = tmp_path / "people.csv.gz"
     file.write_bytes(gzip.compress(("\ufeffEMAIL\r\n" + "\r\n".join(people(10_000)) + "\r\n").encode()))
     ran = export("--csv", file, "--yes", "--json", "--quiet")
-    assert (0, "") == (ran.code, ran.err)
+    assert (ran.code, ran.err) == (0, "")
     statistics = json.loads(ran.out)
     assert 10_000 == statistics["rows"]["read"] == statistics["records"]["sent"]
-    assert digests(10_000) == services.pinterest.members_of_audience(_audience(services))
+    assert services.pinterest.members_of_audience(_audience(services)) == digests(10_000)
 
 
 @pytest.mark.parametrize(
@@ -127,14 +127,14 @@ def test_an_unusable_csv_file_is_an_error_and_nothing_is_sent(
     if content is not None:
         file.write_bytes(content)
     assert export("--csv", file, "--yes").failed(said.format(tmp_path))
-    assert [] == services.pinterest.calls.writes()
+    assert services.pinterest.calls.writes() == []
 
 
 def test_a_value_that_is_not_utf_8_is_counted_as_invalid(export: Export, services: Services, tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
     file.write_bytes("email\njürgen@shop.example\n".encode() + b"j\xfcrgen@shop.example\n")
     ran = export("--csv", file, "--yes", "--json")
-    assert 1 == json.loads(ran.out)["rows"]["invalid_by_reason"]["bad_encoding"]
+    assert json.loads(ran.out)["rows"]["invalid_by_reason"]["bad_encoding"] == 1
 
 
 def test_columns_without_identifiers_are_ignored_with_one_message(
@@ -143,15 +143,15 @@ def test_columns_without_identifiers_are_ignored_with_one_message(
     file = tmp_path / "people.csv"
     file.write_text(f"Name;E-Mail;Land\nJane;{people(1)[0]};DE\n;;\n")
     ran = export("--csv", file, "--yes", "--json")
-    assert (1, 1) == ((got := json.loads(ran.out))["rows"]["read"], got["records"]["sent"])
+    assert ((got := json.loads(ran.out))["rows"]["read"], got["records"]["sent"]) == (1, 1)
     assert 'Reading the column "E-Mail" as email of people.csv; 2 other columns left out' in ran.err
 
 
 def test_column_option_selects_the_column_to_read(export: Export, services: Services, tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
     file.write_text(f"email,kontakt\nother@shop.example,{people(1)[0]}\n")
-    assert 0 == export("--csv", file, "--column", "kontakt", "--yes").code
-    assert digests(1) == services.pinterest.members_of_audience(_audience(services))
+    assert export("--csv", file, "--column", "kontakt", "--yes").code == 0
+    assert services.pinterest.members_of_audience(_audience(services)) == digests(1)
     assert export("--csv", file, "--column", "contact", "--yes").failed("has no column contact, which --column names")
 
 
@@ -165,7 +165,7 @@ def test_csv_file_provides_the_column_of_the_control_group(
     with settings.open("a") as more:
         more.write("control: {percent: 50, salt: spring, by: kundennummer}\n")
     ran = export("--csv", file, *options, "--yes")
-    assert (0, True) == (ran.code, '"Kundennummer"' in ran.err)
+    assert (ran.code, '"Kundennummer"' in ran.err) == (0, True)
     sent = {digest(person) for person, key in rows if not is_in_control(key, 50)}
     assert sent == services.pinterest.members_of_audience(_audience(services))
 
@@ -185,7 +185,7 @@ def test_export_accepts_a_job_or_a_query(export: Export, services: Services, tmp
     query = tmp_path / "people.sql"
     query.write_text("SELECT email FROM people")
     ran = export("--query", query, "--database", "shop", "--yes", "--json")
-    assert (0, 4) == (ran.code, json.loads(ran.out)["records"]["sent"])
+    assert (ran.code, json.loads(ran.out)["records"]["sent"]) == (0, 4)
 
 
 def write_task_file(settings: Path, **siblings: str) -> None:
@@ -237,7 +237,7 @@ def test_parameters_next_to_the_settings_are_used_or_an_error(
 ) -> None:
     write_task_file(settings, **siblings)
     assert export("--csv", csv_file, "--yes").failed(said)
-    assert [] == services.pinterest.calls.writes()
+    assert services.pinterest.calls.writes() == []
 
 
 def test_lists_need_the_key_of_treasure_data_even_with_a_csv_file(
@@ -256,7 +256,7 @@ def test_export_without_a_terminal_requires_the_option_yes_before_the_query_runs
     services.td.create("shop", "people", [{"email": person} for person in people(4)])
     for source in (["--csv", csv_file], ["--query", "SELECT email FROM people", "--database", "shop"]):
         assert export(*source).failed("use --yes to continue without it", code=2)
-    assert ([], []) == (services.pinterest.calls.all(), services.td.requests)
+    assert (services.pinterest.calls.all(), services.td.requests) == ([], [])
 
 
 def test_blank_opt_outs_are_wrong_usage_and_nothing_is_sent(
@@ -267,12 +267,12 @@ def test_blank_opt_outs_are_wrong_usage_and_nothing_is_sent(
     for option in ("--suppress", "--consent"):
         assert export("--csv", csv_file, "--yes", "--database", "shop", option, "").failed(f"'{option}'", code=2)
         assert export("--csv", csv_file, "--yes", "--database", "shop", option, file).failed(f"of {option} is blank")
-    assert [] == services.pinterest.calls.writes()
+    assert services.pinterest.calls.writes() == []
 
 
 @pytest.mark.parametrize("arguments", [[], ["--job", "1", "--csv", "x.csv"], ["--query", "x.sql"]])
 def test_two_sources_of_rows_are_wrong_usage_of_export(export: Export, arguments: list[str]) -> None:
-    assert 2 == export(*arguments).code
+    assert export(*arguments).code == 2
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_option_database_may_be_that_of_the_history(
     services.td.create("shop", "other", [{"a": 1}])
     settings.write_text(f"{settings.read_text()}\nhistory: '{history}'\n")
     ran = export("--csv", csv_file, "--database", "shop", "--yes")
-    assert (code, True) == (ran.code, said in " ".join(ran.err.split())), ran.err
+    assert (ran.code, said in " ".join(ran.err.split())) == (code, True), ran.err
     assert (history == "runs") == ("runs" in {table.name for table in services.td.warehouse.tables("shop")})
 
 
@@ -317,7 +317,7 @@ def test_action_without_rows_needs_neither_source_nor_treasure_data_key(
     said = "the action in the settings reads no rows: leave out --job, --query and --csv"
     assert at_terminal("export", "--settings", file, "--job", "1").failed(said, code=2)
     ran = at_terminal("export", "--settings", file, "--audience", audience, "--yes")
-    assert 0 == ran.code, ran.err
+    assert ran.code == 0, ran.err
     assert digests(2).isdisjoint(services.pinterest.members_of_audience(audience))
 
 
@@ -380,9 +380,9 @@ def test_renewed_refresh_token_is_saved_in_the_file_it_was_read_from(
     services.pinterest.switches.rotate_refresh_tokens = True
     for _ in range(3):
         ran = export("--csv", csv_file, "--yes", "--env-file", token_file)
-        assert 0 == ran.code, ran.err
-    assert "# mine" == token_file.read_text().splitlines()[0]
-    assert 0o600 == token_file.stat().st_mode & 0o777
+        assert ran.code == 0, ran.err
+    assert token_file.read_text().splitlines()[0] == "# mine"
+    assert token_file.stat().st_mode & 0o777 == 0o600
     token_file.chmod(0o644)
     assert export("--csv", csv_file, "--env-file", token_file).failed(f"run `chmod 600 {token_file}` first")
 
@@ -401,10 +401,10 @@ def test_the_same_command_resumes_a_killed_one(
     environ = os.environ | services.environ | {"PYTHONPATH": HURRY}
     with children.run_in_background(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL) as process:
         services.pinterest.on_request(lambda call: process.kill() if call.number == number else None, when=When.AFTER)
-        assert -signal.SIGKILL == process.wait()
+        assert process.wait() == -signal.SIGKILL
     fake_time.sleep(10)  # until listings show what was made
-    assert 0 == at_terminal(*arguments).code
-    assert (1, 1) == (len(services.pinterest.audiences), len(services.pinterest.lists))
+    assert at_terminal(*arguments).code == 0
+    assert (len(services.pinterest.audiences), len(services.pinterest.lists)) == (1, 1)
     assert digests(4) <= services.pinterest.members_of_audience(_audience(services))
 
 
@@ -438,7 +438,7 @@ def test_ctrl_c_reports_how_many_records_were_sent_and_exits_with_130(
             lambda call: process.send_signal(signal.SIGINT) if call.number == number else None
         )
         _, err = process.communicate(timeout=60)
-    assert 130 == process.returncode, err
+    assert process.returncode == 130, err
     assert "the run was stopped" in err
     assert said in err
     assert "Nothing was sent" not in err

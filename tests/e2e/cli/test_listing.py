@@ -65,13 +65,13 @@ def test_left_behind_option_shows_only_lists_that_no_audience_uses(at_terminal: 
 @pytest.mark.usefixtures("shop")
 def test_name_filter_ignores_case(at_terminal: Terminal) -> None:
     audiences = json.loads(at_terminal("audiences", "--name", "SHOP", "--json").out)
-    assert ["Shoppers"] == [audience["name"] for audience in audiences]
+    assert [audience["name"] for audience in audiences] == ["Shoppers"]
 
 
 def test_an_empty_listing_is_a_note_and_not_an_error(at_terminal: Terminal) -> None:
     ran = at_terminal("audiences", "--quiet")
-    assert (0, "", "There is no audience to show.\n") == (ran.code, ran.out, ran.err)
-    assert [] == json.loads(at_terminal("audiences", "--json").out)
+    assert (ran.code, ran.out, ran.err) == (0, "", "There is no audience to show.\n")
+    assert json.loads(at_terminal("audiences", "--json").out) == []
 
 
 def test_an_audience_that_does_not_exist_is_an_error(at_terminal: Terminal) -> None:
@@ -80,7 +80,7 @@ def test_an_audience_that_does_not_exist_is_an_error(at_terminal: Terminal) -> N
 
 @pytest.mark.parametrize("arguments", [["audience", "x"], ["audiences", "--ad-account", "../x"]])
 def test_id_with_other_characters_than_digits_is_a_usage_error(at_terminal: Terminal, arguments: list[str]) -> None:
-    assert 2 == at_terminal(*arguments).code
+    assert at_terminal(*arguments).code == 2
 
 
 def test_only_ad_account_is_the_default(at_terminal: Terminal) -> None:
@@ -108,9 +108,9 @@ def test_audience_of_another_type_has_no_list(at_terminal: Terminal, services: S
     visitors = services.pinterest.add_audience("Visitors", audience_type="VISITOR").id
     services.pinterest.add_list("Alone")
     shown = json.loads(at_terminal("audience", visitors, "--json").out)
-    assert ("VISITOR", None) == (shown["audience_type"], shown["customer_list_id"])
+    assert (shown["audience_type"], shown["customer_list_id"]) == ("VISITOR", None)
     assert not [name for name in shown if name.startswith("list_")]
-    assert [[]] == [customer_list["used_by"] for customer_list in json.loads(at_terminal("lists", "--json").out)]
+    assert [customer_list["used_by"] for customer_list in json.loads(at_terminal("lists", "--json").out)] == [[]]
 
 
 def test_json_output_has_times_in_utc_to_the_second(at_terminal: Terminal, services: Services) -> None:
@@ -119,7 +119,7 @@ def test_json_output_has_times_in_utc_to_the_second(at_terminal: Terminal, servi
         ran = at_terminal(*command, "--ad-account", AD_ACCOUNT_ID, "--json")
         times = re.findall(r'"\w*(?:created|changed)": "([^"]*)"', ran.out)
         assert times
-        assert [] == [time for time in times if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", time)]
+        assert [time for time in times if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", time)] == []
 
 
 def test_a_refresh_token_that_ends_soon_gives_a_warning(
@@ -127,7 +127,7 @@ def test_a_refresh_token_that_ends_soon_gives_a_warning(
 ) -> None:
     services.time.sleep(55 * 86_400)
     ran = at_terminal("accounts", "--env-file", token_file)
-    assert 0 == ran.code
+    assert ran.code == 0
     assert "warning: the refresh token expires on " in ran.err
 
 

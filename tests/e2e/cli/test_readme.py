@@ -43,8 +43,8 @@ def test_the_commands_of_the_tutorials_succeed_in_order(
         words, _, file = command.removeprefix(NAME).partition(" > ")
         arguments = [*shlex.split(words, comments=True), *(["--redirect", redirect] if "authorize" in words else [])]
         ran = at_terminal(*arguments)
-        assert 0 == ran.code, f"{command}: {ran.err}"
+        assert ran.code == 0, f"{command}: {ran.err}"
         if file:
             Path(file).write_text(ran.out)
-    assert digests(5) == services.pinterest.members_of_audience(audience_id)
+    assert services.pinterest.members_of_audience(audience_id) == digests(5)
     assert "not_an_email" in (tmp_path / "build" / "rejected.sql").read_text()

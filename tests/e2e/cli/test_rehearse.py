@@ -70,7 +70,7 @@ def rehearse(
     monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
     monkeypatch.chdir(tmp_path)
     yield lambda *arguments: at_terminal("rehearse", "--yes", *arguments)
-    assert [] == remaining_audiences(services)
+    assert remaining_audiences(services) == []
 
 
 def remaining_audiences(services: Services) -> list[str]:
@@ -82,7 +82,7 @@ def remaining_audiences(services: Services) -> list[str]:
 
 
 def read_facts(ran: Ran) -> dict[str, Any]:
-    assert 0 == ran.code, ran.err
+    assert ran.code == 0, ran.err
     facts: dict[str, Any] = json.loads(ran.out)["facts"]
     return facts
 
@@ -101,7 +101,7 @@ def test_each_verdict_matches_the_emulators_switch(
     rehearse: Any, services: Services, switches: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     services.pinterest.switches.set(switches)
-    assert PLAIN | expected == round_times(read_facts(rehearse("--json")))
+    assert round_times(read_facts(rehearse("--json"))) == PLAIN | expected
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=campaign) for seed in range(2, 6))])
@@ -112,7 +112,7 @@ def test_emulator_configured_from_a_rehearsal_gives_the_same_rehearsal(
     for switches, _ in reversed(chosen):
         services.pinterest.switches.set(switches)
     first = rehearse("--json", "--quiet")
-    assert 0 == first.code
+    assert first.code == 0
     with serve_both(FakeTime()) as others:
         others.pinterest.switches.set(switches_like(Path("rehearsal.json")))
         monkeypatch.setattr("td_pinterest_op.cli.rehearse.command.SYSTEM", others.time.timing)
@@ -137,12 +137,12 @@ def test_the_file_equals_the_json_and_holds_nothing_of_the_account(rehearse: Any
     assert json.loads(ran.out) == json.loads(text)
     guard.check(text, "rehearsal.json")
     known = [AD_ACCOUNT_ID, USER.id, USER.username, "Emulated", *services.pinterest.lists]
-    assert [] == [word for word in (*known, *services.pinterest.audiences) if word in text]
+    assert [word for word in (*known, *services.pinterest.audiences) if word in text] == []
     written = json.loads(text)
-    assert ["version", "at", "writes", "facts", "steps", "advice"] == list(written)
+    assert list(written) == ["version", "at", "writes", "facts", "steps", "advice"]
     assert list(PLAIN) == list(written["facts"])
-    assert {"name", "asked", "status", "code", "seconds", "verdict"} == set(written["steps"][2])
-    assert ({"announced": 26, "made": 26}, 26) == (written["writes"], len(services.pinterest.calls.writes()))
+    assert set(written["steps"][2]) == {"name", "asked", "status", "code", "seconds", "verdict"}
+    assert (written["writes"], len(services.pinterest.calls.writes())) == ({"announced": 26, "made": 26}, 26)
 
 
 def test_rehearse_announces_what_it_leaves_behind_and_asks(
@@ -151,7 +151,7 @@ def test_rehearse_announces_what_it_leaves_behind_and_asks(
     monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
     monkeypatch.setattr("td_pinterest_op.cli.screen.ask_yes_no", lambda _: False)
     ran = at_terminal("rehearse", "--output", tmp_path / "r.json")
-    assert (1, []) == (ran.code, services.pinterest.calls.all())
+    assert (ran.code, services.pinterest.calls.all()) == (1, [])
     assert 'up to 3 customer lists named "td_pinterest_op rehearsal …" are created, and stay' in ran.err
     assert "- 26 requests write" in ran.err
     assert "found in the environment, where no new one can be stored" in ran.err
@@ -174,13 +174,14 @@ def test_rehearsal_contains_only_the_selected_steps(
 ) -> None:
     written = json.loads(rehearse("--json", *arguments).out)
     assert names == {step["name"] for step in written["steps"]}
-    assert {"announced": announced, "made": announced} == written["writes"]
+    assert written["writes"] == {"announced": announced, "made": announced}
 
 
 def test_an_unknown_fact_is_null(rehearse: Any) -> None:
-    assert dict.fromkeys(PLAIN) | {"refresh_rotates": False, "old_refresh_token_lives": True} == read_facts(
-        rehearse("--json", "--only", "token")
-    )
+    assert read_facts(rehearse("--json", "--only", "token")) == dict.fromkeys(PLAIN) | {
+        "refresh_rotates": False,
+        "old_refresh_token_lives": True,
+    }
 
 
 @pytest.mark.parametrize(
@@ -212,13 +213,13 @@ def test_failed_step_does_not_stop_independent_steps(
     ran = rehearse("--json", "--no-large")
     services.pinterest.faults.clear()
     if operation == "audiences/update":
-        assert 1 == ran.code
+        assert ran.code == 1
         assert "could not be removed: delete it in Ads Manager" in ran.err
         for audience in services.pinterest.audiences.values():
             audience.removed = True  # for the fixture's own look
         return
     facts = read_facts(ran)
-    assert {name for name in not_found | still_found if facts[name] is None} == not_found
+    assert not_found == {name for name in not_found | still_found if facts[name] is None}
     verdicts = [step["verdict"] for step in json.loads(ran.out)["steps"]]
     assert "unknown: the user or the app may not do this" in verdicts
 
@@ -269,8 +270,8 @@ def test_interruption_at_any_request_leaves_no_audience(rehearse: Any, services:
 
 def test_audience_is_removed_when_the_response_to_its_creation_was_lost(rehearse: Any, services: Services) -> None:
     services.pinterest.inject(Fault(effect=Reset(), when=When.AFTER, operation="audiences/create"))
-    assert 0 == rehearse("--only", "audience").code
-    assert 1 == len(services.pinterest.audiences)
+    assert rehearse("--only", "audience").code == 0
+    assert len(services.pinterest.audiences) == 1
 
 
 @pytest.mark.parametrize(
@@ -287,4 +288,4 @@ def test_audience_is_removed_when_the_response_to_its_creation_was_lost(rehearse
 )
 def test_advice_matches_the_facts(facts: Facts, text: str | None) -> None:
     given = build_advice(facts)
-    assert [] == given if text is None else (len(given) == 1 and text in given[0])
+    assert given == [] if text is None else (len(given) == 1 and text in given[0])

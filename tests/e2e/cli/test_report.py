@@ -66,20 +66,20 @@ def test_report_is_written_from_standard_input(
 ) -> None:
     type_input(json.dumps(statistics()))
     ran = at_terminal("report", "-", "--output", page, "--json")
-    assert {"file": "page.html", "entries": 1} == json.loads(ran.out)
+    assert json.loads(ran.out) == {"file": "page.html", "entries": 1}
 
 
 def test_report_is_written_from_the_history_without_valid_pinterest_credentials(
     at_terminal: Terminal, history: str, page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PINTEREST_REFRESH_TOKEN", "b4d s3cr3t token")
-    assert 0 == at_terminal("report", "--history", history, "--audience", AUDIENCE_ID, "-o", page).code
+    assert at_terminal("report", "--history", history, "--audience", AUDIENCE_ID, "-o", page).code == 0
     assert "The audience is ready: about 4,321 matched people" in page.read_text()
     assert "Others" not in page.read_text()
 
 
 def test_report_of_several_audiences_has_a_line_for_each(at_terminal: Terminal, history: str, page: Path) -> None:
-    assert 0 == at_terminal("report", "--history", history, "-o", page).code
+    assert at_terminal("report", "--history", history, "-o", page).code == 0
     for text in ("<h1>2 audiences</h1>", '<th scope="row">Others</th>', '<th scope="row">Readers</th>'):
         assert text in page.read_text()
 
@@ -125,7 +125,7 @@ def test_an_audience_is_shown_with_its_history(at_terminal: Terminal, services: 
     assert audience_id == AUDIENCE_ID
     ran = at_terminal("audience", audience_id, "--history", history)
     assert re.search(r"WHEN +WHAT +OUTCOME.* MEMBERS +MATCHED\n.* ok .* 4,?321 +8,?642 +50 %\n", ran.out)
-    assert 0 == ran.code, ran.err
+    assert ran.code == 0, ran.err
     dry_run = next(column.name for column in COLUMNS if "dry_run" in column.name)
     names = f"time, kind, action, outcome, {dry_run}, ad_account_id, audience_id"
     services.td.warehouse.session("shop", scheduled_time=0).execute(

@@ -52,11 +52,11 @@ def test_printed_statement_runs_in_the_warehouse(
 ) -> None:
     of_columns = ["--database", "shop", "--columns", "Mail=email"] if asks else ["--columns", COLUMNS]
     ran = at_terminal("sql", *arguments, "--query", query, *of_columns, "--quiet")
-    assert (0, "") == (ran.code, ran.err)
+    assert (ran.code, ran.err) == (0, "")
     assert sorted(expected, key=str) == sorted(run_statement(services, ran.out), key=str)
     jobs = services.td.jobs.all()
-    assert [True] * asks == [job.query.rstrip().endswith("LIMIT 0") for job in jobs]
-    assert [] == services.pinterest.calls.all()
+    assert [job.query.rstrip().endswith("LIMIT 0") for job in jobs] == [True] * asks
+    assert services.pinterest.calls.all() == []
 
 
 @pytest.mark.parametrize("names", [["reason"], ["Identifier", "REASON"], ["answers", "reason", "rejected_reason"]])
@@ -74,7 +74,7 @@ def test_rejected_values_are_listed_by_keys_named_like_columns_of_the_statement(
 def test_array_column_is_recognised_from_the_warehouse(at_terminal: Terminal, services: Services) -> None:
     text = "SELECT ARRAY['a@b.cc', 'x', NULL] AS email"
     ran = at_terminal("sql", "hashed", "--query", text, "--database", "shop", "--quiet")
-    assert [([digest("a@b.cc")],)] == run_statement(services, ran.out)
+    assert run_statement(services, ran.out) == [([digest("a@b.cc")],)]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_control_statement_without_a_key_column_uses_the_digest(
 ) -> None:
     query.write_text('SELECT "Mail" AS email FROM people')
     ran = at_terminal("sql", "control", "--query", query, "--columns", "email", "--percent", "50", "--salt", "s")
-    assert {digest("ann@shop.example")} == {key for key, _ in run_statement(services, ran.out)}
+    assert {key for key, _ in run_statement(services, ran.out)} == {digest("ann@shop.example")}
 
 
 def test_treasure_data_key_is_needed_only_with_a_database(
@@ -141,5 +141,5 @@ def test_treasure_data_key_is_needed_only_with_a_database(
 ) -> None:
     for name in ("TD_API_KEY", "PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET", "PINTEREST_REFRESH_TOKEN"):
         monkeypatch.delenv(name)
-    assert 0 == at_terminal("sql", "hashed", "--query", query, "--columns", COLUMNS).code
+    assert at_terminal("sql", "hashed", "--query", query, "--columns", COLUMNS).code == 0
     assert at_terminal("sql", "hashed", "--query", query, "--database", "shop").failed("TD_API_KEY not found")

@@ -40,7 +40,7 @@ def split_lines(shown: str) -> list[str]:
 def test_output_fits_a_narrow_terminal(services: Services, command: list[str]) -> None:
     services.audience(people(200), name="Newsletter readers of the spring campaign")
     shown, _ = run_at_width(40, services, *command)
-    assert 40 >= max(map(len, split_lines(shown)))
+    assert max(map(len, split_lines(shown))) <= 40
 
 
 @pytest.mark.parametrize("columns", select_rows([61, 62], quick=1))
@@ -64,12 +64,12 @@ def test_export_asks_and_removes_its_progress_bars(services: Services, tmp_path:
     (tmp_path / "export.yml").write_text("action: add_people_to_current_audience\n")
     arguments = ("export", "--settings", tmp_path / "export.yml", "--csv", tmp_path / "people.csv")
     shown, code = run_at_width(60, services, *arguments, answers={"[y/N]:": "y\n"})
-    assert 0 == code
+    assert code == 0
     assert re.search(r"^  requests  1 to write .*\n {12}\S", "\n".join(split_lines(shown)), re.MULTILINE)
     assert "Write this to Pinterest? [y/N]:" in shown
-    assert 5 == len(services.pinterest.members_of_audience(audience))
+    assert len(services.pinterest.members_of_audience(audience)) == 5
     shown, code = run_at_width(100, services, *arguments, answers={"[y/N]:": "n\n"})
-    assert 1 == code
+    assert code == 1
     assert "you answered no. Nothing was sent" in " ".join(split_lines(shown))
 
 
@@ -81,7 +81,7 @@ def test_authorize_asks_for_app_credentials_without_showing_the_secret(services:
     }
     empty = {"PINTEREST_CLIENT_ID": "", "PINTEREST_CLIENT_SECRET": ""}
     shown, code = run_at_width(60, services, "authorize", "--no-browser", answers=answers, environ=empty)
-    assert 1 == code
+    assert code == 1
     assert re.search(r"^  http://\S+/oauth/\?client_id=1503921&\S+&state=[\w-]+\r?$", shown, re.MULTILINE)
     assert "no address was pasted: nothing was stored" in " ".join(split_lines(shown))
     guard.check(shown, "the terminal")

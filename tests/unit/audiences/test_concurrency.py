@@ -24,17 +24,17 @@ def grown(most: int = 8) -> ConcurrencyLimit:
 
 
 def test_limit_grows_by_one_for_each_good_response_up_to_its_maximum() -> None:
-    assert [2, 3, 4, 5, 6, 7, 8, 8, 8] == sizes(ConcurrencyLimit(maximum=8), [False] * 9)
+    assert sizes(ConcurrencyLimit(maximum=8), [False] * 9) == [2, 3, 4, 5, 6, 7, 8, 8, 8]
 
 
 def test_responses_in_flight_at_a_halving_do_not_halve_the_limit_again() -> None:
-    assert [4] + [4] * 7 + [2] == sizes(grown(), [True] * 9)
+    assert sizes(grown(), [True] * 9) == [4] + [4] * 7 + [2]
 
 
 def test_limit_grows_by_one_a_round_trip_after_a_halving() -> None:
     limit = grown(16)
-    assert [8] * 8 == sizes(limit, [True] + [False] * 7)
-    assert 9 == sizes(limit, [False, False])[-1]
+    assert sizes(limit, [True] + [False] * 7) == [8] * 8
+    assert sizes(limit, [False, False])[-1] == 9
 
 
 @given(maximum=st.integers(1, 64), answers=st.lists(st.booleans(), max_size=200))

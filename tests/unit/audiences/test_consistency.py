@@ -71,7 +71,7 @@ def test_thing_is_created() -> None:
 def test_lagging_listing_is_read_for_ten_seconds_before_the_request_is_repeated(hidden: int, waited: float) -> None:
     world = World(answers=["lost"], hidden=hidden)
     assert thing(99) == world.once()
-    assert (1, waited) == (world.count, sum(world.time.slept))
+    assert (world.count, sum(world.time.slept)) == (1, waited)
 
 
 def test_thing_is_created_again_if_it_is_not_found() -> None:
@@ -84,7 +84,7 @@ def test_listing_is_read_before_each_repetition_and_after_the_last() -> None:
     world = World(answers=[maybe()] * 10)
     with pytest.raises(MaybeAppliedError):
         world.once()
-    assert (6, 40.0) == (len(world.answers), sum(world.time.slept))
+    assert (len(world.answers), sum(world.time.slept)) == (6, 40.0)
 
 
 @pytest.mark.parametrize("error", [AccountError("no"), UnavailableError("no")])
@@ -92,7 +92,7 @@ def test_other_error_ends_the_creation(error: ExportError) -> None:
     world = World(answers=[error])
     with pytest.raises(type(error)):
         world.once()
-    assert (0, 0) == (world.count, world.looked)
+    assert (world.count, world.looked) == (0, 0)
 
 
 @pytest.mark.parametrize(

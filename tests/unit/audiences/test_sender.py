@@ -194,13 +194,13 @@ def test_every_record_is_sent_once_in_full_batches(maximum: int, records: int, b
     assert list(range(records)) == sorted(run.api.members)
     assert requests == len(run.api.requests)
     assert all(size == batch for size in sorted(run.api.requests, reverse=True)[:-1])
-    assert (records, 0) == run.counts
+    assert run.counts == (records, 0)
 
 
 def test_progress_is_called_after_every_batch() -> None:
     told: list[int] = []
     Run(accept, records=25, batch=10, progress=told.append).send()
-    assert [10, 20, 25] == told
+    assert told == [10, 20, 25]
 
 
 def test_progress_is_shown_while_no_request_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_progress_is_shown_while_no_request_ends(monkeypatch: pytest.MonkeyPatch
         assert seen.wait(10)
 
     Run(rule, records=5, batch=10, progress=tell).send()
-    assert (0, 5) == (told[0], told[-1])
+    assert (told[0], told[-1]) == (0, 5)
 
 
 def test_sender_starts_with_one_request_and_never_exceeds_the_limit() -> None:
@@ -233,7 +233,7 @@ def test_sender_starts_with_one_request_and_never_exceeds_the_limit() -> None:
             now -= 1
 
     Run(rule, records=500, batch=1, maximum=4).send()
-    assert 1 == under_way[0]
+    assert under_way[0] == 1
     assert max(under_way) <= 4
 
 
@@ -244,7 +244,7 @@ def test_sender_starts_with_one_request_and_never_exceeds_the_limit() -> None:
 def test_invalid_record_in_ten_thousand_is_found_in_few_requests_and_skipped(culprit: int) -> None:
     run = Run(culprits(culprit), records=10_000, batch=10_000).send()
     assert len(run.api.requests) <= 29
-    assert (9_999, 1) == run.counts
+    assert run.counts == (9_999, 1)
     assert set(range(10_000)) - {culprit} == set(run.api.members)
 
 
@@ -258,7 +258,7 @@ def test_stop_mode_error_counts_refused_records(bad: tuple[int, ...]) -> None:
     taken = 100 - len(bad)
     assert f"{taken} of 300 records sent, {len(bad)} refused, 200 not sent." in str(error)
     assert (taken, len(bad)) == run.counts
-    assert 100 == run.api.requests[0]
+    assert run.api.requests[0] == 100
     assert 100 not in run.api.requests[1:]
 
 
@@ -286,7 +286,7 @@ def test_400_for_all_records_is_about_the_request(
     assert sign in str(error)
     assert "[x-pinterest-rid rid-9]" in str(error)
     assert len(run.api.requests) <= requests
-    assert 0 == run.stats.sent
+    assert run.stats.sent == 0
 
 
 def test_400_for_all_records_of_a_later_batch_is_about_the_request() -> None:
@@ -300,7 +300,7 @@ def test_400_for_all_records_of_a_later_batch_is_about_the_request() -> None:
 def test_400_for_one_record_of_every_batch_is_about_the_records() -> None:
     bad = [*range(0, 800, 100)]
     run = Run(culprits(*bad), records=800, batch=100, maximum=4).send()
-    assert (792, 8) == run.counts
+    assert run.counts == (792, 8)
 
 
 @settings(max_examples=examples(60))
@@ -334,30 +334,30 @@ def test_all_records_are_counted_whichever_are_refused(
 
 def test_smaller_size_is_kept_after_a_413(caplog: pytest.LogCaptureFixture) -> None:
     run = Run(at_most(300), records=3_000, batch=1_000).send()
-    assert [1000, 500, *[250] * 12] == run.api.requests
-    assert (3_000, 0) == run.counts
+    assert run.api.requests == [1000, 500, *[250] * 12]
+    assert run.counts == (3_000, 0)
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert [
+    assert [text.split(";")[0] for text in warnings] == [
         "a batch of 1000 records is too large for Pinterest",
         "a batch of 500 records is too large for Pinterest",
-    ] == [text.split(";")[0] for text in warnings]
+    ]
 
 
 def test_smaller_size_is_not_kept_after_a_400() -> None:
     run = Run(at_most(300, 400), records=2_000, batch=1_000).send()
-    assert [1000, 500, 500, 250, 250, 250, 250] * 2 == run.api.requests
+    assert run.api.requests == [1000, 500, 500, 250, 250, 250, 250] * 2
 
 
 def test_concurrent_batches_share_the_smaller_size() -> None:
     run = Run(at_most(300), records=20_000, batch=1_000, maximum=8).send()
-    assert (20_000, 0) == run.counts
+    assert run.counts == (20_000, 0)
     assert max(run.api.requests[-60:]) <= 250
 
 
 def test_single_record_that_is_too_large_is_an_error() -> None:
     run = Run(at_most(0), records=100, batch=8)
     error = run.fail()
-    assert (RequestRefusedError, 413) == (type(error), error.status)
+    assert (type(error), error.status) == (RequestRefusedError, 413)
     assert len(run.api.requests) <= 5
 
 
@@ -372,7 +372,7 @@ def test_error_counts_sent_and_unsent_records(error: ExportError) -> None:
     assert "20 of 100 records sent, 0 refused, 80 not sent. Running" in str(raised)
     assert str(raised).endswith("this task again is safe: it sends all records again [last x-pinterest-rid rid-9]")
     assert raised.__suppress_context__
-    assert [10, 10, 10] == run.api.requests
+    assert run.api.requests == [10, 10, 10]
     assert run.api.stopped.is_set()
 
 
@@ -426,12 +426,12 @@ def test_error_starts_no_more_batches_and_waits_for_those_in_flight(
     assert AccountError is type(error)
     assert str(error).startswith(f"role. Partly sent: {told}")
     assert members == set(run.api.members)
-    assert 3 == len(run.api.requests)
+    assert len(run.api.requests) == 3
 
 
 def test_unexpected_error_shows_only_its_type_and_leaves_its_batch_in_doubt() -> None:
     error = Run(fails(KeyError("jane@shop.example")), records=100, batch=10).fail()
-    assert UnexpectedError is type(error)
+    assert type(error) is UnexpectedError
     assert re.match(r"KeyError at test_sender\.py:\d+, in rule: a bug in td_pinterest_op", str(error))
     assert "Partly sent: 20 of 100 records sent, 0 refused, " in str(error)
     assert "70 not sent, 10 unknown." in str(error)

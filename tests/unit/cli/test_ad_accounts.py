@@ -17,5 +17,5 @@ def test_an_ad_account_is_read_whatever_pinterest_leaves_out() -> None:
     first, other = list_ad_accounts(api)
     assert first == AdAccount(id="1", name="Sh\x1bop", owner="agency", roles=("ANALYST", "AUDIENCE_MANAGER"))
     assert other == AdAccount(id="2", name="", owner="", roles=())
-    assert '1 "Sh\\x1bop"' == first.label
-    assert (True, None) == (first.may_write, other.may_write)
+    assert first.label == '1 "Sh\\x1bop"'
+    assert (first.may_write, other.may_write) == (True, None)

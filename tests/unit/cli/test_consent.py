@@ -33,10 +33,10 @@ def test_a_code_is_exchanged_for_both_tokens_their_scopes_and_their_end() -> Non
         expires_in=None,
         refresh_expires_in=60,
     )
-    assert expected == consented(stage)
+    assert consented(stage) == expected
     form = urllib.parse.parse_qs(stage.script.sent[0].body.decode())
-    assert (["authorization_code"], ["s3cr3t-code"]) == (form["grant_type"], form["code"])
-    assert (["http://localhost:8085/"], ["true"]) == (form["redirect_uri"], form["continuous_refresh"])
+    assert (form["grant_type"], form["code"]) == (["authorization_code"], ["s3cr3t-code"])
+    assert (form["redirect_uri"], form["continuous_refresh"]) == (["http://localhost:8085/"], ["true"])
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_a_refusal_of_a_code_says_what_to_do_and_it_is_not_sent_again(response: 
     with pytest.raises(AccountError) as caught:
         consented(stage)
     assert told in str(caught.value)
-    assert 1 == len(stage.script.sent)
+    assert len(stage.script.sent) == 1

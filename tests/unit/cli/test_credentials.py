@@ -38,12 +38,12 @@ def test_a_variable_comes_from_the_first_place_that_has_it(local: Path, file: Pa
     file.write_text("PINTEREST_CLIENT_ID=file\nPINTEREST_REFRESH_TOKEN=file-s3cr3t\n")
     held = _find(local, file, PINTEREST_CLIENT_SECRET="environment-s3cr3t", PINTEREST_REFRESH_TOKEN=" ")
     shown = {name: held.environ[name] for name in SECRETS if name in held.sources}
-    assert {
+    assert shown == {
         "PINTEREST_CLIENT_ID": "local",
         "PINTEREST_CLIENT_SECRET": "environment-s3cr3t",
         "PINTEREST_REFRESH_TOKEN": "file-s3cr3t",
-    } == shown
-    assert ("TD_API_KEY",) == held.missing_variables
+    }
+    assert held.missing_variables == ("TD_API_KEY",)
     assert held.describe_sources() == (
         f"PINTEREST_CLIENT_ID from the local digdag secrets ({local}); "
         "PINTEREST_CLIENT_SECRET from the environment; "
@@ -67,9 +67,9 @@ def test_the_endpoint_of_treasure_data_is_that_of_the_local_secrets(
 def test_a_user_without_a_home_has_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError))
     assert (
-        "the environment" == find_credentials(None, environment(td_url="-", pinterest_endpoint="-")).describe_sources()
+        find_credentials(None, environment(td_url="-", pinterest_endpoint="-")).describe_sources() == "the environment"
     )
-    assert "nowhere" == find_credentials(None, {}).describe_sources()
+    assert find_credentials(None, {}).describe_sources() == "nowhere"
 
 
 @pytest.mark.parametrize(
@@ -105,12 +105,12 @@ def test_a_new_refresh_token_that_cannot_be_stored_is_reported_and_ends_nothing(
     held = _find(local, file, **environ)
     keep = held.make_token_saver()
     keep(Secret("newer-s3cr3t"), None)
-    assert "PINTEREST_REFRESH_TOKEN=newer-s3cr3t\n" == file.read_text()
+    assert file.read_text() == "PINTEREST_REFRESH_TOKEN=newer-s3cr3t\n"
     file.unlink()
     file.mkdir()
     keep(Secret("newest-s3cr3t"), None)
-    assert [
+    assert capsys.readouterr().err.splitlines() == [
         f"Pinterest issued a new refresh token; it is stored in {file}",
         f"Pinterest issued a new refresh token, which could not be stored: the file {file} cannot be written: Is a "
         "directory. Run `td-pinterest authorize` before the old one expires, or at once if Pinterest has withdrawn it",
-    ] == capsys.readouterr().err.splitlines()
+    ]

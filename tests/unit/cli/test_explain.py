@@ -48,7 +48,7 @@ def test_an_example_is_what_the_code_says(name: str, terminal: Terminal, literal
 @pytest.mark.parametrize("name", [*REASONS, *ERRORS])
 def test_each_name_is_explained_with_what_to_do(terminal: Terminal, name: str) -> None:
     ran = terminal("explain", name)
-    assert (0, "") == (ran.code, ran.err)
+    assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith(f"{name}: ")
     assert "\nWhat to do: " in ran.out
 
@@ -60,11 +60,16 @@ def test_a_name_is_found_in_any_case_and_spelling(terminal: Terminal) -> None:
 def test_json_holds_what_is_shown(terminal: Terminal) -> None:
     assert "SELECT * FROM people WHERE email IS NULL" in terminal("explain", "null").out
     explained = json.loads(terminal("explain", "null", "--json").out)
-    assert {"name", "kind", "meaning", "example", "advice", "sql"} == set(explained)
-    assert ("null", "reason") == (explained["name"], explained["kind"])
-    assert {"name", "kind", "meaning", "who", "example", "advice"} == set(
-        json.loads(terminal("explain", "JobError", "--json").out)
-    )
+    assert set(explained) == {"name", "kind", "meaning", "example", "advice", "sql"}
+    assert (explained["name"], explained["kind"]) == ("null", "reason")
+    assert set(json.loads(terminal("explain", "JobError", "--json").out)) == {
+        "name",
+        "kind",
+        "meaning",
+        "who",
+        "example",
+        "advice",
+    }
 
 
 @pytest.mark.parametrize(
@@ -82,5 +87,5 @@ def test_an_unknown_name_is_wrong_usage_and_the_nearest_is_named(terminal: Termi
 
 
 def test_explain_without_a_name_lists_all(terminal: Terminal) -> None:
-    assert [*REASONS, *ERRORS] == [entry["name"] for entry in json.loads(terminal("explain", "--json").out)]
-    assert len(REASONS) + len(ERRORS) + 1 == len(terminal("explain").out.splitlines())
+    assert [entry["name"] for entry in json.loads(terminal("explain", "--json").out)] == [*REASONS, *ERRORS]
+    assert len(terminal("explain").out.splitlines()) == len(REASONS) + len(ERRORS) + 1

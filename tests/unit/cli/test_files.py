@@ -38,7 +38,7 @@ def test_an_env_file_with_another_statement_is_an_error_that_names_its_line(text
 def test_a_written_value_is_read_back_exactly_by_us_and_by_a_shell(value: str, tmp_path: Path) -> None:
     file = tmp_path / "secrets.env"
     files.set_env_values(file, {"A": value})
-    assert {"A": value} == files.parse_env_file(file.read_text(), file)
+    assert files.parse_env_file(file.read_text(), file) == {"A": value}
     assert value == children.run(["sh", "-c", '. "$0"; printf %s "$A"', file]).stdout
 
 

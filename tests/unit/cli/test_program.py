@@ -36,15 +36,15 @@ def test_every_command_has_help_with_an_example_and_its_optional_arguments(termi
 
 
 def test_the_version_is_that_of_the_package(terminal: Terminal) -> None:
-    assert f"td-pinterest, version {__version__}\n" == terminal("--version").out
+    assert terminal("--version").out == f"td-pinterest, version {__version__}\n"
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["check"], ["explain", "--nonsense"]])
 def test_wrong_usage_is_one_paragraph_and_code_2(terminal: Terminal, arguments: list[str]) -> None:
     ran = terminal(*arguments)
-    assert (2, "") == (ran.code, ran.out)
+    assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith("error: ")
-    assert 1 == len(ran.err.splitlines())
+    assert len(ran.err.splitlines()) == 1
 
 
 VALUES = [
@@ -71,7 +71,7 @@ def test_a_blank_option_or_argument_is_wrong_usage_that_names_it(
 
 def test_the_program_without_a_command_prints_its_help(terminal: Terminal) -> None:
     ran = terminal()
-    assert (2, "") == (ran.code, ran.out)
+    assert (ran.code, ran.out) == (2, "")
     assert terminal("--help").out == ran.err
 
 
@@ -91,7 +91,7 @@ def test_an_exception_becomes_a_message_and_a_code(
 
     monkeypatch.setattr(program.commands["explain"], "callback", fails)
     ran = terminal("explain")
-    assert (code, "") == (ran.code, ran.out)
+    assert (ran.code, ran.out) == (code, "")
     assert said in ran.err
     assert "Traceback" not in ran.err
 
@@ -140,7 +140,7 @@ def test_the_program_names_the_package_it_lacks() -> None:
     # As if click were not installed.
     program = "import runpy, sys; sys.modules['click'] = None; runpy.run_module('td_pinterest_op', run_name='__main__')"
     ran = children.run([sys.executable, "-c", program], cwd=ROOT)
-    assert 1 == ran.returncode
+    assert ran.returncode == 1
     assert "td-pinterest needs the package click" in ran.stderr
     assert "Traceback" not in ran.stderr
 
@@ -155,8 +155,8 @@ def test_ctrl_c_during_imports_prints_one_sentence(
 
     monkeypatch.delitem(sys.modules, "td_pinterest_op.cli.program")
     monkeypatch.setattr(sys, "meta_path", [Interrupts(), *sys.meta_path])
-    assert 130 == main()
-    assert ("", "error: Stopped before anything was done.\n") == capsys.readouterr()
+    assert main() == 130
+    assert capsys.readouterr() == ("", "error: Stopped before anything was done.\n")
 
 
 def test_a_long_line_is_wrapped_with_its_indentation(
@@ -171,7 +171,7 @@ def test_a_long_line_is_wrapped_with_its_indentation(
         "- role: OWNER of\n  the ad account\n",
         "  rows\n            five\n            read,\n            four\n            valid\n",
     )
-    assert expected == tuple(capsys.readouterr())
+    assert tuple(capsys.readouterr()) == expected
 
 
 @pytest.mark.parametrize("message", ["did you mean columns?", "nothing was sent."])
@@ -179,7 +179,7 @@ def test_an_error_that_ends_with_a_full_stop_gets_no_second_one(
     message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     screen.print_error(message)
-    assert f"error: {message}" == " ".join(capsys.readouterr().err.split())
+    assert " ".join(capsys.readouterr().err.split()) == f"error: {message}"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

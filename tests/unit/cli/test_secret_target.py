@@ -45,7 +45,7 @@ def test_an_unusable_target_is_an_error_before_any_question(
     Path("binary").write_bytes(b"\xff\xfe")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert terminal("authorize", "--to", *place).failed(f"error: {said}")
-    assert b"\xff\xfe" == Path("binary").read_bytes()
+    assert Path("binary").read_bytes() == b"\xff\xfe"
 
 
 def test_local_secrets_that_cannot_be_written_are_an_error(values: dict[str, str], tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_an_error_for_a_user_without_a_home_names_the_variable_to_set(
 def test_a_server_gets_the_secrets_with_the_authorization_of_the_environment(values: dict[str, str]) -> None:
     with serve_secrets(DigdagSecrets(api_key="digdag-s3cr3t")) as (server, url):
         where = _store(values, "server", f"{url}/api/", "pinterest_export", DIGDAG_AUTHORIZATION="TD1 digdag-s3cr3t")
-        assert f"the secrets of project pinterest_export on {url}" == where
+        assert where == f"the secrets of project pinterest_export on {url}"
         assert values == server.secrets()
 
 
@@ -86,7 +86,7 @@ def test_a_project_that_the_server_does_not_know_is_an_error_with_both_causes(
         with pytest.raises(SettingsError) as failure:
             _store(values, "server", url, project)
         assert said in str(failure.value)
-        assert {} == server.secrets()
+        assert server.secrets() == {}
 
 
 def test_an_error_names_the_secret_that_the_server_refuses() -> None:
@@ -104,6 +104,7 @@ def test_an_error_names_the_server_that_does_not_answer(values: dict[str, str]) 
             _store(values, "server", url, "shop")
     where = url.removeprefix("http://")
     advice = "check that it runs and has this address"
-    assert f"the digdag server {url} gave no answer (not connected: {where} (Connection refused)): {advice}" == str(
-        failure.value
+    assert (
+        str(failure.value)
+        == f"the digdag server {url} gave no answer (not connected: {where} (Connection refused)): {advice}"
     )

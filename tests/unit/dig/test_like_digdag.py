@@ -303,7 +303,7 @@ def lay(tmp_path: Path) -> Lay:
 def _compare(case: Case, log: str, succeeded: bool) -> None:
     printed = [line for line in log.splitlines() if line.startswith("E:")]
     expected = case.printed if case.in_order else sorted(case.printed)
-    assert (expected, case.succeeds) == (printed if case.in_order else sorted(printed), succeeded), log
+    assert (printed if case.in_order else sorted(printed), succeeded) == (expected, case.succeeds), log
 
 
 @each_case

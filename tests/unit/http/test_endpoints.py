@@ -27,7 +27,7 @@ from td_pinterest_op.http.endpoints import find_proxy, is_safe_url
     ],
 )
 def test_secrets_go_by_https_or_to_this_machine_only(url: str, expected: bool) -> None:
-    assert expected is is_safe_url(url)
+    assert is_safe_url(url) is expected
 
 
 @pytest.mark.parametrize(

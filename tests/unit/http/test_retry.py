@@ -109,14 +109,14 @@ def headers(**values: str) -> Mapping[str, str]:
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(asked: str, expected: float | None) -> None:
-    assert expected == read_retry_after(headers(Retry_After=asked), now=NOW)
+    assert read_retry_after(headers(Retry_After=asked), now=NOW) == expected
 
 
 @pytest.mark.parametrize(("date", "wrong_by"), [(DATE, -86_400.0), (DATE, 3_600.0), ("yesterday", 0.0)])
 def test_date_is_compared_with_the_servers_clock_if_it_shows_one(date: str, wrong_by: float) -> None:
     now = NOW + wrong_by
-    assert 7 == read_retry_after(headers(Date=date, Retry_After=formatdate(NOW + 7, usegmt=True)), now=now)
-    assert 7 == read_reset_delay(headers(Date=date, x_ratelimit_reset=str(NOW + 7)), now=now)
+    assert read_retry_after(headers(Date=date, Retry_After=formatdate(NOW + 7, usegmt=True)), now=now) == 7
+    assert read_reset_delay(headers(Date=date, x_ratelimit_reset=str(NOW + 7)), now=now) == 7
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_date_is_compared_with_the_servers_clock_if_it_shows_one(date: str, wron
     ],
 )
 def test_reset_is_read_as_seconds_or_as_a_point_in_time(reset: str, expected: float | None) -> None:
-    assert expected == read_reset_delay(headers(x_ratelimit_reset=reset), now=NOW)
+    assert read_reset_delay(headers(x_ratelimit_reset=reset), now=NOW) == expected
 
 
 @given(st.dictionaries(st.sampled_from(["Retry-After", "Date", "x-ratelimit-reset"]), st.text(max_size=40)))

@@ -211,8 +211,8 @@ def test_response_is_returned_whole_and_its_connection_is_used_again() -> None:
     with peer(answers) as server, transport() as client:
         answer = exchange(client, server.address, body=b"{}")
         exchange(client, server.address)
-    assert 1 == server.connections
-    assert (200, b"{}", "r1", "2") == (answer.status, answer.body, answer.request_id, answer.headers["content-length"])
+    assert server.connections == 1
+    assert (answer.status, answer.body, answer.request_id, answer.headers["content-length"]) == (200, b"{}", "r1", "2")
     assert server.heard[0].startswith(b"PATCH /v5/x HTTP/1.1\r\n")
     assert b"\r\nX: y\r\n" in server.heard[0]
     assert b"\r\nAuthorization: Bearer token\r\n" in server.heard[0]
@@ -232,15 +232,15 @@ def test_peer_without_progress_fails_after_the_limit_of_its_phase(
     body = b"x" * 8_000_000 if expected is Failure.WRITE_TIMEOUT else b"{}"
     with peer(serve) as server, transport(**limits) as client:
         begin = time.monotonic()
-        assert expected is failure_of(client, server.address, body=body)
+        assert failure_of(client, server.address, body=body) is expected
         assert LIMIT <= time.monotonic() - begin < GENEROUS / 2
 
 
 def test_the_read_limit_holds_on_a_connection_that_was_used_before() -> None:
     with peer(answers_once) as server, transport(read=LIMIT) as client:
         exchange(client, server.address, body=b"{}")
-        assert Failure.READ_TIMEOUT is failure_of(client, server.address, body=b"{}")
-        assert 1 == server.connections
+        assert failure_of(client, server.address, body=b"{}") is Failure.READ_TIMEOUT
+        assert server.connections == 1
 
 
 @pytest.mark.parametrize(("serve", "body"), [(reads_slowly, b"x" * BODY), (answers_slowly, None)])
@@ -266,7 +266,7 @@ def test_a_peer_that_is_slow_but_steady_does_not_fail(serve: Serve, body: bytes 
 )
 def test_broken_connection_is_reported_as_broken(serve: Serve) -> None:
     with peer(serve) as server, transport() as client:
-        assert Failure.BROKEN is failure_of(client, server.address, body=b"{}")
+        assert failure_of(client, server.address, body=b"{}") is Failure.BROKEN
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_invalid_length_breaks_the_response_or_ends_it_with_the_connection(head:
 
 @pytest.mark.parametrize(("code", "expected"), [(283, 283), ("283", 283), (-1, None), (10**400, None)])
 def test_error_code_is_a_whole_number(code: object, expected: int | None) -> None:
-    assert expected == Response(status=400, headers={}, body=json.dumps({"code": code}).encode()).code
+    assert Response(status=400, headers={}, body=json.dumps({"code": code}).encode()).code == expected
 
 
 def test_response_that_arrives_before_the_whole_body_is_sent_is_read() -> None:
@@ -294,14 +294,14 @@ def test_response_that_arrives_before_the_whole_body_is_sent_is_read() -> None:
         peer(says(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")) as server,
         transport() as client,
     ):
-        assert 413 == exchange(client, server.address, body=b"x" * 8_000_000).status
+        assert exchange(client, server.address, body=b"x" * 8_000_000).status == 413
 
 
 @pytest.mark.parametrize("serve", [sends_without_end, sends_a_bomb], ids=["without end", "a bomb"])
 def test_oversized_success_is_rejected_before_its_end(serve: Serve) -> None:
     with peer(serve) as server, transport() as client:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        assert Failure.OVERSIZED is failure_of(client, server.address)
+        assert failure_of(client, server.address) is Failure.OVERSIZED
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000
 
 
@@ -340,7 +340,7 @@ def test_response_after_some_that_say_to_continue_and_with_trailers_is_read() ->
 def test_oversized_error_keeps_its_status_and_loses_its_body() -> None:
     with peer(sends_without_end) as server, transport() as client:
         response = client.send("GET", f"http://{server.address}/", headers={"X-Fail": "1"}, body=None, auth=token)
-    assert (500, b"") == (response.status, response.body)
+    assert (response.status, response.body) == (500, b"")
 
 
 @pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
@@ -348,7 +348,7 @@ def test_a_compressed_body_is_read(encoding: str, compress: Callable[[bytes], by
     data = compress(b"{}")
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(data)}\r\n\r\n"
     with peer(says(head.encode() + data)) as server, transport() as client:
-        assert b"{}" == exchange(client, server.address).body
+        assert exchange(client, server.address).body == b"{}"
         assert b"Accept-Encoding: gzip\r\n" in server.heard[0]
 
 
@@ -356,8 +356,8 @@ def test_this_machine_is_not_reached_through_a_proxy(monkeypatch: pytest.MonkeyP
     with peer(answers) as proxy, peer(answers) as server, transport() as client:
         monkeypatch.setenv("ALL_PROXY", f"http://{proxy.address}")
         monkeypatch.delenv("no_proxy", raising=False)
-        assert 200 == exchange(client, server.address).status
-        assert 0 == proxy.connections
+        assert exchange(client, server.address).status == 200
+        assert proxy.connections == 0
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_the_password_of_a_proxy_is_hidden(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("HTTPS_PROXY", "http://user:pr0xy%2Fs3cr3t@127.0.0.1:9")
     with transport() as client, pytest.raises(NoResponseError):
         exchange(client, "api.invalid", scheme="https")
-    assert "***" == mask("pr0xy/s3cr3t")
+    assert mask("pr0xy/s3cr3t") == "***"
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -408,22 +408,22 @@ def test_refusal_of_a_proxy_is_reported_with_its_status(
             exchange(client, "api.invalid", scheme="https")
     gc.collect()  # Python 3.10 leaves the response of a refused tunnel open
     where = f"api.invalid:443 through the proxy {proxy.address}"
-    assert (failure, f"{failure.value}: {where} (the proxy answered {status})") == (
+    assert (
         caught.value.failure,
         str(caught.value),
-    )
+    ) == (failure, f"{failure.value}: {where} (the proxy answered {status})")
 
 
 def test_header_that_is_none_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nEcho of Bearer s3cr3t\r\nX: y\r\n\r\n{}"
     with peer(says(head)) as server, transport() as client:
-        assert 200 == exchange(client, server.address).status
-    assert [] == caplog.messages
+        assert exchange(client, server.address).status == 200
+    assert caplog.messages == []
 
 
 def test_tls_connection_that_is_cut_off_is_broken_and_not_untrusted() -> None:
     with peer(hangs_up_in_the_handshake) as server, transport() as client:
-        assert Failure.BROKEN is failure_of(client, server.address, scheme="https")
+        assert failure_of(client, server.address, scheme="https") is Failure.BROKEN
 
 
 @pytest.fixture(scope="module")
@@ -450,7 +450,7 @@ def by_tls(certificate: Path) -> Serve:
 def test_untrusted_certificate_is_reported_with_its_fault(certificate: Path) -> None:
     with peer(by_tls(certificate)) as server, transport() as client, pytest.raises(NoResponseError) as caught:
         exchange(client, server.address, scheme="https")
-    assert Failure.TLS is caught.value.failure
+    assert caught.value.failure is Failure.TLS
     assert f": {server.address} (certificate: self" in str(caught.value)
 
 
@@ -460,7 +460,7 @@ def test_a_certificate_that_the_environment_trusts_is_accepted(
 ) -> None:
     monkeypatch.setenv(name, str(certificate))
     with peer(by_tls(certificate)) as server, transport() as client:
-        assert 200 == exchange(client, server.address, scheme="https").status
+        assert exchange(client, server.address, scheme="https").status == 200
 
 
 def test_a_netrc_file_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

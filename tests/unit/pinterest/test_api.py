@@ -65,8 +65,8 @@ def page(*ids: object, bookmark: object = None) -> Response:
 
 def test_an_audience_is_read_and_unknown_fields_are_tolerated() -> None:
     calls, stage = api(answer(200, AUDIENCE))
-    assert READ == calls.find_audience("2542620905475")
-    assert ("GET", "/audiences/2542620905475", None) == sent(stage)
+    assert calls.find_audience("2542620905475") == READ
+    assert sent(stage) == ("GET", "/audiences/2542620905475", None)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_an_audience_is_read_and_unknown_fields_are_tolerated() -> None:
     ],
 )
 def test_ids_may_be_numbers_and_an_invalid_size_is_unknown(change: dict[str, object], expected: Audience) -> None:
-    assert expected == api(answer(200, AUDIENCE | change))[0].find_audience("2542620905475")
+    assert api(answer(200, AUDIENCE | change))[0].find_audience("2542620905475") == expected
 
 
 @pytest.mark.parametrize("rule", [None, [], {"customer_list_id": None}])
@@ -98,7 +98,7 @@ def test_audience_is_read_from_an_id_alone() -> None:
 
 def test_unknown_id_gives_none_and_any_other_refusal_an_error() -> None:
     calls, _ = api(answer(404, {"code": 2}))
-    assert (None, None) == (calls.find_audience("1"), calls.find_customer_list("1"))
+    assert (calls.find_audience("1"), calls.find_customer_list("1")) == (None, None)
     with pytest.raises(RequestRefusedError):
         api(answer(410))[0].find_audience("1")
 
@@ -108,20 +108,20 @@ def test_unknown_id_gives_none_and_any_other_refusal_an_error() -> None:
 
 def test_a_listing_goes_over_all_pages() -> None:
     calls, stage = api(page("1", "2", bookmark="b&1"), page(bookmark="b2"), page(3))
-    assert ["1", "2", "3"] == [audience.id for audience in calls.list_audiences()]
+    assert [audience.id for audience in calls.list_audiences()] == ["1", "2", "3"]
     asked = {"ownership_type": "OWNED", "page_size": "250", "order": "DESCENDING"}
-    assert [asked, asked | {"bookmark": "b&1"}, asked | {"bookmark": "b2"}] == queries(stage)
+    assert queries(stage) == [asked, asked | {"bookmark": "b&1"}, asked | {"bookmark": "b2"}]
 
 
 def test_item_that_two_pages_repeat_is_listed_once() -> None:
     calls, _ = api(page("1", "2", bookmark="b"), page("2", 2, "3"))
-    assert ["1", "2", "3"] == [audience.id for audience in calls.list_audiences()]
+    assert [audience.id for audience in calls.list_audiences()] == ["1", "2", "3"]
 
 
 def test_a_listing_is_read_no_further_than_it_is_used() -> None:
     calls, stage = api(page("1", bookmark="b"), page("2"))
-    assert "1" == next(calls.list_audiences()).id
-    assert 1 == len(stage.script.sent)
+    assert next(calls.list_audiences()).id == "1"
+    assert len(stage.script.sent) == 1
 
 
 def test_listing_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ def test_listing_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     calls, stage = api(*(page(bookmark=f"b{number}") for number in range(5)))
     with pytest.raises(PinterestError, match="still names a next page after 3 pages"):
         list(calls.list_audiences())
-    assert 3 == len(stage.script.sent)
+    assert len(stage.script.sent) == 3
 
 
 @pytest.mark.parametrize("bookmark", ["same", ["odd"]])
@@ -148,7 +148,7 @@ def test_a_listing_without_items_is_an_error(content: object) -> None:
 def test_item_without_an_id_is_an_error_after_all_other_items(item: object) -> None:
     first = answer(200, {"items": [item, {"id": "1"}], "bookmark": "next"})
     listed = api(first, page("2"))[0].list_customer_lists()
-    assert ["1", "2"] == [next(listed).id, next(listed).id]
+    assert [next(listed).id, next(listed).id] == ["1", "2"]
     with pytest.raises(PinterestError, match="list customer lists, but 1 item had no id"):
         next(listed)
 
@@ -185,14 +185,14 @@ def test_creating_call_is_not_repeated_if_it_may_have_been_applied(call: Callabl
     calls, stage = api(Failure.READ_TIMEOUT, answer(201))
     with pytest.raises(MaybeAppliedError):
         call(calls)
-    assert 1 == len(stage.script.sent)
+    assert len(stage.script.sent) == 1
 
 
 @pytest.mark.parametrize("call", CHANGING)
 def test_changing_call_is_repeated(call: Callable[[Api], object]) -> None:
     calls, stage = api(Failure.READ_TIMEOUT, answer(200))
     call(calls)
-    assert 2 == len(stage.script.sent)
+    assert len(stage.script.sent) == 2
 
 
 @pytest.mark.parametrize("call", CREATING + CHANGING)
@@ -214,8 +214,8 @@ def test_a_2xx_that_is_no_success_is_a_failure_with_its_own_message(
     assert f"but the answer {why}" in str(error)
     assert str(error).endswith("[x-pinterest-rid r7]")
     assert "jane" not in str(error)
-    assert (PinterestError, 200, True) == (type(error), error.status, error.maybe_applied)
-    assert 1 == len(stage.script.sent)
+    assert (type(error), error.status, error.maybe_applied) == (PinterestError, 200, True)
+    assert len(stage.script.sent) == 1
 
 
 @pytest.mark.parametrize("body", [b"", b'{"id": "1"'])

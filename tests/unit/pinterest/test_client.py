@@ -52,23 +52,23 @@ def error_of(stage: Scene, request: Request = WRITE, *, keys: int = 1) -> Export
 
 def test_a_request_goes_below_the_endpoint_with_its_authorisation() -> None:
     stage = scene(OK)
-    assert OK == send(stage)
+    assert send(stage) == OK
     (sent,) = stage.script.sent
-    assert ("PATCH", "https://pinterest.test/v5/things", b"{}", "key 1") == (
+    assert (
         sent.method,
         sent.url,
         sent.body,
         sent.authorization,
-    )
-    assert {"Accept": "application/json", "Content-Type": "application/json"} == sent.headers
+    ) == ("PATCH", "https://pinterest.test/v5/things", b"{}", "key 1")
+    assert sent.headers == {"Accept": "application/json", "Content-Type": "application/json"}
     assert RequestCounts(sent=1, retried=0, failed=0, waiting_seconds=0) == stage.counts
 
 
 def test_a_read_has_no_content_type_and_is_not_counted() -> None:
     stage = scene(BROKEN, OK)
     send(stage, READ)
-    assert {"Accept": "application/json"} == stage.script.sent[0].headers
-    assert (0, 0, 0) == (stage.counts.sent, stage.counts.retried, stage.counts.failed)
+    assert stage.script.sent[0].headers == {"Accept": "application/json"}
+    assert (stage.counts.sent, stage.counts.retried, stage.counts.failed) == (0, 0, 0)
 
 
 # -- failures that may pass
@@ -85,8 +85,8 @@ def test_a_read_has_no_content_type_and_is_not_counted() -> None:
 )
 def test_a_passing_failure_is_waited_out_and_tried_again(failure: Response | Failure) -> None:
     stage = scene(failure, failure, OK)
-    assert OK == send(stage)
-    assert [0, 0.5, 1.5] == stage.script.times
+    assert send(stage) == OK
+    assert stage.script.times == [0, 0.5, 1.5]
     assert RequestCounts(sent=3, retried=2, failed=2, waiting_seconds=1.5) == stage.counts
 
 
@@ -94,19 +94,19 @@ def test_lasting_failure_is_retried_as_often_as_set_and_then_raised() -> None:
     stage = scene(answer(503, {"code": 7, "message": "busy"}, {"x-pinterest-rid": "r1"}))
     error = error_of(stage)
     assert UnavailableError is type(error)
-    assert [0, 0.5, 1.5, 3.5] == stage.script.times
-    assert (
+    assert stage.script.times == [0, 0.5, 1.5, 3.5]
+    assert str(error) == (
         'Pinterest answered 503 (code 7) "busy" to the request to change things; run this task again later '
         "[x-pinterest-rid r1]; tried 4 times"
-    ) == str(error)
-    assert (503, True) == (error.status, error.maybe_applied)
+    )
+    assert (error.status, error.maybe_applied) == (503, True)
 
 
 @pytest.mark.parametrize(("failure", "longest_wait"), [(BROKEN, 300), (answer(429), 0)])
 def test_no_retry_and_no_wait_can_be_set(failure: Response, longest_wait: float) -> None:
     stage = scene(failure, retry=Retry(count=0, initial_wait=0, longest_wait=longest_wait, random=lambda: 0))
     assert UnavailableError is type(error_of(stage))
-    assert 1 == len(stage.script.sent)
+    assert len(stage.script.sent) == 1
 
 
 def test_one_attempt_without_a_known_outcome_makes_the_request_maybe_applied() -> None:
@@ -124,7 +124,7 @@ def test_one_attempt_without_a_known_outcome_makes_the_request_maybe_applied() -
 def test_a_final_answer_is_not_repeated(status: int, content: object, kind: type[ExportError]) -> None:
     stage = scene(answer(status, content), OK)
     error = error_of(stage)
-    assert (kind, status, False) == (type(error), error.status, error.maybe_applied)
+    assert (type(error), error.status, error.maybe_applied) == (kind, status, False)
     assert RequestCounts(sent=1, retried=0, failed=1, waiting_seconds=0) == stage.counts
 
 
@@ -145,14 +145,14 @@ def test_a_final_answer_is_not_repeated(status: int, content: object, kind: type
 def test_a_429_is_waited_out_in_full(headers: Mapping[str, str], wait: float) -> None:
     stage = scene(answer(429, {"code": 8}, headers), OK)
     assert send(stage).throttled
-    assert [0, wait] == stage.script.times
+    assert stage.script.times == [0, wait]
     assert RequestCounts(sent=2, retried=1, failed=1, waiting_seconds=wait) == stage.counts
 
 
 def test_a_429_is_not_counted_against_the_retries() -> None:
     stage = scene(*[throttled("2")] * 10, *[BROKEN] * 3, OK)
     send(stage)
-    assert [*range(0, 22, 2), 20.5, 21.5, 23.5] == stage.script.times
+    assert stage.script.times == [*range(0, 22, 2), 20.5, 21.5, 23.5]
 
 
 def test_a_server_that_throttles_but_asks_for_no_wait_is_not_asked_without_pause() -> None:
@@ -168,7 +168,7 @@ def test_a_server_that_asks_for_more_than_the_longest_wait_is_not_tried_again(st
     error = error_of(stage)
     assert UnavailableError is type(error)
     assert "asks to wait 5 min 1 s (until 08:05 UTC), more than max_retry_wait_millis allows (5 min)" in str(error)
-    assert [0] == stage.script.times
+    assert stage.script.times == [0]
 
 
 def test_wait_of_ages_ends_the_request_which_stays_maybe_applied() -> None:
@@ -197,14 +197,14 @@ def test_throttled_request_fails_after_four_times_the_longest_wait_without_any_s
     stage = scene(throttled("250"))
     error = error_of(stage)
     assert "no request has succeeded for 20 min 50 s" in str(error)
-    assert [0, 250, 500, 750, 1000, 1250] == stage.script.times
+    assert stage.script.times == [0, 250, 500, 750, 1000, 1250]
 
 
 def test_success_of_any_request_renews_the_patience() -> None:
     stage = scene(throttled("250"), throttled("250"), OK, *[throttled("250")] * 5, OK)
     send(stage)
     send(stage)
-    assert 9 == len(stage.script.sent)
+    assert len(stage.script.sent) == 9
 
 
 # -- authorisation
@@ -225,7 +225,7 @@ def test_refused_token_has_worked_only_if_an_earlier_request_with_it_was_accepte
     stage, keys = scene(REFUSED, OK, REFUSED, REFUSED, OK), Keys(4)
     for _ in range(2):
         stage.client.send(WRITE, keys)
-    assert [False, True, False] == keys.refused_tokens_worked
+    assert keys.refused_tokens_worked == [False, True, False]
 
 
 @pytest.mark.parametrize(("keys", "tries"), [(1, 1), (3, 3), (100, 10)])
@@ -244,21 +244,21 @@ def test_a_401_that_remains_with_every_token_or_ten_is_for_the_accounts_owner(ke
 def test_a_creating_request_that_may_have_arrived_is_not_repeated(failure: Response | Failure) -> None:
     stage = scene(failure, OK)
     error = error_of(stage, CREATING)
-    assert (MaybeAppliedError, True) == (type(error), error.maybe_applied)
-    assert 1 == len(stage.script.sent)
+    assert (type(error), error.maybe_applied) == (MaybeAppliedError, True)
+    assert len(stage.script.sent) == 1
 
 
 def test_a_creating_request_that_did_not_arrive_is_repeated() -> None:
     stage = scene(Failure.NOT_CONNECTED, throttled("1"), OK)
     send(stage, CREATING)
-    assert [0, 0.5, 1.5] == stage.script.times
+    assert stage.script.times == [0, 0.5, 1.5]
 
 
 def test_request_after_a_failed_creation_waits_as_that_response_asks() -> None:
     stage = scene(answer(503, {}, {"Retry-After": "7"}), OK)
     error_of(stage, CREATING)
     send(stage, READ)
-    assert [0, 7] == stage.script.times
+    assert stage.script.times == [0, 7]
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_request_stopped_while_waiting_keeps_whether_it_may_have_been_applied(
     stage.client.rate_limiter._sleep = stopping
     error = error_of(stage)
     assert (StoppedError, doubtful) == (type(error), error.maybe_applied)
-    assert 1 == len(stage.script.sent)
+    assert len(stage.script.sent) == 1
 
 
 # -- what is said

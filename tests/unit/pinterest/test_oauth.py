@@ -55,27 +55,27 @@ def office(*answers: Response | Failure, scopes: Sequence[str] = ()) -> Office:
 
 def test_the_refresh_token_is_exchanged_with_the_apps_own_credentials() -> None:
     rig = office(issued())
-    assert "access-1" == rig.token()
+    assert rig.token() == "access-1"
     (sent,) = rig.scene.script.sent
-    assert ("POST", "https://pinterest.test/v5/oauth/token") == (sent.method, sent.url)
-    assert "Basic " + base64.b64encode(b"app-1489:s3cr3t:client").decode() == sent.authorization
-    assert "application/x-www-form-urlencoded" == sent.headers["Content-Type"]
+    assert (sent.method, sent.url) == ("POST", "https://pinterest.test/v5/oauth/token")
+    assert sent.authorization == "Basic " + base64.b64encode(b"app-1489:s3cr3t:client").decode()
+    assert sent.headers["Content-Type"] == "application/x-www-form-urlencoded"
     form = urllib.parse.parse_qs(sent.body.decode())
-    assert {
+    assert form == {
         "grant_type": ["refresh_token"],
         "refresh_token": ["s3cr3t-refresh&1"],
         "continuous_refresh": ["true"],
-    } == form
+    }
 
 
 def test_one_token_serves_until_shortly_before_it_expires() -> None:
     rig = office(issued("access-1"), issued("access-2"))
-    assert "access-1" == rig.token()
+    assert rig.token() == "access-1"
     rig.scene.time.sleep(30 * DAY - 601)
-    assert "access-1" == rig.token()
+    assert rig.token() == "access-1"
     rig.scene.time.sleep(1)
-    assert "access-2" == rig.token()
-    assert 2 == len(rig.scene.script.sent)
+    assert rig.token() == "access-2"
+    assert len(rig.scene.script.sent) == 2
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ def test_a_lifetime_that_is_missing_or_none_is_taken_to_be_thirty_days(expires_i
     rig = office(issued("access-1", expires_in=expires_in), issued("access-2"))
     rig.token()
     rig.scene.time.sleep(used_for - 0.5)
-    assert "access-1" == rig.token()
+    assert rig.token() == "access-1"
     rig.scene.time.sleep(1)
-    assert "access-2" == rig.token()
+    assert rig.token() == "access-2"
 
 
 def in_threads(count: int, work: object) -> list[str]:
@@ -123,8 +123,8 @@ def test_threads_whose_token_was_refused_renew_it_once_together() -> None:
         assert rig.tokens.replace_token(refused, has_worked=False)
         return rig.token()
 
-    assert ["access-2"] * 16 == in_threads(16, renewed)
-    assert 2 == len(rig.scene.script.sent)
+    assert in_threads(16, renewed) == ["access-2"] * 16
+    assert len(rig.scene.script.sent) == 2
 
 
 def test_a_new_refresh_token_is_kept_at_once_and_used_from_then_on() -> None:
@@ -132,7 +132,7 @@ def test_a_new_refresh_token_is_kept_at_once_and_used_from_then_on() -> None:
         issued("access-1", refresh_token="s3cr3t-refresh-2", refresh_token_expires_in=60 * DAY), issued("access-2")
     )
     rig.tokens.replace_token(rig.tokens.get_token(), has_worked=False)
-    assert [("s3cr3t-refresh-2", 60 * DAY), (None, None)] == rig.kept
+    assert rig.kept == [("s3cr3t-refresh-2", 60 * DAY), (None, None)]
     assert b"refresh_token=s3cr3t-refresh-2" in rig.scene.script.sent[1].body
 
 
@@ -170,8 +170,8 @@ def test_refused_credentials_are_for_the_apps_owner_and_not_repeated(description
     assert said in text
     assert ("code 2)" in text) != ("authorise the app again (scopes ads:read and ads:write) and store the new" in text)
     assert "s3cr3t" not in text
-    assert 1 == len(rig.scene.script.sent)
-    assert [] == rig.kept
+    assert len(rig.scene.script.sent) == 1
+    assert rig.kept == []
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_token_that_never_worked_is_renewed_once() -> None:
     assert rig.tokens.replace_token(rig.tokens.get_token(), has_worked=False)
     assert not rig.tokens.replace_token(rig.tokens.get_token(), has_worked=False)
     assert rig.tokens.replace_token(rig.tokens.get_token(), has_worked=True)
-    assert "access-3" == rig.token()
+    assert rig.token() == "access-3"
 
 
 def test_refusal_of_an_earlier_token_renews_nothing() -> None:
@@ -199,8 +199,8 @@ def test_refusal_of_an_earlier_token_renews_nothing() -> None:
     assert rig.tokens.replace_token(first, has_worked=True)
     for _ in range(20):
         assert rig.tokens.replace_token(first, has_worked=True)
-    assert "access-2" == rig.token()
-    assert 2 == len(rig.scene.script.sent)
+    assert rig.token() == "access-2"
+    assert len(rig.scene.script.sent) == 2
 
 
 def test_a_refresh_after_a_refusal_uses_the_token_that_another_task_has_stored() -> None:
@@ -214,7 +214,7 @@ def test_a_refresh_after_a_refusal_uses_the_token_that_another_task_has_stored()
 def test_a_refresh_token_that_another_task_has_renewed_meanwhile_is_replaced_once() -> None:
     rig = office(answer(401, {"code": 283}), issued("access-1"))
     rig.stored[0] = Secret("s3cr3t-refresh-of-another-task")
-    assert "access-1" == rig.token()
+    assert rig.token() == "access-1"
     assert b"refresh_token=s3cr3t-refresh-of-another-task" in rig.scene.script.sent[1].body
 
 
@@ -224,7 +224,7 @@ def test_refusals_of_all_stored_tokens_are_counted_together() -> None:
     rig.tokens.read_stored_token = lambda: Secret(f"s3cr3t-refresh-{next(numbers)}")
     with pytest.raises(AccountError, match="was replaced"):
         rig.token()
-    assert 10 == len(rig.scene.script.sent)
+    assert len(rig.scene.script.sent) == 10
 
 
 def test_an_old_token_that_is_still_stored_is_not_taken_for_a_new_one() -> None:
@@ -252,8 +252,8 @@ def test_a_token_without_a_scope_that_the_run_needs_is_for_the_accounts_owner(
 ) -> None:
     rig = office(issued(scope=granted, refresh_token="s3cr3t-new"), scopes=SCOPES)
     if missing is None:
-        assert "access-1" == rig.token()
+        assert rig.token() == "access-1"
         return
     with pytest.raises(AccountError, match=f"the refresh token lacks the {missing}: the owner"):
         rig.token()
-    assert "s3cr3t-new" == rig.kept[0][0]
+    assert rig.kept[0][0] == "s3cr3t-new"

@@ -81,7 +81,7 @@ def test_no_minute_of_arrivals_ever_holds_more_than_the_limit(
         arrival=lambda: chance.choice([0.0, 1.0, chance.random()]),
     )
     arrivals.sort()
-    assert 4 * per_minute == len(arrivals)
+    assert len(arrivals) == 4 * per_minute
     windows = zip(arrivals, arrivals[per_minute:], strict=False)
     assert all(later - first >= MINUTE - 1e-6 for first, later in windows)
 
@@ -119,15 +119,15 @@ def test_block_holds_every_request_until_the_longest_one_ends() -> None:
     rate_limiter = paced(time)
     rate_limiter.block_for(7)
     rate_limiter.block_for(3)
-    assert 7 == rate_limiter.acquire_permit(write=False)[1]
-    assert 0 == rate_limiter.acquire_permit(write=True)[1]
-    assert NOW + 7 == time.now()
+    assert rate_limiter.acquire_permit(write=False)[1] == 7
+    assert rate_limiter.acquire_permit(write=True)[1] == 0
+    assert time.now() == NOW + 7
 
 
 def test_block_is_reported_unless_one_of_that_length_is_in_force() -> None:
     time = FakeTime()
     rate_limiter = paced(time)
-    assert [True, False, True] == [rate_limiter.block_for(0.5), rate_limiter.block_for(0.6), rate_limiter.block_for(5)]
+    assert [rate_limiter.block_for(0.5), rate_limiter.block_for(0.6), rate_limiter.block_for(5)] == [True, False, True]
     rate_limiter.acquire_permit(write=False)
     assert rate_limiter.block_for(0.5)
 
@@ -144,7 +144,7 @@ def test_block_holds_a_request_that_is_waiting_already() -> None:
     rate_limiter._sleep = sleep
     rate_limiter.block_for(2)
     rate_limiter.acquire_permit(write=True)
-    assert NOW + 20 == time.now()
+    assert time.now() == NOW + 20
 
 
 def test_stopped_limiter_lets_no_request_leave_and_names_the_first_reason() -> None:
@@ -205,15 +205,15 @@ def writes_in_a_minute(
 )
 def test_the_servers_structured_limit_lowers_the_pace_and_never_raises_it(limit: str, expected: int) -> None:
     time = FakeTime()
-    assert expected == writes_in_a_minute(paced(time), time, headers(X_RateLimit_Limit=limit))
+    assert writes_in_a_minute(paced(time), time, headers(X_RateLimit_Limit=limit)) == expected
 
 
 def test_the_pace_rises_again_with_the_servers_limit_up_to_what_was_set() -> None:
     time = FakeTime()
     rate_limiter = paced(time, per_minute=20)
-    assert 5 == writes_in_a_minute(rate_limiter, time, headers(x_ratelimit_limit="5;w=60"))
+    assert writes_in_a_minute(rate_limiter, time, headers(x_ratelimit_limit="5;w=60")) == 5
     time.sleep(120)
-    assert 20 == writes_in_a_minute(rate_limiter, time, headers(x_ratelimit_limit="500;w=60"))
+    assert writes_in_a_minute(rate_limiter, time, headers(x_ratelimit_limit="500;w=60")) == 20
 
 
 def test_reads_are_not_limited_and_their_limit_headers_do_not_limit_writes() -> None:

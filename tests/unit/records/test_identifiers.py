@@ -180,24 +180,24 @@ def test_a_malformed_device_id_has_a_reason(type_: IdentifierType, value: str, r
 def test_an_address_that_grows_past_the_limit_in_lower_case_is_too_long() -> None:
     value = "İ" * 100 + "@" + "a" * 49 + ".org"  # two bytes each, three in lower case
     assert len(value.encode()) == 254
-    assert Reason.TOO_LONG is both_ways(EMAIL, value.encode())
+    assert both_ways(EMAIL, value.encode()) is Reason.TOO_LONG
 
 
 def test_every_placeholder_is_refused_plain_and_hashed() -> None:
     values = [word.encode() for word in sorted(PLACEHOLDERS)]
     hashes = [hashlib.sha256(spelt).hexdigest().encode() for value in values for spelt in (value, value.upper())]
     for type_ in LIST_TYPES.values():
-        assert {Reason.PLACEHOLDER} == {both_ways(type_, value) for value in values}
-        assert {Reason.HASH_OF_NOTHING} == {both_ways(type_, value) for value in hashes}
+        assert {both_ways(type_, value) for value in values} == {Reason.PLACEHOLDER}
+        assert {both_ways(type_, value) for value in hashes} == {Reason.HASH_OF_NOTHING}
 
 
 def test_all_white_space_of_unicode_is_trimmed() -> None:
     expected = {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()}
-    assert expected == set(_WHITE_SPACE)
+    assert set(_WHITE_SPACE) == expected
 
 
 def test_invisible_format_characters_of_the_basic_plane_are_trimmed() -> None:
     shown = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2}  # marks that enclose or precede a number
     codes = {code for code in range(0x10000) if unicodedata.category(chr(code)) == "Cf"}
-    assert set() == codes - shown - set(map(ord, TRIMMED))
-    assert set() == {code for code in map(ord, TRIMMED) if chr(code).isalnum()} - {0x115F, 0x1160, 0x3164, 0xFFA0}
+    assert codes - shown - set(map(ord, TRIMMED)) == set()
+    assert {code for code in map(ord, TRIMMED) if chr(code).isalnum()} - {0x115F, 0x1160, 0x3164, 0xFFA0} == set()

@@ -49,7 +49,7 @@ class TestPlan:
             "  change    move an audience"
         )
         changes = ("make a list", "move an audience")
-        assert expected == describe_plan(settings(), counted, batches=2, changes=changes, request_count=2)
+        assert describe_plan(settings(), counted, batches=2, changes=changes, request_count=2) == expected
 
 
 def message_of(settings: Settings, stats: Stats, *, first_invalid: list[int] | None = None) -> str:

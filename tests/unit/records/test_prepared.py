@@ -59,7 +59,7 @@ def test_every_row_comes_once_in_batches_that_are_full_but_for_the_last(spool: R
     prepared = filled(spool, rows[:300], rows[200:], rows[:1])
     assert prepared.record_count == 500
     batches = list(map(apart, prepared.read_batches(7)))
-    assert [each for batch in batches for each in batch] == sorted(rows)
+    assert sorted(rows) == [each for batch in batches for each in batch]
     assert [len(batch) for batch in batches] == [7] * 71 + [3]
 
 
@@ -73,13 +73,13 @@ def test_batch_of_rows_ends_where_the_next_row_would_exceed_its_bytes_of_json(
     lengths = [len(b"".join(batch.make_json_chunks())) - len(b'"records_v2":[]') for batch in (*full, last)]
     assert max(lengths) <= 2_000
     assert min(lengths[:-1]) > 2_000 - max(layout.json_width for layout, _ in rows)
-    assert 0 < lengths[-1]
+    assert lengths[-1] > 0
 
 
 def test_the_largest_batch_of_digests_is_one_request() -> None:
     batch = Batch([(SINGLE_DIGEST, bytes(100_000 * SINGLE_DIGEST.width))])
     assert [batch] == batch.split(100_000)
-    assert 2 == len(batch.split(99_999))
+    assert len(batch.split(99_999)) == 2
 
 
 def test_the_same_rows_give_the_same_batches_and_fingerprint_in_any_order(spool: RowSpool) -> None:
@@ -107,6 +107,6 @@ def test_nothing_that_is_on_the_disk_can_be_read(monkeypatch: pytest.MonkeyPatch
         (file,) = files
         file.seek(0)
         stored = file.read()
-        assert 100 * (32 + 32) == len(stored)
+        assert len(stored) == 100 * (32 + 32)
         assert b"customer" not in stored
         assert all(row(number)[1][1:9] not in stored for number in range(100))

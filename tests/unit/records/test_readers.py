@@ -40,14 +40,14 @@ def in_bytes(values: list[str]) -> list[bytes]:
 def test_reader_spools_every_person_once(spool: Spool) -> None:
     blocks = [[in_bytes(people(5))], [in_bytes(people(5, first=3))], [in_bytes(people(1))]]
     stats, _, told = prepared(spool, blocks)
-    assert (11, 11, 8, 3) == (stats.read, stats.valid, stats.unique, stats.duplicate)
-    assert [5, 10, 11] == told
-    assert digests(8) == {digest.hex() for digest in split_fixed(b"".join(spool.read_chunks()))}
+    assert (stats.read, stats.valid, stats.unique, stats.duplicate) == (11, 11, 8, 3)
+    assert told == [5, 10, 11]
+    assert {digest.hex() for digest in split_fixed(b"".join(spool.read_chunks()))} == digests(8)
 
 
 def test_an_action_that_reads_no_rows_has_nothing_to_send() -> None:
     nothing = PreparedRecords()
-    assert (0, [], 0) == (nothing.record_count, list(nothing.read_batches(100)), nothing.count_batches(100))
+    assert (nothing.record_count, list(nothing.read_batches(100)), nothing.count_batches(100)) == (0, [], 0)
 
 
 @pytest.mark.parametrize("rows_a_block", [1, 4, 100])

@@ -177,4 +177,4 @@ def test_columns_of_keys_are_found_by_name_or_mapping_and_ordered_by_key() -> No
     job = Job(id="5", schema=tuple((name, "varchar") for name in names), records=1, size=1)
     columns = find_row_columns(job, {"tel": "phone", "crm_id": "external_id"})
     keys = ["email", "maid", "hashed_phone_number", "external_id"]
-    assert [(column.type.key, column.position) for column in columns] == list(zip(keys, [0, 2, 1, 3], strict=True))
+    assert list(zip(keys, [0, 2, 1, 3], strict=True)) == [(column.type.key, column.position) for column in columns]

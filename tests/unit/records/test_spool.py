@@ -76,14 +76,14 @@ class TestUnique:
     def test_every_digest_comes_once_in_order(self, values: list[bytes]) -> None:
         with closing(finished(values)) as spool:
             found = list(batches(spool, 7))
-            assert [digest for batch in found for digest in batch] == sorted(set(values))
+            assert sorted(set(values)) == [digest for batch in found for digest in batch]
             assert all(len(batch) == 7 for batch in found[:-1])
             assert spool.unique_count == len(set(values))
 
     def test_batches_are_the_same_again_in_any_size_and_at_once(self) -> None:
         with closing(finished(digests(1000) + digests(10))) as spool:
             first = list(batches(spool, 30))
-            assert [(batch, batch) for batch in first] == list(zip(batches(spool, 30), batches(spool, 30), strict=True))
+            assert list(zip(batches(spool, 30), batches(spool, 30), strict=True)) == [(batch, batch) for batch in first]
             assert [*chain(*first)] == [*chain(*batches(spool, 401))]
 
 

@@ -25,7 +25,7 @@ def test_secret_is_never_printed(show: Callable[[Secret], str]) -> None:
 
 
 def test_secrets_are_compared_by_value_and_never_equal_a_text() -> None:
-    assert 2 == len({Secret(VALUE), Secret(VALUE), Secret("another one")})
+    assert len({Secret(VALUE), Secret(VALUE), Secret("another one")}) == 2
     assert Secret(VALUE) != VALUE
 
 
@@ -94,7 +94,7 @@ def test_credential_is_hidden_within_any_text(before: str, value: str, after: st
 def test_error_is_masked_and_without_templates_also_when_extended() -> None:
     Secret(VALUE)
     error = ExportError(f"{VALUE} failed ${{x}} $").extend(f"{{y}} for {VALUE} $${{secret:td.apikey}}")
-    assert "*** failed $ {x} $ {y} for *** $$ {secret:td.apikey}" == str(error)
+    assert str(error) == "*** failed $ {x} $ {y} for *** $$ {secret:td.apikey}"
 
 
 def test_secret_of_megabytes_is_masked_at_its_beginning() -> None:
@@ -115,9 +115,9 @@ def test_secret_of_megabytes_is_masked_at_its_beginning() -> None:
     ],
 )
 def test_a_name_is_masked_escaped_and_cut(text: str, expected: str) -> None:
-    assert expected == sanitize(text)
+    assert sanitize(text) == expected
 
 
 def test_secret_at_the_cut_is_masked() -> None:
     Secret("token-s3cr3t-token")
-    assert "x" * 75 + "***" == sanitize("x" * 75 + "token-s3cr3t-token")
+    assert sanitize("x" * 75 + "token-s3cr3t-token") == "x" * 75 + "***"

@@ -22,11 +22,11 @@ def test_a_chart_is_a_wide_and_a_narrow_image_with_a_label_and_without_script(co
     chart = draw_line_chart(days(count), label='People "over" <time>')  # type: ignore[arg-type]
     assert chart is not None
     root = ElementTree.fromstring(f"<both>{chart}</both>")
-    assert ["chart wide", "chart narrow"] == [svg.get("class") for svg in root]
-    assert {"img"} == {svg.get("role") for svg in root}
-    assert {'People "over" <time>'} == {svg.get("aria-label") for svg in root}
+    assert [svg.get("class") for svg in root] == ["chart wide", "chart narrow"]
+    assert {svg.get("role") for svg in root} == {"img"}
+    assert {svg.get("aria-label") for svg in root} == {'People "over" <time>'}
     tags = {re.sub(r"\{.*\}", "", element.tag) for svg in root for element in svg.iter()}
-    assert set() == tags - {"svg", "g", "rect", "path", "text", "circle"}
+    assert tags - {"svg", "g", "rect", "path", "text", "circle"} == set()
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_chart_is_a_wide_and_a_narrow_image_with_a_label_and_without_script(co
 def test_points_of_one_day_have_hours_on_the_axis(hours: list[float], expected: list[str]) -> None:
     chart = draw_line_chart([(FIRST_DAY + timedelta(hours=hour), hour) for hour in hours], label="People")
     narrow = str(chart).split("chart narrow")[1]
-    assert expected == re.findall(r">(\d+ Nov[^<]*)<", narrow)
+    assert re.findall(r">(\d+ Nov[^<]*)<", narrow) == expected
 
 
 def test_a_chart_of_zeros_is_drawn() -> None:

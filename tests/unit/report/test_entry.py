@@ -28,12 +28,12 @@ def test_statistics_and_their_history_row_give_the_same_entry() -> None:
         if column.name in given and column.type not in ("boolean", "json"):
             assert of_statistics.get_text(column.name) == of_row.get_text(column.name)
             assert of_statistics.get_number(column.name) == of_row.get_number(column.name)
-    assert (RUN, SUCCESS) == (of_row.kind, of_row.outcome)
+    assert (of_row.kind, of_row.outcome) == (RUN, SUCCESS)
 
 
 def test_every_figure_of_the_statistics_has_its_column() -> None:
     stats = Stats(action="a", ad_account_id="1", dry_run=False)
-    assert set() == set(convert_booleans(flatten(stats.to_json()))) - NAMES
+    assert set(convert_booleans(flatten(stats.to_json()))) - NAMES == set()
 
 
 @pytest.mark.parametrize(
@@ -70,13 +70,13 @@ def test_action_word_is_in_the_past_only_for_what_was_done(action: str, past: st
 
 
 def test_reasons_that_did_not_occur_are_left_out_and_the_most_frequent_is_first() -> None:
-    assert {"null": 260, "not_an_email": 90} == dict(make_entry(statistics()).invalid_by_reason)
-    assert ["null", "not_an_email"] == list(make_entry(statistics()).invalid_by_reason)
+    assert dict(make_entry(statistics()).invalid_by_reason) == {"null": 260, "not_an_email": 90}
+    assert list(make_entry(statistics()).invalid_by_reason) == ["null", "not_an_email"]
 
 
 def test_personal_data_is_masked_and_an_unknown_column_is_dropped() -> None:
     made = make_entry({"kind": "run", "error": "row 3 holds ann@lee.org", "email": "ann@lee.org"})
-    assert "row 3 holds <hidden>" == made.get_text("error")
+    assert made.get_text("error") == "row 3 holds <hidden>"
     assert "email" not in made.values
 
 

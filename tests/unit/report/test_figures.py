@@ -33,5 +33,5 @@ def test_a_change_has_its_sign(now: float | None, before: float | None, text: st
 
 
 def test_an_unknown_figure_is_shown_as_unknown() -> None:
-    assert "–" == figures.format_duration(None)
-    assert "at an unknown time" == figures.format_time(None)
+    assert figures.format_duration(None) == "–"
+    assert figures.format_time(None) == "at an unknown time"

@@ -53,14 +53,14 @@ def test_the_figures_that_the_page_shows_add_up(name: str) -> None:
     bars = [bar for bar in bars if bar[0] != MATCHED][name == "two columns" :]
     assert len(bars) > 1
     for expected, actual in sums(bars):
-        assert expected == actual
+        assert actual == expected
 
 
 def test_a_mirror_adds_up_as_an_export_does() -> None:
-    assert [
+    assert [text_of(bar) for bar in build_funnel(mirror(9), size_entry=follow_up(9))] == [
         "Rows read 2000", "Valid 2000", "Different people 2000", "Opted out 200", "Without consent 5",
         "Control group 100", "In the audience 1695", "Matched by Pinterest 900",
-    ] == [text_of(bar) for bar in build_funnel(mirror(9), size_entry=follow_up(9))]  # fmt: skip
+    ]  # fmt: skip
     assert "In the audience <small>40 joined, 12 left, 56 sent again</small>" in render_page([mirror(9)], now=FIRST_DAY)
 
 
@@ -86,14 +86,14 @@ def test_a_loss_is_drawn_right_of_the_rest_and_omitted_if_zero() -> None:
         "margin-left: 0%; width: 100.0%",
         "margin-left: 78.12%; width: 21.88%",
     ]
-    assert LOST == bars["Opted out"].kind
+    assert bars["Opted out"].kind == LOST
     assert "Without consent" not in bars
-    assert "null 260, not an email 90" == bars["Rejected"].note
+    assert bars["Rejected"].note == "null 260, not an email 90"
 
 
 @pytest.mark.parametrize("rows", [{"read": 0}, {}])
 def test_a_run_that_read_no_row_has_no_picture(rows: dict[str, Any]) -> None:
-    assert [] == build_funnel(run(rows=rows), size_entry=None)
+    assert build_funnel(run(rows=rows), size_entry=None) == []
 
 
 @pytest.mark.parametrize("action", [each.action.name for each in ACTIONS] + ["mirror_current_audience", "erase"])

@@ -132,8 +132,8 @@ def test_the_title_is_the_newest_known_name_or_the_id(
 def test_a_page_has_no_script_and_loads_nothing() -> None:
     html = render_page([run(day) for day in range(5)], now=FIRST_DAY)
     assert "default-src 'none'" in html
-    assert [] == re.findall(r"<(?:script|link|img|iframe|object|embed|form|base)\b|@import|url\(|\bon\w+=", html)
-    assert [] == re.findall(r"\b(?:src|href|action)=", html)
+    assert re.findall(r"<(?:script|link|img|iframe|object|embed|form|base)\b|@import|url\(|\bon\w+=", html) == []
+    assert re.findall(r"\b(?:src|href|action)=", html) == []
 
 
 def test_markup_in_a_name_is_shown_as_text() -> None:
@@ -206,7 +206,7 @@ def test_several_audiences_have_a_line_and_a_picture_each() -> None:
     assert "<h1>2 audiences</h1>" in html
     assert "Newsletter readers ✓ The audience is ready: about 900 matched people Added, 1 Nov 2026, 07:00 UTC" in text
     assert "Others … 1,100 people are on their way to Pinterest Replaced, 2 Nov 2026, 07:00 UTC" in text
-    assert 2 == html.count('<ol class="funnel"')
+    assert html.count('<ol class="funnel"') == 2
 
 
 def test_a_failed_run_has_its_reason_and_its_workflow() -> None:
@@ -216,7 +216,7 @@ def test_a_failed_run_has_its_reason_and_its_workflow() -> None:
     text = shown(render_page([run(0), failed], now=FIRST_DAY))
     assert "Last run: Replace failed , 2 Nov 2026, 07:00 UTC, workflow evening" in text
     assert "Failed runs" not in text
-    assert 1 == text.count("No such job.")
+    assert text.count("No such job.") == 1
 
 
 def test_a_figure_that_is_zero_in_both_runs_is_left_out() -> None:

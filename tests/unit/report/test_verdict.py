@@ -51,12 +51,12 @@ def test_the_headline_gives_the_state_of_the_audience(
 
 def test_a_failed_run_shows_how_many_people_were_sent_and_why_it_failed() -> None:
     failed = run(error="Pinterest was down.", records={"unique": 1000, "sent": 400})
-    assert "400 of 1,000 people reached Pinterest. Pinterest was down." == choose_report_text(failed, None).detail
+    assert choose_report_text(failed, None).detail == "400 of 1,000 people reached Pinterest. Pinterest was down."
 
 
 def test_a_failed_mirror_counts_changes() -> None:
     failed = mirror(error="Pinterest was down.", records={"unique": 2000, "sent": 60})
-    assert "60 of 108 changes reached Pinterest. Pinterest was down." == choose_report_text(failed, None).detail
+    assert choose_report_text(failed, None).detail == "60 of 108 changes reached Pinterest. Pinterest was down."
 
 
 def test_a_failed_run_does_not_count_withheld_people_as_missing() -> None:

@@ -71,8 +71,8 @@ def test_columns_of_0_4_0_are_read_as_text(given: dict[str, Any], converted: dic
 def test_a_run_gets_a_row_with_all_its_figures(warehouse: Warehouse) -> None:
     write(warehouse, SESSION | dict(build_run_row(statistics())))
     (row,) = warehouse.rows()
-    assert SESSION == {name: row[name] for name in SESSION}
-    assert {"empty": 0, "not_an_email": 90, "null": 260} == json.loads(row["rows_invalid_by_reason"])
+    assert {name: row[name] for name in SESSION} == SESSION
+    assert json.loads(row["rows_invalid_by_reason"]) == {"empty": 0, "not_an_email": 90, "null": 260}
     given, kept = make_entry(statistics()), make_entry(row)
     for column in COLUMNS:
         if column.name in flatten(statistics()) and column.name not in JSON_NAMES:
@@ -90,8 +90,8 @@ def test_a_row_has_the_figures_of_a_mirror_and_of_an_erasure(warehouse: Warehous
     for mode in ("difference", None):
         write(warehouse, SESSION | dict(build_run_row({"mirror": mirror | {"mode": mode}, "erasure": erasure})))
     mirrored, other = warehouse.rows()
-    assert {name: mirrored[f"mirror_{name}"] for name in mirror} == mirror
-    assert {name: mirrored[f"erasure_{name}"] for name in erasure} == erasure
+    assert mirror == {name: mirrored[f"mirror_{name}"] for name in mirror}
+    assert erasure == {name: mirrored[f"erasure_{name}"] for name in erasure}
     # The figures of a mirror are left out where nothing was mirrored.
     assert {value for name, value in other.items() if name.startswith("mirror_")} == {None}
 
@@ -99,7 +99,7 @@ def test_a_row_has_the_figures_of_a_mirror_and_of_an_erasure(warehouse: Warehous
 @pytest.mark.parametrize("name", ["audience_name", "summary", "version"])
 def test_any_value_stays_within_its_sql_literal(warehouse: Warehouse, name: str) -> None:
     write(warehouse, SESSION | dict(build_run_row(statistics() | {name: NASTY})))
-    assert NASTY == warehouse.rows()[0][name]
+    assert warehouse.rows()[0][name] == NASTY
 
 
 @pytest.mark.parametrize(
@@ -122,13 +122,13 @@ def test_text_from_elsewhere_is_masked_and_cut(warehouse: Warehouse, name: str, 
 def test_a_follow_up_gets_a_row_for_each_audience(warehouse: Warehouse) -> None:
     seen = [AUDIENCE, AUDIENCE | {"audience_id": "13", "size": None}]
     write(warehouse, *(SESSION | dict(build_follow_up_row(each)) | {"ad_account_id": "5"} for each in seen))
-    assert [("follow-up", "5", "12", NASTY, 40, 1), ("follow-up", "5", "13", NASTY, None, 1)] == [
+    assert [
         tuple(
             row[name]
             for name in ("kind", "ad_account_id", "audience_id", "audience_name", "audience_size", "is_usable")
         )
         for row in warehouse.rows()
-    ]
+    ] == [("follow-up", "5", "12", NASTY, 40, 1), ("follow-up", "5", "13", NASTY, None, 1)]
 
 
 def test_the_usual_questions_count_a_row_that_was_written_twice_once(warehouse: Warehouse) -> None:
@@ -137,7 +137,7 @@ def test_the_usual_questions_count_a_row_that_was_written_twice_once(warehouse: 
         write(warehouse, SESSION | {"ad_account_id": "5"} | dict(build_follow_up_row(AUDIENCE)))
         write(warehouse, FAILED | {"audience_id": "12"})
     asked = {name: warehouse.run((QUERIES / f"history_{name}.sql").read_text()) for name in ANSWERS}
-    assert ANSWERS == {name: sorted(row[ANSWERED[name]] for row in rows) for name, rows in asked.items()}
+    assert {name: sorted(row[ANSWERED[name]] for row in rows) for name, rows in asked.items()} == ANSWERS
 
 
 ANSWERED = {"people": "audience_size", "rejected": "rejected_percent", "failed": "error", "last_runs": "audience_id"}
@@ -154,7 +154,7 @@ def test_two_entries_of_one_session_for_one_audience_are_two_runs(warehouse: War
         write(warehouse, SESSION | dict(build_run_row(statistics())) | {"task": task})
         write(warehouse, FAILED | {"task": task})
     for name in ("rejected", "failed"):
-        assert 2 == len(warehouse.run((QUERIES / f"history_{name}.sql").read_text()))
+        assert len(warehouse.run((QUERIES / f"history_{name}.sql").read_text())) == 2
 
 
 @pytest.mark.parametrize("workflow", sorted(WORKFLOWS.glob("*.dig")), ids=lambda workflow: workflow.stem)

@@ -27,8 +27,8 @@ def test_a_link_stays_a_link_and_the_file_to_which_it_leads_is_replaced(tmp_path
     link.symlink_to("file")
     atomic_file.replace_file(link, "new")
     assert link.is_symlink()
-    assert "new" == file.read_text()
-    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+    assert file.read_text() == "new"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_a_kill_at_any_moment_leaves_the_whole_file(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_kill_at_any_moment_leaves_the_whole_file(tmp_path: Path) -> None:
         with children.run_in_background([sys.executable, "-c", _WRITES, file], stdout=subprocess.PIPE) as child:
             assert child.stdout
             child.stdout.readline()
-        assert "s3cr3t" * 10000 == file.read_text()
+        assert file.read_text() == "s3cr3t" * 10000
 
 
 def test_failed_write_leaves_the_old_text_and_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +51,7 @@ def test_failed_write_leaves_the_old_text_and_no_other_file(tmp_path: Path, monk
     monkeypatch.setattr(Path, "replace", fails)
     with pytest.raises(OSError, match="No space left"):
         atomic_file.replace_file(file, "s3cr3t-new")
-    assert "s3cr3t-old" == file.read_text()
+    assert file.read_text() == "s3cr3t-old"
     assert [file] == list(tmp_path.iterdir())
 
 
@@ -59,7 +59,7 @@ def test_a_pipe_without_a_name_is_written_to() -> None:
     read, write = os.pipe()
     with os.fdopen(write, "wb"), os.fdopen(read, "rb") as pipe:
         atomic_file.replace_file(Path(f"/dev/fd/{write}"), "the page")
-        assert b"the page" == os.read(pipe.fileno(), 100)
+        assert os.read(pipe.fileno(), 100) == b"the page"
 
 
 def test_half_of_a_character_is_refused_or_replaced(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ from td_pinterest_op.audiences.actions import EXPORT
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    assert 0 == box.main([str(tmp_path / "pinterest_export")])
+    assert box.main([str(tmp_path / "pinterest_export")]) == 0
     return tmp_path / "pinterest_export"
 
 
 def test_box_has_the_workflow_of_its_name_and_the_required_headings(folder: Path) -> None:
     headings = re.findall(r"^# .+$", (folder / "README.md").read_text(), re.MULTILINE)
     expected = ["Workflow: td example (Result Output to Pinterest)", "Prerequisites", "How to Run", "Supplemental"]
-    assert [f"# {heading}" for heading in [*expected, "Next Step"]] == headings
+    assert headings == [f"# {heading}" for heading in [*expected, "Next Step"]]
     assert (folder / "pinterest_export.dig").exists()
 
 

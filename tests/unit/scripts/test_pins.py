@@ -32,7 +32,7 @@ def declared_requirements(*extras: str) -> dict[str, list[Requirement]]:
 
 
 def test_newest_pins_contain_every_requirement_of_setup_cfg() -> None:
-    assert set() == declared_requirements(*SETUP["options.extras_require"]).keys() - read_pins("newest.txt").keys()
+    assert declared_requirements(*SETUP["options.extras_require"]).keys() - read_pins("newest.txt").keys() == set()
 
 
 def test_lowest_pins_are_the_lowest_versions_of_setup_cfg() -> None:
@@ -52,5 +52,5 @@ def pad_version(version: str) -> tuple[int, ...]:
 def test_bundled_libraries_are_pinned_by_hash() -> None:
     lines = (ROOT / "scripts" / "pins" / "bundle.txt").read_text().splitlines()
     names = [number for number, line in enumerate(lines) if not line.startswith(" ")]
-    assert set() == declared_requirements().keys() - read_pins("bundle.txt").keys()
+    assert declared_requirements().keys() - read_pins("bundle.txt").keys() == set()
     assert all(lines[number + 1].lstrip().startswith("--hash=sha256:") for number in names)

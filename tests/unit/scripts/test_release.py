@@ -20,8 +20,8 @@ def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 def commit(project: Path) -> None:
     who = ("-c", "user.name=A", "-c", "user.email=a@a.example")
-    assert 0 == run(project, "git", "add", "--all").returncode
-    assert 0 == run(project, "git", *who, "commit", "--message", "x").returncode
+    assert run(project, "git", "add", "--all").returncode == 0
+    assert run(project, "git", *who, "commit", "--message", "x").returncode == 0
 
 
 @pytest.fixture
@@ -46,11 +46,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_release_checks_and_tags_with_the_changelog_entry_and_uploads_nothing(project: Path) -> None:
     done = run(project, "scripts/release")
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("checked\nlisted\n")
     assert "Nothing was uploaded" in done.stdout
     message = run(project, "git", "tag", "--list", "--format=%(contents)").stdout
-    assert "td_pinterest_op 1.2.3\n\n### Added\n\n- Rooms." == message.strip()
+    assert message.strip() == "td_pinterest_op 1.2.3\n\n### Added\n\n- Rooms."
 
 
 @pytest.mark.parametrize(

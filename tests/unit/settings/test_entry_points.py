@@ -38,19 +38,19 @@ def test_a_setting_that_is_left_out_gets_its_default(raw: dict[str, Any], table:
     left_out = [key for key in table.settings if key.name not in raw and not key.name.endswith("_id")]
     defaults = {key.name: key.default for key in left_out if hasattr(settings, key.name) and not key.is_credential}
     assert defaults == {name: getattr(settings, name) for name in defaults}
-    assert (Secret("1489"), "pinterest.refresh_token") == (settings.client_id, settings.refresh_token_secret)
+    assert (settings.client_id, settings.refresh_token_secret) == (Secret("1489"), "pinterest.refresh_token")
 
 
 def test_a_bare_connection_needs_credentials_only() -> None:
-    assert "" == parse_connection({}, environ=ENVIRON).ad_account_id
-    assert 3 == len(problems_of(parse_connection, {}, {}))
+    assert parse_connection({}, environ=ENVIRON).ad_account_id == ""
+    assert len(problems_of(parse_connection, {}, {})) == 3
 
 
 @pytest.mark.parametrize(
     "ids", [["7", "8"], [7, 8, "7"], '["7", "8"]', "[7, 8]", "7,8", " 7 , 8, ", "- 7\n- '8'", ("7", 8.0)]
 )
 def test_ids_may_be_a_list_or_text_of_one(ids: object) -> None:
-    assert ("7", "8") == parse_status({**STATUS, "audience_ids": ids}, environ=ENVIRON).audience_ids
+    assert parse_status({**STATUS, "audience_ids": ids}, environ=ENVIRON).audience_ids == ("7", "8")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_ids_may_be_a_list_or_text_of_one(ids: object) -> None:
     ],
 )
 def test_a_single_audience_may_be_given_as_audience_id(changes: dict[str, object], expected: tuple[str, ...]) -> None:
-    assert expected == parse_status({**STATUS, **changes}, environ=ENVIRON).audience_ids
+    assert parse_status({**STATUS, **changes}, environ=ENVIRON).audience_ids == expected
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_single_audience_may_be_given_as_audience_id(changes: dict[str, object
 def test_a_single_ad_account_may_be_given_as_ad_account_id(
     changes: dict[str, object], expected: tuple[str, ...]
 ) -> None:
-    assert expected == parse_erasure({**ERASURE, **changes}, environ=ENVIRON).ad_account_ids
+    assert parse_erasure({**ERASURE, **changes}, environ=ENVIRON).ad_account_ids == expected
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_single_ad_account_may_be_given_as_ad_account_id(
     ],
 )
 def test_a_setting_of_a_follow_up_is_read(key: str, value: object, expected: object) -> None:
-    assert expected == getattr(parse_status({**STATUS, key: value}, environ=ENVIRON), key, None)
+    assert getattr(parse_status({**STATUS, key: value}, environ=ENVIRON), key, None) == expected
 
 
 @pytest.mark.parametrize(

@@ -55,12 +55,12 @@ def test_the_least_settings_get_every_default() -> None:
     left_out = [key for key in EXPORT.settings if key.name not in LEAST and key.name != "audience_id"]
     defaults = {key.name: key.default for key in left_out if hasattr(settings, key.name) and not key.is_credential}
     assert defaults == {name: getattr(settings, name) for name in defaults}
-    assert ("549755885175", Add.action, "2542620905475") == (
+    assert (
         settings.ad_account_id,
         settings.action,
         settings.audience_id,
-    )
-    assert ("pinterest.refresh_token", ()) == (settings.refresh_token_secret, settings.warnings)
+    ) == ("549755885175", Add.action, "2542620905475")
+    assert (settings.refresh_token_secret, settings.warnings) == ("pinterest.refresh_token", ())
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_value_may_come_as_text_or_as_its_own_type(key: str, value: object, ex
     of_mirror = {"ledger", "begin", "max_leave_ratio", "resend_days"}
     given = MIRROR if key in of_mirror else LEAST | ({"audience_id_add_people": ""} if key == "audience_id" else {})
     settings = read({**given, key: value})
-    assert expected == getattr(settings, key)
+    assert getattr(settings, key) == expected
     assert type(expected) is type(getattr(settings, key)) or key == "columns"
 
 
@@ -224,7 +224,7 @@ def test_a_wrong_value_is_one_problem_that_names_what_is_allowed(key: str, value
     ],
 )
 def test_a_problem_shows_the_value_and_the_range(value: object, line: str) -> None:
-    assert f"result_settings has 1 problem:\n{line}" == message_of({**LEAST, "retry_count": value})
+    assert message_of({**LEAST, "retry_count": value}) == f"result_settings has 1 problem:\n{line}"
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_value_that_may_be_a_person_or_a_credential_is_not_shown(key: str, val
 def test_every_missing_setting_is_named_even_if_the_action_is_wrong(
     changes: dict[str, object], expected: list[str]
 ) -> None:
-    assert expected == problems_of({**LEAST, **changes})
+    assert problems_of({**LEAST, **changes}) == expected
 
 
 @pytest.mark.parametrize(
@@ -297,19 +297,19 @@ def test_settings_in_conflict_are_one_problem(changes: dict[str, object], expect
 )
 def test_an_unknown_key_gets_a_suggestion(key: str, suggestion: str) -> None:
     lines = f"- {key}: is unknown; did you mean {suggestion}?"
-    assert f"result_settings has 1 problem:\n{lines}" == message_of({**LEAST, key: "1"})
+    assert message_of({**LEAST, key: "1"}) == f"result_settings has 1 problem:\n{lines}"
 
 
 def test_an_error_lists_its_problems_in_the_order_of_the_table() -> None:
     raw = {**LEAST, "zzz": 1, "client_secret": "${secret:other}", "ad_account_id": None, "retry_count": "x"}
     with pytest.raises(SettingsError) as caught:
         read(raw)
-    assert [
+    assert [(problem.key, problem.code) for problem in caught.value.problems] == [
         ("client_secret", "environment"),
         ("ad_account_id", "missing"),
         ("retry_count", "wrong"),
         ("zzz", "unknown"),
-    ] == [(problem.key, problem.code) for problem in caught.value.problems]
+    ]
     assert str(caught.value).splitlines()[1:] == [f"- {each.key}: {each.text}" for each in caught.value.problems]
 
 
@@ -328,13 +328,13 @@ def test_an_error_lists_its_problems_in_the_order_of_the_table() -> None:
 def test_an_unknown_key_that_resembles_no_setting_gets_no_suggestion(key: object, expected: str) -> None:
     raw: dict[object, object] = dict(LEAST.items())
     raw[key] = "1"
-    assert f"result_settings has 1 problem:\n{expected}" == message_of(raw)
+    assert message_of(raw) == f"result_settings has 1 problem:\n{expected}"
 
 
 def test_keys_that_the_action_does_not_use_are_named_in_one_warning() -> None:
     settings = read({**LEAST, "audience_name": "n", "audience_description": "", "audience_id_delete": "9"})
     expected = "add_people_to_current_audience does not use these settings: audience_id_delete, audience_name"
-    assert ((expected,), None) == (settings.warnings, settings.audience_name)
+    assert (settings.warnings, settings.audience_name) == ((expected,), None)
 
 
 ADDING = {"add", "create", "replace", "mirror"}
@@ -380,7 +380,7 @@ def test_a_setting_that_an_action_does_not_use_has_its_default_and_a_warning(
 def test_a_mirror_needs_100_records_unless_the_settings_give_another_minimum(
     changes: dict[str, object], expected: int
 ) -> None:
-    assert (expected, None) == (read(MIRROR | changes).min_records, read(LEAST).min_records)
+    assert (read(MIRROR | changes).min_records, read(LEAST).min_records) == (expected, None)
 
 
 @pytest.mark.parametrize("action", ["create_new_audience", "create_actalike_audience"])
@@ -430,7 +430,7 @@ def test_a_key_that_audience_studio_adds_is_a_warning_there_and_an_error_elsewhe
 ) -> None:
     console: dict[object, object] = dict(LEAST.items())
     console |= {"dry_run": "", "control": " ", key: "x"}
-    assert LEAST | {"dry_run": None, "control": None} == drop_console_keys(console, EXPORT)
+    assert drop_console_keys(console, EXPORT) == LEAST | {"dry_run": None, "control": None}
     assert (
         "the settings from the console have keys that this operator does not know, which are "
         f"ignored: {key}" in caplog.text
@@ -457,7 +457,7 @@ def test_any_other_unknown_key_is_an_error_in_the_console_too(key: object) -> No
     ],
 )
 def test_the_action_is_found_whatever_else_is_wrong(raw: dict[str, object], expected: ActionSpec | None) -> None:
-    assert expected is find_action(raw)
+    assert find_action(raw) is expected
 
 
 @pytest.mark.parametrize(
@@ -474,7 +474,7 @@ def test_the_settings_name_the_secret_of_the_refresh_token(
     given: dict[str, str], environ: dict[str, str], expected: tuple[str, str | None]
 ) -> None:
     settings = read({**LEAST, **given}, {**ENVIRON, **environ})
-    assert expected == (settings.refresh_token.reveal(), settings.refresh_token_secret)
+    assert (settings.refresh_token.reveal(), settings.refresh_token_secret) == expected
 
 
 def test_a_credential_of_the_environment_is_not_shown_even_if_the_settings_have_another() -> None:
@@ -520,7 +520,7 @@ def test_no_other_setting_may_name_a_secret(form: Any) -> None:
 
 @pytest.mark.parametrize("raw", [None, "", " ", {}, "{}"])
 def test_an_error_about_missing_settings_names_each_that_is_needed(raw: object) -> None:
-    assert ["type", "ad_account_id", "audience_type", "audience_name"] == problems_of(raw)
+    assert problems_of(raw) == ["type", "ad_account_id", "audience_type", "audience_name"]
 
 
 @pytest.mark.parametrize(
@@ -567,7 +567,7 @@ def test_settings_that_are_not_a_mapping_are_one_problem(raw: object, expected: 
 def test_yaml_text_is_read_as_strings(line: str, name: str, expected: object) -> None:
     base = "\n".join(f"{key}: '{value}'" for key, value in NEW.items() if key not in ("audience_name", name))
     text = f"{base}\n{'' if name == 'audience_name' else 'audience_name: x'}\n{line}"
-    assert expected == getattr(read(text), name)
+    assert getattr(read(text), name) == expected
 
 
 @pytest.mark.parametrize(
@@ -586,7 +586,7 @@ def test_yaml_text_is_read_as_strings(line: str, name: str, expected: object) ->
     ],
 )
 def test_a_control_group_is_read(control: object, expected: Control | None) -> None:
-    assert expected == read({**LEAST, "control": control}).control
+    assert read({**LEAST, "control": control}).control == expected
 
 
 WRONG_PERCENT = "percent: must be a number from 0.01 to 50 with at most two decimals, not"

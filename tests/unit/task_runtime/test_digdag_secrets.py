@@ -34,7 +34,7 @@ def test_written_secret_is_read_again_and_private(tmp_path: Path) -> None:
         file = write_local_secret(KEY, Secret(value), environ)
         assert value == read_local_secret(KEY, environ)
     assert [file] == list(file.parent.iterdir())
-    assert (0o600, 0o700) == (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(file.parent.stat().st_mode))
+    assert (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(file.parent.stat().st_mode)) == (0o600, 0o700)
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
@@ -42,4 +42,4 @@ def test_missing_or_binary_secret_is_none(tmp_path: Path, content: bytes | None)
     if content is not None:
         (tmp_path / "secrets").mkdir()
         (tmp_path / "secrets" / KEY).write_bytes(content)
-    assert None is read_local_secret(KEY, {"DIGDAG_CONFIG_HOME": str(tmp_path)})
+    assert read_local_secret(KEY, {"DIGDAG_CONFIG_HOME": str(tmp_path)}) is None

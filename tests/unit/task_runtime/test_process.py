@@ -41,11 +41,11 @@ def test_export_error_is_raised_without_the_traceback_of_the_run(
     assert raised is caught.value
     shown = traceback.format_exception(caught.value)
     assert len(shown) <= 4
-    assert 1 == "".join(shown).count("no such audience")
+    assert "".join(shown).count("no such audience") == 1
     # Python does not print what digdag prints.
     capsys.readouterr()
     sys.excepthook(AudienceError, caught.value, None)
-    assert "" == capsys.readouterr().err
+    assert capsys.readouterr().err == ""
     sys.excepthook(AudienceError, AudienceError("another one"), None)
     assert "another one" in capsys.readouterr().err
 
@@ -134,5 +134,5 @@ def test_session_log_has_masked_lines_and_no_other_handler_gets_them(
         log.warning("odd: %s", "anna@shop.invalid")
         log.debug("not to be seen")
     out, err = capsys.readouterr()
-    assert "" == out
-    assert ["INFO begun with ***", "WARNING odd: <hidden>"] == [line.split(" ", 2)[2] for line in err.splitlines()]
+    assert out == ""
+    assert [line.split(" ", 2)[2] for line in err.splitlines()] == ["INFO begun with ***", "WARNING odd: <hidden>"]

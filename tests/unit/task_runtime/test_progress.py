@@ -19,21 +19,21 @@ def run(time: FakeTime, *, total: int | None, steps: int, seconds: float, done: 
 
 def test_short_phase_logs_nothing(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
     run(fake_time, total=9000, steps=9, seconds=(LOG_INTERVAL - 0.1) / 9)
-    assert [] == caplog.messages
+    assert caplog.messages == []
 
 
 def test_long_phase_logs_a_line_every_10_seconds(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
     run(fake_time, total=120_000, steps=30, seconds=1)
-    assert [
+    assert caplog.messages == [
         "reading: 10,000 rows, 1,000 a second, 8% of 120,000, 1 min 50 s left",
         "reading: 20,000 rows, 1,000 a second, 17% of 120,000, 1 min 40 s left",
         "reading: 30,000 rows, 1,000 a second, 25% of 120,000, 1 min 30 s left",
-    ] == caplog.messages
+    ]
 
 
 def test_phase_without_a_total_logs_no_share(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
     run(fake_time, total=None, steps=1, seconds=20)
-    assert ["reading: 1,000 rows, 50 a second"] == caplog.messages
+    assert caplog.messages == ["reading: 1,000 rows, 50 a second"]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_time_left_has_fitting_units(
 
 def test_phase_without_progress_has_a_rate_of_zero(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
     run(fake_time, total=0, steps=1, seconds=60, done=0)
-    assert ["reading: 0 rows, 0 a second"] == caplog.messages
+    assert caplog.messages == ["reading: 0 rows, 0 a second"]
 
 
 def test_phase_raises_once_the_run_was_stopped(fake_time: FakeTime, stopped_run: None) -> None:

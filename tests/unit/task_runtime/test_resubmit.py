@@ -43,7 +43,7 @@ def test_subtask_has_the_same_parameters_and_unresolved_secrets(
     with TaskProcess():
         raise refused()
     dollar = "${'$'}"
-    assert [
+    assert left == [
         {
             "py>": "td_pinterest_op.export.PinterestExport",
             "_env": ENVIRONMENT,
@@ -51,7 +51,7 @@ def test_subtask_has_the_same_parameters_and_unresolved_secrets(
             "result_settings": {"audience_name": f"a {dollar}{{b}} {dollar}{dollar}", "columns": [f"{dollar}1", 2.5]},
             "pinterest_refused_token": {"fingerprint": "0a1b2c3d", "times": 1},
         }
-    ] == left
+    ]
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ def test_task_without_a_secret_in_its_env_is_not_resubmitted(left: list[dict[str
     sys.modules["digdag"].env.params["_env"] = environment
     with pytest.raises(ExportError, match="refused the refresh token"), TaskProcess():
         raise refused()
-    assert [] == left
+    assert left == []
 
 
 def test_other_account_error_is_raised(left: list[dict[str, Any]]) -> None:
     with pytest.raises(AccountError), TaskProcess():
         raise refused(None)
-    assert [] == left
+    assert left == []

@@ -80,8 +80,8 @@ class TestKeys:
     @pytest.mark.parametrize("value", [None, ""])
     def test_outside_a_session_each_run_has_a_random_key_of_its_own(self, name: str, value: object) -> None:
         runs = [task(**{name: value}) for _ in range(10)]
-        assert 10 == len({run.session_key for run in runs})
-        assert {8} == {len(run.session_key) for run in runs}
+        assert len({run.session_key for run in runs}) == 10
+        assert {len(run.session_key) for run in runs} == {8}
         assert runs[0].session_key == runs[0].session_key
 
     @pytest.mark.parametrize("name", ["session_uuid", "attempt_id", "task_name"])
@@ -89,12 +89,12 @@ class TestKeys:
         self, name: str
     ) -> None:
         others = [task(**{name: value}) for value in ("another", None, None)]
-        assert 4 == len({domain_key(each) for each in (task(), *others)})
+        assert len({domain_key(each) for each in (task(), *others)}) == 4
 
     def test_a_domain_key_is_the_same_for_the_same_query_and_another_for_a_corrected_one(self) -> None:
         assert domain_key(task()) == domain_key(task(session_time="2026-11-26T00:00:00+00:00"))
         corrected = [{}, {"query": "select 2"}, {"database": "dev"}, {"engine": "trino"}]
-        assert 4 == len({domain_key(task(), **params) for params in corrected})
+        assert len({domain_key(task(), **params) for params in corrected}) == 4
         assert "select" not in domain_key(task())
 
 
@@ -245,4 +245,4 @@ class TestEnvironment:
         assert Task(params={"job_id": "1"}, environ=os.environ) == get_current_task()
         store_values(pinterest={"name": "a ${b}", "rows": {"read": 1}, "audiences": [{"name": "${c}"}], "id": None})
         plain = {"name": "a $ {b}", "rows": {"read": 1}, "audiences": [{"name": "$ {c}"}], "id": None}
-        assert [{"pinterest": plain}] == stored
+        assert stored == [{"pinterest": plain}]

@@ -90,9 +90,9 @@ def test_a_local_secret_is_replaced_where_it_was_as_often_as_it_is_issued_and_st
         kept.save_token(issued, 60 * DAY)
         assert issued.reveal() == file.read_text()
     # Whoever shares the folder goes on sharing it.
-    assert (0o600, 0o770) == tuple(stat.S_IMODE(path.stat().st_mode) for path in (file, file.parent))
+    assert tuple(stat.S_IMODE(path.stat().st_mode) for path in (file, file.parent)) == (0o600, 0o770)
     assert [file] == list(file.parent.iterdir())
-    assert [] == warnings(caplog)
+    assert warnings(caplog) == []
 
 
 # What a server of its own calls the folder of a task, below a temporary one.
@@ -122,9 +122,9 @@ def test_a_run_on_a_server_uses_no_local_secret(
     monkeypatch.chdir(home / folder)
     server, kept = serve(), store(environ, project_id=project_id)
     kept.save_token(NEW, None)
-    assert ("PUT", url) == (only_request(server).method, only_request(server).url)
+    assert (only_request(server).method, only_request(server).url) == ("PUT", url)
     assert content == file.read_text()
-    assert None is kept.read_token()
+    assert kept.read_token() is None
 
 
 @pytest.mark.parametrize("folder", [".", "workspace/2_pinterest_export_12_34_5678"])
@@ -151,10 +151,10 @@ def test_token_issued_for_another_tasks_stored_token_is_saved(home: Path, caplog
     file = secrets_file(home / ".config" / "digdag")
     kept = store(project_id=1)
     file.write_text("s3cr3t-new-token\n")
-    assert NEW == kept.read_token()
+    assert kept.read_token() == NEW
     kept.save_token(NEWER, None)
-    assert "s3cr3t-newer-token" == file.read_text()
-    assert [] == warnings(caplog)
+    assert file.read_text() == "s3cr3t-newer-token"
+    assert warnings(caplog) == []
 
 
 def test_token_is_saved_although_the_secret_is_gone(home: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -175,8 +175,8 @@ def test_a_newer_token_of_another_task_stays(home: Path, caplog: pytest.LogCaptu
     kept = store(project_id=1)
     file.write_text("s3cr3t-newer-token")
     kept.save_token(NEW, None)
-    assert "s3cr3t-newer-token" == file.read_text()
-    assert [] == warnings(caplog)
+    assert file.read_text() == "s3cr3t-newer-token"
+    assert warnings(caplog) == []
 
 
 def test_local_secret_that_cannot_be_written_stays_with_a_warning(
@@ -215,10 +215,10 @@ def test_hosted_workflow_keeps_it_in_the_project(
     server = serve()
     store({"TD_API_SERVER": td_server} if td_server else {}).save_token(NEW, 60 * DAY)
     request = only_request(server)
-    assert ("PUT", f"https://{host}/api/projects/4711/secrets/{KEY}") == (request.method, request.url)
-    assert {"value": "s3cr3t-new-token"} == json.loads(request.body)
-    assert {"Content-Type": "application/json", "Authorization": f"TD1 {TD_KEY}"} == request.headers
-    assert [] == warnings(caplog)
+    assert (request.method, request.url) == ("PUT", f"https://{host}/api/projects/4711/secrets/{KEY}")
+    assert json.loads(request.body) == {"value": "s3cr3t-new-token"}
+    assert request.headers == {"Content-Type": "application/json", "Authorization": f"TD1 {TD_KEY}"}
+    assert warnings(caplog) == []
 
 
 @pytest.mark.parametrize("authorization", ["Bearer s3cr3t-of-digdag", ""])
@@ -228,7 +228,7 @@ def test_another_server_gets_its_own_authorisation_and_never_treasure_datas_key(
     server = serve()
     store({"DIGDAG_ENDPOINT": f"{SERVER}/", "DIGDAG_AUTHORIZATION": authorization}).save_token(NEW, None)
     request = only_request(server)
-    assert f"{SERVER}/api/projects/4711/secrets/{KEY}" == request.url
+    assert request.url == f"{SERVER}/api/projects/4711/secrets/{KEY}"
     assert (authorization or None) == request.authorization
     assert TD_KEY not in str(request)
 
@@ -241,9 +241,9 @@ def test_a_passing_failure_is_tried_again_for_a_minute(
     time = FakeTime()
     kept = store(time=time)
     kept.save_token(NEW, None)
-    assert (8, 60.5) == (len(server.sent), sum(time.slept))
-    assert NEW == kept.current
-    assert [] == warnings(caplog)
+    assert (len(server.sent), sum(time.slept)) == (8, 60.5)
+    assert kept.current == NEW
+    assert warnings(caplog) == []
 
 
 def test_signal_ends_the_waits_between_tries_of_saving_a_token(home: Path, serve: Callable[..., Script]) -> None:
@@ -275,7 +275,7 @@ def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
 ) -> None:
     server = serve(response)
     store().save_token(NEW, 60 * DAY)
-    assert [HOSTED] * tries == [request.url for request in server.sent]
+    assert [request.url for request in server.sent] == [HOSTED] * tries
     (warning,) = warnings(caplog)
     for part in (why, IN_60_DAYS, "Authorise the app again", f"in the secret {KEY}"):
         assert part in warning
@@ -303,7 +303,7 @@ def test_token_without_a_store_is_sent_nowhere(
 ) -> None:
     server = serve()
     store(environ, project_id=project_id, secret_name=secret_name).save_token(NEW, None)
-    assert [] == server.sent
+    assert server.sent == []
     (warning,) = warnings(caplog)
     assert why in warning
     assert "a day that Pinterest did not name" in warning

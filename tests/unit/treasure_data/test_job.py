@@ -62,19 +62,19 @@ def finished(time: FakeTime, show: dict[str, Any], *statuses: str) -> Job:
 class TestFinishedJob:
     def test_a_job_that_succeeded_has_its_columns_and_counts(self, fake_time: FakeTime) -> None:
         expected = Job(id="5", schema=(("email", "varchar"),), records=7, size=70)
-        assert expected == finished(fake_time, shown())
-        assert [] == fake_time.slept
+        assert finished(fake_time, shown()) == expected
+        assert fake_time.slept == []
 
     @pytest.mark.parametrize(("value", "expected"), [("12", 12), *((value, None) for value in UNKNOWN_COUNTS)])
     def test_count_may_be_text_and_an_invalid_one_is_unknown(
         self, fake_time: FakeTime, value: object, expected: int | None
     ) -> None:
         job = finished(fake_time, shown(num_records=value, result_size=value))
-        assert (expected, expected) == (job.records, job.size)
+        assert (job.records, job.size) == (expected, expected)
 
     def test_running_job_is_polled_less_and_less_often(self, fake_time: FakeTime) -> None:
         finished(fake_time, shown(), "queued", "booting", *["running"] * 20, "success")
-        assert 0.1 == fake_time.slept[0]
+        assert fake_time.slept[0] == 0.1
         assert 10.0 == fake_time.slept[-1] == max(fake_time.slept)
         assert sorted(fake_time.slept) == fake_time.slept
 
@@ -197,7 +197,7 @@ class TestIssuedJob:
 
     def test_failed_job_of_an_earlier_try_is_replaced_under_the_next_key(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, taken("5"), taken("6"), issued("7"), job_5="error", job_6="killed", job_7="success")
-        assert "7" == wait_for_job(td, QUERY).id
+        assert wait_for_job(td, QUERY).id == "7"
         keys = [QUERY.domain_key, f"{QUERY.domain_key}-2", f"{QUERY.domain_key}-3"]
         assert keys == [params["domain_key"] for _, params in td.asked if params]
 
@@ -224,7 +224,7 @@ class TestIssuedJob:
         monkeypatch.setattr(td, "sleep", Mock(side_effect=error))
         with pytest.raises(type(error)):
             wait_for_job(td, source)
-        assert [call for call, _ in td.asked if "kill" in call] == killed
+        assert killed == [call for call, _ in td.asked if "kill" in call]
 
     def test_failed_job_of_this_try_is_an_error(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, taken("5"), issued("6"), job_5="error", job_6="error")

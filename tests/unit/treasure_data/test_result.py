@@ -70,7 +70,7 @@ class Wire(TreasureData):
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[RawResponse]:
-        assert ("GET", "/v3/job/result/5?format=msgpack.gz") == (method, path)
+        assert (method, path) == ("GET", "/v3/job/result/5?format=msgpack.gz")
         sent = headers or {}
         self.ranges.append(sent.get("Range"))
         serving = next(self._servings)
@@ -140,14 +140,14 @@ def test_a_result_of_no_rows_may_have_no_bytes_or_not_be_there(
 def test_values_are_bytes_null_or_other_msgpack_types(fake_time: FakeTime) -> None:
     values = ["ä", b"\xff\xfe", None, 7, 2.5, True, [1], {"a": 1}, "x" * 100_000]
     expected = ["ä".encode(), b"\xff\xfe", None, 7, 2.5, True, (1,), {b"a": 1}, b"x" * 100_000]
-    assert expected == rows(Wire(fake_time, buffers(values)), job(9, None))
+    assert rows(Wire(fake_time, buffers(values)), job(9, None)) == expected
 
 
 def test_block_has_a_list_of_the_same_length_for_each_column(fake_time: FakeTime) -> None:
     content = gzip.compress(b"".join(msgpack.packb([number, str(number), None]) for number in range(2000)))
     numbers, texts, nulls = zip(*JobResult(Wire(fake_time, content), job(2000, None, columns=3)), strict=True)
     assert list(range(2000)) == list(itertools.chain(*numbers))
-    assert [b"%d" % number for number in range(2000)] == list(itertools.chain(*texts))
+    assert list(itertools.chain(*texts)) == [b"%d" % number for number in range(2000)]
     assert [len(block) for block in numbers] == [len(block) for block in nulls]
 
 
@@ -155,7 +155,7 @@ def test_blocks_stay_small_however_well_the_result_is_compressed(fake_time: Fake
     content = buffers(["x" * 1000] * 20_000)
     assert len(content) < 200_000
     blocks = list(JobResult(Wire(fake_time, content), job(20_000, len(content))))
-    assert 20_000 == sum(len(block[0]) for block in blocks)
+    assert sum(len(block[0]) for block in blocks) == 20_000
     assert max(len(block[0]) for block in blocks) <= 525
 
 
@@ -175,26 +175,26 @@ class TestBrokenOff:
         cut = int(len(content) * share)
         wire = Wire(fake_time, content, [Serving(at_most=cut, with_length=with_length), again])
         assert named(500) == rows(wire, job(500, len(content) if size_known else None))
-        assert [None, f"bytes={cut}-" if cut else None] == wire.ranges
+        assert wire.ranges == [None, f"bytes={cut}-" if cut else None]
 
     def test_download_is_resumed_as_long_as_it_progresses(self, fake_time: FakeTime) -> None:
         content = buffers(TEXTS)
         wire = Wire(fake_time, content, [Serving(at_most=1)] * (len(content) - 1), retries=0)
         assert named(500) == rows(wire, job(500, len(content)))
-        assert {1.0} == set(fake_time.slept)
+        assert set(fake_time.slept) == {1.0}
 
     @pytest.mark.parametrize("later", [Serving(off=-5), Serving(first="9" * 5_000)], ids=["later", "nowhere"])
     def test_response_with_a_later_part_is_rejected(self, fake_time: FakeTime, later: Serving) -> None:
         content = buffers(TEXTS)
         wire = Wire(fake_time, content, [Serving(at_most=100), later])
         assert named(500) == rows(wire, job(500, len(content)))
-        assert [None, "bytes=100-", "bytes=100-"] == wire.ranges
+        assert wire.ranges == [None, "bytes=100-", "bytes=100-"]
 
     def test_close_within_a_member_of_the_file_is_not_its_end(self, fake_time: FakeTime) -> None:
         content = buffers(TEXTS)
         wire = Wire(fake_time, content, [Serving(at_most=len(content) - 1, with_length=False)])
         assert named(500) == rows(wire, job(None, None))
-        assert 2 == len(wire.ranges)
+        assert len(wire.ranges) == 2
 
     def test_failing_download_ends_after_the_retries_with_the_reason(self, fake_time: FakeTime) -> None:
         content = buffers(TEXTS)
@@ -204,8 +204,8 @@ class TestBrokenOff:
         assert re.search(
             r"is truncated: \d+ of 500 rows arrived \(the last of 4 tries: response 503\)\. Run", str(caught.value)
         )
-        assert [1, 1, 2, 4] == fake_time.slept
-        assert 5 == len(wire.ranges)
+        assert fake_time.slept == [1, 1, 2, 4]
+        assert len(wire.ranges) == 5
 
     def test_a_wait_that_is_longer_than_allowed_is_not_begun(self, fake_time: FakeTime) -> None:
         wire = Wire(fake_time, b"", [Serving(status=429, asked=61)])
@@ -213,7 +213,7 @@ class TestBrokenOff:
             TreasureDataError, match="response 429 in the result of job 5; Treasure Data asks to wait 1 min 1 s"
         ):
             rows(wire, job(1, 1))
-        assert [] == fake_time.slept
+        assert fake_time.slept == []
 
 
 class TestWrongCount:
@@ -226,7 +226,7 @@ class TestWrongCount:
         wire = Wire(fake_time, content, [WHOLE, again])
         with pytest.raises(TreasureDataError, match=r"is truncated: 500 of 501 rows arrived\. Run this task"):
             rows(wire, job(501, len(content) if size_known else None))
-        assert [] == fake_time.slept
+        assert fake_time.slept == []
 
     @pytest.mark.parametrize("records", [0, 1, 499])
     def test_more_rows_than_the_job_says_are_an_error(self, fake_time: FakeTime, records: int) -> None:
@@ -277,7 +277,7 @@ def test_response_without_a_result_is_an_error_at_once(
     wire = Wire(fake_time, b"", [Serving(status=status)])
     with pytest.raises(error, match=complaint):
         rows(wire, job(1, 1))
-    assert 1 == len(wire.ranges)
+    assert len(wire.ranges) == 1
 
 
 _servings = st.builds(

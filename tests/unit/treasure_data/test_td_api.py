@@ -54,7 +54,7 @@ def test_an_endpoint_may_end_in_a_slash_or_not(
     emulator: Emulator, served: tuple[Emulator, str], fake_time: FakeTime, ending: str
 ) -> None:
     client(served[1].rstrip("/") + ending, fake_time).call("GET", OPEN)
-    assert [OPEN] == [received.path for received in emulator.requests]
+    assert [received.path for received in emulator.requests] == [OPEN]
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_an_endpoint_may_end_in_a_slash_or_not(
     ],
 )
 def test_each_part_of_a_path_is_quoted_whole(parts: tuple[str, ...], expected: str) -> None:
-    assert expected == build_path(*parts)
+    assert build_path(*parts) == expected
 
 
 def test_post_sends_its_fields_and_a_404_is_returned(emulator: Emulator, td: TreasureData) -> None:
     status, _ = td.call("POST", "/v3/job/issue/presto/nowhere", query="select 'ä'", domain_key="k")
-    assert 404 == status
-    assert {"query": "select 'ä'", "domain_key": "k"} == dict(emulator.requests[-1].form)
+    assert status == 404
+    assert dict(emulator.requests[-1].form) == {"query": "select 'ä'", "domain_key": "k"}
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -98,8 +98,8 @@ def test_a_call_that_fails_for_a_moment_is_repeated_with_doubling_waits(
     emulator.faults.add(fault)
     path, fields = (OPEN, {}) if method == "GET" else ("/v3/table/delete/nowhere/none", {"domain_key": "k"})
     assert td.call(method, path, **fields)[0] in (200, 404)
-    assert [1, 2, 4] == fake_time.slept
-    assert 4 == len(emulator.requests)
+    assert fake_time.slept == [1, 2, 4]
+    assert len(emulator.requests) == 4
 
 
 @pytest.mark.parametrize("fault", [Fault(kind="status", status=502, times=99), Fault(kind="reset", times=99)])
@@ -115,8 +115,8 @@ def test_call_that_keeps_failing_ends_after_the_retries(
         if fault.kind == "status"
         else f"no response (the connection broke: {where} (Connection reset by peer))"
     )
-    assert f"Treasure Data: {what} to GET {OPEN}, after 4 attempts; run this task again later" == str(caught.value)
-    assert 4 == len(emulator.requests)
+    assert str(caught.value) == f"Treasure Data: {what} to GET {OPEN}, after 4 attempts; run this task again later"
+    assert len(emulator.requests) == 4
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -140,7 +140,7 @@ def test_a_wait_that_is_longer_than_allowed_is_not_begun(
         TreasureDataError, match=r"asks to wait 5 min 1 s, more than max_retry_wait_millis allows \(5 min\)"
     ):
         td.call("GET", OPEN)
-    assert [] == fake_time.slept
+    assert fake_time.slept == []
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_any_other_response_is_final_with_advice_by_its_status_and_masked_text(
     assert advice in str(caught.value)
     assert ("later" in str(caught.value)) == (kind is TreasureDataError)
     assert "person" not in str(caught.value)
-    assert 1 == len(emulator.requests)
+    assert len(emulator.requests) == 1
 
 
 def test_a_query_that_is_refused_is_for_the_workflows_author(emulator: Emulator, td: TreasureData) -> None:
@@ -263,7 +263,7 @@ def test_text_of_a_refusal_shows_nothing_that_may_be_a_persons(
 @pytest.mark.parametrize("body", ["", "no JSON", "[1]", '"x"', "\x00"])
 def test_response_without_a_json_object_is_empty(emulator: Emulator, td: TreasureData, body: str) -> None:
     emulator.faults.add(Fault(kind="status", status=200, body=body))
-    assert (200, {}) == td.call("GET", OPEN)
+    assert td.call("GET", OPEN) == (200, {})
 
 
 @pytest.mark.parametrize("status", [429, 500])
@@ -273,8 +273,8 @@ def test_opened_response_is_not_requested_again(
     emulator.faults.add(Fault(kind="status", status=status, headers={"Retry-After": "9"}))
     with pytest.raises(TemporaryError) as caught:
         td.open_response("GET", OPEN).__enter__()
-    assert (9.0, f"response {status}") == (caught.value.retry_after, str(caught.value))
-    assert [] == fake_time.slept
+    assert (caught.value.retry_after, str(caught.value)) == (9.0, f"response {status}")
+    assert fake_time.slept == []
 
 
 def test_request_with_a_damaged_tls_record_is_repeated(
@@ -286,7 +286,7 @@ def test_request_with_a_damaged_tls_record_is_repeated(
     monkeypatch.setattr(Transport, "open_response", fail)
     with pytest.raises(TreasureDataError, match=r"bad record mac.*, after 4 attempts"):
         td.call("GET", OPEN)
-    assert 3 == len(fake_time.slept)
+    assert len(fake_time.slept) == 3
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_failure_that_a_retry_does_not_cure_is_an_error_at_once(
     monkeypatch.setattr(Transport, "open_response", fail)
     with pytest.raises(error, match=advice):
         td.call("GET", OPEN)
-    assert [] == fake_time.slept
+    assert fake_time.slept == []
 
 
 def test_logger_of_td_client_stays_quiet(
@@ -320,4 +320,4 @@ def test_logger_of_td_client_stays_quiet(
     emulator.faults.add(Fault(kind="status", status=500, body="person@shop.example"))
     td.call("GET", OPEN)
     assert logging.getLogger("tdclient").getEffectiveLevel() >= logging.ERROR
-    assert [] == [record for record in caplog.records if record.name.startswith("tdclient")]
+    assert [record for record in caplog.records if record.name.startswith("tdclient")] == []

@@ -59,13 +59,13 @@ def test_each_key_is_in_the_arm_that_the_setting_control_gives_it(
     expected = {
         key: "control" if is_control(key, salt=str(salt), percent=float(str(percent))) else "sent" for key in keys
     }
-    assert expected == arms
+    assert arms == expected
 
 
 def test_a_whole_number_is_the_key_of_its_digits(database: duckdb.DuckDBPyConnection) -> None:
     database.execute("CREATE TABLE people AS SELECT range AS customer_id, true AS opted_in FROM range(500)")
     keys = {row["key"] for row in rows(database, query("control.sql")) if row["arm"] == "control"}
-    assert {str(number) for number in range(500) if is_control(str(number))} == keys
+    assert keys == {str(number) for number in range(500) if is_control(str(number))}
 
 
 def test_people_count_once_and_conversions_from_the_first_day_on(database: duckdb.DuckDBPyConnection) -> None:
@@ -114,7 +114,7 @@ def test_figures_are_those_of_a_table_of_statistics() -> None:
     # Newcombe (1998), table II, method 10, for the difference; the ratio by hand.
     figures = compare(70, 56, 80, 48, percent=53)
     expected = {"lift_absolute": 0.2, "lift_absolute_low": 0.0524, "lift_absolute_high": 0.3339, "lift_relative": 1 / 3}
-    assert {name: figures[name] for name in expected} == pytest.approx(expected, abs=1e-4)
+    assert pytest.approx(expected, abs=1e-4) == {name: figures[name] for name in expected}
     assert (figures["lift_relative_low"], figures["lift_relative_high"]) == pytest.approx((0.0766, 0.6512), abs=1e-4)
     assert compare(9000, 900, 1000, 100)["split_p"] == 1
 

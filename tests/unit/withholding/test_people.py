@@ -261,7 +261,7 @@ def test_rows_of_people_who_are_withheld_are_not_sent_and_all_others_are_without
     people, withheld = Oracle(case).rows()
     records = {tuple(sorted(record.items())) for batch in batches for record in records_of(batch)}
     expected = {tuple(sorted(record.items())) for person in people for record in combinations(person)}
-    assert expected == records
+    assert records == expected
     assert keyless(case) == stats.invalid_by_reason["no_control_key"]
     # The first combination of a person has the lowest value of each key.
     lowest = [
@@ -301,9 +301,9 @@ def test_memory_grows_with_different_identifiers_only(
                     keys = [digests[number % different] for number in range(start, start + 1000)]
                     column = ColumnIdentifiers(column=EMAIL_COLUMN, identifiers=keys, rejected=[], hashed_count=0)
                     people.add([column], [False] * 1000)
-                assert different - 1 == sum(len(kept) for kept, _ in people.find_sendable())
+                assert sum(len(kept) for kept, _ in people.find_sendable()) == different - 1
                 if isinstance(people, People):
-                    assert 0 == sum(1 for _ in people.find_identifiers_to_strip())
+                    assert sum(1 for _ in people.find_identifiers_to_strip()) == 0
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
