@@ -17,7 +17,7 @@ from jinja2.bccache import Bucket, BytecodeCache
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.redaction import secret
-from tests import campaigns, children, guard, silence
+from tests import campaigns, children, guard, running_tests
 from tests.clock import FakeTime
 from tests.emulators.server import free_port
 from tests.exporting import Services, serve_both
@@ -31,7 +31,7 @@ _USERS_OWN = re.compile(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     campaigns.add_option(parser)
-    silence.add_option(parser)
+    running_tests.add_option(parser)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("tests", deadline=None, max_examples=campaigns.examples(100))
     hypothesis.settings.load_profile("tests")
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(silence.Silence(config))
+        config.pluginmanager.register(running_tests.RunningTests(config))
     config.stash[_home] = home = tempfile.TemporaryDirectory(prefix="td-pinterest-tests-")
     for name in filter(_USERS_OWN.match, list(os.environ)):
         del os.environ[name]

@@ -17,7 +17,7 @@ import yaml
 
 from tests import children, dig, guard
 from tests.dig import warm
-from tests.emulators.environment import HURRY, SECRETS, digdag_home
+from tests.emulators.environment import FAST_CLOCK, SECRETS, digdag_home
 from tests.exporting import Services
 
 ROOT = Path(__file__).parent.parent.parent
@@ -83,7 +83,7 @@ def run_with_tests_dig(
     result = dig.run(
         workflow,
         secrets=given,
-        environ=os.environ | services.environ | {"PYTHONPATH": HURRY},
+        environ=os.environ | services.environ | {"PYTHONPATH": FAST_CLOCK},
         session_time=SESSION,
         start=warm.start,
         # The emulated job ends within milliseconds; the engine would look again after a second.
@@ -109,7 +109,7 @@ def run_with_digdag(
     done = children.run(
         ["digdag", "run", workflow.name, *([] if resume else ["--rerun"]), "--session", SESSION],
         cwd=workflow.parent,
-        env=os.environ | services.environ | environment | {"PYTHONPATH": HURRY},
+        env=os.environ | services.environ | environment | {"PYTHONPATH": FAST_CLOCK},
     )
     check_task_outputs(workflow.parent)
     return Ran(succeeded=done.returncode == 0, log=done.stdout + done.stderr)

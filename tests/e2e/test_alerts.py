@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests import guard
+from tests.alert_receivers import ReceivedRequest, serve_mail_sink, serve_web_sink
 from tests.e2e.project import ENGINES, Engine, Ran, edit_file, read_history
 from tests.emulators.environment import SECRETS
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, people
-from tests.sinks import ReceivedRequest, serve_mail_sink, serve_web_sink
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 MISSING = "549755885175999999"
@@ -34,7 +34,7 @@ HOSTILE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sinks:
+class Receivers:
     """The servers and what they received."""
 
     mail_port: int
@@ -60,9 +60,9 @@ class Sinks:
 
 
 @pytest.fixture
-def sinks() -> Iterator[Sinks]:
+def receivers() -> Iterator[Receivers]:
     with serve_mail_sink() as (port, mails), serve_web_sink() as (address, messages):
-        yield Sinks(mail_port=port, mails=mails, address=address, messages=messages)
+        yield Receivers(mail_port=port, mails=mails, address=address, messages=messages)
 
 
 @pytest.fixture(autouse=True)
@@ -95,15 +95,17 @@ def run_failing_export(
 
 
 def test_each_alert_reports_once_what_failed_for_which_audience_and_what_to_do(
-    engine: Engine, services: Services, alerts: Path, sinks: Sinks
+    engine: Engine, services: Services, alerts: Path, receivers: Receivers
 ) -> None:
-    ran = run_failing_export(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
+    ran = run_failing_export(
+        engine, services, alerts, mail_port=receivers.mail_port, webhook=f"{receivers.address}/200/{HOOK}"
+    )
     guard.check(ran.log, "the log")
-    to, subject, text = sinks.mail()
+    to, subject, text = receivers.mail()
     assert (to, subject) == ("you@example.com", "[pinterest] pinterest_export failed"), ran.log
     told = re.escape(f"pinterest_export of {SESSION} failed: {FAILURE}") + WHERE
     assert re.fullmatch(told, text), text
-    assert list(message := sinks.message()) == ["text"]
+    assert list(message := receivers.message()) == ["text"]
     assert re.fullmatch(told, message["text"]), message
 
 
@@ -117,7 +119,7 @@ ODD = {
 
 @pytest.mark.parametrize("case", ODD)
 def test_alert_is_sent_whatever_the_project_exports(
-    engine: Engine, services: Services, alerts: Path, sinks: Sinks, case: str
+    engine: Engine, services: Services, alerts: Path, receivers: Receivers, case: str
 ) -> None:
     name, files = ODD[case]
     for file, text in files.items():
@@ -128,38 +130,42 @@ def test_alert_is_sent_whatever_the_project_exports(
         alerts / f"{name}.dig",
         services,
         alerts.parent,
-        {"mail.host": "127.0.0.1", "slack.webhook": f"{sinks.address}/200"},
+        {"mail.host": "127.0.0.1", "slack.webhook": f"{receivers.address}/200"},
     )
-    assert re.fullmatch(rf"{name} of .* failed: .+{WHERE}", sinks.message()["text"]), ran.log
+    assert re.fullmatch(rf"{name} of .* failed: .+{WHERE}", receivers.message()["text"]), ran.log
 
 
 def test_resumed_run_that_fails_again_sends_its_alerts_again(
-    engine: Engine, services: Services, alerts: Path, sinks: Sinks
+    engine: Engine, services: Services, alerts: Path, receivers: Receivers
 ) -> None:
-    ran, webhook = None, f"{sinks.address}/200/{HOOK}"
+    ran, webhook = None, f"{receivers.address}/200/{HOOK}"
     for count in (1, 2, 3):
-        ran = run_failing_export(engine, services, alerts, mail_port=sinks.mail_port, webhook=webhook, resume=ran)
-        assert (count, count) == (len(sinks.mails), len(sinks.messages)), ran.log
-        assert all(FAILURE in message.body for message in sinks.messages)
+        ran = run_failing_export(engine, services, alerts, mail_port=receivers.mail_port, webhook=webhook, resume=ran)
+        assert (count, count) == (len(receivers.mails), len(receivers.messages)), ran.log
+        assert all(FAILURE in message.body for message in receivers.messages)
         assert len([job for job in services.td.jobs.all() if "opted_in" in job.query]) == 1
 
 
 def test_alerts_contain_the_first_line_of_a_message_only(
-    engine: Engine, services: Services, alerts: Path, sinks: Sinks
+    engine: Engine, services: Services, alerts: Path, receivers: Receivers
 ) -> None:
     edit_file(alerts / "pinterest_export.dig", (r"^  td>: queries/people.sql$", f"  fail>: {LINES}"))
-    run_failing_export(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
-    assert "failed: The first line. (project " in sinks.mail()[-1]
-    assert "failed: The first line. (project " in sinks.message()["text"]
+    run_failing_export(
+        engine, services, alerts, mail_port=receivers.mail_port, webhook=f"{receivers.address}/200/{HOOK}"
+    )
+    assert "failed: The first line. (project " in receivers.mail()[-1]
+    assert "failed: The first line. (project " in receivers.message()["text"]
 
 
 def test_failed_alert_does_not_prevent_the_other(
-    engine: Engine, services: Services, alerts: Path, sinks: Sinks
+    engine: Engine, services: Services, alerts: Path, receivers: Receivers
 ) -> None:
-    run_failing_export(engine, services, alerts, mail_port=CLOSED_PORT, webhook=f"{sinks.address}/200/{HOOK}")
-    assert (sinks.mails, FAILURE in sinks.message()["text"]) == ([], True)
-    run_failing_export(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/404/{HOOK}")
-    assert FAILURE in sinks.mail()[-1]
+    run_failing_export(engine, services, alerts, mail_port=CLOSED_PORT, webhook=f"{receivers.address}/200/{HOOK}")
+    assert (receivers.mails, FAILURE in receivers.message()["text"]) == ([], True)
+    run_failing_export(
+        engine, services, alerts, mail_port=receivers.mail_port, webhook=f"{receivers.address}/404/{HOOK}"
+    )
+    assert FAILURE in receivers.mail()[-1]
 
 
 @pytest.mark.parametrize(
@@ -178,28 +184,32 @@ def test_failed_alert_does_not_prevent_the_other(
     ids=["hostile", "wrong table", "empty", "killed", "problems", "undefined"],
 )
 def test_alerts_and_history_report_a_failure_whatever_its_message_contains(
-    engine: Engine, services: Services, alerts: Path, sinks: Sinks, query: str, told: str
+    engine: Engine, services: Services, alerts: Path, receivers: Receivers, query: str, told: str
 ) -> None:
     (alerts / "queries" / "land.sql").write_text("SELECT email\nFROM people\nWHERE land = '${land}'\n")
     flow = alerts / "pinterest_export.dig"
     flow.write_text(flow.read_text().replace("td>: queries/people.sql", query))
-    ran = run_failing_export(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
+    ran = run_failing_export(
+        engine, services, alerts, mail_port=receivers.mail_port, webhook=f"{receivers.address}/200/{HOOK}"
+    )
     (row,) = read_history(services)
     assert re.fullmatch(told, row["error"]), ran.log
     whole = re.escape(f"pinterest_export of {SESSION} failed: ") + told + WHERE
-    for text in (sinks.mail()[-1], sinks.message()["text"]):
+    for text in (receivers.mail()[-1], receivers.message()["text"]):
         assert re.fullmatch(whole, text), text
 
 
 def test_alert_about_a_task_without_credentials_contains_no_credentials(
-    engine: Engine, services: Services, alerts: Path, sinks: Sinks
+    engine: Engine, services: Services, alerts: Path, receivers: Receivers
 ) -> None:
     nothing = ", ".join(f"{variable}: ''" for variable in SECRETS.values())
     edit_file(
         alerts / "pinterest_export.dig",
         (r"^  _env:\n    !include : config/environment.yml\n", f"  _env: {{{nothing}}}\n"),
     )
-    ran = run_failing_export(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
+    ran = run_failing_export(
+        engine, services, alerts, mail_port=receivers.mail_port, webhook=f"{receivers.address}/200/{HOOK}"
+    )
     guard.check(ran.log, "the log")
-    for text in (sinks.mail()[-1], sinks.message()["text"]):
+    for text in (receivers.mail()[-1], receivers.message()["text"]):
         assert "set the workflow's secret pinterest.refresh_token" in text, ran.log

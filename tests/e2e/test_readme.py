@@ -23,7 +23,7 @@ from tests import dig
 from tests.dig import warm
 from tests.e2e.audiences import ADD, CREATE, REPLACE
 from tests.e2e.project import ROOT, secrets_for, use_audience
-from tests.emulators.environment import HURRY
+from tests.emulators.environment import FAST_CLOCK
 from tests.exporting import Services, digest, digests, people
 from tests.readme import replace_commands
 
@@ -70,7 +70,7 @@ def test_documented_change_from_add_to_mirror_works(services: Services, project:
     block = block.replace("the name of the audience", "Shoppers")
     head = "timezone: UTC\n_export:\n  !include : config/workflow.yml\n"
     (project / "mine.dig").write_text(head + block)
-    environ = services.environ | {"PYTHONPATH": HURRY}
+    environ = services.environ | {"PYTHONPATH": FAST_CLOCK}
     result = dig.run(project / "mine.dig", secrets=secrets_for(services), environ=environ, start=warm.start)
     assert result.error is None
     assert services.pinterest.members_of_audience(audience_id) == digests(120, first=2)

@@ -23,7 +23,7 @@ from tests.dig import __main__ as dig_program
 from tests.dig import warm
 from tests.e2e.project import ENGINES, ROOT, copy_checkout, run_with_tests_dig
 from tests.emulators.__main__ import AUDIENCE_NAME
-from tests.emulators.environment import HURRY
+from tests.emulators.environment import FAST_CLOCK
 from tests.exporting import digest
 from tests.sandbox import __main__ as sandbox_program
 from tests.sandbox.__main__ import main
@@ -87,7 +87,7 @@ def copy_with_links(source: Path, into: Path, **options: Any) -> Project:
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sandbox:
     """The sandbox in this process, without digdag, with `py>` tasks whose clocks hurry; its files exist."""
     monkeypatch.setenv("PATH", _PLAIN_PATH)
-    monkeypatch.setenv("PYTHONPATH", HURRY)
+    monkeypatch.setenv("PYTHONPATH", FAST_CLOCK)
     run_engine = sandbox_program._run_engine
 
     def run_here(workflow: str, *, project: Path, environ: Mapping[str, str], log: TextIO) -> int:
@@ -298,7 +298,7 @@ def _run_step(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command in the checkout as GitHub's runner does, with the PATH that earlier ones left."""
     added = folder / "github_path"
     path = os.pathsep.join([*(added.read_text().splitlines() if added.exists() else ()), _PLAIN_PATH])
-    environ = os.environ | {"PATH": path, "GITHUB_PATH": str(added), "PYTHONPATH": HURRY}
+    environ = os.environ | {"PATH": path, "GITHUB_PATH": str(added), "PYTHONPATH": FAST_CLOCK}
     done = children.run(["bash", "-eo", "pipefail", "-c", command], cwd=folder, env=environ)
     guard.check(done.stdout + done.stderr, command)
     return done

@@ -14,7 +14,7 @@ from tests.dig import warm
 from tests.dig.__main__ import LocalSecrets
 from tests.e2e.project import ENGINES, SESSION, Engine, Ran, copy_bundle, edit_file, use_audience
 from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
-from tests.emulators.environment import HURRY, SECRETS, digdag_home
+from tests.emulators.environment import FAST_CLOCK, SECRETS, digdag_home
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
@@ -76,7 +76,7 @@ def run_workflow(
     result = dig.run(
         project / f"{workflow}.dig",
         secrets=secrets,
-        environ={**os.environ, **services.environ, "PYTHONPATH": HURRY, **environ},
+        environ={**os.environ, **services.environ, "PYTHONPATH": FAST_CLOCK, **environ},
         session_time=SESSION,
         start=warm.start,
         sleep=lambda _: None,

@@ -15,7 +15,7 @@ SECRETS = {
     "pinterest.refresh_token": "PINTEREST_REFRESH_TOKEN",
 }
 # On the PYTHONPATH of a process: makes its clocks run faster.
-HURRY = str(Path(__file__).parent.parent / "hurry")
+FAST_CLOCK = str(Path(__file__).parent.parent / "fast_clock")
 
 
 def environment(*, td_url: str, pinterest_endpoint: str) -> dict[str, str]:

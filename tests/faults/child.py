@@ -13,7 +13,7 @@ from typing import Any
 
 from tests import children, guard
 from tests.dig import py_child
-from tests.emulators.environment import HURRY
+from tests.emulators.environment import FAST_CLOCK
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import SESSION, TASK_NAME, Services
 
@@ -88,7 +88,7 @@ def start_run(
             **os.environ,
             **services.environ,
             **(environ or {}),
-            "PYTHONPATH": os.pathsep.join([str(ROOT), *([HURRY] if hurried else [])]),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *([FAST_CLOCK] if hurried else [])]),
             "TMPDIR": str(temp),
         },
         stdout=output,

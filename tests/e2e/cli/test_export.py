@@ -18,7 +18,7 @@ from tests.campaigns import select_rows
 from tests.clock import FakeTime
 from tests.e2e.audiences import is_in_control
 from tests.e2e.project import ROOT
-from tests.emulators.environment import HURRY
+from tests.emulators.environment import FAST_CLOCK
 from tests.emulators.pinterest import AD_ACCOUNT_ID, When
 from tests.exporting import Services, digest, digests, people
 from tests.unit.cli.running import Ran, Recorded, Terminal
@@ -398,7 +398,7 @@ def test_the_same_command_resumes_a_killed_one(
     )
     arguments: list[str | Path] = ["export", "--settings", settings, "--csv", csv_file, "--yes"]
     command = [sys.executable, "-m", "td_pinterest_op", *arguments]
-    environ = os.environ | services.environ | {"PYTHONPATH": HURRY}
+    environ = os.environ | services.environ | {"PYTHONPATH": FAST_CLOCK}
     with children.run_in_background(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL) as process:
         services.pinterest.on_request(lambda call: process.kill() if call.number == number else None, when=When.AFTER)
         assert process.wait() == -signal.SIGKILL
@@ -429,7 +429,7 @@ def test_ctrl_c_reports_how_many_records_were_sent_and_exits_with_130(
     with children.run_in_background(
         [sys.executable, "-m", "td_pinterest_op", "export", "--settings", settings, "--csv", file, "--yes"],
         cwd=ROOT,
-        env=os.environ | services.environ | {"PYTHONPATH": HURRY},
+        env=os.environ | services.environ | {"PYTHONPATH": FAST_CLOCK},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -22,7 +22,7 @@ from tests.dig import warm
 from tests.dig.config import load
 from tests.dig.template import evaluate
 from tests.e2e.project import ROOT, secrets_for
-from tests.emulators.environment import HURRY
+from tests.emulators.environment import FAST_CLOCK
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 from tests.unit.cli.running import Terminal
@@ -56,7 +56,7 @@ def check_folder(folder: Path) -> list[str]:
 
 
 def run_workflow(folder: Path, workflow: str, services: Services) -> str:
-    environ = services.environ | {"PYTHONPATH": HURRY}
+    environ = services.environ | {"PYTHONPATH": FAST_CLOCK}
     result = dig.run(folder / workflow, secrets=secrets_for(services), environ=environ, start=warm.start)
     assert result.error is None, result.log
     return result.log

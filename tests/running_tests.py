@@ -14,7 +14,7 @@ def add_option(parser: pytest.Parser) -> None:
     parser.addoption("--silence", type=float, default=10.0, metavar="SECONDS", help="the longest time without a line")
 
 
-class Silence:
+class RunningTests:
     """A plugin of the reporting process that prints a line about the running tests after some seconds of silence."""
 
     def __init__(self, config: pytest.Config) -> None:
