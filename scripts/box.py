@@ -90,12 +90,13 @@ def _parameters() -> str:
 
 
 def _rows(page: str, heading: str) -> list[list[str]]:
-    """The cells of the table below a heading of a page, the first without its backquotes."""
-    text = (ROOT / page).read_text().split(f"# {heading}\n")[1]
-    table = re.search(r"\n\| --- .*\n((?:\|.*\n)+)", text)
-    if table is None:
+    """The cells of the tables below a heading of a page, the first without its backquotes."""
+    text = re.split(r"\n## ", (ROOT / page).read_text().split(f"\n## {heading}\n")[1])[0]
+    tables = re.findall(r"\n\| --- .*\n((?:\|.*\n)+)", text)
+    if not tables:
         sys.exit(f"{page} has no table below {heading}")
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines()]
+    lines = "".join(tables).splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [[cells[0].strip("`"), *cells[1:]] for cells in rows]
 
 

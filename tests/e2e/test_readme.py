@@ -118,7 +118,8 @@ def test_table_of_settings_has_every_key_with_its_requirement_and_default() -> N
         (f"`{key.name}`", "yes" if key.is_needed else "for" if key.name in needed else "no", format_default(key))
         for key in EXPORT.settings
     ]
-    rows = first_table(PAGES["settings"], "Settings")
+    text = PAGES["settings"].split("\n## Settings\n")[1].split("\n## Actions\n")[0]
+    rows = [row for heading in re.findall(r"^### (.+)$", text, re.MULTILINE) for row in first_table(text, heading)]
     assert sorted(expected) == sorted((name, need.split()[0], default.strip("`")) for name, need, default, _ in rows)
 
 
