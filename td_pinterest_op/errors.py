@@ -63,7 +63,9 @@ class ExportError(Exception):
         self, message: str, *, status: int | None = None, code: int | None = None, maybe_applied: bool = False
     ) -> None:
         super().__init__(defuse_templates(mask(message)))
-        self.status, self.code, self.maybe_applied = status, code, maybe_applied
+        self.status = status
+        self.code = code
+        self.maybe_applied = maybe_applied
 
     def extend(self, text: str) -> "ExportError":
         """Add `text` to the message, and return the error."""

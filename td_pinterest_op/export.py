@@ -142,7 +142,9 @@ class _ExportRun:
 
     def execute(self) -> None:
         """Check the audience, read the rows, and show the plan. Except in a dry run, carry out the plan."""
-        services, settings, stats = self.services, self.request.settings, self.stats
+        services = self.services
+        settings = self.request.settings
+        stats = self.stats
         sender = Sender(client=services.client, settings=settings, stats=stats, reporter=self.reporter)
         action_class = next(each for each in ACTIONS if each.action is settings.action)
         action = action_class(request=self.request, services=services, stats=stats, sender=sender)
@@ -168,7 +170,9 @@ class _ExportRun:
     @contextlib.contextmanager
     def _read_records(self) -> Iterator[PreparedRecords]:
         """Yield the unique records of the query, read into a temporary file and checked against the limits."""
-        settings, stats, sources = self.request.settings, self.stats, self.request.lists
+        settings = self.request.settings
+        stats = self.stats
+        sources = self.request.lists
         with contextlib.ExitStack() as stack:
             # Without lists, the rows of a file need no connection to Treasure Data.
             queries = describe_lists(self.services.treasure_data, sources, settings) if sources else {}
@@ -186,7 +190,8 @@ class _ExportRun:
 
     def _open_rows(self, list_columns: Mapping[str, Sequence[Column]]) -> Rows:
         """Return the rows passed to `export`, or else those of the task's job, once the job has ended."""
-        source, settings = self.request.source, self.request.settings
+        source = self.request.source
+        settings = self.request.settings
         if isinstance(source, Rows):
             return source
         assert source is not None, "an action without rows opens none"  # noqa: S101

@@ -34,7 +34,8 @@ from td_pinterest_op.task_runtime.task_history import TIME_LIMIT, History, read_
 log = logging.getLogger(__name__)
 
 # digdag's text before and after the message of an error that a py> task raises.
-_BEFORE, _AFTER = "messages from python: ", re.compile(r" \(\w+\)\s+from Traceback")
+_BEFORE = "messages from python: "
+_AFTER = re.compile(r" \(\w+\)\s+from Traceback")
 
 
 class Failed:

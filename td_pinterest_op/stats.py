@@ -16,10 +16,13 @@ from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.runtime.text import format_count
 
-SUPPRESSED, WITHOUT_CONSENT, CONTROL = "suppressed", "without_consent", "control"
+SUPPRESSED = "suppressed"
+WITHOUT_CONSENT = "without_consent"
+CONTROL = "control"
 WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
 """Reasons why records are withheld; the first that applies counts."""
-SUPPRESS, CONSENT = "suppress", "consent"
+SUPPRESS = "suppress"
+CONSENT = "consent"
 LISTS = (SUPPRESS, CONSENT)
 """The parameters of a task with queries whose people the rows are compared with."""
 
@@ -169,7 +172,8 @@ class Stats:
         else:
             done = self.summary_text.past.format(audience=audience, records=format_count(self.sent, "record"))
             outcome = done[0].upper() + done[1:]
-        invalid, withheld = self.invalid_count, self.withheld.total()
+        invalid = self.invalid_count
+        withheld = self.withheld.total()
         left_out = {
             f"{format_count(invalid, 'invalid value')} {'was' if invalid == 1 else 'were'} left out": invalid,
             f"{self.withheld_text} {'was' if withheld == 1 else 'were'} withheld": withheld,
@@ -193,7 +197,9 @@ class Stats:
         """
         ids = ("audience_id", "audience_name", "customer_list_id", "previous_customer_list_id", "job_id")
         keys = {"keys": self.keys, "invalid_keys": self.invalid_keys_by_reason.total()}
-        requests, reading, sending = self.requests, self.reading_seconds, self.sending_seconds
+        requests = self.requests
+        reading = self.reading_seconds
+        sending = self.sending_seconds
         seconds = {"reading": reading, "sending": sending, "waiting": requests.waiting_seconds}
         statistics = {
             **{name: getattr(self, name) for name in ("action", "ad_account_id", *ids, "dry_run")},

@@ -65,7 +65,8 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
         )
     states = [state for state, _ in checks.values() if state]
     conditions = [state.condition for state in states]
-    usable, waiting = conditions.count(Condition.READY), conditions.count(Condition.MATCHING)
+    usable = conditions.count(Condition.READY)
+    waiting = conditions.count(Condition.MATCHING)
     return {
         "checked_at": timing.utc().isoformat(timespec="seconds"),
         "ad_account_id": settings.ad_account_id,
@@ -125,7 +126,9 @@ class AudienceState:
         broken = [f"its status is {self.status}"] if self.status in settings.fail_on else []
         if self.condition is Condition.MATCHING or self.size is None:
             return broken
-        smallest, max_drop, before = settings.min_size, settings.max_drop_ratio, previous_size or 0
+        smallest = settings.min_size
+        max_drop = settings.max_drop_ratio
+        before = previous_size or 0
         if smallest is not None and self.size < smallest:
             broken.append(f"it has {self.size:,} people, fewer than min_size ({smallest:,})")
         least = 0 if max_drop is None else math.ceil(round(before * (1 - max_drop), 6))  # 1 - 0.7 is not 0.3 (float)

@@ -68,7 +68,8 @@ class ListName:
 
     def has_newer_jobs(self, other: "ListName") -> bool | None:
         """Whether the jobs of this list are newer than another list's. None if they are equal or not comparable."""
-        ids, other_ids = self.jobs.split("+"), other.jobs.split("+")
+        ids = self.jobs.split("+")
+        other_ids = other.jobs.split("+")
         if self.jobs == other.jobs or NO_JOB in (*ids, *other_ids) or (FILE in ids) != (FILE in other_ids):
             return None
         return [int(id_) for id_ in ids if id_ != FILE] > [int(id_) for id_ in other_ids if id_ != FILE]

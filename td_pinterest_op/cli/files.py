@@ -98,7 +98,9 @@ def set_env_values(path: Path, new: Mapping[str, str]) -> None:
 
 def _replace_env_values(text: str, path: Path, new: Mapping[str, str]) -> str:
     """Return an env file's text with the variables in `new` set: existing ones in place, others at the end."""
-    pieces, end, left = [], 0, dict(new)
+    pieces = []
+    end = 0
+    left = dict(new)
     for name, value in _find_assignments(text, path):
         if name in new:
             left.pop(name, None)
@@ -115,7 +117,8 @@ def _find_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
     """Yield the name of each variable that an env file's text assigns, and the slice of the text with its value."""
     position = len(_BYTE_ORDER_MARK) if text.startswith(_BYTE_ORDER_MARK) else 0
     while position < len(text):
-        token, assignment = _TOKEN.match(text, position), _ASSIGNMENT.match(text, position)
+        token = _TOKEN.match(text, position)
+        assignment = _ASSIGNMENT.match(text, position)
         if token is None or not (assignment or token["word"] in (None, "export")):
             line = text.count("\n", 0, position) + 1
             raise SettingsError(f"line {line} of the file {path} must have the form NAME=VALUE")

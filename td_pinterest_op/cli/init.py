@@ -159,7 +159,8 @@ class _Interview:
         if_exists = ""
         if new_name and kind.name == "add":
             # One workflow serves the first day and every other day.
-            kind, if_exists = KINDS["create"], "add"
+            kind = KINDS["create"]
+            if_exists = "add"
         elif kind.creates_audience:
             question = "If it exists already, as on every day but the first: fail, add to it, or replace its people"
             parse = partial(_choose, words=("fail", "add", "replace"))

@@ -66,7 +66,8 @@ class MessageHandler(logging.Handler):
 
     def __init__(self, only: int, *, label: str = "") -> None:
         super().__init__()
-        self._only, self._label = only, label
+        self._only = only
+        self._label = label
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a log record, after the handler's label, if it has the handler's level."""

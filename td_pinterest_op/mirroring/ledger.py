@@ -37,7 +37,9 @@ log = logging.getLogger(__name__)
 
 REPLACE = "replace"
 """The mode of a run that replaces everybody in the audience, and does not send differences."""
-JOIN, LEAVE, REPLACING = "join", "leave", "replacing"
+JOIN = "join"
+LEAVE = "leave"
+REPLACING = "replacing"
 PROOFS = (b"planned", b"replacing")
 """The rows with the number of a plan's rows."""
 # The rows that end a plan, and those that make all older rows void.

@@ -17,7 +17,8 @@ from td_pinterest_op.runtime.text import format_count
 
 log = logging.getLogger(__name__)
 
-CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
+CUSTOMER_LIST = "CUSTOMER_LIST"
+ACTALIKE = "ACTALIKE"
 # Pages of a listing: 2.5 million entities, in ten minutes at Pinterest's limit of reads.
 _MOST_PAGES = 10_000
 _NO_ID = "the answer has no id, so it is unknown whether Pinterest carried out the request"

@@ -19,7 +19,8 @@ MINUTE = 60.0
 # `100;w=1;name="…"`: one member of the structured list x-ratelimit-limit (IETF draft RateLimit header fields).
 _QUOTA = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
 # In seconds: the steps of a wait, so that a stopped run is noticed; how soon to look again for the response to a write.
-_POLL_SECONDS, _RESPONSE_POLL_SECONDS = 1.0, 0.05
+_POLL_SECONDS = 1.0
+_RESPONSE_POLL_SECONDS = 0.05
 # Waits longer than this many seconds are logged.
 _LONG = 10.0
 
@@ -119,7 +120,8 @@ class RateLimiter:
             until = self._clock() + delay
             if delay < _LONG or until <= self._limits.logged_until:
                 return
-            self._limits.logged_until, writes = until + _LONG, self._limits.windows[MINUTE]
+            self._limits.logged_until = until + _LONG
+            writes = self._limits.windows[MINUTE]
         reason = f"because of the limit of {writes} writes a minute, or because the server asks to wait"
         log.info("waiting before the next request (%s): %s", reason, format_resumption(delay, now=self._wall_clock()))
 
@@ -160,7 +162,8 @@ class RateLimiter:
     def block_for(self, seconds: float) -> bool:
         """Delay all requests by `seconds`. Return False if all requests were already delayed for about that long."""
         with self._limits.lock:
-            now, before = self._clock(), self._limits.not_before
+            now = self._clock()
+            before = self._limits.not_before
             self.waits += 1
             self._limits.not_before = max(before, now + seconds)
             return before <= now or self._limits.not_before > before + _POLL_SECONDS

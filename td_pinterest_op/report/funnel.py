@@ -8,7 +8,9 @@ from td_pinterest_op.report.figures import format_number, format_time
 from td_pinterest_op.run_history.history_table import FAILED
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
 
-KEPT, LOST, MATCHED = "kept", "lost", "matched"
+KEPT = "kept"
+LOST = "lost"
+MATCHED = "matched"
 
 _WITHHELD = {SUPPRESSED: "Opted out", WITHOUT_CONSENT: "Without consent", CONTROL: "Control group"}
 _REMOVE = "remove_people_from_current_audience"

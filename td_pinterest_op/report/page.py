@@ -139,7 +139,8 @@ def _build_report(audience_id: str, entries: Sequence[Entry]) -> AudienceReport 
     previous, run = [None, None, *(entry for entry in entries if entry.kind == RUN)][-2:]
     start = run.at if run else None
     later = [entry for entry in entries if entry.kind == FOLLOW_UP and not (start and entry.at and entry.at < start)]
-    follow_up, size_since_run = _find_newest(later, "audience_status"), _find_newest(later, "audience_size")
+    follow_up = _find_newest(later, "audience_status")
+    size_since_run = _find_newest(later, "audience_size")
     latest_entry = run or follow_up
     if latest_entry is None:
         return None

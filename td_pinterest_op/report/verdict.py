@@ -84,7 +84,8 @@ def _describe_failure(run: Entry) -> ReportText:
     """Return the report's text about a failed run: what was sent, why the run failed, and what to do."""
     changes = sum(run.get_number(f"mirror_{name}") or 0 for name in ("joined", "resent", "left"))
     planned, unit = (changes, "changes") if run.is_mirror else (run.allowed_count or 0, "people")
-    sent, progress = run.get_number("records_sent"), ""
+    sent = run.get_number("records_sent")
+    progress = ""
     if run.get_number("records_unique") and planned:
         reached = f"{format_number(sent)} of {format_number(planned)} {unit} reached Pinterest."
         progress = reached if sent else "Nobody's data was sent."
@@ -98,9 +99,11 @@ def _describe_failure(run: Entry) -> ReportText:
 
 def _describe_status_check(follow_up: Entry) -> ReportText:
     """Return the report's text about an audience at its last status check: its state, its size, and what to do."""
-    status, size = follow_up.get_text("audience_status"), follow_up.get_number("audience_size")
+    status = follow_up.get_text("audience_status")
+    size = follow_up.get_number("audience_size")
     people = "its size is not known yet" if size is None else f"about {format_number(size)} matched people"
-    when, condition = format_time(follow_up.at), classify_status(status)
+    when = format_time(follow_up.at)
+    condition = classify_status(status)
     if condition is Condition.READY:
         return ReportText(
             headline=f"The audience is ready: {people}",

@@ -16,8 +16,11 @@ from td_pinterest_op.stats import LISTS, WITHHELD
 
 _LONGEST_TEXT = 1000
 
-RUN, FOLLOW_UP, LIFT = "run", "follow-up", "lift"
-SUCCESS, FAILED = "success", "failed"
+RUN = "run"
+FOLLOW_UP = "follow-up"
+LIFT = "lift"
+SUCCESS = "success"
+FAILED = "failed"
 
 Row = Mapping[str, Any]
 """A row of the history table: its values by column name. A missing column is NULL."""

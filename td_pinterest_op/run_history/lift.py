@@ -22,7 +22,8 @@ def compare_arms(counts: Mapping[str, int], *, share: float) -> dict[str, Any]:
     probability that chance splits the people at least as unevenly (binomial, by its normal approximation with the
     correction for continuity).
     """
-    sent, control = counts["people_sent"], counts["people_control"]
+    sent = counts["people_sent"]
+    control = counts["people_control"]
     figures: dict[str, Any] = {name: counts[name] for name in COUNTS}
     figures |= dict.fromkeys(("rate_sent", "rate_control", "split_p"))
     figures |= dict.fromkeys(f"lift_{kind}{end}" for kind in ("absolute", "relative") for end in ("", "_low", "_high"))
@@ -73,8 +74,10 @@ def _find_score_interval(rate: float, people: int) -> tuple[float, float]:
 def _summarise(figures: Mapping[str, Any]) -> str:
     """Return what the comparison shows, in a sentence."""
     doubt = "Do not trust this comparison: "
-    control, people = figures["people_control"], figures["people_sent"] + figures["people_control"]
-    converted_sent, converted_control = figures["converted_sent"], figures["converted_control"]
+    control = figures["people_control"]
+    people = figures["people_sent"] + figures["people_control"]
+    converted_sent = figures["converted_sent"]
+    converted_control = figures["converted_control"]
     if figures["split_p"] is None:
         return f"{doubt}one of the two groups is empty."
     if figures["split_p"] < _LEAST_SPLIT_P:

@@ -80,7 +80,8 @@ class ParsedSettings:
     @property
     def values(self) -> dict[str, Any]:
         """The value of each setting, by name: the default for a setting that is left out, None for a wrong value."""
-        given, keys = self.given_values, self.table.settings
+        given = self.given_values
+        keys = self.table.settings
         return {key.name: given.get(key.name, given.get(key.alias, key.default)) for key in keys}
 
     @property
@@ -91,14 +92,16 @@ class ParsedSettings:
     @property
     def audience_id(self) -> str | None:
         """The id of the audience that the action needs, or None if the settings name none."""
-        known, action = self.values, self.action
+        known = self.values
+        action = self.action
         own = known.get(action.audience_id) if action and action.audience_id else None
         return own or known.get("audience_id")
 
     @property
     def unused_keys(self) -> list[str]:
         """The keys in `result_settings` that the action does not use, in the order in which settings are declared."""
-        action, keys = self.action, self.table.by_name.items()
+        action = self.action
+        keys = self.table.by_name.items()
         return [name for name, key in keys if action and name in self.given_values and not key.is_used_by(action)]
 
     def add_problem(self, name: str, text: str, *, code: ProblemCode = "wrong") -> None:
@@ -328,7 +331,9 @@ def _require_any_setting(parsed: ParsedSettings, name: str, *alternatives: str, 
 
 def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
     """Add a problem for each setting that the action needs but lacks, or cannot apply, or that contradicts another."""
-    given, needed_by, id_key = parsed.given_values, f", and {action.name} needs it", action.audience_id
+    given = parsed.given_values
+    needed_by = f", and {action.name} needs it"
+    id_key = action.audience_id
     for name in action.needs:
         _require_any_setting(parsed, name, reason=needed_by)
     if id_key:
@@ -348,7 +353,8 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
 
 def _check_records_setting(parsed: ParsedSettings) -> None:
     """Add a problem for each setting, and for an action, that cannot be combined with the value of `records`."""
-    values, action = parsed.values, parsed.action
+    values = parsed.values
+    action = parsed.action
     has_rows = values.get("records") == "rows"
     if not has_rows and not set(ROW_ONLY_NAMES).isdisjoint((values.get("columns") or {}).values()):
         allowed = f"allowed: {join_with_or(LIST_TYPES)}, or these with records: rows"

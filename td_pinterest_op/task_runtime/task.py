@@ -236,7 +236,8 @@ def _escape_templates(value: Any) -> Any:
 
 def read_source(task: Task) -> Source:
     """Return the source of a task's rows: its `job_id` or `query`, or else `td.last_job_id`. Raises SettingsError."""
-    job_id, query = _read_parameter(task, "job_id"), _read_parameter(task, "query")
+    job_id = _read_parameter(task, "job_id")
+    query = _read_parameter(task, "query")
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:

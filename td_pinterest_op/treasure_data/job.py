@@ -20,9 +20,11 @@ log = logging.getLogger(__name__)
 
 _FINISHED = ("success", "error", "killed")
 # Polling, in seconds: often at first, for short queries, then seldom.
-_FIRST_POLL, _LAST_POLL = 0.1, 10.0
+_FIRST_POLL = 0.1
+_LAST_POLL = 10.0
 # Lines about the wait: the first after a second, then never more than this many seconds apart.
-_FIRST_LOG, _LONGEST_SILENCE = 1.0, 10.0
+_FIRST_LOG = 1.0
+_LONGEST_SILENCE = 10.0
 _JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _LONGEST_ENGINE_TEXT = 600
 _ADVICE_ABOUT_COLUMNS = (
@@ -74,7 +76,8 @@ class SourceNouns(NamedTuple):
     unit: str
 
 
-QUERY, FILE = SourceNouns("the query", "row"), SourceNouns("the file", "line")
+QUERY = SourceNouns("the query", "row")
+FILE = SourceNouns("the file", "line")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

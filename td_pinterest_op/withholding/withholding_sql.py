@@ -164,10 +164,13 @@ def _build_single_identifier_persons_select(query: Query, control: Control | Non
 
 def _build_persons_select(query: Query, control: Control | None) -> str:
     """Return a SELECT with a row for each identifier of each person: its digest or rejection reason, and counts."""
-    key, answers, in_control = "", "answers", "0"
+    key = ""
+    answers = "answers"
+    in_control = "0"
     if control and control.by:
         position = find_position(control.by, query.names)
-        key, in_control = f"c{position}", _build_in_control_sql(control, cast_to_text(position))
+        key = f"c{position}"
+        in_control = _build_in_control_sql(control, cast_to_text(position))
         digests = f"filter(answers, each -> length(each) >= 64 OR each = '{Reason.UNSURE.value}')"
         unsent = f"transform({digests}, each -> '{_UNSENT_MARK}' || each)"
         answers = f"CASE WHEN {key} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {unsent} ELSE answers END"

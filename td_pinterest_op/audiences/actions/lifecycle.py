@@ -161,7 +161,8 @@ class CreateActalike(AudienceAction):
 
     def _check_seed(self) -> None:
         """Raise AudienceError for a seed audience that Pinterest cannot use, or cannot use yet."""
-        account, seed_id = self._api.ad_account_id, self._settings.seed_audience_id or ""
+        account = self._api.ad_account_id
+        seed_id = self._settings.seed_audience_id or ""
         seed = self._api.find_audience(seed_id)
         if seed is None or seed.is_removed:
             raise AudienceError(f"there is no seed audience {seed_id} in ad account {account}: check both ids")

@@ -12,7 +12,9 @@ from td_pinterest_op.cli.connection import Credentials
 from td_pinterest_op.cli.lint.exports import Export
 from td_pinterest_op.task_runtime.services import Services
 
-OK, WARNING, ERROR = "ok", "warning", "error"
+OK = "ok"
+WARNING = "warning"
+ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
