@@ -51,7 +51,7 @@ def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonO
     require_new_folder(folder)
     files = render_files(answers)
     try:
-        _lay_out(folder, files)
+        _create_folder(folder, files)
     except OSError as error:
         raise SettingsError(f"{folder} cannot be made ({explain_error(error)}): name another folder") from None
     findings = [finding for name in files if name.endswith(".dig") for finding in check_file(folder / name)]
@@ -63,8 +63,11 @@ def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonO
     return is_right
 
 
-def _lay_out(folder: Path, files: Mapping[str, str]) -> None:
-    """Write files and the operator's code to a folder beside `folder`, and move it, or its content, to that place."""
+def _create_folder(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files and the operator's code to a temporary folder beside `folder`, then move it to the place of `folder`.
+
+    Of a `folder` that exists, which may hold names that begin with a dot, only the content is moved in.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.resolve().parent))
     try:

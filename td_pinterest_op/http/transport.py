@@ -116,7 +116,7 @@ class _WriteTimeoutError(OSError):
 
 
 class _OversizedError(OSError):
-    """A response does not end, or the body of a successful one is larger than _LARGEST_BODY."""
+    """A response is too large: its headers have no end, or the body of a successful one exceeds _LARGEST_BODY."""
 
 
 class _BoundedReader(io.BufferedReader):

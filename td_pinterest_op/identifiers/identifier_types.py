@@ -7,8 +7,8 @@
 #    them.
 # 3. Add its row to `TYPES`: column, key, list type, what is valid and what is hashed, and its SQL. A type without a
 #    list can only be a key of a row (`records: rows`), and has no SQL. Those that are not hashed stay last.
-# 4. Add its usual headers to cli/csv_rows.py, and, if its plain form can be recognised in a text, to the masking of
-#    texts and to tests/guard.py.
+# 4. Add its usual headers to cli/csv_rows.py, and, if its plain form can be recognised in a text, to
+#    redaction/secret.py and tests/guard.py.
 # 5. Add it to docs/reference.md ("Identifiers"), docs/privacy.md and .github/SECURITY.md, and a line to CHANGELOG.md.
 # Columns, lists of people, the control group and messages take it from the table.
 import hashlib
@@ -22,7 +22,7 @@ from td_pinterest_op.identifiers import phones
 from td_pinterest_op.identifiers.reasons import UNSURE_LETTERS, Reason
 
 MAX_EMAIL_BYTES = 254  # RFC 5321: a path of 256, less its angle brackets
-MAX_EXTERNAL_ID_CHARACTERS = 256  # our own limit: export.md names it, Pinterest does not
+MAX_EXTERNAL_ID_CHARACTERS = 256  # our own limit: Pinterest names none
 
 # What databases, languages and spreadsheets write for "no value".
 _WORDS = "- -- na n/a #n/a nan nil none null (null) <null> \\n undefined unknown"

@@ -39,8 +39,8 @@ class Permit:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Limits:
-    """What all runs with the same user and app share. `slots`: for the writes that may be in flight at a time."""
+class _SharedLimits:
+    """The limits that all runs of this process share. `slots`: for the writes that may be in flight at a time."""
 
     windows: dict[float, int]  # how many writes, by the seconds in which they may be sent
     permits: collections.deque[Permit]
@@ -62,7 +62,7 @@ class RateLimiter:
         self._clock = timing.monotonic
         self._wall_clock = timing.now
         self._sleep = timing.sleep
-        self._limits = _Limits(
+        self._limits = _SharedLimits(
             windows={MINUTE: requests_per_minute},
             permits=collections.deque(maxlen=requests_per_minute),
             slots=threading.Semaphore(max_in_flight),

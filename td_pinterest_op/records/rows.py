@@ -135,7 +135,8 @@ def strip_row(columns: Sequence[Column], row: Row, to_strip: Container[bytes]) -
 def encode_rows(columns: Sequence[Column], rows: Sequence[Row]) -> Mapping[RecordLayout, list[bytes]]:
     """Return the records to send for rows, encoded, by layout: one for each row that has an identifier.
 
-    Rows with arrays become a record for each combination of values, one from every column. The lowest is not extra.
+    Rows with arrays become a record for each combination of values, one from every column. The first in
+    sort order counts as the row, the others count as extra.
     `columns`: of the row's identifiers, as `find_row_columns` orders them.
     """
     keys = tuple(column.type.key for column in columns)

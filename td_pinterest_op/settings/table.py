@@ -1,7 +1,7 @@
 """The settings: each key of `result_settings` is declared once, with its type, its default and the actions that use it.
 
 A setting is a field of a dataclass, and the field's name is the key. Each entry point that takes `result_settings` has
-a class and a table. A test compares README's table with that of an export.
+a class and a table. A test compares the tables of docs/settings.md with that of an export.
 """
 
 # To add a setting:
@@ -9,8 +9,9 @@ a class and a table. A test compares README's table with that of an export.
 #    withhold people, also add it to tests/e2e/restrictions.py: every door is then tried with it.
 # 2. Declare it below: a field of `Settings` with its type, its default, and the helper for the actions that use it.
 #    `restricts=True` makes an action that cannot honour it refuse it. A new type goes into settings/types.py.
-# 3. Use `settings.NAME` in the one place that has what it is about: the request, the rows, the limits, an action, the
-#    sender. If it depends on another setting, add a rule to settings/parse.py.
+# 3. Use `settings.NAME` in the one place that has what it is about: the request
+#    (audiences/request.py), rows and records (records/), their limits (records/limits.py, also for the mirror), an
+#    action, the sender. If it depends on another setting, add a rule to settings/parse.py.
 # 4. Add its row to docs/settings.md, and a line to CHANGELOG.md.
 # Messages, suggestions, `check`, the command line, entries of a list and activations follow by themselves.
 import re

@@ -44,7 +44,7 @@ class _Fact:
 
 
 def _decide_outcome(facts: int, *, needs_consent: bool) -> str:
-    """Return what becomes of a person: SENT, REJECTED or a reason of WITHHELD."""
+    """Return what becomes of a person: SENT, REJECTED, or one of WITHHELD. `facts`: the person's flags of `_Fact`."""
     if facts & _Fact.REJECTED:
         return REJECTED
     if facts & _Fact.SUPPRESSED:

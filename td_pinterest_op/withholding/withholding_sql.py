@@ -69,9 +69,9 @@ GROUP BY answer"""
 
 
 def build_values_select(query: Query) -> str:
-    """Return a SELECT with a row for each value of a query's single identifier column, before lists are applied.
+    """Return a SELECT with a row for each value of a query's single identifier column, without lists applied.
 
-    The columns are those of `build_people_select`.
+    The columns (answer, people, given, hashed, row_count, invalid_rows) are those of `build_people_select`.
     """
     return f"""\
 SELECT {_BARE} AS answer, 0 AS people, 1 AS given, {_IS_HASHED} AS hashed, 1 AS row_count,

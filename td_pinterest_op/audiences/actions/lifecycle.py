@@ -85,11 +85,11 @@ class Create(MembersAction):
                 self._switch_list(audience, target)
 
     def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
-        """Send records as any action does, once the duplicates are removed of an audience that this session created."""
+        """Remove duplicates of an audience of this session, then send the records. `adds`: else remove them."""
         super()._send_records(self._keep_session_audience(audience), prepared, adds=adds)
 
     def _switch_list(self, audience: Audience, target: TargetList) -> None:
-        """Switch lists as any action does, once the duplicates are removed of an audience that this session created."""
+        """Remove duplicates of an audience that this session created, then switch it to the list `target`."""
         super()._switch_list(self._keep_session_audience(audience), target)
 
     def _describe_conflict(self, audience: Audience) -> str:

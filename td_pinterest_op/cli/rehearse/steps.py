@@ -72,7 +72,7 @@ def _examine_account(rehearsal: Rehearsal) -> str:
 
 def _try_empty_list_creation(rehearsal: Rehearsal) -> str:
     """Find out whether Pinterest creates a customer list without records. Return the result as text for the user."""
-    with _record_fact(rehearsal, "list_without_records"):
+    with _record_acceptance(rehearsal, "list_without_records"):
         rehearsal.api.create_customer_list(name=f"{rehearsal.name} without records", list_type="EMAIL")
     return (
         "created: a list needs no records" if rehearsal.facts.list_without_records else "refused: a list needs records"
@@ -171,14 +171,14 @@ def _try_records_v2(rehearsal: Rehearsal) -> str:
     """Find out whether Pinterest accepts rows that combine several identifiers of one person."""
     rows = rehearsal.make_batch(_ROWS, layout=_TWO_KEYS)
     list_id = rehearsal.require_id_of("list")
-    with _record_fact(rehearsal, "records_v2"):
+    with _record_acceptance(rehearsal, "records_v2"):
         rehearsal.api.change_records(list_id, rows, operation="ADD")
     return "rows with several keys are accepted" if rehearsal.facts.records_v2 else "refused: rows with several keys"
 
 
 @contextlib.contextmanager
-def _record_fact(rehearsal: Rehearsal, fact: str) -> Iterator[None]:
-    """Context manager: set the fact named `fact` to whether Pinterest accepts the request of the `with` block."""
+def _record_acceptance(rehearsal: Rehearsal, fact: str) -> Iterator[None]:
+    """Set the fact named `fact` to whether Pinterest accepts the `with` block's request. Raises other errors."""
     try:
         yield
     except RequestRefusedError as error:
@@ -201,7 +201,7 @@ def _try_list_switch(rehearsal: Rehearsal) -> str:
     facts = rehearsal.facts
     audience_id = rehearsal.require_id_of("audience")
     second = rehearsal.create_list(_SECOND_LIST)
-    with _record_fact(rehearsal, "move_obeyed"):
+    with _record_acceptance(rehearsal, "move_obeyed"):
         rehearsal.audiences.switch_list(audience_id, list_id=second)
     if not facts.move_obeyed:
         return "refused: an audience keeps its list"
