@@ -16,11 +16,11 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime.text import format_count
 
 WORKFLOWS = ROOT / "workflows" if IN_CHECKOUT else Path(__file__).parent / "workflows"
-_MENTIONED = re.compile(r"[\w./-]+\.sql\b")
+_MENTIONED = re.compile(r"(?<![\w./-])[\w./-]+\.sql\b")
 _INCLUDED = re.compile(r"!include\s*:\s*[\"']?([\w./-]+)")
 _CALLED = re.compile(r"\b(?:call|require)>:\s*[\"']?([\w./-]+)")
-_COMMENT = re.compile(r"^\s*(?:#|--).*$", re.MULTILINE)
-_LINK_TO_CHECKOUT = re.compile(r"\[([^\]]*)\]\(\.\./[^)]*\)")
+_COMMENT = re.compile(r"^[ \t]*(?:#|--).*$", re.MULTILINE)
+_LINK_TO_CHECKOUT = re.compile(r"\[([^\[\]]*)\]\(\.\./[^()]*\)")
 
 
 @click.command(

@@ -5,18 +5,18 @@ from collections.abc import Collection
 
 # The engine's own names, in front of a database's name.
 _CATALOGS = {"td-presto", "td", "hive"}
-_NAME = re.compile(r"""'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|"([^"\n]*)"|`([^`\n]*)`|([^\W\d][\w$]*)""", re.DOTALL)
+_NAME = re.compile(r"""'(?:[^']|'')*'|--[^\n]*|/\*.*?(?:\*/|\Z)|"([^"\n]*)"|`([^`\n]*)`|([^\W\d][\w$]*)""", re.DOTALL)
 _CLOSING = {"'": "'", '"': '"', "`": "`", "\u2018": "\u2019", "\u201c": "\u201d"}
 # Not an apostrophe within a word, such as doesn't.
 _OPENING = re.compile(rf"(?<!\w)[{''.join(_CLOSING)}]")
 # Some values have no quotes: they follow one of these words and a sign, as in "Not a valid base-16 number: 12345".
 _UNQUOTED = re.compile(
     r"\b(?:(?:cast|convert|parse|parsing|values?|number|input|keys?|zone id|row|string|text|json|digit|character|format"
-    r"|pattern|argument|literal|address|record|range|overflow|malformed|protocol|object|element|date|id)\b[^:=(\[{'\"`\n]*[:=(\[{]"
+    r"|pattern|argument|literal|address|record|range|overflow|malformed|protocol|object|element|date|id)\b[^:=(\[{'\"`\n]{0,200}[:=(\[{]"
     r"|cannot convert|cannot cast to [a-z0-9(),]+|input json to [a-z]+$|\bgot)\s*(?!\d{1,4}(?:;|$))([^\s'\"`].*|$)",
     re.IGNORECASE | re.MULTILINE,
 )
-_WORD_WITH_AT = re.compile(r"\S*(?:@|%40)\S*")
+_WORD_WITH_AT = re.compile(r"(?<!\S)\S*?(?:@|%40)\S*")
 _HIDDEN = "<hidden>"
 
 

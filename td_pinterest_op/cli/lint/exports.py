@@ -77,7 +77,7 @@ def is_unknown(value: object) -> bool:
 
 def is_called_by_others(dig: DigFile) -> bool:
     """Whether another workflow of the folder may call this workflow, and so pass on a job or a database."""
-    name = re.compile(rf"call>:.*(?:\$\{{|\b{re.escape(dig.path.stem)}\b)")
+    name = re.compile(rf"call>:(?:(?!call>:).)*(?:\$\{{|\b{re.escape(dig.path.stem)}\b)")
     others = [path for path in dig.folder.glob("*.dig") if path != dig.path and path.is_file()]
     return any(name.search(path.read_text(encoding="utf-8", errors="replace")) for path in others)
 

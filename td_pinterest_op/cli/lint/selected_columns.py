@@ -10,7 +10,7 @@ from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.withholding.lists import find_list_columns
 from td_pinterest_op.withholding.preparation import find_people_columns
 
-_COMMENT_OR_STRING = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
+_COMMENT_OR_STRING = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*'", re.DOTALL)
 _INNERMOST_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _DEEPEST = 30
 _SELECTED = re.compile(r"\bselect\s+(?:(?:distinct|all)\s)?(.*?)(?:\s(?:from|union|where|limit)\b|;|\Z)", re.DOTALL)

@@ -126,7 +126,7 @@ def remove_times(value: Any) -> Any:
         return {
             name: remove_times(member) if "seconds" not in name else member is not None
             for name, member in value.items()
-            if name != "at"
+            if name not in ("at", "made")  # repeated requests count, as many as it takes
         }
     return [remove_times(member) for member in value] if isinstance(value, list) else value
 
