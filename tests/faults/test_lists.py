@@ -49,9 +49,12 @@ ROWS = (
     Row(name="answer lost", fault=Fault(kind="lost")),
     Row(name="answer cut off", fault=Fault(kind="cut")),
     Row(name="answer cut off always", fault=Fault(kind="cut", times=ALWAYS, after_bytes=0), end=TreasureDataError),
-    Row(name="401", fault=Fault(kind="status", status=401), end=WorkflowError),
-    Row(name="403", fault=Fault(kind="status", status=403), end=WorkflowError, at=("issue", "status", "show")),
-    Row(name="403, another's result", fault=Fault(kind="status", status=403), end=JobError, at=("result",)),
+    # A key that worked before in the run is asked again twice, unless the request issues a job.
+    Row(name="401 twice", fault=Fault(kind="status", status=401, times=2), at=STEPS[1:]),
+    Row(name="401", fault=Fault(kind="status", status=401), end=WorkflowError, at=("issue",)),
+    Row(name="401 always", fault=Fault(kind="status", status=401, times=ALWAYS), end=WorkflowError),
+    Row(name="403 twice", fault=Fault(kind="status", status=403, times=2), at=STEPS[1:]),
+    Row(name="403 always", fault=Fault(kind="status", status=403, times=ALWAYS), end=WorkflowError),
     Row(name="404", fault=Fault(kind="status", status=404), end=JobError),
     Row(name="the job fails", fault=None, end=JobError, at=("issue",)),
 )
