@@ -129,3 +129,23 @@ def test_push_that_fails_names_the_limits_if_the_folder_is_large(
     assert size < int(total.replace(",", "")) < size + 1_000_000
     assert ("the push of audiences failed" in ran.stderr) == bool(code)
     assert ("a digdag server accepts files of at most 2 MB" in ran.stderr) == is_explained
+
+
+def test_push_without_a_command_or_a_workflow_pushes_nothing(bin_folder: Path, folder: Path) -> None:
+    (bin_folder / "td").unlink()
+    ran = run_push(bin_folder, "--with", "td")
+    assert (ran.returncode, "there is no td command on the PATH" in ran.stderr) == (1, True), ran.stderr
+    (folder / "mine.dig").unlink()
+    ran = run_push(bin_folder, "--with", "digdag")
+    assert (ran.returncode, "has no workflow: make a project folder" in ran.stderr) == (1, True), ran.stderr
+    assert read_calls(bin_folder) == []
+
+
+def test_push_refuses_a_folder_whose_old_configuration_withholds_nobody_any_more(
+    bin_folder: Path, folder: Path
+) -> None:
+    (folder / "config").mkdir()
+    (folder / "config" / "mirror.yml").write_text("mirror:\n  suppressed: true\n")
+    ran = run_push(bin_folder)
+    assert (ran.returncode, "config/mirror.yml" in ran.stdout + ran.stderr) == (1, True), ran.stderr
+    assert read_calls(bin_folder) == []
