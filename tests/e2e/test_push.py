@@ -149,3 +149,13 @@ def test_push_refuses_a_folder_whose_old_configuration_withholds_nobody_any_more
     ran = run_push(bin_folder)
     assert (ran.returncode, "config/mirror.yml" in ran.stdout + ran.stderr) == (1, True), ran.stderr
     assert read_calls(bin_folder) == []
+
+
+def test_push_tells_findings_and_that_the_secrets_cannot_be_listed(bin_folder: Path, folder: Path) -> None:
+    (bin_folder.parent / "secrets").unlink()
+    with (folder / "mine.dig").open("a") as file:
+        file.write("+b:\n  py>: td_pinterest_op.export.PinterestExport\n  suppress_list: opt_outs.sql\n")
+    ran = run_push(bin_folder)
+    assert (ran.returncode, "suppress_list" in ran.stderr) == (1, True), ran.stderr
+    assert "Correct these findings before you schedule a workflow" in ran.stderr
+    assert "audiences is pushed, but its secrets cannot be listed" in ran.stderr
