@@ -39,7 +39,7 @@ def test_the_table_compares_a_run_with_the_previous_one() -> None:
 )
 def test_the_card_of_sent_people_has_one_comparison_with_the_previous_run(before: list[Entry], said: str) -> None:
     text = shown(render_page([*before, run(1)], now=FIRST_DAY))
-    assert f"People sent by this run 1,100 {said} Matched before this run" in text
+    assert f"People sent by this run 1,100 {said} Size at the end of the run" in text
 
 
 def test_records_and_matched_share_are_on_the_card_in_the_table_and_over_time() -> None:
