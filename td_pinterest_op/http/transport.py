@@ -140,8 +140,17 @@ class _BoundedReader(io.BufferedReader):
         return super().readline(size)
 
     def read(self, size: int | None = -1) -> bytes:
-        """Read data of the body."""
-        data = super().read(size)
+        """Read data of the body: all, or `size` bytes, for which urllib3 1.26 waits however slowly they arrive."""
+        if size is None or size < 0:
+            data = super().read(size)
+        else:
+            began = time.monotonic()
+            pieces = bytearray()
+            while len(pieces) < size and (piece := super().read1(size - len(pieces))):
+                pieces += piece
+                if time.monotonic() - began > _LONGEST_BODY_SECONDS:
+                    raise _OversizedError
+            data = bytes(pieces)
         self._begin_lines()
         return data
 
