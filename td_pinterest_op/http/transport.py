@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import ssl
+import sys
 import time
 import urllib.parse
 import zlib
@@ -141,18 +142,15 @@ class _BoundedReader(io.BufferedReader):
 
     def read(self, size: int | None = -1) -> bytes:
         """Read data of the body: all, or `size` bytes, for which urllib3 1.26 waits however slowly they arrive."""
-        if size is None or size < 0:
-            data = super().read(size)
-        else:
-            began = time.monotonic()
-            pieces = bytearray()
-            while len(pieces) < size and (piece := super().read1(size - len(pieces))):
-                pieces += piece
-                if time.monotonic() - began > _LONGEST_BODY_SECONDS:
-                    raise _OversizedError
-            data = bytes(pieces)
+        most = sys.maxsize if size is None or size < 0 else size
+        began = time.monotonic()
+        pieces = bytearray()
+        while len(pieces) < most and (piece := super().read1(min(most - len(pieces), _PIECE))):
+            pieces += piece
+            if time.monotonic() - began > _LONGEST_BODY_SECONDS:
+                raise _OversizedError
         self._begin_lines()
-        return data
+        return bytes(pieces)
 
     def read1(self, size: int = -1) -> bytes:
         """Read data of the body that is there."""

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import gzip
+import io
 import json
 import resource
 import socket
@@ -17,7 +18,14 @@ from pathlib import Path
 import pytest
 import requests
 
-from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
+from td_pinterest_op.http.transport import (
+    Failure,
+    NoResponseError,
+    Response,
+    Transport,
+    _BoundedReader,
+    _OversizedError,
+)
 from td_pinterest_op.redaction.secret import mask
 from tests import children
 
@@ -330,6 +338,12 @@ def test_response_that_arrives_slowly_without_end_is_rejected(serve: Serve, monk
     monkeypatch.setattr("td_pinterest_op.http.transport._LONGEST_BODY_SECONDS", LIMIT)
     with peer(serve) as server, transport() as client:
         assert failure_of(client, server.address) is Failure.OVERSIZED
+
+
+def test_piece_of_a_body_that_fills_too_slowly_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("td_pinterest_op.http.transport._LONGEST_BODY_SECONDS", -1.0)
+    with _BoundedReader(io.FileIO("/dev/zero"), longest=LIMIT) as reader, pytest.raises(_OversizedError):
+        reader.read(10)  # as urllib3 1.26 reads, which waits for a whole piece
 
 
 def test_response_after_some_that_say_to_continue_and_with_trailers_is_read() -> None:
