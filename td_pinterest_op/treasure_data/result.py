@@ -18,7 +18,7 @@ _RANGE_START = re.compile(r"bytes ([0-9]{1,18})-")
 # Bytes for each column that are decompressed at once: with the rows made of them, the memory that a block takes.
 _INFLATED = 64 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
-# Without the permission Download, a user may see so many rows of a result.
+# The most rows of a result that a user without the permission Download may see.
 _PREVIEW_ROWS = 50
 _DOWNLOAD_ADVICE = "give the owner of the API key the permission Download on the query's database"
 

@@ -29,7 +29,7 @@ _ADVICE_ABOUT_KEY = {
     403: "Treasure Data does not permit this to the owner of the API key: give that user access to the database (the "
     f"permissions Query and Download, and Edit for the tables that the operator makes), and check {_ALLOWLIST}",
 }
-# A key that worked before in this run is refused for a moment: a request that only reads is repeated so many times.
+# Repeats of a reading request whose key, which worked before in this run, is refused: that may pass.
 _REFUSAL_RETRIES = 2
 # How long the last words of a run, such as the end of a job that nobody waits for, may take. In seconds.
 _LAST_REQUEST_SECONDS = 2.0
