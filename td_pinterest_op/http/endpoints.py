@@ -22,36 +22,22 @@ def is_safe_url(url: str) -> bool:
     return False
 
 
-def find_proxies(url: str) -> dict[str, str]:
-    """Return the environment's proxies for a URL, and have their passwords masked in logs and errors from then on.
+def find_proxy(url: str) -> tuple[str, str]:
+    """Return the environment's proxy for requests to `url`, and its address for messages, such as "proxy.test:8080".
 
-    Raises ValueError for a proxy that cannot be used: SOCKS, whose connections have no time limits, or no address.
+    Both are "" for none. The proxy's password is masked in logs and errors from then on. Raises ValueError for a proxy
+    that cannot be used: SOCKS, whose connections have no time limits, or no address.
     """
     # The loop-back of a proxy is that of another machine.
     proxies = {} if _is_loopback(url) else requests.utils.get_environ_proxies(url)
-    for proxy in proxies.values():
-        with contextlib.suppress(ValueError):
-            Secret(requests.utils.get_auth_from_url(proxy)[1])
-    _format_proxy(requests.utils.select_proxy(url, proxies))
-    return proxies
-
-
-def find_proxy(url: str) -> str:
-    """Return the address of the proxy through which requests to `url` go, such as "proxy.test:8080", or "" for none.
-
-    Raises ValueError as `find_proxies` does.
-    """
-    return _format_proxy(requests.utils.select_proxy(url, find_proxies(url)))
-
-
-def _format_proxy(proxy: str | None) -> str:
-    """Return host and port of a proxy, or "" for None. Raises ValueError for a proxy that cannot be used."""
+    proxy = requests.utils.select_proxy(url, proxies)
     if not proxy:
-        return ""
+        return "", ""
+    Secret(requests.utils.get_auth_from_url(proxy)[1])
     parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("a proxy must be named as http://HOST:PORT")
-    return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    return proxy, f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 def _is_loopback(url: str) -> bool:

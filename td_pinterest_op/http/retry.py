@@ -14,7 +14,7 @@ _E = TypeVar("_E", bound=Exception)
 
 # Retries may be set to come at once; waiting for somebody else's work must let time pass. In seconds.
 _SHORTEST_WAIT = 0.5
-# Some thirty years, in seconds. A reset later than this is no delay but a point in time (seconds since 1970).
+# Some thirty years, in seconds.
 _LONGEST = 1_000_000_000.0
 
 
@@ -94,15 +94,14 @@ def read_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
     return None if until is None else min(max(0.0, until - read_server_time(headers, now=now)), _LONGEST)
 
 
-def read_reset_delay(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Return the seconds until `x-ratelimit-reset`, or None without a valid time there. `now`: seconds since 1970."""
+def read_reset_delay(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds until `x-ratelimit-reset`, or None without a number of seconds there."""
     try:
-        reset = float(headers.get("x-ratelimit-reset", ""))
+        seconds = float(headers.get("x-ratelimit-reset", ""))
     except ValueError:
         return None
-    seconds = reset - read_server_time(headers, now=now) if reset >= _LONGEST else reset
-    # NaN and infinity compare false: no delay can be read from them.
-    return max(0.0, seconds) if seconds < _LONGEST else None
+    # NaN, infinity and a point in time (seconds since 1970) are no delays.
+    return seconds if 0 <= seconds < _LONGEST else None
 
 
 def read_server_time(headers: Mapping[str, str], *, now: float) -> float:

@@ -2,7 +2,6 @@
 
 import contextlib
 import enum
-import functools
 import http.client
 import io
 import json
@@ -25,7 +24,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op import USER_AGENT
-from td_pinterest_op.http.endpoints import find_proxies, find_proxy
+from td_pinterest_op.http.endpoints import find_proxy
 from td_pinterest_op.http.json_counts import parse_whole_number
 from td_pinterest_op.redaction.secret import mask, sanitize
 
@@ -228,7 +227,6 @@ class Transport:
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings quote headers, which may echo credentials
         self._timeout = (connect_timeout, read_timeout)
         self._adapter = _Adapter(write_timeout=write_timeout, connections=connections)
-        self._find_proxies = functools.cache(find_proxies)  # of an origin: it reads the whole environment
 
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
@@ -256,9 +254,9 @@ class Transport:
             # Not by a session, which adds credentials of ~/.netrc, and parses where a redirect leads.
             request = requests.Request(method, url, headers={**_HEADERS, **headers}, data=body, auth=auth).prepare()
             verify = next(filter(None, map(os.environ.get, _CERTIFICATE_VARIABLES)), True)
-            proxies = self._find_proxies(urllib.parse.urljoin(url, "/"))
+            proxy, _ = find_proxy(url)
             timeout = self._timeout if limit is None else tuple(min(limit, each) for each in self._timeout)
-            options: dict[str, Any] = {"timeout": timeout, "verify": verify, "proxies": proxies}
+            options: dict[str, Any] = {"timeout": timeout, "verify": verify, "proxies": {"all": proxy}}
             with self._adapter.send(request, stream=True, **options) as response:
                 # urllib3 before 2.0 takes a body that breaks off for a whole one, unless it has to compare the lengths.
                 response.raw.enforce_content_length = True
@@ -308,15 +306,6 @@ def read_response(raw: RawResponse) -> Response:
     return Response(status=raw.status, headers=raw.headers, body=body)
 
 
-def _find_causes(error: BaseException) -> list[BaseException]:
-    """Return an exception and all exceptions that caused it: requests and urllib3 keep them in `args` or `reason`."""
-    causes = [error]
-    for outer in causes:
-        inner = (*outer.args, getattr(outer, "reason", None), outer.__cause__ or outer.__context__)
-        causes += [cause for cause in inner if isinstance(cause, BaseException) and cause not in causes]
-    return causes
-
-
 _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
     ((_WriteTimeoutError,), Failure.WRITE_TIMEOUT),
     ((_OversizedError,), Failure.OVERSIZED),
@@ -336,29 +325,28 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
 
 def _explain_failure(error: BaseException, url: str) -> NoResponseError:
     """Return the error for an exception during a request to `url`. The message names host, port, proxy and cause."""
-    causes = _find_causes(error)
+    # All exceptions that caused it: requests and urllib3 keep them in `args` or `reason`.
+    causes = [error]
+    for outer in causes:
+        inner = (*outer.args, getattr(outer, "reason", None), outer.__cause__ or outer.__context__)
+        causes += [cause for cause in inner if isinstance(cause, BaseException) and cause not in causes]
     failures = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
-    peer = _describe_peer(url)
-    if refusal := _PROXY_REFUSAL.search(str(error)):
-        failure = Failure.UNUSABLE if refusal[1] in ("403", "407") else Failure.NOT_CONNECTED
-        return NoResponseError(failure, f"{peer} (the proxy answered {refusal[1]})")
+    failure = next(failures, Failure.UNUSABLE)
     text = ""
     for cause in causes:  # the last one is the first that happened
         if isinstance(cause, ssl.SSLCertVerificationError):
             text = f"certificate: {cause.verify_message}"
         elif isinstance(cause, OSError) and isinstance(cause.strerror, str):
             text = cause.strerror
-    why = f" ({sanitize(text, longest=100)})" if peer and text else ""
-    return NoResponseError(next(failures, Failure.UNUSABLE), peer + why)
-
-
-def _describe_peer(url: str) -> str:
-    """Return the end of a message: host and port of a URL and of its proxy, if any. For an invalid URL, return ""."""
+    if refusal := _PROXY_REFUSAL.search(str(error)):
+        failure = Failure.UNUSABLE if refusal[1] in ("403", "407") else Failure.NOT_CONNECTED
+        text = f"the proxy answered {refusal[1]}"
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port or (80 if parts.scheme == "http" else 443)
-        proxy = find_proxy(url)
-    except ValueError:
-        return ""
+        _, proxy = find_proxy(url)
+    except ValueError:  # the URL or the proxy is not valid
+        return NoResponseError(failure)
     through = f" through the proxy {proxy}" if proxy else ""
-    return f": {parts.hostname}:{port}{through}" if parts.hostname else ""
+    why = f" ({sanitize(text, longest=100)})" if text else ""
+    return NoResponseError(failure, f": {parts.hostname}:{port}{through}{why}")

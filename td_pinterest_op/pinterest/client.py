@@ -2,10 +2,8 @@
 
 import contextlib
 import logging
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import islice
 
 from requests.auth import AuthBase
@@ -27,7 +25,6 @@ _PATIENCE = 4
 _LEAST_PAUSE = 1.0
 # A request ends after this many 401s, and a run after this many refusals of refresh tokens.
 MOST_REFUSALS = 10
-_AD_ACCOUNT = re.compile(r"/ad_accounts/(\d+)")
 
 # What to do about a refusal, by Pinterest's code (None: any other).
 Advice = Mapping[int | None, str]
@@ -46,12 +43,6 @@ class Request:
     has_records: bool = False  # whose identifiers an answer may echo
     repeatable: bool = True
     advice: Advice = field(default_factory=dict)  # replaces the policy's advice, by Pinterest's error code
-
-    @property
-    def label(self) -> str:
-        """The request's purpose and its ad account as text for messages, with control characters escaped."""
-        account = _AD_ACCOUNT.match(self.path)
-        return escape(self.purpose) + (f" (ad account {account[1]})" if account else "")
 
     @property
     def is_about_tokens(self) -> bool:
@@ -147,8 +138,13 @@ class Client:
                     return replace(outcome, throttled=throttled)
                 self.counts.add(failed=request.write)
                 failures.append(outcome)
-                refresh = partial(tokens.replace_token, auth, has_worked=id(auth) in self._accepted_credentials)
-                self._prepare_retry(request, failures, refresh)
+                recovery = outcome.decision.recovery
+                tries = sum(failure.decision.recovery is recovery for failure in failures)
+                has_worked = id(auth) in self._accepted_credentials
+                if recovery is not Recovery.REFRESH:
+                    self._wait_before_retry(request, outcome, tries)
+                elif tries >= MOST_REFUSALS or not tokens.replace_token(auth, has_worked=has_worked):
+                    raise outcome.error
         except ExportError as error:
             # Whatever ends the request, Pinterest may have carried out an earlier attempt.
             error.maybe_applied = any(failure.decision.maybe_applied for failure in failures)
@@ -157,7 +153,6 @@ class Client:
     def _send_once(self, request: Request, auth: AuthBase, *, is_retry: bool) -> Response | _FailedAttempt:
         """Send a request once, when the rate limits allow, and count it. Returns the response or the failed attempt."""
         permit, waited = self.rate_limiter.acquire_permit(write=request.write)
-        response: Response | None = None
         url = self.endpoint.rstrip("/") + request.path
         headers = {"Accept": "application/json"}
         if request.body:
@@ -178,60 +173,49 @@ class Client:
             return _build_failed_attempt(request, response) or response
         except NoResponseError as error:
             decision = FAILURES[error.failure]
-            text = f"no response from Pinterest ({error}) to the request to {request.label}"
+            text = f"no response from Pinterest ({error}) to the request to {escape(request.purpose)}"
             return _FailedAttempt(decision=decision, text=text, error=decision.error(f"{text}; {decision.advice}"))
         finally:
-            self.rate_limiter.release_permit(permit, response.headers if response else None)
+            self.rate_limiter.release_permit(permit)
 
-    def _prepare_retry(self, request: Request, failures: Sequence[_FailedAttempt], refresh: Callable[[], bool]) -> None:
-        """Wait or call `refresh` for a new token before the next attempt. Raises an error if no attempt may follow."""
-        failed = failures[-1]
+    def _wait_before_retry(self, request: Request, failed: _FailedAttempt, tries: int) -> None:
+        """Wait before the next attempt, after so many that `failed` like this. Raises an error if none may follow."""
         recovery = failed.decision.recovery
-        tries = sum(failure.decision.recovery is recovery for failure in failures)
-        if recovery is Recovery.REFRESH and tries < MOST_REFUSALS and refresh():
-            return
-        if recovery in (Recovery.REFRESH, Recovery.GIVE_UP):
+        if recovery is Recovery.GIVE_UP:
             raise failed.error
-        requested = self._read_requested_wait(failed)
+        now = self.timing.now()
+        longest_wait = self.retry.longest_wait
+        requested = read_retry_after(failed.headers, now=now) or 0.0
+        if recovery is Recovery.WAIT:
+            requested = requested or read_reset_delay(failed.headers) or 0.0
+        if requested > longest_wait:
+            raise failed.error.extend(
+                f"; Pinterest asks to wait {format_duration(requested, now=now)}, more than max_retry_wait_millis "
+                f"allows ({format_duration(longest_wait)})"
+            )
         wait = next(islice(self.retry.iterate_waits(), tries - 1, None))
         if recovery is Recovery.WAIT:
             # A server that asks for no wait at all must not be asked without a pause.
-            self._wait_out_throttling(failed, requested or wait or min(_LEAST_PAUSE, self.retry.longest_wait))
+            pause = requested or wait or min(_LEAST_PAUSE, longest_wait)
+            clock = self.timing.monotonic()
+            since = self._throttled_since  # which another thread may change meanwhile
+            if since is None:
+                since = self._throttled_since = clock
+            if clock - since >= _PATIENCE * longest_wait:
+                raise failed.error.extend(f"; no request has succeeded for {format_duration(clock - since)}")
+            # Once for all requests that get the same response at the same time.
+            if self.rate_limiter.block_for(pause):
+                log.warning("%s; all requests wait %s", failed.text, format_duration(pause, now=now))
             return
         self.rate_limiter.block_for(requested)
         if failed.decision.maybe_applied and not request.repeatable:
             raise MaybeAppliedError(str(failed.error), status=failed.error.status, code=failed.error.code)
         if tries > self.retry.count:
             raise failed.error.extend(f"; tried {tries} times" if tries > 1 else "")
-        until = format_duration(max(wait, requested), now=self.timing.now())
+        until = format_duration(max(wait, requested), now=now)
         log.warning("%s (attempt %d of %d); trying again in %s", failed.text, tries, self.retry.count + 1, until)
         self.rate_limiter.wait(wait)
         self.counts.add(waiting_seconds=wait)
-
-    def _wait_out_throttling(self, failed: _FailedAttempt, wait: float) -> None:
-        """Delay all requests by `wait` seconds after a 429. Raises `failed.error` if all failed for a long time."""
-        now = self.timing.monotonic()
-        since = self._throttled_since  # which another thread may change meanwhile
-        if since is None:
-            since = self._throttled_since = now
-        if now - since >= _PATIENCE * self.retry.longest_wait:
-            raise failed.error.extend(f"; no request has succeeded for {format_duration(now - since)}")
-        # Once for all requests that get the same response at the same time.
-        if self.rate_limiter.block_for(wait):
-            log.warning("%s; all requests wait %s", failed.text, format_duration(wait, now=self.timing.now()))
-
-    def _read_requested_wait(self, failed: _FailedAttempt) -> float:
-        """Return the seconds that a failed response asks to wait. Raises `failed.error` for more than is allowed."""
-        now = self.timing.now()
-        seconds = read_retry_after(failed.headers, now=now)
-        if seconds is None and failed.decision.recovery is Recovery.WAIT:
-            seconds = read_reset_delay(failed.headers, now=now)
-        if seconds and seconds > self.retry.longest_wait:
-            raise failed.error.extend(
-                f"; Pinterest asks to wait {format_duration(seconds, now=now)}, more than max_retry_wait_millis "
-                f"allows ({format_duration(self.retry.longest_wait)})"
-            )
-        return seconds or 0.0
 
 
 def _build_failed_attempt(request: Request, response: Response) -> _FailedAttempt | None:
@@ -246,7 +230,7 @@ def _build_failed_attempt(request: Request, response: Response) -> _FailedAttemp
     is_quotable = message and not request.has_records and not request.is_about_tokens
     quote = f' "{sanitize(message, longest=200)}"' if is_quotable else ""
     code_text = "" if code is None else f" (code {code})"
-    text = f"Pinterest answered {status}{code_text}{quote} to the request to {request.label}"
+    text = f"Pinterest answered {status}{code_text}{quote} to the request to {escape(request.purpose)}"
     is_about_request = status >= 400 and decision.recovery in (Recovery.REFRESH, Recovery.GIVE_UP)
     advice = request.advice.get(code, request.advice.get(None)) if is_about_request else None
     request_id = "" if request.is_about_tokens else f" [x-pinterest-rid {response.request_id}]"

@@ -4,7 +4,6 @@ import threading
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import requests
@@ -119,7 +118,17 @@ class Tokens(TokenSource):
 
     def get_token(self) -> Bearer:
         """Return the access token for the next request. Raises AccountError if Pinterest issues none."""
-        return self._find_valid_token() or shutdown.run_uninterrupted(self._renew_token)
+
+        def renew_token() -> Bearer:
+            """Return a valid access token: the current one if another thread has just renewed it."""
+            with self._lock:
+                bearer = self._find_valid_token()
+                if bearer is None:
+                    bearer = self._bearer = self._exchange_refresh_token()
+                    self._replaces_unaccepted = False
+                return bearer
+
+        return self._find_valid_token() or shutdown.run_uninterrupted(renew_token)
 
     def replace_token(self, token: AuthBase, *, has_worked: bool) -> bool:
         """Replace a token after a 401. Returns whether to retry the request. `has_worked`: the token worked before.
@@ -127,36 +136,25 @@ class Tokens(TokenSource):
         Returns False for the second token in a row that never worked: then the token is not the cause. If another
         thread has replaced the token already, it is not replaced again.
         """
-        return shutdown.run_uninterrupted(partial(self._replace_token, token, has_worked=has_worked))
+
+        def replace() -> bool:
+            """Replace the token, unless that was done or cannot help."""
+            with self._lock:
+                if self._bearer is not token:
+                    return True
+                if not has_worked and self._replaces_unaccepted:
+                    return False
+                self._replaces_unaccepted = not has_worked
+                self._adopt_stored_token()
+                self._bearer = self._exchange_refresh_token()
+                return True
+
+        return shutdown.run_uninterrupted(replace)
 
     def _find_valid_token(self) -> Bearer | None:
         """Return the current access token, or None if there is none or it expires soon."""
         bearer = self._bearer
         return bearer if bearer and self.timing.monotonic() < bearer.expires_at else None
-
-    # These two run uninterrupted with the lock: a new refresh token is neither lost, nor is the old one used again
-    # while the response with the new one is awaited.
-
-    def _renew_token(self) -> Bearer:
-        """Return a valid access token: the current one if another thread has just renewed it."""
-        with self._lock:
-            if valid := self._find_valid_token():
-                return valid
-            self._bearer = self._exchange_refresh_token()
-            self._replaces_unaccepted = False
-            return self._bearer
-
-    def _replace_token(self, token: AuthBase, *, has_worked: bool) -> bool:
-        """Do what `replace_token` says."""
-        with self._lock:
-            if self._bearer is not token:
-                return True
-            if not has_worked and self._replaces_unaccepted:
-                return False
-            self._replaces_unaccepted = not has_worked
-            self._adopt_stored_token()
-            self._bearer = self._exchange_refresh_token()
-            return True
 
     def _adopt_stored_token(self) -> bool:
         """Switch to the stored refresh token. Return False if none can be read, or this run already had that token."""
@@ -168,26 +166,27 @@ class Tokens(TokenSource):
         return True
 
     def _exchange_refresh_token(self) -> Bearer:
-        """Return an access token for the refresh token."""
-        try:
-            grant = request_grant(
-                self.client,
-                {"grant_type": "refresh_token", "refresh_token": self.refresh_token.reveal()},
-                client_id=self.client_id,
-                client_secret=self.client_secret,
-                purpose="exchange the refresh token for an access token",
-                advice=_REFRESH_ADVICE,
-            )
-        except AccountError as error:
-            self._refusals += 1
-            if self._refusals < MOST_REFUSALS and self._adopt_stored_token():
-                return self._exchange_refresh_token()
-            error.refused_token = self._fingerprint
-            raise
-        return self._accept_grant(grant)
+        """Return an access token for the refresh token, and store a new refresh token. Raises AccountError.
 
-    def _accept_grant(self, grant: Grant) -> Bearer:
-        """Store a grant's new refresh token and return the access token. Raises AccountError for a missing scope."""
+        Must be called with the lock and uninterrupted: a new refresh token is neither lost, nor is the old one used
+        again while the response with the new one is awaited.
+        """
+        while True:
+            try:
+                grant = request_grant(
+                    self.client,
+                    {"grant_type": "refresh_token", "refresh_token": self.refresh_token.reveal()},
+                    client_id=self.client_id,
+                    client_secret=self.client_secret,
+                    purpose="exchange the refresh token for an access token",
+                    advice=_REFRESH_ADVICE,
+                )
+                break
+            except AccountError as error:
+                self._refusals += 1
+                if self._refusals >= MOST_REFUSALS or not self._adopt_stored_token():
+                    error.refused_token = self._fingerprint
+                    raise
         issued = None if grant.refresh_token == self.refresh_token else grant.refresh_token
         if issued:
             self.refresh_token = issued

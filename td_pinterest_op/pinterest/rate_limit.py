@@ -1,7 +1,6 @@
 """Rate limits shared by all requests of a run: writes per window, and no request before a time the server names."""
 
 import collections
-import contextlib
 import copy
 import logging
 import re
@@ -42,8 +41,7 @@ class Permit:
 class _SharedLimits:
     """The limits that all runs of this process share. `slots`: for the writes that may be in flight at a time."""
 
-    windows: dict[float, int]  # how many writes, by the seconds in which they may be sent
-    permits: collections.deque[Permit]
+    permits: collections.deque[Permit]  # of the last writes, as many as a minute may have
     slots: threading.Semaphore
     not_before: float
     logged_until: float
@@ -63,7 +61,6 @@ class RateLimiter:
         self._wall_clock = timing.now
         self._sleep = timing.sleep
         self._limits = _SharedLimits(
-            windows={MINUTE: requests_per_minute},
             permits=collections.deque(maxlen=requests_per_minute),
             slots=threading.Semaphore(max_in_flight),
             not_before=self._clock(),
@@ -85,26 +82,37 @@ class RateLimiter:
 
         The permit is for `release_permit`. Raises StoppedError once `stop` was called, or the run was asked to end.
         """
+        limits = self._limits
         waited = 0.0
-        with contextlib.ExitStack() as slot:
-            if write:
-                while not self._limits.slots.acquire(timeout=_RESPONSE_POLL_SECONDS):
-                    self._raise_if_stopped()
-                slot.callback(self._limits.slots.release)
+        while write and not limits.slots.acquire(timeout=_RESPONSE_POLL_SECONDS):
+            self._raise_if_stopped()
+        try:
             while True:
-                with self._limits.lock:
+                with limits.lock:
                     self._raise_if_stopped()
                     delay = self._compute_delay(write)
                     if delay <= 0:
                         permit = Permit(write=write)
                         if write:
-                            self._limits.permits.append(permit)
-                        slot.pop_all()  # `release_permit` gives the slot back
+                            limits.permits.append(permit)
                         return permit, waited
-                self._log_wait(delay)
+                    until = self._clock() + delay
+                    # Once for all requests that wait at the same time.
+                    if delay >= _LONG and until > limits.logged_until:
+                        limits.logged_until = until + _LONG
+                        log.info(
+                            "waiting before the next request (because of the limit of %s writes a minute, or because "
+                            "the server asks to wait): %s",
+                            limits.permits.maxlen,
+                            format_resumption(delay, now=self._wall_clock()),
+                        )
                 step = min(delay, _POLL_SECONDS)
                 self._sleep(step)
                 waited += step
+        except BaseException:
+            if write:
+                limits.slots.release()
+            raise
 
     def wait(self, seconds: float) -> None:
         """Wait `seconds` before a request, and delay no other request. Raises StoppedError like `acquire_permit`."""
@@ -113,17 +121,6 @@ class RateLimiter:
         while (left := until - self._clock()) > 0:
             self._raise_if_stopped()
             self._sleep(min(left, _POLL_SECONDS))
-
-    def _log_wait(self, delay: float) -> None:
-        """Log a long wait, once for all requests that wait at the same time."""
-        with self._limits.lock:
-            until = self._clock() + delay
-            if delay < _LONG or until <= self._limits.logged_until:
-                return
-            self._limits.logged_until = until + _LONG
-            writes = self._limits.windows[MINUTE]
-        reason = f"because of the limit of {writes} writes a minute, or because the server asks to wait"
-        log.info("waiting before the next request (%s): %s", reason, format_resumption(delay, now=self._wall_clock()))
 
     @property
     def pause(self) -> float:
@@ -141,23 +138,18 @@ class RateLimiter:
         """Return the seconds until a request (a write request if `write`) is allowed. 0 or less means now."""
         now = self._clock()
         delay = self._limits.not_before - now
-        for window, limit in self._limits.windows.items() if write else ():
-            if len(self._limits.permits) >= limit:
-                completed_at = self._limits.permits[-limit].completed_at
-                until_then = _RESPONSE_POLL_SECONDS if completed_at is None else completed_at + window - now
-                delay = max(delay, until_then)
+        permits = self._limits.permits
+        if write and len(permits) == permits.maxlen:
+            completed_at = permits[0].completed_at
+            delay = max(delay, _RESPONSE_POLL_SECONDS if completed_at is None else completed_at + MINUTE - now)
         return delay
 
-    def release_permit(self, permit: Permit, headers: Mapping[str, str] | None = None) -> None:
-        """Record that a permit's request has ended. The response's `headers` may lower the limits for writes."""
+    def release_permit(self, permit: Permit) -> None:
+        """Record that a permit's request has ended."""
         with self._limits.lock:
             permit.completed_at = self._clock()
-            if permit.write:
-                self._limits.slots.release()
-            for quota, window in parse_quotas(headers or {}) if permit.write else ():
-                # A longer window (a trial app's day) is not waited out in silence: its 429 says how long that takes.
-                if 0 < window <= MINUTE:
-                    self._limits.windows[float(window)] = min(max(quota, 1), self._limits.permits.maxlen or 1)
+        if permit.write:
+            self._limits.slots.release()
 
     def block_for(self, seconds: float) -> bool:
         """Delay all requests by `seconds`. Return False if all requests were already delayed for about that long."""

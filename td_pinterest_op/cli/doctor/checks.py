@@ -73,7 +73,7 @@ def _check_credentials(context: DoctorContext) -> CheckResult:
 def check_proxy() -> CheckResult:
     """Check the proxy that the environment sets for Pinterest. The result shows its host and port."""
     try:
-        address = find_proxy("https://api.pinterest.com/")
+        _, address = find_proxy("https://api.pinterest.com/")
     except ValueError:
         message = "HTTPS_PROXY or ALL_PROXY is not the address of an HTTP proxy; the operator uses no SOCKS proxy"
         return CheckResult(ERROR, message, "set it to http://HOST:PORT, or unset it")

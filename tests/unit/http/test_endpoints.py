@@ -45,7 +45,7 @@ def test_secrets_go_by_https_or_to_this_machine_only(url: str, expected: bool) -
 def test_proxy_is_found_or_refused(monkeypatch: pytest.MonkeyPatch, proxy: str, expected: str | None) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     if expected is not None:
-        assert find_proxy("https://api.pinterest.com/v5") == expected
+        assert find_proxy("https://api.pinterest.com/v5") == (proxy, expected)
         return
     with pytest.raises(ValueError, match=r"[Pp]ort|IPv6|proxy"):
         find_proxy("https://api.pinterest.com/v5")

@@ -302,10 +302,9 @@ def test_error_with_any_body_is_explained(body: bytes) -> None:
     assert "Pinterest answered 400 to the request to change things" in str(error_of(scene(description)))
 
 
-def test_error_names_its_ad_account() -> None:
-    request_ = dataclasses.replace(WRITE, path="/ad_accounts/549755885175/audiences", purpose='create "a\nb\x1b"')
-    text = str(error_of(scene(answer(403)), request_))
-    assert 'Pinterest answered 403 to the request to create "a\\nb\\x1b" (ad account 549755885175); ' in text
+def test_control_characters_in_the_purpose_are_escaped() -> None:
+    text = str(error_of(scene(answer(403)), dataclasses.replace(WRITE, purpose='create "a\nb\x1b"')))
+    assert 'Pinterest answered 403 to the request to create "a\\nb\\x1b"; ' in text
 
 
 @pytest.mark.parametrize(
