@@ -34,6 +34,11 @@ class WorkflowKind:
         return self.name == "many" or (self.action is not None and not self.creates_audience)
 
     @property
+    def may_create_audience(self) -> bool:
+        """Whether the audience of such a workflow may not exist yet."""
+        return self.action in (Add.action, Mirror.action)
+
+    @property
     def checks_name(self) -> bool:
         """Whether the workflow stops if the audience's name differs from the one in `config/pinterest.yml`."""
         return self.action is not None and self.action not in (Add.action, Create.action)

@@ -1,0 +1,280 @@
+"""The questions of `td-pinterest init`, each of which an option may answer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeVar
+
+import click
+
+from td_pinterest_op.cli import files, screen
+from td_pinterest_op.cli.ad_accounts import list_ad_accounts
+from td_pinterest_op.cli.connection import Connection, Credentials, require_id
+from td_pinterest_op.cli.workflow_kinds import KINDS, Audience, ProjectAnswers, WorkflowKind, is_writable_name
+from td_pinterest_op.errors import ExportError, SettingsError, StoppedError
+from td_pinterest_op.http.json_counts import parse_whole_number
+from td_pinterest_op.records.columns import find_identifier_columns
+from td_pinterest_op.records.hashed_query import build_columns_statement, require_one_statement
+from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError, suggest_word
+from td_pinterest_op.task_runtime.task import Task, read_database, read_source
+from td_pinterest_op.treasure_data.job import Job, wait_for_job
+
+_T = TypeVar("_T")
+_SHOWN = 20
+# Before the name of an audience that does not exist yet.
+_NEW = "new:"
+
+
+@dataclass
+class Interview:
+    """Asks the user, or takes options and default answers if `asks` is false. `connection`: None without secrets.
+
+    `options`: the values of options that may answer a question, by name, None or empty for those that are not given.
+    """
+
+    asks: bool
+    options: Mapping[str, Any]
+    connection: Connection | None
+    credentials: Credentials
+    _known: Sequence[Audience] | None = field(default=None, init=False)  # of the ad account; None if not known
+
+    def ask_all(self) -> ProjectAnswers:
+        """Return the answers from options, or else from the user. Raises click.UsageError and ExportError."""
+        account = self._ask_ad_account()
+        kind = self._ask_kind()
+        audiences, new_name = self._ask_audiences(kind, account)
+        begin = ""
+        if_exists = ""
+        if new_name and kind.name == "add":
+            # One workflow serves the first day and every other day.
+            kind = KINDS["create"]
+            if_exists = "add"
+        elif kind.creates_audience:
+            question = "If it exists already, as on every day but the first: fail, add to it, or replace its people"
+            if_exists = self._choose(question, "if_exists", ("fail", "add", "replace"), default="fail")
+        elif kind.name == "mirror" and audiences and audiences[0].size != 0 and (self.options["begin"] or self.asks):
+            size = audiences[0].size
+            people = "The people" if size is None else f"{size:,} people"
+            question = f"{people} who are in it: replace them, or adopt (keep) them"
+            begin = self._choose(question, "begin", ("replace", "adopt"))
+        needs_database = bool(kind.query_file) or kind.takes_lists
+        question = "Database of the query" if needs_database else "Database of the history (press Enter for none)"
+        default = None if needs_database else ""
+        database = self._ask(question, "database", self._require_database, default=default)
+        query = ""
+        suppress = ""
+        consent = ""
+        if kind.query_file:
+            query = self._ask_query("Query (SQL, or a file)", "query", database)
+        if kind.takes_lists:
+            none = "(SQL or a file; press Enter for none)"
+            suppress = self._ask_query(f"People who must not be sent {none}", "suppress", database, default="")
+            consent = self._ask_query(f"The only people who may be sent {none}", "consent", database, default="")
+        with_status = self.options["status"] or (
+            bool(audiences)
+            and kind.name != "delete"
+            and self.ask_yes_no("Add a workflow that reads the audience's status a day later?")
+        )
+        question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
+        alert = self._ask(question, "alert", _require_alert, default="")
+        return ProjectAnswers(
+            kind=kind,
+            ad_account_id=account,
+            audiences=audiences,
+            new_name=new_name,
+            database=database,
+            query=query,
+            suppress=suppress,
+            consent=consent,
+            alert=alert,
+            begin=begin,
+            if_exists=if_exists,
+            with_status=with_status,
+        )
+
+    def ask_yes_no(self, question: str, *, default: bool = False) -> bool:
+        """Return the user's answer to a yes-or-no question, or False if no questions are asked."""
+        return self.asks and click.confirm(question, default=default, err=True)
+
+    def _ask(self, question: str, option: str, parse: Callable[[str], _T], *, default: str | None = None) -> _T:
+        """Return what `parse` makes of the option's value, else of the user's answer, else of the default.
+
+        After a wrong answer at the terminal, the question is asked again. Raises click.UsageError if there is no
+        answer, and the errors of `parse` (click.UsageError or ExportError) if the option's value is wrong.
+        """
+        given: str | None = self.options[option]
+        if given is not None or not self.asks:
+            if (text := default if given is None else given) is None:
+                raise click.UsageError(f"{question}: give --{option.replace('_', '-')}")
+            return parse(text.strip())
+        while True:
+            text = click.prompt(question, default=default, err=True, show_default=bool(default))
+            try:
+                return parse(text.strip())
+            except click.UsageError as error:
+                screen.print_note(error.message)
+            except StoppedError:
+                raise
+            except ExportError as error:
+                screen.print_note(str(error))
+
+    def _choose(self, question: str, option: str, words: Sequence[str], *, default: str | None = None) -> str:
+        """Return the one of `words` that is the answer. Raises click.UsageError without an answer."""
+
+        def require_word(text: str) -> str:
+            """Return the answer in lower case. Raises click.UsageError unless it is one of `words`."""
+            if text.lower() not in words:
+                raise click.UsageError(f"answer one of {', '.join(words)}")
+            return text.lower()
+
+        return self._ask(question, option, require_word, default=default)
+
+    def _ask_ad_account(self) -> str:
+        """Return the ad account's id from the option, or else from the user, who is shown the known ad accounts."""
+        only = None
+        if self.connection and not self.options["ad_account"]:
+            accounts = list(list_ad_accounts(self.connection.services.pinterest))
+            for account in accounts[:_SHOWN]:
+                screen.print_note(f"  {account.label}")
+            only = accounts[0].id if len(accounts) == 1 else None
+        parse = partial(require_id, option="--ad-account")
+        return self._ask("Ad account (its id)", "ad_account", parse, default=only)
+
+    def _ask_kind(self) -> WorkflowKind:
+        """Return the kind of workflow. Raises click.UsageError for an option that this kind does not use."""
+        if self.options["job"] is None and self.asks:
+            for kind in KINDS.values():
+                screen.print_note(f"  {kind.name:12}{kind.description}")
+        kind = KINDS[self._choose("What should the workflow do?", "job", tuple(KINDS), default="add")]
+        for option, is_used in {
+            "audience": kind.creates_audience or kind.names_audience,
+            "query": bool(kind.query_file),
+            "suppress": kind.takes_lists,
+            "consent": kind.takes_lists,
+            "begin": kind.name == "mirror",
+            "if_exists": kind.creates_audience,
+            "status": kind.names_audience and kind.name != "delete",
+        }.items():
+            if self.options[option] and not is_used:
+                shown = option.replace("_", "-")
+                raise click.UsageError(f"--{shown} has no effect in a workflow to {kind.description}: leave it out")
+        return kind
+
+    def _ask_audiences(self, kind: WorkflowKind, account: str) -> tuple[Sequence[Audience], str]:
+        """Return the existing audiences to export to, and the name of an audience to create, or ""."""
+        if kind.creates_audience:
+            return (), self._ask("Name of the new audience", "audience", _parse_new_name)
+        if not kind.names_audience:
+            return (), ""
+        if self.connection:
+            rows = list(self.connection.services.build_pinterest_api(account).list_entities("audiences"))
+            self._known = [
+                Audience(str(row["id"]), str(row.get("name") or ""), parse_whole_number(row.get("size")))
+                for row in rows
+            ]
+        for audience in (self._known or ())[:_SHOWN] if not self.options["audience"] else ():
+            screen.print_note(f"  {audience.id:20}{escape(audience.name)}")
+        question = "Audience (its id, or its name)"
+        if kind.name == "many":
+            question = "Audiences (ids, separated by commas)"
+        elif kind.may_create_audience:
+            question = "Audience (its id, its name, or `new:` and the name of a new one)"
+        return self._ask(question, "audience", partial(self._parse_audiences, kind=kind))
+
+    def _parse_audiences(self, text: str, kind: WorkflowKind) -> tuple[Sequence[Audience], str]:
+        """Return the audiences that an answer names, once each, or the name of a new one. Raises click.UsageError."""
+        if text.lower().startswith(_NEW) and kind.may_create_audience:
+            return (), _parse_new_name(text)
+        if kind.name == "many":
+            return list(dict.fromkeys(self._find_audience(each.strip(), kind) for each in text.split(","))), ""
+        found = self._find_audience(text, kind)
+        if kind.checks_name and found.name and not is_writable_name(found.name):
+            raise click.UsageError(
+                f'a workflow cannot check the name of audience {found.id}, "{escape(found.name)}": remove control '
+                "characters, templates and surrounding spaces from it, in Pinterest"
+            )
+        return [found], ""
+
+    def _find_audience(self, text: str, kind: WorkflowKind) -> Audience:
+        """Return the audience whose id or name is `text`. Raises click.UsageError without exactly one."""
+        if self._known is None:
+            try:
+                return Audience(str(AUDIENCE_ID.read(text, repr)))
+            except WrongValueError:
+                raise click.UsageError(
+                    "there are no credentials for Pinterest: name the audience by its id, which has only digits"
+                ) from None
+        found = [audience for audience in self._known if text in (audience.id, audience.name)]
+        if len(found) > 1:
+            ids = ", ".join(audience.id for audience in found)
+            raise click.UsageError(f'{len(found)} audiences are named "{text}": give the id of one of them ({ids})')
+        if found:
+            return found[0]
+        advice = escape(suggest_word(text, [audience.name for audience in self._known]))
+        if not advice:
+            advice = ": `td-pinterest audiences` lists them"
+            if kind.may_create_audience:
+                advice += f'; to create it, answer "{_NEW} {text}"'
+        raise click.UsageError(f'the ad account has no audience "{text}"{advice}')
+
+    def _require_database(self, name: str) -> str:
+        """Return the name of a database as text, "" unchanged. Raises ExportError if Treasure Data has none of it."""
+        if not name:
+            return ""
+        try:
+            database = read_database(Task(params={"database": name}, environ={}), needed_by="the query")
+        except SettingsError as error:
+            raise click.UsageError(f"--database: {error.problems[0].text}") from None
+        self._find_columns("SELECT 1 AS one", database)
+        return database
+
+    def _ask_query(self, question: str, option: str, database: str, *, default: str | None = None) -> str:
+        """Return the SQL of the answer, which is SQL or the name of a file with SQL, or "" for an answer that is "".
+
+        Asks the warehouse for the query's columns if that is possible. Raises click.UsageError and ExportError.
+        """
+
+        def parse(text: str) -> str:
+            """Return the SQL of an answer. Raises click.UsageError and ExportError."""
+            if text == default:
+                return ""
+            sql = files.read_sql(text, f"--{option}")
+            if "${" in sql:
+                template = "contains a template, which digdag fills in only in a .dig file: remove it"
+                raise SettingsError(f"--{option} {template}")
+            try:
+                sql = require_one_statement(sql, name=f"--{option}")
+            except SettingsError as error:
+                raise click.UsageError(str(error)) from None
+            if job := self._find_columns(sql, database):
+                find_identifier_columns(replace(job, file=f"of --{option}"), {})
+            return sql
+
+        return self._ask(question, option, parse, default=default)
+
+    def _find_columns(self, sql: str, database: str) -> Job | None:
+        """Run a query so that it returns no rows. Return its job, or None without credentials. Raises ExportError."""
+        if self.connection is None or "TD_API_KEY" in self.credentials.missing_variables:
+            return None
+        source = read_source(self.credentials.build_task(query=sql, database=database))
+        with screen.print_waits(quiet=True):
+            td = self.connection.services.treasure_data
+            return wait_for_job(td, source.with_fresh_query(build_columns_statement(sql)))
+
+
+def _parse_new_name(text: str) -> str:
+    """Return the name of a new audience, without `new:`. Raises click.UsageError if a workflow cannot contain it."""
+    name = text[len(_NEW) :].strip() if text.lower().startswith(_NEW) else text
+    if not is_writable_name(name):
+        raise click.UsageError("--audience: the name of the new audience must be one line of text without a template")
+    return name
+
+
+def _require_alert(text: str) -> str:
+    """Return the answer about alerts unchanged. Raises click.UsageError unless it names a kind of alert."""
+    if text and text != "slack" and not (text.startswith("mail:") and "@" in text):
+        raise click.UsageError("--alert must be mail:ADDRESS or slack")
+    if "${" in text:
+        raise click.UsageError("--alert contains a template, which digdag would fill in: give the address itself")
+    return text
