@@ -1,7 +1,7 @@
 """The settings: each key of `result_settings` is declared once, with its type, its default and the actions that use it.
 
 A setting is a field of a dataclass, and the field's name is the key. Each entry point that takes `result_settings` has
-a class and a table. A test compares the tables of docs/settings.md with that of an export.
+a class and a table. The tables of docs/settings.md are written from that of an export.
 """
 
 # To add a setting:
@@ -12,7 +12,8 @@ a class and a table. A test compares the tables of docs/settings.md with that of
 # 3. Use `settings.NAME` in the one place that has what it is about: the request
 #    (audiences/request.py), rows and records (records/), their limits (records/limits.py, also for the mirror), an
 #    action, the sender. If it depends on another setting, add a rule to settings/parse.py.
-# 4. Add its row to docs/settings.md, and a line to CHANGELOG.md.
+# 4. Add a row with its meaning to docs/settings.md, then run `.venv/bin/python -m tests.readme`. Add a line to
+#    CHANGELOG.md.
 # Messages, suggestions, `check`, the command line, entries of a list and activations follow by themselves.
 import re
 from collections.abc import Collection, Mapping, Sequence

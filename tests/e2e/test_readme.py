@@ -1,6 +1,5 @@
 """The pages are true: workflows run as shown, tables match the program, links and named tests exist."""
 
-import enum
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,13 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
+from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.cli.explain import ERRORS, get_meaning
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.many import ENTRY_KEYS
 from td_pinterest_op.settings.parse import FOR_THIS_RUN, JOB_OPTIONS, TASK_PARAMETERS
-from td_pinterest_op.settings.table import ERASURE, STATUS, ActionSpec, Setting
-from td_pinterest_op.settings.types import TableName
+from td_pinterest_op.settings.table import ERASURE, STATUS
 from td_pinterest_op.stats import LISTS, Stats
 from tests import dig
 from tests.dig import warm
@@ -25,7 +23,7 @@ from tests.e2e.audiences import ADD, CREATE, REPLACE
 from tests.e2e.project import ROOT, secrets_for, use_audience
 from tests.emulators.environment import FAST_CLOCK
 from tests.exporting import Services, digest, digests, people
-from tests.readme import replace_commands
+from tests.readme import replace_commands, replace_settings
 
 README, WORKFLOWS, COMMANDS, TESTS = (
     (ROOT / folder / "README.md").read_text() for folder in (".", "workflows", "td_pinterest_op/cli", "tests")
@@ -98,29 +96,8 @@ def test_number_of_jobs_matches_the_table_of_costs(services: Services) -> None:
         assert jobs[name] == str(len(services.td.jobs.all()) - before), name
 
 
-def format_default(setting: Setting) -> str:
-    """The default as the README shows it; "–" for none."""
-    if setting.is_credential:
-        return "from the environment"
-    default = setting.default
-    if isinstance(default, ActionSpec):
-        return default.name
-    if isinstance(default, TableName):
-        return default.table
-    if isinstance(default, enum.Enum):
-        return str(default.value)
-    return str(default).lower() if default not in (None, "", {}) else "–"
-
-
-def test_table_of_settings_has_every_key_with_its_requirement_and_default() -> None:
-    needed = {name for each in ACTIONS for name in (*each.action.needs, each.action.audience_id)}
-    expected = [
-        (f"`{key.name}`", "yes" if key.is_needed else "for" if key.name in needed else "no", format_default(key))
-        for key in EXPORT.settings
-    ]
-    text = PAGES["settings"].split("\n## Settings\n")[1].split("\n## Actions\n")[0]
-    rows = [row for heading in re.findall(r"^### (.+)$", text, re.MULTILINE) for row in first_table(text, heading)]
-    assert sorted(expected) == sorted((name, need.split()[0], default.strip("`")) for name, need, default, _ in rows)
+def test_tables_of_settings_have_every_key_with_its_requirement_and_default() -> None:
+    assert replace_settings(PAGES["settings"]) == PAGES["settings"], "run python -m tests.readme"
 
 
 @pytest.mark.parametrize("reason", Reason)
