@@ -59,7 +59,8 @@ Examples:
 @click.option(
     "--timeout", type=click.IntRange(1, 3600), default=300, show_default=True, help="Seconds to wait for your approval."
 )
-@options.combine_options(options.env_file, options.as_json)
+@options.env_file
+@options.as_json
 @options.pass_common
 def authorize(
     common: CommonOptions,

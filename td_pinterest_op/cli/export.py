@@ -72,7 +72,11 @@ Examples:
     help="Then make a new project folder with this export as a workflow, as `init` does.",
 )
 @options.yes
-@options.combine_options(options.ad_account, options.audience, options.env_file, options.as_json, options.quiet)
+@options.ad_account
+@options.audience
+@options.env_file
+@options.as_json
+@options.quiet
 @options.pass_common
 def export(
     common: CommonOptions,

@@ -46,7 +46,8 @@ Examples:
 @click.option("--alert", metavar="mail:ADDRESS|slack", help="Who is notified of a failure.")
 @click.option("--dry-run", is_flag=True, help="Then run its export up to the plan; write nothing to Pinterest.")
 @options.yes
-@options.combine_options(options.env_file, options.quiet)
+@options.env_file
+@options.quiet
 @options.pass_common
 def init(common: CommonOptions, /, folder: Path, audiences: tuple[str, ...], dry_run: bool, **named: Any) -> int:
     """Make a new project folder with one workflow and its files, from your answers.

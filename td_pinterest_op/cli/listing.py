@@ -23,11 +23,13 @@ from td_pinterest_op.run_history.history_table import FAILED
 _EXPORT_STATUS = {None: "roles not shown", True: "may export", False: "may read only"}
 # What the tables of a listing leave out.
 _DETAILS = ("seed_audience_id", "removed", "batches")
-_LISTING = options.combine_options(options.name_filter, options.env_file, options.as_json, options.quiet)
 
 
 @click.command(cls=options.Command, epilog="\b\nExample:\n  td-pinterest accounts")
-@_LISTING
+@options.name_filter
+@options.env_file
+@options.as_json
+@options.quiet
 @options.pass_common
 def accounts(common: CommonOptions, name_part: str | None) -> None:
     """List the ad accounts that the token may read, with the user's roles."""
@@ -50,7 +52,10 @@ def accounts(common: CommonOptions, name_part: str | None) -> None:
     epilog="\b\nExamples:\n  td-pinterest audiences\n  td-pinterest audiences --name shoppers --json",
 )
 @options.ad_account
-@_LISTING
+@options.name_filter
+@options.env_file
+@options.as_json
+@options.quiet
 @options.pass_common
 def audiences(common: CommonOptions, name_part: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and customer list of each."""
@@ -62,7 +67,10 @@ def audiences(common: CommonOptions, name_part: str | None) -> None:
 @click.command(cls=options.Command, epilog="\b\nExamples:\n  td-pinterest lists\n  td-pinterest lists --left-behind")
 @options.ad_account
 @click.option("--left-behind", "only_unused", is_flag=True, help="Only lists that no audience uses.")
-@_LISTING
+@options.name_filter
+@options.env_file
+@options.as_json
+@options.quiet
 @options.pass_common
 def lists(common: CommonOptions, only_unused: bool, name_part: str | None) -> None:
     """List the customer lists of the ad account, and mark those that no audience uses.
@@ -86,7 +94,9 @@ def lists(common: CommonOptions, only_unused: bool, name_part: str | None) -> No
 @click.argument("audience_id", metavar="[ID]", required=False)
 @options.ad_account
 @history_option
-@options.combine_options(options.env_file, options.as_json, options.quiet)
+@options.env_file
+@options.as_json
+@options.quiet
 @options.pass_common
 def audience(common: CommonOptions, audience_id: str | None, history: str | None) -> None:
     """Show one audience in full: its customer list, what created that list, and the ad groups that use it.

@@ -79,15 +79,3 @@ yes = _common_option("--yes", is_flag=True, help="Do not ask before the first wr
 name_filter = click.option(
     "--name", "name_part", metavar="TEXT", help="Only those whose name contains this, in upper or lower case."
 )
-
-
-def combine_options(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
-    """Return a decorator that adds all of `options` to a command, in the order in which --help lists them."""
-
-    def add_options(function: _F) -> _F:
-        """Decorate a command's function with the `options` of `combine_options`."""
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return add_options

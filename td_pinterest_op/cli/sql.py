@@ -60,7 +60,8 @@ Examples:
 @click.option("--percent", help="control: the share of the people that is withheld, as in the setting `control`.")
 @click.option("--salt", help="control: its salt.")
 @click.option("--by", metavar="COLUMN", help="control: the column with the key of each person.  [default: the digest]")
-@options.combine_options(options.env_file, options.quiet)
+@options.env_file
+@options.quiet
 @options.pass_common
 def sql(
     common: CommonOptions,

@@ -29,7 +29,8 @@ Examples:
 
 
 @click.command(cls=options.Command, epilog=_EXAMPLE)
-@options.combine_options(options.ad_account, options.audience)
+@options.ad_account
+@options.audience
 @click.option("--job", "job_id", metavar="ID", help="Check the result of this Treasure Data job too.")
 @click.option("--query", metavar="SQL|FILE", help="Run this query (SQL, or a file with it), and check its rows.")
 @click.option("--database", help="The database of --query.")
@@ -42,7 +43,8 @@ Examples:
 )
 @click.option("--workflow", type=FILE, help="Check this .dig file too, and the ad account and audience that it names.")
 @click.option("--project", metavar="NAME", help="Check the secrets of this project on hosted Treasure Workflow too.")
-@options.combine_options(options.env_file, options.as_json)
+@options.env_file
+@options.as_json
 @options.pass_common
 def doctor(
     common: CommonOptions, /, settings_file: Path | None, workflow: Path | None, project: str | None, **source: Any

@@ -77,7 +77,10 @@ def _parse_steps(_context: click.Context, option: click.Parameter, text: str | N
     "--output", type=FILE, default="rehearsal.json", show_default=True, help="The file to write the results to."
 )
 @options.yes
-@options.combine_options(options.ad_account, options.env_file, options.as_json, options.quiet)
+@options.ad_account
+@options.env_file
+@options.as_json
+@options.quiet
 @options.pass_common
 def rehearse(common: CommonOptions, requested_steps: Sequence[Step], without_large_batches: bool, output: Path) -> None:
     """Send test requests to find out what Pinterest does where its documentation is silent.
