@@ -4,7 +4,7 @@ import contextlib
 import os
 import shlex
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,12 +16,10 @@ from td_pinterest_op.cli.ad_accounts import list_ad_accounts
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.client import OnResponse
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.runtime.clock import SYSTEM, Timing
+from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ConnectionSettings, build_variable_name
-from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.task_runtime.digdag_secrets import (
     LOCAL_PROJECT,
     TokenStore,
@@ -145,17 +143,10 @@ class Credentials:
 
         return save_token
 
-    def open_services(
-        self, *, counts: RequestCounts | None = None, on_response: OnResponse | None = None, timing: Timing = SYSTEM
-    ) -> contextlib.AbstractContextManager[Services]:
-        """Return a context manager that connects to Treasure Data and Pinterest. `counts` counts the write requests."""
+    def open_services(self) -> contextlib.AbstractContextManager[Services]:
+        """Return a context manager that connects to Treasure Data and Pinterest."""
         return connect_services(
-            self.build_task(),
-            self.build_settings(),
-            timing=timing,
-            counts=counts,
-            on_new_refresh_token=self.make_token_saver(),
-            on_response=on_response,
+            self.build_task(), self.build_settings(), timing=SYSTEM, on_new_refresh_token=self.make_token_saver()
         )
 
 
@@ -206,54 +197,34 @@ def _read_env_file(path: Path) -> dict[str, str]:
     return files.parse_env_file(text, path)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
-    """A command's connections to Treasure Data and Pinterest, with its credentials and the values of common options."""
+def open_connection(common: CommonOptions) -> contextlib.AbstractContextManager[Services]:
+    """Return a context manager that connects to both services. Raises SettingsError without Pinterest's credentials."""
+    credentials = find_credentials(common.env_file)
+    credentials.require_variables(*PINTEREST_SECRETS)
+    common.print_note(f"Credentials: {credentials.describe_sources()}")
+    return credentials.open_services()
 
-    services: Services
-    credentials: Credentials
-    common: CommonOptions
 
-    def make_api(self) -> Api:
-        """Return Pinterest's API for the ad account that --ad-account or the environment names, or the only one.
+def make_api(services: Services, common: CommonOptions) -> Api:
+    """Return Pinterest's API for the ad account that --ad-account or the environment names, or the only one.
 
-        Raises SettingsError if the user has no ad account, click.UsageError if none of several is named.
-        """
-        named = self.common.ad_account or self.credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-        if named:
-            return self.services.build_pinterest_api(require_id(named, "--ad-account"))
-        accounts = list(list_ad_accounts(self.services.pinterest))
-        if len(accounts) == 1:
-            self.common.print_note(f"Ad account: {accounts[0].label} (the only one of this user)")
-            return self.services.build_pinterest_api(accounts[0].id)
-        if not accounts:
-            raise SettingsError(
-                "the Pinterest user has no ad account: create one in Pinterest's Ads Manager, or ask the owner of "
-                "one for access"
-            )
+    Raises SettingsError if the user has no ad account, click.UsageError if none of several is named.
+    """
+    if named := common.ad_account or services.task.environ.get("PINTEREST_AD_ACCOUNT_ID"):
+        return services.build_pinterest_api(require_id(named, "--ad-account"))
+    accounts = list(list_ad_accounts(services.pinterest))
+    if not accounts:
+        raise SettingsError(
+            "the Pinterest user has no ad account: create one in Pinterest's Ads Manager, or ask the owner of one for "
+            "access"
+        )
+    if len(accounts) > 1:
         listed = ", ".join(account.label for account in accounts[:10])
         raise click.UsageError(
             f"several ad accounts are available. Name one with --ad-account or PINTEREST_AD_ACCOUNT_ID: {listed}"
         )
-
-
-@contextlib.contextmanager
-def open_connection(
-    common: CommonOptions,
-    *,
-    counts: RequestCounts | None = None,
-    on_response: OnResponse | None = None,
-    timing: Timing = SYSTEM,
-) -> Iterator[Connection]:
-    """Yield a Connection to Treasure Data and Pinterest. `counts` counts the requests that write to Pinterest.
-
-    Raises SettingsError for missing credentials of Pinterest.
-    """
-    credentials = find_credentials(common.env_file)
-    credentials.require_variables(*PINTEREST_SECRETS)
-    common.print_note(f"Credentials: {credentials.describe_sources()}")
-    with credentials.open_services(counts=counts, on_response=on_response, timing=timing) as services:
-        yield Connection(services=services, credentials=credentials, common=common)
+    common.print_note(f"Ad account: {accounts[0].label} (the only one of this user)")
+    return services.build_pinterest_api(accounts[0].id)
 
 
 def require_id(text: str, option: str) -> str:

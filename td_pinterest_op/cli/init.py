@@ -64,15 +64,15 @@ def init(common: CommonOptions, /, folder: Path, audiences: tuple[str, ...], dry
     named["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     named["audience"] = ",".join(audiences) or None
     with contextlib.ExitStack() as stack:
-        connection = None
+        services = None
         if set(PINTEREST_SECRETS).isdisjoint(credentials.missing_variables):
-            connection = stack.enter_context(open_connection(common))
+            services = stack.enter_context(open_connection(common))
         else:
             screen.print_note(
                 "There are no credentials for Pinterest yet, so you must type the ids yourself. To store credentials, "
                 "run `td-pinterest authorize`"
             )
-        interview = Interview(not common.yes, named, connection, credentials)
+        interview = Interview(not common.yes, named, services, credentials)
         answers = interview.ask_all()
     name = answers.kind.name
     needed = (*PINTEREST_SECRETS, *(["TD_API_KEY"] if answers.query else []))

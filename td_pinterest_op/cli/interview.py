@@ -9,7 +9,7 @@ import click
 
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.ad_accounts import list_ad_accounts
-from td_pinterest_op.cli.connection import Connection, Credentials, require_id
+from td_pinterest_op.cli.connection import Credentials, require_id
 from td_pinterest_op.cli.workflow_kinds import KINDS, Audience, ProjectAnswers, WorkflowKind, is_writable_name
 from td_pinterest_op.errors import ExportError, SettingsError, StoppedError
 from td_pinterest_op.http.json_counts import parse_whole_number
@@ -17,6 +17,7 @@ from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.hashed_query import build_columns_statement, require_one_statement
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError, suggest_word
+from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.task_runtime.task import Task, read_database, read_source
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
 
@@ -28,14 +29,14 @@ _NEW = "new:"
 
 @dataclass
 class Interview:
-    """Asks the user, or takes options and default answers if `asks` is false. `connection`: None without secrets.
+    """Asks the user, or takes options and default answers if `asks` is false. `services`: None without secrets.
 
     `options`: the values of options that may answer a question, by name, None or empty for those that are not given.
     """
 
     asks: bool
     options: Mapping[str, Any]
-    connection: Connection | None
+    services: Services | None
     credentials: Credentials
     _known: Sequence[Audience] | None = field(default=None, init=False)  # of the ad account; None if not known
 
@@ -133,8 +134,8 @@ class Interview:
     def _ask_ad_account(self) -> str:
         """Return the ad account's id from the option, or else from the user, who is shown the known ad accounts."""
         only = None
-        if self.connection and not self.options["ad_account"]:
-            accounts = list(list_ad_accounts(self.connection.services.pinterest))
+        if self.services and not self.options["ad_account"]:
+            accounts = list(list_ad_accounts(self.services.pinterest))
             for account in accounts[:_SHOWN]:
                 screen.print_note(f"  {account.label}")
             only = accounts[0].id if len(accounts) == 1 else None
@@ -167,8 +168,8 @@ class Interview:
             return (), self._ask("Name of the new audience", "audience", _parse_new_name)
         if not kind.names_audience:
             return (), ""
-        if self.connection:
-            rows = list(self.connection.services.build_pinterest_api(account).list_entities("audiences"))
+        if self.services:
+            rows = list(self.services.build_pinterest_api(account).list_entities("audiences"))
             self._known = [
                 Audience(str(row["id"]), str(row.get("name") or ""), parse_whole_number(row.get("size")))
                 for row in rows
@@ -255,11 +256,11 @@ class Interview:
 
     def _find_columns(self, sql: str, database: str) -> Job | None:
         """Run a query so that it returns no rows. Return its job, or None without credentials. Raises ExportError."""
-        if self.connection is None or "TD_API_KEY" in self.credentials.missing_variables:
+        if self.services is None or "TD_API_KEY" in self.credentials.missing_variables:
             return None
         source = read_source(self.credentials.build_task(query=sql, database=database))
         with screen.print_waits(quiet=True):
-            td = self.connection.services.treasure_data
+            td = self.services.treasure_data
             return wait_for_job(td, source.with_fresh_query(build_columns_statement(sql)))
 
 

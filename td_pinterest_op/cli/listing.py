@@ -11,7 +11,7 @@ from td_pinterest_op.audiences.customer_lists import parse_list_name
 from td_pinterest_op.audiences.usage import ROLES, find_ad_groups
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.ad_accounts import list_ad_accounts
-from td_pinterest_op.cli.connection import open_connection, require_id
+from td_pinterest_op.cli.connection import make_api, open_connection, require_id
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.report import history_option, read_history_entries
 from td_pinterest_op.errors import AudienceError
@@ -33,16 +33,10 @@ _DETAILS = ("seed_audience_id", "removed", "batches")
 @options.pass_common
 def accounts(common: CommonOptions, name_part: str | None) -> None:
     """List the ad accounts that the token may read, with the user's roles."""
-    with open_connection(common) as connection:
+    with open_connection(common) as services:
         rows = [
-            {
-                "id": account.id,
-                "name": account.name,
-                "status": _EXPORT_STATUS[account.may_write],
-                "roles": list(account.roles),
-                "owner": account.owner,
-            }
-            for account in list_ad_accounts(connection.services.pinterest)
+            asdict(account) | {"status": _EXPORT_STATUS[account.may_write]}
+            for account in list_ad_accounts(services.pinterest)
         ]
     _print_listing(common, rows, name_part, nothing="no ad account")
 
@@ -59,8 +53,8 @@ def accounts(common: CommonOptions, name_part: str | None) -> None:
 @options.pass_common
 def audiences(common: CommonOptions, name_part: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and customer list of each."""
-    with open_connection(common) as connection:
-        rows = list(map(build_audience_row, connection.make_api().list_entities("audiences")))
+    with open_connection(common) as services:
+        rows = list(map(_build_audience_row, make_api(services, common).list_entities("audiences")))
     _print_listing(common, rows, name_part, nothing="no audience")
 
 
@@ -79,14 +73,13 @@ def lists(common: CommonOptions, only_unused: bool, name_part: str | None) -> No
     the operator's own lists, it shows the session and the job that created them.
     """
     used_by: dict[str, list[str]] = {}
-    with open_connection(common) as connection:
-        api = connection.make_api()
-        for row in map(build_audience_row, api.list_entities("audiences")):
+    with open_connection(common) as services:
+        api = make_api(services, common)
+        for row in map(_build_audience_row, api.list_entities("audiences")):
             used_by.setdefault(row["customer_list_id"], []).append(row["id"])
-        every = [
-            _build_list_row(each, used_by.get(str(each["id"]), [])) for each in api.list_entities("customer_lists")
-        ]
-    rows = [row for row in every if row["left_behind"] or not only_unused]
+        rows = [_build_list_row(each, used_by.get(str(each["id"]), [])) for each in api.list_entities("customer_lists")]
+    if only_unused:
+        rows = [row for row in rows if row["left_behind"]]
     _print_listing(common, rows, name_part, nothing="no customer list")
 
 
@@ -103,9 +96,9 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
 
     Without ID it is the audience of PINTEREST_AUDIENCE_ID. With --history its runs and sizes over time follow.
     """
-    with open_connection(common) as connection:
-        api = connection.make_api()
-        named = audience_id or connection.credentials.environ.get("PINTEREST_AUDIENCE_ID")
+    with open_connection(common) as services:
+        api = make_api(services, common)
+        named = audience_id or services.task.environ.get("PINTEREST_AUDIENCE_ID")
         if not named:
             raise click.UsageError("no audience is named: give its id, which `td-pinterest audiences` lists")
         content = api.get_entity("audiences", require_id(named, "ID"))
@@ -156,7 +149,7 @@ def _read_history_rows(history: str, audience: Mapping[str, Any], env_file: Path
 
 def _build_detailed_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
     """Return an audience as a row that includes its description, its ad account and its customer list."""
-    row = build_audience_row(content) | {"description": content.get("description"), "ad_account_id": api.ad_account_id}
+    row = _build_audience_row(content) | {"description": content.get("description"), "ad_account_id": api.ad_account_id}
     list_id = row["customer_list_id"]
     behind = api.get_entity("customer_lists", list_id) if list_id else None
     if behind:
@@ -166,7 +159,7 @@ def _build_detailed_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
+def _build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the audience that Pinterest's JSON describes, as a row to print."""
     rule = content.get("rule")
     rule = rule if isinstance(rule, Mapping) else {}

@@ -8,7 +8,7 @@ from functools import cached_property
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.client import Client, OnResponse
+from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.redaction.secret import Secret
@@ -61,7 +61,6 @@ def connect_services(
     timing: Timing,
     counts: RequestCounts | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
-    on_response: OnResponse | None = None,
     scopes: Sequence[str] = (),
     at_once: int = 1,
 ) -> Iterator[Services]:
@@ -73,7 +72,7 @@ def connect_services(
     SettingsError for an endpoint that is unsafe for secrets.
     """
     store = TokenStore(task=task, settings=settings, timing=timing)
-    with open_client(task, settings, timing=timing, counts=counts, on_response=on_response, at_once=at_once) as client:
+    with open_client(task, settings, timing=timing, counts=counts, at_once=at_once) as client:
         tokens = Tokens(
             client=client,
             client_id=settings.client_id,
@@ -94,7 +93,6 @@ def open_client(
     *,
     timing: Timing,
     counts: RequestCounts | None = None,
-    on_response: OnResponse | None = None,
     at_once: int = 1,
 ) -> Iterator[Client]:
     """Yield a client for Pinterest's API, closed when the block ends. Raises SettingsError for an unsafe endpoint."""
@@ -118,7 +116,6 @@ def open_client(
             ),
             timing=timing,
             counts=counts or RequestCounts(),
-            on_response=on_response,
         )
 
 

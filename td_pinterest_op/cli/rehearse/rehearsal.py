@@ -1,24 +1,29 @@
-"""What the steps of a rehearsal share: the services, made-up people, and the list and audience made of them."""
+"""A rehearsal: its made-up people, list and audience, the steps that use them, and what each finds out."""
 
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.consistency import read_until_found
-from td_pinterest_op.audiences.customer_lists import FILE, CustomerLists, ListName
-from td_pinterest_op.cli.connection import Connection
-from td_pinterest_op.errors import ExportError, StoppedError
+from td_pinterest_op.cli.ad_accounts import list_ad_accounts
+from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
+from td_pinterest_op.errors import AccountError, ExportError, RequestRefusedError, StoppedError, UnavailableError
 from td_pinterest_op.http.transport import Response
-from td_pinterest_op.pinterest.api import Api, Audience
+from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Request
 from td_pinterest_op.pinterest.oauth import Tokens
+from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.prepared import Batch, compute_fingerprint
+from td_pinterest_op.records.prepared import Batch
 from td_pinterest_op.records.rows import SINGLE_DIGEST, RecordLayout
-from td_pinterest_op.runtime.clock import Timing
+from td_pinterest_op.runtime.shutdown import start_thread
+from td_pinterest_op.task_runtime.services import Services
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +31,18 @@ log = logging.getLogger(__name__)
 NAME = "td_pinterest_op rehearsal"
 # As an export has it without a setting: limit_records_per_request.
 DEFAULT_BATCH = 10_000
+_LARGER_BATCHES = (20_000, 50_000, 100_000)
+_AT_ONCE = (1, 2, 4, 8)
+_SECOND_LIST = 1_000
+_ROWS = 100
+_TWO_KEYS = RecordLayout(("email", "maid"))
 # How long a write gets to show, and the shortest pause between two looks, in seconds.
-PATIENCE = 60.0
+_PATIENCE = 60.0
 _SHORTEST_LOOK = 0.5
+# Of a listing, the newest are looked through: its first page.
+_PAGE = 250
+# Refusals of what a request holds, not of the user, the path or the pace.
+_CONTENT = (400, 413, 422)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,146 +67,275 @@ class Facts:
     removed_again: bool | None = None  # whether it can be removed a second time
 
 
-@dataclass(slots=True, kw_only=True)
-class DecisiveResponse:
-    """HTTP status and Pinterest error code of a step's last write request, or of its last read if it does not write."""
-
-    status: int | None = None
-    code: int | None = None
-    is_write: bool = False
-
-    def clear_response(self) -> None:
-        """Reset the status and the code to None, before a step sends its first request."""
-        self.status = None
-        self.code = None
-        self.is_write = False
-
-    def record_response(self, request: Request, response: Response) -> None:
-        """Store a response's HTTP status and Pinterest error code, except for a read after a write of the same step."""
-        if request.write or not self.is_write:
-            self.status = response.status
-            self.code = response.code
-            self.is_write = request.write
-
-    def record_error(self, error: ExportError) -> None:
-        """Store the HTTP status and the error code of a failed request."""
-        self.status = error.status
-        self.code = error.code
-
-
-class NotTriedError(Exception):
-    """Raised by a step that cannot be tried. Its text is shown as the step's verdict."""
-
-
 class Rehearsal:
-    """A test of Pinterest's behaviour in an ad account. It holds the test's customer list, audience and findings.
+    """A rehearsal in one ad account. Its methods `try_…` are steps: each returns its verdict as text for the user.
 
-    `response` gets every response. `made` has the ids of the `list` and the `audience`, once they are created. Their
-    names contain a key of eight hex digits.
+    They raise the errors of the API. `made` has the ids of the `list` and the `audience`, once they are created.
+    `answer` is what decided the current step: a response, or the error of a request.
     """
 
-    def __init__(self, connection: Connection, api: Api, *, response: DecisiveResponse, timing: Timing) -> None:
-        key = secrets.token_hex(4)
-        self._credentials = connection.credentials
-        self._timing = timing
-        self.services = connection.services
+    def __init__(self, services: Services, api: Api) -> None:
+        self.services = services
         self.api = api
-        self.name = f"{NAME} {key}"
-        self.lists = CustomerLists(api=self.api, session_key=key, is_nca=False)
-        self.audiences = Audiences(self.api)
-        self.made: dict[str, str] = {}
-        self._audience_begun = False
-        self._people = bytearray()
+        self.audiences = Audiences(api)
+        self.key = secrets.token_hex(4)
+        self.name = f"{NAME} {self.key}"
         self.facts = Facts()
-        self.response = response
+        self.made: dict[str, str] = {}
+        self.may_have_audience = False
+        self.answer: Response | ExportError | None = None
         self.limits: str | None = None  # those that Pinterest's header states
+        self._first_token = services.tokens.refresh_token
+        services.client.on_response = self._keep_response
 
-    def require_id_of(self, kind: str) -> str:
-        """Return the id of the rehearsal's `list` or `audience` (`kind`). Raises NotTriedError if there is none."""
-        if kind not in self.made:
-            raise NotTriedError(f"not tried: there is no {kind}")
-        return self.made[kind]
+    def _keep_response(self, _request: Request, response: Response) -> None:
+        """Keep a response as the answer, until another one comes."""
+        self.answer = response
 
-    def make_token_source(self) -> Tokens:
-        """Return a new token source that begins with the refresh token that was stored before the rehearsal."""
-        settings = self._credentials.build_settings()
-        return Tokens(
-            client=self.services.client,
-            client_id=settings.client_id,
-            client_secret=settings.client_secret,
-            refresh_token=settings.refresh_token,
-            # The same as the services': it knows the token that was stored last.
-            on_new_refresh_token=self.services.tokens.on_new_refresh_token,
-            timing=self._timing,
+    def try_token_refresh(self) -> str:
+        """Find out whether a refresh issues a new refresh token, and whether the old token then stays valid."""
+        facts = self.facts
+        tokens = self.services.tokens
+        used = tokens.get_token()
+        facts.refresh_rotates = tokens.refresh_token != self._first_token
+        old = Tokens(
+            client=tokens.client,
+            client_id=tokens.client_id,
+            client_secret=tokens.client_secret,
+            refresh_token=self._first_token,
+            on_new_refresh_token=tokens.on_new_refresh_token,
+            timing=tokens.timing,
         )
-
-    def make_batch(self, count: int, *, layout: RecordLayout = SINGLE_DIGEST) -> Batch:
-        """Return a batch of `count` records in `layout`. The records' keys are digests of made-up e-mail addresses."""
-        length = count * layout.width
-        for number in range(len(self._people) // DIGEST_BYTES, length // DIGEST_BYTES):
-            self._people += hashlib.sha256(f"{number}@{self.name[-8:]}.invalid".encode()).digest()
-        return Batch([(layout, bytes(self._people[:length]))])
-
-    def create_list(self, count: int) -> str:
-        """Create a customer list of the first `count` made-up people. Return the id of the list."""
-        records = self.make_batch(count)
-        digests = (data for _, data in records.parts)
-        fingerprint = compute_fingerprint(digests)
-        name = ListName(audience=self.name, session=self.lists.session_key, jobs=FILE, fingerprint=fingerprint)
-        return self.lists.create(name, "EMAIL", records).id
-
-    def create_audience(self, list_id: str) -> None:
-        """Create the rehearsal's audience, which uses the customer list `list_id`."""
-        self._audience_begun = True
         try:
-            self.made["audience"] = self.audiences.create(self.name, description=None, list_id=list_id).id
-        except ExportError as error:
-            self._audience_begun = error.maybe_applied or isinstance(error, StoppedError)
-            raise
+            old.get_token()
+            facts.old_refresh_token_lives = True
+        except AccountError as error:
+            if error.status not in (400, 401):
+                raise
+            facts.old_refresh_token_lives = False
+        # The one that is kept must be good, whatever the old one's return did.
+        tokens.replace_token(used, has_worked=True)
+        new = "a new" if facts.refresh_rotates else "no new"
+        fate = "still accepted" if facts.old_refresh_token_lives else "refused from then on"
+        return f"a refresh brings {new} refresh token; the old one is {fate}"
 
-    def remove_audience(self) -> bool:
-        """Remove the rehearsal's audience. Return False if Pinterest does not know the audience."""
-        removed = self.audiences.remove(self.require_id_of("audience"))
-        self._audience_begun = False
-        return removed
+    def try_account(self) -> str:
+        """Find out the user's role in the ad account, and the app's access tier."""
+        accounts = {account.id: account for account in list_ad_accounts(self.api)}
+        account = accounts.get(self.api.ad_account_id)
+        role = judge_role(account).message if account else "the ad account is not listed"
+        headers = self.services.client.last_headers
+        self.limits = ", ".join(f"{quota};w={window}" for quota, window in parse_quotas(headers)) or None
+        return f"{role}; {judge_tier(headers).message}"
 
-    def read_audience(self) -> Audience | None:
-        """Return the rehearsal's audience as Pinterest shows it, or None if the audience does not exist."""
-        return self.api.find_audience(self.require_id_of("audience"))
+    def try_empty_list(self) -> str:
+        """Find out whether Pinterest creates a customer list without records."""
+        name = f"{self.name} without records"
+        is_created = self._is_accepted(lambda: self.api.create_customer_list(name=name, list_type="EMAIL"))
+        self.facts.list_without_records = is_created
+        return "created: a list needs no records" if is_created else "refused: a list needs records"
 
-    def measure_delays(self, *predicates: Callable[[], bool]) -> list[float | None]:
-        """Return, for each predicate, the seconds until the predicate is true, or None if that takes over a minute."""
-        clock = self._timing.monotonic
-        client = self.api.client
-        begin = clock()
-        seconds: list[float | None] = [None] * len(predicates)
-        while True:
-            for place, look in enumerate(predicates):
-                if seconds[place] is None and look():
-                    seconds[place] = clock() - begin
-            waited = clock() - begin
-            if None not in seconds or waited >= PATIENCE:
-                return seconds
-            # A trial app's requests of a day are few: the longer it takes, the rarer the looks.
-            client.rate_limiter.wait(max(_SHORTEST_LOOK, waited / 4))
+    def try_list(self) -> str:
+        """Create the rehearsal's list of 10,000 records. Find out how soon reads show the new list."""
+        facts = self.facts
+        list_id = self._create_list(DEFAULT_BATCH)
+        self.made["list"] = list_id
+        facts.largest_batch = DEFAULT_BATCH
+        facts.list_readable_seconds, facts.list_listed_seconds = self._measure_delays(
+            lambda: self.api.find_customer_list(list_id) is not None,
+            lambda: any(listed.id == list_id for listed in islice(self.api.list_customer_lists(), _PAGE)),
+        )
+        shown = {"read": facts.list_readable_seconds, "listed": facts.list_listed_seconds}
+        unseen = " and ".join(f"not {word}" for word, seconds in shown.items() if seconds is None)
+        seen = f"{unseen} within a minute" if unseen else "it can be read and is listed"
+        return f"created with {DEFAULT_BATCH:,} records; {seen}"
+
+    def try_larger_batches(self) -> str:
+        """Find out whether Pinterest accepts batches larger than the default size, and up to how many records."""
+        facts = self.facts
+        for count in _LARGER_BATCHES:
+            try:
+                self._add(self.api, self._make_batch(count))
+            except (RequestRefusedError, UnavailableError) as error:
+                is_cut_off = error.status is None and error.maybe_applied
+                if not is_cut_off and error.status not in _CONTENT:
+                    raise
+                self.answer = error
+                facts.batch_too_large_status = error.status
+                how = f"refused with {error.status}" if error.status else "cut off without an answer"
+                return f"{facts.largest_batch:,} records are accepted, {count:,} are {how}"
+            facts.largest_batch = count
+        return f"{count:,} records are accepted"
+
+    def try_batches_at_once(self) -> str:
+        """Find out how many batches may be sent at the same time, each once, even if it fails."""
+        facts = self.facts
+        batch = self._make_batch(DEFAULT_BATCH)
+        client = self.services.client
+        client = replace(client, retry=replace(client.retry, count=0, longest_wait=0.0))
+        api = replace(self.services, client=client).build_pinterest_api(self.api.ad_account_id)
+
+        def send_batch(begin: threading.Barrier) -> None:
+            """Send the batch when all threads are ready."""
+            begin.wait()
+            self._add(api, batch)
+
+        for number in _AT_ONCE:
+            # In daemon threads: Ctrl-C must not wait for responses.
+            send = partial(send_batch, threading.Barrier(number))
+            futures = [start_thread(send) for _ in range(number)]
+            error = next(filter(None, [future.exception() for future in futures]), None)
+            if error is None:
+                facts.batches_at_once = number
+            elif number == 1 or isinstance(error, AccountError) or not isinstance(error, ExportError):
+                raise error
+            else:
+                self.answer = error
+                how = f"answered {error.status}" if error.status else "cut off"
+                return f"{facts.batches_at_once} at once are accepted, of {number} some are {how}"
+        return f"{number} at once are accepted"
+
+    def try_records_v2(self) -> str:
+        """Find out whether Pinterest accepts rows that combine several identifiers of one person."""
+        rows = self._make_batch(_ROWS, layout=_TWO_KEYS)
+        self.facts.records_v2 = self._is_accepted(lambda: self._add(self.api, rows))
+        return "rows with several keys are accepted" if self.facts.records_v2 else "refused: rows with several keys"
+
+    def try_audience(self) -> str:
+        """Create the rehearsal's audience from the rehearsal's customer list."""
+        self.may_have_audience = True
+        self.made["audience"] = self.audiences.create(self.name, description=None, list_id=self.made["list"]).id
+        return "created from the list"
+
+    def try_move(self) -> str:
+        """Find out whether an audience can be switched to another list, and how soon a read shows the new list."""
+        facts = self.facts
+        audience_id = self.made["audience"]
+        second = self._create_list(_SECOND_LIST)
+
+        def is_switched() -> bool:
+            """Whether a read shows the second list."""
+            audience = self.api.find_audience(audience_id)
+            return audience is not None and audience.customer_list_id == second
+
+        facts.move_obeyed = self._is_accepted(lambda: self.audiences.switch_list(audience_id, list_id=second))
+        if not facts.move_obeyed:
+            return "refused: an audience keeps its list"
+        (facts.move_seconds,) = self._measure_delays(is_switched)
+        facts.move_obeyed = facts.move_seconds is not None
+        return "switched to another list" if facts.move_obeyed else "accepted, but not visible within a minute"
+
+    def try_removal(self) -> str:
+        """Remove the audience. Find out whether a removed audience can still be read, and be removed a second time."""
+        facts = self.facts
+        audience_id = self.made["audience"]
+        self.api.remove_audience(audience_id)
+        self.may_have_audience = False
+
+        def is_removed() -> bool:
+            """Whether a read shows that the audience is removed."""
+            audience = self.api.find_audience(audience_id)
+            return audience is None or audience.is_removed
+
+        self._measure_delays(is_removed)
+        facts.removed_readable = self.api.find_audience(audience_id) is not None
+        facts.removed_again = self.audiences.remove(audience_id)
+        read = "can still be read, as removed" if facts.removed_readable else "can no longer be read"
+        return f"removed; it {read}, and removing it again is {'accepted' if facts.removed_again else 'refused'}"
 
     def remove_what_is_left(self) -> bool:
         """Remove the rehearsal's audience. Return False if it may still exist. Raises StoppedError."""
+        if not self.may_have_audience:
+            return True
         try:
-            if self._audience_begun and "audience" not in self.made:
+            audience_id = self.made.get("audience")
+            if audience_id is None:
                 # The answer to its creation was never seen, and a listing may show it late.
-                if found := read_until_found(self._find_own_audience, self.api.client):
-                    self.made["audience"] = found.id
-                else:
-                    self._audience_begun = False
-            if self._audience_begun:
-                self.remove_audience()
+                named = read_until_found(lambda: self.audiences.find_by_name(self.name) or None, self.api.client)
+                audience_id = named[0].id if named else None
+            if audience_id:
+                self.audiences.remove(audience_id)
         except StoppedError:
             raise
         except ExportError as error:
             log.warning("could not remove the audience: %s", error)
-        return not self._audience_begun
+            return False
+        self.may_have_audience = False
+        return True
 
-    def _find_own_audience(self) -> Audience | None:
-        """Return the rehearsal's audience if the ad account's listing shows it."""
-        return next((audience for audience in self.api.list_audiences() if audience.name == self.name), None)
+    def _make_batch(self, count: int, *, layout: RecordLayout = SINGLE_DIGEST) -> Batch:
+        """Return a batch of `count` records in `layout`. The records' keys are digests of made-up e-mail addresses."""
+        people = (f"{number}@{self.key}.invalid" for number in range(count * layout.width // DIGEST_BYTES))
+        return Batch([(layout, b"".join(hashlib.sha256(person.encode()).digest() for person in people))])
+
+    def _create_list(self, count: int) -> str:
+        """Create a customer list of the first `count` made-up people. Return the id of the list."""
+        name = f"{self.name} of {count} records"
+        return self.api.create_customer_list(name=name, list_type="EMAIL", records=self._make_batch(count)).id
+
+    def _add(self, api: Api, records: Batch) -> None:
+        """Add records to the rehearsal's list."""
+        api.change_records(self.made["list"], records, operation="ADD")
+
+    def _is_accepted(self, request: Callable[[], object]) -> bool:
+        """Send a request, and return whether Pinterest accepts what it holds. Raises other errors."""
+        try:
+            request()
+        except RequestRefusedError as error:
+            if error.status not in _CONTENT:
+                raise
+            self.answer = error
+            return False
+        return True
+
+    def _measure_delays(self, *predicates: Callable[[], bool]) -> list[float | None]:
+        """Return, for each predicate, the seconds until the predicate is true, or None if that takes over a minute."""
+        clock = self.services.timing.monotonic
+        begin = clock()
+        seconds: list[float | None] = [None] * len(predicates)
+        while True:
+            for place, is_true in enumerate(predicates):
+                if seconds[place] is None and is_true():
+                    seconds[place] = round(clock() - begin, 2)
+            waited = clock() - begin
+            if None not in seconds or waited >= _PATIENCE:
+                return seconds
+            # A trial app's requests of a day are few: the longer it takes, the rarer the looks.
+            self.services.client.rate_limiter.wait(max(_SHORTEST_LOOK, waited / 4))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step. `writes`: the number of its write requests. `needs`: the step whose list or audience it uses, or ""."""
+
+    name: str
+    request: str
+    run: Callable[[Rehearsal], str]
+    writes: int = 0
+    needs: str = ""
+
+
+STEPS: Sequence[Step] = (
+    Step("token", "POST oauth/token three times: second with the old refresh token", Rehearsal.try_token_refresh),
+    Step("account", "GET ad_accounts", Rehearsal.try_account),
+    Step("list_without_records", "POST customer_lists without records", Rehearsal.try_empty_list, 1),
+    Step("list", "POST customer_lists with 10,000 records, then GET until it shows", Rehearsal.try_list, 1),
+    Step(
+        "batches",
+        "PATCH customer_lists ADD with 20,000, 50,000 and 100,000 records",
+        Rehearsal.try_larger_batches,
+        3,
+        "list",
+    ),
+    Step("at_once", "PATCH customer_lists ADD, 1, 2, 4 and 8 at once", Rehearsal.try_batches_at_once, 15, "list"),
+    Step("records_v2", "PATCH customer_lists ADD with records_v2", Rehearsal.try_records_v2, 1, "list"),
+    Step("audience", "POST audiences on the list", Rehearsal.try_audience, 1, "list"),
+    Step(
+        "move",
+        "POST customer_lists, PATCH audiences UPDATE to it, then GET until it shows",
+        Rehearsal.try_move,
+        2,
+        "audience",
+    ),
+    Step("remove", "PATCH audiences REMOVE, GET, and REMOVE again", Rehearsal.try_removal, 2, "audience"),
+)
