@@ -134,7 +134,7 @@ def _wait_for_code(link: str, state: str, redirect: str, timeout: int) -> Secret
     # Listening first: a browser that is logged in and has approved before comes back at once.
     with callback.listen_for_redirect(redirect, state=state) as arrived:
         screen.print_note(f"Waiting at {redirect} for your approval. If no browser opens, open this address:")
-        screen.print_url(link)
+        click.echo(f"\n  {link}\n", err=True)
         webbrowser.open(link)
         try:
             return callback.parse_code(arrived.get(timeout=timeout))
@@ -149,7 +149,7 @@ def _wait_for_code(link: str, state: str, redirect: str, timeout: int) -> Secret
 def _read_pasted_code(link: str, state: str, redirect: str) -> Secret:
     """Print the address of the consent page, `link`. Return the code in the redirect address that the user pastes."""
     screen.print_note("Open this address in any browser and approve:")
-    screen.print_url(link)
+    click.echo(f"\n  {link}\n", err=True)
     screen.print_note(
         f"The browser then goes to {redirect} and may say that it cannot connect. Paste the whole address of that page "
         "here, and press Enter:"

@@ -57,7 +57,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     0: done. 1: the command ran and something is wrong. 2: wrong usage. As shells count, 130: Ctrl-C, 143: SIGTERM, and
     141: the reader of the output has closed it.
     """
-    warnings = screen.MessageHandler(logging.WARNING, label="warning: ")
+    warnings = screen.MessageHandler()
     log.addHandler(warnings)
     try:
         with screen.prepare_streams(), shutdown.end_on_signals() as signals:

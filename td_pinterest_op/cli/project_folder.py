@@ -208,7 +208,6 @@ def _list_next_commands(folder: Path, answers: ProjectAnswers) -> Sequence[str]:
     """Return the commands that run the workflow of the folder, push the folder, and show the audience."""
     place = shlex.quote(str(folder))
     project = shlex.quote(folder.resolve().name)
-    program = screen.get_program_name()
     run = f"digdag run {answers.kind.workflow} --rerun -p py.python={shlex.quote(sys.executable)}"
     note = ""
     if answers.kind.name == "activation":
@@ -226,6 +225,6 @@ def _list_next_commands(folder: Path, answers: ProjectAnswers) -> Sequence[str]:
     ids = [audience.id for audience in answers.audiences]
     return (
         f"(cd {place} && {run}){note}",
-        f"{program} push {project} {place}   # then `{program} authorize --to td {project}`",
-        f"{program} {f'audience {ids[0]}' if len(ids) == 1 else 'audiences'}   # the day after",
+        f"td-pinterest push {project} {place}   # then `td-pinterest authorize --to td {project}`",
+        f"td-pinterest {f'audience {ids[0]}' if len(ids) == 1 else 'audiences'}   # the day after",
     )

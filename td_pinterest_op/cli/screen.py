@@ -5,17 +5,12 @@ import io
 import json
 import logging
 import os
-import shlex
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import IO
 
 import click
-from rich.cells import cell_len
-from rich.console import Console, JustifyMethod
+from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -23,10 +18,8 @@ from rich.text import Text
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.redaction.secret import mask
 
-PROGRAM = "td-pinterest"
 # No line is wrapped when a program or a file reads the output.
 _ENDLESS = 10_000
-_NARROWEST_PROSE = 30
 
 Row = Mapping[str, object]
 
@@ -62,18 +55,12 @@ def make_console(*, stderr: bool = False) -> Console:
 
 
 class MessageHandler(logging.Handler):
-    """Logging handler that prints the messages of one level on standard error, with secrets masked."""
-
-    def __init__(self, only: int, *, label: str = "") -> None:
-        super().__init__()
-        self._only = only
-        self._label = label
+    """Logging handler that prints messages on standard error, warnings with a label, and with secrets masked."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a log record, after the handler's label, if it has the handler's level."""
-        if record.levelno == self._only:
-            text = Text.assemble((self._label, "bold yellow"), mask(record.getMessage()))
-            _print_renderable(make_console(stderr=True), text)
+        """Print a log record."""
+        label = "warning: " if record.levelno >= logging.WARNING else ""
+        _print(Text.assemble((label, "bold yellow"), mask(record.getMessage())), stderr=True)
 
 
 # Whose lines tell a person what a command waits for.
@@ -83,108 +70,82 @@ _WAITING = ("treasure_data.job", "mirroring", "pinterest.rate_limit")
 @contextlib.contextmanager
 def print_waits(*, quiet: bool) -> Iterator[None]:
     """Within the block, print notes on the jobs and rate limits for which the command waits, unless `quiet`."""
-    handler = MessageHandler(logging.INFO)
     loggers = [logging.getLogger(f"td_pinterest_op.{name}") for name in _WAITING]
-    for logger in () if quiet else loggers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+    for logger in loggers:
+        logger.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         yield
     finally:
         for logger in loggers:
-            logger.removeHandler(handler)
             logger.setLevel(logging.NOTSET)
-
-
-def get_program_name() -> str:
-    """Return what to type to run this program, as it was called."""
-    path = Path(sys.argv[0])
-    if path.parts[-2:] == ("td_pinterest_op", "__main__.py"):
-        return f"{Path(sys.executable).name} -m td_pinterest_op"
-    is_elsewhere = path.name == PROGRAM and shutil.which(PROGRAM) not in (str(path), str(path.absolute()))
-    return shlex.quote(sys.argv[0]) if is_elsewhere else PROGRAM
 
 
 def print_line(text: str | Text = "", *, indent: int = 0) -> None:
     """Print a line of the result on standard output, perhaps wrapped. `indent`: spaces before all further lines."""
-    _print_wrapped(make_console(), text, indent)
+    _print(text, indent=indent)
 
 
-def print_note(text: str | Text, *, indent: int = 0) -> None:
+def print_note(text: str, *, indent: int = 0) -> None:
     """Print a note, which is no part of the result, on standard error. `indent`: spaces before all further lines."""
-    _print_wrapped(make_console(stderr=True), text, indent)
-
-
-def print_url(url: str) -> None:
-    """Print a URL on standard error in one line, so that the user can copy the URL."""
-    click.echo(f"\n  {url}\n", err=True)
+    _print(text, stderr=True, indent=indent)
 
 
 def print_error(message: str) -> None:
     """Print an error as one paragraph on standard error."""
-    text = _name_program(mask(message)).strip()
+    text = mask(message).strip()
     end = "" if text.endswith((".", "?")) else "."
-    _print_renderable(make_console(stderr=True), Text.assemble(("error: ", "bold red"), text, end))
+    _print(Text.assemble(("error: ", "bold red"), text, end), stderr=True)
 
 
 def print_json(value: object) -> None:
-    """Print the result as JSON on standard output."""
-    with _explain_write_errors(sys.stdout):
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_format_iso_time))
+    """Print the result as JSON on standard output, with times in UTC."""
 
+    def format_time(time: datetime) -> str:
+        """Return a time as ISO 8601 text."""
+        return f"{time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
-def _format_iso_time(time: datetime) -> str:
-    """Return a time in UTC as ISO 8601 text."""
-    return f"{time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    _write(json.dumps(value, indent=2, ensure_ascii=False, default=format_time))
 
 
 def print_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[str] = ()) -> None:
     """Print rows as a table. `columns`: the keys to show. `prose`: the keys whose values may be wrapped.
 
-    Where the terminal is too narrow for the longest values, each row becomes a block of lines instead: ids are there to
-    be copied, and a cut id is of no use.
+    Where the terminal is too narrow for a table without prose, each row becomes a block of lines instead: ids are there
+    to be copied, and a cut id is of no use.
     """
-    out = make_console()
+    headings = {key: (key if key == "id" else key.removesuffix("_id")).replace("_", " ").upper() for key in columns}
     made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for key in columns:
-        texts = [_format_heading(key), *(format_cell(row.get(key)) for row in rows)]
-        width = _NARROWEST_PROSE if key in prose else max(map(cell_len, texts))
-        is_number = any(isinstance(row.get(key), (int, float)) and not isinstance(row.get(key), bool) for row in rows)
-        side: JustifyMethod = "right" if is_number else "left"
-        made.add_column(_format_heading(key), justify=side, no_wrap=key not in prose, min_width=width)
+        made.add_column(headings[key], no_wrap=key not in prose)
     for row in rows:
         made.add_row(*(Text(format_cell(row.get(key))) for key in columns))
-    if Measurement.get(out, out.options.update(width=_ENDLESS), made).minimum <= out.width:
-        _print_renderable(out, made)
+    out = make_console()
+    if prose or Measurement.get(out, out.options.update(width=_ENDLESS), made).maximum <= out.width:
+        _print(made)
         return
     for row in rows:
-        _print_renderable(out, Text(format_cell(row.get(columns[0])), style="bold"))
-        _print_pairs(out, ((f"  {_format_heading(key)}", row.get(key)) for key in columns[1:]))
-
-
-def _format_heading(key: str) -> str:
-    """Return the column heading for a key: `customer_list_id` becomes `CUSTOMER LIST`."""
-    return (key if key == "id" else key.removesuffix("_id")).replace("_", " ").upper()
+        _print(Text(format_cell(row.get(columns[0])), style="bold"))
+        _print_pairs((f"  {headings[key]}", row.get(key)) for key in columns[1:])
 
 
 def print_properties(row: Row) -> None:
     """Print the properties of one object, such as an audience, one per line: name and value."""
-    _print_pairs(make_console(), row.items())
+    _print_pairs(row.items())
 
 
-def _print_pairs(out: Console, pairs: Iterable[tuple[str, object]]) -> None:
-    """Print pairs of a name and a value on a console, one pair per line, in two columns."""
+def _print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
+    """Print pairs of a name and a value, one pair per line, in two columns."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in pairs:
         grid.add_row(name, Text(format_cell(value)))
-    _print_renderable(out, grid)
+    _print(grid)
 
 
 def format_cell(value: object) -> str:
     """Return a value as text for a table: a dash for no value, thousands separators in numbers."""
-    if value is None or value == "" or value == []:
+    if value in (None, "", [], ()):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -192,9 +153,7 @@ def format_cell(value: object) -> str:
         return f"{value:%Y-%m-%d %H:%M}"
     if isinstance(value, int):
         return f"{value:,}"
-    if isinstance(value, str):
-        return replace_unprintable(value)
-    return ", ".join(map(format_cell, value)) if isinstance(value, list) else str(value)
+    return ", ".join(map(format_cell, value)) if isinstance(value, (list, tuple)) else replace_unprintable(str(value))
 
 
 def replace_unprintable(text: str) -> str:
@@ -202,36 +161,26 @@ def replace_unprintable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def _name_program(text: str) -> str:
-    """Return a text with the commands in it as the user has to type them."""
-    return text.replace(f"`{PROGRAM} ", f"`{get_program_name()} ")
+def _print(renderable: str | Text | Table, *, stderr: bool = False, indent: int = 0) -> None:
+    """Print a text or table without trailing spaces. `indent`: spaces before all lines of a text but the first."""
+    out = make_console(stderr=stderr)
+    if indent and not isinstance(renderable, Table):
+        text = Text(renderable) if isinstance(renderable, str) else renderable
+        renderable = Text(f"\n{' ' * indent}").join(text.wrap(out, out.width - indent))
+    with out.capture() as capture:
+        out.print(renderable)
+    _write("\n".join(line.rstrip() for line in capture.get().splitlines()), stderr=stderr)
 
 
-def _print_wrapped(out: Console, text: str | Text, indent: int) -> None:
-    """Print text on a console, wrapped to its width. `indent`: spaces before all lines but the first."""
-    if isinstance(text, str):
-        text = _name_program(text)
-    if indent:
-        lines = (Text(text) if isinstance(text, str) else text).wrap(out, out.width - indent)
-        text = Text(f"\n{' ' * indent}").join(lines)
-    _print_renderable(out, text)
+def _write(text: str, *, stderr: bool = False) -> None:
+    """Write text and a line end. Raises WorkflowError if standard output cannot be written.
 
-
-def _print_renderable(out: Console, renderable: object) -> None:
-    """Print a text or table of rich without trailing spaces. Errors in writing to standard error are ignored."""
-    with _explain_write_errors(out.file):
-        with out.capture() as capture:
-            out.print(renderable)
-        click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()), out.file, color=True)
-
-
-@contextlib.contextmanager
-def _explain_write_errors(stream: IO[str]) -> Iterator[None]:
-    """Raise WorkflowError if standard output cannot be written, and BrokenPipeError if nobody reads it."""
+    Raises BrokenPipeError if nobody reads standard output. What was asked for is done without standard error.
+    """
     try:
-        yield
+        click.echo(text, err=stderr, color=True)
     except OSError as error:
-        if stream is sys.stderr:  # what was asked for is done without notes
+        if stderr:
             return
         if isinstance(error, BrokenPipeError):
             raise

@@ -47,7 +47,7 @@ def test_output_fits_a_narrow_terminal(services: Services, command: list[str]) -
 def test_values_are_not_truncated(services: Services, columns: int) -> None:
     shown = "\n".join(split_lines(run_at_width(columns, services, "accounts")[0]))
     assert "…" not in shown
-    assert ("NAME                 STATUS" in shown) == (columns >= 62)
+    assert ("NAME                 OWNER" in shown) == (columns >= 62)
     assert "549755885175" in shown
     assert "may export" in shown
 
