@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from td_pinterest_op.activation import LATER_RUNS
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.check import find_export_settings
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials, open_connection
@@ -23,6 +24,8 @@ Examples:
   td-pinterest init build/audiences
   td-pinterest init build/audiences --job mirror --audience 2542620905475 --database shop --query people.sql --yes
 """
+# The kinds of workflow without a dry run.
+_NOT_TO_BE_TRIED = {"activation": "only Audience Studio starts an activation", "lift": "a comparison sends nobody"}
 
 
 @click.command(cls=options.Command, epilog=_EXAMPLE)
@@ -38,10 +41,26 @@ Examples:
 )
 @click.option("--begin", type=click.Choice(["replace", "adopt"]), help="mirror: what happens to those who are in it.")
 @click.option("--if-exists", type=click.Choice(["fail", "add", "replace"]), help="create: what a second run does.")
+@click.option(
+    "--later-runs",
+    type=click.Choice(tuple(LATER_RUNS)),
+    help="activation: what every run but the first does with the audience.",
+)
 @click.option("--database", help="The database of the queries and of the history.")
 @click.option("--query", metavar="SQL|FILE", help="Who is exported: SQL, or a file with it.")
 @click.option("--suppress", metavar="SQL|FILE", help="The people who must not be sent: SQL, or a file with it.")
 @click.option("--consent", metavar="SQL|FILE", help="The only people who may be sent: SQL, or a file with it.")
+@click.option(
+    "--control",
+    metavar="YAML",
+    help="lift: the export's `control`, such as {percent: 10, salt: spring, by: customer_id}.",
+)
+@click.option(
+    "--conversions",
+    metavar="TABLE[,KEY,TIME]",
+    help="lift: the table of conversions, its column with the key of a person, and its column with the time.",
+)
+@click.option("--start", metavar="DAY", help="lift: the first day that counts (UTC), such as 2026-11-25.")
 @click.option("--status", is_flag=True, help="Add a workflow that reads the audience's status a day later.")
 @click.option("--alert", metavar="mail:ADDRESS|slack", help="Who is notified of a failure.")
 @click.option("--dry-run", is_flag=True, help="Then run its export up to the plan; write nothing to Pinterest.")
@@ -76,11 +95,11 @@ def init(common: CommonOptions, /, folder: Path, audiences: tuple[str, ...], dry
         answers = interview.ask_all()
     name = answers.kind.name
     needed = (*PINTEREST_SECRETS, *(["TD_API_KEY"] if answers.query else []))
-    if dry_run and name == "activation":
-        raise click.UsageError("--dry-run: only Audience Studio starts an activation; leave it out")
+    if dry_run and name in _NOT_TO_BE_TRIED:
+        raise click.UsageError(f"--dry-run: {_NOT_TO_BE_TRIED[name]}; leave it out")
     if dry_run:
         credentials.require_variables(*needed)
-    elif name != "activation" and set(needed).isdisjoint(credentials.missing_variables):
+    elif name not in _NOT_TO_BE_TRIED and set(needed).isdisjoint(credentials.missing_variables):
         question = "Then try it in a dry run? Nothing is written to Pinterest"
         dry_run = interview.ask_yes_no(question, default=name == "erase")  # which touches every list
     is_right = create_project_folder(folder, answers, common)

@@ -1,21 +1,27 @@
 """The questions of `td-pinterest init`, each of which an option may answer."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import partial
 from typing import Any, TypeVar
 
 import click
 
+from td_pinterest_op.activation import LATER_RUNS
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.ad_accounts import list_ad_accounts
 from td_pinterest_op.cli.connection import Credentials, require_id
+from td_pinterest_op.cli.lint.selected_columns import find_selected_names
+from td_pinterest_op.cli.sql import build_arms_statement
 from td_pinterest_op.cli.workflow_kinds import KINDS, Audience, ProjectAnswers, WorkflowKind, is_writable_name
 from td_pinterest_op.errors import ExportError, SettingsError, StoppedError
 from td_pinterest_op.http.json_counts import parse_whole_number
 from td_pinterest_op.records.columns import find_identifier_columns
-from td_pinterest_op.records.hashed_query import build_columns_statement, require_one_statement
+from td_pinterest_op.records.hashed_query import Query, build_columns_statement, require_one_statement
 from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.settings.structures import CONTROL, Control
 from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError, suggest_word
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.task_runtime.task import Task, read_database, read_source
@@ -25,6 +31,9 @@ _T = TypeVar("_T")
 _SHOWN = 20
 # Before the name of an audience that does not exist yet.
 _NEW = "new:"
+_CONVERSIONS = re.compile(r"([a-z0-9_]+(?:\.[a-z0-9_]+)?)(?:\s*,\s*([A-Za-z_]\w*)\s*,\s*([A-Za-z_]\w*))?", re.ASCII)
+# The salt in config/lift.yml, as an SQL literal.
+_SALT = """'${String(lift.salt).replace(/'/g, "''")}'"""
 
 
 @dataclass
@@ -63,10 +72,17 @@ class Interview:
         question = "Database of the query" if needs_database else "Database of the history (press Enter for none)"
         default = None if needs_database else ""
         database = self._ask(question, "database", self._require_database, default=default)
+        later_runs = ""
+        if kind.name == "activation":
+            question = "What every run but the first does with the audience: add people, replace all, or mirror"
+            later_runs = self._choose(question, "later_runs", tuple(LATER_RUNS), default="add")
         query = ""
         suppress = ""
         consent = ""
-        if kind.query_file:
+        lift: Mapping[str, object] = {}
+        if kind.name == "lift":
+            lift, query = self._ask_comparison(database)
+        elif kind.query_file:
             query = self._ask_query("Query (SQL, or a file)", "query", database)
         if kind.takes_lists:
             none = "(SQL or a file; press Enter for none)"
@@ -74,7 +90,7 @@ class Interview:
             consent = self._ask_query(f"The only people who may be sent {none}", "consent", database, default="")
         with_status = self.options["status"] or (
             bool(audiences)
-            and kind.name != "delete"
+            and kind.name not in ("delete", "lift")
             and self.ask_yes_no("Add a workflow that reads the audience's status a day later?")
         )
         question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
@@ -91,6 +107,8 @@ class Interview:
             alert=alert,
             begin=begin,
             if_exists=if_exists,
+            later_runs=later_runs,
+            lift=lift,
             with_status=with_status,
         )
 
@@ -155,7 +173,11 @@ class Interview:
             "consent": kind.takes_lists,
             "begin": kind.name == "mirror",
             "if_exists": kind.creates_audience,
-            "status": kind.names_audience and kind.name != "delete",
+            "later_runs": kind.name == "activation",
+            "control": kind.name == "lift",
+            "conversions": kind.name == "lift",
+            "start": kind.name == "lift",
+            "status": kind.names_audience and kind.name not in ("delete", "lift"),
         }.items():
             if self.options[option] and not is_used:
                 shown = option.replace("_", "-")
@@ -230,6 +252,44 @@ class Interview:
         self._find_columns("SELECT 1 AS one", database)
         return database
 
+    def _ask_comparison(self, database: str) -> tuple[Mapping[str, object], str]:
+        """Return the keys of config/lift.yml but the audience, and the query that assigns each person to an arm."""
+        question = "`control` of the export, such as {percent: 10, salt: spring, by: customer_id}"
+        control = self._ask(question, "control", _parse_control)
+        question = f"People of the export, with the column {control.by} (SQL, or a file)"
+        query = self._ask(question, "query", partial(self._parse_arms_query, database=database, by=str(control.by)))
+        question = "Conversions: the table, its column with the key, and its column with the time, separated by commas"
+        parse = partial(self._parse_conversions, database=database, by=str(control.by))
+        conversions = self._ask(question, "conversions", parse)
+        start = self._ask("The first day that counts (UTC), such as 2026-11-25", "start", _parse_day)
+        percent = f"{control.percent.normalize():f}"
+        return {"percent": percent, "salt": control.salt, **conversions, "start": start}, query
+
+    def _parse_conversions(self, text: str, database: str, by: str) -> Mapping[str, str]:
+        """Return the keys of config/lift.yml about conversions. Raises click.UsageError and ExportError."""
+        found = _CONVERSIONS.fullmatch(text)
+        if found is None:
+            raise click.UsageError(
+                "--conversions must be TABLE, or TABLE,KEY,TIME, such as shop.orders,customer_id,time"
+            )
+        table = found[1]
+        key = found[2] or by
+        time = found[3] or "time"
+        self._find_columns(f"SELECT CAST({key} AS varchar) AS key FROM {table} WHERE {time} >= 0", database)  # noqa: S608
+        return {"conversions": table, "conversions_key": key, "conversions_time": time}
+
+    def _parse_arms_query(self, text: str, database: str, by: str) -> str:
+        """Return the query that assigns each person of a query to an arm. Raises click.UsageError and ExportError."""
+        sql = _read_query(text, "query")
+        job = self._find_columns(sql, database)
+        names = [name for name, _ in job.schema] if job else find_selected_names(sql) or []
+        if by not in map(str.lower, names):
+            columns = f"it has {', '.join(names)}" if names else "select it by its name"
+            raise click.UsageError(f"--query: the query has no column {by}, which `control` names; {columns}")
+        # digdag halves `$$`, and fills in what config/lift.yml says.
+        people = Query(text=sql.replace("$", "$$"), names=names, columns=())
+        return build_arms_statement(people, by=by, salt=_SALT, share="${Math.round(lift.percent * 100)}")
+
     def _ask_query(self, question: str, option: str, database: str, *, default: str | None = None) -> str:
         """Return the SQL of the answer, which is SQL or the name of a file with SQL, or "" for an answer that is "".
 
@@ -240,14 +300,7 @@ class Interview:
             """Return the SQL of an answer. Raises click.UsageError and ExportError."""
             if text == default:
                 return ""
-            sql = files.read_sql(text, f"--{option}")
-            if "${" in sql:
-                template = "contains a template, which digdag fills in only in a .dig file: remove it"
-                raise SettingsError(f"--{option} {template}")
-            try:
-                sql = require_one_statement(sql, name=f"--{option}")
-            except SettingsError as error:
-                raise click.UsageError(str(error)) from None
+            sql = _read_query(text, option)
             if job := self._find_columns(sql, database):
                 find_identifier_columns(replace(job, file=f"of --{option}"), {})
             return sql
@@ -262,6 +315,39 @@ class Interview:
         with screen.print_waits(quiet=True):
             td = self.services.treasure_data
             return wait_for_job(td, source.with_fresh_query(build_columns_statement(sql)))
+
+
+def _read_query(text: str, option: str) -> str:
+    """Return the SQL of an answer: SQL, or the name of a file with it. Raises click.UsageError and SettingsError."""
+    sql = files.read_sql(text, f"--{option}")
+    if "${" in sql:
+        raise SettingsError(f"--{option} contains a template, which digdag fills in only in a .dig file: remove it")
+    try:
+        return require_one_statement(sql, name=f"--{option}")
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _parse_control(text: str) -> Control:
+    """Return a control group from the text of the setting `control`. Raises click.UsageError if it has no `by`."""
+    try:
+        control: Control = CONTROL.read(text, repr)
+    except WrongValueError as error:
+        raise click.UsageError(f"--control: {error}") from None
+    if control.by is None:
+        raise click.UsageError(
+            "--control: `by` is missing, the column with the key of each person. For a control group without `by` use "
+            "`td-pinterest sql control`"
+        )
+    return control
+
+
+def _parse_day(text: str) -> str:
+    """Return a day as YYYY-MM-DD. Raises click.UsageError."""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise click.UsageError("--start must be a day, such as 2026-11-25") from None
 
 
 def _parse_new_name(text: str) -> str:

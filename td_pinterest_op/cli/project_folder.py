@@ -103,7 +103,7 @@ def render_files(answers: ProjectAnswers) -> dict[str, str]:
         **{each.name: getattr(answers, each.name) for each in dataclasses.fields(answers)},
         "kind": kind.name,
         "action": kind.action,
-        "audience_id": audience.id if audience and not kind.checks_name else "",
+        "audience_id": audience.id if audience and kind.action and not kind.checks_name else "",
         "audience_name": answers.new_name if kind.creates_audience else "",
         "checked": {kind.name: checked} if kind.checks_name else {},
         "checks_name": checks_name,
@@ -116,21 +116,22 @@ def render_files(answers: ProjectAnswers) -> dict[str, str]:
         "status_ids": _format_status_ids(answers),
     }
     files = {
-        kind.workflow: render("export.dig" if kind.action else f"{kind.name}.dig", values),
+        kind.workflow: render("export.dig" if kind.action else kind.workflow, values),
         "config/workflow.yml": render("workflow.yml", values),
         "config/pinterest.yml": render("pinterest.yml", values),
         "config/failed.yml": render("failed.yml", values),
-        "config/environment.yml": (WORKFLOWS / "config" / "environment.yml").read_text(encoding="utf-8"),
     }
     if kind.name == "many":
         files["config/audiences.yml"] = render("audiences.yml", values)
-    if kind.name == "activation":
-        files["queries/activation.sql"] = (WORKFLOWS / "queries" / "activation.sql").read_text(encoding="utf-8")
+    if kind.name == "lift":
+        files["config/lift.yml"] = render("lift.yml", values)
+    for name in ("config/environment.yml", *kind.shipped_queries):
+        files[name] = render(name, values)
     if answers.with_status:
-        files[STATUS] = render("status.dig", values)
+        files[STATUS] = render(STATUS, values)
     if kind.query_file:
         # digdag fills in the query of a td> task, and halves `$$` in it.
-        text = answers.query if issues_query or kind.name == "many" else answers.query.replace("$", "$$")
+        text = answers.query if issues_query or kind.name in ("many", "lift") else answers.query.replace("$", "$$")
         files[kind.query_file] = f"{text.strip()}\n"
     for list_name in LISTS:
         if sql := getattr(answers, list_name):
@@ -139,9 +140,9 @@ def render_files(answers: ProjectAnswers) -> dict[str, str]:
 
 
 def render(template: str, values: Mapping[str, object]) -> str:
-    """Return the text of a file of a project folder."""
+    """Return the text of a file of a project folder, of a template or else of a shipped file that never differs."""
     environment = jinja2.Environment(  # noqa: S701 - no HTML
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader([Path(__file__).parent / "templates", WORKFLOWS]),
         variable_start_string="<<",
         variable_end_string=">>",
         block_start_string="<%",

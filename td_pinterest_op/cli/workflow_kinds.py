@@ -22,6 +22,7 @@ class WorkflowKind:
     action: ActionSpec | None = None  # of the workflow's settings; None if the workflow is not a single export
     query_file: str = ""  # in the folder; "" if the workflow selects no people
     takes_lists: bool = False
+    shipped_queries: tuple[str, ...] = ()  # in the folder as they are
 
     @property
     def creates_audience(self) -> bool:
@@ -30,8 +31,8 @@ class WorkflowKind:
 
     @property
     def names_audience(self) -> bool:
-        """Whether the kind's workflows change audiences that exist."""
-        return self.name == "many" or (self.action is not None and not self.creates_audience)
+        """Whether the kind's workflows are about audiences that exist."""
+        return self.name in ("many", "lift") or (self.action is not None and not self.creates_audience)
 
     @property
     def may_create_audience(self) -> bool:
@@ -110,12 +111,20 @@ KINDS: Mapping[str, WorkflowKind] = {
             workflow="pinterest_activation.dig",
             description="export the activations of Audience Studio",
             takes_lists=True,
+            shipped_queries=("queries/activation.sql",),
         ),
         WorkflowKind(
             name="erase",
             workflow="pinterest_erase.dig",
             description="remove opt-outs from every customer list",
             query_file="queries/erase.sql",
+        ),
+        WorkflowKind(
+            name="lift",
+            workflow="pinterest_lift.dig",
+            description="compare the people who were sent with the control group",
+            query_file="queries/control.sql",
+            shipped_queries=("queries/lift.sql",),
         ),
     )
 }
@@ -139,12 +148,14 @@ class ProjectAnswers:
     audiences: Sequence[Audience] = ()
     new_name: str = ""  # of an audience that does not exist yet
     database: str = ""
-    query: str = ""  # SQL text, not a file name, as `suppress` and `consent` are
+    query: str = ""  # SQL text, not a file name, as `suppress` and `consent` are; a lift's has templates
     suppress: str = ""
     consent: str = ""
     alert: str = ""  # `mail:ADDRESS`, `slack`, or "" for no alert
     begin: str = ""  # how a mirror begins: replace, adopt or ""
     if_exists: str = ""  # for a create: fail, add, replace or ""
+    later_runs: str = ""  # for an activation: add, replace or mirror
+    lift: Mapping[str, object] = field(default_factory=dict)  # the keys of config/lift.yml but the audience
     with_status: bool = False  # whether the folder has a second workflow, which reads the audience's status
     from_command: bool = False  # whether the export was tried as a command: then it has `settings`, and no others
     settings: Mapping[str, object] = field(default_factory=dict)

@@ -63,9 +63,9 @@ def current_list_id(services: Services, audience_id: str) -> str:
     return str(services.pinterest.audiences[audience_id].rule["customer_list_id"])
 
 
-def is_in_control(key: str, percent: int) -> bool:
-    """Return whether this key is in the control group of the salt `spring`."""
-    return int(hashlib.sha256(f"spring\n{key}".encode()).hexdigest()[:8], 16) % 10_000 < percent * 100
+def is_in_control(key: str, percent: float, *, salt: str = "spring") -> bool:
+    """Return whether this key is in the control group of the salt."""
+    return int(hashlib.sha256(f"{salt}\n{key}".encode()).hexdigest()[:8], 16) % 10_000 < percent * 100
 
 
 def run_during(services: Services, operation: str, run: Callable[[], object], *, when: When = When.BEFORE) -> None:

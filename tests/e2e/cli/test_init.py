@@ -21,6 +21,7 @@ from tests.campaigns import select_rows
 from tests.dig import warm
 from tests.dig.config import load
 from tests.dig.template import evaluate
+from tests.e2e.audiences import is_in_control
 from tests.e2e.project import ROOT, secrets_for
 from tests.emulators.environment import FAST_CLOCK
 from tests.emulators.pinterest import AD_ACCOUNT_ID
@@ -29,6 +30,11 @@ from tests.unit.cli.running import Terminal
 
 DATABASE = "shop"
 OPTIONS = ("--database", DATABASE, "--query", "SELECT email FROM people")
+LIFT = [
+    *("--database", DATABASE, "--query", "SELECT * FROM people WHERE email <> '$$'", "--start", "2026-11-01"),
+    *("--control", "{percent: 12.5, salt: it's $$, by: Customer_id}", "--conversions", "orders"),
+]
+COMPARED = ("--job", "lift", "--audience", "Shoppers", *LIFT)
 Init = Callable[..., Any]
 
 
@@ -40,6 +46,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def people_to_export(services: Services) -> None:
     services.td.create(DATABASE, "people", [{"email": person, "customer_id": "1"} for person in people(120)])
+    services.td.create(DATABASE, "orders", [{"customer_id": "1", "time": 1_793_491_200, "paid": "yes"}])
     services.td.create(DATABASE, "opt_outs", [{"email": person.upper()} for person in people(2)])
 
 
@@ -140,13 +147,44 @@ def test_several_audiences_become_one_entry_each(init: Init, folder: Path, servi
     assert [services.pinterest.members_of_audience(each) for each in ids] == [digests(120)] * 4
 
 
+@pytest.mark.parametrize("time", ["time", "paid"])
+def test_comparison_counts_the_groups_of_the_control_that_is_given(
+    init: Init, folder: Path, services: Services, time: str
+) -> None:
+    people = [{"customer_id": str(number), "email": "a@shop.example"} for number in range(3000)]
+    services.td.create(DATABASE, "people", people)
+    audience = services.audience()
+    conversions = ["--conversions", f"orders, customer_id, {time}"]
+    ran = init("--job", "lift", "--audience", audience, *LIFT, *conversions)
+    if time == "paid":  # a column of another type is found where it is named
+        assert (ran.code, folder.exists()) == (1, False)
+        return
+    assert (ran.code, check_folder(folder)) == (0, []), ran.err
+    files = ["config/lift.yml", "config/pinterest.yml", "config/workflow.yml", "pinterest_lift.dig"]
+    assert list_files(folder) == [*CONFIGURATION[:2], *files, "queries/control.sql", "queries/lift.sql"]
+    assert yaml.safe_load((folder / "config" / "pinterest.yml").read_text()) == {"ad_account_id": AD_ACCOUNT_ID}
+    withheld = sum(is_in_control(str(number), 12.5, salt="it's $$") for number in range(3000))
+    log = run_workflow(folder, "pinterest_lift.dig", services)
+    assert f"Pinterest audience {audience}: " in log
+    assert f"of {3000 - withheld} people converted who were sent, " in log
+    assert f" of {withheld} of the control group." in log
+
+
+@pytest.mark.parametrize("later_runs", ["replace", "mirror"])
+def test_activation_does_in_later_runs_what_is_chosen(init: Init, folder: Path, later_runs: str) -> None:
+    ran = init("--job", "activation", *OPTIONS[:2], "--later-runs", later_runs)
+    assert (ran.code, check_folder(folder)) == (0, []), ran.err
+    assert f"  later_runs: {later_runs}    # what" in (folder / "pinterest_activation.dig").read_text()
+
+
 @pytest.mark.parametrize("name", select_rows([*KINDS], quick=4))
 def test_folder_of_every_job_passes_check(init: Init, folder: Path, services: Services, name: str) -> None:
     kind = KINDS[name]
     audience = ["--audience", services.audience()] if kind.names_audience else []
     audience = ["--audience", "Shoppers"] if kind.creates_audience else audience
     alert = ["--alert", "mail:ops@shop.example"]
-    ran = init("--job", name, *(OPTIONS if kind.query_file else OPTIONS[:2]), *audience, *alert)
+    options = {"lift": LIFT}.get(name, [*OPTIONS] if kind.query_file else [*OPTIONS[:2]])
+    ran = init("--job", name, *options, *audience, *alert)
     assert (ran.code, check_folder(folder)) == (0, []), ran.err
     assert "    to: [ops@shop.example]" in (folder / "config" / "failed.yml").read_text()
     (command,) = re.findall(rf"\(cd \S+ && digdag run {kind.workflow} .*\)", ran.err)
@@ -179,6 +217,15 @@ def test_folder_of_every_job_passes_check(init: Init, folder: Path, services: Se
         (["--job", "erase", *OPTIONS[:2], "--query", "SELECT 1; SELECT 2"], "--query has several statements"),
         (["--job", "erase", *OPTIONS[:2], "--query", "SELECT email FROM nothing"], "nothing"),
         (["--job", "erase", *OPTIONS[:2], "--query", "SELECT email, customer_id FROM people"], "customer_id"),
+        (["--job", "add", "--later-runs", "add"], "--later-runs has no effect in a workflow to add people"),
+        (["--job", "add", "--start", "2026-11-01"], "--start has no effect in a workflow to add people"),
+        ([*COMPARED, "--control", "{percent: 10, salt: a}"], "--control: `by` is missing, the column with the key"),
+        ([*COMPARED, "--control", "{percent: 60, salt: a, by: b}"], "--control: percent: must be a number from 0.01"),
+        ([*COMPARED, "--control", "{percent: 9, salt: a, by: nr}"], "--query: the query has no column nr, which"),
+        ([*COMPARED, "--conversions", "orders,key"], "--conversions must be TABLE, or TABLE,KEY,TIME, such as"),
+        ([*COMPARED, "--conversions", "orders,nr,time"], "nr"),
+        ([*COMPARED, "--start", "yesterday"], "--start must be a day, such as 2026-11-25"),
+        ([*COMPARED, "--dry-run"], "--dry-run: a comparison sends nobody; leave it out"),
         (["--job", "activation", *OPTIONS[:2], "--dry-run"], "--dry-run: only Audience Studio starts an activation"),
     ],
 )

@@ -13,23 +13,37 @@ from tests.dig.template import fill
 
 PLACEHOLDER = "the name of that audience"
 ACCOUNT, ADDED_TO = "549755885175", "549755885175000002"
+# Of config/lift.yml.
+LIFT = {
+    "percent": "10",
+    "salt": "spring",
+    "conversions": "",
+    "conversions_key": "customer_id",
+    "conversions_time": "time",
+    "start": "2026-11-25",
+}
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_default_answers_give_the_shipped_workflow(kind: WorkflowKind) -> None:
     audience = Audience(ADDED_TO if kind.name == "add" else "", PLACEHOLDER)
+    own = (
+        kind.query_file,
+        "config/pinterest.yml",
+        "config/audiences.yml",
+    )  # made of a user's query, or of all workflows
     answers = ProjectAnswers(
         kind=kind,
         ad_account_id=ACCOUNT,
         audiences=[audience] if kind.names_audience else [],
         new_name="Newsletter readers" if kind.creates_audience else "",
+        later_runs="add",
+        lift=LIFT if kind.name == "lift" else {},
         database="sandbox",
         query="SELECT 1",
         with_status=kind.name == "add",
     )
-    files = render_files(answers)
-    shared = ("config/pinterest.yml", "config/audiences.yml")  # of all workflows
-    files = {name: text for name, text in files.items() if name not in shared and not name.startswith("queries/")}
+    files = {name: text for name, text in render_files(answers).items() if name not in own}
     assert files == {name: (WORKFLOWS / name).read_text() for name in files}
 
 
