@@ -1,25 +1,32 @@
 """`td-pinterest authorize`: a refresh token by a person's consent, stored where exports look for it."""
 
-import queue
 import secrets
 import shlex
 import sys
+import urllib.parse
 import webbrowser
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
 
 import click
 
-from td_pinterest_op.cli import callback, options, screen
-from td_pinterest_op.cli.ad_accounts import AdAccount, list_ad_accounts
-from td_pinterest_op.cli.connection import SECRETS, Credentials, find_credentials
-from td_pinterest_op.cli.consent import build_consent_url, exchange_code
+from td_pinterest_op.cli import options, screen
+from td_pinterest_op.cli.ad_accounts import list_ad_accounts
+from td_pinterest_op.cli.connection import ENVIRONMENT, LOCAL, SECRETS, TOKEN, Credentials, find_credentials
+from td_pinterest_op.cli.consent import RedirectServer, parse_answer, parse_code
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import Target, make_target
-from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError
+from td_pinterest_op.errors import AccountError, ExportError, PinterestError, SettingsError, StoppedError, extend_errors
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Client, TokenSource
-from td_pinterest_op.pinterest.oauth import Bearer, Grant, describe_missing_scopes
+from td_pinterest_op.pinterest.oauth import (
+    SCOPES,
+    WRONG_APP_CODE,
+    Bearer,
+    Grant,
+    describe_missing_scopes,
+    request_grant,
+)
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
@@ -28,7 +35,18 @@ from td_pinterest_op.task_runtime.services import open_client
 
 _TARGETS = ("local", "td", "server", "file")
 _REDIRECT = "http://localhost:8085/"
+_CONSENT_PAGE = "https://www.pinterest.com/oauth/"
 _APPS = "https://developers.pinterest.com/apps/"
+_CODE_USED_UP = (
+    "the code was used before, is too old (it lasts a few minutes) or belongs to another redirect address: run "
+    "`td-pinterest authorize` again and approve within a few minutes"
+)
+_WRONG_APP = (
+    f"check client id and client secret: both are on the app's page at {_APPS}, and the secret changes when somebody "
+    "resets it there"
+)
+# The advice about a refused consent code, by Pinterest's error code.
+_CODE_ADVICE = {WRONG_APP_CODE: _WRONG_APP, 283: _CODE_USED_UP, None: f"{_CODE_USED_UP}. Or {_WRONG_APP}"}
 _EXAMPLE = """\b
 Examples:
   td-pinterest authorize --to local
@@ -81,38 +99,74 @@ def authorize(
     shown.
     """
     credentials = find_credentials(common.env_file)
-    environ = credentials.environ
-    store = make_target(target_kind, target_arguments, environ)
+    store = make_target(target_kind, target_arguments, credentials.environ)
     app = _add_app_credentials(credentials).build_settings()
+    state = secrets.token_urlsafe(32)
+    query = {
+        "client_id": app.client_id.reveal(),
+        "redirect_uri": redirect,
+        "response_type": "code",
+        "scope": ",".join(SCOPES),  # by commas here, by spaces in the response
+        "state": state,
+    }
+    page = credentials.environ.get("PINTEREST_OAUTH_URL") or _CONSENT_PAGE
+    link = f"{page}?{urllib.parse.urlencode(query)}"
     with open_client(credentials.build_task(), app, timing=SYSTEM) as client:
-        state = secrets.token_urlsafe(32)
-        link = build_consent_url(environ, client_id=app.client_id, redirect_uri=redirect, state=state)
-        code = (
-            _read_pasted_code(link, state, redirect) if no_browser else _wait_for_code(link, state, redirect, timeout)
-        )
+        if no_browser:
+            answer = _read_pasted_answer(link, state, redirect)
+        else:
+            answer = _wait_for_answer(link, state, redirect, timeout)
+        code = parse_code(answer)
         # A code is good once: no signal comes between Pinterest's tokens and where they are kept.
         grant, stored_in = shutdown.run_uninterrupted(
             lambda: _exchange_and_store_tokens(client, app, store, code=code, redirect=redirect)
         )
-        doctor = "td-pinterest doctor"
-        if target_kind == "file":
-            doctor += f" --env-file {shlex.quote(target_arguments[0])}"
-        delete = credentials.find_delete_command(target_kind)
-        next_command = f"{delete} && {doctor}" if delete else doctor
-        _print_authorization(client, grant, stored_in=stored_in, next_command=next_command, as_json=common.as_json)
-        if delete:
-            screen.print_note(f"Commands find an older refresh token before this one: `{delete}` deletes it.")
+        tokens = TokenSource(Bearer(grant.access_token, expires_at=float("inf")))
+        try:
+            accounts = list(list_ad_accounts(Api(client=client, tokens=tokens, ad_account_id="")))
+        except StoppedError:
+            raise
+        except ExportError as error:
+            accounts = []
+            screen.print_note(f"The user and the ad accounts cannot be shown now: {error}")
+    lasts = grant.refresh_expires_in
+    facts = {
+        "stored_in": stored_in,
+        # The token may not read its user, whom the user's own accounts name.
+        "user": next((account.owner for account in accounts if "OWNER" in account.roles), None),
+        "scopes": sorted(grant.scopes),
+        "expires": None if lasts is None else SYSTEM.utc(lasts),
+    }
+    rows = [
+        {"id": account.id, "name": account.name, "roles": account.roles, "may_export": account.may_write}
+        for account in accounts
+    ]
+    if common.as_json:
+        screen.print_json(facts | {"ad_accounts": rows})
+    else:
+        screen.print_properties(facts)
+        if rows:
+            screen.print_line("\nAd accounts:")
+            screen.print_table(rows, columns=("id", "name", "roles", "may_export"))
+        of_file = f" --env-file {shlex.quote(target_arguments[0])}" if target_kind == "file" else ""
+        screen.print_line(f"\nNext: td-pinterest doctor{of_file}")
+    older = credentials.sources.get(TOKEN, "")
+    delete = ""
+    if older == ENVIRONMENT:
+        delete = f"unset {TOKEN}"
+    elif older.startswith(LOCAL) and target_kind == "file":
+        delete = f"digdag secrets --local --delete {SECRETS[TOKEN]}"
+    if delete:
+        screen.print_note(f"Commands find an older refresh token before this one: `{delete}` deletes it.")
 
 
 def _add_app_credentials(credentials: Credentials) -> Credentials:
-    """Return the credentials with the app's client id and secret added. Asks the user for those that are missing.
+    """Return the credentials with the app's client id and secret, and without a refresh token, which is to be replaced.
 
-    Raises SettingsError if there is no terminal to ask at.
+    Asks the user for those that are missing. Raises SettingsError if there is no terminal to ask at.
     """
     environ = dict(credentials.environ)
-    sources = dict(credentials.sources)
-    # Whatever it is, it is about to be replaced.
-    sources.pop("PINTEREST_REFRESH_TOKEN", None)
+    sources = {name: place for name, place in credentials.sources.items() if name != TOKEN}
     for variable, label in (("PINTEREST_CLIENT_ID", "client id"), ("PINTEREST_CLIENT_SECRET", "client secret")):
         if place := sources.get(variable):
             screen.print_note(f"The app's {label}: from {place}")
@@ -122,115 +176,73 @@ def _add_app_credentials(credentials: Credentials) -> Credentials:
                 f"{variable} is not set, and there is no terminal to ask for the app's {label}: set the environment "
                 f"variable; the value is on the app's page at {_APPS}"
             )
-        hidden = label.endswith("secret")
+        hidden = label == "client secret"
         prompt = f"The app's {label}, from {_APPS}" + (" (not shown)" if hidden else "")
         environ[variable] = click.prompt(prompt, hide_input=hidden, err=True).strip()
         sources[variable] = "the terminal"
     return replace(credentials, environ=environ, sources=sources)
 
 
-def _wait_for_code(link: str, state: str, redirect: str, timeout: int) -> Secret:
-    """Open the consent page `link` in a browser. Return the code that Pinterest then sends to this machine."""
+def _wait_for_answer(link: str, state: str, redirect: str, timeout: int) -> Mapping[str, str]:
+    """Open the consent page `link` in a browser. Return the answer that Pinterest then sends to this machine."""
     # Listening first: a browser that is logged in and has approved before comes back at once.
-    with callback.listen_for_redirect(redirect, state=state) as arrived:
+    with RedirectServer(redirect, state=state) as server:
         screen.print_note(f"Waiting at {redirect} for your approval. If no browser opens, open this address:")
         click.echo(f"\n  {link}\n", err=True)
         webbrowser.open(link)
-        try:
-            return callback.parse_code(arrived.get(timeout=timeout))
-        except queue.Empty:
-            raise AccountError(
-                f"Pinterest did not redirect within {timeout} s. Either nobody approved, or the browser shows a "
-                "Pinterest error (code 283 or 7): then the client id is wrong, or the app does not have exactly the "
-                f"redirect address {redirect} (with the final slash). Correct it at {_APPS} and run the command again"
-            ) from None
+        end = SYSTEM.monotonic() + timeout
+        while server.answer is None:
+            if SYSTEM.monotonic() > end:
+                raise AccountError(
+                    f"Pinterest did not redirect within {timeout} s. Either nobody approved, or the browser shows a "
+                    "Pinterest error (code 283 or 7): then the client id is wrong, or the app does not have exactly "
+                    f"the redirect address {redirect} (with the final slash). Correct it at {_APPS} and run the "
+                    "command again"
+                )
+            server.handle_request()
+        return server.answer
 
 
-def _read_pasted_code(link: str, state: str, redirect: str) -> Secret:
-    """Print the address of the consent page, `link`. Return the code in the redirect address that the user pastes."""
+def _read_pasted_answer(link: str, state: str, redirect: str) -> Mapping[str, str]:
+    """Print the address of the consent page, `link`. Return the answer in the address that the user pastes."""
     screen.print_note("Open this address in any browser and approve:")
     click.echo(f"\n  {link}\n", err=True)
     screen.print_note(
         f"The browser then goes to {redirect} and may say that it cannot connect. Paste the whole address of that page "
         "here, and press Enter:"
     )
-    pasted = sys.stdin.readline()
-    if not pasted.strip():
-        raise SettingsError("no address was pasted: nothing was stored. Run the command again")
-    return callback.parse_code(callback.parse_pasted_address(pasted, state=state))
+    return parse_answer(sys.stdin.readline(), state=state)
 
 
 def _exchange_and_store_tokens(
     client: Client, app: ConnectionSettings, store: Target, *, code: Secret, redirect: str
 ) -> tuple[Grant, str]:
     """Exchange the consent code for tokens and store them. Return the tokens and a text that names where they are."""
-    grant = exchange_code(
-        client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
+    grant = request_grant(
+        client,
+        {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect},
+        client_id=app.client_id,
+        client_secret=app.client_secret,
+        purpose="exchange the code for a refresh token",
+        advice=_CODE_ADVICE,
     )
+    if grant.refresh_token is None:
+        raise PinterestError(
+            "Pinterest's answer to the authorization code has no refresh token: run `td-pinterest authorize` again"
+        )
     if missing := describe_missing_scopes(grant.scopes):
         raise AccountError(
             f"the approval of the app lacks the {missing}, which an export needs: nothing was stored. "
             f"Check which scopes the app may ask for at {_APPS}, and run the command again"
         )
-    assert grant.refresh_token is not None  # noqa: S101 - `exchange` has checked this
-    try:
+    with extend_errors(". You approved the app, but its token was lost: run the command again"):
         stored_in = store(
             {
-                SECRETS["PINTEREST_CLIENT_ID"]: app.client_id,
-                SECRETS["PINTEREST_CLIENT_SECRET"]: app.client_secret,
-                SECRETS["PINTEREST_REFRESH_TOKEN"]: grant.refresh_token,
+                "pinterest.client_id": app.client_id,
+                "pinterest.client_secret": app.client_secret,
+                "pinterest.refresh_token": grant.refresh_token,
             }
         )
-    except SettingsError as error:
-        error.extend(". You approved the app, but its token was lost: run the command again")
-        if shutdown.is_requested():  # nobody waits for this error any more
-            screen.print_note(str(error))
-        raise error from None
-    if shutdown.is_requested():
-        screen.print_note(f"The refresh token is stored in {stored_in}.")
+    # At once: a signal may have ended the rest of the command.
+    screen.print_note(f"The refresh token is stored in {stored_in}.")
     return grant, stored_in
-
-
-def _print_authorization(client: Client, grant: Grant, *, stored_in: str, next_command: str, as_json: bool) -> None:
-    """Print where the token is stored, when it expires, and which ad accounts it may read."""
-    accounts = _read_ad_accounts(client, grant, stored_in)
-    # The token may not read its user, whom the user's own accounts name.
-    owners = {account.owner for account in accounts if "OWNER" in account.roles and account.owner}
-    user = owners.pop() if len(owners) == 1 else None
-    rows = [
-        {"id": account.id, "name": account.name, "roles": list(account.roles), "may_export": account.may_write}
-        for account in accounts
-    ]
-    lasts = grant.refresh_expires_in
-    scopes = sorted(grant.scopes)
-    expires = None if lasts is None else datetime.fromtimestamp(SYSTEM.now() + lasts, timezone.utc)
-    if as_json:
-        screen.print_json(
-            {"stored_in": stored_in, "user": user, "scopes": scopes, "expires": expires, "ad_accounts": rows}
-        )
-        return
-    screen.print_line(f"Stored in {stored_in}.")
-    screen.print_line(f"User: {user or 'Pinterest does not show it'}")
-    screen.print_line(f"Scopes: {' '.join(scopes) or 'Pinterest does not name them'}")
-    until = f"{expires:%Y-%m-%d}" if expires else "a day that Pinterest does not name"
-    screen.print_line(f"The refresh token lasts until {until}; exports renew it.")
-    if rows:
-        screen.print_line()
-        shown = [row | {"ad_account": row["id"]} for row in rows]
-        screen.print_table(shown, columns=("ad_account", "name", "roles", "may_export"))
-    screen.print_line(f"\nNext: {next_command}")
-
-
-def _read_ad_accounts(client: Client, grant: Grant, stored_in: str) -> list[AdAccount]:
-    """Return the token's ad accounts, or [] and a note if they cannot be read. `stored_in`: where the token is."""
-    tokens = TokenSource(Bearer(grant.access_token, expires_at=float("inf")))
-    try:
-        accounts = list(list_ad_accounts(Api(client=client, tokens=tokens, ad_account_id="")))
-    except StoppedError as error:
-        raise error.extend(f". The refresh token is stored in {stored_in}") from None
-    except ExportError as error:
-        screen.print_note(f"The token is stored, but its user and ad accounts cannot be shown now: {error}")
-        return []
-    if not accounts:
-        screen.print_note("The user has no ad account yet: an export needs one.")
-    return accounts

@@ -84,14 +84,6 @@ class Credentials:
             return f"run `td-pinterest authorize --to file {shlex.quote(str(self.env_file))}`"
         return "run `td-pinterest authorize`"
 
-    def find_delete_command(self, kind: str) -> str:
-        """Return the command to delete a stored token that commands find before one from `--to KIND`, or ""."""
-        if self.sources.get(TOKEN) == ENVIRONMENT:
-            return f"unset {TOKEN}"
-        if kind == "file" and read_local_secret(SECRETS[TOKEN], self.environ):
-            return f"digdag secrets --local --delete {SECRETS[TOKEN]}"
-        return ""
-
     def require_variables(self, *variables: str) -> None:
         """Raise SettingsError, which names the missing variables, unless a value was found for all `variables`."""
         missing = [name for name in variables if name in self.missing_variables]
@@ -155,7 +147,11 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
 
     Raises SettingsError for an unusable env file.
     """
-    in_file = _read_env_file(env_file) if env_file else {}
+    in_file: Mapping[str, str] = {}
+    if env_file:
+        in_file = files.read_env_file(env_file, "--env-file")
+        if env_file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise SettingsError(f"others can read the file {env_file} of --env-file: run `chmod 600 {env_file}` first")
     values = dict(environ)
     sources = {}
     for variable in (*SECRETS, *_OTHERS):
@@ -182,19 +178,6 @@ def _read_local_value(variable: str, environ: Mapping[str, str]) -> str:
         plain = read_local_secret("td.use_ssl", environ) == "false"
         return f"{'http' if plain else 'https'}://{host}"
     return ""
-
-
-def _read_env_file(path: Path) -> dict[str, str]:
-    """Return the variables in the file of --env-file. Raises SettingsError if it is not a private, regular file."""
-    if path.exists() and not path.is_file():
-        raise SettingsError(
-            f"{path} of --env-file is not a regular file: a refresh token that Pinterest renews could not be stored "
-            "in it. Name a file that only you can read, or set its variables in the environment"
-        )
-    text = files.read_text(path, "--env-file")
-    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise SettingsError(f"others can read the file {path} of --env-file: run `chmod 600 {path}` first")
-    return files.parse_env_file(text, path)
 
 
 def open_connection(common: CommonOptions) -> contextlib.AbstractContextManager[Services]:

@@ -1,52 +1,102 @@
-"""The consent of a user to the app: its page, and the exchange of its code for tokens."""
+"""The answer of Pinterest's consent page: a redirect to this machine, or its address as the user pastes it."""
 
+import html
+import http.server
 import urllib.parse
 from collections.abc import Mapping
 
-from td_pinterest_op.errors import PinterestError
-from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.pinterest.oauth import SCOPES, WRONG_APP_CODE, Grant, request_grant
-from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.errors import AccountError, SettingsError
+from td_pinterest_op.redaction.secret import Secret, sanitize
 
-_PAGE = "https://www.pinterest.com/oauth/"
-_CODE_USED_UP = (
-    "the code was used before, is too old (it lasts a few minutes) or belongs to another redirect address: run "
-    "`td-pinterest authorize` again and approve within a few minutes"
-)
-_WRONG_APP = (
-    "check client id and client secret: both are on the app's page at https://developers.pinterest.com/apps/, and the "
-    "secret changes when somebody resets it there"
-)
-# The advice about a refused consent code, by Pinterest's error code.
-_CODE_ADVICE = {WRONG_APP_CODE: _WRONG_APP, 283: _CODE_USED_UP, None: f"{_CODE_USED_UP}. Or {_WRONG_APP}"}
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>td-pinterest</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem}</style></head>
+<body><main><h1>%s</h1><p>You can close this page and go back to the terminal.</p></main></body></html>
+"""
 
 
-def build_consent_url(environ: Mapping[str, str], *, client_id: Secret, redirect_uri: str, state: str) -> str:
-    """Return the URL at which a user approves the app."""
-    query = {
-        "client_id": client_id.reveal(),
-        "redirect_uri": redirect_uri,
-        "response_type": "code",
-        "scope": ",".join(SCOPES),  # by commas here, by spaces in the response
-        "state": state,
-    }
-    return f"{environ.get('PINTEREST_OAUTH_URL') or _PAGE}?{urllib.parse.urlencode(query)}"
+class RedirectServer(http.server.ThreadingHTTPServer):
+    """Listens on this machine for Pinterest's redirect. `answer`: its parameters, once a `handle_request` got them.
+
+    Raises SettingsError for an address that is not of this machine, and for a port that is taken.
+    """
+
+    timeout = 0.2  # seconds that `handle_request` waits
+    answer: Mapping[str, str] | None = None
+
+    def __init__(self, redirect: str, *, state: str) -> None:
+        self.state = state
+        try:
+            parts = urllib.parse.urlsplit(redirect)
+            port = parts.port or 80
+            is_here = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1")
+        except ValueError:  # such as a port beyond 65535
+            is_here = False
+        if not is_here:
+            raise SettingsError(
+                f"the redirect address {redirect} is not on this machine: use http://localhost:PORT/, or use "
+                "--no-browser and paste the address to which Pinterest redirects"
+            )
+        try:
+            # Of a name with two addresses, such as localhost, a browser tries the one that listens as well.
+            super().__init__(("127.0.0.1", port), _RedirectHandler)
+        except OSError as error:
+            raise SettingsError(
+                f"this machine cannot listen on port {port}, to which Pinterest redirects ({error.strerror}): end the "
+                "program that uses the port, or register another address such as http://localhost:8086/ in the "
+                "Pinterest app, and give it with --redirect"
+            ) from None
 
 
-def exchange_code(
-    client: Client, *, client_id: Secret, client_secret: Secret, code: Secret, redirect_uri: str
-) -> Grant:
-    """Return the tokens for an authorization code, which is valid once. Raises AccountError if Pinterest refuses it."""
-    grant = request_grant(
-        client,
-        {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri},
-        client_id=client_id,
-        client_secret=client_secret,
-        purpose="exchange the code for a refresh token",
-        advice=_CODE_ADVICE,
-    )
-    if grant.refresh_token is None:
-        raise PinterestError(
-            "Pinterest's answer to the authorization code has no refresh token: run `td-pinterest authorize` again"
+class _RedirectHandler(http.server.BaseHTTPRequestHandler):
+    """Handles Pinterest's redirect and shows the result in the browser."""
+
+    server: RedirectServer
+    timeout = 10
+
+    def do_GET(self) -> None:
+        """Give the server the parameters of a valid redirect. Other requests get an error page, and are ignored."""
+        answer = None
+        try:
+            answer = parse_answer(self.path, state=self.server.state)
+            heading = "Approved" if "code" in answer else "Refused"
+        except SettingsError as error:
+            heading = html.escape(str(error))
+        self.send_response(200 if answer else 400)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Referrer-Policy", "no-referrer")  # the address holds the code
+        self.end_headers()
+        self.wfile.write((_PAGE % heading).encode())
+        if answer:
+            self.server.answer = answer
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing, because the request line contains the authorization code."""
+
+
+def parse_answer(address: str, *, state: str) -> Mapping[str, str]:
+    """Return the parameters of the address to which Pinterest redirected. Raises SettingsError for any other text."""
+    answer = dict(urllib.parse.parse_qsl(address.strip().partition("#")[0].partition("?")[2]))
+    if not answer.keys() & {"code", "error"}:
+        raise SettingsError(
+            "this is not the address to which Pinterest redirects: approve first, then copy the whole address from the "
+            "browser's address bar, which contains ?code="
         )
-    return grant
+    if answer.get("state") != state:
+        raise SettingsError(
+            "this address belongs to another attempt (its state differs): run the command again, and open the address "
+            "that it prints"
+        )
+    return answer
+
+
+def parse_code(answer: Mapping[str, str]) -> Secret:
+    """Return the authorization code in Pinterest's answer. Raises AccountError if there is no code."""
+    if "code" not in answer:
+        raise AccountError(
+            f"the app was not approved on Pinterest's page ({sanitize(answer['error'], longest=40)}): nothing was "
+            "stored. To approve it after all, run the command again"
+        )
+    return Secret(answer["code"])

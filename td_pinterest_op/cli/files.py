@@ -76,6 +76,16 @@ def explain_error(error: OSError | UnicodeDecodeError) -> str:
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is not UTF-8 text"
 
 
+def read_env_file(path: Path, option: str) -> dict[str, str]:
+    """Return the variables in the env file of an option. Raises SettingsError, also for what is no regular file."""
+    if path.exists() and not path.is_file():
+        raise SettingsError(
+            f"{path} of {option} is not a regular file: a refresh token could not be stored in it. Name a file that "
+            "only you can read"
+        )
+    return parse_env_file(read_text(path, option), path)
+
+
 def parse_env_file(text: str, path: Path) -> dict[str, str]:
     """Return the variables that an env file's text sets. A later value overrides an earlier value."""
     return {

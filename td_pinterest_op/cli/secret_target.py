@@ -16,7 +16,6 @@ from td_pinterest_op.http.endpoints import is_safe_url
 from td_pinterest_op.http.transport import NoResponseError
 from td_pinterest_op.redaction.secret import Secret, mask
 from td_pinterest_op.runtime.atomic_file import replace_file
-from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.task_runtime.digdag_secrets import DigdagServer, find_local_secrets_folder
 
 # Stores secrets, by their workflow names, and returns a text that names the place.
@@ -30,9 +29,7 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
     """
     wanted = {"local": (), "td": ("PROJECT",), "server": ("URL", "PROJECT"), "file": ("PATH",)}[kind]
     if len(arguments) != len(wanted):
-        raise click.UsageError(
-            f"write `--to {' '.join((kind, *wanted))}`, not {format_count(len(arguments), 'word')} after {kind}"
-        )
+        raise click.UsageError(f"write `--to {' '.join((kind, *wanted))}`")
     if kind == "local":
         return lambda secrets: _store_locally(secrets, environ)
     if kind == "td":
@@ -45,14 +42,14 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
 def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
     """Store secrets in the local digdag secrets. Return a text that names their folder."""
     try:
-        stored = [write_local_secret(name, value, environ) for name, value in secrets.items()]
-    except OSError as error:
-        raise SettingsError(f"the local digdag secrets cannot be written: {files.explain_error(error)}") from None
-    except RuntimeError:
+        for name, value in secrets.items():
+            file = write_local_secret(name, value, environ)
+    except (OSError, RuntimeError) as error:
         raise SettingsError(
-            "this user has no home folder for the local digdag secrets: set DIGDAG_CONFIG_HOME to a folder"
+            f"the local digdag secrets cannot be written ({error}): "
+            "set DIGDAG_CONFIG_HOME to a folder in which you may write"
         ) from None
-    return f"the local digdag secrets ({stored[0].parent})"
+    return f"the local digdag secrets ({file.parent})"
 
 
 def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> Path:
@@ -99,17 +96,14 @@ def _make_file_target(path: Path) -> Target:
         raise SettingsError(
             f"there is no folder {path.parent} for the file {path.name}: create it, or name another file"
         )
-    if path.is_file():
+    if path.exists():
         # What cannot be read could not be written either, once Pinterest has issued a token.
-        files.parse_env_file(files.read_text(path, "--to file"), path)
-    elif path.exists():
-        raise SettingsError(f"{path} is not a regular file: name another file")
+        files.read_env_file(path, "--to file")
 
     def store_in_file(secrets: Mapping[str, Secret]) -> str:
         """Set the secrets as variables of the env file, whose other lines stay. Return a text that names the file."""
-        files.set_env_values(
-            path, {variable: secrets[name].reveal() for variable, name in SECRETS.items() if name in secrets}
-        )
+        variables = {name: variable for variable, name in SECRETS.items()}
+        files.set_env_values(path, {variables[name]: value.reveal() for name, value in secrets.items()})
         return f"the file {path}"
 
     return store_in_file

@@ -49,7 +49,7 @@ def test_workflow_runs_with_a_token_obtained_in_the_browser(
         assert browser.accessibility_faults() == []
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
-    assert "Stored in the local digdag secrets" in out
+    assert "The refresh token is stored in the local digdag secrets" in err
     guard.check(out + err, "the output of the command")
     stored = {file.name: file.read_text() for file in (tmp_path / "digdag" / "secrets").iterdir()}
     assert {file.stat().st_mode & 0o777 for file in (tmp_path / "digdag" / "secrets").iterdir()} == {0o600}

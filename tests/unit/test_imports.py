@@ -60,7 +60,7 @@ REACHING = {
     *("subprocess", "asyncio", "multiprocessing"),
 }
 MAY_REACH = {
-    "cli.callback",
+    "cli.consent",
     "cli.push",
     "cli.secret_target",
     "http.transport",

@@ -83,5 +83,5 @@ def test_authorize_asks_for_app_credentials_without_showing_the_secret(services:
     shown, code = run_at_width(60, services, "authorize", "--no-browser", answers=answers, environ=empty)
     assert code == 1
     assert re.search(r"^  http://\S+/oauth/\?client_id=1503921&\S+&state=[\w-]+\r?$", shown, re.MULTILINE)
-    assert "no address was pasted: nothing was stored" in " ".join(split_lines(shown))
+    assert "this is not the address to which Pinterest redirects" in " ".join(split_lines(shown))
     guard.check(shown, "the terminal")

@@ -48,21 +48,14 @@ def test_an_unusable_target_is_an_error_before_any_question(
     assert Path("binary").read_bytes() == b"\xff\xfe"
 
 
-def test_local_secrets_that_cannot_be_written_are_an_error(values: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "digdag").write_text("a file where a folder should be")
-    with pytest.raises(SettingsError, match=r"^the local digdag secrets cannot be written: Not a directory$"):
-        _store(values, "local", DIGDAG_CONFIG_HOME=str(tmp_path / "digdag"))
-
-
-def test_an_error_for_a_user_without_a_home_names_the_variable_to_set(
-    values: dict[str, str], monkeypatch: pytest.MonkeyPatch
+def test_local_secrets_that_cannot_be_written_are_an_error_that_names_the_variable_to_set(
+    values: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError))
-    with pytest.raises(
-        SettingsError,
-        match="this user has no home folder for the local digdag secrets: set DIGDAG_CONFIG_HOME to a folder",
-    ):
-        _store(values, "local")
+    (tmp_path / "digdag").write_text("a file where a folder should be")
+    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError("no home")))
+    for environ, why in (({"DIGDAG_CONFIG_HOME": str(tmp_path / "digdag")}, "Not a directory"), ({}, "no home")):
+        with pytest.raises(SettingsError, match=f"secrets cannot be written .*{why}.*: set DIGDAG_CONFIG_HOME to a"):
+            _store(values, "local", **environ)
 
 
 def test_a_server_gets_the_secrets_with_the_authorization_of_the_environment(values: dict[str, str]) -> None:
