@@ -107,7 +107,7 @@ def write_lift(task: Task, timing: Timing) -> dict[str, Any]:
     lift = task.params.get("lift")
     percent = lift.get("percent") if isinstance(lift, Mapping) else None
     try:
-        control = CONTROL.read({"percent": percent, "salt": "any"}, repr)
+        control = CONTROL.read({"percent": percent, "salt": "any"})
     except WrongValueError as error:
         raise SettingsError(
             f"lift.percent must be the percent of the control group (config/lift.yml): {error}"

@@ -237,9 +237,9 @@ def _find_named_columns(settings: Mapping[str, object]) -> Collection[str]:
     names: set[str] = set()
     # What is wrong is named with the other problems of the settings.
     with contextlib.suppress(WrongValueError):
-        names.update(COLUMNS.read(settings.get("columns"), repr))
+        names.update(COLUMNS.read(settings.get("columns")))
     with contextlib.suppress(WrongValueError):
-        names.update(filter(None, [CONTROL.read(settings.get("control"), repr).by]))
+        names.update(filter(None, [CONTROL.read(settings.get("control")).by]))
     return names
 
 

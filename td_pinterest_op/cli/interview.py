@@ -223,7 +223,7 @@ class Interview:
         """Return the audience whose id or name is `text`. Raises click.UsageError without exactly one."""
         if self._known is None:
             try:
-                return Audience(str(AUDIENCE_ID.read(text, repr)))
+                return Audience(str(AUDIENCE_ID.read(text)))
             except WrongValueError:
                 raise click.UsageError(
                     "there are no credentials for Pinterest: name the audience by its id, which has only digits"

@@ -110,7 +110,7 @@ def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
     if repeated := [name for number, name in enumerate(listed) if name in listed[:number]]:
         raise click.UsageError(f"--columns: {repeated[0]} is named twice")
     try:
-        types = COLUMNS.read({name: type_ for name, is_typed, type_ in pairs if is_typed}, repr)
+        types = COLUMNS.read({name: type_ for name, is_typed, type_ in pairs if is_typed})
     except WrongValueError as error:
         raise click.UsageError(f"--columns: {error}") from None
     if not set(ROW_ONLY_NAMES).isdisjoint(types.values()):
@@ -159,7 +159,7 @@ def _make_statement(
 def _parse_control(parts: Mapping[str, str | None]) -> Control:
     """Return the control group that `parts` (--percent, --salt, --by) define. Raises click.UsageError if invalid."""
     try:
-        control: Control = CONTROL.read({name: part for name, part in parts.items() if part is not None}, repr)
+        control: Control = CONTROL.read({name: part for name, part in parts.items() if part is not None})
     except WrongValueError as error:
         raise click.UsageError(f"--percent, --salt, --by: {error}") from None
     return control

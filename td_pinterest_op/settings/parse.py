@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
@@ -23,9 +23,7 @@ from td_pinterest_op.settings.table import (
 )
 from td_pinterest_op.settings.types import (
     SettingType,
-    ValueFormatter,
     WrongValueError,
-    describe_type,
     find_nearest,
     has_lost_digits,
     is_left_out,
@@ -51,9 +49,8 @@ SETTINGS_FOR_THIS_RUN = (
 _ENDING = re.compile(r"(?<=s)(?:ions?|ing|ed)$")  # of suppression
 _OPT_OUT = re.compile(r"opt_?out")
 _COMMON_WORDS = ("constant", "content", "contents")  # near `consent` by chance
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
-_ADDED_BY_CONSOLE = re.compile(r"(?:td)?_.*|.*type", re.IGNORECASE)
+_ADDED_BY_CONSOLE = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGNORECASE)
 _ANY_REFERENCE = re.compile(r"\$\{\s*secret\s*:")
 # Not with a token in place of the name.
 _SECRET_REFERENCE = re.compile(r"\$\{secret:\s*((?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63})\s*\}")
@@ -65,13 +62,13 @@ _LOST_DIGITS = (
 _C = TypeVar("_C", bound=ConnectionSettings)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ParsedSettings:
     """The values that a task gives in `result_settings`, and every problem found in the keys and values."""
 
     table: SettingsTable[Any]
     given_values: dict[str, Any] = field(default_factory=dict)  # by name or alias; None for a wrong value
-    secrets: dict[str, str] = field(default_factory=dict)  # by setting: the workflow secret with its value
+    refresh_token_secret: str | None = None  # the workflow secret with the refresh token
     for_this_run: tuple[str, ...] = ()  # the settings that are given for this run only
     lost_digits: list[str] = field(default_factory=list)  # the keys of ids that may have lost digits
     blank: list[str] = field(default_factory=list)  # settings that would restrict what is sent, but are blank text
@@ -150,7 +147,7 @@ def build_settings(parsed: ParsedSettings) -> Any:
         warnings.append(f"these settings are blank, and so have no effect: {', '.join(parsed.blank)}")
     return parsed.table.settings_class(
         **values,
-        refresh_token_secret=parsed.secrets.get("refresh_token"),
+        refresh_token_secret=parsed.refresh_token_secret,
         for_this_run=parsed.for_this_run,
         warnings=tuple(warnings),
         lost_digits_warning=lost_digits_warning,
@@ -172,7 +169,7 @@ def read_settings(value: object, *, place: str = "result_settings") -> Mapping[o
 def read_parameter(name: str, value: object, type_: SettingType) -> Any:
     """Return the value of a task's parameter, or None if it is left out. Raises SettingsError for a wrong value."""
     try:
-        return None if is_left_out(value) else type_.read(value, show_value)
+        return None if is_left_out(value) else type_.read(value)
     except WrongValueError as error:
         raise SettingsError(f"{name}: {error}; allowed: {type_.allowed}", key=name) from None
 
@@ -182,7 +179,7 @@ def find_action(settings: Mapping[Any, object], *, table: SettingsTable[Any]) ->
     setting = table.by_name["action"]
     value = settings.get("action")
     try:
-        action: ActionSpec = setting.default if is_left_out(value) else setting.type.read(value, describe_type)
+        action: ActionSpec = setting.default if is_left_out(value) else setting.type.read(value)
     except WrongValueError:
         return None
     return action
@@ -202,7 +199,29 @@ def parse_values(
     """
     parsed = ParsedSettings(table=table, for_this_run=tuple(for_this_run))
     whole = {**settings, **for_this_run}
-    _read_values(parsed, whole, environ)
+    # Credentials first, and those of the environment even if the settings have others: no message shows one.
+    for key in CREDENTIALS:
+        Secret(environ.get(build_variable_name(key.secret), "").strip())
+    for name, key in sorted(table.by_name.items(), key=lambda item: not item[1].is_credential):
+        value = whole.get(name)
+        if key.type.is_id and has_lost_digits(value):
+            parsed.lost_digits.append(name)
+        if key.is_credential:
+            value = _find_credential(parsed, key, value, environ)
+        elif is_left_out(value):
+            if key.restricts and value is not None:
+                parsed.blank.append(name)
+            continue
+        elif names_secret(value):
+            value = None
+            text = "names a secret of the workflow, which only client_id, client_secret and refresh_token may do"
+            parsed.add_problem(name, text)
+        parsed.given_values[name] = None
+        if value is not None:
+            try:
+                parsed.given_values[name] = key.type.read(value)
+            except WrongValueError as wrong:
+                parsed.add_problem(name, f"{wrong}; allowed: {key.type.allowed}")
     _check_unknown_keys(parsed, whole)
     for key in table.settings:
         _check_setting(parsed, key)
@@ -214,35 +233,30 @@ def parse_values(
     return parsed
 
 
-def _read_values(parsed: ParsedSettings, mapping: Mapping[object, object], environ: Mapping[str, str]) -> None:
-    """Store the value of each setting in `mapping`. Adds a problem for each wrong one."""
-    # Credentials first, and those of the environment even if the settings have others: no message shows one.
-    for key in CREDENTIALS:
-        Secret(environ.get(build_variable_name(key.secret), "").strip())
-    for key in CREDENTIALS:
-        parsed.given_values[key.name] = _read_credential(parsed, key, mapping.get(key.name), environ)
-    for name, key in parsed.table.by_name.items():
-        value = mapping.get(name)
-        if key.type.is_id and has_lost_digits(value):
-            parsed.lost_digits.append(name)
-        if key.is_credential:
+def _check_unknown_keys(parsed: ParsedSettings, keys: Iterable[object]) -> None:
+    """Add a problem to `parsed` for each of the `keys` of `result_settings` that is unknown."""
+    for key in keys:
+        if key in parsed.table.by_name:
             continue
-        if is_left_out(value):
-            if key.restricts and value is not None:
-                parsed.blank.append(name)
-        elif names_secret(value):
-            parsed.given_values[name] = None
-            text = "names a secret of the workflow, which only client_id, client_secret and refresh_token may do"
+        name = show_value(key).strip("'")
+        if key == FOR_THIS_RUN:
+            parsed.add_problem(name, "is given to a run, with `-p`, and stands in no file and in no list of audiences")
+        elif key in TASK_PARAMETERS:
+            text = "is not a key of result_settings; it belongs on the task, next to result_settings"
             parsed.add_problem(name, text)
         else:
-            parsed.given_values[name] = _read_value(parsed, name, value, show_value)
+            known = [*parsed.table.by_name, *TASK_PARAMETERS]
+            suggestion = suggest_word(key, known) if isinstance(key, str) else ""
+            parsed.add_problem(name, f"is unknown{suggestion}", code="unknown")
 
 
-def _read_credential(parsed: ParsedSettings, key: Setting, raw: object, environ: Mapping[str, str]) -> Any:
-    """Return a credential: `raw`, or the value of the secret that `raw` names. Adds a problem for a wrong value."""
-    secret = key.secret if is_left_out(raw) else ""
-    if isinstance(raw, str) and _ANY_REFERENCE.search(raw):
-        reference = _SECRET_REFERENCE.fullmatch(raw.strip())
+def _find_credential(parsed: ParsedSettings, key: Setting, raw: object, environ: Mapping[str, str]) -> object:
+    """Return a credential: `raw`, or the value of the secret that `raw` names. Adds a problem if there is none."""
+    secret = key.secret
+    if not is_left_out(raw):
+        if not names_secret(raw):
+            return raw
+        reference = _SECRET_REFERENCE.fullmatch(str(raw).strip())
         if reference is None or build_variable_name(reference[1]) == "TD_API_KEY":
             parsed.add_problem(
                 key.name,
@@ -251,47 +265,19 @@ def _read_credential(parsed: ParsedSettings, key: Setting, raw: object, environ:
             )
             return None
         secret = reference[1]
-    if secret:
-        parsed.secrets[key.name] = secret
-        variable = build_variable_name(secret)
-        raw = environ.get(variable)
-        if is_left_out(raw):
-            text = (
-                f"{variable} is {'empty' if variable in environ else 'missing'} in the environment; set the "
-                f"workflow's secret {secret}, and give it to the task as {variable}, under its _env "
-                "(config/environment.yml has such lines)"
-            )
-            parsed.add_problem(key.name, text, code="environment")
-            return None
-    return _read_value(parsed, key.name, raw, describe_type)
-
-
-def _read_value(parsed: ParsedSettings, name: str, raw: object, format_for_error: ValueFormatter) -> Any:
-    """Return a setting's value. Adds a problem for a wrong value."""
-    setting = parsed.table.by_name[name]
-    try:
-        return setting.type.read(raw, format_for_error)
-    except WrongValueError as wrong:
-        parsed.add_problem(name, f"{wrong}; allowed: {setting.type.allowed}")
+    if key.name == "refresh_token":
+        parsed.refresh_token_secret = secret
+    variable = build_variable_name(secret)
+    value = environ.get(variable)
+    if is_left_out(value):
+        text = (
+            f"{variable} is {'empty' if variable in environ else 'missing'} in the environment; set the workflow's "
+            f"secret {secret}, and give it to the task as {variable}, under its _env (config/environment.yml has such "
+            "lines)"
+        )
+        parsed.add_problem(key.name, text, code="environment")
         return None
-
-
-def _check_unknown_keys(parsed: ParsedSettings, keys: Iterable[object]) -> None:
-    """Add a problem to `parsed` for each of the `keys` of `result_settings` that is unknown."""
-    for name in keys:
-        if name in parsed.table.by_name:
-            continue
-        if not isinstance(name, str):
-            parsed.add_problem("a key", f"its name must be a string, not {describe_type(name)}: put it in quotes")
-        elif name == FOR_THIS_RUN:
-            parsed.add_problem(name, "is given to a run, with `-p`, and stands in no file and in no list of audiences")
-        elif name in TASK_PARAMETERS:
-            text = "is not a key of result_settings; it belongs on the task, next to result_settings"
-            parsed.add_problem(name, text)
-        else:
-            label = name if _is_showable_name(name) else f"a key ({show_value(name)})"
-            suggestion = suggest_word(name, [*parsed.table.by_name, *TASK_PARAMETERS])
-            parsed.add_problem(label, f"is unknown{suggestion}", code="unknown")
+    return value
 
 
 def _check_setting(parsed: ParsedSettings, setting: Setting) -> None:
@@ -302,9 +288,9 @@ def _check_setting(parsed: ParsedSettings, setting: Setting) -> None:
     if setting.alias:
         _check_equal_settings(parsed, setting.name, setting.alias)
     # A lower bound that is a default gives way to the upper one.
-    if setting.at_most and None not in (value, upper := parsed.values[setting.at_most]) and value > upper:
-        by_default = "" if setting.at_most in parsed.given_values else f"; {setting.at_most} is {upper} by default"
-        text = f"must not be less than {setting.name}{by_default}; allowed: {setting.name} or more"
+    upper = parsed.values.get(setting.at_most) if setting.at_most else None
+    if setting.at_most and value is not None and upper is not None and value > upper:
+        text = f"is {upper}, and must not be less than {setting.name}; allowed: {setting.name} or more"
         parsed.add_problem(setting.at_most, text)
     if setting.single:
         _require_any_setting(parsed, setting.name, setting.single, reason=f" (or {setting.single})")
@@ -341,7 +327,9 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
         other = "audience_name" if action.finds_by_name else "audience_id"
         _require_any_setting(parsed, id_key, "audience_id", other, reason=f"{needed_by} (or {other})")
     for name in parsed.unused_keys:
-        if parsed.table.by_name[name].is_restriction(given[name], action):
+        key = parsed.table.by_name[name]
+        harmless = key.default if key.harmless is None else key.harmless
+        if key.restricts and given[name] not in (None, harmless) and (action.reads_rows or not key.limits_rows):
             text = f"{action.name} cannot apply this setting: remove it, or choose an action that can"
             parsed.add_problem(name, text)
     names = given.get("audience_name"), given.get("expected_audience_name")
@@ -375,7 +363,7 @@ def names_secret(value: object) -> bool:
 
 def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
     """Return the settings from a console: blank ones as None, and without keys that the console adds (logged)."""
-    unknown = [name for name in settings if name not in table.by_name and _is_showable_name(name)]
+    unknown = [name for name in settings if name not in table.by_name and isinstance(name, str)]
     added = list(filter(_ADDED_BY_CONSOLE.fullmatch, unknown))
     if added:
         text = "the settings from the console have keys that this operator does not know, which are ignored: %s"
@@ -411,8 +399,3 @@ def _find_meant_parameter(name: str) -> str:
             return near
     # A name such as `my_query` is a variable.
     return "" if "_" in name else find_nearest(name, ["query"], cutoff=0.8)
-
-
-def _is_showable_name(name: object) -> TypeGuard[str]:
-    """Whether a message may show the name of a key: it looks neither like a person nor like a credential."""
-    return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None and show_value(name) == repr(name)

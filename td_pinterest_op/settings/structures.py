@@ -18,17 +18,17 @@ from td_pinterest_op.settings.types import (
     AUDIENCE_ID,
     TEXT,
     SettingType,
-    ValueFormatter,
     WrongValueError,
     build_choice_type,
     build_word_type,
     describe_type,
-    is_left_out,
     parse_number,
+    show_value,
     suggest_word,
 )
 
 _MOST_PERCENT = 50  # in a control group
+_CONTROL_NAMES = ("percent", "salt", "by")
 
 # AudienceStatus of Pinterest's API 5.28; REMOVED is the operator's own word for an audience that is gone.
 _STATUSES = (
@@ -124,26 +124,26 @@ def read_mapping(value: object) -> Mapping[object, object]:
     return mapping
 
 
-def _read_part(label: str, part_type: SettingType, value: object, format_for_error: ValueFormatter) -> Any:
+def _read_part(label: str, part_type: SettingType, value: object) -> Any:
     """Return a part of a setting, read as `part_type`. Raises WrongValueError, which begins with the `label`."""
     try:
-        return part_type.read(value, format_for_error)
+        return part_type.read(value)
     except WrongValueError as error:
         raise WrongValueError(f"{label}: {error}") from None
 
 
-def _read_items(item_type: SettingType, value: object, format_for_error: ValueFormatter) -> list[str]:
+def _read_items(item_type: SettingType, value: object) -> list[str]:
     """Return each item of a list, read as `item_type`. Raises WrongValueError, with the position of a wrong item."""
     items = enumerate(read_list_items(value), start=1)
-    return [_read_part(f"number {position}", item_type, item, format_for_error) for position, item in items]
+    return [_read_part(f"number {position}", item_type, item) for position, item in items]
 
 
 def _build_id_list_type(id_type: SettingType) -> SettingType:
     """Return the setting type of a list of ids or a single id, read as a tuple without repeats, in the order given."""
 
-    def read_ids(value: object, format_for_error: ValueFormatter) -> tuple[str, ...]:
+    def read_ids(value: object) -> tuple[str, ...]:
         """Return a list's ids as strings, without repeats, in the given order. Raises WrongValueError."""
-        ids = tuple(dict.fromkeys(_read_items(id_type, value, format_for_error)))
+        ids = tuple(dict.fromkeys(_read_items(id_type, value)))
         if not ids:
             raise WrongValueError("must contain at least one id")
         return ids
@@ -152,53 +152,39 @@ def _build_id_list_type(id_type: SettingType) -> SettingType:
     return SettingType(read=read_ids, allowed=allowed, is_id=True)
 
 
-def _read_columns(value: object, format_for_error: ValueFormatter) -> Mapping[str, str]:
+def _read_columns(value: object) -> Mapping[str, str]:
     """Return a mapping from lower-case column names to identifier types. Raises WrongValueError for a wrong mapping."""
     columns: dict[str, str] = {}
     for column, identifier_type in read_mapping(value).items():
         name = column.strip().lower() if isinstance(column, str) else ""
-        label = f"column {format_for_error(column)}"
+        label = f"column {show_value(column)}"
         if not name:
             raise WrongValueError(f"{label}: the name of a column must be a string that is not blank")
         if name in columns:
             raise WrongValueError(f"{label}: the column is named twice (upper and lower case are equal)")
-        columns[name] = _read_part(label, _IDENTIFIER_TYPE, identifier_type, format_for_error)
+        columns[name] = _read_part(label, _IDENTIFIER_TYPE, identifier_type)
     return columns
 
 
-def _read_percent(value: object, format_for_error: ValueFormatter) -> Decimal:
-    """Return the percentage of a control group, such as 2.5 for 2.5 %. Raises WrongValueError for a wrong value."""
-    percent = parse_number(value)
-    if percent is None or not 0 < percent <= _MOST_PERCENT or percent != round(percent, 2):
-        numbers = f"a number from 0.01 to {_MOST_PERCENT} with at most two decimals"
-        raise WrongValueError(f"must be {numbers}, not {format_for_error(value)}")
-    return round(percent, 2)
-
-
-_PERCENT = SettingType(read=_read_percent, allowed="a percentage")
-_CONTROL_NAMES = ("percent", "salt", "by")
-
-
-def _read_control(value: object, format_for_error: ValueFormatter) -> Control:
+def _read_control(value: object) -> Control:
     """Return a control group from a mapping with the keys `percent`, `salt` and `by`. Raises WrongValueError."""
     parts = read_mapping(value)
     for name in parts:
         if name not in _CONTROL_NAMES:
-            suggestion = suggest_word(str(name), _CONTROL_NAMES)
-            raise WrongValueError(f"{format_for_error(name)} is unknown{suggestion}")
-    for name in ("percent", "salt"):
-        if is_left_out(parts.get(name)):
-            raise WrongValueError(f"{name} is missing")
+            raise WrongValueError(f"{show_value(name)} is unknown{suggest_word(str(name), _CONTROL_NAMES)}")
+    given = parts.get("percent")
+    percent = parse_number(given)
+    if percent is None or not 0 < percent <= _MOST_PERCENT or percent != round(percent, 2):
+        numbers = f"a number from 0.01 to {_MOST_PERCENT} with at most two decimals"
+        raise WrongValueError(f"percent: must be {numbers}, not {show_value(given)}")
+    salt = parts.get("salt")
+    _read_part("salt", TEXT, salt)
     by = parts.get("by")
-    if by is not None:
-        # A template that rendered to nothing must not choose another group, that of the digests.
-        if is_left_out(by):
-            raise WrongValueError("`by` is blank (name a column, or leave `by` out)")
-        by = _read_part("by", TEXT, by, format_for_error).lower()
-    percent = _read_part("percent", _PERCENT, parts["percent"], format_for_error)
-    _read_part("salt", TEXT, parts["salt"], format_for_error)
-    # The salt with its spaces: a query that computes the same group has them as well.
-    return Control(percent=percent, salt=str(parts["salt"]), by=by)
+    # The salt with its spaces: a query that computes the same group has them as well. A blank `by` is an error: a
+    # template that rendered to nothing must not choose another group, that of the digests.
+    return Control(
+        percent=round(percent, 2), salt=str(salt), by=None if by is None else _read_part("by", TEXT, by).lower()
+    )
 
 
 COLUMNS = SettingType(
@@ -207,7 +193,7 @@ COLUMNS = SettingType(
     + ", ".join(ROW_ONLY_NAMES),
 )
 STATUS_SET = SettingType(
-    read=lambda value, format_for_error: frozenset(_read_items(_STATUS, value, format_for_error)),
+    read=lambda value: frozenset(_read_items(_STATUS, value)),
     allowed=f"a list, or a comma-separated string, of {', '.join(_STATUSES)}",
 )
 AUDIENCE_IDS = _build_id_list_type(AUDIENCE_ID)

@@ -100,11 +100,6 @@ class Setting:
         named = {*action.needs, *action.uses, action.audience_id}
         return self.scope == "every action" or self.scope in action.scopes or self.name in named
 
-    def is_restriction(self, value: object, action: ActionSpec) -> bool:
-        """Whether the value may keep some of the action's records from being sent, or stop the run."""
-        harmless = self.default if self.harmless is None else self.harmless
-        return self.restricts and value not in (None, harmless) and (action.reads_rows or not self.limits_rows)
-
     @property
     def secret(self) -> str:
         """The workflow secret that contains the credential if the setting is left out."""

@@ -14,9 +14,7 @@ from typing import Any, NamedTuple
 
 from td_pinterest_op.identifiers.phones import can_be_country
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, mask
-
-ValueFormatter = Callable[[object], str]
-"""Formats a value for an error message."""
+from td_pinterest_op.runtime.text import format_count
 
 _LONGEST_SHOWN = 40
 _LONGEST_GUESSED = 64  # no key and no word of the settings is longer; difflib is slow on long text
@@ -50,10 +48,10 @@ class WrongValueError(ValueError):
 class SettingType:
     """A type of setting: how its values are read, and which values are allowed, in words.
 
-    `read(value, format_for_error)` returns the value, or raises `WrongValueError` with `format_for_error(value)`.
+    `read` returns the value in its own type, or raises WrongValueError.
     """
 
-    read: Callable[[object, ValueFormatter], Any]
+    read: Callable[[object], Any]
     allowed: str
     is_id: bool = False  # the value is an id: if it may have lost digits (see `has_lost_digits`), a warning follows
 
@@ -110,7 +108,7 @@ def show_value(value: object) -> str:
 def describe_type(value: object) -> str:
     """Return the type of a value in words for a message, with the length of a string, but without the value."""
     if isinstance(value, str):
-        return f"a string of {len(value)} character{'' if len(value) == 1 else 's'}"
+        return f"a string of {format_count(len(value), 'character')}"
     other = f"a value of type {type(value).__name__}"
     return next((word for word, types in _TYPES.items() if isinstance(value, types)), other)
 
@@ -128,14 +126,14 @@ def parse_number(value: object) -> Decimal | None:
 def build_integer_type(minimum: int, maximum: int) -> SettingType:
     """Return the setting type of an int from `minimum` to `maximum`."""
 
-    def read_integer(value: object, format_for_error: ValueFormatter) -> int:
+    def read_integer(value: object) -> int:
         """Return a whole number within the type's limits as an int. Raises WrongValueError for any other value."""
         number = parse_number(value)
         if number is None or number != number.to_integral_value():
-            raise WrongValueError(f"must be a whole number, not {format_for_error(value)}")
+            raise WrongValueError(f"must be a whole number, not {show_value(value)}")
         if not minimum <= number <= maximum:
             bound = f"at least {minimum}" if number < minimum else f"at most {maximum}"
-            raise WrongValueError(f"must be {bound}, not {format_for_error(value)}")
+            raise WrongValueError(f"must be {bound}, not {show_value(value)}")
         return int(number)
 
     return SettingType(read=read_integer, allowed=f"a whole number from {minimum} to {maximum}")
@@ -148,12 +146,12 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
     """
     value_by_word = {_fold_word(word): value for word, value in words.items()}
 
-    def read_choice(value: object, format_for_error: ValueFormatter) -> object:
+    def read_choice(value: object) -> object:
         """Return the value of an allowed word, in any spelling. Raises WrongValueError for other words."""
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in value_by_word:
             suggestion = suggest_word(word, value_by_word)
-            raise WrongValueError(f"{format_for_error(value)} is not an allowed value{suggestion}")
+            raise WrongValueError(f"{show_value(value)} is not an allowed value{suggestion}")
         return value_by_word[word]
 
     return SettingType(read=read_choice, allowed=allowed_text or ", ".join(words))
@@ -169,18 +167,18 @@ def _fold_word(word: str) -> str:
     return re.sub(r"[\s_-]+", "_", word.strip()).lower()
 
 
-def _read_ratio(value: object, format_for_error: ValueFormatter) -> float:
+def _read_ratio(value: object) -> float:
     """Return a number from 0 to 1 as a float. Raises WrongValueError for any other value."""
     number = parse_number(value)
     if number is None or not 0 <= number <= 1:
-        raise WrongValueError(f"must be a number from 0 to 1, not {format_for_error(value)}")
+        raise WrongValueError(f"must be a number from 0 to 1, not {show_value(value)}")
     return float(number)
 
 
 def _build_id_type(max_length: int, allowed_text: str) -> SettingType:
     """Return the setting type of an id of up to `max_length` digits. `allowed_text` describes such ids in messages."""
 
-    def read_id(value: object, _format_for_error: ValueFormatter) -> str:
+    def read_id(value: object) -> str:
         """Return an id, given as text or as a number, as text of digits. Raises WrongValueError for any other value."""
         text = value.strip() if isinstance(value, str) else ""
         number = None if isinstance(value, str) else parse_number(value)
@@ -193,7 +191,7 @@ def _build_id_type(max_length: int, allowed_text: str) -> SettingType:
     return SettingType(read=read_id, allowed=allowed_text, is_id=True)
 
 
-def _read_credential(value: object, _format_for_error: ValueFormatter) -> Secret:
+def _read_credential(value: object) -> Secret:
     """Return a credential, given as text or as a number, as a Secret. Raises WrongValueError without the value."""
     is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
     text = str(value) if is_number else value
@@ -207,7 +205,7 @@ def _read_credential(value: object, _format_for_error: ValueFormatter) -> Secret
     return secret
 
 
-def _read_text_line(value: object, _format_for_error: ValueFormatter) -> str:
+def _read_text_line(value: object) -> str:
     """Return text without surrounding spaces. Raises WrongValueError unless the text is a single visible line."""
     if not isinstance(value, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
@@ -219,27 +217,27 @@ def _read_text_line(value: object, _format_for_error: ValueFormatter) -> str:
     return value.strip()
 
 
-def _read_page_path(value: object, format_for_error: ValueFormatter) -> str:
+def _read_page_path(value: object) -> str:
     """Return the path of a report page. Raises WrongValueError unless the path ends in .html or .htm."""
-    path = _read_text_line(value, format_for_error)
+    path = _read_text_line(value)
     if not path.lower().endswith((".html", ".htm")):
         raise WrongValueError("the path does not end in .html")
     return path
 
 
-def _read_table_name(value: object, format_for_error: ValueFormatter) -> TableName:
+def _read_table_name(value: object) -> TableName:
     """Return the name of a table, given as table or database.table. Raises WrongValueError for any other value."""
     match = _TABLE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise WrongValueError(f"{format_for_error(value)} is not a valid table name")
+        raise WrongValueError(f"{show_value(value)} is not a valid table name")
     return TableName(**match.groupdict())
 
 
-def _read_country(value: object, format_for_error: ValueFormatter) -> str:
+def _read_country(value: object) -> str:
     """Return the two-letter code of a country in upper case. Raises WrongValueError for any other value."""
     code = value.strip().upper() if isinstance(value, str) else ""
     if not re.fullmatch("[A-Z]{2}", code) or not can_be_country(code):
-        raise WrongValueError(f"must be the two-letter code of a country, not {format_for_error(value)}")
+        raise WrongValueError(f"must be the two-letter code of a country, not {show_value(value)}")
     return code
 
 

@@ -84,7 +84,7 @@ def test_array_column_is_recognised_from_the_warehouse(at_terminal: Terminal, se
         (["hashed", "--columns", "mail=phone"], "--columns: the warehouse can hash only email, maid or idfa"),
         (["rejected", "--columns", COLUMNS, "--key", "id"], "--key: the query has no column id; it has Mail, maid, "),
         (["rejected", "--columns", "email"], "the query selects only identifiers"),
-        (["control", "--columns", COLUMNS], "percent is missing"),
+        (["control", "--columns", COLUMNS], "percent: must be a number"),
         (
             ["control", "--columns", COLUMNS, "--percent", "51", "--salt", "x"],
             "percent: must be a number from 0.01 to 50",

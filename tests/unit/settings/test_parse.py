@@ -275,8 +275,8 @@ def test_every_missing_setting_is_named_even_if_the_action_is_wrong(
     [
         ({"audience_id": "8"}, "audience_id_add_people: conflicts with audience_id"),
         ({"ignore_error": "true", "ignore_invalid_records": "false"}, "ignore_invalid_records: conflicts with ignore_"),
-        ({"min_records": 5, "max_records": 4}, "max_records: must not be less than min_records; allowed"),
-        ({"retry_initial_wait_millis": 300_001}, "; max_retry_wait_millis is 300000 by default"),
+        ({"min_records": 5, "max_records": 4}, "max_records: is 4, and must not be less than min_records; allowed"),
+        ({"retry_initial_wait_millis": 300_001}, "max_retry_wait_millis: is 300000, and must not be less than"),
     ],
 )
 def test_settings_in_conflict_are_one_problem(changes: dict[str, object], expected: str) -> None:
@@ -317,11 +317,9 @@ def test_an_error_lists_its_problems_in_the_order_of_the_table() -> None:
     ("key", "expected"),
     [
         ("zzz", "- zzz: is unknown"),
-        ("<<", "- a key ('<<'): is unknown"),
-        ("a\nb", "- a key ('a\\nb'): is unknown"),
-        ("jane@example.com", "- a key (a string of 16 characters): is unknown"),
-        (7, "- a key: its name must be a string, not a number: put it in quotes"),
-        (None, "- a key: its name must be a string, not nothing: put it in quotes"),
+        ("a\nb", "- a\\nb: is unknown"),
+        ("jane@example.com", "- a string of 16 characters: is unknown"),
+        (7, "- 7: is unknown"),
         ("query", "- query: is not a key of result_settings; it belongs on the task, next to result_settings"),
     ],
 )
@@ -597,14 +595,14 @@ WRONG_PERCENT = "percent: must be a number from 0.01 to 50 with at most two deci
     [
         ({"percent": 0, "salt": "x"}, f"{WRONG_PERCENT} 0"),
         ({"percent": 50.01, "salt": "x"}, f"{WRONG_PERCENT} 50.01"),
-        ({"percent": 10, "salt": "x", "by": " "}, "`by` is blank (name a column, or leave `by` out)"),
+        ({"percent": 10, "salt": "x", "by": " "}, "by: the value contains no visible character"),
         ({"percent": "12.345", "salt": "x"}, f"{WRONG_PERCENT} '12.345'"),
         ({"percent": -1, "salt": "x"}, f"{WRONG_PERCENT} -1"),
         ({"percent": True, "salt": "x"}, f"{WRONG_PERCENT} true"),
         ({"percent": "ten", "salt": "x"}, f"{WRONG_PERCENT} 'ten'"),
-        ({"percent": 10}, "salt is missing"),
-        ({"percent": 10, "salt": "  "}, "salt is missing"),
-        ({"percent": 10, "salt": 7}, "salt: must be a string, not a number"),
+        ({"salt": "x"}, f"{WRONG_PERCENT} nothing"),
+        ({"percent": 10}, "salt: must be a string, not nothing"),
+        ({"percent": 10, "salt": "  "}, "salt: the value contains no visible character"),
         ({"percent": 1, "salt": "x", "by": ["a"]}, "by: must be a string, not a list"),
         ({"percent": 10, "salt": "x", "percnt": 1}, "'percnt' is unknown; did you mean percent?"),
         ("10", "must be a mapping, not a string of 2 characters"),
