@@ -40,10 +40,10 @@ from td_pinterest_op.settings.structures import read_list_items
 from td_pinterest_op.settings.table import SHARED
 from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out, show_value
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.task_runtime.process import TaskProcess, log_label
+from td_pinterest_op.task_runtime.process import TaskProcess, log_label, may_resubmit
 from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.services import Services, connect_services
-from td_pinterest_op.task_runtime.task import Task, get_current_task, may_resubmit, store_values
+from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
 
 log = logging.getLogger(__name__)
 

@@ -22,6 +22,7 @@ from td_pinterest_op.settings.table import (
     find_declared_settings,
 )
 from td_pinterest_op.settings.types import (
+    LOST_DIGITS,
     SettingType,
     WrongValueError,
     find_nearest,
@@ -54,11 +55,6 @@ _ADDED_BY_CONSOLE = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGN
 _ANY_REFERENCE = re.compile(r"\$\{\s*secret\s*:")
 # Not with a token in place of the name.
 _SECRET_REFERENCE = re.compile(r"\$\{secret:\s*((?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63})\s*\}")
-_LOST_DIGITS = (
-    "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that end in "
-    "zeros); put them in quotes where they are first written"
-)
-
 _C = TypeVar("_C", bound=ConnectionSettings)
 
 
@@ -141,7 +137,7 @@ def build_settings(parsed: ParsedSettings) -> Any:
             warnings.append(f"{action.name} does not use these settings: {', '.join(parsed.unused_keys)}")
     lost_digits_warning = ""
     if parsed.lost_digits:
-        lost_digits_warning = f"{_LOST_DIGITS}: {', '.join(parsed.lost_digits)}"
+        lost_digits_warning = f"{LOST_DIGITS}: {', '.join(parsed.lost_digits)}"
         warnings.append(lost_digits_warning)
     if parsed.blank:
         warnings.append(f"these settings are blank, and so have no effect: {', '.join(parsed.blank)}")

@@ -16,6 +16,12 @@ from td_pinterest_op.identifiers.phones import can_be_country
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, mask
 from td_pinterest_op.runtime.text import format_count
 
+LOST_DIGITS = (
+    "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that end in "
+    "zeros); put them in quotes where they are first written"
+)
+"""The warning about ids for which `has_lost_digits` is true; their names follow."""
+
 _LONGEST_SHOWN = 40
 _LONGEST_GUESSED = 64  # no key and no word of the settings is longer; difflib is slow on long text
 _NOT_TO_BE_SHOWN = re.compile(

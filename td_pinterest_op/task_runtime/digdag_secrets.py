@@ -21,7 +21,7 @@ from td_pinterest_op.http.retry import retry
 from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import atomic_file, shutdown
-from td_pinterest_op.runtime.clock import DAY, Timing, format_duration
+from td_pinterest_op.runtime.clock import DAY, Timing
 from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.task_runtime.task import Task
 
@@ -43,7 +43,7 @@ _TD_HOST = re.compile(
 )
 
 
-class _TemporaryError(Exception):
+class _TemporaryError(SettingsError):
     """The workflow server did not store a secret; another try may succeed."""
 
 
@@ -124,26 +124,32 @@ class TokenStore:
         `valid_seconds`: of the new token, or else of the current one. Never raises: a failure is logged as a warning.
         """
         end = f"{self._timing.utc(valid_seconds):%Y-%m-%d}" if valid_seconds else "a day that Pinterest did not name"
+        place = self._secret_name or "pinterest.refresh_token, not in the settings"
         if new_token is None:
             if valid_seconds is not None and valid_seconds <= _SOON:
                 log.warning(
                     "the refresh token expires on %s and Pinterest issued no new one: the owner of the Pinterest app "
-                    "must authorise it again before that day, and store the new refresh token in %s",
+                    "must authorise it again before that day, and store the new refresh token in the secret %s",
                     end,
-                    self._secret_name or "the task's settings",
+                    place,
                 )
-        elif self._is_local and self._read_local_token() not in (None, "", self.current.reveal()):
+            return
+        if self._is_local and self._read_local_token() not in (None, "", self.current.reveal()):
             log.info(
                 "Pinterest issued a new refresh token, but another task has already stored a newer one, which stays"
             )
-        elif problem := self._try_save_token(new_token):
+            return
+        try:
+            self._store(new_token)
+        except Exception as error:
+            is_known = isinstance(error, SettingsError)
             log.warning(
                 "Pinterest issued a new refresh token, which could not be saved (%s): exports continue with the old "
                 "one until it expires, on %s at the latest, or at once if Pinterest has withdrawn it. Authorise the "
                 "app again and store its refresh token in the secret %s",
-                problem,
+                error if is_known else getattr(error, "strerror", None) or type(error).__name__,
                 end,
-                self._secret_name or "pinterest.refresh_token, not in the settings",
+                place,
             )
         else:
             self.current = new_token
@@ -163,25 +169,15 @@ class TokenStore:
             return None
         return read_local_secret(self._secret_name, self._environ)
 
-    def _try_save_token(self, new_token: Secret) -> str:
-        """Store a refresh token. Returns the reason for a failure, or "" if the token is stored."""
-        try:
-            if self._secret_name is None:
-                return "the old token is written in plain text, not as a secret"
-            if not self._is_local:
-                return self._put_secret(self._find_server(), self._secret_name, new_token)
+    def _store(self, new_token: Secret) -> None:
+        """Store a refresh token where the old one was. Raises SettingsError if it has no such place, or OSError."""
+        name = self._secret_name
+        if name is None:
+            raise SettingsError("the old token is written in plain text, not as a secret")
+        if self._is_local:
             # Only the file is replaced: other users may share its folder.
-            atomic_file.replace_file(find_local_secrets_folder(self._environ) / self._secret_name, new_token.reveal())
-        except SettingsError as error:
-            return str(error)
-        except OSError as error:
-            return f"the local secrets file cannot be written: {error.strerror}"
-        except (ValueError, RuntimeError) as error:
-            return type(error).__name__
-        return ""
-
-    def _find_server(self) -> DigdagServer:
-        """Return the task's workflow server. Raises SettingsError if the server is unknown or must get no secrets."""
+            atomic_file.replace_file(find_local_secrets_folder(self._environ) / name, new_token.reveal())
+            return
         if self._is_local_run:
             raise SettingsError(
                 "the old token is not in a local secrets file, and a local run stores no token on a server"
@@ -192,31 +188,27 @@ class TokenStore:
             if self._project_id is None:
                 raise SettingsError("the task must belong to a project of the digdag server: push the project first")
             # Never the Treasure Data key: it is not for that server.
-            return DigdagServer(url=endpoint, authorization=Secret(self._environ.get("DIGDAG_AUTHORIZATION", "")))
-        if self._project_id in (None, LOCAL_PROJECT):
+            server = DigdagServer(url=endpoint, authorization=Secret(self._environ.get("DIGDAG_AUTHORIZATION", "")))
+        elif self._project_id in (None, LOCAL_PROJECT):
             raise SettingsError("DIGDAG_ENDPOINT is missing in the task's _env")
-        return find_hosted_server(self._environ)
+        else:
+            server = find_hosted_server(self._environ)
 
-    def _put_secret(self, server: DigdagServer, name: str, new_token: Secret) -> str:
-        """Store a refresh token as the secret `name` on the server. Returns the reason for a failure, or ""."""
-
-        def put() -> str:
-            """Try once. Returns the reason for a failure that stays. Raises _TemporaryError for one that may pass."""
+        def put() -> None:
+            """Try once. Raises SettingsError, and _TemporaryError for a failure that may pass."""
             try:
                 status = server.put_secret(self._project_id, name, new_token)
             except NoResponseError as error:
                 raise _TemporaryError(f"the workflow server cannot be reached: {error.brief_text}") from None
-            problem = f"the workflow server answered {status}"
-            if status >= 500 or status in (408, 409, 423, 425, 429):
-                raise _TemporaryError(problem)
-            return "" if 200 <= status < 300 else problem
+            if not 200 <= status < 300:
+                kind = _TemporaryError if status >= 500 or status in (408, 409, 429) else SettingsError
+                raise kind(f"the workflow server answered {status}")
 
-        def log_wait(error: _TemporaryError, wait: float) -> float:
-            """Log a failure before the wait that follows. After a signal there is none."""
-            log.info("%s; trying again in %s", error, format_duration(wait))
-            return 0.0 if shutdown.is_requested() else wait
-
-        try:
-            return retry(put, _WAITS, on=_TemporaryError, sleep=self._timing.sleep, before_wait=log_wait)
-        except _TemporaryError as error:
-            return str(error)
+        # After a signal there are no waits.
+        retry(
+            put,
+            _WAITS,
+            on=_TemporaryError,
+            sleep=self._timing.sleep,
+            before_wait=lambda _, wait: 0.0 if shutdown.is_requested() else wait,
+        )

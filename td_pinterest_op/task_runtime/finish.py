@@ -12,7 +12,8 @@ from td_pinterest_op.report.page_file import report_run
 from td_pinterest_op.run_history.history_table import FAILED, SUCCESS, Row
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing
-from td_pinterest_op.task_runtime.task import Task, may_resubmit
+from td_pinterest_op.task_runtime.process import may_resubmit
+from td_pinterest_op.task_runtime.task import Task
 from td_pinterest_op.task_runtime.task_history import History
 
 log = logging.getLogger(__name__)

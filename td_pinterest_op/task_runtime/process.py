@@ -1,22 +1,33 @@
-"""The process of a task: its log, which digdag collects from stderr, its end on signals, and its error."""
+"""The process of a task: its log, which digdag collects from stderr, its end on signals, its error, and a new try.
+
+A workflow server shows no secret to a running task. If Pinterest ends a refresh token as it issues the next one, one of
+two tasks that start with the same token is refused. That task succeeds and adds itself as a subtask: digdag resolves
+the secrets when it starts the subtask.
+Sources: digdag-core, agent/OperatorManager.java; digdag-standards, digdag/standards/py/runner.py.
+"""
 
 import contextlib
 import contextvars
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import TracebackType
+from typing import Any
 
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.redaction.secret import escape, mask
 from td_pinterest_op.runtime.shutdown import end_on_signals
-from td_pinterest_op.task_runtime.task import try_resubmit
+from td_pinterest_op.task_runtime.task import Task, get_current_task
 
 log = logging.getLogger("td_pinterest_op")
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(label)s%(message)s"
 # What each line of the log begins with, such as "vip: " for an entry of a list. Threads have that of their starter.
 log_label = contextvars.ContextVar("log_label", default="")
+# The subtask's parameter with the fingerprint of the refused token, and the number of its refusals.
+_REFUSED = "pinterest_refused_token"
+# A token that was refused this many times in a row has not been renewed by anybody.
+_MOST_REFUSALS = 3
 
 
 class TaskProcess:
@@ -84,3 +95,47 @@ def _write_session_log() -> Iterator[None]:
         log.removeHandler(handler)
         log.propagate = propagate
         log.setLevel(level)
+
+
+def may_resubmit(task: Task, error: BaseException) -> bool:
+    """Whether the task may run again: only if `error` is a refused refresh token that another task may have renewed."""
+    if not isinstance(error, AccountError) or error.refused_token is None:
+        return False
+    is_secret = any("${secret:" in str(value) for value in (task.params.get("_env") or {}).values())
+    return is_secret and _count_refusals(task, error) < _MOST_REFUSALS
+
+
+def try_resubmit(error: AccountError) -> bool:
+    """Have digdag run the current task again, as a subtask, if `may_resubmit` allows that. Returns whether it will."""
+    import digdag
+
+    task = get_current_task()
+    if not may_resubmit(task, error):
+        return False
+    log.warning(
+        "Pinterest refused the refresh token, which another task may have renewed: this task starts again, with the "
+        "current value of the secret"
+    )
+    # Without digdag's directives, such as `py>` and `_retry`.
+    names = [name for name in task.params if not name.startswith(("_", "+")) and not name.endswith(">")]
+    params = {name: _escape_templates(task.params[name]) for name in names}
+    params |= {name: task.params[name] for name in ("_env", "_workdir") if name in task.params}
+    refused = {"fingerprint": error.refused_token, "times": _count_refusals(task, error)}
+    params |= {"py>": task.params["_command"], _REFUSED: refused}
+    digdag.env.add_subtask(params)
+    return True
+
+
+def _count_refusals(task: Task, error: AccountError) -> int:
+    """Return how often Pinterest has refused the same token to this task and those that it started, in a row."""
+    before = task.params.get(_REFUSED) or {}
+    return int(before["times"]) + 1 if before.get("fingerprint") == error.refused_token else 1
+
+
+def _escape_templates(value: Any) -> Any:
+    """Return a value with each `$` escaped, so that digdag passes the value unchanged to a subtask."""
+    if isinstance(value, str):
+        return value.replace("$", "${'$'}")
+    if isinstance(value, Mapping):
+        return {name: _escape_templates(inner) for name, inner in value.items()}
+    return [_escape_templates(inner) for inner in value] if isinstance(value, list) else value

@@ -1,10 +1,4 @@
-"""The digdag task: its parameters and session, the source of its rows, digdag's store, and a new try of the task.
-
-A workflow server shows no secret to a running task. If Pinterest ends a refresh token as it issues the next one, one of
-two tasks that start with the same token is refused. That task succeeds and adds itself as a subtask: digdag resolves
-the secrets when it starts the subtask.
-Sources: digdag-core, agent/OperatorManager.java; digdag-standards, digdag/standards/py/runner.py.
-"""
+"""The digdag task: its parameters and session, the source of its rows, and digdag's store."""
 
 import hashlib
 import logging
@@ -17,13 +11,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from td_pinterest_op import __version__
 from td_pinterest_op.digdag_templates import defuse_templates
-from td_pinterest_op.errors import AccountError, SettingsError, SettingsErrorCollector
+from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.http.endpoints import is_safe_url
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, sanitize
-from td_pinterest_op.requirements import find_other_version
-from td_pinterest_op.settings.types import has_lost_digits, is_left_out
+from td_pinterest_op.settings.types import LOST_DIGITS, has_lost_digits, is_left_out
 from td_pinterest_op.treasure_data.job import Source
 
 log = logging.getLogger(__name__)
@@ -38,10 +30,6 @@ _JOB_ID = re.compile(r"[0-9]{1,40}")
 _SQL = re.compile(r"--|/\*|\(|(?:select|with|values|table|from)\s", re.IGNORECASE)
 # The end of a task's name after a refused token: the task has added itself as a subtask.
 _STARTED_AGAIN = re.compile(r"(?:\^sub\+subtask0)+$")
-# The subtask's parameter with the fingerprint of the refused token, and the number of its refusals.
-_REFUSED = "pinterest_refused_token"
-# A token that was refused this many times in a row has not been renewed by anybody.
-_MOST_REFUSALS = 3
 
 
 class Endpoints(NamedTuple):
@@ -92,16 +80,11 @@ class Task:
 
     @property
     def session_time(self) -> datetime | None:
-        """The session's time in UTC, or None outside a workflow. Raises SettingsError for text that is no time."""
+        """The session's time in UTC, or None outside a workflow."""
         value = self.params.get("session_time")
         if is_left_out(value):
             return None
-        try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            raise SettingsError(
-                "session_time must be a time as digdag writes it, such as 2026-11-25T00:00:00+00:00", key="session_time"
-            ) from None
+        moment = datetime.fromisoformat(str(value))
         return moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
 
     @property
@@ -135,12 +118,13 @@ class Task:
 
 def parse_endpoints(environ: Mapping[str, str]) -> Endpoints:
     """Return the base URLs of both APIs. Raises SettingsError if secrets must not be sent to one of them."""
-    values = {name: environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
-    urls = {name: url if "://" in url else f"https://{url}" for name, url in values.items()}
-    if unsafe := [name for name, url in urls.items() if not is_safe_url(url)]:
-        names = " and ".join(unsafe)
-        raise SettingsError(f"{names} must be an https address (http is allowed only for this machine)")
-    return Endpoints(*urls.values())
+    urls = []
+    for name, default in _DEFAULTS.items():
+        url = environ.get(name, "").strip() or default
+        urls.append(url if "://" in url else f"https://{url}")
+        if not is_safe_url(urls[-1]):
+            raise SettingsError(f"{name} must be an https address (http is allowed only for this machine)")
+    return Endpoints(*urls)
 
 
 def parse_api_key(environ: Mapping[str, str]) -> Secret:
@@ -167,13 +151,6 @@ def get_current_task() -> Task:
             "there is no module named digdag: this class runs only as a py> task of a digdag workflow. To export "
             "from a terminal, use `td-pinterest export`"
         ) from None
-    if other := find_other_version(Path(), __version__):
-        log.warning(
-            "this is version %s of td_pinterest_op, which is installed; the project's folder has version %s, which has "
-            "no effect: install that version, or copy this one into the folder (td-pinterest bundle --update)",
-            __version__,
-            other,
-        )
     return Task(params=digdag.env.params, environ=os.environ)
 
 
@@ -188,50 +165,6 @@ def store_values(**values: object) -> None:
     import digdag
 
     digdag.env.store(defuse_templates(values))
-
-
-def may_resubmit(task: Task, error: BaseException) -> bool:
-    """Whether the task may run again: only if `error` is a refused refresh token that another task may have renewed."""
-    if not isinstance(error, AccountError) or error.refused_token is None:
-        return False
-    is_secret = any("${secret:" in str(value) for value in (task.params.get("_env") or {}).values())
-    return is_secret and _count_refusals(task, error) < _MOST_REFUSALS
-
-
-def try_resubmit(error: AccountError) -> bool:
-    """Have digdag run the current task again, as a subtask, if `may_resubmit` allows that. Returns whether it will."""
-    import digdag
-
-    task = get_current_task()
-    if not may_resubmit(task, error):
-        return False
-    log.warning(
-        "Pinterest refused the refresh token, which another task may have renewed: this task starts again, with the "
-        "current value of the secret"
-    )
-    # Without digdag's directives, such as `py>` and `_retry`.
-    names = [name for name in task.params if not name.startswith(("_", "+")) and not name.endswith(">")]
-    params = {name: _escape_templates(task.params[name]) for name in names}
-    params |= {name: task.params[name] for name in ("_env", "_workdir") if name in task.params}
-    refused = {"fingerprint": error.refused_token, "times": _count_refusals(task, error)}
-    params |= {"py>": task.params["_command"], _REFUSED: refused}
-    digdag.env.add_subtask(params)
-    return True
-
-
-def _count_refusals(task: Task, error: AccountError) -> int:
-    """Return how often Pinterest has refused the same token to this task and those that it started, in a row."""
-    before = task.params.get(_REFUSED) or {}
-    return int(before["times"]) + 1 if before.get("fingerprint") == error.refused_token else 1
-
-
-def _escape_templates(value: Any) -> Any:
-    """Return a value with each `$` escaped, so that digdag passes the value unchanged to a subtask."""
-    if isinstance(value, str):
-        return value.replace("$", "${'$'}")
-    if isinstance(value, Mapping):
-        return {name: _escape_templates(inner) for name, inner in value.items()}
-    return [_escape_templates(inner) for inner in value] if isinstance(value, list) else value
 
 
 def read_source(task: Task) -> Source:
@@ -249,7 +182,14 @@ def read_source(task: Task) -> Source:
             "its database",
             key="job_id",
         )
-    return Source(job_id=_parse_job_id(job_id))
+    if has_lost_digits(job_id):
+        log.warning("%s: job_id", LOST_DIGITS)
+    if isinstance(job_id, float) and job_id.is_integer():
+        job_id = int(job_id)
+    text = str(job_id).strip()
+    if not _JOB_ID.fullmatch(text):
+        raise SettingsError("job_id must be the id of a Treasure Data job, which has only digits", key="job_id")
+    return Source(job_id=text)
 
 
 def read_list_source(task: Task, name: str) -> Source | None:
@@ -281,38 +221,22 @@ def read_sql(text: str, *, key: str, folder: Path = Path()) -> str:
     if not text.lower().endswith(".sql") or _SQL.match(text):
         return text
     path = Path(text)
+    name = sanitize(text)
+    problem = ""
     if path.is_absolute() or ".." in path.parts:
-        raise SettingsError(f"{key}: {sanitize(text)} is outside the project: name a file inside its folder", key=key)
+        raise SettingsError(f"{key}: {name} is outside the project: name a file inside its folder", key=key)
     try:
         query = (folder / path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        raise SettingsError(
-            f"{key}: there is no file {sanitize(text)} in the project: correct the name", key=key
-        ) from None
+        query = ""
+        problem = f"there is no file {name} in the project: correct the name"
     if not query.strip():
-        raise SettingsError(f"{key}: the file {sanitize(text)} is blank: write a query into it", key=key)
-    if "${" in query:
-        raise SettingsError(
-            f"{key}: {sanitize(text)} contains a template, which digdag fills in only in a .dig file or in a td> "
-            "task: write the query into the task",
-            key=key,
-        )
+        problem = problem or f"the file {name} is blank: write a query into it"
+    elif "${" in query:
+        problem = f"{name} contains a template, which digdag fills in only in a task: write the query into the task"
+    if problem:
+        raise SettingsError(f"{key}: {problem}", key=key)
     return query
-
-
-def _parse_job_id(value: object) -> str:
-    """Return a job's id as text. Raises SettingsError if the value cannot be a job's id."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value).strip()
-    if isinstance(value, bool) or not _JOB_ID.fullmatch(text):
-        raise SettingsError("job_id must be the id of a Treasure Data job, which has only digits", key="job_id")
-    if has_lost_digits(value):
-        log.warning(
-            "digdag may have changed the last digits of job_id (a number over 2^53, or more than 16 digits that end in "
-            "zeros): put it in quotes where it is first written"
-        )
-    return text
 
 
 def read_database(task: Task, *, needed_by: str) -> str:
@@ -340,38 +264,17 @@ def _build_source(task: Task, name: str) -> Source:
     # Whoever has opted out since the session's day must not be sent: a list is asked as of now.
     session_time = None if is_list else task.session_time
     errors.raise_any()
-    return Source(
-        query=sql,
-        database=database,
-        engine=engine,
-        list_name=name if is_list else "",
-        scheduled_time=int(session_time.timestamp()) if session_time else None,
-        job_options=_read_job_options(task, engine),
-        tracing=_build_tracing(task),
-    )
-
-
-def _read_job_options(task: Task, engine: str) -> Mapping[str, str]:
-    """Return the fields of a job's request that the parameters `JOB_OPTIONS` set, as the td> operator does."""
+    # As of digdag's td> operator: the fields of a job's request, and the comments before each query. Treasure Data's
+    # pages about usage, and others' tools, tell by the comments which workflow a job belongs to.
     params = {**task.td, **task.params}
     is_hive = engine == "hive"
-    values = {
+    options = {
         "priority": params.get("priority"),
         "retry_limit": params.get("job_retry"),
         "pool_name": params.get("hive_pool_name" if is_hive else "presto_pool_name"),
         "engine_version": (is_hive and params.get("hive_engine_version")) or params.get("engine_version"),
     }
-    return {name: str(value).strip() for name, value in values.items() if not is_left_out(value)}
-
-
-def _build_tracing(task: Task) -> str:
-    """Return the comments that the td> operator writes before each query, or "" outside a workflow.
-
-    Treasure Data's pages about usage, and others' tools, tell by them which workflow a job belongs to.
-    """
-    if not task.name:
-        return ""
-    values = {
+    origin = {
         "project_id": task.project_id,
         "project_name": task.params.get("project_name"),
         "workflow_name": find_workflow_name(task.name),
@@ -379,6 +282,14 @@ def _build_tracing(task: Task) -> str:
         "attempt_id": task.attempt_id,
         "task_name": task.name,
     }
-    # A line feed would end the comment.
-    lines = [f"-- {key}: {' '.join(str(value or '').split())}\n" for key, value in values.items()]
-    return "".join(lines)
+    # A line feed would end a comment.
+    comments = [f"-- {key}: {' '.join(str(value or '').split())}\n" for key, value in origin.items()]
+    return Source(
+        query=sql,
+        database=database,
+        engine=engine,
+        list_name=name if is_list else "",
+        scheduled_time=int(session_time.timestamp()) if session_time else None,
+        job_options={option: str(value).strip() for option, value in options.items() if not is_left_out(value)},
+        tracing="".join(comments) if task.name else "",
+    )

@@ -65,14 +65,14 @@ class History:
         with contextlib.suppress(StoppedError):
             for start in range(0, len(given), _ROWS_AT_A_TIME):
                 statement = build_insert_statement(self.table, given[start : start + _ROWS_AT_A_TIME])
-                self._try(run_statement, statement, failure="this run may have no row in the history")
+                self._try(run_statement, statement)
 
     def read_rows(self, query: str) -> list[dict[str, Any]]:
         """Return the rows of a query, or an empty list if the history cannot be read. Raises StoppedError."""
-        return self._try(read_small_result, query, failure="nothing is known from the history") or []
+        return self._try(read_small_result, query) or []
 
-    def _try(self, execute: Callable[[TreasureData, Source], _T], query: str, *, failure: str) -> _T | None:
-        """Return the result of `execute` for a query. After an error, log a warning that begins with `failure`."""
+    def _try(self, execute: Callable[[TreasureData, Source], _T], query: str) -> _T | None:
+        """Return the result of `execute` for a query. After an error, log a warning."""
         if self._is_disabled:
             return None
         try:
@@ -90,7 +90,12 @@ class History:
         except Exception as error:
             problem = str(ExportError.from_exception(error)).removesuffix(RUN_AGAIN)
         self._is_disabled = True
-        log.warning("%s %s.%s: %s. The run continues without its history", failure, self.database, self.table, problem)
+        log.warning(
+            "the history %s.%s failed: %s. The run continues, and may have no row there",
+            self.database,
+            self.table,
+            problem,
+        )
         return None
 
     def _prepare_table(self, td: TreasureData) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError
-from td_pinterest_op.task_runtime.process import TaskProcess
-from td_pinterest_op.task_runtime.task import try_resubmit
+from td_pinterest_op.task_runtime.process import TaskProcess, try_resubmit
 
 ENVIRONMENT = {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}
 PARAMS = {

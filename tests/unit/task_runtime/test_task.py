@@ -72,10 +72,6 @@ class TestKeys:
         assert len({each.session_key for each in tasks}) == 3
         assert len({domain_key(each) for each in tasks}) == 3
 
-    def test_time_of_a_session_that_is_no_time_is_an_error(self) -> None:
-        with pytest.raises(SettingsError, match="session_time must be a time as digdag writes it"):
-            task(session_time="yesterday").session_key  # noqa: B018 - a property that raises
-
     @pytest.mark.parametrize("name", ["session_time", "task_name"])
     @pytest.mark.parametrize("value", [None, ""])
     def test_outside_a_session_each_run_has_a_random_key_of_its_own(self, name: str, value: object) -> None:

@@ -187,7 +187,7 @@ def test_local_secret_that_cannot_be_written_stays_with_a_warning(
     monkeypatch.setattr(Path, "replace", Mock(side_effect=OSError(28, "No space left on device")))
     kept.save_token(NEW, 60 * DAY)
     (warning,) = warnings(caplog)
-    assert "the local secrets file cannot be written: No space left on device" in warning
+    assert "could not be saved (No space left on device)" in warning
     assert OLD == kept.current == kept.read_token()
 
 
@@ -321,4 +321,4 @@ def test_token_that_ends_within_14_days_causes_a_warning(
     assert server.sent == []
     (warning,) = warnings(caplog)
     assert "the refresh token expires on 2027-01-29" in warning
-    assert f"store the new refresh token in {KEY}" in warning
+    assert f"store the new refresh token in the secret {KEY}" in warning
