@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import itertools
-import re
 import unicodedata
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -23,12 +22,9 @@ from td_pinterest_op.treasure_data.result import Rows
 
 _GZIP = b"\x1f\x8b"
 _BLOCK_ROWS = 4_000
-# Characters: what has no line ends is no CSV file, and must not fill the memory.
-_LONGEST_LINE = 1_000_000
 # Spreadsheets write what the country's numbers leave free.
 _SEPARATORS = ",;\t|"
 _SAMPLE_BYTES = 64 * 1024
-_SEPARATOR_LINE = re.compile('"?sep=(.)"?\\s', re.IGNORECASE)  # the first line of a file for Excel
 # The spellings of each type, without case, accents, spaces and punctuation: English, German, French, Spanish, Italian,
 # Portuguese, Japanese, and the exports of common CRM programs.
 _SPELLINGS_OF: Mapping[str, str] = {
@@ -79,7 +75,16 @@ def open_csv_rows(
             binary = io.BufferedReader(gzip.GzipFile(fileobj=raw) if is_gzip else raw, _SAMPLE_BYTES)
             with _explain_damage(path):
                 sample = binary.peek()
-            encoding = _detect_encoding(sample)
+            encoding = "utf-8-sig"
+            if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                encoding = "utf-16"
+            else:
+                try:
+                    codecs.getincrementaldecoder("utf-8")().decode(sample)
+                except UnicodeDecodeError:
+                    # With letters in UTF-8 as well, it is UTF-8 with damaged values.
+                    if sample.decode(errors="ignore").isascii():
+                        encoding = "cp1252"
             # A damaged pair of bytes in UTF-16 shifts the rest: no value after it could be trusted.
             errors = "strict" if encoding == "utf-16" else "surrogateescape"
             with io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline="") as text:
@@ -119,19 +124,6 @@ def _explain_damage(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _detect_encoding(sample: bytes) -> str:
-    """Return the name of the text encoding of a file that begins with these bytes."""
-    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(sample)
-    except UnicodeDecodeError:
-        # Bytes of both encodings: UTF-8 with damaged values.
-        has_utf8 = any(not letter.isascii() for letter in sample.decode("utf-8", errors="ignore"))
-        return "utf-8-sig" if has_utf8 else "cp1252"
-    return "utf-8-sig"
-
-
 class _CsvFile:
     """An open CSV file. `schema`: the columns that are read, with their types, in the form of a job's schema."""
 
@@ -140,23 +132,15 @@ class _CsvFile:
         self._text = text
         self._read = 0  # rows before the block
         self._lines: list[int] = []  # on which the block's rows begin
-        csv.field_size_limit(_LONGEST_LINE)  # of a quoted field, which may have several lines
-        excel = _SEPARATOR_LINE.match(sample)
-        separators = excel[1] if excel else _SEPARATORS
-        begin = sample[excel.end() :] if excel else sample
         # The separator that shows the most columns to read.
-        separator = max(separators, key=lambda each: len(_find_wanted_columns(_read_header(begin, each), options)))
+        separator = max(_SEPARATORS, key=lambda each: len(_find_wanted_columns(_read_header(sample, each), options)))
         self._reader = csv.reader(self._read_lines(), strict=True, delimiter=separator, skipinitialspace=True)
-        rows = self._read_numbered_rows()
-        if excel:
-            next(rows, None)
-        self._rows = itertools.dropwhile(lambda row: not any(map(str.strip, row[1])), rows)
-        try:
-            _, header = next(self._rows)
-        except StopIteration:
-            raise JobError(f"the file {path} is empty: its first line must be the names of the columns") from None
-        self._header = [name.strip() for name in header]
-        self._columns = _find_wanted_columns(header, options)
+        self._rows = self._read_numbered_rows()
+        first = next(self._rows, None)
+        if first is None:
+            raise JobError(f"the file {path} is empty: its first line must be the names of the columns")
+        self._header = [name.strip() for name in first[1]]
+        self._columns = _find_wanted_columns(self._header, options)
         if missing := [name for name in options.only if name.strip() not in self._header]:
             raise JobError(
                 f"the file {path} has no column {' or '.join(map(sanitize, missing))}, which --column names; "
@@ -168,19 +152,17 @@ class _CsvFile:
                 f"({join_with_or(options.types)}), or --column must name the column; nothing was sent"
             )
         self.schema = tuple((name, "varchar") for name in self._columns.values())
-
-    @property
-    def description(self) -> str:
-        """A note on which columns are read, under which names. It is "" if all are read under their own headers."""
-        if list(self._columns.values()) == self._header:
-            return ""
-        read = " and ".join(
-            f'"{sanitize(self._header[position])}"' + (f" as {name}" if name != self._header[position] else "")
-            for position, name in self._columns.items()
-        )
-        others = len(self._header) - len(self._columns)
-        left_out = f"; {format_count(others, 'other column')} left out" if others else ""
-        return f"Reading the column{'s' if len(self._columns) > 1 else ''} {read} of {self._path.name}{left_out}"
+        # Which columns are read, under which names. It is "" if all are read under their own headers.
+        self.description = ""
+        if list(self._columns.values()) != self._header:
+            read = " and ".join(
+                f'"{sanitize(self._header[position])}"' + (f" as {name}" if name != self._header[position] else "")
+                for position, name in self._columns.items()
+            )
+            others = len(self._header) - len(self._columns)
+            left_out = f"; {format_count(others, 'other column')} left out" if others else ""
+            columns = "column" if len(self._columns) == 1 else "columns"
+            self.description = f"Reading the {columns} {read} of {path.name}{left_out}"
 
     def find_line_number(self, row: int) -> int:
         """Return the line number at which row `row`, in the latest block, begins. Lines and rows count from 1."""
@@ -219,23 +201,17 @@ class _CsvFile:
                 yield line, row
 
     def _read_lines(self) -> Iterator[str]:
-        """Yield the file's lines. Raises JobError for a line that is too long."""
+        """Yield the file's lines. Raises JobError for a file that is damaged."""
         with _explain_damage(self._path):
-            while line := self._text.readline(_LONGEST_LINE + 1):
-                if len(line) > _LONGEST_LINE:
-                    raise JobError(
-                        f"line {self._reader.line_num + 1} of the file {self._path} has more than {_LONGEST_LINE:,} "
-                        "characters: is it a CSV file? Nothing was sent"
-                    )
-                yield line
+            yield from self._text
 
 
 def _read_header(begin: str, separator: str) -> list[str]:
     """Return the names of the columns in the beginning of a file, if this character separates them."""
     rows = csv.reader(io.StringIO(begin, ""), delimiter=separator, skipinitialspace=True)
     try:
-        return next((row for row in rows if any(map(str.strip, row))), [])
-    except csv.Error:  # a zero byte, in Python 3.10; whoever reads the rows reports it
+        return next(filter(any, rows), [])
+    except csv.Error:  # whoever reads the rows reports it
         return []
 
 
@@ -248,10 +224,9 @@ def _find_wanted_columns(header: Sequence[str], options: CsvOptions) -> dict[int
         type_ = _TYPE_BY_SPELLING.get(_simplify_header(name))
         if name.lower() in options.other_columns:
             wanted[position] = name
-        elif only:
-            if name in only:
-                wanted[position] = type_ or EMAIL.name
-        elif type_ and type_ in options.types:
+        elif name in only:
+            wanted[position] = type_ or EMAIL.name
+        elif type_ and not only and type_ in options.types:
             wanted[position] = type_
     return wanted
 
