@@ -1,11 +1,8 @@
 """`td-pinterest export`: the operator without a workflow."""
 
 import contextlib
-import datetime
-import hashlib
-import io
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +24,7 @@ from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, TYPES
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL
-from td_pinterest_op.settings.types import WrongValueError, is_left_out
+from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.progress import EtaEstimator, Phase, ProgressReporter
 from td_pinterest_op.task_runtime.task import Task
@@ -101,17 +98,34 @@ def export(
     raw = of_workflow | ({"dry_run": True} if dry_run else {})
     action = find_action(raw)
     reads_rows = action is None or action.reads_rows
-    _require_one_source(source, file_params, reads_rows=reads_rows, has_history=not is_left_out(raw.get("history")))
-    params = _merge_params(file_params, source)
+    # The options replace the source of rows in the file.
+    named = [option for option in _SOURCES if source[option]]
+    params = {name: value for name, value in file_params.items() if not (named and name in _SOURCES)}
+    if len(named) > 1 or (reads_rows and not named and params.keys().isdisjoint(_SOURCES)):
+        raise click.UsageError("give exactly one of --job ID, --query FILE --database DB, or --csv FILE")
+    if not reads_rows and named:
+        raise click.UsageError("the action in the settings reads no rows: leave out --job, --query and --csv")
+    csv_file: Path | None = source["csv_file"]
+    if source["columns"] and not csv_file:
+        raise click.UsageError("--column is used only with --csv: leave it out, and name the columns in the query")
+    params |= build_query_params(source)
+    params |= {name: files.read_sql(source[name], f"--{name}") for name in LISTS if source[name]}
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
     answers = build_answers(of_workflow, params) if project_folder else None
-    asks_warehouse = reads_rows and (not source["csv_file"] or any(name in params for name in LISTS))
+    asks_warehouse = reads_rows and (not csv_file or any(name in params for name in LISTS))
     credentials.require_variables(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
     common.print_note(f"Credentials: {credentials.describe_sources()}")
-    with _open_csv_file(source["csv_file"], raw, source["columns"], common.print_note) as rows:
-        task = credentials.build_task(
-            session=_make_session_key(raw, params, source["csv_file"]), result_settings=raw, **params
-        )
+    # The same for the same command on the same day, so that a killed run resumes; none for rows that are read once.
+    state = csv_file.stat() if csv_file and csv_file.is_file() else None
+    day = f"{SYSTEM.utc():%Y-%m-%d}"
+    same = [day, raw, params, str(csv_file), state and (state.st_size, state.st_mtime_ns)]
+    session = json.dumps(same, sort_keys=True, default=str) if state or not csv_file else None
+    with contextlib.ExitStack() as stack:
+        rows = None
+        if csv_file:
+            wanted = _choose_csv_columns(raw, only=source["columns"])
+            rows = stack.enter_context(open_csv_rows(csv_file, options=wanted, print_note=common.print_note))
+        task = credentials.build_task(session=session, result_settings=raw, **params)
         statistics = run_export_task(task, credentials, common, rows=rows)
     if common.as_json:
         screen.print_json(statistics)
@@ -125,6 +139,18 @@ def export(
     is_right = create_project_folder(project_folder, answers, common)
     print_next_commands(project_folder, answers, common)
     return 0 if is_right else 1
+
+
+def _choose_csv_columns(settings: Mapping[str, object], *, only: Sequence[str]) -> CsvOptions:
+    """Return which columns of --csv are read, by the settings and --column (`only`). Invalid settings are ignored."""
+    takes_rows = str(settings.get("records", "")).strip().lower() == "rows"
+    others: set[str] = set()
+    # What is wrong is named with the other problems of the settings.
+    with contextlib.suppress(WrongValueError):
+        others.update(COLUMNS.read(settings.get("columns")))
+    with contextlib.suppress(WrongValueError):
+        others.update(filter(None, [CONTROL.read(settings.get("control")).by]))
+    return CsvOptions(types=tuple(TYPES if takes_rows else LIST_TYPES), other_columns=others, only=only)
 
 
 def run_export_task(
@@ -160,87 +186,10 @@ def complete_settings(
     return raw
 
 
-def _merge_params(file_params: Mapping[str, object], source: Mapping[str, Any]) -> dict[str, object]:
-    """Return the task's parameters from the file of --settings, overridden by the command's options in `source`."""
-    lists = {name: files.read_sql(source[name], f"--{name}") for name in LISTS if source[name]}
-    of_options = {name: value for name, value in build_query_params(source).items() if value is not None} | lists
-    of_options |= {name: source[name] for name in ("database", "engine") if source[name]}
-    has_source = any(source[option] for option in _SOURCES)
-    return {name: value for name, value in file_params.items() if not (has_source and name in _SOURCES)} | of_options
-
-
-def _require_one_source(
-    source: Mapping[str, Any], file_params: Mapping[str, object], *, reads_rows: bool, has_history: bool
-) -> None:
-    """Raise click.UsageError unless one source of rows is given, or none for an action that reads no rows.
-
-    An option that would be ignored is an error too.
-    """
-    named = [option for option in _SOURCES if source[option]]
-    known = {name for name in source if source[name]} | (file_params.keys() - (_SOURCES if named else ()))
-    if len(named) > 1 or (reads_rows and known.isdisjoint(_SOURCES)):
-        raise click.UsageError("give exactly one of --job ID, --query FILE --database DB, or --csv FILE")
-    if not reads_rows and named:
-        raise click.UsageError("the action in the settings reads no rows: leave out --job, --query and --csv")
-    if source["query"] and "database" not in known:
-        raise click.UsageError("--query and --database must be given together")
-    has_query = not known.isdisjoint(("query", *LISTS))
-    for name, is_used, users in (
-        ("database", has_query or has_history, "--query, --suppress, --consent or the setting `history`"),
-        ("engine", has_query, "--query, --suppress or --consent"),
-    ):
-        if source[name] and not is_used:
-            raise click.UsageError(f"--{name} is used only with {users}: leave it out")
-    if source["columns"] and not source["csv_file"]:
-        raise click.UsageError("--column is used only with --csv: leave it out, and name the columns in the query")
-
-
 def build_query_params(source: Mapping[str, Any]) -> dict[str, object]:
-    """Return the task parameters for the job or query that the options in `source` give, or {} if they give neither."""
-    if not source["query"]:
-        return {"job_id": source["job_id"]} if source["job_id"] else {}
-    others = {name: source[name] for name in ("database", "engine") if name in source}
-    return {"query": files.read_sql(source["query"], "--query"), **others}
-
-
-def _make_session_key(
-    settings: Mapping[str, object], params: Mapping[str, object], csv_file: Path | None
-) -> str | None:
-    """Return a session key that is the same for the same command on the same day, so that a killed run resumes.
-
-    The key is None for rows that can be read only once.
-    """
-    digest = hashlib.sha256()
-    if csv_file and not csv_file.is_file():
-        return None
-    with csv_file.open("rb") if csv_file else io.BytesIO() as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    day = datetime.datetime.fromtimestamp(SYSTEM.now(), tz=datetime.timezone.utc).date()
-    return json.dumps([str(day), settings, params, digest.hexdigest()], sort_keys=True, default=str)
-
-
-def _open_csv_file(
-    path: Path | None, settings: Mapping[str, object], column_names: Sequence[str], print_note: Callable[[str], None]
-) -> contextlib.AbstractContextManager[Rows | None]:
-    """Return a context manager that yields --csv's rows (None without `path`). `column_names`: values of --column."""
-    if path is None:
-        return contextlib.nullcontext()
-    takes_rows = str(settings.get("records", "")).strip().lower() == "rows"
-    types = tuple(TYPES if takes_rows else LIST_TYPES)
-    columns = CsvOptions(types=types, other_columns=_find_named_columns(settings), only=column_names)
-    return open_csv_rows(path, options=columns, print_note=print_note)
-
-
-def _find_named_columns(settings: Mapping[str, object]) -> Collection[str]:
-    """Return the columns that the settings `columns` and `control` name, in lower case. Invalid values are ignored."""
-    names: set[str] = set()
-    # What is wrong is named with the other problems of the settings.
-    with contextlib.suppress(WrongValueError):
-        names.update(COLUMNS.read(settings.get("columns")))
-    with contextlib.suppress(WrongValueError):
-        names.update(filter(None, [CONTROL.read(settings.get("control")).by]))
-    return names
+    """Return the task's parameters that the options in `source` give: its job or query, database and engine."""
+    params = {name: source[name] for name in ("job_id", "database", "engine") if source.get(name)}
+    return params | ({"query": files.read_sql(source["query"], "--query")} if source["query"] else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

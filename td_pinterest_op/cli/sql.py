@@ -1,6 +1,6 @@
 """`td-pinterest sql`: statements for a user's own query, as the operator makes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import click
@@ -11,7 +11,7 @@ from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.identifiers.hashing_sql import build_control_number_sql, quote_literal, quote_name
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column, find_identifier_columns, find_position
+from td_pinterest_op.records.columns import Column, find_identifier_columns, find_position, is_single
 from td_pinterest_op.records.hashed_query import (
     ENGINES,
     NUMBERS,
@@ -24,7 +24,7 @@ from td_pinterest_op.records.hashed_query import (
     cast_to_text,
     require_one_statement,
 )
-from td_pinterest_op.settings.structures import COLUMNS, CONTROL, Control
+from td_pinterest_op.settings.structures import COLUMNS, CONTROL
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.task_runtime.task import read_source
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
@@ -80,96 +80,58 @@ def sql(
     one is rejected. rejected: your keys, with the column and the reason of each value that is rejected. control: the
     arm of each person, `control` or `sent`.
     """
-    for name, value in {"key": keys, **control}.items():
-        of_kind = "rejected" if name == "key" else "control"
-        if value and kind != of_kind:
-            raise click.UsageError(f"--{name} is an option of `sql {of_kind}`, not of `sql {kind}`: leave it out")
     text = require_one_statement(files.read_sql(query, "--query"))
-    listed, types = _parse_columns(names)
-    if database and len(types) < len(listed):
+    pairs = [name.strip().partition("=") for name in names.split(",") if name.strip()]
+    try:
+        types = COLUMNS.read({name: type_ for name, is_typed, type_ in pairs if is_typed})
+        group = CONTROL.read(control) if kind == "control" else None
+    except WrongValueError as error:
+        raise click.UsageError(str(error)) from None
+    if not set(ROW_ONLY_NAMES).isdisjoint(types.values()):
+        raise click.UsageError(f"--columns: the warehouse can hash only {join_with_or(LIST_TYPES)}")
+    if database and len(types) < len(pairs):
         raise click.UsageError(
             "--columns has a name without =TYPE: with --database, the warehouse supplies the columns. Give "
             "--columns only for identifiers in columns with other names, as NAME=TYPE"
         )
     if database:
-        job = _run_without_rows(common, text, database=database, engine=engine)
-    elif listed:
-        job = Job(id="", schema=tuple((name, "varchar") for name in listed), records=None, size=None)
+        credentials = find_credentials(common.env_file)
+        credentials.require_variables("TD_API_KEY")
+        common.print_note(f"Credentials: {credentials.describe_sources()}")
+        source = read_source(credentials.build_task(query=text, database=database, engine=engine))
+        with credentials.without_pinterest().open_services() as services, screen.print_waits(quiet=common.quiet):
+            job = wait_for_job(services.treasure_data, source.with_fresh_query(build_columns_statement(text)))
+    elif pairs:
+        job = Job(id="", schema=tuple((name, "varchar") for name, _, _ in pairs), records=None, size=None)
     else:
         raise click.UsageError(
             "name the query's columns with --columns, or give --database to ask the warehouse for them"
         )
-    # Standard output as it is: a statement is there to be copied.
-    click.echo(_make_statement(kind, text, replace(job, file="of --query"), types=types, keys=keys, control=control))
-
-
-def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
-    """Return the names in --columns, and the identifier types of those written NAME=TYPE. Raises click.UsageError."""
-    pairs = [name.strip().partition("=") for name in names.split(",") if name.strip()]
-    listed = [name for name, _, _ in pairs]
-    if repeated := [name for number, name in enumerate(listed) if name in listed[:number]]:
-        raise click.UsageError(f"--columns: {repeated[0]} is named twice")
-    try:
-        types = COLUMNS.read({name: type_ for name, is_typed, type_ in pairs if is_typed})
-    except WrongValueError as error:
-        raise click.UsageError(f"--columns: {error}") from None
-    if not set(ROW_ONLY_NAMES).isdisjoint(types.values()):
-        raise click.UsageError(f"--columns: the warehouse can hash only {join_with_or(LIST_TYPES)}")
-    return listed, types
-
-
-def _run_without_rows(common: CommonOptions, text: str, *, database: str, engine: str) -> Job:
-    """Run the query `text` so that it returns no rows. Return the job, whose schema has the query's columns."""
-    credentials = find_credentials(common.env_file)
-    credentials.require_variables("TD_API_KEY")
-    common.print_note(f"Credentials: {credentials.describe_sources()}")
-    source = read_source(credentials.build_task(query=text, database=database, engine=engine))
-    with credentials.without_pinterest().open_services() as services, screen.print_waits(quiet=common.quiet):
-        return wait_for_job(services.treasure_data, source.with_fresh_query(build_columns_statement(text)))
-
-
-def _make_statement(
-    kind: str, text: str, job: Job, *, types: Mapping[str, str], keys: Sequence[str], control: Mapping[str, str | None]
-) -> str:
-    """Return the SQL that `sql KIND` prints for the query `text`. `job`: a run of the query, with its columns."""
-    names = [name for name, _ in job.schema]
-    columns = find_identifier_columns(job, types, ignores_other_columns=True)
-    query = Query(text=text, names=names, columns=columns)
-    if kind == "hashed":
-        return build_hashed_statement(query)
-    if kind == "control":
-        chosen = _parse_control(control)
-        if chosen.by is None and (len(columns) > 1 or columns[0].is_array):
+    found = [name for name, _ in job.schema]
+    identifiers = find_identifier_columns(replace(job, file="of --query"), types, ignores_other_columns=True)
+    for option, column in [("--by", control["by"]), *(("--key", key) for key in keys)]:
+        if column and column.lower() not in map(str.lower, found):
+            raise click.UsageError(f"{option}: the query has no column {column}; it has {', '.join(found)}")
+    made = Query(text=text, names=found, columns=identifiers)
+    if group:
+        if group.by is None and not is_single(identifiers):
             raise click.UsageError(
                 "rows of this query have several identifiers: use --by to name the column that identifies each person"
             )
-        by = _require_column(chosen.by, names, "--by") if chosen.by else None
-        return build_arms_statement(
-            query, by=by, salt=quote_literal(chosen.salt), share=str(chosen.share_of_ten_thousand)
-        )
-    identifiers = {column.position for column in columns}
-    others = [name for place, name in enumerate(names) if place not in identifiers]
-    if not keys and not others:
-        raise click.UsageError(
-            "the query selects only identifiers: add a column that identifies each person, such as a customer id"
-        )
-    return build_rejected_statement(query, keys=[_require_column(key, names, "--key") for key in keys or others])
-
-
-def _parse_control(parts: Mapping[str, str | None]) -> Control:
-    """Return the control group that `parts` (--percent, --salt, --by) define. Raises click.UsageError if invalid."""
-    try:
-        control: Control = CONTROL.read({name: part for name, part in parts.items() if part is not None})
-    except WrongValueError as error:
-        raise click.UsageError(f"--percent, --salt, --by: {error}") from None
-    return control
-
-
-def _require_column(name: str, names: Sequence[str], option: str) -> str:
-    """Return `name` if it is in `names`, the query's columns. Raises click.UsageError about `option` if it is not."""
-    if name.lower() not in map(str.lower, names):
-        raise click.UsageError(f"{option}: the query has no column {name}; it has {', '.join(names)}")
-    return name
+        share = str(group.share_of_ten_thousand)
+        statement = build_arms_statement(made, by=group.by, salt=quote_literal(group.salt), share=share)
+    elif kind == "hashed":
+        statement = build_hashed_statement(made)
+    else:
+        positions = {column.position for column in identifiers}
+        others = [name for position, name in enumerate(found) if position not in positions]
+        if not keys and not others:
+            raise click.UsageError(
+                "the query selects only identifiers: add a column that identifies each person, such as a customer id"
+            )
+        statement = build_rejected_statement(made, keys=keys or others)
+    # Standard output as it is: a statement is there to be copied.
+    click.echo(statement)
 
 
 def build_hashed_statement(query: Query) -> str:
@@ -186,10 +148,8 @@ def build_hashed_statement(query: Query) -> str:
 def build_rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
     """Return SQL that selects a query's rejected values, each with the `keys` of its row, its column and the reason.
 
-    A row without any identifier is listed once. If a key is named `reason` or `identifier`, the statement's own column
-    of that name has the prefix `rejected_`.
+    A row without any identifier is listed once.
     """
-    identifier, reason, answers = (_find_free_name(name, keys) for name in ("identifier", "reason", "answers"))
     named = [f"c{find_position(key, query.names)} AS {quote_name(key)}" for key in keys]
     absences = []
     rows = []
@@ -207,17 +167,17 @@ def build_rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
     nothing = " AND ".join(absences)
     keys_alone = ", ".join(quote_name(key) for key in keys)
     statement = f"""\
-SELECT {keys_alone}, {identifier}, {reason}
+SELECT {keys_alone}, identifier, reason
 FROM (
-  SELECT {", ".join(named)}, CASE WHEN {nothing} THEN '' ELSE identifier END AS {identifier}, CASE
+  SELECT {", ".join(named)}, CASE WHEN {nothing} THEN '' ELSE identifier END AS identifier, CASE
     WHEN {nothing} THEN CASE place WHEN 0 THEN ARRAY['{Reason.NULL.value}'] END
-    ELSE CASE place {" ".join(cases)} END END AS {answers}
+    ELSE CASE place {" ".join(cases)} END END AS answers
   FROM (
 {build_hashing_select(query)}
   ) CROSS JOIN (VALUES {", ".join(rows)}) AS columns (place, identifier)
-) CROSS JOIN UNNEST({answers}) AS answers_of ({reason})
-WHERE length({reason}) < 64
-ORDER BY {reason}, {keys_alone}"""
+) CROSS JOIN UNNEST(answers) AS answers_of (reason)
+WHERE length(reason) < 64
+ORDER BY reason, {keys_alone}"""
     comment = "The keys of people, with the column and the reason of each value that is rejected."
     return add_comment(statement, comment, query=query.text)
 
@@ -242,11 +202,6 @@ WHERE key IS NOT NULL
 GROUP BY key"""
     comment = "The arm of each person: `control` for those whom `control` of an export withholds, else `sent`."
     return add_comment(statement, comment, query=query.text)
-
-
-def _find_free_name(name: str, keys: Sequence[str]) -> str:
-    """Return `name`, with the prefix `rejected_` until it differs from all `keys` in any letter case."""
-    return _find_free_name(f"rejected_{name}", keys) if name in map(str.lower, keys) else name
 
 
 def _build_digest_sql(column: Column) -> str:

@@ -59,18 +59,6 @@ def test_printed_statement_runs_in_the_warehouse(
     assert services.pinterest.calls.all() == []
 
 
-@pytest.mark.parametrize("names", [["reason"], ["Identifier", "REASON"], ["answers", "reason", "rejected_reason"]])
-@pytest.mark.parametrize("is_named", [True, False])
-def test_rejected_values_are_listed_by_keys_named_like_columns_of_the_statement(
-    at_terminal: Terminal, services: Services, query: Path, names: list[str], is_named: bool
-) -> None:
-    query.write_text(f"""SELECT "Mail" AS email, {", ".join(f'customer AS "{name}"' for name in names)} FROM people""")
-    keys = [part for name in names for part in ("--key", name.lower())] if is_named else []
-    ran = at_terminal("sql", "rejected", "--query", query, "--columns", ",".join(["email", *names]), *keys)
-    rows = run_statement(services, ran.out)
-    assert sorted([(*[2] * len(names), "email", "not_an_email"), (*[3] * len(names), "", "null")]) == sorted(rows)
-
-
 def test_array_column_is_recognised_from_the_warehouse(at_terminal: Terminal, services: Services) -> None:
     text = "SELECT ARRAY['a@b.cc', 'x', NULL] AS email"
     ran = at_terminal("sql", "hashed", "--query", text, "--database", "shop", "--quiet")
@@ -98,10 +86,7 @@ def test_array_column_is_recognised_from_the_warehouse(at_terminal: Terminal, se
             ["hashed", "--database", "shop", "--columns", COLUMNS],
             "--columns has a name without =TYPE: with --database,",
         ),
-        (["hashed", "--columns", "a=email,a=maid"], "--columns: a is named twice"),
         (["hashed", "--columns", "a=email,A=maid"], "named twice"),
-        (["hashed", "--columns", COLUMNS, "--key", "id"], "--key is an option of `sql rejected`, not of `sql hashed`"),
-        (["rejected", "--columns", COLUMNS, "--by", "id"], "--by is an option of `sql control`, not of `sql rejected`"),
         (["all"], "'all' is not one of 'hashed', 'rejected', 'control'"),
     ],
 )
