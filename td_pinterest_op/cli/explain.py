@@ -85,14 +85,26 @@ def explain(common: CommonOptions, name: str | None) -> None:
     REASON is a name under `invalid_by_reason` in the statistics, ERROR the class in a log, such as JobError. Without a
     name, all of them are listed.
     """
+    entries: dict[str, dict[str, Any]] = {}
+    for known, reason in REASONS.items():
+        entries[known] = {"name": known, "kind": "reason", **asdict(reason), "meaning": f"the value {reason.meaning}"}
+    for known, error in ERRORS.items():
+        told = {"meaning": get_meaning(error), "who": error.who, "example": _EXAMPLES[known], "advice": error.advice}
+        entries[known] = {"name": known, "kind": "error", **told}
     if name is None:
-        entries = [_describe_reason_or_error(known) for known in (*REASONS, *ERRORS)]
         if common.as_json:
-            screen.print_json(entries)
+            screen.print_json(list(entries.values()))
         else:
-            screen.print_table(entries, columns=("name", "meaning"), prose=("meaning",))
+            screen.print_table(list(entries.values()), columns=("name", "meaning"), prose=("meaning",))
         return
-    entry = _describe_reason_or_error(_resolve_name(name))
+    word = name.strip().lower().replace("-", "_")
+    entry = next((each for known, each in entries.items() if known.lower() == word), None)
+    if entry is None:
+        suggestion = suggest_word(name.strip(), entries) or "."
+        raise click.UsageError(
+            f"there is no rejection reason or error with that name{suggestion} Run `td-pinterest explain` without a "
+            "name to list all"
+        )
     if common.as_json:
         screen.print_json(entry)
         return
@@ -102,29 +114,6 @@ def explain(common: CommonOptions, name: str | None) -> None:
             screen.print_line(f"\n{heading} {entry[key]}")
 
 
-def _describe_reason_or_error(name: str) -> dict[str, Any]:
-    """Return the facts that `explain` prints about a rejection reason or an error: its meaning, example and advice."""
-    if name in REASONS:
-        reason = asdict(REASONS[name])
-        return {"name": name, "kind": "reason", **reason, "meaning": f"the value {reason['meaning']}"}
-    error = ERRORS[name]
-    shown = {"meaning": get_meaning(error), "who": error.who, "example": _EXAMPLES[name], "advice": error.advice}
-    return {"name": name, "kind": "error", **shown}
-
-
 def get_meaning(error: type[ExportError]) -> str:
     """Return the first paragraph of an error's docstring as one line."""
     return " ".join(inspect.cleandoc(error.__doc__ or "").split("\n\n")[0].split())
-
-
-def _resolve_name(name: str) -> str:
-    """Return the exact name of a rejection reason or an error. Raises click.UsageError if there is no such name."""
-    names = {known.lower(): known for known in (*REASONS, *ERRORS)}
-    word = name.strip().lower().replace("-", "_")
-    if word not in names:
-        suggestion = suggest_word(name.strip(), names.values()) or "."
-        raise click.UsageError(
-            f"there is no rejection reason or error with that name{suggestion} Run `td-pinterest explain` without a "
-            "name to list all"
-        )
-    return names[word]
