@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from xml.etree.ElementTree import Element
 
 import pygal
@@ -23,46 +24,40 @@ def draw_line_chart(points: Points, *, label: str, value_format: str = "{:,.0f}"
     """
     if len({at for at, _ in points}) < 2:
         return None
-    return Markup("").join(_draw_chart(points, size=size, label=label, value_format=value_format) for size in _SIZES)
-
-
-def _draw_chart(points: Points, *, size: str, label: str, value_format: str) -> Markup:
-    """Return a line chart in one `size` ("wide" or "narrow"). Other parameters: see `draw_line_chart`."""
-    width, height, font, most_ticks = _SIZES[size]
-    ticks, form = _choose_ticks(points, maximum=most_ticks)
-    chart = pygal.DateTimeLine(
-        style=Style(label_font_size=font, major_label_font_size=font),
-        js=[],
-        css=[],
-        classes=("chart", size),
-        width=width,
-        height=height,
-        margin=8,
-        margin_right=44,  # room for half of the last date
-        show_legend=False,
-        truncate_label=-1,
-        fill=True,
-        range=(0, max(value for _, value in points) or 1),
-        max_scale=5,
-        dots_size=4,
-        x_value_formatter=lambda at: f"{at:{form}}".lstrip("0"),
-        value_formatter=value_format.format,
-        xrange=(points[0][0], points[-1][0]),
-    )
-    chart.x_labels = ticks
-    chart.add("", points)
-    chart.add_xml_filter(lambda root: _strip_to_image(root, label=label))
-    return Markup(chart.render(is_unicode=True, disable_xml_declaration=True))  # noqa: S704 - pygal escapes
-
-
-def _choose_ticks(points: Points, *, maximum: int) -> tuple[list[datetime], str]:
-    """Return up to `maximum` points in time to label on the axis, and a strftime format: days, or also hours."""
     first = points[0][0]
-    span = points[-1][0] - first
-    if span < timedelta(days=2):
-        return [first, points[-1][0]], "%d %b, %H:%M"
-    days = math.ceil(span.days / (maximum - 1))
-    return [first + timedelta(days=day) for day in range(0, span.days + 1, days)], "%d %b"
+    last = points[-1][0]
+    charts = []
+    for size, (width, height, font, most_ticks) in _SIZES.items():
+        form = "%d %b"
+        days = math.ceil((last - first).days / (most_ticks - 1))
+        ticks = [first + timedelta(days=day) for day in range(0, (last - first).days + 1, days or 1)]
+        if last - first < timedelta(days=2):
+            form = "%d %b, %H:%M"
+            ticks = [first, last]
+        chart = pygal.DateTimeLine(
+            style=Style(label_font_size=font, major_label_font_size=font),
+            js=[],
+            css=[],
+            classes=("chart", size),
+            width=width,
+            height=height,
+            margin=8,
+            margin_right=44,  # room for half of the last date
+            show_legend=False,
+            truncate_label=-1,
+            fill=True,
+            range=(0, max(value for _, value in points) or 1),
+            max_scale=5,
+            dots_size=4,
+            x_value_formatter=lambda at, form=form: f"{at:{form}}".lstrip("0"),
+            value_formatter=value_format.format,
+            xrange=(first, last),
+        )
+        chart.x_labels = ticks
+        chart.add("", points)
+        chart.add_xml_filter(partial(_strip_to_image, label=label))
+        charts.append(Markup(chart.render(is_unicode=True, disable_xml_declaration=True)))  # noqa: S704 - pygal escapes
+    return Markup("").join(charts)
 
 
 def _strip_to_image(root: Element, *, label: str) -> Element:

@@ -1,7 +1,6 @@
 """An entry of an audience's history: a run of the operator, a follow-up, or a comparison with the control group."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -72,7 +71,7 @@ class Entry:
         # The name of an action begins with its verb.
         verb = "activate" if action == "activation" else action.partition("_")[0]
         if not self.dry_run and self.outcome != FAILED:
-            verb = re.sub(r"(?<![aeiou])y$", "i", verb.removesuffix("e")) + "ed"
+            verb = verb.removesuffix("e") + "ed"
         return verb.capitalize() + (" a look-alike" if action == "create_actalike_audience" else "")
 
     @property
@@ -92,11 +91,8 @@ def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str
     # Only what is known by name: an export of a table can hold anything.
     names = NAMES if every.get("mirror_mode") else NAMES - MIRROR_NAMES
     values = {name: value for name, value in every.items() if name in names}
-    reasons = _parse_mapping(values.pop("rows_invalid_by_reason", None))
-    counts = Counter[str]()
-    for name, count in reasons.items():
-        if count:
-            counts[name if name in REASONS else "another reason"] += int(count)
+    rejected = _parse_mapping(values.pop("rows_invalid_by_reason", None))
+    counts = Counter({name: int(count) for name, count in rejected.items() if name in REASONS and count})
     # A report quotes no query engine: rows of earlier versions hold its words as it wrote them.
     message = str(values.get("error") or error).partition("; the engine's last lines: ")[0]
     when = parse_time(values.get("time")) or parse_time(every.get("checked_at"))

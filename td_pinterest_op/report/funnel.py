@@ -1,6 +1,5 @@
 """The funnel of a run, from the rows of the query to the people whom Pinterest matched."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from td_pinterest_op.report.entry import Entry
@@ -17,7 +16,7 @@ _REMOVE = "remove_people_from_current_audience"
 _MOST_REASONS = 3  # more do not fit next to a bar
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Bar:
     """A bar of the funnel chart: the people who remain (`kind` KEPT), drop out (LOST), or are matched (MATCHED)."""
 
@@ -32,68 +31,49 @@ def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
 
     LOST bars of zero are left out. If the run read no row, the list is empty.
     """
-    if not run.get_number("rows_read"):
+    read = run.get_number("rows_read")
+    if not read:
         return []
-    bars = [bar for bar in (*_build_people_bars(run), *_build_result_bars(run)) if bar.kind == KEPT or bar.count]
-    if run.outcome != FAILED and not run.dry_run and run.get_text("action") != _REMOVE:
-        bars.append(_build_matched_bar(run, size_entry))
-    return bars
-
-
-def _build_people_bars(run: Entry) -> Iterator[Bar]:
-    """Yield the first bars of a funnel: rows read, values rejected or valid, repeats, and people withheld."""
-    read = run.get_number("rows_read") or 0
     invalid = run.get_number("rows_invalid") or 0
-    unique = run.get_number("records_unique")
     valid = run.get_number("rows_valid")
     if valid is None:
         valid = read - invalid
-    yield Bar(kind=KEPT, label="Rows read", count=read)
+    bars = [Bar(KEPT, "Rows read", read)]
     if valid + invalid != read:
         # Several columns of identifiers.
-        yield Bar(kind=KEPT, label="Identifiers in them", count=valid + invalid)
-    yield Bar(kind=LOST, label="Rejected", count=invalid, note=_format_invalid_reasons(run))
-    yield Bar(kind=KEPT, label="Valid", count=valid)
-    if unique is not None:
-        yield Bar(kind=LOST, label="Repeats", count=valid - unique)
-        yield Bar(kind=KEPT, label="Different people", count=unique)
-    for reason in WITHHELD:
-        count = run.get_number(f"records_withheld_{reason}")
-        yield Bar(kind=LOST, label=_WITHHELD[reason], count=count, note="withheld")
-
-
-def _format_invalid_reasons(run: Entry) -> str:
-    """Return the most frequent reasons why values of a run were rejected, with their counts, as text."""
+        bars.append(Bar(KEPT, "Identifiers in them", valid + invalid))
     reasons = [f"{reason.replace('_', ' ')} {format_number(count)}" for reason, count in run.invalid_by_reason.items()]
-    more = [f"{len(reasons) - _MOST_REASONS} other reasons"] if len(reasons) > _MOST_REASONS else []
-    return ", ".join(reasons[:_MOST_REASONS] + more)
-
-
-def _build_result_bars(run: Entry) -> Iterator[Bar]:
-    """Yield the bars about the people who are not withheld: how many were sent, refused by Pinterest or not sent."""
+    if len(reasons) > _MOST_REASONS:
+        reasons[_MOST_REASONS:] = [f"{len(reasons) - _MOST_REASONS} other reasons"]
+    bars.append(Bar(LOST, "Rejected", invalid, ", ".join(reasons)))
+    bars.append(Bar(KEPT, "Valid", valid))
+    unique = run.get_number("records_unique")
+    if unique is not None:
+        bars.append(Bar(LOST, "Repeats", valid - unique))
+        bars.append(Bar(KEPT, "Different people", unique))
+    bars += [Bar(LOST, _WITHHELD[each], run.get_number(f"records_withheld_{each}"), "withheld") for each in WITHHELD]
     sent = run.get_number("records_sent") or 0
     allowed = run.allowed_count
     removes = run.get_text("action") == _REMOVE
     if run.is_mirror:
         names = {"mirror_joined": "joined", "mirror_left": "left", "mirror_resent": "sent again"}
-        changes = [f"{format_number(count)} {word}" for name, word in names.items() if (count := run.get_number(name))]
+        changes = [
+            f"{format_number(run.get_number(name))} {word}" for name, word in names.items() if run.get_number(name)
+        ]
         label = "Should be in the audience" if run.get_number("members") is None else "In the audience"
-        yield Bar(kind=KEPT, label=label, count=allowed, note=", ".join(changes) or "nobody joined or left")
+        bars.append(Bar(KEPT, label, allowed, ", ".join(changes) or "nobody joined or left"))
     elif run.dry_run:
-        yield Bar(kind=KEPT, label="Would be taken out" if removes else "Would be sent", count=allowed)
+        bars.append(Bar(KEPT, "Would be taken out" if removes else "Would be sent", allowed))
     else:
         refused = run.get_number("records_refused") or 0
-        yield Bar(kind=LOST, label="Refused by Pinterest", count=refused)
+        bars.append(Bar(LOST, "Refused by Pinterest", refused))
         missing = 0 if allowed is None else allowed - sent - refused
-        note = "the run failed before" if run.outcome == FAILED else ""
-        yield Bar(kind=LOST, label="Not sent", count=missing, note=note)
-        yield Bar(kind=KEPT, label="Taken out" if removes else "Sent", count=sent)
-
-
-def _build_matched_bar(run: Entry, size_entry: Entry | None) -> Bar:
-    """Return the bar of the audience's matched people. `size_entry`: the history entry with their number, if any."""
-    if size_entry is None or (count := size_entry.get_number("audience_size")) is None:
-        return Bar(kind=MATCHED, label="Matched by Pinterest", count=None, note="not known yet")
-    whole = "the whole audience, " if run.get_text("action").startswith("add_people_to_") else ""
-    note = f"{whole}about, as of {format_time(size_entry.at)}"
-    return Bar(kind=MATCHED, label="Matched by Pinterest", count=count, note=note)
+        bars.append(Bar(LOST, "Not sent", missing, "the run failed before" if run.outcome == FAILED else ""))
+        bars.append(Bar(KEPT, "Taken out" if removes else "Sent", sent))
+    bars = [bar for bar in bars if bar.kind == KEPT or bar.count]
+    if run.outcome != FAILED and not run.dry_run and not removes:
+        count = size_entry.get_number("audience_size") if size_entry else None
+        whole = "the whole audience, " if run.get_text("action").startswith("add_people_to_") else ""
+        note = f"{whole}about, as of {format_time(size_entry.at)}" if size_entry else "not known yet"
+        bars.append(Bar(MATCHED, "Matched by Pinterest", count, note))
+    return bars

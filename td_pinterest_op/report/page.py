@@ -72,29 +72,21 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
 
 def _draw_charts(entries: Sequence[Entry]) -> dict[str, Markup]:
     """Return a report's line charts over time by their headings. Charts of fewer than two points are left out."""
-    read = [(entry, entry.at, entry.get_number("rows_read")) for entry in entries]
-    rejected = [(at, 100 * (entry.get_number("rows_invalid") or 0) / rows) for entry, at, rows in read if at and rows]
-    matched = [(at, 100 * share) for at, share in _build_chart_points(entries, "match_ratio")]
-    # Charts of shares that are all zero are left out.
-    rejected, matched = (points if any(share for _, share in points) else [] for points in (rejected, matched))
-    sizes, members = (_build_chart_points(entries, column) for column in ("audience_size", "members"))
-    ratio = "Share of these records that Pinterest matched, about"
-    rows = (
-        ("Matched by Pinterest", "Matched people over time, as Pinterest counts them", "{:,.0f}", sizes),
-        ("Records known to be in the audience", "Records known to be in the audience, over time", "{:,.0f}", members),
-        (ratio, f"{ratio}, over time, in per cent", "{:.0f} %", matched),
-        ("Share of rejected rows", "Share of rejected rows over time, in per cent", "{:.1f} %", rejected),
-    )
-    charts = {
-        heading: draw_line_chart(points, label=label, value_format=value_format)
-        for heading, label, value_format, points in rows
-    }
-    return {heading: chart for heading, chart in charts.items() if chart}
-
-
-def _build_chart_points(entries: Sequence[Entry], column: str) -> list[tuple[datetime, float]]:
-    """Return the time and the number in a `column` of each history entry that has both."""
-    return [(entry.at, number) for entry in entries if entry.at and (number := entry.get_number(column)) is not None]
+    charts = {}
+    for heading, column, factor, value_format in (
+        ("Matched by Pinterest", "audience_size", 1, "{:,.0f}"),
+        ("Records known to be in the audience", "members", 1, "{:,.0f}"),
+        ("Share of these records that Pinterest matched, about", "match_ratio", 100, "{:.0f} %"),
+    ):
+        points = []
+        for entry in entries:
+            number = entry.get_number(column)
+            if entry.at and number is not None:
+                points.append((entry.at, factor * number))
+        chart = draw_line_chart(points, label=f"{heading}, over time", value_format=value_format)
+        if chart:
+            charts[heading] = chart
+    return charts
 
 
 def _build_audience_reports(entries: Sequence[Entry], *, audience_id: str | None = None) -> list[AudienceReport]:
@@ -109,29 +101,22 @@ def _build_audience_reports(entries: Sequence[Entry], *, audience_id: str | None
     if audience_id is None and len(ids) < 2:
         reports = [_build_report("".join(ids), last)]
     else:
-        wanted = [audience_id] if audience_id else ids
-        reports = [_build_report(wanted_id, _select_entries(last, wanted_id)) for wanted_id in wanted]
+        reports = []
+        for wanted in [audience_id] if audience_id else ids:
+            names = {each.get_text("audience_name") for each in last if each.get_text("audience_id") == wanted}
+            own = []
+            for entry in last:
+                of_entry = entry.get_text("audience_id")
+                name = entry.get_text("audience_name")
+                # A creation that failed early knows only its audience's name.
+                if of_entry == wanted or (not of_entry and name and name in names):
+                    own.append(entry)
+            reports.append(_build_report(wanted, own))
     shown = [report for report in reports if report]
     if not shown:
         of_audience = f" of audience {audience_id or ids[0]}" if audience_id or ids else ""
         raise SettingsError(f"the history has no runs and no status checks{of_audience}: run the workflow first")
     return sorted(shown, key=lambda report: (report.title.casefold(), report.audience_id))
-
-
-def _select_entries(entries: Sequence[Entry], audience_id: str) -> list[Entry]:
-    """Return the entries with an audience's id, and those without an id that have the name of one of them."""
-    names = {entry.get_text("audience_name") for entry in entries if entry.get_text("audience_id") == audience_id}
-    # A creation that failed early knows only its audience's name.
-    names.discard("")
-    selected = []
-    for entry in entries:
-        if entry.get_text("audience_id"):
-            is_own = entry.get_text("audience_id") == audience_id
-        else:
-            is_own = entry.get_text("audience_name") in names
-        if is_own:
-            selected.append(entry)
-    return selected
 
 
 def _build_report(audience_id: str, entries: Sequence[Entry]) -> AudienceReport | None:

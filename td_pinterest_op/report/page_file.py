@@ -32,10 +32,9 @@ def report_run(path: Path, statistics: Mapping[str, Any], *, error: str, now: da
             "no report was written: the Python package %s is not installed. Install td_pinterest_op[report]",
             missing.name,
         )
-    except OSError as problem:
-        log.warning("no report was written to %s: %s", path, problem.strerror)
     except Exception as problem:
-        log.warning("no report was written: %s", ExportError.from_exception(problem))
+        why = problem.strerror if isinstance(problem, OSError) else ExportError.from_exception(problem)
+        log.warning("no report was written to %s: %s", path, why)
     else:
         log.info("report: %s", path.resolve())
 

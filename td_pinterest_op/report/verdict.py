@@ -58,7 +58,17 @@ _ACTION_TEXTS = {
 def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText:
     """Return the text about the last run and the last status check after it, one of which may be missing (None)."""
     if run and run.outcome == FAILED:
-        return _describe_failure(run)
+        changes = sum(run.get_number(f"mirror_{name}") or 0 for name in ("joined", "resent", "left"))
+        planned = format_number(changes if run.is_mirror else run.allowed_count)
+        unit = "changes" if run.is_mirror else "people"
+        sent = run.get_number("records_sent")
+        reached = f"{format_number(sent)} of {planned} {unit} reached Pinterest." if sent else "Nobody's data was sent."
+        return ReportText(
+            tone="bad",
+            headline="The last run failed",
+            detail=f"{reached if run.get_number('records_unique') else ''} {run.get_text('error')}".strip(),
+            next="Do what the message says, then run the workflow again. Running it again is always safe.",
+        )
     if run and run.dry_run:
         return ReportText(
             tone="waiting",
@@ -78,23 +88,6 @@ def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText
         return ReportText(headline=headline, detail=run.get_text("summary"), next="Nothing to do.")
     until = format_time(run.at + _MATCHING_TIME) if run.at else "two days after the run"
     return replace(text, headline=text.headline.format(sent=format_number(sent)), next=text.next.format(until=until))
-
-
-def _describe_failure(run: Entry) -> ReportText:
-    """Return the report's text about a failed run: what was sent, why the run failed, and what to do."""
-    changes = sum(run.get_number(f"mirror_{name}") or 0 for name in ("joined", "resent", "left"))
-    planned, unit = (changes, "changes") if run.is_mirror else (run.allowed_count or 0, "people")
-    sent = run.get_number("records_sent")
-    progress = ""
-    if run.get_number("records_unique") and planned:
-        reached = f"{format_number(sent)} of {format_number(planned)} {unit} reached Pinterest."
-        progress = reached if sent else "Nobody's data was sent."
-    return ReportText(
-        tone="bad",
-        headline="The last run failed",
-        detail=f"{progress} {run.get_text('error')}".strip(),
-        next="Do what the message says, then run the workflow again. Running it again is always safe.",
-    )
 
 
 def _describe_status_check(follow_up: Entry) -> ReportText:

@@ -43,7 +43,7 @@ _TD_HOST = re.compile(
 )
 
 
-class _TemporaryError(SettingsError):
+class _TemporaryError(Exception):
     """The workflow server did not store a secret; another try may succeed."""
 
 
@@ -142,7 +142,7 @@ class TokenStore:
         try:
             self._store(new_token)
         except Exception as error:
-            is_known = isinstance(error, SettingsError)
+            is_known = isinstance(error, (SettingsError, _TemporaryError))
             log.warning(
                 "Pinterest issued a new refresh token, which could not be saved (%s): exports continue with the old "
                 "one until it expires, on %s at the latest, or at once if Pinterest has withdrawn it. Authorise the "
