@@ -39,7 +39,7 @@ LAYERS: list[set[str]] = [
 
 # What is not of the standard library, and the only sub-packages or modules that may import it.
 WORLD: dict[str, set[str]] = {
-    "digdag": {"task_runtime.task"},
+    "digdag": {"task_runtime.task", "task_runtime.process"},
     "tdclient": {"treasure_data.td_api"},
     "msgpack": {"treasure_data.result"},
     "requests": {"cli.secret_target", "http", "pinterest", "task_runtime"},
