@@ -331,7 +331,7 @@ def _read_query(text: str, option: str) -> str:
 def _parse_control(text: str) -> Control:
     """Return a control group from the text of the setting `control`. Raises click.UsageError if it has no `by`."""
     try:
-        control: Control = CONTROL.read(text, repr)
+        control: Control = CONTROL.read(text)
     except WrongValueError as error:
         raise click.UsageError(f"--control: {error}") from None
     if control.by is None:
