@@ -271,8 +271,8 @@ def test_printed_commands_run_the_workflow_again(project: Path, tmp_path: Path) 
 
 
 @campaign
-def test_ci_workflow_of_the_readme_passes_and_fails_for_missing_people(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "how-to.md").read_text().partition("\n## Test your project in CI\n")[2]
+def test_documented_ci_workflow_passes_and_fails_for_missing_people(tmp_path: Path) -> None:
+    text = (ROOT / "scripts" / "README.md").read_text().partition("\n## Test your project in CI\n")[2]
     (job,) = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])["jobs"].values()
     copy_checkout(tmp_path / "td_pinterest_op")
     folder = str(tmp_path / "audiences")
