@@ -256,20 +256,20 @@ def walk(block: Block) -> Iterator[tuple[Block, str, Any]]:
 
 def walk_tasks(block: Block, name: str = "", inherited: Block | None = None) -> Iterator[DigTask]:
     """Yield the task in a block, then the tasks nested in it. `inherited`: the `_export` parameters of its parents."""
-    exported = _merge_blocks(inherited or Block(block.place), block.get_block("_export"))
+    exported = merge_blocks(inherited or Block(block.place), block.get_block("_export"))
     operator = next((key[:-1] for key in block if key.endswith(">")), None)
-    yield DigTask(name=name, block=block, operator=operator, exported=exported, params=_merge_blocks(exported, block))
+    yield DigTask(name=name, block=block, operator=operator, exported=exported, params=merge_blocks(exported, block))
     for key, member in block.items():
         if isinstance(member, Block) and (key.startswith("+") or key in _BLOCKS):
             yield from walk_tasks(member, name + key, exported)
 
 
-def _merge_blocks(base: Block, over: Block) -> Block:
+def merge_blocks(base: Block, over: Block) -> Block:
     """Return a block with the members of both. Those of `over` take precedence, at every level of nesting."""
     merged = Block(over.place)
     merged.add_members(base)
     merged.add_members(over)
     for key in base.keys() & over.keys():
         if isinstance(base[key], Block) and isinstance(over[key], Block):
-            merged[key] = _merge_blocks(base[key], over[key])
+            merged[key] = merge_blocks(base[key], over[key])
     return merged

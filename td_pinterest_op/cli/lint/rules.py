@@ -6,7 +6,7 @@ from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import Add, Create, Remove
-from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place, walk, walk_tasks
+from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place, merge_blocks, walk, walk_tasks
 from td_pinterest_op.cli.lint.exports import MANY, OPERATORS, Export, is_called_by_others, is_unknown, read_exports
 from td_pinterest_op.cli.lint.secrets import read_environ
 from td_pinterest_op.cli.lint.selected_columns import find_column_problems
@@ -27,8 +27,8 @@ _READS_NO_LIST = (None, "td", "call", "require", "for_each", "for_range", "loop"
 _OF_TASKS = ("docker", "python", "py", "td", "result_settings")
 _OPT_OUTS = re.compile(r"sup+res|consent|opt_?out", re.IGNORECASE)
 _TEMPLATE = re.compile(r"\$\{(?!secret:)[^{}]*\}")
-# A figure of an export in a template, `${pinterest.…}`.
-_FIGURE = re.compile(r"(?<![\w.\"'])pinterest((?:\.[A-Za-z_]\w*)+)")
+# A variable in a template, and the keys after it: `pinterest.records.sent`, `target['audience_id']`.
+_VARIABLE = re.compile(r"""(?<![\w.\"'])([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[\s*(?:'[^']*'|"[^"]*")\s*\])+)""")
 _PLACEHOLDER = "the name of that audience"  # of the shipped config/pinterest.yml
 _OPEN_TEMPLATE = "a template `${` is not closed: add the `}`"
 
@@ -56,8 +56,7 @@ def check_workflow(dig: DigFile) -> list[Export]:
             last_query = queries.get(task.name, "") if has_rows else ""
     _check_values(dig, dig.root, ours)
     _check_docker(dig, ours, tasks)
-    if not any("pinterest" in task.exported for task in tasks):  # a variable of the user's
-        _check_figures(dig, dig.root)
+    _check_variables(dig, dig.root, tasks)
     if other := find_other_version(dig.folder, __version__):
         message = (
             f"the folder has version {other} of the operator, but a task runs an installed one, such as this version "
@@ -174,7 +173,7 @@ def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> N
     table, parameters = OPERATORS[operator]
     for name, place in task.block.places.items():
         is_read = name in (*parameters, *_OF_TASKS, FOR_THIS_RUN) or re.search(rf"\b{re.escape(name)}\b", templates)
-        is_directive = name.startswith("+") or name.endswith(">") or (name[0] == "_" and not _OPT_OUTS.search(name))
+        is_directive = name.endswith(">") or (name[0] in "+_" and not _OPT_OUTS.search(name))
         if is_read or is_directive or dig.has_finding(place):
             continue
         if table and name in table.by_name:
@@ -184,6 +183,12 @@ def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> N
         else:
             message = f"nothing reads {name} here{suggest_word(name, parameters) or ': remove the line'}"
         dig.add_finding(place, "unknown-key", message)
+    for name, place in task.block.get_block("_env").places.items():
+        setting = table.by_name.get(name.lower()) if table else None
+        if _OPT_OUTS.search(name) or (setting and setting.restricts):
+            where = "under result_settings" if setting else "on the task itself"
+            message = f"nothing reads {name} under _env, so it restricts nothing: write {name.lower()} {where}"
+            dig.add_finding(place, "unknown-key", message)
 
 
 def _check_other_task(dig: DigFile, task: DigTask, templates: str) -> None:
@@ -242,20 +247,35 @@ def _check_values(dig: DigFile, root: Block, ours: Sequence[DigTask]) -> None:
             dig.add_finding(block.places[key], "setting", message)
 
 
-def _check_figures(dig: DigFile, root: Block) -> None:
-    """Add a finding for each template that names a statistic which an export does not have."""
+def _check_variables(dig: DigFile, root: Block, tasks: Sequence[DigTask]) -> None:
+    """Add a finding for each template with a key that the statistics of an export, or an exported mapping, lack.
+
+    Of a mapping only a key that is misspelt: a run may add others.
+    """
+    exported = Block(root.place)
+    for task in tasks:
+        exported = merge_blocks(exported, task.exported)
+    shadowing = [value for _, key, value in walk(root) if key == "for_each>" and isinstance(value, Block)]
+    for name in ("td", *(name for value in shadowing for name in value)):
+        exported.pop(name, None)
     statistics = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
     for block, key, value in walk(root):
-        templates = _TEMPLATE.findall(value) if isinstance(value, str) else []
-        for path in _FIGURE.findall(" ".join(templates)):
-            known: Any = statistics
-            for name in path.strip(".").split("."):
-                if not isinstance(known, dict) or not known:
-                    break  # a method of a text or of a number
-                if name not in known:
-                    message = f"pinterest{path}: an export has no statistic {name}{suggest_word(name, known)}"
-                    dig.add_finding(block.places[key], "statistic", message)
-                known = known.get(name)
+        for template in _TEMPLATE.findall(value) if isinstance(value, str) else ():
+            for variable, path in _VARIABLE.findall(template):
+                is_figure = variable == "pinterest" and variable not in exported
+                known: Any = statistics if is_figure else exported.get(variable)
+                for name in re.findall(r"[^.\[\]'\"\s]+", path):
+                    if not isinstance(known, dict) or not known:
+                        break  # a method of a text or of a number
+                    near = suggest_word(name, known)
+                    is_misspelt = near and "||" not in template and "?" not in template
+                    if name not in known and is_figure:
+                        message = f"pinterest{path}: an export has no statistic {name}{near}"
+                        dig.add_finding(block.places[key], "statistic", message)
+                    elif name not in known and is_misspelt:
+                        message = f"{variable}{path}: there is no key {name}{near}"
+                        dig.add_finding(block.places[key], "template", message)
+                    known = known.get(name)
 
 
 def _check_docker(dig: DigFile, ours: Sequence[DigTask], tasks: Sequence[DigTask]) -> None:

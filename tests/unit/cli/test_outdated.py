@@ -85,7 +85,7 @@ def test_file_or_key_of_an_older_version_is_named(tmp_path: Path, name: str, tex
         "a: &a [*a]\n",
         "+a: [${x}\n",
         "+a: {py>: [a, {b: c}]}\n",
-        "a: " + "[" * 5_000,
+        "a: " + "[" * 1_000,
         "\tx",
     ],
 )

@@ -16,6 +16,7 @@ _SECRET = "${secret:pinterest.client_secret}"
 _SUPPRESS = "  suppress: queries/suppressed.sql\n"
 _SETTINGS = GOOD[GOOD.index("  result_settings") : GOOD.index("  _env")]
 _NEW = "name: new, ad_account_id: '1', action: "
+_TARGET = ('"2542620905475" → ${target.audience_id}', "_export: → _export:\n  target: {audience_id: '7'}")
 
 GROUP = "_export: {td: {database: shop}}\n+group:\n  +b: {echo>: a}\n  suppress: queries/suppressed.sql\n" + indent(
     plant(OWN[OWN.index("+export") :], f"{_SUPPRESS} → "), "  "
@@ -50,6 +51,10 @@ WRONG: list[tuple[str, int, str]] = [
     (plant(ACTIVATION, "  later →   suppressions: a.sql\n  later"), 6, "suppress"),
     (plant(OWN, "    type: →     control: {percent: 10, salt: a, by: id}\n    type:"), 5, "which `control` names"),
     (plant(OWN, "  query →   control: {percent: 10, salt: a}\n  query"), 5, "under result_settings"),
+    (plant(OWN, f"{ENV} → {ENV}    SUPPRESS: queries/suppressed.sql\n"), 18, "nothing reads SUPPRESS under _env"),
+    (plant(OWN, f"{ENV} → {ENV}    DRY_RUN: true\n"), 18, "write dry_run under result_settings"),
+    (plant(OWN, "suppress: → Suppress:"), 6, "did you mean suppress"),
+    (plant(OWN, "suppress: queries/suppressed.sql → +suppress: {td>: queries/suppressed.sql}"), 6, "did you mean supp"),
     # Secrets.
     (plant(GOOD, f"{ENV} → "), 10, "TD_API_KEY"),
     (plant(GOOD, f"{ENV} → {ENV.replace('  _env', '  env')}"), 18, "nothing reads env"),
@@ -164,6 +169,10 @@ WRONG: list[tuple[str, int, str]] = [
     (plant(GOOD, "+query: → +other:\n  py>: a.b\n  docker: {image: python}\n+query:"), 14, "image"),
     (plant(GOOD, "+export: → +b: {echo>: '${pinterest.record.sent}'}\n\n+export:"), 10, "did you mean records"),
     (plant(GOOD, "+export: → +b: {echo>: '${pinterest.records.snt + 1}'}\n\n+export:"), 10, "did you mean sent"),
+    (plant(GOOD, "+export: → +b: {echo>: \"${pinterest['summry']}\"}\n\n+export:"), 10, "did you mean summary"),
+    (plant(GOOD, *_TARGET, "${target.audience_id} → ${target.audience_idd}"), 18, "did you mean audience_id"),
+    (plant(GOOD, *_TARGET, "${target.audience_id} → ${target['audience-id']}"), 18, "did you mean audience_id"),
+    (plant(GOOD, *_TARGET, "${target.audience_id} → ${target['audienceid']}"), 18, "did you mean audience_id"),
     (plant(GOOD, "+export: → +b: {mail>: {data: a}, to: [you@example.com]}\n\n+export:"), 10, "real address"),
 ]
 
@@ -194,6 +203,8 @@ RIGHT: list[str] = [
     f"{GOOD}{_TAIL}echo>: \"${{typeof pinterest === 'undefined' ? 0 : pinterest.records.sent}}\"\n",
     f"{GOOD}{_TAIL}py>: td_pinterest_ops.export.PinterestExport\n",
     f"{GOOD}{_TAIL}py>: shop.PinterestExport\n  consent: asked\n",
+    plant(GOOD, *_TARGET, "${target.audience_id} → ${target.audience || target.audience_id}"),
+    plant(GOOD, *_TARGET) + "+b: {for_each>: {target: [{audience: 1}]}, _do: {echo>: '${target.audience}'}}\n",
     plant(GOOD, "_export:\n → _export:\n  databases: [a, b]\n  job_ids: [1, 2]\n"),
     plant(GOOD, "_export:\n → _export:\n  seed: 12345678901234567\n"),
     plant(GOOD, "timezone: UTC → timezone: ${zone}\nschedule: {daily>: noon}\nsla: {time: 02:00}"),
