@@ -240,7 +240,8 @@ def _may_vanish(problem: Problem, unknown: frozenset[str]) -> bool:
 
 def _add_problem(dig: DigFile, export: Export, problem: Problem, table: SettingsTable[Any]) -> None:
     """Add a finding about a problem that a run would report, at the line of its key, or in the task's `_env`."""
-    text = problem.text if problem.key in problem.text else f"{problem.key}: {problem.text}"
+    is_named = re.search(rf"\b{re.escape(problem.key)}\b", problem.text)
+    text = problem.text if is_named else f"{problem.key}: {problem.text}"
     if problem.code != "environment" and "TD_API_KEY" not in text:
         place = export.find_place(problem.key, "result_settings" if problem.key in table.by_name else "py>")
         dig.add_finding(place, "setting", text)

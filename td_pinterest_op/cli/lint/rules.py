@@ -10,6 +10,8 @@ from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place, me
 from td_pinterest_op.cli.lint.exports import MANY, OPERATORS, Export, is_called_by_others, is_unknown, read_exports
 from td_pinterest_op.cli.lint.secrets import read_environ
 from td_pinterest_op.cli.lint.selected_columns import find_column_problems
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.requirements import find_other_version
 from td_pinterest_op.settings.parse import FOR_THIS_RUN
 from td_pinterest_op.settings.table import Settings
@@ -224,6 +226,11 @@ def _read_td_query(dig: DigFile, task: DigTask) -> str:
         dig.add_finding(task.place, "file", f"{name} is blank: write a query into it")
     if _has_open_template(sql):
         dig.add_finding(task.place, "template", _OPEN_TEMPLATE)
+    try:
+        if task.params.get("engine") != "hive":  # whose queries may begin with statements such as SET
+            require_one_statement(sql, name=name)
+    except SettingsError as error:
+        dig.add_finding(task.place, "query", str(error))
     return sql
 
 
@@ -269,7 +276,7 @@ def _check_variables(dig: DigFile, root: Block, tasks: Sequence[DigTask]) -> Non
                         break  # a method of a text or of a number
                     near = suggest_word(name, known)
                     is_misspelt = near and "||" not in template and "?" not in template
-                    if name not in known and is_figure:
+                    if name not in known and is_figure and not dig.has_finding(block.places[key]):
                         message = f"pinterest{path}: an export has no statistic {name}{near}"
                         dig.add_finding(block.places[key], "statistic", message)
                     elif name not in known and is_misspelt:

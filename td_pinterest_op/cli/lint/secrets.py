@@ -10,7 +10,8 @@ from td_pinterest_op.settings.types import find_nearest, is_left_out
 # In place of the value of a secret; so short that it is not masked in messages.
 PLACEHOLDER = "00"
 SECRET_TEMPLATE = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
-_MISSPELT = re.compile(r"\$\{\s*secrets?\s*[.:]\s*([\w.-]+)\s*\}")
+# What digdag takes for a variable, or for nothing: `${secrets:td.apikey}`, `${td.apikey}`, `${env.TD_API_KEY}`.
+_MISSPELT = re.compile(r"\$\{\s*(?:secrets?\s*[.:]\s*([\w.-]+)|(?:env|td|pinterest)\.\w+)\s*\}")
 
 
 def read_environ(dig: DigFile, task: DigTask) -> Mapping[str, str]:
@@ -42,7 +43,7 @@ def check_secret(dig: DigFile, block: Block, key: str, *, variable: str) -> None
         dig.add_finding(block.places[key], "plain-secret", message)
     for template in _MISSPELT.finditer(text):
         if not SECRET_TEMPLATE.fullmatch(template[0]):
-            message = f"digdag does not fill in {template[0]}: write ${{secret:{template[1]}}}"
+            message = f"digdag does not fill in {template[0]}: write ${{secret:{template[1] or usual}}}"
             dig.add_finding(block.places[key], "template", message)
     for secret in SECRET_TEMPLATE.findall(text):
         # A second app has secrets of its own, such as pinterest_de.client_id: the end of the name tells what it is.

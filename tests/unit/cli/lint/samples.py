@@ -86,7 +86,11 @@ STATUS = f"""\
   py>: td_pinterest_op.status.AudienceStatus
   result_settings: {{ad_account_id: "1", audience_ids: "2, 3", fail_on: TOO_SMALL}}
 {ENV}"""
-FILES = {"queries/people.sql": "SELECT email FROM people\n", "queries/suppressed.sql": "SELECT email FROM opt_outs\n"}
+FILES = {
+    "queries/people.sql": "SELECT email FROM people\n",
+    "queries/suppressed.sql": "SELECT email FROM opt_outs\n",
+    "queries/two.sql": "SET a = b; SELECT email FROM people\n",
+}
 
 
 def plant(text: str, *changes: str) -> str:
