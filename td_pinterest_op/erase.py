@@ -23,7 +23,6 @@ from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.limits import check_values
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
-from td_pinterest_op.records.readers import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.run_history.history_table import Row, build_run_row
@@ -39,6 +38,7 @@ from td_pinterest_op.task_runtime.task import Task, get_current_task, store_valu
 from td_pinterest_op.task_runtime.task_history import open_history
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import open_job_rows
+from td_pinterest_op.withholding.readers import IdentifierReader, ReaderSettings
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from td_pinterest_op.audiences.request import ExportRequest, read_task_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, JobError, SettingsError, StoppedError, TreasureDataError
 from td_pinterest_op.pinterest.oauth import SCOPES
-from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.columns import Column, find_people_columns
 from td_pinterest_op.records.hashed_query import describe_query, open_hashed_rows
 from td_pinterest_op.records.limits import check_rows
 from td_pinterest_op.records.plan import describe_plan
@@ -37,7 +37,7 @@ from td_pinterest_op.task_runtime.task_history import open_history
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.withholding.lists import describe_lists, open_lists
 from td_pinterest_op.withholding.people import Lists
-from td_pinterest_op.withholding.preparation import find_people_columns, open_reader
+from td_pinterest_op.withholding.readers import open_reader
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,13 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.mirroring.comparison import build_changes_select, build_figures_query, choose_mode
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, REPLACE, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
-from td_pinterest_op.records.columns import Column, choose_list_type, is_single
+from td_pinterest_op.records.columns import (
+    Column,
+    choose_list_type,
+    find_list_columns,
+    find_people_columns,
+    is_single,
+)
 from td_pinterest_op.records.hashed_query import Query, build_columns_select
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.records.rows import SINGLE_DIGEST
@@ -23,13 +29,7 @@ from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.withholding import withholding_sql
-from td_pinterest_op.withholding.lists import (
-    check_list,
-    find_list_columns,
-    name_list_in_errors,
-    warn_of_invalid_values,
-)
-from td_pinterest_op.withholding.preparation import find_people_columns
+from td_pinterest_op.withholding.lists import check_list, name_list_in_errors, warn_of_invalid_values
 
 
 @dataclass(kw_only=True)

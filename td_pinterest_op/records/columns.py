@@ -2,13 +2,13 @@
 
 import logging
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.identifier_types import EMAIL, LIST_TYPES, TYPES, IdentifierType, join_with_or
 from td_pinterest_op.redaction.secret import sanitize
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.treasure_data.job import Job
 
 log = logging.getLogger(__name__)
@@ -18,10 +18,6 @@ _TEXT = re.compile(r"(array\s*[(<]\s*)?(varchar|char|string)\b", re.IGNORECASE)
 # Types of a column that can choose a control group.
 _KEY = re.compile(r"(varchar|char|string|bigint|integer|int|smallint|tinyint|long)\b", re.IGNORECASE)
 _MAXIMUM_SHOWN = 20  # columns or problems, in a message
-_NEVER_SENT = (
-    'column "{}" chooses the control group, and is never sent: to send it too, select it a second time under another '
-    "name, and name that one as `by` in `control`"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,20 +31,52 @@ class Column:
     is_hashed_by_warehouse: bool = False  # see `Job`
 
 
-def find_row_columns(job: Job, columns: Mapping[str, str], *, control_column: str | None = None) -> Sequence[Column]:
-    """Return the identifier columns for `records: rows`, in the order of TYPES.
+def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
+    """Return the people's identifier columns in the result of `job`. `list_columns`: the opt-out and consent columns.
 
-    Raises JobError if two columns share a key, as maid and idfa do.
+    With `records: rows` they are in the order of TYPES. Raises JobError if an opt-out or consent list has no type of
+    identifier in common with these columns, if there are no identifier columns, if two columns of rows share a key, as
+    maid and idfa do, and if the control group cannot be chosen.
     """
-    found = find_identifier_columns(job, columns, types=TYPES, control_column=control_column)
-    by_key = {type_.key: [each.name for each in found if each.type.key == type_.key] for type_ in TYPES.values()}
-    if duplicates := [f"{' and '.join(names)} are both {key}" for key, names in by_key.items() if len(names) > 1]:
+    selected = {name.lower() for name, _ in job.schema}
+    selected_by_list = {column.name.lower() for columns in list_columns.values() for column in columns}
+    # A name that no query has stays: it is an error.
+    named = {key: type_ for key, type_ in settings.columns.items() if key in selected or key not in selected_by_list}
+    control = settings.control
+    types = LIST_TYPES if settings.records == "identifiers" else TYPES
+    columns = find_identifier_columns(job, named, types=types, control_column=control.by if control else None)
+    if settings.records == "rows":
+        by_key = {type_.key: [each.name for each in columns if each.type.key == type_.key] for type_ in TYPES.values()}
+        if repeated := [f"{' and '.join(names)} are both {key}" for key, names in by_key.items() if len(names) > 1]:
+            raise JobError(
+                f"{job.label} cannot be exported with records: rows, because a record may have each key only once, but "
+                f"{'; '.join(repeated)}. Select one column for each key"
+            )
+        order = list(TYPES)
+        columns.sort(key=lambda column: order.index(column.type.name))
+    of_people = {column.type.name for column in columns}
+    for name, of_list in list_columns.items():
+        list_types = {column.type.name for column in of_list}
+        if of_people.isdisjoint(list_types):
+            raise JobError(
+                f"`{name}` selects {' and '.join(sorted(list_types))}, but the people's query selects "
+                f"{' and '.join(sorted(of_people))}: without a common type of identifier, the list would match nobody. "
+                "Nothing was sent. Select a common type in both queries"
+            )
+    if control and control.by is None and not (is_single(columns) and columns[0].type.is_hashed):
         raise JobError(
-            f"{job.label} cannot be exported with records: rows, because a record may have each key only once, but "
-            f"{'; '.join(duplicates)}. Select one column for each key"
+            f"{job.label} has no column that identifies each person for the control group: select a column with a key "
+            "of each person, and name that column as `by` in `control`"
         )
-    order = list(TYPES)
-    return sorted(found, key=lambda column: order.index(column.type.name))
+    return columns
+
+
+def find_list_columns(job: Job, settings: Settings) -> Sequence[Column]:
+    """Return the identifier columns in the result of an opt-out or consent list's query. Raises JobError."""
+    selected = {name.lower() for name, _ in job.schema}
+    # `columns` may name those of other queries too.
+    columns = {name: type_ for name, type_ in settings.columns.items() if name in selected}
+    return find_identifier_columns(job, columns, types=TYPES if settings.records == "rows" else LIST_TYPES)
 
 
 def find_identifier_columns(
@@ -58,59 +86,58 @@ def find_identifier_columns(
     types: Mapping[str, IdentifierType] = LIST_TYPES,
     control_column: str | None = None,
     ignores_other_columns: bool = False,
-) -> Sequence[Column]:
+) -> list[Column]:
     """Return the identifier columns of a job's result: those named like a type, or that `columns` maps to a type.
 
     `columns` maps other lower-case names to types. `control_column`, which assigns the control group, is not returned.
     Raises JobError, which names every column that is missing, not text, or (unless `ignores_other_columns`) unknown.
     """
     type_by_name = {**types, **{name: types[type_] for name, type_ in columns.items()}}
-    names = {name.lower() for name, _ in job.schema}
-    never_sent = [_NEVER_SENT.format(sanitize(name)) for name in names & {control_column} & type_by_name.keys()]
-    type_by_name.pop(control_column or "", None)
-    found = _describe_problems(job, columns, type_by_name, control_column, ignores_other_columns=ignores_other_columns)
-    problems = list(islice(found, _MAXIMUM_SHOWN))
-    if type_by_name.keys().isdisjoint(names):
-        problems += never_sent or [f"there is no column {join_with_or(types)}"]
-    if problems:
-        shown = [f"{sanitize(name)} {sanitize(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
-        more = [f"and {len(job.schema) - _MAXIMUM_SHOWN} more"] if len(job.schema) > _MAXIMUM_SHOWN else []
-        raise JobError(f"{job.label} (columns: {', '.join(shown + more)}) cannot be exported: {'; '.join(problems)}")
-    for warning in () if job.is_hashed_by_warehouse else never_sent:  # the columns of such a job were checked before
-        log.warning("%s", warning)
-    return [
-        Column(
-            name=name,
-            type=type_by_name[name.lower()],
-            position=position,
-            is_array=sql_type.lower().startswith("array"),
-            is_hashed_by_warehouse=job.is_hashed_by_warehouse,
-        )
-        for position, (name, sql_type) in enumerate(job.schema)
-        if name.lower() in type_by_name
-    ]
-
-
-def _describe_problems(
-    job: Job, columns: Iterable[str], usable: Container[str], control_column: str | None, *, ignores_other_columns: bool
-) -> Iterator[str]:
-    """Yield a message for each column that a setting names but the job lacks, and for each that cannot be exported."""
     names = [name.lower() for name, _ in job.schema]
-    setting_by_name = dict.fromkeys(columns, "columns") | ({control_column: "control"} if control_column else {})
-    for name, setting in setting_by_name.items():
-        if name not in names:
-            yield f'there is no column "{sanitize(name)}", which `{setting}` names'
-        elif setting == "control" and names.count(name) > 1:
-            yield f'several columns are named "{sanitize(name)}", which `control` names: select one'
-    for name, sql_type in job.schema:
-        if name.lower() in usable or name.lower() == control_column:
-            if not (_KEY if name.lower() == control_column else _TEXT).match(sql_type):
+    problems = [
+        f'there is no column "{sanitize(name)}", which `columns` names' for name in columns if name not in names
+    ]
+    never_sent = ""
+    if control_column in names:
+        if names.count(control_column) > 1:
+            problems.append(
+                f'several columns are named "{sanitize(control_column)}", which `control` names: select one'
+            )
+        if type_by_name.pop(control_column, None):
+            never_sent = (
+                f'column "{sanitize(control_column)}" chooses the control group, and is never sent: to send it too, '
+                "select it a second time under another name, and name that one as `by` in `control`"
+            )
+    elif control_column:
+        problems.append(f'there is no column "{sanitize(control_column)}", which `control` names')
+    found = []
+    for position, (name, sql_type) in enumerate(job.schema):
+        type_ = type_by_name.get(name.lower())
+        if type_ or name.lower() == control_column:
+            if not (_TEXT if type_ else _KEY).match(sql_type):
                 # A cast of bytes would take them for UTF-8; what a query holds as bytes is a digest.
                 cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
-                yield f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}'
+                problems.append(f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}')
         elif not ignores_other_columns:
             cure = f"leave it out of {job.source_nouns.name}, or name it in `columns`"
-            yield f'column "{sanitize(name)}" is not an identifier: {cure}'
+            problems.append(f'column "{sanitize(name)}" is not an identifier: {cure}')
+        if type_:
+            is_array = sql_type.lower().startswith("array")
+            is_hashed = job.is_hashed_by_warehouse
+            found.append(
+                Column(name=name, type=type_, position=position, is_array=is_array, is_hashed_by_warehouse=is_hashed)
+            )
+    if not found:
+        problems.insert(0, never_sent or f"there is no column {join_with_or(types)}")
+    if problems:
+        shown = [f"{sanitize(name)} {sanitize(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
+        if len(names) > _MAXIMUM_SHOWN:
+            shown.append(f"and {len(names) - _MAXIMUM_SHOWN} more")
+        named = "; ".join(problems[:_MAXIMUM_SHOWN])
+        raise JobError(f"{job.label} (columns: {', '.join(shown)}) cannot be exported: {named}")
+    if never_sent and not job.is_hashed_by_warehouse:  # the columns of such a job were checked before
+        log.warning("%s", never_sent)
+    return found
 
 
 def find_position(name: str, names: Iterable[str]) -> int:

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from td_pinterest_op.errors import LimitError, extend_errors
-from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, TYPES
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column, find_identifier_columns
+from td_pinterest_op.records.columns import Column, find_list_columns
 from td_pinterest_op.records.hashed_query import (
     ENGINES,
     HASH_SETTING,
@@ -18,15 +17,15 @@ from td_pinterest_op.records.hashed_query import (
     open_hashed_rows,
 )
 from td_pinterest_op.records.limits import check_value_kind, format_reasons
-from td_pinterest_op.records.readers import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import SUPPRESS, Stats
-from td_pinterest_op.treasure_data.job import Job, Source
+from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.withholding.people import Lists
+from td_pinterest_op.withholding.readers import IdentifierReader, ReaderSettings
 
 log = logging.getLogger(__name__)
 
@@ -80,14 +79,6 @@ def open_lists(
 def name_list_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
     """Add the name of an opt-out or consent list to the message of each error that leaves the `with` block."""
     return extend_errors(f" [the query of `{name}`]")
-
-
-def find_list_columns(job: Job, settings: Settings) -> Sequence[Column]:
-    """Return the identifier columns in the result of an opt-out or consent list's query. Raises JobError."""
-    selected = {name.lower() for name, _ in job.schema}
-    # `columns` may name those of other queries too.
-    columns = {name: type_ for name, type_ in settings.columns.items() if name in selected}
-    return find_identifier_columns(job, columns, types=TYPES if settings.records == "rows" else LIST_TYPES)
 
 
 def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:

@@ -4,16 +4,16 @@ A person is a row of the query. People on the opt-out list are withheld, then pe
 consent list, then the control group. What a suppressed person or one of the control group holds is sent for nobody
 else, either; of others, who hold it too, the rest is sent. People of rejected rows are not sent anyway, but may be
 suppressed. This happens in passes: collect (`add`), compare (`compare_with_lists`), decide (`find_outcomes`, or
-`find_sendable` for single identifiers), strip (`find_identifiers_to_strip`); `preparation` then stores what is left.
+`find_sendable` for identifiers), strip (`find_identifiers_to_strip`); `readers` then stores what is left.
 
 The digests of people and of lists are in buckets by their first byte, and are compared bucket by bucket.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import chain, compress, repeat
+from itertools import chain, compress
 from struct import Struct
 
 from td_pinterest_op.identifiers.reasons import Reason
@@ -24,32 +24,29 @@ from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, sort_digests,
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 
-_PERSON = Struct("=I")  # the number of a person, from 0 in the order of `add`
-_HOLDER = Struct(f"={DIGEST_BYTES}sI")  # an identifier's digest, and a person who holds it
+# An identifier's digest, and the number of a person who holds it, from 0 in the order of `add`.
+_HOLDER = Struct(f"={DIGEST_BYTES}sI")
 
 SENT = "sent"
-REJECTED = "rejected"
-"""Outcomes of people besides the reasons of WITHHELD."""
-Sendable = tuple[list[bytes], Counter[str]]
+"""The outcome of a person or an identifier besides the reasons of WITHHELD."""
+Sendable = tuple[list[bytes], Mapping[str, int]]
 """Digests that may be sent, in ascending order, and the number of digests that are withheld, by reason."""
 
 
 class _Fact:
     """What is known of a person: bits of a byte, since there may be ten million people."""
 
-    REJECTED = 1
+    MAY_BE_SENT = 1
     SUPPRESSED = 2
     CONSENTS = 4
     IN_CONTROL = 8
 
 
-def _decide_outcome(facts: int, *, needs_consent: bool) -> str:
-    """Return what becomes of a person: SENT, REJECTED, or one of WITHHELD. `facts`: the person's flags of `_Fact`."""
-    if facts & _Fact.REJECTED:
-        return REJECTED
+def _decide_outcome(facts: int) -> str:
+    """Return what becomes of a person, or of an identifier with the facts of all who hold it: SENT or a reason."""
     if facts & _Fact.SUPPRESSED:
         return SUPPRESSED
-    if needs_consent and not facts & _Fact.CONSENTS:
+    if not facts & _Fact.CONSENTS:
         return WITHOUT_CONSENT
     return CONTROL if facts & _Fact.IN_CONTROL else SENT
 
@@ -61,11 +58,11 @@ class Lists:
     spools: Mapping[str, Spool] = field(default_factory=dict)
     columns: Mapping[str, Sequence[Column]] = field(default_factory=dict)
 
-    def read_buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
-        """Yield 256 pairs of sets of digests, by first byte: opt-outs, and consents (None without a consent list)."""
+    def read_buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes]]]:
+        """Yield 256 pairs of sets of digests, by first byte: opt-outs, and consents. A missing list is empty."""
         sets = {name: map(frozenset, spool.read_buckets()) for name, spool in self.spools.items()}
-        nobody = repeat(frozenset[bytes](), BUCKETS)
-        return zip(sets.get(SUPPRESS, nobody), sets.get(CONSENT, repeat(None, BUCKETS)), strict=True)
+        nobody = [frozenset[bytes]()] * BUCKETS
+        return zip(sets.get(SUPPRESS, nobody), sets.get(CONSENT, nobody), strict=True)
 
 
 def assign_control(control: Control, keys: Iterable[object]) -> list[bool]:
@@ -93,16 +90,12 @@ class SingleIdentifierPeople:
         self._controlled.close()
 
     def add(
-        self,
-        by_column: Sequence[ColumnIdentifiers],
-        in_control: Sequence[bool],
-        *,
-        may_be_sent: bool = True,
+        self, by_column: Sequence[ColumnIdentifiers], in_control: Sequence[bool], *, may_be_sent: bool = True
     ) -> None:
         """Add a person for each row of a block. `in_control`: for each row, whether it is in the control group."""
-        (column,) = by_column
         # With one identifier a person, the opt-out list itself withholds the identifier of an unsent person.
         if may_be_sent:
+            (column,) = by_column
             self._everybody.add(column.comparable_digests)
             self._controlled.add([key for key in compress(column.identifiers, in_control) if key])
 
@@ -115,7 +108,13 @@ class SingleIdentifierPeople:
             everybody, controlled = (
                 set(chain.from_iterable(map(split_fixed, buckets.read_segments(bucket)))) for buckets in collected
             )
-            yield _select_sendable(everybody, suppressed, consented, controlled)
+            opted_out = everybody & suppressed
+            left = everybody - opted_out
+            without_consent = left - consented if CONSENT in self._lists.spools else set()
+            left -= without_consent
+            in_control = left & controlled
+            withheld = {SUPPRESSED: len(opted_out), WITHOUT_CONSENT: len(without_consent), CONTROL: len(in_control)}
+            yield sort_digests(list(left - in_control)), withheld
 
 
 class People:
@@ -125,8 +124,11 @@ class People:
         self._lists = lists
         self._holders = Buckets(_HOLDER.size)
         self._facts = bytearray()  # by the number of a person
-        needs_consent = CONSENT in lists.spools
-        self._outcomes = [_decide_outcome(facts, needs_consent=needs_consent) for facts in range(16)]
+
+    @property
+    def count(self) -> int:
+        """The number of people added."""
+        return len(self._facts)
 
     def close(self) -> None:
         """Free memory and delete temporary files. May be called again."""
@@ -134,11 +136,7 @@ class People:
         self._facts = bytearray()
 
     def add(
-        self,
-        by_column: Sequence[ColumnIdentifiers],
-        in_control: Sequence[bool],
-        *,
-        may_be_sent: bool = True,
+        self, by_column: Sequence[ColumnIdentifiers], in_control: Sequence[bool], *, may_be_sent: bool = True
     ) -> None:
         """Add a person for each row of a block. `by_column`: digests or external ids, by column. Raises OSError.
 
@@ -146,15 +144,15 @@ class People:
         whose people are only compared with the opt-out list.
         """
         first = len(self._facts)
-        for is_in_control in in_control:
-            if may_be_sent:
-                self._facts.append(_Fact.IN_CONTROL if is_in_control else 0)
-            else:
-                self._facts.append(_Fact.REJECTED)
+        facts = 0
+        if may_be_sent:
+            # Without a consent list, everybody consents.
+            facts = _Fact.MAY_BE_SENT if CONSENT in self._lists.spools else _Fact.MAY_BE_SENT | _Fact.CONSENTS
+        self._facts += bytes(facts | _Fact.IN_CONTROL if chosen else facts for chosen in in_control)
         for column in by_column:
             rows = range(len(in_control)) if column.rows is None else column.rows
-            people = [_PERSON.pack(first + row) for row, key in zip(rows, column.identifiers, strict=True) if key]
-            self._holders.add([d + person for d, person in zip(column.comparable_digests, people, strict=True)])
+            people = [first + row for row, key in zip(rows, column.identifiers, strict=True) if key]
+            self._holders.add(list(map(_HOLDER.pack, column.comparable_digests, people)))
             if SUPPRESS in self._lists.spools:
                 for row, reason in column.rejected:
                     # A person whose address cannot be compared may be on the list.
@@ -168,33 +166,27 @@ class People:
             for digest, person in self._read_holders(bucket):
                 if digest in suppressed:
                     self._facts[person] |= _Fact.SUPPRESSED
-                if consented and digest in consented:
+                # A row that is not sent gives no consent.
+                if digest in consented and self._facts[person] & _Fact.MAY_BE_SENT:
                     self._facts[person] |= _Fact.CONSENTS
 
     def find_outcomes(self, start: int, stop: int) -> list[str]:
-        """Return what becomes of each of the people `start:stop`: SENT, REJECTED or a reason of WITHHELD."""
-        return [self._outcomes[facts] for facts in self._facts[start:stop]]
+        """Return what becomes of each of the people `start:stop`: SENT or a reason of WITHHELD."""
+        return list(map(_decide_outcome, self._facts[start:stop]))
 
     def find_sendable(self) -> Iterator[Sendable]:
         """Yield 256 pairs, by first byte: digests to send, and counts of withheld digests by reason. Raises OSError."""
         self.compare_with_lists()
         for bucket in range(BUCKETS):
-            everybody: set[bytes] = set()
-            suppressed: set[bytes] = set()
-            consented: set[bytes] = set()
-            controlled: set[bytes] = set()
+            facts_by_digest: defaultdict[bytes, int] = defaultdict(int)
             for digest, person in self._read_holders(bucket):
-                facts = self._facts[person]
-                if facts & _Fact.SUPPRESSED:
-                    suppressed.add(digest)
-                if not facts & _Fact.REJECTED:
-                    everybody.add(digest)
-                    if facts & _Fact.CONSENTS:
-                        consented.add(digest)
-                    if facts & _Fact.IN_CONTROL:
-                        controlled.add(digest)
-            needed = consented if CONSENT in self._lists.spools else None
-            yield _select_sendable(everybody, suppressed, needed, controlled)
+                facts_by_digest[digest] |= self._facts[person]
+            by_outcome: defaultdict[str, list[bytes]] = defaultdict(list)
+            for digest, facts in facts_by_digest.items():
+                if facts & _Fact.MAY_BE_SENT:
+                    by_outcome[_decide_outcome(facts)].append(digest)
+            sent = by_outcome.pop(SENT, [])
+            yield sort_digests(sent), {reason: len(digests) for reason, digests in by_outcome.items()}
 
     def find_identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
         """Yield (person, SUPPRESSED or CONTROL, digest) for each identifier to leave out of a sent person's rows."""
@@ -207,22 +199,9 @@ class People:
                 elif facts & _Fact.IN_CONTROL:
                     reasons.setdefault(digest, CONTROL)
             for digest, person in self._read_holders(bucket) if reasons else ():
-                if digest in reasons and self._outcomes[self._facts[person]] == SENT:
+                if digest in reasons and _decide_outcome(self._facts[person]) == SENT:
                     yield person, reasons[digest], digest
 
     def _read_holders(self, bucket: int) -> Iterator[tuple[bytes, int]]:
         """Yield pairs of a digest of the bucket and a person who holds it. Raises OSError."""
         return chain.from_iterable(map(_HOLDER.iter_unpack, self._holders.read_segments(bucket)))
-
-
-def _select_sendable(
-    identifiers: Set[bytes], suppressed: Set[bytes], consented: Set[bytes] | None, controlled: Set[bytes]
-) -> Sendable:
-    """Return `identifiers` that may be sent, in ascending order, and the numbers of withheld identifiers by reason."""
-    opted_out = identifiers & suppressed
-    left = identifiers - opted_out
-    without_consent = set() if consented is None else left - consented
-    left -= without_consent
-    in_control = left & controlled
-    withheld = {SUPPRESSED: len(opted_out), WITHOUT_CONSENT: len(without_consent), CONTROL: len(in_control)}
-    return sort_digests(list(left - in_control)), Counter(withheld)

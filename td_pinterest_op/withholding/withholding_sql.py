@@ -1,4 +1,4 @@
-"""SQL for Trino that selects whom the mirror sends and withholds, by the rules of `people` and `preparation`.
+"""SQL for Trino that selects whom the mirror sends and withholds, by the rules of `people` and `readers`.
 
 A statement selects answers (see `hashing_sql`): digests, and the reasons for which values are rejected or people
 withheld. If rows have several values, a hash of all values of a row identifies its person: rows with the same values

@@ -22,7 +22,7 @@ from td_pinterest_op.task_runtime.task import parse_endpoints, read_source
 from td_pinterest_op.treasure_data.job import Source, wait_for_job
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.withholding.people import Lists
-from td_pinterest_op.withholding.preparation import open_reader
+from td_pinterest_op.withholding.readers import open_reader
 
 _SAMPLE = 1_000
 _NO_ROWS_ADVICE = "check the conditions (WHERE) of the query"

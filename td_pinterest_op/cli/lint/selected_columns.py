@@ -4,11 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.records.columns import Column, find_identifier_columns
+from td_pinterest_op.records.columns import (
+    Column,
+    find_identifier_columns,
+    find_list_columns,
+    find_people_columns,
+)
 from td_pinterest_op.settings.table import ErasureSettings, Settings
 from td_pinterest_op.treasure_data.job import Job
-from td_pinterest_op.withholding.lists import find_list_columns
-from td_pinterest_op.withholding.preparation import find_people_columns
 
 _COMMENT_OR_STRING = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*'", re.DOTALL)
 _INNERMOST_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")

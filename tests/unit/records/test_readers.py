@@ -9,10 +9,10 @@ import pytest
 from td_pinterest_op.identifiers.identifier_types import EMAIL
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.records.readers import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool, split_fixed
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.result import JobResult
+from td_pinterest_op.withholding.readers import IdentifierReader, ReaderSettings
 from tests.exporting import digests, people
 
 EMAILS = Column(name="email", type=EMAIL, position=0)

@@ -2,16 +2,18 @@
 
 import hashlib
 import json
-from collections import Counter
+from contextlib import closing
 
 import pytest
 
+from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.identifiers.identifier_types import TYPES
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column, find_row_columns
-from td_pinterest_op.records.digests import read_column_identifiers
-from td_pinterest_op.records.rows import BlockRows, RecordLayout, collect_rows, encode_rows
+from td_pinterest_op.records.columns import Column, find_people_columns
+from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import Job
+from td_pinterest_op.withholding.readers import ReaderSettings, RowReader
+from tests.unit.settings.test_parse import ENVIRON, LEAST
 
 DEVICE = "0123abcd-89ef-4cde-8f01-23456789abcd"
 ALL = ("email", "maid", "phone", "external_id")
@@ -28,25 +30,18 @@ def in_bytes(value: object) -> object:
     return value.encode() if isinstance(value, str) else value
 
 
-Records = list[tuple[RecordLayout, bytes]]
-
-
-def encoded(
-    types: tuple[str, ...], *of_rows: tuple[object, ...], country: str | None = "US"
-) -> tuple[BlockRows, Records]:
+def read_rows(types: tuple[str, ...], *rows: tuple[object, ...]) -> tuple[Stats, list[int], list[dict[str, str]]]:
+    """The counts, the first invalid rows, and the records of a result."""
     columns = [
-        Column(name=type_, type=TYPES[type_], position=position, is_array=isinstance(of_rows[0][position], tuple))
+        Column(name=type_, type=TYPES[type_], position=position, is_array=isinstance(rows[0][position], tuple))
         for position, type_ in enumerate(types)
     ]
-    values = [[in_bytes(value) for value in column] for column in zip(*of_rows, strict=True)]
-    by_column = [read_column_identifiers(column, values, default_country=country) for column in columns]
-    block = collect_rows(by_column, count=len(of_rows))
-    groups = encode_rows(columns, block.rows)
-    return block, [(layout, record) for layout, records in groups.items() for record in records]
-
-
-def sent(records: Records) -> list[dict[str, str]]:
-    return [json.loads(layout.format_for_request(record)) for layout, record in records]
+    values = [[in_bytes(value) for value in column] for column in zip(*rows, strict=True)]
+    stats = Stats(action="", ad_account_id="1", dry_run=False)
+    with closing(RowReader(ReaderSettings(columns=columns, default_country="US"), stats)) as reader:
+        prepared = reader.read([values], progress=lambda _: None)
+        bodies = [b"{%s}" % b"".join(batch.make_json_chunks()) for batch in prepared.read_batches(10_000)]
+    return stats, reader.first_invalid, [record for body in bodies for record in json.loads(body)["records_v2"]]
 
 
 @pytest.mark.parametrize(
@@ -77,8 +72,8 @@ def sent(records: Records) -> list[dict[str, str]]:
 def test_a_row_is_one_record_of_all_its_keys(
     types: tuple[str, ...], row: tuple[object, ...], record: dict[str, str] | None
 ) -> None:
-    _, records = encoded(types, row)
-    assert sent(records) == [record] * (record is not None)
+    _, _, records = read_rows(types, row)
+    assert records == [record] * (record is not None)
 
 
 @pytest.mark.parametrize(
@@ -94,15 +89,16 @@ def test_a_row_is_one_record_of_all_its_keys(
 def test_row_without_a_valid_key_has_the_first_reason_that_is_not_null(
     row: tuple[object, object], reason: Reason
 ) -> None:
-    block, records = encoded(BOTH, ("a@lee.org", None), row, ("b@lee.org", None))
-    assert (len(records), block.rejected, block.rejected_keys) == (2, [(1, reason)], Counter())
+    stats, first_invalid, records = read_rows(BOTH, ("a@lee.org", None), row, ("b@lee.org", None))
+    assert (len(records), first_invalid) == (2, [2])
+    assert (stats.invalid_by_reason, stats.invalid_keys_by_reason) == ({reason.value: 1}, {})
 
 
 def test_invalid_keys_of_valid_rows_are_counted_by_reason() -> None:
     rows = [("a@lee.org", "12345"), ("b@lee.org", None), ("n/a", "2025550143"), ("c@lee.org", "12345")]
-    block, records = encoded(BOTH, *rows)
-    assert (len(records), block.rejected) == (4, [])
-    assert block.rejected_keys == Counter({Reason.NOT_A_PHONE_NUMBER: 2, Reason.PLACEHOLDER: 1})
+    stats, _, records = read_rows(BOTH, *rows)
+    assert (len(records), stats.invalid_by_reason) == (4, {})
+    assert stats.invalid_keys_by_reason == {"not_a_phone_number": 2, "placeholder": 1}
 
 
 @pytest.mark.parametrize(
@@ -116,20 +112,20 @@ def test_invalid_keys_of_valid_rows_are_counted_by_reason() -> None:
     ],
 )
 def test_an_external_id_is_text_of_at_most_256_characters_in_one_piece(external_id: object, reason: Reason) -> None:
-    block, _ = encoded(("external_id",), (external_id,))
-    assert block.rejected == [(0, reason)]
+    stats, _, _ = read_rows(("external_id",), (external_id,))
+    assert stats.invalid_by_reason == {reason.value: 1}
 
 
 class TestArrays:
     def test_a_row_is_one_record_for_each_combination_of_its_values_and_counts_once(self) -> None:
-        block, records = encoded(BOTH, (("b@lee.org", None, "a@lee.org"), ("+12025550143", "+12025550144")))
+        stats, _, records = read_rows(BOTH, (("b@lee.org", None, "a@lee.org"), ("+12025550143", "+12025550144")))
         combinations = [
             {"email": sha(email), "hashed_phone_number": sha(phone)}
             for email in ("a@lee.org", "b@lee.org")
             for phone in ("12025550143", "12025550144")
         ]
-        assert sorted(sent(records), key=combinations.index) == combinations
-        assert (block.rejected, sum(not layout.is_extra for layout, _ in records)) == ([], 1)
+        assert sorted(records, key=combinations.index) == combinations
+        assert (stats.valid, stats.unique) == (1, 1)
 
     @pytest.mark.parametrize(("emails", "devices", "is_valid"), [(40, 25, True), (1_000, 0, True), (1_001, 0, False)])
     def test_a_row_with_more_than_a_thousand_combinations_is_invalid(
@@ -139,21 +135,21 @@ class TestArrays:
             (*(f"p{number}@lee.org" for number in range(emails)), "p1@lee.org", "n/a"),
             tuple(f"5eed0123-4567-89ab-cdef-{number:012d}" for number in range(devices)),
         )
-        block, records = encoded(("email", "maid"), row)
-        assert block.rejected == ([] if is_valid else [(0, Reason.TOO_MANY_COMBINATIONS)])
+        stats, _, records = read_rows(("email", "maid"), row)
+        assert stats.invalid_by_reason == ({} if is_valid else {"too_many_combinations": 1})
         assert len(records) == (1_000 if is_valid else 0)
-        assert block.rejected_keys == ({Reason.PLACEHOLDER: 1} if is_valid else {})
+        assert stats.invalid_keys_by_reason == ({"placeholder": 1} if is_valid else {})
 
     @pytest.mark.parametrize("array", [None, (), (None,), (None, None)])
     def test_array_without_elements_is_null(self, array: object) -> None:
-        block, _ = encoded(("email",), (("a@lee.org",),), (array,))
-        assert block.rejected == [(1, Reason.NULL)]
+        stats, first_invalid, _ = read_rows(("email",), (("a@lee.org",),), (array,))
+        assert (stats.invalid_by_reason, first_invalid) == ({"null": 1}, [2])
 
     def test_invalid_elements_are_dropped_and_counted(self) -> None:
-        block, records = encoded(BOTH, (("a@lee.org", "n/a", ""), None), (("ann",), None))
-        assert sent(records) == [{"email": sha("a@lee.org")}]
-        assert block.rejected == [(1, Reason.NOT_AN_EMAIL)]
-        assert block.rejected_keys == Counter({Reason.PLACEHOLDER: 1, Reason.EMPTY: 1})
+        stats, _, records = read_rows(BOTH, (("a@lee.org", "n/a", ""), None), (("ann",), None))
+        assert records == [{"email": sha("a@lee.org")}]
+        assert stats.invalid_by_reason == {"not_an_email": 1}
+        assert stats.invalid_keys_by_reason == {"placeholder": 1, "empty": 1}
 
     @pytest.mark.parametrize(
         ("value", "expected"),
@@ -168,13 +164,15 @@ class TestArrays:
         ],
     )
     def test_array_as_json_is_parsed(self, value: bytes, expected: list[str]) -> None:
-        _, records = encoded(("email",), (("x@lee.org",),), (value,))
-        assert sorted(record["email"] for record in sent(records)) == sorted(map(sha, ["x@lee.org", *expected]))
+        _, _, records = read_rows(("email",), (("x@lee.org",),), (value,))
+        assert sorted(record["email"] for record in records) == sorted(map(sha, ["x@lee.org", *expected]))
 
 
 def test_columns_of_keys_are_found_by_name_or_mapping_and_ordered_by_key() -> None:
     names = ("Email", "tel", "idfa", "crm_id")
     job = Job(id="5", schema=tuple((name, "varchar") for name in names), records=1, size=1)
-    columns = find_row_columns(job, {"tel": "phone", "crm_id": "external_id"})
+    columns_setting = {"tel": "phone", "crm_id": "external_id"}
+    settings = parse_export(LEAST | {"records": "rows", "columns": columns_setting}, environ=ENVIRON)
+    columns = find_people_columns(job, settings, {})
     keys = ["email", "maid", "hashed_phone_number", "external_id"]
     assert list(zip(keys, [0, 2, 1, 3], strict=True)) == [(column.type.key, column.position) for column in columns]

@@ -27,7 +27,7 @@ from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding import lists
 from td_pinterest_op.withholding.people import Lists, People, SingleIdentifierPeople, assign_control
-from td_pinterest_op.withholding.preparation import open_reader
+from td_pinterest_op.withholding.readers import open_reader
 from tests.campaigns import examples
 from tests.unit.settings import test_parse
 

@@ -1,0 +1,378 @@
+"""Read the rows of a job into spools of unique records, and count what is invalid or withheld. Sends nothing.
+
+Without lists and control group, a reader stores records as they come. With them, it collects the people of all rows
+first, and then stores the records of those who are not withheld.
+"""
+
+import abc
+import contextlib
+import gc
+import logging
+import marshal
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from math import prod
+from struct import Struct
+from typing import Any
+
+from td_pinterest_op.identifiers.reasons import Reason
+from td_pinterest_op.records.columns import Column, choose_list_type, find_people_columns, find_position, is_single
+from td_pinterest_op.records.digests import (
+    DIGEST_BYTES,
+    ColumnIdentifiers,
+    compute_comparable_digest,
+    read_column_identifiers,
+)
+from td_pinterest_op.records.hashed_query import NUMBERS
+from td_pinterest_op.records.limits import NAMED_ROWS, format_reasons
+from td_pinterest_op.records.prepared import PreparedRecords, RowSpool
+from td_pinterest_op.records.rows import SINGLE_DIGEST, Row, encode_rows
+from td_pinterest_op.records.spool import BUCKETS, SortedFile, Spool, SpoolFile
+from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
+from td_pinterest_op.treasure_data.job import Job
+from td_pinterest_op.withholding.people import SENT, Lists, People, SingleIdentifierPeople, assign_control
+
+log = logging.getLogger(__name__)
+
+MOST_COMBINATIONS = 1_000
+"""A row with more combinations of its values is invalid: nobody has that many, and memory must stay flat."""
+_WITHOUT_REFERENCES = 2  # marshal's format that does not look for repeated objects
+# A bucket, a person's number, and the digest of an identifier not to send for the person, with the reason's number.
+_TO_STRIP = Struct(f">BI{DIGEST_BYTES}sB")
+
+Block = Sequence[Sequence[Any]]  # some rows, column by column
+Rejected = list[tuple[int, Reason]]  # rows of a block, counted from 0, each with the reason for its rejection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderSettings:
+    """Settings for reading rows. `control_key_index`: position of the column that chooses the control group."""
+
+    columns: Sequence[Column]
+    default_country: str | None = None
+    control: Control | None = None
+    control_key_index: int | None = None
+    find_line_number: Callable[[int], int] | None = None  # see `Job`
+
+
+class Reader(abc.ABC):
+    """Reads the rows of a query's result in blocks, stores the valid records, and counts what it reads.
+
+    `first_invalid`: the first invalid rows (or lines of a file), from 1. `people`: to withhold some; None if there are
+    no lists and no control group.
+    """
+
+    def __init__(
+        self, settings: ReaderSettings, stats: Stats, people: People | SingleIdentifierPeople | None = None
+    ) -> None:
+        self.settings = settings
+        self._stats = stats
+        self._people = people
+        self.first_invalid: list[int] = []
+        self._files = contextlib.ExitStack()
+        self.close = self._files.close
+        if people:
+            self._files.callback(people.close)
+
+    def read(self, blocks: Iterable[Block], *, progress: Callable[[int], None]) -> PreparedRecords:
+        """Read all rows, and return their unique records. `progress` is called with the number of rows read so far.
+
+        Raises JobError, TreasureDataError, OSError.
+        """
+        stats = self._stats
+        find_line_number = self.settings.find_line_number
+        gc.disable()  # rows never form reference cycles; to search for some costs 4 % of the reading time
+        try:
+            for block in blocks:
+                rejected = self._read_block(block)
+                stats.invalid_by_reason.update(reason.value for _, reason in rejected)
+                invalid = {stats.read + position + 1 for position, _ in rejected}
+                stats.invalid_rows += len(invalid)
+                # One more than an error names: it then knows whether there are more.
+                first = sorted(invalid)[: NAMED_ROWS + 1 - len(self.first_invalid)]
+                self.first_invalid += map(find_line_number, first) if find_line_number else first
+                stats.read += len(block[0])
+                progress(stats.read)
+            prepared, withheld = self._finish_and_count_withheld()
+        finally:
+            gc.enable()
+        stats.withheld.update(withheld)
+        stats.unique = prepared.record_count + stats.withheld.total()
+        stats.duplicate = stats.valid - stats.unique
+        return prepared
+
+    def _read_block(self, block: Block) -> Rejected:
+        """Store a block's valid records. Returns the rejected rows, including rows without a control-group key."""
+        index = self.settings.control_key_index
+        keys = () if index is None else block[index]
+        keyless = [row for row, key in enumerate(keys) if key is None]
+        if not keyless or self._people is None:
+            return self._store_block(block)
+        # If somebody without a key has opted out, this also applies to other rows.
+        unsent = self._read_column_identifiers(_select_rows(block, keyless))
+        self._people.add(unsent, [False] * len(keyless), may_be_sent=False)
+        rows = [row for row, key in enumerate(keys) if key is not None]
+        rejected = [(rows[row], reason) for row, reason in self._store_block(_select_rows(block, rows))]
+        return [(row, Reason.NO_CONTROL_KEY) for row in keyless] + rejected
+
+    def _read_column_identifiers(self, block: Block) -> list[ColumnIdentifiers]:
+        """Return the keys to send, digests or external ids, of each identifier column in a block of rows."""
+        country = self.settings.default_country
+        return [read_column_identifiers(column, block, default_country=country) for column in self.settings.columns]
+
+    def _store_block(self, block: Block) -> Rejected:
+        """Store the people and valid records of a block, count its values, and return its rejected rows."""
+        by_column = self._read_column_identifiers(block)
+        for column in by_column:
+            if column.column.type.is_hashed:
+                self._stats.hashed_values += column.hashed_count
+                self._stats.plain_values += column.valid_count - column.hashed_count
+        if self._people:
+            self._people.add(by_column, self._find_rows_in_control(block, by_column))
+        return self._store_valid_records(by_column, len(block[0]))
+
+    def _find_rows_in_control(self, block: Block, by_column: Sequence[ColumnIdentifiers]) -> Sequence[bool]:
+        """Return for each row whether its person is in the control group. `by_column`: digests or ids, by column."""
+        control = self.settings.control
+        index = self.settings.control_key_index
+        if control is None:
+            return [False] * len(block[0])
+        if index is None:
+            return assign_control(control, map(bytes.hex, by_column[0].identifiers))
+        keys = block[index]
+        if by_column[0].column.is_hashed_by_warehouse:
+            return [isinstance(key, int) and key % NUMBERS < control.share_of_ten_thousand for key in keys]
+        return assign_control(control, keys)
+
+    @abc.abstractmethod
+    def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], row_count: int) -> Rejected:
+        """Store and count the valid records of a block's rows. Returns rejected rows."""
+
+    @abc.abstractmethod
+    def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
+        """Return the unique records, once all blocks are read, and how many records are withheld, by reason."""
+
+
+class IdentifierReader(Reader):
+    """Reads the rows of a query's result, and stores each valid identifier in them as a record of its own.
+
+    Of an identifier that several people hold, all people decide whether it is sent.
+    """
+
+    def __init__(
+        self,
+        spool: Spool | SortedFile,
+        settings: ReaderSettings,
+        stats: Stats,
+        people: People | SingleIdentifierPeople | None = None,
+    ) -> None:
+        super().__init__(settings, stats, people)
+        self._spool = spool
+        self._files.callback(spool.close)
+        # A row has as many values as there are columns, but for arrays.
+        stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
+
+    def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], _row_count: int) -> Rejected:
+        """Store each valid identifier, unless its people decide later, and count it. Returns rejected rows."""
+        for column in by_column:
+            self._stats.valid += column.valid_count
+            if self._people is None:
+                self._spool.add(column.comparable_digests)
+        rejected = [rejection for column in by_column for rejection in column.rejected]
+        if len(by_column) == 1:
+            return rejected
+        # A NULL is rejected only in a row that has nothing else, and once.
+        nulls = Counter(row for row, reason in rejected if reason is Reason.NULL)
+        null_rows = [(row, Reason.NULL) for row, count in nulls.items() if count == len(by_column)]
+        return [rejection for rejection in rejected if rejection[1] is not Reason.NULL] + null_rows
+
+    def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
+        """Return the unique identifiers to send, as records, and how many identifiers are withheld, by reason."""
+        withheld: Counter[str] = Counter()
+        if self._people:
+            for digests, of_part in self._people.find_sendable():
+                self._spool.add(digests)
+                withheld.update(of_part)
+        self._spool.finish()
+        return PreparedRecords({SINGLE_DIGEST: self._spool}, choose_list_type(self.settings.columns)), withheld
+
+
+class RowReader(Reader):
+    """Reads the rows of a query's result, and stores each row that has a valid identifier as one record."""
+
+    def __init__(self, settings: ReaderSettings, stats: Stats, people: People | None = None) -> None:
+        super().__init__(settings, stats, people)
+        self._kept = RowSpool()
+        self._files.callback(self._kept.close)
+
+    def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], row_count: int) -> Rejected:
+        """Store and count each row with a valid identifier as a record. Returns rejected rows.
+
+        A row without a valid identifier is rejected for one reason, NULL only if all its identifiers are null.
+        """
+        reasons: defaultdict[int, list[Reason]] = defaultdict(list)
+        for column in by_column:
+            for position, reason in column.rejected:
+                reasons[position].append(reason)
+        rows: list[Row] = []
+        if all(column.rows is None for column in by_column):
+            rows += zip(*(column.identifiers for column in by_column), strict=True)
+        else:
+            rows += zip(*(column.group_by_row(row_count) for column in by_column), strict=True)
+            for position, row in enumerate(rows):
+                if prod(max(len(values), 1) for values in row) > MOST_COMBINATIONS:
+                    rows[position] = [[] for _ in row]
+                    reasons[position] = [Reason.TOO_MANY_COMBINATIONS]
+        rejected = []
+        for position, of_row in sorted(reasons.items()):
+            given = [reason for reason in of_row if reason is not Reason.NULL]
+            if any(rows[position]):
+                self._stats.invalid_keys_by_reason.update(reason.value for reason in given)
+            else:
+                rejected.append((position, given[0] if given else Reason.NULL))
+        self._stats.valid += row_count - len(rejected)
+        self._store_rows(rows)
+        return rejected
+
+    def _store_rows(self, rows: list[Row]) -> None:
+        """Store the rows of a block. A subclass may store only those that may be sent."""
+        for layout, records in encode_rows(self.settings.columns, rows).items():
+            self._kept.add(layout, records)
+
+    def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
+        """Return the unique rows as records, and no counts: this reader withholds nobody."""
+        prepared = replace(self._kept.finish(), list_type=choose_list_type(self.settings.columns))
+        self._stats.keys = sum(
+            (len(layout.keys) + (layout.id_length > 0)) * file.unique_count for layout, file in prepared.files.items()
+        )
+        if reasons := format_reasons(self._stats.invalid_keys_by_reason):
+            log.warning("invalid identifiers were left out of rows that also have valid identifiers: %s", reasons)
+        return prepared, {}
+
+
+class _FilteredRowReader(RowReader):
+    """Reads people's rows. Leaves out the people and identifiers that opt-outs, consents or the control group exclude.
+
+    A temporary file keeps the rows, in blocks, until all people are compared with the lists.
+    """
+
+    _people: People
+
+    def __init__(self, people: People, settings: ReaderSettings, stats: Stats) -> None:
+        super().__init__(settings, stats, people)
+        # External ids are no digests.
+        self._file = SpoolFile(encrypted=not all(column.type.is_hashed for column in settings.columns))
+        self._blocks: list[tuple[int, int, int]] = []  # offset and length in the file, and the first person's number
+        self._end = 0
+        self._to_strip = Spool(_TO_STRIP.size)
+        self._withheld = RowSpool(suffix_bytes=1)  # each record before the number of the reason
+        for file in (self._file, self._to_strip, self._withheld):
+            self._files.callback(file.close)
+
+    def _store_rows(self, rows: list[Row]) -> None:
+        """Write the rows of a block to the temporary file, which is read after the last block."""
+        data = marshal.dumps(rows, _WITHOUT_REFERENCES)
+        self._file.write(self._end, data)
+        self._blocks.append((self._end, len(data), self._people.count - len(rows)))
+        self._end += len(data)
+
+    def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
+        """Return the unique rows to send, as records, and how many distinct rows are withheld, by reason."""
+        people = self._people
+        columns = self.settings.columns
+        people.compare_with_lists()
+        for person, reason, digest in people.find_identifiers_to_strip():
+            # The first byte, by which a spool sorts into buckets: in which of 256 parts of the people the person is.
+            part = person * BUCKETS // people.count
+            self._to_strip.add([_TO_STRIP.pack(part, person, digest, WITHHELD.index(reason))])
+        self._to_strip.finish()
+        entries = map(_TO_STRIP.unpack, chain.from_iterable(self._to_strip.read_buckets()))
+        entry = next(entries, None)
+        for offset, length, first in self._blocks:
+            # The file is private and has no name: nobody else can have written it.
+            rows = marshal.loads(self._file.read(offset, length))  # noqa: S302
+            outcomes = people.find_outcomes(first, first + len(rows))
+            to_strip: defaultdict[int, dict[bytes, str]] = defaultdict(dict)  # by the position of a row
+            while entry and entry[1] < first + len(rows):
+                _, person, digest, reason = entry
+                to_strip[person - first][digest] = WITHHELD[reason]
+                entry = next(entries, None)
+            for position, reasons in to_strip.items():
+                left = _strip_row(columns, rows[position], reasons)
+                if any(left):
+                    rows[position] = left
+                else:
+                    outcomes[position] = SUPPRESSED if SUPPRESSED in reasons.values() else CONTROL
+            by_outcome: defaultdict[str, list[Row]] = defaultdict(list)
+            for outcome, row in zip(outcomes, rows, strict=True):
+                by_outcome[outcome].append(row)
+            for outcome, of_outcome in by_outcome.items():
+                for layout, records in encode_rows(columns, of_outcome).items():
+                    if outcome == SENT:
+                        self._kept.add(layout, records)
+                    else:
+                        suffix = bytes([WITHHELD.index(outcome)])
+                        self._withheld.add(layout, [record + suffix for record in records])
+        withheld: Counter[str] = Counter()
+        for layout, spool in self._withheld.spools.items():
+            spool.finish()
+            previous = b""
+            for suffixed in chain.from_iterable(spool.read_buckets()) if not layout.is_extra else ():
+                # A row that is withheld for several reasons counts for the first.
+                if suffixed[:-1] != previous:
+                    withheld[WITHHELD[suffixed[-1]]] += 1
+                    previous = suffixed[:-1]
+        # They are large, and it takes long to send the rest.
+        for file in (people, self._file, self._to_strip, self._withheld):
+            file.close()
+        return super()._finish_and_count_withheld()[0], withheld
+
+
+@contextlib.contextmanager
+def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> Iterator[Reader]:
+    """Yield a reader that stores a job's valid records, except for people withheld by `lists` or by the control group.
+
+    `lists`: the opt-outs and consents. Raises OSError, JobError if the job's columns cannot be exported, and
+    WorkflowError if phone numbers need the package phonenumbers, which is not installed.
+    """
+    control = settings.control
+    columns = find_people_columns(job, settings, lists.columns)
+    by = control.by if control else None
+    reading = ReaderSettings(
+        columns=columns,
+        default_country=settings.default_country,
+        control=control,
+        control_key_index=find_position(by, [name for name, _ in job.schema]) if by else None,
+        find_line_number=job.find_line_number,
+    )
+    has_all = not lists.spools and control is None
+    reader: Reader
+    if settings.records == "rows":
+        reader = RowReader(reading, stats) if has_all else _FilteredRowReader(People(lists), reading, stats)
+    elif has_all:
+        reader = IdentifierReader(Spool(), reading, stats)
+    else:
+        people = (SingleIdentifierPeople if is_single(columns) else People)(lists)
+        reader = IdentifierReader(SortedFile(), reading, stats, people)
+    with contextlib.closing(reader):
+        yield reader
+
+
+def _select_rows(block: Block, positions: Sequence[int]) -> Block:
+    """Return a block with only those rows of `block` that are at `positions`, counted from 0."""
+    return [[column[position] for position in positions] for column in block]
+
+
+def _strip_row(columns: Sequence[Column], row: Row, reasons: Mapping[bytes, str]) -> Row:
+    """Return a row without the identifiers whose comparable digests are in `reasons`."""
+    left: list[Any] = []
+    for column, given in zip(columns, row, strict=True):
+        is_array = isinstance(given, list)
+        values = given if is_array else [given]
+        kept = [value for value in values if compute_comparable_digest(column.type, value) not in reasons]
+        left.append(kept if is_array else b"".join(kept))
+    return left
