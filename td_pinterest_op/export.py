@@ -19,8 +19,7 @@ from td_pinterest_op.errors import AudienceError, ExportError, JobError, Setting
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.columns import Column, find_people_columns
 from td_pinterest_op.records.hashed_query import describe_query, open_hashed_rows
-from td_pinterest_op.records.limits import check_rows
-from td_pinterest_op.records.plan import describe_plan
+from td_pinterest_op.records.limits import check_rows, describe_plan
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing

@@ -145,10 +145,20 @@ def add_comment(statement: str, comment: str, *, query: str) -> str:
 
 def build_hashing_select(query: Query) -> str:
     """Return a SELECT of a query's columns and, as a0, a1, …, what `build_hashing_sql` makes of each identifier."""
-    plain = [column for column in query.columns if not column.is_array]
-    texts = "".join(f",\n  {build_trim_sql(cast_to_text(column.position))} AS t{column.position}" for column in plain)
-    lower = "".join(f", {build_lower_sql(f't{column.position}')} AS l{column.position}" for column in plain)
-    answers = "".join(f", {_build_column_hashing_sql(column)} AS a{column.position}" for column in query.columns)
+    texts = ""
+    lower = ""
+    answers = ""
+    for column in query.columns:
+        place = column.position
+        if column.is_array:
+            of_each = build_hashing_sql(column.type, text_sql="text", lowered_sql=build_lower_sql("text"))
+            elements = f"transform(CAST(c{place} AS array(varchar)), value -> {build_trim_sql('value')})"
+            answer = f"transform({elements}, text -> {of_each})"
+        else:
+            texts += f",\n  {build_trim_sql(cast_to_text(place))} AS t{place}"
+            lower += f", {build_lower_sql(f't{place}')} AS l{place}"
+            answer = build_hashing_sql(column.type, text_sql=f"t{place}", lowered_sql=f"l{place}")
+        answers += f", {answer} AS a{place}"
     return f"SELECT *{answers}\nFROM (SELECT *{lower}\nFROM (SELECT *{texts}\nFROM (\n{build_source_select(query)}\n)))"
 
 
@@ -156,16 +166,6 @@ def build_source_select(query: Query) -> str:
     """Return a SELECT of a user's query with its columns renamed by position (c0, c1, …)."""
     places = ", ".join(f"c{place}" for place in range(len(query.names)))
     return f"SELECT * FROM (\n{require_one_statement(query.text)}\n) AS given ({places})"
-
-
-def _build_column_hashing_sql(column: Column) -> str:
-    """Return an SQL expression for the digest or reason for rejection of a column's value, or of each array element."""
-    place = column.position
-    if not column.is_array:
-        return build_hashing_sql(column.type, text_sql=f"t{place}", lowered_sql=f"l{place}")
-    of_each = build_hashing_sql(column.type, text_sql="text", lowered_sql=build_lower_sql("text"))
-    texts = f"transform(CAST(c{place} AS array(varchar)), value -> {build_trim_sql('value')})"
-    return f"transform({texts}, text -> {of_each})"
 
 
 def cast_to_text(position: int) -> str:

@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from itertools import chain
+from typing import Any
 
 from td_pinterest_op.records.columns import choose_list_type
 from td_pinterest_op.records.rows import SINGLE_DIGEST, RecordLayout
@@ -47,7 +48,7 @@ class Batch:
         yield closing
 
 
-def _make_batches(chunks: Iterable[tuple[RecordLayout, bytes]], size: int) -> Iterator[Batch]:
+def _make_batches(chunks: Iterable[tuple[RecordLayout, Any]], size: int) -> Iterator[Batch]:
     """Yield batches of up to `size` records, and of rows up to about 1 MB of JSON. `chunks`: layouts and records."""
     parts: list[tuple[RecordLayout, bytes]] = []
     records_left = size
@@ -90,28 +91,23 @@ class PreparedRecords:
     @property
     def fingerprint(self) -> str:
         """Eight hex digits that depend only on the records, not on the job or the rows' order. Raises OSError."""
-        return compute_fingerprint(self._read_with_layouts())
-
-    def _read_with_layouts(self) -> Iterator[bytes]:
-        """Yield all records, those of rows after their layout and number, many joined in each byte string."""
+        chunks: list[Iterable[bytes]] = []
         for layout, file in self.files.items():
             if layout != SINGLE_DIGEST:
-                yield f"{layout} {file.unique_count} ".encode()
-            yield from file.read_chunks()
+                chunks.append([f"{layout} {file.unique_count} ".encode()])
+            chunks.append(file.read_chunks())
+        return compute_fingerprint(chain.from_iterable(chunks))
 
     def count_batches(self, size: int) -> int:
         """Return the number of batches of up to `size` records, without reading a file."""
         # Ranges in place of the records: they have lengths, and can be cut.
         chunks = ((layout, range(file.unique_count * layout.width)) for layout, file in self.files.items())
-        return sum(1 for _ in _make_batches(cast("Iterator[tuple[RecordLayout, bytes]]", chunks), size))
+        return sum(1 for _ in _make_batches(chunks, size))
 
     def read_batches(self, size: int) -> Iterator[Batch]:
         """Yield batches of up to `size` records, fewer if records are long. Every call yields the same batches."""
-        return _make_batches(self.read_chunks(), size)
-
-    def read_chunks(self) -> Iterator[tuple[RecordLayout, bytes]]:
-        """Yield pairs of a layout (keys and length) and the joined bytes of many of its records, in ascending order."""
-        return ((layout, chunk) for layout, file in self.files.items() for chunk in file.read_chunks())
+        chunks = ((layout, chunk) for layout, file in self.files.items() for chunk in file.read_chunks())
+        return _make_batches(chunks, size)
 
 
 class RowSpool:

@@ -34,8 +34,13 @@ def build_people_select(query: Query, *, list_tables: Mapping[str, str], control
     total. `list_tables`: tables with the rows of `build_list_select`, by the names of the opt-out and consent lists.
     """
     has_person_column = not is_single(query.columns) or (control is not None and control.by is not None)
-    build_select = _build_persons_select if has_person_column else _build_single_identifier_persons_select
-    persons = build_select(query, control)
+    if has_person_column:
+        persons = _build_persons_select(query, control)
+    else:
+        persons = f"""
+  SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST)} AS in_control, {_SUMS}
+  FROM ({build_values_select(query)})
+  GROUP BY answer"""
     # A list's reasons are not identifiers: people with a value that is rejected for the same reason are not on it.
     joins = "".join(
         f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer AND length({name}.answer) = 64"
@@ -152,14 +157,6 @@ def _build_in_control_sql(control: Control | None, key_sql: str, *, condition: s
     required = condition and f"{condition} AND "
     number = build_control_number_sql(key_sql, quote_literal(control.salt))
     return f"CASE WHEN {required}{number} % {NUMBERS} < {control.share_of_ten_thousand} THEN 1 ELSE 0 END"
-
-
-def _build_single_identifier_persons_select(query: Query, control: Control | None) -> str:
-    """Return a SELECT with a row for each distinct digest or rejection reason in `query` (one identifier per row)."""
-    return f"""
-  SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST)} AS in_control, {_SUMS}
-  FROM ({build_values_select(query)})
-  GROUP BY answer"""
 
 
 def _build_persons_select(query: Query, control: Control | None) -> str:

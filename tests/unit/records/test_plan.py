@@ -7,8 +7,7 @@ import pytest
 
 from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.errors import InvalidRowsError, LimitError
-from td_pinterest_op.records.limits import check_rows
-from td_pinterest_op.records.plan import describe_plan
+from td_pinterest_op.records.limits import check_rows, describe_plan
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import FILE, QUERY, SourceNouns
