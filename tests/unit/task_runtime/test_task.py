@@ -5,10 +5,12 @@ import os
 import sys
 import types
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from td_pinterest_op import __version__
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.task_runtime.task import (
     Task,
@@ -242,3 +244,13 @@ class TestEnvironment:
         store_values(pinterest={"name": "a ${b}", "rows": {"read": 1}, "audiences": [{"name": "${c}"}], "id": None})
         plain = {"name": "a $ {b}", "rows": {"read": 1}, "audiences": [{"name": "$ {c}"}], "id": None}
         assert stored == [{"pinterest": plain}]
+
+    def test_task_warns_if_its_folder_has_another_version_of_the_operator(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (tmp_path / "td_pinterest_op").mkdir()
+        (tmp_path / "td_pinterest_op" / "__init__.py").write_text('__version__ = "0.3.2"\n')
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setitem(sys.modules, "digdag", types.SimpleNamespace(env=types.SimpleNamespace(params={})))
+        get_current_task()
+        assert [record.args for record in caplog.records] == [(__version__, "0.3.2")]
