@@ -11,8 +11,15 @@ from dataclasses import replace
 import click
 
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.ad_accounts import list_ad_accounts
-from td_pinterest_op.cli.connection import ENVIRONMENT, LOCAL, SECRETS, TOKEN, Credentials, find_credentials
+from td_pinterest_op.cli.connection import (
+    ENVIRONMENT,
+    LOCAL,
+    SECRETS,
+    TOKEN,
+    Credentials,
+    find_credentials,
+    list_ad_accounts,
+)
 from td_pinterest_op.cli.consent import RedirectServer, parse_answer, parse_code
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import Target, make_target

@@ -1,10 +1,9 @@
-"""Credentials and endpoints, from the environment, the local digdag secrets or a file, and the services."""
+"""Credentials and endpoints, from the environment, the local digdag secrets or a file, and what they give access to."""
 
 import contextlib
 import os
 import shlex
-import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -12,11 +11,10 @@ from types import MappingProxyType
 import click
 
 from td_pinterest_op.cli import files, screen
-from td_pinterest_op.cli.ad_accounts import list_ad_accounts
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.pinterest.api import Api, to_text
+from td_pinterest_op.redaction.secret import Secret, escape
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ConnectionSettings, build_variable_name
@@ -40,6 +38,9 @@ TOKEN = "PINTEREST_REFRESH_TOKEN"  # noqa: S105 - a name
 _OTHERS = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")
 # Somebody waits at the terminal: fewer and shorter tries than in a task. Seconds and milliseconds, as in the settings.
 _PATIENCE = {"retry_count": 3, "max_retry_wait_millis": 10_000, "connection_timeout_secs": 20, "read_timeout_secs": 60}
+
+# Roles that may change customer lists and audiences.
+WRITER_ROLES = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +68,11 @@ class Credentials:
 
     @property
     def advice_for_the_app(self) -> str:
-        """Advice on correcting a wrong client id or client secret, which names the source of both."""
-        places = (f"{name} (from {self.sources.get(name, 'nowhere')})" for name in PINTEREST_SECRETS if name != TOKEN)
-        return f"correct {' or '.join(places)}: both are on the app's page at https://developers.pinterest.com/apps/"
+        """Advice on correcting a wrong client id or client secret, which names the sources of the secrets."""
+        return (
+            f"correct PINTEREST_CLIENT_ID or PINTEREST_CLIENT_SECRET (found in {self.describe_sources()}): both are on "
+            "the app's page at https://developers.pinterest.com/apps/"
+        )
 
     @property
     def advice_for_the_token(self) -> str:
@@ -88,14 +91,14 @@ class Credentials:
         """Raise SettingsError, which names the missing variables, unless a value was found for all `variables`."""
         missing = [name for name in variables if name in self.missing_variables]
         if missing:
-            file = f"the file {self.env_file}" if self.env_file else "a file (--env-file names one)"
             advice = (
                 "Store Treasure Data's key with `digdag secrets --local --set td.apikey`"
                 if missing == ["TD_API_KEY"]
                 else "`td-pinterest authorize` gets and stores them"
             )
-            names = ", ".join(missing)
-            raise SettingsError(f"{names} not found in {ENVIRONMENT}, in {LOCAL} or in {file}. {advice}")
+            raise SettingsError(
+                f"{', '.join(missing)} not found in {ENVIRONMENT}, in {LOCAL} or in a file of --env-file. {advice}"
+            )
 
     def without_pinterest(self) -> "Credentials":
         """Return a copy without Pinterest's credentials, for requests to Treasure Data only."""
@@ -150,34 +153,25 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
     in_file: Mapping[str, str] = {}
     if env_file:
         in_file = files.read_env_file(env_file, "--env-file")
-        if env_file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if env_file.stat().st_mode & 0o077:
             raise SettingsError(f"others can read the file {env_file} of --env-file: run `chmod 600 {env_file}` first")
+    local = {variable: read_local_secret(name, environ) or "" for variable, name in SECRETS.items()}
+    if host := read_local_secret("td.endpoint", environ):
+        scheme = "http" if read_local_secret("td.use_ssl", environ) == "false" else "https"
+        local["TD_API_SERVER"] = f"{scheme}://{host}"
+    folder = find_local_secrets_folder(environ) if any(local.values()) else ""
+    places = {ENVIRONMENT: environ, f"{LOCAL} ({folder})": local, f"the file {env_file}": in_file}
     values = dict(environ)
     sources = {}
     for variable in (*SECRETS, *_OTHERS):
-        local = _read_local_value(variable, environ)
-        places = {
-            ENVIRONMENT: environ.get(variable, ""),
-            f"{LOCAL} ({find_local_secrets_folder(environ) if local else ''})": local,
-            f"the file {env_file}": in_file.get(variable, ""),
-        }
-        for place, value in places.items():
-            if value.strip() and variable not in sources:
-                values[variable] = value.strip()
+        for place, found in places.items():
+            value = found.get(variable, "").strip()
+            if value and variable not in sources:
+                values[variable] = value
                 sources[variable] = place
                 if variable in SECRETS:
-                    Secret(value.strip())  # masked from here on
+                    Secret(value)  # masked from here on
     return Credentials(environ=values, sources=sources, env_file=env_file)
-
-
-def _read_local_value(variable: str, environ: Mapping[str, str]) -> str:
-    """Return the value that the local digdag secrets have for an environment variable, or "" if they have none."""
-    if variable in SECRETS:
-        return read_local_secret(SECRETS[variable], environ) or ""
-    if variable == "TD_API_SERVER" and (host := read_local_secret("td.endpoint", environ)):
-        plain = read_local_secret("td.use_ssl", environ) == "false"
-        return f"{'http' if plain else 'https'}://{host}"
-    return ""
 
 
 def open_connection(common: CommonOptions) -> contextlib.AbstractContextManager[Services]:
@@ -186,6 +180,39 @@ def open_connection(common: CommonOptions) -> contextlib.AbstractContextManager[
     credentials.require_variables(*PINTEREST_SECRETS)
     common.print_note(f"Credentials: {credentials.describe_sources()}")
     return credentials.open_services()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdAccount:
+    """An ad account that the token may read. `roles`: the user's roles in it, as Pinterest names them."""
+
+    id: str
+    name: str
+    owner: str
+    roles: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The ad account's id and name, for messages."""
+        return f'{self.id} "{escape(self.name)}"'
+
+    @property
+    def may_write(self) -> bool | None:
+        """Whether the user's roles allow an export, or None if Pinterest does not show the roles."""
+        return not WRITER_ROLES.isdisjoint(self.roles) if self.roles else None
+
+
+def list_ad_accounts(api: Api) -> Iterator[AdAccount]:
+    """Yield all ad accounts that the token may read, including shared ones."""
+    for content in api.list_items("/ad_accounts", purpose="list ad accounts", include_shared_accounts="true"):
+        owner = content.get("owner")
+        roles = content.get("permissions")
+        yield AdAccount(
+            id=to_text(content["id"]),
+            name=to_text(content.get("name")),
+            owner=to_text(owner.get("username")) if isinstance(owner, dict) else "",
+            roles=tuple(map(str, roles)) if isinstance(roles, list) else (),
+        )
 
 
 def make_api(services: Services, common: CommonOptions) -> Api:

@@ -18,10 +18,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime import atomic_file
 from td_pinterest_op.settings.parse import read_settings
 
-# digdag's way to include a file, which is no key in YAML.
-_INCLUDE = re.compile(r"^( +)!include *:", re.MULTILINE)
 _OPERATOR = "td_pinterest_op.export."
-_BYTE_ORDER_MARK = "\ufeff"
 _PIECE = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
 _WORD = rf"(?: {_PIECE} )+"
 _TOKEN = re.compile(rf"[ \t\r\n;]+ | \\\n | \#[^\n]* | (?P<word>{_WORD})", re.VERBOSE | re.DOTALL)
@@ -48,8 +45,7 @@ def read_task_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     SettingsError, also for a key that no export takes.
     """
     place = f"the file {path} of --settings"
-    text = _INCLUDE.sub(r"\1include:", read_text(path, "--settings"))
-    whole = dict(read_settings(text, place=place))
+    whole = dict(read_settings(read_text(path, "--settings"), place=place))
     if len(whole) == 1 and str(next(iter(whole))).startswith("+"):
         whole = dict(read_settings(next(iter(whole.values())), place=place))
     if str(whole.get("py>")).startswith(_OPERATOR):
@@ -100,32 +96,28 @@ def set_env_values(path: Path, new: Mapping[str, str]) -> None:
     Afterwards only its owner can read it. A file that does not exist is made. Raises SettingsError.
     """
     try:
-        text = path.read_bytes().decode() if path.exists() else ""
-        atomic_file.replace_file(path, _replace_env_values(text, path, new))
+        text = path.read_bytes().decode("utf-8-sig") if path.exists() else ""
+        pieces = []
+        end = 0
+        left = dict(new)
+        for name, value in _find_assignments(text, path):
+            if name in new:
+                left.pop(name, None)
+                pieces += [text[end : value.start], shlex.quote(new[name])]
+                end = value.stop
+        pieces.append(text[end:])
+        # A backslash at the end would join the last line with the next.
+        if left and text and (not text.endswith("\n") or text.endswith("\\\n")):
+            pieces.append("\n")
+        pieces += [f"{name}={shlex.quote(value)}\n" for name, value in left.items()]
+        atomic_file.replace_file(path, "".join(pieces))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the file {path} cannot be written: {explain_error(error)}") from None
 
 
-def _replace_env_values(text: str, path: Path, new: Mapping[str, str]) -> str:
-    """Return an env file's text with the variables in `new` set: existing ones in place, others at the end."""
-    pieces = []
-    end = 0
-    left = dict(new)
-    for name, value in _find_assignments(text, path):
-        if name in new:
-            left.pop(name, None)
-            pieces += [text[end : value.start], shlex.quote(new[name])]
-            end = value.stop
-    pieces.append(text[end:])
-    # A backslash at the end would join the last line with the next.
-    if left and text and (not text.endswith("\n") or text.endswith("\\\n")):
-        pieces.append("\n")
-    return "".join([*pieces, *(f"{name}={shlex.quote(value)}\n" for name, value in left.items())])
-
-
 def _find_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
     """Yield the name of each variable that an env file's text assigns, and the slice of the text with its value."""
-    position = len(_BYTE_ORDER_MARK) if text.startswith(_BYTE_ORDER_MARK) else 0
+    position = 0
     while position < len(text):
         token = _TOKEN.match(text, position)
         assignment = _ASSIGNMENT.match(text, position)

@@ -11,8 +11,7 @@ import click
 
 from td_pinterest_op.activation import LATER_RUNS
 from td_pinterest_op.cli import files, screen
-from td_pinterest_op.cli.ad_accounts import list_ad_accounts
-from td_pinterest_op.cli.connection import Credentials, require_id
+from td_pinterest_op.cli.connection import Credentials, list_ad_accounts, require_id
 from td_pinterest_op.cli.lint.selected_columns import find_selected_names
 from td_pinterest_op.cli.sql import build_arms_statement
 from td_pinterest_op.cli.workflow_kinds import KINDS, Audience, ProjectAnswers, WorkflowKind, is_writable_name

@@ -10,12 +10,10 @@ import click
 from td_pinterest_op.audiences.customer_lists import parse_list_name
 from td_pinterest_op.audiences.usage import ROLES, find_ad_groups
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.ad_accounts import list_ad_accounts
-from td_pinterest_op.cli.connection import make_api, open_connection, require_id
+from td_pinterest_op.cli.connection import list_ad_accounts, make_api, open_connection, require_id
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.report import history_option, read_history_entries
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.report.entry import parse_time
 from td_pinterest_op.report.figures import format_share
 from td_pinterest_op.run_history.history_table import FAILED
@@ -23,6 +21,8 @@ from td_pinterest_op.run_history.history_table import FAILED
 _EXPORT_STATUS = {None: "roles not shown", True: "may export", False: "may read only"}
 # What the tables of a listing leave out.
 _DETAILS = ("seed_audience_id", "removed", "batches")
+# What an audience's customer list has, and the audience itself shows.
+_NOT_OF_AN_AUDIENCE = ("id", "list_type", "used_by", "left_behind")
 
 
 @click.command(cls=options.Command, epilog="\b\nExample:\n  td-pinterest accounts")
@@ -107,69 +107,63 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
                 f"there is no audience {named} in ad account {api.ad_account_id}: "
                 "`td-pinterest audiences` lists those that exist"
             )
-        row = _build_detailed_row(api, content)
+        row = _build_audience_row(content)
+        row |= {"description": content.get("description"), "ad_account_id": api.ad_account_id}
+        list_id = row["customer_list_id"]
+        customer_list = api.get_entity("customer_lists", list_id) if list_id else None
+        if customer_list:
+            of_list = _build_list_row(customer_list, [])
+            row |= {f"list_{key}": value for key, value in of_list.items() if key not in _NOT_OF_AN_AUDIENCE}
         used_by = find_ad_groups(api, row["id"])
+    ad_groups = None if used_by is None else [asdict(use) for use in used_by]
     past = _read_history_rows(history, row, common.env_file) if history else []
     if common.as_json:
-        ad_groups = None if used_by is None else [asdict(use) for use in used_by]
         screen.print_json(row | {"ad_groups": ad_groups} | ({"history": past} if history else {}))
         return
-    known = f"not known: the token needs one of the roles {ROLES}" if used_by is None else f"{len(used_by)}"
+    known = f"not known: the token needs one of the roles {ROLES}" if ad_groups is None else len(ad_groups)
     screen.print_properties({name.replace("_", " "): value for name, value in {**row, "ad_groups": known}.items()})
-    if used_by:
-        screen.print_line()
-        rows = [asdict(use) | {"ad_group": use.id, "campaign": use.campaign_name or use.campaign_id} for use in used_by]
-        screen.print_table(rows, columns=("ad_group", "name", "status", "how", "campaign"))
+    if ad_groups:
+        screen.print_line("\nAd groups:")
+        screen.print_table(ad_groups, columns=("id", "name", "status", "how", "campaign_id", "campaign_name"))
     if history:
-        screen.print_line()
-        columns = ("when", "what", "outcome", "sent", "rejected", "status", "size", "members", "matched")
-        rows = [entry | {"when": entry["at"], "matched": format_share(entry["match_ratio"], 1)} for entry in past]
-        _print_rows(rows, columns, nothing="nothing in the history")
+        screen.print_line("\nHistory:")
+        columns = ("at", "what", "outcome", "sent", "rejected", "status", "size", "members", "matched")
+        rows = [entry | {"matched": format_share(entry["match_ratio"], 1)} for entry in past]
+        screen.print_table(rows, columns=columns)
 
 
 def _read_history_rows(history: str, audience: Mapping[str, Any], env_file: Path | None) -> list[dict[str, Any]]:
     """Return an audience's entries in the history table, and its ad account's erasures, newest first."""
-    entries = read_history_entries(history, audience_id=audience["id"], env_file=env_file)
-    return [
-        {
-            "at": entry.at,
-            "what": entry.get_text("action") or entry.kind,
-            "outcome": "failed" if entry.outcome == FAILED else "dry run" if entry.dry_run else "ok",
-            "sent": entry.get_number("records_sent"),
-            "rejected": entry.get_number("rows_invalid"),
-            "status": entry.get_text("audience_status") or None,
-            "size": entry.get_number("audience_size"),
-            "members": entry.get_number("members"),
-            "match_ratio": entry.get_number("match_ratio"),
-        }
-        for entry in reversed(entries)
-        if entry.get_text("ad_account_id") in ("", audience["ad_account_id"])
-    ]
-
-
-def _build_detailed_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an audience as a row that includes its description, its ad account and its customer list."""
-    row = _build_audience_row(content) | {"description": content.get("description"), "ad_account_id": api.ad_account_id}
-    list_id = row["customer_list_id"]
-    behind = api.get_entity("customer_lists", list_id) if list_id else None
-    if behind:
-        shown = _build_list_row(behind, [])
-        keys = ("name", "status", "uploaded", "removed", "batches", "session", "job_id", "created", "changed")
-        row |= {f"list_{key}": shown[key] for key in keys}
-    return row
+    rows = []
+    for entry in reversed(read_history_entries(history, audience_id=audience["id"], env_file=env_file)):
+        outcome = "dry run" if entry.dry_run else "ok"
+        if entry.get_text("ad_account_id") in ("", audience["ad_account_id"]):
+            rows.append(
+                {
+                    "at": entry.at,
+                    "what": entry.get_text("action") or entry.kind,
+                    "outcome": "failed" if entry.outcome == FAILED else outcome,
+                    "sent": entry.get_number("records_sent"),
+                    "rejected": entry.get_number("rows_invalid"),
+                    "status": entry.get_text("audience_status") or None,
+                    "size": entry.get_number("audience_size"),
+                    "members": entry.get_number("members"),
+                    "match_ratio": entry.get_number("match_ratio"),
+                }
+            )
+    return rows
 
 
 def _build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the audience that Pinterest's JSON describes, as a row to print."""
-    rule = content.get("rule")
-    rule = rule if isinstance(rule, Mapping) else {}
+    rule = content.get("rule") or {}
     return {
         "id": str(content["id"]),
         **{key: content.get(key) for key in ("name", "audience_type", "status", "size")},
         "customer_list_id": _get_single_id(rule.get("customer_list_id")),
         "seed_audience_id": _get_single_id(rule.get("seed_id")),
-        "created": parse_time(content.get("created_timestamp") or None),
-        "changed": parse_time(content.get("updated_timestamp") or None),
+        "created": parse_time(content.get("created_timestamp")),
+        "changed": parse_time(content.get("updated_timestamp")),
     }
 
 
@@ -192,8 +186,8 @@ def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[
         "left_behind": not used_by,
         "session": name and name.session,
         "job_id": name and name.jobs,
-        "created": parse_time(content.get("created_time") or None),
-        "changed": parse_time(content.get("updated_time") or None),
+        "created": parse_time(content.get("created_time")),
+        "changed": parse_time(content.get("updated_time")),
     }
 
 
@@ -210,15 +204,7 @@ def _print_listing(
     if common.as_json:
         screen.print_json(matching)
         return
-    # Pinterest may not show the type of a list.
-    hidden = _DETAILS if any(row.get("list_type") for row in matching) else (*_DETAILS, "list_type")
-    columns = [name for row in matching[:1] for name in row if name not in hidden]
-    _print_rows(matching, columns, nothing=nothing)
-
-
-def _print_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, nothing: str) -> None:
-    """Print rows as a table. If there are none, print a note about `nothing`."""
-    if rows:
-        screen.print_table(rows, columns=columns)
-    else:
+    if not matching:
         screen.print_note(f"There is {nothing} to show.")
+        return
+    screen.print_table(matching, columns=[name for name in matching[0] if name not in _DETAILS])

@@ -52,7 +52,7 @@ for _command in (authorize, doctor, *_LISTINGS, export, check, report, rehearse,
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line with these arguments. Return the exit code.
+    """Run the command line with these arguments. Print the command's error, if any, and return the exit code.
 
     0: done. 1: the command ran and something is wrong. 2: wrong usage. As shells count, 130: Ctrl-C, 143: SIGTERM, and
     141: the reader of the output has closed it.
@@ -68,11 +68,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_command(arguments: Sequence[str] | None) -> int:
-    """Run a command with these arguments. Print the command's error, if any, and return the exit code."""
+    """Run a command, and return its exit code, or that of the error that it ended with, which is printed."""
     try:
         code = program.main(args=arguments, prog_name="td-pinterest", standalone_mode=False)
     except click.ClickException as error:
-        _print_usage_error(error)
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        hint = f". `{context.command_path} --help` shows how to use it" if context else ""
+        screen.print_error(error.format_message().rstrip(".") + hint)
         return error.exit_code
     except click.Abort:  # the end of the input, at a question
         screen.print_error("Stopped: nothing more will be done. Running the command again is safe")
@@ -83,10 +85,3 @@ def _run_command(arguments: Sequence[str] | None) -> int:
         screen.print_error(str(ExportError.from_exception(error)))
         return 1
     return code if isinstance(code, int) else 0
-
-
-def _print_usage_error(error: click.ClickException) -> None:
-    """Print a usage error, with the command that shows the help."""
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    hint = f". `{context.command_path} --help` shows how to use it" if context else ""
-    screen.print_error(error.format_message().rstrip(".") + hint)

@@ -92,19 +92,18 @@ def print_note(text: str, *, indent: int = 0) -> None:
 
 def print_error(message: str) -> None:
     """Print an error as one paragraph on standard error."""
-    text = mask(message).strip()
-    end = "" if text.endswith((".", "?")) else "."
-    _print(Text.assemble(("error: ", "bold red"), text, end), stderr=True)
+    _print(Text.assemble(("error: ", "bold red"), mask(message)), stderr=True)
 
 
 def print_json(value: object) -> None:
-    """Print the result as JSON on standard output, with times in UTC."""
-
-    def format_time(time: datetime) -> str:
-        """Return a time as ISO 8601 text."""
-        return f"{time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
-
-    _write(json.dumps(value, indent=2, ensure_ascii=False, default=format_time))
+    """Print the result as JSON on standard output, with times in UTC as ISO 8601 text."""
+    text = json.dumps(
+        value,
+        indent=2,
+        ensure_ascii=False,
+        default=lambda time: f"{time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
+    )
+    _write(text)
 
 
 def print_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[str] = ()) -> None:

@@ -7,8 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op.cli.ad_accounts import AdAccount, list_ad_accounts
-from td_pinterest_op.cli.connection import Credentials
+from td_pinterest_op.cli.connection import AdAccount, Credentials, list_ad_accounts
 from td_pinterest_op.cli.lint.exports import Export
 from td_pinterest_op.task_runtime.services import Services
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from td_pinterest_op.audiences.audiences import Audiences
-from td_pinterest_op.cli.ad_accounts import WRITER_ROLES, AdAccount
+from td_pinterest_op.cli.connection import WRITER_ROLES, AdAccount
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, Target, skip_check
 from td_pinterest_op.http.retry import read_server_time
 from td_pinterest_op.pinterest.audience_status import Condition, classify_status

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,19 @@ def rehearse(common: CommonOptions, only: str | None, without_large_batches: boo
     with open_connection(common) as services:
         api = make_api(services, common)
         if not (common.quiet and common.yes):
-            screen.print_note(_describe_steps(names, account=api.ad_account_id, writes=writes))
+            asked = "\n".join(f"- {step.name}: {step.request}" for step in to_do)
+            requests = format_count(writes, "request writes", "requests write")
+            screen.print_note(
+                f"To find out what Pinterest's documentation does not say, in ad account {api.ad_account_id}:\n"
+                f"{asked}\n{requests} (a trial app has {_TRIAL_WRITES} a day), and more if some must be repeated. "
+                f'Customer lists named "{NAME} …" stay: Pinterest has no way to delete them. The people in them are '
+                "made up: digests of addresses under .invalid. An audience of that name is removed at the end, also "
+                "after Ctrl-C. Nothing else in the ad account is touched. It takes a few minutes.\n"
+                "The step token stores each new refresh token where the old one was found. None can be stored in the "
+                f"environment: if your app renews refresh tokens, and {TOKEN} is set there, first run `td-pinterest "
+                "authorize --to local`. If Pinterest takes the return of the old token for theft, run `td-pinterest "
+                "authorize` again."
+            )
         if not (common.yes or screen.ask_yes_no("Do this?")):
             raise StoppedError("you answered no: nothing was written")
         at = services.timing.utc()
@@ -108,30 +120,6 @@ def rehearse(common: CommonOptions, only: str | None, without_large_batches: boo
     common.print_note(
         f"Written to {output}: it contains no id, no secret and no personal data, and may be attached to a bug report."
     )
-
-
-def _describe_steps(names: Collection[str], *, account: str, writes: int) -> str:
-    """Return the text shown before the confirmation: what the steps do, and what they leave behind."""
-    lines = [f"To find out what Pinterest's documentation does not say, in ad account {account}:"]
-    if "token" in names:
-        lines.append(
-            "- the token is refreshed three times, once with the old refresh token; each new one is stored where the "
-            "old one was found. None can be stored in the environment: if your app renews refresh tokens, and "
-            f"{TOKEN} is set there, first run `td-pinterest authorize --to local`. If Pinterest takes the return of "
-            "the old token for theft, run `td-pinterest authorize` again"
-        )
-    if lists := len({"list_without_records", "list", "move"}.intersection(names)):
-        lines.append(
-            f'- up to {format_count(lists, "customer list")} named "{NAME} …" will stay: Pinterest has no way to '
-            "delete them. The people in them are made up: digests of addresses under .invalid"
-        )
-    if "audience" in names:
-        lines.append("- an audience of that name is created, and removed at the end, also after Ctrl-C")
-    lines.append(
-        f"- {format_count(writes, 'write request')} (a trial app has {_TRIAL_WRITES} a day), and more if some must be "
-        "repeated"
-    )
-    return "\n".join([*lines, "Nothing else in the ad account is touched. It takes a few minutes."])
 
 
 def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: CommonOptions) -> list[dict[str, Any]]:

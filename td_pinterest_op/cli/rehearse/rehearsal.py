@@ -11,7 +11,7 @@ from itertools import islice
 
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.consistency import read_until_found
-from td_pinterest_op.cli.ad_accounts import list_ad_accounts
+from td_pinterest_op.cli.connection import list_ad_accounts
 from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
 from td_pinterest_op.errors import AccountError, ExportError, RequestRefusedError, StoppedError, UnavailableError
 from td_pinterest_op.http.transport import Response

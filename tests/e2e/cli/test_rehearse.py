@@ -151,8 +151,9 @@ def test_rehearse_announces_what_it_leaves_behind_and_asks(
     monkeypatch.setattr("td_pinterest_op.cli.screen.ask_yes_no", lambda _: False)
     ran = at_terminal("rehearse", "--output", tmp_path / "r.json")
     assert (ran.code, services.pinterest.calls.all()) == (1, [])
-    assert '- up to 3 customer lists named "td_pinterest_op rehearsal …" will stay: Pinterest' in ran.err
-    assert "- 26 write requests (a trial app" in ran.err
+    assert "- list_without_records: POST customer_lists without records\n" in ran.err
+    assert 'Customer lists named "td_pinterest_op rehearsal …" stay: Pinterest has no way to delete them' in ran.err
+    assert "26 requests write (a trial app" in ran.err
     assert "None can be stored in the environment" in ran.err
     assert "you answered no: nothing was written" in ran.err
 

@@ -1,4 +1,4 @@
-"""Where credentials come from, and what a file of them may hold."""
+"""Where credentials come from, what a file of them may hold, and the ad accounts of a token."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,12 @@ from unittest.mock import Mock
 
 import pytest
 
-from td_pinterest_op.cli.connection import SECRETS, Credentials, find_credentials
+from td_pinterest_op.cli.connection import SECRETS, AdAccount, Credentials, find_credentials, list_ad_accounts
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.redaction.secret import Secret
 from tests.emulators.environment import environment
+from tests.unit.scripted import Keys, answer, scene
 
 
 @pytest.fixture
@@ -114,3 +116,19 @@ def test_a_new_refresh_token_that_cannot_be_stored_is_reported_and_ends_nothing(
         f"Pinterest issued a new refresh token, which could not be stored: the file {file} cannot be written: Is a "
         "directory. Run `td-pinterest authorize` before the old one expires, or at once if Pinterest has withdrawn it",
     ]
+
+
+def test_an_ad_account_is_read_whatever_pinterest_leaves_out() -> None:
+    full = {
+        "id": "1",
+        "name": "Sh\x1bop",
+        "owner": {"username": "agency", "id": "77"},
+        "permissions": ["ANALYST", "AUDIENCE_MANAGER"],
+    }
+    page = {"items": [full, {"id": 2, "owner": "agency", "permissions": "OWNER"}]}
+    api = Api(client=scene(answer(200, page)).client, tokens=Keys(), ad_account_id="1")
+    first, other = list_ad_accounts(api)
+    assert first == AdAccount(id="1", name="Sh\x1bop", owner="agency", roles=("ANALYST", "AUDIENCE_MANAGER"))
+    assert other == AdAccount(id="2", name="", owner="", roles=())
+    assert first.label == '1 "Sh\\x1bop"'
+    assert (first.may_write, other.may_write) == (True, None)

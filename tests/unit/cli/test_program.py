@@ -78,7 +78,7 @@ def test_the_program_without_a_command_prints_its_help(terminal: Terminal) -> No
 @pytest.mark.parametrize(
     ("raised", "code", "said"),
     [
-        (WorkflowError("the disk is full"), 1, "error: the disk is full.\n"),
+        (WorkflowError("the disk is full"), 1, "error: the disk is full\n"),
         (KeyboardInterrupt(), 130, "Stopped"),
         (KeyError("jane@shop.example"), 1, "a bug in td_pinterest_op"),
     ],
@@ -172,14 +172,6 @@ def test_a_long_line_is_wrapped_with_its_indentation(
         "  rows\n            five\n            read,\n            four\n            valid\n",
     )
     assert tuple(capsys.readouterr()) == expected
-
-
-@pytest.mark.parametrize("message", ["did you mean columns?", "nothing was sent."])
-def test_an_error_that_ends_with_a_full_stop_gets_no_second_one(
-    message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    screen.print_error(message)
-    assert " ".join(capsys.readouterr().err.split()) == f"error: {message}"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
