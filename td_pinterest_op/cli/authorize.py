@@ -14,15 +14,14 @@ from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import (
     ENVIRONMENT,
     LOCAL,
-    SECRETS,
     TOKEN,
     Credentials,
     find_credentials,
     list_ad_accounts,
 )
-from td_pinterest_op.cli.consent import RedirectServer, parse_answer, parse_code
+from td_pinterest_op.cli.consent import RedirectServer, parse_answer
 from td_pinterest_op.cli.options import CommonOptions
-from td_pinterest_op.cli.secret_target import Target, make_target
+from td_pinterest_op.cli.secret_target import ARGUMENTS, Target, make_target
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, SettingsError, StoppedError, extend_errors
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Client, TokenSource
@@ -34,15 +33,12 @@ from td_pinterest_op.pinterest.oauth import (
     describe_missing_scopes,
     request_grant,
 )
-from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.redaction.secret import Secret, sanitize
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.task_runtime.services import open_client
 
-_TARGETS = ("local", "td", "server", "file")
-_REDIRECT = "http://localhost:8085/"
-_CONSENT_PAGE = "https://www.pinterest.com/oauth/"
 _APPS = "https://developers.pinterest.com/apps/"
 _CODE_USED_UP = (
     "the code was used before, is too old (it lasts a few minutes) or belongs to another redirect address: run "
@@ -67,14 +63,17 @@ Examples:
 @click.option(
     "--to",
     "target_kind",
-    type=click.Choice(_TARGETS),
+    type=click.Choice(tuple(ARGUMENTS)),
     default="local",
     show_default=True,
     help="Where to store the token and the app's credentials.",
 )
 @click.argument("target_arguments", nargs=-1, metavar="[PROJECT | URL PROJECT | PATH]")
 @click.option(
-    "--redirect", default=_REDIRECT, show_default=True, help="The redirect address that is registered in the app."
+    "--redirect",
+    default="http://localhost:8085/",
+    show_default=True,
+    help="The redirect address that is registered in the app.",
 )
 @click.option(
     "--no-browser",
@@ -116,14 +115,25 @@ def authorize(
         "scope": ",".join(SCOPES),  # by commas here, by spaces in the response
         "state": state,
     }
-    page = credentials.environ.get("PINTEREST_OAUTH_URL") or _CONSENT_PAGE
+    page = credentials.environ.get("PINTEREST_OAUTH_URL") or "https://www.pinterest.com/oauth/"
     link = f"{page}?{urllib.parse.urlencode(query)}"
     with open_client(credentials.build_task(), app, timing=SYSTEM) as client:
+        screen.print_note("Open this address in a browser, if none opens by itself, and approve:")
+        click.echo(f"\n  {link}\n", err=True)
         if no_browser:
-            answer = _read_pasted_answer(link, state, redirect)
+            screen.print_note(
+                f"The browser then goes to {redirect} and may say that it cannot connect. Paste the whole address of "
+                "that page here, and press Enter:"
+            )
+            answer = parse_answer(sys.stdin.readline(), state=state)
         else:
             answer = _wait_for_answer(link, state, redirect, timeout)
-        code = parse_code(answer)
+        if "code" not in answer:
+            raise AccountError(
+                f"the app was not approved on Pinterest's page ({sanitize(answer['error'], longest=40)}): nothing was "
+                "stored. To approve it after all, run the command again"
+            )
+        code = Secret(answer["code"])
         # A code is good once: no signal comes between Pinterest's tokens and where they are kept.
         grant, stored_in = shutdown.run_uninterrupted(
             lambda: _exchange_and_store_tokens(client, app, store, code=code, redirect=redirect)
@@ -158,13 +168,11 @@ def authorize(
         of_file = f" --env-file {shlex.quote(target_arguments[0])}" if target_kind == "file" else ""
         screen.print_line(f"\nNext: td-pinterest doctor{of_file}")
     older = credentials.sources.get(TOKEN, "")
-    delete = ""
-    if older == ENVIRONMENT:
-        delete = f"unset {TOKEN}"
-    elif older.startswith(LOCAL) and target_kind == "file":
-        delete = f"digdag secrets --local --delete {SECRETS[TOKEN]}"
-    if delete:
-        screen.print_note(f"Commands find an older refresh token before this one: `{delete}` deletes it.")
+    if older == ENVIRONMENT or (older.startswith(LOCAL) and target_kind == "file"):
+        screen.print_note(
+            f"Commands find the older refresh token in {older} before this one. Delete it: `unset {TOKEN}`, or `digdag "
+            "secrets --local --delete pinterest.refresh_token`."
+        )
 
 
 def _add_app_credentials(credentials: Credentials) -> Credentials:
@@ -174,18 +182,17 @@ def _add_app_credentials(credentials: Credentials) -> Credentials:
     """
     environ = dict(credentials.environ)
     sources = {name: place for name, place in credentials.sources.items() if name != TOKEN}
-    for variable, label in (("PINTEREST_CLIENT_ID", "client id"), ("PINTEREST_CLIENT_SECRET", "client secret")):
+    for variable in ("PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET"):
         if place := sources.get(variable):
-            screen.print_note(f"The app's {label}: from {place}")
+            screen.print_note(f"{variable}: from {place}")
             continue
         if not screen.is_interactive():
             raise SettingsError(
-                f"{variable} is not set, and there is no terminal to ask for the app's {label}: set the environment "
-                f"variable; the value is on the app's page at {_APPS}"
+                f"{variable} is not set, and there is no terminal to ask for it: set the environment variable; the "
+                f"value is on the app's page at {_APPS}"
             )
-        hidden = label == "client secret"
-        prompt = f"The app's {label}, from {_APPS}" + (" (not shown)" if hidden else "")
-        environ[variable] = click.prompt(prompt, hide_input=hidden, err=True).strip()
+        prompt = f"{variable}, from the app's page at {_APPS} (a secret is not shown)"
+        environ[variable] = click.prompt(prompt, hide_input=variable.endswith("SECRET"), err=True).strip()
         sources[variable] = "the terminal"
     return replace(credentials, environ=environ, sources=sources)
 
@@ -194,8 +201,7 @@ def _wait_for_answer(link: str, state: str, redirect: str, timeout: int) -> Mapp
     """Open the consent page `link` in a browser. Return the answer that Pinterest then sends to this machine."""
     # Listening first: a browser that is logged in and has approved before comes back at once.
     with RedirectServer(redirect, state=state) as server:
-        screen.print_note(f"Waiting at {redirect} for your approval. If no browser opens, open this address:")
-        click.echo(f"\n  {link}\n", err=True)
+        screen.print_note(f"Waiting at {redirect} for your approval.")
         webbrowser.open(link)
         end = SYSTEM.monotonic() + timeout
         while server.answer is None:
@@ -208,17 +214,6 @@ def _wait_for_answer(link: str, state: str, redirect: str, timeout: int) -> Mapp
                 )
             server.handle_request()
         return server.answer
-
-
-def _read_pasted_answer(link: str, state: str, redirect: str) -> Mapping[str, str]:
-    """Print the address of the consent page, `link`. Return the answer in the address that the user pastes."""
-    screen.print_note("Open this address in any browser and approve:")
-    click.echo(f"\n  {link}\n", err=True)
-    screen.print_note(
-        f"The browser then goes to {redirect} and may say that it cannot connect. Paste the whole address of that page "
-        "here, and press Enter:"
-    )
-    return parse_answer(sys.stdin.readline(), state=state)
 
 
 def _exchange_and_store_tokens(

@@ -91,13 +91,10 @@ class Credentials:
         """Raise SettingsError, which names the missing variables, unless a value was found for all `variables`."""
         missing = [name for name in variables if name in self.missing_variables]
         if missing:
-            advice = (
-                "Store Treasure Data's key with `digdag secrets --local --set td.apikey`"
-                if missing == ["TD_API_KEY"]
-                else "`td-pinterest authorize` gets and stores them"
-            )
             raise SettingsError(
-                f"{', '.join(missing)} not found in {ENVIRONMENT}, in {LOCAL} or in a file of --env-file. {advice}"
+                f"{', '.join(missing)} not found in {ENVIRONMENT}, in {LOCAL} or in a file of --env-file. Store "
+                "Treasure Data's key with `digdag secrets --local --set td.apikey`; `td-pinterest authorize` gets and "
+                "stores the others"
             )
 
     def without_pinterest(self) -> "Credentials":

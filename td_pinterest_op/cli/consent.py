@@ -1,12 +1,10 @@
 """The answer of Pinterest's consent page: a redirect to this machine, or its address as the user pastes it."""
 
-import html
 import http.server
 import urllib.parse
 from collections.abc import Mapping
 
-from td_pinterest_op.errors import AccountError, SettingsError
-from td_pinterest_op.redaction.secret import Secret, sanitize
+from td_pinterest_op.errors import SettingsError
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>td-pinterest</title>
@@ -53,7 +51,6 @@ class _RedirectHandler(http.server.BaseHTTPRequestHandler):
     """Handles Pinterest's redirect and shows the result in the browser."""
 
     server: RedirectServer
-    timeout = 10
 
     def do_GET(self) -> None:
         """Give the server the parameters of a valid redirect. Other requests get an error page, and are ignored."""
@@ -62,7 +59,7 @@ class _RedirectHandler(http.server.BaseHTTPRequestHandler):
             answer = parse_answer(self.path, state=self.server.state)
             heading = "Approved" if "code" in answer else "Refused"
         except SettingsError as error:
-            heading = html.escape(str(error))
+            heading = str(error)
         self.send_response(200 if answer else 400)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Cache-Control", "no-store")
@@ -90,13 +87,3 @@ def parse_answer(address: str, *, state: str) -> Mapping[str, str]:
             "that it prints"
         )
     return answer
-
-
-def parse_code(answer: Mapping[str, str]) -> Secret:
-    """Return the authorization code in Pinterest's answer. Raises AccountError if there is no code."""
-    if "code" not in answer:
-        raise AccountError(
-            f"the app was not approved on Pinterest's page ({sanitize(answer['error'], longest=40)}): nothing was "
-            "stored. To approve it after all, run the command again"
-        )
-    return Secret(answer["code"])

@@ -200,7 +200,7 @@ def _print_listing(
     """
     wanted = (name_part or "").casefold()
     matching = [row for row in rows if wanted in str(row["name"] or "").casefold()]
-    matching.sort(key=lambda row: (str(row["name"] or "").casefold(), len(row["id"]), row["id"]))
+    matching.sort(key=lambda row: (str(row["name"] or "").casefold(), row["id"]))
     if common.as_json:
         screen.print_json(matching)
         return

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 
 import click
@@ -28,18 +28,15 @@ Row = Mapping[str, object]
 def prepare_streams() -> Iterator[None]:
     """Within the block, print a question mark for a character that is not in a stream's encoding.
 
-    A closed stream is replaced by an empty one, and one that cannot be written at the end loses what is left.
+    A stream that cannot be written at the end loses what is left.
     """
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: PTH123, SIM115 - to the end
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
+    for stream in streams:
+        stream.reconfigure(errors="replace")
     try:
         yield
     finally:
-        for stream in (sys.stdout, sys.stderr):
+        for stream in streams:
             try:
                 stream.flush()
             except OSError:  # which Python would meet again at its exit, and print
@@ -54,23 +51,24 @@ def make_console(*, stderr: bool = False) -> Console:
     return made
 
 
+# Whose lines tell a person what a command waits for.
+_WAITING = ("td_pinterest_op.treasure_data.job", "td_pinterest_op.mirroring", "td_pinterest_op.pinterest.rate_limit")
+
+
 class MessageHandler(logging.Handler):
-    """Logging handler that prints messages on standard error, warnings with a label, and with secrets masked."""
+    """Logging handler that prints warnings, and notes on waits, on standard error with secrets masked."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a log record."""
-        label = "warning: " if record.levelno >= logging.WARNING else ""
-        _print(Text.assemble((label, "bold yellow"), mask(record.getMessage())), stderr=True)
-
-
-# Whose lines tell a person what a command waits for.
-_WAITING = ("treasure_data.job", "mirroring", "pinterest.rate_limit")
+        """Print a log record, if it is for the user."""
+        label = "warning: " if record.levelno == logging.WARNING else ""
+        if label or record.name.startswith(_WAITING):
+            _print(Text.assemble((label, "bold yellow"), mask(record.getMessage())), stderr=True)
 
 
 @contextlib.contextmanager
 def print_waits(*, quiet: bool) -> Iterator[None]:
     """Within the block, print notes on the jobs and rate limits for which the command waits, unless `quiet`."""
-    loggers = [logging.getLogger(f"td_pinterest_op.{name}") for name in _WAITING]
+    loggers = [logging.getLogger(name) for name in _WAITING]
     for logger in loggers:
         logger.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
@@ -124,20 +122,15 @@ def print_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[
         return
     for row in rows:
         _print(Text(format_cell(row.get(columns[0])), style="bold"))
-        _print_pairs((f"  {headings[key]}", row.get(key)) for key in columns[1:])
+        print_properties({f"  {headings[key]}": row.get(key) for key in columns[1:]})
 
 
 def print_properties(row: Row) -> None:
     """Print the properties of one object, such as an audience, one per line: name and value."""
-    _print_pairs(row.items())
-
-
-def _print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
-    """Print pairs of a name and a value, one pair per line, in two columns."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, value in pairs:
+    for name, value in row.items():
         grid.add_row(name, Text(format_cell(value)))
     _print(grid)
 
@@ -166,9 +159,11 @@ def _print(renderable: str | Text | Table, *, stderr: bool = False, indent: int 
     if indent and not isinstance(renderable, Table):
         text = Text(renderable) if isinstance(renderable, str) else renderable
         renderable = Text(f"\n{' ' * indent}").join(text.wrap(out, out.width - indent))
-    with out.capture() as capture:
-        out.print(renderable)
-    _write("\n".join(line.rstrip() for line in capture.get().splitlines()), stderr=stderr)
+    # Not to the stream itself: whether that can be written is judged in one place.
+    rendered = io.StringIO()
+    out.file = rendered
+    out.print(renderable)
+    _write("\n".join(line.rstrip() for line in rendered.getvalue().splitlines()), stderr=stderr)
 
 
 def _write(text: str, *, stderr: bool = False) -> None:

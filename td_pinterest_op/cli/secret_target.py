@@ -18,6 +18,13 @@ from td_pinterest_op.redaction.secret import Secret, mask
 from td_pinterest_op.runtime.atomic_file import replace_file
 from td_pinterest_op.task_runtime.digdag_secrets import DigdagServer, find_local_secrets_folder
 
+# Each kind of place, with the arguments that name one.
+ARGUMENTS: Mapping[str, Sequence[str]] = {
+    "local": (),
+    "td": ("PROJECT",),
+    "server": ("URL", "PROJECT"),
+    "file": ("PATH",),
+}
 # Stores secrets, by their workflow names, and returns a text that names the place.
 Target = Callable[[Mapping[str, Secret]], str]
 
@@ -27,9 +34,8 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
 
     Raises click.UsageError for arguments that do not fit, SettingsError for a place that cannot be used.
     """
-    wanted = {"local": (), "td": ("PROJECT",), "server": ("URL", "PROJECT"), "file": ("PATH",)}[kind]
-    if len(arguments) != len(wanted):
-        raise click.UsageError(f"write `--to {' '.join((kind, *wanted))}`")
+    if len(arguments) != len(ARGUMENTS[kind]):
+        raise click.UsageError(f"write `--to {' '.join((kind, *ARGUMENTS[kind]))}`")
     if kind == "local":
         return lambda secrets: _store_locally(secrets, environ)
     if kind == "td":

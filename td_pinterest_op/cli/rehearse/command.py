@@ -93,14 +93,13 @@ def rehearse(common: CommonOptions, only: str | None, without_large_batches: boo
             )
         if not (common.yes or screen.ask_yes_no("Do this?")):
             raise StoppedError("you answered no: nothing was written")
-        at = services.timing.utc()
         rehearsal = Rehearsal(services, api)
         done = _run_steps(rehearsal, to_do, common)
     steps = [step for step in done if step["name"] in requested]
     advice = build_advice(rehearsal.facts)
     result = {
         "version": __version__,
-        "at": f"{at:%Y-%m-%dT%H:%M:%SZ}",
+        "at": f"{services.timing.utc():%Y-%m-%dT%H:%M:%SZ}",
         "writes": {"announced": writes, "made": services.client.counts.sent},
         "facts": asdict(rehearsal.facts),
         "steps": steps,

@@ -145,9 +145,8 @@ class Rehearsal:
             lambda: self.api.find_customer_list(list_id) is not None,
             lambda: any(listed.id == list_id for listed in islice(self.api.list_customer_lists(), _PAGE)),
         )
-        shown = {"read": facts.list_readable_seconds, "listed": facts.list_listed_seconds}
-        unseen = " and ".join(f"not {word}" for word, seconds in shown.items() if seconds is None)
-        seen = f"{unseen} within a minute" if unseen else "it can be read and is listed"
+        is_shown = None not in (facts.list_readable_seconds, facts.list_listed_seconds)
+        seen = "it can be read and is listed" if is_shown else "not both read and listed within a minute"
         return f"created with {DEFAULT_BATCH:,} records; {seen}"
 
     def try_larger_batches(self) -> str:

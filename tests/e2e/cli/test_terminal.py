@@ -75,8 +75,8 @@ def test_export_asks_and_removes_its_progress_bars(services: Services, tmp_path:
 
 def test_authorize_asks_for_app_credentials_without_showing_the_secret(services: Services) -> None:
     answers = {
-        "The app's client id, from https://developers.pinterest.com/apps/:": "1503921\n",
-        "The app's client secret, from https://developers.pinterest.com/apps/ (not shown):": "typed-s3cr3t\n",
+        "PINTEREST_CLIENT_ID, from the app's page": "1503921\n",
+        "PINTEREST_CLIENT_SECRET, from the app's page": "typed-s3cr3t\n",
         "press Enter:": "\n",
     }
     empty = {"PINTEREST_CLIENT_ID": "", "PINTEREST_CLIENT_SECRET": ""}

@@ -115,9 +115,8 @@ def test_a_command_whose_output_nobody_reads_exits_with_141(arguments: list[str]
     ("arguments", "code", "said"),
     select_rows(
         [
-            ("nonsense 2>&-", 2, ""),
             ("nonsense 2>/dev/full", 2, ""),
-            ("authorize --no-browser <&-", 1, "no terminal to ask for the app's client id"),
+            ("authorize --no-browser </dev/null", 1, "no terminal to ask for it"),
             ("explain >/dev/full", 1, "error: cannot write to standard output (No space left on device)"),
             ("explain --json >/dev/full", 1, "error: cannot write to standard output (No space left on device)"),
         ],
@@ -172,6 +171,17 @@ def test_a_long_line_is_wrapped_with_its_indentation(
         "  rows\n            five\n            read,\n            four\n            valid\n",
     )
     assert tuple(capsys.readouterr()) == expected
+
+
+def test_notes_that_nobody_reads_end_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w")
+    monkeypatch.setattr(sys, "stderr", stream)
+    for _ in range(2):
+        screen.print_note("a note")
+    with pytest.raises(BrokenPipeError):
+        stream.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
