@@ -33,19 +33,8 @@ from td_pinterest_op.redaction.secret import mask
 ProblemCode = Literal["wrong", "missing", "unknown", "environment"]
 _R = TypeVar("_R")
 _AUTHORS = "the authors of this operator"
-# What is wrong with the folder of temporary files, and what to do, by errno.
-_FOLDER_LACKS = {
-    errno.ENOSPC: ("the disk is full", "make room there"),
-    errno.EDQUOT: ("the disk quota is used up", "make room there"),
-    errno.EFBIG: ("the system does not allow files as large as this one", "raise `ulimit -f`"),
-    errno.EIO: ("the temporary file cannot be read or is incomplete", "check that the disk has space and no errors"),
-    errno.EROFS: ("the folder of temporary files is read-only", "make it writable"),
-    errno.EACCES: ("the system does not permit writing to the folder of temporary files", "permit it"),
-}
-_PROCESS_LACKS = {
-    errno.EMFILE: "the process has too many files open: raise `ulimit -n`",
-    errno.ENFILE: "the machine has too many files open: run this task again when the machine is less busy",
-}
+# What may be wrong with the folder of temporary files.
+_FOLDER_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES}
 
 
 class ExportError(Exception):
@@ -269,11 +258,6 @@ class UnexpectedError(ExportError):
 
 def _describe_shortage(error: Exception) -> str | None:
     """Return what the machine lacks, such as memory, and what to do, or None for any other error."""
-    if isinstance(error, UnicodeEncodeError):
-        return (
-            "a text has a character that cannot be written as UTF-8 (half of a surrogate pair, or a byte that the "
-            "locale does not know): correct the text, and set a UTF-8 locale, such as LC_ALL=C.UTF-8"
-        )
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return (
             "the system refused to start another thread: "
@@ -283,6 +267,8 @@ def _describe_shortage(error: Exception) -> str | None:
         return "out of memory: give the machine or container more memory"
     if not isinstance(error, OSError):
         return None
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"{error.strerror}: raise `ulimit -n`, or run this task again when the machine is less busy"
     try:
         folder = tempfile.gettempdir()
     except OSError:
@@ -290,8 +276,9 @@ def _describe_shortage(error: Exception) -> str | None:
             "no folder for temporary files is writable: set the environment variable TMPDIR to a writable folder; the "
             "operator needs 32 bytes there for each identifier"
         )
-    if error.errno not in _FOLDER_LACKS:
-        return _PROCESS_LACKS.get(error.errno or 0)
-    what, remedy = _FOLDER_LACKS[error.errno]
-    needs = f"the operator needs 32 bytes for each identifier in {folder}"
-    return f"{what}: {needs}; {remedy}, or set the environment variable TMPDIR to another folder"
+    if error.errno not in _FOLDER_ERRORS:
+        return None
+    return (
+        f"{error.strerror}: the operator needs 32 bytes for each identifier in {folder}. Make room there, permit files "
+        "of this size (`ulimit -f`), or set the environment variable TMPDIR to another folder"
+    )

@@ -25,7 +25,7 @@ from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.settings.types import TableName
+from td_pinterest_op.settings.types import LOST_DIGITS, TableName
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.finish import finish_run
 from td_pinterest_op.task_runtime.process import TaskProcess
@@ -219,6 +219,7 @@ def _find_extra_advice(error: ExportError, stats: Stats, settings: Settings) -> 
         return f". Before that, {stats.sent:,} of {format_count(stats.to_send_count, 'record')} were sent"
     if isinstance(error, (StoppedError, TreasureDataError, JobError)) and not (stats.requests.sent or tells_sent):
         return ". Nothing was sent"
-    if settings.lost_digits_warning and (isinstance(error, AudienceError) or error.status in (403, 404)):
-        return f". Beware: {settings.lost_digits_warning}"
+    about_ids = [warning for warning in settings.warnings if warning.startswith(LOST_DIGITS)]
+    if about_ids and (isinstance(error, AudienceError) or error.status in (403, 404)):
+        return f". Beware: {about_ids[0]}"
     return ""

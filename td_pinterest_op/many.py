@@ -28,14 +28,8 @@ from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.parse import (
-    FOR_THIS_RUN,
-    names_secret,
-    parse_settings,
-    parse_values,
-    read_parameter,
-    read_settings,
-)
+from td_pinterest_op.settings.parameters import FOR_THIS_RUN
+from td_pinterest_op.settings.parse import names_secret, parse_settings, parse_values, read_parameter, read_settings
 from td_pinterest_op.settings.structures import read_list_items
 from td_pinterest_op.settings.table import SHARED
 from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out, show_value

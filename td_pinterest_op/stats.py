@@ -172,14 +172,13 @@ class Stats:
         else:
             done = self.summary_text.past.format(audience=audience, records=format_count(self.sent, "record"))
             outcome = done[0].upper() + done[1:]
-        invalid = self.invalid_count
-        withheld = self.withheld.total()
-        left_out = {
-            f"{format_count(invalid, 'invalid value')} {'was' if invalid == 1 else 'were'} left out": invalid,
-            f"{self.withheld_text} {'was' if withheld == 1 else 'were'} withheld": withheld,
-            f"Pinterest refused {self.refused:,}": self.refused,
-        }
-        parts = [outcome, *(text for text, count in left_out.items() if count)]
+        parts = [outcome]
+        if self.invalid_count:
+            parts.append(f"{format_count(self.invalid_count, 'invalid value')} left out")
+        if self.withheld.total():
+            parts.append(f"{self.withheld_text} withheld")
+        if self.refused:
+            parts.append(f"Pinterest refused {self.refused:,}")
         return f"{'; '.join(parts)}{self.for_this_run_text}."
 
     @property
@@ -196,12 +195,7 @@ class Stats:
         merges what two tasks store, key by key.
         """
         ids = ("audience_id", "audience_name", "customer_list_id", "previous_customer_list_id", "job_id")
-        keys = {"keys": self.keys, "invalid_keys": self.invalid_keys_by_reason.total()}
-        requests = self.requests
-        reading = self.reading_seconds
-        sending = self.sending_seconds
-        seconds = {"reading": reading, "sending": sending, "waiting": requests.waiting_seconds}
-        statistics = {
+        statistics: dict[str, Any] = {
             **{name: getattr(self, name) for name in ("action", "ad_account_id", *ids, "dry_run")},
             "audience": {"status": self.audience_status, "size": self.audience_size},
             "members": self.members,
@@ -216,12 +210,17 @@ class Stats:
             "records": {
                 **{name: getattr(self, name) for name in ("unique", "duplicate", "sent", "refused")},
                 "withheld": {reason: self.withheld[reason] for reason in WITHHELD},
-                **({} if self.keys is None else keys),
             },
             "values": {"plain": self.plain_values, "hashed": self.hashed_values},
             "mirror": asdict(self.mirror or MirrorFigures()),
             "lists": {name: self.list_jobs.get(name) for name in LISTS},
-            "requests": {"sent": requests.sent, "retried": requests.retried, "failed": requests.failed},
-            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            "requests": {name: getattr(self.requests, name) for name in ("sent", "retried", "failed")},
+            "seconds": {
+                "reading": round(self.reading_seconds, 3),
+                "sending": round(self.sending_seconds, 3),
+                "waiting": round(self.requests.waiting_seconds, 3),
+            },
         }
-        return defuse_templates(statistics)
+        if self.keys is not None:
+            statistics["records"] |= {"keys": self.keys, "invalid_keys": self.invalid_keys_by_reason.total()}
+        return dict(defuse_templates(statistics))

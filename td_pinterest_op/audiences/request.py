@@ -10,15 +10,17 @@ from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.records.hashed_query import ENGINES, find_hashing_reason, require_hashable, require_one_statement
-from td_pinterest_op.settings.parse import (
+from td_pinterest_op.settings.parameters import (
     FOR_THIS_RUN,
     SETTINGS_FOR_THIS_RUN,
     TASK_PARAMETERS,
+    find_refused_parameters,
+)
+from td_pinterest_op.settings.parse import (
     ParsedSettings,
     build_settings,
     drop_console_keys,
     find_action,
-    find_refused_parameters,
     parse_values,
     read_settings,
 )

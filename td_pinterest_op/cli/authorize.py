@@ -37,7 +37,7 @@ from td_pinterest_op.redaction.secret import Secret, sanitize
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import ConnectionSettings
-from td_pinterest_op.task_runtime.services import open_client
+from td_pinterest_op.task_runtime.services import connect_services
 
 _APPS = "https://developers.pinterest.com/apps/"
 _CODE_USED_UP = (
@@ -117,7 +117,8 @@ def authorize(
     }
     page = credentials.environ.get("PINTEREST_OAUTH_URL") or "https://www.pinterest.com/oauth/"
     link = f"{page}?{urllib.parse.urlencode(query)}"
-    with open_client(credentials.build_task(), app, timing=SYSTEM) as client:
+    with connect_services(credentials.build_task(), app, timing=SYSTEM) as services:
+        client = services.client
         screen.print_note("Open this address in a browser, if none opens by itself, and approve:")
         click.echo(f"\n  {link}\n", err=True)
         if no_browser:

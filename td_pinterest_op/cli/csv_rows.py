@@ -116,11 +116,11 @@ def _explain_damage(path: Path) -> Iterator[None]:
             f"the file {path} begins as UTF-16 but contains bytes that are not UTF-16: save it again as UTF-8. "
             "Nothing was sent"
         ) from None
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except (gzip.BadGzipFile, zlib.error, EOFError):
         # The words of these errors may quote data of the file.
-        why = "cut off" if isinstance(error, EOFError) else "damaged, or is followed by other data"
         raise JobError(
-            f"the file {path} cannot be read as CSV: its compressed data is {why}; nothing was sent"
+            f"the file {path} cannot be read as CSV: its compressed data is damaged, cut off, or followed by other "
+            "data; nothing was sent"
         ) from None
 
 

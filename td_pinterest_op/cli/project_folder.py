@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -51,7 +51,22 @@ def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonO
     require_new_folder(folder)
     files = render_files(answers)
     try:
-        _create_folder(folder, files)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.resolve().parent))
+        try:
+            for name, text in files.items():
+                (beside / name).parent.mkdir(exist_ok=True)
+                (beside / name).write_text(text, encoding="utf-8")
+            write_code(beside, collect_code(with_phone_numbers="phone" in "".join(files.values()).lower()))
+            beside.chmod(0o755)
+            if folder.exists():
+                # It may hold names that begin with a dot, and stays.
+                for path in beside.iterdir():
+                    path.rename(folder / path.name)
+            else:
+                beside.rename(folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         raise SettingsError(f"{folder} cannot be made ({explain_error(error)}): name another folder") from None
     findings = [finding for name in files if name.endswith(".dig") for finding in check_file(folder / name)]
@@ -63,34 +78,11 @@ def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonO
     return is_right
 
 
-def _create_folder(folder: Path, files: Mapping[str, str]) -> None:
-    """Write files and the operator's code to a temporary folder beside `folder`, then move it to the place of `folder`.
-
-    Of a `folder` that exists, which may hold names that begin with a dot, only the content is moved in.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.resolve().parent))
-    try:
-        for name, text in files.items():
-            (beside / name).parent.mkdir(exist_ok=True)
-            (beside / name).write_text(text, encoding="utf-8")
-        write_code(beside, collect_code(with_phone_numbers="phone" in "".join(files.values()).lower()))
-        beside.chmod(0o755)
-        if not folder.exists():
-            beside.rename(folder)
-            return
-        for path in beside.iterdir():
-            path.rename(folder / path.name)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
 def render_files(answers: ProjectAnswers) -> dict[str, str]:
     """Return the texts of the project's own files, by name. Raises SettingsError for an answer with a template."""
     kind = answers.kind
     audience = answers.audiences[0] if answers.audiences and kind.name != "many" else None
     name = answers.new_name or (audience.name if audience else "")
-    checks_name = kind.checks_name and bool(name) and audience is not None
     checked: dict[str, str] = {}
     if audience:
         checked["audience_id"] = audience.id
@@ -99,6 +91,19 @@ def render_files(answers: ProjectAnswers) -> dict[str, str]:
     alert, _, address = answers.alert.partition(":")
     # A command's query is one of the operator's, in a workflow too.
     issues_query = bool(kind.query_file) and (answers.from_command or kind.name == "mirror")
+    status_ids = f"${{target.{kind.name}.audience_id}}" if kind.checks_name else "${target.audience_id}"
+    shared = ["workflow.yml", "pinterest.yml", "failed.yml"]
+    entries = []
+    if kind.name == "many":
+        shared.append("audiences.yml")
+        status_ids = json.dumps(", ".join(each.id for each in answers.audiences))
+        counts = Counter(each.name for each in answers.audiences)
+        for each in answers.audiences:
+            is_good = is_writable_name(each.name) and counts[each.name] == 1
+            entry = {"name": each.name if is_good else f"audience {each.id}", "ad_account_id": answers.ad_account_id}
+            entries.append(entry | {"audience_id": each.id, "action": Add.action.name, "query": kind.query_file})
+    if kind.name == "lift":
+        shared.append("lift.yml")
     values = {
         **{each.name: getattr(answers, each.name) for each in dataclasses.fields(answers)},
         "kind": kind.name,
@@ -106,27 +111,18 @@ def render_files(answers: ProjectAnswers) -> dict[str, str]:
         "audience_id": audience.id if audience and kind.action and not kind.checks_name else "",
         "audience_name": answers.new_name if kind.creates_audience else "",
         "checked": {kind.name: checked} if kind.checks_name else {},
-        "checks_name": checks_name,
+        "checks_name": kind.checks_name and bool(name) and audience is not None,
         "has_id": audience is not None,
         "query_file": kind.query_file,
         "issues_query": issues_query,
         "alert": alert,
         "address": address,
-        "entries": _list_entries(answers),
-        "status_ids": _format_status_ids(answers),
+        "entries": entries,
+        "status_ids": status_ids,
     }
-    files = {
-        kind.workflow: render("export.dig" if kind.action else kind.workflow, values),
-        "config/workflow.yml": render("workflow.yml", values),
-        "config/pinterest.yml": render("pinterest.yml", values),
-        "config/failed.yml": render("failed.yml", values),
-    }
-    if kind.name == "many":
-        files["config/audiences.yml"] = render("audiences.yml", values)
-    if kind.name == "lift":
-        files["config/lift.yml"] = render("lift.yml", values)
-    for name in ("config/environment.yml", *kind.shipped_queries):
-        files[name] = render(name, values)
+    files = {kind.workflow: render("export.dig" if kind.action else kind.workflow, values)}
+    files |= {f"config/{each}": render(each, values) for each in shared}
+    files |= {each: render(each, values) for each in ("config/environment.yml", *kind.shipped_queries)}
     if answers.with_status:
         files[STATUS] = render(STATUS, values)
     if kind.query_file:
@@ -172,60 +168,24 @@ def format_yaml(value: object, *, is_inserted: bool = False) -> str:
     return "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in text)
 
 
-def _list_entries(answers: ProjectAnswers) -> Sequence[Mapping[str, str]]:
-    """Return the entries of config/audiences.yml, one for each audience."""
-    counts = Counter(audience.name for audience in answers.audiences)
-    entries = []
-    for audience in answers.audiences:
-        is_good = is_writable_name(audience.name) and counts[audience.name] == 1
-        entries.append(
-            {
-                "name": audience.name if is_good else f"audience {audience.id}",
-                "ad_account_id": answers.ad_account_id,
-                "audience_id": audience.id,
-                "action": Add.action.name,
-                "query": answers.kind.query_file,
-            }
-        )
-    return entries
-
-
-def _format_status_ids(answers: ProjectAnswers) -> str:
-    """Return the value of `audience_ids` in pinterest_status.dig."""
-    if answers.kind.name == "many":
-        return json.dumps(", ".join(audience.id for audience in answers.audiences))
-    place = f"target.{answers.kind.name}" if answers.kind.checks_name else "target"
-    return f"${{{place}.audience_id}}"
-
-
 def print_next_commands(folder: Path, answers: ProjectAnswers, common: CommonOptions) -> None:
     """Print the commands with which to run, push and observe the workflow in a new project folder, one per line."""
-    common.print_note("Next:")
-    for command in () if common.quiet else _list_next_commands(folder, answers):
-        click.echo(f"  {command}", err=True)  # it is there to be copied, and stays one line
-
-
-def _list_next_commands(folder: Path, answers: ProjectAnswers) -> Sequence[str]:
-    """Return the commands that run the workflow of the folder, push the folder, and show the audience."""
+    if common.quiet:
+        return
     place = shlex.quote(str(folder))
     project = shlex.quote(folder.resolve().name)
     run = f"digdag run {answers.kind.workflow} --rerun -p py.python={shlex.quote(sys.executable)}"
     note = ""
     if answers.kind.name == "activation":
-        table = f"{answers.database}.people"
-        run += f" -p segment_name=trial -p activation_actions_table={table}"
-        note = "   # or another table with the columns of an activation"
+        run += f" -p segment_name=trial -p activation_actions_table={answers.database}.people"
     elif answers.kind.name == "erase":
         run += " -p settings_for_this_run='{\"dry_run\": true}'"
         note = "   # removes nobody; without the last option it removes the people from every list"
-    elif (
-        answers.kind.creates_audience
-        and str(answers.if_exists or answers.settings.get("if_exists") or "fail").strip().lower() == "fail"
-    ):
-        note = "   # creates the audience: a second run, of the pushed workflow too, is refused"
     ids = [audience.id for audience in answers.audiences]
-    return (
+    common.print_note("Next:")
+    for command in (
         f"(cd {place} && {run}){note}",
         f"td-pinterest push {project} {place}   # then `td-pinterest authorize --to td {project}`",
         f"td-pinterest {f'audience {ids[0]}' if len(ids) == 1 else 'audiences'}   # the day after",
-    )
+    ):
+        click.echo(f"  {command}", err=True)  # it is there to be copied, and stays one line

@@ -96,7 +96,7 @@ def escape(text: str) -> str:
     """Return `text` with control characters escaped and `${` changed, so that it forges no log line or template."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return defuse_templates(text)
+    return str(defuse_templates(text))
 
 
 def sanitize(text: str, *, longest: int = 80) -> str:

@@ -95,25 +95,19 @@ def run_uninterrupted(function: Callable[[], _T]) -> _T:
 
     Raises RuntimeError if no thread starts.
     """
-    future: Future[_T] = Future()
-    _uninterrupted.add(future)
-    future.add_done_callback(_uninterrupted.discard)
-    _complete_in_thread(future, function)
-    return future.result()
+    return start_thread(function, is_interrupted=False).result()
 
 
-def start_thread(function: Callable[[], _T]) -> Future[_T]:
+def start_thread(function: Callable[[], _T], *, is_interrupted: bool = True) -> Future[_T]:
     """Call `function` in a new daemon thread, and return a future with its result or exception.
 
-    The thread has the context variables of this one. Raises RuntimeError if no thread starts.
+    The thread has the context variables of this one. `is_interrupted`: if false, the end of the process waits for the
+    call. Raises RuntimeError if no thread starts.
     """
     future: Future[_T] = Future()
-    _complete_in_thread(future, function)
-    return future
-
-
-def _complete_in_thread(future: Future[_T], function: Callable[[], _T]) -> None:
-    """Start a daemon thread that completes `future` with the result or exception of `function`."""
+    if not is_interrupted:
+        _uninterrupted.add(future)
+        future.add_done_callback(_uninterrupted.discard)
 
     def complete_future() -> None:
         """Call `function` in the new thread."""
@@ -124,3 +118,4 @@ def _complete_in_thread(future: Future[_T], function: Callable[[], _T]) -> None:
 
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(complete_future,), daemon=True).start()
+    return future

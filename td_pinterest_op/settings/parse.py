@@ -11,6 +11,7 @@ from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.text import format_count
+from td_pinterest_op.settings.parameters import FOR_THIS_RUN, TASK_PARAMETERS
 from td_pinterest_op.settings.structures import read_mapping
 from td_pinterest_op.settings.table import (
     CREDENTIALS,
@@ -25,31 +26,14 @@ from td_pinterest_op.settings.types import (
     LOST_DIGITS,
     SettingType,
     WrongValueError,
-    find_nearest,
     has_lost_digits,
     is_left_out,
     show_value,
     suggest_word,
 )
-from td_pinterest_op.stats import LISTS, SUPPRESS
 
 log = logging.getLogger(__name__)
 
-JOB_OPTIONS = ("priority", "job_retry", "presto_pool_name", "hive_pool_name", "engine_version", "hive_engine_version")
-"""The parameters of a task, or of `td:`, that apply to its jobs, as they do in digdag's td> operator."""
-TASK_PARAMETERS = ("query", "database", "engine", "job_id", *LISTS, *JOB_OPTIONS)
-"""The parameters that an export reads; digdag passes on every other parameter of the workflow as well."""
-FOR_THIS_RUN = "settings_for_this_run"
-"""The parameter of a run with settings that replace the task's own, such as `dry_run`, without editing a workflow."""
-SETTINGS_FOR_THIS_RUN = (
-    *("dry_run", "min_records", "max_records", "max_invalid_ratio", "max_leave_ratio", "allow_empty"),
-    *("begin", "rebuild", "replace_newer", "even_if_used"),
-)
-"""The settings that may be given for one run."""
-
-_ENDING = re.compile(r"(?<=s)(?:ions?|ing|ed)$")  # of suppression
-_OPT_OUT = re.compile(r"opt_?out")
-_COMMON_WORDS = ("constant", "content", "contents")  # near `consent` by chance
 # Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
 _ADDED_BY_CONSOLE = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGNORECASE)
 _ANY_REFERENCE = re.compile(r"\$\{\s*secret\s*:")
@@ -135,10 +119,8 @@ def build_settings(parsed: ParsedSettings) -> Any:
             values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
         if parsed.unused_keys:
             warnings.append(f"{action.name} does not use these settings: {', '.join(parsed.unused_keys)}")
-    lost_digits_warning = ""
     if parsed.lost_digits:
-        lost_digits_warning = f"{LOST_DIGITS}: {', '.join(parsed.lost_digits)}"
-        warnings.append(lost_digits_warning)
+        warnings.append(f"{LOST_DIGITS}: {', '.join(parsed.lost_digits)}")
     if parsed.blank:
         warnings.append(f"these settings are blank, and so have no effect: {', '.join(parsed.blank)}")
     return parsed.table.settings_class(
@@ -146,7 +128,6 @@ def build_settings(parsed: ParsedSettings) -> Any:
         refresh_token_secret=parsed.refresh_token_secret,
         for_this_run=parsed.for_this_run,
         warnings=tuple(warnings),
-        lost_digits_warning=lost_digits_warning,
     )
 
 
@@ -267,9 +248,8 @@ def _find_credential(parsed: ParsedSettings, key: Setting, raw: object, environ:
     value = environ.get(variable)
     if is_left_out(value):
         text = (
-            f"{variable} is {'empty' if variable in environ else 'missing'} in the environment; set the workflow's "
-            f"secret {secret}, and give it to the task as {variable}, under its _env (config/environment.yml has such "
-            "lines)"
+            f"{variable} is missing or blank in the environment; set the workflow's secret {secret}, and give it to "
+            f"the task as {variable}, under its _env (config/environment.yml has such lines)"
         )
         parsed.add_problem(key.name, text, code="environment")
         return None
@@ -365,33 +345,3 @@ def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[An
         text = "the settings from the console have keys that this operator does not know, which are ignored: %s"
         log.warning(text, ", ".join(added))
     return {name: None if is_left_out(value) else value for name, value in settings.items() if name not in added}
-
-
-def find_refused_parameters(names: Iterable[object], action: ActionSpec | None) -> dict[str, str]:
-    """Return the names of a task's parameters and variables that seem to mean a parameter, with the one that is meant.
-
-    `action`: None for an unknown one. Only names that resemble `query`, `suppress` or `consent` are among them, since a
-    run cannot tell a task's own keys from the variables of its workflow; and only if the action reads the parameter
-    that is meant, and `names` do not contain it.
-    """
-    given = {name for name in names if isinstance(name, str)}
-    refused: dict[str, str] = {}
-    for name in sorted(given.difference(TASK_PARAMETERS)):
-        meant = _find_meant_parameter(name.lower())
-        is_read = action is None or (action.adds_people if meant in LISTS else action.reads_rows)
-        if meant and meant not in given and is_read:
-            refused[name] = meant
-    return refused
-
-
-def _find_meant_parameter(name: str) -> str:
-    """Return the one of `query`, `suppress` and `consent` that `name`, in lower case, seems to mean, or ""."""
-    if _OPT_OUT.search(name):
-        return SUPPRESS
-    for word in name.split("_"):
-        stem = _ENDING.sub("", word)
-        near = "" if stem in _COMMON_WORDS else find_nearest(stem, LISTS, cutoff=0.8)
-        if near:
-            return near
-    # A name such as `my_query` is a variable.
-    return "" if "_" in name else find_nearest(name, ["query"], cutoff=0.8)

@@ -29,7 +29,6 @@ from td_pinterest_op.settings.types import (
     BOOLEAN,
     COUNTRY,
     CREDENTIAL,
-    PAGE,
     RATIO,
     TABLE,
     TEXT,
@@ -176,7 +175,6 @@ class ConnectionSettings:
     history: TableName | None = declare_setting(TABLE)
     for_this_run: tuple[str, ...]  # the names of settings that a parameter of the run has replaced
     warnings: tuple[str, ...]  # for the author, about settings that are unusual but not wrong
-    lost_digits_warning: str  # one of the warnings: about ids that may have lost digits; "" for no such ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +208,7 @@ class Settings(SendingSettings):
     if_exists: IfExists = _of_named_actions(build_word_type(*get_args(IfExists)), "fail")
     replace_newer: bool = _of_new_list(BOOLEAN, False)
     expected_audience_name: str | None = declare_setting(TEXT, restricts=True)
-    report: str | None = declare_setting(PAGE)  # path of the page to write
+    report: str | None = declare_setting(TEXT)  # path of the page to write
     records: RecordsFormat = _of_rows(build_word_type(*get_args(RecordsFormat)), "identifiers")
     hash_in: HashIn = _of_rows(build_word_type(*get_args(HashIn)), "operator")
     default_country: str | None = _of_rows(COUNTRY)  # in upper case

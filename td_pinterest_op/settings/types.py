@@ -111,6 +111,11 @@ def show_value(value: object) -> str:
     return ascii(value) if isinstance(value, str) else text.lower()
 
 
+def refuse(value: object) -> str:
+    """Return the message about a value that is not allowed. What is allowed follows it (see `SettingType`)."""
+    return f"{show_value(value)} is not an allowed value"
+
+
 def describe_type(value: object) -> str:
     """Return the type of a value in words for a message, with the length of a string, but without the value."""
     if isinstance(value, str):
@@ -135,11 +140,8 @@ def build_integer_type(minimum: int, maximum: int) -> SettingType:
     def read_integer(value: object) -> int:
         """Return a whole number within the type's limits as an int. Raises WrongValueError for any other value."""
         number = parse_number(value)
-        if number is None or number != number.to_integral_value():
-            raise WrongValueError(f"must be a whole number, not {show_value(value)}")
-        if not minimum <= number <= maximum:
-            bound = f"at least {minimum}" if number < minimum else f"at most {maximum}"
-            raise WrongValueError(f"must be {bound}, not {show_value(value)}")
+        if number is None or number != number.to_integral_value() or not minimum <= number <= maximum:
+            raise WrongValueError(refuse(value))
         return int(number)
 
     return SettingType(read=read_integer, allowed=f"a whole number from {minimum} to {maximum}")
@@ -156,8 +158,7 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
         """Return the value of an allowed word, in any spelling. Raises WrongValueError for other words."""
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in value_by_word:
-            suggestion = suggest_word(word, value_by_word)
-            raise WrongValueError(f"{show_value(value)} is not an allowed value{suggestion}")
+            raise WrongValueError(refuse(value) + suggest_word(word, value_by_word))
         return value_by_word[word]
 
     return SettingType(read=read_choice, allowed=allowed_text or ", ".join(words))
@@ -177,7 +178,7 @@ def _read_ratio(value: object) -> float:
     """Return a number from 0 to 1 as a float. Raises WrongValueError for any other value."""
     number = parse_number(value)
     if number is None or not 0 <= number <= 1:
-        raise WrongValueError(f"must be a number from 0 to 1, not {show_value(value)}")
+        raise WrongValueError(refuse(value))
     return float(number)
 
 
@@ -223,19 +224,11 @@ def _read_text_line(value: object) -> str:
     return value.strip()
 
 
-def _read_page_path(value: object) -> str:
-    """Return the path of a report page. Raises WrongValueError unless the path ends in .html or .htm."""
-    path = _read_text_line(value)
-    if not path.lower().endswith((".html", ".htm")):
-        raise WrongValueError("the path does not end in .html")
-    return path
-
-
 def _read_table_name(value: object) -> TableName:
     """Return the name of a table, given as table or database.table. Raises WrongValueError for any other value."""
     match = _TABLE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise WrongValueError(f"{show_value(value)} is not a valid table name")
+        raise WrongValueError(refuse(value))
     return TableName(**match.groupdict())
 
 
@@ -243,7 +236,7 @@ def _read_country(value: object) -> str:
     """Return the two-letter code of a country in upper case. Raises WrongValueError for any other value."""
     code = value.strip().upper() if isinstance(value, str) else ""
     if not re.fullmatch("[A-Z]{2}", code) or not can_be_country(code):
-        raise WrongValueError(f"must be the two-letter code of a country, not {show_value(value)}")
+        raise WrongValueError(refuse(value))
     return code
 
 
@@ -259,7 +252,6 @@ TABLE = SettingType(
     read=_read_table_name,
     allowed="table or database.table, each of 3 to 128 lowercase letters, digits and underscores",
 )
-PAGE = SettingType(read=_read_page_path, allowed="the path of a file to write, ending in .html")
 CREDENTIAL = SettingType(
     read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret", is_id=True
 )

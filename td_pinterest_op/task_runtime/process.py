@@ -10,7 +10,7 @@ import contextlib
 import contextvars
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -40,7 +40,14 @@ class TaskProcess:
 
     def __enter__(self) -> None:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_write_session_log())
+            # The log of level INFO and above goes to stderr, and nowhere else: the root logger's handlers do not mask.
+            handler = SessionLog()
+            stack.callback(log.removeHandler, handler)
+            stack.callback(log.setLevel, log.level)
+            stack.callback(setattr, log, "propagate", log.propagate)
+            log.addHandler(handler)
+            log.setLevel(logging.INFO)
+            log.propagate = False
             stack.enter_context(end_on_signals())
             self._stack = stack.pop_all()
 
@@ -78,23 +85,6 @@ class SessionLog(logging.Handler):
         with contextlib.suppress(AttributeError, OSError, ValueError):
             sys.stderr.write(f"{lines}\n")
             sys.stderr.flush()
-
-
-@contextlib.contextmanager
-def _write_session_log() -> Iterator[None]:
-    """Within the block, write the operator's log of level INFO and above to stderr, and nowhere else."""
-    handler = SessionLog()
-    level = log.level
-    propagate = log.propagate
-    log.setLevel(logging.INFO)
-    log.propagate = False  # the root logger's handlers do not mask
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        log.propagate = propagate
-        log.setLevel(level)
 
 
 def may_resubmit(task: Task, error: BaseException) -> bool:

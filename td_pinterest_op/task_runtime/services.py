@@ -72,30 +72,6 @@ def connect_services(
     SettingsError for an endpoint that is unsafe for secrets.
     """
     store = TokenStore(task=task, settings=settings, timing=timing)
-    with open_client(task, settings, timing=timing, counts=counts, at_once=at_once) as client:
-        tokens = Tokens(
-            client=client,
-            client_id=settings.client_id,
-            client_secret=settings.client_secret,
-            refresh_token=settings.refresh_token,
-            on_new_refresh_token=on_new_refresh_token or store.save_token,
-            read_stored_token=store.read_token,
-            needed_scopes=scopes,
-            timing=timing,
-        )
-        yield Services(task=task, client=client, tokens=tokens, ad_account_id=settings.ad_account_id, timing=timing)
-
-
-@contextlib.contextmanager
-def open_client(
-    task: Task,
-    settings: ConnectionSettings,
-    *,
-    timing: Timing,
-    counts: RequestCounts | None = None,
-    at_once: int = 1,
-) -> Iterator[Client]:
-    """Yield a client for Pinterest's API, closed when the block ends. Raises SettingsError for an unsafe endpoint."""
     transport = Transport(
         connect_timeout=settings.connection_timeout_secs,
         write_timeout=settings.write_timeout_secs,
@@ -103,7 +79,7 @@ def open_client(
         connections=max(settings.max_in_flight, at_once),
     )
     with contextlib.closing(transport):
-        yield Client(
+        client = Client(
             endpoint=parse_endpoints(task.environ).pinterest,
             transport=transport,
             rate_limiter=RateLimiter(
@@ -117,6 +93,17 @@ def open_client(
             timing=timing,
             counts=counts or RequestCounts(),
         )
+        tokens = Tokens(
+            client=client,
+            client_id=settings.client_id,
+            client_secret=settings.client_secret,
+            refresh_token=settings.refresh_token,
+            on_new_refresh_token=on_new_refresh_token or store.save_token,
+            read_stored_token=store.read_token,
+            needed_scopes=scopes,
+            timing=timing,
+        )
+        yield Services(task=task, client=client, tokens=tokens, ad_account_id=settings.ad_account_id, timing=timing)
 
 
 def build_treasure_data_api(task: Task, *, transport: Transport, retry: Retry, timing: Timing) -> TreasureData:

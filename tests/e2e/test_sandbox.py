@@ -157,7 +157,7 @@ def test_sandbox_describes_the_main_job_and_a_withholding_export_in_few_lines(
     assert f'audience  549755885175000002 "{AUDIENCE_NAME}" holds 2,486 identifiers' in said
     assert "checked   the same 2,486 people as by SQL\n" in said
     withholding = " ".join(said.partition("\nThen ")[2].split())
-    assert "records (suppressed 48, control 263) were withheld." in withholding
+    assert "records (suppressed 48, control 263) withheld." in withholding
     assert "the same 2,175 people as by SQL, without 48 who opted out (1 by a join on the text) and 263" in withholding
     assert f"  page      {tmp_path}/new/page.html\n  log       {tmp_path}/log\n" in said
     html = (tmp_path / "new" / "page.html").read_text()

@@ -139,7 +139,7 @@ class TestForThisRun:
             ("", "settings_for_this_run: is blank"),
             ({}, "settings_for_this_run: is blank"),
             ("dry_run", "must be a mapping"),
-            ({"min_records": "many"}, "min_records: must be a whole number"),
+            ({"min_records": "many"}, "min_records: 'many' is not an allowed value"),
         ],
     )
     def test_wrong_setting_for_this_run_is_an_error(self, services: Services, given: object, complaint: str) -> None:

@@ -294,7 +294,7 @@ class TestLists:
         assert members_of(services, settings) == digests(4, first=2)
         assert withheld_of(stored) == (2, 4, 0)
         assert (stored["records"]["unique"], stored["records"]["sent"]) == (10, 4)
-        assert "; 6 records (suppressed 2, without_consent 4) were withheld." in stored["summary"]
+        assert "; 6 records (suppressed 2, without_consent 4) withheld." in stored["summary"]
         # Nothing about them reaches Pinterest: no request names them, and none removes anybody.
         held = set[str]().union(*map(services.pinterest.members, services.pinterest.lists))
         assert held.isdisjoint(digests(2) | digests(4, first=6))
@@ -353,7 +353,7 @@ class TestLists:
         stored = services.export(settings, job_id=services.job(people(3)), **task)
         assert f"withheld  1 record ({reason} 1)" in caplog.text
         assert "withheld people who are already in the audience remain in it: pinterest_erase.dig" in caplog.text
-        assert f"nothing was written; 1 record ({reason} 1) was withheld." in stored["summary"]
+        assert f"nothing was written; 1 record ({reason} 1) withheld." in stored["summary"]
         assert f"job {stored['lists'][name]} issued (presto on database {DATABASE['database']}): {name}" in caplog.text
 
 

@@ -74,7 +74,7 @@ def fail(services: Services, *entries: object, **params: Any) -> str:
         ({"result_settings": "["}, "result_settings of entry vip: a string of 1 character is neither valid JSON"),
         ({"audience_id": "549755885175999999"}, "there is no audience 549755885175999999"),
         ({"colour": "red"}, "colour: is unknown"),
-        ({"min_records": "many"}, "min_records: must be a whole number, not 'many'"),
+        ({"min_records": "many"}, "min_records: 'many' is not an allowed value"),
         ({"audience_name": "${secret:pinterest.client_secret}"}, "audience_name: names a secret of the workflow"),
         ({"suppress": "SELECT '${secret:x}'"}, "entry vip: suppress names a secret of the workflow"),
         ({"settings_for_this_run": {"dry_run": True}}, "settings_for_this_run: is given to a run, with `-p`"),

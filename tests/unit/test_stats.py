@@ -112,8 +112,8 @@ def test_json_has_the_documented_shape_and_plain_types() -> None:
         "audience": {"status": "READY", "size": 120},
         "members": None,
         "summary": (
-            'Filled audience "Spring" with 2 records; 3 invalid values were left out; '
-            "3 records (suppressed 2, control 1) were withheld; Pinterest refused 1."
+            'Filled audience "Spring" with 2 records; 3 invalid values left out; '
+            "3 records (suppressed 2, control 1) withheld; Pinterest refused 1."
         ),
         "version": __version__,
         "rows": {"read": 10, "valid": 7, "invalid": 3, "invalid_by_reason": reasons},
@@ -138,7 +138,7 @@ def test_json_has_the_documented_shape_and_plain_types() -> None:
         ({"audience_name": None, "audience_id": "7"}, 'Filled audience "7" with 5 records.'),
         (
             {"sent": 1, "invalid_by_reason": Counter(null=1)},
-            'Filled audience "Spring" with 1 record; 1 invalid value was left out.',
+            'Filled audience "Spring" with 1 record; 1 invalid value left out.',
         ),
         ({"summary_text": SummaryText(past="{audience} was empty", infinitive="")}, 'Audience "Spring" was empty.'),
         ({"dry_run": True}, 'Dry run: would fill audience "Spring" with 6 records; nothing was written.'),

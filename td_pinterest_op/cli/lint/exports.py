@@ -18,7 +18,8 @@ from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, SECRET_TEMPLATE, check_secret
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.many import build_entry_task, read_at_once, read_entries
-from td_pinterest_op.settings.parse import TASK_PARAMETERS, read_settings
+from td_pinterest_op.settings.parameters import TASK_PARAMETERS
+from td_pinterest_op.settings.parse import read_settings
 from td_pinterest_op.settings.table import CREDENTIALS, ERASURE, STATUS, SettingsTable, build_variable_name
 from td_pinterest_op.settings.types import find_nearest, is_left_out
 from td_pinterest_op.stats import LISTS

@@ -13,7 +13,7 @@ from td_pinterest_op.cli.lint.selected_columns import find_column_problems
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.requirements import find_other_version
-from td_pinterest_op.settings.parse import FOR_THIS_RUN
+from td_pinterest_op.settings.parameters import FOR_THIS_RUN
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest_word
 from td_pinterest_op.stats import LISTS, Stats

@@ -109,13 +109,17 @@ def test_a_setting_of_a_follow_up_is_read(key: str, value: object, expected: obj
         (parse_status, {**STATUS, "audience_ids": "["}, "- audience_ids: a string of 1 character is neither valid"),
         (parse_status, {**STATUS, "audience_id": "9"}, "- audience_ids: conflicts with audience_id"),
         (parse_status, {**STATUS, "ad_account_id": ""}, "- ad_account_id: missing; allowed: digits"),
-        (parse_status, {**STATUS, "history": "a.b.c"}, "- history: 'a.b.c' is not a valid table name; allowed: table"),
+        (parse_status, {**STATUS, "history": "a.b.c"}, "- history: 'a.b.c' is not an allowed value; allowed: table"),
         (
             parse_status,
             {**STATUS, "fail_on": "TOSMALL"},
             "- fail_on: number 1: 'TOSMALL' is not an allowed value; did you mean too",
         ),
-        (parse_status, {**STATUS, "max_drop_ratio": 2}, "- max_drop_ratio: must be a number from 0 to 1, not 2"),
+        (
+            parse_status,
+            {**STATUS, "max_drop_ratio": 2},
+            "- max_drop_ratio: 2 is not an allowed value; allowed: a",
+        ),
         (parse_status, {**STATUS, "minsize": 2}, "- minsize: is unknown; did you mean min_size?"),
         (parse_erasure, {}, "- ad_account_ids: missing (or ad_account_id); allowed: a list"),
         (

@@ -168,7 +168,6 @@ def test_an_export_without_action_creates_an_audience() -> None:
         ("ad_account_id", -1),
         ("ad_account_id", True),
         ("audience_id_add_people", "1" * 41),
-        ("report", "page.pdf"),
         ("audience_id", {"id": 1}),
         ("audience_name", "two\nlines"),
         ("audience_name", "a\x00b"),
@@ -217,10 +216,9 @@ def test_a_wrong_value_is_one_problem_that_names_what_is_allowed(key: str, value
 @pytest.mark.parametrize(
     ("value", "line"),
     [
-        ("ten", "- retry_count: must be a whole number, not 'ten'; allowed: a whole number from 0 to 100"),
-        (101, "- retry_count: must be at most 100, not 101; allowed: a whole number from 0 to 100"),
-        ("-1", "- retry_count: must be at least 0, not '-1'; allowed: a whole number from 0 to 100"),
-        ([7], "- retry_count: must be a whole number, not a list; allowed: a whole number from 0 to 100"),
+        ("ten", "- retry_count: 'ten' is not an allowed value; allowed: a whole number from 0 to 100"),
+        (101, "- retry_count: 101 is not an allowed value; allowed: a whole number from 0 to 100"),
+        ([7], "- retry_count: a list is not an allowed value; allowed: a whole number from 0 to 100"),
     ],
 )
 def test_a_problem_shows_the_value_and_the_range(value: object, line: str) -> None:
@@ -478,7 +476,7 @@ def test_the_settings_name_the_secret_of_the_refresh_token(
 def test_a_credential_of_the_environment_is_not_shown_even_if_the_settings_have_another() -> None:
     raw = {**LEAST, "client_secret": "of-the-settings", "retry_count": "of the environment"}
     text = message_of(raw, {**ENVIRON, "PINTEREST_CLIENT_SECRET": "of the environment"})
-    assert "retry_count: must be a whole number, not a string of 18 characters" in text
+    assert "retry_count: a string of 18 characters is not an allowed value" in text
 
 
 @pytest.mark.parametrize("value", [None, "", "  "])

@@ -3,7 +3,7 @@
 import pytest
 
 from td_pinterest_op.audiences.actions import Add, Clear, Remove
-from td_pinterest_op.settings.parse import TASK_PARAMETERS, find_refused_parameters
+from td_pinterest_op.settings.parameters import TASK_PARAMETERS, find_refused_parameters
 
 # What digdag gives to every task, and what workflows name their own variables.
 OTHERS = (

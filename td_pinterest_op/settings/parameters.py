@@ -1,0 +1,54 @@
+"""The names of a task's parameters that an export reads besides `result_settings`."""
+
+import re
+from collections.abc import Iterable
+
+from td_pinterest_op.settings.table import ActionSpec
+from td_pinterest_op.settings.types import find_nearest
+from td_pinterest_op.stats import LISTS, SUPPRESS
+
+JOB_OPTIONS = ("priority", "job_retry", "presto_pool_name", "hive_pool_name", "engine_version", "hive_engine_version")
+"""The parameters of a task, or of `td:`, that apply to its jobs, as they do in digdag's td> operator."""
+TASK_PARAMETERS = ("query", "database", "engine", "job_id", *LISTS, *JOB_OPTIONS)
+"""The parameters that an export reads; digdag passes on every other parameter of the workflow as well."""
+FOR_THIS_RUN = "settings_for_this_run"
+"""The parameter of a run with settings that replace the task's own, such as `dry_run`, without editing a workflow."""
+SETTINGS_FOR_THIS_RUN = (
+    *("dry_run", "min_records", "max_records", "max_invalid_ratio", "max_leave_ratio", "allow_empty"),
+    *("begin", "rebuild", "replace_newer", "even_if_used"),
+)
+"""The settings that may be given for one run."""
+
+_ENDING = re.compile(r"(?<=s)(?:ions?|ing|ed)$")  # of suppression
+_OPT_OUT = re.compile(r"opt_?out")
+_COMMON_WORDS = ("constant", "content", "contents")  # near `consent` by chance
+
+
+def find_refused_parameters(names: Iterable[object], action: ActionSpec | None) -> dict[str, str]:
+    """Return the names of a task's parameters and variables that seem to mean a parameter, with the one that is meant.
+
+    `action`: None for an unknown one. Only names that resemble `query`, `suppress` or `consent` are among them, since a
+    run cannot tell a task's own keys from the variables of its workflow; and only if the action reads the parameter
+    that is meant, and `names` do not contain it.
+    """
+    given = {name for name in names if isinstance(name, str)}
+    refused: dict[str, str] = {}
+    for name in sorted(given.difference(TASK_PARAMETERS)):
+        meant = _find_meant_parameter(name.lower())
+        is_read = action is None or (action.adds_people if meant in LISTS else action.reads_rows)
+        if meant and meant not in given and is_read:
+            refused[name] = meant
+    return refused
+
+
+def _find_meant_parameter(name: str) -> str:
+    """Return the one of `query`, `suppress` and `consent` that `name`, in lower case, seems to mean, or ""."""
+    if _OPT_OUT.search(name):
+        return SUPPRESS
+    for word in name.split("_"):
+        stem = _ENDING.sub("", word)
+        near = "" if stem in _COMMON_WORDS else find_nearest(stem, LISTS, cutoff=0.8)
+        if near:
+            return near
+    # A name such as `my_query` is a variable.
+    return "" if "_" in name else find_nearest(name, ["query"], cutoff=0.8)
