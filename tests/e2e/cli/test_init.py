@@ -478,19 +478,6 @@ def test_written_workflow_sends_the_people_of_the_command(
 
 
 @pytest.mark.parametrize(
-    ("if_exists", "is_refused"), [("", True), ("fail", True), ("Fail", True), ("replace", False), ("add", False)]
-)
-def test_next_commands_say_whether_a_second_run_is_refused(
-    at_terminal: Terminal, folder: Path, tmp_path: Path, if_exists: str, is_refused: bool
-) -> None:
-    settings = {"action": "create_new_audience", "ad_account_id": AD_ACCOUNT_ID, "audience_name": "New"}
-    file = tmp_path / "export.yml"
-    file.write_text(json.dumps({**settings, "if_exists": if_exists}))
-    ran = at_terminal("export", "--settings", file, *OPTIONS, "--write", folder, "--yes")
-    assert (ran.code, "a second run" in ran.err) == (0, is_refused), ran.err
-
-
-@pytest.mark.parametrize(
     ("settings", "source", "said"),
     [
         (
