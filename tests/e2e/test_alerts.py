@@ -28,7 +28,8 @@ HOOK = "hook-s3cr3t"
 LINES = r'"The first line.\\nThe row of jane@shop.example is wrong."'
 # In JavaScript \x7b and \x7d are braces, \x22 and \x27 quotes.
 HOSTILE = (
-    r"""'${"$\x7bsecret:td.apikey\x7d $\x7bland\x7d $\x7b1+1\x7d \x22it\x27s\x22 \\ of jane@shop.example\n" """
+    r"""'${"$\x7bsecret:td.apikey\x7d $\x7bland\x7d $\x7b1+1\x7d \x22it\x27s\x22 \\ of """
+    r"""jane@shop.example jane%40shop.example 5eed0000-0000-4000-8000-000000000001\n" """
     r"""+ new Array(10000).join("\x22\x27\\ $\x7bland\x7d\n")}'"""
 )
 
@@ -171,7 +172,7 @@ def test_failed_alert_does_not_prevent_the_other(
 @pytest.mark.parametrize(
     ("query", "told"),
     [
-        (f"fail>: {HOSTILE}", r"""\$ \{secret:td.apikey\} \$ \{land\} \$ \{1\+1\} "it's" \\ of <hidden>"""),
+        (f"fail>: {HOSTILE}", r"""\$ \{secret:td.apikey\} \$ \{land\} \$ \{1\+1\} "it's" \\ of(?: <hidden>){3}"""),
         ("td>: {data: SELECT * FROM nowhere}", r"Query \d+ failed"),
         ("td>: {data: ' '}", r"Query \d+ failed"),
         ("fail>: Python command failed with code 137", r"Python command failed with code 137"),
