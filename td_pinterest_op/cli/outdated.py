@@ -8,9 +8,9 @@ import yaml
 
 # Of 0.3's config/mirror.yml: what withholds people unless it is false, and what replaces it.
 _WITHHOLDING = {
-    "suppressed": "`suppress: queries/suppressed.sql` on the mirror's task",
-    "consented": "`consent: queries/consented.sql` on the mirror's task",
-    "control": "the setting `control` in the mirror's result_settings",
+    "suppressed": "`suppress: queries/suppressed.sql`",
+    "consented": "`consent: queries/consented.sql`",
+    "control": "the setting `control`",
 }
 # Of 0.3: what replaces each file. {} is its name.
 _FILES = {
@@ -28,6 +28,10 @@ _FILES = {
 _MANY = "one task `py>: td_pinterest_op.many.Many` with `audiences` and `at_once`, as in the new pinterest_many.dig"
 _MIRROR = "one task `py>: td_pinterest_op.export.PinterestExport` with `action: mirror_current_audience`"
 _CLASSES = {
+    "td_pinterest_op.activation.PinterestActivation.prepare": (
+        "one task `py>: td_pinterest_op.activation.PinterestActivation` with `later_runs: mirror`, and with the lists "
+        "and the control group of config/mirror.yml,"
+    ),
     "td_pinterest_op.many.Many.renew": _MANY,
     "td_pinterest_op.many.Many.export": _MANY,
     "td_pinterest_op.many.Many.gate": _MANY,
@@ -75,7 +79,10 @@ def _find_outdated_mirror(path: Path) -> Iterator[Outdated]:
         # Left blank, it withheld too.
         is_off = isinstance(value, yaml.ScalarNode) and value.value.strip().lower() == "false"
         if key.value in _WITHHOLDING and not is_off:
-            text = f"`{key.value}` withholds nobody any more: write {_WITHHOLDING[key.value]}, and delete this line"
+            text = (
+                f"`{key.value}` withholds nobody any more: write {_WITHHOLDING[key.value]} on each task that mirrors, "
+                "also on that of an activation with `later_runs: mirror`, and delete this line"
+            )
             yield Outdated(path, key.start_mark.line + 1, text, withholds=True)
     yield Outdated(
         path,

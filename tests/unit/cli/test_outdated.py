@@ -30,7 +30,13 @@ def write(folder: Path, name: str, text: str) -> None:
         ({"suppressed": "true"}, ["3: outdated: `suppressed` withholds nobody any more: write `suppress: queries/"]),
         ({"suppressed": ""}, ["3: outdated: `suppressed` withholds"]),
         ({"consented": "'${x}'"}, ["4: outdated: `consented` withholds nobody any more: write `consent: queries/"]),
-        ({"control": "{percent: 10, salt: spring, by: customer_id}"}, ["5: outdated: `control` withholds nobody"]),
+        (
+            {"control": "{percent: 10, salt: spring, by: customer_id}"},
+            [
+                "5: outdated: `control` withholds nobody any more: write the setting `control` on each task that "
+                "mirrors, also on that of an activation with `later_runs: mirror`, and delete this line"
+            ],
+        ),
     ],
 )
 def test_a_mirror_of_0_3_that_withholds_people_ends_an_update_before_it_writes(
@@ -63,6 +69,11 @@ def test_a_mirror_of_0_3_that_withholds_people_ends_an_update_before_it_writes(
             "m.dig",
             "+t:\n  py>: td_pinterest_op.mirror.Mirror.send\n",
             "2: outdated: td_pinterest_op.mirror.Mirr",
+        ),
+        (
+            "pinterest_activation.dig",
+            "+t:\n  py>: td_pinterest_op.activation.PinterestActivation.prepare\n",
+            "2: outdated: td_pinterest_op.activation.PinterestActivation.prepare does nothing any more: one task",
         ),
         ("m.dig", "+t:\n  py>: td_pinterest_op.many.Many.renew\n", "2: outdated: td_pinterest_op.many.Many.renew does"),
         (
