@@ -86,7 +86,7 @@ def update_code(folder: Path, *, with_dependencies: bool = False, with_phone_num
     outdated = find_outdated(folder)
     for finding in outdated:
         screen.print_note(str(finding))
-    if any(finding.withholds for finding in outdated):
+    if any(finding.level == "error" for finding in outdated):
         screen.print_error(
             f"{folder} says whom to withhold in a way that has no effect any more: nothing was written. Change what is "
             "named above first"

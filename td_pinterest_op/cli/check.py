@@ -9,7 +9,7 @@ import click
 
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.lint import dig_file, rules
-from td_pinterest_op.cli.lint.dig_file import DigFile, Finding, Place
+from td_pinterest_op.cli.lint.dig_file import DigFile, Finding
 from td_pinterest_op.cli.lint.exports import Export
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.outdated import find_outdated
@@ -57,9 +57,7 @@ def check_workflow(file: Path) -> tuple[DigFile, list[Export]]:
         dig = dig_file.read_workflow(file)
     except OSError as error:
         raise SettingsError(f"{file} cannot be opened: {error.strerror or type(error).__name__}") from None
-    for each in find_outdated(file.parent):
-        level = "error" if each.withholds else "warning"
-        dig.add_finding(Place(each.path, each.line), "outdated", each.message, level=level)
+    dig.findings += find_outdated(file.parent)
     logging.disable(logging.WARNING)  # what a run would log is a finding, or no matter of the file
     try:
         return dig, rules.check_workflow(dig)

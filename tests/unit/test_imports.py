@@ -46,7 +46,7 @@ WORLD: dict[str, set[str]] = {
     "urllib3": {"http", "treasure_data"},
     "backoff": {"http.retry"},
     "phonenumbers": {"identifiers.phones"},
-    "yaml": {"settings.structures", "cli.lint.dig_file", "cli.outdated", "cli.push"},
+    "yaml": {"settings.structures", "cli.lint.dig_file", "cli.push"},
     "click": {"cli"},
     "rich": {"cli"},
     "jinja2": {"cli.project_folder", "report.page"},

@@ -72,6 +72,7 @@ class DigFile:
     root: Block | None = None
     files: set[Path] = field(default_factory=set)  # what was read: the workflow, included files, queries
     findings: list[Finding] = field(default_factory=list)
+    _left: int = _MOST_VALUES
 
     @property
     def folder(self) -> Path:
@@ -92,6 +93,73 @@ class DigFile:
     def has_finding(self, place: Place) -> bool:
         """Whether there is a finding at a place."""
         return any((finding.path, finding.line) == place for finding in self.findings)
+
+    def read_yaml(self, path: Path) -> Any:
+        """Return a YAML file's content, or None, with a finding, if it is unreadable. Raises OSError.
+
+        Raises RecursionError if the content is nested too deeply, or grows too much.
+        """
+        self.files.add(path)
+        try:
+            node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
+        except UnicodeDecodeError:
+            self.add_finding(Place(path, 1), "yaml", "the file is not UTF-8: save it as UTF-8")
+            return None
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+            place = Place(path, mark.line + 1 if mark else 1)
+            problem = str(getattr(error, "problem", "it cannot be read"))
+            if "'\\t'" in problem:
+                message = f"there is a tab here, where YAML allows none: indent with spaces. {_REFUSED}"
+                self.add_finding(place, "tab", message)
+            else:
+                self.add_finding(place, "yaml", f"not valid YAML ({problem}). {_REFUSED}")
+            return None
+        return self._convert_node(node, Place(path, 1)) if node else None
+
+    def _convert_node(self, node: yaml.Node, place: Place) -> Any:
+        """Return the value of a YAML node at a place, with mappings as `Block`."""
+        self._left -= 1
+        if self._left < 0:
+            raise RecursionError
+        if isinstance(node, yaml.SequenceNode):
+            return [self._convert_node(item, Place(place.path, item.start_mark.line + 1)) for item in node.value]
+        if not isinstance(node, yaml.MappingNode):
+            text: str = node.value
+            if getattr(node, "style", None) is not None:  # quoted, or a block scalar
+                return text
+            return int(text) if _WHOLE_NUMBER.fullmatch(text) else _WORDS.get(text, text)
+        block = Block(place)
+        own: set[str] = set()
+        # The mapping's own members take precedence over those of `<<`, wherever it stands.
+        for key, value in sorted(node.value, key=lambda pair: not _is_merge(pair[0])):
+            here = Place(place.path, key.start_mark.line + 1)
+            if key.tag == "!include":
+                block.add_members(self._read_included(str(value.value), here))
+            elif _is_merge(key):
+                # Of several mappings, the first wins.
+                for each in reversed(value.value) if isinstance(value, yaml.SequenceNode) else [value]:
+                    block.add_members(self._convert_node(each, here))
+            else:
+                name = str(key.value)
+                if name in own:
+                    self.add_finding(here, "duplicate-key", f"{name} is defined twice: digdag refuses that")
+                own.add(name)
+                block[name] = self._convert_node(value, here)
+                block.places[name] = here
+        return block
+
+    def _read_included(self, name: str, here: Place) -> Any:
+        """Return the content of the included file `name`. If that fails, add a finding at `here` and return None."""
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            message = f"{name} is outside the project folder, so digdag does not include it: move it into the folder"
+        else:
+            try:
+                return self.read_yaml(here.path.parent / name)
+            except (OSError, ValueError):
+                message = f"the included file {name} does not exist: its path is relative to {here.path.parent}/"
+        self.add_finding(here, "file", message)
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,19 +203,15 @@ class DigTask:
         """Return what the parents export for a template, or the template itself."""
         found: Any = self.exported
         for part in template[1].strip().split("."):
-            if not isinstance(found, Block) or part not in found:
-                return template[0]
-            found = found[part]
-        if isinstance(found, dict | list):
-            return template[0]
-        return "" if found is None else str(found)
+            found = found.get(part, template[0]) if isinstance(found, Block) else template[0]
+        return template[0] if isinstance(found, dict | list) else str("" if found is None else found)
 
 
 def read_workflow(path: Path) -> DigFile:
     """Return the workflow in a file, with findings about its YAML. Raises OSError if the file cannot be opened."""
     dig = DigFile(path=path)
     try:
-        content = _YamlReader(dig).read_file(path)
+        content = dig.read_yaml(path)
         dig.root = content if isinstance(content, Block) else None
     except RecursionError:
         message = "the file is nested too deeply, or its anchors, aliases and includes repeat too much: simplify it"
@@ -156,85 +220,6 @@ def read_workflow(path: Path) -> DigFile:
         message = "this file is not a workflow: a workflow is a mapping of tasks whose names begin with +"
         dig.add_finding(Place(path, 1), "yaml", message)
     return dig
-
-
-class _YamlReader:
-    """Reads the YAML of a workflow and of its included files, and adds findings about the YAML to the workflow."""
-
-    def __init__(self, dig: DigFile) -> None:
-        self._dig = dig
-        self._left = _MOST_VALUES
-
-    def read_file(self, path: Path) -> Any:
-        """Return a YAML file's content, or None, with a finding, if it is unreadable. Raises OSError.
-
-        Raises RecursionError if the content is nested too deeply, or grows too much.
-        """
-        self._dig.files.add(path)
-        try:
-            node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
-        except UnicodeDecodeError:
-            self._dig.add_finding(Place(path, 1), "yaml", "the file is not UTF-8: save it as UTF-8")
-            return None
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-            place = Place(path, mark.line + 1 if mark else 1)
-            problem = str(getattr(error, "problem", "it cannot be read"))
-            if "'\\t'" in problem:
-                message = f"there is a tab here, where YAML allows none: indent with spaces. {_REFUSED}"
-                self._dig.add_finding(place, "tab", message)
-            else:
-                self._dig.add_finding(place, "yaml", f"not valid YAML ({problem}). {_REFUSED}")
-            return None
-        return self._convert_node(node, Place(path, 1)) if node else None
-
-    def _convert_node(self, node: yaml.Node, place: Place) -> Any:
-        """Return the value of a YAML node at a place, with mappings as `Block`."""
-        self._left -= 1
-        if self._left < 0:
-            raise RecursionError
-        if isinstance(node, yaml.MappingNode):
-            return self._convert_mapping(node, place)
-        if isinstance(node, yaml.SequenceNode):
-            return [self._convert_node(item, Place(place.path, item.start_mark.line + 1)) for item in node.value]
-        text: str = node.value
-        if getattr(node, "style", None) is not None:  # quoted, or a block scalar
-            return text
-        return int(text) if _WHOLE_NUMBER.fullmatch(text) else _WORDS.get(text, text)
-
-    def _convert_mapping(self, node: yaml.Node, place: Place) -> Block:
-        """Return a YAML mapping with the members that `<<` and included files give it."""
-        block = Block(place)
-        own: set[str] = set()
-        # The mapping's own members take precedence over those of `<<`, wherever it stands.
-        for key, value in sorted(node.value, key=lambda pair: not _is_merge(pair[0])):
-            here = Place(place.path, key.start_mark.line + 1)
-            if key.tag == "!include":
-                block.add_members(self._read_included(str(value.value), here))
-            elif _is_merge(key):
-                # Of several mappings, the first wins.
-                for each in reversed(value.value) if isinstance(value, yaml.SequenceNode) else [value]:
-                    block.add_members(self._convert_node(each, here))
-            else:
-                name = str(key.value)
-                if name in own:
-                    self._dig.add_finding(here, "duplicate-key", f"{name} is defined twice: digdag refuses that")
-                own.add(name)
-                block[name] = self._convert_node(value, here)
-                block.places[name] = here
-        return block
-
-    def _read_included(self, name: str, here: Place) -> Any:
-        """Return the content of the included file `name`. If that fails, add a finding at `here` and return None."""
-        if ".." in Path(name).parts or Path(name).is_absolute():
-            message = f"{name} is outside the project folder, so digdag does not include it: move it into the folder"
-        else:
-            try:
-                return self.read_file(here.path.parent / name)
-            except (OSError, ValueError):
-                message = f"the included file {name} does not exist: its path is relative to {here.path.parent}/"
-        self._dig.add_finding(here, "file", message)
-        return None
 
 
 def _is_merge(key: yaml.Node) -> bool:
