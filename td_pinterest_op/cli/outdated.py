@@ -75,8 +75,6 @@ def find_outdated(folder: Path) -> list[Finding]:
                 dig.add_warning(place, "outdated", text)
             elif key == "concurrent" and names_many:
                 dig.add_warning(place, "outdated", _CONCURRENT)
-            elif (
-                key == "history" and isinstance(value, Block) and value and set(value) <= {"keep", "database", "table"}
-            ):
+            elif key == "history" and isinstance(value, Block) and value and value.keys() <= _HISTORY_KEYS:
                 dig.add_warning(place, "outdated", _HISTORY)
     return sorted(dig.findings)

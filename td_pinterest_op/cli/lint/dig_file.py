@@ -12,7 +12,8 @@ from td_pinterest_op.cli.screen import replace_unprintable
 
 # Blocks that hold tasks, besides the names that begin with +.
 _BLOCKS = ("_do", "_else_do", "_error", "_check")
-_TEMPLATE = re.compile(r"\$\{(?!secret:)([^{}]*)\}")
+# Its text, of a template that a run fills in from variables.
+TEMPLATE = re.compile(r"\$\{(?!secret:)([^{}]*)\}")
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,30}")
 _WORDS: Mapping[str, bool | None] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _REFUSED = "digdag would refuse every workflow of the folder"
@@ -197,7 +198,7 @@ class DigTask:
             return [self.fill(item) for item in value]
         if not isinstance(value, str):
             return value
-        return _TEMPLATE.sub(self._find_value, value) or value
+        return TEMPLATE.sub(self._find_value, value) or value
 
     def _find_value(self, template: re.Match[str]) -> str:
         """Return what the parents export for a template, or the template itself."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import Add, Create, Remove
-from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place, merge_blocks, walk, walk_tasks
-from td_pinterest_op.cli.lint.exports import MANY, OPERATORS, Export, is_called_by_others, is_unknown, read_exports
+from td_pinterest_op.cli.lint.dig_file import TEMPLATE, Block, DigFile, DigTask, Place, merge_blocks, walk, walk_tasks
+from td_pinterest_op.cli.lint.exports import OPERATORS, Export, is_called_by_others, is_unknown, read_exports
 from td_pinterest_op.cli.lint.secrets import read_environ
 from td_pinterest_op.cli.lint.selected_columns import find_column_problems
 from td_pinterest_op.errors import SettingsError
@@ -28,7 +28,6 @@ _READS_NO_LIST = (None, "td", "call", "require", "for_each", "for_range", "loop"
 # Keys of digdag that any py> task may have.
 _OF_TASKS = ("docker", "python", "py", "td", "result_settings")
 _OPT_OUTS = re.compile(r"sup+res|consent|opt_?out", re.IGNORECASE)
-_TEMPLATE = re.compile(r"\$\{(?!secret:)[^{}]*\}")
 # A variable in a template, and the keys after it: `pinterest.records.sent`, `target['audience_id']`.
 _VARIABLE = re.compile(r"""(?<![\w.\"'])([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[\s*(?:'[^']*'|"[^"]*")\s*\])+)""")
 _PLACEHOLDER = "the name of that audience"  # of the shipped config/pinterest.yml
@@ -45,20 +44,30 @@ def check_workflow(dig: DigFile) -> list[Export]:
         return exports
     queries = {task.name: _read_td_query(dig, task) for task in tasks if task.operator == "td"}
     texts = [value for _, _, value in walk(dig.root) if isinstance(value, str)]
-    templates = " ".join(template for text in (*texts, *queries.values()) for template in _TEMPLATE.findall(text))
+    templates = " ".join(template for text in (*texts, *queries.values()) for template in TEMPLATE.findall(text))
     last_query: str | None = None  # of the last job, "" if it is not known; None without a job
     for task in tasks:
         if task in ours:
             exports += _check_our_task(dig, task, operators[task.name], last_query)
             _check_keys(dig, task, operators[task.name], templates)
             continue
-        _check_other_task(dig, task, templates)
+        for name, place in task.block.places.items() if task.operator in _READS_NO_LIST else ():
+            if _OPT_OUTS.search(name) and not name.startswith("+") and name not in templates:
+                message = f"nothing reads {name} here, so nobody is withheld: write it on the task that exports"
+                dig.add_finding(place, "unknown-key", message)
+        if task.operator == "mail" and "you@example.com" in str(task.block.get("to")):
+            message = "the alert is addressed to the placeholder you@example.com: fill in a real address"
+            dig.add_warning(task.block.places["to"], "placeholder", message)
         if task.operator and task.operator not in _LEAVES_NO_JOB:
             has_rows = "insert_into" not in task.block and "create_table" not in task.block
             last_query = queries.get(task.name, "") if has_rows else ""
-    _check_values(dig, dig.root, ours)
-    _check_docker(dig, ours, tasks)
-    _check_variables(dig, dig.root, tasks)
+    _check_values(dig, dig.root, tasks, ours)
+    # A task without a container image, in a workflow that runs in containers.
+    images = {task.name: task.params.get_block("docker").get("image") for task in tasks if task.operator == "py"}
+    for task in ours:
+        if not images[task.name] and ("docker" in task.params or any(images.values())):
+            message = "hosted Treasure Workflow runs py> in a container: add `docker: {image: …}` to the task"
+            dig.add_warning(task.block.places.get("docker", task.place), "docker", message)
     if other := find_other_version(dig.folder, __version__):
         message = (
             f"the folder has version {other} of the operator, but a task runs an installed one, such as this version "
@@ -69,25 +78,16 @@ def check_workflow(dig: DigFile) -> list[Export]:
 
 
 def _find_operator(dig: DigFile, task: DigTask) -> str:
-    """Return the operator of this package that a task runs, or "". Adds findings about misspelt and misplaced ones."""
-    settings = task.block.get_block("result_settings")
-    if task.operator == "td" and str(settings.get("type")).strip().lower() == "pinterest":
-        message = (
-            "a td> task does not run this operator, and Treasure Data's own connector reads result_settings here: move "
-            f"the settings to a task of their own after this one, `py>: {EXPORT_OPERATOR}` with an _env"
-        )
-        dig.add_finding(task.block.places["result_settings"], "connector", message)
+    """Return the operator of this package that a task runs, or "". Adds a finding about a misspelt one."""
     name = str(task.command or "").removesuffix(".run") if task.operator == "py" else ""
     if not name or name in OPERATORS:
         return name
-    if dig.has_finding(task.place):
-        return ""  # of an older version
     module = name.partition(".")[0]
     is_ours = module == _PACKAGE
-    if not is_ours and ((dig.folder / module).is_dir() or (dig.folder / f"{module}.py").is_file()):
-        return ""  # a class of the user's
+    is_of_user = not is_ours and ((dig.folder / module).is_dir() or (dig.folder / f"{module}.py").is_file())
+    if is_of_user or dig.has_finding(task.place):  # of an older version
+        return ""
     near = find_nearest(name, OPERATORS, cutoff=0.8 if is_ours else 0.94)
-    near = EXPORT_OPERATOR if name == EXPORT_OPERATOR.rpartition(".")[2] else near
     if is_ours or near:
         suggestion = f"did you mean {near}?" if near else f"an export is {EXPORT_OPERATOR}"
         dig.add_finding(task.place, "class", f"{name} is not an operator of td_pinterest_op: {suggestion}")
@@ -105,6 +105,7 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
         dig.add_finding(task.block.places.get("_env", task.place), "env", message)
     has_job = last_query is not None or is_called_by_others(dig)
     exports = list(read_exports(dig, task, operator, environ, has_earlier_job=has_job))
+    earlier: dict[tuple[str | None, ...], bool] = {}  # whether none of the entries for an audience replaces people
     for export in exports:
         request = export.request
         is_known = export.unknown.isdisjoint(("columns", "records", "control"))
@@ -113,10 +114,22 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
             lists = {name: each.query for name, each in request.lists.items()}
             for name, text in find_column_problems(request.settings, query=sql, lists=lists).items():
                 dig.add_finding(export.find_place(name), "columns", text)
-        if request and isinstance(request.settings, Settings) and "action" not in export.unknown:
-            _check_action(dig, export, request.settings)
-    if operator == MANY:
-        _check_targets(dig, exports)
+        settings = request.settings if request else None
+        if not isinstance(settings, Settings) or "action" in export.unknown:
+            continue
+        _check_action(dig, export, settings)
+        if any(name.startswith(("ad_account", "audience_")) for name in export.unknown):
+            continue
+        target = (settings.ad_account_id, settings.audience_id or settings.audience_name)
+        adds = settings.action is Create.action and settings.if_exists == "add"
+        changes_only = adds or settings.action in (Add.action, Remove.action)
+        if target in earlier and not (changes_only and earlier[target]):
+            message = (
+                f"an earlier entry changes audience {target[1]} too, at the same time, and one of the two replaces its "
+                "people: which one ends last is not known. Leave one out, or put it into a task of its own"
+            )
+            dig.add_finding(export.places[""], "two-entries", message)
+        earlier[target] = changes_only and earlier.get(target, True)
     return exports
 
 
@@ -129,7 +142,9 @@ def _check_action(dig: DigFile, export: Export, settings: Settings) -> None:
         message = f"{action.name} fails from the second scheduled run on, because the audience exists then"
         instead = "set if_exists: add or replace" if "if_exists" in action.uses else "run it once, by hand"
         dig.add_finding(place, "create-scheduled", f"{message}: {instead}")
-    if action.leaves_lists and any(_runs_often(key, str(value)) for key, value in schedule.items()):
+    when = str(schedule.get("cron>") or "0 0").split()[:2]  # minute and hour: each a number, once a day at most
+    is_often = "hourly>" in schedule or "minutes_interval>" in schedule or not all(map(str.isdecimal, when))
+    if action.leaves_lists and is_often:
         message = (
             f"{action.name} leaves an unused customer list behind at every run, and Pinterest needs a day or two to "
             "fill a new one: run it once a day at most, or send the differences with mirror_current_audience"
@@ -143,31 +158,6 @@ def _check_action(dig: DigFile, export: Export, settings: Settings) -> None:
     if is_filled_in and settings.expected_audience_name == _PLACEHOLDER:
         message = f"this is not the audience's name but the placeholder `{_PLACEHOLDER}`: fill in the audience's name"
         dig.add_finding(export.find_place("expected_audience_name"), "placeholder", message)
-
-
-def _runs_often(key: str, when: str) -> bool:
-    """Whether a schedule such as `cron>: 0 7 * * *` runs a workflow more often than once a day."""
-    is_often = key == "cron>" and not all(field.isdecimal() for field in when.split()[:2])
-    return is_often or key in ("hourly>", "minutes_interval>")
-
-
-def _check_targets(dig: DigFile, exports: Sequence[Export]) -> None:
-    """Add a finding for each entry that changes the same audience as an earlier one, if one of them replaces people."""
-    earlier: dict[tuple[str | None, ...], bool] = {}  # whether none of the entries for an audience replaces people
-    for export in exports:
-        settings = export.request.settings if export.request else None
-        if not settings or any(name.startswith(("action", "ad_account", "audience_")) for name in export.unknown):
-            continue
-        target = (settings.ad_account_id, settings.audience_id or settings.audience_name)
-        adds = settings.action is Create.action and settings.if_exists == "add"
-        changes_only = adds or settings.action in (Add.action, Remove.action)
-        if target in earlier and not (changes_only and earlier[target]):
-            message = (
-                f"an earlier entry changes audience {target[1]} too, at the same time, and one of the two replaces its "
-                "people: which one ends last is not known. Leave one out, or put it into a task of its own"
-            )
-            dig.add_finding(export.places[""], "two-entries", message)
-        earlier[target] = changes_only and earlier.get(target, True)
 
 
 def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> None:
@@ -191,17 +181,6 @@ def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> N
             where = "under result_settings" if setting else "on the task itself"
             message = f"nothing reads {name} under _env, so it restricts nothing: write {name.lower()} {where}"
             dig.add_finding(place, "unknown-key", message)
-
-
-def _check_other_task(dig: DigFile, task: DigTask, templates: str) -> None:
-    """Add findings about opt-outs that nothing reads, and about an alert to nobody, in a task that is not ours."""
-    for name, place in task.block.places.items() if task.operator in _READS_NO_LIST else ():
-        if _OPT_OUTS.search(name) and not name.startswith("+") and name not in templates:
-            message = f"nothing reads {name} here, so nobody is withheld: write it on the task that exports"
-            dig.add_finding(place, "unknown-key", message)
-    if task.operator == "mail" and "you@example.com" in str(task.block.get("to")):
-        message = "the alert is addressed to the placeholder you@example.com: fill in a real address"
-        dig.add_warning(task.block.places["to"], "placeholder", message)
 
 
 def _read_td_query(dig: DigFile, task: DigTask) -> str:
@@ -236,29 +215,17 @@ def _read_td_query(dig: DigFile, task: DigTask) -> str:
 
 def _has_open_template(text: str) -> bool:
     """Whether the last `${` in a text is never closed by a `}`."""
-    start = text.replace("$$", "").rfind("${")
-    return start >= 0 and "}" not in text.replace("$$", "")[start:]
+    _, opening, rest = text.replace("$$", "").rpartition("${")
+    return bool(opening) and "}" not in rest
 
 
-def _check_values(dig: DigFile, root: Block, ours: Sequence[DigTask]) -> None:
-    """Add findings about numbers that digdag may change, templates that are not closed, and settings for one run."""
-    used = " ".join(str(task.fill([dict(task.block), task.exported.get("audiences")])) for task in ours)
-    for block, key, value in walk(root):
-        if isinstance(value, int) and has_lost_digits(value) and str(value) in used:
-            message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
-            dig.add_finding(block.places[key], "unquoted-id", message)
-        if isinstance(value, str) and _has_open_template(value):
-            dig.add_finding(block.places[key], "template", _OPEN_TEMPLATE)
-        if key == FOR_THIS_RUN:
-            message = f"{key} is for one run: pass it with -p, and leave it out of the workflow"
-            dig.add_finding(block.places[key], "setting", message)
+def _check_values(dig: DigFile, root: Block, tasks: Sequence[DigTask], ours: Sequence[DigTask]) -> None:
+    """Add findings about numbers that digdag may change, templates that give nothing, and settings for one run.
 
-
-def _check_variables(dig: DigFile, root: Block, tasks: Sequence[DigTask]) -> None:
-    """Add a finding for each template with a key that the statistics of an export, or an exported mapping, lack.
-
-    Of a mapping only a key that is misspelt: a run may add others.
+    A template gives nothing if it is not closed, or names a key that the statistics of an export lack, or that is
+    misspelt in a mapping of the user's; a run may add others to that.
     """
+    used = " ".join(str(task.fill([dict(task.block), task.exported.get("audiences")])) for task in ours)
     exported = Block(root.place)
     for task in tasks:
         exported = merge_blocks(exported, task.exported)
@@ -267,7 +234,16 @@ def _check_variables(dig: DigFile, root: Block, tasks: Sequence[DigTask]) -> Non
         exported.pop(name, None)
     statistics = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
     for block, key, value in walk(root):
-        for template in _TEMPLATE.findall(value) if isinstance(value, str) else ():
+        place = block.places[key]
+        if key == FOR_THIS_RUN:
+            message = f"{key} is for one run: pass it with -p, and leave it out of the workflow"
+            dig.add_finding(place, "setting", message)
+        if isinstance(value, int) and has_lost_digits(value) and str(value) in used:
+            message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
+            dig.add_finding(place, "unquoted-id", message)
+        if isinstance(value, str) and _has_open_template(value):
+            dig.add_finding(place, "template", _OPEN_TEMPLATE)
+        for template in TEMPLATE.findall(value) if isinstance(value, str) else ():
             for variable, path in _VARIABLE.findall(template):
                 is_figure = variable == "pinterest" and variable not in exported
                 known: Any = statistics if is_figure else exported.get(variable)
@@ -276,19 +252,7 @@ def _check_variables(dig: DigFile, root: Block, tasks: Sequence[DigTask]) -> Non
                         break  # a method of a text or of a number
                     near = suggest_word(name, known)
                     is_misspelt = near and "||" not in template and "?" not in template
-                    if name not in known and is_figure and not dig.has_finding(block.places[key]):
-                        message = f"pinterest{path}: an export has no statistic {name}{near}"
-                        dig.add_finding(block.places[key], "statistic", message)
-                    elif name not in known and is_misspelt:
-                        message = f"{variable}{path}: there is no key {name}{near}"
-                        dig.add_finding(block.places[key], "template", message)
+                    if name not in known and (is_figure or is_misspelt) and not dig.has_finding(place):
+                        what = "an export has no statistic" if is_figure else "there is no key"
+                        dig.add_finding(place, "template", f"{variable}{path}: {what} {name}{near}")
                     known = known.get(name)
-
-
-def _check_docker(dig: DigFile, ours: Sequence[DigTask], tasks: Sequence[DigTask]) -> None:
-    """Add a finding for each task of ours without a container image in a workflow that runs in containers."""
-    images = {task.name: task.params.get_block("docker").get("image") for task in tasks if task.operator == "py"}
-    for task in ours:
-        if not images[task.name] and ("docker" in task.params or any(images.values())):
-            message = "hosted Treasure Workflow runs py> in a container: add `docker: {image: …}` to the task"
-            dig.add_warning(task.block.places.get("docker", task.place), "docker", message)

@@ -16,9 +16,6 @@ _MISSPELT = re.compile(r"\$\{\s*(?:secrets?\s*[.:]\s*([\w.-]+)|(?:env|td|pintere
 
 def read_environ(dig: DigFile, task: DigTask) -> Mapping[str, str]:
     """Return a task's `_env` with placeholders for what a run fills in. Adds findings about its secrets."""
-    if "_env" in task.exported:
-        message = "digdag reads _env only from the task itself: move it there, next to py>"
-        dig.add_finding(task.exported.places["_env"], "env", message)
     written = task.block.get_block("_env")
     environ = {}
     for name, value in written.items():

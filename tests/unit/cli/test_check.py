@@ -11,8 +11,7 @@ from tests.unit.cli.lint.samples import GOOD, found_in, plant
 from tests.unit.cli.running import Ran, Terminal
 
 ROOT = Path(__file__).parent.parent.parent.parent
-# As the page of Treasure Data's own connector shows it.
-CONNECTOR = plant(GOOD, "people.sql\n → people.sql\n  result_settings:\n    type: pinterest\n")
+UNREAD = plant(GOOD, "people.sql\n → people.sql\n  suppress: queries/suppressed.sql\n")
 
 
 @pytest.mark.parametrize("workflow", sorted((ROOT / "workflows").glob("*.dig")), ids=lambda path: path.name)
@@ -24,14 +23,14 @@ def test_check_prints_a_line_for_each_finding_and_what_it_looked_at(terminal: Te
     found_in(tmp_path, GOOD)
     file = tmp_path / "export.dig"
     assert terminal("check", file) == Ran(code=0, out="", err="1 workflow and 1 other file: no findings\n")
-    file.write_text(plant(CONNECTOR, "action: add → acton: add"))
+    file.write_text(plant(UNREAD, "action: add → acton: add"))
     ran = terminal("check", file, file)
     assert (ran.code, ran.err) == (1, "2 workflows and 1 other file: 3 findings\n")
-    assert ran.out.startswith(f"{file}:9: connector: a td> task does not run this operator")
+    assert ran.out.startswith(f"{file}:9: unknown-key: nothing reads suppress here, so nobody is withheld")
     assert terminal("check", "--format", "github", file).out.startswith(
-        f"::error file={file},line=9,title=connector::a"
+        f"::error file={file},line=9,title=unknown-key::nothing"
     )
-    assert json.loads(terminal("check", "--json", file).out)[0]["code"] == "connector"
+    assert json.loads(terminal("check", "--json", file).out)[0]["code"] == "unknown-key"
     assert terminal("check", "--quiet", file) == Ran(code=1, out="", err="")
 
 
