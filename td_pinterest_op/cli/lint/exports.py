@@ -90,7 +90,8 @@ def read_exports(
 
     `has_earlier_job`: whether an earlier task may have run a job whose rows the task exports.
     """
-    if OPERATORS[operator][0] is None:
+    table = OPERATORS[operator][0]
+    if table is None:
         return
     written = task.params.get_block("result_settings")
     for key in CREDENTIALS:
@@ -98,22 +99,36 @@ def read_exports(
             check_secret(dig, written, key.name, variable=build_variable_name(key.secret))
     given = {name: value for name, value in task.params.items() if name[:1] not in ("_", "+")}
     params = _replace_unknown(dig, task.fill(given), task.params)
-    raw = params.get("result_settings")
-    if isinstance(raw, str) and is_unknown(raw):
+    if is_unknown(params.get("result_settings")) and not isinstance(params["result_settings"], dict):
         return  # an activation may pass on all settings as one text
-    job = {"last_job_id": "1"} if has_earlier_job else {}
     called = {"database": "called"} if is_called_by_others(dig) else {}
+    job = {"last_job_id": "1"} if has_earlier_job else {}
     params["td"] = {**called, **job, **(params["td"] if isinstance(params.get("td"), dict) else {})}
     own = Task(params=params, environ=environ)
-    environ_block = task.params.get_block("_env")
-    places = {"": task.block.place, **environ_block.places, **task.params.places, **written.places}
+    places = {**task.params.get_block("_env").places, **task.params.places, **written.places, "": task.block.place}
     if operator != MANY:
-        yield from _read_export(dig, own, operator, places)
+        yield from _read_export(dig, own, operator, table, places)
         return
-    for block, name, entry in _read_entries(dig, own, task):
-        inner = block.get_block("result_settings")
-        of_entry = {**places, "": block.place, **block.places, **inner.places}
-        yield from _read_export(dig, own, operator, of_entry, entry=entry, name=name)
+    listed = task.params.get("audiences")
+    items = listed if isinstance(listed, list) else [listed]
+    if any(isinstance(each, str) and is_unknown(each) for each in task.fill(items)):
+        return
+    place = places.get("audiences", places[""])
+    blocks = [each if isinstance(each, Block) else Block(place) for each in items]
+    try:
+        entries = read_entries(own)
+        read_at_once(own)
+    except SettingsError as error:
+        number = re.search(r"entry (\d+)", str(error))
+        place = blocks[int(number[1]) - 1].place if number else places.get(error.problems[0].key, place)
+        dig.add_finding(place, "setting", str(error))
+        return
+    if not isinstance(listed, list):  # but its text
+        blocks = [Block(place)] * len(entries)
+    for block, (name, entry) in zip(blocks, entries.items(), strict=True):
+        of_entry = {**places, **block.places, **block.get_block("result_settings").places, "": block.place}
+        known = _replace_unknown(dig, entry, block)
+        yield from _read_export(dig, own, operator, table, of_entry, entry=known, name=name)
 
 
 def _replace_unknown(dig: DigFile, values: Mapping[Any, Any], block: Block) -> dict[Any, Any]:
@@ -147,31 +162,11 @@ def _read_query(dig: DigFile, place: Place, name: str, value: object) -> object:
     return sql
 
 
-def _read_entries(dig: DigFile, own: Task, task: DigTask) -> Iterator[tuple[Block, str, Mapping[object, Any]]]:
-    """Yield the block, name and keys of each entry of `audiences`. If a run would refuse the list, add a finding."""
-    listed = task.fill(task.params.get("audiences"))
-    if any(isinstance(each, str) and is_unknown(each) for each in (listed if isinstance(listed, list) else [listed])):
-        return
-    places = task.params.places
-    place = places.get("audiences", task.block.place)
-    items = task.params.get("audiences")
-    written = [each if isinstance(each, Block) else Block(place) for each in items] if isinstance(items, list) else []
-    try:
-        entries = read_entries(own)
-        read_at_once(own)
-    except SettingsError as error:
-        number = re.search(r"entry (\d+)", str(error))
-        place = written[int(number[1]) - 1].place if number and written else places.get(error.problems[0].key, place)
-        dig.add_finding(place, "setting", str(error))
-        return
-    for block, (name, entry) in zip(written or [Block(place)] * len(entries), entries.items(), strict=True):
-        yield block, name, _replace_unknown(dig, entry, block)
-
-
 def _read_export(
     dig: DigFile,
     task: Task,
     operator: str,
+    table: SettingsTable[Any],
     places: Mapping[str, Place],
     *,
     entry: Mapping[object, Any] | None = None,
@@ -193,10 +188,17 @@ def _read_export(
     unknown = frozenset(
         key for key, value in settings.items() if is_unknown(value) or (entry is not None and is_left_out(value))
     )
+    # With valid values in place of credentials, and of the unknown settings that a run may need.
+    filled = {}
+    for key, value in settings.items():
+        setting = table.by_name.get(key)
+        is_secret = setting is not None and setting.is_credential and not is_left_out(value)
+        if key not in unknown:
+            filled[key] = PLACEHOLDER if is_secret and not SECRET_TEMPLATE.search(str(value)) else value
+        elif setting is None or setting.type.is_id or key in _SETTINGS:  # a name that is no setting is reported
+            filled[key] = _SETTINGS.get(key, "1")
     export = Export(settings=settings | dict.fromkeys(unknown), places=places, unknown=unknown, request=None)
-    table = OPERATORS[operator][0]
-    assert table, "only tasks with settings are read"  # noqa: S101
-    task = replace(task, params={**task.params, "result_settings": _fill_settings(settings, unknown, table)})
+    task = replace(task, params={**task.params, "result_settings": filled})
     try:
         if table is STATUS:
             parsed = read_task_settings(task, table=table)
@@ -205,38 +207,16 @@ def _read_export(
             request = read_task_request(task, table=table)
     except SettingsError as error:
         for problem in error.problems:
-            if not _may_vanish(problem, unknown):
+            # A run, which knows the values of the unknown settings, may not have the problem.
+            about = f"{problem.key} {problem.text}"
+            is_open = "action" in unknown or any(re.search(rf"\b{re.escape(key)}\b", about) for key in unknown)
+            if problem.code in ("unknown", "environment") or not is_open:
                 _add_problem(dig, export, problem, table)
         yield export
         return
     for warning in request.settings.warnings if entry is None and "action" not in unknown else ():
         dig.add_warning(export.find_place("result_settings"), "setting", warning)
     yield replace(export, request=request)
-
-
-def _fill_settings(
-    settings: Mapping[str, object], unknown: frozenset[str], table: SettingsTable[Any]
-) -> dict[str, object]:
-    """Return settings with valid values in place of the `unknown` ones that a run may need, and of credentials."""
-    filled = {}
-    for name, value in settings.items():
-        key = table.by_name.get(name)
-        if name in unknown:
-            if key is None or key.type.is_id or name in _SETTINGS:  # a name that is no setting is reported
-                filled[name] = _SETTINGS.get(name, "1")
-        elif key and key.is_credential and not is_left_out(value) and not SECRET_TEMPLATE.search(str(value)):
-            filled[name] = PLACEHOLDER
-        else:
-            filled[name] = value
-    return filled
-
-
-def _may_vanish(problem: Problem, unknown: frozenset[str]) -> bool:
-    """Whether a problem may vanish in a run, which knows the values of the `unknown` settings."""
-    if problem.code in ("unknown", "environment"):
-        return False
-    named = any(re.search(rf"\b{re.escape(name)}\b", f"{problem.key} {problem.text}") for name in unknown)
-    return named or "action" in unknown
 
 
 def _add_problem(dig: DigFile, export: Export, problem: Problem, table: SettingsTable[Any]) -> None:
