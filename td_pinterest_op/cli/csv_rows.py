@@ -156,8 +156,7 @@ class _CsvFile:
         self.description = ""
         if list(self._columns.values()) != self._header:
             read = " and ".join(
-                f'"{sanitize(self._header[position])}"' + (f" as {name}" if name != self._header[position] else "")
-                for position, name in self._columns.items()
+                f'"{sanitize(self._header[position])}" as {name}' for position, name in self._columns.items()
             )
             others = len(self._header) - len(self._columns)
             left_out = f"; {format_count(others, 'other column')} left out" if others else ""

@@ -16,29 +16,18 @@ from td_pinterest_op.settings.types import suggest_word
 
 _EXAMPLES = {
     "ExportError": "any of the other examples",
-    "WorkflowError": (
-        "Treasure Data refused the API key: check the secret td.apikey, that TD_API_SERVER is the key's region, and "
-        "that the account's IP allowlist admits this machine's address"
-    ),
+    "WorkflowError": "out of memory: give the machine or container more memory",
     "SettingsError": "result_settings has 1 problem: - audience_name: missing, and create_new_audience needs it",
     "JobError": (
         'the result of job 2345678 (columns: mail varchar) cannot be exported: column "mail" is not an identifier'
     ),
     "InvalidRowsError": "12 of 1,000 rows are invalid (not_an_email 12); the first are in rows 17, 23",
     "LimitError": "there is no valid record to send (0 rows read, 0 invalid)",
-    "MirrorError": (
-        "plan 1795564860000 of audience 2542620905475 was superseded: another run has since made plan 1795564901500. "
-        "Nothing was sent of this plan"
-    ),
+    "MirrorError": "plan 1795564860000 of audience 7 was superseded: another run has since made plan 1795564901500",
     "AudienceError": "there is no audience 2542620905475 in ad account 549755885175: check both ids",
-    "EntriesError": (
-        "1 of 4 audiences failed: newsletter (audience 2542620905475 in ad account 549755885175): there is no audience "
-        "2542620905475 in ad account 549755885175: check both ids"
-    ),
+    "EntriesError": "1 of 4 audiences failed. newsletter: there is no audience 7 in ad account 549755885175",
     "AccountError": "Pinterest answered 401 (code 2) to the request to exchange the refresh token for an access token",
-    "TreasureDataError": (
-        "the result of job 2345678 is truncated: 900 of 1000 rows arrived. Run this task again. Nothing was sent"
-    ),
+    "TreasureDataError": "the result of job 2345678 is truncated: 900 of 1000 rows arrived. Nothing was sent",
     "PinterestError": (
         "Pinterest answered 200 to the request to switch audience 2542620905475 to another customer list, but the "
         "answer has no id"

@@ -60,7 +60,17 @@ def report(
         raise click.UsageError("give either a FILE with the statistics of a run, or --history DATABASE.TABLE")
     audience = require_id(audience, "--audience") if audience else None
     if statistics is not None:
-        runs = [_parse_statistics(files.read_text(statistics), name=str(statistics))]
+        runs = []
+        text = files.read_text(statistics)
+        with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError):
+            values = json.loads(text)
+            values = values.get("pinterest", values)
+            runs += [make_entry(values)] if "read" in values["rows"] else []
+        if not runs:
+            raise SettingsError(
+                f"{statistics} does not hold the statistics of a run: give the JSON of the variable `pinterest`, or "
+                "--history for rows of the history"
+            )
     else:
         runs = read_history_entries(history or "", audience_id=audience, env_file=common.env_file)
     try:
@@ -78,19 +88,6 @@ def report(
         screen.print_json({"file": str(output), "entries": len(runs)})
     elif not common.quiet:
         screen.print_line(f"Wrote {output}, from {format_count(len(runs), runs[0].kind, 'runs and status checks')}")
-
-
-def _parse_statistics(text: str, *, name: str) -> Entry:
-    """Return the run whose statistics are in a JSON text. Raises SettingsError with the file's `name`."""
-    with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
-        values = json.loads(text)
-        values = values.get("pinterest", values)
-        if "read" in values["rows"]:
-            return make_entry(values)
-    raise SettingsError(
-        f"{name} does not hold the statistics of a run: give the JSON of the variable `pinterest`, or --history for "
-        "rows of the history"
-    )
 
 
 def read_history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:

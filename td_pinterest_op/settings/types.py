@@ -23,7 +23,6 @@ LOST_DIGITS = (
 """The warning about ids for which `has_lost_digits` is true; their names follow."""
 
 _LONGEST_SHOWN = 40
-_LONGEST_GUESSED = 64  # no key and no word of the settings is longer; difflib is slow on long text
 _NOT_TO_BE_SHOWN = re.compile(
     r"@"  # an e-mail address
     r"|secret|bearer|pin[ar][._]"  # a credential, or where one is kept
@@ -97,8 +96,7 @@ def suggest_word(word: str, words: Iterable[str]) -> str:
 
 def find_nearest(word: str, words: Iterable[str], *, cutoff: float) -> str:
     """Return the word most similar to `word`, or "" if no similarity (0 to 1) reaches `cutoff`."""
-    near = difflib.get_close_matches(word, list(words), n=1, cutoff=cutoff) if len(word) <= _LONGEST_GUESSED else []
-    return near[0] if near else ""
+    return "".join(difflib.get_close_matches(word, list(words), n=1, cutoff=cutoff))
 
 
 def show_value(value: object) -> str:

@@ -11,7 +11,7 @@ from tests import children
 ROOT = Path(__file__).parent.parent.parent
 
 
-@pytest.mark.parametrize("python", [(3, 9, 22), (3, 6)])
+@pytest.mark.parametrize("python", [(3, 9, 22)])
 def test_old_python_is_an_error_that_names_both_versions(
     python: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

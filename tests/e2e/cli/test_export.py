@@ -85,18 +85,6 @@ def test_mirror_shows_its_statements_and_figures(
     assert services.pinterest.members_of_audience(_audience(services)) == digests(120)
 
 
-def test_export_reads_a_compressed_file_with_a_byte_order_mark(
-    export: Export, services: Services, tmp_path: Path
-) -> None:
-    file = tmp_path / "people.csv.gz"
-    file.write_bytes(gzip.compress(("\ufeffEMAIL\r\n" + "\r\n".join(people(10_000)) + "\r\n").encode()))
-    ran = export("--csv", file, "--yes", "--json", "--quiet")
-    assert (ran.code, ran.err) == (0, "")
-    statistics = json.loads(ran.out)
-    assert 10_000 == statistics["rows"]["read"] == statistics["records"]["sent"]
-    assert services.pinterest.members_of_audience(_audience(services)) == digests(10_000)
-
-
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -170,14 +158,6 @@ def test_csv_file_provides_the_column_of_the_control_group(
     assert (ran.code, '"Kundennummer"' in ran.err) == (0, True)
     sent = {digest(person) for person, key in rows if not is_in_control(key, 50)}
     assert sent == services.pinterest.members_of_audience(_audience(services))
-
-
-def test_csv_file_without_the_column_of_the_control_group_is_rejected(
-    export: Export, settings: Path, csv_file: Path
-) -> None:
-    with settings.open("a") as more:
-        more.write("control: {percent: 50, salt: spring, by: customer_id}\n")
-    assert export("--csv", csv_file, "--yes").failed('no column "customer_id", which `control` names')
 
 
 def test_export_accepts_a_job_or_a_query(export: Export, services: Services, tmp_path: Path) -> None:
@@ -282,16 +262,6 @@ def test_column_of_a_query_is_wrong_usage(export: Export) -> None:
     assert ran.failed("--column is used only with --csv", code=2)
 
 
-def test_option_database_may_be_that_of_the_history(
-    export: Export, services: Services, settings: Path, csv_file: Path
-) -> None:
-    services.td.create("shop", "other", [{"a": 1}])
-    settings.write_text(f"{settings.read_text()}\nhistory: runs\n")
-    ran = export("--csv", csv_file, "--database", "shop", "--yes")
-    assert ran.code == 0, ran.err
-    assert "runs" in {table.name for table in services.td.warehouse.tables("shop")}
-
-
 def test_action_without_rows_needs_neither_source_nor_treasure_data_key(
     at_terminal: Terminal, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,7 +293,6 @@ def test_unreadable_file_is_named(
     ("text", "said"),
     [
         ("acton: add\n", "acton: is unknown; did you mean action?"),
-        ("- a list\n", "of --settings: must be a mapping, not a string of 9 characters; allowed: a mapping"),
         ("\ta: b\n", "contains tabs"),
     ],
 )

@@ -86,8 +86,6 @@ def test_array_column_is_recognised_from_the_warehouse(at_terminal: Terminal, se
             ["hashed", "--database", "shop", "--columns", COLUMNS],
             "--columns has a name without =TYPE: with --database,",
         ),
-        (["hashed", "--columns", "a=email,A=maid"], "named twice"),
-        (["all"], "'all' is not one of 'hashed', 'rejected', 'control'"),
     ],
 )
 def test_wrong_usage_is_reported(at_terminal: Terminal, query: Path, arguments: Sequence[str], said: str) -> None:

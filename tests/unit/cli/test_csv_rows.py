@@ -125,13 +125,6 @@ def test_windows_1252_is_recognised_in_the_first_64_kilobytes(
         assert "jürgen@shop.example".encode() == [*rows.blocks][-1][0][-1]
 
 
-def test_a_value_in_another_encoding_keeps_its_bytes(tmp_path: Path) -> None:
-    file = tmp_path / "people.csv"
-    file.write_bytes(f"id,email\n{MANY * 4}".encode() + b"x,j\xfcrgen@shop.example\n")
-    with csv_rows.open_csv_rows(file) as rows:
-        assert list(rows.blocks)[-1][0][-1] == b"j\xfcrgen@shop.example"
-
-
 def test_a_full_disk_is_not_reported_as_an_error_of_the_csv_file(tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
     file.write_text("email\na\n")

@@ -41,7 +41,6 @@ def test_secrets_are_compared_by_value_and_never_equal_a_text() -> None:
         (f"digest {'0a' * 32}", "digest <hidden>"),
         ("job 1234567890 and list 549755885175000001", "job 1234567890 and list 549755885175000001"),
         ("10:00 @ noon, a@b", "10:00 @ noon, a@b"),
-        ("", ""),
     ],
 )
 def test_mask_hides_credentials_and_identifiers_and_nothing_else(text: str, masked: str) -> None:
@@ -109,7 +108,6 @@ def test_secret_of_megabytes_is_masked_at_its_beginning() -> None:
         ("Käufer 2026 日本", "Käufer 2026 日本"),
         ("a\nINFO b", "a\\nINFO b"),
         ("a\u2028b\u202ec", "a\\u2028b\\u202ec"),
-        ("x" * 81, "x" * 80 + "…"),
         ("one@shop.example", "<hidden>"),
         ("y" * 70 + " " + "a" * 64, "y" * 70 + " <hidden>"),
     ],

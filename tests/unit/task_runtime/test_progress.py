@@ -17,43 +17,36 @@ def run(time: FakeTime, *, total: int | None, steps: int, seconds: float, done: 
             progress(step * done)
 
 
-def test_short_phase_logs_nothing(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
-    run(fake_time, total=9000, steps=9, seconds=(LOG_INTERVAL - 0.1) / 9)
-    assert caplog.messages == []
-
-
-def test_long_phase_logs_a_line_every_10_seconds(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
-    run(fake_time, total=120_000, steps=30, seconds=1)
-    assert caplog.messages == [
-        "reading: 10,000 rows, 1,000 a second, 8% of 120,000, 1 min 50 s left",
-        "reading: 20,000 rows, 1,000 a second, 17% of 120,000, 1 min 40 s left",
-        "reading: 30,000 rows, 1,000 a second, 25% of 120,000, 1 min 30 s left",
-    ]
-
-
-def test_phase_without_a_total_logs_no_share(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
-    run(fake_time, total=None, steps=1, seconds=20)
-    assert caplog.messages == ["reading: 1,000 rows, 50 a second"]
-
-
 @pytest.mark.parametrize(
-    ("done", "total", "seconds", "left"),
+    ("total", "steps", "seconds", "done", "expected"),
     [
-        (20, 1220, 60, "1 h left"),
-        (600, 1200, 100, "1 min 40 s left"),
-        (2000, 1200, 100, "0 s left"),
+        (9000, 9, (LOG_INTERVAL - 0.1) / 9, 1000, []),
+        (
+            120_000,
+            20,
+            1,
+            1000,
+            [
+                "reading: 10,000 rows, 1,000 a second, 8% of 120,000, 1 min 50 s left",
+                "reading: 20,000 rows, 1,000 a second, 17% of 120,000, 1 min 40 s left",
+            ],
+        ),
+        (None, 1, 20, 1000, ["reading: 1,000 rows, 50 a second"]),
+        (0, 1, 60, 0, ["reading: 0 rows, 0 a second"]),
     ],
+    ids=["short", "long", "without a total", "without progress"],
 )
-def test_time_left_has_fitting_units(
-    fake_time: FakeTime, caplog: pytest.LogCaptureFixture, done: int, total: int, seconds: int, left: str
+def test_phase_logs_a_line_every_10_seconds(
+    fake_time: FakeTime,
+    caplog: pytest.LogCaptureFixture,
+    total: int | None,
+    steps: int,
+    seconds: float,
+    done: int,
+    expected: list[str],
 ) -> None:
-    run(fake_time, total=total, steps=1, seconds=seconds, done=done)
-    assert caplog.messages[-1].endswith(f", {left}")
-
-
-def test_phase_without_progress_has_a_rate_of_zero(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
-    run(fake_time, total=0, steps=1, seconds=60, done=0)
-    assert caplog.messages == ["reading: 0 rows, 0 a second"]
+    run(fake_time, total=total, steps=steps, seconds=seconds, done=done)
+    assert caplog.messages == expected
 
 
 def test_phase_raises_once_the_run_was_stopped(fake_time: FakeTime, stopped_run: None) -> None:

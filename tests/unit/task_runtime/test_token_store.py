@@ -147,35 +147,27 @@ def test_a_local_run_with_an_endpoint_stores_nothing_on_the_server(
     assert "the old token is not in a local secrets file, and a local run stores no token on a server" in warning
 
 
-def test_token_issued_for_another_tasks_stored_token_is_saved(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("content", "is_adopted", "expected"),
+    [
+        ("s3cr3t-newer-token", False, NEWER),  # another task has stored a newer one, which stays
+        ("s3cr3t-newer-token\n", True, NEW),
+        ("", False, NEW),
+        (None, False, NEW),  # whoever replaces a file without care removes it first
+    ],
+)
+def test_token_is_saved_over_the_one_that_this_run_knows(
+    home: Path, caplog: pytest.LogCaptureFixture, content: str | None, is_adopted: bool, expected: Secret
+) -> None:
     file = secrets_file(home / ".config" / "digdag")
     kept = store(project_id=1)
-    file.write_text("s3cr3t-new-token\n")
-    assert kept.read_token() == NEW
-    kept.save_token(NEWER, None)
-    assert file.read_text() == "s3cr3t-newer-token"
-    assert warnings(caplog) == []
-
-
-def test_token_is_saved_although_the_secret_is_gone(home: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever replaces a file without care removes it first."""
-    file = secrets_file(home / ".config" / "digdag")
-    kept = store(project_id=1)
-    for content in (None, ""):
-        file.unlink()
-        if content is not None:
-            file.write_text(content)
-        kept.save_token(NEW, 60 * DAY)
-        assert file.read_text() == NEW.reveal()
-    assert warnings(caplog) == []
-
-
-def test_a_newer_token_of_another_task_stays(home: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file = secrets_file(home / ".config" / "digdag")
-    kept = store(project_id=1)
-    file.write_text("s3cr3t-newer-token")
-    kept.save_token(NEW, None)
-    assert file.read_text() == "s3cr3t-newer-token"
+    file.unlink()
+    if content is not None:
+        file.write_text(content)
+    if is_adopted:
+        assert kept.read_token() == NEWER
+    kept.save_token(NEW, 60 * DAY)
+    assert file.read_text() == expected.reveal()
     assert warnings(caplog) == []
 
 
