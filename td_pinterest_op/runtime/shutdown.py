@@ -52,7 +52,8 @@ def end_on_signals() -> Iterator[list[int]]:
     try:
         yield received
     finally:
-        if is_requested() and concurrent.futures.wait(tuple(_uninterrupted), _SAVING_SECONDS).not_done:
+        # Also after `clear_request`: only a signal leaves something here.
+        if concurrent.futures.wait(tuple(_uninterrupted), _SAVING_SECONDS).not_done:
             log.warning("a new refresh token may not be saved: if the stored one is refused, authorise the app again")
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -10,31 +10,13 @@ from tests.emulators.pinterest import AD_ACCOUNT_ID, REFRESH_TOKEN, Call, When
 from tests.exporting import Services, people
 from tests.unit.cli.running import Terminal
 
-# Each command that exchanges a token, with its arguments.
+# Commands that exchange a token, with their arguments: a plain one, and those that catch errors to go on.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "accounts": (),
-    "audiences": (),
-    "audience": ("AUDIENCE",),
-    "lists": (),
     "doctor": (),
-    "export": ("--settings", "FOLDER/add.yml", "--csv", "FOLDER/people.csv", "--yes"),
-    "init": ("FOLDER/new", "--yes", "--job", "clear", "--audience", "AUDIENCE"),
-    "rehearse": ("--yes", "--only", "account", "--output", "FOLDER/rehearsal.json"),
+    "export": ("--settings", "add.yml", "--csv", "people.csv", "--yes"),
+    "rehearse": ("--yes", "--only", "account"),
 }
-
-
-@pytest.fixture
-def arguments(services: Services, tmp_path: Path) -> dict[str, list[str]]:
-    """The arguments of each command, for an audience and files that exist."""
-    audience_id = services.audience()
-    settings = ("ad_account_id", AD_ACCOUNT_ID), ("audience_id", audience_id)
-    lines = [f"{name}: '{value}'" for name, value in settings]
-    (tmp_path / "add.yml").write_text("\n".join([*lines, "action: add_people_to_current_audience"]))
-    (tmp_path / "people.csv").write_text("\n".join(["email", *people(3)]))
-    return {
-        command: [part.replace("AUDIENCE", audience_id).replace("FOLDER", str(tmp_path)) for part in parts]
-        for command, parts in COMMANDS.items()
-    }
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -44,7 +26,7 @@ def test_signal_during_an_exchange_of_tokens_ends_a_command_that_has_stored_the_
     at_terminal: Terminal,
     services: Services,
     token_file: Path,
-    arguments: dict[str, list[str]],
+    monkeypatch: pytest.MonkeyPatch,
     command: str,
     when: When,
     number: signal.Signals,
@@ -53,11 +35,16 @@ def test_signal_during_an_exchange_of_tokens_ends_a_command_that_has_stored_the_
         if call.operation == "oauth/token":
             os.kill(os.getpid(), number)
 
+    monkeypatch.chdir(token_file.parent)
+    monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
+    monkeypatch.setenv("PINTEREST_AUDIENCE_ID", services.audience())
+    Path("add.yml").write_text("action: add_people_to_current_audience")
+    Path("people.csv").write_text("\n".join(["email", *people(3)]))
     services.pinterest.switches.rotate_refresh_tokens = True
     services.pinterest.switches.latency_seconds = 0.1  # the answer comes later than the signal
     services.pinterest.on_request(interrupt, when=when)
     before = services.pinterest.state()["lists"]
-    ran = at_terminal(command, *arguments[command], "--env-file", token_file)
+    ran = at_terminal(command, *COMMANDS[command], "--env-file", token_file)
     assert ran.code == 128 + number
     assert f"error: the run was stopped ({number.name})" in ran.err
     assert "Traceback" not in ran.err
