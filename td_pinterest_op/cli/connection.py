@@ -226,7 +226,7 @@ def make_api(services: Services, common: CommonOptions) -> Api:
             "access"
         )
     if len(accounts) > 1:
-        listed = ", ".join(account.label for account in accounts[:10])
+        listed = ", ".join(account.label for account in accounts)
         raise click.UsageError(
             f"several ad accounts are available. Name one with --ad-account or PINTEREST_AD_ACCOUNT_ID: {listed}"
         )

@@ -18,10 +18,8 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime import atomic_file
 from td_pinterest_op.settings.parse import read_settings
 
-_OPERATOR = "td_pinterest_op.export."
 _PIECE = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
-_WORD = rf"(?: {_PIECE} )+"
-_TOKEN = re.compile(rf"[ \t\r\n;]+ | \\\n | \#[^\n]* | (?P<word>{_WORD})", re.VERBOSE | re.DOTALL)
+_TOKEN = re.compile(rf"[ \t\r\n;]+ | \\\n | \#[^\n]* | (?P<word> (?: {_PIECE} )+ )", re.VERBOSE | re.DOTALL)
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 
 
@@ -48,7 +46,7 @@ def read_task_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     whole = dict(read_settings(read_text(path, "--settings"), place=place))
     if len(whole) == 1 and str(next(iter(whole))).startswith("+"):
         whole = dict(read_settings(next(iter(whole.values())), place=place))
-    if str(whole.get("py>")).startswith(_OPERATOR):
+    if str(whole.get("py>")).startswith("td_pinterest_op.export."):
         del whole["py>"]
         whole.pop("_env", None)
     settings, params = split_parameters(whole, place=place)

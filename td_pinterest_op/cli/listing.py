@@ -21,8 +21,6 @@ from td_pinterest_op.run_history.history_table import FAILED
 _EXPORT_STATUS = {None: "roles not shown", True: "may export", False: "may read only"}
 # What the tables of a listing leave out.
 _DETAILS = ("seed_audience_id", "removed", "batches")
-# What an audience's customer list has, and the audience itself shows.
-_NOT_OF_AN_AUDIENCE = ("id", "list_type", "used_by", "left_behind")
 
 
 @click.command(cls=options.Command, epilog="\b\nExample:\n  td-pinterest accounts")
@@ -113,7 +111,8 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
         customer_list = api.get_entity("customer_lists", list_id) if list_id else None
         if customer_list:
             of_list = _build_list_row(customer_list, [])
-            row |= {f"list_{key}": value for key, value in of_list.items() if key not in _NOT_OF_AN_AUDIENCE}
+            shown = ("id", "list_type", "used_by", "left_behind")  # by the audience itself
+            row |= {f"list_{key}": value for key, value in of_list.items() if key not in shown}
         used_by = find_ad_groups(api, row["id"])
     ad_groups = None if used_by is None else [asdict(use) for use in used_by]
     past = _read_history_rows(history, row, common.env_file) if history else []

@@ -33,6 +33,23 @@ Examples:
 
 
 @click.group(
+    commands=[
+        accounts,
+        audience,
+        audiences,
+        authorize,
+        bundle,
+        check,
+        doctor,
+        explain,
+        export,
+        init,
+        lists,
+        push,
+        rehearse,
+        report,
+        sql,
+    ],
     epilog=_EXAMPLE,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -44,11 +61,6 @@ def program(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         screen.print_note(context.get_help())
         context.exit(2)
-
-
-_LISTINGS = (accounts, audiences, audience, lists)
-for _command in (authorize, doctor, *_LISTINGS, export, check, report, rehearse, explain, init, bundle, push, sql):
-    program.add_command(_command)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -26,7 +26,6 @@ Examples:
   td-pinterest rehearse --no-large --yes
   td-pinterest rehearse --only list,batches --output batches.json
 """
-_TRIAL_WRITES = 300
 # What an export has in flight without a setting, max_in_flight.
 _DEFAULT_AT_ONCE = 8
 
@@ -61,9 +60,7 @@ def rehearse(common: CommonOptions, only: str | None, without_large_batches: boo
     known = [step.name for step in STEPS]
     requested = {name.strip() for name in only.split(",")} if only else set(known)
     if unknown := requested.difference(known):
-        raise click.UsageError(
-            f"--only: there is no step {' or '.join(sorted(unknown))}: the steps are {', '.join(known)}"
-        )
+        raise click.UsageError(f"--only: there is no step {', '.join(unknown)}: the steps are {', '.join(known)}")
     if without_large_batches:
         requested.discard("batches")
     if not output.parent.is_dir():
@@ -74,18 +71,19 @@ def rehearse(common: CommonOptions, only: str | None, without_large_batches: boo
         if step.name in names and step.needs:
             names.add(step.needs)
     to_do = [step for step in STEPS if step.name in names]
-    writes = sum(step.writes for step in to_do) + ("audience" in names and "remove" not in names)
+    writes = sum(step.writes for step in to_do)
+    if "audience" in names and "remove" not in names:
+        writes += 1
     with open_connection(common) as services:
         api = make_api(services, common)
         if not (common.quiet and common.yes):
             asked = "\n".join(f"- {step.name}: {step.request}" for step in to_do)
-            requests = format_count(writes, "request writes", "requests write")
             screen.print_note(
                 f"To find out what Pinterest's documentation does not say, in ad account {api.ad_account_id}:\n"
-                f"{asked}\n{requests} (a trial app has {_TRIAL_WRITES} a day), and more if some must be repeated. "
-                f'Customer lists named "{NAME} …" stay: Pinterest has no way to delete them. The people in them are '
-                "made up: digests of addresses under .invalid. An audience of that name is removed at the end, also "
-                "after Ctrl-C. Nothing else in the ad account is touched. It takes a few minutes.\n"
+                f"{asked}\n{format_count(writes, 'write request')} (a trial app has 300 a day), and more if some must "
+                f'be repeated. Customer lists named "{NAME} …" stay: Pinterest has no way to delete them. The people '
+                "in them are made up: digests of addresses under .invalid. An audience of that name is removed at the "
+                "end, also after Ctrl-C. Nothing else in the ad account is touched. It takes a few minutes.\n"
                 "The step token stores each new refresh token where the old one was found. None can be stored in the "
                 f"environment: if your app renews refresh tokens, and {TOKEN} is set there, first run `td-pinterest "
                 "authorize --to local`. If Pinterest takes the return of the old token for theft, run `td-pinterest "

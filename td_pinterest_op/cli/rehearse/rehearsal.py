@@ -4,7 +4,7 @@ import hashlib
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -314,7 +314,7 @@ class Step:
     needs: str = ""
 
 
-STEPS: Sequence[Step] = (
+STEPS = (
     Step("token", "POST oauth/token three times: second with the old refresh token", Rehearsal.try_token_refresh),
     Step("account", "GET ad_accounts", Rehearsal.try_account),
     Step("list_without_records", "POST customer_lists without records", Rehearsal.try_empty_list, 1),

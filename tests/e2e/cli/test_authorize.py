@@ -69,18 +69,6 @@ def test_consent_stores_the_three_secrets_readable_by_their_owner_only(
     assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
 
 
-def test_export_runs_with_the_stored_token(authorize: Authorize, services: Services, tmp_path: Path) -> None:
-    assert authorize().code == 0
-    token = (local_secrets_folder(tmp_path) / "pinterest.refresh_token").read_text()
-    audience = services.audience()
-    stats = services.export(
-        {"action": "add_people_to_current_audience", "audience_id": audience},
-        job_id=services.job(["anna@shop.example"]),
-        environ={"PINTEREST_REFRESH_TOKEN": token},
-    )
-    assert stats["records"]["sent"] == 1
-
-
 OLD = "pinr.s3cr3t-old"
 UNSET = "unset PINTEREST_REFRESH_TOKEN"
 DELETE = "digdag secrets --local --delete pinterest.refresh_token"
@@ -170,16 +158,10 @@ def test_a_code_that_brings_no_refresh_token_is_an_error_and_is_not_sent_again(
     assert not local_secrets_folder(tmp_path).exists()
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "http://shop.test:8085/",
-        "http://[localhost/",
-    ],
-)
+@pytest.mark.parametrize("address", ["http://shop.test:8085/", "http://[localhost/"])
 def test_redirect_address_of_another_machine_is_rejected(at_terminal: Terminal, address: str) -> None:
     said = f"the redirect address {address} is not on this machine: use http://localhost:PORT/"
-    assert at_terminal("authorize", "--redirect", address, "--timeout", 1).failed(said)
+    assert at_terminal("authorize", "--redirect", address).failed(said)
 
 
 def test_a_failure_to_list_accounts_keeps_the_stored_token(
@@ -224,28 +206,19 @@ def test_env_file_keeps_its_other_lines(authorize: Authorize, tmp_path: Path) ->
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def write_td_command(folder: Path, monkeypatch: pytest.MonkeyPatch, *, code: int) -> None:
-    """Write a td command that records and prints its arguments and its standard input."""
-    (folder / "bin").mkdir()
+def write_td_command(folder: Path, script: str) -> str:
+    """Write a td command, and return a PATH on which it is found first."""
     td = folder / "bin" / "td"
-    td.write_text(f'#!/bin/sh\necho "$*" | tee {folder}/arguments\ntee {folder}/input\nexit {code}\n')
+    td.parent.mkdir()
+    td.write_text(f"#!/bin/sh\n{script}")
     td.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
-
-
-def test_td_command_receives_no_secret_as_an_argument(
-    authorize: Authorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_td_command(tmp_path, monkeypatch, code=0)
-    assert authorize("--to", "td", "pinterest_export").code == 0
-    assert (tmp_path / "arguments").read_text() == "wf secrets --project pinterest_export --set @-\n"
-    assert set(json.loads((tmp_path / "input").read_text())) == STORED
+    return f"{td.parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def test_the_output_of_a_failed_td_command_is_shown_without_secrets(
     authorize: Authorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_td_command(tmp_path, monkeypatch, code=3)
+    monkeypatch.setenv("PATH", write_td_command(tmp_path, 'echo "$*"; cat; exit 3'))
     ran = authorize("--to", "td", "pinterest_export")
     assert ran.failed("--project pinterest_export` failed (exit code 3): wf secrets --project pinterest_export")
     assert '"pinterest.refresh_token": "***"' in ran.err
@@ -272,7 +245,8 @@ def test_authorize_accepts_a_pasted_redirect_address(services: Services, tmp_pat
 
 
 # A td that prints a message, waits for a line from the terminal, and then stores its standard input.
-_SLOW_TD = """#!/bin/sh
+_SLOW_TD = """
+echo "$*" > {folder}/arguments
 cat > {folder}/given
 echo storing > $TERMINAL
 read line < $TERMINAL
@@ -280,13 +254,9 @@ mv {folder}/given {folder}/stored
 """
 
 
-def test_ctrl_c_lets_td_finish_and_reports_what_it_stored(services: Services, tmp_path: Path) -> None:
-    td = tmp_path / "bin" / "td"
-    td.parent.mkdir()
-    td.write_text(_SLOW_TD.format(folder=tmp_path))
-    td.chmod(0o755)
+def test_ctrl_c_lets_td_finish_which_gets_no_secret_as_an_argument(services: Services, tmp_path: Path) -> None:
     environ = {**os.environ, **services.environ, "DIGDAG_CONFIG_HOME": str(tmp_path / "digdag")}
-    environ["PATH"] = f"{td.parent}{os.pathsep}{environ['PATH']}"
+    environ["PATH"] = write_td_command(tmp_path, _SLOW_TD.format(folder=tmp_path))
     del environ["PINTEREST_REFRESH_TOKEN"]
 
     def pasted(shown: str) -> str:
@@ -299,6 +269,7 @@ def test_ctrl_c_lets_td_finish_and_reports_what_it_stored(services: Services, tm
     guard.check(shown.partition("storing")[2], "the terminal after the address that was pasted")
     text = " ".join(shown.split())
     assert exit_code == 130
+    assert (tmp_path / "arguments").read_text() == "wf secrets --project shop --set @-\n"
     assert set(json.loads((tmp_path / "stored").read_text())) == STORED
     assert "The refresh token is stored in the secrets of the hosted workflow project shop." in text
     assert "the run was stopped (SIGINT)" in text
