@@ -16,7 +16,7 @@ from td_pinterest_op.audiences.consistency import create_once, repeat_until_list
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList, age_key
-from td_pinterest_op.records.prepared import Batch, PreparedRecords, compute_fingerprint
+from td_pinterest_op.records.prepared import Batch, compute_fingerprint
 from td_pinterest_op.records.rows import SINGLE_DIGEST
 from td_pinterest_op.redaction.secret import escape
 
@@ -100,18 +100,6 @@ class CustomerLists:
     is_nca: bool
     created_ids: set[str] = field(init=False, default_factory=set)  # of lists that this run created
 
-    def name_target(self, audience_name: str, prepared: PreparedRecords, *, jobs: str) -> "TargetList":
-        """Return the list to fill with the records, which `TargetList.add` finds or creates. `jobs`: see `ListName`."""
-        if not prepared.record_count:
-            prepared = PreparedRecords()  # of type EMAIL
-        name = ListName(
-            audience=shorten_audience_name(audience_name),
-            session=self.session_key,
-            jobs=jobs,
-            fingerprint=prepared.fingerprint,
-        )
-        return TargetList(lists=self, name=name, list_type=prepared.list_type)
-
     def is_empty(self, audience: Audience) -> bool:
         """Return whether the audience uses a list of ours that was created empty, and in which Pinterest counts nobody.
 
@@ -127,26 +115,25 @@ class CustomerLists:
 
     def create(self, name: ListName, list_type: str, records: Batch | None) -> CustomerList:
         """Create a list with its first records (or None), or return the one that another try of the run has begun."""
-        wait_for_consistency(self.api.client)
-        made = self._find_unfinished_list(name)
+        api = self.api
+        find = partial(self._find_unfinished_list, name)
+
+        def create_list() -> CustomerList:
+            """Create the list with its first records, and store its id."""
+            created = api.create_customer_list(name=str(name), list_type=list_type, records=records, is_nca=self.is_nca)
+            self.created_ids.add(created.id)
+            return created
+
+        wait_for_consistency(api.client)
+        made = find()
         if made is None:
-            made = create_once(
-                create=partial(self._create_list, name, list_type, records),
-                find=partial(self._find_unfinished_list, name),
-                client=self.api.client,
-            )
+            made = create_once(create=create_list, find=find, client=api.client)
             try:
-                made = self._find_unfinished_list(name) or made  # a second run may have created it at the same time
+                made = find() or made  # a second run may have created it at the same time
             except ExportError as error:
                 error.maybe_applied = True  # the list has the records
                 raise
         log.info('using customer list %s "%s"', made.id, escape(made.name))
-        return made
-
-    def _create_list(self, name: ListName, list_type: str, records: Batch | None) -> CustomerList:
-        """Create the list with its first records, and store its id in `created_ids`."""
-        made = self.api.create_customer_list(name=str(name), list_type=list_type, records=records, is_nca=self.is_nca)
-        self.created_ids.add(made.id)
         return made
 
     def _find_unfinished_list(self, name: ListName) -> CustomerList | None:
@@ -198,11 +185,6 @@ class TargetList:
         except ExportError as error:
             error.maybe_applied = error.maybe_applied or is_new
             raise
-
-    def find_listed(self) -> CustomerList | None:
-        """Return the list as the listing shows it, or None if it is not listed yet."""
-        listed = self.lists.api.list_customer_lists()
-        return next((made for made in listed if made.id == self.id), None)
 
     def create_empty(self) -> None:
         """Create the list: empty, or with a single dummy record if Pinterest requires records."""

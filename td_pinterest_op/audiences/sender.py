@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -47,46 +47,6 @@ class _BatchPart:
         """Divide this part of a batch into smaller parts of `size` records. The last part may have fewer."""
         return [replace(self, records=records) for records in self.records.split(size)]
 
-    def halve(self) -> "list[_BatchPart]":
-        """Return the two halves of this part of a batch, or an empty list if the part has only one record."""
-        return self.split((len(self.records) + 1) // 2) if len(self.records) > 1 else []
-
-
-@dataclass(slots=True, kw_only=True)
-class _BatchState:
-    """What became of the records of a batch. `was_throttled`: a request, or an earlier try of it, got a 429."""
-
-    records: Batch
-    accepted: int = 0
-    refused: int = 0
-    was_throttled: bool = False
-
-
-class ConcurrencyLimit:
-    """The number of requests that may be in flight. It grows from 1, and halves after a 429, as in TCP."""
-
-    def __init__(self, *, maximum: int) -> None:
-        self._maximum = maximum
-        self._size = 1.0
-        self._has_halved = False
-        self._unsettled = 0  # responses still to come to requests from before the last halving
-
-    @property
-    def size(self) -> int:
-        """The number of requests that may be in flight now."""
-        return int(self._size)
-
-    def record_response(self, *, throttled: bool) -> None:
-        """Adjust the limit after a response. `throttled`: the request, or an earlier try of it, got a 429."""
-        self._unsettled = max(self._unsettled - 1, 0)
-        if not throttled:
-            # At first one more for each response, which doubles the size every round trip; later one more a round trip.
-            self._size = min(self._maximum, self._size + (1 / self._size if self._has_halved else 1))
-        elif not self._unsettled:
-            self._unsettled = self.size
-            self._size = max(1.0, self._size / 2)
-            self._has_halved = True
-
 
 @dataclass(kw_only=True)
 class Sender:
@@ -101,12 +61,9 @@ class Sender:
     reporter: ProgressReporter
     phase: str = "sending"
     on_refused: Callable[[Batch], object] = lambda _: None
-    # Records in one request. `_largest` is set once a batch was too large, for all later batches. There is no lock: if
-    # two threads set it at once, another request may be too large.
+    # Records in one request. Set once a batch was too large, for all later ones. Without a lock: if two threads set it
+    # at once, another request may be too large.
     _largest: int | None = None
-
-    def __post_init__(self) -> None:
-        self._concurrency = ConcurrencyLimit(maximum=self.settings.max_in_flight)
 
     def send(self, prepared: PreparedRecords, send_records: SendRecords) -> None:
         """Send every batch with `send_records`: first a single request, then several at a time, in any order.
@@ -114,6 +71,7 @@ class Sender:
         After an error, no further batch is sent. Once the outcome of the batches in flight is known, raises the first
         error, whose message says how many records were sent, refused and not sent.
         """
+        stats = self.stats
         rate_limiter = self.client.rate_limiter
         phase = Phase(
             name=self.phase,
@@ -122,57 +80,47 @@ class Sender:
             pace=self.settings.records_per_second,
             pause=lambda: rate_limiter.pause,
         )
-        send_batch = partial(self._send_batch, send_records=send_records)
-        try:
-            with self.reporter.show_progress(phase) as progress:
-                self._send_all(prepared.read_batches(self.settings.limit_records_per_request), send_batch, progress)
-        except Exception as error:
-            known = ExportError.from_exception(error)
-            # After a signal, or a failure of the spool: the threads must not send the batches that they have.
-            rate_limiter.stop(known)
-            raise known.extend(self._describe_progress()) from None
-
-    def _send_all(
-        self, batches: Iterator[Batch], send_batch: Callable[[Batch], bool], progress: Callable[[int], None]
-    ) -> None:
-        """Send the batches, and raise the first error once all requests have ended."""
-        before = self.stats.sent + self.stats.refused
+        before = stats.sent + stats.refused
         failure: ExportError | None = None
+        most_running = 1
         # Daemon threads: a run that is stopped must not wait for a response that may take minutes.
         running: set[Future[bool]] = set()
-        batch = next(batches, None)
-        while True:
-            while batch is not None and not failure and len(running) < self._concurrency.size:
-                running.add(start_thread(partial(send_batch, batch)))
+        try:
+            with self.reporter.show_progress(phase) as progress:
+                batches = prepared.read_batches(self.settings.limit_records_per_request)
                 batch = next(batches, None)
-            if not running:
-                break
-            ended, running = futures.wait(running, timeout=_POLL_SECONDS, return_when=futures.FIRST_COMPLETED)
-            for future in ended:
-                try:
-                    self._concurrency.record_response(throttled=future.result())
-                except Exception as error:
-                    failure = failure or ExportError.from_exception(error)
-                    # No request leaves any more, nor is one repeated. Those in flight are waited for.
-                    self.client.rate_limiter.stop(failure)
-            progress(self.stats.sent + self.stats.refused - before)
+                while running or (batch is not None and not failure):
+                    while batch is not None and not failure and len(running) < most_running:
+                        running.add(start_thread(partial(self._send_batch, batch, send_records)))
+                        batch = next(batches, None)
+                    ended, running = futures.wait(running, timeout=_POLL_SECONDS, return_when=futures.FIRST_COMPLETED)
+                    for future in ended:
+                        try:
+                            was_throttled = future.result()
+                        except Exception as error:
+                            failure = failure or ExportError.from_exception(error)
+                            # No request leaves any more, nor is one repeated. Those in flight are waited for.
+                            rate_limiter.stop(failure)
+                        else:
+                            faster = min(most_running + 1, self.settings.max_in_flight)
+                            most_running = max(most_running // 2, 1) if was_throttled else faster
+                    progress(stats.sent + stats.refused - before)
+        except Exception as error:
+            failure = ExportError.from_exception(error)
+            # After a signal, or a failure of the spool: the threads must not send the batches that they have.
+            rate_limiter.stop(failure)
         if failure:
-            raise failure
-
-    def _describe_progress(self) -> str:
-        """Return the numbers of records sent, refused and not sent, for an error message."""
-        # Read once each: requests that are still in flight may be counted meanwhile.
-        unique = self.stats.to_send_count
-        sent = self.stats.sent
-        refused = self.stats.refused
-        in_doubt = self.stats.in_doubt
-        return (
-            f". Partly sent: {sent} of {unique} records sent, {refused} refused, "
-            f"{unique - sent - refused - in_doubt} not sent"
-            + (f", {in_doubt} unknown" if in_doubt else "")
-            + ". Running this task again is safe: it sends all records again "
-            f"[last x-pinterest-rid {self.client.last_request_id}]"
-        )
+            # Read once each: requests that are still in flight may be counted meanwhile.
+            unique = stats.to_send_count
+            sent = stats.sent
+            refused = stats.refused
+            in_doubt = stats.in_doubt
+            unknown = f", {in_doubt} unknown" if in_doubt else ""
+            raise failure.extend(
+                f". Partly sent: {sent} of {unique} records sent, {refused} refused, "
+                f"{unique - sent - refused - in_doubt} not sent{unknown}. Running this task again is safe: it sends "
+                f"all records again [last x-pinterest-rid {self.client.last_request_id}]"
+            ) from None
 
     def _send_batch(self, records: Batch, send_records: SendRecords) -> bool:
         """Send a batch, halved where Pinterest refuses it, and return whether it was throttled (429).
@@ -180,85 +128,61 @@ class Sender:
         Raises RecordsRefusedError for refused records that the settings do not ignore, and RequestRefusedError if
         Pinterest accepts no part after MAX_HALVINGS: the request must be the cause.
         """
-        batch = _BatchState(records=records)
+        stats = self.stats
+        was_throttled = False
+        accepted = 0
+        refused = 0
         parts = deque([_BatchPart(records=records)])
-        while parts:
+        is_request_refused = False
+        while parts and not is_request_refused:
             part = parts.popleft()
-            if self._largest and len(part.records) > self._largest:
+            size = len(part.records)
+            if self._largest and size > self._largest:
                 parts.extendleft(reversed(part.split(self._largest)))
                 continue
-            error = self._send_part(part, send_records, batch)
-            if error and error.status == 413:
-                self._lower_largest(part)
-                parts.extendleft(reversed(part.halve()))
-            elif error:
-                part.halvings += 1
-                parts += part.halve()  # last: all are tried at one size before any at half of that
-                if not batch.accepted and all(each.halvings > MAX_HALVINGS for each in (part, *parts)):
-                    raise self._build_request_error(
-                        f"Pinterest refused a batch (400), and also every part of it after {MAX_HALVINGS} halvings: "
-                        "the cause seems to be the request, not its records. If Pinterest does refuse that many "
-                        "records, set a much smaller limit_records_per_request to find them",
-                        batch,
-                    )
-        self._raise_if_refused(batch)
-        return batch.was_throttled
-
-    def _lower_largest(self, part: _BatchPart) -> None:
-        """After a 413 for a part of a batch, let all later requests have at most half as many records."""
-        size = len(part.records)
-        half = (size + 1) // 2
-        self._largest = min(half, self._largest or half)
-        log.warning(
-            "a batch of %d records is too large for Pinterest; from now on, batches have at most %d", size, half
-        )
-
-    def _send_part(self, part: _BatchPart, send_records: SendRecords, batch: _BatchState) -> ExportError | None:
-        """Send and count a part of a batch. Return a refusal (400, 413) that halving may avoid, raise other errors."""
-        size = len(part.records)
-        count = part.records.record_count
-        if not part.is_in_doubt:
-            self.stats.count_records(in_doubt=count)  # until the outcome is known
-        try:
-            response = send_records(part.records)
-        except ExportError as error:
-            is_refusal = isinstance(error, RequestRefusedError) and not error.is_read
-            if is_refusal and error.status == 400 and size == 1:
-                self.stats.count_records(refused=count, in_doubt=-count)
-                batch.refused += 1
-                self.on_refused(part.records)
-                return error
-            part.is_in_doubt = part.is_in_doubt or error.maybe_applied
+            count = part.records.record_count
             if not part.is_in_doubt:
-                self.stats.count_records(in_doubt=-count)
-            if is_refusal and (error.status == 400 or (error.status == 413 and size > 1)):
-                return error
-            raise
-        self.stats.count_records(sent=count, in_doubt=-count)
-        batch.accepted += size
-        if response and response.throttled:
-            batch.was_throttled = True
-        return None
-
-    def _raise_if_refused(self, batch: _BatchState) -> None:
-        """Raise an error for refused records that the settings do not ignore, or if all records so far were refused."""
-        if batch.refused and not self.settings.ignore_invalid_records:
+                stats.count_records(in_doubt=count)  # until the outcome is known
+            try:
+                response = send_records(part.records)
+            except ExportError as error:
+                status = error.status if isinstance(error, RequestRefusedError) and not error.is_read else None
+                half = (size + 1) // 2
+                if status == 400 and size == 1:
+                    stats.count_records(refused=count, in_doubt=-count)
+                    refused += 1
+                    self.on_refused(part.records)
+                else:
+                    part.is_in_doubt = part.is_in_doubt or error.maybe_applied
+                    if not part.is_in_doubt:
+                        stats.count_records(in_doubt=-count)
+                    if status == 413 and size > 1:
+                        self._largest = min(half, self._largest or half)
+                        text = "a batch of %d records is too large for Pinterest; from now on, batches have at most %d"
+                        log.warning(text, size, half)
+                        parts.appendleft(part)
+                        continue
+                    if status != 400:
+                        raise
+                part.halvings += 1
+                if size > 1:
+                    parts += part.split(half)  # last: all are tried at one size before any at half of that
+                is_request_refused = not accepted and all(each.halvings > MAX_HALVINGS for each in (part, *parts))
+            else:
+                stats.count_records(sent=count, in_doubt=-count)
+                accepted += size
+                was_throttled = was_throttled or (response is not None and response.throttled)
+        advice = "" if stats.sent or not records.has_rows else _ROWS_ADVICE
+        if refused and not is_request_refused and not self.settings.ignore_invalid_records:
             raise RecordsRefusedError(
-                f"Pinterest refused {batch.refused} of the {len(batch.records)} records of a batch (400); set "
-                f"ignore_invalid_records: true to skip and count such records{self._build_rows_advice(batch)}"
+                f"Pinterest refused {refused} of the {len(records)} records of a batch (400); set "
+                f"ignore_invalid_records: true to skip and count such records{advice}"
             )
-        if not self.stats.sent and self.stats.refused >= min(2**MAX_HALVINGS, self.stats.to_send_count):
-            raise self._build_request_error(
-                f"Pinterest refused the first {self.stats.refused} records one by one (400), and accepted none: the "
-                "cause is the request, not its records",
-                batch,
+        is_none_accepted = not stats.sent and stats.refused >= min(2**MAX_HALVINGS, stats.to_send_count)
+        if is_request_refused or is_none_accepted:
+            raise RequestRefusedError(
+                "Pinterest refused all records of a batch (400), also in smaller parts: the cause seems to be the "
+                "request, not its records. If Pinterest does refuse that many records, set a much smaller "
+                f"limit_records_per_request to find them{advice}"
             )
-
-    def _build_request_error(self, text: str, batch: _BatchState) -> RequestRefusedError:
-        """Return an error with `text`, advice about the setting `records: rows`, and the last request's id."""
-        rid = f"[x-pinterest-rid {self.client.last_request_id}]"
-        return RequestRefusedError(f"{text}{self._build_rows_advice(batch)} {rid}")
-
-    def _build_rows_advice(self, batch: _BatchState) -> str:
-        """Return the advice not to send rows with several keys, or "" if Pinterest has accepted such a row."""
-        return "" if self.stats.sent or not batch.records.has_rows else _ROWS_ADVICE
+        return was_throttled

@@ -5,9 +5,9 @@ in its targeting_spec, its targeting template or its customer segment: by their 
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from td_pinterest_op.errors import AudienceError, ExportError
@@ -16,8 +16,6 @@ from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.runtime.text import format_count
 
 log = logging.getLogger(__name__)
-
-_Iterate = Callable[..., Iterator[dict[str, Any]]]  # as `Api.list_entities`
 
 _MOST_NAMED = 10
 _MOST_CAMPAIGNS = 250  # that one request may name
@@ -64,7 +62,37 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
                 raise
             denied.append(error)
 
-    groups = sorted(_iterate_ad_groups(iterate, audience_id), key=lambda group: not group.is_active)
+    # Most accounts have neither templates nor segments, so they are listed only if an ad group has one.
+    @cache
+    def find_templates() -> dict[str, str]:
+        """Return the ids of the targeting templates that name the audience, mapped to "includes" or "excludes"."""
+        found = {}
+        for template in iterate("targeting_templates"):
+            how = _describe_targeting(template.get("targeting_attributes"), audience_id)
+            if how:
+                found[to_text(template["id"])] = how
+        return found
+
+    @cache
+    def find_segment_ids() -> set[str]:
+        """Return the ids of the customer segments that include the audience."""
+        segments = iterate("customer_segments")
+        return {to_text(each["id"]) for each in segments if audience_id in _parse_ids(each.get("audience_ids"))}
+
+    groups = []
+    for group in iterate("ad_groups", entity_statuses=_LIVE):
+        how = _describe_targeting(group.get("targeting_spec"), audience_id)
+        template_ids = _parse_ids(group.get("targeting_template_ids"))
+        if not how and template_ids:
+            named = sorted(template_ids & find_templates().keys())
+            how = f"{find_templates()[named[0]]} by template {named[0]}" if named else ""
+        segment_id = to_text(group.get("customer_segment_id"))
+        if not how and segment_id and segment_id in find_segment_ids():
+            how = f"includes by segment {segment_id}"
+        if how:
+            texts = {key: to_text(group.get(key)) for key in ("id", "name", "status", "campaign_id")}
+            groups.append(AdGroup(**texts, how=how))
+    groups.sort(key=lambda group: not group.is_active)
     if denied and not any(group.is_active for group in groups):
         return None
     ids = sorted({group.campaign_id for group in groups[:_MOST_CAMPAIGNS]})
@@ -92,41 +120,6 @@ def require_unused(api: Api, audience: Audience) -> None:
             f"{', '.join(map(str, active[:_MOST_NAMED]))}{more}. Nothing was changed. Pause these ad groups, "
             "remove the audience from their targeting, or set even_if_used: true"
         )
-
-
-def _iterate_ad_groups(iterate: _Iterate, audience_id: str) -> Iterator[AdGroup]:
-    """Yield the ad groups that include or exclude an audience, without the names of their campaigns."""
-    # Most accounts have neither templates nor segments, so they are listed only if an ad group has one.
-    find_templates = cache(partial(_find_templates, iterate, audience_id))
-    find_segment_ids = cache(partial(_find_segment_ids, iterate, audience_id))
-    for group in iterate("ad_groups", entity_statuses=_LIVE):
-        how = _describe_targeting(group.get("targeting_spec"), audience_id)
-        template_ids = _parse_ids(group.get("targeting_template_ids"))
-        if not how and template_ids:
-            named = sorted(template_ids & find_templates().keys())
-            how = f"{find_templates()[named[0]]} by template {named[0]}" if named else ""
-        segment_id = to_text(group.get("customer_segment_id"))
-        if not how and segment_id and segment_id in find_segment_ids():
-            how = f"includes by segment {segment_id}"
-        if how:
-            texts = {key: to_text(group.get(key)) for key in ("id", "name", "status", "campaign_id")}
-            yield AdGroup(**texts, how=how)
-
-
-def _find_templates(iterate: _Iterate, audience_id: str) -> dict[str, str]:
-    """Return the ids of the targeting templates that name an audience, mapped to "includes" or "excludes"."""
-    found = {}
-    for template in iterate("targeting_templates"):
-        how = _describe_targeting(template.get("targeting_attributes"), audience_id)
-        if how:
-            found[to_text(template["id"])] = how
-    return found
-
-
-def _find_segment_ids(iterate: _Iterate, audience_id: str) -> set[str]:
-    """Return the ids of the customer segments that include an audience."""
-    segments = iterate("customer_segments")
-    return {to_text(segment["id"]) for segment in segments if audience_id in _parse_ids(segment.get("audience_ids"))}
 
 
 def _describe_targeting(spec: Any, audience_id: str) -> str:

@@ -78,8 +78,8 @@ def test_lost_response_creates_no_second_actalike(services: Services, lag: float
 @pytest.mark.parametrize(
     ("size", "fields", "reason"),
     [
-        (99, {}, "has the status TOO_SMALL, not READY: Pinterest needs at least 100 matched people"),
-        (150, {"status": "INITIALIZING"}, "has the status INITIALIZING, not READY: Pinterest takes a day or two"),
+        (99, {}, "has the status TOO_SMALL, not READY: it needs at least 100 matched people"),
+        (150, {"status": "INITIALIZING"}, "has the status INITIALIZING, not READY: it needs"),
         (150, {"removed": True}, "there is no seed audience"),
     ],
 )

@@ -90,7 +90,7 @@ class TestDelete:
         audience_id = services.audience()
         services.pinterest.inject(Fault(effect=Answer(status=404), operation="audiences/update"))
         with pytest.raises(
-            AudienceError, match=r"\(404\), although it can still be read: either it was deleted before, or"
+            AudienceError, match=r"to remove in ad account \d+ \(404\): either it was deleted before, or"
         ):
             services.export({"action": DELETE, "audience_id": audience_id})
 

@@ -82,7 +82,7 @@ def test_rerun_of_create_with_a_taken_name_follows_if_exists(
 ) -> None:
     new, job = {**NEW, "if_exists": if_exists}, services.job(people(9))
     run_during(services, "customer_lists/create", lambda: services.audience(people(1, first=50), name="Spring"))
-    with pytest.raises(AudienceError, match=f"Run this task again: if_exists: {if_exists} then applies to it"):
+    with pytest.raises(AudienceError, match="Run this task again, which then uses it"):
         services.export(new, job_id=job)
     services.export(new, job_id=job)
     assert after == services.pinterest.members_of_audience(only_audience_id(services))

@@ -5,10 +5,9 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
-from td_pinterest_op.audiences.audiences import Audiences
+from td_pinterest_op.audiences.audiences import find_audiences_by_name, find_usable_audience
 from td_pinterest_op.audiences.consistency import create_once, read_until_found, wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import (
     CustomerLists,
@@ -56,8 +55,6 @@ class AudienceAction(abc.ABC):
 
     def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
         settings = request.settings
-        self._request = request
-        self._services = services
         self._stats = stats
         self._sender = sender
         self._settings = settings
@@ -66,7 +63,6 @@ class AudienceAction(abc.ABC):
         self._batch_size = settings.limit_records_per_request
         self._audience_id = settings.audience_id or ""
         self._new_name = settings.audience_name or ""
-        self._audiences = Audiences(self._api)
         self._lists = CustomerLists(api=self._api, session_key=self._session_key, is_nca=settings.is_nca)
 
     def check_audience(self) -> None:
@@ -83,7 +79,7 @@ class AudienceAction(abc.ABC):
 
     def _find_usable_audience(self, audience_id: str | None = None) -> Audience:
         """Return an audience, by default that of the settings. Raises AudienceError if its list cannot take records."""
-        audience = self._audiences.find_usable(audience_id or self._audience_id)
+        audience = find_usable_audience(self._api, audience_id or self._audience_id)
         self._copy_to_stats(audience)
         self._check_expected_audience(audience)
         return audience
@@ -120,6 +116,8 @@ class AudienceAction(abc.ABC):
     def _describe_conflict(self, audience: Audience) -> str:
         """Return the error message for another session's audience that has the name in the settings."""
         text = f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): '
+        if self._settings.if_exists != "fail" or self.action.finds_by_name:
+            return f"{text}it was created while this task ran. Run this task again, which then uses it"
         if audience.audience_type == CUSTOMER_LIST:
             text += "to put people into it use action add_people_to_current_audience or replace_current_audience with "
             text += "its id, or "
@@ -127,7 +125,7 @@ class AudienceAction(abc.ABC):
 
     def _find_namesakes(self) -> tuple[list[Audience], list[Audience]]:
         """Return two lists of audiences with the settings' name, oldest first: other sessions', and this session's."""
-        named = sorted(self._audiences.find_by_name(self._new_name), key=lambda audience: age_key(audience.id))
+        named = sorted(find_audiences_by_name(self._api, self._new_name), key=lambda audience: age_key(audience.id))
         own = [audience for audience in named if self._find_session(audience) == self._session_key]
         return [audience for audience in named if audience not in own], own
 
@@ -159,7 +157,13 @@ class AudienceAction(abc.ABC):
 
         Raises AudienceError, and removes all of them, if another session created an audience of that name first.
         """
-        others, own = read_until_found(partial(self._find_namesakes_of, audience), self._api.client) or ([], [audience])
+
+        def find_listed() -> tuple[list[Audience], list[Audience]] | None:
+            """Return what `_find_namesakes` does, or None until `audience` is listed, and so every older one."""
+            others, own = self._find_namesakes()
+            return (others, own) if audience.id in {each.id for each in own} else None
+
+        others, own = read_until_found(find_listed, self._api.client) or ([], [audience])
         kept = own[0]
         # An older audience that was given this name later is no rival.
         rivals = [other for other in others if age_key(other.id) < age_key(kept.id) and self._find_session(other)]
@@ -170,16 +174,11 @@ class AudienceAction(abc.ABC):
         self._copy_to_stats(kept)
         return kept
 
-    def _find_namesakes_of(self, audience: Audience) -> tuple[list[Audience], list[Audience]] | None:
-        """Return what `_find_namesakes` does, or None until `audience` is listed, and so every older one."""
-        others, own = self._find_namesakes()
-        return (others, own) if audience.id in {each.id for each in own} else None
-
     def _remove_audiences(self, audiences: Iterable[Audience], reason: str) -> None:
         """Remove audiences that this session created."""
         for audience in audiences:
             log.warning("removing audience %s, which this session created: %s", audience.id, reason)
-            self._audiences.remove(audience.id)
+            self._api.remove_audience(audience.id)
 
 
 def get_list_id(audience: Audience) -> str:

@@ -5,6 +5,7 @@ from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.audiences.actions.members import MembersAction
+from td_pinterest_op.audiences.audiences import check_type_and_account
 from td_pinterest_op.audiences.consistency import read_until_found, wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import TargetList
 from td_pinterest_op.audiences.usage import require_unused
@@ -12,7 +13,6 @@ from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import ACTALIKE, Audience
 from td_pinterest_op.pinterest.audience_status import Condition, classify_status
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.table import ActionSpec
 
 _SESSION_KEY = re.compile(r"\(td ([0-9a-f]{8})\)$")
@@ -92,15 +92,6 @@ class Create(MembersAction):
         """Remove duplicates of an audience that this session created, then switch it to the list `target`."""
         super()._switch_list(self._keep_session_audience(audience), target)
 
-    def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for another session's audience of this name. Its advice depends on `if_exists`."""
-        if self._settings.if_exists == "fail":
-            return super()._describe_conflict(audience)
-        return (
-            f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): it was created while '
-            f"this task ran. Run this task again: if_exists: {self._settings.if_exists} then applies to it"
-        )
-
 
 class CreateActalike(AudienceAction):
     """Create a look-alike audience: people who resemble those of a seed audience.
@@ -129,9 +120,20 @@ class CreateActalike(AudienceAction):
         others, own = self._find_namesakes()
         if others and not own:
             raise AudienceError(self._describe_conflict(others[0]))
-        if not own:
-            self._check_seed()
-        return own[0] if own else None
+        if own:
+            return own[0]
+        seed_id = self._settings.seed_audience_id or ""
+        seed = self._api.find_audience(seed_id)
+        if seed is None or seed.is_removed:
+            account = self._api.ad_account_id
+            raise AudienceError(f"there is no seed audience {seed_id} in ad account {account}: check both ids")
+        if classify_status(seed.status) is not Condition.READY:
+            raise AudienceError(
+                f"seed {seed.label} has the status {seed.status or 'unknown'}, not READY: it needs at least 100 "
+                "matched people, whom Pinterest takes a day or two to find. Add people to it, or run this task again "
+                "then. Nothing was created"
+            )
+        return None
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the step that creates the audience, unless this session already created it."""
@@ -159,24 +161,6 @@ class CreateActalike(AudienceAction):
         create = partial(self._api.create_audience, name=self._new_name, description=description, rule=rule)
         self._create_new_audience(partial(create, audience_type=ACTALIKE))
 
-    def _check_seed(self) -> None:
-        """Raise AudienceError for a seed audience that Pinterest cannot use, or cannot use yet."""
-        account = self._api.ad_account_id
-        seed_id = self._settings.seed_audience_id or ""
-        seed = self._api.find_audience(seed_id)
-        if seed is None or seed.is_removed:
-            raise AudienceError(f"there is no seed audience {seed_id} in ad account {account}: check both ids")
-        condition = classify_status(seed.status)
-        if condition is not Condition.READY:
-            why = (
-                "Pinterest needs at least 100 matched people in a seed audience; add people to it"
-                if condition is Condition.TOO_SMALL
-                else "Pinterest takes a day or two to fill an audience; run this task again then"
-            )
-            raise AudienceError(
-                f"seed {seed.label} has the status {seed.status or 'unknown'}, not READY: {why}. Nothing was created"
-            )
-
 
 class Delete(AudienceAction):
     """Delete an audience. Succeeds if it is already deleted. Pinterest has no way to delete its customer list."""
@@ -189,25 +173,18 @@ class Delete(AudienceAction):
     )
 
     def check_audience(self) -> None:
-        """Raise AudienceError if the audience can be read and must not be removed, as when active ad groups use it."""
-        audience = read_until_found(self._find_audience, self._api.client)
-        self._check_expected_audience(audience)
-        if audience and not audience.is_removed:
-            self._audiences.check_type_and_account(audience)
-            if not self._settings.even_if_used:
-                require_unused(self._api, audience)
-
-    def _find_audience(self) -> Audience | None:
-        """Return the audience, or None if it cannot be read: an audience that was removed long ago, for example."""
-        audience = self._api.find_audience(self._audience_id)
-        if audience:
-            self._copy_to_stats(audience)
-        return audience
+        """Check nothing yet: no row is read before `plan_steps`, which checks."""
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
-        """Return the step that removes the audience, unless it is already removed."""
-        audience = self._find_audience()
-        if audience is None:
+        """Return the step that removes the audience, unless it is already removed.
+
+        Raises AudienceError if the audience can be read and must not be removed, as when active ad groups use it.
+        """
+        audience = read_until_found(partial(self._api.find_audience, self._audience_id), self._api.client)
+        if audience:
+            self._copy_to_stats(audience)
+        self._check_expected_audience(audience)
+        if audience is None:  # one that was removed long ago, for example
             description = f"remove audience {self._audience_id}, which cannot be read and may be deleted already"
             self._set_summary(past="{audience} was deleted already", infinitive="delete {audience}, if it still exists")
             return [Step(description=description, request_count=1, run=partial(self._remove_audience, was_read=False))]
@@ -216,24 +193,27 @@ class Delete(AudienceAction):
             self._set_summary(past="{audience} was deleted already", infinitive=unchanged)
             description = f"no change: {audience.label} was already removed"
             return [Step(description=description, run=partial(self._copy_to_stats, audience))]
+        check_type_and_account(self._api, audience)
+        if not self._settings.even_if_used:
+            require_unused(self._api, audience)
         self._set_summary(past="Deleted {audience}", infinitive="delete {audience}")
         description = f"remove {audience.label}; its customer list stays"
         return [Step(description=description, request_count=1, run=partial(self._remove_audience, was_read=True))]
 
     def _remove_audience(self, *, was_read: bool) -> None:
         """Remove the audience. A 404 is an AudienceError, unless somebody else has removed it since it was read."""
-        if self._audiences.remove(self._audience_id):
+        if self._api.remove_audience(self._audience_id):
             return
-        # A request that is repeated, since its response was lost, gets a 404 too.
-        if was_read and read_until_found(self._find_removal, self._api.client):
-            return
-        still = " to remove (404), although it can still be read" if was_read else ""
-        raise AudienceError(
-            f"there is no audience {self._audience_id} in ad account {self._settings.ad_account_id}{still}: either it "
-            "was deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
-        )
 
-    def _find_removal(self) -> bool | None:
-        """Return True if the audience can no longer be read, or is shown as removed, else None. Reads may lag."""
-        audience = self._api.find_audience(self._audience_id)
-        return audience is None or audience.is_removed or None
+        def find_removal() -> bool | None:
+            """Return True if the audience can no longer be read, or is shown as removed, else None. Reads may lag."""
+            audience = self._api.find_audience(self._audience_id)
+            return audience is None or audience.is_removed or None
+
+        # A request that is repeated, since its response was lost, gets a 404 too.
+        if was_read and read_until_found(find_removal, self._api.client):
+            return
+        raise AudienceError(
+            f"there is no audience {self._audience_id} to remove in ad account {self._settings.ad_account_id} (404): "
+            "either it was deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
+        )

@@ -6,17 +6,21 @@ from dataclasses import replace
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
-from td_pinterest_op.audiences.consistency import read_until_found
+from td_pinterest_op.audiences.audiences import create_audience, find_audiences_by_name, switch_audience
+from td_pinterest_op.audiences.consistency import PATIENCE, read_until_found
 from td_pinterest_op.audiences.customer_lists import (
     FILE,
     NO_JOB,
+    ListName,
     TargetList,
     find_list,
     find_own_lists,
     get_list_name,
+    shorten_audience_name,
 )
 from td_pinterest_op.audiences.usage import require_unused
-from td_pinterest_op.errors import AudienceError, ExportError
+from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
+from td_pinterest_op.http.retry import poll
 from td_pinterest_op.pinterest.api import Audience, CustomerList, age_key
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape
@@ -93,8 +97,15 @@ class MembersAction(AudienceAction):
         jobs = self._stats.job_id or (FILE if self.action.reads_rows else NO_JOB)
         if self._stats.list_jobs:
             jobs += f"+{max(map(int, self._stats.list_jobs.values()))}"
-        target = self._lists.name_target(audience_name, prepared, jobs=jobs)
-        description = f'fill customer list "{escape(str(target.name))}"'
+        records = prepared if prepared.record_count else PreparedRecords()  # of type EMAIL
+        name = ListName(
+            audience=shorten_audience_name(audience_name),
+            session=self._lists.session_key,
+            jobs=jobs,
+            fingerprint=records.fingerprint,
+        )
+        target = TargetList(lists=self._lists, name=name, list_type=records.list_type)
+        description = f'fill customer list "{escape(str(name))}"'
         if not prepared.record_count:
             return target, Step(description=description, request_count=1, run=target.create_empty)
         send = partial(self._sender.send, prepared, target.add)
@@ -104,7 +115,7 @@ class MembersAction(AudienceAction):
     def _create_audience_with_list(self, target: TargetList) -> Audience:
         """Create an audience that uses the list. Returns the session's audience of that name, which may be older."""
         description = self._settings.audience_description
-        create = partial(self._audiences.create, self._new_name, description=description, list_id=target.id)
+        create = partial(create_audience, self._api, self._new_name, description=description, list_id=target.id)
         return self._create_new_audience(create)
 
     def _use_list(self, audience: Audience, target: TargetList) -> None:
@@ -122,20 +133,48 @@ class MembersAction(AudienceAction):
         if now.customer_list_id == target.id:
             return  # by another try of this run; somebody may have added people since
         client = self._api.client
-        read_until_found(target.find_listed, client)
+
+        def find_listed() -> CustomerList | None:
+            """Return the list `target` as the listing shows it, or None if it is not listed yet."""
+            return next((made for made in self._api.list_customer_lists() if made.id == target.id), None)
+
+        read_until_found(find_listed, client)
         with client.check_writes(lambda: self._require_newest(self._api.find_audience(now.id) or now, target)):
-            self._audiences.switch_list(now.id, list_id=target.id)
+            switch_audience(self._api, now.id, list_id=target.id)
         newer = self._find_newer_list(replace(now, customer_list_id=target.id), target)
         if newer:
-            self._audiences.switch_list(now.id, list_id=newer.id)
+            switch_audience(self._api, now.id, list_id=newer.id)
             raise AudienceError(self._describe_newer_list(now, newer, target))
         self._confirm_list(now, target)
         self._stats.previous_customer_list_id = now.customer_list_id
 
     def _confirm_list(self, audience: Audience, target: TargetList) -> None:
-        """Wait until Pinterest shows that the audience uses the list `target`. Its members are then those sent."""
-        check = partial(self._require_newest, target=target)
-        self._copy_to_stats(self._audiences.wait_for_switch(audience.id, list_id=target.id, check=check))
+        """Wait until Pinterest shows that the audience uses the list `target`. Its members are then those sent.
+
+        Waits for as long as the retry settings allow, at least half a minute: reads may lag behind writes. Raises
+        PinterestError if the audience still uses another list, and AudienceError if that is a newer one.
+        """
+        seen = ""
+
+        def find_switched() -> Audience | None:
+            """Return the audience if it uses the list, else None."""
+            nonlocal seen
+            now = self._api.find_audience(audience.id)
+            seen = f"it used customer list {now.customer_list_id}" if now else "it was not found"
+            if now and now.customer_list_id != target.id:
+                self._require_newest(now, target)
+                return None
+            return now
+
+        client = self._api.client
+        waits = (0.0, *client.retry.iterate_waits_for(PATIENCE))
+        switched = poll(find_switched, waits, sleep=client.rate_limiter.wait)
+        if switched is None:
+            raise PinterestError(
+                f"Pinterest accepted customer list {target.id} for audience {audience.id} but does not show it yet: "
+                f"when the audience was last read, {seen}. The change may appear later"
+            )
+        self._copy_to_stats(switched)
         self._stats.members = self._stats.sent
 
     def _require_newest(self, audience: Audience, target: TargetList) -> None:
@@ -159,7 +198,7 @@ class MembersAction(AudienceAction):
             # A list of the same name is another try's of this run.
             if made.name != str(target.name) and self._is_newer(made, target):
                 # Of several audiences with this name, it may be for another one.
-                others = [each for each in self._audiences.find_by_name(audience.name) if each.id != audience.id]
+                others = [each for each in find_audiences_by_name(self._api, audience.name) if each.id != audience.id]
                 return None if others else made
         return None
 
@@ -248,16 +287,15 @@ class Clear(MembersAction):
         uses=("even_if_used",),
     )
 
-    def check_audience(self) -> None:
-        """Raise AudienceError if the audience is not usable, or has people and active ad groups use it."""
-        audience = self._find_usable_audience()
-        if not self._settings.even_if_used and not self._lists.is_empty(audience):
-            require_unused(self._api, audience)
-
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the steps that create an empty list and switch the audience to it, unless the audience is empty."""
+        """Return the steps that create an empty list and switch the audience to it, unless the audience is empty.
+
+        Raises AudienceError if active ad groups use an audience that has people.
+        """
         audience = self._find_usable_audience()
         if not self._lists.is_empty(audience):
+            if not self._settings.even_if_used:
+                require_unused(self._api, audience)
             return self._plan_replacement(audience, prepared)
         unchanged = "leave {audience} unchanged, since it is empty already"
         self._set_summary(past="{audience} was empty already", infinitive=unchanged)

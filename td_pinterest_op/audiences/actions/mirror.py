@@ -10,6 +10,7 @@ from typing import cast
 
 from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step, get_list_id
 from td_pinterest_op.audiences.actions.members import MembersAction
+from td_pinterest_op.audiences.audiences import find_audiences_by_name
 from td_pinterest_op.audiences.consistency import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import find_list, get_list_name
 from td_pinterest_op.audiences.request import ExportRequest
@@ -60,6 +61,7 @@ class Mirror(MembersAction):
         self._guard = PlanGuard(
             ledger=self._ledger, stats=stats, client=services.client, clock=services.timing.monotonic
         )
+        self._now = services.timing.now
         self._plan: Mapping[str, PreparedRecords] = {}
         self._refused: dict[str, list[bytes]] = {JOIN: [], LEAVE: []}  # digests of the plan, by change
 
@@ -69,7 +71,7 @@ class Mirror(MembersAction):
         if self._audience_id:
             ids = [self._audience_id]
         else:
-            ids = [audience.id for audience in self._audiences.find_by_name(self._new_name)]
+            ids = [audience.id for audience in find_audiences_by_name(self._api, self._new_name)]
         if len(ids) > 1:
             raise AudienceError(
                 f'{len(ids)} audiences are named "{name}" (ids {", ".join(ids)}): set audience_id to the id of the '
@@ -96,7 +98,7 @@ class Mirror(MembersAction):
         if audience:
             self._ledger.jobs.audience_id = audience.id
         with contextlib.closing(self._run):
-            self._ledger.load_state(now=self._services.timing.now(), may_create=not settings.dry_run)
+            self._ledger.load_state(now=self._now(), may_create=not settings.dry_run)
             if audience:
                 people = self._count_people(audience)
                 check_state(self._ledger.state, settings, customer_list_id=get_list_id(audience), people=people)
@@ -185,10 +187,6 @@ class Mirror(MembersAction):
         if get_list_id(self._audience) != target.id:  # another run of this session fills it
             raise AudienceError(self._describe_conflict(self._audience))
         self._ledger.jobs.audience_id = self._audience.id
-
-    def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for another session's audience of the same name, created while this task ran."""
-        return f"{audience.label} was created while this task ran: run this task again"
 
     def _write_ledger_plan(self) -> None:
         """Write the plan into the ledger. From now on, a guard stops this run as soon as there is a newer plan."""

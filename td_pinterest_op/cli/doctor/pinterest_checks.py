@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from td_pinterest_op.audiences.audiences import Audiences
+from td_pinterest_op.audiences.audiences import find_usable_audience
 from td_pinterest_op.cli.connection import WRITER_ROLES, AdAccount
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, Target, skip_check
 from td_pinterest_op.http.retry import read_server_time
@@ -112,7 +112,7 @@ def check_audience(context: DoctorContext, *, target: Target) -> CheckResult:
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return skip_check("no audience is named", advice)
     api = context.services.build_pinterest_api(context.chosen_accounts[target].id)
-    audience = Audiences(api).find_usable(target.audience_id)
+    audience = find_usable_audience(api, target.audience_id)
     size = "unknown" if audience.size is None else f"{audience.size:,}"
     label = f'{audience.id} "{escape(audience.name)}"'
     message = f"{label}: {audience.status}, size {size}, customer list {audience.customer_list_id}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from td_pinterest_op.audiences.audiences import Audiences
+from td_pinterest_op.audiences.audiences import create_audience, find_audiences_by_name, switch_audience
 from td_pinterest_op.audiences.consistency import read_until_found
 from td_pinterest_op.cli.connection import list_ad_accounts
 from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
@@ -77,7 +77,6 @@ class Rehearsal:
     def __init__(self, services: Services, api: Api) -> None:
         self.services = services
         self.api = api
-        self.audiences = Audiences(api)
         self.key = secrets.token_hex(4)
         self.name = f"{NAME} {self.key}"
         self.facts = Facts()
@@ -203,7 +202,7 @@ class Rehearsal:
     def try_audience(self) -> str:
         """Create the rehearsal's audience from the rehearsal's customer list."""
         self.may_have_audience = True
-        self.made["audience"] = self.audiences.create(self.name, description=None, list_id=self.made["list"]).id
+        self.made["audience"] = create_audience(self.api, self.name, description=None, list_id=self.made["list"]).id
         return "created from the list"
 
     def try_move(self) -> str:
@@ -217,7 +216,7 @@ class Rehearsal:
             audience = self.api.find_audience(audience_id)
             return audience is not None and audience.customer_list_id == second
 
-        facts.move_obeyed = self._is_accepted(lambda: self.audiences.switch_list(audience_id, list_id=second))
+        facts.move_obeyed = self._is_accepted(lambda: switch_audience(self.api, audience_id, list_id=second))
         if not facts.move_obeyed:
             return "refused: an audience keeps its list"
         (facts.move_seconds,) = self._measure_delays(is_switched)
@@ -238,7 +237,7 @@ class Rehearsal:
 
         self._measure_delays(is_removed)
         facts.removed_readable = self.api.find_audience(audience_id) is not None
-        facts.removed_again = self.audiences.remove(audience_id)
+        facts.removed_again = self.api.remove_audience(audience_id)
         read = "can still be read, as removed" if facts.removed_readable else "can no longer be read"
         return f"removed; it {read}, and removing it again is {'accepted' if facts.removed_again else 'refused'}"
 
@@ -250,10 +249,10 @@ class Rehearsal:
             audience_id = self.made.get("audience")
             if audience_id is None:
                 # The answer to its creation was never seen, and a listing may show it late.
-                named = read_until_found(lambda: self.audiences.find_by_name(self.name) or None, self.api.client)
+                named = read_until_found(lambda: find_audiences_by_name(self.api, self.name) or None, self.api.client)
                 audience_id = named[0].id if named else None
             if audience_id:
-                self.audiences.remove(audience_id)
+                self.api.remove_audience(audience_id)
         except StoppedError:
             raise
         except ExportError as error:
