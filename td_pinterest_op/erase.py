@@ -8,7 +8,6 @@ import contextlib
 import json
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -111,73 +110,91 @@ class _Target:
 
 @dataclass(slots=True, kw_only=True)
 class _Erasure:
-    """An erasure: removes people from the customer lists `targets`. `processed`: how many of the lists are done."""
+    """An erasure: removes people from the customer lists `targets`."""
 
     settings: ErasureSettings
     stats: Stats
     timing: Timing
     targets: list[_Target] = field(default_factory=list)
-    processed: int = 0
-    is_complete: bool = False
 
     @property
     def _finished_targets(self) -> list[_Target]:
         """The customer lists that accepted all removals. Empty in a dry run, and if there is nobody to remove."""
-        is_sent = self.stats.unique and not self.settings.dry_run
-        return [target for target in self.targets if is_sent and not target.reason]
+        return [target for target in self.targets if target.records == self.stats.unique > 0]
 
     @property
     def _list_count(self) -> int:
         """The number of customer lists to remove people from."""
         return sum(target.customer_list_id is not None for target in self.targets)
 
-    @property
-    def _progress_text(self) -> str:
-        """How many of all customer lists were processed, for messages."""
-        return f"{self.processed} of {len(self.targets)} customer lists were processed"
-
     def execute(self, services: Services, source: Source) -> dict[str, Any]:
-        """Remove the people of `source` from every list. Returns the receipt.
+        """Remove the people of `source` from every list. Returns the receipt: JSON types for the workflow store.
 
         Raises InvalidRowsError as `check_values` does, and PinterestError that names the lists that did not accept all
         removals.
         """
+        settings = self.settings
+        stats = self.stats
+        targets = self.targets
         with contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.get_token()
-            self._find_targets(services)
-            prepared = self._read_people(services, source, spool)
-            log.info("%s", self._describe_plan())
-            if self.stats.unique and not self.settings.dry_run:
+            for account in settings.ad_account_ids:
                 try:
-                    self._remove_from_all_lists(services, prepared)
+                    for each in services.build_pinterest_api(account).list_customer_lists():
+                        targets.append(_Target(account, each.id, each.name))
+                except StoppedError:
+                    raise
                 except ExportError as error:
-                    raise error.extend(f". Before that: {self._progress_text}") from None
-        self.is_complete = True
-        failed = [target for target in self.targets if target.reason]
-        receipt = self._build_receipt(failed)
+                    log.warning("customer lists of ad account %s cannot be read: %s", account, error)
+                    targets.append(_Target(account, reason=str(error)))
+            prepared = self._read_people(services, source, spool)
+            requests = self._list_count * math.ceil(stats.unique / settings.limit_records_per_request)
+            pace = settings.requests_per_minute
+            log.info(
+                "plan: remove %s from each of %s in %s, %s, at most %s a minute: about %s min%s",
+                format_count(stats.unique, "record"),
+                format_count(self._list_count, "customer list"),
+                format_count(len(settings.ad_account_ids), "ad account"),
+                format_count(requests, "request"),
+                f"{pace:,}",
+                f"{math.ceil(requests / pace):,}",
+                " (dry run: nothing is written)" if settings.dry_run else "",
+            )
+            for number, target in enumerate(targets, start=1):
+                if target.customer_list_id is None or settings.dry_run or not stats.unique:
+                    continue
+                try:
+                    self._remove_from_list(services, target, target.customer_list_id, prepared)
+                except ExportError as error:
+                    finished = f"{len(self._finished_targets)} of {len(targets)} customer lists were finished"
+                    raise error.extend(f". Before that: {finished}") from None
+                log.info("%d of %d: %s: %d records removed", number, len(targets), target.label, target.records)
+                if target.reason:
+                    log.warning("%s: %s", target.label, target.reason)
+        failed = [target for target in targets if target.reason]
+        statistics = stats.to_json()
+        receipt = {
+            "erased_at": self.timing.utc().isoformat(timespec="seconds"),
+            **{name: statistics[name] for name in ("job_id", "dry_run", "version", "rows")},
+            "records": stats.unique,
+            "accounts": len(settings.ad_account_ids),
+            "requests": statistics["requests"],
+            "lists": self._list_count,
+            "summary": self._summary,
+            "receipt": [target.to_json() for target in self._finished_targets],
+            "failed": [target.to_json() for target in failed],
+        }
         log.info("receipt: %s", json.dumps(receipt))
-        if failed and self.stats.unique:
+        log.info("adds and mirrors send these people again, unless they are in the lists `suppress` of those tasks")
+        if failed and stats.unique:
             named = "; ".join(f"{target.label}: {target.reason}" for target in failed)
-            finished = len(self._finished_targets)
-            others = "Nothing was written" if self.settings.dry_run else f"Lists that are finished: {finished}"
             raise PinterestError(
-                f"{len(failed)} of {len(self.targets)} lists may still contain people who opted out: {named}. "
-                f"{others}. Run this task again: repeating the whole erasure does no harm"
+                f"{len(failed)} of {len(targets)} lists may still contain people who opted out: {named}. Lists that "
+                f"are finished: {len(self._finished_targets)}. Run this task again: repeating the whole erasure does "
+                "no harm"
             )
         return receipt
-
-    def _find_targets(self, services: Services) -> None:
-        """Append to `targets` each customer list of the ad accounts, and each account with unreadable lists."""
-        for account in self.settings.ad_account_ids:
-            try:
-                for each in services.build_pinterest_api(account).list_customer_lists():
-                    self.targets.append(_Target(account, each.id, each.name))
-            except StoppedError:
-                raise
-            except ExportError as error:
-                log.warning("customer lists of ad account %s cannot be read: %s", account, error)
-                self.targets.append(_Target(account, reason=str(error)))
 
     def _read_people(self, services: Services, source: Source, spool: Spool) -> PreparedRecords:
         """Read each distinct identifier of a query into the spool."""
@@ -198,28 +215,6 @@ class _Erasure:
             prepared = reader.read(rows.blocks, progress=progress)
         check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)
         return prepared
-
-    def _describe_plan(self) -> str:
-        """Return what the erasure will do, and how long it takes, as a text for the log."""
-        accounts = len({target.ad_account_id for target in self.targets})
-        requests = self._list_count * math.ceil(self.stats.unique / self.settings.limit_records_per_request)
-        pace = self.settings.requests_per_minute
-        return (
-            f"plan: remove {format_count(self.stats.unique, 'record')} from each of "
-            f"{format_count(self._list_count, 'customer list')} in {format_count(accounts, 'ad account')}, "
-            f"{format_count(requests, 'request')}, at most {pace:,} a minute: about {math.ceil(requests / pace):,} min"
-            + (" (dry run: nothing is written)" if self.settings.dry_run else "")
-        )
-
-    def _remove_from_all_lists(self, services: Services, prepared: PreparedRecords) -> None:
-        """Remove the records from all customer lists in turn. Continues after an error that concerns only one list."""
-        for number, target in enumerate(self.targets, start=1):
-            if target.customer_list_id is not None:
-                self._remove_from_list(services, target, target.customer_list_id, prepared)
-                log.info("%d of %d: %s: %d records removed", number, len(self.targets), target.label, target.records)
-                if target.reason:
-                    log.warning("%s: %s", target.label, target.reason)
-            self.processed = number
 
     def _remove_from_list(self, services: Services, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
         """Remove the records from a list, and store the result in `target`. Raises errors that concern all lists."""
@@ -249,13 +244,8 @@ class _Erasure:
             # The sender has stopped all requests.
             services.client.rate_limiter.resume()
         else:
-            if stats.sent + stats.refused != prepared.record_count:
-                raise UnexpectedError(
-                    "a customer list reported no error, but did not accept every removal: a bug in td_pinterest_op; "
-                    "please report it with this line"
-                )
-            if stats.refused:
-                target.reason = f"Pinterest refused {stats.refused:,} of the records"
+            if stats.sent != prepared.record_count:
+                target.reason = f"Pinterest accepted {stats.sent:,} of the records, and refused {stats.refused:,}"
         target.records = stats.sent
 
     @property
@@ -270,27 +260,11 @@ class _Erasure:
             return f"Dry run: Pinterest would be asked to remove {records} from {lists}{more}; nothing was written."
         return f"Pinterest was asked to remove {records} from {len(self._finished_targets):,} of {lists}{more}."
 
-    def _build_receipt(self, failed: Sequence[_Target]) -> dict[str, Any]:
-        """Return what was removed from each list, and the `failed` ones, as JSON types for the workflow store."""
-        statistics = self.stats.to_json()
-        return {
-            "erased_at": self.timing.utc().isoformat(timespec="seconds"),
-            **{name: statistics[name] for name in ("job_id", "dry_run", "version", "rows")},
-            "records": self.stats.unique,
-            "accounts": len(self.settings.ad_account_ids),
-            "requests": statistics["requests"],
-            "lists": self._list_count,
-            "summary": self._summary,
-            "receipt": [target.to_json() for target in self._finished_targets],
-            "failed": [target.to_json() for target in failed],
-        }
-
     def build_history_row(self) -> Row:
         """Return the erasure's row for the run history."""
         statistics = self.stats.to_json()
         # The records sent are counted list by list, in the receipt.
         for name in ("sent", "refused"):
             del statistics["records"][name]
-        summary = self._summary if self.is_complete else f"Failed: {self._progress_text}."
         counts = {"accounts": len(self.settings.ad_account_ids), "lists": self._list_count}
-        return build_run_row(statistics | {"summary": summary, "erasure": counts})
+        return build_run_row(statistics | {"summary": self._summary, "erasure": counts})

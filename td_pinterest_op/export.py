@@ -6,8 +6,7 @@ Settings, audience, rows and plan come first; only then is anything written to P
 import contextlib
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,9 +14,9 @@ from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
 from td_pinterest_op.audiences.request import ExportRequest, read_task_request
 from td_pinterest_op.audiences.sender import Sender
-from td_pinterest_op.errors import AudienceError, ExportError, JobError, SettingsError, StoppedError, TreasureDataError
+from td_pinterest_op.errors import ExportError, JobError, SettingsError, StoppedError, TreasureDataError
 from td_pinterest_op.pinterest.oauth import SCOPES
-from td_pinterest_op.records.columns import Column, find_people_columns
+from td_pinterest_op.records.columns import find_people_columns
 from td_pinterest_op.records.hashed_query import describe_query, open_hashed_rows
 from td_pinterest_op.records.limits import check_rows, describe_plan
 from td_pinterest_op.records.prepared import PreparedRecords
@@ -25,7 +24,7 @@ from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.settings.types import LOST_DIGITS, TableName
+from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.finish import finish_run
 from td_pinterest_op.task_runtime.process import TaskProcess
@@ -95,11 +94,17 @@ def run_export(request: ExportRequest, services: Services, stats: Stats, reporte
     settings = request.settings
     error: Exception | None = None
     try:
-        _ExportRun(request=request, services=services, stats=stats, reporter=reporter).execute()
+        _execute(request, services, stats, reporter)
     except Exception as failure:
         error = failure
         if isinstance(failure, ExportError):
-            failure.extend(_find_extra_advice(failure, stats, settings))
+            # For readers who see only the message and not the log.
+            tells_sent = _TELLS_SENT.search(str(failure))
+            if stats.sent and not tells_sent:
+                to_send = format_count(stats.to_send_count, "record")
+                failure.extend(f". Before that, {stats.sent:,} of {to_send} were sent")
+            elif isinstance(failure, (StoppedError, TreasureDataError, JobError)):
+                failure.extend("" if stats.requests.sent or tells_sent else ". Nothing was sent")
     finish_export(request.task, error, services, stats, history_table=settings.history, report=settings.report)
 
 
@@ -130,96 +135,73 @@ def finish_export(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ExportRun:
-    """The run of one export, once it is connected to Treasure Data and Pinterest."""
+def _execute(request: ExportRequest, services: Services, stats: Stats, reporter: ProgressReporter) -> None:
+    """Check the audience, read the rows, and show the plan. Except in a dry run, carry out the plan."""
+    settings = request.settings
+    clock = services.timing.monotonic
+    sender = Sender(client=services.client, settings=settings, stats=stats, reporter=reporter)
+    action_class = next(each for each in ACTIONS if each.action is settings.action)
+    action = action_class(request=request, services=services, stats=stats, sender=sender)
+    action.check_audience()
+    with contextlib.ExitStack() as stack:
+        with _measure_seconds(stats, "reading_seconds", clock):
+            read_records = partial(_read_records, request, services, stats, reporter)
+            prepared = stack.enter_context(action.prepare_records(read_records))
+        steps = action.plan_steps(prepared)
+        plan = describe_plan(
+            settings,
+            stats,
+            batches=sum(step.batch_count for step in steps),
+            changes=[step.description for step in steps],
+            request_count=sum(step.request_count for step in steps),
+        )
+        reporter.show_plan(plan)
+        if not settings.dry_run:
+            with _measure_seconds(stats, "sending_seconds", clock):
+                for step in steps:
+                    step.run()
+        stats.check_sums(complete=not settings.dry_run)
 
-    request: ExportRequest
-    services: Services
-    stats: Stats
-    reporter: ProgressReporter
 
-    def execute(self) -> None:
-        """Check the audience, read the rows, and show the plan. Except in a dry run, carry out the plan."""
-        services = self.services
-        settings = self.request.settings
-        stats = self.stats
-        sender = Sender(client=services.client, settings=settings, stats=stats, reporter=self.reporter)
-        action_class = next(each for each in ACTIONS if each.action is settings.action)
-        action = action_class(request=self.request, services=services, stats=stats, sender=sender)
-        action.check_audience()
-        with contextlib.ExitStack() as stack:
-            with self._measure_seconds("reading_seconds"):
-                prepared = stack.enter_context(action.prepare_records(self._read_records))
-            steps = action.plan_steps(prepared)
-            plan = describe_plan(
-                settings,
-                stats,
-                batches=sum(step.batch_count for step in steps),
-                changes=[step.description for step in steps],
-                request_count=sum(step.request_count for step in steps),
-            )
-            self.reporter.show_plan(plan)
-            if not settings.dry_run:
-                with self._measure_seconds("sending_seconds"):
-                    for step in steps:
-                        step.run()
-            stats.check_sums(complete=not settings.dry_run)
-
-    @contextlib.contextmanager
-    def _read_records(self) -> Iterator[PreparedRecords]:
-        """Yield the unique records of the query, read into a temporary file and checked against the limits."""
-        settings = self.request.settings
-        stats = self.stats
-        sources = self.request.lists
-        with contextlib.ExitStack() as stack:
-            # Without lists, the rows of a file need no connection to Treasure Data.
-            queries = describe_lists(self.services.treasure_data, sources, settings) if sources else {}
-            rows = self._open_rows({name: query.columns for name, query in queries.items()})
-            lists = Lists()
-            if sources:
-                lists = stack.enter_context(
-                    open_lists(self.services.treasure_data, sources, settings, stats, queries=queries)
-                )
-            reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
-            with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
-                prepared = reader.read(rows.blocks, progress=progress)
-            check_rows(settings, stats, first_invalid=reader.first_invalid, nouns=rows.job.source_nouns)
-            yield prepared
-
-    def _open_rows(self, list_columns: Mapping[str, Sequence[Column]]) -> Rows:
-        """Return the rows passed to `export`, or else those of the task's job, once the job has ended."""
-        source = self.request.source
-        settings = self.request.settings
+@contextlib.contextmanager
+def _read_records(
+    request: ExportRequest, services: Services, stats: Stats, reporter: ProgressReporter
+) -> Iterator[PreparedRecords]:
+    """Yield the unique records of the query, read into a temporary file and checked against the limits."""
+    settings = request.settings
+    source = request.source
+    lists = Lists()
+    with contextlib.ExitStack() as stack:
+        # Without lists, the rows of a file need no connection to Treasure Data.
+        queries = describe_lists(services.treasure_data, request.lists, settings) if request.lists else {}
         if isinstance(source, Rows):
-            return source
-        assert source is not None, "an action without rows opens none"  # noqa: S101
-        td = self.services.treasure_data
-        on_job_id = partial(setattr, self.stats, "job_id")
-        if settings.hash_in == "operator":
-            return open_job_rows(td, source, on_job_id=on_job_id)
-        find_columns = partial(find_people_columns, settings=settings, list_columns=list_columns)
-        query = describe_query(td, source, find_columns)
-        return open_hashed_rows(td, source, query, control=settings.control, on_job_id=on_job_id)
+            rows = source
+        else:
+            assert source is not None, "an action without rows reads none"  # noqa: S101
+            td = services.treasure_data
+            on_job_id = partial(setattr, stats, "job_id")
+            if settings.hash_in == "operator":
+                rows = open_job_rows(td, source, on_job_id=on_job_id)
+            else:
+                list_columns = {name: query.columns for name, query in queries.items()}
+                find_columns = partial(find_people_columns, settings=settings, list_columns=list_columns)
+                query = describe_query(td, source, find_columns)
+                rows = open_hashed_rows(td, source, query, control=settings.control, on_job_id=on_job_id)
+        if request.lists:
+            opened = open_lists(services.treasure_data, request.lists, settings, stats, queries=queries)
+            lists = stack.enter_context(opened)
+        reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
+        with reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
+            prepared = reader.read(rows.blocks, progress=progress)
+        check_rows(settings, stats, first_invalid=reader.first_invalid, nouns=rows.job.source_nouns)
+        yield prepared
 
-    @contextlib.contextmanager
-    def _measure_seconds(self, name: str) -> Iterator[None]:
-        """Store the duration of the `with` block, in seconds, as the field `name` of the statistics."""
-        begin = self.services.timing.monotonic()
-        try:
-            yield
-        finally:
-            setattr(self.stats, name, self.services.timing.monotonic() - begin)
 
-
-def _find_extra_advice(error: ExportError, stats: Stats, settings: Settings) -> str:
-    """Return advice to append to an error's message, for readers who see only the message and not the log."""
-    tells_sent = _TELLS_SENT.search(str(error))
-    if stats.sent and not tells_sent:
-        return f". Before that, {stats.sent:,} of {format_count(stats.to_send_count, 'record')} were sent"
-    if isinstance(error, (StoppedError, TreasureDataError, JobError)) and not (stats.requests.sent or tells_sent):
-        return ". Nothing was sent"
-    about_ids = [warning for warning in settings.warnings if warning.startswith(LOST_DIGITS)]
-    if about_ids and (isinstance(error, AudienceError) or error.status in (403, 404)):
-        return f". Beware: {about_ids[0]}"
-    return ""
+@contextlib.contextmanager
+def _measure_seconds(stats: Stats, name: str, clock: Callable[[], float]) -> Iterator[None]:
+    """Store the duration of the `with` block, in seconds of the `clock`, as the field `name` of the statistics."""
+    begin = clock()
+    try:
+        yield
+    finally:
+        setattr(stats, name, clock() - begin)

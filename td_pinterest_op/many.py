@@ -10,7 +10,7 @@ import contextlib
 import logging
 import re
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent import futures
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -84,21 +84,44 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
     shared = read_settings(task.params.get("result_settings"))
     common = {name: value for name, value in shared.items() if name in SHARED.by_name}
     settings = parse_settings(common, table=SHARED, environ=task.environ)
+    waiting = collections.deque(runs)
+    threads = []
     with connect_services(task, settings, timing=timing, scopes=SCOPES, at_once=at_once) as services:
         # Before the entries begin: a refused token concerns all of them.
         services.tokens.get_token()
-        _run_in_threads(runs, services, at_once)
+
+        def run_waiting() -> None:
+            """Run one entry after another, until none is left, the run has to end, or the task has to start again."""
+            with contextlib.suppress(IndexError):
+                while not shutdown.is_requested():
+                    run = waiting.popleft()
+                    run.run(services)
+                    if run.is_token_refused:
+                        waiting.clear()
+
+        try:
+            threads += [shutdown.start_thread(run_waiting) for _ in range(min(at_once, len(runs)))]
+            for thread in threads:
+                thread.result()
+            shutdown.raise_if_requested()
+        except StoppedError as error:
+            # The threads end by the same request.
+            futures.wait(threads, _LAST_SECONDS)
+            told = [f"{run.name}: {run.progress}" for run in runs[:_MOST_DESCRIBED]]
+            rest = len(runs) - len(told)
+            more = f"; and {format_count(rest, 'other')}" if rest else ""
+            raise StoppedError(f"{error}. {'; '.join(told)}{more}") from None
     refused = next((run.error for run in runs if run.is_token_refused), None)
     if refused:
         raise refused
     failed = [run for run in runs if run.error]
     if failed:
         named = [f"{run.name}: {run.error}" for run in failed[:_MOST_DESCRIBED]]
-        more = ", ".join(run.name for run in failed[_MOST_DESCRIBED:])
+        others = ", ".join(run.name for run in failed[_MOST_DESCRIBED:])
+        more = f"; and {others}" if others else ""
         raise EntriesError(
-            f"{len(failed)} of {format_count(len(runs), 'audience')} failed. {'; '.join(named)}"
-            + (f"; and {more}" if more else "")
-            + ". Run this task again: it repeats all of them, and does nothing twice"
+            f"{len(failed)} of {format_count(len(runs), 'audience')} failed. {'; '.join(named)}{more}. Run this task "
+            "again: it repeats all of them, and does nothing twice"
         )
     log.info("all %d audiences were exported", len(runs))
     return {run.name: {"ok": True, "error": "", "statistics": run.stats.to_json()} for run in runs if run.stats}
@@ -123,12 +146,12 @@ class _EntryRun:
     @property
     def progress(self) -> str:
         """How far the run is, for the message about a run that a signal ended."""
-        if self.stats is None and not self.is_over:
+        stats = self.stats
+        if stats is None:
             return "not begun"
         if self.is_over and not isinstance(self.error, StoppedError):
             return "failed" if self.error else "done"
-        stats = self.stats
-        return f"{stats.sent:,} of {format_count(stats.to_send_count, 'record')} sent" if stats else "nothing sent"
+        return f"{stats.sent:,} of {format_count(stats.to_send_count, 'record')} sent"
 
     def run(self, services: Services) -> None:
         """Export what the entry describes. Keeps the error of a failure, which is not raised."""
@@ -173,34 +196,6 @@ class _EntryRun:
         self.stats = build_stats(settings)
         own = services.for_another_run(task, self.stats)
         run_export(request, own, self.stats, ProgressReporter(timing=services.timing))
-
-
-def _run_in_threads(runs: Sequence[_EntryRun], services: Services, at_once: int) -> None:
-    """Run the entries, `at_once` at a time. Raises StoppedError, which says how far each of them was."""
-    waiting = collections.deque(runs)
-
-    def run_waiting() -> None:
-        """Run one entry after another, until none is left, the run has to end, or the task has to start again."""
-        with contextlib.suppress(IndexError):
-            while not shutdown.is_requested():
-                entry = waiting.popleft()
-                entry.run(services)
-                if entry.is_token_refused:
-                    waiting.clear()
-
-    threads = []
-    try:
-        threads += [shutdown.start_thread(run_waiting) for _ in range(min(at_once, len(runs)))]
-        for thread in threads:
-            thread.result()
-        shutdown.raise_if_requested()
-    except StoppedError as error:
-        # The threads end by the same request.
-        futures.wait(threads, _LAST_SECONDS)
-        told = [f"{run.name}: {run.progress}" for run in runs[:_MOST_DESCRIBED]]
-        rest = len(runs) - len(told)
-        more = [f"and {format_count(rest, 'other')}"] if rest else []
-        raise StoppedError(f"{error}. {'; '.join(told + more)}") from None
 
 
 def read_at_once(task: Task) -> int:

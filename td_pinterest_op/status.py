@@ -5,15 +5,14 @@ It reads audiences, checks them against limits, and writes nothing to Pinterest.
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from td_pinterest_op.audiences.request import read_task_settings
+from td_pinterest_op.audiences.request import read_task_request
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.audience_status import Condition, classify_status
-from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.run_history.audience_history import build_history_query, find_members, find_size
 from td_pinterest_op.run_history.history_table import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
@@ -44,15 +43,22 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
 
     The run history, if any, has earlier sizes, and gets a row for each audience. Raises SettingsError and AccountError.
     """
-    settings = read_task_settings(task, table=STATUS)
-    checks: dict[str, _Check] = {}
+    settings = read_task_request(task, table=STATUS).settings
+    states: list[AudienceState] = []
+    problems: list[str] = []
+    # For the history. An audience that was not read has the outcome of the run.
+    rows: dict[str, Row] = {}
     error: Exception | None = None
     with connect_services(task, settings, timing=timing) as services:
         history = open_history(task, settings.history, services)
         try:
-            rows = history.read_rows(build_history_query(history.table, settings.audience_ids)) if history else []
+            known = history.read_rows(build_history_query(history.table, settings.audience_ids)) if history else []
             for audience_id in settings.audience_ids:
-                checks[audience_id] = _check_audience(services.pinterest, audience_id, rows, settings)
+                state, problem = _check_audience(services.pinterest, audience_id, known, settings)
+                states += [state] if state else []
+                problems += [problem] if problem else []
+                outcome = {"outcome": FAILED if problem else SUCCESS, "error": problem or None}
+                rows[audience_id] = {**build_follow_up_row(state.to_json() if state else {}), **outcome}
         except Exception as failure:
             error = failure
         finish_run(
@@ -60,10 +66,16 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
             error,
             timing=timing,
             history=history,
-            rows=_build_history_rows(settings, checks),
+            rows=[
+                {
+                    **rows.get(audience_id, build_follow_up_row({})),
+                    "ad_account_id": settings.ad_account_id,
+                    "audience_id": audience_id,
+                }
+                for audience_id in settings.audience_ids
+            ],
             about=[("ad account", settings.ad_account_id)],
         )
-    states = [state for state, _ in checks.values() if state]
     conditions = [state.condition for state in states]
     usable = conditions.count(Condition.READY)
     waiting = conditions.count(Condition.MATCHING)
@@ -74,7 +86,7 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
         "usable": usable,
         "waiting": waiting,
         "unusable": len(conditions) - usable - waiting,
-        "problems": [problem for _, problem in checks.values() if problem],
+        "problems": problems,
     }
 
 
@@ -140,13 +152,26 @@ class AudienceState:
         return broken
 
 
-def _read_state(api: Api, audience_id: str, history: Sequence[Row]) -> AudienceState:
-    """Return the state of an audience. Raises AudienceError if the audience does not exist."""
-    audience = api.find_audience(audience_id)
+def _check_audience(
+    api: Api, audience_id: str, history: Sequence[Row], settings: StatusSettings
+) -> tuple[AudienceState | None, str]:
+    """Log and return an audience's state, None if it cannot be read, and its problem, or "" without a problem."""
+    customer_list = None
+    reason = f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids"
+    try:
+        audience = api.find_audience(audience_id)
+        if audience and audience.customer_list_id:
+            customer_list = api.find_customer_list(audience.customer_list_id)
+    except (AccountError, StoppedError):
+        raise
+    except ExportError as error:
+        audience = None
+        reason = str(error)
     if audience is None:
-        raise AudienceError(f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids")
-    customer_list = api.find_customer_list(audience.customer_list_id) if audience.customer_list_id else None
-    return AudienceState(
+        problem = f"audience {audience_id} cannot be read: {reason}"
+        log.warning("%s", problem)
+        return None, problem
+    state = AudienceState(
         audience_id=audience.id,
         audience_name=audience.name,
         status="REMOVED" if audience.is_removed else audience.status.upper(),
@@ -155,39 +180,7 @@ def _read_state(api: Api, audience_id: str, history: Sequence[Row]) -> AudienceS
         customer_list_status=customer_list.status if customer_list else "",
         members=find_members(history, audience.id, customer_list.id) if customer_list else None,
     )
-
-
-_Check = tuple[AudienceState | None, str]
-"""The state of an audience, None if it cannot be read, and its problem, or "" without one."""
-
-
-def _check_audience(api: Api, audience_id: str, history: Sequence[Row], settings: StatusSettings) -> _Check:
-    """Log and return an audience's state, and its problem (unreadable, or beyond a limit) or "" without a problem."""
-    try:
-        state = _read_state(api, audience_id, history)
-    except (AccountError, StoppedError):
-        raise
-    except ExportError as error:
-        problem = f"audience {audience_id} cannot be read: {error}"
-        log.warning("%s", problem)
-        return None, problem
     broken = state.find_broken_limits(settings, previous_size=find_size(history, audience_id))
-    label = f'audience {audience_id} "{escape(state.audience_name)}"'
     level = logging.INFO if state.condition is Condition.READY and not broken else logging.WARNING
-    log.log(level, "%s: %s", label, state.summary)
-    return state, f"{label}: {' and '.join(broken)}. {state.summary}" if broken else ""
-
-
-def _build_history_rows(settings: StatusSettings, checks: Mapping[str, _Check]) -> list[Row]:
-    """Return a history row for each audience of the settings. One that was not read has the outcome of the run."""
-    rows: list[Row] = []
-    for audience_id in settings.audience_ids:
-        state, problem = checks.get(audience_id, (None, ""))
-        outcome: Row = {}
-        if problem:
-            outcome = {"outcome": FAILED, "error": problem}
-        elif state:
-            outcome = {"outcome": SUCCESS, "error": None}
-        ids = {"ad_account_id": settings.ad_account_id, "audience_id": audience_id}
-        rows.append({**build_follow_up_row(state.to_json() if state else {}), **ids, **outcome})
-    return rows
+    log.log(level, "%s: %s", audience.label, state.summary)
+    return state, f"{audience.label}: {' and '.join(broken)}. {state.summary}" if broken else ""

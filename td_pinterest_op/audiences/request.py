@@ -26,13 +26,12 @@ from td_pinterest_op.settings.parse import (
 )
 from td_pinterest_op.settings.table import (
     CREDENTIALS,
-    ActionSpec,
     ConnectionSettings,
     SendingSettings,
     Settings,
     SettingsTable,
 )
-from td_pinterest_op.settings.types import is_left_out, show_value, suggest_word
+from td_pinterest_op.settings.types import is_left_out, show_value
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.finish import name_subjects
 from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_list_source, read_source
@@ -44,8 +43,7 @@ log = logging.getLogger(__name__)
 
 _ROWS = frozenset({"query", "job_id"})  # a task has one of these at most
 
-_C = TypeVar("_C", bound=ConnectionSettings)
-_S = TypeVar("_S", bound=SendingSettings)
+_S = TypeVar("_S", bound=ConnectionSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +71,10 @@ def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mappin
         return others, params
     settings = read_settings(others.pop("result_settings"), place=f"result_settings of {place}")
     if others:
-        texts = [show_value(key).strip("'") for key in others]
-        names = ", ".join(text + suggest_word(text, TASK_PARAMETERS) for text in texts)
-        end = "" if names.endswith("?") else "."
+        names = ", ".join(show_value(key).strip("'") for key in others)
         raise SettingsError(
-            f"{place} has parameters next to result_settings that an export does not accept: {names}{end} Allowed "
-            f"there: {', '.join(TASK_PARAMETERS)}",
+            f"{place} has parameters next to result_settings that an export does not accept: {names}. Allowed there: "
+            f"{', '.join(TASK_PARAMETERS)}",
             key="result_settings",
         )
     return settings, params
@@ -87,78 +83,16 @@ def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mappin
 def extend_task(task: Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]) -> Task:
     """Return the task with further settings and parameters, which override its own. `place`: where they were read.
 
-    The log names what they override. A blank setting overrides none: it must not lift what the task restricts. Raises
-    SettingsError for credentials: whoever writes a list or uses a console must not choose them.
+    A blank setting overrides none: it must not lift what the task restricts. Raises SettingsError for credentials:
+    whoever writes a list or uses a console must not choose them.
     """
     shared = read_settings(task.params.get("result_settings"))
     new = {key: value for key, value in settings.items() if not is_left_out(value)}
     if foreign := [key.name for key in CREDENTIALS if key.name in new]:
         text = f"{place} has {' and '.join(foreign)}: credentials may stand in the task only, or in its _env"
         raise SettingsError(text, key=foreign[0])
-    replaced = [show_value(key).strip("'") for key in new if str(shared.get(key, new[key])) != str(new[key])]
-    replaced += [name for name in params if task.params.get(name, params[name]) != params[name]]
-    if replaced:
-        log.info("%s overrides the task's %s", place, ", ".join(replaced))
     own = {name: value for name, value in task.params.items() if name not in _ROWS or _ROWS.isdisjoint(params)}
     return replace(task, params={**own, **params, "result_settings": {**dict.fromkeys(settings), **shared, **new}})
-
-
-def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: SettingsErrorCollector) -> ParsedSettings:
-    """Return what a task's `result_settings` say, and in their place the settings that are given for this run."""
-    raw = task.params.get("result_settings")
-    settings = read_settings(raw)
-    if "activation_id" in task.params and isinstance(raw, str):  # the console's text
-        settings = drop_console_keys(settings, table)
-    given = errors.call(_read_settings_for_this_run, task) or {}
-    action = find_action(settings, table=table) if "action" in table.by_name else None
-    used = {}
-    unused = []
-    for name, value in given.items():
-        key = table.by_name.get(name)
-        if key and (action is None or key.is_used_by(action)):
-            used[name] = value
-        else:
-            unused.append(name)
-    if used:
-        log.warning("set for this run, and for each retry of its attempt: %s", ", ".join(used))
-    if unused:
-        log.warning("%s has settings that this task does not have: %s", FOR_THIS_RUN, ", ".join(unused))
-    return parse_values(settings, table=table, environ=task.environ, for_this_run=used)
-
-
-def _read_settings_for_this_run(task: Task) -> dict[str, object]:
-    """Return the settings that replace the task's own in this run, by name. Raises SettingsError for any other."""
-    if FOR_THIS_RUN not in task.params:
-        return {}
-    given = read_settings(task.params[FOR_THIS_RUN], place=FOR_THIS_RUN)
-    faults = []
-    for name, value in given.items():
-        if name not in SETTINGS_FOR_THIS_RUN:
-            shown = show_value(name).strip("'")
-            faults.append(f"{shown} cannot be set for one run")
-        elif is_left_out(value):
-            faults.append(f"{name} is blank")
-    if faults or not given:
-        raise SettingsError(
-            f"{FOR_THIS_RUN}: {'; '.join(faults) or 'is blank'}; allowed: a mapping, or its JSON text, with "
-            f"{', '.join(SETTINGS_FOR_THIS_RUN)}",
-            key=FOR_THIS_RUN,
-        )
-    return {str(name): value for name, value in given.items()}
-
-
-def read_task_settings(task: Task, *, table: SettingsTable[_C]) -> _C:
-    """Return the settings of a task that reads no rows, and log their warnings. Raises SettingsError.
-
-    `table`: the allowed settings.
-    """
-    errors = SettingsErrorCollector()
-    settings: _C | None = errors.call(build_settings, _parse_task_settings(task, table, errors))
-    errors.raise_any()
-    assert settings, "its problem was raised"  # noqa: S101
-    for warning in settings.warnings:
-        log.warning("%s", warning)
-    return settings
 
 
 def read_task_request(task: Task, *, table: SettingsTable[_S], rows: Rows | None = None) -> TaskRequest[_S]:
@@ -174,14 +108,20 @@ def read_task_request(task: Task, *, table: SettingsTable[_S], rows: Rows | None
     if settings and settings.history:  # only for its problems: the history finds the database again
         errors.call(read_history_database, task, settings.history)
     errors.call(parse_endpoints, task.environ)
-    is_export = "action" in table.by_name
-    for name, meant in find_refused_parameters(task.params, action).items() if is_export else ():
-        errors.append(SettingsError(f"{name} is not a parameter of an export; did you mean {meant}?", key=name))
     source: Source | Rows | None = rows
-    if source is None and (action is None or action.reads_rows):
+    reads_rows = action is None or action.reads_rows
+    if source is None and reads_rows and issubclass(table.settings_class, SendingSettings):
         source = errors.call(read_source, task)
         errors.call(parse_api_key, task.environ)
-    lists = _read_people_lists(task, action, errors) if is_export else {}
+    lists = {}
+    if "action" in table.by_name:
+        for name, meant in find_refused_parameters(task.params, action).items():
+            errors.append(SettingsError(f"{name} is not a parameter of an export; did you mean {meant}?", key=name))
+        if action is None or action.adds_people:
+            queries = {name: errors.call(read_list_source, task, name) for name in LISTS}
+            lists = {name: query for name, query in queries.items() if query}
+        elif unused := [name for name in LISTS if name in task.params]:
+            log.warning("the action %s adds no people, so it ignores the task's %s", action.name, " and ".join(unused))
     if source and isinstance(settings, Settings) and (reason := find_hashing_reason(settings.action, settings.hash_in)):
         errors.call(require_hashable, source, needed_by=reason)
     for name, each in {"query": source, **lists}.items():
@@ -200,11 +140,39 @@ def read_task_request(task: Task, *, table: SettingsTable[_S], rows: Rows | None
     return TaskRequest(task=task, settings=settings, source=source, lists=lists)
 
 
-def _read_people_lists(task: Task, action: ActionSpec | None, errors: SettingsErrorCollector) -> Mapping[str, Source]:
-    """Return the task's opt-out and consent lists by parameter name. Logs which lists the action ignores."""
-    if action is None or action.adds_people:
-        queries = {name: errors.call(read_list_source, task, name) for name in LISTS}
-        return {name: query for name, query in queries.items() if query}
-    if unused := [name for name in LISTS if name in task.params]:
-        log.warning("the action %s adds no people, so it ignores the task's %s", action.name, " and ".join(unused))
-    return {}
+def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: SettingsErrorCollector) -> ParsedSettings:
+    """Return what a task's `result_settings` say, and in their place the settings that are given for this run."""
+    raw = task.params.get("result_settings")
+    settings = read_settings(raw)
+    if "activation_id" in task.params and isinstance(raw, str):  # the console's text
+        settings = drop_console_keys(settings, table)
+    action = find_action(settings, table=table) if "action" in table.by_name else None
+    used = {}
+    unused = []
+    faults = []
+    given: Mapping[object, object] | None = None
+    if FOR_THIS_RUN in task.params:
+        given = errors.call(read_settings, task.params[FOR_THIS_RUN], place=FOR_THIS_RUN)
+        faults += [] if given is None or given else ["is blank"]
+    for name, value in (given or {}).items():
+        text = show_value(name).strip("'")
+        key = table.by_name.get(text)
+        if name not in SETTINGS_FOR_THIS_RUN:
+            faults.append(f"{text} cannot be set for one run")
+        elif is_left_out(value):
+            faults.append(f"{text} is blank")
+        elif key and (action is None or key.is_used_by(action)):
+            used[text] = value
+        else:
+            unused.append(text)
+    if faults:
+        text = (
+            f"{FOR_THIS_RUN}: {'; '.join(faults)}; allowed: a mapping, or its JSON text, with "
+            f"{', '.join(SETTINGS_FOR_THIS_RUN)}"
+        )
+        errors.append(SettingsError(text, key=FOR_THIS_RUN))
+    if used:
+        log.warning("set for this run, and for each retry of its attempt: %s", ", ".join(used))
+    if unused:
+        log.warning("%s has settings that this task does not have: %s", FOR_THIS_RUN, ", ".join(unused))
+    return parse_values(settings, table=table, environ=task.environ, for_this_run=used)

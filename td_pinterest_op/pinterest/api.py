@@ -13,6 +13,7 @@ from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.audience_status import Condition, classify_status
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
 from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.runtime.text import format_count
 
 log = logging.getLogger(__name__)
 
@@ -199,18 +200,20 @@ class Api:
         query["page_size"] = "250"
         seen = set[str]()
         ids = set[str]()
+        unusable = 0
         while True:
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
             content = response.content
             _require_content(isinstance(content.get("items"), list), response, purpose, "the answer has no items")
             for item in content["items"]:
                 id_ = to_text(item.get("id")) if isinstance(item, dict) else ""
-                _require_content(id_, response, purpose, "an item has no id")
-                if id_ not in ids:  # a page that shifts while it is read repeats items
+                unusable += not id_
+                if id_ and id_ not in ids:  # a page that shifts while it is read repeats items
                     ids.add(id_)
                     yield item
             bookmark = to_text(content.get("bookmark"))
             if not bookmark:
+                _require_content(not unusable, response, purpose, f"{format_count(unusable, 'item')} had no id")
                 return
             _require_content(bookmark not in seen, response, purpose, "the answer names the same next page again")
             seen.add(bookmark)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.activation import add_activation_settings
-from td_pinterest_op.errors import AudienceError, SettingsError
+from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.task_runtime.task import Task
 from tests.e2e.audiences import ADD
@@ -111,12 +111,6 @@ def test_secret_references_that_digdag_did_not_resolve_are_resolved(services: Se
         environ={"APP_ID": CLIENT_ID, "APP_SECRET_ONE": CLIENT_SECRET, "APP_TOKEN": REFRESH_TOKEN},
     )
     assert services.pinterest.members_of_audience(audience_id) == digests(5)
-
-
-def test_error_about_an_id_that_may_have_lost_digits_has_a_warning(services: Services) -> None:
-    settings = {"action": "add_people_to_current_audience", "audience_id": 549755885175000900}
-    with pytest.raises(AudienceError, match=r"Beware: digdag may have changed the last digits .*: audience_id$"):
-        services.export(settings, job_id=services.job([]))
 
 
 class TestForThisRun:

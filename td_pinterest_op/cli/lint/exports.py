@@ -12,7 +12,7 @@ from typing import Any
 from td_pinterest_op.activation import PARAMETERS as ACTIVATION_PARAMETERS
 from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.audiences.actions import EXPORT
-from td_pinterest_op.audiences.request import TaskRequest, read_task_request, read_task_settings
+from td_pinterest_op.audiences.request import TaskRequest, read_task_request
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, SECRET_TEMPLATE, check_secret
@@ -200,11 +200,7 @@ def _read_export(
     export = Export(settings=settings | dict.fromkeys(unknown), places=places, unknown=unknown, request=None)
     task = replace(task, params={**task.params, "result_settings": filled})
     try:
-        if table is STATUS:
-            parsed = read_task_settings(task, table=table)
-            request = TaskRequest(task=task, settings=parsed, source=None, lists={})
-        else:
-            request = read_task_request(task, table=table)
+        request = read_task_request(task, table=table)
     except SettingsError as error:
         for problem in error.problems:
             # A run, which knows the values of the unknown settings, may not have the problem.

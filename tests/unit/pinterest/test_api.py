@@ -136,9 +136,12 @@ def test_a_listing_without_items_is_an_error(content: object) -> None:
 
 
 @pytest.mark.parametrize("item", [None, {"name": "no id"}, {"id": ""}])
-def test_item_without_an_id_is_an_error(item: object) -> None:
-    with pytest.raises(PinterestError, match="list customer lists, but an item has no id"):
-        list(api(answer(200, {"items": [{"id": "1"}, item]}))[0].list_customer_lists())
+def test_item_without_an_id_is_an_error_after_all_other_items(item: object) -> None:
+    first = answer(200, {"items": [item, {"id": "1"}], "bookmark": "next"})
+    listed = api(first, page("2"))[0].list_customer_lists()
+    assert [next(listed).id, next(listed).id] == ["1", "2"]
+    with pytest.raises(PinterestError, match="list customer lists, but 1 item had no id"):
+        next(listed)
 
 
 # -- writing
