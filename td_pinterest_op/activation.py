@@ -65,7 +65,16 @@ def add_activation_settings(task: Task) -> Task:
     if not is_left_out(query):
         sql = read_sql(str(query), key="query")
         if _TABLE.search(sql):
-            params["query"] = _define_table(sql, task)
+            table = str(task.params.get("activation_actions_table") or "")
+            whole = table if "." in table else f"{task.params.get('activation_actions_db') or ''}.{table}"
+            if not _TABLE_NAME.fullmatch(whole):
+                raise SettingsError(
+                    "the activation's table is missing, or is not a valid table name: set activation_actions_db and "
+                    "activation_actions_table to the names of the database and the table that the query reads",
+                    key="query",
+                )
+            definition = f"activation_actions_table AS (SELECT * FROM {whole})"  # noqa: S608 - a name
+            params["query"] = f"WITH {definition}\nSELECT * FROM (\n{require_one_statement(sql)}\n) AS people"
     return dataclasses.replace(extended, params=params)
 
 
@@ -101,17 +110,3 @@ def _build_contradiction(setting: str, later_runs: str) -> SettingsError:
 def _has_value(settings: Mapping[object, object], *names: str) -> bool:
     """Whether at least one of the settings called `names` has a value."""
     return not all(is_left_out(settings.get(name)) for name in names)
-
-
-def _define_table(sql: str, task: Task) -> str:
-    """Return `sql` with a definition of `activation_actions_table`. Raises SettingsError without a valid table name."""
-    table = str(task.params.get("activation_actions_table") or "")
-    whole = table if "." in table else f"{task.params.get('activation_actions_db') or ''}.{table}"
-    if not _TABLE_NAME.fullmatch(whole):
-        raise SettingsError(
-            "the activation's table is missing, or is not a valid table name: set activation_actions_db and "
-            "activation_actions_table to the names of the database and the table that the query reads",
-            key="query",
-        )
-    people = require_one_statement(sql)
-    return f"WITH activation_actions_table AS (SELECT * FROM {whole})\nSELECT * FROM (\n{people}\n) AS people"  # noqa: S608

@@ -150,15 +150,12 @@ class _Erasure:
                     targets.append(_Target(account, reason=str(error)))
             prepared = self._read_people(services, source, spool)
             requests = self._list_count * math.ceil(stats.unique / settings.limit_records_per_request)
-            pace = settings.requests_per_minute
             log.info(
-                "plan: remove %s from each of %s in %s, %s, at most %s a minute: about %s min%s",
+                "plan: remove %s from each of %s in %s, %s%s",
                 format_count(stats.unique, "record"),
                 format_count(self._list_count, "customer list"),
                 format_count(len(settings.ad_account_ids), "ad account"),
                 format_count(requests, "request"),
-                f"{pace:,}",
-                f"{math.ceil(requests / pace):,}",
                 " (dry run: nothing is written)" if settings.dry_run else "",
             )
             for number, target in enumerate(targets, start=1):
@@ -219,13 +216,8 @@ class _Erasure:
     def _remove_from_list(self, services: Services, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
         """Remove the records from a list, and store the result in `target`. Raises errors that concern all lists."""
         stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.record_count)
-        sender = Sender(
-            client=services.client,
-            settings=self.settings,
-            stats=stats,
-            reporter=ProgressReporter(timing=self.timing),
-            phase="removing",
-        )
+        reporter = ProgressReporter(timing=self.timing)
+        sender = Sender(client=services.client, settings=self.settings, stats=stats, reporter=reporter)
         api = services.build_pinterest_api(target.ad_account_id)
 
         def remove_batch(records: Batch) -> Response:

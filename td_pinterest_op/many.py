@@ -123,7 +123,6 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
             f"{len(failed)} of {format_count(len(runs), 'audience')} failed. {'; '.join(named)}{more}. Run this task "
             "again: it repeats all of them, and does nothing twice"
         )
-    log.info("all %d audiences were exported", len(runs))
     return {run.name: {"ok": True, "error": "", "statistics": run.stats.to_json()} for run in runs if run.stats}
 
 
@@ -248,21 +247,18 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
         )
     if secret := next((key for key, value in params.items() if names_secret(value)), None):
         raise SettingsError(f"{place}: {secret} names a secret of the workflow, which no entry may do", key=secret)
-    if "segment" in entry:
-        segment = str(entry["segment"] or "").strip()
-        column = str(entry.get("column") or "").strip() or "email"
-        if all(is_left_out(params.get(name)) for name in _ROWS):  # a blank segment must not export the task's rows
-            if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
-                raise SettingsError(
-                    f"{place}: segment must be a table, such as cdp_audience_1.vip, and column the name of a column",
-                    key="segment",
-                )
-            params = {key: value for key, value in params.items() if key not in _ROWS}
-            params["query"] = f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
-        elif segment:
+    segment = str(entry.get("segment") or "").strip()
+    column = str(entry.get("column") or "").strip() or "email"
+    has_rows = not all(is_left_out(params.get(name)) for name in _ROWS)
+    if segment or ("segment" in entry and not has_rows):  # a blank segment must not export the task's rows
+        if has_rows or not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
             raise SettingsError(
-                f"{place} has both a segment and a query or job_id: leave one of them out", key="segment"
+                f"{place}: segment must be a table, such as cdp_audience_1.vip, and column the name of a column, with "
+                "neither query nor job_id beside them",
+                key="segment",
             )
+        params = {key: value for key, value in params.items() if key not in _ROWS}
+        params["query"] = f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
     extended = extend_task(task, place, settings, params)
     own = {key: value for key, value in extended.params.items() if key not in (FOR_THIS_RUN, "audiences")}
     for_this_run = read_settings(task.params.get(FOR_THIS_RUN), place=FOR_THIS_RUN)

@@ -11,8 +11,7 @@ from typing import Any
 
 from td_pinterest_op.audiences.request import read_task_request
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
-from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.audience_status import Condition, classify_status
+from td_pinterest_op.pinterest.api import Api, Condition, classify_status
 from td_pinterest_op.run_history.audience_history import build_history_query, find_members, find_size
 from td_pinterest_op.run_history.history_table import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing

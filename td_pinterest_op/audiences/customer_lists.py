@@ -8,14 +8,14 @@ is at-least-once), finds the list that another try has begun, and a run knows wh
 import hashlib
 import logging
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 
-from td_pinterest_op.audiences.consistency import create_once, repeat_until_list_is_ready, wait_for_consistency
+from td_pinterest_op.audiences.audiences import create_once, repeat_until_list_is_ready, wait_for_consistency
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
-from td_pinterest_op.pinterest.api import Api, Audience, CustomerList, age_key
+from td_pinterest_op.pinterest.api import Api, CustomerList, age_key
 from td_pinterest_op.records.prepared import Batch, compute_fingerprint
 from td_pinterest_op.records.rows import SINGLE_DIGEST
 from td_pinterest_op.redaction.secret import escape
@@ -91,75 +91,6 @@ def get_list_name(customer_list: CustomerList | None) -> ListName | None:
     return parse_list_name(customer_list.name) if customer_list else None
 
 
-@dataclass(kw_only=True)
-class CustomerLists:
-    """The customer lists that one workflow session created. Methods raise API errors."""
-
-    api: Api
-    session_key: str
-    is_nca: bool
-    created_ids: set[str] = field(init=False, default_factory=set)  # of lists that this run created
-
-    def is_empty(self, audience: Audience) -> bool:
-        """Return whether the audience uses a list of ours that was created empty, and in which Pinterest counts nobody.
-
-        Waits until Pinterest's counter includes all that was added before this run.
-        """
-        used = find_list(self.api, audience)
-        name = get_list_name(used)
-        if not used or not name or name.initial_count is None:
-            return False
-        wait_for_consistency(self.api.client)
-        counted = self.api.find_customer_list(used.id)
-        return counted is not None and counted.uploaded is not None and counted.uploaded <= name.initial_count
-
-    def create(self, name: ListName, list_type: str, records: Batch | None) -> CustomerList:
-        """Create a list with its first records (or None), or return the one that another try of the run has begun."""
-        api = self.api
-        find = partial(self._find_unfinished_list, name)
-
-        def create_list() -> CustomerList:
-            """Create the list with its first records, and store its id."""
-            created = api.create_customer_list(name=str(name), list_type=list_type, records=records, is_nca=self.is_nca)
-            self.created_ids.add(created.id)
-            return created
-
-        wait_for_consistency(api.client)
-        made = find()
-        if made is None:
-            made = create_once(create=create_list, find=find, client=api.client)
-            try:
-                made = find() or made  # a second run may have created it at the same time
-            except ExportError as error:
-                error.maybe_applied = True  # the list has the records
-                raise
-        log.info('using customer list %s "%s"', made.id, escape(made.name))
-        return made
-
-    def _find_unfinished_list(self, name: ListName) -> CustomerList | None:
-        """Return the list of that name that another try of the run has begun to fill, or None.
-
-        No list of ours for the audience's name is younger, and no audience uses it: somebody may have added people to
-        a list that is or was in use. Of several, it is the oldest: two runs at once find the same one.
-        """
-        own_lists = find_own_lists(self.api, name.audience)
-        named = list(takewhile(lambda made: made.name == str(name), own_lists))
-        if not named:
-            return None
-        used_ids = {audience.customer_list_id for audience in self.api.list_audiences()}
-        unused = list(takewhile(lambda made: made.id not in used_ids, named))
-        return unused[-1] if unused else None
-
-    def add(self, list_id: str, records: Batch) -> Response:
-        """Add records to a customer list. Returns the response.
-
-        While Pinterest does not find the list, which may be new, the request is repeated, for a limited time.
-        """
-        request = partial(self.api.change_records, list_id, records, operation="ADD")
-        # A 400 may be about the records.
-        return repeat_until_list_is_ready(request, self.api.client, statuses=(404,))
-
-
 @dataclass(slots=True, kw_only=True)
 class TargetList:
     """A customer list that a run fills, or creates empty. `id`: "" until it is found or created.
@@ -167,21 +98,25 @@ class TargetList:
     Several threads may call `add` once the first call has ended: a sender begins with one request.
     """
 
-    lists: CustomerLists
+    api: Api
     name: ListName
     list_type: str
+    is_nca: bool
     id: str = ""
+    created_ids: set[str]  # of the lists that this run created; those of all its targets
 
     def add(self, records: Batch) -> Response | None:
         """Add records, or create a missing list with them. Returns the response, or None if the list was created."""
         is_new = not self.id
         if is_new:
-            self.id = self.lists.create(self.name, self.list_type, records).id
-            if self.id in self.lists.created_ids:
+            self._find_or_create(records)
+            if self.id in self.created_ids:
                 return None
         # Also if the list was found: the request that created it may have had these records, or others.
+        request = partial(self.api.change_records, self.id, records, operation="ADD")
         try:
-            return self.lists.add(self.id, records)
+            # A 404 may be due to a new list, a 400 to the records.
+            return repeat_until_list_is_ready(request, self.api.client, statuses=(404,))
         except ExportError as error:
             error.maybe_applied = error.maybe_applied or is_new
             raise
@@ -189,7 +124,7 @@ class TargetList:
     def create_empty(self) -> None:
         """Create the list: empty, or with a single dummy record if Pinterest requires records."""
         try:
-            made = self.lists.create(self.name, self.list_type, None)
+            self._find_or_create(None)
         except RequestRefusedError as error:
             if error.status != 400 or error.is_read:
                 raise
@@ -198,8 +133,45 @@ class TargetList:
             )
             nobody = self.name.dummy_digest
             self.name = replace(self.name, fingerprint=compute_fingerprint([nobody]))
-            made = self.lists.create(self.name, self.list_type, Batch([(SINGLE_DIGEST, nobody)]))
+            self._find_or_create(Batch([(SINGLE_DIGEST, nobody)]))
+
+    def _find_or_create(self, records: Batch | None) -> None:
+        """Set `id` to that of a new list with its first records, or of one that another try of the run has begun."""
+        api = self.api
+
+        def create() -> CustomerList:
+            """Create the list with its first records, and store its id."""
+            created = api.create_customer_list(
+                name=str(self.name), list_type=self.list_type, records=records, is_nca=self.is_nca
+            )
+            self.created_ids.add(created.id)
+            return created
+
+        wait_for_consistency(api.client)
+        made = self._find_unfinished()
+        if made is None:
+            made = create_once(create=create, find=self._find_unfinished, client=api.client)
+            try:
+                made = self._find_unfinished() or made  # a second run may have created it at the same time
+            except ExportError as error:
+                error.maybe_applied = True  # the list has the records
+                raise
+        log.info('using customer list %s "%s"', made.id, escape(made.name))
         self.id = made.id
+
+    def _find_unfinished(self) -> CustomerList | None:
+        """Return the list of this name that another try of the run has begun to fill, or None.
+
+        No list of ours for the audience's name is younger, and no audience uses it: somebody may have added people to
+        a list that is or was in use. Of several, it is the oldest: two runs at once find the same one.
+        """
+        own_lists = find_own_lists(self.api, self.name.audience)
+        named = list(takewhile(lambda made: made.name == str(self.name), own_lists))
+        if not named:
+            return None
+        used_ids = {audience.customer_list_id for audience in self.api.list_audiences()}
+        unused = list(takewhile(lambda made: made.id not in used_ids, named))
+        return unused[-1] if unused else None
 
 
 def find_own_lists(api: Api, audience_name: str) -> list[CustomerList]:
@@ -210,12 +182,3 @@ def find_own_lists(api: Api, audience_name: str) -> list[CustomerList]:
         if name and name.audience == audience_name:
             own.append(made)
     return sorted(own, key=lambda made: age_key(made.id), reverse=True)
-
-
-def find_list(api: Api, audience: Audience) -> CustomerList | None:
-    """Return the customer list that an audience uses, or None. Searches the listing if a read by id finds no list."""
-    list_id = audience.customer_list_id
-    if list_id is None:
-        return None
-    same = (listed for listed in api.list_customer_lists() if listed.id == list_id)
-    return api.find_customer_list(list_id) or next(same, None)

@@ -50,16 +50,12 @@ class _BatchPart:
 
 @dataclass(kw_only=True)
 class Sender:
-    """Sends the records of one run, in batches. `phase`: the name of the sending in messages about the progress.
-
-    `on_refused` gets each record that Pinterest refuses, from any thread.
-    """
+    """Sends the records of one run, in batches. `on_refused` gets each that Pinterest refuses, from any thread."""
 
     client: Client
     settings: SendingSettings
     stats: Stats
     reporter: ProgressReporter
-    phase: str = "sending"
     on_refused: Callable[[Batch], object] = lambda _: None
     # Records in one request. Set once a batch was too large, for all later ones. Without a lock: if two threads set it
     # at once, another request may be too large.
@@ -74,7 +70,7 @@ class Sender:
         stats = self.stats
         rate_limiter = self.client.rate_limiter
         phase = Phase(
-            name=self.phase,
+            name="sending",
             unit="records",
             total=prepared.record_count,
             pace=self.settings.records_per_second,

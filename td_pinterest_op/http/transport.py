@@ -76,7 +76,7 @@ class NoResponseError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """An HTTP response that was read to its end. For a failed request, a body of more than 8 MB is left empty."""
+    """An HTTP response that was read to its end."""
 
     status: int
     headers: Mapping[str, str]
@@ -116,7 +116,7 @@ class _WriteTimeoutError(OSError):
 
 
 class _OversizedError(OSError):
-    """A response is too large: its headers have no end, or the body of a successful one exceeds _LARGEST_BODY."""
+    """A response is too large: its headers have no end, or its body exceeds _LARGEST_BODY."""
 
 
 class _BoundedReader(io.BufferedReader):
@@ -284,25 +284,20 @@ def read_response(raw: RawResponse) -> Response:
     """Read and decompress the body of the unread response `raw`, and return the whole response."""
     began = time.monotonic()
     data = bytearray()
-    is_oversized = False
     for piece in read_pieces(raw):
         data += piece
         if len(data) > _LARGEST_BODY or time.monotonic() - began > _LONGEST_BODY_SECONDS:
-            is_oversized = True
-            break
+            raise _OversizedError
     body = bytes(data)
     encoding = raw.headers.get("Content-Encoding", "").strip().lower()
-    if body and not is_oversized and encoding in ("gzip", "x-gzip", "deflate"):
+    if body and encoding in ("gzip", "x-gzip", "deflate"):
         unzipper = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: gzip or zlib
         # One byte more than allowed shows that there is more.
         body = unzipper.decompress(body, _LARGEST_BODY + 1)
-        is_oversized = len(body) > _LARGEST_BODY
-        if not (unzipper.eof or is_oversized):
-            raise zlib.error("the compressed body is cut off")
-    if is_oversized:
-        if raw.status < 300:
+        if len(body) > _LARGEST_BODY:
             raise _OversizedError
-        body = b""
+        if not unzipper.eof:
+            raise zlib.error("the compressed body is cut off")
     return Response(status=raw.status, headers=raw.headers, body=body)
 
 

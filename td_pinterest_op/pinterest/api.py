@@ -1,5 +1,6 @@
 """Pinterest's API v5: audiences and customer lists of an ad account. Unknown fields of a response are ignored."""
 
+import enum
 import json
 import logging
 import urllib.parse
@@ -10,7 +11,6 @@ from typing import Any, Protocol
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from td_pinterest_op.http.json_counts import parse_whole_number
 from td_pinterest_op.http.transport import Response
-from td_pinterest_op.pinterest.audience_status import Condition, classify_status
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.runtime.text import format_count
@@ -22,6 +22,21 @@ ACTALIKE = "ACTALIKE"
 _NO_ID = "the answer has no id, so it is unknown whether Pinterest carried out the request"
 # Without ownership_type, Pinterest lists audiences that others shared as well.
 _QUERIES = {"audiences": {"ownership_type": "OWNED"}}
+
+
+class Condition(enum.Enum):
+    """An audience's condition. Each value lists the condition's Pinterest statuses. Other statuses mean MATCHING."""
+
+    # Source: AudienceStatus of the API description 5.28, and the statuses that removed audiences were seen with.
+    READY = ("READY",)
+    TOO_SMALL = ("TOO_SMALL", "PERSONAS_INELIGIBLE_SIZE")
+    REMOVED = ("REMOVED", "DELETED", "ARCHIVED")
+    MATCHING = ()
+
+
+def classify_status(status: str) -> Condition:
+    """Return the Condition of an audience that has this Pinterest status. An unknown status means MATCHING."""
+    return next((condition for condition in Condition if status.upper() in condition.value), Condition.MATCHING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,12 +137,7 @@ class Api:
         content = {"audience_type": audience_type, "name": name, "rule": rule}
         if description:
             content["description"] = description
-        try:
-            response = self._send_write("POST", "/audiences", f'create audience "{name}"', content)
-        except RequestRefusedError as error:
-            if error.status == 400:  # smaller ones were seen to be accepted
-                error.extend(". Pinterest's documentation asks for at least 100 matched people in an audience")
-            raise
+        response = self._send_write("POST", "/audiences", f'create audience "{name}"', content)
         return Audience.parse(response.content)
 
     def switch_audience(self, audience_id: str, *, customer_list_id: str) -> None:

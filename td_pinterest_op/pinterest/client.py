@@ -98,12 +98,7 @@ class Client:
     _accepted_credentials: dict[int, AuthBase] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._began = self.timing.monotonic()
-
-    @property
-    def age(self) -> float:
-        """The seconds since this client was created."""
-        return self.timing.monotonic() - self._began
+        self.began = self.timing.monotonic()
 
     @contextlib.contextmanager
     def check_writes(self, check: Callable[[], None]) -> Iterator[None]:
@@ -170,13 +165,29 @@ class Client:
                 self.last_request_id = response.request_id
             if self.on_response:
                 self.on_response(request, response)
-            return _build_failed_attempt(request, response) or response
-        except NoResponseError as error:
-            decision = FAILURES[error.failure]
-            text = f"no response from Pinterest ({error}) to the request to {escape(request.purpose)}"
-            return _FailedAttempt(decision=decision, text=text, error=decision.error(f"{text}; {decision.advice}"))
+        except NoResponseError as broken:
+            failure = FAILURES[broken.failure]
+            text = f"no response from Pinterest ({broken}) to the request to {escape(request.purpose)}"
+            return _FailedAttempt(decision=failure, text=text, error=failure.error(f"{text}; {failure.advice}"))
         finally:
             self.rate_limiter.release_permit(permit)
+        status = response.status
+        code = response.code
+        decision = judge_response(status, code, response.message)
+        if decision is None:
+            return response
+        # A response may echo records, and the token endpoint's secrets.
+        is_quotable = response.message and not request.has_records and not request.is_about_tokens
+        quote = f' "{sanitize(response.message, longest=200)}"' if is_quotable else ""
+        code_text = "" if code is None else f" (code {code})"
+        text = f"Pinterest answered {status}{code_text}{quote} to the request to {escape(request.purpose)}"
+        is_about_request = status >= 400 and decision.recovery in (Recovery.REFRESH, Recovery.GIVE_UP)
+        advice = request.advice.get(code, request.advice.get(None)) if is_about_request else None
+        request_id = "" if request.is_about_tokens else f" [x-pinterest-rid {response.request_id}]"
+        error = decision.error(f"{text}; {advice or decision.advice}{request_id}", status=status, code=code)
+        if isinstance(error, RequestRefusedError):
+            error.is_read = request.method == "GET"
+        return _FailedAttempt(decision=decision, text=text + request_id, error=error, headers=response.headers)
 
     def _wait_before_retry(self, request: Request, failed: _FailedAttempt, tries: int) -> None:
         """Wait before the next attempt, after so many that `failed` like this. Raises an error if none may follow."""
@@ -216,25 +227,3 @@ class Client:
         log.warning("%s (attempt %d of %d); trying again in %s", failed.text, tries, self.retry.count + 1, until)
         self.rate_limiter.wait(wait)
         self.counts.add(waiting_seconds=wait)
-
-
-def _build_failed_attempt(request: Request, response: Response) -> _FailedAttempt | None:
-    """Return a _FailedAttempt that describes a failed response, or None for a success."""
-    status = response.status
-    code = response.code
-    message = response.message
-    decision = judge_response(status, code, message)
-    if decision is None:
-        return None
-    # A response may echo records, and the token endpoint's secrets.
-    is_quotable = message and not request.has_records and not request.is_about_tokens
-    quote = f' "{sanitize(message, longest=200)}"' if is_quotable else ""
-    code_text = "" if code is None else f" (code {code})"
-    text = f"Pinterest answered {status}{code_text}{quote} to the request to {escape(request.purpose)}"
-    is_about_request = status >= 400 and decision.recovery in (Recovery.REFRESH, Recovery.GIVE_UP)
-    advice = request.advice.get(code, request.advice.get(None)) if is_about_request else None
-    request_id = "" if request.is_about_tokens else f" [x-pinterest-rid {response.request_id}]"
-    error = decision.error(f"{text}; {advice or decision.advice}{request_id}", status=status, code=code)
-    if isinstance(error, RequestRefusedError):
-        error.is_read = request.method == "GET"
-    return _FailedAttempt(decision=decision, text=text + request_id, error=error, headers=response.headers)

@@ -124,32 +124,27 @@ class Tokens(TokenSource):
             with self._lock:
                 bearer = self._find_valid_token()
                 if bearer is None:
+                    if self._bearer:  # it expires, and was not refused
+                        self._replaces_unaccepted = False
                     bearer = self._bearer = self._exchange_refresh_token()
-                    self._replaces_unaccepted = False
                 return bearer
 
         return self._find_valid_token() or shutdown.run_uninterrupted(renew_token)
 
     def replace_token(self, token: AuthBase, *, has_worked: bool) -> bool:
-        """Replace a token after a 401. Returns whether to retry the request. `has_worked`: the token worked before.
+        """Give up a token after a 401. Returns whether to retry the request. `has_worked`: the token worked before.
 
         Returns False for the second token in a row that never worked: then the token is not the cause. If another
         thread has replaced the token already, it is not replaced again.
         """
-
-        def replace() -> bool:
-            """Replace the token, unless that was done or cannot help."""
-            with self._lock:
-                if self._bearer is not token:
-                    return True
+        with self._lock:
+            if self._bearer is token:
                 if not has_worked and self._replaces_unaccepted:
                     return False
                 self._replaces_unaccepted = not has_worked
                 self._adopt_stored_token()
-                self._bearer = self._exchange_refresh_token()
-                return True
-
-        return shutdown.run_uninterrupted(replace)
+                self._bearer = None
+            return True
 
     def _find_valid_token(self) -> Bearer | None:
         """Return the current access token, or None if there is none or it expires soon."""

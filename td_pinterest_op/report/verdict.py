@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from td_pinterest_op.pinterest.audience_status import Condition, classify_status
+from td_pinterest_op.pinterest.api import Condition, classify_status
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import format_number, format_time
 from td_pinterest_op.run_history.history_table import FAILED

@@ -32,13 +32,13 @@ def test_mirror_follows_the_query(run: Run, services: Services, project: Path) -
         age_history(services)
         return " ".join(ran.log.split())
 
-    replaced = "all members were replaced by 250 people."
+    replaced = "all members replaced by 250 people."
     assert f"{replaced} Audience {audience_id}: the query finds 250 people" in log_of("pinterest_mirror", people(250))
     assert services.pinterest.members_of_audience(audience_id) == digests(250)
     writes, tokens = len(services.pinterest.calls.writes()), len(services.pinterest.calls.of("oauth/token"))
     left = people(245, first=10)
     followed = f"Audience {audience_id}: the query finds 245 people"
-    assert f"5 joined, 10 left. {followed}" in log_of("pinterest_mirror", left)
+    assert f"5 joiners, 10 leavers. {followed}" in log_of("pinterest_mirror", left)
     assert services.pinterest.members_of_audience(audience_id) == digests(245, first=10)
     assert len([call for call in services.pinterest.calls.writes()[writes:] if call.records]) == 2
     assert len(services.pinterest.calls.of("oauth/token")) - tokens == 1

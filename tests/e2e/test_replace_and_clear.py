@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.audiences.consistency import PATIENCE
+from td_pinterest_op.audiences.audiences import PATIENCE
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD, CLEAR, NEW, NEXT_DAY, REPLACE, current_list_id, is_cleared, list_name
@@ -205,4 +205,4 @@ def test_ignored_switch_is_an_error(services: Services, action: str) -> None:
     ):
         assert part in str(caught.value)
     assert "delete" not in str(caught.value).lower()
-    assert (action == REPLACE) == ("records are in customer list" in str(caught.value))
+    assert (action == REPLACE) == ("Before that, 10 of 10 records were sent" in str(caught.value))

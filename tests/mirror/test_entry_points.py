@@ -40,7 +40,7 @@ def test_activation_mirrors_from_its_first_run(mirror_world: World) -> None:
     params: dict[str, Any] = {**mirror_world.task, "later_runs": "Mirror", "segment_name": "VIP", "activation_id": "7"}
     task = Task(params={**params, "result_settings": kept}, environ=mirror_world.environ)
     stored = export(add_activation_settings(task), mirror_world.time.timing)
-    assert stored["summary"] == 'Mirrored audience "VIP": 200 joined, 0 left.'
+    assert stored["summary"] == 'Mirrored audience "VIP": 200 joiners, 0 leavers.'
     (audience,) = mirror_world.pinterest.audiences_named("VIP")
     assert mirror_world.members(audience.id) == digests(200)
     mirror_world.set_people(people(190))

@@ -149,7 +149,7 @@ def test_session_that_runs_twice_at_once_mirrors_into_one_audience(mirror_world:
     mirror_world.set_people(people(200))
     with run_at_write(write, lambda: mirror_world.run(0)):
         first = mirror_world.run(0)
-    assert "was created while this task ran: run this task again" in str(first.error)
+    assert "it was created while this task ran. Run this task again" in str(first.error)
     assert mirror_world.run(1).succeeded
     (audience,) = mirror_world.pinterest.audiences_named("Segment")
     assert mirror_world.members(audience.id) == digests(200)

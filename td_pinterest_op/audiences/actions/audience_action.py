@@ -3,18 +3,19 @@
 import abc
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from td_pinterest_op.audiences.audiences import find_audiences_by_name, find_usable_audience
-from td_pinterest_op.audiences.consistency import create_once, read_until_found, wait_for_consistency
-from td_pinterest_op.audiences.customer_lists import (
-    CustomerLists,
+from td_pinterest_op.audiences.audiences import (
+    create_once,
+    find_audiences_by_name,
     find_list,
-    get_list_name,
-    shorten_audience_name,
+    find_usable_audience,
+    read_until_found,
+    wait_for_consistency,
 )
+from td_pinterest_op.audiences.customer_lists import get_list_name, shorten_audience_name
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError
@@ -63,11 +64,15 @@ class AudienceAction(abc.ABC):
         self._batch_size = settings.limit_records_per_request
         self._audience_id = settings.audience_id or ""
         self._new_name = settings.audience_name or ""
-        self._lists = CustomerLists(api=self._api, session_key=self._session_key, is_nca=settings.is_nca)
+        self._created_list_ids: set[str] = set()
 
     def check_audience(self) -> None:
-        """Check, before any row is read, that the action can be applied to the audience. Raises AudienceError."""
-        self._find_usable_audience()
+        """Check, before any row is read, that the action can be applied to the audience. Raises AudienceError.
+
+        An action without rows checks it in `plan_steps`.
+        """
+        if self.action.reads_rows:
+            self._find_usable_audience()
 
     def prepare_records(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[PreparedRecords]:
         """Return a context manager that reads and checks the records to send. An action without rows has no records."""
@@ -108,7 +113,7 @@ class AudienceAction(abc.ABC):
 
     def _find_session(self, audience: Audience) -> str | None:
         """Return the key of the session that created the audience, under the name in the settings, or None."""
-        if audience.customer_list_id in self._lists.created_ids:  # which reads may not show yet
+        if audience.customer_list_id in self._created_list_ids:  # which reads may not show yet
             return self._session_key
         name = get_list_name(find_list(self._api, audience))
         return name.session if name and name.audience == shorten_audience_name(self._new_name) else None
@@ -123,6 +128,14 @@ class AudienceAction(abc.ABC):
             text += "its id, or "
         return f"{text}choose another audience_name"
 
+    def _describe_namesakes(self, audiences: Sequence[Audience]) -> str:
+        """Return the error message for several audiences that have the name in the settings."""
+        ids = ", ".join(audience.id for audience in audiences)
+        return (
+            f'{len(audiences)} audiences are named "{self._new_name}" (ids {ids}): name the one that you mean by its '
+            "id, with an action for an existing audience"
+        )
+
     def _find_namesakes(self) -> tuple[list[Audience], list[Audience]]:
         """Return two lists of audiences with the settings' name, oldest first: other sessions', and this session's."""
         named = sorted(find_audiences_by_name(self._api, self._new_name), key=lambda audience: age_key(audience.id))
@@ -134,20 +147,16 @@ class AudienceAction(abc.ABC):
 
         Raises what `_keep_oldest` does.
         """
-
-        def find_own() -> Audience | None:
-            """Return the oldest of the session's audiences, or None."""
-            own = self._find_namesakes()[1]
-            return own[0] if own else None
-
-        return self._keep_oldest(create_once(create=create, find=find_own, client=self._api.client))
+        client = self._api.client
+        created = create_once(create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=client)
+        return self._keep_oldest(created)
 
     def _keep_session_audience(self, audience: Audience) -> Audience:
-        """Return `audience`, or if this session created it, the oldest of the session's audiences of the name.
+        """Return `audience`, or if this action created it in this session, the oldest of the session's audiences.
 
         Raises what `_keep_oldest` does.
         """
-        if self._find_session(audience) != self._session_key:
+        if not self.action.only_once or self._find_session(audience) != self._session_key:
             return audience
         wait_for_consistency(self._api.client)
         return self._keep_oldest(audience)
@@ -167,18 +176,14 @@ class AudienceAction(abc.ABC):
         kept = own[0]
         # An older audience that was given this name later is no rival.
         rivals = [other for other in others if age_key(other.id) < age_key(kept.id) and self._find_session(other)]
+        for duplicate in own if rivals else own[1:]:
+            older = rivals[0] if rivals else kept
+            log.warning("removing audience %s, which this session created: %s is older", duplicate.id, older.id)
+            self._api.remove_audience(duplicate.id)
         if rivals:
-            self._remove_audiences(own, "another session created an audience of the same name first")
             raise AudienceError(self._describe_conflict(rivals[0]))
-        self._remove_audiences(own[1:], f"it is a duplicate of {kept.id}")
         self._copy_to_stats(kept)
         return kept
-
-    def _remove_audiences(self, audiences: Iterable[Audience], reason: str) -> None:
-        """Remove audiences that this session created."""
-        for audience in audiences:
-            log.warning("removing audience %s, which this session created: %s", audience.id, reason)
-            self._api.remove_audience(audience.id)
 
 
 def get_list_id(audience: Audience) -> str:

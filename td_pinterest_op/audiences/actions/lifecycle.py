@@ -5,13 +5,11 @@ from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.audiences.actions.members import MembersAction
-from td_pinterest_op.audiences.audiences import check_type_and_account
-from td_pinterest_op.audiences.consistency import read_until_found, wait_for_consistency
+from td_pinterest_op.audiences.audiences import check_type_and_account, read_until_found, wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import TargetList
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import ACTALIKE, Audience
-from td_pinterest_op.pinterest.audience_status import Condition, classify_status
+from td_pinterest_op.pinterest.api import ACTALIKE, Audience, Condition, classify_status
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.settings.table import ActionSpec
 
@@ -42,15 +40,10 @@ class Create(MembersAction):
         others, own = self._find_namesakes()
         if own or not others:
             return None, own[0] if own else None
-        if_exists = self._settings.if_exists
-        if if_exists == "fail":
+        if self._settings.if_exists == "fail":
             raise AudienceError(self._describe_conflict(others[0]))
         if len(others) > 1:
-            ids = ", ".join(audience.id for audience in others)
-            raise AudienceError(
-                f'{len(others)} audiences are named "{self._new_name}" (ids {ids}), but `if_exists: {if_exists}` '
-                "needs exactly one. Use an action for an existing audience, with the id of the audience that you mean"
-            )
+            raise AudienceError(self._describe_namesakes(others))
         return self._find_usable_audience(others[0].id), None
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
@@ -72,25 +65,17 @@ class Create(MembersAction):
 
     def _create_audience(self, target: TargetList) -> None:
         """Create the audience with the list `target`. If this session already created it, switch it to that list."""
-        with self._explain_unassigned_list(target):
-            wait_for_consistency(self._api.client)
-            existing, audience = self._find_existing()  # it may have been created while the records were sent
-            if existing:
-                raise AudienceError(self._describe_conflict(existing))
-            if audience is None:
-                audience = self._create_audience_with_list(target)
-            if audience.customer_list_id == target.id:
-                self._confirm_list(audience, target)
-            else:
-                self._switch_list(audience, target)
-
-    def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
-        """Remove duplicates of an audience of this session, then send the records. `adds`: else remove them."""
-        super()._send_records(self._keep_session_audience(audience), prepared, adds=adds)
-
-    def _switch_list(self, audience: Audience, target: TargetList) -> None:
-        """Remove duplicates of an audience that this session created, then switch it to the list `target`."""
-        super()._switch_list(self._keep_session_audience(audience), target)
+        self._stats.customer_list_id = target.id  # which has the records, whatever fails
+        wait_for_consistency(self._api.client)
+        existing, audience = self._find_existing()  # it may have been created while the records were sent
+        if existing:
+            raise AudienceError(self._describe_conflict(existing))
+        if audience is None:
+            audience = self._create_audience_with_list(target)
+        if audience.customer_list_id == target.id:
+            self._confirm_list(audience, target)
+        else:
+            self._switch_list(audience, target)
 
 
 class CreateActalike(AudienceAction):
@@ -110,10 +95,6 @@ class CreateActalike(AudienceAction):
         """Return the key of the session that created the audience, or None. The audience's description ends with it."""
         match = _SESSION_KEY.search(audience.description) if audience.audience_type == ACTALIKE else None
         return match[1] if match else None
-
-    def check_audience(self) -> None:
-        """Raise AudienceError for a taken name or a bad seed, unless this session has created the audience."""
-        self._find_own_audience()
 
     def _find_own_audience(self) -> Audience | None:
         """Return the audience that this session created, or None. Raises AudienceError for a taken name or bad seed."""
@@ -136,7 +117,10 @@ class CreateActalike(AudienceAction):
         return None
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
-        """Return the step that creates the audience, unless this session already created it."""
+        """Return the step that creates the audience, unless this session already created it.
+
+        Raises AudienceError for a taken name or a bad seed.
+        """
         own = self._find_own_audience()
         self._set_summary(past="Created look-alike {audience}", infinitive="create look-alike {audience}")
         if own:
@@ -171,9 +155,6 @@ class Delete(AudienceAction):
         scopes=("old audience",),
         uses=("even_if_used",),
     )
-
-    def check_audience(self) -> None:
-        """Check nothing yet: no row is read before `plan_steps`, which checks."""
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the step that removes the audience, unless it is already removed.

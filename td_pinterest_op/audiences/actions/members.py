@@ -1,25 +1,29 @@
 """The actions that change the people of an audience: in the list that it uses, or by a switch to a new list."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
-from td_pinterest_op.audiences.audiences import create_audience, find_audiences_by_name, switch_audience
-from td_pinterest_op.audiences.consistency import PATIENCE, read_until_found
+from td_pinterest_op.audiences.audiences import (
+    PATIENCE,
+    create_audience,
+    find_audiences_by_name,
+    find_list,
+    read_until_found,
+    switch_audience,
+    wait_for_consistency,
+)
 from td_pinterest_op.audiences.customer_lists import (
     FILE,
     NO_JOB,
     ListName,
     TargetList,
-    find_list,
     find_own_lists,
     get_list_name,
     shorten_audience_name,
 )
 from td_pinterest_op.audiences.usage import require_unused
-from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
+from td_pinterest_op.errors import AudienceError, PinterestError
 from td_pinterest_op.http.retry import poll
 from td_pinterest_op.pinterest.api import Audience, CustomerList, age_key
 from td_pinterest_op.records.prepared import PreparedRecords
@@ -59,24 +63,18 @@ class MembersAction(AudienceAction):
 
     def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
         """Add records to the audience's list if `adds`, else remove them. Raises AudienceError if the list changed."""
+        audience = self._keep_session_audience(audience)
         operation = "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
         now = read_until_found(partial(self._api.find_audience, audience.id), self._api.client)
         if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
             self._copy_to_stats(now)
             return
-        advice = ""
-        if not now:
-            state = "can no longer be found"
-        elif now.is_removed:
-            state = "was removed"
-        else:
-            state = f"uses customer list {now.customer_list_id} now"
-            advice = ". Run this task again"
+        state = f"uses customer list {now.customer_list_id} now" if now and not now.is_removed else "was removed"
         raise AudienceError(
             f"{audience.label} was changed by somebody else during this export: it {state}. All {self._stats.sent} "
             f"records went to customer list {audience.customer_list_id}, which it no longer uses, so they have no "
-            f"effect on the audience{advice}"
+            "effect on the audience. Run this task again"
         )
 
     def _plan_replacement(self, audience: Audience, prepared: PreparedRecords) -> list[Step]:
@@ -89,7 +87,7 @@ class MembersAction(AudienceAction):
         target, fill = self._plan_list(audience.name, prepared)
         self._require_newest(audience, target)
         description = f"switch {audience.label} to this list; customer list {audience.customer_list_id} is orphaned"
-        switch = Step(description=description, request_count=1, run=partial(self._use_list, audience, target))
+        switch = Step(description=description, request_count=1, run=partial(self._switch_list, audience, target))
         return [fill, switch]
 
     def _plan_list(self, audience_name: str, prepared: PreparedRecords) -> tuple[TargetList, Step]:
@@ -100,11 +98,17 @@ class MembersAction(AudienceAction):
         records = prepared if prepared.record_count else PreparedRecords()  # of type EMAIL
         name = ListName(
             audience=shorten_audience_name(audience_name),
-            session=self._lists.session_key,
+            session=self._session_key,
             jobs=jobs,
             fingerprint=records.fingerprint,
         )
-        target = TargetList(lists=self._lists, name=name, list_type=records.list_type)
+        target = TargetList(
+            api=self._api,
+            name=name,
+            list_type=records.list_type,
+            is_nca=self._settings.is_nca,
+            created_ids=self._created_list_ids,
+        )
         description = f'fill customer list "{escape(str(name))}"'
         if not prepared.record_count:
             return target, Step(description=description, request_count=1, run=target.create_empty)
@@ -118,17 +122,13 @@ class MembersAction(AudienceAction):
         create = partial(create_audience, self._api, self._new_name, description=description, list_id=target.id)
         return self._create_new_audience(create)
 
-    def _use_list(self, audience: Audience, target: TargetList) -> None:
-        """Switch the audience to the filled list `target`."""
-        with self._explain_unassigned_list(target):
-            self._switch_list(audience, target)
-
     def _switch_list(self, audience: Audience, target: TargetList) -> None:
         """Switch the audience to the list `target`, and wait until Pinterest shows that.
 
         Of two runs at once, the newer one wins. Each switches only once listings show its list, and looks at them after
         its switch as well: if the newer run has switched first, its list is there. Raises AudienceError then.
         """
+        audience = self._keep_session_audience(audience)
         now = self._find_usable_audience(audience.id)  # somebody else may have switched it since
         if now.customer_list_id == target.id:
             return  # by another try of this run; somebody may have added people since
@@ -172,7 +172,8 @@ class MembersAction(AudienceAction):
         if switched is None:
             raise PinterestError(
                 f"Pinterest accepted customer list {target.id} for audience {audience.id} but does not show it yet: "
-                f"when the audience was last read, {seen}. The change may appear later"
+                f"when the audience was last read, {seen}. The change may appear later, and running this task again is "
+                "safe"
             )
         self._copy_to_stats(switched)
         self._stats.members = self._stats.sent
@@ -215,29 +216,12 @@ class MembersAction(AudienceAction):
     def _describe_newer_list(self, audience: Audience, newer: CustomerList, target: TargetList) -> str:
         """Return the error message for a list of a newer run."""
         name = get_list_name(newer)
-        if name and name.has_newer_jobs(target.name):
-            return (
-                f"customer list {newer.id} is for {audience.label} and the result of job {name.jobs}, which is newer "
-                f"than job {target.name.jobs} of this task. The newer result was kept. To replace it anyway, or if the "
-                "job ids come from two accounts or regions of Treasure Data, set replace_newer: true"
-            )
         return (
-            f"customer list {newer.id} is for {audience.label} and newer than customer list {target.id} of this task: "
-            "another run has created it meanwhile. The newer list was kept"
+            f"customer list {newer.id} is for {audience.label} and newer than the list of this task (job "
+            f"{name and name.jobs}, here job {target.name.jobs}): another run has made it, and it was kept. To replace "
+            "the result of a newer job anyway, or if the job ids come from two accounts or regions of Treasure Data, "
+            "set replace_newer: true"
         )
-
-    @contextlib.contextmanager
-    def _explain_unassigned_list(self, target: TargetList) -> Iterator[None]:
-        """Add to an error of the `with` block, which assigns the list `target`, that the list has all records."""
-        self._stats.customer_list_id = target.id
-        all_in = f". All {self._stats.sent} records are in customer list {target.id}" if self._stats.sent else ""
-        try:
-            yield
-        except AudienceError as error:
-            # Running again would end here again.
-            raise error.extend(f"{all_in}, but the audience does not use that list" if all_in else "") from None
-        except ExportError as error:
-            raise error.extend(f"{all_in}. Running this task again is safe: it continues from there") from None
 
 
 class Add(MembersAction):
@@ -290,10 +274,19 @@ class Clear(MembersAction):
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that create an empty list and switch the audience to it, unless the audience is empty.
 
-        Raises AudienceError if active ad groups use an audience that has people.
+        It is empty if it uses a list of ours that was created empty, and in which Pinterest counts nobody. Raises
+        AudienceError if active ad groups use an audience that has people.
         """
         audience = self._find_usable_audience()
-        if not self._lists.is_empty(audience):
+        used = find_list(self._api, audience)
+        name = get_list_name(used)
+        is_empty = False
+        if used and name and name.initial_count is not None:
+            wait_for_consistency(self._api.client)  # the counter then includes all that was added before this run
+            counted = self._api.find_customer_list(used.id)
+            uploaded = counted.uploaded if counted else None
+            is_empty = uploaded is not None and uploaded <= name.initial_count
+        if not is_empty:
             if not self._settings.even_if_used:
                 require_unused(self._api, audience)
             return self._plan_replacement(audience, prepared)

@@ -10,9 +10,8 @@ from typing import cast
 
 from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step, get_list_id
 from td_pinterest_op.audiences.actions.members import MembersAction
-from td_pinterest_op.audiences.audiences import find_audiences_by_name
-from td_pinterest_op.audiences.consistency import wait_for_consistency
-from td_pinterest_op.audiences.customer_lists import find_list, get_list_name
+from td_pinterest_op.audiences.audiences import find_audiences_by_name, find_list, wait_for_consistency
+from td_pinterest_op.audiences.customer_lists import get_list_name
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, PinterestError
@@ -26,7 +25,7 @@ from td_pinterest_op.records.limits import check_rows
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.stats import MirrorFigures, Stats
+from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.job import Source
 
@@ -69,15 +68,11 @@ class Mirror(MembersAction):
         """Find and store the audience that mirrors the query, if any. Raises AudienceError for an ambiguous name."""
         name = self._settings.audience_name
         if self._audience_id:
-            ids = [self._audience_id]
-        else:
-            ids = [audience.id for audience in find_audiences_by_name(self._api, self._new_name)]
-        if len(ids) > 1:
-            raise AudienceError(
-                f'{len(ids)} audiences are named "{name}" (ids {", ".join(ids)}): set audience_id to the id of the '
-                "one that you mean"
-            )
-        self._audience = self._find_usable_audience(ids[0]) if ids else None
+            self._audience = self._find_usable_audience()
+        elif named := find_audiences_by_name(self._api, self._new_name):
+            if len(named) > 1:
+                raise AudienceError(self._describe_namesakes(named))
+            self._audience = self._find_usable_audience(named[0].id)
         if self._audience and name not in (None, self._audience.name):
             raise AudienceError(
                 f'{self._audience.label} is not named "{name}": audience_id and audience_name must name the same '
@@ -100,83 +95,64 @@ class Mirror(MembersAction):
         with contextlib.closing(self._run):
             self._ledger.load_state(now=self._now(), may_create=not settings.dry_run)
             if audience:
-                people = self._count_people(audience)
+                # The greatest number that can be in it, None if unknown, as for a new one.
+                people = audience.size or None
+                used = find_list(self._api, audience)
+                name = get_list_name(used)
+                dummies = name.initial_count if name else None  # None, unless this operator created the list empty
+                uploaded = used.uploaded if used else None
+                if uploaded is not None or dummies is not None:
+                    people = max(people or 0, uploaded or 0) - (dummies or 0)
                 check_state(self._ledger.state, settings, customer_list_id=get_list_id(audience), people=people)
             self._run.compare_with_ledger()
             check_rows(settings, self._stats)
             check_leavers(self._run.counts["leavers"], self._run.figures, self._ledger.state, settings)
             yield PreparedRecords()  # the steps read the records, once the plan is in the ledger
 
-    def _count_people(self, audience: Audience) -> int | None:
-        """Return the greatest number of people that can be in an audience, or None if unknown, as for a new one."""
-        used = find_list(self._api, audience)
-        name = get_list_name(used)
-        dummies = name.initial_count if name else None  # None, unless this operator created the list empty
-        uploaded = used.uploaded if used else None
-        if uploaded is None and dummies is None:
-            return audience.size or None
-        return max(audience.size or 0, uploaded or 0) - (dummies or 0)
-
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it there as sent."""
         changes = self._run.figures
-        planned = self._describe_changes("join", "leave", "are sent again", "are replaced")
-        done = self._describe_changes("joined", "left", "sent again", "were replaced")
-        self._set_summary(past=f"Mirrored {{audience}}: {done}", infinitive=f"mirror {{audience}}: {planned}")
-        compared = (
-            f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: "
-            f"{format_count(changes.people, 'person', 'people')}, {format_count(changes.members, 'known member')}; "
-            f"{planned}"
-        )
-        if self._stats.list_jobs and changes.mode != REPLACE and self._ledger.state.may_have_unknown_people:
+        audience = self._audience
+        replaces = changes.mode == REPLACE
+        people = format_count(changes.people, "person", "people")
+        if replaces and audience:  # it may have members whom the ledger does not know
+            leavers = f" without {format_count(self._run.counts['leavers'], 'known member')}" if changes.members else ""
+            text = f"all members replaced by {people}{leavers}"
+        elif changes.change_count:
+            again = f", {changes.resent:,} sent again" if changes.resent else ""
+            text = f"{format_count(changes.joined, 'joiner')}, {format_count(changes.left, 'leaver')}{again}"
+        else:
+            text = "no changes"
+        self._set_summary(past=f"Mirrored {{audience}}: {text}", infinitive=f"mirror {{audience}}: {text}")
+        known = format_count(changes.members, "known member")
+        compared = f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {people}, {known}; {text}"
+        if self._stats.list_jobs and not replaces and self._ledger.state.may_have_unknown_people:
             compared += "; adopted people who are withheld remain in the audience: pinterest_erase.dig removes them"
-        if changes.mode != REPLACE and not changes.change_count:
+        if not replaces and not changes.change_count:
             return [Step(description=f"no change: {compared}", run=self._run.compact_ledger)]
         steps = []
-        if not self._audience:
+        if not audience:
             creates = f'create audience "{self._new_name}" without people'
             steps.append(Step(description=creates, request_count=2, run=self._create_audience))
-        return [
-            *steps,
-            Step(description=compared, run=self._write_ledger_plan),
-            *self._build_sending_steps(changes),
-            Step(description="mark the plan as settled in the ledger", run=self._settle_plan),
-        ]
-
-    def _describe_changes(self, joined: str, left: str, resent: str, replaced: str) -> str:
-        """Describe the run's changes with the verbs given, such as "12 join, 3 leave"."""
-        changes = self._run.figures
-        if changes.mode == REPLACE and self._audience:  # it may have members whom the ledger does not know
-            known = f"; of the known members, {self._run.counts['leavers']:,} {left}" if changes.members else ""
-            return f"all members {replaced} by {format_count(changes.people, 'person', 'people')}{known}"
-        if not changes.change_count:
-            return "no changes"
-        again = f", {changes.resent:,} {resent}" if changes.resent else ""
-        return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}"
-
-    def _build_sending_steps(self, changes: MirrorFigures) -> list[Step]:
-        """Return the steps that send the joins and leaves, or the step that replaces all members by a new list."""
-        if changes.mode == REPLACE:
-            label = self._audience.label if self._audience else "the audience"
-            used = f"customer list {self._audience.customer_list_id}" if self._audience else "its empty list"
+        steps.append(Step(description=compared, run=self._write_ledger_plan))
+        label = audience.label if audience else "the audience"
+        used = f"customer list {audience.customer_list_id}" if audience else "its empty list"
+        added = changes.joined if replaces else changes.joined + changes.resent
+        added_batches = math.ceil(added / self._batch_size)
+        if replaces:
             records = format_count(changes.joined, "record")
-            description = f"fill a new customer list with {records}, and switch {label} to it; {used} is orphaned"
-            batch_count = math.ceil(changes.joined / self._batch_size)
-            return [Step(description=description, request_count=1, batch_count=batch_count, run=self._send_replacement)]
-        audience = self._existing_audience
-        target = f"{audience.label} (customer list {audience.customer_list_id})"
-        removes = f"remove {format_count(changes.left, 'record')} from {target}"
-        added = changes.joined + changes.resent
-        adds = f"add {format_count(added, 'record')} to {target}"
-        return [
-            Step(
-                description=description,
-                batch_count=math.ceil(count / self._batch_size),
-                run=partial(self._send_changes, change),
-            )
-            for change, count, description in ((LEAVE, changes.left, removes), (JOIN, added, adds))
-            if count
-        ]
+            replacing = f"fill a new customer list with {records}, and switch {label} to it; {used} is orphaned"
+            run = self._send_replacement
+            steps.append(Step(description=replacing, request_count=1, batch_count=added_batches, run=run))
+        if changes.left and not replaces:
+            removes = f"remove {format_count(changes.left, 'record')} from {label} ({used})"
+            left_batches = math.ceil(changes.left / self._batch_size)
+            steps.append(Step(description=removes, batch_count=left_batches, run=partial(self._send_changes, LEAVE)))
+        if added and not replaces:
+            adds = f"add {format_count(added, 'record')} to {label} ({used})"
+            steps.append(Step(description=adds, batch_count=added_batches, run=partial(self._send_changes, JOIN)))
+        steps.append(Step(description="mark the plan as settled in the ledger", run=self._settle_plan))
+        return steps
 
     def _create_audience(self) -> None:
         """Create an audience that uses an empty customer list. No audience may have the name in the settings yet."""
@@ -208,8 +184,8 @@ class Mirror(MembersAction):
         """Fill a new customer list with all people of the plan, and switch the audience from its old list to it."""
         audience = self._existing_audience
         # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
-        key = hashlib.sha256(f"{self._session_key} {self._ledger.state.number}".encode()).hexdigest()[:8]
-        self._lists = replace(self._lists, session_key=key)
+        key = f"{self._session_key} {self._ledger.state.number}"
+        self._session_key = hashlib.sha256(key.encode()).hexdigest()[:8]
         text = self._stats.summary_text
         self._sender.on_refused = partial(self._note_refused, JOIN)
         with self._guard.watch(REPLACING):

@@ -9,8 +9,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from td_pinterest_op.audiences.audiences import create_audience, find_audiences_by_name, switch_audience
-from td_pinterest_op.audiences.consistency import read_until_found
+from td_pinterest_op.audiences.audiences import (
+    create_audience,
+    find_audiences_by_name,
+    read_until_found,
+    switch_audience,
+)
 from td_pinterest_op.cli.connection import list_ad_accounts
 from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
 from td_pinterest_op.errors import AccountError, ExportError, RequestRefusedError, StoppedError, UnavailableError

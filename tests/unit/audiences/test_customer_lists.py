@@ -15,7 +15,6 @@ DUMMY = compute_fingerprint([_EMPTY.dummy_digest])
     [
         ("Shoppers (td 0123abcd 2345678 89abcdef)", ("Shoppers", "0123abcd", "2345678")),
         ("Shoppers (td 0123abcd 2345678+2345680 89abcdef)", ("Shoppers", "0123abcd", "2345678+2345680")),
-        ("Shoppers (td 0123abcd file 89abcdef)", ("Shoppers", "0123abcd", "file")),
         ("Shoppers (td 0123abcd file+9 89abcdef)", ("Shoppers", "0123abcd", "file+9")),
         ("Shop\npers (td 0123abcd - 89abcdef)", ("Shop\npers", "0123abcd", "-")),
         (
@@ -23,7 +22,6 @@ DUMMY = compute_fingerprint([_EMPTY.dummy_digest])
             ("Shoppers (td 0123abcd 2345678 89abcdef)", "76543210", "9"),
         ),
         ("Shoppers (td 0123abcd 2345678 89abcdef) copy", None),
-        ("Shoppers(td 0123abcd 2345678 89abcdef)", None),
         ("Shoppers (td 0123ABCD 2345678 89abcdef)", None),
         (f"Shoppers (td 0123abcd {'9' * 5_000} 89abcdef)", None),
         ("Shoppers", None),
@@ -54,7 +52,6 @@ def test_list_name_tells_how_many_records_an_empty_list_was_created_with(name: s
 @pytest.mark.parametrize(
     ("jobs", "older"),
     [
-        ("10", "9"),
         ("10+12", "10+11"),
         ("10+1", "9+11"),
         ("10+11", "10"),  # a list of 0.4.0 has no list's job
@@ -70,9 +67,7 @@ def test_newer_jobs_are_told_by_their_numbers_those_of_the_people_first(jobs: st
     assert older_name.has_newer_jobs(newer_name) is False
 
 
-@pytest.mark.parametrize(
-    ("jobs", "other"), [("9+10", "9+10"), ("file", "9"), ("file+11", "9"), ("-", "9"), ("-", "file+9"), ("-", "-")]
-)
+@pytest.mark.parametrize(("jobs", "other"), [("9+10", "9+10"), ("file+11", "9"), ("-", "file+9"), ("-", "-")])
 def test_equal_jobs_and_those_of_other_sources_tell_nothing(jobs: str, other: str) -> None:
     name, other_name = (
         ListName(audience="Shoppers", session="0123abcd", jobs=each, fingerprint=NOBODY) for each in (jobs, other)

@@ -197,12 +197,6 @@ def test_every_record_is_sent_once_in_full_batches(maximum: int, records: int, b
     assert run.counts == (records, 0)
 
 
-def test_progress_is_called_after_every_batch() -> None:
-    told: list[int] = []
-    Run(accept, records=25, batch=10, progress=told.append).send()
-    assert told == [10, 20, 25]
-
-
 def test_progress_is_shown_while_no_request_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender, "_POLL_SECONDS", 0.001)
     told: list[int] = []
@@ -240,7 +234,7 @@ def test_sender_starts_with_one_request_and_never_exceeds_the_limit() -> None:
 # -- 400: some records are at fault
 
 
-@pytest.mark.parametrize("culprit", [0, 1, 4_999, 5_000, 6_249, 9_998, 9_999])
+@pytest.mark.parametrize("culprit", [0, 4_999, 6_249, 9_999])
 def test_invalid_record_in_ten_thousand_is_found_in_few_requests_and_skipped(culprit: int) -> None:
     run = Run(culprits(culprit), records=10_000, batch=10_000).send()
     assert len(run.api.requests) <= 29
@@ -337,12 +331,6 @@ def test_smaller_size_is_kept_after_a_413(caplog: pytest.LogCaptureFixture) -> N
 def test_smaller_size_is_not_kept_after_a_400() -> None:
     run = Run(at_most(300, 400), records=2_000, batch=1_000).send()
     assert run.api.requests == [1000, 500, 500, 250, 250, 250, 250] * 2
-
-
-def test_concurrent_batches_share_the_smaller_size() -> None:
-    run = Run(at_most(300), records=20_000, batch=1_000, maximum=8).send()
-    assert run.counts == (20_000, 0)
-    assert max(run.api.requests[-60:]) <= 250
 
 
 def test_single_record_that_is_too_large_is_an_error() -> None:

@@ -96,13 +96,10 @@ def headers(**values: str) -> Mapping[str, str]:
     [
         ("7", 7.0),
         ("0", 0.0),
-        ("999999999999", 1e9),
         ("9" * 5_000, 1e9),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 1e9),
         (formatdate(NOW + 7, usegmt=True), 7.0),
-        (formatdate(NOW - 7, usegmt=True), 0.0),
         ("Fri Jan 15 08:00:09 2027", 9.0),
-        ("1.5", None),
         ("soon", None),
         ("", None),
         ("Fri, 99 Foo 2027 08:00:09 GMT", None),
@@ -126,7 +123,6 @@ def test_date_is_compared_with_the_servers_clock_if_it_shows_one(date: str, wron
         ("-3", None),
         (str(NOW), None),
         ("nan", None),
-        ("inf", None),
         ("", None),
     ],
 )

@@ -137,7 +137,6 @@ def test_a_final_answer_is_not_repeated(status: int, content: object, kind: type
         ({"Retry-After": formatdate(1_800_000_007, usegmt=True)}, 7),
         ({"Retry-After": "7", "x-ratelimit-reset": "20"}, 7),
         ({"Retry-After": "nonsense", "x-ratelimit-reset": "20"}, 20),
-        ({"Retry-After": "300"}, 300),
         ({"Retry-After": "-1", "x-ratelimit-reset": "nan"}, 0.5),
         ({"Retry-After": "0"}, 0.5),
     ],
@@ -176,21 +175,6 @@ def test_wait_of_ages_ends_the_request_which_stays_maybe_applied() -> None:
     assert type(error) is UnavailableError
     assert re.search(r"asks to wait \d{6} h 46 min \(until \d{4}-", str(error))
     assert error.maybe_applied
-
-
-def test_a_5xx_with_retry_after_is_waited_out_in_full() -> None:
-    stage = scene(answer(503, {}, {"Retry-After": "30"}), OK)
-    send(stage)
-    assert stage.script.times == [0, 30]
-
-
-@pytest.mark.parametrize("failed", [answer(500, headers={"x-pinterest-rid": "r1"}), throttled("7")])
-def test_a_line_of_the_log_names_the_request_that_is_repeated(
-    failed: Response, caplog: pytest.LogCaptureFixture
-) -> None:
-    send(scene(failed, OK))
-    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert f"[x-pinterest-rid {failed.request_id}]" in line
 
 
 def test_throttled_request_fails_after_four_times_the_longest_wait_without_any_success() -> None:
@@ -310,7 +294,6 @@ def test_control_characters_in_the_purpose_are_escaped() -> None:
 @pytest.mark.parametrize(
     ("header", "shown"),
     [
-        ("a b\r\nInjected: yes", "abInjectedyes"),
         ("9" * 31 + "-" + "8" * 70, "9" * 31 + "-hidden"),
         ("rid:s3cr3t&refresh=token", "rid***"),
         ("x" * 60 + "s3cr3t&refresh=token", "x" * 60 + "***"),

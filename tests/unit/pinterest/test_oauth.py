@@ -83,10 +83,8 @@ def test_one_token_serves_until_shortly_before_it_expires() -> None:
     [
         (3600, 3000),
         (600, 300),
-        (2, 1),
         (None, 30 * DAY - 600),
         (0, 30 * DAY - 600),
-        (float("nan"), 30 * DAY - 600),
         (10**400, 30 * DAY - 600),
     ],
 )
@@ -132,6 +130,7 @@ def test_a_new_refresh_token_is_kept_at_once_and_used_from_then_on() -> None:
         issued("access-1", refresh_token="s3cr3t-refresh-2", refresh_token_expires_in=60 * DAY), issued("access-2")
     )
     rig.tokens.replace_token(rig.tokens.get_token(), has_worked=False)
+    rig.token()
     assert rig.kept == [("s3cr3t-refresh-2", 60 * DAY), (None, None)]
     assert b"refresh_token=s3cr3t-refresh-2" in rig.scene.script.sent[1].body
 
@@ -208,6 +207,7 @@ def test_a_refresh_after_a_refusal_uses_the_token_that_another_task_has_stored()
     token = rig.tokens.get_token()
     rig.stored[0] = Secret("s3cr3t-refresh-of-another-task")
     assert rig.tokens.replace_token(token, has_worked=False)
+    assert rig.token() == "access-2"
     assert b"refresh_token=s3cr3t-refresh-of-another-task" in rig.scene.script.sent[1].body
 
 
@@ -231,6 +231,7 @@ def test_an_old_token_that_is_still_stored_is_not_taken_for_a_new_one() -> None:
     """Saving the new one has failed."""
     rig = office(issued("access-1", refresh_token="s3cr3t-new"), issued("access-2"))
     assert rig.tokens.replace_token(rig.tokens.get_token(), has_worked=False)
+    assert rig.token() == "access-2"
     assert b"refresh_token=s3cr3t-new" in rig.scene.script.sent[1].body
 
 
@@ -241,7 +242,6 @@ def test_an_old_token_that_is_still_stored_is_not_taken_for_a_new_one() -> None:
     ("granted", "missing"),
     [
         ("ads:read ads:write", None),
-        ("ads:read,ads:write", None),
         (None, None),
         ("ads:read", "scope ads:write"),
         ("ads:write_all", "scopes ads:read and ads:write"),

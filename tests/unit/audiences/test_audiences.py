@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from td_pinterest_op.audiences.consistency import create_once, wait_for_consistency
+from td_pinterest_op.audiences.audiences import create_once, wait_for_consistency
 from td_pinterest_op.errors import AccountError, ExportError, MaybeAppliedError, UnavailableError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.pinterest.api import CustomerList, age_key
@@ -118,6 +118,7 @@ def test_oldest_thing_has_the_lowest_number() -> None:
 @pytest.mark.parametrize(("age", "waited"), [(0.0, 10.0), (4.0, 6.0), (10.0, 0.0), (99.0, 0.0)])
 def test_run_waits_ten_seconds_for_things_of_an_earlier_try(age: float, waited: float) -> None:
     time = FakeTime()
-    client = types.SimpleNamespace(age=age, rate_limiter=types.SimpleNamespace(wait=time.sleep))
+    rate_limiter = types.SimpleNamespace(wait=time.sleep)
+    client = types.SimpleNamespace(began=time.now() - age, timing=time.timing, rate_limiter=rate_limiter)
     wait_for_consistency(cast(Client, client))
     assert sum(time.slept) == waited
