@@ -1,24 +1,39 @@
 """`td-pinterest doctor`: a line for each thing that an export needs."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.text import Text
 
+from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.check import check_workflow
-from td_pinterest_op.cli.connection import Credentials, find_credentials
-from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, Target
-from td_pinterest_op.cli.doctor.checks import run_checks
+from td_pinterest_op.cli.check import check_file, check_workflow
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS, find_credentials
+from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
+from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, Target, skip_check
 from td_pinterest_op.cli.export import build_query_params, complete_settings
 from td_pinterest_op.cli.lint.exports import Export
 from td_pinterest_op.cli.options import FILE, CommonOptions
+from td_pinterest_op.errors import AccountError, ExportError, StoppedError
+from td_pinterest_op.http.endpoints import find_proxy
+from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
+from td_pinterest_op.runtime.text import format_count
+from td_pinterest_op.task_runtime.task import parse_endpoints
 
 # The sign of each status, its replacement on a terminal that has only ASCII, and its style.
 _SIGNS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), ERROR: ("✗", "x", "bold red")}
+# The HTTP status of a response that refuses a credential.
+_REFUSED = 401
+# What to do about an error of these checks, in place of the error's own advice.
+_ADVICE = {
+    "settings": "correct the file of --settings: an export would stop with the same error",
+    "endpoints": "correct the variables, or unset them for the defaults",
+    "workflow": "name an existing .dig file",
+}
 
 _EXAMPLE = """\b
 Examples:
@@ -58,35 +73,49 @@ def doctor(
     credentials = find_credentials(common.env_file)
     file_settings = files.read_task_file(settings_file)[0] if settings_file else None
     exports = check_workflow(workflow)[1] if workflow and workflow.is_file() else []
+    named = Target(
+        account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID") or "",
+        audience_id=common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID") or "",
+    )
+    of_exports = [target for export in exports for target in _find_targets(export, named)]
     context = DoctorContext(
         credentials=credentials,
-        targets=_find_targets(exports, credentials, common),
+        targets=list(dict.fromkeys(of_exports)) or [named],
         settings=None if file_settings is None else complete_settings(file_settings, credentials, common),
         params=build_query_params(source),
         workflow=workflow,
         exports=exports,
         project=project,
     )
-    checks: list[tuple[str, CheckResult]] = []
+    is_plain = screen.make_console().options.ascii_only
+    counts: Counter[str] = Counter()
+    listed = []
     with context.stack:
-        for name, check in run_checks(context):
-            checks.append((name, check))
-            if not common.as_json:
-                _print_check_result(name, check)
-    return _print_summary(checks, as_json=common.as_json)
+        for name, check in _run_checks(context):
+            counts[check.status] += 1
+            listed.append({"name": name, "status": check.status, "message": check.message, "advice": check.advice})
+            if common.as_json:
+                continue
+            sign, plain, style = _SIGNS[check.status]
+            shown_sign = (plain if is_plain else sign, style)
+            screen.print_line(Text.assemble(shown_sign, " ", (f"{name}: ", "bold"), check.message), indent=2)
+            if check.advice and check.status != OK:
+                screen.print_line(f"  {'->' if is_plain else '→'} {check.advice}", indent=4)
+    is_ok = not counts[ERROR]
+    if common.as_json:
+        screen.print_json({"ok": is_ok, "checks": listed})
+    else:
+        ending = "Everything that was checked is in place." if is_ok else "An export would fail."
+        screen.print_line(f"\n{ending} {counts[OK]} passed, {counts[WARNING]} with a warning, {counts[ERROR]} failed")
+        if is_ok and not Path("rehearsal.json").exists():
+            screen.print_note(
+                "`td-pinterest rehearse` finds the largest batch that your ad account accepts: it can make exports "
+                "up to ten times faster"
+            )
+    return 0 if is_ok else 1
 
 
-def _find_targets(exports: Sequence[Export], credentials: Credentials, common: CommonOptions) -> Sequence[Target]:
-    """Return the ad accounts and audiences that a workflow's exports name, else that of the options or environment."""
-    named = Target(
-        account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID") or "",
-        audience_id=common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID") or "",
-    )
-    of_exports = [target for export in exports for target in _find_export_targets(export, named)]
-    return list(dict.fromkeys(of_exports)) or [named]
-
-
-def _find_export_targets(export: Export, default: Target) -> Iterator[Target]:
+def _find_targets(export: Export, default: Target) -> Iterator[Target]:
     """Yield the ad accounts and audiences of an export. What only a run knows is that of `default`."""
     settings = export.settings
     parsed = export.request.settings if export.request else None
@@ -98,33 +127,99 @@ def _find_export_targets(export: Export, default: Target) -> Iterator[Target]:
             yield Target(account_id=str(account_id), audience_id="" if name else audience_id, name=name)
 
 
-def _print_check_result(name: str, check: CheckResult) -> None:
-    """Print the sign, the name and the message of a check, with advice if the check did not succeed."""
-    sign, plain, style = _SIGNS[check.status]
-    is_plain = screen.make_console().options.ascii_only
-    screen.print_line(
-        Text.assemble((plain if is_plain else sign, style), " ", (f"{name}: ", "bold"), check.message), indent=2
-    )
-    if check.advice and check.status != OK:
-        screen.print_line(f"  {'->' if is_plain else '→'} {check.advice}", indent=4)
+def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
+    """Run the checks, and yield each name and result. A check that depends on a failed check is skipped."""
+    failed: dict[str, str] = {}  # each with the check that failed first
+    for name, run, depends_on in _list_checks(context):
+        cause = next((failed[each] for each in depends_on if each in failed), None)
+        try:
+            check = skip_check(f"see the check {cause}") if cause else run(context)
+        except StoppedError:
+            raise
+        except ExportError as failure:
+            advice = _ADVICE.get(name, failure.advice)
+            if isinstance(failure, AccountError) and failure.status == _REFUSED:
+                # It depends on where the credential was found.
+                is_of_app = failure.code == WRONG_APP_CODE
+                credentials = context.credentials
+                advice = credentials.advice_for_the_app if is_of_app else credentials.advice_for_the_token
+            check = CheckResult(ERROR, str(failure), advice)
+        if check is not None:
+            if check.status == ERROR or not check.was_run:
+                failed[name] = cause or name
+            yield name, check
 
 
-def _print_summary(checks: Sequence[tuple[str, CheckResult]], *, as_json: bool) -> int:
-    """Print how many checks succeeded and failed. Return the exit code, 1 if a check failed."""
-    counts = Counter(check.status for _, check in checks)
-    is_ok = not counts[ERROR]
-    if as_json:
-        listed = [
-            {"name": name, "status": check.status, "message": check.message, "advice": check.advice}
-            for name, check in checks
-        ]
-        screen.print_json({"ok": is_ok, "checks": listed})
-    else:
-        ending = "Everything that was checked is in place." if is_ok else "An export would fail."
-        screen.print_line(f"\n{ending} {counts[OK]} passed, {counts[WARNING]} with a warning, {counts[ERROR]} failed")
-        if is_ok and not Path("rehearsal.json").exists():
-            screen.print_note(
-                "`td-pinterest rehearse` finds the largest batch that your ad account accepts: it can make exports "
-                "up to ten times faster"
-            )
-    return 0 if is_ok else 1
+def _list_checks(
+    context: DoctorContext,
+) -> Iterator[tuple[str, Callable[[DoctorContext], CheckResult | None], tuple[str, ...]]]:
+    """Yield the name and the function of each check, and the checks that must succeed first.
+
+    Those of an audience and its ad account are repeated for each of a workflow.
+    """
+    yield "credentials", _check_credentials, ()
+    yield "proxy", lambda _: check_proxy(), ()
+    yield "endpoints", _check_endpoints, ()
+    yield "token", pinterest_checks.check_token, ("credentials", "endpoints")
+    yield "scopes", pinterest_checks.check_scopes, ("token",)
+    yield "token_days", pinterest_checks.check_token_expiry, ("token",)
+    yield "clock", pinterest_checks.check_clock, ("token",)
+    yield "tier", pinterest_checks.check_tier, ("token",)
+    for target in context.targets:
+        which = f" {target.audience_id or target.name or target.account_id}" if len(context.targets) > 1 else ""
+        account = f"ad_account{which}"
+        yield account, partial(pinterest_checks.check_ad_account, target=target), ("token",)
+        yield f"role{which}", partial(pinterest_checks.check_role, target=target), (account,)
+        yield f"audience{which}", partial(pinterest_checks.check_audience, target=target), (account,)
+    yield "settings", _check_settings, ("credentials",)
+    yield "treasure_data", treasure_data_checks.check_api_key, ("endpoints",)
+    yield "permissions", treasure_data_checks.check_permissions, ("treasure_data",)
+    yield "project", treasure_data_checks.check_project, ("treasure_data",)
+    yield "rows", treasure_data_checks.check_rows, ("treasure_data", "credentials", "settings")
+    yield "workflow", _check_workflow, ()
+
+
+def _check_credentials(context: DoctorContext) -> CheckResult:
+    """Check that Pinterest's credentials are available. Treasure Data's key has a check of its own."""
+    if missing := [name for name in PINTEREST_SECRETS if name in context.credentials.missing_variables]:
+        message = f"{', '.join(missing)} not found in the environment, the local digdag secrets or --env-file"
+        return CheckResult(ERROR, message, "run `td-pinterest authorize`, which gets and stores them")
+    return CheckResult(OK, f"found in {context.credentials.describe_sources()}")
+
+
+def check_proxy() -> CheckResult:
+    """Check the proxy that the environment sets for Pinterest. The result shows its host and port."""
+    try:
+        _, address = find_proxy("https://api.pinterest.com/")
+    except ValueError:
+        message = "HTTPS_PROXY or ALL_PROXY is not the address of an HTTP proxy; the operator uses no SOCKS proxy"
+        return CheckResult(ERROR, message, "set it to http://HOST:PORT, or unset it")
+    return CheckResult(OK, address or "none is set")
+
+
+def _check_endpoints(context: DoctorContext) -> None:
+    """Raise SettingsError if the environment names an endpoint to which secrets must not be sent."""
+    parse_endpoints(context.credentials.build_task().environ)
+
+
+def _check_settings(context: DoctorContext) -> CheckResult | None:
+    """Check the settings in the file of --settings, as an export does. Raises SettingsError with every problem."""
+    if context.settings is None:
+        return None
+    warnings = parse_export(context.settings, environ=context.credentials.environ).warnings
+    if warnings:
+        return CheckResult(WARNING, "; ".join(warnings), "correct the file of --settings")
+    return CheckResult(OK, "the file of --settings has no problems")
+
+
+def _check_workflow(context: DoctorContext) -> CheckResult | None:
+    """Return the most severe finding of `td-pinterest check` about the workflow, or None if no workflow is named."""
+    path = context.workflow
+    if path is None:
+        return None
+    findings = check_file(path)
+    if not findings:
+        return CheckResult(OK, f"{path.name} has no findings")
+    first = next((finding for finding in findings if finding.level == ERROR), findings[0])
+    message = f"{format_count(len(findings), 'finding')}; {path.name}:{first.line}: {first.message}"
+    return CheckResult(first.level, message, f"run `td-pinterest check {path}` to see all findings")

@@ -3,7 +3,7 @@
 import shlex
 import urllib.parse
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -49,13 +49,27 @@ def check_api_key(context: DoctorContext) -> CheckResult:
 
 def check_permissions(context: DoctorContext) -> CheckResult | None:
     """Check that the key's user may do in each database what the export does there."""
-    needed = _find_needed_permissions(context)
+    needed: dict[str, set[str]] = defaultdict(set)
+    if "database" in context.params:
+        needed[context.params["database"]] |= {"query", "download"}
+    for request in filter(None, (export.request for export in context.exports)):
+        sources = [source for source in (request.source, *request.lists.values()) if isinstance(source, Source)]
+        named = [source.database for source in sources if source.database]
+        for name in named:
+            needed[name] |= {"query", "download"}
+        tables = [request.settings.history]
+        if isinstance(request.settings, Settings) and request.settings.action.needs_query:
+            tables.append(request.settings.ledger)
+        for table in filter(None, tables):
+            name = table.database or next(iter(named), str(request.task.td.get("database") or ""))
+            if name:
+                needed[name] |= {"query", "download", "edit"}
     if not needed:
         return None
     _, content = context.td_services.treasure_data.call("GET", "/v3/database/list?require_permissions=true")
     databases = {each.get("name"): each for each in content.get("databases") or ()}
     problems = []
-    for database, operations in needed.items():
+    for database, rights in needed.items():
         if database not in databases:
             problems.append(f"there is no database {database}, or the user may not see it")
             continue
@@ -65,7 +79,7 @@ def check_permissions(context: DoctorContext) -> CheckResult | None:
             older = databases[database].get("permission")
             may_read = older != "import_only"
             granted = {"query": may_read, "download": may_read, "edit": may_read and older != "query_only"}
-        missing = [name.capitalize() for name in sorted(operations) if not granted.get(name)]
+        missing = [name.capitalize() for name in sorted(rights) if not granted.get(name)]
         if missing:
             problems.append(f"the user of the key lacks {' and '.join(missing)} on database {database}")
     if problems:
@@ -75,26 +89,6 @@ def check_permissions(context: DoctorContext) -> CheckResult | None:
         )
         return CheckResult(ERROR, "; ".join(problems), advice)
     return CheckResult(OK, f"enough on {', '.join(needed)}")
-
-
-def _find_needed_permissions(context: DoctorContext) -> Mapping[str, set[str]]:
-    """Return what the operator does in each database that the options or the workflow name."""
-    needed: dict[str, set[str]] = defaultdict(set)
-    if "database" in context.params:
-        needed[context.params["database"]] |= {"query", "download"}
-    for request in filter(None, (export.request for export in context.exports)):
-        sources = [source for source in (request.source, *request.lists.values()) if isinstance(source, Source)]
-        databases = [source.database for source in sources if source.database]
-        for name in databases:
-            needed[name] |= {"query", "download"}
-        tables = [request.settings.history]
-        if isinstance(request.settings, Settings) and request.settings.action.needs_query:
-            tables.append(request.settings.ledger)
-        for table in filter(None, tables):
-            name = table.database or next(iter(databases), str(request.task.td.get("database") or ""))
-            if name:
-                needed[name] |= {"query", "download", "edit"}
-    return needed
 
 
 def check_project(context: DoctorContext) -> CheckResult | None:
@@ -130,9 +124,30 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
     with open_reader(job, settings, stats, lists=Lists()) as reader:
         reader.read(_take_sample(iter(JobResult(td, job))), progress=lambda _: None)
     label = f"job {job.id} ({', '.join(column.name for column in reader.settings.columns)})"
-    result = _judge_rows(label, settings, stats, first_invalid=reader.first_invalid)
-    is_hopeless = stats.invalid_rows and not stats.valid and context.settings is None and not context.exports
-    return replace(result, status=ERROR) if is_hopeless else result
+    advice = [
+        f"`td-pinterest explain {reason}` explains the invalid rows, with SQL that finds them"
+        for reason, _ in stats.invalid_by_reason.most_common(1)
+    ]
+    try:
+        # Of a sample without a valid row, the other rows may be valid.
+        if stats.valid or stats.read < _SAMPLE or not settings.ignore_invalid_records:
+            check_rows_of_export(settings, stats, first_invalid=reader.first_invalid)
+    except WorkflowError as error:
+        cure = "; ".join(advice) or (error.advice if stats.read else _NO_ROWS_ADVICE)
+        checked = f"{format_count(stats.read, 'row')} checked"
+        return CheckResult(ERROR, f"{label}, {checked}: an export would stop: {error}", cure)
+    if not stats.read:
+        return CheckResult(WARNING, f"{label} has no rows", _NO_ROWS_ADVICE)
+    message = f"{label}: invalid rows among the first {stats.read:,}: {stats.invalid_rows:,}"
+    if reasons := format_reasons(stats.invalid_by_reason):
+        message += f" ({reasons})"
+    if stats.hashed_values > TOLERATED_SHARE * stats.valid and settings.expect_values == "any":
+        message += f"; {stats.hashed_values:,} values look hashed already"
+        advice.append(
+            "a policy of Treasure Data may mask the column: digests of masked values match nobody. "
+            "Set expect_values: plain to stop an export of such values, or hashed if the column does contain digests"
+        )
+    return CheckResult(WARNING if advice else OK, message, "; ".join(advice))
 
 
 def _choose_settings(context: DoctorContext) -> Settings:
@@ -154,37 +169,6 @@ def _choose_settings(context: DoctorContext) -> Settings:
     if not is_known:
         settings = replace(settings, ignore_invalid_records=True, allow_empty=True)
     return replace(settings, max_invalid_ratio=1.0, min_records=None, max_records=None)
-
-
-def _judge_rows(label: str, settings: Settings, stats: Stats, *, first_invalid: Sequence[int]) -> CheckResult:
-    """Return the check result for the sample of rows that `stats` has counted. `label` names the job in messages.
-
-    The result is an error if these rows would stop an export. `first_invalid`: the numbers of the first invalid rows.
-    """
-    advice = [
-        f"`td-pinterest explain {reason}` explains the invalid rows, with SQL that finds them"
-        for reason, _ in stats.invalid_by_reason.most_common(1)
-    ]
-    try:
-        # Of a sample without a valid row, the other rows may be valid.
-        if stats.valid or stats.read < _SAMPLE or not settings.ignore_invalid_records:
-            check_rows_of_export(settings, stats, first_invalid=first_invalid)
-    except WorkflowError as error:
-        cure = "; ".join(advice) or (error.advice if stats.read else _NO_ROWS_ADVICE)
-        checked = f"{format_count(stats.read, 'row')} checked"
-        return CheckResult(ERROR, f"{label}, {checked}: an export would stop: {error}", cure)
-    if not stats.read:
-        return CheckResult(WARNING, f"{label} has no rows", _NO_ROWS_ADVICE)
-    message = f"{label}: invalid rows among the first {stats.read:,}: {stats.invalid_rows:,}"
-    if reasons := format_reasons(stats.invalid_by_reason):
-        message += f" ({reasons})"
-    if stats.hashed_values > TOLERATED_SHARE * stats.valid and settings.expect_values == "any":
-        message += f"; {stats.hashed_values:,} values look hashed already"
-        advice.append(
-            "a policy of Treasure Data may mask the column: digests of masked values match nobody. "
-            "Set expect_values: plain to stop an export of such values, or hashed if the column does contain digests"
-        )
-    return CheckResult(WARNING if advice else OK, message, "; ".join(advice))
 
 
 def _take_sample(blocks: Iterator[list[list[Any]]]) -> Iterator[list[list[Any]]]:

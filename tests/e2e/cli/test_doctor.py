@@ -15,7 +15,7 @@ import pytest
 from td_pinterest_op.cli import connection
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.doctor import treasure_data_checks
-from td_pinterest_op.cli.doctor.checks import check_proxy
+from td_pinterest_op.cli.doctor.command import check_proxy
 from td_pinterest_op.cli.secret_target import write_local_secret
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing
@@ -257,7 +257,7 @@ _EMAIL = ("email", "varchar")
             "3 of 3 rows are invalid (not_an_email 3); the first are in rows 1, 2, 3: there is no valid record",
             "explain not_an_email",
         ),
-        (_EMAIL, ["x"] * 1000, "error", "first 1,000: 1,000 (not_an_email 1,000)", "explain not_an_email"),
+        (_EMAIL, ["x"] * 1000, "warning", "first 1,000: 1,000 (not_an_email 1,000)", "explain not_an_email"),
         (_EMAIL, ["nobody", "a@b.example"], "warning", "first 2: 1 (not_an_email 1)", "explain not_an_email"),
         (_EMAIL, [], "warning", "has no rows", "WHERE"),
         (
