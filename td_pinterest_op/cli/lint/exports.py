@@ -1,4 +1,4 @@
-"""The settings, rows and lists of our tasks as a run would read them, with stand-ins for what only a run knows.
+"""Settings, secrets, rows and lists of our tasks as a run would read them, with stand-ins for what only a run knows.
 
 The operator's own functions read them, also for each entry of a list of audiences and for an activation. What a run
 would refuse becomes a finding at the line of its key.
@@ -15,7 +15,6 @@ from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.audiences.request import TaskRequest, read_task_request
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place
-from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, SECRET_TEMPLATE, check_secret
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.many import build_entry_task, read_at_once, read_entries
 from td_pinterest_op.settings.parameters import TASK_PARAMETERS
@@ -38,6 +37,11 @@ OPERATORS: Mapping[str, tuple[SettingsTable[Any] | None, tuple[str, ...]]] = {
     "td_pinterest_op.history.Failed": (None, ("database", "history", "ad_account_id", "audience_id", "audiences")),
     "td_pinterest_op.history.Lift": (None, ("database", "history", "ad_account_id", "audience_id")),
 }
+# In place of the value of a secret; so short that it is not masked in messages.
+_PLACEHOLDER = "00"
+SECRET_TEMPLATE = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
+# What digdag takes for a variable, or for nothing: `${secrets:td.apikey}`, `${td.apikey}`, `${env.TD_API_KEY}`.
+_MISSPELT = re.compile(r"\$\{\s*(?:secrets?\s*[.:]\s*([\w.-]+)|(?:env|td|pinterest)\.\w+)\s*\}")
 # Valid values in place of those that only a run knows. What is not here, a run can do without.
 _UNKNOWN_QUERY = "SELECT * FROM table_that_the_run_knows"
 _ACTIVATION = {"segment_name": "known_to_the_run", "activation_actions_table": "database.table"}
@@ -96,7 +100,7 @@ def read_exports(
     written = task.params.get_block("result_settings")
     for key in CREDENTIALS:
         if key.name in written:
-            check_secret(dig, written, key.name, variable=build_variable_name(key.secret))
+            _check_secret(dig, written, key.name, variable=build_variable_name(key.secret))
     given = {name: value for name, value in task.params.items() if name[:1] not in ("_", "+")}
     params = _replace_unknown(dig, task.fill(given), task.params)
     if is_unknown(params.get("result_settings")) and not isinstance(params["result_settings"], dict):
@@ -194,7 +198,7 @@ def _read_export(
         setting = table.by_name.get(key)
         is_secret = setting is not None and setting.is_credential and not is_left_out(value)
         if key not in unknown:
-            filled[key] = PLACEHOLDER if is_secret and not SECRET_TEMPLATE.search(str(value)) else value
+            filled[key] = _PLACEHOLDER if is_secret and not SECRET_TEMPLATE.search(str(value)) else value
         elif setting is None or setting.type.is_id or key in _SETTINGS:  # a name that is no setting is reported
             filled[key] = _SETTINGS.get(key, "1")
     export = Export(settings=settings | dict.fromkeys(unknown), places=places, unknown=unknown, request=None)
@@ -227,3 +231,47 @@ def _add_problem(dig: DigFile, export: Export, problem: Problem, table: Settings
     near = find_nearest(variable[0] if variable else "", export.places.keys() - SECRETS.keys(), cutoff=0.85)
     hint = f"; did you mean it by {near}?" if near else ""
     dig.add_finding(export.find_place(near or problem.key or "_env", "_env"), "env", text + hint)
+
+
+def read_environ(dig: DigFile, task: DigTask) -> Mapping[str, str]:
+    """Return a task's `_env` with placeholders for what a run fills in. Adds findings about its secrets."""
+    written = task.block.get_block("_env")
+    environ = {}
+    for name, value in written.items():
+        if name in SECRETS:
+            _check_secret(dig, written, name, variable=name)
+        # A credential in plain text may be any word, and would be masked in every message.
+        is_hidden = not is_left_out(value) and (name in SECRETS or "${" in str(value))
+        environ[name] = _PLACEHOLDER if is_hidden else str(value or "")
+    return environ
+
+
+def _check_secret(dig: DigFile, block: Block, key: str, *, variable: str) -> None:
+    """Add findings about the secret under `key`, which a task gets as the environment variable `variable`."""
+    text = str(block[key] or "")
+    usual = SECRETS[variable]
+    if text.strip() and "${" not in text:
+        message = (
+            f"{key} is in plain text here, for everybody who can read the workflow. Remove it, set the secret {usual}, "
+            f"and write `{variable}: ${{secret:{usual}}}` under _env. Whoever has read the old value can use it: get "
+            "a new one"
+        )
+        dig.add_finding(block.places[key], "plain-secret", message)
+    for template in _MISSPELT.finditer(text):
+        if not SECRET_TEMPLATE.fullmatch(template[0]):
+            message = f"digdag does not fill in {template[0]}: write ${{secret:{template[1] or usual}}}"
+            dig.add_finding(block.places[key], "template", message)
+    for secret in SECRET_TEMPLATE.findall(text):
+        # A second app has secrets of its own, such as pinterest_de.client_id: the end of the name tells what it is.
+        ends = [each for each, known in SECRETS.items() if _fold(secret).endswith(_fold(known.partition(".")[2]))]
+        is_longer = _fold(secret).startswith(_fold(usual))  # such as pinterest.client_id_eu
+        if ends and variable not in ends:
+            message = f"{key} gets the secret {secret}, which is by its name the {ends[0]}: write ${{secret:{usual}}}"
+            dig.add_finding(block.places[key], "secret-name", message)
+        elif not ends and not is_longer and find_nearest(_fold(secret), [_fold(usual)], cutoff=0.88):
+            dig.add_warning(block.places[key], "secret-name", f"the secret is {secret}: did you mean {usual}?")
+
+
+def _fold(name: str) -> str:
+    """Return a secret's name without its dots, dashes and underscores, in lower case."""
+    return re.sub(r"[._-]", "", name).lower()

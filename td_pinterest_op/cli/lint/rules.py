@@ -7,8 +7,14 @@ from typing import Any
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import Add, Create, Remove
 from td_pinterest_op.cli.lint.dig_file import TEMPLATE, Block, DigFile, DigTask, Place, merge_blocks, walk, walk_tasks
-from td_pinterest_op.cli.lint.exports import OPERATORS, Export, is_called_by_others, is_unknown, read_exports
-from td_pinterest_op.cli.lint.secrets import read_environ
+from td_pinterest_op.cli.lint.exports import (
+    OPERATORS,
+    Export,
+    is_called_by_others,
+    is_unknown,
+    read_environ,
+    read_exports,
+)
 from td_pinterest_op.cli.lint.selected_columns import find_column_problems
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.hashed_query import require_one_statement
