@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -13,18 +12,16 @@ import click
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.bundle import update_code
 from td_pinterest_op.cli.check import check_file
+from td_pinterest_op.cli.lint.exports import SECRET_TEMPLATE
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
 
 _PROGRAMS = {"td": ("td", "wf"), "digdag": ("digdag",)}
 _LIMITS = (
-    ", perhaps because the folder is too large. Hosted Treasure Workflow accepts an archive of at most 10 MB; a digdag "
-    "server accepts files of at most 2 MB together, unless its api.max_archive_total_size_limit is greater. Move data "
-    "and tests out of the folder, or name them in .digdagignore"
+    "If the folder is too large: hosted Treasure Workflow accepts an archive of at most 10 MB; a digdag server accepts "
+    "files of at most 2 MB together, unless its api.max_archive_total_size_limit is greater. Move data and tests out "
+    "of the folder, or name them in .digdagignore"
 )
-# What a digdag server accepts that sets no other limit, in bytes.
-_SMALLEST_LIMIT = 2 * 1024 * 1024
-_SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
 _COMMENT_LINE = re.compile(r"^ *#.*$", re.MULTILINE)
 
 
@@ -63,21 +60,21 @@ def push(common: CommonOptions, /, project: str, folder: Path, program: str | No
         screen.print_note(str(finding))
     if findings:  # it may be about a workflow that is not used
         screen.print_note("Correct these findings before you schedule a workflow")
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    size = sum(path.stat().st_size for path in files if "/." not in f"/{path.relative_to(folder).as_posix()}")
-    common.print_note(f"Pushing {size:,} bytes")
+    common.print_note(f"Pushing {folder} as {project}")
     server = os.environ.get("DIGDAG_ENDPOINT")
     endpoint = ["-e", server] if program == "digdag" and server else []
     pushed = subprocess.run([*_PROGRAMS[program], "push", project, *endpoint], cwd=folder, check=False)  # noqa: S603
     if pushed.returncode:
-        advice = _LIMITS if size > _SMALLEST_LIMIT else ""
-        screen.print_error(f"the push of {project} failed{advice}")
-        return 1
+        raise SettingsError(f"the push of {project} failed. {_LIMITS}")
     secrets = [*_PROGRAMS[program], "secrets", "--project", project, *endpoint]
     listed = subprocess.run(secrets, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if listed.returncode:
         raise SettingsError(f"{project} is pushed, but its secrets cannot be listed: `{shlex.join(secrets)}` failed")
-    missing = sorted(set(_find_secret_names(folder)) - set(listed.stdout.split()))
+    used = set()
+    for path in (*workflows, *folder.glob("config/*.yml")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        used.update(SECRET_TEMPLATE.findall(_COMMENT_LINE.sub("", text)))
+    missing = sorted(used - set(listed.stdout.split()))
     if not missing:
         screen.print_line(f"The project {project} is pushed and has all secrets that its workflows use.")
         return 0
@@ -85,11 +82,3 @@ def push(common: CommonOptions, /, project: str, folder: Path, program: str | No
     screen.print_line("Set them (each value is asked for):")
     click.echo(f"  {shlex.join([*secrets, '--set', *missing])}")  # there to be copied: it stays one line
     return 0
-
-
-def _find_secret_names(folder: Path) -> Iterator[str]:
-    """Yield the names of the secrets that the workflows and the configuration of a project folder use."""
-    for pattern in ("*.dig", "config/*.yml"):
-        for path in folder.glob(pattern):
-            text = path.read_text(encoding="utf-8", errors="replace")
-            yield from _SECRET.findall(_COMMENT_LINE.sub("", text))
