@@ -64,7 +64,7 @@ def bundle(
         raise click.UsageError("name the folder before the workflows")
     if update and workflows:
         raise click.UsageError("--update adds no workflow: leave out the names, or leave out --update")
-    files = {} if update else _select_files(workflows)
+    files = {} if update else read_workflow_files(workflows)
     try:
         if not update_code(folder, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers):
             return 1
@@ -102,41 +102,34 @@ def update_code(folder: Path, *, with_dependencies: bool = False, with_phone_num
 
 def write_missing_files(folder: Path, files: Mapping[str, str]) -> list[str]:
     """Write the files that a project folder lacks. Return the names of those that it has."""
-    kept = []
-    for name, text in files.items():
-        path = folder / name
-        if path.exists():
-            kept.append(name)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+    kept = [name for name in files if (folder / name).exists()]
+    for name in files.keys() - set(kept):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(files[name], encoding="utf-8")
     return kept
 
 
-def read_workflow_files() -> Mapping[str, str]:
-    """Return the texts of all workflows, queries and configuration, by their place in a project folder."""
+def read_workflow_files(workflows: Sequence[str] = ()) -> Mapping[str, str]:
+    """Return the texts of the named workflows and of the files that they need, by their place in a project folder.
+
+    Of all workflows, queries and configuration if none is named.
+    """
     files = {}
     for path in sorted(WORKFLOWS.rglob("*")):
         if path.is_file() and path.suffix in (".dig", ".yml", ".sql", ".md"):
             text = path.read_text(encoding="utf-8")
             # Links lead to files that a project folder does not have.
             files[path.relative_to(WORKFLOWS).as_posix()] = _LINK_TO_CHECKOUT.sub(r"\1", text)
-    return files
-
-
-def _select_files(workflows: Sequence[str]) -> Mapping[str, str]:
-    """Return the texts of the named workflows and the files that they need; of all files if none is named."""
-    files = read_workflow_files()
     names = [f"{Path(name).name.removesuffix('.dig')}.dig" for name in workflows]
     for name in names:
         if name not in files:
             known = ", ".join(each for each in files if each.endswith(".dig"))
             raise click.UsageError(f"there is no workflow {name}: there are {known}")
-    needed = find_needed_files(files, names) if names else files
+    needed = _find_needed_files(files, names) if names else files.keys()
     return {name: files[name] for name in sorted(needed)}
 
 
-def find_needed_files(files: Mapping[str, str], workflows: Iterable[str]) -> set[str]:
+def _find_needed_files(files: Mapping[str, str], workflows: Iterable[str]) -> set[str]:
     """Return the names of workflows, and of the `files` to which they lead: includes, queries, other workflows.
 
     A query in a comment counts: it is needed once the comment sign is removed.

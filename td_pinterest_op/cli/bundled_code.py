@@ -42,7 +42,16 @@ def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = 
 
     `with_dependencies`: with every library that the operator imports, and those that they need.
     """
-    code = {f"{PACKAGE}/{name}": content for name, content in _read_operator()}
+    if IN_CHECKOUT:
+        licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    else:
+        licence = str(distribution(PACKAGE).read_text("licenses/LICENSE"))
+    code = {f"{PACKAGE}/LICENSE": licence.encode()}
+    for path in sorted(_SOURCE.rglob("*")):
+        name = path.relative_to(_SOURCE)
+        is_hidden = any(part.startswith((".", "__pycache__")) for part in name.parts)
+        if path.is_file() and not is_hidden and name.parts[0] not in _NOT_FOR_WORKFLOWS:
+            code[f"{PACKAGE}/{name.as_posix()}"] = path.read_bytes()
     waiting = [distribution(name) for name in (MODULES.values() if with_dependencies else [_MISSING_ON_HOSTED])]
     if with_phone_numbers:
         waiting.append(distribution(_PHONE_NUMBERS))
@@ -79,38 +88,21 @@ def write_code(folder: Path, code: Contents) -> None:
             "written. Move it away, or name another folder"
         )
     for name in before.keys() - code.keys():
-        _remove_file(folder, name)
+        (folder / name).unlink(missing_ok=True)
+        # Python would import an empty folder.
+        for parent in (folder / name).parents:
+            if parent == folder or not parent.is_dir() or any(parent.iterdir()):
+                break
+            parent.rmdir()
     for name, content in code.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     manifest.write_text(json.dumps(hashes, indent=1, sort_keys=True))
 
 
-def _remove_file(folder: Path, name: str) -> None:
-    """Remove a file and the folders that are empty then: Python would import an empty folder."""
-    (folder / name).unlink(missing_ok=True)
-    for parent in (folder / name).parents:
-        if parent == folder or not parent.is_dir() or any(parent.iterdir()):
-            return
-        parent.rmdir()
-
-
 def _hash(content: bytes) -> str:
     """Return the SHA-256 of a file's content in hex digits."""
     return hashlib.sha256(content).hexdigest()
-
-
-def _read_operator() -> Iterator[tuple[str, bytes]]:
-    """Yield the path, below the package, and the content of each file of the operator."""
-    for path in sorted(_SOURCE.rglob("*")):
-        name = path.relative_to(_SOURCE)
-        is_hidden = any(part.startswith((".", "__pycache__")) for part in name.parts)
-        if path.is_file() and not is_hidden and name.parts[0] not in _NOT_FOR_WORKFLOWS:
-            yield name.as_posix(), path.read_bytes()
-    if IN_CHECKOUT:
-        yield "LICENSE", (ROOT / "LICENSE").read_bytes()
-    else:
-        yield "LICENSE", str(distribution(PACKAGE).read_text("licenses/LICENSE")).encode()
 
 
 def _find_required_libraries(library: Distribution) -> Iterator[Distribution]:
