@@ -89,7 +89,7 @@ class Interview:
             consent = self._ask_query(f"The only people who may be sent {none}", "consent", database, default="")
         with_status = self.options["status"] or (
             bool(audiences)
-            and kind.name not in ("delete", "lift")
+            and kind.may_read_status
             and self.ask_yes_no("Add a workflow that reads the audience's status a day later?")
         )
         question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
@@ -176,7 +176,7 @@ class Interview:
             "control": kind.name == "lift",
             "conversions": kind.name == "lift",
             "start": kind.name == "lift",
-            "status": kind.names_audience and kind.name not in ("delete", "lift"),
+            "status": kind.may_read_status,
         }.items():
             if self.options[option] and not is_used:
                 shown = option.replace("_", "-")

@@ -12,17 +12,25 @@ from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.task import read_sql
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class WorkflowKind:
     """A kind of workflow that `td-pinterest init` can set up, such as `mirror`, and what that workflow needs."""
 
     name: str
-    workflow: str  # the name of the .dig file
     description: str
     action: ActionSpec | None = None  # of the workflow's settings; None if the workflow is not a single export
     query_file: str = ""  # in the folder; "" if the workflow selects no people
-    takes_lists: bool = False
     shipped_queries: tuple[str, ...] = ()  # in the folder as they are
+
+    @property
+    def workflow(self) -> str:
+        """The name of the .dig file."""
+        return f"pinterest_{'export' if self.action is Add.action else self.name}.dig"
+
+    @property
+    def takes_lists(self) -> bool:
+        """Whether the kind's workflows read lists of people who opted out, or consented."""
+        return self.action.adds_people if self.action else self.name in ("many", "activation")
 
     @property
     def creates_audience(self) -> bool:
@@ -32,7 +40,7 @@ class WorkflowKind:
     @property
     def names_audience(self) -> bool:
         """Whether the kind's workflows are about audiences that exist."""
-        return self.name in ("many", "lift") or (self.action is not None and not self.creates_audience)
+        return not self.creates_audience if self.action else self.name in ("many", "lift")
 
     @property
     def may_create_audience(self) -> bool:
@@ -40,89 +48,35 @@ class WorkflowKind:
         return self.action in (Add.action, Mirror.action)
 
     @property
+    def may_read_status(self) -> bool:
+        """Whether a second workflow may read the audience's status."""
+        return self.names_audience and self.name not in ("delete", "lift")
+
+    @property
     def checks_name(self) -> bool:
         """Whether the workflow stops if the audience's name differs from the one in `config/pinterest.yml`."""
-        return self.action is not None and self.action not in (Add.action, Create.action)
+        return self.action not in (None, Add.action, Create.action)
 
 
+_PEOPLE = "queries/people.sql"
 KINDS: Mapping[str, WorkflowKind] = {
     kind.name: kind
     for kind in (
+        WorkflowKind("add", "add people to an audience", Add.action, _PEOPLE),
+        WorkflowKind("remove", "remove people from an audience", Remove.action, "queries/remove_people.sql"),
+        WorkflowKind("create", "create an audience", Create.action, _PEOPLE),
+        WorkflowKind("replace", "replace the people of an audience", Replace.action, "queries/replace_people.sql"),
+        WorkflowKind("mirror", "keep an audience in sync with a query, sending only changes", Mirror.action, _PEOPLE),
+        WorkflowKind("clear", "remove everybody from an audience", Clear.action),
+        WorkflowKind("delete", "delete an audience", Delete.action),
+        WorkflowKind("many", "export to several audiences", query_file=_PEOPLE),
         WorkflowKind(
-            name="add",
-            workflow="pinterest_export.dig",
-            description="add people to an audience",
-            action=Add.action,
-            query_file="queries/people.sql",
-            takes_lists=True,
+            "activation", "export the activations of Audience Studio", shipped_queries=("queries/activation.sql",)
         ),
+        WorkflowKind("erase", "remove opt-outs from every customer list", query_file="queries/erase.sql"),
         WorkflowKind(
-            name="remove",
-            workflow="pinterest_remove.dig",
-            description="remove people from an audience",
-            action=Remove.action,
-            query_file="queries/remove_people.sql",
-        ),
-        WorkflowKind(
-            name="create",
-            workflow="pinterest_create.dig",
-            description="create an audience",
-            action=Create.action,
-            query_file="queries/people.sql",
-            takes_lists=True,
-        ),
-        WorkflowKind(
-            name="replace",
-            workflow="pinterest_replace.dig",
-            description="replace the people of an audience",
-            action=Replace.action,
-            query_file="queries/replace_people.sql",
-            takes_lists=True,
-        ),
-        WorkflowKind(
-            name="mirror",
-            workflow="pinterest_mirror.dig",
-            description="keep an audience in sync with a query, sending only changes",
-            action=Mirror.action,
-            query_file="queries/people.sql",
-            takes_lists=True,
-        ),
-        WorkflowKind(
-            name="clear",
-            workflow="pinterest_clear.dig",
-            description="remove everybody from an audience",
-            action=Clear.action,
-        ),
-        WorkflowKind(
-            name="delete",
-            workflow="pinterest_delete.dig",
-            description="delete an audience",
-            action=Delete.action,
-        ),
-        WorkflowKind(
-            name="many",
-            workflow="pinterest_many.dig",
-            description="export to several audiences",
-            query_file="queries/people.sql",
-            takes_lists=True,
-        ),
-        WorkflowKind(
-            name="activation",
-            workflow="pinterest_activation.dig",
-            description="export the activations of Audience Studio",
-            takes_lists=True,
-            shipped_queries=("queries/activation.sql",),
-        ),
-        WorkflowKind(
-            name="erase",
-            workflow="pinterest_erase.dig",
-            description="remove opt-outs from every customer list",
-            query_file="queries/erase.sql",
-        ),
-        WorkflowKind(
-            name="lift",
-            workflow="pinterest_lift.dig",
-            description="compare the people who were sent with the control group",
+            "lift",
+            "compare the people who were sent with the control group",
             query_file="queries/control.sql",
             shipped_queries=("queries/lift.sql",),
         ),
