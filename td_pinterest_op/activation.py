@@ -9,12 +9,12 @@ import re
 from collections.abc import Mapping
 
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Create, Mirror, Replace, find_action
-from td_pinterest_op.audiences.request import extend_task
+from td_pinterest_op.audiences.request import drop_console_keys, extend_task
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.parse import drop_console_keys, read_settings
+from td_pinterest_op.settings.parse import read_settings
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.task import Task, get_current_task, read_sql, store_values

@@ -29,10 +29,10 @@ from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.parameters import FOR_THIS_RUN
-from td_pinterest_op.settings.parse import names_secret, parse_settings, parse_values, read_parameter, read_settings
+from td_pinterest_op.settings.parse import parse_settings, parse_values, read_parameter, read_settings
 from td_pinterest_op.settings.structures import read_list_items
 from td_pinterest_op.settings.table import SHARED
-from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out, show_value
+from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out, names_secret, show_value
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.process import TaskProcess, log_label, may_resubmit
 from td_pinterest_op.task_runtime.progress import ProgressReporter

@@ -4,6 +4,7 @@ A task may get settings and parameters from one more place: an entry of a list, 
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
@@ -19,7 +20,6 @@ from td_pinterest_op.settings.parameters import (
 from td_pinterest_op.settings.parse import (
     ParsedSettings,
     build_settings,
-    drop_console_keys,
     find_action,
     parse_values,
     read_settings,
@@ -42,6 +42,9 @@ from td_pinterest_op.treasure_data.result import Rows
 log = logging.getLogger(__name__)
 
 _ROWS = frozenset({"query", "job_id"})  # a task has one of these at most
+
+# Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
+_ADDED_BY_CONSOLE = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGNORECASE)
 
 _S = TypeVar("_S", bound=ConnectionSettings)
 
@@ -93,6 +96,16 @@ def extend_task(task: Task, place: str, settings: Mapping[object, object], param
         raise SettingsError(text, key=foreign[0])
     own = {name: value for name, value in task.params.items() if name not in _ROWS or _ROWS.isdisjoint(params)}
     return replace(task, params={**own, **params, "result_settings": {**dict.fromkeys(settings), **shared, **new}})
+
+
+def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
+    """Return the settings from a console: blank ones as None, and without keys that the console adds (logged)."""
+    unknown = [name for name in settings if name not in table.by_name and isinstance(name, str)]
+    added = list(filter(_ADDED_BY_CONSOLE.fullmatch, unknown))
+    if added:
+        text = "the settings from the console have keys that this operator does not know, which are ignored: %s"
+        log.warning(text, ", ".join(added))
+    return {name: None if is_left_out(value) else value for name, value in settings.items() if name not in added}
 
 
 def read_task_request(task: Task, *, table: SettingsTable[_S], rows: Rows | None = None) -> TaskRequest[_S]:

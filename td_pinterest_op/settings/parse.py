@@ -1,6 +1,5 @@
 """`result_settings` of a task → one frozen, typed value for each entry point, or one error that names every problem."""
 
-import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,15 +27,11 @@ from td_pinterest_op.settings.types import (
     WrongValueError,
     has_lost_digits,
     is_left_out,
+    names_secret,
     show_value,
     suggest_word,
 )
 
-log = logging.getLogger(__name__)
-
-# Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
-_ADDED_BY_CONSOLE = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGNORECASE)
-_ANY_REFERENCE = re.compile(r"\$\{\s*secret\s*:")
 # Not with a token in place of the name.
 _SECRET_REFERENCE = re.compile(r"\$\{secret:\s*((?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63})\s*\}")
 _C = TypeVar("_C", bound=ConnectionSettings)
@@ -50,16 +45,14 @@ class ParsedSettings:
     given_values: dict[str, Any] = field(default_factory=dict)  # by name or alias; None for a wrong value
     refresh_token_secret: str | None = None  # the workflow secret with the refresh token
     for_this_run: tuple[str, ...] = ()  # the settings that are given for this run only
-    lost_digits: list[str] = field(default_factory=list)  # the keys of ids that may have lost digits
-    blank: list[str] = field(default_factory=list)  # settings that would restrict what is sent, but are blank text
+    warnings: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     @property
     def values(self) -> dict[str, Any]:
         """The value of each setting, by name: the default for a setting that is left out, None for a wrong value."""
         given = self.given_values
-        keys = self.table.settings
-        return {key.name: given.get(key.name, given.get(key.alias, key.default)) for key in keys}
+        return {key.name: given.get(key.name, given.get(key.alias, key.default)) for key in self.table.settings}
 
     @property
     def action(self) -> ActionSpec | None:
@@ -69,10 +62,9 @@ class ParsedSettings:
     @property
     def audience_id(self) -> str | None:
         """The id of the audience that the action needs, or None if the settings name none."""
-        known = self.values
         action = self.action
-        own = known.get(action.audience_id) if action and action.audience_id else None
-        return own or known.get("audience_id")
+        own = self.values.get(action.audience_id) if action and action.audience_id else None
+        return own or self.values.get("audience_id")
 
     @property
     def unused_keys(self) -> list[str]:
@@ -85,13 +77,25 @@ class ParsedSettings:
         """Add a problem with the setting `name`. `text`: the message. `code`: the kind, see `ProblemCode`."""
         self.problems.append(Problem(key=name, code=code, text=text))
 
+    def require_equal(self, name: str, other: str) -> None:
+        """Add a problem if the settings `name` and `other` are given with different values."""
+        values = [self.given_values.get(name), self.given_values.get(other)]
+        if None not in values and values[0] != values[1]:
+            text = f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
+            self.add_problem(name, text)
+
+    def require_any(self, name: str, *alternatives: str, reason: str = "") -> None:
+        """Add a problem unless the setting `name` or an alternative is given: "missing" and the `reason`."""
+        if self.given_values.keys().isdisjoint((name, *alternatives)):
+            allowed = self.table.by_name[name].type.allowed
+            self.add_problem(name, f"missing{reason}; allowed: {allowed}", code="missing")
+
 
 def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[str, str]) -> _C:
-    """Return the settings in `raw`, checked by `table`, which declares the settings of an entry point.
+    """Return the settings in `raw`, a mapping or its text, checked by the `table` of an entry point's settings.
 
-    Raises SettingsError with every problem, a line each, and no credential.
-    `raw`: a mapping, or a mapping as JSON or YAML text. `environ`: where credentials that are left out, or are
-    `${secret:…}`, are looked up.
+    `environ`: where credentials that are left out, or are `${secret:…}`, are looked up. Raises SettingsError with every
+    problem, a line each, and no credential.
     """
     settings: _C = build_settings(parse_values(read_settings(raw), table=table, environ=environ))
     return settings
@@ -111,7 +115,7 @@ def build_settings(parsed: ParsedSettings) -> Any:
         if key.single:
             values[key.name] = values[key.name] or (values[key.single],)
             values[key.single] = values[key.name][0]
-    warnings = []
+    warnings = list(parsed.warnings)
     if action:
         values |= {key.name: key.default for key in keys if not key.is_used_by(action)}
         values |= {"action": action, "audience_id": parsed.audience_id}
@@ -119,10 +123,6 @@ def build_settings(parsed: ParsedSettings) -> Any:
             values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
         if parsed.unused_keys:
             warnings.append(f"{action.name} does not use these settings: {', '.join(parsed.unused_keys)}")
-    if parsed.lost_digits:
-        warnings.append(f"{LOST_DIGITS}: {', '.join(parsed.lost_digits)}")
-    if parsed.blank:
-        warnings.append(f"these settings are blank, and so have no effect: {', '.join(parsed.blank)}")
     return parsed.table.settings_class(
         **values,
         refresh_token_secret=parsed.refresh_token_secret,
@@ -132,10 +132,7 @@ def build_settings(parsed: ParsedSettings) -> Any:
 
 
 def read_settings(value: object, *, place: str = "result_settings") -> Mapping[object, object]:
-    """Return settings as a mapping, {} if `value` is blank. Raises SettingsError, with `place`, if `value` is invalid.
-
-    `value`: a mapping, or its JSON or YAML text.
-    """
+    """Return a mapping, or that in JSON or YAML text, {} for a blank `value`. Raises SettingsError with the `place`."""
     try:
         return {} if is_left_out(value) else read_mapping(value)
     except WrongValueError as error:
@@ -176,18 +173,20 @@ def parse_values(
     """
     parsed = ParsedSettings(table=table, for_this_run=tuple(for_this_run))
     whole = {**settings, **for_this_run}
+    lost_digits = []
+    blank = []  # settings that would restrict what is sent
     # Credentials first, and those of the environment even if the settings have others: no message shows one.
     for key in CREDENTIALS:
         Secret(environ.get(build_variable_name(key.secret), "").strip())
     for name, key in sorted(table.by_name.items(), key=lambda item: not item[1].is_credential):
         value = whole.get(name)
         if key.type.is_id and has_lost_digits(value):
-            parsed.lost_digits.append(name)
+            lost_digits.append(name)
         if key.is_credential:
             value = _find_credential(parsed, key, value, environ)
         elif is_left_out(value):
             if key.restricts and value is not None:
-                parsed.blank.append(name)
+                blank.append(name)
             continue
         elif names_secret(value):
             value = None
@@ -199,6 +198,10 @@ def parse_values(
                 parsed.given_values[name] = key.type.read(value)
             except WrongValueError as wrong:
                 parsed.add_problem(name, f"{wrong}; allowed: {key.type.allowed}")
+    if lost_digits:
+        parsed.warnings.append(f"{LOST_DIGITS}: {', '.join(lost_digits)}")
+    if blank:
+        parsed.warnings.append(f"these settings are blank, and so have no effect: {', '.join(blank)}")
     _check_unknown_keys(parsed, whole)
     for key in table.settings:
         _check_setting(parsed, key)
@@ -260,35 +263,20 @@ def _check_setting(parsed: ParsedSettings, setting: Setting) -> None:
     """Add a problem if a needed setting is missing, or conflicts with another setting that its declaration names."""
     value = parsed.given_values.get(setting.name)
     if setting.is_needed:
-        _require_any_setting(parsed, setting.name)
+        parsed.require_any(setting.name)
     if setting.alias:
-        _check_equal_settings(parsed, setting.name, setting.alias)
+        parsed.require_equal(setting.name, setting.alias)
     # A lower bound that is a default gives way to the upper one.
     upper = parsed.values.get(setting.at_most) if setting.at_most else None
     if setting.at_most and value is not None and upper is not None and value > upper:
         text = f"is {upper}, and must not be less than {setting.name}; allowed: {setting.name} or more"
         parsed.add_problem(setting.at_most, text)
     if setting.single:
-        _require_any_setting(parsed, setting.name, setting.single, reason=f" (or {setting.single})")
+        parsed.require_any(setting.name, setting.single, reason=f" (or {setting.single})")
         single = parsed.given_values.get(setting.single)
         if value and single and single not in value:
             text = f"conflicts with {setting.single}, which this list does not contain; allowed: one of the two"
             parsed.add_problem(setting.name, text)
-
-
-def _check_equal_settings(parsed: ParsedSettings, name: str, other: str) -> None:
-    """Add a problem if the settings `name` and `other` are given with different values."""
-    values = parsed.given_values.get(name), parsed.given_values.get(other)
-    if None not in values and values[0] != values[1]:
-        text = f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
-        parsed.add_problem(name, text)
-
-
-def _require_any_setting(parsed: ParsedSettings, name: str, *alternatives: str, reason: str = "") -> None:
-    """Add a problem unless the setting `name` or an alternative is given. Its message is "missing" and `reason`."""
-    if parsed.given_values.keys().isdisjoint((name, *alternatives)):
-        allowed = parsed.table.by_name[name].type.allowed
-        parsed.add_problem(name, f"missing{reason}; allowed: {allowed}", code="missing")
 
 
 def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
@@ -297,11 +285,11 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
     needed_by = f", and {action.name} needs it"
     id_key = action.audience_id
     for name in action.needs:
-        _require_any_setting(parsed, name, reason=needed_by)
+        parsed.require_any(name, reason=needed_by)
     if id_key:
-        _check_equal_settings(parsed, id_key, "audience_id")
+        parsed.require_equal(id_key, "audience_id")
         other = "audience_name" if action.finds_by_name else "audience_id"
-        _require_any_setting(parsed, id_key, "audience_id", other, reason=f"{needed_by} (or {other})")
+        parsed.require_any(id_key, "audience_id", other, reason=f"{needed_by} (or {other})")
     for name in parsed.unused_keys:
         key = parsed.table.by_name[name]
         harmless = key.default if key.harmless is None else key.harmless
@@ -329,19 +317,3 @@ def _check_records_setting(parsed: ParsedSettings) -> None:
         parsed.add_problem("hash_in", text)
     if has_rows and action and action.needs_query:
         parsed.add_problem("records", f"{action.name} cannot send records: rows; allowed: identifiers")
-
-
-def names_secret(value: object) -> bool:
-    """Whether the text of a value, or of a list's or mapping's parts, refers to a secret of the workflow."""
-    has_text = isinstance(value, (str, Mapping, list, tuple))
-    return has_text and _ANY_REFERENCE.search(str(value)) is not None
-
-
-def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
-    """Return the settings from a console: blank ones as None, and without keys that the console adds (logged)."""
-    unknown = [name for name in settings if name not in table.by_name and isinstance(name, str)]
-    added = list(filter(_ADDED_BY_CONSOLE.fullmatch, unknown))
-    if added:
-        text = "the settings from the console have keys that this operator does not know, which are ignored: %s"
-        log.warning(text, ", ".join(added))
-    return {name: None if is_left_out(value) else value for name, value in settings.items() if name not in added}

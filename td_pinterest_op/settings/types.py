@@ -41,6 +41,7 @@ _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,24}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[
 _DIGITS = re.compile(r"[0-9]+")
 _LONG_AND_ROUND = re.compile(r"[0-9]{16,39}0")
 _TABLE = re.compile(r"(?:(?P<database>[a-z0-9_]{3,128})\.)?(?P<table>[a-z0-9_]{3,128})")
+_SECRET_REFERENCE = re.compile(r"\$\{\s*secret\s*:")
 _LARGEST_EXACT = 2**53  # digdag's templates hold numbers as doubles: above this they skip whole numbers
 _LONGEST_AUDIENCE_ID = 40  # Pinterest sets no limit (`^\d+$` since API 5.28); ours keeps messages short
 
@@ -71,6 +72,12 @@ class TableName(NamedTuple):
 def is_left_out(value: object) -> bool:
     """Whether a value is null or blank text, as digdag renders a missing value."""
     return value is None or (isinstance(value, str) and not value.strip())
+
+
+def names_secret(value: object) -> bool:
+    """Whether the text of a value, or of a list's or mapping's parts, refers to a secret of the workflow."""
+    has_text = isinstance(value, (str, Mapping, list, tuple))
+    return has_text and _SECRET_REFERENCE.search(str(value)) is not None
 
 
 def has_lost_digits(value: object) -> bool:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Clear, Create, Remove, find_action, parse_export
+from td_pinterest_op.audiences.request import drop_console_keys
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings.parse import drop_console_keys
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import ActionSpec, Settings
 from td_pinterest_op.settings.types import TableName
