@@ -86,14 +86,18 @@ def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mappin
 def extend_task(task: Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]) -> Task:
     """Return the task with further settings and parameters, which override its own. `place`: where they were read.
 
-    A blank setting overrides none: it must not lift what the task restricts. Raises SettingsError for credentials:
-    whoever writes a list or uses a console must not choose them.
+    The log names what they override. A blank setting overrides none: it must not lift what the task restricts. Raises
+    SettingsError for credentials: whoever writes a list or uses a console must not choose them.
     """
     shared = read_settings(task.params.get("result_settings"))
     new = {key: value for key, value in settings.items() if not is_left_out(value)}
     if foreign := [key.name for key in CREDENTIALS if key.name in new]:
         text = f"{place} has {' and '.join(foreign)}: credentials may stand in the task only, or in its _env"
         raise SettingsError(text, key=foreign[0])
+    replaced = [show_value(key).strip("'") for key in new if str(shared.get(key, new[key])) != str(new[key])]
+    replaced += [name for name in params if task.params.get(name, params[name]) != params[name]]
+    if replaced:
+        log.info("%s overrides the task's %s", place, ", ".join(replaced))
     own = {name: value for name, value in task.params.items() if name not in _ROWS or _ROWS.isdisjoint(params)}
     return replace(task, params={**own, **params, "result_settings": {**dict.fromkeys(settings), **shared, **new}})
 

@@ -102,10 +102,11 @@ def test_invalid_activation_is_an_error_that_names_the_problem(params: dict[str,
         settings(**params)
 
 
-def test_a_setting_of_the_console_is_used_and_a_blank_one_lifts_nothing() -> None:
+def test_a_setting_of_the_console_is_used_and_a_blank_one_lifts_nothing(caplog: pytest.LogCaptureFixture) -> None:
     own = OWN | {"dry_run": True, "max_records": 9}
     given = settings(console={"max_records": "5", "dry_run": "", "control": " "}, result_settings=own)
     assert (given["max_records"], given["dry_run"], given["control"]) == ("5", True, None)
+    assert "the console overrides the task's max_records" in caplog.text
 
 
 @pytest.mark.parametrize(
