@@ -31,23 +31,24 @@ def hide_values(text: str, names: Collection[str]) -> str:
     What stands in quotes is hidden, unless it is one of the `names` of the query, in lower case. A value may contain
     quotes and line feeds: it is hidden up to the last quote of its kind or, without one, up to the end of the text.
     """
-    lines = filter(None, map(str.strip, text.splitlines()))
-    return _WORD_WITH_AT.sub(_HIDDEN, _hide_first_value("\n".join(lines), names))
-
-
-def _hide_first_value(text: str, names: Collection[str]) -> str:
-    """Return a text without its first value, and without those behind it."""
-    start = _find_quoted_value(text, names)
-    unquoted = _UNQUOTED.search(text)
-    if unquoted and unquoted.start(1) < start:
-        return text[: unquoted.start(1)] + _HIDDEN
-    if start == len(text):
-        return text
-    before = text[: start + 1] + _HIDDEN
-    end = text.rfind(_CLOSING[text[start]], start + 1)
-    if end < 0 or text[end + 1 : end + 2].isalnum():
-        return before
-    return before + text[end] + _hide_first_value(text[end + 1 :], names)
+    rest = "\n".join(filter(None, map(str.strip, text.splitlines())))
+    shown = ""
+    while True:
+        start = _find_quoted_value(rest, names)
+        unquoted = _UNQUOTED.search(rest)
+        if unquoted and unquoted.start(1) < start:
+            shown += rest[: unquoted.start(1)] + _HIDDEN
+            break
+        if start == len(rest):
+            shown += rest
+            break
+        shown += rest[: start + 1] + _HIDDEN
+        end = rest.rfind(_CLOSING[rest[start]], start + 1)
+        if end < 0 or rest[end + 1 : end + 2].isalnum():
+            break
+        shown += rest[end]
+        rest = rest[end + 1 :]
+    return _WORD_WITH_AT.sub(_HIDDEN, shown)
 
 
 def _find_quoted_value(text: str, names: Collection[str]) -> int:

@@ -1,5 +1,6 @@
 """Jobs of Treasure Data: issued, or adopted from an earlier try of the task, and waited for."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -9,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from td_pinterest_op.errors import JobError, TreasureDataError
+from td_pinterest_op.errors import ExportError, JobError, TreasureDataError
 from td_pinterest_op.http.json_counts import parse_whole_number
 from td_pinterest_op.redaction.secret import escape, mask_with_numbers, sanitize
 from td_pinterest_op.runtime.clock import format_duration
@@ -22,9 +23,9 @@ _FINISHED = ("success", "error", "killed")
 # Polling, in seconds: often at first, for short queries, then seldom.
 _FIRST_POLL = 0.1
 _LAST_POLL = 10.0
-# Lines about the wait: the first after a second, then never more than this many seconds apart.
-_FIRST_LOG = 1.0
-_LONGEST_SILENCE = 10.0
+_UNTOLD_WAIT = 1.0  # the log names no shorter wait
+# How long a run that ends may take to kill the job that it waits for.
+_KILL_SECONDS = 2.0
 _JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _LONGEST_ENGINE_TEXT = 600
 _ADVICE_ABOUT_COLUMNS = (
@@ -148,7 +149,8 @@ def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str
         except BaseException:
             # A job that a retry may adopt, or that others have issued, goes on.
             if source.job_id is None and not source.attempt_key:
-                td.kill_job(job_id)
+                with contextlib.suppress(ExportError):  # the run ends anyway
+                    td.with_time_limit(_KILL_SECONDS).call("POST", build_path("job", "kill", job_id))
             raise
         if details["status"] == "success":
             return job_id, details
@@ -183,11 +185,9 @@ def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
     """Wait until a job has finished, and return its details."""
     pause = _FIRST_POLL
     waited = 0.0
-    next_log_at = _FIRST_LOG
     while (status := _get_job_details(td, "status", job_id)["status"]) not in _FINISHED:
-        if waited >= next_log_at:
+        if waited >= _UNTOLD_WAIT:
             log.info("waiting for job %s (%s): %s so far", job_id, sanitize(status), format_duration(waited))
-            next_log_at = waited + min(waited, _LONGEST_SILENCE)
         td.sleep(pause)
         waited += pause
         pause = min(pause * 1.5, _LAST_POLL)

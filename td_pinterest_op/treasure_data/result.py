@@ -9,7 +9,7 @@ from typing import Any
 import msgpack
 
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
-from td_pinterest_op.http.transport import RawResponse, read_pieces
+from td_pinterest_op.http.transport import read_pieces
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData, build_path, build_refusal_error
@@ -41,12 +41,12 @@ def read_small_result(td: TreasureData, source: Source) -> list[dict[str, Any]]:
     """Return the few rows of a job as dicts by column name, with text decoded. Raises as `wait_for_job` does."""
     result = open_job_rows(td, source)
     names = [name for name, _ in result.job.schema]
-    rows = (map(_decode_if_bytes, row) for block in result.blocks for row in zip(*block, strict=True))
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def _decode_if_bytes(value: Any) -> Any:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
+    records = []
+    for block in result.blocks:
+        for row in zip(*block, strict=True):
+            values = (value.decode(errors="replace") if isinstance(value, bytes) else value for value in row)
+            records.append(dict(zip(names, values, strict=True)))
+    return records
 
 
 class JobResult:
@@ -81,7 +81,12 @@ class JobResult:
                     yield from self._decode_blocks(data)
             except TemporaryError as error:
                 failure = error
-            if self._is_complete():
+            if self._job.records == 0:  # the result may have no bytes at all; one request shows whether it has rows
+                is_complete = self._at_end
+            else:
+                has_all_rows = self._rows == self._job.records or (self._job.records is None and self._at_end)
+                is_complete = self._inflater.eof and has_all_rows
+            if is_complete:
                 return
             tries = 0 if self._offset > before else tries + 1
             if self._at_end or tries > retry.count:
@@ -93,13 +98,6 @@ class JobResult:
             wait = next(waits) if tries else retry.initial_wait
             self._td.sleep(self._td.prepare_retry(failure, wait, f"in {self._job.label}"))
 
-    def _is_complete(self) -> bool:
-        """Whether the compressed file is complete, and contains as many rows as Treasure Data reports for the job."""
-        if self._job.records == 0:  # the result may have no bytes at all; one request shows whether it has rows
-            return self._at_end
-        has_all_rows = self._rows == self._job.records or (self._job.records is None and self._at_end)
-        return self._inflater.eof and has_all_rows
-
     def _read_response(self) -> Iterator[bytes]:
         """Request the rest of the compressed file, and yield its bytes until the response ends."""
         path = f"{build_path('job', 'result', self._job.id)}?format=msgpack.gz"
@@ -110,7 +108,25 @@ class JobResult:
                 if response.status == 416 or (response.status == 404 and self._job.records == 0):
                     self._at_end = True
                     return
-                skip = self._count_repeated_bytes(response)
+                # A resumed download may repeat bytes.
+                start = _RANGE_START.match(response.headers.get("Content-Range", ""))
+                if response.status == 200:
+                    skip = self._offset
+                elif response.status == 206 and start and int(start[1]) <= self._offset:
+                    skip = self._offset - int(start[1])
+                elif response.status == 206:
+                    raise TemporaryError("the response contains a different part of the result than requested")
+                elif response.status == 404:
+                    raise JobError(
+                        f"job {self._job.id} no longer has a result: Treasure Data keeps results for seven days. Run "
+                        "the query again (a query that inserts or creates has no result: it must be a SELECT)"
+                    )
+                else:
+                    raise build_refusal_error(
+                        response.status,
+                        f"response {response.status} to the request for {self._job.label}",
+                        subject="the job's id, or let the export run the query",
+                    )
                 pieces = read_pieces(response)
                 if response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip"):
                     # The file, which is compressed itself, was compressed once more for the transfer.
@@ -134,28 +150,12 @@ class JobResult:
         is_whole = self._inflater.eof or (self._job.records == 0 and self._offset == 0)
         self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
 
-    def _count_repeated_bytes(self, response: RawResponse) -> int:
-        """Return how many bytes of a resumed download repeat earlier ones. Raises TemporaryError for a gap."""
-        if response.status == 200:
-            return self._offset
-        start = _RANGE_START.match(response.headers.get("Content-Range", ""))
-        if response.status == 206 and start and int(start[1]) <= self._offset:
-            return self._offset - int(start[1])
-        if response.status == 206:
-            raise TemporaryError("the response contains a different part of the result than requested")
-        if response.status == 404:
-            raise JobError(
-                f"job {self._job.id} no longer has a result: Treasure Data keeps results for seven days. Run the "
-                "query again (a query that inserts or creates has no result: it must be a SELECT)"
-            )
-        raise build_refusal_error(
-            response.status,
-            f"response {response.status} to the request for {self._job.label}",
-            subject="the job's id, or let the export run the query",
-        )
-
     def _decode_blocks(self, data: bytes) -> Iterator[list[list[Any]]]:
-        """Yield the blocks of rows decoded from `data`, the next bytes of the compressed file."""
+        """Yield the blocks of rows decoded from `data`, the next bytes of the compressed file.
+
+        Raises TreasureDataError if a row has a wrong length, or if there are too many.
+        """
+        width = len(self._job.schema)
         while data:
             if self._inflater.eof:  # the next member of the file
                 self._inflater = zlib.decompressobj(_GZIP)
@@ -165,27 +165,21 @@ class JobResult:
             except (zlib.error, TypeError, ValueError, msgpack.UnpackException):
                 raise self._build_result_error("cannot be read, because its data is damaged") from None
             data = self._inflater.unconsumed_tail or self._inflater.unused_data
-            if rows:
-                yield self._to_columns(rows)
-
-    def _to_columns(self, rows: list[Any]) -> list[list[Any]]:
-        """Return rows as columns, and count the rows so far. Raises TreasureDataError if a row has a wrong length."""
-        width = len(self._job.schema)
-        try:
-            # One column, the usual case, takes a third of the time that turning rows into columns takes.
-            columns = (
-                [[value for (value,) in rows]] if width == 1 else [[*column] for column in zip(*rows, strict=True)]
-            )
-        except (TypeError, ValueError):
-            columns = []
-        if len(columns) != width:
-            raise self._build_result_error(f"contains a row that does not have {format_count(width, 'column')}")
-        self._rows += len(rows)
-        if self._job.records is not None and self._rows > self._job.records:
-            raise self._build_result_error(
-                f"contains at least {self._rows} rows, but the job reports {self._job.records}"
-            )
-        return columns
+            if not rows:
+                continue
+            try:
+                # One column, the usual case, takes a third of the time that turning rows into columns takes.
+                columns = [[value for (value,) in rows]] if width == 1 else list(map(list, zip(*rows, strict=True)))
+            except (TypeError, ValueError):
+                columns = []
+            if len(columns) != width:
+                raise self._build_result_error(f"contains a row that does not have {format_count(width, 'column')}")
+            self._rows += len(rows)
+            if self._job.records is not None and self._rows > self._job.records:
+                raise self._build_result_error(
+                    f"contains at least {self._rows} rows, but the job reports {self._job.records}"
+                )
+            yield columns
 
     def _build_result_error(self, problem: str) -> TreasureDataError:
         """Return the error for an unusable result. `problem` follows "the result of job 12" in the message."""

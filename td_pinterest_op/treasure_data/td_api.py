@@ -31,8 +31,6 @@ _ADVICE_ABOUT_KEY = {
 }
 # Repeats of a reading request whose key, which worked before in this run, is refused: that may pass.
 _REFUSAL_RETRIES = 2
-# How long the last words of a run, such as the end of a job that nobody waits for, may take. In seconds.
-_LAST_REQUEST_SECONDS = 2.0
 # By the hundred of the status, for all other responses.
 _ADVICE = {
     3: "; redirects are not followed: check TD_API_SERVER, and a proxy that may respond in its place",
@@ -73,7 +71,7 @@ class TreasureData:
         self._timing = timing
         self._transport = transport
         self._end: float | None = None  # by the monotonic clock
-        self._has_succeeded = False  # a request of this run
+        self._refusals_left = 0  # how often a refused key is tried again
         # Without the slash at its end td-client would request //v3/…
         self._api = tdclient.api.API(api_key.reveal(), user_agent=USER_AGENT, endpoint=endpoint.rstrip("/") + "/")
 
@@ -84,6 +82,7 @@ class TreasureData:
         """
         limited = copy.copy(self)
         limited.retry = replace(self.retry, count=0)
+        limited._refusals_left = 0
         limited._end = self._timing.monotonic() + seconds
         return limited
 
@@ -126,11 +125,6 @@ class TreasureData:
             raise build_refusal_error(response.status, text, subject=subject)
         return response.status, response.content
 
-    def kill_job(self, job_id: str) -> None:
-        """Ask Treasure Data once, for two seconds at most, to end a job. A failure is ignored: the run ends anyway."""
-        with contextlib.suppress(ExportError):
-            self.with_time_limit(_LAST_REQUEST_SECONDS).call("POST", build_path("job", "kill", job_id))
-
     def prepare_retry(self, failure: TemporaryError, wait: float, where: str) -> float:
         """Return the seconds to wait before a retry: `wait`, or the failed response's Retry-After if longer.
 
@@ -156,7 +150,8 @@ class TreasureData:
     ) -> Iterator[RawResponse]:
         """Send one request (`params`: a form), without retries, and yield its response for the block to read.
 
-        Raises WorkflowError for a refused key, TemporaryError if a retry may help, and as `_explain_no_response` says.
+        Raises TemporaryError if a retry may help, else WorkflowError for a refused key, TreasureDataError or
+        SettingsError.
         """
         request = f"to {method} {path}"
         form = {"Content-Type": "application/x-www-form-urlencoded"} if params else {}
@@ -164,30 +159,38 @@ class TreasureData:
         body = urllib.parse.urlencode(params or {}, errors="surrogateescape").encode() or None
         # td-client signs the request, but does not send it: its own retries last minutes, and hide the response.
         url, signed = self._api.build_request(path, {"Accept-Encoding": "identity", **form, **(headers or {})})
-        waits = self.retry.iterate_waits()
-        refusals_allowed = _REFUSAL_RETRIES if method == "GET" and self._has_succeeded else 0
         limit = None if self._end is None else max(self._end - self._timing.monotonic(), 0.1)
         try:
-            while True:
-                with self._transport.open_response(method, url, headers=signed, body=body, limit=limit) as response:
-                    status = response.status
-                    if status in (408, 421, 423, 425, 429) or status >= 500:
-                        seconds = read_retry_after(response.headers, now=self._timing.now())
-                        raise TemporaryError(f"response {status}", retry_after=seconds or 0.0)
-                    if status not in _ADVICE_ABOUT_KEY:
-                        self._has_succeeded = self._has_succeeded or status < 300
-                        yield response
-                        return
-                    error_text = _read_error_text(read_response(response))
-                if not refusals_allowed:
-                    raise WorkflowError(
-                        f'{_ADVICE_ABOUT_KEY[status]} (response {status} "{error_text}" {request})', status=status
-                    )
-                refusals_allowed -= 1
-                refusal = TemporaryError(f'response {status} "{error_text}"')
-                self.sleep(self.prepare_retry(refusal, next(waits), request))
+            with self._transport.open_response(method, url, headers=signed, body=body, limit=limit) as response:
+                status = response.status
+                if status in (408, 421, 423, 425, 429) or status >= 500:
+                    seconds = read_retry_after(response.headers, now=self._timing.now())
+                    raise TemporaryError(f"response {status}", retry_after=seconds or 0.0)
+                if status in _ADVICE_ABOUT_KEY:
+                    text = f'response {status} "{_read_error_text(read_response(response))}"'
+                    if method == "GET" and self._refusals_left:
+                        self._refusals_left -= 1
+                        raise TemporaryError(text)
+                    raise WorkflowError(f"{_ADVICE_ABOUT_KEY[status]} ({text} {request})", status=status)
+                if status < 300:
+                    self._refusals_left = min(_REFUSAL_RETRIES, self.retry.count)
+                yield response
         except NoResponseError as error:
-            raise _explain_no_response(error, request) from None
+            text = f"Treasure Data: {error}"
+            # Any other failure of TLS may pass.
+            if error.failure is Failure.TLS and "certificate" in text.lower():
+                raise TreasureDataError(
+                    f"{text}. If your network has a certificate authority of its own, name its file in "
+                    "REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
+                ) from None
+            if error.failure is Failure.OVERSIZED:
+                raise TreasureDataError(f"{text}, {request}") from None
+            if error.failure is Failure.UNUSABLE:
+                raise SettingsError(
+                    f"{text}; check TD_API_SERVER, the proxy (HTTPS_PROXY or ALL_PROXY) and the certificates "
+                    "(REQUESTS_CA_BUNDLE or SSL_CERT_FILE)"
+                ) from None
+            raise TemporaryError(f"no response ({error})") from None
 
 
 def _read_error_text(response: Response) -> str:
@@ -195,22 +198,3 @@ def _read_error_text(response: Response) -> str:
     # `error` may be the bare word "error".
     texts = map(response.content.get, ("text", "message", "error"))
     return sanitize(mask_with_numbers(str(next(filter(None, texts), ""))), longest=300)
-
-
-def _explain_no_response(error: NoResponseError, request_text: str) -> Exception:
-    """Return what to raise for a request without a response. `request_text`: such as "to GET /v3/job/status/12"."""
-    text = f"Treasure Data: {error}"
-    if error.failure is Failure.OVERSIZED:
-        return TreasureDataError(f"{text}, {request_text}")
-    # Any other failure of TLS may pass.
-    if error.failure is Failure.TLS and "certificate" in text.lower():
-        return TreasureDataError(
-            f"{text}. If your network has a certificate authority of its own, name its file in REQUESTS_CA_BUNDLE or "
-            "SSL_CERT_FILE"
-        )
-    if error.failure is Failure.UNUSABLE:
-        return SettingsError(
-            f"{text}; check TD_API_SERVER, the proxy (HTTPS_PROXY or ALL_PROXY) and the certificates "
-            "(REQUESTS_CA_BUNDLE or SSL_CERT_FILE)"
-        )
-    return TemporaryError(f"no response ({error})")

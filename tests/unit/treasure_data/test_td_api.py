@@ -10,7 +10,6 @@ from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Failure, NoResponseError, Transport
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.treasure_data.job import Source, wait_for_job
 from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData, build_path
 from tests.clock import FakeTime
 from tests.emulators.td import API_KEY, Fault, serve_td
@@ -79,16 +78,8 @@ def test_post_sends_its_fields_and_a_404_is_returned(emulator: Emulator, td: Tre
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(kind="status", status=429, times=3),
-        Fault(kind="status", status=408, times=3),
-        Fault(kind="status", status=421, times=3),
-        Fault(kind="status", status=423, times=3),
-        Fault(kind="status", status=425, times=3),
-        Fault(kind="status", status=500, times=3),
-        Fault(kind="status", status=503, times=3),
-        Fault(kind="reset", times=3),
-        Fault(kind="lost", times=3),
-        Fault(kind="cut", times=3),
+        *(Fault(kind="status", status=status, times=3) for status in (408, 421, 423, 425, 429, 500, 503)),
+        *(Fault(kind=kind, times=3) for kind in ("reset", "lost", "cut")),
     ],
     ids=lambda fault: f"{fault.kind}-{fault.status}",
 )
@@ -231,13 +222,6 @@ def test_any_other_response_is_final_with_advice_by_its_status_and_masked_text(
     assert len(emulator.requests) == 1
 
 
-def test_a_query_that_is_refused_is_for_the_workflows_author(emulator: Emulator, td: TreasureData) -> None:
-    body = '{"error": "line 1:8: mismatched input"}'
-    emulator.faults.add(Fault(kind="status", status=422, path="/v3/job/issue", body=body))
-    with pytest.raises(WorkflowError, match=r'422 "line 1:8: mismatched input" to POST .*: correct the query$'):
-        wait_for_job(td, Source(query="select email from where", database="crm"))
-
-
 @pytest.mark.parametrize(
     ("body", "quoted"),
     [
@@ -277,24 +261,16 @@ def test_opened_response_is_not_requested_again(
     assert fake_time.slept == []
 
 
-def test_request_with_a_damaged_tls_record_is_repeated(
-    td: TreasureData, fake_time: FakeTime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise NoResponseError(Failure.TLS, ": api.treasuredata.test:443 (bad record mac)")
-
-    monkeypatch.setattr(Transport, "open_response", fail)
-    with pytest.raises(TreasureDataError, match=r"bad record mac.*, after 4 attempts"):
-        td.call("GET", OPEN)
-    assert len(fake_time.slept) == 3
+UNTRUSTED = "certificate verify failed"
 
 
 @pytest.mark.parametrize(
-    ("failure", "error", "advice"),
+    ("failure", "words", "error", "advice", "waits"),
     [
-        (Failure.TLS, TreasureDataError, r"could not be trusted: .* its file in REQUESTS_CA_BUNDLE or SSL_CERT_FILE$"),
-        (Failure.OVERSIZED, TreasureDataError, r"is larger than 8 MB: .*, to GET /v3/"),
-        (Failure.UNUSABLE, SettingsError, r"check TD_API_SERVER, the proxy .* certificates \(REQUESTS_CA_BUNDLE or"),
+        (Failure.TLS, "bad record mac", TreasureDataError, "bad record mac.*, after 4 attempts", 3),
+        (Failure.TLS, UNTRUSTED, TreasureDataError, r"its file in REQUESTS_CA_BUNDLE or SSL_CERT_FILE$", 0),
+        (Failure.OVERSIZED, "", TreasureDataError, r"is larger than 8 MB: .*, to GET /v3/", 0),
+        (Failure.UNUSABLE, "", SettingsError, r"check TD_API_SERVER, the proxy .* \(REQUESTS_CA_BUNDLE or", 0),
     ],
 )
 def test_failure_that_a_retry_does_not_cure_is_an_error_at_once(
@@ -302,16 +278,18 @@ def test_failure_that_a_retry_does_not_cure_is_an_error_at_once(
     fake_time: FakeTime,
     monkeypatch: pytest.MonkeyPatch,
     failure: Failure,
+    words: str,
     error: type[Exception],
     advice: str,
+    waits: int,
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise NoResponseError(failure, ": api.treasuredata.test:443 (certificate verify failed)")
+        raise NoResponseError(failure, f": api.treasuredata.test:443 ({words})")
 
     monkeypatch.setattr(Transport, "open_response", fail)
     with pytest.raises(error, match=advice):
         td.call("GET", OPEN)
-    assert fake_time.slept == []
+    assert len(fake_time.slept) == waits
 
 
 def test_logger_of_td_client_stays_quiet(
