@@ -12,8 +12,15 @@ from typing import Any
 from td_pinterest_op.audiences.request import read_task_request
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api, Condition, classify_status
-from td_pinterest_op.run_history.audience_history import build_history_query, find_members, find_size
-from td_pinterest_op.run_history.history_table import FAILED, SUCCESS, Row, build_follow_up_row
+from td_pinterest_op.run_history.history_table import (
+    FAILED,
+    SUCCESS,
+    Row,
+    build_follow_up_row,
+    build_history_query,
+    find_members,
+    find_size,
+)
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import STATUS, StatusSettings
 from td_pinterest_op.task_runtime.finish import finish_run

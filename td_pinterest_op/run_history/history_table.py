@@ -1,7 +1,8 @@
 """The columns, rows and SQL of the history table. A row is about a run, an audience's follow-up or a lift comparison.
 
 Each statement begins with a line that names its purpose. A retried attempt may write a row twice: readers take the last
-row of each session, attempt, task, audience and action.
+row of each session, attempt, task, audience and action. Rows also tell what is known of an audience: its size at the
+last status check, and the number of records in its list.
 """
 
 import json
@@ -175,6 +176,51 @@ def build_attempt_query(table: str, *, session_uuid: str, attempt_id: str) -> st
         f"WHERE session_uuid = {quote_literal(session_uuid)} AND attempt_id = {quote_literal(attempt_id)} "
         "ORDER BY time, outcome"
     )
+
+
+def build_history_query(table: str, audience_ids: Collection[str]) -> str:
+    """Return a query for the rows about some audiences, or about runs that name no audience, the oldest first."""
+    name = quote_name(table)
+    ids = ", ".join(map(quote_literal, audience_ids))
+    # All columns: a table of 0.4.0 has others. Of rows of the same second, a failure counts as the last.
+    return (
+        f"-- td_pinterest_op: what the history knows of these audiences\nSELECT * FROM {name}\n"
+        f"WHERE audience_id IN ({ids}) OR (kind = {quote_literal(RUN)} AND (audience_id IS NULL\n"
+        f"  OR customer_list_id IN (SELECT customer_list_id FROM {name} WHERE audience_id IN ({ids}))))\n"
+        "ORDER BY time, outcome DESC"
+    )
+
+
+def find_size(rows: Sequence[Row], audience_id: str) -> int | None:
+    """Return the size of an audience at its last status check after Pinterest's matching, or None."""
+    size = None
+    for row in rows:
+        is_check = row["kind"] == FOLLOW_UP and row["audience_id"] == audience_id
+        is_matched = not str(row["audience_status"]).endswith("INITIALIZING")
+        if is_check and is_matched and row["audience_size"] is not None:
+            size = int(row["audience_size"])
+    return size
+
+
+def find_members(rows: Sequence[Row], audience_id: str, list_id: str) -> int | None:
+    """Return the number of records that the operator knows to be in the audience's list, or None.
+
+    It is known from the last run that may have touched the list, if that run succeeded and knew it: a mirror, or a
+    create, replace or clear.
+    """
+    members = None
+    for row in rows:
+        wrote_nothing = row["requests_sent"] == 0 and row["members"] is None
+        if row["kind"] != RUN or wrote_nothing or convert_booleans(row).get("is_dry_run"):
+            continue
+        # A killed run may not have named list and audience, nor its requests.
+        if row["customer_list_id"]:
+            may_have_touched = row["customer_list_id"] == list_id
+        else:
+            may_have_touched = row["audience_id"] in (audience_id, None)
+        if may_have_touched:
+            members = row["members"] if row["outcome"] == SUCCESS else None
+    return None if members is None else int(members)
 
 
 def _format_literal(column: Column, value: Any) -> str:

@@ -28,39 +28,33 @@ def compare_arms(counts: Mapping[str, int], *, share: float) -> dict[str, Any]:
     figures |= dict.fromkeys(("rate_sent", "rate_control", "split_p"))
     figures |= dict.fromkeys(f"lift_{kind}{end}" for kind in ("absolute", "relative") for end in ("", "_low", "_high"))
     if sent and control:
-        figures |= _compare_rates(counts)
         people = sent + control
         distance = max(abs(control - people * share) - 0.5, 0.0)
         split_z = distance / math.sqrt(people * share * (1 - share))
-        figures["split_p"] = min(1.0, 2 * _NORMAL.cdf(-split_z))
+        rate_sent = counts["converted_sent"] / sent
+        rate_control = counts["converted_control"] / control
+        low_sent, high_sent = _find_score_interval(rate_sent, sent)
+        low_control, high_control = _find_score_interval(rate_control, control)
+        lift = rate_sent - rate_control
+        figures |= {
+            "split_p": min(1.0, 2 * _NORMAL.cdf(-split_z)),
+            "rate_sent": rate_sent,
+            "rate_control": rate_control,
+            "lift_absolute": lift,
+            # Newcombe's hybrid score for the difference of two shares.
+            "lift_absolute_low": lift - math.hypot(rate_sent - low_sent, high_control - rate_control),
+            "lift_absolute_high": lift + math.hypot(high_sent - rate_sent, rate_control - low_control),
+        }
+        if rate_control:
+            ratio = rate_sent / rate_control
+            figures["lift_relative"] = ratio - 1
+            if rate_sent:
+                # The interval of the logarithm of a ratio.
+                inverses = (1 / counts[f"converted_{arm}"] - 1 / counts[f"people_{arm}"] for arm in ("sent", "control"))
+                factor = math.exp(_Z * math.sqrt(sum(inverses)))
+                figures["lift_relative_low"] = ratio / factor - 1
+                figures["lift_relative_high"] = ratio * factor - 1
     return figures | {"summary": _summarise(figures)}
-
-
-def _compare_rates(counts: Mapping[str, int]) -> dict[str, float]:
-    """Return the rates of both arms, and the lift with its intervals.
-
-    Newcombe's hybrid score for the difference of two shares, and that of the logarithm for their ratio.
-    """
-    rate_sent = counts["converted_sent"] / counts["people_sent"]
-    rate_control = counts["converted_control"] / counts["people_control"]
-    low_sent, high_sent = _find_score_interval(rate_sent, counts["people_sent"])
-    low_control, high_control = _find_score_interval(rate_control, counts["people_control"])
-    lift = rate_sent - rate_control
-    figures = {
-        "rate_sent": rate_sent,
-        "rate_control": rate_control,
-        "lift_absolute": lift,
-        "lift_absolute_low": lift - math.hypot(rate_sent - low_sent, high_control - rate_control),
-        "lift_absolute_high": lift + math.hypot(high_sent - rate_sent, rate_control - low_control),
-    }
-    if rate_control:
-        figures["lift_relative"] = rate_sent / rate_control - 1
-    if rate_control and rate_sent:
-        inverses = (1 / counts[f"converted_{arm}"] - 1 / counts[f"people_{arm}"] for arm in ("sent", "control"))
-        factor = math.exp(_Z * math.sqrt(sum(inverses)))
-        figures["lift_relative_low"] = rate_sent / rate_control / factor - 1
-        figures["lift_relative_high"] = rate_sent / rate_control * factor - 1
-    return figures
 
 
 def _find_score_interval(rate: float, people: int) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.run_history.audience_history import build_history_query, find_members, find_size
+from td_pinterest_op.run_history.history_table import build_history_query, find_members, find_size
 from tests.unit.run_history.conftest import TABLE, Warehouse
 
 SEEN = {"kind": "follow-up", "outcome": "success", "audience_status": "READY"}
