@@ -1,16 +1,9 @@
-"""Compare the people of the query with the ledger, in the warehouse: what a run changes."""
+"""The SQL that compares the people of a mirror's query with its ledger: what a run changes."""
 
-import logging
-
-from td_pinterest_op.errors import LimitError, MirrorError
-from td_pinterest_op.mirroring.ledger import NEWEST, REPLACE, Ledger, LedgerState, build_membership_sql
-from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.stats import WITHHELD, MirrorFigures
+from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, build_membership_sql
+from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.withholding_sql import build_counts_sql
 
-log = logging.getLogger(__name__)
-
-DIFFERENCE = "difference"
 _DAY = 86_400_000  # milliseconds
 _WITHHELD = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))
 # The counts of a change: digests; values, hashed values, rows, and rows with an invalid value; rows of the ledger.
@@ -18,67 +11,16 @@ _AMOUNTS = ("people", "given", "hashed", "row_count", "invalid_rows", "entries")
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _AMOUNTS)
 
 
-def choose_mode(state: LedgerState, settings: Settings) -> str:
-    """Return REPLACE if the run must replace everybody in the audience, or DIFFERENCE if it sends only the changes."""
-    must_replace = state.replacing > state.settled if state.settled else settings.begin != "adopt"
-    return REPLACE if settings.rebuild or must_replace else DIFFERENCE
-
-
-def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str, people: int | None) -> None:
-    """Raise MirrorError if the ledger is of another ad account or customer list.
-
-    Raises LimitError if a first run would remove people. `customer_list_id`, `people`: the audience's list at
-    Pinterest, and the number of people in it; None if unknown. A run that replaces everybody needs no ledger.
-    """
-    of_ledger = (state.ad_account_id, state.customer_list_id)
-    is_another = of_ledger != (settings.ad_account_id, customer_list_id)
-    if is_another and state.settled and choose_mode(state, settings) == DIFFERENCE:
-        raise MirrorError(
-            f"the audience uses customer list {customer_list_id} of ad account {settings.ad_account_id} now, but the "
-            f"mirror has filled list {state.customer_list_id} of ad account {state.ad_account_id}: somebody else has "
-            "switched the audience, or ad_account_id is another. Nothing was sent. To go on, set rebuild: true for one "
-            "run, which replaces the people of the audience and starts the ledger again"
-        )
-    if settings.rebuild and state.settled and state.settled == state.base != state.compacted:
-        log.warning(
-            "rebuild: true replaces everybody in the audience and orphans a customer list, and so did the run before. "
-            "It is meant for one run: leave it out of the settings"
-        )
-    # A first replace that was not settled was allowed.
-    is_first = not state.settled and not state.replacing
-    if is_first and (people is None or people > 0) and not settings.rebuild and settings.begin is None:
-        has = "may have people: how many is not known" if people is None else f"already has {people:,} people"
-        raise LimitError(
-            f"the mirror has not filled this audience yet, but the audience {has}. Nothing was sent. Set begin: "
-            "replace to replace them with the people of the query, or begin: adopt to keep them"
-        )
-
-
-def check_leavers(leavers: int, figures: MirrorFigures, state: LedgerState, settings: Settings) -> None:
-    """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows.
-
-    `leavers`: the members who are no longer in the query, also if everybody is replaced.
-    """
-    if state.settled and leavers / max(figures.members, 1) > settings.max_leave_ratio:
-        raise LimitError(
-            f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
-            f"allows ({settings.max_leave_ratio}); the query finds {figures.people:,} people. Nothing was sent. "
-            "Correct the query, or raise max_leave_ratio for one run, with the parameter "
-            'settings_for_this_run: {"max_leave_ratio": …}'
-        )
-
-
-def build_changes_select(people: str, *, ledger: Ledger, settings: Settings) -> str:
+def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_days: int) -> str:
     """Return the SELECT that compares the query's people with the ledger, and decides on the change of each digest.
 
     The column `op` is the change: join, leave, due (a member who is sent again), stay (any other member), refused (not
     sent, as Pinterest has refused it) or out (not a member, before or after). Rows with `op` rejected or withheld have
     a reason in place of a digest, and those with unreadable something else, from the ledger. `is_member` is 1 for a
     member before the run, else 0. One row counts nothing: whether a table made of no rows has columns is not known.
-    `people`: a SELECT or table as of `build_people_select`.
+    `people`: a SELECT or table as of `build_people_select`. `replaces`: whether the run replaces everybody.
     """
     state = ledger.state
-    replaces = choose_mode(state, settings) == REPLACE
     # Without rows, the ledger's table may be missing.
     ledger_rows = f"""\
       SELECT digest, plan, op, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count, 0 AS invalid_rows, 1 AS entries
@@ -86,7 +28,12 @@ def build_changes_select(people: str, *, ledger: Ledger, settings: Settings) -> 
       UNION ALL """
     cases = "WHEN state <> 'in' THEN 'join'"
     if not replaces:
-        due = build_due_condition(state, resend_days=settings.resend_days)
+        # A digest has one of `resend_days` buckets. Each UTC day has one too: a run sends those of the days since the
+        # last settled plan.
+        today = state.number // _DAY
+        days = range(max(state.settled // _DAY + 1, today - resend_days + 1), today + 1)
+        buckets = ", ".join(map(str, sorted(day % resend_days for day in days)))
+        due = f"(from_base(substr(digest, 1, 6), 16) % {resend_days} IN ({buckets}))" if buckets else "false"
         cases = f"""\
 WHEN state = 'refused' AND NOT {due} THEN 'refused'
       {cases}
@@ -116,19 +63,6 @@ FROM (
       UNION ALL SELECT '', NULL, NULL, 0, 0, 0, 0, 0, 0) AS entries
       GROUP BY digest)))
 GROUP BY 1, 2, 3"""
-
-
-def build_due_condition(state: LedgerState, *, resend_days: int) -> str:
-    """Return SQL that is true for a digest that is sent again in this run.
-
-    A digest has one of `resend_days` buckets. Each UTC day has one too: a run sends those of the days since the last
-    settled plan.
-    """
-    today = state.number // _DAY
-    first = max(state.settled // _DAY + 1, today - resend_days + 1)
-    buckets = sorted({day % resend_days for day in range(first, today + 1)}) if resend_days else []
-    named = ", ".join(map(str, buckets))
-    return f"(from_base(substr(digest, 1, 6), 16) % {resend_days} IN ({named}))" if buckets else "false"
 
 
 def build_figures_query(changes: str) -> str:

@@ -36,7 +36,8 @@ from td_pinterest_op.stats import MirrorFigures
 log = logging.getLogger(__name__)
 
 REPLACE = "replace"
-"""The mode of a run that replaces everybody in the audience, and does not send differences."""
+DIFFERENCE = "difference"
+"""The modes of a run: it replaces everybody in the audience, or sends only the changes."""
 JOIN = "join"
 LEAVE = "leave"
 REPLACING = "replacing"
@@ -241,23 +242,11 @@ FROM (
         """
         # The new rows have the next plan number, and no query reads them before all are written. Rows that other runs
         # write meanwhile have a higher number, and count as well. Two compactions at once write the same rows.
-        try:
-            if valid_row_count > _ROWS * member_count + _MARGIN or len(self.state.sent or ()) > _PLANS:
-                self._write_members(member_count)
-                valid_row_count = member_count
-            if self.state.base and self.state.entries > valid_row_count + member_count + _MARGIN:
-                void = f"{self._rows_clause} AND plan < {self.state.base}"
-                self.jobs.run("delete void rows from the ledger", f"DELETE {void}")
-        except StoppedError:
-            raise
-        except ExportError as error:
-            log.warning("the ledger could not be compacted; the next run tries again: %s", error)
-
-    def _write_members(self, member_count: int) -> None:
-        """Write a row for each digest that may be in the audience. They are valid only if there are `member_count`."""
         state = self.state
-        number = state.seen + 1
-        rows = f"""\
+        try:
+            if valid_row_count > _ROWS * member_count + _MARGIN or len(state.sent or ()) > _PLANS:
+                number = state.seen + 1
+                rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE state END AS op, digest, cast(NULL AS bigint) AS joined
 FROM (
   SELECT digest, {build_membership_sql(state.sent)}
@@ -266,26 +255,34 @@ FROM (
     FROM (SELECT digest, plan, op {self.build_digest_rows_clause()}) AS entries
     GROUP BY digest))
 WHERE state <> 'out'"""
-        select = _build_digest_rows_select(rows, plan=number)
-        self._insert_from_select("write a row for each member into the ledger", select)
-        count_query = f"""\
+                select = _build_digest_rows_select(rows, plan=number)
+                self._insert_from_select("write a row for each member into the ledger", select)
+                count_query = f"""\
 SELECT count(*) AS digests {self._rows_clause} AND plan = {number} AND session = '{self.jobs.token}'
   AND time >= {number // 1000 - _SLACK}"""
-        (row,) = self.jobs.read_records("count them", count_query)
-        if row["digests"] != member_count:
-            text = "the ledger was not compacted; the next run tries again: %s rows were written, not %s"
-            log.warning(text, row["digests"], member_count)
-            return
-        mark = self._build_event_row_select(
-            "compacted",
-            plan=number,
-            plan_seen=state.seen,
-            row_count=member_count,
-            resent=int(state.may_have_unknown_people),
-            customer_list_id=state.customer_list_id,
-        )
-        self._insert_from_select("let them replace the older rows", mark)
-        self.state = replace(state, base=number)
+                (row,) = self.jobs.read_records("count them", count_query)
+                if row["digests"] != member_count:
+                    text = "the ledger was not compacted; the next run tries again: %s rows were written, not %s"
+                    log.warning(text, row["digests"], member_count)
+                    return
+                mark = self._build_event_row_select(
+                    "compacted",
+                    plan=number,
+                    plan_seen=state.seen,
+                    row_count=member_count,
+                    resent=int(state.may_have_unknown_people),
+                    customer_list_id=state.customer_list_id,
+                )
+                self._insert_from_select("let them replace the older rows", mark)
+                self.state = replace(state, base=number)
+                valid_row_count = member_count
+            if self.state.base and self.state.entries > valid_row_count + member_count + _MARGIN:
+                void = f"{self._rows_clause} AND plan < {self.state.base}"
+                self.jobs.run("delete void rows from the ledger", f"DELETE {void}")
+        except StoppedError:
+            raise
+        except ExportError as error:
+            log.warning("the ledger could not be compacted; the next run tries again: %s", error)
 
     def _build_event_row_select(
         self,

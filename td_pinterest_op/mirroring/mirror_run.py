@@ -1,6 +1,7 @@
 """Run a mirror in the warehouse: compare the query's people with the ledger, and write the changes as a plan."""
 
 import contextlib
+import logging
 from binascii import unhexlify
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -9,10 +10,10 @@ from functools import partial
 from itertools import compress
 from typing import Any
 
-from td_pinterest_op.errors import MirrorError, extend_errors
+from td_pinterest_op.errors import LimitError, MirrorError, extend_errors
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.mirroring.comparison import build_changes_select, build_figures_query, choose_mode
-from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, REPLACE, Ledger
+from td_pinterest_op.mirroring.comparison import build_changes_select, build_figures_query
+from td_pinterest_op.mirroring.ledger import DIFFERENCE, JOIN, LEAVE, PROOFS, REPLACE, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.records.columns import (
     Column,
@@ -29,7 +30,9 @@ from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.withholding import withholding_sql
-from td_pinterest_op.withholding.lists import check_list, name_list_in_errors, warn_of_invalid_values
+from td_pinterest_op.withholding.lists import check_lists, name_list_in_errors
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -60,8 +63,48 @@ class MirrorRun:
         self._files.close()
         self.jobs.drop_tables(self.jobs.tables)
 
+    def check_state(self, *, customer_list_id: str, people: int | None) -> None:
+        """Raise MirrorError if the ledger is of another ad account or customer list.
+
+        Raises LimitError if a first run would remove people. `customer_list_id`, `people`: the audience's list at
+        Pinterest, and the number of people in it; None if unknown. A run that replaces everybody needs no ledger.
+        """
+        state = self.ledger.state
+        settings = self.settings
+        of_ledger = (state.ad_account_id, state.customer_list_id)
+        is_another = of_ledger != (settings.ad_account_id, customer_list_id)
+        if is_another and state.settled and not self._replaces:
+            raise MirrorError(
+                f"the audience uses customer list {customer_list_id} of ad account {settings.ad_account_id} now, but "
+                f"the mirror has filled list {state.customer_list_id} of ad account {state.ad_account_id}: somebody "
+                "else has switched the audience, or ad_account_id is another. Nothing was sent. To go on, set rebuild: "
+                "true for one run, which replaces the people of the audience and starts the ledger again"
+            )
+        if settings.rebuild and state.settled and state.settled == state.base != state.compacted:
+            log.warning(
+                "rebuild: true replaces everybody in the audience and orphans a customer list, and so did the run "
+                "before. It is meant for one run: leave it out of the settings"
+            )
+        # A first replace that was not settled was allowed.
+        is_first = not state.settled and not state.replacing
+        if is_first and people != 0 and not settings.rebuild and settings.begin is None:
+            has = "may have people: how many is not known" if people is None else f"already has {people:,} people"
+            raise LimitError(
+                f"the mirror has not filled this audience yet, but the audience {has}. Nothing was sent. Set begin: "
+                "replace to replace them with the people of the query, or begin: adopt to keep them"
+            )
+
+    @property
+    def _replaces(self) -> bool:
+        """Whether the run must replace everybody in the audience, and cannot send only the changes."""
+        state = self.ledger.state
+        must_replace = state.replacing > state.settled if state.settled else self.settings.begin != "adopt"
+        return self.settings.rebuild or must_replace
+
     def compare_with_ledger(self) -> None:
         """Compare the query's people with the ledger: write who joins and who leaves to a table, and count them.
+
+        The counts are in `counts`, `figures` and `stats`.
 
         Raises LimitError if an opt-out or consent list is not valid.
         """
@@ -89,25 +132,78 @@ class MirrorRun:
             purpose = "hash the people, without those withheld"
             table, self.stats.job_id = self.jobs.create_table("digests", purpose, select, embedded=people)
             if list_tables:
-                self._check_lists(list_tables)
+                counts_select = withholding_sql.build_list_counts_select(list_tables)
+                list_stats = {}
+                for row in self.jobs.read_records("count the lists", counts_select):
+                    invalid = Counter(withholding_sql.parse_counts(row["reasons"]))
+                    list_stats[row["list"]] = Stats(
+                        action="",
+                        ad_account_id="",
+                        dry_run=True,
+                        read=row["given"] + invalid.total(),
+                        unique=row["identifiers"],
+                        invalid_by_reason=invalid,
+                        plain_values=row["given"] - row["hashed"],
+                        hashed_values=row["hashed"],
+                    )
+                check_lists(list_stats, self.settings)
             select = f"SELECT * FROM {table}"
             embedded = None
         else:
             select = withholding_sql.build_values_select(query)
             embedded = people
-        changes = build_changes_select(select, ledger=self.ledger, settings=self.settings)
+        replaces = self._replaces
+        changes = build_changes_select(
+            select, ledger=self.ledger, replaces=replaces, resend_days=self.settings.resend_days
+        )
         purpose = "compare the people with the ledger"
         self._table, job_id = self.jobs.create_table("changes", purpose, changes, embedded=embedded)
         self.stats.job_id = self.stats.job_id or job_id
         (self.counts,) = self.jobs.read_records("count who joins and who leaves", build_figures_query(self._table))
         self._list_type = choose_list_type(query.columns)
-        self._store_figures(query.columns)
-        unreadable = self.counts["unreadable"]
-        if unreadable and self.figures.mode != REPLACE:
+        counts = self.counts
+        stats = self.stats
+        stats.columns = len(query.columns) + sum(column.is_array for column in query.columns)
+        stats.read = counts["row_count"]
+        stats.invalid_rows = counts["invalid_rows"]
+        stats.hashed_values = counts["hashed"]
+        stats.invalid_by_reason = Counter(withholding_sql.parse_counts(counts["rejected"]))
+        stats.valid = counts["given"] - stats.invalid_count
+        stats.withheld = Counter(withholding_sql.parse_counts(counts["withheld"]))
+        stats.unique = counts["people"] + stats.withheld.total()
+        stats.duplicate = stats.valid - stats.unique
+        stats.plain_values = stats.valid - stats.hashed_values
+        self.figures = MirrorFigures(
+            mode=REPLACE if replaces else DIFFERENCE,
+            people=counts["people"],
+            members=counts["members"],
+            joined=counts["people"] if replaces else counts["join"],
+            resent=counts["resent"],
+            left=0 if replaces else counts["leave"],
+            unsure=stats.invalid_by_reason[Reason.UNSURE.value],
+        )
+        stats.mirror = self.figures
+        unreadable = counts["unreadable"]
+        if unreadable and not replaces:
             raise MirrorError(
                 f"{unreadable:,} rows of the ledger have something else than 64 hex digits as the digest. "
                 "Nothing was sent. If a policy masks columns, let the user of td.apikey view those of the ledger; else "
                 "set rebuild: true for one run"
+            )
+
+    def check_leavers(self) -> None:
+        """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows.
+
+        Those who leave are the members who are no longer in the query, also if everybody is replaced.
+        """
+        figures = self.figures
+        leavers = self.counts["leavers"]
+        limit = self.settings.max_leave_ratio
+        if self.ledger.state.settled and leavers / max(figures.members, 1) > limit:
+            raise LimitError(
+                f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio allows "
+                f"({limit}); the query finds {figures.people:,} people. Nothing was sent. Correct the query, or raise "
+                'max_leave_ratio for one run, with the parameter settings_for_this_run: {"max_leave_ratio": …}'
             )
 
     def write_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
@@ -167,52 +263,3 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
         select = build_columns_select(source.query)
         job = self.jobs.read_rows(f"read the columns of `{setting_name}`", select, embedded=source).job
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=find_columns(job))
-
-    def _check_lists(self, tables: Mapping[str, str]) -> None:
-        """Raise LimitError if a list in these tables is not valid."""
-        rows = self.jobs.read_records("count the lists", withholding_sql.build_list_counts_select(tables))
-        list_stats = {row["list"]: _read_list_stats(row) for row in rows}
-        for name, stats in list_stats.items():
-            check_list(name, stats, self.settings)
-        warn_of_invalid_values(list_stats)
-
-    def _store_figures(self, columns: Sequence[Column]) -> None:
-        """Store the counted people, values and changes in the statistics."""
-        stats = self.stats
-        counts = self.counts
-        mode = choose_mode(self.ledger.state, self.settings)
-        stats.columns = len(columns) + sum(column.is_array for column in columns)
-        stats.read = counts["row_count"]
-        stats.invalid_rows = counts["invalid_rows"]
-        stats.hashed_values = counts["hashed"]
-        stats.invalid_by_reason = Counter(withholding_sql.parse_counts(counts["rejected"]))
-        stats.valid = counts["given"] - stats.invalid_count
-        stats.withheld = Counter(withholding_sql.parse_counts(counts["withheld"]))
-        stats.unique = counts["people"] + stats.withheld.total()
-        stats.duplicate = stats.valid - stats.unique
-        stats.plain_values = stats.valid - stats.hashed_values
-        self.figures = MirrorFigures(
-            mode=mode,
-            people=counts["people"],
-            members=counts["members"],
-            joined=counts["people"] if mode == REPLACE else counts["join"],
-            resent=counts["resent"],
-            left=0 if mode == REPLACE else counts["leave"],
-            unsure=stats.invalid_by_reason[Reason.UNSURE.value],
-        )
-        stats.mirror = self.figures
-
-
-def _read_list_stats(row: Mapping[str, Any]) -> Stats:
-    """Return the statistics of an opt-out or consent list. `row`: the counts of the list's values, by column name."""
-    invalid = Counter(withholding_sql.parse_counts(row["reasons"]))
-    return Stats(
-        action="",
-        ad_account_id="",
-        dry_run=True,
-        read=row["given"] + invalid.total(),
-        unique=row["identifiers"],
-        invalid_by_reason=invalid,
-        plain_values=row["given"] - row["hashed"],
-        hashed_values=row["hashed"],
-    )

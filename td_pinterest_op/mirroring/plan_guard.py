@@ -32,7 +32,7 @@ class PlanGuard:
         self._lock = threading.Lock()
         self._waits = 0  # of the client, when the ledger was asked
         self._trusted_until = 0.0
-        self._question: Future[tuple[int | None, float]] | None = None  # whose answer is still awaited
+        self._question: Future[None] | None = None  # whose answer is still awaited
         self._changes: list[str] = []
 
     def trust_plan(self) -> None:
@@ -43,19 +43,15 @@ class PlanGuard:
     def require_newest(self) -> None:
         """Raise MirrorError if the ledger has a newer plan than this run's."""
         waits = self._client.rate_limiter.waits
-        self._use_answer(*self._ask())
+        self._question = None
+        self._ask()
         self._waits = waits
 
-    def _ask(self) -> tuple[int | None, float]:
-        """Return the number of a newer plan, or None, and when the ledger gave this answer."""
-        return self._ledger.find_newer_plan(), self._clock()
-
-    def _use_answer(self, newer: int | None, answered_at: float) -> None:
-        """Trust an answer of the ledger, or raise MirrorError if there is a newer plan."""
-        self._question = None
-        if newer:
+    def _ask(self) -> None:
+        """Ask the ledger. Trust its answer, or raise MirrorError if there is a newer plan."""
+        if newer := self._ledger.find_newer_plan():
             raise MirrorError(f"plan {newer} is newer")
-        self._trusted_until = answered_at + _TRUSTED
+        self._trusted_until = self._clock() + _TRUSTED
 
     def _check_before_write(self) -> None:
         """Raise MirrorError before a write if the ledger is known to have a newer plan. Ask the ledger if it is due."""
@@ -65,7 +61,8 @@ class PlanGuard:
             elif self._question is None and self._clock() > self._trusted_until:
                 self._question = start_thread(self._ask)
             elif self._question and self._question.done():
-                self._use_answer(*self._question.result())
+                self._question.result()
+                self._question = None
 
     @contextlib.contextmanager
     def watch(self, *changes: str) -> Iterator[None]:

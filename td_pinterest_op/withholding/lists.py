@@ -8,14 +8,7 @@ from functools import partial
 from td_pinterest_op.errors import LimitError, extend_errors
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column, find_list_columns
-from td_pinterest_op.records.hashed_query import (
-    ENGINES,
-    HASH_SETTING,
-    Query,
-    describe_query,
-    find_hashing_reason,
-    open_hashed_rows,
-)
+from td_pinterest_op.records.hashed_query import ENGINES, Query, describe_query, open_hashed_rows
 from td_pinterest_op.records.limits import check_value_kind, format_reasons
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime.text import format_count
@@ -56,7 +49,7 @@ def open_lists(
 
     To be called once the people's job has ended: nobody who opts out while it runs is sent. `queries`: from
     `describe_lists`; needed if the warehouse hashes. `stats` gets the ids of the lists' jobs. Raises LimitError (see
-    `check_list`), JobError, TreasureDataError and OSError. Each message names the list.
+    `check_lists`), JobError, TreasureDataError and OSError. Each message names the list.
     """
     spools: dict[str, Spool] = {}
     columns: dict[str, Sequence[Column]] = {}
@@ -71,8 +64,7 @@ def open_lists(
                 else:
                     rows = open_hashed_rows(td, source, queries[name], on_job_id=on_job_id)
                 columns[name], of_lists[name] = read_list(rows, settings, spools[name])
-            check_list(name, of_lists[name], settings)
-        warn_of_invalid_values(of_lists)
+        check_lists(of_lists, settings)
         yield Lists(spools=spools, columns=columns)
 
 
@@ -90,33 +82,34 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
     return columns, of_list
 
 
-def check_list(name: str, stats: Stats, settings: Settings) -> None:
+def check_lists(list_stats: Mapping[str, Stats], settings: Settings) -> None:
     """Raise LimitError if an opt-out or consent list has no identifiers, or values that make the list unusable.
 
     A list is unusable if its values are plain and the setting `expect_values` is `hashed`, or the reverse. An opt-out
     list is unusable, too, if it has addresses that only the operator can hash. With `allow_empty_suppress`, it may have
-    no rows. `stats`: the statistics of the list.
+    no rows. `list_stats`: the statistics of each list. One warning names the number of invalid values, by reason.
     """
-    with name_list_in_errors(name):
-        check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
-    log.info("%s: %s", name, format_count(stats.unique, "identifier"))
-    if name == SUPPRESS and (unsure := stats.invalid_by_reason[Reason.UNSURE.value]):
-        has_choice = find_hashing_reason(settings.action, settings.hash_in) == HASH_SETTING
-        raise LimitError(
-            f"`{name}` contains {format_count(unsure, 'address', 'addresses')} that the warehouse cannot hash, so "
-            "these people would not be found. Nothing was sent. Replace each such address with the SHA-256 of its "
-            f"lowercase form{', or set hash_in: operator' if has_choice else ''}"
-        )
-    may_be_empty = name == SUPPRESS and not stats.read
-    if not stats.unique and not (may_be_empty and settings.allow_empty_suppress):
+    warnings = []
+    for name, stats in list_stats.items():
+        with name_list_in_errors(name):
+            check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
+        log.info("%s: %s", name, format_count(stats.unique, "identifier"))
+        if name == SUPPRESS and (unsure := stats.invalid_by_reason[Reason.UNSURE.value]):
+            raise LimitError(
+                f"`{name}` contains {format_count(unsure, 'address', 'addresses')} that the warehouse cannot hash, so "
+                "these people would not be found. Nothing was sent. Replace each such address with the SHA-256 of its "
+                f"lowercase form{'' if settings.action.needs_query else ', or set hash_in: operator'}"
+            )
         reasons = format_reasons(stats.invalid_by_reason)
-        problem = f"contains no identifier ({reasons})" if stats.read else "has no rows"
-        allow = ", or set allow_empty_suppress: true if it is correct that nobody has opted out"
-        raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{allow if may_be_empty else ''}")
-
-
-def warn_of_invalid_values(list_stats: Mapping[str, Stats]) -> None:
-    """Log one warning with the number of invalid values in each opt-out or consent list, by reason."""
-    invalid = {name: format_reasons(stats.invalid_by_reason) for name, stats in list_stats.items()}
-    if by_list := "; ".join(f"{name}: {reasons}" for name, reasons in invalid.items() if reasons):
-        log.warning("the lists contain values that are not valid identifiers; these values were ignored: %s", by_list)
+        may_be_empty = name == SUPPRESS and not stats.read
+        if not stats.unique and not (may_be_empty and settings.allow_empty_suppress):
+            problem = f"contains no identifier ({reasons})" if stats.read else "has no rows"
+            allow = ", or set allow_empty_suppress: true if it is correct that nobody has opted out"
+            raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{allow if may_be_empty else ''}")
+        if reasons:
+            warnings.append(f"{name}: {reasons}")
+    if warnings:
+        log.warning(
+            "the lists contain values that are not valid identifiers; these values were ignored: %s",
+            "; ".join(warnings),
+        )

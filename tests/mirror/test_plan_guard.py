@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -27,7 +27,7 @@ class Sending:
     asked_at: list[float] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
     check: Callable[[], None] = lambda: None
-    awaited: list[tuple[float, Future[Any]]] = field(default_factory=list)
+    awaited: list[tuple[float, Callable[[], None], Future[None]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.state = LedgerState(number=7)
@@ -43,13 +43,24 @@ class Sending:
         self.now += self.answer_after
         return self.newer
 
+    def answer(self, ask: Callable[[], None], future: Future[None]) -> None:
+        """The end of a thread that asks."""
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(self, "find_newer_plan", lambda: self.newer)
+                ask()
+        except MirrorError as error:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+
     def record_unsure_people(self, *changes: str) -> None:
         self.noted += changes
 
-    def start_thread(self, _ask: Callable[[], object]) -> Future[Any]:
+    def start_thread(self, ask: Callable[[], None]) -> Future[None]:
         self.asked_at.append(self.now)
-        self.awaited.append((self.now + self.answer_after, Future()))
-        return self.awaited[-1][1]
+        self.awaited.append((self.now + self.answer_after, ask, Future()))
+        return self.awaited[-1][2]
 
     @contextlib.contextmanager
     def check_writes(self, check: Callable[[], None]) -> Iterator[None]:
@@ -63,9 +74,9 @@ class Sending:
                 self.check()
                 self.now += 1
                 self.stats.sent += 1
-                for answered_at, future in self.awaited:
+                for answered_at, ask, future in self.awaited:
                     if self.now >= answered_at and not future.done():
-                        future.set_result((self.newer, answered_at))
+                        self.answer(ask, future)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from td_pinterest_op.audiences.customer_lists import get_list_name
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, PinterestError
-from td_pinterest_op.mirroring.comparison import check_leavers, check_state
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACE, REPLACING, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.mirroring.mirror_run import MirrorRun
@@ -103,10 +102,10 @@ class Mirror(MembersAction):
                 uploaded = used.uploaded if used else None
                 if uploaded is not None or dummies is not None:
                     people = max(people or 0, uploaded or 0) - (dummies or 0)
-                check_state(self._ledger.state, settings, customer_list_id=get_list_id(audience), people=people)
+                self._run.check_state(customer_list_id=get_list_id(audience), people=people)
             self._run.compare_with_ledger()
             check_rows(settings, self._stats)
-            check_leavers(self._run.counts["leavers"], self._run.figures, self._ledger.state, settings)
+            self._run.check_leavers()
             yield PreparedRecords()  # the steps read the records, once the plan is in the ledger
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
