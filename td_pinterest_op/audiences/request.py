@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
-from td_pinterest_op.records.hashed_query import ENGINES, find_hashing_reason, require_hashable, require_one_statement
+from td_pinterest_op.records.hashed_query import ENGINES, require_hashable, require_one_statement
 from td_pinterest_op.settings.parameters import (
     FOR_THIS_RUN,
     SETTINGS_FOR_THIS_RUN,
@@ -139,8 +139,8 @@ def read_task_request(task: Task, *, table: SettingsTable[_S], rows: Rows | None
             lists = {name: query for name, query in queries.items() if query}
         elif unused := [name for name in LISTS if name in task.params]:
             log.warning("the action %s adds no people, so it ignores the task's %s", action.name, " and ".join(unused))
-    if source and isinstance(settings, Settings) and (reason := find_hashing_reason(settings.action, settings.hash_in)):
-        errors.call(require_hashable, source, needed_by=reason)
+    if source and isinstance(settings, Settings):
+        errors.call(require_hashable, source, settings)
     for name, each in {"query": source, **lists}.items():
         if isinstance(each, Source) and each.query and each.engine in ENGINES:  # of several, one result would count
             errors.call(require_one_statement, each.query, name=name)

@@ -19,14 +19,13 @@ from td_pinterest_op.identifiers.hashing_sql import (
 )
 from td_pinterest_op.records.columns import Column, find_position
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.settings.table import ActionSpec
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.treasure_data.job import Job, Source, find_first_comments, wait_for_job
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
 
 NUMBERS = 10_000  # a person's number modulo this decides about the control group
 ENGINES = ("presto", "trino")  # whose SQL hashes
-HASH_SETTING = "hash_in: warehouse"
 _PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|.""", re.DOTALL)
 
 
@@ -39,21 +38,15 @@ class Query:
     columns: Sequence[Column]
 
 
-def find_hashing_reason(action: ActionSpec | None, hash_in: object) -> str | None:
-    """Return what requires hashing in the warehouse: the action's name, HASH_SETTING, or None if nothing does."""
-    if action and action.needs_query:
-        return action.name
-    return HASH_SETTING if hash_in == "warehouse" else None
-
-
-def require_hashable(source: object, *, needed_by: str) -> None:
-    """Raise SettingsError unless `source` is a query whose identifiers the warehouse can hash: a single Trino query.
-
-    `needed_by`: HASH_SETTING, or the action that needs hashed rows.
-    """
+def require_hashable(source: object, settings: Settings) -> None:
+    """Raise SettingsError if the warehouse must hash, but `source` is no query whose identifiers it can hash."""
+    needed_by = settings.action.name
     key = "action"
     cure = ""
-    if needed_by == HASH_SETTING:
+    if not settings.action.needs_query:
+        if settings.hash_in == "operator":
+            return
+        needed_by = "hash_in: warehouse"
         key = "hash_in"
         cure = ", or set hash_in: operator"
     if not isinstance(source, Source) or source.job_id is not None:

@@ -99,18 +99,12 @@ class Buckets:
     def __init__(self, width: int = DIGEST_BYTES, *, encrypted: bool = False) -> None:
         self.width = width
         self._file = SpoolFile(encrypted=encrypted)
+        self.close = self._file.close
         self._incoming: list[list[bytes]] = [[] for _ in range(BUCKETS)]
         self._buffers: list[bytearray] = [bytearray() for _ in range(BUCKETS)]
         self._incoming_count = self.buffered_bytes = 0
         self._segment_offsets: list[array[int]] = []  # for each write: where each bucket's segment begins, and the end
         self._end = 0
-
-    def close(self) -> None:
-        """Delete the temporary file and free memory. May be called again."""
-        self._file.close()
-        self._incoming = []
-        self._buffers = []
-        self._segment_offsets = []
 
     def add(self, digests: Sequence[bytes]) -> None:
         """Add digests in memory, and write them to the temporary file once there are many. Raises OSError."""
@@ -172,28 +166,25 @@ class Spool(Buckets):
     """Collects digests in a temporary file, then sorts them and drops repeats (`finish`)."""
 
     unique_count = 0
-    _unique_counts: Sequence[int] = ()  # by bucket, once finished
+    _unique_counts: list[int]  # by bucket, once finished
 
     def finish(self) -> None:
         """Sort the digests and drop repeats. No digest can be added afterwards. Raises OSError."""
         super().finish()
-        self._unique_counts = list(map(self._deduplicate_bucket, range(BUCKETS)))
+        self._unique_counts = []
+        for bucket in range(BUCKETS):
+            segments = self.read_segments(bucket)
+            if sum(length for _, length in self._find_segments(bucket)) > _LARGE_BUCKET_BYTES:
+                digests = list(set(chain.from_iterable(split_fixed(segment, self.width) for segment in segments)))
+            else:
+                digests = list(split_fixed(b"".join(segments), self.width))
+            ordered = sort_digests(digests)
+            data = memoryview(b"".join(compress(ordered, chain((True,), map(ne, islice(ordered, 1, None), ordered)))))
+            self._unique_counts.append(len(data) // self.width)
+            for offset, length in self._find_segments(bucket):
+                self._file.write(offset, data[:length])
+                data = data[length:]
         self.unique_count = sum(self._unique_counts)
-
-    def _deduplicate_bucket(self, bucket: int) -> int:
-        """Sort the digests of a bucket in the file, drop repeats, and return how many digests are left."""
-        segments = self.read_segments(bucket)
-        if sum(length for _, length in self._find_segments(bucket)) > _LARGE_BUCKET_BYTES:
-            digests = list(set(chain.from_iterable(split_fixed(segment, self.width) for segment in segments)))
-        else:
-            digests = list(split_fixed(b"".join(segments), self.width))
-        ordered = sort_digests(digests)
-        data = memoryview(b"".join(compress(ordered, chain((True,), map(ne, islice(ordered, 1, None), ordered)))))
-        unique_count = len(data) // self.width
-        for offset, length in self._find_segments(bucket):
-            self._file.write(offset, data[:length])
-            data = data[length:]
-        return unique_count
 
     def read_chunks(self) -> Iterator[bytes]:
         """Yield all unique digests in ascending order, many joined in each byte string. Raises OSError."""

@@ -97,10 +97,9 @@ class Reader(abc.ABC):
                 self.first_invalid += map(find_line_number, first) if find_line_number else first
                 stats.read += len(block[0])
                 progress(stats.read)
-            prepared, withheld = self._finish_and_count_withheld()
+            prepared = self._finish()
         finally:
             gc.enable()
-        stats.withheld.update(withheld)
         stats.unique = prepared.record_count + stats.withheld.total()
         stats.duplicate = stats.valid - stats.unique
         return prepared
@@ -153,8 +152,8 @@ class Reader(abc.ABC):
         """Store and count the valid records of a block's rows. Returns rejected rows."""
 
     @abc.abstractmethod
-    def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
-        """Return the unique records, once all blocks are read, and how many records are withheld, by reason."""
+    def _finish(self) -> PreparedRecords:
+        """Return the unique records to send, once all blocks are read, and count those that are withheld."""
 
 
 class IdentifierReader(Reader):
@@ -190,15 +189,14 @@ class IdentifierReader(Reader):
         null_rows = [(row, Reason.NULL) for row, count in nulls.items() if count == len(by_column)]
         return [rejection for rejection in rejected if rejection[1] is not Reason.NULL] + null_rows
 
-    def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
-        """Return the unique identifiers to send, as records, and how many identifiers are withheld, by reason."""
-        withheld: Counter[str] = Counter()
+    def _finish(self) -> PreparedRecords:
+        """Return the unique identifiers to send, as records, and count those that are withheld."""
         if self._people:
-            for digests, of_part in self._people.find_sendable():
+            for digests, withheld in self._people.find_sendable():
                 self._spool.add(digests)
-                withheld.update(of_part)
+                self._stats.withheld.update(withheld)
         self._spool.finish()
-        return PreparedRecords({SINGLE_DIGEST: self._spool}, choose_list_type(self.settings.columns)), withheld
+        return PreparedRecords({SINGLE_DIGEST: self._spool}, choose_list_type(self.settings.columns))
 
 
 class RowReader(Reader):
@@ -243,15 +241,15 @@ class RowReader(Reader):
         for layout, records in encode_rows(self.settings.columns, rows).items():
             self._kept.add(layout, records)
 
-    def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
-        """Return the unique rows as records, and no counts: this reader withholds nobody."""
+    def _finish(self) -> PreparedRecords:
+        """Return the unique rows as records: this reader withholds nobody."""
         prepared = replace(self._kept.finish(), list_type=choose_list_type(self.settings.columns))
         self._stats.keys = sum(
             (len(layout.keys) + (layout.id_length > 0)) * file.unique_count for layout, file in prepared.files.items()
         )
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):
             log.warning("invalid identifiers were left out of rows that also have valid identifiers: %s", reasons)
-        return prepared, {}
+        return prepared
 
 
 class _FilteredRowReader(RowReader):
@@ -280,8 +278,8 @@ class _FilteredRowReader(RowReader):
         self._blocks.append((self._end, len(data), self._people.count - len(rows)))
         self._end += len(data)
 
-    def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
-        """Return the unique rows to send, as records, and how many distinct rows are withheld, by reason."""
+    def _finish(self) -> PreparedRecords:
+        """Return the unique rows to send, as records, and count the distinct rows that are withheld."""
         people = self._people
         columns = self.settings.columns
         people.compare_with_lists()
@@ -317,19 +315,18 @@ class _FilteredRowReader(RowReader):
                     else:
                         suffix = bytes([WITHHELD.index(outcome)])
                         self._withheld.add(layout, [record + suffix for record in records])
-        withheld: Counter[str] = Counter()
         for layout, spool in self._withheld.spools.items():
             spool.finish()
             previous = b""
             for suffixed in chain.from_iterable(spool.read_buckets()) if not layout.is_extra else ():
                 # A row that is withheld for several reasons counts for the first.
                 if suffixed[:-1] != previous:
-                    withheld[WITHHELD[suffixed[-1]]] += 1
+                    self._stats.withheld[WITHHELD[suffixed[-1]]] += 1
                     previous = suffixed[:-1]
         # They are large, and it takes long to send the rest.
         for file in (people, self._file, self._to_strip, self._withheld):
             file.close()
-        return super()._finish_and_count_withheld()[0], withheld
+        return super()._finish()
 
 
 @contextlib.contextmanager

@@ -2,10 +2,12 @@
 
 import pytest
 
+from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.identifier_types import EMAIL, IDFA, MAID, IdentifierType
-from td_pinterest_op.records.columns import Column, choose_list_type, find_identifier_columns
+from td_pinterest_op.records.columns import Column, choose_list_type, find_identifier_columns, find_people_columns
 from td_pinterest_op.treasure_data.job import Job
+from tests.unit.settings.test_parse import ENVIRON, LEAST
 
 
 def job(*schema: tuple[str, str]) -> Job:
@@ -102,6 +104,18 @@ class TestColumns:
             find_identifier_columns(job(*((name, "varchar") for name in names)), {}, control_column=by)
         assert said in str(caught.value)
         assert ("there is no column email" in str(caught.value)) == (by not in map(str.lower, names))
+
+    def test_columns_of_rows_are_in_the_order_of_their_keys(self) -> None:
+        given = {"records": "rows", "columns": {"tel": "phone", "crm_id": "external_id"}}
+        settings = parse_export(LEAST | given, environ=ENVIRON)
+        names = ("crm_id", "Email", "tel", "idfa")
+        found = find_people_columns(job(*((name, "varchar") for name in names)), settings, {})
+        assert [(column.name, column.position) for column in found] == [
+            ("Email", 1),
+            ("idfa", 3),
+            ("tel", 2),
+            ("crm_id", 0),
+        ]
 
     @pytest.mark.parametrize(
         ("types", "expected"),

@@ -1,4 +1,4 @@
-"""Rows with several keys: what happens to each row, and how it is sent."""
+"""What happens to each row: identifiers that are sent one by one, and rows with several keys."""
 
 import hashlib
 import json
@@ -6,14 +6,12 @@ from contextlib import closing
 
 import pytest
 
-from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.identifiers.identifier_types import TYPES
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column, find_people_columns
+from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.treasure_data.job import Job
-from td_pinterest_op.withholding.readers import ReaderSettings, RowReader
-from tests.unit.settings.test_parse import ENVIRON, LEAST
+from td_pinterest_op.withholding.readers import IdentifierReader, ReaderSettings, RowReader
 
 DEVICE = "0123abcd-89ef-4cde-8f01-23456789abcd"
 ALL = ("email", "maid", "phone", "external_id")
@@ -168,11 +166,26 @@ class TestArrays:
         assert sorted(record["email"] for record in records) == sorted(map(sha, ["x@lee.org", *expected]))
 
 
-def test_columns_of_keys_are_found_by_name_or_mapping_and_ordered_by_key() -> None:
-    names = ("Email", "tel", "idfa", "crm_id")
-    job = Job(id="5", schema=tuple((name, "varchar") for name in names), records=1, size=1)
-    columns_setting = {"tel": "phone", "crm_id": "external_id"}
-    settings = parse_export(LEAST | {"records": "rows", "columns": columns_setting}, environ=ENVIRON)
-    columns = find_people_columns(job, settings, {})
-    keys = ["email", "maid", "hashed_phone_number", "external_id"]
-    assert list(zip(keys, [0, 2, 1, 3], strict=True)) == [(column.type.key, column.position) for column in columns]
+def read_identifiers(blocks: list[list[list[object]]], *columns: Column) -> tuple[Stats, list[int]]:
+    """The counts and the first invalid rows of a result whose identifiers are sent one by one."""
+    stats = Stats(action="", ad_account_id="1", dry_run=False)
+    with closing(IdentifierReader(Spool(), ReaderSettings(columns=columns), stats)) as reader:
+        reader.read(blocks, progress=lambda _: None)
+    return stats, reader.first_invalid
+
+
+@pytest.mark.parametrize("rows_a_block", [1, 4, 100])
+def test_reader_keeps_the_first_eleven_invalid_rows(rows_a_block: int) -> None:
+    values: list[object] = [b"nobody" if row % 2 else b"a@b.example" for row in range(1, 101)]
+    blocks = [[values[start : start + rows_a_block]] for start in range(0, 100, rows_a_block)]
+    _, first_invalid = read_identifiers(blocks, Column(name="email", type=TYPES["email"], position=0))
+    assert first_invalid == list(range(1, 22, 2))
+
+
+def test_every_value_of_several_columns_counts_and_nulls_only_in_empty_rows() -> None:
+    columns = [Column(name=str(position), type=TYPES["email"], position=position) for position in (2, 0)]
+    a, b, c = (b"a@lee.org", b"b@lee.org", b"c@lee.org")
+    block: list[list[object]] = [[a, b, None, None, None], [7] * 5, [c, None, c, None, b"n/a"]]
+    stats, first_invalid = read_identifiers([block], *columns)
+    assert (stats.read, stats.valid, stats.unique, stats.duplicate) == (5, 4, 3, 1)
+    assert (stats.invalid_by_reason, first_invalid) == ({"null": 1, "placeholder": 1}, [4, 5])
