@@ -7,13 +7,12 @@ last status check, and the number of records in its list.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.digdag_templates import defuse_templates
 from td_pinterest_op.identifiers.hashing_sql import quote_literal, quote_name
 from td_pinterest_op.redaction.secret import sanitize
-from td_pinterest_op.stats import LISTS, WITHHELD
+from td_pinterest_op.stats import WITHHELD
 
 _LONGEST_TEXT = 1000
 
@@ -27,59 +26,52 @@ Row = Mapping[str, Any]
 """A row of the history table: its values by column name. A missing column is NULL."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of the history table. Most columns hold a statistic of a run: `rows_read` is the statistic `rows.read`.
-
-    `type` is Trino's. `is_free`: text from elsewhere, which could name a person or a secret.
-    """
-
-    name: str
-    type: str = "varchar"
-    is_free: bool = False
-
-
-COLUMNS = (
-    # Of the task, also for a run without statistics. `time` is when the row was written.
-    Column("time", "bigint"),
-    *map(Column, ("kind", "outcome", "workflow", "session_time", "session_uuid", "attempt_id")),
-    # The statistics of the run.
-    *map(Column, ("action", "ad_account_id", "audience_id")),
-    Column("audience_name", is_free=True),
-    Column("audience_status"),
-    Column("audience_size", "bigint"),
-    Column("is_usable", "bigint"),
-    *map(Column, ("customer_list_id", "customer_list_status", "previous_customer_list_id", "job_id")),
-    Column("is_dry_run", "bigint"),
-    *(Column(f"rows_{name}", "bigint") for name in ("read", "valid", "invalid")),
-    Column("rows_invalid_by_reason"),
-    *(Column(f"records_{name}", "bigint") for name in ("unique", "duplicate", "sent", "refused", "keys")),
-    *(Column(f"requests_{name}", "bigint") for name in ("sent", "retried", "failed")),
-    *(Column(f"seconds_{name}", "double") for name in ("reading", "sending", "waiting")),
-    Column("version"),
-    Column("summary", is_free=True),
-    Column("error", is_free=True),
-    *(Column(f"records_withheld_{reason}", "bigint") for reason in WITHHELD),
-    *(Column(f"values_{kind}", "bigint") for kind in ("plain", "hashed")),
-    # The jobs of the queries `suppress` and `consent`.
-    *(Column(f"lists_{name}") for name in LISTS),
-    # How many records are known to be in the audience; in a follow-up, its size relative to them.
-    Column("members", "bigint"),
-    Column("match_ratio", "double"),
-    Column("lift"),
-    # The task's full name: several tasks of a workflow may do the same to one audience.
-    Column("task"),
-    Column("records_invalid_keys", "bigint"),
-    Column("mirror_mode"),
-    *(
-        Column(f"mirror_{name}", "bigint")
-        for name in ("plan", "people", "members", "joined", "resent", "left", "unsure")
+COLUMNS: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            *(
+                "kind",
+                "outcome",
+                "workflow",
+                "session_time",
+                "session_uuid",
+                "attempt_id",
+                "version",
+                "summary",
+                "error",
+            ),
+            # The task's full name: several tasks of a workflow may do the same to one audience.
+            *("task", "action", "ad_account_id", "audience_id", "audience_name", "audience_status", "customer_list_id"),
+            *("customer_list_status", "previous_customer_list_id", "job_id", "rows_invalid_by_reason", "mirror_mode"),
+            # The jobs of the queries `suppress` and `consent`, and a comparison of groups.
+            *("lists_suppress", "lists_consent", "lift"),
+        ),
+        "varchar",
     ),
-    *(Column(f"erasure_{name}", "bigint") for name in ("accounts", "lists")),
-)
-"""The columns of the table. Tables of earlier versions lack some of the later ones, and `is_usable`, `is_dry_run`."""
+    **dict.fromkeys(
+        (
+            # When the row was written.
+            *("time", "audience_size", "is_usable", "is_dry_run", "rows_read", "rows_valid", "rows_invalid"),
+            *("records_unique", "records_duplicate", "records_sent", "records_refused", "records_keys"),
+            *("records_invalid_keys", "requests_sent", "requests_retried", "requests_failed"),
+            *("values_plain", "values_hashed", *(f"records_withheld_{reason}" for reason in WITHHELD)),
+            # How many records are known to be in the audience.
+            *("members", "mirror_plan", "mirror_people", "mirror_members", "mirror_joined", "mirror_resent"),
+            *("mirror_left", "mirror_unsure", "erasure_accounts", "erasure_lists"),
+        ),
+        "bigint",
+    ),
+    # In a follow-up, the audience's size relative to its members.
+    **dict.fromkeys(("seconds_reading", "seconds_sending", "seconds_waiting", "match_ratio"), "double"),
+}
+"""The columns of the table, with Trino's types. Most hold a statistic of a run: `rows_read` is `rows.read`.
 
-NAMES = frozenset(column.name for column in COLUMNS)
+Tables of earlier versions lack some, such as `is_usable` and `is_dry_run`.
+"""
+
+NAMES = frozenset(COLUMNS)
+# Text from elsewhere, which could name a person or a secret.
+_FREE = ("audience_name", "summary", "error")
 JSON_NAMES = ("rows_invalid_by_reason", "lift")
 """The columns whose text is JSON."""
 MIRROR_NAMES = frozenset(name for name in NAMES if name.startswith("mirror_"))
@@ -145,22 +137,22 @@ def build_table_statement(table: str, existing: Collection[str] | None) -> str:
     name = quote_name(table)
     comment = "-- td_pinterest_op: the table of the history\n"
     if existing is None:
-        columns = ",\n".join(f"  {quote_name(column.name)} {column.type}" for column in COLUMNS)
+        columns = ",\n".join(f"  {quote_name(column)} {type_}" for column, type_ in COLUMNS.items())
         return f"{comment}CREATE TABLE IF NOT EXISTS {name} (\n{columns}\n)"
     # Every table has a `time`, which no schema lists.
     statements = [
-        f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {quote_name(column.name)} {column.type}"
-        for column in COLUMNS
-        if column.name not in {"time", *existing}
+        f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {quote_name(column)} {type_}"
+        for column, type_ in COLUMNS.items()
+        if column not in {"time", *existing}
     ]
     return comment + ";\n".join(statements) if statements else ""
 
 
 def build_insert_statement(table: str, rows: Sequence[Row]) -> str:
     """Return one INSERT of `rows`. Columns without any value are left out."""
-    columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
-    names = ", ".join(quote_name(column.name) for column in columns)
-    tuples = ([_format_literal(column, row.get(column.name)) for column in columns] for row in rows)
+    columns = [column for column in COLUMNS if any(row.get(column) is not None for row in rows)]
+    names = ", ".join(map(quote_name, columns))
+    tuples = ([_format_literal(column, row.get(column)) for column in columns] for row in rows)
     values = ",\n".join(f"  ({', '.join(literals)})" for literals in tuples)
     return (
         f"-- td_pinterest_op: the history of this run\nINSERT INTO {quote_name(table)} ({names})\n"
@@ -223,15 +215,15 @@ def find_members(rows: Sequence[Row], audience_id: str, list_id: str) -> int | N
     return None if members is None else int(members)
 
 
-def _format_literal(column: Column, value: Any) -> str:
+def _format_literal(column: str, value: Any) -> str:
     """Return a value as an SQL literal of its column's type, with free text masked."""
     if value is None:
         return "NULL"
-    if column.type == "bigint":
+    if COLUMNS[column] == "bigint":
         return str(int(value))
-    if column.type == "double":
+    if COLUMNS[column] == "double":
         return f"{value:.6E}"
     text = str(value)
     # Only free text is masked: the ids of sessions look like those of devices.
-    free = sanitize(" ".join(text.split()), longest=_LONGEST_TEXT) if column.is_free else defuse_templates(text)
+    free = sanitize(" ".join(text.split()), longest=_LONGEST_TEXT) if column in _FREE else defuse_templates(text)
     return quote_literal(free)

@@ -97,7 +97,7 @@ def test_run_writes_one_row_with_its_statistics(services: Services) -> None:
         "error": None,
     }
     assert {name: row[name] for name in expected} == expected
-    assert {column.name for column in COLUMNS} == set(row)
+    assert set(COLUMNS) == set(row)
 
 
 def test_failed_run_writes_a_row_with_its_error_and_progress(services: Services) -> None:
@@ -209,10 +209,7 @@ def test_resubmitted_task_writes_no_row(services: Services) -> None:
 def create_table_of_version_0_4(services: Services) -> None:
     """Create a history as 0.4.0 did, with one row."""
     names = {"is_dry_run": "dry_run", "is_usable": "usable"}
-    old = [
-        f"{names.get(column.name, column.name)} " + ("varchar" if column.name in names else column.type)
-        for column in COLUMNS
-    ]
+    old = [f"{names.get(name, name)} {'varchar' if name in names else type_}" for name, type_ in COLUMNS.items()]
     session = services.td.warehouse.session("crm", scheduled_time=0)
     session.execute(f"CREATE TABLE {TABLE} ({', '.join(old)})")
     session.execute(f"INSERT INTO {TABLE} (time, kind, dry_run, records_sent) VALUES (1795000000, 'run', 'true', 9)")

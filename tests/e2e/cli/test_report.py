@@ -34,9 +34,8 @@ def history(services: Services) -> str:
     names = {name: None for row in rows for name in row}
     services.td.create("shop", "pinterest_history", [names | row for row in rows])
     session = services.td.warehouse.session("shop", scheduled_time=0)
-    for column in COLUMNS:
-        kind = "varchar" if column.type == "json" else column.type
-        sql = f"ALTER TABLE pinterest_history ADD COLUMN IF NOT EXISTS {column.name} {kind}"
+    for name, type_ in COLUMNS.items():
+        sql = f"ALTER TABLE pinterest_history ADD COLUMN IF NOT EXISTS {name} {type_}"
         session.execute(statements(sql, dialect="trino")[0].sql)
     return "shop.pinterest_history"
 
@@ -126,8 +125,7 @@ def test_an_audience_is_shown_with_its_history(at_terminal: Terminal, services: 
     ran = at_terminal("audience", audience_id, "--history", history)
     assert re.search(r"AT +WHAT +OUTCOME.* MEMBERS +MATCHED\n.* ok .* 4,?321 +8,?642 +50 %\n", ran.out)
     assert ran.code == 0, ran.err
-    dry_run = next(column.name for column in COLUMNS if "dry_run" in column.name)
-    names = f"time, kind, action, outcome, {dry_run}, ad_account_id, audience_id"
+    names = "time, kind, action, outcome, is_dry_run, ad_account_id, audience_id"
     services.td.warehouse.session("shop", scheduled_time=0).execute(
         f"INSERT INTO pinterest_history ({names}) VALUES "
         f"(1793700000, 'run', 'erase', 'success', 0, '{AD_ACCOUNT_ID}', NULL), "
