@@ -210,7 +210,7 @@ class _Erasure:
         phase = Phase(name="reading", unit="rows", total=rows.job.records)
         with ProgressReporter(timing=self.timing).show_progress(phase) as progress:
             prepared = reader.read(rows.blocks, progress=progress)
-        check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)
+        check_values(stats, skip_invalid=self.settings.ignore_invalid_records)
         return prepared
 
     def _remove_from_list(self, services: Services, target: _Target, list_id: str, prepared: PreparedRecords) -> None:

@@ -193,7 +193,7 @@ def _read_records(
         reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
         with reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
             prepared = reader.read(rows.blocks, progress=progress)
-        check_rows(settings, stats, first_invalid=reader.first_invalid, nouns=rows.job.source_nouns)
+        check_rows(settings, stats, nouns=rows.job.source_nouns)
         yield prepared
 
 

@@ -98,6 +98,7 @@ class Stats:
     valid: int = 0
     invalid_by_reason: Counter[str] = field(default_factory=Counter)
     invalid_rows: int = 0  # rows with an invalid value; a row may have several such values
+    first_invalid: list[int] = field(default_factory=list)  # the first of these rows (or lines of a file), from 1
     unique: int = 0
     duplicate: int = 0
     sent: int = 0

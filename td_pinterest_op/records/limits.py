@@ -49,12 +49,12 @@ def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Se
     return "\n".join(lines)
 
 
-def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int], nouns: SourceNouns = QUERY) -> None:
+def check_values(stats: Stats, *, skip_invalid: bool, nouns: SourceNouns = QUERY) -> None:
     """Raise InvalidRowsError if any value is invalid, or with `skip_invalid` only if no value is valid.
 
     With `skip_invalid`, it is no error if all values are NULL: `allow_empty` decides. `nouns`: words for messages.
     """
-    invalid = _describe_invalid_values(stats, first_invalid, nouns)
+    invalid = _describe_invalid_values(stats, nouns)
     fix = f"Nothing was sent. Correct {nouns.name}"
     if stats.invalid_count and not skip_invalid:
         raise InvalidRowsError(f"{invalid}. {fix}, or set ignore_invalid_records: true to skip and count such rows")
@@ -63,16 +63,14 @@ def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[in
         raise InvalidRowsError(f"{invalid}: there is no valid record. {fix}")
 
 
-def check_rows(
-    settings: Settings, stats: Stats, *, first_invalid: Sequence[int] = (), nouns: SourceNouns = QUERY
-) -> None:
+def check_rows(settings: Settings, stats: Stats, *, nouns: SourceNouns = QUERY) -> None:
     """Raise InvalidRowsError or LimitError if rows violate the settings' limits. `nouns`: what messages call rows."""
-    check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=first_invalid, nouns=nouns)
+    check_values(stats, skip_invalid=settings.ignore_invalid_records, nouns=nouns)
     cure = f"Nothing was sent. Check {nouns.name}"
     share = stats.invalid_rows / max(stats.read, 1)
     if share > settings.max_invalid_ratio:
         raise LimitError(
-            f"{_describe_invalid_values(stats, first_invalid, nouns)}: a share of {share:.4f} of the rows, more than "
+            f"{_describe_invalid_values(stats, nouns)}: a share of {share:.4f} of the rows, more than "
             f"max_invalid_ratio allows ({settings.max_invalid_ratio}). {cure}"
         )
     if not stats.unique and not settings.allow_empty:
@@ -106,8 +104,9 @@ def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> No
         raise LimitError(f"expect_values is {expected}, but {values}. Nothing was sent. {cause}")
 
 
-def _describe_invalid_values(stats: Stats, first_invalid: Sequence[int], nouns: SourceNouns) -> str:
+def _describe_invalid_values(stats: Stats, nouns: SourceNouns) -> str:
     """Return a text: how many values are invalid, why, and the numbers of the first invalid rows or lines."""
+    first_invalid = stats.first_invalid
     rows = ", ".join(map(str, first_invalid[:NAMED_ROWS])) + (", …" if len(first_invalid) > NAMED_ROWS else "")
     values = stats.valid + stats.invalid_count
     # With several columns a row has several values, or none.

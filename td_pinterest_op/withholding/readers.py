@@ -62,8 +62,7 @@ class ReaderSettings:
 class Reader(abc.ABC):
     """Reads the rows of a query's result in blocks, stores the valid records, and counts what it reads.
 
-    `first_invalid`: the first invalid rows (or lines of a file), from 1. `people`: to withhold some; None if there are
-    no lists and no control group.
+    `people`: to withhold some; None if there are no lists and no control group.
     """
 
     def __init__(
@@ -72,7 +71,6 @@ class Reader(abc.ABC):
         self.settings = settings
         self._stats = stats
         self._people = people
-        self.first_invalid: list[int] = []
         self._files = contextlib.ExitStack()
         self.close = self._files.close
         if people:
@@ -93,8 +91,8 @@ class Reader(abc.ABC):
                 invalid = {stats.read + position + 1 for position, _ in rejected}
                 stats.invalid_rows += len(invalid)
                 # One more than an error names: it then knows whether there are more.
-                first = sorted(invalid)[: NAMED_ROWS + 1 - len(self.first_invalid)]
-                self.first_invalid += map(find_line_number, first) if find_line_number else first
+                first = sorted(invalid)[: NAMED_ROWS + 1 - len(stats.first_invalid)]
+                stats.first_invalid += map(find_line_number, first) if find_line_number else first
                 stats.read += len(block[0])
                 progress(stats.read)
             prepared = self._finish()

@@ -131,7 +131,7 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
     try:
         # Of a sample without a valid row, the other rows may be valid.
         if stats.valid or stats.read < _SAMPLE or not settings.ignore_invalid_records:
-            check_rows_of_export(settings, stats, first_invalid=reader.first_invalid)
+            check_rows_of_export(settings, stats)
     except WorkflowError as error:
         cure = "; ".join(advice) or (error.advice if stats.read else _NO_ROWS_ADVICE)
         checked = f"{format_count(stats.read, 'row')} checked"

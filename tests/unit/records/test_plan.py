@@ -51,26 +51,27 @@ class TestPlan:
         assert describe_plan(settings(), counted, batches=2, changes=changes, request_count=2) == expected
 
 
-def message_of(settings: Settings, stats: Stats, *, first_invalid: list[int] | None = None) -> str:
+def message_of(settings: Settings, stats: Stats) -> str:
     with pytest.raises((LimitError, InvalidRowsError)) as caught:
-        check_rows(settings, stats, first_invalid=first_invalid or [])
+        check_rows(settings, stats)
     return str(caught.value)
 
 
 class TestBrakes:
     @pytest.mark.parametrize(("nouns", "place"), [(QUERY, "row 3. "), (FILE, "line 3. ")])
     def test_error_names_the_place_of_a_single_invalid_row(self, nouns: SourceNouns, place: str) -> None:
-        counted = stats(read=3, valid=2, invalid_by_reason=Counter({"null": 1}), unique=2)
+        counted = stats(read=3, valid=2, invalid_by_reason=Counter({"null": 1}), unique=2, first_invalid=[3])
         with pytest.raises(InvalidRowsError) as caught:
-            check_rows(settings(), counted, first_invalid=[3], nouns=nouns)
+            check_rows(settings(), counted, nouns=nouns)
         assert f"1 of 3 rows is invalid (null 1); the first is in {place}" in str(caught.value)
         assert f"Correct {nouns.name}, or set" in str(caught.value)
 
     @pytest.mark.parametrize(("kept", "more"), [(9, ""), (10, ""), (11, ", …")])
     def test_error_names_ten_invalid_rows_at_most(self, kept: int, more: str) -> None:
-        counted = stats(read=20, valid=20 - kept, invalid_by_reason=Counter({"null": kept}))
+        invalid = list(range(1, kept + 1))
+        counted = stats(read=20, valid=20 - kept, invalid_by_reason=Counter({"null": kept}), first_invalid=invalid)
         named = ", ".join(map(str, range(1, min(kept, 10) + 1)))
-        assert f"in rows {named}{more}." in message_of(settings(), counted, first_invalid=list(range(1, kept + 1)))
+        assert f"in rows {named}{more}." in message_of(settings(), counted)
 
     def test_withheld_people_do_not_count_towards_a_limit(self) -> None:
         counted = stats(read=3, valid=3, unique=3, withheld=Counter({"suppressed": 1}))
@@ -79,7 +80,7 @@ class TestBrakes:
         )
 
     def test_error_counts_values_of_several_columns_and_names_rows(self) -> None:
-        counted = stats(read=2, valid=1, invalid_by_reason=Counter({"empty": 3}), unique=1)
-        assert message_of(settings(), counted, first_invalid=[1, 2]).startswith(
+        counted = stats(read=2, valid=1, invalid_by_reason=Counter({"empty": 3}), unique=1, first_invalid=[1, 2])
+        assert message_of(settings(), counted).startswith(
             "3 of 4 values in 2 rows are invalid (empty 3); the first are in rows 1, 2."
         )

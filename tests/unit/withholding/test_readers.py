@@ -28,8 +28,8 @@ def in_bytes(value: object) -> object:
     return value.encode() if isinstance(value, str) else value
 
 
-def read_rows(types: tuple[str, ...], *rows: tuple[object, ...]) -> tuple[Stats, list[int], list[dict[str, str]]]:
-    """The counts, the first invalid rows, and the records of a result."""
+def read_rows(types: tuple[str, ...], *rows: tuple[object, ...]) -> tuple[Stats, list[dict[str, str]]]:
+    """The counts and the records of a result."""
     columns = [
         Column(name=type_, type=TYPES[type_], position=position, is_array=isinstance(rows[0][position], tuple))
         for position, type_ in enumerate(types)
@@ -39,7 +39,7 @@ def read_rows(types: tuple[str, ...], *rows: tuple[object, ...]) -> tuple[Stats,
     with closing(RowReader(ReaderSettings(columns=columns, default_country="US"), stats)) as reader:
         prepared = reader.read([values], progress=lambda _: None)
         bodies = [b"{%s}" % b"".join(batch.make_json_chunks()) for batch in prepared.read_batches(10_000)]
-    return stats, reader.first_invalid, [record for body in bodies for record in json.loads(body)["records_v2"]]
+    return stats, [record for body in bodies for record in json.loads(body)["records_v2"]]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def read_rows(types: tuple[str, ...], *rows: tuple[object, ...]) -> tuple[Stats,
 def test_a_row_is_one_record_of_all_its_keys(
     types: tuple[str, ...], row: tuple[object, ...], record: dict[str, str] | None
 ) -> None:
-    _, _, records = read_rows(types, row)
+    _, records = read_rows(types, row)
     assert records == [record] * (record is not None)
 
 
@@ -87,14 +87,14 @@ def test_a_row_is_one_record_of_all_its_keys(
 def test_row_without_a_valid_key_has_the_first_reason_that_is_not_null(
     row: tuple[object, object], reason: Reason
 ) -> None:
-    stats, first_invalid, records = read_rows(BOTH, ("a@lee.org", None), row, ("b@lee.org", None))
-    assert (len(records), first_invalid) == (2, [2])
+    stats, records = read_rows(BOTH, ("a@lee.org", None), row, ("b@lee.org", None))
+    assert (len(records), stats.first_invalid) == (2, [2])
     assert (stats.invalid_by_reason, stats.invalid_keys_by_reason) == ({reason.value: 1}, {})
 
 
 def test_invalid_keys_of_valid_rows_are_counted_by_reason() -> None:
     rows = [("a@lee.org", "12345"), ("b@lee.org", None), ("n/a", "2025550143"), ("c@lee.org", "12345")]
-    stats, _, records = read_rows(BOTH, *rows)
+    stats, records = read_rows(BOTH, *rows)
     assert (len(records), stats.invalid_by_reason) == (4, {})
     assert stats.invalid_keys_by_reason == {"not_a_phone_number": 2, "placeholder": 1}
 
@@ -110,13 +110,13 @@ def test_invalid_keys_of_valid_rows_are_counted_by_reason() -> None:
     ],
 )
 def test_an_external_id_is_text_of_at_most_256_characters_in_one_piece(external_id: object, reason: Reason) -> None:
-    stats, _, _ = read_rows(("external_id",), (external_id,))
+    stats, _ = read_rows(("external_id",), (external_id,))
     assert stats.invalid_by_reason == {reason.value: 1}
 
 
 class TestArrays:
     def test_a_row_is_one_record_for_each_combination_of_its_values_and_counts_once(self) -> None:
-        stats, _, records = read_rows(BOTH, (("b@lee.org", None, "a@lee.org"), ("+12025550143", "+12025550144")))
+        stats, records = read_rows(BOTH, (("b@lee.org", None, "a@lee.org"), ("+12025550143", "+12025550144")))
         combinations = [
             {"email": sha(email), "hashed_phone_number": sha(phone)}
             for email in ("a@lee.org", "b@lee.org")
@@ -133,18 +133,18 @@ class TestArrays:
             (*(f"p{number}@lee.org" for number in range(emails)), "p1@lee.org", "n/a"),
             tuple(f"5eed0123-4567-89ab-cdef-{number:012d}" for number in range(devices)),
         )
-        stats, _, records = read_rows(("email", "maid"), row)
+        stats, records = read_rows(("email", "maid"), row)
         assert stats.invalid_by_reason == ({} if is_valid else {"too_many_combinations": 1})
         assert len(records) == (1_000 if is_valid else 0)
         assert stats.invalid_keys_by_reason == ({"placeholder": 1} if is_valid else {})
 
     @pytest.mark.parametrize("array", [None, (), (None,), (None, None)])
     def test_array_without_elements_is_null(self, array: object) -> None:
-        stats, first_invalid, _ = read_rows(("email",), (("a@lee.org",),), (array,))
-        assert (stats.invalid_by_reason, first_invalid) == ({"null": 1}, [2])
+        stats, _ = read_rows(("email",), (("a@lee.org",),), (array,))
+        assert (stats.invalid_by_reason, stats.first_invalid) == ({"null": 1}, [2])
 
     def test_invalid_elements_are_dropped_and_counted(self) -> None:
-        stats, _, records = read_rows(BOTH, (("a@lee.org", "n/a", ""), None), (("ann",), None))
+        stats, records = read_rows(BOTH, (("a@lee.org", "n/a", ""), None), (("ann",), None))
         assert records == [{"email": sha("a@lee.org")}]
         assert stats.invalid_by_reason == {"not_an_email": 1}
         assert stats.invalid_keys_by_reason == {"placeholder": 1, "empty": 1}
@@ -162,30 +162,30 @@ class TestArrays:
         ],
     )
     def test_array_as_json_is_parsed(self, value: bytes, expected: list[str]) -> None:
-        _, _, records = read_rows(("email",), (("x@lee.org",),), (value,))
+        _, records = read_rows(("email",), (("x@lee.org",),), (value,))
         assert sorted(record["email"] for record in records) == sorted(map(sha, ["x@lee.org", *expected]))
 
 
-def read_identifiers(blocks: list[list[list[object]]], *columns: Column) -> tuple[Stats, list[int]]:
-    """The counts and the first invalid rows of a result whose identifiers are sent one by one."""
+def read_identifiers(blocks: list[list[list[object]]], *columns: Column) -> Stats:
+    """The counts of a result whose identifiers are sent one by one."""
     stats = Stats(action="", ad_account_id="1", dry_run=False)
     with closing(IdentifierReader(Spool(), ReaderSettings(columns=columns), stats)) as reader:
         reader.read(blocks, progress=lambda _: None)
-    return stats, reader.first_invalid
+    return stats
 
 
 @pytest.mark.parametrize("rows_a_block", [1, 4, 100])
 def test_reader_keeps_the_first_eleven_invalid_rows(rows_a_block: int) -> None:
     values: list[object] = [b"nobody" if row % 2 else b"a@b.example" for row in range(1, 101)]
     blocks = [[values[start : start + rows_a_block]] for start in range(0, 100, rows_a_block)]
-    _, first_invalid = read_identifiers(blocks, Column(name="email", type=TYPES["email"], position=0))
-    assert first_invalid == list(range(1, 22, 2))
+    stats = read_identifiers(blocks, Column(name="email", type=TYPES["email"], position=0))
+    assert stats.first_invalid == list(range(1, 22, 2))
 
 
 def test_every_value_of_several_columns_counts_and_nulls_only_in_empty_rows() -> None:
     columns = [Column(name=str(position), type=TYPES["email"], position=position) for position in (2, 0)]
     a, b, c = (b"a@lee.org", b"b@lee.org", b"c@lee.org")
     block: list[list[object]] = [[a, b, None, None, None], [7] * 5, [c, None, c, None, b"n/a"]]
-    stats, first_invalid = read_identifiers([block], *columns)
+    stats = read_identifiers([block], *columns)
     assert (stats.read, stats.valid, stats.unique, stats.duplicate) == (5, 4, 3, 1)
-    assert (stats.invalid_by_reason, first_invalid) == ({"null": 1, "placeholder": 1}, [4, 5])
+    assert (stats.invalid_by_reason, stats.first_invalid) == ({"null": 1, "placeholder": 1}, [4, 5])
