@@ -1,18 +1,14 @@
 """People who come onto a list or into the control group between two days of a mirror. Single runs: tests/e2e."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import LISTS, SUPPRESS
-from td_pinterest_op.withholding.people import assign_control
 from tests.exporting import digest, digests, people
 from tests.mirror.days import DATABASE, LEDGER, World
 
-DEVICE = "5eed0123-4567-89ab-cdef-{:012d}".format
 Row = dict[str, Any]
 
 
@@ -29,12 +25,6 @@ def set_lists(world: World, **rows: Sequence[Row]) -> None:
     for name, of_list in rows.items():
         world.td.create(DATABASE, name, of_list)
         world.task[name] = f"SELECT * FROM {name}"
-
-
-def set_rows(world: World, rows: Sequence[Row]) -> None:
-    """Set the rows that the query finds."""
-    world.td.create(DATABASE, "people", list(rows))
-    world.task["query"] = f"SELECT {', '.join(rows[0])} FROM people"
 
 
 def test_only_members_who_opt_out_leave_at_the_next_run(mirror_world: World, audience_id: str) -> None:
@@ -81,31 +71,9 @@ def test_mirror_says_whether_adopted_people_who_are_withheld_remain(
 def test_query_without_identifiers_stops_the_mirror_before_it_hashes_lists(
     mirror_world: World, audience_id: str
 ) -> None:
-    set_rows(mirror_world, [{"name": "Ann"}])
+    mirror_world.td.create(DATABASE, "people", [{"name": "Ann"}])
+    mirror_world.task["query"] = "SELECT name FROM people"
     set_lists(mirror_world, suppress=[{"email": "ann@lee.example"}])
     ran = mirror_world.run(0)
     assert "there is no column email, maid or idfa" in str(ran.error)
     assert "hash the list" not in ran.output
-
-
-def test_member_who_enters_the_control_group_leaves_with_each_identifier(mirror_world: World, audience_id: str) -> None:
-    rows: list[Row] = [
-        {"email": person, "maid": DEVICE(n % 30), "customer_id": n} for n, person in enumerate(people(40))
-    ]
-    set_rows(mirror_world, rows)
-    control = {"percent": "10", "salt": "it's", "by": "customer_id"}
-    assert mirror_world.run(0, control=control).succeeded
-    smaller = mirror_world.members()
-    set_lists(mirror_world, suppress=[{"maid": DEVICE(5).upper()}])
-    ran = mirror_world.run(1, control=control | {"percent": "40"})
-    keys = [b"%d" % row["customer_id"] for row in rows]
-    chosen = assign_control(Control(percent=Decimal(40), salt="it's", by="customer_id"), keys)
-    every: set[str] = set()
-    lost: set[str] = set()
-    for row, is_chosen in zip(rows, chosen, strict=True):
-        every |= {row["email"], row["maid"]}
-        if is_chosen or row["maid"] == DEVICE(5):
-            lost |= {row["email"], row["maid"]}
-    assert mirror_world.members() == set(map(digest, every - lost))
-    assert mirror_world.members() < smaller
-    assert ran.stored["records"]["withheld"]["control"] > 0

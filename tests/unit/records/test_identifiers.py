@@ -1,6 +1,7 @@
 import hashlib
 import sys
 import unicodedata
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -80,99 +81,77 @@ def test_a_digest_of_any_kind_and_case_is_sent_as_it_is(type_: IdentifierType, v
     assert bytes.fromhex(HASH) == both_ways(type_, value.encode())
 
 
-@pytest.mark.parametrize("type_", list(LIST_TYPES.values()))
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        (None, Reason.NULL),
-        (0, Reason.NOT_A_STRING),
-        (7, Reason.NOT_A_STRING),
-        (1.5, Reason.NOT_A_STRING),
-        (True, Reason.NOT_A_STRING),
-        ([b"ann@lee.org"], Reason.NOT_A_STRING),
-        ({}, Reason.NOT_A_STRING),
-        ("ann@lee.org", Reason.NOT_A_STRING),
-        (b"ann\xff@lee.org", Reason.BAD_ENCODING),
-        (b"\xed\xa0\x80@lee.org", Reason.BAD_ENCODING),
-        (b"", Reason.EMPTY),
-        (b" \t\r\n", Reason.EMPTY),
-        ("\ufeff\u200b\u00a0\u2003".encode(), Reason.EMPTY),
-        (b"null", Reason.PLACEHOLDER),
-        (b" None ", Reason.PLACEHOLDER),
-        (b"N/A", Reason.PLACEHOLDER),
-        (b"-", Reason.PLACEHOLDER),
-        (b"\\N", Reason.PLACEHOLDER),
-        (b"Test@Example.com", Reason.PLACEHOLDER),
-        (b"00000000-0000-0000-0000-000000000000", Reason.PLACEHOLDER),
-        (b"0" * 32, Reason.PLACEHOLDER),
-        (hashlib.sha256(b"").hexdigest().encode(), Reason.HASH_OF_NOTHING),
-        (hashlib.sha256(b"").hexdigest().upper().encode(), Reason.HASH_OF_NOTHING),
-        (hashlib.sha256(b"NaN").hexdigest().encode(), Reason.HASH_OF_NOTHING),
-        (hashlib.md5(b"ann@lee.org").hexdigest().encode(), Reason.UNSUPPORTED_HASH),
-        (hashlib.sha1(b"ann@lee.org").hexdigest().upper().encode(), Reason.UNSUPPORTED_HASH),
-        (UUID.replace("-", "").encode(), Reason.UNSUPPORTED_HASH),
-        (b"ann@lee.org,bob@lee.org", Reason.CONTAINS_SEPARATOR),
-        (f"{UUID},{UUID}".encode(), Reason.CONTAINS_SEPARATOR),
-        (f"{UUID}\n{UUID}".encode(), Reason.CONTAINS_SEPARATOR),
-        (f"{HASH}\n{HASH}".encode(), Reason.CONTAINS_SEPARATOR),
+def by_reason(table: Mapping[Reason, Sequence[object]]) -> list[tuple[object, Reason]]:
+    return [(value, reason) for reason, values in table.items() for value in values]
+
+
+OF_ANY_KIND: Mapping[Reason, Sequence[object]] = {
+    Reason.NULL: [None],
+    Reason.NOT_A_STRING: [0, 7, 1.5, True, [b"ann@lee.org"], {}, "ann@lee.org"],
+    Reason.BAD_ENCODING: [b"ann\xff@lee.org", b"\xed\xa0\x80@lee.org"],
+    Reason.EMPTY: [b"", b" \t\r\n", "\ufeff\u200b\u00a0\u2003".encode()],
+    Reason.PLACEHOLDER: [
+        *(b"null", b" None ", b"N/A", b"-", b"\\N", b"Test@Example.com"),
+        *(b"00000000-0000-0000-0000-000000000000", b"0" * 32),
     ],
-)
+    Reason.HASH_OF_NOTHING: [sha("").hex().encode(), sha("").hex().upper().encode(), sha("NaN").hex().encode()],
+    Reason.UNSUPPORTED_HASH: [
+        hashlib.md5(b"ann@lee.org").hexdigest().encode(),
+        hashlib.sha1(b"ann@lee.org").hexdigest().upper().encode(),
+        UUID.replace("-", "").encode(),
+    ],
+    Reason.CONTAINS_SEPARATOR: [
+        *(b"ann@lee.org,bob@lee.org", f"{UUID},{UUID}".encode(), f"{UUID}\n{UUID}".encode()),
+        f"{HASH}\n{HASH}".encode(),
+    ],
+}
+
+
+@pytest.mark.parametrize("type_", list(LIST_TYPES.values()))
+@pytest.mark.parametrize(("value", "reason"), by_reason(OF_ANY_KIND))
 def test_a_value_that_is_no_identifier_of_any_kind_has_its_own_reason(
     type_: IdentifierType, value: object, reason: Reason
 ) -> None:
     assert reason == both_ways(type_, value)
 
 
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        *[(text, Reason.NOT_AN_EMAIL) for text in ["ann", "@lee.org", "ann@", "ann@lee", "ann@lee.", "ann@.org", "@"]],
-        *[
-            (text, Reason.NOT_AN_EMAIL)
-            for text in ["ann@lee..org", "ann@@lee.org", "a@b@lee.org", "ann@lee.org.", UUID]
-        ],
-        ("ann＠lee.org", Reason.NOT_AN_EMAIL),
-        (HASH[:-1], Reason.NOT_AN_EMAIL),
-        (HASH + "0", Reason.NOT_AN_EMAIL),
-        (HASH[:-1] + "g", Reason.NOT_AN_EMAIL),
-        ("a" * 247 + "@lee.org", Reason.TOO_LONG),
-        ("é" * 124 + "@lee.org", Reason.TOO_LONG),
-        ("x" * 300, Reason.TOO_LONG),
-        (" " + "a" * 64 + "@" + ".".join(["b" * 63] * 3) + " ", Reason.TOO_LONG),
-        *[
-            (f"an{char}n@lee.org", Reason.CONTAINS_SEPARATOR)
-            for char in " ,\t\n\r\0\x1f\x7f\x85\u00a0\u200b\u2028\ufeff\u00ad\u061c\u034f\ufe0f"
-        ],
-        *[
-            (f"ann@le{char}e.org", Reason.CONTAINS_SEPARATOR)
-            for char in " ,\t\n\r\0\x1f\x7f\x9f\u3000\u200d\u2060\u202e\u3164\u115f\ufffb\U000e0001"
-        ],
-        ("\x01ann@lee.org", Reason.CONTAINS_SEPARATOR),
-        ("ann@lee.org\nbob@lee.org", Reason.CONTAINS_SEPARATOR),
-        ("ann@lee.org\n" + HASH, Reason.CONTAINS_SEPARATOR),
+MALFORMED_EMAILS: Mapping[Reason, Sequence[str]] = {
+    Reason.NOT_AN_EMAIL: [
+        *("ann", "@lee.org", "ann@", "ann@lee", "ann@lee.", "ann@.org", "@", "ann@lee..org", "ann@@lee.org"),
+        *("a@b@lee.org", "ann@lee.org.", UUID, "ann＠lee.org", HASH[:-1], HASH + "0", HASH[:-1] + "g"),
     ],
-)
+    Reason.TOO_LONG: [
+        *("a" * 247 + "@lee.org", "é" * 124 + "@lee.org", "x" * 300),
+        " " + "a" * 64 + "@" + ".".join(["b" * 63] * 3) + " ",
+    ],
+    Reason.CONTAINS_SEPARATOR: [
+        *(f"an{char}n@lee.org" for char in " ,\t\n\r\0\x1f\x7f\x85\u00a0\u200b\u2028\ufeff\u00ad\u061c\u034f\ufe0f"),
+        *(
+            f"ann@le{char}e.org"
+            for char in " ,\t\n\r\0\x1f\x7f\x9f\u3000\u200d\u2060\u202e\u3164\u115f\ufffb\U000e0001"
+        ),
+        *("\x01ann@lee.org", "ann@lee.org\nbob@lee.org", "ann@lee.org\n" + HASH),
+    ],
+}
+
+
+@pytest.mark.parametrize(("value", "reason"), by_reason(MALFORMED_EMAILS))
 def test_a_malformed_email_has_a_reason(value: str, reason: Reason) -> None:
     assert reason == both_ways(EMAIL, value.encode())
 
 
-@pytest.mark.parametrize("type_", [MAID, IDFA])
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        (UUID[:-1], Reason.NOT_A_DEVICE_ID),
-        (UUID + "0", Reason.NOT_A_DEVICE_ID),
-        (UUID.replace("a", "g"), Reason.NOT_A_DEVICE_ID),
-        (UUID.replace("-", "_"), Reason.NOT_A_DEVICE_ID),
-        ("{" + UUID + "}", Reason.NOT_A_DEVICE_ID),
-        ("0123abcd8-9ef-4cde-8f01-23456789abcd", Reason.NOT_A_DEVICE_ID),
-        (UUID.replace("0", "０"), Reason.NOT_A_DEVICE_ID),
-        ("\ufb00" + UUID[2:], Reason.NOT_A_DEVICE_ID),  # a ligature of two hex digits, in upper case
-        ("ann@lee.org", Reason.NOT_A_DEVICE_ID),
-        ("x" * 300, Reason.NOT_A_DEVICE_ID),
-        (UUID.replace("-", " "), Reason.CONTAINS_SEPARATOR),
+MALFORMED_DEVICE_IDS: Mapping[Reason, Sequence[str]] = {
+    Reason.NOT_A_DEVICE_ID: [
+        *(UUID[:-1], UUID + "0", UUID.replace("a", "g"), UUID.replace("-", "_"), "{" + UUID + "}"),
+        *("0123abcd8-9ef-4cde-8f01-23456789abcd", UUID.replace("0", "０"), "ann@lee.org", "x" * 300),
+        "\ufb00" + UUID[2:],  # a ligature of two hex digits, in upper case
     ],
-)
+    Reason.CONTAINS_SEPARATOR: [UUID.replace("-", " ")],
+}
+
+
+@pytest.mark.parametrize("type_", [MAID, IDFA])
+@pytest.mark.parametrize(("value", "reason"), by_reason(MALFORMED_DEVICE_IDS))
 def test_a_malformed_device_id_has_a_reason(type_: IdentifierType, value: str, reason: Reason) -> None:
     assert reason == both_ways(type_, value.encode())
 
