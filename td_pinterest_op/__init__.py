@@ -7,8 +7,8 @@ The layers, from the entry points down; a sub-package imports only from the line
     export  erase  status  history    the same, one operator each
     audiences/                    the actions, customer lists, sending in batches
     mirroring/                    an audience that follows a query: the ledger, the plan, the statements
-    withholding/                  opt-outs, consent, control group: one rule, in Python and in SQL
-    records/                      rows to unique records, through a spool on disk; the plan
+    withholding/                  reading rows; opt-outs, consent, control group: one rule, in Python and in SQL
+    records/                      values to unique records, through a spool on disk; limits and the plan
     task_runtime/                 the digdag task: parameters, services, log, signals, the refresh token's store
     report/  run_history/         statistics as an HTML page; a row for each run in the user's warehouse
     pinterest/  treasure_data/  settings/    the two services over HTTP; `result_settings`

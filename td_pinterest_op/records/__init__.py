@@ -1,1 +1,1 @@
-"""From the rows of a result to digests on disk, and the plan of what is sent."""
+"""From the values of a result to digests on disk, and the plan of what is sent."""

@@ -1,1 +1,1 @@
-"""Whom to withhold: records in, records out, counts. Lists of people and a control group decide; no action knows."""
+"""Rows in, records out, and counts. Lists of people and a control group decide who is withheld; no action knows."""
