@@ -185,13 +185,6 @@ def test_writes_in_flight_are_limited_for_all_entries_together(services: Service
     assert counts["most"] == 1
 
 
-def test_two_entries_that_create_one_name_at_once_leave_one_audience(services: Services) -> None:
-    new = {"action": "create_new_audience", "audience_name": "VIP"}
-    error = fail(services, entry(name="one", **new), entry(name="two", **new))
-    assert error.startswith("1 of 2 audiences failed.")
-    assert len(services.pinterest.audiences_named("VIP")) == 1
-
-
 def test_error_of_one_entry_stops_no_request_of_another(services: Services) -> None:
     audiences = [services.audience(name=name) for name in ("a", "b")]
     services.pinterest.inject(Fault(effect=Answer(status=500), operation="customer_lists/update", times=1))

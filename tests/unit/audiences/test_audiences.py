@@ -61,12 +61,6 @@ def maybe() -> MaybeAppliedError:
     return MaybeAppliedError("no answer")
 
 
-def test_thing_is_created() -> None:
-    world = World()
-    assert thing(99) == world.once()
-    assert (world.count, world.looked, world.time.slept) == (1, 0, [])
-
-
 @pytest.mark.parametrize(("hidden", "waited"), [(0, 0.5), (1, 2.0), (4, 10.0)])
 def test_lagging_listing_is_read_for_ten_seconds_before_the_request_is_repeated(hidden: int, waited: float) -> None:
     world = World(answers=["lost"], hidden=hidden)
@@ -109,10 +103,6 @@ def test_error_tells_whether_the_thing_may_exist(
     with pytest.raises(AccountError) as caught:
         World(answers=answers, refused=refused, hidden=9).once()
     assert maybe == caught.value.maybe_applied
-
-
-def test_oldest_thing_has_the_lowest_number() -> None:
-    assert min(["10", "9", "100"], key=age_key) == "9"
 
 
 @pytest.mark.parametrize(("age", "waited"), [(0.0, 10.0), (4.0, 6.0), (10.0, 0.0), (99.0, 0.0)])

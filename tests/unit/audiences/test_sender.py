@@ -1,16 +1,13 @@
 """Batches → requests: how many, how large, and what a failed batch means."""
 
 import contextlib
-import errno
 import logging
 import re
-import signal
 import threading
 import types
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from concurrent.futures import Future
-from types import FrameType
 from typing import Any, cast
 
 import pytest
@@ -231,6 +228,24 @@ def test_sender_starts_with_one_request_and_never_exceeds_the_limit() -> None:
     assert max(under_way) <= 4
 
 
+def test_requests_at_once_grow_by_one_with_each_response_and_halve_after_each_429(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rounds: list[int] = []
+
+    def end_all(running: set[Future[bool]], **_: object) -> tuple[set[Future[bool]], set[Future[bool]]]:
+        rounds.append(len(running))
+        for future in running:
+            future.set_result(len(running) == 8)  # whether it was throttled
+        return running, set()
+
+    monkeypatch.setattr(sender, "start_thread", lambda _: Future())
+    monkeypatch.setattr(futures, "wait", end_all)
+    Run(accept, records=40, batch=1, maximum=10).send()
+    assert rounds[:6] == [1, 2, 4, 8, 1, 2]
+    monkeypatch.undo()
+
+
 # -- 400: some records are at fault
 
 
@@ -435,7 +450,7 @@ def test_each_refused_record_is_handed_out() -> None:
     assert sorted(handed) == [3, 90]
 
 
-# -- threads, the spool
+# -- threads
 
 
 def test_error_of_a_thread_that_does_not_start_counts_sent_records(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -447,45 +462,3 @@ def test_error_of_a_thread_that_does_not_start_counts_sent_records(monkeypatch: 
     assert type(error) is WorkflowError
     assert "the system refused to start another thread" in str(error)
     assert "0 of 500 records sent, 0 refused, 500 not sent." in str(error)
-
-
-def test_error_of_an_unreadable_spool_counts_sent_records(
-    started: list[Future[Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read = PreparedRecords.read_batches
-
-    def failing(prepared: PreparedRecords, size: int) -> Iterator[Batch]:
-        yield next(read(prepared, size))
-        futures.wait(started, timeout=10)
-        raise OSError(errno.EIO, "input/output error")
-
-    monkeypatch.setattr(PreparedRecords, "read_batches", failing)
-    error = Run(accept, records=30, batch=10).fail()
-    assert "Partly sent: 10 of 30 records sent, 0 refused, 20 not sent" in str(error)
-
-
-# -- told to end from outside
-
-
-def test_signal_ends_sending_during_a_request() -> None:
-    main = threading.main_thread().ident
-    at_end = threading.Event()
-
-    def rule(numbers: list[int]) -> None:
-        if numbers[0] == 10:
-            assert main is not None
-            signal.pthread_kill(main, signal.SIGTERM)
-            assert at_end.wait(timeout=30)
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise StoppedError("the run was stopped")
-
-    run, before = Run(rule, records=100, batch=10), signal.signal(signal.SIGTERM, stop)
-    try:
-        error = run.fail()
-        assert StoppedError is type(error)
-        assert "10 of 100 records sent, 0 refused, 80 not sent, 10 unknown." in str(error)
-        assert run.api.stopped.is_set()
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        at_end.set()

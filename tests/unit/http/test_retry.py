@@ -38,12 +38,6 @@ def test_error_of_the_last_call_is_raised(outcomes: list[object]) -> None:
         retry(answer(*outcomes), (1.0,), on=OSError, sleep=float)
 
 
-def test_function_before_the_wait_decides_how_long_it_is() -> None:
-    waited: list[float] = []
-    retry(answer(OSError(), 1), (1.0,), on=OSError, sleep=waited.append, before_wait=lambda _, wait: wait + 6)
-    assert waited == [7.0]
-
-
 @pytest.mark.parametrize(
     ("outcomes", "found", "slept"),
     [([7], 7, []), ([None, 0], 0, [1.0]), ([None, None, None], None, [1.0, 2.0])],

@@ -119,14 +119,6 @@ def test_block_holds_every_request_until_the_longest_one_ends() -> None:
     assert time.now() == NOW + 7
 
 
-def test_block_is_reported_unless_one_of_that_length_is_in_force() -> None:
-    time = FakeTime()
-    rate_limiter = paced(time)
-    assert [rate_limiter.block_for(0.5), rate_limiter.block_for(0.6), rate_limiter.block_for(5)] == [True, False, True]
-    rate_limiter.acquire_permit(write=False)
-    assert rate_limiter.block_for(0.5)
-
-
 def test_block_holds_a_request_that_is_waiting_already() -> None:
     time = FakeTime()
     rate_limiter = paced(time)
