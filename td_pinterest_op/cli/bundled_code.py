@@ -1,10 +1,11 @@
 """The code of a project folder: the operator, and the libraries that a workflow's Python lacks."""
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import td_pinterest_op
@@ -61,9 +62,20 @@ def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = 
         if library.name in known:
             continue
         known.add(library.name)
-        code.update(_read_library(library))
-        if with_dependencies:
-            waiting += _find_required_libraries(library)
+        for file in library.files or []:
+            is_metadata = file.parts[0].endswith(".dist-info")
+            is_wanted = not is_metadata or file.name == "METADATA" or "licen" in str(file).lower()
+            if is_wanted and file.parts[0] != ".." and not _UNUSED_FILES.fullmatch(file.as_posix()):
+                content = file.read_binary()
+                if file.name == "METADATA":  # a library may ask for its own version; below the fields is its page
+                    content = content.partition(b"\n\n")[0] + b"\n"
+                code[file.as_posix()] = content
+        for requirement in (library.requires or []) if with_dependencies else []:
+            required = re.match(r"[\w.-]+", requirement)
+            if required and "extra ==" not in requirement and required[0] not in _UNUSED_LIBRARIES:
+                # One of another Python or system is not installed.
+                with contextlib.suppress(PackageNotFoundError):
+                    waiting.append(distribution(required[0]))
     return code
 
 
@@ -103,26 +115,3 @@ def write_code(folder: Path, code: Contents) -> None:
 def _hash(content: bytes) -> str:
     """Return the SHA-256 of a file's content in hex digits."""
     return hashlib.sha256(content).hexdigest()
-
-
-def _find_required_libraries(library: Distribution) -> Iterator[Distribution]:
-    """Yield the installed libraries that a library requires."""
-    for requirement in library.requires or []:
-        name = re.match(r"[\w.-]+", requirement)
-        if name and "extra ==" not in requirement and name[0] not in _UNUSED_LIBRARIES:
-            try:
-                yield distribution(name[0])
-            except PackageNotFoundError:  # a requirement of another Python or system
-                continue
-
-
-def _read_library(library: Distribution) -> Iterator[tuple[str, bytes]]:
-    """Yield the path and the content of each Python file and licence of a library."""
-    for path in library.files or []:
-        is_metadata = path.parts[0].endswith(".dist-info")
-        is_wanted = path.name == "METADATA" or "licen" in str(path).lower() if is_metadata else True
-        if path.parts[0] == ".." or _UNUSED_FILES.fullmatch(path.as_posix()) or not is_wanted:
-            continue
-        content = path.read_binary()
-        # A library may ask for its own version; below the fields is its page for people.
-        yield path.as_posix(), content.partition(b"\n\n")[0] + b"\n" if path.name == "METADATA" else content
