@@ -1,7 +1,6 @@
 """`td-pinterest check`: the linter for exports in workflows."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.outdated import find_outdated
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.table import Settings
 
 
 @click.command(
@@ -63,12 +61,6 @@ def check_workflow(file: Path) -> tuple[DigFile, list[Export]]:
         return dig, rules.check_workflow(dig)
     finally:
         logging.disable(logging.NOTSET)
-
-
-def find_export_settings(file: Path) -> list[Mapping[str, object]]:
-    """Return the settings of each export, and each entry of `audiences`, in a workflow. None: only a run knows it."""
-    exports = check_workflow(file)[1]
-    return [each.settings for each in exports if not each.request or isinstance(each.request.settings, Settings)]
 
 
 def _format_for_github(finding: Finding) -> str:

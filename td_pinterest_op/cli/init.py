@@ -8,7 +8,7 @@ import click
 
 from td_pinterest_op.activation import LATER_RUNS
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.check import find_export_settings
+from td_pinterest_op.cli.check import check_workflow
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials, open_connection
 from td_pinterest_op.cli.export import run_export_task
 from td_pinterest_op.cli.interview import Interview
@@ -17,7 +17,6 @@ from td_pinterest_op.cli.project_folder import create_project_folder, print_next
 from td_pinterest_op.cli.workflow_kinds import KINDS, ProjectAnswers
 from td_pinterest_op.erase import erase_people
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.table import CREDENTIALS
 
 _EXAMPLE = """\b
 Examples:
@@ -119,9 +118,8 @@ def _dry_run(folder: Path, answers: ProjectAnswers, credentials: Credentials, co
             erasure = erase_people(credentials.build_task(result_settings=settings, **params), SYSTEM)
         screen.print_line(str(erasure["summary"]))
         return
-    for written in find_export_settings(folder / answers.kind.workflow):
-        # Nothing but the plan is wanted: the history keeps runs, and the secrets come from the environment.
-        left_out = {"history", *(key.name for key in CREDENTIALS)}
-        known = {name: value for name, value in written.items() if value is not None and name not in left_out}
+    for export in check_workflow(folder / answers.kind.workflow)[1]:
+        # Nothing but the plan is wanted, and the history keeps runs.
+        known = {name: value for name, value in export.settings.items() if value is not None and name != "history"}
         task = credentials.build_task(result_settings={**known, "dry_run": True}, **params)
         screen.print_line(str(run_export_task(task, credentials, common)["summary"]))

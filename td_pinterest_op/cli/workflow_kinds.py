@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import click
 
@@ -156,7 +157,7 @@ def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) 
     if kind.checks_name and audience_id:
         elsewhere.add("expected_audience_name")
     names = ("query", *LISTS) if kind.takes_lists else ("query",)
-    queries = {name: read_sql(str(params[name]), key=name) for name in names if name in params}
+    queries: dict[str, Any] = {name: read_sql(str(params[name]), key=name) for name in names if name in params}
     return ProjectAnswers(
         kind=kind,
         ad_account_id=str(settings.get("ad_account_id") or ""),
@@ -170,7 +171,5 @@ def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) 
         },
         database=str(params.get("database") or ""),
         parameters={name: value for name, value in params.items() if name not in ("query", "database", *LISTS)},
-        query=queries.get("query", ""),
-        suppress=queries.get("suppress", ""),
-        consent=queries.get("consent", ""),
+        **queries,
     )

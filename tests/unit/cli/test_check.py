@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.cli.check import check_file, find_export_settings
+from td_pinterest_op.cli.check import check_file, check_workflow
 from tests.unit.cli.lint.samples import GOOD, found_in, plant
 from tests.unit.cli.running import Ran, Terminal
 
@@ -93,4 +93,5 @@ def test_settings_that_are_text_are_found_as_those_that_are_keys(tmp_path: Path)
     settings = '{"type": "pinterest", "ad_account_id": "1", "audience_type": "customer_list", "audience_name": "a"}'
     block = GOOD[GOOD.index("  result_settings") : GOOD.index("  _env")]
     assert found_in(tmp_path, plant(GOOD, f"{block} →   result_settings: '{settings}'\n")) == []
-    assert find_export_settings(tmp_path / "export.dig") == [json.loads(settings)]
+    (export,) = check_workflow(tmp_path / "export.dig")[1]
+    assert export.settings == json.loads(settings)
