@@ -97,15 +97,17 @@ class RateLimiter:
                             limits.permits.append(permit)
                         return permit, waited
                     until = self._clock() + delay
-                    # Once for all requests that wait at the same time.
-                    if delay >= _LONG and until > limits.logged_until:
+                    # A long wait, once for all requests that wait at the same time.
+                    is_news = delay >= _LONG and until > limits.logged_until
+                    if is_news:
                         limits.logged_until = until + _LONG
-                        log.info(
-                            "waiting before the next request (because of the limit of %s writes a minute, or because "
-                            "the server asks to wait): %s",
-                            limits.permits.maxlen,
-                            format_resumption(delay, now=self._wall_clock()),
-                        )
+                if is_news:
+                    log.info(
+                        "waiting before the next request (because of the limit of %s writes a minute, or because the "
+                        "server asks to wait): %s",
+                        limits.permits.maxlen,
+                        format_resumption(delay, now=self._wall_clock()),
+                    )
                 step = min(delay, _POLL_SECONDS)
                 self._sleep(step)
                 waited += step
