@@ -133,7 +133,6 @@ def test_json_has_the_documented_shape_and_plain_types() -> None:
     ("changed", "summary"),
     [
         ({}, 'Filled audience "Spring" with 5 records.'),
-        ({"audience_name": None, "audience_id": "7"}, 'Filled audience "7" with 5 records.'),
         (
             {"sent": 1, "invalid_by_reason": Counter(null=1)},
             'Filled audience "Spring" with 1 record; 1 invalid value left out.',

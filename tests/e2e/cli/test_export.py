@@ -252,14 +252,16 @@ def test_blank_opt_outs_are_wrong_usage_and_nothing_is_sent(
     assert services.pinterest.calls.writes() == []
 
 
-@pytest.mark.parametrize("arguments", [[], ["--job", "1", "--csv", "x.csv"]])
-def test_two_sources_of_rows_are_wrong_usage_of_export(export: Export, arguments: list[str]) -> None:
-    assert export(*arguments).code == 2
-
-
-def test_column_of_a_query_is_wrong_usage(export: Export) -> None:
-    ran = export("--query", "SELECT email FROM people", "--database", "shop", "--column", "email")
-    assert ran.failed("--column is used only with --csv", code=2)
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give exactly one of --job ID"),
+        (["--job", "1", "--csv", "x.csv"], "give exactly one of --job ID"),
+        (["--job", "1", "--column", "email"], "--column is used only with --csv"),
+    ],
+)
+def test_another_number_of_sources_is_wrong_usage(export: Export, arguments: list[str], said: str) -> None:
+    assert export(*arguments).failed(said, code=2)
 
 
 def test_action_without_rows_needs_neither_source_nor_treasure_data_key(
@@ -274,19 +276,6 @@ def test_action_without_rows_needs_neither_source_nor_treasure_data_key(
     ran = at_terminal("export", "--settings", file, "--audience", audience, "--yes")
     assert ran.code == 0, ran.err
     assert digests(2).isdisjoint(services.pinterest.members_of_audience(audience))
-
-
-@pytest.mark.parametrize("option", ["--settings", "--query"])
-@pytest.mark.parametrize(("content", "why"), [(None, "No such file or directory"), (b"\xfc", "it is not UTF-8 text")])
-def test_unreadable_file_is_named(
-    at_terminal: Terminal, settings: Path, tmp_path: Path, option: str, content: bytes | None, why: str
-) -> None:
-    file = tmp_path / "file"
-    if content is not None:
-        file.write_bytes(content)
-    given = {"--settings": settings, "--query": tmp_path / "no.sql", "--database": "shop"} | {option: file}
-    ran = at_terminal("export", *(part for pair in given.items() for part in pair))
-    assert ran.failed(f"the file {file} of {option} cannot be read: {why}")
 
 
 @pytest.mark.parametrize(

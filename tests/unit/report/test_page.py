@@ -117,11 +117,6 @@ def test_a_failed_run_without_rows_shows_no_figures_of_rows(last: Entry, note: s
     [
         ({}, {"audience_name": None}, "Newsletter readers"),
         ({"audience_name": None}, {"audience_name": None}, f"audience {AUDIENCE_ID}"),
-        (
-            {"audience_name": None, "audience_id": None},
-            {"audience_name": None, "audience_id": None},
-            "audience without an id",
-        ),
     ],
 )
 def test_the_title_is_the_newest_known_name_or_the_id(

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import pytest
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings import table as tables
 from td_pinterest_op.settings.parse import parse_settings
-from td_pinterest_op.settings.table import ConnectionSettings, SettingsTable
+from td_pinterest_op.settings.table import ConnectionSettings
 from tests.unit.settings.test_parse import ENVIRON
 
 STATUS = {"ad_account_id": "549755885175", "audience_ids": ["7", "8"]}
@@ -28,17 +26,6 @@ def problems_of(parse: Parse, raw: object, environ: Mapping[str, str] = ENVIRON)
     with pytest.raises(SettingsError) as caught:
         parse(raw, environ=environ)
     return str(caught.value).splitlines()[1:]
-
-
-@pytest.mark.parametrize(
-    ("raw", "table"), [(STATUS, tables.STATUS), (ERASURE, tables.ERASURE), ({}, tables.CONNECTION)]
-)
-def test_a_setting_that_is_left_out_gets_its_default(raw: dict[str, Any], table: SettingsTable[Any]) -> None:
-    settings = parse_settings(raw, table=table, environ=ENVIRON)
-    left_out = [key for key in table.settings if key.name not in raw and not key.name.endswith("_id")]
-    defaults = {key.name: key.default for key in left_out if hasattr(settings, key.name) and not key.is_credential}
-    assert defaults == {name: getattr(settings, name) for name in defaults}
-    assert (settings.client_id, settings.refresh_token_secret) == (Secret("1489"), "pinterest.refresh_token")
 
 
 def test_a_bare_connection_needs_credentials_only() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Clear, Create, Remove, find_action, parse_export
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Remove, parse_export
 from td_pinterest_op.audiences.request import drop_console_keys
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
@@ -129,21 +129,12 @@ def test_an_action_is_recognised_in_every_spelling(action: ActionSpec, change: A
         ({"action": "Remove People to Current Audience", "audience_id": "7"}, ("action", Remove.action)),
         ({"type": "PINTEREST", "audience_type": "Customer List"}, ("action", Add.action)),
         ({"ignore_error": "true"}, ("ignore_invalid_records", True)),
-        ({"records": "rows", "columns": {"tel": "phone"}}, ("columns", {"tel": "phone"})),
-        ({**NEW, "if_exists": " REPLACE "}, ("if_exists", "replace")),
-        ({"audience_id_add_people": "", "audience_id": "7"}, ("audience_id", "7")),
         ({"audience_id_add_people": "7", "audience_id": 7}, ("audience_id", "7")),
     ],
 )
 def test_an_alias_means_the_same(changes: dict[str, object], expected: tuple[str, object]) -> None:
     name, value = expected
     assert value == getattr(read({**LEAST, **changes}), name)
-
-
-def test_an_export_without_action_creates_an_audience() -> None:
-    settings = read({**NEW, "action": None, "audience_description": " made by a workflow "})
-    assert (settings.action, settings.audience_id) == (Create.action, None)
-    assert (settings.audience_name, settings.audience_description) == ("Spring buyers", "made by a workflow")
 
 
 @pytest.mark.parametrize(
@@ -403,20 +394,6 @@ def test_any_other_unknown_key_is_an_error_in_the_console_too(key: object) -> No
     raw[key] = "x"
     assert raw == drop_console_keys(raw, EXPORT)
     message_of(raw)
-
-
-@pytest.mark.parametrize(
-    ("raw", "expected"),
-    [
-        (LEAST, Add.action),
-        ({"action": "Clear current audience", "type": "wrong"}, Clear.action),
-        ({}, Create.action),
-        ({"action": "nonsense"}, None),
-        ({"action": [1]}, None),
-    ],
-)
-def test_the_action_is_found_whatever_else_is_wrong(raw: dict[str, object], expected: ActionSpec | None) -> None:
-    assert find_action(raw) is expected
 
 
 @pytest.mark.parametrize(

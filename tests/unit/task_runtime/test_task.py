@@ -212,7 +212,7 @@ class TestEnvironment:
             ),
             *(
                 (key, r"^TD_API_KEY has characters other than visible ASCII, or more than 16384: check td\.apikey$")
-                for key in ("1/a b", "1/a\nb: c", "1/\u00e9\u2603", "1/a\x7f", "x" * 5_000_000)
+                for key in ("1/a b", "1/\u00e9\u2603", "x" * 5_000_000)
             ),
         ],
     )
