@@ -183,7 +183,7 @@ def _write(text: str, *, stderr: bool = False) -> None:
 
 def is_interactive() -> bool:
     """Whether a user at a terminal can answer questions."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    return os.isatty(0) and os.isatty(2)
 
 
 def require_terminal(question: str) -> None:

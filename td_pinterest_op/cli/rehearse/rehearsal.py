@@ -17,7 +17,7 @@ from td_pinterest_op.audiences.audiences import (
 )
 from td_pinterest_op.cli.connection import list_ad_accounts
 from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
-from td_pinterest_op.errors import AccountError, ExportError, RequestRefusedError, StoppedError, UnavailableError
+from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Request
@@ -112,9 +112,7 @@ class Rehearsal:
         try:
             old.get_token()
             facts.old_refresh_token_lives = True
-        except AccountError as error:
-            if error.status not in (400, 401):
-                raise
+        except AccountError:
             facts.old_refresh_token_lives = False
         # The one that is kept must be good, whatever the old one's return did.
         tokens.replace_token(used, has_worked=True)
@@ -257,9 +255,7 @@ class Rehearsal:
                 audience_id = named[0].id if named else None
             if audience_id:
                 self.api.remove_audience(audience_id)
-        except StoppedError:
-            raise
-        except ExportError as error:
+        except (AccountError, PinterestError) as error:
             log.warning("could not remove the audience: %s", error)
             return False
         self.may_have_audience = False

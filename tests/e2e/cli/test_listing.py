@@ -78,6 +78,7 @@ def test_an_empty_listing_is_a_note_and_not_an_error(at_terminal: Terminal) -> N
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        (["audience"], 2, "no audience is named"),
         (["audience", "123"], 1, "there is no audience 123 in ad account 549755885175"),
         (["audience", "x"], 2, "ID must be an id, which has only digits"),
         (["audiences", "--ad-account", "../x"], 2, "--ad-account must be an id"),

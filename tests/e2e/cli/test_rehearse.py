@@ -181,22 +181,30 @@ def test_wrong_usage_of_rehearse_is_an_error_before_any_request(rehearse: Any) -
     assert rehearse("--output", "nowhere/r.json").failed("there is no folder nowhere for --output")
 
 
+def test_a_result_that_cannot_be_written_is_printed_all_the_same(rehearse: Any) -> None:
+    ran = rehearse("--json", "--only", "account", "--output", "/dev/full")
+    assert ran.code == 1
+    assert "the file /dev/full of --output cannot be written: No space left on device" in ran.err
+    assert json.loads(ran.out)["steps"]
+
+
 @pytest.mark.parametrize(
-    ("operation", "not_found", "still_found"),
+    ("operation", "status", "not_found", "still_found"),
     [
-        ("customer_lists/create", {"largest_batch", "removed_again"}, {"refresh_rotates"}),
-        ("audiences/create", {"move_obeyed", "removed_again"}, {"batches_at_once", "records_v2"}),
+        ("customer_lists/create", 403, {"largest_batch", "removed_again"}, {"refresh_rotates"}),
+        ("customer_lists/update", 404, {"batches_at_once", "records_v2"}, {"largest_batch", "move_obeyed"}),
+        ("audiences/create", 403, {"move_obeyed", "removed_again"}, {"batches_at_once", "records_v2"}),
     ],
 )
 def test_failed_step_does_not_stop_independent_steps(
-    rehearse: Any, services: Services, operation: str, not_found: set[str], still_found: set[str]
+    rehearse: Any, services: Services, operation: str, status: int, not_found: set[str], still_found: set[str]
 ) -> None:
-    services.pinterest.inject(Fault(effect=Answer(status=403), operation=operation, times=None))
-    ran = rehearse("--json", "--no-large")
+    services.pinterest.inject(Fault(effect=Answer(status=status), operation=operation, times=None))
+    ran = rehearse("--json")
     facts = read_facts(ran)
     assert not_found == {name for name in not_found | still_found if facts[name] is None}
     verdicts = [step["verdict"] for step in json.loads(ran.out)["steps"]]
-    assert "unknown: Pinterest answered 403" in verdicts
+    assert f"unknown: Pinterest answered {status}" in verdicts
 
 
 def test_an_audience_that_cannot_be_removed_is_named(rehearse: Any, services: Services) -> None:
