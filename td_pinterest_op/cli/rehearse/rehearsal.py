@@ -229,7 +229,8 @@ class Rehearsal:
         """Remove the audience. Find out whether a removed audience can still be read, and be removed a second time."""
         facts = self.facts
         audience_id = self.made["audience"]
-        self.api.remove_audience(audience_id)
+        if not self.api.remove_audience(audience_id):
+            return "unknown: Pinterest does not find the audience"
         self.may_have_audience = False
 
         def is_removed() -> bool:

@@ -190,11 +190,6 @@ def test_port_in_use_is_reported_before_the_browser_opens(authorize: Authorize, 
         assert authorize().failed(f"port {port}, to which Pinterest redirects (Address already in use)")
 
 
-@pytest.mark.parametrize("arguments", [["--to", "server", "https://digdag.example"], ["--to", "local", "x"]])
-def test_incomplete_destination_is_a_usage_error(at_terminal: Terminal, arguments: list[str]) -> None:
-    assert at_terminal("authorize", *arguments).code == 2
-
-
 def test_env_file_keeps_its_other_lines(authorize: Authorize, tmp_path: Path) -> None:
     file = tmp_path / "secrets.env"
     file.write_text("# mine\nOTHER=1\nexport PINTEREST_CLIENT_ID=old\n")

@@ -146,7 +146,6 @@ def test_rehearse_announces_what_it_leaves_behind_and_asks(
     monkeypatch.setattr("td_pinterest_op.cli.screen.ask_yes_no", lambda _: False)
     ran = at_terminal("rehearse", "--output", tmp_path / "r.json")
     assert (ran.code, services.pinterest.calls.all()) == (1, [])
-    assert "- list_without_records: POST customer_lists without records\n" in ran.err
     assert 'Customer lists named "td_pinterest_op rehearsal …" stay: Pinterest has no way to delete them' in ran.err
     assert "26 write requests (a trial app" in ran.err
     assert "None can be stored in the environment" in ran.err
@@ -205,6 +204,11 @@ def test_failed_step_does_not_stop_independent_steps(
     assert not_found == {name for name in not_found | still_found if facts[name] is None}
     verdicts = [step["verdict"] for step in json.loads(ran.out)["steps"]]
     assert f"unknown: Pinterest answered {status}" in verdicts
+
+
+def test_a_removal_that_finds_no_audience_finds_nothing_out(rehearse: Any, services: Services) -> None:
+    services.pinterest.inject(Fault(effect=Answer(status=404), operation="audiences/update"))
+    assert read_facts(rehearse("--json", "--only", "remove"))["removed_again"] is None
 
 
 def test_an_audience_that_cannot_be_removed_is_named(rehearse: Any, services: Services) -> None:
