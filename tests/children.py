@@ -101,7 +101,8 @@ def run_at_terminal(
     options["env"] = {**options.get("env", os.environ), **MEASURED}
     with run_in_background(command, limit=limit, stdin=child, stdout=child, stderr=child, **options) as process:
         os.close(child)
-        shown, waiting = b"", list(answers.items())
+        shown = b""
+        waiting = list(answers.items())
         while data := read_available(terminal):
             shown += data
             while waiting and waiting[0][0].encode() in shown:

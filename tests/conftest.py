@@ -31,7 +31,6 @@ _USERS_OWN = re.compile(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     campaigns.add_option(parser)
-    running_tests.add_option(parser)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -60,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("tests", deadline=None, max_examples=campaigns.examples(100))
     hypothesis.settings.load_profile("tests")
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(running_tests.RunningTests(config))
+        config.pluginmanager.register(running_tests.RunningTests())
     config.stash[_home] = home = tempfile.TemporaryDirectory(prefix="td-pinterest-tests-")
     for name in filter(_USERS_OWN.match, list(os.environ)):
         del os.environ[name]
@@ -111,7 +110,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """
     report = yield
     if report.when == "teardown" and report.passed and (leaks := guard.find_leaks(report.capstdout + report.capstderr)):
-        report.outcome, report.longrepr = "failed", f"the output shows {', '.join(leaks)}"
+        report.outcome = "failed"
+        report.longrepr = f"the output shows {', '.join(leaks)}"
     if report.passed and hasattr(item.config, "workerinput"):
         report.sections.clear()
     return report

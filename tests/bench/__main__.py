@@ -12,8 +12,9 @@ from pathlib import Path
 
 from tests.bench import preparing, sending, whole
 
-_COMPARED = ("requests", "msgpack", "td-client", "pandas")
-SIZES, FULL_SIZES = (100_000, 1_000_000), (100_000, 1_000_000, 10_000_000)
+_LIBRARIES = ("requests", "msgpack", "td-client")
+SIZES = (100_000, 1_000_000)
+FULL_SIZES = (100_000, 1_000_000, 10_000_000)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,15 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepared = preparing.measure(options.rows or (FULL_SIZES if options.full else SIZES), say=_say)
     sent = [] if options.no_sending else sending.measure(say=_say)
     exported = [] if options.no_sending else whole.measure(FULL_SIZES[1:] if options.full else SIZES[1:], say=_say)
-    # Only now: the process that measures others must stay small, see `measuring`.
-    from tests.bench import mirroring
-
-    mirrored = [] if options.no_mirror else mirroring.measure(max(SIZES), say=_say)
     print(f"{_machine()}.\n\n{preparing.table(prepared)}")
     if sent:
         print(f"\n{sending.table(sent)}\n\n{whole.table(exported)}")
-    if mirrored:
-        print(f"\n{mirroring.table(mirrored)}")
     _say(f"took {time.monotonic() - begin:.0f} s")
     return 0
 
@@ -45,13 +40,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     size.add_argument("--rows", type=int, action="append", choices=FULL_SIZES, help="this number of rows only")
     parser.add_argument("--no-sending", action="store_true", help="leave out what takes real time to send")
-    parser.add_argument("--no-mirror", action="store_true", help="leave out the days of the mirror")
     return parser.parse_args(arguments)
 
 
 def _machine() -> str:
-    """Describe processor, cores, system, Python, and the versions of the compared programs."""
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _COMPARED)
+    """Describe processor, cores, system, Python, and the versions of the libraries."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
     return (
         f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}; {versions}"

@@ -17,7 +17,8 @@ _BLOCK = 20_000
 
 
 def main(path: str, least: int, most: int) -> None:
-    seconds, hashed = 0.0, 0
+    seconds = 0.0
+    hashed = 0
     while hashed < least:
         with gzip.open(path) as file:
             rows = itertools.islice(msgpack.Unpacker(file, raw=True), most)

@@ -1,6 +1,5 @@
 """CPU and memory of whole exports, in multiples of a bare hash loop over the same e-mails."""
 
-import json
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,8 @@ _HERE = Path(__file__).parent
 # How often each is measured, alternately.
 _TURNS = {100_000: 5, 1_000_000: 3, 10_000_000: 1}
 # How many values each measurement hashes at least and at most.
-_LEAST_HASHED, _MOST_HASHED = 500_000, 1_000_000
+_LEAST_HASHED = 500_000
+_MOST_HASHED = 1_000_000
 
 _Measured = Callable[[Services, Rows], Cost]
 
@@ -64,7 +64,9 @@ def _samples(size: int, say: Callable[[str], None]) -> dict[str, list[Sample]]:
             for turn in range(_TURNS[size]):
                 for what, measured in _COMPARED.items():
                     say(f"{size:,} rows, turn {turn + 1} of {_TURNS[size]}: {what}")
-                    cost, before, floor = measured(services, rows), floor, _floor(rows)
+                    cost = measured(services, rows)
+                    before = floor
+                    floor = _floor(rows)
                     samples[what].append(Sample(cost=cost, floor=(before + floor) / 2))
     return samples
 
@@ -93,27 +95,20 @@ def _operator(
 ) -> Cost:
     job_id = services.jobs[str(result)]
     cost, stats = export(services, job_id, params=params, requests_per_minute=100_000, **settings)
-    _check(unique, stats["records"]["sent"] + stats["records"]["withheld"]["suppressed"])
-    return cost
-
-
-def _pandas_script(services: Services, rows: Rows) -> Cost:
-    cost = measure_cost([str(_HERE / "pandas_script.py"), services.jobs[str(rows.plain)]], services.environ)
-    _check(rows.unique, json.loads(cost.said))
-    return cost
-
-
-def _check(unique: int, sent: int) -> None:
+    sent = stats["records"]["sent"] + stats["records"]["withheld"]["suppressed"]
     if sent != unique:
         raise RuntimeError(f"{sent} records were sent, and there are {unique}")
+    return cost
 
 
-_PLAIN, _ROWS = "**operator**, plain e-mails", "**operator**, rows of three keys"
+_PLAIN = "**operator**, plain e-mails"
+_ROWS = "**operator**, rows of three keys"
 _OPTED_OUT = ", as many opted out"
 # Half of the rows are people on the list, which is as long as the rows.
 _LIST = {"database": DATABASE, "suppress": "SELECT email FROM opt_outs"}
 # The same number of rows of one person: memory must not grow with duplicates.
-_SAME, _SAME_OPTED_OUT = ", one person in all rows", ", another in all opt-outs"
+_SAME = ", one person in all rows"
+_SAME_OPTED_OUT = ", another in all opt-outs"
 _SAME_LIST = {"database": DATABASE, "suppress": "SELECT email FROM same_opt_outs"}
 _COMPARED: dict[str, _Measured] = {
     _PLAIN: lambda services, rows: _operator(services, rows.plain, rows.unique),
@@ -129,7 +124,6 @@ _COMPARED: dict[str, _Measured] = {
     _ROWS + _SAME + _SAME_OPTED_OUT: lambda services, rows: _operator(
         services, rows.same_keys, 1, params=_SAME_LIST, records="rows"
     ),
-    "pandas script, plain e-mails": lambda services, rows: _pandas_script(services, rows),
 }
 # Upper limits: multiples of the floor, and megabytes.
 _TARGETS = {

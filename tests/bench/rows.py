@@ -79,7 +79,8 @@ def generate_people(start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
             continue
         # Every hundredth row is always a new person: these are the people to repeat.
         person = row // 2 // 100 * 100 if row % 50 == _REPEATED else row
-        name, domain = _NAMES[person % len(_NAMES)], _DOMAINS[person // 10 % len(_DOMAINS)]
+        name = _NAMES[person % len(_NAMES)]
+        domain = _DOMAINS[person // 10 % len(_DOMAINS)]
         value = f"{name}{person}@{domain}".encode()
         yield value, hashlib.sha256(value).hexdigest().encode()
 

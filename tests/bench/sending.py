@@ -48,7 +48,8 @@ def ideal_seconds(run: Run) -> float:
     under_way: list[float] = []  # when each will be answered
     left: list[float] = []
     now = held_until = 0.0
-    size, to_send = 1, run.batches
+    size = 1
+    to_send = run.batches
     while to_send:
         window_opens = left[-run.per_minute] + WINDOW if len(left) >= run.per_minute else 0.0
         now = max(now, held_until, window_opens)
@@ -130,7 +131,8 @@ def table(lines: Sequence[Line]) -> str:
 
 
 def _cells(line: Line) -> tuple[str, ...]:
-    run, ideal = line.run, ideal_seconds(line.run)
+    run = line.run
+    ideal = ideal_seconds(line.run)
     return (
         str(run.batches),
         f"{run.latency:g}",

@@ -16,7 +16,7 @@ DATABASE = "bench"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The emulators. `environ` is the environment of an export and of the compared scripts.
+    """The emulators. `environ` is the environment of an export.
 
     `jobs` are the ids of the finished jobs, by the path of the file.
     """
@@ -74,11 +74,7 @@ def main(results: Mapping[str, tuple[int, Sequence[str]]], tables: Mapping[str, 
             )
             for path, (rows, columns) in results.items()
         }
-        environ = emulators.environment | {
-            "BENCH_ACCESS_TOKEN": emulators.pinterest.tokens.issue_access_token(),
-            "BENCH_CUSTOMER_LIST_ID": next(iter(emulators.pinterest.lists)),
-        }
-        print(json.dumps({"environ": environ, "jobs": jobs}), flush=True)
+        print(json.dumps({"environ": emulators.environment, "jobs": jobs}), flush=True)
         sys.stdin.read()
 
 

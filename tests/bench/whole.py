@@ -12,7 +12,8 @@ from tests.bench.sending import Run, export_at, ideal_seconds
 from tests.bench.services import serve_both
 
 _BATCH = 10_000
-_LATENCY, _PER_MINUTE = 0.5, 400
+_LATENCY = 0.5
+_PER_MINUTE = 400
 _TARGETS = {10_000_000: "≤ 1.10"}
 
 
@@ -57,7 +58,8 @@ def table(lines: Sequence[Line]) -> str:
 
 
 def _cells(line: Line) -> tuple[str, ...]:
-    run, least = line.run, ideal_seconds(line.run)
+    run = line.run
+    least = ideal_seconds(line.run)
     return (
         f"{line.rows:,}",
         f"{run.batches:,}",

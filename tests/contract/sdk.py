@@ -36,7 +36,8 @@ class _Package(ModuleType):
 @functools.cache
 def client_package() -> Any:
     package: Any = _Package("pinterestsdk")
-    package.api, package.models = _Package("pinterestsdk.api"), _Package("pinterestsdk.models")
+    package.api = _Package("pinterestsdk.api")
+    package.models = _Package("pinterestsdk.models")
     return package
 
 

@@ -147,7 +147,8 @@ def test_id_that_is_not_digits_is_refused(pinterest: Pinterest, sdk: Sdk) -> Non
 
 
 def test_audience_is_created_on_a_list_and_moved_to_another(pinterest: Pinterest, sdk: Sdk) -> None:
-    old, new = sdk.create_list("old", PEOPLE[:100]), sdk.create_list("new", PEOPLE[:120])
+    old = sdk.create_list("old", PEOPLE[:100])
+    new = sdk.create_list("new", PEOPLE[:120])
     made = sdk.create_audience("customers", old.id)
     assert (made.size, made.status) == (100, "READY")
     sdk.update_audience(made.id, "UPDATE", rule=pinterestsdk.AdAccountsAudienceRule(customer_list_id=new.id))
@@ -165,7 +166,8 @@ def test_audience_on_a_list_of_another_ad_account_is_refused(pinterest: Pinteres
 
 @pytest.mark.parametrize("second_remove", ["accepted", "404"])
 def test_removed_audience_is_not_listed_and_may_be_gone(pinterest: Pinterest, sdk: Sdk, second_remove: str) -> None:
-    pinterest.switches.removed_audiences, pinterest.switches.second_remove = "gone", second_remove
+    pinterest.switches.removed_audiences = "gone"
+    pinterest.switches.second_remove = second_remove
     made = sdk.create_audience("customers", sdk.create_list("people").id)
     assert made.id == sdk.update_audience(made.id, "REMOVE").id
     assert sdk.audiences.audiences_list(**ACCOUNT).items == []
@@ -184,7 +186,8 @@ def test_received_audiences_are_listed_only_on_request(pinterest: Pinterest, sdk
     received = pinterest.add_audience(
         "theirs", ad_account_id="549755885178", audience_type="VISITOR", shared_with=[AD_ACCOUNT_ID]
     )
-    owned_type, received_type = pinterestsdk.AudienceOwnershipType.OWNED, pinterestsdk.AudienceOwnershipType.RECEIVED
+    owned_type = pinterestsdk.AudienceOwnershipType.OWNED
+    received_type = pinterestsdk.AudienceOwnershipType.RECEIVED
     pages = [sdk.audiences.audiences_list(**ACCOUNT, page_size=3, ownership_type=owned_type)]
     while pages[-1].bookmark:
         pages.append(

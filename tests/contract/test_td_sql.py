@@ -160,7 +160,8 @@ def test_functions_return_the_results_of_trino(sql: Session, expression: str, va
     assert [[value]] == sql.rows(f"SELECT {expression} AS v FROM (VALUES ('a', 3), ('b', 2), ('c', 1)) t(x, y) LIMIT 1")
 
 
-HOUR, DAY = 3600, 86400
+HOUR = 3600
+DAY = 86400
 
 
 @pytest.mark.parametrize(

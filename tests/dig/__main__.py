@@ -40,7 +40,8 @@ class LocalSecrets(Mapping[str, str]):
     """
 
     def __init__(self, config: Path, overrides: Mapping[str, str]) -> None:
-        self._folder, self._overrides = config / "secrets", overrides
+        self._folder = config / "secrets"
+        self._overrides = overrides
 
     def __getitem__(self, name: str) -> str:
         if name in self._overrides:
@@ -79,7 +80,8 @@ def _secrets(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
 
 
 def _run(options: argparse.Namespace, start: Start) -> int:
-    name, project = options.workflow, options.project.absolute()
+    name = options.workflow
+    project = options.project.absolute()
     workflow = project / (name if name.endswith(".dig") else f"{name}.dig")
     if workflow.parent.resolve() != project.resolve():
         raise DigError(f"{name}: only a .dig file in the project folder itself is a workflow; set --project")

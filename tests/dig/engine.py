@@ -92,7 +92,9 @@ class Attempt:
 
     def _run_waves(self, waves: Sequence[Sequence[Node]], params: Params) -> TreeResult:
         """Run the waves in turn; each task sees the stored values of earlier waves."""
-        visible, store, error = copy_value(params), Params(), Params()
+        visible = copy_value(params)
+        store = Params()
+        error = Params()
         for wave in waves:
             if len(wave) == 1:
                 results = [self._run(wave[0], visible)]

@@ -130,7 +130,8 @@ def for_each(call: Call) -> Outcome:
     lists = {
         name: _parse_collection(value, list) for name, value in _parse_collection(call.params["_command"], dict).items()
     }
-    do, subtask = mapping_at(call.params, "_do"), {"_parallel": call.local.get("_parallel", False)}
+    do = mapping_at(call.params, "_do")
+    subtask = {"_parallel": call.local.get("_parallel", False)}
     if prod(map(len, lists.values())) > MOST_TASKS:
         raise DigError(f"Too many for_each subtasks. Limit: {MOST_TASKS}")
     for combination in itertools.product(*(list(enumerate(values)) for values in lists.values())):

@@ -85,7 +85,8 @@ def main(command: str, in_file: str, out_file: str) -> None:
         message = "Failed to call python command with code:%d" % code  # noqa: UP031
         raised = error
     except Exception as error:
-        raised, message = error, str(error)
+        raised = error
+        message = str(error)
     out: dict[str, Any] = {
         "subtask_config": env.subtask_config,
         "export_params": env.export_params,

@@ -80,7 +80,8 @@ def _client(call: Call) -> Iterator[tuple[tdclient.Client, Params]]:
 
 def query_header(call: Call) -> str:
     """Return the comment lines with which digdag begins every job's query."""
-    session, workflow = call.params, call.name.split("+")[1].split("^")[0]
+    session = call.params
+    workflow = call.name.split("+")[1].split("^")[0]
     return (
         f"-- project_id: {session['project_id']}\n-- project_name: default\n-- workflow_name: {workflow}\n"
         f"-- session_id: {session['session_id']}\n-- attempt_id: {session['attempt_id']}\n-- task_name: {call.name}\n"

@@ -43,7 +43,8 @@ def start(command: list[str], *, cwd: Path, env: Mapping[str, str]) -> Child:
     """
     interpreter, *script = command
     request = json.dumps({"script": script, "folder": str(cwd), "environ": dict(env)}).encode()
-    (output, output_end), (status, status_end) = os.pipe(), os.pipe()
+    output, output_end = os.pipe()
+    status, status_end = os.pipe()
     package = cwd / "td_pinterest_op"
     shared = str(package.resolve().parent) if package.is_symlink() else ""
     server = _server(interpreter, env.get("PYTHONPATH", ""), shared)

@@ -9,7 +9,8 @@ from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, is_in_control
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digest, people
 
-ACTALIKE, MIRROR = "create_actalike_audience", "mirror_current_audience"
+ACTALIKE = "create_actalike_audience"
+MIRROR = "mirror_current_audience"
 SENDING = {ADD, REMOVE, CREATE, REPLACE, MIRROR}
 EVERY = [each.action.name for each in ACTIONS]
 # By setting: a value that stops a run of ROWS or withholds a person, and the actions that honour it.

@@ -37,7 +37,8 @@ def test_actalike_is_created_on_its_seed(services: Services) -> None:
 
 def test_actalike_created_twice_in_a_session_is_one_audience(services: Services) -> None:
     settings = {**ACTALIKE, "seed_audience_id": seed(services)}
-    first, second = services.export(settings), services.export(settings)
+    first = services.export(settings)
+    second = services.export(settings)
     assert [first["audience_id"]] == [audience.id for audience in made(services)] == [second["audience_id"]]
 
 
@@ -46,7 +47,8 @@ def test_actalike_that_is_removed_after_the_plan_is_not_created_again(services: 
     services.export(settings)
     (audience,) = made(services)
     calls = services.pinterest.calls
-    before, writes = len(calls.of("audiences/list")), len(calls.writes())
+    before = len(calls.of("audiences/list"))
+    writes = len(calls.writes())
 
     def remove_after_plan(call: Call) -> None:
         if call.operation == "audiences/list" and len(calls.of("audiences/list")) - before == 2:

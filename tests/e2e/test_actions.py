@@ -38,7 +38,8 @@ class TestAddAndRemove:
         assert [call.operation_type for call in services.pinterest.calls.writes()] == ["REMOVE"]
 
     def test_statistics_name_audience_list_and_job(self, services: Services) -> None:
-        audience_id, job = services.audience(), services.job(people(3))
+        audience_id = services.audience()
+        job = services.job(people(3))
         stored = services.export({"action": ADD, "audience_id": audience_id}, job_id=job)
         expected = {
             "action": ADD,

@@ -139,7 +139,8 @@ def test_alert_is_sent_whatever_the_project_exports(
 def test_resumed_run_that_fails_again_sends_its_alerts_again(
     engine: Engine, services: Services, alerts: Path, receivers: Receivers
 ) -> None:
-    ran, webhook = None, f"{receivers.address}/200/{HOOK}"
+    ran = None
+    webhook = f"{receivers.address}/200/{HOOK}"
     for count in (1, 2, 3):
         ran = run_failing_export(engine, services, alerts, mail_port=receivers.mail_port, webhook=webhook, resume=ran)
         assert (count, count) == (len(receivers.mails), len(receivers.messages)), ran.log

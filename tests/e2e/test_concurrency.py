@@ -80,7 +80,8 @@ def test_name_taken_while_sending_is_noticed_before_the_audience_is_created(
 def test_rerun_of_create_with_a_taken_name_follows_if_exists(
     services: Services, if_exists: str, after: set[str]
 ) -> None:
-    new, job = {**NEW, "if_exists": if_exists}, services.job(people(9))
+    new = {**NEW, "if_exists": if_exists}
+    job = services.job(people(9))
     run_during(services, "customer_lists/create", lambda: services.audience(people(1, first=50), name="Spring"))
     with pytest.raises(AudienceError, match="Run this task again, which then uses it"):
         services.export(new, job_id=job)
@@ -95,7 +96,8 @@ def test_rerun_of_create_with_a_taken_name_follows_if_exists(
 @pytest.mark.parametrize("replace_newer", [False, True])
 def test_older_job_does_not_overwrite_a_newer_one(services: Services, operation: str, replace_newer: bool) -> None:
     settings = {"action": REPLACE, "audience_id": (audience_id := services.audience(people(3, first=500)))}
-    older, newer = services.job(people(9)), services.job(people(4, first=50))
+    older = services.job(people(9))
+    newer = services.job(people(4, first=50))
     run_during(services, operation, lambda: services.export(settings, job_id=newer, session_time=NEXT_DAY))
     if replace_newer:
         services.export(settings | {"replace_newer": True}, job_id=older)
@@ -115,7 +117,8 @@ def test_older_job_does_not_overwrite_a_newer_one(services: Services, operation:
 def test_add_or_remove_during_a_replace_is_an_error_and_a_rerun_succeeds(
     services: Services, action: str, after: set[str]
 ) -> None:
-    audience_id, job = services.audience(people(9)), services.job(people(3))
+    audience_id = services.audience(people(9))
+    job = services.job(people(3))
     replace = {"action": REPLACE, "audience_id": audience_id}
     replacement = services.job(people(4, first=50) + (people(2) if action == REMOVE else []))
     run_during(services, "customer_lists/update", lambda: services.export(replace, job_id=replacement))
@@ -128,7 +131,8 @@ def test_add_or_remove_during_a_replace_is_an_error_and_a_rerun_succeeds(
 @pytest.mark.parametrize("removed", ["gone", "readable"])
 def test_audience_removed_during_an_add_is_an_error(services: Services, removed: str) -> None:
     services.pinterest.switches.removed_audiences = removed
-    audience_id, job = services.audience(people(9)), services.job(people(3))
+    audience_id = services.audience(people(9))
+    job = services.job(people(3))
     delete = {"action": DELETE, "audience_id": audience_id}
     run_during(services, "customer_lists/update", lambda: services.export(delete))
     with pytest.raises(AudienceError, match=r"it was removed.* no effect on the audience"):
@@ -136,7 +140,8 @@ def test_audience_removed_during_an_add_is_an_error(services: Services, removed:
 
 
 def test_line_break_in_an_audience_name_adds_no_line_to_messages(services: Services) -> None:
-    audience_id, job = services.audience(people(3), name="Shoppers\nERROR forged \x1b[31m"), services.job(people(4))
+    audience_id = services.audience(people(3), name="Shoppers\nERROR forged \x1b[31m")
+    job = services.job(people(4))
     replace = {"action": REPLACE, "audience_id": audience_id}
     with pytest.raises(AudienceError) as wrong_name:
         services.export({**replace, "expected_audience_name": "Shoppers"}, job_id=job)
@@ -210,7 +215,8 @@ def test_listing_refused_after_a_new_list_loses_nobody(services: Services, listi
 @pytest.mark.parametrize("refusal", ["400", "409"])
 def test_older_job_that_waits_for_its_list_does_not_overwrite_a_newer_one(services: Services, refusal: str) -> None:
     settings = {"action": REPLACE, "audience_id": (audience_id := services.audience(people(3, first=500)))}
-    older, newer = services.job(people(9)), services.job(people(4, first=50))
+    older = services.job(people(9))
+    newer = services.job(people(4, first=50))
     services.pinterest.switches.set({"processing_seconds": 5, "processing_refusal": refusal})
     finish = services.export
     run_during(

@@ -129,7 +129,8 @@ def test_rerun_keeps_the_oldest_of_two_audiences_that_appear_late(
 
 
 def test_rerun_keeps_its_audience_when_an_older_one_gets_its_name_later(services: Services) -> None:
-    other, job_id = services.pinterest.add_audience("Other"), services.job(people(10))
+    other = services.pinterest.add_audience("Other")
+    job_id = services.job(people(10))
     first = services.export(NEW, job_id=job_id)
     services.time.sleep(86_400)
     other.name = "Spring"

@@ -89,7 +89,8 @@ def test_three_days_of_follow_up_write_three_rows_and_fail_for_too_small(
     held = services.pinterest.audiences[audience_id]
     succeeded = []
     for status, size in (("INITIALIZING", 0), ("TOO_SMALL", 40), ("READY", 4000)):
-        held.status, held.size = status, size
+        held.status = status
+        held.size = size
         ran = run("pinterest_status")
         succeeded.append(ran.succeeded)
         assert (f'audience {audience_id} "Shoppers": its status is TOO_SMALL' in ran.log) == (status == "TOO_SMALL")
@@ -115,7 +116,8 @@ def test_follow_up_knows_the_members_of_a_replace_until_people_are_added(
     for workflow in ("pinterest_replace", "pinterest_export"):
         assert run(workflow).succeeded
         age_history(services)
-        held.status, held.size = "READY", 90
+        held.status = "READY"
+        held.size = 90
         assert (ran := run("pinterest_status")).succeeded, ran.log
         seen.append([(row["members"], row["match_ratio"]) for row in read_history(services)][-1])
         age_history(services)

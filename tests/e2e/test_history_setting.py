@@ -32,7 +32,8 @@ HISTORY = f"crm.{TABLE}"
 ATTEMPT: dict[str, Any] = {"session_uuid": "0f3c5a1e-0000-4000-8000-00000000abcd", "attempt_id": 7}
 TASK = {"session_time": SESSION, "task_name": "+pinterest_export+export", "project_id": 1, **ATTEMPT}
 # The paths of requests to the history's database, and of its jobs.
-ISSUE, JOB = "/v3/job/issue/presto/crm$", "td_pinterest_op: .*history"
+ISSUE = "/v3/job/issue/presto/crm$"
+JOB = "td_pinterest_op: .*history"
 
 
 @pytest.fixture(autouse=True)
@@ -147,7 +148,8 @@ def test_erasure_writes_its_row_whether_a_list_fails_or_not(services: Services) 
 
 
 def test_follow_up_writes_a_row_for_each_audience_even_an_unreadable_one(services: Services) -> None:
-    there, small = services.audience(people(120)), services.audience(people(40), name="Small")
+    there = services.audience(people(120))
+    small = services.audience(people(40), name="Small")
     settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": [there, "77", small], "history": HISTORY}
     unreadable, too_small = check_audiences(task_of(services, settings), services.time.timing)["problems"]
     assert read(services, "kind", "outcome", "audience_id", "audience_status", "audience_size", "error") == [
@@ -254,7 +256,8 @@ def test_concurrent_runs_that_create_or_extend_the_table_all_write_their_row(
 def test_row_is_retried_after_a_temporary_failure_and_written_once(
     services: Services, fault: Fault | JobFault, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings, job_id = settings_of(services, ADD) | {"history": HISTORY}, services.job(people(3))
+    settings = settings_of(services, ADD) | {"history": HISTORY}
+    job_id = services.job(people(3))
     if isinstance(fault, JobFault):
         services.td.job_faults.add(fault)
     else:

@@ -35,7 +35,8 @@ def test_mirror_follows_the_query(run: Run, services: Services, project: Path) -
     replaced = "all members replaced by 250 people."
     assert f"{replaced} Audience {audience_id}: the query finds 250 people" in log_of("pinterest_mirror", people(250))
     assert services.pinterest.members_of_audience(audience_id) == digests(250)
-    writes, tokens = len(services.pinterest.calls.writes()), len(services.pinterest.calls.of("oauth/token"))
+    writes = len(services.pinterest.calls.writes())
+    tokens = len(services.pinterest.calls.of("oauth/token"))
     left = people(245, first=10)
     followed = f"Audience {audience_id}: the query finds 245 people"
     assert f"5 joiners, 10 leavers. {followed}" in log_of("pinterest_mirror", left)
@@ -47,7 +48,8 @@ def test_mirror_follows_the_query(run: Run, services: Services, project: Path) -
     assert rows == [("mirror_current_audience", 250, "replace"), *[("mirror_current_audience", 245, "difference")] * 2]
     edit_file(project / "config" / "pinterest.yml", (r"^audience_id: .*", f"audience_id: '{audience_id}'"))
     held = services.pinterest.audiences[audience_id]
-    held.status, held.size = "READY", 98
+    held.status = "READY"
+    held.size = 98
     log_of("pinterest_status", left)
     assert tuple(read_history(services)[-1][name] for name in ("members", "match_ratio")) == (245, 0.4)
 

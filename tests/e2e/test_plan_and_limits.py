@@ -177,7 +177,8 @@ class TestLimits:
         assert stored["records"]["sent"] == 0
 
     def test_replace_with_allow_empty_clears_the_audience(self, services: Services) -> None:
-        settings, job = settings_of(services, REPLACE, people(5)) | {"allow_empty": True}, services.job([])
+        settings = settings_of(services, REPLACE, people(5)) | {"allow_empty": True}
+        job = services.job([])
         before = current_list_id(services, settings["audience_id"])
         assert before == services.export(settings, job_id=job)["previous_customer_list_id"]
         services.export(settings, job_id=job)

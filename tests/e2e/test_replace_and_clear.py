@@ -16,7 +16,8 @@ from tests.exporting import SESSION, Services, digests, people
 class TestReplace:
     def test_replace_leaves_the_people_of_the_query_and_keeps_the_audience_id(self, services: Services) -> None:
         audience_id = services.audience(people(5, first=100))
-        before, job = current_list_id(services, audience_id), services.job(people(10))
+        before = current_list_id(services, audience_id)
+        job = services.job(people(10))
         stored = services.export({"action": REPLACE, "audience_id": audience_id}, job_id=job)
         after = current_list_id(services, audience_id)
         assert services.pinterest.members_of_audience(audience_id) == digests(10)
@@ -82,7 +83,8 @@ class TestReplace:
         self, services: Services, switches: dict[str, Any], message: str
     ) -> None:
         services.pinterest.switches.set(switches)
-        audience_id, begin = services.audience(people(5)), services.time.now()
+        audience_id = services.audience(people(5))
+        begin = services.time.now()
         settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4, "retry_count": 2}
         with pytest.raises(RequestRefusedError, match=message):
             services.export(settings, job_id=services.job(people(10)))

@@ -42,7 +42,9 @@ class TestConcurrentAttempts:
         assert audience_id == min(made, key=lambda audience: int(audience.id)).id
 
     def test_creation_by_another_attempt_while_sending_leaves_one_audience(self, services: Services) -> None:
-        job, ends, wanted = services.job(people(10)), list[str](), NEW | {"limit_records_per_request": 3}
+        job = services.job(people(10))
+        ends = list[str]()
+        wanted = NEW | {"limit_records_per_request": 3}
 
         def run() -> None:
             ends.append(services.export(wanted, job_id=job)["audience_id"])
@@ -57,7 +59,8 @@ class TestConcurrentAttempts:
 
     def test_two_concurrent_replacements_leave_the_new_members(self, services: Services) -> None:
         synchronise_at(services, "customer_lists/create")
-        audience_id, job = services.audience(people(5, first=100)), services.job(people(10))
+        audience_id = services.audience(people(5, first=100))
+        job = services.job(people(10))
         settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 3}
         first, second = run_twice_at_once(lambda: services.export(settings, job_id=job))
         assert services.pinterest.members_of_audience(audience_id) == digests(10)
@@ -126,7 +129,8 @@ def test_rerun_with_another_job_excludes_people_of_the_failed_attempt(services: 
 def test_two_audiences_of_one_name_never_share_a_list(services: Services, settings: dict[str, object]) -> None:
     records = [] if "allow_empty" in settings else people(9)
     job = None if settings["action"] == CLEAR else services.job(records)
-    twin, other = services.audience(people(2), name="Twin"), services.audience(people(3), name="Twin")
+    twin = services.audience(people(2), name="Twin")
+    other = services.audience(people(3), name="Twin")
     for audience_id in (twin, other, twin, other):
         services.export(settings | {"audience_id": audience_id}, job_id=job)
     assert current_list_id(services, twin) != current_list_id(services, other)

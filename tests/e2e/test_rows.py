@@ -53,7 +53,10 @@ def mailbox(number: int) -> str:
 
 def mixed_rows() -> tuple[list[str | bytes | None], set[str], Counter[str], list[int]]:
     """Return rows, the digests to be sent, the number of rejections by reason, and the positions of rejected rows."""
-    rows, arrive, rejected, positions = [], set(), Counter[str](), []
+    rows = []
+    arrive = set()
+    rejected = Counter[str]()
+    positions = []
     for position in range(1, ROWS + 1):
         face, reason = FORMS[position * 7 % _CYCLE]
         # Four successive rows are one person in different forms.
@@ -159,7 +162,8 @@ class TestDownload:
     def test_job_with_fewer_rows_than_announced_is_an_error_with_both_numbers(
         self, services: Services, ignore_range: bool
     ) -> None:
-        services.td.ignore_range, services.td.claim_extra_records = ignore_range, 5
+        services.td.ignore_range = ignore_range
+        services.td.claim_extra_records = 5
         with pytest.raises(TreasureDataError, match=f"{COUNT} of {COUNT + 5} rows arrived"):
             export_members(services, services.job(people(COUNT)))
         assert len(services.td.calls("GET", "/v3/job/result")) == 1

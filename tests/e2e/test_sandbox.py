@@ -105,7 +105,8 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     def run(*arguments: object) -> tuple[int, str, str]:
         options = ["--log", tmp_path / "log", "--page", tmp_path / "new" / "page.html", "--rows", "3000"]
         code = main([str(argument) for argument in (*options, *arguments)])
-        said, log = "".join(capsys.readouterr()), (tmp_path / "log").read_text()
+        said = "".join(capsys.readouterr())
+        log = (tmp_path / "log").read_text()
         guard.check(said + log, "the sandbox")
         words = " ".join(said.split()).replace(f"{tmp_path / 'our project'}/", "")
         files = re.findall(r"[\w./-]+\.(?:dig|html)\b|\S+/log\b|tests/dig\b", words)

@@ -27,7 +27,8 @@ def run_follow_up(services: Services, *audience_ids: str, **settings: Any) -> di
 
 
 def test_follow_up_stores_the_state_of_each_audience(services: Services) -> None:
-    small, large = services.audience(people(40), name="Small"), services.audience(people(120), name="Large")
+    small = services.audience(people(40), name="Small")
+    large = services.audience(people(120), name="Large")
     services.pinterest.switches.processing_seconds = 3600
     behind = services.pinterest.audiences[small].rule["customer_list_id"]
     services.pinterest.lists[behind].updated = services.time.now() - 7200

@@ -22,7 +22,8 @@ from tests.emulators.pinterest import AD_ACCOUNT_ID, CONTROLS, Pinterest, Switch
 from tests.emulators.pinterest.like import switches_like
 from tests.emulators.td import TreasureData, serve_td
 
-DATABASE, TABLE = "sandbox", "people"
+DATABASE = "sandbox"
+TABLE = "people"
 AUDIENCE_NAME = "Sandbox customers"
 
 
@@ -93,7 +94,8 @@ def serve_emulators(
     audience: str | None = AUDIENCE_NAME,
 ) -> Iterator[Emulators]:
     """Serve both emulators, Pinterest with one audience, if that has a name. Raises OSError when a port is taken."""
-    td, pinterest = TreasureData(), Pinterest()
+    td = TreasureData()
+    pinterest = Pinterest()
     pinterest.switches.set(switches)
     with (
         serve_td(port=td_port, state=td) as (_, td_url),

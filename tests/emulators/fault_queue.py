@@ -28,7 +28,9 @@ class _QueuedFault(Generic[_F]):
     """A fault, how often it may still meet a request, and how many have matched."""
 
     def __init__(self, fault: _F) -> None:
-        self.fault, self.times_left, self._matches = fault, fault.times, 0
+        self.fault = fault
+        self.times_left = fault.times
+        self._matches = 0
         self._random = random.Random(fault.seed)
 
     def is_due(self) -> bool:

@@ -8,7 +8,9 @@ from typing import Any
 
 SPEED = 20
 
-_sleep, _monotonic, _began = time.sleep, time.monotonic, time.monotonic()
+_sleep = time.sleep
+_monotonic = time.monotonic
+_began = time.monotonic()
 
 
 def sleep(seconds: Any) -> None:
@@ -19,4 +21,5 @@ def monotonic() -> float:
     return _began + (_monotonic() - _began) * SPEED
 
 
-time.sleep, time.monotonic = sleep, monotonic
+time.sleep = sleep
+time.monotonic = monotonic

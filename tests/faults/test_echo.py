@@ -37,7 +37,8 @@ class Echo:
 
     def __init__(self, *, status: int, form: str, has_token: bool) -> None:
         echo = self
-        self.status, self.form = status, FORMS[form]
+        self.status = status
+        self.form = FORMS[form]
         self.asked: list[str] = []
 
         class Handler(BaseHTTPRequestHandler):
@@ -55,10 +56,12 @@ class Echo:
                 values = [value for values in urllib.parse.parse_qs(body).values() for value in values]
                 text = " ".join(echo.form(piece) for piece in (credentials, *credentials.split(":"), *values))
                 text += f" {self.headers.get('Authorization')} {body}"
-                status, rid = echo.status, echo.form(credentials or "none").replace("\n", "")[:200]
+                status = echo.status
+                rid = echo.form(credentials or "none").replace("\n", "")[:200]
                 content = json.dumps({"code": 7, "message": text, "error": text, "text": text, "items": text}).encode()
                 if has_token and self.path.endswith("/oauth/token"):
-                    status, content = 200, json.dumps({"access_token": "pina.s3cr3t-4711/x+y&z"}).encode()
+                    status = 200
+                    content = json.dumps({"access_token": "pina.s3cr3t-4711/x+y&z"}).encode()
                 self.send_response(status)
                 self.send_header("x-pinterest-rid", rid)
                 self.send_header("Retry-After", "0")

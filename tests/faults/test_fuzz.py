@@ -19,7 +19,8 @@ from tests.campaigns import examples
 from tests.exporting import digest, people
 from tests.faults.conftest import Stage
 
-AUDIENCE_ID, LIST_ID = "549755885175000777", "549755885175000111"
+AUDIENCE_ID = "549755885175000777"
+LIST_ID = "549755885175000111"
 Given = Response | Failure
 # What the actions that create an audience need.
 # A mirror reads its rows from the warehouse, and has its own tests.
@@ -42,7 +43,9 @@ class ScriptedTransport(Transport):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._list_id, self._audiences, self._lists = LIST_ID, [AUDIENCE_ID], [LIST_ID]
+        self._list_id = LIST_ID
+        self._audiences = [AUDIENCE_ID]
+        self._lists = [LIST_ID]
 
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise

@@ -131,8 +131,10 @@ def run_try(stage: Stage, one: Try, wanted: Mapping[str, Any], job_id: str | Non
 
 def replay(stage: Stage, history: History, wanted: Mapping[str, Any], job_id: str | None) -> list[ExportError | None]:
     """Replay a history, then run each session once without faults; return the errors of these runs."""
-    switches, time = stage.pinterest.switches, stage.services.time
-    switches.listing_lag_seconds, switches.reading_lag_seconds = history.listing_lag, history.reading_lag
+    switches = stage.pinterest.switches
+    time = stage.services.time
+    switches.listing_lag_seconds = history.listing_lag
+    switches.reading_lag_seconds = history.reading_lag
     switches.move_lag_seconds = history.move_lag
 
     def run_session(session: int) -> ExportError | None:

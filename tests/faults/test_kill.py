@@ -19,7 +19,8 @@ RECORDS = 12
 BATCH = 4
 NAME = "Shoppers"
 # How many requests a run makes, all but the last; `test_kills_cover_every_request_of_a_run` checks it.
-CREATE_REQUESTS, REPLACE_REQUESTS = 16, 22
+CREATE_REQUESTS = 16
+REPLACE_REQUESTS = 22
 
 
 def run_until_killed(
@@ -51,7 +52,8 @@ def settings_of(action: str, **more: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("number", range(1, CREATE_REQUESTS + 1))
 def test_creation_with_a_list_survives_a_kill_at_any_request(services: Services, number: int, tmp_path: Path) -> None:
-    settings, task = settings_of("create_new_audience", audience_name=NAME), create_queries(services)
+    settings = settings_of("create_new_audience", audience_name=NAME)
+    task = create_queries(services)
     run_until_killed(services, settings, None, number, tmp_path, **task)
     assert all(services.pinterest.members(held) <= SENT for held in services.pinterest.lists)
     services.export(settings, **task)
@@ -94,7 +96,8 @@ def test_kills_cover_every_request_of_a_run(services: Services, action: str, req
 
 
 # A day of the mirror: its jobs, and its requests with leavers and joiners.
-MIRROR_JOBS, MIRROR_REQUESTS = 9, 10
+MIRROR_JOBS = 9
+MIRROR_REQUESTS = 10
 MIRROR: dict[str, Any] = {
     "database": "crm",
     "query": "SELECT email FROM people",
@@ -188,7 +191,8 @@ def test_sigterm_ends_a_run_within_seconds_with_its_progress(services: Services,
 
 def test_sigterm_before_a_response_does_not_claim_that_nothing_was_sent(services: Services, tmp_path: Path) -> None:
     """The signal comes when Pinterest has taken the only batch and has not answered yet."""
-    audience_id, operation = services.audience(), "customer_lists/update"
+    audience_id = services.audience()
+    operation = "customer_lists/update"
     services.pinterest.inject(Fault(effect=Stall(), when=When.AFTER, operation=operation))
 
     def told_to_end(call: Call) -> None:

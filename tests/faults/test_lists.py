@@ -24,7 +24,9 @@ QUERIES = ("columns of suppress", "columns of consent", "query", "suppress", "co
 STEPS = ("issue", "status", "show", "result")
 # People who opted out, who are sent, who have not consented, and others.
 SENT = digests(12, first=4)
-PEOPLE, SUPPRESSED, CONSENTING = people(20), people(4), people(16)
+PEOPLE = people(20)
+SUPPRESSED = people(4)
+CONSENTING = people(16)
 COUNTS = (4, 4, 0)
 # A run makes at least this many requests to Treasure Data; the last is in the middle of the people's result.
 REQUESTS = 12

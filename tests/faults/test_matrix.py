@@ -187,7 +187,8 @@ def prepare_cell(stage: Stage, cell: Cell) -> dict[str, Any]:
 
 
 def check_figures(stage: Stage, stats: dict[str, Any], *, records: int, success: bool) -> None:
-    figures, lines = stats["records"], stats["rows"]
+    figures = stats["records"]
+    lines = stats["rows"]
     assert lines["read"] == lines["valid"] + lines["invalid"]
     assert lines["valid"] == figures["unique"] + figures["duplicate"]
     assert figures["unique"] in ((records,) if success else (0, records))

@@ -230,7 +230,8 @@ def test_newest_run_wins_whichever_meet_and_die(
 
     for one in rounds:
         where = {name: one[name] for name in ("interrupted_at", "is_before", "dies_at")}
-        outer, inner = choose_job(one["outer"]), choose_job(one["inner"])
+        outer = choose_job(one["outer"])
+        inner = choose_job(one["inner"])
         world.check(world.run_at_once(outer, inner, **where))
         world.stage.services.time.sleep(LATER)
         world.opt_out()

@@ -102,7 +102,8 @@ class History:
 @st.composite
 def histories(draw: st.DrawFn) -> History:
     form = draw(st.sampled_from(list(FORMS)))
-    types, names = draw(_subsets(form)), draw(st.sampled_from([LISTS[:1], LISTS[1:], LISTS]))
+    types = draw(_subsets(form))
+    names = draw(st.sampled_from([LISTS[:1], LISTS[1:], LISTS]))
     persons, rows = draw(tables(types, arrays=False, least=3, most=10))
     return History(
         action=draw(st.sampled_from([Add.action.name, Create.action.name, Replace.action.name])),
@@ -136,7 +137,8 @@ def _tries(draw: st.DrawFn, form: str, names: Sequence[str], *, is_last: bool = 
     for name in names:
         of_list = draw(_subsets(form))
         # Many consent, and few opt out.
-        least, most = draw(st.sampled_from([0, 1, 1, 1])), 3 if name == "suppress" else 12
+        least = draw(st.sampled_from([0, 1, 1, 1]))
+        most = 3 if name == "suppress" else 12
         members, rows = draw(tables(of_list, arrays=False, least=least, most=most))
         lists[name] = OneList(types=of_list, members=set[Identifier]().union(*members), rows=rows)
     return Try(
@@ -157,7 +159,10 @@ class WatchedTransport(Transport):
 
     @classmethod
     def begin(cls, one: Try) -> None:
-        cls.now, cls.requests, cls.is_dead, cls.records = one, 0, False, []
+        cls.now = one
+        cls.requests = 0
+        cls.is_dead = False
+        cls.records = []
 
     @contextlib.contextmanager
     def open_response(self, method: str, url: str, *, body: bytes | None, **rest: Any) -> Iterator[RawResponse]:
@@ -203,7 +208,8 @@ def load_table(td: Any, table: str, columns: Sequence[str], rows: Sequence[Seque
 
 def run_tries(stage: Stage, history: History) -> Iterator[tuple[Try, list[Record], ExportError | None]]:
     """Run each attempt; return it with the records that were sent and the error that ended it."""
-    td, case = stage.services.td, history.case
+    td = stage.services.td
+    case = history.case
     by = ["customer"] if case.percent else []
     keyed = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)]
     load_table(td, "people", [*case.types, *by], keyed if by else case.rows)
@@ -259,6 +265,7 @@ def test_no_attempt_sends_people_whom_the_current_lists_withhold(history: Histor
                 assert sent == []
     if error is None and history.form == "identifiers" and history.action != Add.action.name:
         # The newest one: created by the run, or the only one. Members stay where a rerun adds to the audience.
-        members, wanted = stage.members(stage.audiences()[-1]), {digest for record in allowed for _, digest in record}
+        members = stage.members(stage.audiences()[-1])
+        wanted = {digest for record in allowed for _, digest in record}
         is_added = history.action == Create.action.name and history.if_exists == "add"
         assert wanted == (members & wanted if is_added else members)

@@ -26,7 +26,8 @@ from tests.emulators.pinterest import AD_ACCOUNT_ID, Pinterest, serve_pinterest
 from tests.emulators.td import JobFault, TreasureData, serve_td
 from tests.exporting import digest
 
-DATABASE, LEDGER = "sandbox", "pinterest_ledger"
+DATABASE = "sandbox"
+LEDGER = "pinterest_ledger"
 BEGIN = datetime(2026, 11, 25, tzinfo=timezone.utc)
 # Records per request, so few that a small send takes several.
 BATCH = 7
@@ -158,7 +159,8 @@ class _Steps:
 
     @contextlib.contextmanager
     def patch_transport(self) -> Iterator[None]:
-        opening, send = Transport.open_response, Transport.send
+        opening = Transport.open_response
+        send = Transport.send
 
         def open_(transport: Transport, method: str, url: str, **given: Any) -> Any:
             body = given.get("body") or b""
@@ -228,7 +230,8 @@ def record_log() -> Iterator[list[str]]:
         def emit(self, record: logging.LogRecord) -> None:
             lines.append(record.getMessage())
 
-    log, handler = logging.getLogger("td_pinterest_op"), Keep()
+    log = logging.getLogger("td_pinterest_op")
+    handler = Keep()
     level = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)

@@ -46,7 +46,8 @@ def run_during_wait(mirror_world: World, do: Callable[[], object], *, after: int
     mirror_world.pinterest.faults.add(
         Fault(effect=Answer(status=429, retry_after=WAIT), method="PATCH", path="/ad_accounts", after=after)
     )
-    sleep, slept = mirror_world.time.sleep, [0.0]
+    sleep = mirror_world.time.sleep
+    slept = [0.0]
 
     def waiting(seconds: float) -> None:
         sleep(seconds)

@@ -182,7 +182,8 @@ def _declare(sandbox: _Sandbox, known: Mapping[str, str], *, is_strict: bool) ->
 
     What a workflow creates gets none of these ids.
     """
-    pinterest, names = sandbox.emulators.pinterest, sandbox.project.names
+    pinterest = sandbox.emulators.pinterest
+    names = sandbox.project.names
     named = {id_: name or names.get(id_, f"Audience {id_}") for id_, name in known.items()}
     pinterest.accounts.clear()
     pinterest.reserved_ids |= sandbox.project.ids | known.keys()
@@ -293,7 +294,8 @@ def _check(people: frozenset[str], details: str, sandbox: _Sandbox) -> bool:
 
 def _write_report(options: argparse.Namespace, sandbox: _Sandbox) -> bool:
     """Write the page about the runs in the log, and say where both are. Returns whether that succeeded."""
-    page, log = options.page.absolute(), options.log.absolute()
+    page = options.page.absolute()
+    log = options.log.absolute()
     lines = labelled("log", [str(log)])
     if exports := sandbox.exports():
         sandbox.screen.do("writing the page")

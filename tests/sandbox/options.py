@@ -10,7 +10,8 @@ from tests.emulators.__main__ import TABLE
 from tests.sandbox.project import ROOT
 
 # They outlive the run's own folder.
-PAGE, LOG = ROOT / "build" / "sandbox_report.html", ROOT / "build" / "sandbox.log"
+PAGE = ROOT / "build" / "sandbox_report.html"
+LOG = ROOT / "build" / "sandbox.log"
 _TABLE = re.compile(r"(?:[a-z0-9_]+[.])?[a-z0-9_]+")
 _ID = re.compile(r"\d+")
 

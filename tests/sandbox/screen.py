@@ -11,7 +11,8 @@ from pathlib import Path
 
 # Seconds without a line after which one shows the current work: fewer than ten, as every command keeps to.
 _LONGEST_SILENCE = 8.0
-_NARROWEST, _WIDEST = 60, 140
+_NARROWEST = 60
+_WIDEST = 140
 _INDENT = 12
 # What the engines and the operator write before a message: a time, a level, the number of a thread.
 _HEAD = re.compile(r"^[\d:,. +-]*(?:\[?(?:INFO|WARN|WARNING|ERROR)\]? +)?(?:\(\d+@\[[^\]]*\](?=\+))?")
@@ -45,8 +46,10 @@ class Screen:
     """Prints lines. When none was printed for some seconds, it prints how long that is and what is being done."""
 
     def __init__(self, *, silence: float = _LONGEST_SILENCE) -> None:
-        self._silence, self._begin = silence, time.monotonic()
-        self._printed, self._is_open = threading.Event(), True
+        self._silence = silence
+        self._begin = time.monotonic()
+        self._printed = threading.Event()
+        self._is_open = True
         self._doing: Doing = lambda: "starting"
 
     def say(self, *lines: str) -> None:

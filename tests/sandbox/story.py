@@ -21,7 +21,9 @@ _STATISTICS = re.compile(
     re.MULTILINE,
 )
 _FAILURE = re.compile(r"Error messages from python: (.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|\Z)", re.DOTALL)
-_LONGEST_QUERY, _LONGEST_ERROR, _MOST_REASONS = 3, 6, 1
+_LONGEST_QUERY = 3
+_LONGEST_ERROR = 6
+_MOST_REASONS = 1
 
 
 def export_lines(log: str, *, query_of: Callable[[Entry], str]) -> Iterator[str]:
@@ -34,7 +36,8 @@ def export_lines(log: str, *, query_of: Callable[[Entry], str]) -> Iterator[str]
             yield from labelled("", ["…"])
         if export.get_number("rows_read"):
             yield from labelled("rows", [_rows_text(export)])
-        error, audience = export.get_text("error"), export.get_text("audience_id") or export.get_text("audience_name")
+        error = export.get_text("error")
+        audience = export.get_text("audience_id") or export.get_text("audience_name")
         if error and len(every) > 1 and audience not in error:
             error = f"audience {audience}: {error}"
         yield from labelled("failed" if error else "sent", [error or export.get_text("summary")])
@@ -44,7 +47,8 @@ def exports(log: str) -> list[Entry]:
     """Return the runs of the operator in a log, in its order."""
     found = []
     for line in _STATISTICS.finditer(log):
-        values, error = json.loads(line["json"]), ""
+        values = json.loads(line["json"])
+        error = ""
         if line["failed"]:
             told = _FAILURE.search(log, line.end())
             error = told[1].strip() if told else "the log does not say why"

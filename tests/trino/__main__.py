@@ -10,7 +10,8 @@ from tests.trino.client import Cost
 from tests.trino.days import Days
 from tests.trino.engine import missing_requirement, run_engine
 
-MOST_MEMORY, MOST_STAGES = 700_000_000, 25
+MOST_MEMORY = 700_000_000
+MOST_STAGES = 25
 # Times people, lists and ledger.
 MOST_ROWS = 4
 MOST_PLACES = 1

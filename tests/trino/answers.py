@@ -109,7 +109,8 @@ def check_history(server: str) -> Iterator[str]:
     def ask(text: str) -> list[Row]:
         return [run(server, statement).rows for statement in text.split(";\n")][-1]
 
-    session, failed = test_history.SESSION, test_history.FAILED | {"audience_id": "12", "error": test_history.NASTY}
+    session = test_history.SESSION
+    failed = test_history.FAILED | {"audience_id": "12", "error": test_history.NASTY}
     seen = session | dict(build_follow_up_row(test_history.AUDIENCE)) | {"ad_account_id": "5"}
     ask(build_table_statement(table, None))
     for _ in range(2):

@@ -22,7 +22,8 @@ from tests.trino.client import Cost, StatementResult, run
 from tests.unit.settings import test_parse
 
 QUERIES = Path(__file__).parent.parent.parent / "workflows" / "queries"
-LEDGER, DATABASE = "pinterest_ledger", "default"
+LEDGER = "pinterest_ledger"
+DATABASE = "default"
 BEGIN = 1_795_000_000
 _DAY = 86_400
 _PEOPLE = """SELECT number, 'person' || cast(number AS varchar) || '@shop.example' AS email FROM (

@@ -29,7 +29,8 @@ def run_engine(*, heap: int) -> Iterator[str]:
 
     `heap`: GB of memory; a query gets four sevenths of it.
     """
-    libraries, classes = CACHE / "lib", CACHE / "classes"
+    libraries = CACHE / "lib"
+    classes = CACHE / "classes"
     if not libraries.is_dir():
         fetch = ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies"]
         children.run([*fetch, f"-DoutputDirectory={libraries}"], limit=_LIMIT).check_returncode()

@@ -63,7 +63,8 @@ class CallLog:
 
     def finish(self, call: Call, status: int | None) -> None:
         with self._lock:
-            call.finished, call.status = self._clock(), status
+            call.finished = self._clock()
+            call.status = status
             self._writes_under_way -= call.is_write
 
     def all(self) -> list[Call]:

@@ -60,7 +60,8 @@ class Consent:
     """The handlers of the page and of its two buttons."""
 
     def __init__(self, *, world: World, tokens: Tokens) -> None:
-        self._world, self._tokens = world, tokens
+        self._world = world
+        self._tokens = tokens
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get(PATH, self._show), web.post(PATH, self._decide)]
@@ -90,7 +91,8 @@ class Consent:
     async def _decide(self, request: web.Request) -> web.StreamResponse:
         form = {name: str(value) for name, value in (await request.post()).items()}
         try:
-            asked, user = self._read_request(form), self._user(form)
+            asked = self._read_request(form)
+            user = self._user(form)
         except RefusalError as refusal:
             return _json(refusal)
         if form.get("decision") == "approve":

@@ -65,7 +65,9 @@ class Control:
     """The control endpoints."""
 
     def __init__(self, *, world: World, faults: Faults, calls: CallLog) -> None:
-        self._world, self._faults, self._calls = world, faults, calls
+        self._world = world
+        self._faults = faults
+        self._calls = calls
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -87,7 +89,8 @@ class Control:
     def _move(self, values: Any) -> dict[str, str]:
         """Switch an audience to another list: `audience_id`, and `customer_list_id` or the fields of a new list."""
         fields = dict(values)
-        audience_id, list_id = fields.pop("audience_id"), fields.pop("customer_list_id", None)
+        audience_id = fields.pop("audience_id")
+        list_id = fields.pop("customer_list_id", None)
         list_id = list_id or self._world.add_list(**fields).id
         self._world.move_audience(audience_id, list_id)
         return {"audience_id": audience_id, "customer_list_id": list_id}

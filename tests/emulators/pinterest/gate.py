@@ -43,8 +43,11 @@ class Gate:
     """Lets requests in and answers them; lives on the server's event loop."""
 
     def __init__(self, *, world: World, tokens: Tokens, faults: Faults, calls: CallLog, limits: RateLimits) -> None:
-        self._world, self._tokens, self._faults = world, tokens, faults
-        self._calls, self._limits = calls, limits
+        self._world = world
+        self._tokens = tokens
+        self._faults = faults
+        self._calls = calls
+        self._limits = limits
         self._at_once: collections.Counter[str] = collections.Counter()
         self.callbacks: list[tuple[When, Callable[[Call], object]]] = []
 
@@ -123,7 +126,8 @@ class Gate:
         """Authorise the sender and read the body. Raises the refusal of either."""
         if not admission.admitted:
             raise throttled()
-        request, operation = exchange.request, exchange.operation
+        request = exchange.request
+        operation = exchange.operation
         if operation is _UNKNOWN:
             raise not_found("Resource")
         authorization = request.headers.get("Authorization", "")
@@ -137,21 +141,26 @@ class Gate:
 
     def _look_into(self, exchange: Exchange) -> None:
         body = exchange.body if isinstance(exchange.body, dict) else {}
-        records, rows, operation_type = body.get("records"), body.get("records_v2"), body.get("operation_type")
-        call, quoted = exchange.call, []
+        records = body.get("records")
+        rows = body.get("records_v2")
+        operation_type = body.get("operation_type")
+        call = exchange.call
+        quoted = []
         call.operation_type = operation_type if isinstance(operation_type, str) else None
         if isinstance(records, str) and records:
             call.records = call.keys = records.count(",") + 1
             quoted = records.split(",", _QUOTED)[:_QUOTED]
         elif isinstance(rows, list):
-            call.records, call.keys = len(rows), sum(len(row) for row in rows if isinstance(row, dict))
+            call.records = len(rows)
+            call.keys = sum(len(row) for row in rows if isinstance(row, dict))
             quoted = [json.dumps(row) for row in rows[:_QUOTED]]
         if quoted and self._world.switches.echo_records_in_errors:
             exchange.echo = f" Received: {', '.join(quoted)}"
 
     async def _carry_out_in_time(self, exchange: Exchange) -> Outcome:
         """Carry a request out after the time that it takes, unless too many batches for its list are under way."""
-        switches, call = self._world.switches, exchange.call
+        switches = self._world.switches
+        call = exchange.call
         is_batch = switches.batches_at_once is not None and call.operation == "customer_lists/update"
         with self._under_way(call.path) as number:
             if is_batch and number > (switches.batches_at_once or 0):

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 # Bytes of a digest and its comma in a request, and of the rest of the body.
-_RECORD, _AROUND = 65, 1_000
+_RECORD = 65
+_AROUND = 1_000
 # For what did not show while the rehearsal looked, in seconds.
 _TOO_LONG = 3_600.0
 _MOST_AT_ONCE = 8
@@ -19,7 +20,8 @@ def switches_like(path: Path) -> dict[str, Any]:
     """
     try:
         rehearsal = json.loads(path.read_text(encoding="utf-8"))
-        facts, steps = rehearsal["facts"], {step["name"]: step for step in rehearsal["steps"]}
+        facts = rehearsal["facts"]
+        steps = {step["name"]: step for step in rehearsal["steps"]}
         switches = (
             _token_switches(facts)
             | _list_switches(facts)
@@ -33,7 +35,8 @@ def switches_like(path: Path) -> dict[str, Any]:
 
 
 def _token_switches(facts: Mapping[str, Any]) -> dict[str, Any]:
-    rotates, lives = facts["refresh_rotates"], facts["old_refresh_token_lives"]
+    rotates = facts["refresh_rotates"]
+    lives = facts["old_refresh_token_lives"]
     return {
         "rotate_refresh_tokens": bool(rotates) and lives is False,
         "renew_refresh_tokens": bool(rotates) and lives is not False,
@@ -51,7 +54,9 @@ def _list_switches(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _batch_switches(facts: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, Any]:
-    most, status, at_once = facts["largest_batch"], facts["batch_too_large_status"], facts["batches_at_once"]
+    most = facts["largest_batch"]
+    status = facts["batch_too_large_status"]
+    at_once = facts["batches_at_once"]
     switches: dict[str, Any] = {}
     if at_once is not None and at_once < _MOST_AT_ONCE:
         switches["batches_at_once"] = at_once

@@ -40,14 +40,16 @@ class RateLimits:
     """Sliding windows over the requests that were let in, by category. `clock` gives monotonic seconds."""
 
     def __init__(self, *, switches: Switches, clock: Callable[[], float]) -> None:
-        self._switches, self._clock = switches, clock
+        self._switches = switches
+        self._clock = clock
         self._admitted: dict[str, collections.deque[float]] = collections.defaultdict(collections.deque)
         self._lock = threading.Lock()
 
     def admit(self, category: str) -> Admission:
         limit = self._switches.limits.get(category, UNLIMITED)
         with self._lock:
-            now, past = self._clock(), self._admitted[category]
+            now = self._clock()
+            past = self._admitted[category]
             while past and past[0] <= now - MINUTE:
                 past.popleft()
             delay = _delay(past, limit, now)

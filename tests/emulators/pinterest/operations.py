@@ -316,10 +316,13 @@ def _operation(
     return Operation(id=name, method=method, path=path, category=category, scope=scope, carry_out=carry_out)
 
 
-_READ, _WRITE = ("ads_read", "ads:read"), ("ads_write", "ads:write")
+_READ = ("ads_read", "ads:read")
+_WRITE = ("ads_write", "ads:write")
 _ACCOUNT = "/ad_accounts/{ad_account_id}"
-_LISTS, _LIST = f"{_ACCOUNT}/customer_lists", f"{_ACCOUNT}/customer_lists/{{customer_list_id}}"
-_AUDIENCES, _AUDIENCE = f"{_ACCOUNT}/audiences", f"{_ACCOUNT}/audiences/{{audience_id}}"
+_LISTS = f"{_ACCOUNT}/customer_lists"
+_LIST = f"{_ACCOUNT}/customer_lists/{{customer_list_id}}"
+_AUDIENCES = f"{_ACCOUNT}/audiences"
+_AUDIENCE = f"{_ACCOUNT}/audiences/{{audience_id}}"
 
 OPERATIONS = (
     _operation("oauth/token", "POST", "/oauth/token", "org_read", None, _token),

@@ -8,7 +8,9 @@ class RefusalError(Exception):
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(message)
-        self.status, self.code, self.message = status, code, message
+        self.status = status
+        self.code = code
+        self.message = message
 
 
 # The code that goes with a status when a fault names none.

@@ -51,7 +51,8 @@ class Tokens:
     """Every method may be called from any thread. `clock` gives seconds since 1970."""
 
     def __init__(self, *, switches: Switches, clock: Callable[[], float]) -> None:
-        self._switches, self._clock = switches, clock
+        self._switches = switches
+        self._clock = clock
         self._lock = threading.Lock()
         self._refresh: dict[str, _Refresh] = {}
         self._access: dict[str, _Access] = {}
@@ -78,7 +79,8 @@ class Tokens:
         Raises the refusal of a code that is unknown, used, expired, or was given for another redirect.
         """
         with self._lock:
-            now, approval = self._clock(), self._codes.pop(code, None)
+            now = self._clock()
+            approval = self._codes.pop(code, None)
             if approval is None or approval.expires_at <= now or approval.redirect_uri != redirect_uri:
                 raise invalid_grant()
             granted = _Refresh(
@@ -91,7 +93,8 @@ class Tokens:
     def refresh(self, refresh_token: str) -> dict[str, Any]:
         """Return the answer to a refresh. Raises the refusal for a token that is unknown, rotated away or expired."""
         with self._lock:
-            now, stored = self._clock(), self._refresh.get(refresh_token)
+            now = self._clock()
+            stored = self._refresh.get(refresh_token)
             if stored is None or stored.expires_at <= now:
                 raise invalid_grant()
             self.refreshes += 1

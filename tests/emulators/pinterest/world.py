@@ -87,7 +87,8 @@ class World:
     """
 
     def __init__(self, *, switches: Switches, clock: Callable[[], float]) -> None:
-        self.switches, self.clock = switches, clock
+        self.switches = switches
+        self.clock = clock
         self.lock = threading.RLock()
         self.users: dict[str, User] = {USER.id: USER}
         self.accounts: dict[str, AdAccount] = {}

@@ -27,7 +27,8 @@ _OPEN = "/v3/system/server_status"
 # Of all databases and tables.
 _EPOCH = "2015-02-09 11:44:25 UTC"
 # How often a status looks whether its job has ended, and after how many real seconds again.
-_LOOKS, _LOOK = 25, 0.002
+_LOOKS = 25
+_LOOK = 0.002
 _NUMBERS = ("priority", "retry_limit", "scheduled_time")
 _CONNECTION = ("result_connection_id", "result_connection_settings")
 _TEXTS = ("query", "version", "domain_key", "result", "pool_name", "engine_version", "table")
@@ -37,7 +38,8 @@ _ISSUE_FIELDS = frozenset((*_TEXTS, *_NUMBERS, *_CONNECTION))
 def treasure_data_app(state: TreasureData) -> web.Application:
     """An application that serves `state`."""
     app = web.Application(middlewares=[_middleware(state)], client_max_size=16 * 1024**2)
-    calls, tables = _JobCalls(state), _TableCalls(state)
+    calls = _JobCalls(state)
+    tables = _TableCalls(state)
     app.add_routes(
         [
             web.get(_OPEN, _server_status),
@@ -148,7 +150,8 @@ class _JobCalls:
 
     async def issue(self, request: web.Request) -> web.Response:
         fields = _issue_fields({name: str(value) for name, value in (await request.post()).items()})
-        type_, database = request.match_info["type"], request.match_info["database"]
+        type_ = request.match_info["type"]
+        database = request.match_info["database"]
         job = self._state.jobs.issue(type=type_, database=database, **fields)
         return answer({"job": job.id, "job_id": job.id, "database": database})
 
@@ -214,7 +217,8 @@ class _TableCalls:
         return answer({"database": name, "name": name, "tables": self._tables(name)})
 
     async def delete_table(self, request: web.Request) -> web.Response:
-        database, table = request.match_info["database"], request.match_info["table"]
+        database = request.match_info["database"]
+        table = request.match_info["table"]
         self._warehouse.drop_table(database, table)
         return answer({"database": database, "table": table, "type": "log"})
 

@@ -125,7 +125,8 @@ class JobRunner:
         with self._lock:
             if job.finished:
                 return None
-            job.status, job.start_at = "running", self._clock()
+            job.status = "running"
+            job.start_at = self._clock()
             scheduled = job.scheduled_time or int(job.created_at)
             session = self._warehouse.session(job.database, scheduled_time=scheduled, now=self._clock())
             self._sessions[job.id] = session
@@ -165,7 +166,10 @@ class JobRunner:
     def _finish(self, job: Job, status: str, *, message: str = "", output: Output | None = None) -> None:
         with self._lock:
             if not job.finished:
-                job.status, job.message, job.output, job.end_at = status, message, output, self._clock()
+                job.status = status
+                job.message = message
+                job.output = output
+                job.end_at = self._clock()
             elif output is not None:
                 output.close()
 

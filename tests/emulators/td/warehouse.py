@@ -69,7 +69,8 @@ class Warehouse:
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        self._lock, self._clock = threading.Lock(), clock
+        self._lock = threading.Lock()
+        self._clock = clock
         self._created: dict[tuple[str, str], float] = {}
         self._opened: duckdb.DuckDBPyConnection | None = None
         self._databases: set[str] = set()
@@ -93,7 +94,8 @@ class Warehouse:
                 for name in self._databases:
                     self._opened.execute(f'DROP SCHEMA "{name}" CASCADE')
                 _spare.append(self._opened)
-            self._opened, self._databases = None, set()
+            self._opened = None
+            self._databases = set()
 
     def databases(self) -> list[str]:
         return sorted(self._databases)
@@ -103,7 +105,8 @@ class Warehouse:
             raise RefusedError(404, f"Couldn't find Database with name = {name}")
 
     def tables(self, database: str) -> list[Table]:
-        cursor, names = self._connection.cursor(), self._names(database)
+        cursor = self._connection.cursor()
+        names = self._names(database)
         gone = {key for key in self._created if key[0] == database and key[1] not in names}
         self._created = {key: created for key, created in self._created.items() if key not in gone}
         return [
@@ -199,9 +202,11 @@ def limit_insert(session: duckdb.DuckDBPyConnection, statement: Statement, share
 def _insert(session: duckdb.DuckDBPyConnection, statement: Statement, *, now: int) -> None:
     # Treasure Data's tables have no fixed schema: columns go by name, and new ones are added.
     if statement.columns:
-        columns, source = statement.columns, statement.source
+        columns = statement.columns
+        source = statement.source
         if "time" not in columns:
-            columns, source = (*columns, "time"), f"SELECT *, {now}::BIGINT FROM ({source})"
+            columns = (*columns, "time")
+            source = f"SELECT *, {now}::BIGINT FROM ({source})"
         names = ", ".join(f'"{name}"' for name in columns)
         session.execute(f"INSERT INTO {statement.table} ({names}) {source}")
         return

@@ -308,7 +308,8 @@ def _compare(case: Case, log: str, succeeded: bool) -> None:
 
 @each_case
 def test_stand_in_behaves_as_expected(lay: Lay, case: Case) -> None:
-    flow, result = lay(case), None
+    flow = lay(case)
+    result = None
     for each in _runs(case):
         result = run(flow, session_time=SESSION, sleep=lambda _seconds: None, start=warm.start, resume=result)
         _compare(each, result.log, result.error is None)
