@@ -86,6 +86,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chr
     # The driver that is installed: selenium must not look for one on the network.
     service = webdriver.ChromeService(driver, log_output=os.devnull)
     with webdriver.Chrome(options=options, service=service) as started:
+        started.set_script_timeout(300)  # for axe on a busy machine
         yield started
 
 

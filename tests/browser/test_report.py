@@ -1,5 +1,6 @@
 """The report in a real browser: wide, on a phone, in the dark, on paper. It loads nothing, and axe finds no fault."""
 
+import itertools
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -76,36 +77,30 @@ def open_page(browser: Browser, folder: Path, name: str) -> None:
     browser.driver.get(file.as_uri())
 
 
-@pytest.mark.parametrize("screen", SCREENS)
-@pytest.mark.parametrize("name", PAGES)
-def test_report_fits_the_screen_loads_nothing_and_is_accessible(
+# Each page is looked at on all screens, and by axe, which takes a second, on one.
+@pytest.mark.parametrize(("name", "screen"), list(zip(PAGES, itertools.cycle(SCREENS), strict=False)))
+def test_report_fits_every_screen_loads_nothing_and_is_accessible(
     browser: Browser, tmp_path: Path, name: str, screen: str
 ) -> None:
+    browser.driver.get_log("browser")  # type: ignore[no-untyped-call]  # what pages of other tests have left
+    open_page(browser, tmp_path, name)
+    wide = "return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)"
+    for width, scheme in SCREENS.values():
+        browser.resize(width, 900)
+        browser.prefer(scheme)
+        assert not browser.is_wider_than_screen()
+        assert browser.run(wide) == []
+    browser.run("document.querySelectorAll('details').forEach(e => e.open = true)")
+    browser.resize(1200, 900)
+    assert browser.run(_BROKEN_DATES) == []
     width, scheme = SCREENS[screen]
     browser.resize(width, 900)
     browser.prefer(scheme)
-    browser.driver.get_log("browser")  # type: ignore[no-untyped-call]  # what pages of other tests have left
-    open_page(browser, tmp_path, name)
     assert not browser.is_wider_than_screen()
-    assert (
-        browser.run("return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)") == []
-    )
-    assert browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)") == []
     assert browser.accessibility_faults() == []
+    assert browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)") == []
     logged = browser.driver.get_log("browser")  # type: ignore[no-untyped-call]
     assert [entry for entry in logged if entry["level"] == "SEVERE"] == []
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_dates_are_not_wrapped_and_folded_figures_fit(browser: Browser, tmp_path: Path, name: str) -> None:
-    browser.resize(1200, 900)
-    open_page(browser, tmp_path, name)
-    browser.run("document.querySelectorAll('details').forEach(e => e.open = true)")
-    assert browser.run(_BROKEN_DATES) == []
-    for width in (1200, 400):
-        browser.resize(width, 900)
-        assert not browser.is_wider_than_screen()
-    assert browser.accessibility_faults() == []
 
 
 def test_chart_comes_first_on_a_wide_screen_and_paper_shows_folded_parts(browser: Browser, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from time import sleep as real_sleep
-from typing import Any
 
 from ..children import LIMIT_SECONDS
 from .config import DigError, Params, RefusedError
@@ -46,25 +45,22 @@ class Result:
 def run(
     path: str | os.PathLike[str],
     *,
-    params: Mapping[str, Any] | None = None,
     secrets: Mapping[str, str] | None = None,
     session_time: datetime | str | None = None,
     environ: Mapping[str, str] | None = None,
     log: Callable[[str], object] = lambda _text: None,
     sleep: Callable[[float], object] = real_sleep,
     start: Start = start_process,
-    on_spawn: Callable[[int], object] = lambda _pid: None,
     limit: float | None = LIMIT_SECONDS,
     resume: Result | None = None,
 ) -> Result:
     """Run the workflow in the .dig file.
 
-    `params` are those of `-p`; digdag gives texts, other JSON values arrive as they are. `secrets` are by dotted name,
-    looked up for each task when it begins. `session_time` is an aware time, or text, by default this day, in the
-    workflow's time zone. `environ` (default: this process's) is what children get. The file's folder is the project.
-    `log` takes text as it comes. `start` starts a `py>` child, `on_spawn` gets its process id, and it is killed after
-    `limit` seconds. Tasks that succeeded in the run `resume` do not run again. Raises DigError when the workflow cannot
-    be read, RefusedError when it holds what is unknown here; a task that fails is no exception but a `Result`.
+    `secrets` are by dotted name, looked up for each task when it begins. `session_time` is an aware time, or text, by
+    default this day, in the workflow's time zone. `environ` (default: this process's) is what children get. The file's
+    folder is the project. `log` takes text as it comes. `start` starts a `py>` child, which is killed after `limit`
+    seconds. Tasks that succeeded in the run `resume` do not run again. Raises DigError when the workflow cannot be
+    read, RefusedError when it holds what is unknown here; a task that fails is no exception but a `Result`.
     """
     file = Path(path).absolute()
     check_project(file.parent)
@@ -82,13 +78,12 @@ def run(
         log=write,
         sleep=sleep,
         start=start,
-        on_spawn=on_spawn,
         limit=limit,
     )
     session = session_params(session_time, workflow.timezone)
     done = resume.done if resume else {}
     attempt = Attempt(machine=machine, session=session, source=file.name, done=done)
-    result = attempt.run(workflow.root, dict(params or {}))
+    result = attempt.run(workflow.root)
     failed = [node for node in attempt.nodes if node.error is not None]
     return Result(
         status="success" if result.error is None else "error",

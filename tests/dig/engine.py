@@ -56,9 +56,9 @@ class Attempt:
         self._session = session
         self._source = source
 
-    def run(self, task: Task, params: Params) -> TreeResult:
-        """Run the tree, which sees `params`. Raises DigError when it has too many tasks."""
-        return self._run(self._plan(task), params)
+    def run(self, task: Task) -> TreeResult:
+        """Run the tree. Raises DigError when it has too many tasks."""
+        return self._run(self._plan(task), {})
 
     def _plan(self, task: Task) -> Node:
         if len(self.nodes) >= MOST_TASKS:

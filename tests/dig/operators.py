@@ -44,8 +44,6 @@ class Child(Protocol):
     @property
     def stdout(self) -> IO[str] | None: ...
     @property
-    def pid(self) -> int: ...
-    @property
     def returncode(self) -> int: ...
     def kill(self) -> None: ...
     def __enter__(self) -> object: ...
@@ -77,7 +75,7 @@ class Machine:
     """The surroundings of a run: the project folder (absolute), secrets by dotted name, the environment, functions.
 
     Secrets are looked up when a task begins. `log` takes text at once, line ends included; `sleep` takes
-    seconds; `start` starts a `py>` child, `on_spawn` gets its process id, and it is killed after `limit` seconds.
+    seconds; `start` starts a `py>` child, which is killed after `limit` seconds.
     """
 
     project: Path
@@ -86,7 +84,6 @@ class Machine:
     log: Callable[[str], object]
     sleep: Callable[[float], object]
     start: Start
-    on_spawn: Callable[[int], object]
     limit: float | None
 
 
@@ -243,7 +240,6 @@ def _run(call: Call, command: list[str]) -> int:
     except OSError as error:
         raise DigError(f'Cannot run program "{command[0]}": {error.strerror}') from None
     with child, kill_after(child, call.machine.limit):
-        call.machine.on_spawn(child.pid)
         for line in child.stdout or ():
             call.machine.log(line)
     return child.returncode if child.returncode >= 0 else 128 - child.returncode

@@ -113,7 +113,7 @@ def test_entries_on_a_server_share_one_exchange_of_tokens(services: Services, se
 @campaign
 def test_local_run_saves_each_renewed_token(services: Services, project: Path, tmp_path: Path) -> None:
     home = Path(digdag_home(tmp_path, services.environ)["DIGDAG_CONFIG_HOME"])
-    ran = run_workflow(project, services, LocalSecrets(home, {}), {"DIGDAG_CONFIG_HOME": str(home)})
+    ran = run_workflow(project, services, LocalSecrets(home), {"DIGDAG_CONFIG_HOME": str(home)})
     assert ran.succeeded, ran.log
     kept = home / "secrets" / KEY
     assert kept.read_text() in services.pinterest.tokens.refresh_tokens()

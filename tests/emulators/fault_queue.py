@@ -59,11 +59,6 @@ class FaultQueue(Generic[_F]):
         with self._lock:
             self._queue.clear()
 
-    def pending(self) -> int:
-        """Return how many faults can still meet a request (those without end included)."""
-        with self._lock:
-            return sum(queued.times_left != 0 for queued in self._queue)
-
     def meet(self, matches: Callable[[_F], bool]) -> _F | None:
         """Return the fault that a request meets. Call it once for each request and moment."""
         with self._lock:

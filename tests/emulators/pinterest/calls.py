@@ -72,11 +72,9 @@ class CallLog:
         with self._lock:
             return [replace(call) for call in self._calls]
 
-    def of(self, operation: str, operation_type: str | None = None) -> list[Call]:
-        """Return the calls of one operation, and of one operation type if that is given."""
-        return [
-            call for call in self.all() if call.operation == operation and operation_type in (None, call.operation_type)
-        ]
+    def of(self, operation: str) -> list[Call]:
+        """Return the calls of one operation."""
+        return [call for call in self.all() if call.operation == operation]
 
     def writes(self) -> list[Call]:
         return [call for call in self.all() if call.is_write]

@@ -71,16 +71,17 @@ class Control:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            post_control("/_test/faults", self._add_faults),
+            post_control("/_test/faults", self._add_fault),
             post_control("/_test/switches", self._set_switches),
             post_control("/_test/move", self._move),
             get_control("/_test/state", self._world.state),
             get_control("/_test/requests", self._requests),
         ]
 
-    def _add_faults(self, values: Any) -> dict[str, int]:
-        self._faults.add(*[parse_fault(fault) for fault in (values if isinstance(values, list) else [values])])
-        return {"pending": self._faults.pending()}
+    def _add_fault(self, values: Any) -> dict[str, str]:
+        fault = parse_fault(values)
+        self._faults.add(fault)
+        return {"added": repr(fault)}
 
     def _set_switches(self, values: Any) -> dict[str, list[str]]:
         self._world.switches.set(values)

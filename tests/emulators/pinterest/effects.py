@@ -6,7 +6,7 @@ import email.utils
 import json
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,19 +64,24 @@ class Exchange:
 
 async def perform(effect: Effect, exchange: Exchange) -> web.StreamResponse | None:
     """Carry out `effect`; None when the request goes on as usual."""
-    return await _PERFORM[type(effect)](effect, exchange)
-
-
-async def _answer(effect: Answer, exchange: Exchange) -> web.StreamResponse:
-    headers = dict(effect.headers)
-    if effect.retry_after is not None:
-        # Whole seconds both: rounded up, a date is never earlier than asked for.
-        date = email.utils.formatdate(int(time.time()) + effect.retry_after + 1, usegmt=True)
-        headers["Retry-After"] = date if effect.retry_after_is_date else str(effect.retry_after)
-    code = CODES.get(effect.status, 0) if effect.code is None else effect.code
-    body = json.dumps(exchange.error(code, effect.message)) if effect.body is None else effect.body
-    response = exchange.respond(effect.status, body.encode(), headers)
-    return await close_after(response, exchange) if effect.closes else response
+    match effect:
+        case Answer():
+            headers = {}
+            if effect.retry_after is not None:
+                # Whole seconds both: rounded up, a date is never earlier than asked for.
+                date = email.utils.formatdate(int(time.time()) + effect.retry_after + 1, usegmt=True)
+                headers["Retry-After"] = date if effect.retry_after_is_date else str(effect.retry_after)
+            code = CODES.get(effect.status, 0) if effect.code is None else effect.code
+            body = json.dumps(exchange.error(code, effect.message)) if effect.body is None else effect.body
+            return exchange.respond(effect.status, body.encode(), headers)
+        case Redirect():
+            return exchange.respond(effect.status, b"", {"Location": effect.location})
+        case Mangle():
+            return await _mangle(effect.how, exchange)
+        case Reset():
+            return drop(exchange)
+        case _:
+            return await _stall(effect, exchange)
 
 
 async def close_after(response: web.Response, exchange: Exchange) -> web.Response:
@@ -89,18 +94,10 @@ async def close_after(response: web.Response, exchange: Exchange) -> web.Respons
     return response
 
 
-async def _redirect(effect: Redirect, exchange: Exchange) -> web.StreamResponse:
-    return exchange.respond(effect.status, b"", {"Location": effect.location})
-
-
 def drop(exchange: Exchange) -> web.StreamResponse:
     """Reset the connection; the response that is returned never arrives."""
     exchange.answered = False
     return reset(exchange.request)
-
-
-async def _reset(effect: Reset, exchange: Exchange) -> web.StreamResponse:
-    return drop(exchange)
 
 
 async def _stall(effect: Stall | StopReading, exchange: Exchange) -> web.StreamResponse:
@@ -130,7 +127,7 @@ def _has_left(transport: asyncio.Transport) -> bool:
     return False
 
 
-async def _mangle(effect: Mangle, exchange: Exchange) -> web.StreamResponse | None:
+async def _mangle(how: str, exchange: Exchange) -> web.StreamResponse | None:
     outcome = exchange.outcome
     if outcome is None:
         ids = exchange.request.match_info
@@ -138,29 +135,20 @@ async def _mangle(effect: Mangle, exchange: Exchange) -> web.StreamResponse | No
         outcome = Outcome(status=200, content={"id": made_up, "exceptions": {}})
     if outcome.status >= 300:
         return None
-    if effect.how == "truncated":
-        return await _truncate(exchange, outcome)
-    return exchange.respond(outcome.status, _MANGLED[effect.how](effect, exchange, outcome.content))
-
-
-def _without_id(effect: Mangle, exchange: Exchange, content: dict[str, Any]) -> bytes:
-    return json.dumps({name: value for name, value in content.items() if name != "id"}).encode()
-
-
-def _with_exceptions(effect: Mangle, exchange: Exchange, content: dict[str, Any]) -> bytes:
-    exceptions = effect.exceptions
-    if exchange.echo and isinstance(exceptions, dict):
-        exceptions = exceptions | {"message": f"{exceptions.get('message', '')}{exchange.echo}"}
-    return json.dumps(content | {"exceptions": exceptions}).encode()
-
-
-_MANGLED: dict[str, Callable[[Mangle, Exchange, dict[str, Any]], bytes]] = {
-    "no_id": _without_id,
-    "exceptions": _with_exceptions,
-    "error_body": lambda effect, exchange, content: json.dumps(exchange.error(1, "Invalid request")).encode(),
-    "not_json": lambda effect, exchange, content: f"<html><body>Welcome{exchange.echo}</body></html>".encode(),
-    "empty": lambda effect, exchange, content: b"",
-}
+    content = outcome.content
+    match how:
+        case "truncated":
+            return await _truncate(exchange, outcome)
+        case "not_json":
+            return exchange.respond(outcome.status, f"<html><body>Welcome{exchange.echo}</body></html>".encode())
+        case "no_id":
+            content = {name: value for name, value in content.items() if name != "id"}
+        case "exceptions":
+            message = f"Some records were not processed.{exchange.echo}"
+            content = content | {"exceptions": {"code": 400, "message": message}}
+        case "error_body":
+            content = exchange.error(1, "Invalid request")
+    return exchange.respond_json(Outcome(status=outcome.status, content=content))
 
 
 async def _truncate(exchange: Exchange, outcome: Outcome) -> web.StreamResponse:
@@ -173,13 +161,3 @@ async def _truncate(exchange: Exchange, outcome: Outcome) -> web.StreamResponse:
     await response.prepare(exchange.request)
     await response.write(body[: len(body) // 2])
     return response
-
-
-_PERFORM: dict[type[Any], Callable[[Any, Exchange], Awaitable[web.StreamResponse | None]]] = {
-    Answer: _answer,
-    Redirect: _redirect,
-    Mangle: _mangle,
-    Reset: _reset,
-    Stall: _stall,
-    StopReading: _stall,
-}

@@ -2,9 +2,8 @@
 
 import enum
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 from tests.emulators.fault_queue import FaultQueue, FaultTurns
 from tests.emulators.pinterest.calls import Call
@@ -22,18 +21,15 @@ class When(enum.Enum):
 class Answer:
     """Send this response. `code` defaults to the one usual for the status, `body` to an error of that code and message.
 
-    `retry_after` in seconds, written as a date when `retry_after_is_date`. `closes`: the connection is closed after it,
-    and what the sender still has to say is not read.
+    `retry_after` in seconds, written as a date when `retry_after_is_date`.
     """
 
     status: int
     code: int | None = None
     message: str = "A fault was planted."
-    headers: Mapping[str, str] = field(default_factory=dict)
     body: str | None = None
     retry_after: int | None = None
     retry_after_is_date: bool = False
-    closes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,17 +42,9 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mangle:
-    """Answer success with a wrong body: a `how` of MANGLED. With When.AFTER the operation is carried out, else not."""
+    """Answer success with a wrong body: this `how`. With When.AFTER the operation is carried out, else not."""
 
-    how: str
-    exceptions: Any = field(default_factory=lambda: {"code": 400, "message": "Some records were not processed."})
-
-    def __post_init__(self) -> None:
-        if self.how not in MANGLED:
-            raise ValueError(f"how is one of {', '.join(MANGLED)}")
-
-
-MANGLED = ("no_id", "exceptions", "error_body", "not_json", "empty", "truncated")
+    how: Literal["no_id", "exceptions", "error_body", "not_json", "truncated"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +74,7 @@ class Fault(FaultTurns):
     """An effect on the requests that match.
 
     `method` and `path` (below the endpoint) are regular expressions, matched in full and searched; `operation` is an
-    operationId such as "customer_lists/update", `operation_type` the body's, such as "ADD" (not at When.ARRIVAL: it
-    is not read yet).
+    operationId such as "customer_lists/update".
     """
 
     effect: Effect
@@ -95,20 +82,16 @@ class Fault(FaultTurns):
     method: str = ".*"
     path: str = ""
     operation: str | None = None
-    operation_type: str | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.effect, StopReading):
             object.__setattr__(self, "when", When.ARRIVAL)
-        if self.when is When.ARRIVAL and self.operation_type is not None:
-            raise ValueError("the operation type is not known on arrival")
 
     def matches(self, call: Call) -> bool:
         return (
             re.fullmatch(self.method, call.method) is not None
             and re.search(self.path, call.path) is not None
             and self.operation in (None, call.operation)
-            and self.operation_type in (None, call.operation_type)
         )
 
 

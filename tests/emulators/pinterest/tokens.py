@@ -158,11 +158,6 @@ class Tokens:
         with self._lock:
             return self._issue(USER, self._scopes(None), self._clock())
 
-    def revoke_access_tokens(self) -> None:
-        """Refuse every access token issued until now."""
-        with self._lock:
-            self._access.clear()
-
     def refresh_tokens(self) -> set[str]:
         """Return the refresh tokens that are valid now."""
         with self._lock:

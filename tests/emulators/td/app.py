@@ -24,8 +24,6 @@ _met: ContextVar[Fault | None] = ContextVar("fault", default=None)
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _OPEN = "/v3/system/server_status"
-# Of all databases and tables.
-_EPOCH = "2015-02-09 11:44:25 UTC"
 # How often a status looks whether its job has ended, and after how many real seconds again.
 _LOOKS = 25
 _LOOK = 0.002
@@ -204,7 +202,7 @@ class _TableCalls:
         self._switches = state.switches
 
     async def list_databases(self, request: web.Request) -> web.Response:
-        databases = [self._database(name) for name in self._warehouse.databases()]
+        databases: list[dict[str, object]] = [{"name": name} for name in self._warehouse.databases()]
         if request.query.get("require_permissions") == "true":
             edit = self._switches.edit
             permissions = {"query": True, "import": edit, "edit": edit, "delete": edit}
@@ -214,30 +212,17 @@ class _TableCalls:
 
     async def list_tables(self, request: web.Request) -> web.Response:
         name = request.match_info["database"]
-        return answer({"database": name, "name": name, "tables": self._tables(name)})
+        tables = [
+            {"name": table.name, "schema": table.schema, "created_at": utc(table.created)}
+            for table in self._warehouse.tables(name)
+        ]
+        return answer({"database": name, "tables": tables})
 
     async def delete_table(self, request: web.Request) -> web.Response:
         database = request.match_info["database"]
         table = request.match_info["table"]
         self._warehouse.drop_table(database, table)
         return answer({"database": database, "table": table, "type": "log"})
-
-    def _database(self, name: str) -> dict[str, object]:
-        return {"name": name, "created_at": _EPOCH, "updated_at": _EPOCH}
-
-    def _tables(self, database: str) -> list[dict[str, object]]:
-        return [
-            {
-                "id": number,
-                "name": table.name,
-                "type": "log",
-                "schema": table.schema,
-                "count": table.rows,
-                "created_at": utc(table.created),
-                "updated_at": _EPOCH,
-            }
-            for number, table in enumerate(self._warehouse.tables(database), start=1)
-        ]
 
 
 def _issue_fields(form: Mapping[str, str]) -> dict[str, Any]:

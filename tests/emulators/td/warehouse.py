@@ -31,8 +31,6 @@ _TRINO = {
 }
 # What a column of a table can store; `time` and what a loader writes are not checked.
 _STORED = re.compile(r"(?:array\()?(?:varchar|bigint|integer|double)\)?")
-# As Treasure Data's loader, which writes a boolean as text.
-_TABLE = {"tinyint": "int", "smallint": "int", "integer": "int", "bigint": "long", "double": "double"}
 # Empty databases with FUNCTIONS that no warehouse has: to open one takes longer than most tests' statements.
 _spare: list[duckdb.DuckDBPyConnection] = []
 # Two that create or change a table at the same moment succeed on Trino, and in DuckDB one after the other.
@@ -51,14 +49,13 @@ class RefusedError(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     name: str
-    rows: int
     columns: tuple[tuple[str, str], ...]
     created: float
 
     @property
     def schema(self) -> str:
         """Name, type and alias of each column as JSON; `time` is in every table and is not listed."""
-        return json.dumps([[name, table_type(kind), name] for name, kind in self.columns if name != "time"])
+        return json.dumps([[name, trino_type(kind), name] for name, kind in self.columns if name != "time"])
 
 
 class Warehouse:
@@ -109,9 +106,12 @@ class Warehouse:
         names = self._names(database)
         gone = {key for key in self._created if key[0] == database and key[1] not in names}
         self._created = {key: created for key, created in self._created.items() if key not in gone}
-        return [
-            _table(cursor, database, name, self._created.setdefault((database, name), self._clock())) for name in names
-        ]
+        found = []
+        for name in names:
+            created = self._created.setdefault((database, name), self._clock())
+            columns = cursor.execute(f'DESCRIBE "{database}"."{name}"').fetchall()
+            found.append(Table(name=name, columns=tuple((row[0], row[1]) for row in columns), created=created))
+        return found
 
     def _names(self, database: str) -> list[str]:
         self.require_database(database)
@@ -233,13 +233,6 @@ def _columns(session: duckdb.DuckDBPyConnection, source: str) -> list[tuple[str,
     return [(row[0], row[1]) for row in session.execute(f"DESCRIBE {source}").fetchall()]
 
 
-def _table(cursor: duckdb.DuckDBPyConnection, database: str, name: str, created: float) -> Table:
-    columns = cursor.execute(f'DESCRIBE "{database}"."{name}"').fetchall()
-    counted = cursor.execute(f'SELECT count(*) FROM "{database}"."{name}"').fetchone()
-    known = tuple((row[0], row[1]) for row in columns)
-    return Table(name=name, rows=counted[0] if counted else 0, columns=known, created=created)
-
-
 def _require_valid_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise RefusedError(422, f"Name must be 3 to 128 of a-z, 0-9 and _ but is {name!r}")
@@ -256,11 +249,3 @@ def trino_type(duckdb_type: str) -> str:
     if name.startswith("struct("):
         return f"row({name.removeprefix('struct(')}"
     return _TRINO.get(name, name)
-
-
-def table_type(duckdb_type: str) -> str:
-    """The type of a column of a Treasure Data table: string, int, long, double, array<…>."""
-    name = trino_type(duckdb_type)
-    if match := re.fullmatch(r"array\((.+)\)", name):
-        return f"array<{table_type(match[1])}>"
-    return _TABLE.get(name, "string")
