@@ -1,5 +1,6 @@
 """Settings that restrict an export are honoured on the command line too, or rejected by name before the first write."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,6 @@ import pytest
 import yaml
 
 from td_pinterest_op.audiences.actions import ACTIONS
-from tests.campaigns import campaign
 from tests.e2e.restrictions import EVERY, MIRROR, ROWS, check_restrictions, create_people
 from tests.exporting import Services
 from tests.unit.cli.running import Terminal
@@ -15,8 +15,9 @@ from tests.unit.cli.running import Terminal
 WITHOUT_ROWS = [each.action.name for each in ACTIONS if not each.action.reads_rows]
 
 
-@pytest.mark.parametrize("action", EVERY)
-@pytest.mark.parametrize("source", ["--csv", *(pytest.param(name, marks=campaign) for name in ("--query", "--job"))])
+@pytest.mark.parametrize(
+    ("action", "source"), [*zip(EVERY, itertools.cycle(["--csv", "--job"]), strict=False), (MIRROR, "--query")]
+)
 def test_restrictions_on_the_command_line(
     at_terminal: Terminal, services: Services, tmp_path: Path, action: str, source: str
 ) -> None:
