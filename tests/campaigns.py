@@ -11,6 +11,8 @@ Row = TypeVar("Row")
 
 # Folders whose tests are tables of many rows, each of which is a whole run.
 FOLDERS = ("tests/faults/", "tests/mirror/")
+# The tests of these cover the package.
+MEASURED = ("tests/unit/", "tests/e2e/", "tests/mirror/test_mirror.py", "tests/mirror/test_overtaking.py")
 # All tests in a real browser take long; importing what they need takes long, too.
 BROWSER = "tests/browser"
 # Marks a test or a row that runs only with `--all`.
@@ -79,11 +81,10 @@ def skip_digdag(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
 def leave_unmeasured(items: Sequence[pytest.Item]) -> None:
     """Measure no coverage in tests that repeat the code of quicker ones, since measuring doubles their time.
 
-    These are what only `--all` runs, and the tests of many random examples.
+    These are those of other folders, what only `--all` runs, and the tests of many random examples.
     """
-    for item in [*split_items(items)[1], *filter(_is_random, items)]:
-        item.add_marker("no_cover")
-
-
-def _is_random(item: pytest.Item) -> bool:
-    return bool(getattr(getattr(item, "obj", None), "is_hypothesis_test", False))
+    left_out = set(split_items(items)[1])
+    for item in items:
+        is_random = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if not item.nodeid.startswith(MEASURED) or item in left_out or is_random:
+            item.add_marker("no_cover")

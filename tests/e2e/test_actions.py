@@ -138,16 +138,15 @@ _alike = build_audience(audience_type="ACTALIKE")
 _shared = build_audience(ad_account_id="77", shared_with=[AD_ACCOUNT_ID])
 
 
-@pytest.mark.parametrize("action", [ADD, REMOVE, REPLACE, CLEAR])
 @pytest.mark.parametrize(
-    ("made", "complaint"),
+    ("action", "made", "complaint"),
     [
-        (_alike, "is of type ACTALIKE: only CUSTOMER_LIST audiences accept records"),
-        (_shared, "belongs to ad account 77 and is only shared with 549755885175"),
-        (build_audience(customer_list_id="999"), "uses customer list 999, which Pinterest does not find"),
-        (build_audience(), "has no customer list"),
-        (unknown_audience_id, "there is no audience 123456789 in ad account 549755885175: check both ids"),
-        (add_removed_audience, f"was removed: create a new audience (action {CREATE})"),
+        (ADD, _alike, "is of type ACTALIKE: only CUSTOMER_LIST audiences accept records"),
+        (REMOVE, _shared, "belongs to ad account 77 and is only shared with 549755885175"),
+        (REPLACE, build_audience(customer_list_id="999"), "uses customer list 999, which Pinterest does not find"),
+        (CLEAR, build_audience(), "has no customer list"),
+        (REPLACE, unknown_audience_id, "there is no audience 123456789 in ad account 549755885175: check both ids"),
+        (ADD, add_removed_audience, f"was removed: create a new audience (action {CREATE})"),
     ],
     ids=["alike", "shared", "list gone", "no list", "unknown", "removed"],
 )

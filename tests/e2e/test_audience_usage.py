@@ -12,8 +12,6 @@ from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, AdAccount, Answer, Fa
 from tests.exporting import Services, people
 from tests.unit.cli.running import Terminal
 
-ACTIONS = [DELETE, CLEAR]
-
 
 def add_ad_group(
     services: Services, audience_id: str, through: str, *, status: str = "ACTIVE", name: str = "Fans"
@@ -35,9 +33,16 @@ def run_action(services: Services, action: str, audience_id: str, **settings: An
     return services.export({"action": action, "audience_id": audience_id, **settings})
 
 
-@pytest.mark.parametrize("dry_run", [False, True])
-@pytest.mark.parametrize("through", ["include", "exclude", "template", "segment"])
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize(
+    ("action", "through", "dry_run"),
+    [
+        (DELETE, "include", False),
+        (DELETE, "template", True),
+        (DELETE, "segment", False),
+        (CLEAR, "exclude", False),
+        (CLEAR, "segment", True),
+    ],
+)
 def test_audience_used_by_an_active_ad_group_is_not_changed(
     services: Services, action: str, through: str, dry_run: bool
 ) -> None:
@@ -52,16 +57,16 @@ def test_audience_used_by_an_active_ad_group_is_not_changed(
 
 
 @pytest.mark.parametrize(
-    ("through", "status", "settings"),
+    ("action", "through", "status", "settings"),
     [
-        ("include", "PAUSED", {}),
-        ("template", "PAUSED", {}),
-        ("segment", "ARCHIVED", {}),
-        ("nothing", "ACTIVE", {}),
-        ("include", "ACTIVE", {"even_if_used": True}),
+        (DELETE, "include", "PAUSED", {}),
+        (CLEAR, "template", "PAUSED", {}),
+        (DELETE, "segment", "ARCHIVED", {}),
+        (CLEAR, "nothing", "ACTIVE", {}),
+        (DELETE, "include", "ACTIVE", {"even_if_used": True}),
+        (CLEAR, "include", "ACTIVE", {"even_if_used": True}),
     ],
 )
-@pytest.mark.parametrize("action", ACTIONS)
 def test_audience_without_active_ad_groups_is_deleted_or_cleared(
     services: Services, action: str, through: str, status: str, settings: dict[str, Any]
 ) -> None:
@@ -83,8 +88,10 @@ def test_ten_ad_groups_are_named_and_the_others_counted(services: Services) -> N
     assert len(said) < 3_000
 
 
-@pytest.mark.parametrize("operation", ["ad_groups/list", "targeting_template/list", "customer_segment/list"])
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize(
+    ("action", "operation"),
+    [(DELETE, "ad_groups/list"), (CLEAR, "targeting_template/list"), (DELETE, "customer_segment/list")],
+)
 def test_token_that_may_not_read_ad_groups_causes_one_warning(
     services: Services, caplog: pytest.LogCaptureFixture, action: str, operation: str
 ) -> None:
@@ -98,25 +105,23 @@ def test_token_that_may_not_read_ad_groups_causes_one_warning(
     assert services.pinterest.calls.writes()
 
 
-@pytest.mark.parametrize("action", ACTIONS)
-def test_single_404_of_the_audience_does_not_hide_its_ad_group(services: Services, action: str) -> None:
+def test_single_404_of_the_audience_does_not_hide_its_ad_group(services: Services) -> None:
     audience_id = services.audience(people(3))
     add_ad_group(services, audience_id, "include")
     services.pinterest.inject(Fault(effect=Answer(status=404), operation="audiences/get"))
     with pytest.raises(AudienceError, match="is used by 1 active ad group"):
-        run_action(services, action, audience_id)
+        run_action(services, DELETE, audience_id)
 
 
 @pytest.mark.parametrize(
-    ("operation", "through"),
+    ("action", "operation", "through"),
     [
-        ("targeting_template/list", "include"),
-        ("targeting_template/list", "segment"),
-        ("customer_segment/list", "exclude"),
-        ("customer_segment/list", "template"),
+        (DELETE, "targeting_template/list", "include"),
+        (CLEAR, "targeting_template/list", "segment"),
+        (DELETE, "customer_segment/list", "exclude"),
+        (CLEAR, "customer_segment/list", "template"),
     ],
 )
-@pytest.mark.parametrize("action", ACTIONS)
 def test_active_ad_group_counts_although_the_token_may_not_read_other_listings(
     services: Services, action: str, operation: str, through: str
 ) -> None:
@@ -133,9 +138,14 @@ def test_active_ad_group_counts_although_the_token_may_not_read_other_listings(
 
 
 @pytest.mark.parametrize(
-    "operation", ["ad_groups/list", "targeting_template/list", "customer_segment/list", "campaigns/list"]
+    ("action", "operation"),
+    [
+        (DELETE, "ad_groups/list"),
+        (CLEAR, "targeting_template/list"),
+        (DELETE, "customer_segment/list"),
+        (CLEAR, "campaigns/list"),
+    ],
 )
-@pytest.mark.parametrize("action", ACTIONS)
 def test_failure_to_read_ad_groups_ends_the_action_before_it_writes(
     services: Services, action: str, operation: str
 ) -> None:

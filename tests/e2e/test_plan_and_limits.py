@@ -129,23 +129,36 @@ ONE_IN_FOUR = r"1 of 4 rows is invalid \(null 1\); the first is in row 4"
 
 
 class TestLimits:
-    @pytest.mark.parametrize("action", [ADD, REMOVE, CREATE, REPLACE])
+    # One code has the limits of all actions.
     @pytest.mark.parametrize(
-        ("brake", "values", "error", "complaint"),
+        ("action", "brake", "values", "error", "complaint"),
         [
-            ({}, [], LimitError, r"no valid record to send \(0 rows read, 0 invalid\).*allow_empty"),
-            ({}, [None, None], LimitError, r"no valid record to send \(2 rows read, 2 invalid\).*allow_empty"),
-            ({}, JUNK, InvalidRowsError, ALL_JUNK),
-            ({"allow_empty": True}, JUNK, InvalidRowsError, ALL_JUNK),
+            (ADD, {}, [], LimitError, r"no valid record to send \(0 rows read, 0 invalid\).*allow_empty"),
+            (REMOVE, {}, [None, None], LimitError, r"no valid record to send \(2 rows read, 2 invalid\).*allow_empty"),
+            (CREATE, {}, JUNK, InvalidRowsError, ALL_JUNK),
+            (REPLACE, {"allow_empty": True}, JUNK, InvalidRowsError, ALL_JUNK),
             (
+                REPLACE,
                 {"min_records": 11},
                 MANY,
                 LimitError,
                 r"10 unique records are fewer than min_records \(11\).*Nothing was",
             ),
-            ({"max_records": 9}, MANY, LimitError, r"10 unique records are more than max_records \(9\).*Nothing was"),
-            ({"max_invalid_ratio": 0.1}, MANY, LimitError, r"more than max_invalid_ratio allows \(0.1\).*Nothing was"),
-            ({"ignore_invalid_records": False}, [*people(3), None], InvalidRowsError, ONE_IN_FOUR),
+            (
+                CREATE,
+                {"max_records": 9},
+                MANY,
+                LimitError,
+                r"10 unique records are more than max_records \(9\).*Nothing was",
+            ),
+            (
+                REMOVE,
+                {"max_invalid_ratio": 0.1},
+                MANY,
+                LimitError,
+                r"more than max_invalid_ratio allows \(0.1\).*Nothing was",
+            ),
+            (ADD, {"ignore_invalid_records": False}, [*people(3), None], InvalidRowsError, ONE_IN_FOUR),
         ],
     )
     def test_rows_beyond_a_limit_stop_the_export_before_the_first_write(
@@ -188,10 +201,9 @@ class TestLimits:
         services.export(NEW | {"allow_empty": True}, job_id=services.job([]))
         assert is_cleared(services, only_audience_id(services))
 
-    @pytest.mark.parametrize("action", [ADD, CREATE, REPLACE])
-    def test_limits_stop_a_dry_run_too(self, services: Services, action: str) -> None:
+    def test_limits_stop_a_dry_run_too(self, services: Services) -> None:
         with pytest.raises(LimitError):
             services.export(
-                settings_of(services, action, people(5)) | {"dry_run": True, "min_records": 5},
+                settings_of(services, REPLACE, people(5)) | {"dry_run": True, "min_records": 5},
                 job_id=services.job(people(3)),
             )

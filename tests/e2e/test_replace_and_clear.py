@@ -1,13 +1,11 @@
 """Replacing and clearing: the audience is switched to another list, and keeps its members until then."""
 
-import itertools
 from typing import Any
 
 import pytest
 
 from td_pinterest_op.audiences.audiences import PATIENCE
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
-from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD, CLEAR, NEW, NEXT_DAY, REPLACE, current_list_id, is_cleared, list_name
 from tests.emulators.pinterest import Answer, Call, Fault, When
 from tests.exporting import SESSION, Services, digests, people
@@ -147,9 +145,7 @@ class TestClear:
         ) == (None, current_list_id(services, audience_id))
 
     @pytest.mark.parametrize(
-        ("came", "demands_records", "session_time"),
-        # Each value of each.
-        select_rows([*itertools.product([1, 3], [True, False], [SESSION, NEXT_DAY])], quick=3),
+        ("came", "demands_records", "session_time"), [(1, True, SESSION), (1, False, NEXT_DAY), (3, True, NEXT_DAY)]
     )
     def test_clear_removes_people_added_since_the_last_clear(
         self, services: Services, session_time: str, came: int, demands_records: bool

@@ -97,8 +97,15 @@ def test_failure_fails_the_workflow_and_is_reported_with_what_to_do(run: Run, pr
     assert "pinterest_export of 2026-11-25T00:00:00+00:00 failed: there is no audience" in ran.log
 
 
-@pytest.mark.parametrize("verb", ["remove", "replace", "clear", "delete"])
-@pytest.mark.parametrize(("filled_in", "why"), [(False, "missing, and"), (True, "expected_audience_name")])
+@pytest.mark.parametrize(
+    ("verb", "filled_in", "why"),
+    [
+        ("remove", False, "missing, and"),
+        ("replace", True, "expected_audience_name"),
+        ("clear", False, "missing, and"),
+        ("delete", True, "expected_audience_name"),
+    ],
+)
 def test_removing_workflow_fails_without_or_with_the_wrong_audience_name(
     run: Run, services: Services, project: Path, verb: str, filled_in: bool, why: str
 ) -> None:

@@ -149,7 +149,7 @@ def job_id(shared_services: Any) -> str:
     return made
 
 
-@settings(max_examples=examples(250), suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(100), suppress_health_check=list(HealthCheck))
 @given(
     action=st.sampled_from(EVERY), token=st.none() | _token_answers | _given, script=_script, rounds=st.integers(1, 9)
 )

@@ -163,7 +163,7 @@ def job_id(shared_services: Services) -> str:
     return shared_services.job(people(RECORDS))
 
 
-many = settings(max_examples=examples(100), suppress_health_check=list(HealthCheck), deadline=None)
+many = settings(max_examples=examples(40), suppress_health_check=list(HealthCheck), deadline=None)
 
 
 class FaultyTransport(Transport):

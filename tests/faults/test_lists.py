@@ -62,11 +62,12 @@ ROWS = (
 )
 
 
+# Every fault at each of its steps; the queries take turns, as they are run by the same code.
 CELLS = [
     pytest.param(row, query, step, id=f"{row.name}-{query}-{step}")
-    for row in ROWS
-    for query in QUERIES[1:]
-    for step in row.at
+    for number, row in enumerate(ROWS)
+    for place, step in enumerate(row.at)
+    for query in list(QUERIES[1:])[(number + place) % 2 :: 2]
     if step != "result" or not query.startswith("columns")  # nobody reads the result
 ]
 

@@ -243,7 +243,7 @@ def run_tries(stage: Stage, history: History) -> Iterator[tuple[Try, list[Record
         yield one, WatchedTransport.records, error
 
 
-@settings(max_examples=examples(200), suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(80), suppress_health_check=list(HealthCheck))
 @given(history=histories())
 def test_no_attempt_sends_people_whom_the_current_lists_withhold(history: History, shared_services: Services) -> None:
     stage = new_stage(shared_services)

@@ -85,12 +85,16 @@ def test_response_that_quotes_records_is_not_shown(
 
 
 @pytest.mark.parametrize(
-    "message",
-    ["person1@shop.example is not welcome", f"bad {digest(people(1)[0])}", f"bad {REFRESH_TOKEN} of {CLIENT_SECRET}"],
-    ids=["person", "digest", "secrets"],
+    ("operation", "message"),
+    [
+        ("oauth/token", f"bad {REFRESH_TOKEN} of {CLIENT_SECRET}"),
+        ("audiences/get", "person1@shop.example is not welcome"),
+        ("customer_lists/get", f"bad {digest(people(1)[0])}"),
+        (BATCH, "person1@shop.example is not welcome"),
+    ],
+    ids=["secrets", "person", "digest", "person in a batch"],
 )
-@pytest.mark.parametrize("operation", ["oauth/token", "audiences/get", "customer_lists/get", BATCH])
-def test_message_of_pinterest_with_a_person_or_a_secret_is_masked(stage: Stage, message: str, operation: str) -> None:
+def test_message_of_pinterest_with_a_person_or_a_secret_is_masked(stage: Stage, operation: str, message: str) -> None:
     stage.pinterest.inject(Fault(effect=Answer(status=403, message=message), operation=operation))
     with pytest.raises(ExportError) as raised:
         stage.add(people(20))
@@ -126,8 +130,10 @@ def test_http_libraries_log_no_key_even_at_debug(
     guard.check(caplog.text, "the log")
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("operation", ["oauth/token", "audiences/get", BATCH])
+@pytest.mark.parametrize(
+    ("status", "operation"),
+    [(301, BATCH), (302, "audiences/get"), (303, "oauth/token"), (307, BATCH), (308, "oauth/token")],
+)
 def test_redirect_by_pinterest_is_not_followed(stage: Stage, status: int, operation: str) -> None:
     td = stage.services.td
     # Under another name the emulator of Treasure Data is another host, which records its requests.
