@@ -25,7 +25,7 @@ from tests.e2e.audiences import ADD, CLEAR, CREATE, is_cleared, settings_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer
 from tests.emulators.pinterest import Fault as PinterestFault
 from tests.emulators.td import Fault, JobFault
-from tests.exporting import SESSION, Services, digest, digests, people
+from tests.exporting import SESSION, Services, digests, people
 
 TABLE = "pinterest_history"
 HISTORY = f"crm.{TABLE}"
@@ -307,44 +307,13 @@ def test_export_with_an_unwritable_history_succeeds_with_one_warning(
     assert warning.endswith(". The run continues, and may have no row there")
 
 
-def fail_at_the_audience(services: Services) -> None:
-    with pytest.raises(AudienceError, match=r"^there is no audience 77 in ad account \d+: check both ids$"):
-        services.export({"action": CLEAR, "audience_id": "77", "history": HISTORY}, **ATTEMPT)
-
-
-def look_after(services: Services) -> None:
-    ids = {"ad_account_id": AD_ACCOUNT_ID, "audience_id": services.audience(people(120))}
-    settings = {**ids, "history": HISTORY, "max_drop_ratio": 0.1}
-    stored = check_audiences(task_of(services, settings), services.time.timing)
-    assert [state["size"] for state in stored["audiences"]] == [120]
-
-
-def settle_two_days(services: Services) -> None:
-    settings = {"action": "mirror_current_audience", "audience_id": services.audience(people(3)), "begin": "replace"}
-    for day, members in enumerate((people(150), people(150, first=20))):
-        services.td.create("shop", "people", [{"email": person} for person in members])
-        task = {**ATTEMPT, "attempt_id": day, "query": "SELECT email FROM people", "database": "shop"}
-        stored = services.export(settings | {"history": HISTORY}, **task)
-        assert services.pinterest.members_of_audience(stored["audience_id"]) == {digest(person) for person in members}
-    assert (stored["mirror"]["joined"], stored["mirror"]["left"]) == (20, 20)
-
-
-@pytest.mark.parametrize(
-    ("run", "count"),
-    [
-        (fail_at_the_audience, 1),
-        (look_after, 1),
-        (settle_two_days, 2),
-        (lambda services: record_failure(services), 1),
-    ],
-)
-def test_unusable_history_changes_no_run_and_causes_one_warning(
-    services: Services, run: Callable[[Services], object], count: int, caplog: pytest.LogCaptureFixture
+def test_failed_run_with_an_unwritable_history_keeps_its_error(
+    services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     refuse_queries(services)
-    run(services)
-    assert len([warning for warning in logged_warnings(caplog) if "the history crm." in warning]) == count
-    assert read_rows(services) == []
+    with pytest.raises(AudienceError, match=r"^there is no audience 77 in ad account \d+: check both ids$"):
+        run_add(services, settings={"audience_id": "77"})
+    assert len(logged_warnings(caplog)) == 1
 
 
 def test_history_job_that_does_not_end_is_killed_with_a_warning(

@@ -181,12 +181,6 @@ def test_every_promise_has_its_tests_and_every_named_test_exists() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_lines_of_prose_have_at_most_140_characters(document: Path) -> None:
-    prose = re.sub(r"^ *```.*?^ *```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
-    assert [line for line in prose.splitlines() if len(line) > 140 and not line.lstrip().startswith("|")] == []
-
-
 def described_keys(rows: Iterable[str]) -> dict[str, list[str]]:
     """The keys that the first cells of a table describe, by their file: "`mirror.yml`: `begin`, `adopt`"."""
     keys: dict[str, list[str]] = {}

@@ -107,22 +107,11 @@ class TestMixedRows:
 
 
 class TestColumns:
-    @pytest.mark.parametrize(
-        ("columns", "complaint"),
-        [
-            ([("email", "varchar"), ("age", "bigint")], 'column "age" is not an identifier'),
-            ([("email", "bigint")], 'column "email" is of type bigint: cast it to varchar'),
-            ([("mail", "varchar")], "there is no column email, "),
-        ],
-    )
-    def test_unusable_columns_are_an_error_before_a_row_is_read(
-        self, services: Services, columns: list[tuple[str, str]], complaint: str
-    ) -> None:
-        job = services.td.add_job(columns=columns, rows=[[1] * len(columns)])
-        with pytest.raises(JobError) as caught:
+    def test_unusable_columns_are_an_error_before_a_row_is_read(self, services: Services) -> None:
+        job = services.td.add_job(columns=[("email", "varchar"), ("age", "bigint")], rows=[["x", 1]])
+        with pytest.raises(JobError, match='column "age" is not an identifier') as caught:
             services.export({"action": ADD, "audience_id": services.audience()}, job_id=job)
-        assert complaint in str(caught.value)
-        assert f"job {job} (columns: {', '.join(' '.join(column) for column in columns)})" in str(caught.value)
+        assert f"job {job} (columns: email varchar, age bigint)" in str(caught.value)
         assert services.td.calls("GET", "/v3/job/result") == []
         assert services.pinterest.calls.writes() == []
 

@@ -84,28 +84,6 @@ def test_members_are_known_from_the_history_until_the_list_changes(services: Ser
     assert find_ratios() == [(300, 0.5), (None, None)]
 
 
-@pytest.mark.parametrize(
-    ("settings", "problem"),
-    [
-        ({}, None),
-        ({"min_size": 120}, None),
-        ({"min_size": "121"}, "fewer than min_size"),
-        ({"max_drop_ratio": 0.5, "history": "crm.pinterest_history"}, None),
-        ({"max_drop_ratio": 0.1}, None),
-        ({"max_drop_ratio": 0.1, "history": "crm.pinterest_history"}, "max_drop_ratio (0.1) allows no fewer than"),
-        ({"fail_on": ["READY"]}, "its status is READY"),
-    ],
-)
-def test_each_limit_reports_a_problem_when_exceeded(
-    services: Services, settings: dict[str, Any], problem: str | None
-) -> None:
-    audience_id = services.audience(people(120))
-    insert_history_row(services, kind="follow-up", audience_id=audience_id, audience_status="READY", audience_size=200)
-    seen = run_follow_up(services, audience_id, **settings)
-    assert (problem is not None) == bool(seen["problems"])
-    assert problem is None or problem in seen["problems"][0]
-
-
 def test_unreadable_audience_is_named_and_the_others_are_reported(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -39,25 +39,6 @@ class TestWrongSettings:
         assert services.td.requests == []
         assert services.pinterest.calls.all() == []
 
-    @pytest.mark.parametrize(
-        ("task", "complaint"),
-        [
-            ({}, "there is no job to export"),
-            ({"query": "select 1", "database": "crm", "engine": "spark"}, "engine must be one of presto, trino, hive"),
-            ({"query": "select 1; select 2", "database": "crm"}, "query has several statements"),
-            ({"job_id": "1", "result_settings": None}, "- type: missing; allowed: pinterest"),
-            ({"job_id": "1", "result_settings": "type: [pinterest"}, "result_settings"),
-        ],
-    )
-    def test_incomplete_task_is_an_error_before_any_request(
-        self, services: Services, task: dict[str, Any], complaint: str
-    ) -> None:
-        with pytest.raises(SettingsError) as caught:
-            services.export({"action": ADD, "audience_id": "1"}, **task)
-        assert complaint in str(caught.value)
-        assert services.td.requests == []
-        assert services.pinterest.calls.all() == []
-
     def test_missing_api_key_is_named_together_with_wrong_settings(self, services: Services) -> None:
         services.environ.pop("TD_API_KEY")
         with pytest.raises(SettingsError) as caught:
