@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.bench.exporting import export
 from tests.bench.measuring import Cost, format_table, measure_cost
-from tests.bench.rows import Rows, opt_out_query, repeated_opt_out_query, write_rows
+from tests.bench.rows import Rows, opt_out_query, write_rows
 from tests.bench.services import DATABASE, Services, serve_both
 
 _HERE = Path(__file__).parent
@@ -56,9 +56,9 @@ def _samples(size: int, say: Callable[[str], None]) -> dict[str, list[Sample]]:
     with tempfile.TemporaryDirectory() as folder:
         say(f"{size:,} rows: writing them")
         rows = write_rows(Path(folder), size)
-        results: dict[Path, Sequence[str]] = dict.fromkeys((rows.plain, rows.hashed, rows.same), ("email",))
-        results |= dict.fromkeys((rows.keys, rows.same_keys), ("email", "maid", "phone"))
-        tables = {"opt_outs": opt_out_query(size), "same_opt_outs": repeated_opt_out_query(size)}
+        results: dict[Path, Sequence[str]] = dict.fromkeys((rows.plain, rows.hashed), ("email",))
+        results[rows.keys] = ("email", "maid", "phone")
+        tables = {"opt_outs": opt_out_query(size)}
         with serve_both({path: (size, columns) for path, columns in results.items()}, tables=tables) as services:
             floor = _floor(rows)
             for turn in range(_TURNS[size]):
@@ -106,10 +106,6 @@ _ROWS = "**operator**, rows of three keys"
 _OPTED_OUT = ", as many opted out"
 # Half of the rows are people on the list, which is as long as the rows.
 _LIST = {"database": DATABASE, "suppress": "SELECT email FROM opt_outs"}
-# The same number of rows of one person: memory must not grow with duplicates.
-_SAME = ", one person in all rows"
-_SAME_OPTED_OUT = ", another in all opt-outs"
-_SAME_LIST = {"database": DATABASE, "suppress": "SELECT email FROM same_opt_outs"}
 _COMPARED: dict[str, _Measured] = {
     _PLAIN: lambda services, rows: _operator(services, rows.plain, rows.unique),
     "**operator**, hashed already": lambda services, rows: _operator(services, rows.hashed, rows.unique),
@@ -117,12 +113,6 @@ _COMPARED: dict[str, _Measured] = {
     _PLAIN + _OPTED_OUT: lambda services, rows: _operator(services, rows.plain, rows.unique, params=_LIST),
     _ROWS + _OPTED_OUT: lambda services, rows: _operator(
         services, rows.keys, rows.unique, params=_LIST, records="rows"
-    ),
-    _PLAIN + _SAME: lambda services, rows: _operator(services, rows.same, 1),
-    _ROWS + _SAME: lambda services, rows: _operator(services, rows.same_keys, 1, records="rows"),
-    _PLAIN + _SAME + _SAME_OPTED_OUT: lambda services, rows: _operator(services, rows.same, 1, params=_SAME_LIST),
-    _ROWS + _SAME + _SAME_OPTED_OUT: lambda services, rows: _operator(
-        services, rows.same_keys, 1, params=_SAME_LIST, records="rows"
     ),
 }
 # Upper limits: multiples of the floor, and megabytes.
@@ -133,11 +123,6 @@ _TARGETS = {
     (_PLAIN + _OPTED_OUT, 10_000_000): "< 80 MB",
     (_ROWS + _OPTED_OUT, 1_000_000): "≤ 15 ×",
     (_ROWS + _OPTED_OUT, 10_000_000): "< 110 MB",
-    **{
-        (of + _SAME + opt_out_query, 10_000_000): "at most 20 MB above as many people"
-        for of in (_PLAIN, _ROWS)
-        for opt_out_query in ("", _SAME_OPTED_OUT)
-    },
 }
 
 

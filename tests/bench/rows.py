@@ -21,16 +21,13 @@ _REPEATED = 13
 class Rows:
     """`plain` and `hashed` are job results (msgpack.gz), row by row the same people.
 
-    `keys` is a job result with a device id and a hashed phone number for each e-mail. `same` and `same_keys` are like
-    `plain` and `keys`, with one person in all rows.
+    `keys` is a job result with a device id and a hashed phone number for each e-mail.
     """
 
     count: int
     plain: Path
     hashed: Path
     keys: Path
-    same: Path
-    same_keys: Path
 
     @property
     def unique(self) -> int:
@@ -49,8 +46,6 @@ def write_rows(folder: Path, count: int) -> Rows:
         plain=folder / f"{count}-plain.msgpack.gz",
         hashed=folder / f"{count}-hashed.msgpack.gz",
         keys=folder / f"{count}-keys.msgpack.gz",
-        same=folder / f"{count}-same.msgpack.gz",
-        same_keys=folder / f"{count}-same-keys.msgpack.gz",
     )
     packing: Mapping[Path, Callable[[bytes, bytes], bytes]] = {
         rows.plain: lambda value, _: pack_row(value),
@@ -63,11 +58,6 @@ def write_rows(folder: Path, count: int) -> Rows:
             block = list(generate_people(start, min(start + _BLOCK, count)))
             for path, pack in packing.items():
                 files[path].write(b"".join(pack(value, digest) for value, digest in block))
-    ((value, digest),) = generate_people(0, 1)
-    for path, row in {rows.same: pack_row(value), rows.same_keys: pack_row_with_keys(value, digest)}.items():
-        with gzip.open(path, "wb", compresslevel=1) as file:
-            for start in range(0, count, _BLOCK):
-                file.write(row * min(_BLOCK, count - start))
     return rows
 
 
@@ -91,11 +81,6 @@ def opt_out_query(count: int) -> str:
         f"SELECT {_sql(_NAMES)}[number % {len(_NAMES)} + 1] || number || '@' || "
         f"{_sql(_DOMAINS)}[number // 10 % {len(_DOMAINS)} + 1] AS email FROM range(0, {2 * count}, 2) t(number)"
     )
-
-
-def repeated_opt_out_query(count: int) -> str:
-    """Return a SELECT of `count` times one address that is in no row."""
-    return f"SELECT 'somebody.else@shop.example' AS email FROM range({count})"
 
 
 def _sql(words: Sequence[str]) -> str:

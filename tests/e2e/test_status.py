@@ -8,14 +8,11 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import AccountError, AudienceError, SettingsError
-from td_pinterest_op.run_history.history_table import build_insert_statement, build_table_statement
 from td_pinterest_op.status import AudienceStatus, check_audiences
 from td_pinterest_op.task_runtime.task import Task
 from tests import guard
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.emulators.pinterest.faults import Answer, Fault
-from tests.emulators.td.sql import statements
-from tests.emulators.td.warehouse import run_statement
 from tests.exporting import Services, people
 
 
@@ -49,39 +46,6 @@ def test_follow_up_stores_the_state_of_each_audience(services: Services) -> None
     }
     assert (stored["audiences"][1]["status"], stored["audiences"][1]["size"]) == ("INITIALIZING", None)
     assert stored["checked_at"].endswith("+00:00")
-
-
-def insert_history_row(services: Services, **row: Any) -> None:
-    """Insert a row into the history; omitted columns are null."""
-    services.td.warehouse.load("crm", "others", "SELECT 1 AS n")
-    session = services.td.warehouse.session("crm", scheduled_time=0)
-    given = {"time": int(services.time.now()), **row}
-    for sql in (build_table_statement("pinterest_history", None), build_insert_statement("pinterest_history", [given])):
-        for statement in statements(sql, dialect="trino"):
-            run_statement(session, statement, now=0)
-
-
-FILLED = {"kind": "run", "outcome": "success", "workflow": "w", "requests_sent": 2, "members": 200}
-
-
-def test_members_are_known_from_the_history_until_the_list_changes(services: Services) -> None:
-    filled, other = (services.audience(people(150), name=name) for name in ("Filled", "Other"))
-    row = FILLED | {
-        "audience_id": filled,
-        "customer_list_id": services.pinterest.audiences[filled].rule["customer_list_id"],
-    }
-
-    def find_ratios() -> list[tuple[int | None, float | None]]:
-        services.time.sleep(60)
-        seen = run_follow_up(services, filled, other, history="crm.pinterest_history")
-        return [(state["members"], state["match_ratio"]) for state in seen["audiences"]]
-
-    insert_history_row(services, **row, action="replace_current_audience")
-    assert find_ratios() == [(200, 0.75), (None, None)]
-    insert_history_row(services, **row | {"members": None}, action="add_people_to_current_audience")
-    assert find_ratios() == [(None, None), (None, None)]
-    insert_history_row(services, **row | {"members": 300}, action="mirror_current_audience")
-    assert find_ratios() == [(300, 0.5), (None, None)]
 
 
 def test_unreadable_audience_is_named_and_the_others_are_reported(

@@ -53,14 +53,6 @@ def test_traits_of_an_account_that_hinder_nobody(services: Services, switches: d
     assert services.pinterest.members_of_audience(audience_id) == digests(200)
 
 
-def test_result_that_breaks_off_while_it_is_compressed_twice_is_read_again(services: Services) -> None:
-    services.td.switches.compresses_results = True
-    services.td.faults.add(Fault(kind="cut", path="/v3/job/result", after_fraction=0.7))
-    audience_id = services.audience()
-    services.export({"action": ADD, "audience_id": audience_id}, **QUERY)
-    assert services.pinterest.members_of_audience(audience_id) == digests(200)
-
-
 @pytest.mark.parametrize("path", ["/v3/job/status", "/v3/job/show", "/v3/job/result"])
 def test_a_403_in_the_midst_of_a_run_is_asked_again(services: Services, path: str) -> None:
     services.td.faults.add(Fault(kind="status", status=403, path=path, times=2))

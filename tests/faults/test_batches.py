@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import UnavailableError
-from tests.emulators.pinterest import Answer, Call, Effect, Fault, Mangle, Reset, StopReading, When
+from tests.emulators.pinterest import Answer, Call, Fault, Reset, StopReading, When
 from tests.exporting import NOBODY, digests, people
 from tests.faults.conftest import Stage
 
@@ -34,33 +34,6 @@ def test_failed_batches_are_repeated_until_every_record_is_sent(stage: Stage, fa
     failed = len([call for call in writes if call.fault])
     assert (len(writes), failed) == (stats["requests"]["sent"], stats["requests"]["failed"])
     assert len(writes) - 100 == failed == stats["requests"]["retried"]
-
-
-MISHAPS: tuple[tuple[Effect, When], ...] = (
-    (Answer(status=500), When.BEFORE),
-    (Answer(status=502), When.AFTER),
-    (Answer(status=503, retry_after=1), When.BEFORE),
-    (Answer(status=429, retry_after=2), When.BEFORE),
-    (Answer(status=401), When.BEFORE),
-    (Reset(), When.BEFORE),
-    (Reset(), When.AFTER),
-    (Mangle(how="truncated"), When.AFTER),
-)
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_random_failure_of_two_percent_of_requests_loses_no_record(stage: Stage, seed: int) -> None:
-    share = 0.02 / len(MISHAPS)
-    stage.pinterest.inject(
-        *(
-            Fault(effect=effect, when=when, probability=share, seed=seed * 100 + number, times=None, operation=BATCH)
-            for number, (effect, when) in enumerate(MISHAPS)
-        )
-    )
-    audience_id, stats = stage.add(people(RECORDS), **TWO)
-    assert stage.pinterest.members_of_audience(audience_id) == digests(RECORDS)
-    assert RECORDS == stats["records"]["sent"] == stats["records"]["unique"]
-    assert [call for call in stage.pinterest.calls.writes() if call.fault]
 
 
 def test_server_that_stops_reading_fails_the_request_after_the_write_timeout(stage: Stage) -> None:
