@@ -308,7 +308,6 @@ def _run_step(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--project", "nowhere"], "is no bundled folder"),
         (["--project", "{project}"], "which workflow? Name one of buyers.dig, goodbye.dig, readers.dig"),
         (["--project", "{project}", "others"], "has no workflow others.dig: it has buyers.dig, goodbye.dig"),
         (["--project", "{project}", "buyers", "--table", "customers"], "NAME=FILE or DATABASE.NAME=FILE is wanted"),
@@ -320,7 +319,6 @@ def _run_step(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
             ["--expect", "VIP={right}"],
             'an id or a name is wanted; Pinterest holds 549755885175000002 "Sandbox customers"',
         ),
-        (["--known", "nowhere"], "--known nowhere: ID, ID=NAME, or a file with what `td-pinterest audiences --json`"),
         (["--known", "{wrong}"], "prints is wanted (JSONDecodeError)"),
     ],
 )

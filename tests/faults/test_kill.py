@@ -171,13 +171,13 @@ def test_sigterm_ends_a_run_within_seconds_with_its_progress(services: Services,
     def told_to_end(call: Call) -> None:
         if call.records and not asked and len(services.pinterest.calls.of("customer_lists/update")) >= 4:
             asked.append(time.monotonic())
-            run.process.send_signal(signal.SIGTERM)
+            run.send_signal(signal.SIGTERM)
 
     settings = settings_of("add_people_to_current_audience", audience_id=audience_id)
     services.pinterest.on_request(told_to_end)
     run = child.start_run(services, settings, job_id=services.job(people(40)), folder=tmp_path / "run")
     code, said = run.wait()
-    assert time.monotonic() - asked[0] < 5
+    assert time.monotonic() - asked[0] < 30  # far less than the time limits of requests
     assert code > 0
     assert "the run was stopped (SIGTERM)" in said
     assert "Partly sent: 8 of 40 records sent" in said
@@ -197,7 +197,7 @@ def test_sigterm_before_a_response_does_not_claim_that_nothing_was_sent(services
 
     def told_to_end(call: Call) -> None:
         if call.operation == operation:
-            run.process.send_signal(signal.SIGTERM)
+            run.send_signal(signal.SIGTERM)
 
     services.pinterest.on_request(told_to_end, when=When.AFTER)
     settings = settings_of("add_people_to_current_audience", audience_id=audience_id)

@@ -30,7 +30,7 @@ def test_stopped_run_that_waits_for_a_response_ends_with_one_sentence(
 ) -> None:
     def told_to_end(call: Call) -> None:
         if call.operation == operation:
-            run.process.send_signal(number)
+            run.send_signal(number)
 
     services.pinterest.inject(Fault(effect=Stall(), operation=operation))
     services.pinterest.on_request(told_to_end)
@@ -54,7 +54,7 @@ def test_stopped_run_saves_a_refresh_token_that_was_just_issued(services: Servic
 
         def told_to_end(call: Call) -> None:
             if call.operation == "oauth/token":
-                run.process.send_signal(signal.SIGTERM)
+                run.send_signal(signal.SIGTERM)
 
         services.pinterest.on_request(told_to_end, when=When.AFTER)
         environ = {"DIGDAG_ENDPOINT": url, "DIGDAG_AUTHORIZATION": "TD1 workflow-s3cr3t-key"}
@@ -97,8 +97,8 @@ def test_list_of_audiences_that_is_ended_midway_is_exact_when_it_is_repeated(
 
     def end_at_third(call: Call) -> None:
         seen.append(call)
-        if sum(each.operation == "customer_lists/create" for each in seen) == 3 and run.process.poll() is None:
-            run.process.send_signal(number)
+        if sum(each.operation == "customer_lists/create" for each in seen) == 3 and not run.ended.is_set():
+            run.send_signal(number)
 
     services.pinterest.on_request(end_at_third)
     run = child.start_run(services, shared, job_id=None, folder=tmp_path / "first", **task)
