@@ -69,19 +69,6 @@ def test_killed_run_gets_its_row_from_the_failure_task(
     assert why in row["error"], row
 
 
-def test_task_that_fails_after_the_export_gets_a_row_besides_that_of_the_export(
-    run: Run, services: Services, project: Path
-) -> None:
-    use_audience(project, audience_id := services.audience(["before@shop.example"]))
-    edit_file(project / "pinterest_export.dig", (r"^_error:", "+later:\n  fail>: too late\n\n_error:"))
-    ran = run("pinterest_export")
-    assert not ran.succeeded
-    assert [(row["outcome"], row["audience_id"], row["error"]) for row in read_history(services)] == [
-        ("success", audience_id, None),
-        ("failed", audience_id, "too late"),
-    ]
-
-
 def test_three_days_of_follow_up_write_three_rows_and_fail_for_too_small(
     run: Run, services: Services, project: Path
 ) -> None:

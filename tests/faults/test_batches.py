@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import UnavailableError
-from tests.emulators.pinterest import Answer, Call, Fault, Reset, StopReading, When
+from tests.emulators.pinterest import Answer, Call, Fault, Reset, When
 from tests.exporting import NOBODY, digests, people
 from tests.faults.conftest import Stage
 
@@ -34,12 +33,6 @@ def test_failed_batches_are_repeated_until_every_record_is_sent(stage: Stage, fa
     failed = len([call for call in writes if call.fault])
     assert (len(writes), failed) == (stats["requests"]["sent"], stats["requests"]["failed"])
     assert len(writes) - 100 == failed == stats["requests"]["retried"]
-
-
-def test_server_that_stops_reading_fails_the_request_after_the_write_timeout(stage: Stage) -> None:
-    stage.pinterest.inject(Fault(effect=StopReading(), operation=BATCH, times=None))
-    with pytest.raises(UnavailableError, match="stopped reading for write_timeout_secs"):
-        stage.add(people(70_000), limit_records_per_request=70_000, write_timeout_secs=1, retry_count=0)
 
 
 # -- 429 and rate limits

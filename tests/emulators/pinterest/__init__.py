@@ -8,7 +8,7 @@ from tests.emulators.pinterest.calls import Call
 from tests.emulators.pinterest.consent import PATH as CONSENT_PATH
 from tests.emulators.pinterest.control import CONTROLS
 from tests.emulators.pinterest.emulator import Pinterest, serve_pinterest
-from tests.emulators.pinterest.faults import Answer, Effect, Fault, Mangle, Redirect, Reset, Stall, StopReading, When
+from tests.emulators.pinterest.faults import Answer, Effect, Fault, Mangle, Redirect, Reset, Stall, When
 from tests.emulators.pinterest.switches import Switches
 from tests.emulators.pinterest.tokens import CLIENT_ID, CLIENT_SECRET, MARKER, REFRESH_TOKEN
 from tests.emulators.pinterest.world import Audience, CustomerList
@@ -34,7 +34,6 @@ __all__ = [
     "Redirect",
     "Reset",
     "Stall",
-    "StopReading",
     "Switches",
     "User",
     "When",

@@ -16,7 +16,6 @@ from tests.emulators.pinterest.faults import (
     Redirect,
     Reset,
     Stall,
-    StopReading,
     When,
 )
 from tests.emulators.pinterest.world import World
@@ -42,7 +41,7 @@ CONTROLS = (
 )
 
 EFFECTS: dict[str, Callable[..., Effect]] = {
-    kind.__name__.lower(): kind for kind in (Answer, Redirect, Mangle, Reset, Stall, StopReading)
+    kind.__name__.lower(): kind for kind in (Answer, Redirect, Mangle, Reset, Stall)
 }
 
 

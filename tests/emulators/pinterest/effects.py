@@ -14,7 +14,7 @@ from aiohttp import web
 
 from tests.emulators.pinterest.accounts import USER, User
 from tests.emulators.pinterest.calls import Call
-from tests.emulators.pinterest.faults import Answer, Effect, Mangle, Redirect, Reset, Stall, StopReading
+from tests.emulators.pinterest.faults import Answer, Effect, Mangle, Redirect, Reset, Stall
 from tests.emulators.pinterest.operations import Operation
 from tests.emulators.pinterest.refusals import CODES
 from tests.emulators.server import reset
@@ -80,8 +80,8 @@ async def perform(effect: Effect, exchange: Exchange) -> web.StreamResponse | No
             return await _mangle(effect.how, exchange)
         case Reset():
             return drop(exchange)
-        case _:
-            return await _stall(effect, exchange)
+        case Stall():
+            return await _stall(exchange)
 
 
 async def close_after(response: web.Response, exchange: Exchange) -> web.Response:
@@ -100,30 +100,22 @@ def drop(exchange: Exchange) -> web.StreamResponse:
     return reset(exchange.request)
 
 
-async def _stall(effect: Stall | StopReading, exchange: Exchange) -> web.StreamResponse:
-    transport = exchange.request.transport
+async def _stall(exchange: Exchange) -> web.StreamResponse:
     exchange.answered = False
-    if isinstance(effect, StopReading) and isinstance(transport, asyncio.Transport):
-        transport.pause_reading()
-        # Otherwise the kernel would go on taking megabytes in.
-        _socket(transport).setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    while transport is not None and not _has_left(transport):
-        await asyncio.sleep(_WATCH)
+    transport = exchange.request.transport
     if transport is not None:
+        while not _has_left(transport):
+            await asyncio.sleep(_WATCH)
         transport.abort()
     return web.Response()
-
-
-def _socket(transport: asyncio.BaseTransport) -> socket.socket:
-    channel: socket.socket = transport.get_extra_info("socket")
-    return channel
 
 
 def _has_left(transport: asyncio.Transport) -> bool:
     if transport.is_closing():
         return True
     with contextlib.suppress(OSError, AttributeError):  # TCP_INFO is Linux's
-        return _socket(transport).getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _ESTABLISHED
+        channel: socket.socket = transport.get_extra_info("socket")
+        return channel.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _ESTABLISHED
     return False
 
 

@@ -12,7 +12,6 @@ from tests.emulators.pinterest.calls import Call
 class When(enum.Enum):
     """A moment in a request's life."""
 
-    ARRIVAL = "the headers are there, the body is not read, nothing is checked"
     BEFORE = "the body is read and the sender authorised, nothing is applied"
     AFTER = "applied, or refused; not answered yet"
 
@@ -57,16 +56,7 @@ class Stall:
     """Never answer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopReading:
-    """Stop reading the request's body, and never answer. Always at When.ARRIVAL.
-
-    The kernel's buffers take about 3 MB over loopback before the sender notices: send more than that, or give the
-    sender a small SO_SNDBUF. A smaller body is sent in full, and what is missed then is the answer.
-    """
-
-
-Effect = Answer | Redirect | Mangle | Reset | Stall | StopReading
+Effect = Answer | Redirect | Mangle | Reset | Stall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +72,6 @@ class Fault(FaultTurns):
     method: str = ".*"
     path: str = ""
     operation: str | None = None
-
-    def __post_init__(self) -> None:
-        if isinstance(self.effect, StopReading):
-            object.__setattr__(self, "when", When.ARRIVAL)
 
     def matches(self, call: Call) -> bool:
         return (

@@ -74,9 +74,6 @@ class Gate:
 
     async def _answer(self, exchange: Exchange) -> web.StreamResponse:
         admission = self._admit(exchange)
-        response = await self._moment(exchange, When.ARRIVAL)
-        if response is not None:
-            return response
         response = await self._oversized(exchange)
         if response is not None:
             return response
