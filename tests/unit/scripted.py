@@ -87,7 +87,8 @@ class Scene:
 
 
 def scene(*answers: Response | Failure, retry: Retry = RETRY, requests_per_minute: int = 390) -> Scene:
-    time, counts = FakeTime(), RequestCounts()
+    time = FakeTime()
+    counts = RequestCounts()
     script = Script(time, answers)
     rate_limiter = RateLimiter(requests_per_minute=requests_per_minute, timing=time.timing)
     client = Client(

@@ -12,8 +12,11 @@ from td_pinterest_op.task_runtime.task import Task
 
 OWN = {"type": "pinterest", "ad_account_id": "1", "audience_type": "customer_list"}
 HANDED = {"activation_id": 1, "segment_name": "Likely buyers", "activation_actions_db": "cdp_audience_1"}
-ADD, REPLACE, CREATE = "add_people_to_current_audience", "replace_current_audience", "create_new_audience"
-MIRROR, REMOVE = "mirror_current_audience", "remove_people_from_current_audience"
+ADD = "add_people_to_current_audience"
+REPLACE = "replace_current_audience"
+CREATE = "create_new_audience"
+MIRROR = "mirror_current_audience"
+REMOVE = "remove_people_from_current_audience"
 
 
 def extend_settings(**params: Any) -> dict[str, Any]:

@@ -22,7 +22,8 @@ def test_restrictions_on_the_command_line(
     at_terminal: Terminal, services: Services, tmp_path: Path, action: str, source: str
 ) -> None:
     create_people(services)
-    csv_file, file = tmp_path / "people.csv", tmp_path / "export.yml"
+    csv_file = tmp_path / "people.csv"
+    file = tmp_path / "export.yml"
     csv_file.write_text("\n".join(["email", *ROWS]))
     rows: dict[str, list[object]] = {
         "--csv": ["--csv", csv_file],

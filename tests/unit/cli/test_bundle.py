@@ -115,7 +115,8 @@ def test_update_writes_code_and_libraries_only(terminal: Terminal, tmp_path: Pat
     terminal("bundle", tmp_path, "pinterest_export.dig", "--with-dependencies", "--with-phone-numbers")
     (tmp_path / "pinterest_export.dig").write_text("+a:\n  td>: queries/other.sql\n")
     (tmp_path / "queries" / "people.sql").unlink()
-    before, users = list_names(tmp_path), list_user_files(tmp_path)
+    before = list_names(tmp_path)
+    users = list_user_files(tmp_path)
     assert {"requests/__init__.py", "phonenumbers/__init__.py"} <= set(before)
     (tmp_path / "td_pinterest_op" / "export.py").unlink()
     assert terminal("bundle", tmp_path, "--update").code == 0
@@ -123,7 +124,8 @@ def test_update_writes_code_and_libraries_only(terminal: Terminal, tmp_path: Pat
 
 
 def test_update_replaces_code_of_an_older_version(terminal: Terminal, folder: Path) -> None:
-    manifest, package = folder / ".laid_out.json", folder / "td_pinterest_op"
+    manifest = folder / ".laid_out.json"
+    package = folder / "td_pinterest_op"
     newest = (package / "export.py").read_text()
     hashes = json.loads(manifest.read_text())
     # 0.4 listed the user's files, and a mark.

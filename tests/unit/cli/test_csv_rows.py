@@ -114,7 +114,8 @@ MANY = "".join(f"{number},p{number}@shop.example\n" for number in range(1_000)) 
 def test_windows_1252_is_recognised_in_the_first_64_kilobytes(
     tmp_path: Path, encode: Callable[[bytes], bytes], is_pipe: bool
 ) -> None:
-    path, content = tmp_path / "people.csv", encode(f"id,email\n{MANY}x,jürgen@shop.example\n".encode("cp1252"))
+    path = tmp_path / "people.csv"
+    content = encode(f"id,email\n{MANY}x,jürgen@shop.example\n".encode("cp1252"))
     if is_pipe:
         os.mkfifo(path)
         threading.Thread(target=path.write_bytes, args=(content,)).start()

@@ -12,7 +12,8 @@ from td_pinterest_op.errors import SettingsError
 from tests.dig.template import fill
 
 PLACEHOLDER = "the name of that audience"
-ACCOUNT, ADDED_TO = "549755885175", "549755885175000002"
+ACCOUNT = "549755885175"
+ADDED_TO = "549755885175000002"
 # Of config/lift.yml.
 LIFT = {
     "percent": "10",

@@ -206,7 +206,8 @@ def test_a_401_gets_a_new_token_as_often_as_tokens_are_replaced() -> None:
 
 
 def test_refused_token_has_worked_only_if_an_earlier_request_with_it_was_accepted() -> None:
-    stage, keys = scene(REFUSED, OK, REFUSED, REFUSED, OK), Keys(4)
+    stage = scene(REFUSED, OK, REFUSED, REFUSED, OK)
+    keys = Keys(4)
     for _ in range(2):
         stage.client.send(WRITE, keys)
     assert keys.refused_tokens_worked == [False, True, False]

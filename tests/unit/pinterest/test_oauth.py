@@ -38,7 +38,8 @@ def shown(bearer: Bearer) -> str:
 
 
 def office(*answers: Response | Failure, scopes: Sequence[str] = ()) -> Office:
-    stage, stored = scene(*answers), [Secret("s3cr3t-refresh&1")]
+    stage = scene(*answers)
+    stored = [Secret("s3cr3t-refresh&1")]
     kept: list[tuple[str | None, float | None]] = []
     tokens = Tokens(
         client=stage.client,

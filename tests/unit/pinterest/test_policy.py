@@ -6,8 +6,12 @@ from td_pinterest_op.errors import AccountError, ExportError, PinterestError, Re
 from td_pinterest_op.http.transport import Failure
 from td_pinterest_op.pinterest.policy import FAILURES, Recovery, judge_response
 
-RETRY, WAIT, REFRESH, GIVE_UP = Recovery.RETRY, Recovery.WAIT, Recovery.REFRESH, Recovery.GIVE_UP
-NO, MAYBE = False, True
+RETRY = Recovery.RETRY
+WAIT = Recovery.WAIT
+REFRESH = Recovery.REFRESH
+GIVE_UP = Recovery.GIVE_UP
+NO = False
+MAYBE = True
 
 
 @pytest.mark.parametrize("status", [200, 299])

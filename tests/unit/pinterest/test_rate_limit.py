@@ -29,7 +29,8 @@ def simulate(
 
     `arrival` is the share of its latency after which a request reaches the server.
     """
-    now, asked = 0.0, 0.0
+    now = 0.0
+    asked = 0.0
 
     def sleep(seconds: float) -> None:
         nonlocal asked
@@ -41,7 +42,10 @@ def simulate(
     )
     # What is to happen: (when, number, the permit that is answered then or None for a request that wants to leave).
     events: list[tuple[float, int, Permit | None]] = [(0.0, number, None) for number in range(in_flight)]
-    to_send, numbers, arrivals, ended = requests, iter(range(in_flight, 10**9)), list[float](), 0.0
+    to_send = requests
+    numbers = iter(range(in_flight, 10**9))
+    arrivals = list[float]()
+    ended = 0.0
     while events and to_send:
         now, _, permit = heapq.heappop(events)
         if permit is not None:

@@ -21,7 +21,8 @@ def test_statistics_and_their_history_row_give_the_same_entry() -> None:
     given = flatten(statistics())
     row = {name: None if value is None else str(value) for name, value in given.items()}
     row["rows_invalid_by_reason"] = json.dumps(given["rows_invalid_by_reason"])
-    of_row, of_statistics = make_entry(row), make_entry(statistics())
+    of_row = make_entry(row)
+    of_statistics = make_entry(statistics())
     assert of_statistics.invalid_by_reason == of_row.invalid_by_reason
     for name in given.keys() & NAMES:
         assert of_statistics.get_text(name) == of_row.get_text(name)

@@ -98,7 +98,8 @@ def test_a_run_that_read_no_row_has_no_picture(rows: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("action", [each.action.name for each in ACTIONS] + ["mirror_current_audience", "erase"])
 def test_every_action_has_words(action: str) -> None:
-    done, failed = run(action=action), run(action=action, outcome=FAILED)
+    done = run(action=action)
+    failed = run(action=action, outcome=FAILED)
     assert "Run" not in (done.action_word, failed.action_word)
     assert done.action_word != failed.action_word
     assert failed.action_word == run(action=action, dry_run=True).action_word

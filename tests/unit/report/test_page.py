@@ -138,7 +138,8 @@ def test_markup_in_a_name_is_shown_as_text() -> None:
 
 
 def test_a_page_shows_no_person_and_no_secret() -> None:
-    person, digest = "ann@shop.example", "ab" * 32
+    person = "ann@shop.example"
+    digest = "ab" * 32
     html = render_page(
         [run(0, error=f"{person} {digest}", summary=person, audience_name=f"for {person}")], now=FIRST_DAY
     )
@@ -174,7 +175,8 @@ def test_a_lift_shows_both_groups_its_intervals_and_the_split() -> None:
 
 
 def test_the_newest_successful_comparison_is_shown() -> None:
-    later, failed = comparison(4, summary="No difference can be told."), comparison(5, outcome=FAILED, lift=None)
+    later = comparison(4, summary="No difference can be told.")
+    failed = comparison(5, outcome=FAILED, lift=None)
     text = shown(render_page([run(0), comparison(), later, failed], now=FIRST_DAY))
     assert "What the audience brought No difference can be told." in text
     assert "Comparison failed" in text

@@ -9,7 +9,8 @@ from tests.unit.report.samples import follow_up, mirror, run
 NOBODY: dict[str, Any] = {"records": {"unique": 0, "sent": 0}}
 ACTALIKE = run(action="create_actalike_audience", **NOBODY)
 TOO_SMALL = "The audience is too small to use: about 40 matched people"
-CLEAR, DELETE = run(action="clear_current_audience"), run(action="delete_current_audience")
+CLEAR = run(action="clear_current_audience")
+DELETE = run(action="delete_current_audience")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ class Warehouse:
         return [dict(zip(names, row, strict=True)) for row in self._connection.fetchall()]
 
     def insert(self, **row: Any) -> None:
-        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        names = ", ".join(row)
+        marks = ", ".join("?" * len(row))
         self._connection.execute(f"INSERT INTO {TABLE} ({names}) VALUES ({marks})", [*row.values()])
 
     def rows(self) -> list[dict[str, Any]]:

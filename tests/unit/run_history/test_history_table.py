@@ -73,7 +73,8 @@ def test_a_run_gets_a_row_with_all_its_figures(warehouse: Warehouse) -> None:
     (row,) = warehouse.rows()
     assert {name: row[name] for name in SESSION} == SESSION
     assert json.loads(row["rows_invalid_by_reason"]) == {"empty": 0, "not_an_email": 90, "null": 260}
-    given, kept = make_entry(statistics()), make_entry(row)
+    given = make_entry(statistics())
+    kept = make_entry(row)
     for name in (flatten(statistics()).keys() & COLUMNS.keys()) - set(JSON_NAMES):
         assert (given.get_text(name), given.get_number(name)) == (kept.get_text(name), kept.get_number(name))
     assert row["is_dry_run"] == 0

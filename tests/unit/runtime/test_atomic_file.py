@@ -22,7 +22,8 @@ while True:
 
 
 def test_a_link_stays_a_link_and_the_file_to_which_it_leads_is_replaced(tmp_path: Path) -> None:
-    file, link = tmp_path / "file", tmp_path / "link"
+    file = tmp_path / "file"
+    link = tmp_path / "link"
     file.write_text("old")
     link.symlink_to("file")
     atomic_file.replace_file(link, "new")

@@ -22,7 +22,9 @@ from td_pinterest_op.task_runtime.task import Task
 from tests.clock import FakeTime
 from tests.unit.scripted import Script, Sent, answer
 
-OLD, NEW, NEWER = Secret("s3cr3t-old-token"), Secret("s3cr3t-new-token"), Secret("s3cr3t-newer-token")
+OLD = Secret("s3cr3t-old-token")
+NEW = Secret("s3cr3t-new-token")
+NEWER = Secret("s3cr3t-newer-token")
 CREDENTIALS = {"PINTEREST_CLIENT_ID": "1", "PINTEREST_CLIENT_SECRET": "2", "PINTEREST_REFRESH_TOKEN": "3"}
 KEY = "pinterest.refresh_token"
 TD_KEY = "1/s3cr3t-td-key"
@@ -118,7 +120,8 @@ def test_a_run_on_a_server_uses_no_local_secret(
     file = secrets_file(home / ".config" / "digdag")
     (home / folder).mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(home / folder)
-    server, kept = serve(), store(environ, project_id=project_id)
+    server = serve()
+    kept = store(environ, project_id=project_id)
     kept.save_token(NEW, None)
     assert (only_request(server).method, only_request(server).url) == ("PUT", url)
     assert file.read_text() == OLD.reveal()
@@ -237,7 +240,8 @@ def test_a_passing_failure_is_tried_again_for_a_minute(
 
 
 def test_signal_ends_the_waits_between_tries_of_saving_a_token(home: Path, serve: Callable[..., Script]) -> None:
-    server, time = serve(*[answer(503)] * 7, answer()), FakeTime()
+    server = serve(*[answer(503)] * 7, answer())
+    time = FakeTime()
     shutdown.request_end("SIGTERM")
     try:
         store(time=time).save_token(NEW, None)
@@ -305,7 +309,8 @@ def test_token_without_a_store_is_sent_nowhere(
 def test_token_that_ends_within_14_days_causes_a_warning(
     home: Path, serve: Callable[..., Script], caplog: pytest.LogCaptureFixture
 ) -> None:
-    server, kept = serve(), store()
+    server = serve()
+    kept = store()
     for seconds in (None, 14 * DAY + 1, 14 * DAY):
         kept.save_token(None, seconds)
     assert server.sent == []

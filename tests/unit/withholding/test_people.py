@@ -82,7 +82,8 @@ def tables(
     draw: st.DrawFn, types: Sequence[str], *, arrays: bool, most: int, least: int = 0
 ) -> tuple[list[set[Identifier]], list[Any]]:
     """People with their identifiers, and the rows that a query gives of them: a value or an array in each column."""
-    people, rows = [], []
+    people = []
+    rows = []
     for _ in range(draw(st.integers(least, most))):
         person: set[Identifier] = set()
         row: list[Any] = []
@@ -124,7 +125,8 @@ def cases(draw: st.DrawFn, all_types: Sequence[str], *, keyless: bool = False) -
     list_rows = {}
     for name in draw(st.sampled_from([(), ("suppress",), ("consent",), ("suppress", "consent")])):
         of_list, rows_of_list = draw(tables(all_types, arrays=False, most=6))
-        members[name], list_rows[name] = set[Identifier]().union(*of_list), rows_of_list
+        members[name] = set[Identifier]().union(*of_list)
+        list_rows[name] = rows_of_list
     return Case(
         types=types,
         arrays=arrays,
@@ -170,7 +172,8 @@ class Oracle:
 
     def identifiers(self) -> tuple[set[str], Counter[str]]:
         """What is sent as identifiers, and what is withheld."""
-        sent, withheld = set(), Counter[str]()
+        sent = set()
+        withheld = Counter[str]()
         for identifier in set[Identifier]().union(*self.people):
             holders = [person for person in self.people if identifier in person]
             if identifier in self.lost_to_suppressed:

@@ -184,7 +184,9 @@ def test_reader_keeps_the_first_eleven_invalid_rows(rows_a_block: int) -> None:
 
 def test_every_value_of_several_columns_counts_and_nulls_only_in_empty_rows() -> None:
     columns = [Column(name=str(position), type=TYPES["email"], position=position) for position in (2, 0)]
-    a, b, c = (b"a@lee.org", b"b@lee.org", b"c@lee.org")
+    a = b"a@lee.org"
+    b = b"b@lee.org"
+    c = b"c@lee.org"
     block: list[list[object]] = [[a, b, None, None, None], [7] * 5, [c, None, c, None, b"n/a"]]
     stats = read_identifiers([block], *columns)
     assert (stats.read, stats.valid, stats.unique, stats.duplicate) == (5, 4, 3, 1)
