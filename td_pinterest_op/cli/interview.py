@@ -20,6 +20,7 @@ from td_pinterest_op.http.json_counts import parse_whole_number
 from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.hashed_query import Query, build_columns_statement, require_one_statement
 from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.settings.parse import read_parameter
 from td_pinterest_op.settings.structures import CONTROL, Control
 from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError, suggest_word
 from td_pinterest_op.task_runtime.services import Services
@@ -241,15 +242,11 @@ class Interview:
         raise click.UsageError(f'the ad account has no audience "{text}"{advice}')
 
     def _require_database(self, name: str) -> str:
-        """Return the name of a database as text, "" unchanged. Raises ExportError if Treasure Data has none of it."""
-        if not name:
-            return ""
-        try:
-            database = read_database(Task(params={"database": name}, environ={}), needed_by="the query")
-        except SettingsError as error:
-            raise click.UsageError(f"--database: {error.problems[0].text}") from None
-        self._find_columns("SELECT 1 AS one", database)
-        return database
+        """Return the name of a database unchanged, if not "". Raises ExportError if Treasure Data has none of it."""
+        if name:
+            read_database(Task(params={"database": name}, environ={}), needed_by="the query")
+            self._find_columns("SELECT 1 AS one", name)
+        return name
 
     def _ask_comparison(self, database: str) -> tuple[Mapping[str, object], str]:
         """Return the keys of config/lift.yml but the audience, and the query that assigns each person to an arm."""
@@ -317,23 +314,17 @@ class Interview:
 
 
 def _read_query(text: str, option: str) -> str:
-    """Return the SQL of an answer: SQL, or the name of a file with it. Raises click.UsageError and SettingsError."""
+    """Return the SQL of an answer: SQL, or the name of a file with it. Raises SettingsError."""
     sql = files.read_sql(text, f"--{option}")
     if "${" in sql:
         raise SettingsError(f"--{option} contains a template, which digdag fills in only in a .dig file: remove it")
-    try:
-        return require_one_statement(sql, name=f"--{option}")
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from None
+    return require_one_statement(sql, name=f"--{option}")
 
 
 def _parse_control(text: str) -> Control:
-    """Return a control group from the text of the setting `control`. Raises click.UsageError if it has no `by`."""
-    try:
-        control: Control = CONTROL.read(text)
-    except WrongValueError as error:
-        raise click.UsageError(f"--control: {error}") from None
-    if control.by is None:
+    """Return a control group from the text of the setting `control`. Raises SettingsError and click.UsageError."""
+    control: Control | None = read_parameter("--control", text, CONTROL)
+    if control is None or control.by is None:
         raise click.UsageError(
             "--control: `by` is missing, the column with the key of each person. For a control group without `by` use "
             "`td-pinterest sql control`"

@@ -51,7 +51,6 @@ class DoctorContext:
     workflow: Path | None
     exports: Sequence[Export]  # of the workflow
     project: str | None
-    chosen_accounts: dict[Target, AdAccount] = field(default_factory=dict)  # whose checks have succeeded
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # closes what was opened
 
     @cached_property
@@ -63,6 +62,10 @@ class DoctorContext:
     def accounts(self) -> list[AdAccount]:
         """The ad accounts that the token can read."""
         return list(list_ad_accounts(self.services.pinterest))
+
+    def find_accounts(self, target: Target) -> list[AdAccount]:
+        """Return the ad accounts that the token can read: the one that is named, or all if none is."""
+        return [account for account in self.accounts if target.account_id in ("", account.id)]
 
     @cached_property
     def td_services(self) -> Services:

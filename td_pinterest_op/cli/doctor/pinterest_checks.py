@@ -78,10 +78,9 @@ def check_ad_account(context: DoctorContext, *, target: Target) -> CheckResult:
     scopes = context.services.tokens.scopes
     if scopes and "ads:read" not in scopes:
         return skip_check("the token may not read ad accounts")
-    matching = [account for account in context.accounts if target.account_id in ("", account.id)]
-    if len(matching) == 1:
-        context.chosen_accounts[target] = matching[0]
-        return CheckResult(OK, matching[0].label)
+    found = context.find_accounts(target)
+    if len(found) == 1:
+        return CheckResult(OK, found[0].label)
     labels = ", ".join(account.label for account in context.accounts[:5]) or "none"
     if not target.account_id:
         advice = "name one with --ad-account or PINTEREST_AD_ACCOUNT_ID"
@@ -92,7 +91,7 @@ def check_ad_account(context: DoctorContext, *, target: Target) -> CheckResult:
 
 def check_role(context: DoctorContext, *, target: Target) -> CheckResult:
     """Check that the user's roles in the target's ad account allow an export."""
-    return judge_role(context.chosen_accounts[target])
+    return judge_role(context.find_accounts(target)[0])
 
 
 def judge_role(account: AdAccount) -> CheckResult:
@@ -111,7 +110,7 @@ def check_audience(context: DoctorContext, *, target: Target) -> CheckResult:
     if not target.audience_id:
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return skip_check("no audience is named", advice)
-    api = context.services.build_pinterest_api(context.chosen_accounts[target].id)
+    api = context.services.build_pinterest_api(context.find_accounts(target)[0].id)
     audience = find_usable_audience(api, target.audience_id)
     size = "unknown" if audience.size is None else f"{audience.size:,}"
     label = f'{audience.id} "{escape(audience.name)}"'

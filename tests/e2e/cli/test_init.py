@@ -195,7 +195,7 @@ def test_folder_of_every_job_passes_check(init: Init, folder: Path, services: Se
         (f"add --audience Zebra {QUERY}", 'lists them; to create it, answer "new: Zebra"'),
         ("create --audience New", "Database of the query: give --database"),
         ("create --audience New --database nowhere", "nowhere"),
-        ("erase --database ../x --query 'SELECT 1'", "--database: database must be the name of"),
+        ("erase --database ../x --query 'SELECT 1'", "database must be the name of a database"),
         ("delete --audience Twice --query x", "--query has no effect in a workflow to delete"),
         ("remove --suppress x", "--suppress has no effect in a workflow to remove people"),
         ("erase --consent x", "--consent has no effect in a workflow to remove opt-outs"),
