@@ -54,50 +54,44 @@ def bundle(
     update: bool,
     with_dependencies: bool,
     with_phone_numbers: bool,
-) -> int:
+) -> None:
     """Create a project folder with the operator and the workflows that you name, or with all of them.
 
     Files that exist stay as they are, apart from those of the operator and its libraries. With --update only these are
     written, and only if no file of an older version withholds people without effect.
     """
-    if folder.suffix == ".dig":
-        raise click.UsageError("name the folder before the workflows")
     if update and workflows:
         raise click.UsageError("--update adds no workflow: leave out the names, or leave out --update")
     files = {} if update else read_workflow_files(workflows)
     try:
-        if not update_code(folder, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers):
-            return 1
+        update_code(folder, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers)
         kept = write_missing_files(folder, files)
     except OSError as error:
         raise SettingsError(f"{folder} cannot be written ({explain_error(error)}): name another folder") from None
     if kept:
         common.print_note(f"{format_count(len(kept), 'file')} of yours left unchanged: {', '.join(kept)}")
     click.echo(folder)
-    return 0
 
 
-def update_code(folder: Path, *, with_dependencies: bool = False, with_phone_numbers: bool = False) -> bool:
+def update_code(folder: Path, *, with_dependencies: bool = False, with_phone_numbers: bool = False) -> None:
     """Write the operator and its libraries to a project folder, which keeps the libraries that it has.
 
-    Prints what the folder has of an older version without effect. Returns False, without writing anything, if some of
-    it withholds people. Raises SettingsError.
+    Prints what the folder has of an older version without effect. Raises SettingsError, without writing anything, if
+    some of it withholds people.
     """
     outdated = find_outdated(folder)
     for finding in outdated:
         screen.print_note(str(finding))
     if any(finding.level == "error" for finding in outdated):
-        screen.print_error(
+        raise SettingsError(
             f"{folder} says whom to withhold in a way that has no effect any more: nothing was written. Change what is "
             "named above first"
         )
-        return False
     code = bundled_code.collect_code(
         with_dependencies=with_dependencies or (folder / "requests" / "__init__.py").is_file(),
         with_phone_numbers=with_phone_numbers or (folder / "phonenumbers" / "__init__.py").is_file(),
     )
     bundled_code.write_code(folder, code)
-    return True
 
 
 def write_missing_files(folder: Path, files: Mapping[str, str]) -> list[str]:

@@ -41,7 +41,7 @@ _COMMENT_LINE = re.compile(r"^ *#.*$", re.MULTILINE)
 )
 @options.quiet
 @options.pass_common
-def push(common: CommonOptions, /, project: str, folder: Path, program: str | None) -> int:
+def push(common: CommonOptions, /, project: str, folder: Path, program: str | None) -> None:
     """Push a project folder as PROJECT, and name the secrets that the project lacks.
 
     First updates the operator in the folder, and checks its workflows. No secret is an argument: the last line shows
@@ -52,8 +52,7 @@ def push(common: CommonOptions, /, project: str, folder: Path, program: str | No
         raise SettingsError(f"there is no {program} command on the PATH: install it, or choose the other with --with")
     if not (workflows := sorted(folder.glob("*.dig"))):
         raise SettingsError(f"{folder} has no workflow: make a project folder with `td-pinterest init {folder}`")
-    if not update_code(folder):
-        return 1
+    update_code(folder)
     found = [finding for workflow in workflows for finding in check_file(workflow)]
     findings = [finding for finding in found if finding.code != "outdated"]  # these are printed
     for finding in dict.fromkeys(findings):
@@ -77,8 +76,7 @@ def push(common: CommonOptions, /, project: str, folder: Path, program: str | No
     missing = sorted(used - set(listed.stdout.split()))
     if not missing:
         screen.print_line(f"The project {project} is pushed and has all secrets that its workflows use.")
-        return 0
+        return
     screen.print_line(f"The project {project} is pushed, and lacks these secrets: {', '.join(missing)}")
     screen.print_line("Set them (each value is asked for):")
     click.echo(f"  {shlex.join([*secrets, '--set', *missing])}")  # there to be copied: it stays one line
-    return 0

@@ -152,7 +152,6 @@ def test_changed_code_is_an_error_before_anything_is_written(terminal: Terminal,
     ("arguments", "code", "said"),
     [
         (["project", "pinterest_exports.dig"], 2, "no workflow pinterest_exports.dig: there are pinterest_activ"),
-        (["pinterest_export.dig"], 2, "name the folder before the workflows"),
         (["project", "pinterest_export.dig", "--update"], 2, "--update adds no workflow"),
         (["/dev/null/project"], 1, "/dev/null/project cannot be written (Not a"),
     ],
