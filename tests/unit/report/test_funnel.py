@@ -89,6 +89,9 @@ def test_a_loss_is_drawn_right_of_the_rest_and_omitted_if_zero() -> None:
     assert bars["Opted out"].kind == LOST
     assert "Without consent" not in bars
     assert bars["Rejected"].note == "null 260, not an email 90"
+    reasons = {"null": 5, "empty": 4, "too_long": 3, "not_an_email": 2, "placeholder": 1}
+    mixed = build_funnel(run(rows={"read": 20, "invalid": 15, "invalid_by_reason": reasons}), size_entry=None)
+    assert mixed[1].note == "null 5, empty 4, too long 3, 2 other reasons"
 
 
 @pytest.mark.parametrize("rows", [{"read": 0}, {}])
