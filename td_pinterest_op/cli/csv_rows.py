@@ -140,8 +140,17 @@ class _CsvFile:
         if first is None:
             raise JobError(f"the file {path} is empty: its first line must be the names of the columns")
         self._header = [name.strip() for name in first[1]]
-        self._columns = _find_wanted_columns(self._header, options)
-        if missing := [name for name in options.only if name.strip() not in self._header]:
+        self._columns: dict[int, str] = {}  # the export's names for the columns to read, by position
+        only = [name.strip() for name in options.only]
+        for position, name in enumerate(self._header):
+            type_ = _TYPE_BY_SPELLING.get(_simplify_header(name))
+            if name.lower() in options.other_columns:
+                self._columns[position] = name
+            elif name in only:
+                self._columns[position] = type_ or EMAIL.name
+            elif type_ and not only and type_ in options.types:
+                self._columns[position] = type_
+        if missing := [name for name in only if name not in self._header]:
             raise JobError(
                 f"the file {path} has no column {' or '.join(map(sanitize, missing))}, which --column names; "
                 "nothing was sent"
@@ -203,22 +212,6 @@ class _CsvFile:
         """Yield the file's lines. Raises JobError for a file that is damaged."""
         with _explain_damage(self._path):
             yield from self._text
-
-
-def _find_wanted_columns(header: Sequence[str], options: CsvOptions) -> dict[int, str]:
-    """Return the export's names for the columns to read, by the position of each, counted from 0."""
-    wanted: dict[int, str] = {}
-    only = [name.strip() for name in options.only]
-    for position, text in enumerate(header):
-        name = text.strip()
-        type_ = _TYPE_BY_SPELLING.get(_simplify_header(name))
-        if name.lower() in options.other_columns:
-            wanted[position] = name
-        elif name in only:
-            wanted[position] = type_ or EMAIL.name
-        elif type_ and not only and type_ in options.types:
-            wanted[position] = type_
-    return wanted
 
 
 def _simplify_header(name: str) -> str:

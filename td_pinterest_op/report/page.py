@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.reasons import REASONS
@@ -47,9 +46,24 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
     values: dict[str, Any]
     if len(audiences) == 1:
         entries = audiences[0].entries[-_MOST_ENTRIES:]
+        charts = {}
+        for heading, column, factor, value_format in (
+            ("Matched by Pinterest", "audience_size", 1, "{:,.0f}"),
+            ("Records known to be in the audience", "members", 1, "{:,.0f}"),
+            ("Share of these records that Pinterest matched, about", "match_ratio", 100, "{:.0f} %"),
+        ):
+            points = []
+            for entry in entries:
+                number = entry.get_number(column)
+                if entry.at and number is not None:
+                    points.append((entry.at, factor * number))
+            # None for fewer than two points in time.
+            chart = draw_line_chart(points, label=f"{heading}, over time", value_format=value_format)
+            if chart:
+                charts[heading] = chart
         filled = {name for entry in entries for name in entry.values if entry.get_text(name)}
         template = "audience.html"
-        values = {"audience": audiences[0], "charts": _draw_charts(entries), "filled_columns": filled}
+        values = {"audience": audiences[0], "charts": charts, "filled_columns": filled}
     else:
         template = "overview.html"
         values = {"audiences": audiences}
@@ -68,25 +82,6 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
         reasons=REASONS,
         **values,
     )
-
-
-def _draw_charts(entries: Sequence[Entry]) -> dict[str, Markup]:
-    """Return a report's line charts over time by their headings. Charts of fewer than two points are left out."""
-    charts = {}
-    for heading, column, factor, value_format in (
-        ("Matched by Pinterest", "audience_size", 1, "{:,.0f}"),
-        ("Records known to be in the audience", "members", 1, "{:,.0f}"),
-        ("Share of these records that Pinterest matched, about", "match_ratio", 100, "{:.0f} %"),
-    ):
-        points = []
-        for entry in entries:
-            number = entry.get_number(column)
-            if entry.at and number is not None:
-                points.append((entry.at, factor * number))
-        chart = draw_line_chart(points, label=f"{heading}, over time", value_format=value_format)
-        if chart:
-            charts[heading] = chart
-    return charts
 
 
 def _build_audience_reports(entries: Sequence[Entry], *, audience_id: str | None = None) -> list[AudienceReport]:
