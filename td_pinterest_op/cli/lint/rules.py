@@ -211,8 +211,9 @@ def _read_td_query(dig: DigFile, task: DigTask) -> str:
         dig.add_finding(task.place, "file", f"{name} is blank: write a query into it")
     if _has_open_template(sql):
         dig.add_finding(task.place, "template", _OPEN_TEMPLATE)
+    engine = task.params.get("engine") or task.params.get_block("td").get("engine")
     try:
-        if task.params.get("engine") != "hive":  # whose queries may begin with statements such as SET
+        if engine != "hive":  # whose queries may begin with statements such as SET
             require_one_statement(sql, name=name)
     except SettingsError as error:
         dig.add_finding(task.place, "query", str(error))

@@ -255,6 +255,7 @@ RIGHT: list[str] = [
         "_export: → x: &common {dry_run: true, history: runs}\n_export:",
     ),
     plant(GOOD, "td>: queries/people.sql → td>: queries/two.sql\n  engine: hive"),
+    plant(GOOD, "td>: queries/people.sql → td>: queries/two.sql", "  td:\n →   td:\n    engine: hive\n"),
     plant(GOOD, "queries/people.sql → {data: 'SELECT id, mail FROM people', insert_into: a}\n  insert_into: a"),
     plant(GOOD, "  py>: →   job_id: ${td.last_job_id}\n  py>:", "PinterestExport → PinterestExport.run"),
     plant(OWN, _CREATE, _DAILY, "    type →     if_exists: add\n    type"),
