@@ -89,8 +89,8 @@ def test_bundle_of_a_named_workflow_has_only_the_files_it_needs(
     workflow: str, terminal: Terminal, tmp_path: Path
 ) -> None:
     assert terminal("bundle", tmp_path, workflow).code == 0
-    digs = list(tmp_path.glob("*.dig"))
-    assert [str(finding) for dig in digs for finding in check_file(dig) if finding.code == "left-out"] == []
+    found = [finding for dig in tmp_path.glob("*.dig") for finding in check_file(dig)]
+    assert [str(finding) for finding in found if finding.code == "file"] == []
     files = list_user_files(tmp_path)
     others = [name for name in files if name != workflow]
     assert [name for name in others if Path(name).name.removesuffix(".dig") not in "".join(files.values())] == []
