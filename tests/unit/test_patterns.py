@@ -209,8 +209,6 @@ def test_no_text_of_a_megabyte_takes_a_pattern_long(name: str) -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        r"(?<![^\s@'\"])[^\s@'\"]+?(?:@|%40|\\u0040)[^\s@'\"]+\.[^\s@'\"]+",
-        r"(?P<at>\d{4}-\d\d)?[^\n]*?statistics(?P<failed> of the failed run)?: (?P<json>\{.*\})",
         r"<template>(.*?)</template>",
         r"(a|a)*b",
     ],
