@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import AudienceError, RequestRefusedError
-from tests.e2e.audiences import ADD, CLEAR, CREATE, DELETE, REMOVE, REPLACE, current_list_id, settings_of
+from tests.e2e.audiences import ADD, CLEAR, CREATE, DELETE, REMOVE, REPLACE, settings_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault, Reset, When
 from tests.exporting import NOBODY, Services, digest, digests, people
 
@@ -36,22 +36,6 @@ class TestAddAndRemove:
         # The previous members among them are unknown.
         assert stored["summary"] == 'Asked Pinterest to remove 4 records from audience "Shoppers".'
         assert [call.operation_type for call in services.pinterest.calls.writes()] == ["REMOVE"]
-
-    def test_statistics_name_audience_list_and_job(self, services: Services) -> None:
-        audience_id = services.audience()
-        job = services.job(people(3))
-        stored = services.export({"action": ADD, "audience_id": audience_id}, job_id=job)
-        expected = {
-            "action": ADD,
-            "ad_account_id": AD_ACCOUNT_ID,
-            "audience_id": audience_id,
-            "audience_name": "Shoppers",
-            "customer_list_id": current_list_id(services, audience_id),
-            "previous_customer_list_id": None,
-            "job_id": job,
-            "dry_run": False,
-        }
-        assert {name: stored[name] for name in expected} == expected
 
 
 class TestDelete:
