@@ -160,14 +160,6 @@ def test_a_version_of_the_changelog_fits_on_a_screen() -> None:
     assert [version.splitlines()[0] for version in versions if version.count("\n- ") > 15] == []
 
 
-def test_every_file_named_in_contributing_exists() -> None:
-    named = re.findall(r"`([\w.]+/[\w./]*|\w+\.py)`", (ROOT / "CONTRIBUTING.md").read_text())
-    assert len(named) > 20
-    assert [
-        name for name in named if not any((ROOT / place / name).exists() for place in ("", "td_pinterest_op"))
-    ] == []
-
-
 def test_every_promise_has_its_tests_and_every_named_test_exists() -> None:
     shown = first_table(TESTS, "Promises and the tests that show them")
     promised = first_table(PAGES["guarantees-and-limits"], "What you can rely on")

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests import dig, guard
-from tests.campaigns import amount, campaign
+from tests.campaigns import amount
 from tests.dig import warm
-from tests.dig.__main__ import LocalSecrets
 from tests.e2e.project import ENGINES, SESSION, Engine, Ran, copy_bundle, edit_file, use_audience
 from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
 from tests.emulators.environment import FAST_CLOCK, SECRETS, digdag_home
@@ -107,17 +106,6 @@ def test_entries_on_a_server_share_one_exchange_of_tokens(services: Services, se
         assert ran.succeeded, ran.log
         assert kept.secrets()[KEY] in services.pinterest.tokens.refresh_tokens()
         assert 1 == services.pinterest.tokens.refreshes == kept.requests
-    assert has_all_members(services)
-
-
-@campaign
-def test_local_run_saves_each_renewed_token(services: Services, project: Path, tmp_path: Path) -> None:
-    home = Path(digdag_home(tmp_path, services.environ)["DIGDAG_CONFIG_HOME"])
-    ran = run_workflow(project, services, LocalSecrets(home), {"DIGDAG_CONFIG_HOME": str(home)})
-    assert ran.succeeded, ran.log
-    kept = home / "secrets" / KEY
-    assert kept.read_text() in services.pinterest.tokens.refresh_tokens()
-    assert kept.stat().st_mode & 0o777 == 0o600
     assert has_all_members(services)
 
 

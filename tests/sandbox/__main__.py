@@ -34,7 +34,7 @@ from tests.sandbox import made_up, story
 from tests.sandbox.expected import Expectation, read_expectation
 from tests.sandbox.options import argument_parser, read_known_ids, table_files
 from tests.sandbox.project import MAIN_JOB, ROOT, Project, choose_workflows, command, copy_project, require_bundle
-from tests.sandbox.screen import Screen, labelled, last_line, wrapped
+from tests.sandbox.screen import Screen, labelled, wrapped
 
 # Seconds; a digdag that cannot reach something tries for ever.
 _LONGEST = 3_600.0
@@ -87,7 +87,7 @@ class _Sandbox:
     def run(self, workflow: str) -> int:
         """Run a workflow and print its story; returns the exit code of the engine."""
         before = len(self.log.read_text(encoding="utf-8", errors="replace"))
-        self.screen.do(lambda: last_line(self.log))
+        self.screen.do(workflow)
         with self.log.open("a", encoding="utf-8") as file:
             file.write(f"Workflow {workflow}\n")
             file.flush()

@@ -1,23 +1,17 @@
 """What the sandbox prints: lines with labels, as wide as the terminal, and a sign of life when nothing else appears."""
 
 import contextlib
-import re
 import shutil
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 # Seconds without a line after which one shows the current work: fewer than ten, as every command keeps to.
 _LONGEST_SILENCE = 8.0
 _NARROWEST = 60
 _WIDEST = 140
 _INDENT = 12
-# What the engines and the operator write before a message: a time, a level, the number of a thread.
-_HEAD = re.compile(r"^[\d:,. +-]*(?:\[?(?:INFO|WARN|WARNING|ERROR)\]? +)?(?:\(\d+@\[[^\]]*\](?=\+))?")
-
-Doing = Callable[[], str]
 
 
 def width() -> int:
@@ -36,21 +30,14 @@ def wrapped(text: str, indent: int = 0) -> list[str]:
     return textwrap.wrap(text, width() - indent, break_long_words=False, break_on_hyphens=False)
 
 
-def last_line(log: Path) -> str:
-    """Return the last line of a log, without what precedes its message."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    return next((_HEAD.sub("", line).strip() for line in reversed(lines) if line.strip()), "starting")
-
-
 class Screen:
     """Prints lines. When none was printed for some seconds, it prints how long that is and what is being done."""
 
-    def __init__(self, *, silence: float = _LONGEST_SILENCE) -> None:
-        self._silence = silence
+    def __init__(self) -> None:
         self._begin = time.monotonic()
         self._printed = threading.Event()
         self._is_open = True
-        self._doing: Doing = lambda: "starting"
+        self._doing = "starting"
 
     def say(self, *lines: str) -> None:
         """Print lines of the story."""
@@ -58,9 +45,9 @@ class Screen:
             print("\n".join(lines), flush=True)
             self._printed.set()
 
-    def do(self, doing: str | Doing) -> None:
-        """Note what is done from now on; a function gives what is done at the moment."""
-        self._doing = doing if callable(doing) else lambda: str(doing)
+    def do(self, doing: str) -> None:
+        """Note what is done from now on."""
+        self._doing = doing
 
     @contextlib.contextmanager
     def awake(self) -> Iterator[None]:
@@ -80,9 +67,9 @@ class Screen:
 
     def _watch(self) -> None:
         while self._is_open:
-            if self._printed.wait(self._silence):
+            if self._printed.wait(_LONGEST_SILENCE):
                 self._printed.clear()
             else:
                 seconds = time.monotonic() - self._begin
-                line = f"  {'running':10}{seconds:.0f} s: {self._doing()}"
+                line = f"  {'running':10}{seconds:.0f} s: {self._doing}"
                 print(line if len(line) <= width() else f"{line[: width() - 1]}…", flush=True)

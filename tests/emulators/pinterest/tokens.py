@@ -22,28 +22,16 @@ REFRESH_TOKEN_DAYS = 60
 CODE_SECONDS = 600
 
 
-@dataclass(slots=True, kw_only=True)
-class _Access:
-    user: User
-    scopes: frozenset[str]
-    expires_at: float
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Refresh:
-    """A refresh token; `scopes` None: those of the switch `scope` at the time of each refresh."""
+class _Grant:
+    """An access token, a refresh token, or the code of an approval, with its redirect.
+
+    `scopes` of a refresh token are None for those of the switch `scope` at the time of each refresh.
+    """
 
     user: User
-    scopes: frozenset[str] | None
-    expires_at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Code:
-    """An approval by a user that was not exchanged yet."""
-
-    user: User
-    redirect_uri: str
+    scopes: frozenset[str] | None = None
+    redirect_uri: str = ""
     expires_at: float
 
 
@@ -54,9 +42,9 @@ class Tokens:
         self._switches = switches
         self._clock = clock
         self._lock = threading.Lock()
-        self._refresh: dict[str, _Refresh] = {}
-        self._access: dict[str, _Access] = {}
-        self._codes: dict[str, _Code] = {}
+        self._refresh: dict[str, _Grant] = {}
+        self._access: dict[str, _Grant] = {}
+        self._codes: dict[str, _Grant] = {}
         # Every scope that a user ever approved, by the user's id.
         self._approved: dict[str, frozenset[str]] = {}
         self.refreshes = 0
@@ -70,7 +58,7 @@ class Tokens:
             self._approved[user.id] = self._approved.get(user.id, frozenset()) | scopes
             code = f"{MARKER}-code-{secrets.token_hex(16)}"
             expires_at = self._clock() + CODE_SECONDS
-            self._codes[code] = _Code(user=user, redirect_uri=redirect_uri, expires_at=expires_at)
+            self._codes[code] = _Grant(user=user, redirect_uri=redirect_uri, expires_at=expires_at)
             return code
 
     def exchange(self, code: str, *, redirect_uri: str) -> dict[str, Any]:
@@ -83,7 +71,7 @@ class Tokens:
             approval = self._codes.pop(code, None)
             if approval is None or approval.expires_at <= now or approval.redirect_uri != redirect_uri:
                 raise invalid_grant()
-            granted = _Refresh(
+            granted = _Grant(
                 user=approval.user, scopes=self._approved[approval.user.id], expires_at=now + REFRESH_TOKEN_DAYS * DAY
             )
             token = self._issue_refresh(granted)
@@ -106,7 +94,7 @@ class Tokens:
                 answer["refresh_token"] = current
             return answer | (self._expiry(current, now) if self._switches.token_expiry_fields else {})
 
-    def _access_answer(self, stored: _Refresh, now: float) -> dict[str, Any]:
+    def _access_answer(self, stored: _Grant, now: float) -> dict[str, Any]:
         scopes = self._scopes(stored.scopes)
         return {
             "token_type": "bearer",
@@ -120,21 +108,21 @@ class Tokens:
 
     def _issue(self, user: User, scopes: frozenset[str], now: float) -> str:
         token = f"pina.{MARKER}-{secrets.token_hex(16)}"
-        self._access[token] = _Access(user=user, scopes=scopes, expires_at=now + ACCESS_TOKEN_DAYS * DAY)
+        self._access[token] = _Grant(user=user, scopes=scopes, expires_at=now + ACCESS_TOKEN_DAYS * DAY)
         return token
 
-    def _issue_refresh(self, granted: _Refresh) -> str:
+    def _issue_refresh(self, granted: _Grant) -> str:
         token = f"pinr.{MARKER}-{secrets.token_hex(16)}"
         self._refresh[token] = granted
         return token
 
-    def _renew(self, used: str, stored: _Refresh, now: float) -> str:
+    def _renew(self, used: str, stored: _Grant, now: float) -> str:
         if not (self._switches.rotate_refresh_tokens or self._switches.renew_refresh_tokens):
             return used
         if self._switches.rotate_refresh_tokens:
             del self._refresh[used]
         return self._issue_refresh(
-            _Refresh(user=stored.user, scopes=stored.scopes, expires_at=now + REFRESH_TOKEN_DAYS * DAY)
+            _Grant(user=stored.user, scopes=stored.scopes, expires_at=now + REFRESH_TOKEN_DAYS * DAY)
         )
 
     def _expiry(self, token: str, now: float) -> dict[str, Any]:
@@ -147,7 +135,7 @@ class Tokens:
             access = self._access.get(access_token)
             if access is None or access.expires_at <= self._clock():
                 raise unauthenticated()
-            if scope not in access.scopes:
+            if scope not in (access.scopes or ()):
                 raise missing_scope(scope)
             return access.user
 
@@ -166,4 +154,4 @@ class Tokens:
     def set_refresh_token(self, token: str, *, days: float = REFRESH_TOKEN_DAYS) -> None:
         """Make `token` valid for this many days from now; 0 or less: an expired one."""
         with self._lock:
-            self._refresh[token] = _Refresh(user=USER, scopes=None, expires_at=self._clock() + days * DAY)
+            self._refresh[token] = _Grant(user=USER, scopes=None, expires_at=self._clock() + days * DAY)
