@@ -73,8 +73,9 @@ _WHERE: dict[Moment, Where] = {
 def requests_of(action: ActionSpec, moment: Moment) -> Where:
     """Return the selection of an action's requests that are this step."""
     if moment is Moment.READ_BACK and action is not Create.action:
-        # Earlier reads of the audience: before the rows, for the plan, and twice right before a switch.
-        return Where(operation="audiences/get", after=4 if Moment.MOVE in STEPS[action] else 2)
+        # Earlier reads of the audience: before the rows, if there are some, for the plan, and twice before a switch.
+        reads = 1 + bool(batches(action)) + 2 * (Moment.MOVE in STEPS[action])
+        return Where(operation="audiences/get", after=reads)
     if moment in (Moment.MIDDLE_BATCH, Moment.LAST_BATCH) and batches(action) is BATCHES_OF_NEW_LIST:
         return Where(operation="customer_lists/update", after=BATCHES_OF_NEW_LIST.index(moment) - 1)
     return _WHERE[moment]
