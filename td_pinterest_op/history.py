@@ -79,13 +79,13 @@ def write_failure(task: Task, timing: Timing) -> None:
             # A task's name has no blank: what follows one is the name of an entry.
             done = {label.partition(" ")[2] for label in last_outcomes}
             rows: list[Row] = [
-                {"task": f"{failed} {name}", **_read_subject(entry)}
+                {"task": f"{failed} {name}", **_extract_subject(entry)}
                 for name, entry in entries.items()
                 if name not in done
             ]
             if not rows and FAILED not in last_outcomes.values():
                 rows = [{"task": failed, **_find_subject(task)}]
-            message = _read_failure_message(task)
+            message = _extract_failure_message(task)
             history.write_rows([{"kind": RUN, "outcome": FAILED, "error": message, **row} for row in rows])
     except ExportError as problem:
         log.warning("the failed run could not be recorded in the history: %s", problem)
@@ -141,7 +141,7 @@ def _open_history(task: Task, timing: Timing) -> Iterator[History | None]:
         )
 
 
-def _read_subject(settings: Mapping[Any, Any]) -> Row:
+def _extract_subject(settings: Mapping[Any, Any]) -> Row:
     """Return action, ad account and audience, as far as settings or an entry's name them."""
     inner = settings.get("result_settings")
     settings = {**settings, **inner} if isinstance(inner, Mapping) else settings
@@ -160,10 +160,10 @@ def _find_subject(task: Task) -> Row:
     own = whole.get(job) or target.get(job) or params.get(job)
     parts = [{"ad_account_id": target.get("ad_account_id")}, own, params]
     merged = {name: value for part in parts if isinstance(part, Mapping) for name, value in part.items() if value}
-    return _read_subject(merged)
+    return _extract_subject(merged)
 
 
-def _read_failure_message(task: Task) -> str:
+def _extract_failure_message(task: Task) -> str:
     """Return the message of the operator's error in the task's `error`, or else the first line of digdag's message."""
     error = task.params.get("error")
     text = str(error.get("message") or "") if isinstance(error, Mapping) else ""

@@ -139,7 +139,7 @@ class AudienceState:
         is_usable = self.condition is Condition.READY
         return asdict(self) | {"usable": is_usable, "match_ratio": self.match_ratio, "summary": self.summary}
 
-    def find_broken_limits(self, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
+    def describe_broken_limits(self, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
         """Return a text for each limit that the audience breaks. Size limits apply only after Pinterest's matching."""
         broken = [f"its status is {self.status}"] if self.status in settings.fail_on else []
         if self.condition is Condition.MATCHING or self.size is None:
@@ -186,7 +186,7 @@ def _check_audience(
         customer_list_status=customer_list.status if customer_list else "",
         members=find_members(history, audience.id, customer_list.id) if customer_list else None,
     )
-    broken = state.find_broken_limits(settings, previous_size=find_size(history, audience_id))
+    broken = state.describe_broken_limits(settings, previous_size=find_size(history, audience_id))
     level = logging.INFO if state.condition is Condition.READY and not broken else logging.WARNING
     log.log(level, "%s: %s", audience.label, state.summary)
     return state, f"{audience.label}: {' and '.join(broken)}. {state.summary}" if broken else ""

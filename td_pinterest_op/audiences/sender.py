@@ -74,7 +74,7 @@ class Sender:
             unit="records",
             total=prepared.record_count,
             pace=self.settings.records_per_second,
-            pause=lambda: rate_limiter.pause,
+            pause=lambda: rate_limiter.write_delay,
         )
         before = stats.sent + stats.refused
         failure: ExportError | None = None

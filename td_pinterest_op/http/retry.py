@@ -85,16 +85,16 @@ def poll(find: Callable[[], _T | None], waits: Iterable[float], *, sleep: Callab
     return None
 
 
-def read_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
+def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
     """Return the seconds that `Retry-After` asks to wait, or None without a valid time. `now`: seconds since 1970."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal() and text.isascii():
         return min(float(text), _LONGEST)
     until = _parse_http_date(text)
-    return None if until is None else min(max(0.0, until - read_server_time(headers, now=now)), _LONGEST)
+    return None if until is None else min(max(0.0, until - parse_server_time(headers, now=now)), _LONGEST)
 
 
-def read_reset_delay(headers: Mapping[str, str]) -> float | None:
+def parse_reset_delay(headers: Mapping[str, str]) -> float | None:
     """Return the seconds until `x-ratelimit-reset`, or None without a number of seconds there."""
     try:
         seconds = float(headers.get("x-ratelimit-reset", ""))
@@ -104,7 +104,7 @@ def read_reset_delay(headers: Mapping[str, str]) -> float | None:
     return seconds if 0 <= seconds < _LONGEST else None
 
 
-def read_server_time(headers: Mapping[str, str], *, now: float) -> float:
+def parse_server_time(headers: Mapping[str, str], *, now: float) -> float:
     """Return the server's time (header `Date`) in seconds since 1970, or else `now`, this machine's time."""
     return _parse_http_date(headers.get("Date", "")) or now
 

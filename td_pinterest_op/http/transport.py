@@ -125,9 +125,9 @@ class _BoundedReader(io.BufferedReader):
     def __init__(self, raw: io.RawIOBase, longest: float) -> None:
         super().__init__(raw)
         self._longest = longest  # seconds
-        self._begin_lines()
+        self._restart_line_limits()
 
-    def _begin_lines(self) -> None:
+    def _restart_line_limits(self) -> None:
         """Count from here: data was read, or nothing yet."""
         self._lines = 0
         self._began = time.monotonic()
@@ -148,13 +148,13 @@ class _BoundedReader(io.BufferedReader):
             pieces += piece
             if time.monotonic() - began > _LONGEST_BODY_SECONDS:
                 raise _OversizedError
-        self._begin_lines()
+        self._restart_line_limits()
         return bytes(pieces)
 
     def read1(self, size: int = -1) -> bytes:
         """Read data of the body that is there."""
         data = super().read1(size)
-        self._begin_lines()
+        self._restart_line_limits()
         return data
 
 

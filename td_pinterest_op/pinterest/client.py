@@ -9,7 +9,7 @@ from itertools import islice
 from requests.auth import AuthBase
 
 from td_pinterest_op.errors import ExportError, MaybeAppliedError, RequestRefusedError
-from td_pinterest_op.http.retry import Retry, read_reset_delay, read_retry_after
+from td_pinterest_op.http.retry import Retry, parse_reset_delay, parse_retry_after
 from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, judge_response
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
@@ -196,9 +196,9 @@ class Client:
             raise failed.error
         now = self.timing.now()
         longest_wait = self.retry.longest_wait
-        requested = read_retry_after(failed.headers, now=now) or 0.0
+        requested = parse_retry_after(failed.headers, now=now) or 0.0
         if recovery is Recovery.WAIT:
-            requested = requested or read_reset_delay(failed.headers) or 0.0
+            requested = requested or parse_reset_delay(failed.headers) or 0.0
         if requested > longest_wait:
             raise failed.error.extend(
                 f"; Pinterest asks to wait {format_duration(requested, now=now)}, more than max_retry_wait_millis "

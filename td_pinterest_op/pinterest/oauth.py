@@ -55,15 +55,15 @@ class Grant:
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Grant":
         """Build the grant from a response's JSON. Raises PinterestError if the JSON has no access token."""
-        access_token = _read_token(content, "access_token")
+        access_token = _parse_token(content, "access_token")
         if access_token is None:
             raise PinterestError("Pinterest's answer to the token request has no access token: run this task again")
         return cls(
             access_token=access_token,
-            refresh_token=_read_token(content, "refresh_token"),
+            refresh_token=_parse_token(content, "refresh_token"),
             scopes=frozenset(str(content.get("scope") or "").replace(",", " ").split()),
-            expires_in=_read_lifetime(content.get("expires_in")),
-            refresh_expires_in=_read_lifetime(content.get("refresh_token_expires_in")),
+            expires_in=_parse_lifetime(content.get("expires_in")),
+            refresh_expires_in=_parse_lifetime(content.get("refresh_token_expires_in")),
         )
 
 
@@ -218,12 +218,12 @@ def request_grant(
         raise AccountError(str(error), status=error.status, code=error.code) from None
 
 
-def _read_token(content: Mapping[str, Any], name: str) -> Secret | None:
+def _parse_token(content: Mapping[str, Any], name: str) -> Secret | None:
     """Return the token in the field `name` of a response, or None if it is missing, empty or too long."""
     token = content.get(name)
     return Secret(token) if isinstance(token, str) and 0 < len(token) <= LONGEST_SECRET else None
 
 
-def _read_lifetime(value: Any) -> float | None:
+def _parse_lifetime(value: Any) -> float | None:
     """Return a lifetime in seconds, or None if `value` is not a positive number, or is too large for a date."""
     return float(value) if type(value) in (int, float) and 0 < value <= _LONGEST else None

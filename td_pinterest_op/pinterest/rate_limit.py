@@ -125,7 +125,7 @@ class RateLimiter:
             self._sleep(min(left, _POLL_SECONDS))
 
     @property
-    def pause(self) -> float:
+    def write_delay(self) -> float:
         """The seconds until the next write request may be sent, or 0 if that is now."""
         with self._limits.lock:
             return max(self._compute_delay(write=True), 0.0)

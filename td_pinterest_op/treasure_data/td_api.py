@@ -13,7 +13,7 @@ import tdclient.api
 
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError, WorkflowError
-from td_pinterest_op.http.retry import Retry, read_retry_after, retry
+from td_pinterest_op.http.retry import Retry, parse_retry_after, retry
 from td_pinterest_op.http.transport import Failure, NoResponseError, RawResponse, Response, Transport, read_response
 from td_pinterest_op.redaction.secret import Secret, mask_with_numbers, sanitize
 from td_pinterest_op.runtime import shutdown
@@ -164,7 +164,7 @@ class TreasureData:
             with self._transport.open_response(method, url, headers=signed, body=body, limit=limit) as response:
                 status = response.status
                 if status in (408, 421, 423, 425, 429) or status >= 500:
-                    seconds = read_retry_after(response.headers, now=self._timing.now())
+                    seconds = parse_retry_after(response.headers, now=self._timing.now())
                     raise TemporaryError(f"response {status}", retry_after=seconds or 0.0)
                 if status in _ADVICE_ABOUT_KEY:
                     text = f'response {status} "{_read_error_text(read_response(response))}"'

@@ -96,4 +96,4 @@ def test_limits_are_checked_against_the_state(
     raw = {"ad_account_id": "1", "audience_id": "1", **limit}
     environ = {f"PINTEREST_{name}": "7" for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}
     settings = parse_settings(raw, table=STATUS, environ=environ)
-    assert broken == seen.find_broken_limits(settings, previous_size=previous)
+    assert broken == seen.describe_broken_limits(settings, previous_size=previous)

@@ -111,7 +111,7 @@ class AudienceAction(abc.ABC):
         self._stats.audience_status = audience.status or None
         self._stats.audience_size = audience.size
 
-    def _find_session(self, audience: Audience) -> str | None:
+    def _find_session_key(self, audience: Audience) -> str | None:
         """Return the key of the session that created the audience, under the name in the settings, or None."""
         if audience.customer_list_id in self._created_list_ids:  # which reads may not show yet
             return self._session_key
@@ -139,7 +139,7 @@ class AudienceAction(abc.ABC):
     def _find_namesakes(self) -> tuple[list[Audience], list[Audience]]:
         """Return two lists of audiences with the settings' name, oldest first: other sessions', and this session's."""
         named = sorted(find_audiences_by_name(self._api, self._new_name), key=lambda audience: age_key(audience.id))
-        own = [audience for audience in named if self._find_session(audience) == self._session_key]
+        own = [audience for audience in named if self._find_session_key(audience) == self._session_key]
         return [audience for audience in named if audience not in own], own
 
     def _create_new_audience(self, create: Callable[[], Audience]) -> Audience:
@@ -156,7 +156,7 @@ class AudienceAction(abc.ABC):
 
         Raises what `_keep_oldest` does.
         """
-        if not self.action.only_once or self._find_session(audience) != self._session_key:
+        if not self.action.only_once or self._find_session_key(audience) != self._session_key:
             return audience
         wait_for_consistency(self._api.client)
         return self._keep_oldest(audience)
@@ -175,7 +175,7 @@ class AudienceAction(abc.ABC):
         others, own = read_until_found(find_listed, self._api.client) or ([], [audience])
         kept = own[0]
         # An older audience that was given this name later is no rival.
-        rivals = [other for other in others if age_key(other.id) < age_key(kept.id) and self._find_session(other)]
+        rivals = [other for other in others if age_key(other.id) < age_key(kept.id) and self._find_session_key(other)]
         for duplicate in own if rivals else own[1:]:
             older = rivals[0] if rivals else kept
             log.warning("removing audience %s, which this session created: %s is older", duplicate.id, older.id)

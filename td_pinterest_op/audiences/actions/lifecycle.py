@@ -91,7 +91,7 @@ class CreateActalike(AudienceAction):
         only_once=True,
     )
 
-    def _find_session(self, audience: Audience) -> str | None:
+    def _find_session_key(self, audience: Audience) -> str | None:
         """Return the key of the session that created the audience, or None. The audience's description ends with it."""
         match = _SESSION_KEY.search(audience.description) if audience.audience_type == ACTALIKE else None
         return match[1] if match else None

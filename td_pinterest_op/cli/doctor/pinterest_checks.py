@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from td_pinterest_op.audiences.audiences import find_usable_audience
 from td_pinterest_op.cli.connection import WRITER_ROLES, AdAccount
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, Target, skip_check
-from td_pinterest_op.http.retry import read_server_time
+from td_pinterest_op.http.retry import parse_server_time
 from td_pinterest_op.pinterest.api import Condition, classify_status
 from td_pinterest_op.pinterest.oauth import describe_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
@@ -48,7 +48,7 @@ def check_token_expiry(context: DoctorContext) -> CheckResult:
 def check_clock(context: DoctorContext) -> CheckResult:
     """Check that this machine's clock agrees with Pinterest's."""
     now = SYSTEM.now()
-    skew = now - read_server_time(context.services.client.last_headers, now=now)
+    skew = now - parse_server_time(context.services.client.last_headers, now=now)
     if abs(skew) > _SKEW:
         message = f"the clock of this machine is {abs(skew):,.0f} s {'ahead' if skew > 0 else 'behind'}"
         return CheckResult(ERROR, message, "set the clock, by NTP for example: certificates and schedules depend on it")

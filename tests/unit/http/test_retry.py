@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from td_pinterest_op.http.retry import Retry, poll, read_reset_delay, read_retry_after, retry
+from td_pinterest_op.http.retry import Retry, parse_reset_delay, parse_retry_after, poll, retry
 
 
 def answer(*outcomes: object) -> Callable[[], object]:
@@ -100,13 +100,13 @@ def headers(**values: str) -> Mapping[str, str]:
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(asked: str, expected: float | None) -> None:
-    assert read_retry_after(headers(Retry_After=asked), now=NOW) == expected
+    assert parse_retry_after(headers(Retry_After=asked), now=NOW) == expected
 
 
 @pytest.mark.parametrize(("date", "wrong_by"), [(DATE, -86_400.0), (DATE, 3_600.0), ("yesterday", 0.0)])
 def test_date_is_compared_with_the_servers_clock_if_it_shows_one(date: str, wrong_by: float) -> None:
     now = NOW + wrong_by
-    assert read_retry_after(headers(Date=date, Retry_After=formatdate(NOW + 7, usegmt=True)), now=now) == 7
+    assert parse_retry_after(headers(Date=date, Retry_After=formatdate(NOW + 7, usegmt=True)), now=now) == 7
 
 
 @pytest.mark.parametrize(
@@ -121,12 +121,12 @@ def test_date_is_compared_with_the_servers_clock_if_it_shows_one(date: str, wron
     ],
 )
 def test_reset_is_read_as_seconds(reset: str, expected: float | None) -> None:
-    assert read_reset_delay(headers(x_ratelimit_reset=reset)) == expected
+    assert parse_reset_delay(headers(x_ratelimit_reset=reset)) == expected
 
 
 @given(st.dictionaries(st.sampled_from(["Retry-After", "Date", "x-ratelimit-reset"]), st.text(max_size=40)))
 @example({"Retry-After": "9" * 60_000, "x-ratelimit-reset": "9" * 60_000})
 def test_any_header_gives_no_wait_or_one_within_bounds(description: dict[str, str]) -> None:
     given_headers = CaseInsensitiveDict(description)
-    for asked in (read_retry_after(given_headers, now=NOW), read_reset_delay(given_headers)):
+    for asked in (parse_retry_after(given_headers, now=NOW), parse_reset_delay(given_headers)):
         assert asked is None or 0 <= asked <= 1e9
