@@ -33,19 +33,26 @@ LATER_RUNS = {
 
 
 class PinterestActivation:
-    """Exports the people of an Audience Studio activation, with the settings of the console and of the task."""
+    """The operator that exports the people of an Audience Studio activation to a Pinterest audience.
+
+    It uses the settings of the task, except where the settings from Audience Studio's console override them.
+    """
 
     def run(self) -> None:
-        """Run the export, and store its statistics under `pinterest`. Raises ExportError, which says what to do."""
+        """Export the people of the current task, and store the run's statistics as the workflow parameter `pinterest`.
+
+        Raises ExportError, whose message says what to do.
+        """
         with TaskProcess():
             store_values(pinterest=export(add_activation_settings(get_current_task()), SYSTEM))
 
 
 def add_activation_settings(task: Task) -> Task:
-    """Return an activation's task with the settings that Audience Studio's console passes for the activation.
+    """Return a copy of an activation's `task` with the settings that Audience Studio's console passes for it.
 
-    If the query reads `activation_actions_table`, a definition of that table is added. The parameter `later_runs` (add,
-    replace or mirror) says how to change an existing audience. Without it any action is possible. Raises SettingsError.
+    If the task's query reads `activation_actions_table`, the new query defines that table. The task's parameter
+    `later_runs` (add, replace or mirror) says how to change an audience that already exists. Without it, the settings
+    may name any action. Raises SettingsError for settings and parameters that are missing or contradict each other.
     """
     console = read_settings(task.params.get("result_connection_settings"), place="the console")
     extended = extend_task(task, "the console", drop_console_keys(console, EXPORT), {})
@@ -79,7 +86,11 @@ def add_activation_settings(task: Task) -> Task:
 
 
 def _choose_action(task: Task, settings: Mapping[object, object]) -> dict[str, str]:
-    """Return the settings `action` and `if_exists` that follow from the task's `later_runs`. Raises SettingsError."""
+    """Return the settings `action` and, if an audience may be created, `if_exists`, as the task's `later_runs` says.
+
+    Returns {} if `settings` name the action themselves and the task has no `later_runs`. Raises SettingsError if
+    `settings` contradict `later_runs`.
+    """
     later_runs = str(task.params.get("later_runs", "add")).strip().lower()
     if later_runs not in LATER_RUNS:
         raise SettingsError(f"later_runs must be one of {', '.join(LATER_RUNS)}", key="later_runs")
@@ -99,7 +110,7 @@ def _choose_action(task: Task, settings: Mapping[object, object]) -> dict[str, s
 
 
 def _build_contradiction(setting: str, later_runs: str) -> SettingsError:
-    """Return the error for a setting that says something else than the parameter `later_runs`."""
+    """Return the error for the setting named `setting`, which contradicts the parameter `later_runs`."""
     return SettingsError(
         f"the setting {setting} contradicts later_runs: {later_runs}. Remove {setting} from the settings in the "
         "console or the task, or change later_runs in the workflow",

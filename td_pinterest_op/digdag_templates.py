@@ -5,10 +5,10 @@ from typing import Any
 
 
 def defuse_templates(value: Any) -> Any:
-    """Return JSON data with `${` changed to `$ {` in all texts, so that digdag fills in no template.
+    """Return JSON data with `${` changed to `$ {` in all texts, so that digdag does not evaluate them as templates.
 
-    Source: digdag-core, agent/ConfigEvalEngine.java: each task evaluates all its parameters, also what others stored
-    and `error.message`; digdag-plugin-utils, UserSecretTemplate.java: `http>` then looks for secrets in the outcome.
+    Source: digdag-core, agent/ConfigEvalEngine.java: digdag evaluates all parameters of a task, even values that other
+    tasks stored, and `error.message`. digdag-plugin-utils, UserSecretTemplate.java: `http>` then fills in secrets.
     """
     if isinstance(value, str):
         return value.replace("${", "$ {")

@@ -43,18 +43,22 @@ log = logging.getLogger(__name__)
 
 
 class PinterestErase:
-    """Removes the people of a query from every customer list of the ad accounts in the task's `result_settings`."""
+    """The operator that removes the people of a query from every customer list of the ad accounts in the settings."""
 
     def run(self) -> None:
-        """Erase the people, and store what was removed from each list as `pinterest_erasure`. Raises ExportError."""
+        """Erase the people of the current task's query, and store the receipt as the parameter `pinterest_erasure`.
+
+        Raises ExportError, whose message names the lists that failed.
+        """
         with TaskProcess():
             store_values(pinterest_erasure=erase_people(get_current_task(), SYSTEM))
 
 
 def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
-    """Remove the people of the task's query from every customer list, and return the removals of each list as JSON.
+    """Remove the people of the task's query from every customer list of its ad accounts. Returns the receipt.
 
-    Raises ExportError, whose message names the failed lists.
+    The receipt, in plain JSON types, has the removals that each list accepted, and counts. Raises ExportError, whose
+    message names the lists that failed.
     """
     log.info("td_pinterest_op %s", __version__)
     request = read_task_request(task, table=ERASURE)
@@ -97,7 +101,7 @@ class _Target:
 
     @property
     def label(self) -> str:
-        """The text that names the list in messages."""
+        """The list and its ad account as text for messages."""
         lists = "unread lists"
         if self.customer_list_id is not None:
             lists = f'customer list {self.customer_list_id} "{escape(self.customer_list_name or "")}"'
@@ -110,12 +114,12 @@ class _Target:
 
 @dataclass(slots=True, kw_only=True)
 class _Erasure:
-    """An erasure: removes people from the customer lists `targets`."""
+    """The removal of a query's people from all customer lists of several ad accounts."""
 
     settings: ErasureSettings
     stats: Stats
     timing: Timing
-    targets: list[_Target] = field(default_factory=list)
+    targets: list[_Target] = field(default_factory=list)  # filled by `execute`
 
     @property
     def _finished_targets(self) -> list[_Target]:
@@ -130,8 +134,8 @@ class _Erasure:
     def execute(self, services: Services, source: Source) -> dict[str, Any]:
         """Remove the people of `source` from every list. Returns the receipt: JSON types for the workflow store.
 
-        Raises InvalidRowsError as `check_values` does, and PinterestError that names the lists that did not accept all
-        removals.
+        Raises InvalidRowsError if the result has invalid identifiers that the settings do not ignore, and
+        PinterestError, with the names of the lists that did not accept all removals.
         """
         settings = self.settings
         stats = self.stats
@@ -194,7 +198,7 @@ class _Erasure:
         return receipt
 
     def _read_people(self, services: Services, source: Source, spool: Spool) -> PreparedRecords:
-        """Read each distinct identifier of a query into the spool."""
+        """Read the distinct identifiers of the query `source` into the temporary file `spool`, and return them."""
         stats = self.stats
         rows = open_job_rows(services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
@@ -214,14 +218,18 @@ class _Erasure:
         return prepared
 
     def _remove_from_list(self, services: Services, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
-        """Remove the records from a list, and store the result in `target`. Raises errors that concern all lists."""
+        """Remove the `prepared` records from the list `list_id`, and store the outcome in `target`.
+
+        A refusal is stored as the target's `reason`. StoppedError and UnexpectedError are raised: they concern all
+        lists.
+        """
         stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.record_count)
         reporter = ProgressReporter(timing=self.timing)
         sender = Sender(client=services.client, settings=self.settings, stats=stats, reporter=reporter)
         api = services.build_pinterest_api(target.ad_account_id)
 
         def remove_batch(records: Batch) -> Response:
-            """Request the removal of a batch of records from the current customer list, and keep the request's id."""
+            """Ask Pinterest to remove a batch of records from the list, and return the response. Its id is kept."""
             response = api.change_records(list_id, records, operation="REMOVE")
             # Called from several threads: append is atomic.
             target.request_ids.append(response.request_id)

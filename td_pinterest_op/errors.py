@@ -57,13 +57,13 @@ class ExportError(Exception):
         self.maybe_applied = maybe_applied
 
     def extend(self, text: str) -> "ExportError":
-        """Add `text` to the message, and return the error."""
+        """Append `text` to the message of this error, and return the error."""
         self.args = (defuse_templates(f"{self.args[0]}{mask(text)}"),)
         return self
 
     @staticmethod
     def from_exception(error: Exception) -> "ExportError":
-        """Return an ExportError unchanged, or convert another error without its text, which could quote a row."""
+        """Return `error` if it is an ExportError, else an ExportError without its text, which could quote a row."""
         if isinstance(error, ExportError):
             return error
         if shortage := _describe_shortage(error):
@@ -77,7 +77,7 @@ class ExportError(Exception):
 
 @contextlib.contextmanager
 def extend_errors(text: str) -> Iterator[None]:
-    """Add `text` to the message of an ExportError that leaves the `with` block."""
+    """Append `text` to the message of an ExportError that is raised in the `with` block."""
     try:
         yield
     except ExportError as error:
@@ -93,11 +93,11 @@ class WorkflowError(ExportError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """A problem with a task's setting or parameter. `key`: the name, "" for none or several. `text`: masked message."""
+    """A problem with a setting or a parameter of a task."""
 
-    key: str
-    code: ProblemCode
-    text: str
+    key: str  # the name of the setting or parameter, "" for none or several
+    code: ProblemCode  # what kind of problem it is
+    text: str  # the message, in which secrets are masked
 
 
 class SettingsError(WorkflowError):
@@ -114,7 +114,7 @@ class SettingsErrorCollector(list[SettingsError]):
     """Collects the SettingsErrors of several calls, so that all of them can be raised as a single error."""
 
     def call(self, function: Callable[..., _R], *args: Any, **kwargs: Any) -> _R | None:
-        """Call a function and return the result, or collect the SettingsError that it raises and return None."""
+        """Call a function and return its result. If it raises SettingsError, keep the error and return None."""
         try:
             return function(*args, **kwargs)
         except SettingsError as error:
@@ -122,7 +122,7 @@ class SettingsErrorCollector(list[SettingsError]):
             return None
 
     def raise_any(self) -> None:
-        """Raise one SettingsError with all collected messages and problems, if there are any."""
+        """Raise one SettingsError with all collected messages and problems. Does nothing if there are none."""
         if self:
             problems = [problem for error in self for problem in error.problems]
             raise SettingsError("\n".join(map(str, self)), problems=problems)
@@ -158,7 +158,8 @@ class LimitError(WorkflowError):
 class MirrorError(WorkflowError):
     """A mirror's ledger cannot be followed: a newer run has made a plan, or the audience's list was changed.
 
-    Also if rows of the ledger are missing, or were written by something else.
+    The ledger is the table that records who is in the audience. The error is also raised if rows of this table are
+    missing, or were not written by this operator.
     """
 
     who = "no one (retry), or the workflow's author"
@@ -249,7 +250,7 @@ class StoppedError(ExportError):
 class UnexpectedError(ExportError):
     """A bug in this operator, with its place in the code.
 
-    The message does not contain that of the original exception, which could quote a row.
+    The message does not contain the text of the original exception, which could quote a row.
     """
 
     who = _AUTHORS
@@ -257,7 +258,7 @@ class UnexpectedError(ExportError):
 
 
 def _describe_shortage(error: Exception) -> str | None:
-    """Return what the machine lacks, such as memory, and what to do, or None for any other error."""
+    """Return what the machine lacks, such as memory, and what to do. None if `error` is no such error."""
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return (
             "the system refused to start another thread: "

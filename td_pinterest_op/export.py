@@ -44,10 +44,13 @@ _TELLS_SENT = re.compile(r"Partly sent|All \d+ records|[Nn]othing was sent")
 
 
 class PinterestExport:
-    """Exports a query's result to a Pinterest audience, as the task's `result_settings` say."""
+    """The operator that exports a query's result to a Pinterest audience, as the task's `result_settings` say."""
 
     def run(self) -> None:
-        """Run the export, and store its statistics under `pinterest`. Raises ExportError, which says what to do."""
+        """Export the result of the current task's query, and store the statistics as the parameter `pinterest`.
+
+        Raises ExportError, whose message says what to do.
+        """
         with TaskProcess():
             store_values(pinterest=export(get_current_task(), SYSTEM))
 
@@ -62,8 +65,9 @@ def export(
 ) -> dict[str, Any]:
     """Check the result of the task's query, show the plan, and send the records. Returns the run's statistics.
 
-    `rows`: exported in place of the rows of the task's job. `reporter`: by default the log. `on_new_refresh_token`: see
-    `connect_services`. Raises ExportError.
+    `rows`: exported in place of the query's result. `reporter`: shows the plan and the progress, by default in the log.
+    `on_new_refresh_token`: stores a refresh token that Pinterest issues, by default where the old one came from. Raises
+    ExportError.
     """
     log.info("td_pinterest_op %s", __version__)
     request = read_task_request(task, table=EXPORT, rows=rows)
@@ -78,7 +82,7 @@ def export(
 
 
 def build_stats(settings: Settings) -> Stats:
-    """Return the counters of a run that begins."""
+    """Return the statistics of a run that begins: what the settings name, and counters that are zero."""
     return Stats(
         action=settings.action.name,
         ad_account_id=settings.ad_account_id,
@@ -90,7 +94,10 @@ def build_stats(settings: Settings) -> Stats:
 
 
 def run_export(request: ExportRequest, services: Services, stats: Stats, reporter: ProgressReporter) -> None:
-    """Carry out a checked request, with its own counters `stats`. Raises ExportError."""
+    """Carry out a task's checked request, and publish the outcome. Raises ExportError.
+
+    `stats`: the statistics of the run, which are filled. `reporter`: shows the plan and the progress.
+    """
     settings = request.settings
     error: Exception | None = None
     try:
@@ -117,7 +124,10 @@ def finish_export(
     history_table: TableName | None,
     report: str | None = None,
 ) -> None:
-    """Publish the outcome of an export, as `finish_run` does. Raises its `error`, if any, as an ExportError."""
+    """Log an export's statistics, write its report and history row, and raise its `error`, if any, as an ExportError.
+
+    `history_table`: None for no history. `report`: the path of the report's file, None for no report.
+    """
     stats.failed = error is not None
     statistics = stats.to_json()
     history = None
@@ -136,7 +146,7 @@ def finish_export(
 
 
 def _execute(request: ExportRequest, services: Services, stats: Stats, reporter: ProgressReporter) -> None:
-    """Check the audience, read the rows, and show the plan. Except in a dry run, carry out the plan."""
+    """Check the audience, read the rows, and show the plan. Carry out the plan, except in a dry run."""
     settings = request.settings
     clock = services.timing.monotonic
     sender = Sender(client=services.client, settings=settings, stats=stats, reporter=reporter)
@@ -167,7 +177,10 @@ def _execute(request: ExportRequest, services: Services, stats: Stats, reporter:
 def _read_records(
     request: ExportRequest, services: Services, stats: Stats, reporter: ProgressReporter
 ) -> Iterator[PreparedRecords]:
-    """Yield the unique records of the query, read into a temporary file and checked against the limits."""
+    """Yield the unique records of the requested rows, read into a temporary file and checked against the limits.
+
+    The file lasts until the end of the `with` block.
+    """
     settings = request.settings
     source = request.source
     lists = Lists()

@@ -39,28 +39,34 @@ _AFTER = re.compile(r" \(\w+\)\s+from Traceback")
 
 
 class Failed:
-    """Writes, from an `_error` task, the history rows of runs that were killed or did not start."""
+    """The operator that an `_error` task calls to write the history rows of runs that were killed or did not start."""
 
     def run(self) -> None:
-        """Write a history row for each failed run that has none in this attempt. Never fails."""
+        """Write a history row for each failed run that has none in this attempt. A failure to write is only logged."""
         with TaskProcess():
             write_failure(get_current_task(), SYSTEM)
 
 
 class Lift:
-    """Compares conversions with those of the control group, from the counts that an earlier td> task has stored."""
+    """The operator that compares the conversions of the people who were sent with the conversions of the control group.
+
+    An earlier td> task of the workflow must have stored the counts.
+    """
 
     def run(self) -> None:
-        """Store the comparison as the parameter `pinterest_lift`, and write it to the history. Raises SettingsError."""
+        """Store the comparison as the workflow parameter `pinterest_lift`, and write it to the history.
+
+        Raises SettingsError if the counts, or the control group's percent, are missing.
+        """
         with TaskProcess():
             store_values(pinterest_lift=write_lift(get_current_task(), SYSTEM))
 
 
 def write_failure(task: Task, timing: Timing) -> None:
-    """Write the history row of a failed task, whose `_error` task is `task`, unless the attempt has it.
+    """Write the history row of a failed task, unless this attempt has written one. `task`: its `_error` task.
 
-    If the workflow exports a list `audiences`, each of its entries without a row in this attempt gets one. A failure to
-    write only logs a warning.
+    If the workflow exports a list `audiences`, writes a row for each entry of the list that has none in this attempt. A
+    failure to write is only logged.
     """
     # Outside `_error`, the failed task is the whole workflow.
     name, error, _ = task.name.partition("^error")
@@ -92,9 +98,10 @@ def write_failure(task: Task, timing: Timing) -> None:
 
 
 def write_lift(task: Task, timing: Timing) -> dict[str, Any]:
-    """Compare the counts of the last td> task, write the comparison to the history and return it.
+    """Compare the conversions that the last td> task counted, write the comparison to the history, and return it.
 
-    Raises SettingsError if the counts, or the control group's percent (`lift.percent`), are missing.
+    The comparison has the counts, rates and lift as JSON types, and a `summary`. Raises SettingsError if the counts, or
+    the control group's percent (`lift.percent`), are missing.
     """
     try:
         counted = task.td["last_results"]
@@ -123,7 +130,7 @@ def write_lift(task: Task, timing: Timing) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _open_history(task: Task, timing: Timing) -> Iterator[History | None]:
-    """Yield the history in the table that the parameter `history` names, or None."""
+    """Yield the run history in the table that the task's parameter `history` names, or None without this parameter."""
     table = read_parameter("history", task.params.get("history"), TABLE)
     if table is None:
         yield None
@@ -142,7 +149,11 @@ def _open_history(task: Task, timing: Timing) -> Iterator[History | None]:
 
 
 def _extract_subject(settings: Mapping[Any, Any]) -> Row:
-    """Return action, ad account and audience, as far as settings or an entry's name them."""
+    """Return the action, the ad account and the audience that `settings` name, as fields of a history row.
+
+    A field that `settings` do not name is None. `settings` may be an entry of `audiences`, with `result_settings` in
+    it.
+    """
     inner = settings.get("result_settings")
     settings = {**settings, **inner} if isinstance(inner, Mapping) else settings
     row = {name: settings.get(name) for name in ("action", "ad_account_id", "audience_name")}
@@ -151,7 +162,10 @@ def _extract_subject(settings: Mapping[Any, Any]) -> Row:
 
 
 def _find_subject(task: Task) -> Row:
-    """Return the ad account and the audience of a failed workflow, as far as the parameters of its tasks name them."""
+    """Return the action, the ad account and the audience of a failed workflow, as fields of a history row.
+
+    They are taken from the parameters of the `_error` task. A field that no parameter names is None.
+    """
     params = task.params
     target = params["target"] if isinstance(params.get("target"), Mapping) else {}
     job = (find_workflow_name(task.name) or "").removeprefix("pinterest_")
@@ -164,7 +178,7 @@ def _find_subject(task: Task) -> Row:
 
 
 def _extract_failure_message(task: Task) -> str:
-    """Return the message of the operator's error in the task's `error`, or else the first line of digdag's message."""
+    """Return the operator's own message in the task's parameter `error`, or else the first line of digdag's message."""
     error = task.params.get("error")
     text = str(error.get("message") or "") if isinstance(error, Mapping) else ""
     raised = text.partition(_BEFORE)[2]

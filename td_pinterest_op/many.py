@@ -54,15 +54,18 @@ _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Many:
-    """Exports to several audiences, for pinterest_many.dig."""
+    """The operator that exports to several audiences in one task, for pinterest_many.dig."""
 
     def run(self) -> None:
-        """Run all exports, and store their statistics as `pinterest_many`. Raises EntriesError if any of them fails."""
+        """Run all exports of the current task, and store their statistics as the workflow parameter `pinterest_many`.
+
+        Raises EntriesError if any of them fails.
+        """
         with TaskProcess():
             store_values(pinterest_many=export_all(get_current_task(), SYSTEM))
 
     def renew(self) -> None:
-        """Raise SettingsError: the workflow is that of an earlier version."""
+        """Raise SettingsError, which says to copy the workflow again: only workflows before version 0.5 call this."""
         with TaskProcess():
             raise SettingsError(
                 "since version 0.5 a list of audiences is one task, td_pinterest_op.many.Many: copy the operator's "
@@ -74,10 +77,10 @@ class Many:
 
 
 def export_all(task: Task, timing: Timing) -> dict[str, Any]:
-    """Run the export of each entry of the task's list `audiences`. Returns {NAME: {ok, error, statistics}}.
+    """Run the export of each entry of the task's list `audiences`. Returns {entry's name: {ok, error, statistics}}.
 
     Raises SettingsError for a wrong list, before anything is contacted; AccountError for a refused token; EntriesError
-    with what failed; and StoppedError, which says how far each export was.
+    if exports failed, which it names; and StoppedError if the run was stopped, with the progress of each export.
     """
     runs = [_EntryRun(task=task, name=name, entry=entry) for name, entry in read_entries(task).items()]
     at_once = read_at_once(task)
@@ -91,7 +94,7 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
         services.tokens.get_token()
 
         def run_waiting() -> None:
-            """Run one entry after another, until none is left, the run has to end, or the task has to start again."""
+            """Run waiting entries one after another, until none is left, or the run or the whole task has to end."""
             with contextlib.suppress(IndexError):
                 while not shutdown.is_requested():
                     run = waiting.popleft()
@@ -128,23 +131,23 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
 
 @dataclass(kw_only=True)
 class _EntryRun:
-    """The run of one entry. `task`: that of the list. `stats`: the figures of the run, None until it has begun."""
+    """The export of one entry of the list `audiences`."""
 
-    task: Task
-    name: str
-    entry: Mapping[object, Any]
-    stats: Stats | None = None
-    error: ExportError | None = None
-    is_over: bool = False
+    task: Task  # the task that has the list
+    name: str  # the entry's name
+    entry: Mapping[object, Any]  # the settings and parameters of the export
+    stats: Stats | None = None  # None until the export has begun
+    error: ExportError | None = None  # why the export failed, None if it did not
+    is_over: bool = False  # whether the export has ended, with or without an error
 
     @property
     def is_token_refused(self) -> bool:
-        """Whether the whole task starts again, since Pinterest refused its refresh token."""
+        """Whether Pinterest refused the task's refresh token, and the whole task may start again with a newer one."""
         return self.error is not None and may_resubmit(self.task, self.error)
 
     @property
     def progress(self) -> str:
-        """How far the run is, for the message about a run that a signal ended."""
+        """How far the export is, such as "10 of 20 records sent", for the message when a signal has ended the task."""
         stats = self.stats
         if stats is None:
             return "not begun"
@@ -153,7 +156,7 @@ class _EntryRun:
         return f"{stats.sent:,} of {format_count(stats.to_send_count, 'record')} sent"
 
     def run(self, services: Services) -> None:
-        """Export what the entry describes. Keeps the error of a failure, which is not raised."""
+        """Run the export of this entry. A failure is logged, and kept in `error` as an ExportError, but not raised."""
         label = log_label.set(f"{self.name}: ")
         try:
             self._export(services)
@@ -166,7 +169,7 @@ class _EntryRun:
         log_label.reset(label)
 
     def _export(self, services: Services) -> None:
-        """Export what the entry describes. Raises ExportError, once the history has a row about the run."""
+        """Run the export of this entry. Raises ExportError, once the run history has a row about the failure."""
         whole = {**read_settings(self.task.params.get("result_settings")), **self.entry}
         task = replace(self.task, entry=self.name, params={**self.task.params, "result_settings": whole})
         try:
@@ -198,13 +201,16 @@ class _EntryRun:
 
 
 def read_at_once(task: Task) -> int:
-    """Return how many entries run at a time. Raises SettingsError."""
+    """Return how many entries run at a time: the task's parameter `at_once`, by default 4. Raises SettingsError."""
     at_once: int | None = read_parameter("at_once", task.params.get("at_once"), _AT_ONCE)
     return at_once or _DEFAULT_AT_ONCE
 
 
 def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
-    """Return the entries of the task's list `audiences` by name. Raises SettingsError if the list is wrong."""
+    """Return the entries of the task's parameter `audiences` by name, each a mapping of settings and parameters.
+
+    Raises SettingsError if the list cannot be read, or is empty, or two entries have one name.
+    """
     try:
         items = read_list_items(task.params.get("audiences"))
     except WrongValueError as error:
@@ -234,7 +240,10 @@ def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
 
 
 def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task:
-    """Return `task` with the settings and parameters of an `entry` of `audiences`. Raises SettingsError."""
+    """Return the task of one export: `task` with the settings and parameters of the entry of `audiences` called `name`.
+
+    Raises SettingsError if the entry has something that only the task may have, such as credentials.
+    """
     place = f"entry {name}"
     others = {key: value for key, value in entry.items() if key not in ENTRY_KEYS}
     settings, params = split_parameters(others, place=place)

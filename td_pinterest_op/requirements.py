@@ -38,9 +38,10 @@ def check_environment():
 
 
 def find_other_version(folder: Path, version: str) -> str:
-    """Return the version of the operator that lies in a folder, or "" if there is none or it is `version`.
+    """Return the version of the copy of this operator in a folder, or "" for no copy, or if it is `version`.
 
-    digdag appends the project's folder to Python's path: an installed operator runs in place of the folder's.
+    digdag appends the project's folder to Python's path: an operator that is installed runs in place of the folder's
+    copy.
     """
     try:
         text = (folder / "td_pinterest_op" / "__init__.py").read_text(encoding="utf-8", errors="replace")

@@ -55,15 +55,15 @@ class RequestCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorFigures:
-    """Counts of a run that makes an audience equal to the query's people."""
+    """Counts of a mirror: a run that makes an audience equal to the query's people."""
 
-    mode: str | None = None  # replace or difference
+    mode: str | None = None  # "replace" (all people are sent to a new list) or "difference"
     plan: int | None = None  # the plan's number in the ledger
     people: int = 0  # the query's people who may be sent
     members: int = 0  # the audience's people before the run, according to the ledger
-    joined: int = 0
-    resent: int = 0
-    left: int = 0
+    joined: int = 0  # people to add
+    resent: int = 0  # people in the audience who are sent again
+    left: int = 0  # people to remove
     unsure: int = 0  # values that the warehouse cannot hash
 
     @property
@@ -94,22 +94,22 @@ class Stats:
     members: int | None = None  # records in the audience; None unless this run knows all of them
 
     columns: int = 1  # columns of identifiers in the result; a column of arrays counts twice
-    read: int = 0
-    valid: int = 0
-    invalid_by_reason: Counter[str] = field(default_factory=Counter)
+    read: int = 0  # rows of the result that were read
+    valid: int = 0  # valid values; if records have several keys, rows with a valid value
+    invalid_by_reason: Counter[str] = field(default_factory=Counter)  # values that are not valid, by Reason
     invalid_rows: int = 0  # rows with an invalid value; a row may have several such values
     first_invalid: list[int] = field(default_factory=list)  # the first of these rows (or lines of a file), from 1
-    unique: int = 0
-    duplicate: int = 0
-    sent: int = 0
-    refused: int = 0
+    unique: int = 0  # records without duplicates
+    duplicate: int = 0  # records that are equal to an earlier one
+    sent: int = 0  # records that Pinterest accepted
+    refused: int = 0  # records that Pinterest refused
     in_doubt: int = 0  # records of requests without a known outcome
     keys: int | None = None  # keys of the records that are not withheld; None if each record has a single key
     invalid_keys_by_reason: Counter[str] = field(default_factory=Counter)  # of rows that also have valid keys
     withheld: Counter[str] = field(default_factory=Counter)  # unique records not sent, by reason (of WITHHELD)
     list_jobs: dict[str, str] = field(default_factory=dict)  # the ids of the jobs of `suppress` and `consent`
-    plain_values: int = 0
-    hashed_values: int = 0
+    plain_values: int = 0  # valid values that were hashed here
+    hashed_values: int = 0  # valid values that were hashed already
     mirror: MirrorFigures | None = None  # None unless the action is mirror
     failed: bool = False
     reading_seconds: float = 0.0
@@ -124,12 +124,12 @@ class Stats:
 
     @property
     def to_send_count(self) -> int:
-        """The number of records to send: all that are not withheld, or a mirror's changes."""
+        """The number of records to send: all that are not withheld, but in a mirror only its `change_count`."""
         return self.allowed_count if self.mirror is None else self.mirror.change_count
 
     @property
     def withheld_text(self) -> str:
-        """The number of withheld records, in all and by reason, as text."""
+        """The number of withheld records and, in brackets, the number for each reason, as text."""
         reasons = ", ".join(f"{reason} {self.withheld[reason]:,}" for reason in WITHHELD if self.withheld[reason])
         return f"{format_count(self.withheld.total(), 'record')} ({reasons})"
 
@@ -184,7 +184,7 @@ class Stats:
 
     @property
     def for_this_run_text(self) -> str:
-        """Which settings were given for this run only, as text that ends a sentence, or "" for none."""
+        """The names of the settings that were given for this run only, as the end of a sentence, or "" for none."""
         if not self.for_this_run:
             return ""
         return f"; set for this run and each retry of its attempt: {', '.join(self.for_this_run)}"

@@ -33,10 +33,13 @@ log = logging.getLogger(__name__)
 
 
 class AudienceStatus:
-    """Checks status and size of the audiences in `result_settings`. Stores both as the parameter `pinterest_status`."""
+    """The operator that checks status and size of the audiences in `result_settings`. It only reads from Pinterest."""
 
     def run(self) -> None:
-        """Check the audiences and store their state. Raises AudienceError if any breaks a limit or cannot be read."""
+        """Check the current task's audiences, and store what was found as the workflow parameter `pinterest_status`.
+
+        Raises AudienceError if an audience breaks a limit of the settings, or cannot be read.
+        """
         with TaskProcess():
             stored = check_audiences(get_current_task(), SYSTEM)
             store_values(pinterest_status=stored)
@@ -45,9 +48,10 @@ class AudienceStatus:
 
 
 def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
-    """Read and check every audience of the settings. Returns the audiences' states, and the problems as texts.
+    """Read and check every audience in the settings. Returns their states and the problems as JSON types.
 
-    The run history, if any, has earlier sizes, and gets a row for each audience. Raises SettingsError and AccountError.
+    If the settings name a run history, it is read for earlier sizes, and gets a row for each audience. Raises
+    SettingsError and AccountError.
     """
     settings = read_task_request(task, table=STATUS).settings
     states: list[AudienceState] = []
@@ -98,19 +102,19 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceState:
-    """An audience's state. `size` (matched people) and `members` (records in the list) are None if not known."""
+    """The state of an audience and its customer list, as Pinterest reports it."""
 
     audience_id: str
     audience_name: str
     status: str
-    size: int | None
+    size: int | None  # matched people; None if not known
     customer_list_id: str | None
     customer_list_status: str
-    members: int | None = None
+    members: int | None = None  # records in the list, from the run history; None if not known
 
     @property
     def match_ratio(self) -> float | None:
-        """The share of the list's records that Pinterest has matched, or None during matching or if it is unknown."""
+        """The matched people per record of the list, such as 0.65. None during matching, or if not known."""
         if self.condition is Condition.MATCHING or self.size is None or not self.members:
             return None
         return self.size / self.members
@@ -140,7 +144,11 @@ class AudienceState:
         return asdict(self) | {"usable": is_usable, "match_ratio": self.match_ratio, "summary": self.summary}
 
     def describe_broken_limits(self, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
-        """Return a text for each limit that the audience breaks. Size limits apply only after Pinterest's matching."""
+        """Return a text for each limit of the `settings` that the audience breaks.
+
+        The limits of size are checked only once Pinterest has matched people. `previous_size`: in the last row of the
+        history.
+        """
         broken = [f"its status is {self.status}"] if self.status in settings.fail_on else []
         if self.condition is Condition.MATCHING or self.size is None:
             return broken
@@ -161,7 +169,10 @@ class AudienceState:
 def _check_audience(
     api: Api, audience_id: str, history: Sequence[Row], settings: StatusSettings
 ) -> tuple[AudienceState | None, str]:
-    """Log and return an audience's state, None if it cannot be read, and its problem, or "" without a problem."""
+    """Read an audience and log its state. Return its state, and what is wrong with it as text ("" for nothing).
+
+    The state is None if the audience cannot be read. `history`: earlier rows of the run history.
+    """
     customer_list = None
     reason = f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids"
     try:

@@ -28,7 +28,10 @@ _C = TypeVar("_C", Audience, CustomerList)
 
 
 def wait_for_consistency(client: Client) -> None:
-    """Wait until listings are up to date. They then show what an earlier try of this task created before it died."""
+    """Wait until about ten seconds after the run's start, so that listings show what was written before the run.
+
+    That includes what an earlier run of this task created before it was killed.
+    """
     wait = sum(POLL_WAITS) - (client.timing.monotonic() - client.began)
     if wait > 0:
         log.info("waiting %s for Pinterest's listings", format_duration(wait))
@@ -36,15 +39,19 @@ def wait_for_consistency(client: Client) -> None:
 
 
 def read_until_found(find: Callable[[], _T | None], client: Client) -> _T | None:
-    """Call `find` repeatedly, for about ten seconds, until it returns a result. Returns None if it never does."""
+    """Call `find`, which reads from Pinterest, for about ten seconds until it returns a result, and return that.
+
+    Returns None if `find` always returned None.
+    """
     return poll(find, (0.0, *POLL_WAITS), sleep=client.rate_limiter.wait)
 
 
 def create_once(*, create: Callable[[], _C], find: Callable[[], _C | None], client: Client) -> _C:
-    """Create and return an audience or list. After a lost response, `create` is repeated only if `find` finds nothing.
+    """Create an audience or list by calling `create`, and return it. A lost response does not create a second one.
 
-    Raises what the functions raise, with `maybe_applied` if the audience or list may exist, and MaybeAppliedError when
-    the retries are used up.
+    After a lost response, `find` looks for the audience or list, and `create` is called again only if it returns None.
+    Raises the errors of both functions, with `maybe_applied` if the audience or list may exist, and MaybeAppliedError
+    when the retries are used up.
     """
     lost = 0
     try:
@@ -68,13 +75,14 @@ def create_once(*, create: Callable[[], _C], find: Callable[[], _C | None], clie
 def repeat_until_list_is_ready(
     request: Callable[[], _T], client: Client, *, statuses: Collection[int] = _NOT_READY
 ) -> _T:
-    """Send a request about a customer list, and repeat it while Pinterest may refuse it only since the list is new.
+    """Return the result of `request`, a function that sends a request about a customer list which may be new.
 
-    Returns the result of `request`. `statuses`: so refused, it is repeated, as long as the retry settings allow.
+    While Pinterest refuses the request with one of the `statuses`, which may only mean that the list is not ready, the
+    function is called again. Raises the last RequestRefusedError once the retry settings allow no further wait.
     """
 
     def check_repeatable(error: RequestRefusedError, wait: float) -> float:
-        """Return the `wait` before the request is sent again. Raises `error` if it cannot succeed later."""
+        """Return `wait`, the seconds until the next request. Raises `error` if its status is not in `statuses`."""
         if error.status not in statuses:
             raise error
         log.info("the customer list may not be ready (%s); trying again in %s", error, format_duration(wait))
@@ -85,7 +93,7 @@ def repeat_until_list_is_ready(
 
 
 def find_list(api: Api, audience: Audience) -> CustomerList | None:
-    """Return the customer list that an audience uses, or None. Searches the listing if a read by id finds no list."""
+    """Return the customer list that an audience uses, or None if it uses none, or Pinterest shows no such list."""
     list_id = audience.customer_list_id
     if list_id is None:
         return None
@@ -94,7 +102,7 @@ def find_list(api: Api, audience: Audience) -> CustomerList | None:
 
 
 def find_usable_audience(api: Api, audience_id: str) -> Audience:
-    """Return an audience. Raises AudienceError if its customer list cannot take records."""
+    """Return the audience with this id. Raises AudienceError if it is missing or its list cannot take records."""
     audience = read_until_found(partial(api.find_audience, audience_id), api.client)
     if audience is None:
         raise AudienceError(f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids")
@@ -115,19 +123,19 @@ def find_usable_audience(api: Api, audience_id: str) -> Audience:
 
 
 def find_audiences_by_name(api: Api, name: str) -> list[Audience]:
-    """Return all audiences with a name. Pinterest allows several audiences of a name."""
+    """Return all audiences of the ad account that have this name, without removed ones. Pinterest allows several."""
     return [audience for audience in api.list_audiences() if audience.name == name and not audience.is_removed]
 
 
 def create_audience(api: Api, name: str, *, description: str | None, list_id: str) -> Audience:
-    """Create an audience that uses a customer list, once Pinterest has finished processing the list."""
+    """Create and return an audience that uses a customer list, once Pinterest has finished processing the list."""
     rule = {"customer_list_id": list_id}
     create = partial(api.create_audience, name=name, description=description, rule=rule)
     return repeat_until_list_is_ready(create, api.client)
 
 
 def switch_audience(api: Api, audience_id: str, *, list_id: str) -> None:
-    """Ask Pinterest to switch an audience to a customer list, once Pinterest has finished processing the list."""
+    """Ask Pinterest to make an audience use another customer list, once Pinterest has finished processing the list."""
     repeat_until_list_is_ready(partial(api.switch_audience, audience_id, customer_list_id=list_id), api.client)
 
 

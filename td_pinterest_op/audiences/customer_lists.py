@@ -37,37 +37,37 @@ _AUDIENCE_NAME_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListName:
-    """The parts of a customer list's name.
+    """The parts of the name that this operator gives to a customer list.
 
-    `jobs`: the id of the people's job and, after a plus sign, of the last job of an opt-out or consent list, such as
-    "1000002", "1000002+1000007" or "file+1000007", or NO_JOB. `fingerprint`: of the records.
+    `jobs`: the id of the job that selected the people and, after a plus sign, of the last job of an opt-out or consent
+    list. Examples: "1000002", "1000002+1000007", "file+1000007" for people from a file, and NO_JOB for no query.
     """
 
     audience: str  # the audience's name, shortened
-    session: str
-    jobs: str
-    fingerprint: str
+    session: str  # the key of the digdag session that created the list, eight hex digits
+    jobs: str  # the ids of the Treasure Data jobs that selected the people
+    fingerprint: str  # a hash of the list's records, eight hex digits
 
     def __str__(self) -> str:
         return f"{self.audience} (td {self.session} {self.jobs} {self.fingerprint})"
 
     @property
     def dummy_digest(self) -> bytes:
-        """A digest that belongs to nobody, for an empty list that Pinterest only creates with a record.
+        """A digest that belongs to nobody, for an empty list: Pinterest may refuse to create a list without records.
 
-        Made of the name: a second run of the task computes the same digest, and so the same name.
+        It is computed from the name, so that a second run of the task gets the same digest.
         """
         empty = replace(self, fingerprint=compute_fingerprint())
         return hashlib.sha256(f"nobody in {empty}".encode("utf-8", "surrogatepass")).digest()
 
     @property
     def initial_count(self) -> int | None:
-        """The number of dummy records (0 or 1) with which an empty list was created, or None for a list with people."""
+        """How many records an empty list was created with: 0, or 1 for a dummy. None for a list with people."""
         counts = {compute_fingerprint(): 0, compute_fingerprint([self.dummy_digest]): 1}
         return counts.get(self.fingerprint)
 
     def has_newer_jobs(self, other: "ListName") -> bool | None:
-        """Whether the jobs of this list are newer than another list's. None if they are equal or not comparable."""
+        """Whether the job ids in this name are greater than those in `other`. None if equal or not comparable."""
         ids = self.jobs.split("+")
         other_ids = other.jobs.split("+")
         if self.jobs == other.jobs or NO_JOB in (*ids, *other_ids) or (FILE in ids) != (FILE in other_ids):
@@ -76,37 +76,37 @@ class ListName:
 
 
 def shorten_audience_name(name: str) -> str:
-    """Return the part of an audience's name with which the names of its lists begin."""
+    """Return the beginning of an audience's name, up to 200 characters, with which the names of its lists begin."""
     return name[:_AUDIENCE_NAME_CHARACTERS]
 
 
 def parse_list_name(list_name: str) -> ListName | None:
-    """Return the parts of a list's name, or None if this operator did not name the list."""
+    """Return the parts of a customer list's name, or None if this operator did not give that name."""
     match = _LIST_NAME.fullmatch(list_name)
     return ListName(**match.groupdict()) if match else None
 
 
 def get_list_name(customer_list: CustomerList | None) -> ListName | None:
-    """Return the parsed name of a customer list, or None without a list or if this operator did not name it."""
+    """Return the parts of a customer list's name, or None if there is no list or this operator did not name it."""
     return parse_list_name(customer_list.name) if customer_list else None
 
 
 @dataclass(slots=True, kw_only=True)
 class TargetList:
-    """A customer list that a run fills, or creates empty. `id`: "" until it is found or created.
+    """A customer list that a run fills with records, or creates empty.
 
     Several threads may call `add` once the first call has ended: a sender begins with one request.
     """
 
     api: Api
-    name: ListName
-    list_type: str
-    is_nca: bool
-    id: str = ""
-    created_ids: set[str]  # of the lists that this run created; those of all its targets
+    name: ListName  # by which an interrupted run finds the list again
+    list_type: str  # such as EMAIL
+    is_nca: bool  # whether the list is for new-customer acquisition
+    id: str = ""  # "" until the list is found or created
+    created_ids: set[str]  # the ids of all lists that this run created, not only of this one
 
     def add(self, records: Batch) -> Response | None:
-        """Add records, or create a missing list with them. Returns the response, or None if the list was created."""
+        """Add a batch of records. Returns the response, or None if the list was created with these records."""
         is_new = not self.id
         if is_new:
             self._find_or_create(records)
@@ -136,11 +136,11 @@ class TargetList:
             self._find_or_create(Batch([(SINGLE_DIGEST, nobody)]))
 
     def _find_or_create(self, records: Batch | None) -> None:
-        """Set `id` to that of a new list with its first records, or of one that another try of the run has begun."""
+        """Find the list that an interrupted run of the task began, or create it with `records`. Stores its `id`."""
         api = self.api
 
         def create() -> CustomerList:
-            """Create the list with its first records, and store its id."""
+            """Create and return the list with its first records, and remember its id as created by this run."""
             created = api.create_customer_list(
                 name=str(self.name), list_type=self.list_type, records=records, is_nca=self.is_nca
             )
@@ -160,10 +160,11 @@ class TargetList:
         self.id = made.id
 
     def _find_unfinished(self) -> CustomerList | None:
-        """Return the list of this name that another try of the run has begun to fill, or None.
+        """Return the customer list with this name that an interrupted run of the task began to fill, or None.
 
-        No list of ours for the audience's name is younger, and no audience uses it: somebody may have added people to
-        a list that is or was in use. Of several, it is the oldest: two runs at once find the same one.
+        A list in use is never returned, and none that is older than another list for the audience's name or than a list
+        in use: somebody may have added people to it. Of several lists, returns the oldest, which two runs at once both
+        find.
         """
         own_lists = find_own_lists(self.api, self.name.audience)
         named = list(takewhile(lambda made: made.name == str(self.name), own_lists))
@@ -175,7 +176,7 @@ class TargetList:
 
 
 def find_own_lists(api: Api, audience_name: str) -> list[CustomerList]:
-    """Return the customer lists that this operator made for audiences of a (shortened) name, the youngest first."""
+    """Return the customer lists that this operator created for audiences of a (shortened) name, the youngest first."""
     own = []
     for made in api.list_customer_lists():
         name = get_list_name(made)

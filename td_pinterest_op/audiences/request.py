@@ -51,22 +51,22 @@ _S = TypeVar("_S", bound=ConnectionSettings)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRequest(Generic[_S]):
-    """What a task asks for: checked settings, the source of its rows (or None), opt-out and consent lists by name."""
+    """What a task asks for, once its settings and parameters are checked."""
 
     task: Task
     settings: _S
-    source: Source | Rows | None
-    lists: Mapping[str, Source]
+    source: Source | Rows | None  # the query, job or rows to export; None for an action that reads none
+    lists: Mapping[str, Source]  # the queries of opt-outs and consent, by the names `suppress` and `consent`
 
 
 ExportRequest = TaskRequest[Settings]
 
 
 def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mapping[object, object], dict[str, Any]]:
-    """Split a mapping into settings and task parameters, such as `query`. Raises SettingsError.
+    """Split a mapping, such as an entry of `audiences`, into (settings, task parameters such as `query`).
 
     The settings are the content of the key `result_settings` or, without this key, all keys that are no parameters.
-    `place`: where the mapping was read, for error messages.
+    `place`: where the mapping was read, for error messages. Raises SettingsError for unknown keys.
     """
     params = {name: whole[name] for name in TASK_PARAMETERS if name in whole}
     others = {key: value for key, value in whole.items() if key not in params}
@@ -84,10 +84,10 @@ def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mappin
 
 
 def extend_task(task: Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]) -> Task:
-    """Return the task with further settings and parameters, which override its own. `place`: where they were read.
+    """Return a copy of the task with further settings and parameters, which override the task's own.
 
-    The log names what they override. A blank setting overrides none: it must not lift what the task restricts. Raises
-    SettingsError for credentials: whoever writes a list or uses a console must not choose them.
+    `place`: where they were read, for the log and errors. A blank setting overrides nothing: it must not lift what the
+    task restricts. Raises SettingsError for credentials: whoever writes a list or uses a console must not choose them.
     """
     shared = read_settings(task.params.get("result_settings"))
     new = {key: value for key, value in settings.items() if not is_left_out(value)}
@@ -103,7 +103,10 @@ def extend_task(task: Task, place: str, settings: Mapping[object, object], param
 
 
 def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
-    """Return the settings from a console: blank ones as None, and without keys that the console adds (logged)."""
+    """Return the settings from a console, with None for blank ones, and without unknown keys that the console adds.
+
+    `table`: the known settings. A warning names the keys that are left out.
+    """
     unknown = [name for name in settings if name not in table.by_name and isinstance(name, str)]
     added = list(filter(_ADDED_BY_CONSOLE.fullmatch, unknown))
     if added:
@@ -113,10 +116,10 @@ def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[An
 
 
 def read_task_request(task: Task, *, table: SettingsTable[_S], rows: Rows | None = None) -> TaskRequest[_S]:
-    """Return a task's settings, source of rows, and opt-out and consent lists. `rows`: used in place of a job's rows.
+    """Return what a task asks for: its settings, the source of its rows, and its opt-out and consent lists.
 
-    `table`: the allowed settings. Raises SettingsError with every problem, which names the ad account and the audience
-    if the settings do.
+    `table`: the allowed settings. `rows`: used in place of the result of the task's query or job. Raises one
+    SettingsError for all problems, which names the ad account and the audience if the settings do.
     """
     errors = SettingsErrorCollector()
     parsed = _parse_task_settings(task, table, errors)
@@ -158,7 +161,10 @@ def read_task_request(task: Task, *, table: SettingsTable[_S], rows: Rows | None
 
 
 def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: SettingsErrorCollector) -> ParsedSettings:
-    """Return what a task's `result_settings` say, and in their place the settings that are given for this run."""
+    """Return the parsed `result_settings` of a task, in which settings that are given for this run only replace others.
+
+    `table`: the allowed settings. Problems with the settings for this run are added to `errors`.
+    """
     raw = task.params.get("result_settings")
     settings = read_settings(raw)
     if "activation_id" in task.params and isinstance(raw, str):  # the console's text

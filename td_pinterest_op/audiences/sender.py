@@ -34,23 +34,23 @@ _ROWS_ADVICE = (
 
 @dataclass(slots=True, kw_only=True)
 class _BatchPart:
-    """A part of a batch, for one request.
-
-    `is_in_doubt`: an earlier request may have sent the records. `halvings`: after how many refusals (400).
-    """
+    """A whole batch of records or a part of it, which is sent in one request."""
 
     records: Batch
-    is_in_doubt: bool = False
-    halvings: int = 0
+    is_in_doubt: bool = False  # whether an earlier request may have sent the records
+    halvings: int = 0  # how often a batch was halved to get this part, each time after a refusal (400)
 
     def split(self, size: int) -> "list[_BatchPart]":
-        """Divide this part of a batch into smaller parts of `size` records. The last part may have fewer."""
+        """Return this part divided into smaller parts of `size` records. The last one may have fewer."""
         return [replace(self, records=records) for records in self.records.split(size)]
 
 
 @dataclass(kw_only=True)
 class Sender:
-    """Sends the records of one run, in batches. `on_refused` gets each that Pinterest refuses, from any thread."""
+    """Sends the records of one run in batches, several requests at a time.
+
+    `on_refused` is called, from any thread, with each record that Pinterest refuses, as a batch of one record.
+    """
 
     client: Client
     settings: SendingSettings
@@ -62,10 +62,11 @@ class Sender:
     _largest: int | None = None
 
     def send(self, prepared: PreparedRecords, send_records: SendRecords) -> None:
-        """Send every batch with `send_records`: first a single request, then several at a time, in any order.
+        """Send all `prepared` records in batches: first one request, then several at a time, in any order.
 
-        After an error, no further batch is sent. Once the outcome of the batches in flight is known, raises the first
-        error, whose message says how many records were sent, refused and not sent.
+        `send_records` sends one batch. After an error, no further batch is sent. Once the outcome of the batches in
+        flight is known, raises the first error as an ExportError, whose message says how many records were sent,
+        refused and not sent.
         """
         stats = self.stats
         rate_limiter = self.client.rate_limiter
@@ -119,10 +120,11 @@ class Sender:
             ) from None
 
     def _send_batch(self, records: Batch, send_records: SendRecords) -> bool:
-        """Send a batch, halved where Pinterest refuses it, and return whether it was throttled (429).
+        """Send a batch or, if Pinterest refuses it, its halves. Return whether any request was throttled (429).
 
         Raises RecordsRefusedError for refused records that the settings do not ignore, and RequestRefusedError if
-        Pinterest accepts no part after MAX_HALVINGS: the request must be the cause.
+        Pinterest accepts no part after MAX_HALVINGS halvings, so that the cause must be the request and not its
+        records.
         """
         stats = self.stats
         was_throttled = False

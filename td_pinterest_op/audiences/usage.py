@@ -29,18 +29,18 @@ _ALL_CAMPAIGNS = ("ACTIVE", "PAUSED", "ARCHIVED", "DRAFT")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdGroup:
-    """An ad group using an audience. `how`: "includes" or "excludes", and any targeting template or segment used."""
+    """An ad group that uses an audience."""
 
     id: str
     name: str
     status: str
     campaign_id: str
     campaign_name: str = ""  # "" if it is not known
-    how: str
+    how: str  # "includes" or "excludes", and the targeting template or segment that names the audience
 
     @property
     def is_active(self) -> bool:
-        """Whether the ad group is active. Its campaign may not be."""
+        """Whether the status of the ad group is ACTIVE. Its campaign may have another status."""
         return self.status.upper() == "ACTIVE"
 
     def __str__(self) -> str:
@@ -50,11 +50,14 @@ class AdGroup:
 
 
 def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
-    """Return ad groups that use an audience, active first. None if a 403 hides some, and no active one is seen."""
+    """Return the ad groups that use an audience, active ones first.
+
+    Returns None if the token may not read all of them (403) and none that it can read is active.
+    """
     denied: list[ExportError] = []
 
     def iterate(kind: str, **query: Any) -> Iterator[dict[str, Any]]:
-        """Yield the entities of a `kind`, such as ad_groups. After a 403, stop, and remember the error."""
+        """Yield the JSON objects of a `kind`, such as ad_groups. A 403 ends the iteration, and its error is kept."""
         try:
             yield from api.list_entities(kind, **query)
         except ExportError as error:
@@ -102,7 +105,7 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
 
 
 def require_unused(api: Api, audience: Audience) -> None:
-    """Raise AudienceError if active ad groups use the audience. Logs a warning if the token may not read them."""
+    """Raise AudienceError if active ad groups use the audience. Logs a warning if the token may not read ad groups."""
     groups = find_ad_groups(api, audience.id)
     if groups is None:
         log.warning(
@@ -123,7 +126,7 @@ def require_unused(api: Api, audience: Audience) -> None:
 
 
 def _describe_targeting(spec: Any, audience_id: str) -> str:
-    """Return how a targeting spec uses an audience, "includes" or "excludes", or "" if the spec does not."""
+    """Return "includes" or "excludes" if a targeting spec names the audience in that way, "" if it does not."""
     if not isinstance(spec, dict):
         return ""
     if audience_id in _parse_ids(spec.get("AUDIENCE_INCLUDE")):

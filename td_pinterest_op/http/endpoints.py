@@ -23,10 +23,11 @@ def is_safe_url(url: str) -> bool:
 
 
 def find_proxy(url: str) -> tuple[str, str]:
-    """Return the environment's proxy for requests to `url`, and its address for messages, such as "proxy.test:8080".
+    """Return the proxy that the environment sets for requests to `url`: its URL, and its address for messages.
 
-    Both are "" for none. The proxy's password is masked in logs and errors from then on. Raises ValueError for a proxy
-    that cannot be used: SOCKS, whose connections have no time limits, or no address.
+    An address is, for example, "proxy.test:8080". Both are "" without a proxy. From then on, the proxy's password is
+    masked in logs and errors. Raises ValueError for a proxy that cannot be used: SOCKS, whose connections have no time
+    limits, or a URL without a host.
     """
     # The loop-back of a proxy is that of another machine.
     proxies = {} if _is_loopback(url) else requests.utils.get_environ_proxies(url)

@@ -20,16 +20,16 @@ _LONGEST = 1_000_000_000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """The number of retries of a request, and the waits before them in seconds. `random` returns a number from 0 to 1.
+    """How often a failed request is repeated, and the waits before the repetitions.
 
     The waits come from backoff's generator. Its decorators are not used: here, a response may set the wait, all
     requests of a run share it, a signal ends it, and some statuses use up no retry.
     """
 
-    count: int
-    initial_wait: float
-    longest_wait: float
-    random: Callable[[], float] = random.random
+    count: int  # how many repetitions are allowed
+    initial_wait: float  # seconds before the first repetition
+    longest_wait: float  # in seconds
+    random: Callable[[], float] = random.random  # returns a number from 0 to 1
 
     def iterate_waits(self) -> Iterator[float]:
         """Yield, without end, the seconds to wait before each retry: about double each time, up to `longest_wait`."""
@@ -39,7 +39,7 @@ class Retry:
             yield min(next(doubling) * (1 + self.random() / 2), self.longest_wait)
 
     def iterate_waits_for(self, seconds: float) -> Iterator[float]:
-        """Yield the seconds to wait before each retry: at least `count` waits, and at least `seconds` in total."""
+        """Yield the seconds to wait before each retry, until they are `count` waits and `seconds` in total, or more."""
         waits = self.iterate_waits()
         retry = 0
         waited = 0.0
@@ -58,10 +58,11 @@ def retry(
     sleep: Callable[[float], object],
     before_wait: Callable[[_E, float], float] = lambda _, wait: wait,
 ) -> _T:
-    """Return `call()`, which is repeated after each of the `waits` (in seconds) as long as it raises an error `on`.
+    """Return the result of `call`, which is repeated after each of the `waits` if it raises an error of the type `on`.
 
-    The error of the last call is raised. `before_wait` gets each other error and the wait that is to follow: it may log
-    them, it returns the seconds to wait, and it raises an error to give up. `sleep` must end when the run has to end.
+    After the last wait, the error is raised. `waits`: in seconds. `before_wait` gets the error and the coming wait: it
+    may log them, and returns the seconds to wait, or raises an error to give up. `sleep` waits for a number of seconds;
+    it must return or raise early when the run has to end.
     """
     for wait in waits:
         try:
@@ -73,9 +74,10 @@ def retry(
 
 
 def poll(find: Callable[[], _T | None], waits: Iterable[float], *, sleep: Callable[[float], object]) -> _T | None:
-    """Return the first result of `find()` that is not None, called after each of the `waits` (in seconds), or None.
+    """Return the first result of `find` that is not None, or None if there is none after the last wait.
 
-    A first wait of 0 calls `find` at once. `sleep` must end when the run has to end.
+    `find` is called after each of the `waits` (in seconds), at once if the first is 0. `sleep` waits for a number of
+    seconds; it must return or raise early when the run has to end.
     """
     for wait in waits:
         if wait:
@@ -86,7 +88,10 @@ def poll(find: Callable[[], _T | None], waits: Iterable[float], *, sleep: Callab
 
 
 def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Return the seconds that `Retry-After` asks to wait, or None without a valid time. `now`: seconds since 1970."""
+    """Return the seconds that the header `Retry-After` asks to wait, or None without a valid time there.
+
+    `headers`: of a response. `now`: this machine's time, in seconds since 1970.
+    """
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal() and text.isascii():
         return min(float(text), _LONGEST)
@@ -95,7 +100,10 @@ def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float | None
 
 
 def parse_reset_delay(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds until `x-ratelimit-reset`, or None without a number of seconds there."""
+    """Return the seconds in the response's header `x-ratelimit-reset`, after which requests are allowed again.
+
+    Returns None if the header has no number of seconds.
+    """
     try:
         seconds = float(headers.get("x-ratelimit-reset", ""))
     except ValueError:
@@ -105,7 +113,10 @@ def parse_reset_delay(headers: Mapping[str, str]) -> float | None:
 
 
 def parse_server_time(headers: Mapping[str, str], *, now: float) -> float:
-    """Return the server's time (header `Date`) in seconds since 1970, or else `now`, this machine's time."""
+    """Return the time in the response's header `Date`, in seconds since 1970, or without one `now`.
+
+    `now`: this machine's time, in seconds since 1970.
+    """
     return _parse_http_date(headers.get("Date", "")) or now
 
 

@@ -50,7 +50,7 @@ _PROXY_REFUSAL = re.compile("Tunnel connection failed: ([0-9]{3})")
 
 
 class Failure(enum.Enum):
-    """The reasons why a request got no usable response."""
+    """The reasons why a request got no usable response. Each value is the text of the reason for messages."""
 
     NOT_CONNECTED = "could not connect"
     CONNECT_TIMEOUT = "no connection within connection_timeout_secs"
@@ -63,7 +63,7 @@ class Failure(enum.Enum):
 
 
 class NoResponseError(Exception):
-    """A request got no usable response. `details` (host, port, proxy and cause) is appended to the message.
+    """A request got no usable response. `failure`: the reason. `details` (host, port, proxy and cause) end the message.
 
     `brief_text`: a message that names no setting, such as "connect timeout: api.pinterest.com:443".
     """
@@ -81,7 +81,7 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
-    throttled: bool = field(default=False, compare=False)  # set by the client if an earlier attempt got a 429
+    throttled: bool = field(default=False, compare=False)  # set by `Client` if the request got a 429 before
 
     @property
     def request_id(self) -> str:
@@ -120,7 +120,7 @@ class _OversizedError(OSError):
 
 
 class _BoundedReader(io.BufferedReader):
-    """Reads a response from a socket. Raises _OversizedError if lines follow each other without end."""
+    """Reads an HTTP response from a socket. Raises _OversizedError if too many lines follow each other without data."""
 
     def __init__(self, raw: io.RawIOBase, longest: float) -> None:
         super().__init__(raw)
@@ -128,19 +128,25 @@ class _BoundedReader(io.BufferedReader):
         self._restart_line_limits()
 
     def _restart_line_limits(self) -> None:
-        """Count from here: data was read, or nothing yet."""
+        """Start to count lines and time anew, since the lines so far were followed by data, or there are none yet."""
         self._lines = 0
         self._began = time.monotonic()
 
     def readline(self, size: int | None = -1) -> bytes:
-        """Read a line of the head, of a chunk or of the trailers."""
+        """Return the next line of the response's headers, chunk heads or trailers, at most `size` bytes of it.
+
+        Raises _OversizedError if too many lines, or lines for too long, follow each other without data.
+        """
         self._lines += 1
         if self._lines > _MOST_LINES or time.monotonic() - self._began > self._longest:
             raise _OversizedError
         return super().readline(size)
 
     def read(self, size: int | None = -1) -> bytes:
-        """Read data of the body: all, or `size` bytes, for which urllib3 1.26 waits however slowly they arrive."""
+        """Return `size` bytes of the body, or for None or -1, all of it. Raises _OversizedError if that takes too long.
+
+        urllib3 1.26 reads bodies so, and would wait for them however slowly they arrive.
+        """
         most = sys.maxsize if size is None or size < 0 else size
         began = time.monotonic()
         pieces = bytearray()
@@ -152,14 +158,14 @@ class _BoundedReader(io.BufferedReader):
         return bytes(pieces)
 
     def read1(self, size: int = -1) -> bytes:
-        """Read data of the body that is there."""
+        """Return bytes of the body that have arrived, at most `size`. Waits only if there are none."""
         data = super().read1(size)
         self._restart_line_limits()
         return data
 
 
 class _BoundedResponse(http.client.HTTPResponse):
-    """A response whose head and trailers are bounded, in lines and in time."""
+    """An HTTP response of which the headers and trailers may have only so many lines, and take only so long."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -170,7 +176,7 @@ class _BoundedResponse(http.client.HTTPResponse):
 class _LimitedConnection(HTTPConnection):
     """A connection that sends a request in pieces of at most 64 KB, with a time limit (in seconds) for each piece.
 
-    urllib3 knows a connect and a read limit only: sends run under the connect limit, and for the whole body at once.
+    urllib3 has a connect and a read limit only: it applies the connect limit to the sending of the whole body.
     """
 
     write_timeout: float
@@ -221,7 +227,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 
 class Transport:
-    """A pool of HTTP connections for several threads. Time limits are seconds without progress."""
+    """Sends HTTP requests over a pool of connections, from several threads. Time limits: seconds without progress."""
 
     def __init__(self, *, connect_timeout: float, write_timeout: float, read_timeout: float, connections: int) -> None:
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings quote headers, which may echo credentials
@@ -231,7 +237,7 @@ class Transport:
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Response:
-        """Send one request and read its whole response. Raises NoResponseError."""
+        """Send one request and return its whole response. `auth` adds the credentials. Raises NoResponseError."""
         with self.open_response(method, url, headers=headers, body=body, auth=auth) as response:
             return read_response(response)
 
@@ -246,9 +252,10 @@ class Transport:
         auth: Authorise | None = None,
         limit: float | None = None,
     ) -> Iterator[RawResponse]:
-        """Send one request, and yield its unread response. Raises NoResponseError, also while the response is read.
+        """Send one request, and yield its response before the body is read. `auth` adds the credentials.
 
-        `limit`: a shorter time limit, in seconds, for connecting and for each wait for the response.
+        Raises NoResponseError, even while the body is read in the `with` block. `limit`: a shorter time limit, in
+        seconds, for connecting and for each wait for the response.
         """
         try:
             # Not by a session, which adds credentials of ~/.netrc, and parses where a redirect leads.
@@ -281,7 +288,10 @@ def read_pieces(response: RawResponse) -> Iterator[bytes]:
 
 
 def read_response(raw: RawResponse) -> Response:
-    """Read and decompress the body of the unread response `raw`, and return the whole response."""
+    """Read and decompress the body of the unread response `raw`, and return the whole response.
+
+    Raises OSError for a body that is too large, and zlib.error for one that is cut off.
+    """
     began = time.monotonic()
     data = bytearray()
     for piece in read_pieces(raw):

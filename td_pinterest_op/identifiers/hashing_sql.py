@@ -34,12 +34,12 @@ def quote_literal(text: str) -> str:
 
 
 def quote_name(name: str) -> str:
-    """Return the name of a column or table in quotes. Letter case does not matter in Trino, even in quotes."""
+    """Return the name of a column or table in double quotes. Letter case does not matter in Trino, even in quotes."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def build_trim_sql(value: str) -> str:
-    """Return the SQL that removes white space and invisible characters from both ends of `value`, itself SQL."""
+    """Return SQL that removes white space and invisible characters from both ends of the SQL expression `value`."""
     return f"trim(BOTH {quote_literal(''.join(sorted(TRIMMED)))} FROM {value})"
 
 
@@ -49,9 +49,10 @@ def build_lower_sql(text: str) -> str:
 
 
 def build_control_number_sql(key: str, salt: str) -> str:
-    """Return SQL for the number that decides whether a person is in the control group. `key` and `salt`: SQL.
+    """Return SQL for the number that decides whether a person is in the control group.
 
-    The number is a hash of the person's key. `assign_control` computes the same number.
+    The number is a hash of the SQL expressions `salt` and `key` (the person's). In Python, `assign_control` computes
+    the same number.
     """
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 
@@ -59,8 +60,8 @@ def build_control_number_sql(key: str, salt: str) -> str:
 def build_hashing_sql(type_: IdentifierType, *, text_sql: str, lowered_sql: str) -> str:
     """Return an SQL expression that gives a value's digest in hex, or the reason why the value is rejected.
 
-    HASHED_MARK precedes the digest of a value that was hashed already. `text_sql`: SQL for the trimmed value.
-    `lowered_sql`: SQL for the same in lower case. They are inserted for `$text` and `$lowered` in the SQL of the type.
+    The digest of a value that was hashed already begins with HASHED_MARK. `text_sql`: SQL for the trimmed value.
+    `lowered_sql`: SQL for the trimmed value in lower case. They replace `$text` and `$lowered` in the SQL of the type.
     """
     hashes_of_nothing = _format_literals(digest.hex()[:32] for digest in HASHES_OF_NOTHING)
     separators = "".join(f"\\x{{{ord(character):x}}}" for character in sorted(SEPARATORS))
@@ -81,5 +82,5 @@ def build_hashing_sql(type_: IdentifierType, *, text_sql: str, lowered_sql: str)
 
 
 def _format_literals(values: Iterable[str]) -> str:
-    """Return the SQL of a list of text literals, in lines of 110 characters."""
+    """Return texts as SQL literals, sorted, with commas between them, in lines of at most 110 characters."""
     return textwrap.fill(", ".join(map(quote_literal, sorted(values))), 110, break_on_hyphens=False)

@@ -68,15 +68,16 @@ _DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 class IdentifierType:
     """A type of identifier, such as an e-mail address: its names, and the functions that check its values.
 
-    Callers exclude placeholders such as "n/a" first. `recognise` is fast: it takes lines with their newlines, and
-    returns for each the text to hash if the line is valid beyond doubt, else b"". `normalise` decides about the others:
-    it takes a trimmed text and a country, and returns the text to hash, or the reason for a rejection.
+    `recognise` is fast, for many values at once: it takes lines that end with a newline, and returns for each line the
+    text to hash if the line is plainly valid, else b"". `normalise` decides about such other lines: it takes a trimmed
+    text and a country, and returns the text to hash, or the reason for a rejection. Callers exclude placeholders such
+    as "n/a".
 
     For the variables in the SQL, see `build_hashing_sql`.
     """
 
-    name: str  # of the type's column
-    key: str  # in a record with several keys (CustomerListRecordRow of the API description)
+    name: str  # the name of the type and of its column in a result, such as email
+    key: str  # the type's name in a record with several keys (CustomerListRecordRow of the API description)
     list_type: str = ""  # of the customer lists for the type; "" if it is sent only in records with several keys
     normalise: Callable[[str, str | None], str | Reason]
     recognise: Callable[[bytes], list[bytes]]
@@ -86,7 +87,7 @@ class IdentifierType:
 
 
 def _normalise_email(text: str, _country: str | None) -> str | Reason:
-    """Return the address in lower case, or the reason for its rejection."""
+    """Return the e-mail address `text` in lower case, or the reason for its rejection."""
     normal = text.lower()
     if len(normal.encode()) > MAX_EMAIL_BYTES:
         return Reason.TOO_LONG
@@ -99,7 +100,7 @@ def _normalise_email(text: str, _country: str | None) -> str | Reason:
 
 
 def _normalise_device_id(text: str, _country: str | None, *, letter_case: Callable[[str], str]) -> str | Reason:
-    """Return the device id in the letter case of its type, or the reason for its rejection."""
+    """Return the device id `text` in the letter case of its type, or the reason for its rejection."""
     # Before its case is changed: upper() makes two hex digits of the ligature \ufb00.
     if SEPARATOR.search(text):
         return Reason.CONTAINS_SEPARATOR
@@ -107,7 +108,7 @@ def _normalise_device_id(text: str, _country: str | None, *, letter_case: Callab
 
 
 def _normalise_external_id(text: str, _country: str | None) -> str | Reason:
-    """Return the id unchanged, or the reason for its rejection."""
+    """Return the external id `text` unchanged, or the reason for its rejection."""
     if len(text) > MAX_EXTERNAL_ID_CHARACTERS:
         return Reason.TOO_LONG
     return Reason.CONTAINS_SEPARATOR if SEPARATOR.search(text) else text
@@ -129,7 +130,10 @@ _PLAIN_EXTERNAL_ID = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}
 def _recognise_lines(
     lines: bytes, *, pattern: re.Pattern[bytes], letter_case: Callable[[bytes], bytes] = bytes
 ) -> list[bytes]:
-    """Return each valid line, changed by `letter_case` (such as bytes.lower), and b"" for each other line."""
+    """Return for each line the text to hash if the line is valid, else b"". `pattern` matches a run of valid lines.
+
+    `letter_case` makes the text from the line, for example by bytes.lower.
+    """
     lines = letter_case(lines)
     values = lines.split(b"\n")[:-1]
     row = position = 0

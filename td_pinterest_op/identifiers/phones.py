@@ -16,7 +16,10 @@ _NUMBER_TYPES = "premium_rate toll_free shared_cost voip personal_number pager u
 
 
 def can_be_country(code: str) -> bool:
-    """Return whether the phone library knows a country's code in upper case. Without the library, any code can be."""
+    """Return whether `code`, such as "DE", is a country whose phone numbers the library phonenumbers knows.
+
+    Returns True for any code if the library is not installed.
+    """
     with contextlib.suppress(WorkflowError):
         return code in _import_phonenumbers().SUPPORTED_REGIONS
     return True
@@ -25,10 +28,10 @@ def can_be_country(code: str) -> bool:
 def normalise_phone(text: str, default_country: str | None) -> str | Reason:
     """Return the digits of a phone number, country code first, or the reason for its rejection.
 
-    A number with a plus sign or a leading 00 has its country. Other numbers are of `default_country`, in ISO 3166
-    alpha-2. The library phonenumbers has the rules of each country. An extension is dropped: E.164 has none.
-    Source: Pinterest's page on conversions ("digits with country code, no plus, symbols or leading zeros").
-    Raises WorkflowError when the library is missing.
+    A number that begins with a plus sign or 00 names its country. Any other number is taken as a number of
+    `default_country`, in ISO 3166 alpha-2. The library phonenumbers has the rules of each country. An extension is
+    dropped: E.164 has none. Source: Pinterest's page on conversions ("digits with country code, no plus, symbols or
+    leading zeros"). Raises WorkflowError when the library is missing.
     """
     phonenumbers = _import_phonenumbers()
     if len(text) > _MAX_CHARACTERS:
@@ -57,7 +60,10 @@ def recognise_phones(lines: bytes) -> list[bytes]:
 
 @functools.lru_cache(maxsize=1000)
 def _compile_number_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
-    """Return a function that matches valid phone numbers of the country code with which `first_digits` begin."""
+    """Return a function that matches valid phone numbers of the country code with which `first_digits` begin.
+
+    The function takes a line and the position of the country code in it, and returns a match or None.
+    """
     codes = _import_phonenumbers().COUNTRY_CODE_TO_REGION_CODE
     for code in (first_digits[:length] for length in (1, 2, 3)):
         regions = codes.get(int(code)) if code.isdigit() and not code.startswith(b"0") else None
@@ -67,9 +73,9 @@ def _compile_number_matcher(first_digits: bytes) -> Callable[[bytes, int], objec
 
 
 def _build_national_pattern(regions: tuple[str, ...]) -> str:
-    """Return a regular expression for the valid national numbers of regions with the same country code.
+    """Return a regular expression for valid phone numbers, without the country code, of regions that share that code.
 
-    It assigns numbers to regions as the library phonenumbers does, and matches none that the library would change.
+    It assigns numbers to regions as the library phonenumbers does, and matches no number that the library would change.
     """
     metadata = [_import_phonenumbers().PhoneMetadata.metadata_for_region(region) for region in regions]
     # The library may remove a prefix that is dialled within the country.
@@ -89,7 +95,7 @@ def _build_national_pattern(regions: tuple[str, ...]) -> str:
 
 
 def _build_type_pattern(description: Any) -> str:
-    """Return a regular expression for a type of numbers, such as mobile ones, from its metadata (`description`)."""
+    """Return a regular expression for a type of numbers, such as mobile. `description`: the library's metadata."""
     lengths = "|".join(rf"\d{{{length}}}" for length in description.possible_length)
     return (rf"(?=(?:{lengths})\Z)" if lengths else "") + rf"(?:{description.national_number_pattern})\Z"
 

@@ -11,7 +11,7 @@ UNSURE_LETTERS = r"[\x{3a3}\x{1c80}-\x{1cbf}\x{2c00}-\x{2c5f}\x{a720}-\x{a7ff}\x
 
 
 class Reason(str, enum.Enum):
-    """The reasons for which values are rejected, by the names under which rejections are counted."""
+    """The reasons for which values are rejected. Each value is the name under which rejections are counted."""
 
     NULL = "null"
     EMPTY = "empty"
@@ -35,14 +35,14 @@ class Reason(str, enum.Enum):
 class Explanation:
     """Explains a reason for which values are rejected.
 
-    `sql` is a query in Trino's SQL that finds all rows of the reason, and maybe more, in a table `people` with a column
-    `email` or `maid`, or with columns of arrays, `emails` and `maids`.
+    `sql` is a query in Trino's SQL that finds all rows with such values, and maybe more, in a table `people` with a
+    column `email` or `maid`, or with columns of arrays, `emails` and `maids`.
     """
 
     meaning: str  # continues the sentence "the value …"
-    advice: str
-    sql: str
-    example: str | None = None  # made up
+    advice: str  # what the author of the query can do
+    sql: str  # finds the rows
+    example: str | None = None  # a made-up value that is rejected for this reason
 
 
 REASONS: Mapping[str, Explanation] = {

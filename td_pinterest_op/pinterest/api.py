@@ -25,7 +25,10 @@ _QUERIES = {"audiences": {"ownership_type": "OWNED"}}
 
 
 class Condition(enum.Enum):
-    """An audience's condition. Each value lists the condition's Pinterest statuses. Other statuses mean MATCHING."""
+    """What the status of an audience means for its use. Each value lists the Pinterest statuses that have this meaning.
+
+    Any other status means MATCHING: Pinterest is still looking for the people.
+    """
 
     # Source: AudienceStatus of the API description 5.28, and the statuses that removed audiences were seen with.
     READY = ("READY",)
@@ -54,7 +57,7 @@ class Audience:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Audience":
-        """Build an audience from Pinterest's JSON."""
+        """Return the audience that a JSON object of Pinterest's API describes."""
         rule = content.get("rule")
         list_id = rule.get("customer_list_id") if isinstance(rule, dict) else None
         return cls(
@@ -81,16 +84,16 @@ class Audience:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerList:
-    """A customer list. `uploaded` counts all records ever sent to it, or is None if Pinterest has no count."""
+    """A customer list as Pinterest reports it."""
 
     id: str
     name: str
-    uploaded: int | None
+    uploaded: int | None  # all records that were ever sent to the list; None if Pinterest has no count
     status: str = ""
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "CustomerList":
-        """Build a customer list from Pinterest's JSON."""
+        """Return the customer list that a JSON object of Pinterest's API describes."""
         return cls(
             id=to_text(content["id"]),
             name=to_text(content.get("name")),
@@ -100,19 +103,20 @@ class CustomerList:
 
 
 class Records(Protocol):
-    """Records to send to Pinterest in one request."""
+    """Records to send to Pinterest in one request. The length is their number."""
 
     def __len__(self) -> int: ...
 
     def make_json_chunks(self) -> Iterable[bytes]:
-        """Yield pieces of the request's JSON: the field with all records, such as `"records":"…"`."""
+        """Yield, in pieces, the field of the request's JSON with all records, such as `"records":"…"`."""
 
 
 class Api:
     """Pinterest's API for one ad account. Every method may raise PinterestError and the errors of `Client.send`.
 
-    A call that creates is not repeated if it may have been applied, but raises MaybeAppliedError. A call with records
-    that Pinterest rejects raises RequestRefusedError with the status 400 or 413.
+    A method that creates something raises MaybeAppliedError if the request may have been carried out, and does not
+    repeat it. A method that sends records raises RequestRefusedError with the status 400 or 413 if Pinterest rejects
+    them.
     """
 
     def __init__(self, *, client: Client, tokens: TokenSource, ad_account_id: str) -> None:
@@ -141,7 +145,7 @@ class Api:
         return Audience.parse(response.content)
 
     def switch_audience(self, audience_id: str, *, customer_list_id: str) -> None:
-        """Make an audience use another customer list. Only reading the audience again shows whether that worked."""
+        """Make an audience use another customer list. Only reading the audience again shows whether that is done."""
         purpose = f"switch audience {audience_id} to customer list {customer_list_id}"
         content = {"operation_type": "UPDATE", "rule": {"customer_list_id": customer_list_id}}
         self._send_write("PATCH", f"/audiences/{audience_id}", purpose, content)
@@ -169,7 +173,10 @@ class Api:
     def create_customer_list(
         self, *, name: str, list_type: str, records: Records | None = None, is_nca: bool = False
     ) -> CustomerList:
-        """Create and return a customer list with `records`. `is_nca`: the list is for new-customer acquisition."""
+        """Create and return a customer list with `records`. `list_type`: such as EMAIL.
+
+        `is_nca`: whether the list is for new-customer acquisition.
+        """
         purpose = f'create customer list "{name}"' + (f" with {len(records)} records" if records else "")
         content = {"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})
         response = self._send_write("POST", "/customer_lists", purpose, content, records=records)
@@ -185,7 +192,7 @@ class Api:
     def list_entities(self, kind: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the JSON objects of all entities of a `kind`, such as `audiences`, in the ad account, newest first.
 
-        `query` is added to the URL; a sequence gives one parameter several values.
+        `query`: more parameters of the URL. A sequence gives one parameter several values.
         """
         query = {"order": "DESCENDING", **_QUERIES.get(kind, {}), **query}
         return self.list_items(f"{self._account}/{kind}", purpose=f"list {kind.replace('_', ' ')}", **query)
@@ -206,7 +213,10 @@ class Api:
         return response.content
 
     def list_items(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the items on all pages of a listing as JSON objects. `purpose` completes "request to …" in errors."""
+        """Yield the JSON objects in the field `items` of all pages of a listing. `path`: follows the endpoint.
+
+        `purpose`: what the request is for, to complete "request to …" in errors. `query`: parameters of the URL.
+        """
         query["page_size"] = "250"
         seen = set[str]()
         ids = set[str]()
@@ -230,13 +240,17 @@ class Api:
             query["bookmark"] = bookmark
 
     def get(self, path: str, *, purpose: str) -> Response:
-        """Send a GET request and return the response. `purpose` completes "the request to …" in errors."""
+        """Send a GET request for a `path` and return the response. `purpose` completes "the request to …" in errors."""
         return self.client.send(Request(method="GET", path=path, purpose=purpose), self._tokens)
 
     def _send_write(
         self, method: str, path: str, purpose: str, content: dict[str, Any], *, records: Records | None = None
     ) -> Response:
-        """Send a POST or PATCH and return the response. Raises PinterestError if the JSON has `exceptions` or no id."""
+        """Send a POST or PATCH with the JSON fields `content` and the `records`, and return the response.
+
+        `purpose` completes "the request to …" in errors. Raises PinterestError if the response has `exceptions` or no
+        id.
+        """
         body = json.dumps(content).encode()
         request = Request(
             method=method,
@@ -263,7 +277,7 @@ def _require_content(is_valid: object, response: Response, purpose: str, problem
 
 
 def age_key(entity_id: str) -> tuple[int, str]:
-    """Return a sort key that puts the oldest audience or list first. Ids are growing numbers without leading zeros."""
+    """Return a sort key for the id of an audience or list that puts the oldest first: ids are growing numbers."""
     return len(entity_id), entity_id
 
 

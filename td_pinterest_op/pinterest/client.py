@@ -32,21 +32,21 @@ Advice = Mapping[int | None, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request to Pinterest."""
+    """A request to Pinterest's API, without credentials."""
 
     method: str
     path: str  # what follows the endpoint in the URL
     purpose: str  # completes "the request to …"
     body: bytes | None = None
     content_type: str = "application/json"
-    write: bool = False
-    has_records: bool = False  # whose identifiers an answer may echo
-    repeatable: bool = True
-    advice: Advice = field(default_factory=dict)  # replaces the policy's advice, by Pinterest's error code
+    write: bool = False  # whether it changes something, so that the limit of writes a minute counts it
+    has_records: bool = False  # whether it sends identifiers, which a response may echo
+    repeatable: bool = True  # whether it may be sent again if it may have been carried out
+    advice: Advice = field(default_factory=dict)  # what to do after a refusal, by error code; overrides the policy
 
     @property
     def is_about_tokens(self) -> bool:
-        """Whether the token endpoint answers, of which only the code may be shown."""
+        """Whether the request goes to the token endpoint. Of its response, only the error code may be shown."""
         return self.path.startswith("/oauth/")
 
 
@@ -65,23 +65,26 @@ class TokenSource:
         return self._auth
 
     def replace_token(self, token: AuthBase, *, has_worked: bool) -> bool:  # noqa: ARG002 - for other sources
-        """Replace a token after a 401. Returns False if that cannot help. `has_worked`: the token worked before."""
+        """Replace the credential `token` after a 401. Returns whether to send the request again; here always False.
+
+        `has_worked`: whether Pinterest accepted the credential before.
+        """
         return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FailedAttempt:
-    """A failed attempt to send a request: a `text` for the log, and the `error` to raise if it is the last attempt."""
+    """A failed attempt to send a request, and what follows from it."""
 
-    decision: Decision
-    text: str
-    error: ExportError
-    headers: Mapping[str, str] = field(default_factory=dict)
+    decision: Decision  # how to continue
+    text: str  # what happened, for the log
+    error: ExportError  # to raise if the request is not sent again
+    headers: Mapping[str, str] = field(default_factory=dict)  # of the response; empty without one
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class Client:
-    """Sends a run's requests to Pinterest, with retries. `send` may be called from several threads."""
+    """Sends a run's requests to Pinterest, and repeats failed ones. `send` may be called from several threads."""
 
     endpoint: str
     transport: Transport
@@ -89,11 +92,11 @@ class Client:
     retry: Retry
     timing: Timing
     counts: RequestCounts = field(default_factory=RequestCounts)
-    on_response: OnResponse | None = None
-    last_request_id: str = "-"
-    last_headers: Mapping[str, str] = field(default_factory=dict)
-    _check_write: Callable[[], None] = lambda: None
-    _throttled_since: float | None = None
+    on_response: OnResponse | None = None  # is called with every response, in the thread that sent the request
+    last_request_id: str = "-"  # Pinterest's id of the last response, for messages
+    last_headers: Mapping[str, str] = field(default_factory=dict)  # of the last response
+    _check_write: Callable[[], None] = lambda: None  # is called before each write request; an error stops the request
+    _throttled_since: float | None = None  # the time of the first 429 since a success, on the monotonic clock
     # The credentials that Pinterest has accepted, by their identity: not all can be hashed.
     _accepted_credentials: dict[int, AuthBase] = field(default_factory=dict)
 
@@ -102,11 +105,11 @@ class Client:
 
     @contextlib.contextmanager
     def check_writes(self, check: Callable[[], None]) -> Iterator[None]:
-        """Call `check` before each write request in the `with` block. An error from `check` stops the request."""
+        """Within the `with` block, call `check` before each write request. If it raises an error, nothing is sent."""
         before = self._check_write
 
         def call_checks() -> None:
-            """Call the checks of all enclosing blocks, the outermost first."""
+            """Call the checks of all enclosing `with` blocks, the outermost first."""
             before()
             check()
 
@@ -119,7 +122,8 @@ class Client:
     def send(self, request: Request, tokens: TokenSource) -> Response:
         """Send a request, and repeat it after each failure that may pass. Returns the successful response.
 
-        Raises the error of the policy, MaybeAppliedError, and StoppedError.
+        Raises the error that the policy names for a response (see `judge_response`), MaybeAppliedError if a request
+        that must not be repeated may have been carried out, and StoppedError if the run was asked to end.
         """
         failures: list[_FailedAttempt] = []
         try:
@@ -146,7 +150,7 @@ class Client:
             raise
 
     def _send_once(self, request: Request, auth: AuthBase, *, is_retry: bool) -> Response | _FailedAttempt:
-        """Send a request once, when the rate limits allow, and count it. Returns the response or the failed attempt."""
+        """Send a request once the rate limits allow it, and count it. Returns the response, or the failed attempt."""
         permit, waited = self.rate_limiter.acquire_permit(write=request.write)
         url = self.endpoint.rstrip("/") + request.path
         headers = {"Accept": "application/json"}
@@ -190,7 +194,10 @@ class Client:
         return _FailedAttempt(decision=decision, text=text + request_id, error=error, headers=response.headers)
 
     def _wait_before_retry(self, request: Request, failed: _FailedAttempt, tries: int) -> None:
-        """Wait before the next attempt, after so many that `failed` like this. Raises an error if none may follow."""
+        """Wait until the request may be sent again. Raises an error if it must not be sent again.
+
+        `failed`: the last attempt. `tries`: how many attempts have failed in this way so far.
+        """
         recovery = failed.decision.recovery
         if recovery is Recovery.GIVE_UP:
             raise failed.error

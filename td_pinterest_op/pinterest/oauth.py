@@ -44,17 +44,17 @@ _REFRESH_ADVICE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """Tokens that Pinterest issued, with lifetimes in seconds (None if unknown) and scopes (empty if unknown)."""
+    """Tokens that Pinterest issued in response to a token request."""
 
     access_token: Secret
     refresh_token: Secret | None
-    scopes: frozenset[str]
-    expires_in: float | None
-    refresh_expires_in: float | None
+    scopes: frozenset[str]  # empty if unknown
+    expires_in: float | None  # lifetime of the access token in seconds; None if unknown
+    refresh_expires_in: float | None  # lifetime of the refresh token in seconds; None if unknown
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Grant":
-        """Build the grant from a response's JSON. Raises PinterestError if the JSON has no access token."""
+        """Return the tokens in a response's JSON. Raises PinterestError if there is no access token."""
         access_token = _parse_token(content, "access_token")
         if access_token is None:
             raise PinterestError("Pinterest's answer to the token request has no access token: run this task again")
@@ -68,7 +68,10 @@ class Grant:
 
 
 def describe_missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> str:
-    """Return the missing scopes as text ("scope ads:write"), or "" for none, or if `granted` is empty (unknown)."""
+    """Return the `needed` scopes that are not `granted` as text, such as "scope ads:write", or "" for none.
+
+    Returns "" if `granted` is empty, since the scopes are unknown then.
+    """
     missing = [scope for scope in needed if granted and scope not in granted]
     return f"scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}" if missing else ""
 
@@ -90,9 +93,10 @@ class Bearer(AuthBase):
 class Tokens(TokenSource):
     """Supplies the access tokens of a run, and renews them with a refresh token. May be used from several threads.
 
-    `on_new_refresh_token(token, seconds)` is called at once for each new token, and with None when Pinterest sent no
-    new token. `seconds`: how long `refresh_token` is valid, None if unknown. `read_stored_token()` returns the token
-    that is stored now, None if unknown: another task may have renewed it.
+    `on_new_refresh_token(token, seconds)` is called at once after each renewal: `token` is the new refresh token, or
+    None if Pinterest sent none; `seconds` is how long the refresh token is valid, None if unknown.
+    `read_stored_token()` returns the refresh token that is stored now, which another task may have renewed, or None if
+    it cannot be read.
     """
 
     client: Client
@@ -102,7 +106,7 @@ class Tokens(TokenSource):
     on_new_refresh_token: Callable[[Secret | None, float | None], None]
     timing: Timing
     read_stored_token: Callable[[], Secret | None] = lambda: None
-    needed_scopes: Sequence[str] = ()
+    needed_scopes: Sequence[str] = ()  # AccountError is raised if a token lacks one of them
     scopes: frozenset[str] = frozenset()  # from the last response
     refresh_expires_in: float | None = None  # in seconds, from the last response; None if unknown
     _bearer: Bearer | None = None
@@ -120,7 +124,7 @@ class Tokens(TokenSource):
         """Return the access token for the next request. Raises AccountError if Pinterest issues none."""
 
         def renew_token() -> Bearer:
-            """Return a valid access token: the current one if another thread has just renewed it."""
+            """Return a new access token, or the current one if another thread has just renewed it."""
             with self._lock:
                 bearer = self._find_valid_token()
                 if bearer is None:
@@ -132,10 +136,11 @@ class Tokens(TokenSource):
         return self._find_valid_token() or shutdown.run_uninterrupted(renew_token)
 
     def replace_token(self, token: AuthBase, *, has_worked: bool) -> bool:
-        """Give up a token after a 401. Returns whether to retry the request. `has_worked`: the token worked before.
+        """Give up the access token `token` after a 401. Returns whether to send the request again.
 
-        Returns False for the second token in a row that never worked: then the token is not the cause. If another
-        thread has replaced the token already, it is not replaced again.
+        `has_worked`: whether Pinterest accepted the token before. Returns False for the second token in a row that
+        never worked: then the token is not the cause. If another thread has replaced `token` already, keeps that
+        thread's token.
         """
         with self._lock:
             if self._bearer is token:
@@ -152,7 +157,7 @@ class Tokens(TokenSource):
         return bearer if bearer and self.timing.monotonic() < bearer.expires_at else None
 
     def _adopt_stored_token(self) -> bool:
-        """Switch to the stored refresh token. Return False if none can be read, or this run already had that token."""
+        """Use the stored refresh token from now on. Returns False if it cannot be read or this run has had it."""
         stored = self.read_stored_token()
         if stored is None or stored in self._seen_tokens:
             return False
@@ -161,10 +166,10 @@ class Tokens(TokenSource):
         return True
 
     def _exchange_refresh_token(self) -> Bearer:
-        """Return an access token for the refresh token, and store a new refresh token. Raises AccountError.
+        """Return a new access token for the refresh token, and pass on a new refresh token. Raises AccountError.
 
-        Must be called with the lock and uninterrupted: a new refresh token is neither lost, nor is the old one used
-        again while the response with the new one is awaited.
+        Must be called with the lock held and in `run_uninterrupted`: so no new refresh token is lost, and the old one
+        is not used again while the response with the new one is awaited.
         """
         while True:
             try:
@@ -199,7 +204,10 @@ class Tokens(TokenSource):
 def request_grant(
     client: Client, form: Mapping[str, str], *, client_id: Secret, client_secret: Secret, purpose: str, advice: Advice
 ) -> Grant:
-    """Send a token request with the fields `form`, and return the tokens. Raises AccountError after a refusal."""
+    """Send a token request with the fields `form`, and return the tokens. Raises AccountError after a refusal.
+
+    `purpose` completes "the request to …" in errors. `advice`: what to do after a refusal, by Pinterest's error code.
+    """
     app = HTTPBasicAuth(client_id.reveal(), client_secret.reveal())
     Secret(f"{client_id.reveal()}:{client_secret.reveal()}")  # masked in base64 as well, as a pair
     request = Request(

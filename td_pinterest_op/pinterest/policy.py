@@ -32,11 +32,11 @@ class Recovery(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How the client continues after a failed attempt, and the error and its advice if no further attempt follows."""
+    """How the client continues after a failed attempt to send a request."""
 
     recovery: Recovery
-    error: type[ExportError]
-    advice: str
+    error: type[ExportError]  # to raise if the request is not sent again
+    advice: str  # what the error tells the reader to do
     maybe_applied: bool = False  # Pinterest may have carried out the request
 
 
@@ -98,7 +98,10 @@ _OTHER_RESPONSES = {
 
 
 def judge_response(status: int, code: int | None, unmasked_message: str = "") -> Decision | None:
-    """Return the Decision (retry, renew the token or give up) after a response, or None for a success (2xx)."""
+    """Return how to continue after a response with this HTTP status, or None for a success (2xx).
+
+    `code` and `unmasked_message`: Pinterest's error code and error message in the response.
+    """
     if 200 <= status < 300:
         return None
     for of_status, of_code, pattern, decision in RESPONSES:

@@ -25,26 +25,26 @@ _LONG = 10.0
 
 
 def parse_quotas(headers: Mapping[str, str]) -> list[tuple[int, int]]:
-    """Return the rate limits in a response's headers, each as a number of requests and a period in seconds."""
+    """Return the rate limits in a response's headers, each as (number of requests, period in seconds)."""
     return [(int(quota), int(window)) for quota, window in _QUOTA.findall(headers.get("x-ratelimit-limit", ""))]
 
 
 @dataclass(slots=True, kw_only=True)
 class Permit:
-    """The permission to send one request. `completed_at`: when the request ended, None until then."""
+    """The permission to send one request."""
 
-    write: bool
-    completed_at: float | None = None
+    write: bool  # whether the request is a write, which the limit of writes a minute counts
+    completed_at: float | None = None  # when the request ended, on the monotonic clock; None until then
 
 
 @dataclass(slots=True, kw_only=True)
 class _SharedLimits:
-    """The limits that all runs of this process share. `slots`: for the writes that may be in flight at a time."""
+    """The limits that all runs of this process share. Times are on the monotonic clock."""
 
-    permits: collections.deque[Permit]  # of the last writes, as many as a minute may have
-    slots: threading.Semaphore
-    not_before: float
-    logged_until: float
+    permits: collections.deque[Permit]  # of the last writes, as many as the limit allows in a minute
+    slots: threading.Semaphore  # one for each write that may be in flight
+    not_before: float  # the time before which no request may be sent
+    logged_until: float  # waits that end before this time are not logged again
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -71,7 +71,10 @@ class RateLimiter:
         self.waits = 0
 
     def share(self) -> "RateLimiter":
-        """Return a limiter for another run. All runs together keep to the limits; `stop` ends only one of them."""
+        """Return a limiter for another run with the same limits: both runs together keep to them.
+
+        `stop` of one limiter does not stop the other run.
+        """
         other = copy.copy(self)
         other._stopped = None
         other.waits = 0
@@ -80,7 +83,8 @@ class RateLimiter:
     def acquire_permit(self, *, write: bool) -> tuple[Permit, float]:
         """Wait until a request (a write request if `write`) may be sent. Returns a permit and the seconds waited.
 
-        The permit is for `release_permit`. Raises StoppedError once `stop` was called, or the run was asked to end.
+        The caller passes the permit to `release_permit` when the request has ended. Raises StoppedError once `stop` was
+        called, or the run was asked to end.
         """
         limits = self._limits
         waited = 0.0
@@ -117,7 +121,7 @@ class RateLimiter:
             raise
 
     def wait(self, seconds: float) -> None:
-        """Wait `seconds` before a request, and delay no other request. Raises StoppedError like `acquire_permit`."""
+        """Wait `seconds` before one request, and delay no other. Raises StoppedError as `acquire_permit` does."""
         until = self._clock() + seconds
         self.waits += 1
         while (left := until - self._clock()) > 0:
@@ -154,7 +158,7 @@ class RateLimiter:
             self._limits.slots.release()
 
     def block_for(self, seconds: float) -> bool:
-        """Delay all requests by `seconds`. Return False if all requests were already delayed for about that long."""
+        """Delay all requests by `seconds`. Returns False if they were already delayed for about that long."""
         with self._limits.lock:
             now = self._clock()
             before = self._limits.not_before
@@ -163,7 +167,7 @@ class RateLimiter:
             return before <= now or self._limits.not_before > before + _POLL_SECONDS
 
     def stop(self, reason: Exception) -> None:
-        """Make all further requests raise StoppedError, with the reason of the first call of `stop`."""
+        """Make all further requests raise StoppedError. The message names the `reason` of the first call."""
         with self._limits.lock:
             self._stopped = self._stopped or reason
 

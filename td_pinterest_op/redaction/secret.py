@@ -56,7 +56,7 @@ class Secret:
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits that identify the secret without revealing it."""
+        """Eight hex digits of a hash, which identify the secret without revealing it."""
         return hashlib.sha256(self._value.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ class Secret:
 
 
 def mask(text: str) -> str:
-    """Return `text` without known credentials, and without likely e-mail addresses, device ids and digests."""
+    """Return `text` with `***` for credentials, and `<hidden>` for likely e-mail addresses, device ids and digests."""
     if len(text) > LONGEST_TEXT:
         text = text[:LONGEST_TEXT].rpartition(" ")[0] + " …"
     # The longest first: a credential may contain another.
@@ -85,19 +85,19 @@ def mask(text: str) -> str:
 
 
 def mask_with_numbers(text: str) -> str:
-    """Return `text` masked as by `mask`, and without long numbers, which may be a person's phone number."""
+    """Return `text` masked by `mask`, and with `<hidden>` for long numbers, which may be a person's phone number."""
     return _LONG_NUMBER.sub("<hidden>", mask(text))
 
 
 def escape(text: str) -> str:
-    """Return `text` with control characters escaped and `${` changed, so that it forges no log line or template."""
+    """Return `text` on one line, without control characters and digdag templates: it can forge no line of a log."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return str(defuse_templates(text))
 
 
 def sanitize(text: str, *, longest: int = 80) -> str:
-    """Return `text` masked, on one line, with control characters escaped, cut to `longest` characters."""
+    """Return `text` masked by `mask`, on one line without control characters, cut to `longest` characters."""
     line = escape(mask(text))  # before it is cut, since half of an identifier would not be recognised
     return line if len(line) <= longest else f"{line[:longest]}…"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 def replace_file(file: Path, text: str, *, mode: int = 0o600, errors: str = "strict") -> None:
     """Replace a file's text atomically: at any moment the file contains either the old or the new text.
 
-    A link is followed. Anything other than a file, such as a pipe, is written to. `errors`: "replace" to write a
-    question mark for a lone surrogate. Raises OSError, and UnicodeEncodeError for a lone surrogate otherwise.
+    A link is followed. A pipe or a device cannot be replaced, and is written to. `mode`: the permissions of the file.
+    `errors`: "replace" writes a question mark for a lone surrogate; "strict" raises UnicodeEncodeError. Raises OSError.
     """
     data = text.encode(errors=errors)
     # Before `resolve`: the target of a name like /dev/stdout may have no name of its own.

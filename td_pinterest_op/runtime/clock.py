@@ -13,14 +13,14 @@ _LONGEST = 1000 * 365 * DAY  # seconds; no date is later than that from now
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """The clocks of a run (`monotonic` for durations, `now` since 1970) and its function `sleep`, all in seconds."""
+    """The clocks of a run and its function `sleep`, all in seconds. Tests replace them."""
 
-    monotonic: Callable[[], float] = time.monotonic
-    now: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic  # for durations
+    now: Callable[[], float] = time.time  # seconds since 1970
     sleep: Callable[[float], None] = time.sleep
 
     def utc(self, seconds: float = 0.0) -> datetime:
-        """Return the UTC time that is `seconds` from now."""
+        """Return the date and time in UTC that is `seconds` from now."""
         return datetime.fromtimestamp(self.now() + seconds, timezone.utc)
 
 
@@ -49,6 +49,9 @@ def format_resumption(seconds: float, *, now: float) -> str:
 
 
 def _format_end(seconds: float, now: float, time_format: str) -> str:
-    """Return the time `seconds` after `now` as text, with the date if it is half a day away or more."""
+    """Return the UTC time `seconds` after `now` as text, with the date if that is half a day ahead or more.
+
+    `now`: seconds since 1970. `time_format`: of strftime.
+    """
     end = datetime.fromtimestamp(now, timezone.utc) + timedelta(seconds=min(seconds, _LONGEST))
     return end.strftime(time_format if seconds < DAY / 2 else f"%Y-%m-%d {time_format}")

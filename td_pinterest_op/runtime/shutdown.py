@@ -34,14 +34,15 @@ _uninterrupted: set[Future[Any]] = set()
 
 @contextlib.contextmanager
 def end_on_signals() -> Iterator[list[int]]:
-    """Within the block, let the first SIGTERM or SIGINT raise StoppedError in the main thread. Yields the signals.
+    """Within the `with` block, let the first SIGTERM or SIGINT raise StoppedError in the main thread.
 
-    The end of the block waits for what must not be cut off, up to five seconds. Must be entered in the main thread.
+    Yields a list to which each signal's number is added. The end of the block waits up to five seconds for calls of
+    `run_uninterrupted`. Must be entered in the main thread.
     """
     received: list[int] = []
 
     def handle_signal(number: int, _frame: FrameType | None) -> None:
-        """Ask the run to end. A second signal does not interrupt what the first one lets finish."""
+        """Ask the run to end, and raise StoppedError at the first signal. Later signals interrupt nothing."""
         received.append(number)
         is_first = not is_requested()
         request_end(signal.Signals(number).name)
@@ -84,7 +85,7 @@ def clear_request() -> None:
 
 
 def sleep(seconds: float) -> None:
-    """Sleep, in any thread, until the run is asked to end: a signal interrupts only the main thread's sleep."""
+    """Sleep for `seconds`, or until the run is asked to end. A signal alone interrupts only the main thread."""
     before = is_requested()
     end = time.monotonic() + seconds
     while is_requested() == before and (left := end - time.monotonic()) > 0:
@@ -92,9 +93,9 @@ def sleep(seconds: float) -> None:
 
 
 def run_uninterrupted(function: Callable[[], _T]) -> _T:
-    """Return `function()`, called in a thread that no signal interrupts. The end of the process waits for the call.
+    """Call `function` in a thread that no signal interrupts, and return its result.
 
-    Raises RuntimeError if no thread starts.
+    The end of the process waits for the call. Raises RuntimeError if no thread starts.
     """
     return start_thread(function, is_interrupted=False).result()
 
@@ -102,8 +103,8 @@ def run_uninterrupted(function: Callable[[], _T]) -> _T:
 def start_thread(function: Callable[[], _T], *, is_interrupted: bool = True) -> Future[_T]:
     """Call `function` in a new daemon thread, and return a future with its result or exception.
 
-    The thread has the context variables of this one. `is_interrupted`: if false, the end of the process waits for the
-    call. Raises RuntimeError if no thread starts.
+    The thread has the context variables of this thread. `is_interrupted`: if false, the end of the process waits for
+    the call. Raises RuntimeError if no thread starts.
     """
     future: Future[_T] = Future()
     if not is_interrupted:
@@ -111,7 +112,7 @@ def start_thread(function: Callable[[], _T], *, is_interrupted: bool = True) -> 
         future.add_done_callback(_uninterrupted.discard)
 
     def complete_future() -> None:
-        """Call `function` in the new thread."""
+        """Call `function` in the new thread, and store its result or exception in the future."""
         try:
             future.set_result(function())
         except BaseException as error:

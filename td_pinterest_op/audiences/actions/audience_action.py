@@ -34,25 +34,25 @@ ReadRecords = Callable[[], contextlib.AbstractContextManager[PreparedRecords]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of an action: its text in the plan, the numbers of its requests, and its work."""
+    """One step of an action. Before the first step runs, a run shows the descriptions of all steps as its plan."""
 
-    description: str  # the step's text in the plan
+    description: str  # what the step does, as a line of the plan
     request_count: int = 0  # how many requests the step sends, without those that send batches of records
-    batch_count: int = 0
-    run: Callable[[], object]
+    batch_count: int = 0  # how many batches of records the step sends, each in one request
+    run: Callable[[], object]  # carries out the step; its result is not used
 
 
 class AudienceAction(abc.ABC):
-    """An action on an audience. Running it twice gives the same result.
+    """The base class of the actions on an audience, such as adding people. Repeating an action changes nothing more.
 
-    Records go to the customer list of the audience. Methods raise AudienceError, and what the API raises.
+    Records are sent to the audience's customer list. Methods raise AudienceError, and the errors of `Api`.
 
-    A session creates an audience once, even if a run is killed or a response is lost: of the session's audiences with
-    the same name, all but the oldest are duplicates. If two sessions create audiences of one name at once, the first
-    keeps its audience, and the other fails with the message of `_describe_conflict`.
+    A digdag session creates an audience only once, even if a run is killed or a response is lost: of several audiences
+    with one name that the session created, only the oldest is kept. If two sessions create audiences with one name at
+    once, the older audience is kept, and the run of the other session fails with the message of `_describe_conflict`.
     """
 
-    action: ClassVar[ActionSpec]
+    action: ClassVar[ActionSpec]  # the action's name, and which settings it uses
 
     def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
         settings = request.settings
@@ -67,30 +67,43 @@ class AudienceAction(abc.ABC):
         self._created_list_ids: set[str] = set()
 
     def check_audience(self) -> None:
-        """Check, before any row is read, that the action can be applied to the audience. Raises AudienceError.
+        """Raise AudienceError if the action cannot be applied to the audience. Called before any row is read.
 
-        An action without rows checks it in `plan_steps`.
+        Actions that read no rows check the audience in `plan_steps` instead.
         """
         if self.action.reads_rows:
             self._find_usable_audience()
 
     def prepare_records(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[PreparedRecords]:
-        """Return a context manager that reads and checks the records to send. An action without rows has no records."""
+        """Return a context manager that yields the records to send, checked against the limits of the settings.
+
+        `read_records` reads them from the query's result. An action that reads no rows yields no records.
+        """
         return read_records() if self.action.reads_rows else contextlib.nullcontext(PreparedRecords())
 
     @abc.abstractmethod
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the steps of the action, and set the summary of the run. Writes nothing to Pinterest."""
+        """Return the steps that carry out the action with the `prepared` records. Changes nothing at Pinterest.
+
+        Sets the sentence in the run's statistics that sums up the run.
+        """
 
     def _find_usable_audience(self, audience_id: str | None = None) -> Audience:
-        """Return an audience, by default that of the settings. Raises AudienceError if its list cannot take records."""
+        """Return the audience with an id (by default, the id in the settings), and copy its state to the statistics.
+
+        Raises AudienceError if the audience is missing, cannot take records, or does not have the name that the
+        settings expect.
+        """
         audience = find_usable_audience(self._api, audience_id or self._audience_id)
         self._copy_to_stats(audience)
         self._check_expected_audience(audience)
         return audience
 
     def _check_expected_audience(self, audience: Audience | None) -> None:
-        """Raise AudienceError unless the audience (None: unreadable) has the name that the settings expect."""
+        """Raise AudienceError if the setting `expected_audience_name` is set and is not the name of `audience`.
+
+        `audience`: None if the audience cannot be read, so that its name is unknown.
+        """
         expected = self._settings.expected_audience_name
         if expected is not None and (audience is None or audience.name != expected):
             seen = f'is named "{escape(audience.name)}"' if audience else "cannot be read, so its name is unknown"
@@ -100,7 +113,7 @@ class AudienceAction(abc.ABC):
             )
 
     def _set_summary(self, *, past: str, infinitive: str) -> None:
-        """Store the sentence that says what the run did (`past`) or, in a dry run, would do (`infinitive`)."""
+        """Store in the statistics what the run did (the sentence `past`) or, in a dry run, would do (`infinitive`)."""
         self._stats.summary_text = SummaryText(past=past, infinitive=infinitive)
 
     def _copy_to_stats(self, audience: Audience) -> None:
@@ -112,14 +125,17 @@ class AudienceAction(abc.ABC):
         self._stats.audience_size = audience.size
 
     def _find_session_key(self, audience: Audience) -> str | None:
-        """Return the key of the session that created the audience, under the name in the settings, or None."""
+        """Return the key of the digdag session that created an audience with the settings' name, or None if unknown.
+
+        The key, eight hex digits, is a part of the name of the audience's customer list.
+        """
         if audience.customer_list_id in self._created_list_ids:  # which reads may not show yet
             return self._session_key
         name = get_list_name(find_list(self._api, audience))
         return name.session if name and name.audience == shorten_audience_name(self._new_name) else None
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for another session's audience that has the name in the settings."""
+        """Return the error message that another session's `audience` has the name in the settings, with advice."""
         text = f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): '
         if self._settings.if_exists != "fail" or self.action.finds_by_name:
             return f"{text}it was created while this task ran. Run this task again, which then uses it"
@@ -129,7 +145,7 @@ class AudienceAction(abc.ABC):
         return f"{text}choose another audience_name"
 
     def _describe_namesakes(self, audiences: Sequence[Audience]) -> str:
-        """Return the error message for several audiences that have the name in the settings."""
+        """Return the error message that several `audiences` have the name in the settings, with advice."""
         ids = ", ".join(audience.id for audience in audiences)
         return (
             f'{len(audiences)} audiences are named "{self._new_name}" (ids {ids}): name the one that you mean by its '
@@ -137,24 +153,29 @@ class AudienceAction(abc.ABC):
         )
 
     def _find_namesakes(self) -> tuple[list[Audience], list[Audience]]:
-        """Return two lists of audiences with the settings' name, oldest first: other sessions', and this session's."""
+        """Return two lists of the audiences that have the name in the settings, each with the oldest audience first.
+
+        The second list has the audiences that this digdag session created, the first list all others.
+        """
         named = sorted(find_audiences_by_name(self._api, self._new_name), key=lambda audience: age_key(audience.id))
         own = [audience for audience in named if self._find_session_key(audience) == self._session_key]
         return [audience for audience in named if audience not in own], own
 
     def _create_new_audience(self, create: Callable[[], Audience]) -> Audience:
-        """Create an audience by `create`, and return the session's audience that stays: it may be an older duplicate.
+        """Create an audience by calling `create`, and return the only audience of that name that this session keeps.
 
-        Raises what `_keep_oldest` does.
+        It is an older audience if an earlier, interrupted run of the session already created one. Raises AudienceError
+        if another session created an audience with the name first.
         """
         client = self._api.client
         created = create_once(create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=client)
         return self._keep_oldest(created)
 
     def _keep_session_audience(self, audience: Audience) -> Audience:
-        """Return `audience`, or if this action created it in this session, the oldest of the session's audiences.
+        """Return the oldest audience of this session with the settings' name, if this action created `audience`.
 
-        Raises what `_keep_oldest` does.
+        For any other `audience`, returns it unchanged. Raises AudienceError if another session created an audience with
+        the name first.
         """
         if not self.action.only_once or self._find_session_key(audience) != self._session_key:
             return audience
@@ -162,13 +183,14 @@ class AudienceAction(abc.ABC):
         return self._keep_oldest(audience)
 
     def _keep_oldest(self, audience: Audience) -> Audience:
-        """Return the oldest of this session's audiences, of which `audience` is one, and remove its duplicates.
+        """Return the oldest audience with the settings' name that this session created, and remove its duplicates.
 
-        Raises AudienceError, and removes all of them, if another session created an audience of that name first.
+        `audience` is one of them. If another session created an audience with the name before them, removes all of this
+        session's, and raises AudienceError.
         """
 
         def find_listed() -> tuple[list[Audience], list[Audience]] | None:
-            """Return what `_find_namesakes` does, or None until `audience` is listed, and so every older one."""
+            """Return the two lists of `_find_namesakes`, or None while Pinterest does not list `audience` yet."""
             others, own = self._find_namesakes()
             return (others, own) if audience.id in {each.id for each in own} else None
 
@@ -187,6 +209,6 @@ class AudienceAction(abc.ABC):
 
 
 def get_list_id(audience: Audience) -> str:
-    """Return the id of an audience's customer list, which must exist."""
+    """Return the id of the customer list that an audience uses. The audience must use one."""
     assert audience.customer_list_id is not None, "find_usable has checked this"  # noqa: S101
     return audience.customer_list_id

@@ -17,7 +17,11 @@ _SESSION_KEY = re.compile(r"\(td ([0-9a-f]{8})\)$")
 
 
 class Create(MembersAction):
-    """Create an audience. If another session's audience has its name, `if_exists` decides: fail, add or replace."""
+    """The action that creates an audience with the query's people.
+
+    If another session's audience has the name already, the setting `if_exists` decides: fail, add the people to it, or
+    replace its people.
+    """
 
     action = ActionSpec(
         name="create_new_audience",
@@ -28,14 +32,17 @@ class Create(MembersAction):
     )
 
     def check_audience(self) -> None:
-        """Raise AudienceError if the name is taken by another session's audience, and `if_exists` forbids that."""
+        """Raise AudienceError if another session's audience has the name in the settings, and `if_exists` is fail.
+
+        It is also raised if `if_exists` is not fail, but several audiences of other sessions have the name.
+        """
         self._find_existing()
 
     def _find_existing(self) -> tuple[Audience | None, Audience | None]:
-        """Find the audience with the settings' name. Return (another session's, this session's); one or both are None.
+        """Return the audience with the settings' name as (another session's, this session's), of which one is None.
 
-        If both exist, only this session's is returned. Raises AudienceError if only other sessions' audiences exist,
-        and either `if_exists` is fail or there are several of them.
+        Both are None if no audience has the name. If this session created one, audiences of other sessions do not
+        count. Otherwise raises AudienceError for other sessions' audiences if `if_exists` is fail or there are several.
         """
         others, own = self._find_namesakes()
         if own or not others:
@@ -47,7 +54,10 @@ class Create(MembersAction):
         return self._find_usable_audience(others[0].id), None
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the steps that create the audience, finish an earlier try, or fill the existing audience."""
+        """Return the steps that create an audience with the `prepared` records, or send them to the existing one.
+
+        The existing audience is another session's, or was created by an earlier, interrupted run of this session.
+        """
         existing, own = self._find_existing()
         audience = existing or own
         if audience and self._settings.if_exists == "add":  # other sessions may have added people, and they stay
@@ -64,7 +74,10 @@ class Create(MembersAction):
         return steps
 
     def _create_audience(self, target: TargetList) -> None:
-        """Create the audience with the list `target`. If this session already created it, switch it to that list."""
+        """Create the audience with the customer list `target`, or switch this session's existing audience to that list.
+
+        Raises AudienceError if another session has created an audience with the name meanwhile.
+        """
         self._stats.customer_list_id = target.id  # which has the records, whatever fails
         wait_for_consistency(self._api.client)
         existing, audience = self._find_existing()  # it may have been created while the records were sent
@@ -79,9 +92,10 @@ class Create(MembersAction):
 
 
 class CreateActalike(AudienceAction):
-    """Create a look-alike audience: people who resemble those of a seed audience.
+    """The action that creates a look-alike (actalike) audience: people who resemble the people of a seed audience.
 
-    Its description ends with the session key, since it has no customer list by which a rerun could recognise it.
+    The audience's description ends with the key of the digdag session, by which a rerun recognises the audience. Other
+    audiences are recognised by the name of their customer list, but a look-alike audience has none.
     """
 
     action = ActionSpec(
@@ -92,12 +106,15 @@ class CreateActalike(AudienceAction):
     )
 
     def _find_session_key(self, audience: Audience) -> str | None:
-        """Return the key of the session that created the audience, or None. The audience's description ends with it."""
+        """Return the key of the session that created a look-alike audience: the end of its description, or None."""
         match = _SESSION_KEY.search(audience.description) if audience.audience_type == ACTALIKE else None
         return match[1] if match else None
 
     def _find_own_audience(self) -> Audience | None:
-        """Return the audience that this session created, or None. Raises AudienceError for a taken name or bad seed."""
+        """Return the look-alike audience that this session created, or None if it is still to be created.
+
+        Raises AudienceError if another session's audience has the name, or the seed audience is missing or not ready.
+        """
         others, own = self._find_namesakes()
         if others and not own:
             raise AudienceError(self._describe_conflict(others[0]))
@@ -117,9 +134,9 @@ class CreateActalike(AudienceAction):
         return None
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
-        """Return the step that creates the audience, unless this session already created it.
+        """Return the step that creates the look-alike audience, or a step without changes if this session did so.
 
-        Raises AudienceError for a taken name or a bad seed.
+        Raises AudienceError if another session's audience has the name, or the seed audience is missing or not ready.
         """
         own = self._find_own_audience()
         self._set_summary(past="Created look-alike {audience}", infinitive="create look-alike {audience}")
@@ -133,7 +150,7 @@ class CreateActalike(AudienceAction):
         return [Step(description=description, request_count=1, run=self._create_audience)]
 
     def _create_audience(self) -> None:
-        """Create a look-alike audience, unless Pinterest now lists an audience that an earlier try created."""
+        """Create the look-alike audience, unless Pinterest now lists one that an earlier run of the session created."""
         wait_for_consistency(self._api.client)
         own = self._find_own_audience()
         if own:
@@ -147,7 +164,10 @@ class CreateActalike(AudienceAction):
 
 
 class Delete(AudienceAction):
-    """Delete an audience. Succeeds if it is already deleted. Pinterest has no way to delete its customer list."""
+    """The action that deletes an audience. It succeeds if the audience is already deleted.
+
+    The audience's customer list stays, since Pinterest has no way to delete it.
+    """
 
     action = ActionSpec(
         name="delete_current_audience",
@@ -157,9 +177,9 @@ class Delete(AudienceAction):
     )
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
-        """Return the step that removes the audience, unless it is already removed.
+        """Return the step that removes the audience, or a step without changes if the audience is already removed.
 
-        Raises AudienceError if the audience can be read and must not be removed, as when active ad groups use it.
+        Raises AudienceError if the audience must not be removed, for example because active ad groups use it.
         """
         audience = read_until_found(partial(self._api.find_audience, self._audience_id), self._api.client)
         if audience:
@@ -182,12 +202,15 @@ class Delete(AudienceAction):
         return [Step(description=description, request_count=1, run=partial(self._remove_audience, was_read=True))]
 
     def _remove_audience(self, *, was_read: bool) -> None:
-        """Remove the audience. A 404 is an AudienceError, unless somebody else has removed it since it was read."""
+        """Remove the audience. `was_read`: whether this run could read the audience before.
+
+        Raises AudienceError if Pinterest answers 404, except if the audience was read before and is removed now.
+        """
         if self._api.remove_audience(self._audience_id):
             return
 
         def find_removal() -> bool | None:
-            """Return True if the audience can no longer be read, or is shown as removed, else None. Reads may lag."""
+            """Return True if the audience cannot be read or is shown as removed, else None, since reads may lag."""
             audience = self._api.find_audience(self._audience_id)
             return audience is None or audience.is_removed or None
 

@@ -32,18 +32,18 @@ from td_pinterest_op.settings.table import ActionSpec
 
 
 class MembersAction(AudienceAction):
-    """An action that sends records to an audience's list, or to a new list to which it then switches the audience.
+    """The base class of the actions that send records to an audience's customer list, or replace it with a new list.
 
-    Newest wins: an audience is not switched from a list of ours to one that an older run has filled. Treasure Data's
-    job ids grow, and so do the ids of lists.
+    The newest run wins: no run replaces a customer list that a newer run has filled. A run is newer if the ids of its
+    Treasure Data jobs, which are in its list's name, are greater or, for equal jobs, if its list's id is.
     """
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the step that adds the records to the audience's list, or removes them from it."""
+        """Return the step that adds the `prepared` records to the audience's customer list, or removes them from it."""
         return self._plan_list_change(self._find_usable_audience(), prepared)
 
     def _plan_list_change(self, audience: Audience, prepared: PreparedRecords) -> list[Step]:
-        """Return the step that adds the records to the list that the audience uses, or removes them from it."""
+        """Return the step that adds the `prepared` records to the list of `audience`, or removes them from it."""
         people = "{records}" if prepared.record_count else "nobody"
         if self.action.adds_people:
             change = f"add to {audience.label}"
@@ -62,7 +62,10 @@ class MembersAction(AudienceAction):
         ]
 
     def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
-        """Add records to the audience's list if `adds`, else remove them. Raises AudienceError if the list changed."""
+        """Add the `prepared` records to the customer list of `audience` (`adds`), or remove them from it (not `adds`).
+
+        Raises AudienceError if the audience uses another list, or is removed, once the records are sent.
+        """
         audience = self._keep_session_audience(audience)
         operation = "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
@@ -78,7 +81,10 @@ class MembersAction(AudienceAction):
         )
 
     def _plan_replacement(self, audience: Audience, prepared: PreparedRecords) -> list[Step]:
-        """Return the steps to fill a list and switch `audience` to it."""
+        """Return the two steps that fill a new customer list with the `prepared` records, and switch `audience` to it.
+
+        Raises AudienceError if a newer run has filled a list for the audience.
+        """
         if prepared.record_count:
             people = "the members of {audience} with {records}"
             self._set_summary(past=f"Replaced {people}", infinitive=f"replace {people}")
@@ -91,7 +97,7 @@ class MembersAction(AudienceAction):
         return [fill, switch]
 
     def _plan_list(self, audience_name: str, prepared: PreparedRecords) -> tuple[TargetList, Step]:
-        """Return the list to fill, and the step for it."""
+        """Return the customer list to fill for the audience called `audience_name`, and the step that fills it."""
         jobs = self._stats.job_id or (FILE if self.action.reads_rows else NO_JOB)
         if self._stats.list_jobs:
             jobs += f"+{max(map(int, self._stats.list_jobs.values()))}"
@@ -117,16 +123,20 @@ class MembersAction(AudienceAction):
         return target, Step(description=description, batch_count=batch_count, run=send)
 
     def _create_audience_with_list(self, target: TargetList) -> Audience:
-        """Create an audience that uses the list. Returns the session's audience of that name, which may be older."""
+        """Create and return an audience that uses the customer list `target`.
+
+        If an earlier run of this session already created the audience, returns that one, which may use another list.
+        """
         description = self._settings.audience_description
         create = partial(create_audience, self._api, self._new_name, description=description, list_id=target.id)
         return self._create_new_audience(create)
 
     def _switch_list(self, audience: Audience, target: TargetList) -> None:
-        """Switch the audience to the list `target`, and wait until Pinterest shows that.
+        """Switch `audience` to the customer list `target`, and wait until Pinterest shows the switch.
 
-        Of two runs at once, the newer one wins. Each switches only once listings show its list, and looks at them after
-        its switch as well: if the newer run has switched first, its list is there. Raises AudienceError then.
+        If two runs do this at once, the newer run wins: each waits until listings show its list, and looks for a newer
+        list once more after its switch. If there is one, it switches the audience to that list, and raises
+        AudienceError.
         """
         audience = self._keep_session_audience(audience)
         now = self._find_usable_audience(audience.id)  # somebody else may have switched it since
@@ -135,7 +145,7 @@ class MembersAction(AudienceAction):
         client = self._api.client
 
         def find_listed() -> CustomerList | None:
-            """Return the list `target` as the listing shows it, or None if it is not listed yet."""
+            """Return the customer list `target` as Pinterest's listing shows it, or None while it is not listed."""
             return next((made for made in self._api.list_customer_lists() if made.id == target.id), None)
 
         read_until_found(find_listed, client)
@@ -149,15 +159,15 @@ class MembersAction(AudienceAction):
         self._stats.previous_customer_list_id = now.customer_list_id
 
     def _confirm_list(self, audience: Audience, target: TargetList) -> None:
-        """Wait until Pinterest shows that the audience uses the list `target`. Its members are then those sent.
+        """Wait until Pinterest shows that `audience` uses the list `target`, and copy its state to the statistics.
 
-        Waits for as long as the retry settings allow, at least half a minute: reads may lag behind writes. Raises
-        PinterestError if the audience still uses another list, and AudienceError if that is a newer one.
+        Waits for as long as the retry settings allow, at least half a minute, since reads may lag behind writes. Then
+        raises PinterestError. Raises AudienceError at once if the audience uses a newer run's list.
         """
         seen = ""
 
         def find_switched() -> Audience | None:
-            """Return the audience if it uses the list, else None."""
+            """Return the audience if Pinterest shows that it uses the list `target`, else None."""
             nonlocal seen
             now = self._api.find_audience(audience.id)
             seen = f"it used customer list {now.customer_list_id}" if now else "it was not found"
@@ -179,15 +189,15 @@ class MembersAction(AudienceAction):
         self._stats.members = self._stats.sent
 
     def _require_newest(self, audience: Audience, target: TargetList) -> None:
-        """Raise AudienceError if a newer run has filled or begun a list for the audience."""
+        """Raise AudienceError if a newer run has created a list for `audience`. `target`: the list of this run."""
         newer = self._find_newer_list(audience, target)
         if newer:
             raise AudienceError(self._describe_newer_list(audience, newer, target))
 
     def _find_newer_list(self, audience: Audience, target: TargetList) -> CustomerList | None:
-        """Return a list of ours that a newer run has filled or begun for the audience, or None.
+        """Return a list that a newer run of this operator created for `audience`, or None. `target`: this run's list.
 
-        That is the list in use, or one that was created after it, for the audience's name.
+        It is either the list that the audience uses, or one that was created after that list, with the audience's name.
         """
         used = find_list(self._api, audience)
         if used and self._is_newer(used, target):
@@ -204,7 +214,10 @@ class MembersAction(AudienceAction):
         return None
 
     def _is_newer(self, made: CustomerList, target: TargetList) -> bool:
-        """Return whether a newer run has made the list `made`: by the jobs in the lists' names, else by their ids."""
+        """Return whether a run newer than this one has created the list `made`. `target`: the list of this run.
+
+        Compares the job ids in the names of the lists or, if they are equal or not comparable, the ids of the lists.
+        """
         name = get_list_name(made)
         if name is None or made.id == target.id:
             return False
@@ -214,7 +227,7 @@ class MembersAction(AudienceAction):
         return has_newer_jobs and not self._settings.replace_newer
 
     def _describe_newer_list(self, audience: Audience, newer: CustomerList, target: TargetList) -> str:
-        """Return the error message for a list of a newer run."""
+        """Return the error message that `audience` keeps a newer run's list `newer`, and does not get `target`."""
         name = get_list_name(newer)
         return (
             f"customer list {newer.id} is for {audience.label} and newer than the list of this task (job "
@@ -225,7 +238,7 @@ class MembersAction(AudienceAction):
 
 
 class Add(MembersAction):
-    """Add people to an audience."""
+    """The action that adds the query's people to an audience."""
 
     action = ActionSpec(
         name="add_people_to_current_audience",
@@ -235,7 +248,7 @@ class Add(MembersAction):
 
 
 class Remove(MembersAction):
-    """Remove people from an audience."""
+    """The action that removes the query's people from an audience."""
 
     action = ActionSpec(
         name="remove_people_from_current_audience",
@@ -246,7 +259,7 @@ class Remove(MembersAction):
 
 
 class Replace(MembersAction):
-    """Replace all people of an audience."""
+    """The action that replaces all people of an audience with the query's people."""
 
     action = ActionSpec(
         name="replace_current_audience",
@@ -257,12 +270,12 @@ class Replace(MembersAction):
     )
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the steps that fill a list and switch the audience to it."""
+        """Return the two steps that fill a new list with the `prepared` records, and switch the audience to it."""
         return self._plan_replacement(self._find_usable_audience(), prepared)
 
 
 class Clear(MembersAction):
-    """Remove all people from an audience."""
+    """The action that removes all people from an audience."""
 
     action = ActionSpec(
         name="clear_current_audience",
@@ -272,10 +285,10 @@ class Clear(MembersAction):
     )
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the steps that create an empty list and switch the audience to it, unless the audience is empty.
+        """Return the steps that create an empty customer list and switch the audience to it.
 
-        It is empty if it uses a list of ours that was created empty, and in which Pinterest counts nobody. Raises
-        AudienceError if active ad groups use an audience that has people.
+        An empty audience gets one step without changes: its list was created empty by this operator, and Pinterest has
+        counted no person in it. Raises AudienceError if the audience has people and active ad groups use it.
         """
         audience = self._find_usable_audience()
         used = find_list(self._api, audience)

@@ -30,7 +30,11 @@ from td_pinterest_op.treasure_data.job import Source
 
 
 class Mirror(MembersAction):
-    """Mirror a query into an audience: send only the people who join or leave."""
+    """The action that makes an audience equal to a query's people: it sends only the people who join or leave.
+
+    The ledger, a table in Treasure Data, records who is in the audience. What a run is about to change is its plan,
+    which is written into the ledger before anything is sent.
+    """
 
     action = ActionSpec(
         name="mirror_current_audience",
@@ -64,7 +68,10 @@ class Mirror(MembersAction):
         self._refused: dict[str, list[bytes]] = {JOIN: [], LEAVE: []}  # digests of the plan, by change
 
     def check_audience(self) -> None:
-        """Find and store the audience that mirrors the query, if any. Raises AudienceError for an ambiguous name."""
+        """Find the audience that mirrors the query, and keep it for the steps. A first run may find none.
+
+        Raises AudienceError if the audience cannot take records, or several audiences have the name in the settings.
+        """
         name = self._settings.audience_name
         if self._audience_id:
             self._audience = self._find_usable_audience()
@@ -80,13 +87,16 @@ class Mirror(MembersAction):
 
     @property
     def _existing_audience(self) -> Audience:
-        """The audience that mirrors the query. If it was missing, the first step has created it."""
+        """The audience that mirrors the query. It must have been found, or created by the first step."""
         assert self._audience is not None, "the first step has created it"  # noqa: S101
         return self._audience
 
     @contextlib.contextmanager
     def prepare_records(self, _read_records: ReadRecords) -> Iterator[PreparedRecords]:
-        """Compare the query's people with the ledger, and check limits. Yields no records: steps read them later."""
+        """Compare the query's people with the ledger, check the limits of the settings, and yield no records.
+
+        The steps of the action read the records themselves, once the plan is in the ledger.
+        """
         settings = self._settings
         audience = self._audience
         if audience:
@@ -109,7 +119,7 @@ class Mirror(MembersAction):
             yield PreparedRecords()  # the steps read the records, once the plan is in the ledger
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
-        """Return the steps that write the plan into the ledger, send its changes, and mark it there as sent."""
+        """Return the steps that write the plan (who joins and leaves) into the ledger, send it, and mark it as sent."""
         changes = self._run.figures
         audience = self._audience
         replaces = changes.mode == REPLACE
@@ -154,7 +164,10 @@ class Mirror(MembersAction):
         return steps
 
     def _create_audience(self) -> None:
-        """Create an audience that uses an empty customer list. No audience may have the name in the settings yet."""
+        """Create the audience with an empty customer list. No audience may have the name in the settings yet.
+
+        Raises AudienceError if another run of the session is creating the audience at the same time.
+        """
         target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
         wait_for_consistency(self._api.client)
@@ -164,23 +177,23 @@ class Mirror(MembersAction):
         self._ledger.jobs.audience_id = self._audience.id
 
     def _write_ledger_plan(self) -> None:
-        """Write the plan into the ledger. From now on, a guard stops this run as soon as there is a newer plan."""
+        """Write the plan (who joins, who leaves) into the ledger. A newer plan of another run then stops this run."""
         self._plan = self._run.write_plan(get_list_id(self._existing_audience))
         self._guard.trust_plan()
         self._stats.mirror = replace(self._run.figures, plan=self._ledger.state.number)
 
     def _send_changes(self, change: str) -> None:
-        """Send the people of the plan who join the audience (`change`: JOIN) or leave it (LEAVE)."""
+        """Send the people of the plan who join the audience (`change` is JOIN) or who leave it (`change` is LEAVE)."""
         self._sender.on_refused = partial(self._note_refused, change)
         with self._guard.watch(change):
             self._send_records(self._existing_audience, self._plan[change], adds=change == JOIN)
 
     def _note_refused(self, change: str, records: Batch) -> None:
-        """Remember the digests that Pinterest refuses to add (`change`: JOIN) or to remove (LEAVE)."""
+        """Remember the digests of `records`, which Pinterest refused to add (`change` is JOIN) or to remove (LEAVE)."""
         self._refused[change] += [digest for _, digest in records.parts]
 
     def _send_replacement(self) -> None:
-        """Fill a new customer list with all people of the plan, and switch the audience from its old list to it."""
+        """Fill a new customer list with all people of the plan, and switch the audience to that list."""
         audience = self._existing_audience
         # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
         key = f"{self._session_key} {self._ledger.state.number}"
@@ -194,7 +207,11 @@ class Mirror(MembersAction):
         self._stats.members = None  # known once the plan is settled
 
     def _settle_plan(self) -> None:
-        """Mark the plan in the ledger as sent, and compact the ledger. Raises MirrorError if there is a newer plan."""
+        """Mark the plan in the ledger as sent, and compact the ledger.
+
+        Raises MirrorError if another run has written a newer plan, and PinterestError if Pinterest refused to remove
+        people.
+        """
         with self._guard.watch():
             self._guard.require_newest()
         refused = self._refused[LEAVE]
