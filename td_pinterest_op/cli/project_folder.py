@@ -188,4 +188,4 @@ def print_next_commands(folder: Path, answers: ProjectAnswers, common: CommonOpt
         f"td-pinterest push {project} {place}   # then `td-pinterest authorize --to td {project}`",
         f"td-pinterest {f'audience {ids[0]}' if len(ids) == 1 else 'audiences'}   # the day after",
     ):
-        click.echo(f"  {command}", err=True)  # it is there to be copied, and stays one line
+        click.echo(f"  {screen.name_program(command)}", err=True)  # it is there to be copied, and stays one line

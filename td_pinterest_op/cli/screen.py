@@ -5,9 +5,13 @@ import io
 import json
 import logging
 import os
+import re
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -78,6 +82,17 @@ def print_waits(*, quiet: bool) -> Iterator[None]:
             logger.setLevel(logging.NOTSET)
 
 
+def name_program(text: str) -> str:
+    """Return a text in which the user can type the commands of this program: they begin as this one was called."""
+    called = Path(sys.argv[0])
+    name = "td-pinterest"
+    if called.parts[-2:] == ("td_pinterest_op", "__main__.py"):
+        name = f"{Path(sys.executable).name} -m td_pinterest_op"
+    elif called.name == name and shutil.which(name) not in (str(called), str(called.absolute())):
+        name = shlex.quote(str(called))
+    return re.sub(r"\btd-pinterest (?=[a-z])", lambda _: f"{name} ", text)
+
+
 def print_line(text: str | Text = "", *, indent: int = 0) -> None:
     """Print a line of the result on standard output, perhaps wrapped. `indent`: spaces before all further lines."""
     _print(text, indent=indent)
@@ -90,7 +105,7 @@ def print_note(text: str, *, indent: int = 0) -> None:
 
 def print_error(message: str) -> None:
     """Print an error as one paragraph on standard error."""
-    _print(Text.assemble(("error: ", "bold red"), mask(message)), stderr=True)
+    _print(Text.assemble(("error: ", "bold red"), mask(name_program(message))), stderr=True)
 
 
 def print_json(value: object) -> None:
@@ -156,6 +171,8 @@ def replace_unprintable(text: str) -> str:
 def _print(renderable: str | Text | Table, *, stderr: bool = False, indent: int = 0) -> None:
     """Print a text or table without trailing spaces. `indent`: spaces before all lines of a text but the first."""
     out = make_console(stderr=stderr)
+    if isinstance(renderable, str):
+        renderable = name_program(renderable)
     if indent and not isinstance(renderable, Table):
         text = Text(renderable) if isinstance(renderable, str) else renderable
         renderable = Text(f"\n{' ' * indent}").join(text.wrap(out, out.width - indent))

@@ -165,6 +165,24 @@ def test_a_long_line_is_wrapped_with_its_indentation(
     )
 
 
+@pytest.mark.parametrize(
+    ("called", "command"),
+    [
+        ("/usr/bin/td-pinterest", "td-pinterest"),
+        ("checkout/scripts/td-pinterest", "checkout/scripts/td-pinterest"),
+        ("/site/td_pinterest_op/__main__.py", f"{Path(sys.executable).name} -m td_pinterest_op"),
+    ],
+)
+def test_a_hint_names_the_command_as_it_was_called(
+    called: str, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [called])
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/td-pinterest")
+    screen.print_note("run `td-pinterest doctor`")
+    screen.print_error("run `td-pinterest authorize --to td x`")
+    assert capsys.readouterr().err == f"run `{command} doctor`\nerror: run `{command} authorize --to td x`\n"
+
+
 def test_notes_that_nobody_reads_end_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     os.close(reader)
