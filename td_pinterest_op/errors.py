@@ -42,7 +42,7 @@ class ExportError(Exception):
 
     In the message, credentials and what looks like an identifier of a person are masked. `status` is the HTTP status of
     the response that caused it, None without one; `code` is Pinterest's error code. `maybe_applied` is true if the
-    request that failed may have been carried out.
+    request that failed may have been carried out. `who` must act, and `advice` says how.
     """
 
     who: ClassVar[str] = "depends on the type of the error"
@@ -63,7 +63,11 @@ class ExportError(Exception):
 
     @staticmethod
     def from_exception(error: Exception) -> "ExportError":
-        """Return `error` if it is an ExportError, else an ExportError without its text, which could quote a row."""
+        """Return `error` itself if it is an ExportError, else an ExportError that says what happened in which line.
+
+        The text of such an error is left out, since it could quote a row. A lack of memory or disk space, for example,
+        becomes a WorkflowError that says what to do.
+        """
         if isinstance(error, ExportError):
             return error
         if shortage := _describe_shortage(error):
@@ -258,7 +262,7 @@ class UnexpectedError(ExportError):
 
 
 def _describe_shortage(error: Exception) -> str | None:
-    """Return what the machine lacks, such as memory, and what to do. None if `error` is no such error."""
+    """Return what the machine lacks, such as memory, and what to do. None if `error` has another cause."""
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return (
             "the system refused to start another thread: "

@@ -82,7 +82,7 @@ def export(
 
 
 def build_stats(settings: Settings) -> Stats:
-    """Return the statistics of a run that begins: what the settings name, and counters that are zero."""
+    """Return the statistics of an export that begins: what the settings name, with all counters at zero."""
     return Stats(
         action=settings.action.name,
         ad_account_id=settings.ad_account_id,

@@ -42,7 +42,7 @@ class Failed:
     """The operator that an `_error` task calls to write the history rows of runs that were killed or did not start."""
 
     def run(self) -> None:
-        """Write a history row for each failed run that has none in this attempt. A failure to write is only logged."""
+        """Write a history row for each failed run that has none in this digdag attempt. A failure is only logged."""
         with TaskProcess():
             write_failure(get_current_task(), SYSTEM)
 
@@ -63,7 +63,7 @@ class Lift:
 
 
 def write_failure(task: Task, timing: Timing) -> None:
-    """Write the history row of a failed task, unless this attempt has written one. `task`: its `_error` task.
+    """Write the history row of the failed task whose `_error` task is `task`, unless this digdag attempt has one.
 
     If the workflow exports a list `audiences`, writes a row for each entry of the list that has none in this attempt. A
     failure to write is only logged.

@@ -94,7 +94,7 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
         services.tokens.get_token()
 
         def run_waiting() -> None:
-            """Run waiting entries one after another, until none is left, or the run or the whole task has to end."""
+            """Run waiting entries one by one, until none is left, the run is asked to end, or a token is refused."""
             with contextlib.suppress(IndexError):
                 while not shutdown.is_requested():
                     run = waiting.popleft()
@@ -201,7 +201,7 @@ class _EntryRun:
 
 
 def read_at_once(task: Task) -> int:
-    """Return how many entries run at a time: the task's parameter `at_once`, by default 4. Raises SettingsError."""
+    """Return how many exports run at a time: the parameter `at_once`, or 4. Raises SettingsError if it is wrong."""
     at_once: int | None = read_parameter("at_once", task.params.get("at_once"), _AT_ONCE)
     return at_once or _DEFAULT_AT_ONCE
 

@@ -28,7 +28,10 @@ LISTS = (SUPPRESS, CONSENT)
 
 
 class SummaryText(NamedTuple):
-    """What a run did (`past`), or a dry run would do (`infinitive`). Placeholders: `{audience}` and `{records}`."""
+    """What a run did (`past`), or a dry run would do (`infinitive`), as text with `{audience}` and `{records}`.
+
+    `Stats.summary` puts the audience's name and the number of records in their place.
+    """
 
     past: str
     infinitive: str
@@ -38,10 +41,10 @@ class SummaryText(NamedTuple):
 class RequestCounts:
     """Counts the requests that write to Pinterest, and the seconds that all requests waited. Thread-safe."""
 
-    sent: int = 0
-    retried: int = 0
-    failed: int = 0
-    waiting_seconds: float = 0.0
+    sent: int = 0  # write requests, repetitions included
+    retried: int = 0  # write requests that repeated a failed one
+    failed: int = 0  # write requests without a successful response
+    waiting_seconds: float = 0.0  # of all requests, before they were sent
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def add(self, *, sent: int = 0, retried: int = 0, failed: int = 0, waiting_seconds: float = 0.0) -> None:
@@ -139,7 +142,7 @@ class Stats:
         return self.invalid_by_reason.total()
 
     def count_records(self, *, sent: int = 0, refused: int = 0, in_doubt: int = 0) -> None:
-        """Add these numbers to the counts. Thread-safe. `in_doubt` is negative once a request's outcome is known."""
+        """Add these numbers of records to the counters. Thread-safe. `in_doubt` is negative once outcomes are known."""
         with self._lock:
             self.sent += sent
             self.refused += refused

@@ -114,7 +114,7 @@ class AudienceState:
 
     @property
     def match_ratio(self) -> float | None:
-        """The matched people per record of the list, such as 0.65. None during matching, or if not known."""
+        """The matched people per record of the list, such as 0.65. None while Pinterest is matching, or if unknown."""
         if self.condition is Condition.MATCHING or self.size is None or not self.members:
             return None
         return self.size / self.members

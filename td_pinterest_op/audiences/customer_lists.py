@@ -62,7 +62,7 @@ class ListName:
 
     @property
     def initial_count(self) -> int | None:
-        """How many records an empty list was created with: 0, or 1 for a dummy. None for a list with people."""
+        """How many records an empty list was created with: 0, or 1 dummy record. None for a list with people."""
         counts = {compute_fingerprint(): 0, compute_fingerprint([self.dummy_digest]): 1}
         return counts.get(self.fingerprint)
 
@@ -99,7 +99,7 @@ class TargetList:
     """
 
     api: Api
-    name: ListName  # by which an interrupted run finds the list again
+    name: ListName  # by which a rerun of the task finds the list again
     list_type: str  # such as EMAIL
     is_nca: bool  # whether the list is for new-customer acquisition
     id: str = ""  # "" until the list is found or created
@@ -136,7 +136,7 @@ class TargetList:
             self._find_or_create(Batch([(SINGLE_DIGEST, nobody)]))
 
     def _find_or_create(self, records: Batch | None) -> None:
-        """Find the list that an interrupted run of the task began, or create it with `records`. Stores its `id`."""
+        """Find the list that an interrupted run of the task began, or create it with `records`, and store its `id`."""
         api = self.api
 
         def create() -> CustomerList:
@@ -162,9 +162,9 @@ class TargetList:
     def _find_unfinished(self) -> CustomerList | None:
         """Return the customer list with this name that an interrupted run of the task began to fill, or None.
 
-        A list in use is never returned, and none that is older than another list for the audience's name or than a list
-        in use: somebody may have added people to it. Of several lists, returns the oldest, which two runs at once both
-        find.
+        Lists that an audience uses do not count, and none that is older than a used list, or than one that another task
+        made for the audience's name: somebody may have added people to them. Of several lists, returns the oldest,
+        which two runs at once both find.
         """
         own_lists = find_own_lists(self.api, self.name.audience)
         named = list(takewhile(lambda made: made.name == str(self.name), own_lists))

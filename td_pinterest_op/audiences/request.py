@@ -161,7 +161,7 @@ def read_task_request(task: Task, *, table: SettingsTable[_S], rows: Rows | None
 
 
 def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: SettingsErrorCollector) -> ParsedSettings:
-    """Return the parsed `result_settings` of a task, in which settings that are given for this run only replace others.
+    """Return the parsed `result_settings` of a task. Settings that are given for this run only override them.
 
     `table`: the allowed settings. Problems with the settings for this run are added to `errors`.
     """

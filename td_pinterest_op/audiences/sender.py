@@ -57,9 +57,9 @@ class Sender:
     stats: Stats
     reporter: ProgressReporter
     on_refused: Callable[[Batch], object] = lambda _: None
-    # Records in one request. Set once a batch was too large, for all later ones. Without a lock: if two threads set it
-    # at once, another request may be too large.
-    _largest: int | None = None
+    # Set once a batch was too large, for all later ones. Without a lock: if two threads set it at once, another request
+    # may be too large.
+    _largest: int | None = None  # how many records a request may have; None for any number
 
     def send(self, prepared: PreparedRecords, send_records: SendRecords) -> None:
         """Send all `prepared` records in batches: first one request, then several at a time, in any order.

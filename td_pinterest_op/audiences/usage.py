@@ -57,7 +57,7 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
     denied: list[ExportError] = []
 
     def iterate(kind: str, **query: Any) -> Iterator[dict[str, Any]]:
-        """Yield the JSON objects of a `kind`, such as ad_groups. A 403 ends the iteration, and its error is kept."""
+        """Yield the JSON objects of all entities of a `kind`, such as ad_groups, up to a 403, which is remembered."""
         try:
             yield from api.list_entities(kind, **query)
         except ExportError as error:
@@ -105,7 +105,7 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
 
 
 def require_unused(api: Api, audience: Audience) -> None:
-    """Raise AudienceError if active ad groups use the audience. Logs a warning if the token may not read ad groups."""
+    """Raise AudienceError if active ad groups use the audience. Only logs a warning if the token may not read them."""
     groups = find_ad_groups(api, audience.id)
     if groups is None:
         log.warning(

@@ -39,7 +39,7 @@ class Retry:
             yield min(next(doubling) * (1 + self.random() / 2), self.longest_wait)
 
     def iterate_waits_for(self, seconds: float) -> Iterator[float]:
-        """Yield the seconds to wait before each retry, until they are `count` waits and `seconds` in total, or more."""
+        """Yield the seconds to wait before each retry: at least `count` waits, and at least `seconds` in total."""
         waits = self.iterate_waits()
         retry = 0
         waited = 0.0
@@ -113,7 +113,7 @@ def parse_reset_delay(headers: Mapping[str, str]) -> float | None:
 
 
 def parse_server_time(headers: Mapping[str, str], *, now: float) -> float:
-    """Return the time in the response's header `Date`, in seconds since 1970, or without one `now`.
+    """Return the time in the response's header `Date`, in seconds since 1970, or `now` if there is none.
 
     `now`: this machine's time, in seconds since 1970.
     """

@@ -120,7 +120,7 @@ class _OversizedError(OSError):
 
 
 class _BoundedReader(io.BufferedReader):
-    """Reads an HTTP response from a socket. Raises _OversizedError if too many lines follow each other without data."""
+    """Reads an HTTP response from a socket. Raises _OversizedError for too many lines without data between them."""
 
     def __init__(self, raw: io.RawIOBase, longest: float) -> None:
         super().__init__(raw)
@@ -128,14 +128,14 @@ class _BoundedReader(io.BufferedReader):
         self._restart_line_limits()
 
     def _restart_line_limits(self) -> None:
-        """Start to count lines and time anew, since the lines so far were followed by data, or there are none yet."""
+        """Begin to count lines and time anew, since data of the body was read, or nothing has been read yet."""
         self._lines = 0
         self._began = time.monotonic()
 
     def readline(self, size: int | None = -1) -> bytes:
         """Return the next line of the response's headers, chunk heads or trailers, at most `size` bytes of it.
 
-        Raises _OversizedError if too many lines, or lines for too long, follow each other without data.
+        Raises _OversizedError if too many lines follow each other without data, or for too long.
         """
         self._lines += 1
         if self._lines > _MOST_LINES or time.monotonic() - self._began > self._longest:
@@ -143,9 +143,9 @@ class _BoundedReader(io.BufferedReader):
         return super().readline(size)
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return `size` bytes of the body, or for None or -1, all of it. Raises _OversizedError if that takes too long.
+        """Return `size` bytes of the body, or all of it for None or -1. Raises _OversizedError if that takes too long.
 
-        urllib3 1.26 reads bodies so, and would wait for them however slowly they arrive.
+        urllib3 1.26 reads bodies in this way, and would wait for them however slowly they arrive.
         """
         most = sys.maxsize if size is None or size < 0 else size
         began = time.monotonic()
@@ -165,7 +165,7 @@ class _BoundedReader(io.BufferedReader):
 
 
 class _BoundedResponse(http.client.HTTPResponse):
-    """An HTTP response of which the headers and trailers may have only so many lines, and take only so long."""
+    """An HTTP response whose headers and trailers may have only so many lines, and take only so long."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -183,7 +183,7 @@ class _LimitedConnection(HTTPConnection):
     response_class = _BoundedResponse
 
     def send(self, data: Any) -> None:
-        """Send bytes in pieces. Raises _WriteTimeoutError, and BrokenPipeError if the peer closed the connection."""
+        """Send bytes in pieces. Raises _WriteTimeoutError, or BrokenPipeError if the peer closed the connection."""
         if self.sock is None:
             self.connect()
         self.sock.settimeout(self.write_timeout)

@@ -150,7 +150,7 @@ class Client:
             raise
 
     def _send_once(self, request: Request, auth: AuthBase, *, is_retry: bool) -> Response | _FailedAttempt:
-        """Send a request once the rate limits allow it, and count it. Returns the response, or the failed attempt."""
+        """Send a request a single time, when the rate limits allow it. Returns the response, or the failed attempt."""
         permit, waited = self.rate_limiter.acquire_permit(write=request.write)
         url = self.endpoint.rstrip("/") + request.path
         headers = {"Accept": "application/json"}

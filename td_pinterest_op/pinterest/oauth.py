@@ -166,10 +166,11 @@ class Tokens(TokenSource):
         return True
 
     def _exchange_refresh_token(self) -> Bearer:
-        """Return a new access token for the refresh token, and pass on a new refresh token. Raises AccountError.
+        """Return a new access token for the refresh token. Raises AccountError if Pinterest refuses the refresh token.
 
-        Must be called with the lock held and in `run_uninterrupted`: so no new refresh token is lost, and the old one
-        is not used again while the response with the new one is awaited.
+        A new refresh token in the response is passed to `on_new_refresh_token`. Must be called with the lock held and
+        in `run_uninterrupted`: so no new refresh token is lost, and the old one is not used again while the response is
+        awaited.
         """
         while True:
             try:

@@ -32,7 +32,7 @@ class Recovery(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How the client continues after a failed attempt to send a request."""
+    """What follows from a failed attempt to send a request: how to continue, and the error if the client gives up."""
 
     recovery: Recovery
     error: type[ExportError]  # to raise if the request is not sent again

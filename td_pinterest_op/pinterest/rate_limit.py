@@ -151,7 +151,7 @@ class RateLimiter:
         return delay
 
     def release_permit(self, permit: Permit) -> None:
-        """Record that a permit's request has ended."""
+        """Record that the request with this permit has ended, so that the next write may be sent."""
         with self._limits.lock:
             permit.completed_at = self._clock()
         if permit.write:

@@ -90,14 +90,14 @@ def mask_with_numbers(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Return `text` on one line, without control characters and digdag templates: it can forge no line of a log."""
+    """Return `text` with control characters escaped and `${` changed: it forges no log line and no template."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return str(defuse_templates(text))
 
 
 def sanitize(text: str, *, longest: int = 80) -> str:
-    """Return `text` masked by `mask`, on one line without control characters, cut to `longest` characters."""
+    """Return `text` masked by `mask`, with control characters escaped, on one line, cut to `longest` characters."""
     line = escape(mask(text))  # before it is cut, since half of an identifier would not be recognised
     return line if len(line) <= longest else f"{line[:longest]}…"
 

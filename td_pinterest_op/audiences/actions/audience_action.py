@@ -47,9 +47,10 @@ class AudienceAction(abc.ABC):
 
     Records are sent to the audience's customer list. Methods raise AudienceError, and the errors of `Api`.
 
-    A digdag session creates an audience only once, even if a run is killed or a response is lost: of several audiences
-    with one name that the session created, only the oldest is kept. If two sessions create audiences with one name at
-    once, the older audience is kept, and the run of the other session fails with the message of `_describe_conflict`.
+    A digdag session (a scheduled run of the workflow, with its retries) creates an audience only once, even if a run is
+    killed or a response is lost: of several audiences with one name that the session created, only the oldest is kept.
+    If two sessions create audiences with one name at once, the older audience is kept, and the run of the other session
+    fails with the message of `_describe_conflict`.
     """
 
     action: ClassVar[ActionSpec]  # the action's name, and which settings it uses
@@ -113,7 +114,7 @@ class AudienceAction(abc.ABC):
             )
 
     def _set_summary(self, *, past: str, infinitive: str) -> None:
-        """Store in the statistics what the run did (the sentence `past`) or, in a dry run, would do (`infinitive`)."""
+        """Store in the statistics a sentence on what the run did (`past`) or, in a dry run, would do (`infinitive`)."""
         self._stats.summary_text = SummaryText(past=past, infinitive=infinitive)
 
     def _copy_to_stats(self, audience: Audience) -> None:
@@ -135,7 +136,7 @@ class AudienceAction(abc.ABC):
         return name.session if name and name.audience == shorten_audience_name(self._new_name) else None
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message that another session's `audience` has the name in the settings, with advice."""
+        """Return the error message about `audience`, which another digdag session created with the settings' name."""
         text = f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): '
         if self._settings.if_exists != "fail" or self.action.finds_by_name:
             return f"{text}it was created while this task ran. Run this task again, which then uses it"
@@ -145,7 +146,7 @@ class AudienceAction(abc.ABC):
         return f"{text}choose another audience_name"
 
     def _describe_namesakes(self, audiences: Sequence[Audience]) -> str:
-        """Return the error message that several `audiences` have the name in the settings, with advice."""
+        """Return the error message about several `audiences` that all have the name in the settings."""
         ids = ", ".join(audience.id for audience in audiences)
         return (
             f'{len(audiences)} audiences are named "{self._new_name}" (ids {ids}): name the one that you mean by its '
@@ -162,7 +163,7 @@ class AudienceAction(abc.ABC):
         return [audience for audience in named if audience not in own], own
 
     def _create_new_audience(self, create: Callable[[], Audience]) -> Audience:
-        """Create an audience by calling `create`, and return the only audience of that name that this session keeps.
+        """Create an audience by calling `create`, and return the audience that this digdag session keeps.
 
         It is an older audience if an earlier, interrupted run of the session already created one. Raises AudienceError
         if another session created an audience with the name first.
@@ -172,10 +173,9 @@ class AudienceAction(abc.ABC):
         return self._keep_oldest(created)
 
     def _keep_session_audience(self, audience: Audience) -> Audience:
-        """Return the oldest audience of this session with the settings' name, if this action created `audience`.
+        """Return `audience` or, if this digdag session created several with its name, the oldest of them.
 
-        For any other `audience`, returns it unchanged. Raises AudienceError if another session created an audience with
-        the name first.
+        The others are removed. Raises AudienceError if another session created an audience with the name first.
         """
         if not self.action.only_once or self._find_session_key(audience) != self._session_key:
             return audience
@@ -183,7 +183,7 @@ class AudienceAction(abc.ABC):
         return self._keep_oldest(audience)
 
     def _keep_oldest(self, audience: Audience) -> Audience:
-        """Return the oldest audience with the settings' name that this session created, and remove its duplicates.
+        """Return the oldest audience with the settings' name that this digdag session created, and remove the others.
 
         `audience` is one of them. If another session created an audience with the name before them, removes all of this
         session's, and raises AudienceError.

@@ -19,8 +19,8 @@ _SESSION_KEY = re.compile(r"\(td ([0-9a-f]{8})\)$")
 class Create(MembersAction):
     """The action that creates an audience with the query's people.
 
-    If another session's audience has the name already, the setting `if_exists` decides: fail, add the people to it, or
-    replace its people.
+    If an audience of another digdag session has the name already, the setting `if_exists` decides: fail, add the people
+    to that audience, or replace its people.
     """
 
     action = ActionSpec(
@@ -41,8 +41,9 @@ class Create(MembersAction):
     def _find_existing(self) -> tuple[Audience | None, Audience | None]:
         """Return the audience with the settings' name as (another session's, this session's), of which one is None.
 
-        Both are None if no audience has the name. If this session created one, audiences of other sessions do not
-        count. Otherwise raises AudienceError for other sessions' audiences if `if_exists` is fail or there are several.
+        A session is one of the digdag workflow. Both are None if no audience has the name. If this session created one,
+        audiences of other sessions do not count. Otherwise raises AudienceError for other sessions' audiences if
+        `if_exists` is fail or there are several.
         """
         others, own = self._find_namesakes()
         if own or not others:
@@ -106,12 +107,12 @@ class CreateActalike(AudienceAction):
     )
 
     def _find_session_key(self, audience: Audience) -> str | None:
-        """Return the key of the session that created a look-alike audience: the end of its description, or None."""
+        """Return the key of the digdag session with which a look-alike audience's description ends, or None."""
         match = _SESSION_KEY.search(audience.description) if audience.audience_type == ACTALIKE else None
         return match[1] if match else None
 
     def _find_own_audience(self) -> Audience | None:
-        """Return the look-alike audience that this session created, or None if it is still to be created.
+        """Return the look-alike audience that this digdag session created, or None if it is still to be created.
 
         Raises AudienceError if another session's audience has the name, or the seed audience is missing or not ready.
         """
@@ -134,7 +135,7 @@ class CreateActalike(AudienceAction):
         return None
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
-        """Return the step that creates the look-alike audience, or a step without changes if this session did so.
+        """Return the step that creates the look-alike audience, or one without changes if this session created it.
 
         Raises AudienceError if another session's audience has the name, or the seed audience is missing or not ready.
         """

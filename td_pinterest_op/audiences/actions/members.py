@@ -35,15 +35,21 @@ class MembersAction(AudienceAction):
     """The base class of the actions that send records to an audience's customer list, or replace it with a new list.
 
     The newest run wins: no run replaces a customer list that a newer run has filled. A run is newer if the ids of its
-    Treasure Data jobs, which are in its list's name, are greater or, for equal jobs, if its list's id is.
+    Treasure Data jobs, which are in its list's name, are greater or, for equal jobs, if its list has a greater id.
     """
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the step that adds the `prepared` records to the audience's customer list, or removes them from it."""
+        """Return the step that adds the `prepared` records to the audience's list, or removes them from it.
+
+        `adds_people` of the action decides which.
+        """
         return self._plan_list_change(self._find_usable_audience(), prepared)
 
     def _plan_list_change(self, audience: Audience, prepared: PreparedRecords) -> list[Step]:
-        """Return the step that adds the `prepared` records to the list of `audience`, or removes them from it."""
+        """Return the step that adds the `prepared` records to the list of `audience`, or removes them from it.
+
+        `adds_people` of the action decides which.
+        """
         people = "{records}" if prepared.record_count else "nobody"
         if self.action.adds_people:
             change = f"add to {audience.label}"
@@ -97,7 +103,10 @@ class MembersAction(AudienceAction):
         return [fill, switch]
 
     def _plan_list(self, audience_name: str, prepared: PreparedRecords) -> tuple[TargetList, Step]:
-        """Return the customer list to fill for the audience called `audience_name`, and the step that fills it."""
+        """Return the list to fill with the `prepared` records, and the step that fills it.
+
+        `audience_name`: the name of the audience that will use the list.
+        """
         jobs = self._stats.job_id or (FILE if self.action.reads_rows else NO_JOB)
         if self._stats.list_jobs:
             jobs += f"+{max(map(int, self._stats.list_jobs.values()))}"
@@ -135,7 +144,7 @@ class MembersAction(AudienceAction):
         """Switch `audience` to the customer list `target`, and wait until Pinterest shows the switch.
 
         If two runs do this at once, the newer run wins: each waits until listings show its list, and looks for a newer
-        list once more after its switch. If there is one, it switches the audience to that list, and raises
+        list once more after its switch. A run that finds one switches the audience to that list, and raises
         AudienceError.
         """
         audience = self._keep_session_audience(audience)
@@ -161,8 +170,8 @@ class MembersAction(AudienceAction):
     def _confirm_list(self, audience: Audience, target: TargetList) -> None:
         """Wait until Pinterest shows that `audience` uses the list `target`, and copy its state to the statistics.
 
-        Waits for as long as the retry settings allow, at least half a minute, since reads may lag behind writes. Then
-        raises PinterestError. Raises AudienceError at once if the audience uses a newer run's list.
+        Waits for as long as the retry settings allow, at least half a minute, since reads may lag behind writes. Raises
+        PinterestError if Pinterest does not show it by then, and AudienceError if it shows a newer run's list.
         """
         seen = ""
 
@@ -227,7 +236,7 @@ class MembersAction(AudienceAction):
         return has_newer_jobs and not self._settings.replace_newer
 
     def _describe_newer_list(self, audience: Audience, newer: CustomerList, target: TargetList) -> str:
-        """Return the error message that `audience` keeps a newer run's list `newer`, and does not get `target`."""
+        """Return the error message that the newer run's list `newer` stays in use, and not this run's list `target`."""
         name = get_list_name(newer)
         return (
             f"customer list {newer.id} is for {audience.label} and newer than the list of this task (job "

@@ -93,7 +93,7 @@ class Mirror(MembersAction):
 
     @contextlib.contextmanager
     def prepare_records(self, _read_records: ReadRecords) -> Iterator[PreparedRecords]:
-        """Compare the query's people with the ledger, check the limits of the settings, and yield no records.
+        """Compare the query's people with the ledger, and check the limits of the settings. Yields no record.
 
         The steps of the action read the records themselves, once the plan is in the ledger.
         """
@@ -177,7 +177,7 @@ class Mirror(MembersAction):
         self._ledger.jobs.audience_id = self._audience.id
 
     def _write_ledger_plan(self) -> None:
-        """Write the plan (who joins, who leaves) into the ledger. A newer plan of another run then stops this run."""
+        """Write the plan (who joins, who leaves) into the ledger. From then on, a newer run's plan stops this run."""
         self._plan = self._run.write_plan(get_list_id(self._existing_audience))
         self._guard.trust_plan()
         self._stats.mirror = replace(self._run.figures, plan=self._ledger.state.number)
