@@ -81,7 +81,7 @@ class ExportError(Exception):
 
 @contextlib.contextmanager
 def extend_errors(text: str) -> Iterator[None]:
-    """Append `text` to the message of an ExportError that is raised in the `with` block."""
+    """Within the `with` block, append `text` to the message of an ExportError that is raised."""
     try:
         yield
     except ExportError as error:

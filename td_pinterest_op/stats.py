@@ -142,7 +142,10 @@ class Stats:
         return self.invalid_by_reason.total()
 
     def count_records(self, *, sent: int = 0, refused: int = 0, in_doubt: int = 0) -> None:
-        """Add these numbers of records to the counters. Thread-safe. `in_doubt` is negative once outcomes are known."""
+        """Add these numbers of records to the counters. Thread-safe.
+
+        `in_doubt`: records of a request whose outcome is not known yet, or a negative number once it is known.
+        """
         with self._lock:
             self.sent += sent
             self.refused += refused

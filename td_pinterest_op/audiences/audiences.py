@@ -75,10 +75,11 @@ def create_once(*, create: Callable[[], _C], find: Callable[[], _C | None], clie
 def repeat_until_list_is_ready(
     request: Callable[[], _T], client: Client, *, statuses: Collection[int] = _NOT_READY
 ) -> _T:
-    """Return the result of `request`, a function that sends a request about a customer list which may be new.
+    """Call `request`, which sends a request about a customer list that may be new, and return its result.
 
-    While Pinterest refuses the request with one of the `statuses`, which may only mean that the list is not ready, the
-    function is called again. Raises the last RequestRefusedError once the retry settings allow no further wait.
+    While Pinterest refuses the request with one of the `statuses`, which may only mean that the list is not ready,
+    calls it again. Raises the last RequestRefusedError once the retry settings, or half a minute, allow no further
+    wait.
     """
 
     def check_repeatable(error: RequestRefusedError, wait: float) -> float:

@@ -215,12 +215,12 @@ class _Adapter(requests.adapters.HTTPAdapter):
         super().__init__(pool_maxsize=connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Create the pools of direct connections as `requests` does, but with the time limit of writes."""
+        """Create the pools of direct connections as `requests` does, but limit how long each write may take."""
         super().init_poolmanager(*args, socket_options=_SOCKET_OPTIONS, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Return a proxy's pools of connections, with the time limit of writes."""
+        """Return the manager of the connections to a proxy, which limit how long each write may take."""
         manager = super().proxy_manager_for(proxy, socket_options=_SOCKET_OPTIONS, **kwargs)
         manager.pool_classes_by_scheme = self._pools
         return manager

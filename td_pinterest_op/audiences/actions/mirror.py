@@ -93,9 +93,10 @@ class Mirror(MembersAction):
 
     @contextlib.contextmanager
     def prepare_records(self, _read_records: ReadRecords) -> Iterator[PreparedRecords]:
-        """Compare the query's people with the ledger, and check the limits of the settings. Yields no record.
+        """Compare the query's people with the ledger, and check the limits of the settings.
 
-        The steps of the action read the records themselves, once the plan is in the ledger.
+        Yields empty PreparedRecords: the steps of the action read the records themselves, once the plan is in the
+        ledger.
         """
         settings = self._settings
         audience = self._audience
