@@ -1,6 +1,7 @@
 """`td-pinterest init`: a new project folder for one job, made by asking."""
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -112,14 +113,14 @@ def _dry_run(folder: Path, answers: ProjectAnswers, credentials: Credentials, co
     """Do a dry run of what the new project folder has, and print the summary of each export or of the erasure."""
     texts = {name: getattr(answers, name) for name in ("query", "suppress", "consent", "database")}
     params = {name: text for name, text in texts.items() if text}
-    if answers.kind.name == "erase":
-        settings = {"ad_account_id": answers.ad_account_id, "ignore_invalid_records": True, "dry_run": True}
-        with screen.print_waits(quiet=common.quiet):
-            erasure = erase_people(credentials.build_task(result_settings=settings, **params), SYSTEM)
-        screen.print_line(str(erasure["summary"]))
-        return
+    statistics: Mapping[str, Any]
     for export in check_workflow(folder / answers.kind.workflow)[1]:
         # Nothing but the plan is wanted, and the history keeps runs.
         known = {name: value for name, value in export.settings.items() if value is not None and name != "history"}
         task = credentials.build_task(result_settings={**known, "dry_run": True}, **params)
-        screen.print_line(str(run_export_task(task, credentials, common)["summary"]))
+        if answers.kind.name == "erase":
+            with screen.print_waits(quiet=common.quiet):
+                statistics = erase_people(task, SYSTEM)
+        else:
+            statistics = run_export_task(task, credentials, common)
+        screen.print_line(str(statistics["summary"]))

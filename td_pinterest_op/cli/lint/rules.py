@@ -118,8 +118,9 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
         if request and isinstance(request.source, Source) and is_known:
             sql = request.source.query or ("" if "job_id" in export.places else last_query or "")
             lists = {name: each.query for name, each in request.lists.items()}
-            for name, text in find_column_problems(request.settings, query=sql, lists=lists).items():
-                dig.add_finding(export.find_place(name), "columns", text)
+            for name, text in find_column_problems(request.settings, query=sql, lists=lists):
+                what = text.partition("cannot be exported: ")[2] or text
+                dig.add_finding(export.find_place(name), "columns", f"{name}: {what}")
         settings = request.settings if request else None
         if not isinstance(settings, Settings) or "action" in export.unknown:
             continue

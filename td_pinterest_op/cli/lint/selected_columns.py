@@ -1,7 +1,7 @@
 """The columns of a query, as far as its text shows them, judged by the operator's own rules."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.records.columns import (
@@ -45,19 +45,18 @@ def find_selected_names(sql: str) -> list[str] | None:
 
 def find_column_problems(
     settings: Settings | ErasureSettings, *, query: str, lists: Mapping[str, str]
-) -> Mapping[str, str]:
-    """Return what is wrong with the columns of an export's queries, by the parameter that has the query.
+) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the columns of an export's queries, each after the parameter that has the query.
 
     `lists`: the queries of opt-outs and consents, by parameter.
     """
-    problems = {}
     of_lists: dict[str, Sequence[Column]] = {}
     for name, sql in lists.items():
         if isinstance(settings, Settings) and (job := _describe_job(sql)):
             try:
                 of_lists[name] = find_list_columns(job, settings)
             except JobError as error:
-                problems[name] = str(error)
+                yield name, str(error)
     people = _describe_job(query)
     # `columns` may name a column of any of the queries.
     if people and (not settings.columns or len(of_lists) == len(lists)):
@@ -67,8 +66,7 @@ def find_column_problems(
             else:
                 find_identifier_columns(people, settings.columns)
         except JobError as error:
-            problems["query"] = str(error)
-    return {name: f"{name}: {text.partition('cannot be exported: ')[2] or text}" for name, text in problems.items()}
+            yield "query", str(error)
 
 
 def _describe_job(sql: str) -> Job | None:
