@@ -41,7 +41,7 @@ OPERATORS: Mapping[str, tuple[SettingsTable[Any] | None, tuple[str, ...]]] = {
 _PLACEHOLDER = "00"
 SECRET_TEMPLATE = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
 # What digdag takes for a variable, or for nothing: `${secrets:td.apikey}`, `${td.apikey}`, `${env.TD_API_KEY}`.
-_MISSPELT = re.compile(r"\$\{\s*(?:secrets?\s*[.:]\s*([\w.-]+)|(?:env|td|pinterest)\.\w+)\s*\}")
+_MISSPELT = re.compile(r"\$\{+\s*(?:secrets?\s*[.:]\s*([\w.-]+)|(?:env|td|pinterest)\.\w+)\s*\}+", re.IGNORECASE)
 # Valid values in place of those that only a run knows. What is not here, a run can do without.
 _UNKNOWN_QUERY = "SELECT * FROM table_that_the_run_knows"
 _ACTIVATION = {"segment_name": "known_to_the_run", "activation_actions_table": "database.table"}

@@ -185,8 +185,8 @@ def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> N
     for name, place in task.block.get_block("_env").places.items():
         setting = table.by_name.get(name.lower()) if table else None
         if _OPT_OUTS.search(name) or (setting and setting.restricts):
-            where = "under result_settings" if setting else "on the task itself"
-            message = f"nothing reads {name} under _env, so it restricts nothing: write {name.lower()} {where}"
+            instead = f"{name.lower()} under result_settings" if setting else "suppress or consent on the task itself"
+            message = f"nothing reads {name} under _env, so it restricts nothing: write {instead}"
             dig.add_finding(place, "unknown-key", message)
 
 

@@ -52,7 +52,7 @@ WRONG: list[tuple[Any, ...]] = [
     (6, "suppress", ACTIVATION, "  later →   suppressions: a.sql\n  later"),
     (5, "which `control` names", OWN, "    type: →     control: {percent: 10, salt: a, by: id}\n    type:"),
     (5, "under result_settings", OWN, "  query →   control: {percent: 10, salt: a}\n  query"),
-    (18, "nothing reads SUPPRESS under _env", OWN, f"{ENV} → {ENV}    SUPPRESS: queries/suppressed.sql\n"),
+    (18, "write suppress or consent on the task", OWN, f"{ENV} → {ENV}    SUPPRESS: queries/suppressed.sql\n"),
     (18, "write dry_run under result_settings", OWN, f"{ENV} → {ENV}    DRY_RUN: true\n"),
     (6, "did you mean suppress", OWN, "suppress: → Suppress:"),
     (6, "did you mean supp", OWN, "suppress: queries/suppressed.sql → +suppress: {td>: queries/suppressed.sql}"),
@@ -70,6 +70,8 @@ WRONG: list[tuple[Any, ...]] = [
     (19, "write ${secret:td.apikey}", GOOD, "${secret:td.apikey} → ${secrets:td.apikey}"),
     (19, "write ${secret:td.apikey}", GOOD, "${secret:td.apikey} → ${td.apikey}"),
     (21, "write ${secret:pinterest.client_secret}", GOOD, f"{_SECRET} → ${{env.PINTEREST_CLIENT_SECRET}}"),
+    (19, "write ${secret:td.apikey}", GOOD, "${secret:td.apikey} → ${{secret:td.apikey}}"),
+    (19, "write ${secret:td.apikey}", GOOD, "${secret:td.apikey} → ${SECRET:td.apikey}"),
     (21, "in plain text", GOOD, f"{_SECRET} → s3cr3t"),
     (14, "in plain text", GOOD, "type: pinterest\n → type: pinterest\n    client_secret: s3cr3t\n"),
     (
