@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import itertools
+import re
 import unicodedata
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -133,9 +134,12 @@ class _CsvFile:
         self._read = 0  # rows before the block
         self._lines: list[int] = []  # on which the block's rows begin
         begin = next((line for line in sample.splitlines() if line.strip(f"{_SEPARATORS} ")), "")
-        separator = max(_SEPARATORS, key=begin.count)  # the most frequent one in the header
+        for_excel = re.fullmatch('"?sep=(.)"?', begin, re.IGNORECASE)  # a line that names the separator
+        separator = for_excel[1] if for_excel else max(_SEPARATORS, key=begin.count)
         self._reader = csv.reader(self._read_lines(), strict=True, delimiter=separator, skipinitialspace=True)
         self._rows = self._read_numbered_rows()
+        if for_excel:
+            next(self._rows)
         first = next(self._rows, None)
         if first is None:
             raise JobError(f"the file {path} is empty: its first line must be the names of the columns")

@@ -24,7 +24,7 @@ from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, TYPES
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL
-from td_pinterest_op.settings.types import WrongValueError
+from td_pinterest_op.settings.types import WrongValueError, is_left_out
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.progress import EtaEstimator, Phase, ProgressReporter
 from td_pinterest_op.task_runtime.task import Task
@@ -110,6 +110,10 @@ def export(
         raise click.UsageError("--column is used only with --csv: leave it out, and name the columns in the query")
     params |= build_query_params(source)
     params |= {name: files.read_sql(source[name], f"--{name}") for name in LISTS if source[name]}
+    is_asked = not params.keys().isdisjoint(("query", *LISTS))
+    for name, is_used in (("engine", is_asked), ("database", is_asked or not is_left_out(raw.get("history")))):
+        if source[name] and not is_used:
+            raise click.UsageError(f"--{name} has no effect without --query, --suppress or --consent: leave it out")
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
     answers = build_answers(of_workflow, params) if project_folder else None
     asks_warehouse = reads_rows and (not csv_file or any(name in params for name in LISTS))

@@ -80,6 +80,10 @@ def sql(
     one is rejected. rejected: your keys, with the column and the reason of each value that is rejected. control: the
     arm of each person, `control` or `sent`.
     """
+    for option, value in {"key": keys, **control}.items():
+        of_kind = "rejected" if option == "key" else "control"
+        if value and kind != of_kind:
+            raise click.UsageError(f"--{option} is an option of `sql {of_kind}`: leave it out")
     text = require_one_statement(files.read_sql(query, "--query"))
     pairs = [name.strip().partition("=") for name in names.split(",") if name.strip()]
     try:
@@ -148,8 +152,10 @@ def build_hashed_statement(query: Query) -> str:
 def build_rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
     """Return SQL that selects a query's rejected values, each with the `keys` of its row, its column and the reason.
 
-    A row without any identifier is listed once.
+    A row without any identifier is listed once. Raises click.UsageError for a key with the name of another column.
     """
+    if taken := {"identifier", "reason"} & {key.lower() for key in keys}:
+        raise click.UsageError(f"give the query's column {taken.pop()} another name: the statement has its own")
     named = [f"c{find_position(key, query.names)} AS {quote_name(key)}" for key in keys]
     absences = []
     rows = []

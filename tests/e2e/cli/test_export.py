@@ -258,9 +258,13 @@ def test_blank_opt_outs_are_wrong_usage_and_nothing_is_sent(
         ([], "give exactly one of --job ID"),
         (["--job", "1", "--csv", "x.csv"], "give exactly one of --job ID"),
         (["--job", "1", "--column", "email"], "--column is used only with --csv"),
+        (["--csv", "x.csv", "--engine", "hive"], "--engine has no effect without --query"),
+        (["--csv", "x.csv", "--database", "shop"], "--database has no effect without --query"),
     ],
 )
-def test_another_number_of_sources_is_wrong_usage(export: Export, arguments: list[str], said: str) -> None:
+def test_another_number_of_sources_or_an_option_without_effect_is_wrong_usage(
+    export: Export, arguments: list[str], said: str
+) -> None:
     assert export(*arguments).failed(said, code=2)
 
 

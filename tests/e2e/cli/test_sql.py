@@ -82,6 +82,9 @@ def test_array_column_is_recognised_from_the_warehouse(at_terminal: Terminal, se
             "use --by to name the column that identifies each person",
         ),
         (["control", "--columns", "email", "--percent", "5", "--salt", "x", "--by", "id"], "--by: the query has no co"),
+        (["hashed", "--columns", COLUMNS, "--key", "id"], "--key is an option of `sql rejected`: leave it out"),
+        (["rejected", "--columns", COLUMNS, "--by", "id"], "--by is an option of `sql control`: leave it out"),
+        (["rejected", "--columns", "email,Reason"], "give the query's column reason another name"),
         (
             ["hashed", "--database", "shop", "--columns", COLUMNS],
             "--columns has a name without =TYPE: with --database,",

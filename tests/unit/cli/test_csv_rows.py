@@ -62,6 +62,8 @@ PHONES = (*LIST_TYPES, "phone")
         (f"Adresse électronique\tNom\n{JANE}\tZoé\n".encode("utf-16"), LIST_TYPES, ["email"], [[JANE]]),
         (f"Correo electrónico|Teléfono\n{JANE}|600\n".encode(), PHONES, ["email", "phone"], [[JANE], ["600"]]),
         (f"名前,メールアドレス\n花子,{JANE}\n".encode("utf-8-sig"), LIST_TYPES, ["email"], [[JANE]]),
+        (f"sep=#\nname#email\nJane#{JANE}\n".encode("utf-8-sig"), LIST_TYPES, ["email"], [[JANE]]),
+        (f'"sep=;"\r\n\r\nname;email,\r\n"a;b";{JANE}\r\n'.encode(), LIST_TYPES, ["email"], [[JANE]]),
         (f"id,Advertising ID,IDFA,mobile advertising id,Email\n1,x,b,c,{JANE}\n".encode(), LIST_TYPES, None, None),
         (
             f"Email 1,Email\n{JANE},\n,{JANE}\n,\n".encode(),
