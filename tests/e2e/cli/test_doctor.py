@@ -104,15 +104,6 @@ def test_a_good_setup_passes_all_checks_and_writes_nothing(
     assert scene.services.pinterest.calls.writes() == []
 
 
-def test_doctor_runs_a_query_and_checks_its_rows(at_terminal: Terminal, scene: Scene) -> None:
-    scene.services.td.create("shop", "people", [{"email": person} for person in people(3)])
-    query = scene.folder / "people.sql"
-    query.write_text("SELECT email FROM people")
-    ran = at_terminal("doctor", "--query", query, "--database", "shop")
-    assert ran.code == 0
-    assert "invalid rows among the first 3: 0" in ran.out
-
-
 def set_clock_back(scene: Scene) -> None:
     late = Timing(now=lambda: time.time() - 3_600)
     scene.monkeypatch.setattr("td_pinterest_op.cli.doctor.pinterest_checks.SYSTEM", late)
