@@ -14,7 +14,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.parse import read_settings
+from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.task import Task, get_current_task, read_sql, store_values
@@ -54,7 +54,7 @@ def add_activation_settings(task: Task) -> Task:
     `later_runs` (add, replace or mirror) says how to change an audience that already exists. Without it, the settings
     may name any action. Raises SettingsError for settings and parameters that are missing or contradict each other.
     """
-    console = read_settings(task.params.get("result_connection_settings"), place="the console")
+    console = parse_raw_settings(task.params.get("result_connection_settings"), place="the console")
     extended = extend_task(task, "the console", drop_console_keys(console, EXPORT), {})
     settings = dict(extended.params["result_settings"])
     settings.update(_choose_action(task, settings))

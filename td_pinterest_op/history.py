@@ -23,13 +23,13 @@ from td_pinterest_op.run_history.history_table import (
 )
 from td_pinterest_op.run_history.lift import COUNTS, compare_arms
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import read_parameter
+from td_pinterest_op.settings.parse import parse_parameter
 from td_pinterest_op.settings.structures import CONTROL
 from td_pinterest_op.settings.types import TABLE, WrongValueError
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.services import build_treasure_data_api
 from td_pinterest_op.task_runtime.task import Task, find_workflow_name, get_current_task, store_values
-from td_pinterest_op.task_runtime.task_history import TIME_LIMIT, History, read_history_database
+from td_pinterest_op.task_runtime.task_history import TIME_LIMIT, History, require_history_database
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ def write_lift(task: Task, timing: Timing) -> dict[str, Any]:
     lift = task.params.get("lift")
     percent = lift.get("percent") if isinstance(lift, Mapping) else None
     try:
-        control = CONTROL.read({"percent": percent, "salt": "any"})
+        control = CONTROL.parse({"percent": percent, "salt": "any"})
     except WrongValueError as error:
         raise SettingsError(
             f"lift.percent must be the percent of the control group (config/lift.yml): {error}"
@@ -131,11 +131,11 @@ def write_lift(task: Task, timing: Timing) -> dict[str, Any]:
 @contextlib.contextmanager
 def _open_history(task: Task, timing: Timing) -> Iterator[History | None]:
     """Yield the run history in the table that the task's parameter `history` names, or None without this parameter."""
-    table = read_parameter("history", task.params.get("history"), TABLE)
+    table = parse_parameter("history", task.params.get("history"), TABLE)
     if table is None:
         yield None
         return
-    database = read_history_database(task, table)
+    database = require_history_database(task, table)
     transport = Transport(connect_timeout=TIME_LIMIT, write_timeout=TIME_LIMIT, read_timeout=TIME_LIMIT, connections=1)
     with contextlib.closing(transport):
         retry = Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT)

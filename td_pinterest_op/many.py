@@ -29,10 +29,10 @@ from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.parameters import FOR_THIS_RUN
-from td_pinterest_op.settings.parse import parse_settings, parse_values, read_parameter, read_settings
-from td_pinterest_op.settings.structures import read_list_items
+from td_pinterest_op.settings.parse import parse_parameter, parse_raw_settings, parse_settings, parse_values
+from td_pinterest_op.settings.structures import parse_list
 from td_pinterest_op.settings.table import SHARED
-from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out, names_secret, show_value
+from td_pinterest_op.settings.types import WrongValueError, build_integer_type, format_value, is_left_out, names_secret
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.process import TaskProcess, log_label, may_resubmit
 from td_pinterest_op.task_runtime.progress import ProgressReporter
@@ -84,7 +84,7 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
     """
     runs = [_EntryRun(task=task, name=name, entry=entry) for name, entry in read_entries(task).items()]
     at_once = read_at_once(task)
-    shared = read_settings(task.params.get("result_settings"))
+    shared = parse_raw_settings(task.params.get("result_settings"))
     common = {name: value for name, value in shared.items() if name in SHARED.by_name}
     settings = parse_settings(common, table=SHARED, environ=task.environ)
     waiting = collections.deque(runs)
@@ -170,7 +170,7 @@ class _EntryRun:
 
     def _export(self, services: Services) -> None:
         """Run the export of this entry. Raises ExportError, once the run history has a row about the failure."""
-        whole = {**read_settings(self.task.params.get("result_settings")), **self.entry}
+        whole = {**parse_raw_settings(self.task.params.get("result_settings")), **self.entry}
         task = replace(self.task, entry=self.name, params={**self.task.params, "result_settings": whole})
         try:
             task = build_entry_task(self.task, self.entry, self.name)
@@ -202,7 +202,7 @@ class _EntryRun:
 
 def read_at_once(task: Task) -> int:
     """Return how many exports run at a time: the parameter `at_once`, or 4. Raises SettingsError if it is wrong."""
-    at_once: int | None = read_parameter("at_once", task.params.get("at_once"), _AT_ONCE)
+    at_once: int | None = parse_parameter("at_once", task.params.get("at_once"), _AT_ONCE)
     return at_once or _DEFAULT_AT_ONCE
 
 
@@ -212,14 +212,14 @@ def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
     Raises SettingsError if the list cannot be read, or is empty, or two entries have one name.
     """
     try:
-        items = read_list_items(task.params.get("audiences"))
+        items = parse_list(task.params.get("audiences"))
     except WrongValueError as error:
         raise SettingsError(f"`audiences` cannot be read as a list: {error}", key="audiences") from None
     if not items:
         raise SettingsError("`audiences` is empty: add a mapping of settings for each audience", key="audiences")
     entries: dict[str, Mapping[object, Any]] = {}
     for number, item in enumerate(items, start=1):
-        entry = read_settings(item, place=f"entry {number} of `audiences`")
+        entry = parse_raw_settings(item, place=f"entry {number} of `audiences`")
         if not entry:
             text = f"entry {number} of `audiences` is empty: write the settings of an audience into it"
             raise SettingsError(text, key="audiences")
@@ -228,8 +228,8 @@ def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
             text = f"entry {number} of `audiences` has the name of another, {name}: give each entry its own name"
             raise SettingsError(text, key="audiences")
         entries[name] = entry
-    for_this_run = read_settings(task.params.get(FOR_THIS_RUN), place=FOR_THIS_RUN)
-    unknown = [show_value(name).strip("'") for name in for_this_run if name not in entries]
+    for_this_run = parse_raw_settings(task.params.get(FOR_THIS_RUN), place=FOR_THIS_RUN)
+    unknown = [format_value(name).strip("'") for name in for_this_run if name not in entries]
     if unknown or (FOR_THIS_RUN in task.params and not for_this_run):
         raise SettingsError(
             f"{FOR_THIS_RUN} must be a mapping from names of entries to settings"
@@ -270,7 +270,7 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
         params["query"] = f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
     extended = extend_task(task, place, settings, params)
     own = {key: value for key, value in extended.params.items() if key not in (FOR_THIS_RUN, "audiences")}
-    for_this_run = read_settings(task.params.get(FOR_THIS_RUN), place=FOR_THIS_RUN)
+    for_this_run = parse_raw_settings(task.params.get(FOR_THIS_RUN), place=FOR_THIS_RUN)
     if name in for_this_run:
         own[FOR_THIS_RUN] = for_this_run[name]
     return replace(extended, entry=name, params=own)

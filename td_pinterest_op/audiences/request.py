@@ -21,8 +21,8 @@ from td_pinterest_op.settings.parse import (
     ParsedSettings,
     build_settings,
     find_action,
+    parse_raw_settings,
     parse_values,
-    read_settings,
 )
 from td_pinterest_op.settings.table import (
     CREDENTIALS,
@@ -31,11 +31,11 @@ from td_pinterest_op.settings.table import (
     Settings,
     SettingsTable,
 )
-from td_pinterest_op.settings.types import is_left_out, show_value
+from td_pinterest_op.settings.types import format_value, is_left_out
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.finish import name_subjects
 from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_list_source, read_source
-from td_pinterest_op.task_runtime.task_history import read_history_database
+from td_pinterest_op.task_runtime.task_history import require_history_database
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows
 
@@ -72,9 +72,9 @@ def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mappin
     others = {key: value for key, value in whole.items() if key not in params}
     if "result_settings" not in others:
         return others, params
-    settings = read_settings(others.pop("result_settings"), place=f"result_settings of {place}")
+    settings = parse_raw_settings(others.pop("result_settings"), place=f"result_settings of {place}")
     if others:
-        names = ", ".join(show_value(key).strip("'") for key in others)
+        names = ", ".join(format_value(key).strip("'") for key in others)
         raise SettingsError(
             f"{place} has parameters next to result_settings that an export does not accept: {names}. Allowed there: "
             f"{', '.join(TASK_PARAMETERS)}",
@@ -89,12 +89,12 @@ def extend_task(task: Task, place: str, settings: Mapping[object, object], param
     `place`: where they were read, for the log and errors. A blank setting overrides nothing: it must not lift what the
     task restricts. Raises SettingsError for credentials: whoever writes a list or uses a console must not choose them.
     """
-    shared = read_settings(task.params.get("result_settings"))
+    shared = parse_raw_settings(task.params.get("result_settings"))
     new = {key: value for key, value in settings.items() if not is_left_out(value)}
     if foreign := [key.name for key in CREDENTIALS if key.name in new]:
         text = f"{place} has {' and '.join(foreign)}: credentials may stand in the task only, or in its _env"
         raise SettingsError(text, key=foreign[0])
-    replaced = [show_value(key).strip("'") for key in new if str(shared.get(key, new[key])) != str(new[key])]
+    replaced = [format_value(key).strip("'") for key in new if str(shared.get(key, new[key])) != str(new[key])]
     replaced += [name for name in params if task.params.get(name, params[name]) != params[name]]
     if replaced:
         log.info("%s overrides the task's %s", place, ", ".join(replaced))
@@ -126,7 +126,7 @@ def read_task_request(task: Task, *, table: SettingsTable[_S], rows: Rows | None
     settings: _S | None = errors.call(build_settings, parsed)
     action = parsed.action
     if settings and settings.history:  # only for its problems: the history finds the database again
-        errors.call(read_history_database, task, settings.history)
+        errors.call(require_history_database, task, settings.history)
     errors.call(parse_endpoints, task.environ)
     source: Source | Rows | None = rows
     reads_rows = action is None or action.reads_rows
@@ -166,7 +166,7 @@ def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: Settings
     `table`: the allowed settings. Problems with the settings for this run are added to `errors`.
     """
     raw = task.params.get("result_settings")
-    settings = read_settings(raw)
+    settings = parse_raw_settings(raw)
     if "activation_id" in task.params and isinstance(raw, str):  # the console's text
         settings = drop_console_keys(settings, table)
     action = find_action(settings, table=table) if "action" in table.by_name else None
@@ -175,10 +175,10 @@ def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: Settings
     faults = []
     given: Mapping[object, object] | None = None
     if FOR_THIS_RUN in task.params:
-        given = errors.call(read_settings, task.params[FOR_THIS_RUN], place=FOR_THIS_RUN)
+        given = errors.call(parse_raw_settings, task.params[FOR_THIS_RUN], place=FOR_THIS_RUN)
         faults += [] if given is None or given else ["is blank"]
     for name, value in (given or {}).items():
-        text = show_value(name).strip("'")
+        text = format_value(name).strip("'")
         key = table.by_name.get(text)
         if name not in SETTINGS_FOR_THIS_RUN:
             faults.append(f"{text} cannot be set for one run")

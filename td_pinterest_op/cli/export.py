@@ -151,9 +151,9 @@ def _choose_csv_columns(settings: Mapping[str, object], *, only: Sequence[str]) 
     others: set[str] = set()
     # What is wrong is named with the other problems of the settings.
     with contextlib.suppress(WrongValueError):
-        others.update(COLUMNS.read(settings.get("columns")))
+        others.update(COLUMNS.parse(settings.get("columns")))
     with contextlib.suppress(WrongValueError):
-        others.update(filter(None, [CONTROL.read(settings.get("control")).by]))
+        others.update(filter(None, [CONTROL.parse(settings.get("control")).by]))
     return CsvOptions(types=tuple(TYPES if takes_rows else LIST_TYPES), other_columns=others, only=only)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from td_pinterest_op.audiences.request import split_parameters
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime import atomic_file
-from td_pinterest_op.settings.parse import read_settings
+from td_pinterest_op.settings.parse import parse_raw_settings
 
 _PIECE = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
 _TOKEN = re.compile(rf"[ \t\r\n;]+ | \\\n | \#[^\n]* | (?P<word> (?: {_PIECE} )+ )", re.VERBOSE | re.DOTALL)
@@ -43,9 +43,9 @@ def read_task_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     SettingsError, also for a key that no export takes.
     """
     place = f"the file {path} of --settings"
-    whole = dict(read_settings(read_text(path, "--settings"), place=place))
+    whole = dict(parse_raw_settings(read_text(path, "--settings"), place=place))
     if len(whole) == 1 and str(next(iter(whole))).startswith("+"):
-        whole = dict(read_settings(next(iter(whole.values())), place=place))
+        whole = dict(parse_raw_settings(next(iter(whole.values())), place=place))
     if str(whole.get("py>")).startswith("td_pinterest_op.export."):
         del whole["py>"]
         whole.pop("_env", None)

@@ -20,11 +20,11 @@ from td_pinterest_op.http.json_counts import parse_whole_number
 from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.hashed_query import Query, build_columns_statement, require_one_statement
 from td_pinterest_op.redaction.secret import escape
-from td_pinterest_op.settings.parse import read_parameter
+from td_pinterest_op.settings.parse import parse_parameter
 from td_pinterest_op.settings.structures import CONTROL, Control
 from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError, suggest_word
 from td_pinterest_op.task_runtime.services import Services
-from td_pinterest_op.task_runtime.task import Task, read_database, read_source
+from td_pinterest_op.task_runtime.task import Task, read_source, require_database
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
 
 _T = TypeVar("_T")
@@ -223,7 +223,7 @@ class Interview:
         """Return the audience whose id or name is `text`. Raises click.UsageError without exactly one."""
         if self._known is None:
             try:
-                return Audience(str(AUDIENCE_ID.read(text)))
+                return Audience(str(AUDIENCE_ID.parse(text)))
             except WrongValueError:
                 raise click.UsageError(
                     "there are no credentials for Pinterest: name the audience by its id, which has only digits"
@@ -244,7 +244,7 @@ class Interview:
     def _require_database(self, name: str) -> str:
         """Return the name of a database unchanged, if not "". Raises ExportError if Treasure Data has none of it."""
         if name:
-            read_database(Task(params={"database": name}, environ={}), needed_by="the query")
+            require_database(Task(params={"database": name}, environ={}), needed_by="the query")
             self._find_columns("SELECT 1 AS one", name)
         return name
 
@@ -323,7 +323,7 @@ def _read_query(text: str, option: str) -> str:
 
 def _parse_control(text: str) -> Control:
     """Return a control group from the text of the setting `control`. Raises SettingsError and click.UsageError."""
-    control: Control | None = read_parameter("--control", text, CONTROL)
+    control: Control | None = parse_parameter("--control", text, CONTROL)
     if control is None or control.by is None:
         raise click.UsageError(
             "--control: `by` is missing, the column with the key of each person. For a control group without `by` use "

@@ -87,8 +87,8 @@ def sql(
     text = require_one_statement(files.read_sql(query, "--query"))
     pairs = [name.strip().partition("=") for name in names.split(",") if name.strip()]
     try:
-        types = COLUMNS.read({name: type_ for name, is_typed, type_ in pairs if is_typed})
-        group = CONTROL.read(control) if kind == "control" else None
+        types = COLUMNS.parse({name: type_ for name, is_typed, type_ in pairs if is_typed})
+        group = CONTROL.parse(control) if kind == "control" else None
     except WrongValueError as error:
         raise click.UsageError(str(error)) from None
     if not set(ROW_ONLY_NAMES).isdisjoint(types.values()):

@@ -120,7 +120,7 @@ class ProjectAnswers:
 def is_writable_name(name: str) -> bool:
     """Whether a workflow can contain and compare an audience's name: one line, no template, no spaces at its ends."""
     try:
-        return TEXT.read(name) == name and "${" not in name
+        return TEXT.parse(name) == name and "${" not in name
     except WrongValueError:
         return False
 

@@ -11,7 +11,7 @@ from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NA
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.parameters import FOR_THIS_RUN, TASK_PARAMETERS
-from td_pinterest_op.settings.structures import read_mapping
+from td_pinterest_op.settings.structures import parse_mapping
 from td_pinterest_op.settings.table import (
     CREDENTIALS,
     ActionSpec,
@@ -25,10 +25,10 @@ from td_pinterest_op.settings.types import (
     LOST_DIGITS,
     SettingType,
     WrongValueError,
+    format_value,
     has_lost_digits,
     is_left_out,
     names_secret,
-    show_value,
     suggest_word,
 )
 
@@ -97,7 +97,7 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
     `environ`: where credentials that are left out, or are `${secret:…}`, are looked up. Raises SettingsError with every
     problem, a line each, and no credential.
     """
-    settings: _C = build_settings(parse_values(read_settings(raw), table=table, environ=environ))
+    settings: _C = build_settings(parse_values(parse_raw_settings(raw), table=table, environ=environ))
     return settings
 
 
@@ -131,19 +131,19 @@ def build_settings(parsed: ParsedSettings) -> Any:
     )
 
 
-def read_settings(value: object, *, place: str = "result_settings") -> Mapping[object, object]:
+def parse_raw_settings(value: object, *, place: str = "result_settings") -> Mapping[object, object]:
     """Return a mapping, or that in JSON or YAML text, {} for a blank `value`. Raises SettingsError with the `place`."""
     try:
-        return {} if is_left_out(value) else read_mapping(value)
+        return {} if is_left_out(value) else parse_mapping(value)
     except WrongValueError as error:
         text = f"{place}: {error}; allowed: a mapping, or a mapping as a JSON or YAML string"
         raise SettingsError(text, key="result_settings") from None
 
 
-def read_parameter(name: str, value: object, type_: SettingType) -> Any:
+def parse_parameter(name: str, value: object, type_: SettingType) -> Any:
     """Return the value of a task's parameter, or None if it is left out. Raises SettingsError for a wrong value."""
     try:
-        return None if is_left_out(value) else type_.read(value)
+        return None if is_left_out(value) else type_.parse(value)
     except WrongValueError as error:
         raise SettingsError(f"{name}: {error}; allowed: {type_.allowed}", key=name) from None
 
@@ -153,7 +153,7 @@ def find_action(settings: Mapping[Any, object], *, table: SettingsTable[Any]) ->
     setting = table.by_name["action"]
     value = settings.get("action")
     try:
-        action: ActionSpec = setting.default if is_left_out(value) else setting.type.read(value)
+        action: ActionSpec = setting.default if is_left_out(value) else setting.type.parse(value)
     except WrongValueError:
         return None
     return action
@@ -195,7 +195,7 @@ def parse_values(
         parsed.given_values[name] = None
         if value is not None:
             try:
-                parsed.given_values[name] = key.type.read(value)
+                parsed.given_values[name] = key.type.parse(value)
             except WrongValueError as wrong:
                 parsed.add_problem(name, f"{wrong}; allowed: {key.type.allowed}")
     if lost_digits:
@@ -218,7 +218,7 @@ def _check_unknown_keys(parsed: ParsedSettings, keys: Iterable[object]) -> None:
     for key in keys:
         if key in parsed.table.by_name:
             continue
-        name = show_value(key).strip("'")
+        name = format_value(key).strip("'")
         if key == FOR_THIS_RUN:
             parsed.add_problem(name, "is given to a run, with `-p`, and stands in no file and in no list of audiences")
         elif key in TASK_PARAMETERS:

@@ -22,8 +22,8 @@ from td_pinterest_op.settings.types import (
     build_choice_type,
     build_word_type,
     describe_type,
+    format_value,
     parse_number,
-    show_value,
     suggest_word,
 )
 
@@ -104,7 +104,7 @@ def _build_dict_of_unique_keys(pairs: Sequence[tuple[str, object]]) -> dict[str,
     return mapping
 
 
-def read_list_items(value: object) -> Sequence[object]:
+def parse_list(value: object) -> Sequence[object]:
     """Return the items of a list, or of JSON, YAML or comma-separated text. Raises WrongValueError for other values."""
     if isinstance(value, str):
         is_list = value.lstrip().startswith(("[", "- "))
@@ -116,7 +116,7 @@ def read_list_items(value: object) -> Sequence[object]:
     return value
 
 
-def read_mapping(value: object) -> Mapping[object, object]:
+def parse_mapping(value: object) -> Mapping[object, object]:
     """Return a mapping unchanged, or the mapping in JSON or YAML text. Raises WrongValueError for any other value."""
     mapping = parse_text(value) if isinstance(value, str) else value
     if not isinstance(mapping, Mapping):
@@ -124,82 +124,82 @@ def read_mapping(value: object) -> Mapping[object, object]:
     return mapping
 
 
-def _read_part(label: str, part_type: SettingType, value: object) -> Any:
+def _parse_part(label: str, part_type: SettingType, value: object) -> Any:
     """Return a part of a setting, read as `part_type`. Raises WrongValueError, which begins with the `label`."""
     try:
-        return part_type.read(value)
+        return part_type.parse(value)
     except WrongValueError as error:
         raise WrongValueError(f"{label}: {error}") from None
 
 
-def _read_items(item_type: SettingType, value: object) -> list[str]:
+def _parse_items(item_type: SettingType, value: object) -> list[str]:
     """Return each item of a list, read as `item_type`. Raises WrongValueError, with the position of a wrong item."""
-    items = enumerate(read_list_items(value), start=1)
-    return [_read_part(f"number {position}", item_type, item) for position, item in items]
+    items = enumerate(parse_list(value), start=1)
+    return [_parse_part(f"number {position}", item_type, item) for position, item in items]
 
 
 def _build_id_list_type(id_type: SettingType) -> SettingType:
     """Return the setting type of a list of ids or a single id, read as a tuple without repeats, in the order given."""
 
-    def read_ids(value: object) -> tuple[str, ...]:
+    def parse_ids(value: object) -> tuple[str, ...]:
         """Return a list's ids as strings, without repeats, in the given order. Raises WrongValueError."""
-        ids = tuple(dict.fromkeys(_read_items(id_type, value)))
+        ids = tuple(dict.fromkeys(_parse_items(id_type, value)))
         if not ids:
             raise WrongValueError("must contain at least one id")
         return ids
 
     allowed = f"a list, or a comma-separated string, of ids ({id_type.allowed})"
-    return SettingType(read=read_ids, allowed=allowed, is_id=True)
+    return SettingType(parse=parse_ids, allowed=allowed, is_id=True)
 
 
-def _read_columns(value: object) -> Mapping[str, str]:
+def _parse_columns(value: object) -> Mapping[str, str]:
     """Return a mapping from lower-case column names to identifier types. Raises WrongValueError for a wrong mapping."""
     columns: dict[str, str] = {}
-    for column, identifier_type in read_mapping(value).items():
+    for column, identifier_type in parse_mapping(value).items():
         name = column.strip().lower() if isinstance(column, str) else ""
-        label = f"column {show_value(column)}"
+        label = f"column {format_value(column)}"
         if not name:
             raise WrongValueError(f"{label}: the name of a column must be a string that is not blank")
         if name in columns:
             raise WrongValueError(f"{label}: the column is named twice (upper and lower case are equal)")
-        columns[name] = _read_part(label, _IDENTIFIER_TYPE, identifier_type)
+        columns[name] = _parse_part(label, _IDENTIFIER_TYPE, identifier_type)
     return columns
 
 
-def _read_control(value: object) -> Control:
+def _parse_control(value: object) -> Control:
     """Return a control group from a mapping with the keys `percent`, `salt` and `by`. Raises WrongValueError."""
-    parts = read_mapping(value)
+    parts = parse_mapping(value)
     for name in parts:
         if name not in _CONTROL_NAMES:
-            raise WrongValueError(f"{show_value(name)} is unknown{suggest_word(str(name), _CONTROL_NAMES)}")
+            raise WrongValueError(f"{format_value(name)} is unknown{suggest_word(str(name), _CONTROL_NAMES)}")
     given = parts.get("percent")
     percent = parse_number(given)
     if percent is None or not 0 < percent <= _MOST_PERCENT or percent != round(percent, 2):
         numbers = f"a number from 0.01 to {_MOST_PERCENT} with at most two decimals"
-        raise WrongValueError(f"percent: must be {numbers}, not {show_value(given)}")
+        raise WrongValueError(f"percent: must be {numbers}, not {format_value(given)}")
     salt = parts.get("salt")
-    _read_part("salt", TEXT, salt)
+    _parse_part("salt", TEXT, salt)
     by = parts.get("by")
     # The salt with its spaces: a query that computes the same group has them as well. A blank `by` is an error: a
     # template that rendered to nothing must not choose another group, that of the digests.
     return Control(
-        percent=round(percent, 2), salt=str(salt), by=None if by is None else _read_part("by", TEXT, by).lower()
+        percent=round(percent, 2), salt=str(salt), by=None if by is None else _parse_part("by", TEXT, by).lower()
     )
 
 
 COLUMNS = SettingType(
-    read=_read_columns,
+    parse=_parse_columns,
     allowed=f"a mapping from the query's column name to {join_with_or(LIST_TYPES)}; with records: rows also "
     + ", ".join(ROW_ONLY_NAMES),
 )
 STATUS_SET = SettingType(
-    read=lambda value: frozenset(_read_items(_STATUS, value)),
+    parse=lambda value: frozenset(_parse_items(_STATUS, value)),
     allowed=f"a list, or a comma-separated string, of {', '.join(_STATUSES)}",
 )
 AUDIENCE_IDS = _build_id_list_type(AUDIENCE_ID)
 AD_ACCOUNT_IDS = _build_id_list_type(AD_ACCOUNT_ID)
 CONTROL = SettingType(
-    read=_read_control,
+    parse=_parse_control,
     allowed=f"a mapping of percent (more than 0, up to {_MOST_PERCENT}, two decimals at most), salt (text) and, if "
     "wanted, by (a column's name)",
 )

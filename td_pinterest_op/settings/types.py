@@ -54,10 +54,10 @@ class WrongValueError(ValueError):
 class SettingType:
     """A type of setting: how its values are read, and which values are allowed, in words.
 
-    `read` returns the value in its own type, or raises WrongValueError.
+    `parse` returns the value in its own type, or raises WrongValueError.
     """
 
-    read: Callable[[object], Any]
+    parse: Callable[[object], Any]
     allowed: str
     is_id: bool = False  # the value is an id: if it may have lost digits (see `has_lost_digits`), a warning follows
 
@@ -106,7 +106,7 @@ def find_nearest(word: str, words: Iterable[str], *, cutoff: float) -> str:
     return "".join(difflib.get_close_matches(word, list(words), n=1, cutoff=cutoff))
 
 
-def show_value(value: object) -> str:
+def format_value(value: object) -> str:
     """Return a value as text for a message: unchanged if it is short and harmless, else only its type and size."""
     # Python refuses to write out very large numbers.
     is_short = value.bit_length() <= 128 if isinstance(value, int) else isinstance(value, (str, float))
@@ -116,9 +116,9 @@ def show_value(value: object) -> str:
     return ascii(value) if isinstance(value, str) else text.lower()
 
 
-def refuse(value: object) -> str:
+def describe_wrong_value(value: object) -> str:
     """Return the message about a value that is not allowed. What is allowed follows it (see `SettingType`)."""
-    return f"{show_value(value)} is not an allowed value"
+    return f"{format_value(value)} is not an allowed value"
 
 
 def describe_type(value: object) -> str:
@@ -142,14 +142,14 @@ def parse_number(value: object) -> Decimal | None:
 def build_integer_type(minimum: int, maximum: int) -> SettingType:
     """Return the setting type of an int from `minimum` to `maximum`."""
 
-    def read_integer(value: object) -> int:
+    def parse_integer(value: object) -> int:
         """Return a whole number within the type's limits as an int. Raises WrongValueError for any other value."""
         number = parse_number(value)
         if number is None or number != number.to_integral_value() or not minimum <= number <= maximum:
-            raise WrongValueError(refuse(value))
+            raise WrongValueError(describe_wrong_value(value))
         return int(number)
 
-    return SettingType(read=read_integer, allowed=f"a whole number from {minimum} to {maximum}")
+    return SettingType(parse=parse_integer, allowed=f"a whole number from {minimum} to {maximum}")
 
 
 def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") -> SettingType:
@@ -159,14 +159,14 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
     """
     value_by_word = {_fold_word(word): value for word, value in words.items()}
 
-    def read_choice(value: object) -> object:
+    def parse_choice(value: object) -> object:
         """Return the value of an allowed word, in any spelling. Raises WrongValueError for other words."""
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in value_by_word:
-            raise WrongValueError(refuse(value) + suggest_word(word, value_by_word))
+            raise WrongValueError(describe_wrong_value(value) + suggest_word(word, value_by_word))
         return value_by_word[word]
 
-    return SettingType(read=read_choice, allowed=allowed_text or ", ".join(words))
+    return SettingType(parse=parse_choice, allowed=allowed_text or ", ".join(words))
 
 
 def build_word_type(*words: str) -> SettingType:
@@ -179,18 +179,18 @@ def _fold_word(word: str) -> str:
     return re.sub(r"[\s_-]+", "_", word.strip()).lower()
 
 
-def _read_ratio(value: object) -> float:
+def _parse_ratio(value: object) -> float:
     """Return a number from 0 to 1 as a float. Raises WrongValueError for any other value."""
     number = parse_number(value)
     if number is None or not 0 <= number <= 1:
-        raise WrongValueError(refuse(value))
+        raise WrongValueError(describe_wrong_value(value))
     return float(number)
 
 
 def _build_id_type(max_length: int, allowed_text: str) -> SettingType:
     """Return the setting type of an id of up to `max_length` digits. `allowed_text` describes such ids in messages."""
 
-    def read_id(value: object) -> str:
+    def parse_id(value: object) -> str:
         """Return an id, given as text or as a number, as text of digits. Raises WrongValueError for any other value."""
         text = value.strip() if isinstance(value, str) else ""
         number = None if isinstance(value, str) else parse_number(value)
@@ -200,10 +200,10 @@ def _build_id_type(max_length: int, allowed_text: str) -> SettingType:
             raise WrongValueError(f"must be an id (only digits, at most {max_length}), not {describe_type(value)}")
         return text
 
-    return SettingType(read=read_id, allowed=allowed_text, is_id=True)
+    return SettingType(parse=parse_id, allowed=allowed_text, is_id=True)
 
 
-def _read_credential(value: object) -> Secret:
+def _parse_credential(value: object) -> Secret:
     """Return a credential, given as text or as a number, as a Secret. Raises WrongValueError without the value."""
     is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
     text = str(value) if is_number else value
@@ -217,7 +217,7 @@ def _read_credential(value: object) -> Secret:
     return secret
 
 
-def _read_text_line(value: object) -> str:
+def _parse_text_line(value: object) -> str:
     """Return text without surrounding spaces. Raises WrongValueError unless the text is a single visible line."""
     if not isinstance(value, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
@@ -229,34 +229,34 @@ def _read_text_line(value: object) -> str:
     return value.strip()
 
 
-def _read_table_name(value: object) -> TableName:
+def _parse_table_name(value: object) -> TableName:
     """Return the name of a table, given as table or database.table. Raises WrongValueError for any other value."""
     match = _TABLE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise WrongValueError(refuse(value))
+        raise WrongValueError(describe_wrong_value(value))
     return TableName(**match.groupdict())
 
 
-def _read_country(value: object) -> str:
+def _parse_country(value: object) -> str:
     """Return the two-letter code of a country in upper case. Raises WrongValueError for any other value."""
     code = value.strip().upper() if isinstance(value, str) else ""
     if not re.fullmatch("[A-Z]{2}", code) or not can_be_country(code):
-        raise WrongValueError(refuse(value))
+        raise WrongValueError(describe_wrong_value(value))
     return code
 
 
 BOOLEAN = build_choice_type(
     {"true": True, "false": False}, allowed_text="true or false, in upper or lower case (not yes, no, 1 or 0)"
 )
-RATIO = SettingType(read=_read_ratio, allowed="a number from 0 to 1, such as 0.05")
+RATIO = SettingType(parse=_parse_ratio, allowed="a number from 0 to 1, such as 0.05")
 AUDIENCE_ID = _build_id_type(_LONGEST_AUDIENCE_ID, "digits, best in quotes")
 AD_ACCOUNT_ID = _build_id_type(18, "digits, at most 18, best in quotes")
-TEXT = SettingType(read=_read_text_line, allowed="text on one line; a number in quotes")
-COUNTRY = SettingType(read=_read_country, allowed="two letters (ISO 3166), such as US")
+TEXT = SettingType(parse=_parse_text_line, allowed="text on one line; a number in quotes")
+COUNTRY = SettingType(parse=_parse_country, allowed="two letters (ISO 3166), such as US")
 TABLE = SettingType(
-    read=_read_table_name,
+    parse=_parse_table_name,
     allowed="table or database.table, each of 3 to 128 lowercase letters, digits and underscores",
 )
 CREDENTIAL = SettingType(
-    read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret", is_id=True
+    parse=_parse_credential, allowed="text, as Pinterest shows it, or the template of a secret", is_id=True
 )

@@ -194,7 +194,7 @@ class TokenStore:
         else:
             server = find_hosted_server(self._environ)
 
-        def put() -> None:
+        def store_once() -> None:
             """Try once. Raises SettingsError, and _TemporaryError for a failure that may pass."""
             try:
                 status = server.put_secret(self._project_id, name, new_token)
@@ -206,7 +206,7 @@ class TokenStore:
 
         # After a signal there are no waits.
         retry(
-            put,
+            store_once,
             _WAITS,
             on=_TemporaryError,
             sleep=self._timing.sleep,

@@ -178,8 +178,8 @@ def store_values(**values: object) -> None:
 
 def read_source(task: Task) -> Source:
     """Return the source of a task's rows: its `job_id` or `query`, or else `td.last_job_id`. Raises SettingsError."""
-    job_id = _read_parameter(task, "job_id")
-    query = _read_parameter(task, "query")
+    job_id = _get_parameter(task, "job_id")
+    query = _get_parameter(task, "query")
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
@@ -206,10 +206,10 @@ def read_list_source(task: Task, name: str) -> Source | None:
 
     Each retry issues the query again, so that people who opted out in between are not sent. Raises SettingsError.
     """
-    return None if _read_parameter(task, name) is None else _build_source(task, name)
+    return None if _get_parameter(task, name) is None else _build_source(task, name)
 
 
-def _read_parameter(task: Task, name: str) -> object:
+def _get_parameter(task: Task, name: str) -> object:
     """Return a parameter of a task, or None if it is not set. Raises SettingsError for a blank value.
 
     If a template that rendered to nothing counted as not set, an earlier job's people would be exported, or no list
@@ -248,7 +248,7 @@ def read_sql(text: str, *, key: str, folder: Path = Path()) -> str:
     return query
 
 
-def read_database(task: Task, *, needed_by: str) -> str:
+def require_database(task: Task, *, needed_by: str) -> str:
     """Return the name of the task's database, which the feature `needed_by` uses. Raises SettingsError if unknown."""
     database = task.params.get("database", task.td.get("database"))
     if is_left_out(database):
@@ -267,7 +267,7 @@ def _build_source(task: Task, name: str) -> Source:
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     is_list = name != "query"
     errors = SettingsErrorCollector()
-    database = errors.call(read_database, task, needed_by=name if is_list else "a query") or ""
+    database = errors.call(require_database, task, needed_by=name if is_list else "a query") or ""
     if engine not in ENGINES:
         errors.append(SettingsError(f"engine must be one of {', '.join(ENGINES)}", key="engine"))
     # Whoever has opted out since the session's day must not be sent: a list is asked as of now.

@@ -17,7 +17,7 @@ from td_pinterest_op.http.retry import retry
 from td_pinterest_op.run_history.history_table import Row, build_insert_statement, build_table_statement
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.task_runtime.services import Services
-from td_pinterest_op.task_runtime.task import Task, find_workflow_name, read_database
+from td_pinterest_op.task_runtime.task import Task, find_workflow_name, require_database
 from td_pinterest_op.treasure_data.job import Source, run_statement
 from td_pinterest_op.treasure_data.result import read_small_result
 from td_pinterest_op.treasure_data.td_api import RUN_AGAIN, TreasureData, build_path
@@ -65,13 +65,13 @@ class History:
         with contextlib.suppress(StoppedError):
             for start in range(0, len(given), _ROWS_AT_A_TIME):
                 statement = build_insert_statement(self.table, given[start : start + _ROWS_AT_A_TIME])
-                self._try(run_statement, statement)
+                self._execute_query(run_statement, statement)
 
     def read_rows(self, query: str) -> list[dict[str, Any]]:
         """Return the rows of a query, or an empty list if the history cannot be read. Raises StoppedError."""
-        return self._try(read_small_result, query) or []
+        return self._execute_query(read_small_result, query) or []
 
-    def _try(self, execute: Callable[[TreasureData, Source], _T], query: str) -> _T | None:
+    def _execute_query(self, execute: Callable[[TreasureData, Source], _T], query: str) -> _T | None:
         """Return the result of `execute` for a query. After an error, log a warning."""
         if self._is_disabled:
             return None
@@ -124,12 +124,12 @@ def open_history(task: Task, table: TableName | None, services: Services) -> His
     return History(
         task=task,
         connect=lambda: services.treasure_data,
-        database=read_history_database(task, table),
+        database=require_history_database(task, table),
         table=table.table,
         now=services.timing.now,
     )
 
 
-def read_history_database(task: Task, table: TableName) -> str:
+def require_history_database(task: Task, table: TableName) -> str:
     """Return the name of a history table's database. Raises SettingsError if no database is known."""
-    return table.database or read_database(task, needed_by=f"the history {table.table}")
+    return table.database or require_database(task, needed_by=f"the history {table.table}")

@@ -18,7 +18,7 @@ from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.many import build_entry_task, read_at_once, read_entries
 from td_pinterest_op.settings.parameters import TASK_PARAMETERS
-from td_pinterest_op.settings.parse import read_settings
+from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.table import CREDENTIALS, ERASURE, STATUS, SettingsTable, build_variable_name
 from td_pinterest_op.settings.types import find_nearest, is_left_out
 from td_pinterest_op.stats import LISTS
@@ -182,7 +182,7 @@ def _read_export(
             task = add_activation_settings(replace(task, params={**_ACTIVATION, **task.params}))
         if entry is not None:
             task = build_entry_task(task, entry, name)
-        written = read_settings(task.params.get("result_settings"))
+        written = parse_raw_settings(task.params.get("result_settings"))
     except SettingsError as error:
         for problem in error.problems:
             dig.add_finding(places.get(problem.key, places[""]), "setting", problem.text)

@@ -155,7 +155,7 @@ class Rehearsal:
         facts = self.facts
         for count in _LARGER_BATCHES:
             try:
-                self._add(self.api, self._make_batch(count))
+                self._add_records(self.api, self._make_batch(count))
             except (RequestRefusedError, UnavailableError) as error:
                 is_cut_off = error.status is None and error.maybe_applied
                 if not is_cut_off and error.status not in _CONTENT:
@@ -178,7 +178,7 @@ class Rehearsal:
         def send_batch(begin: threading.Barrier) -> None:
             """Send the batch when all threads are ready."""
             begin.wait()
-            self._add(api, batch)
+            self._add_records(api, batch)
 
         for number in _AT_ONCE:
             # In daemon threads: Ctrl-C must not wait for responses.
@@ -198,7 +198,7 @@ class Rehearsal:
     def try_records_v2(self) -> str:
         """Find out whether Pinterest accepts rows that combine several identifiers of one person."""
         rows = self._make_batch(_ROWS, layout=_TWO_KEYS)
-        self.facts.records_v2 = self._is_accepted(lambda: self._add(self.api, rows))
+        self.facts.records_v2 = self._is_accepted(lambda: self._add_records(self.api, rows))
         return "rows with several keys are accepted" if self.facts.records_v2 else "refused: rows with several keys"
 
     def try_audience(self) -> str:
@@ -272,7 +272,7 @@ class Rehearsal:
         name = f"{self.name} of {count} records"
         return self.api.create_customer_list(name=name, list_type="EMAIL", records=self._make_batch(count)).id
 
-    def _add(self, api: Api, records: Batch) -> None:
+    def _add_records(self, api: Api, records: Batch) -> None:
         """Add records to the rehearsal's list."""
         api.change_records(self.made["list"], records, operation="ADD")
 
