@@ -18,9 +18,10 @@ _SIZES = {"wide": (960, 300, 14, 7), "narrow": (350, 260, 12, 3)}
 
 
 def draw_line_chart(points: Points, *, label: str, value_format: str = "{:,.0f}") -> Markup | None:
-    """Return a line chart in two sizes, for wide and narrow screens, or None for fewer than two points in time.
+    """Return a line chart as SVG in two sizes, for wide and narrow screens, or None for fewer than two points in time.
 
-    `points` are in the order of time. `label` describes the chart to users of a screen reader.
+    `points`: times and values, in the order of time. `label` describes the chart to users of a screen reader.
+    `value_format`: of the values on the axis.
     """
     if len({at for at, _ in points}) < 2:
         return None
@@ -61,7 +62,7 @@ def draw_line_chart(points: Points, *, label: str, value_format: str = "{:,.0f}"
 
 
 def _strip_to_image(root: Element, *, label: str) -> Element:
-    """Return a chart as one labelled image, without pygal's script, styles, tooltips and hidden texts."""
+    """Make an SVG chart one labelled image, without pygal's script, styles, tooltips and hidden texts. Return it."""
     unwanted = {"defs", "title", "desc", "script", "style"}
     for parent in list(root.iter()):
         for child in list(parent):

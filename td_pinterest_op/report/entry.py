@@ -32,7 +32,7 @@ class Entry:
 
     kind: str  # RUN, FOLLOW_UP (a status) or LIFT (a comparison)
     outcome: str  # SUCCESS or FAILED
-    at: datetime | None
+    at: datetime | None  # when it ran, in UTC
     key: str  # the same for two entries of one run
     values: Mapping[str, Any] = field(repr=False)  # figures and ids, by column of the history table
     invalid_by_reason: Mapping[str, int]  # the most frequent first
@@ -64,7 +64,7 @@ class Entry:
 
     @property
     def action_word(self) -> str:
-        """The entry in a word, for a page: "Replaced" ("Replace" for a failed or dry run), or "Follow-up" (a check)."""
+        """A word for the entry: "Replaced" for a run ("Replace" if failed or dry), "Follow-up" or "Comparison"."""
         action = self.get_text("action")
         if self.kind in _WORDS or not action:
             return _WORDS.get(self.kind, "Run")
@@ -76,7 +76,7 @@ class Entry:
 
     @property
     def allowed_count(self) -> float | None:
-        """The number of unique people who are not withheld from Pinterest, or None if it is not known."""
+        """The number of different people of a run who are not withheld from Pinterest, or None if it is not known."""
         unique = self.get_number("records_unique")
         withheld = sum(self.get_number(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
         return None if unique is None else unique - withheld
@@ -85,7 +85,7 @@ class Entry:
 def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str = "") -> Entry:
     """Return the report entry for `row`: a history row, a run's statistics, or an audience's state.
 
-    The state is that of `pinterest_status`. `at` and `error` are used if the row has no time or no error.
+    A state is what a status check stores (`pinterest_status`). `at` and `error` are used if the row has none.
     """
     every = convert_booleans(flatten(row))
     # Only what is known by name: an export of a table can hold anything.

@@ -23,7 +23,7 @@ class Bar:
     kind: str
     label: str
     count: float | None  # None if it is not known yet
-    note: str = ""
+    note: str = ""  # text next to the bar
 
 
 def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:

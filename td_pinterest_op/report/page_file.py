@@ -40,7 +40,10 @@ def report_run(path: Path, statistics: Mapping[str, Any], *, error: str, now: da
 
 
 def write_page(path: Path, page: str) -> None:
-    """Write a page to a file, in place of an earlier page. Raises OSError, also if the file holds anything else."""
+    """Write a page to a file, in place of an earlier page. Raises FileExistsError if the file holds anything else.
+
+    Raises OSError if the file cannot be written.
+    """
     try:
         earlier = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:

@@ -25,11 +25,11 @@ _COMMON_WORDS = ("constant", "content", "contents")  # near `consent` by chance
 
 
 def find_refused_parameters(names: Iterable[object], action: ActionSpec | None) -> dict[str, str]:
-    """Return the names of a task's parameters and variables that seem to mean a parameter, with the one that is meant.
+    """Return each name that seems to be a misspelt parameter, with the parameter that is meant.
 
-    `action`: None for an unknown one. Only names that resemble `query`, `suppress` or `consent` are among them, since a
-    run cannot tell a task's own keys from the variables of its workflow; and only if the action reads the parameter
-    that is meant, and `names` do not contain it.
+    `names`: of a task's parameters and of its workflow's variables, which a run cannot tell apart. So only names that
+    resemble `query`, `suppress` or `consent` are returned; and only if the action reads the parameter that is meant,
+    and `names` do not contain it. `action`: None if it is unknown.
     """
     given = {name for name in names if isinstance(name, str)}
     refused: dict[str, str] = {}

@@ -41,11 +41,11 @@ _C = TypeVar("_C", bound=ConnectionSettings)
 class ParsedSettings:
     """The values that a task gives in `result_settings`, and every problem found in the keys and values."""
 
-    table: SettingsTable[Any]
+    table: SettingsTable[Any]  # the settings that the entry point of the task allows
     given_values: dict[str, Any] = field(default_factory=dict)  # by name or alias; None for a wrong value
     refresh_token_secret: str | None = None  # the workflow secret with the refresh token
     for_this_run: tuple[str, ...] = ()  # the settings that are given for this run only
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # about values that are unusual but not wrong
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -56,7 +56,7 @@ class ParsedSettings:
 
     @property
     def action(self) -> ActionSpec | None:
-        """The action that the settings name, or the default. None for a wrong name, or for a task without actions."""
+        """The action that the settings name, or the default action. None for a wrong name, or a task without one."""
         return self.values.get("action")
 
     @property
@@ -85,17 +85,17 @@ class ParsedSettings:
             self.add_problem(name, text)
 
     def require_any(self, name: str, *alternatives: str, reason: str = "") -> None:
-        """Add a problem unless the setting `name` or an alternative is given: "missing" and the `reason`."""
+        """Add the problem "missing" unless `name` or an alternative is given. `reason`: text that follows "missing"."""
         if self.given_values.keys().isdisjoint((name, *alternatives)):
             allowed = self.table.by_name[name].type.allowed
             self.add_problem(name, f"missing{reason}; allowed: {allowed}", code="missing")
 
 
 def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[str, str]) -> _C:
-    """Return the settings in `raw`, a mapping or its text, checked by the `table` of an entry point's settings.
+    """Return the settings in `raw`, a mapping or its JSON or YAML text, checked by the `table` of an entry point.
 
-    `environ`: where credentials that are left out, or are `${secret:…}`, are looked up. Raises SettingsError with every
-    problem, a line each, and no credential.
+    `environ`: the environment variables with the credentials that are left out, or are `${secret:…}`. Raises
+    SettingsError, whose message has a line for each problem, and no credential.
     """
     settings: _C = build_settings(parse_values(parse_raw_settings(raw), table=table, environ=environ))
     return settings
@@ -132,7 +132,10 @@ def build_settings(parsed: ParsedSettings) -> Any:
 
 
 def parse_raw_settings(value: object, *, place: str = "result_settings") -> Mapping[object, object]:
-    """Return a mapping, or that in JSON or YAML text, {} for a blank `value`. Raises SettingsError with the `place`."""
+    """Return unchecked settings as a mapping: `value`, or the mapping in its JSON or YAML text, or {} if it is blank.
+
+    Raises SettingsError for any other value. `place`: what the error calls the value.
+    """
     try:
         return {} if is_left_out(value) else parse_mapping(value)
     except WrongValueError as error:
@@ -141,7 +144,10 @@ def parse_raw_settings(value: object, *, place: str = "result_settings") -> Mapp
 
 
 def parse_parameter(name: str, value: object, type_: SettingType) -> Any:
-    """Return the value of a task's parameter, or None if it is left out. Raises SettingsError for a wrong value."""
+    """Return the `value` of the task's parameter `name` in its type, or None for null or blank text.
+
+    Raises SettingsError, which names the parameter, for a wrong value.
+    """
     try:
         return None if is_left_out(value) else type_.parse(value)
     except WrongValueError as error:
@@ -149,7 +155,7 @@ def parse_parameter(name: str, value: object, type_: SettingType) -> Any:
 
 
 def find_action(settings: Mapping[Any, object], *, table: SettingsTable[Any]) -> ActionSpec | None:
-    """Return the action in unchecked settings, or the default. None if it cannot be read."""
+    """Return the action that unchecked settings name, or the default action, or None for a wrong name."""
     setting = table.by_name["action"]
     value = settings.get("action")
     try:
@@ -166,10 +172,10 @@ def parse_values(
     environ: Mapping[str, str],
     for_this_run: Mapping[str, object] = MappingProxyType({}),
 ) -> ParsedSettings:
-    """Return the values in `settings` with all problems. `table`: the entry point's allowed settings.
+    """Return the parsed values of `settings`, and every problem found in them. Raises no error for a problem.
 
-    `for_this_run`: replaces some of the `settings`. No problem is raised as an error. The problems have the order of
-    the table, with those of unknown keys at the end.
+    `table`: the settings that the entry point allows. `for_this_run`: settings that replace some of `settings`. The
+    problems have the order of the table, with the problems of unknown keys at the end.
     """
     parsed = ParsedSettings(table=table, for_this_run=tuple(for_this_run))
     whole = {**settings, **for_this_run}
@@ -231,7 +237,10 @@ def _check_unknown_keys(parsed: ParsedSettings, keys: Iterable[object]) -> None:
 
 
 def _find_credential(parsed: ParsedSettings, key: Setting, raw: object, environ: Mapping[str, str]) -> object:
-    """Return a credential: `raw`, or the value of the secret that `raw` names. Adds a problem if there is none."""
+    """Return the credential `key`: `raw`, or else the value in `environ` of the secret that `raw` names.
+
+    If `raw` is left out, the secret is the setting's own. Without a value, adds a problem to `parsed`, returns None.
+    """
     secret = key.secret
     if not is_left_out(raw):
         if not names_secret(raw):
@@ -260,7 +269,7 @@ def _find_credential(parsed: ParsedSettings, key: Setting, raw: object, environ:
 
 
 def _check_setting(parsed: ParsedSettings, setting: Setting) -> None:
-    """Add a problem if a needed setting is missing, or conflicts with another setting that its declaration names."""
+    """Add a problem if `setting` is needed but missing, or conflicts with a setting that its declaration names."""
     value = parsed.given_values.get(setting.name)
     if setting.is_needed:
         parsed.require_any(setting.name)
@@ -304,7 +313,7 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
 
 
 def _check_records_setting(parsed: ParsedSettings) -> None:
-    """Add a problem for each setting, and for an action, that cannot be combined with the value of `records`."""
+    """Add a problem for each setting that contradicts the setting `records`, and for an action that cannot obey it."""
     values = parsed.values
     action = parsed.action
     has_rows = values.get("records") == "rows"

@@ -45,7 +45,7 @@ class Control:
     """A control group of `percent` of the people. `by`: the column hashed with `salt`, None for the identifier."""
 
     percent: Decimal  # 0.01 to 50, at most two decimals
-    salt: str
+    salt: str  # text that makes the group differ from groups with other salts
     by: str | None = None  # in lower case, as columns are compared
 
     @property
@@ -58,7 +58,7 @@ class _Loader(yaml.BaseLoader):
     """Loads YAML with each scalar as a string, as digdag's templates give them. Refuses aliases and repeated keys."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Compose a node. Raises WrongValueError for an alias, since a short text could grow without bounds."""
+        """Return the next node. Raises WrongValueError for an alias, since a short text could grow without bounds."""
         if self.check_event(yaml.AliasEvent):
             alias = self.peek_event()  # type: ignore[no-untyped-call]
             raise WrongValueError(f"contains a YAML alias{_format_position(alias.start_mark)}; write the value itself")
@@ -125,7 +125,7 @@ def parse_mapping(value: object) -> Mapping[object, object]:
 
 
 def _parse_part(label: str, part_type: SettingType, value: object) -> Any:
-    """Return a part of a setting, read as `part_type`. Raises WrongValueError, which begins with the `label`."""
+    """Return a part of a setting, parsed as `part_type`. Raises WrongValueError, whose text begins with the `label`."""
     try:
         return part_type.parse(value)
     except WrongValueError as error:
@@ -133,16 +133,16 @@ def _parse_part(label: str, part_type: SettingType, value: object) -> Any:
 
 
 def _parse_items(item_type: SettingType, value: object) -> list[str]:
-    """Return each item of a list, read as `item_type`. Raises WrongValueError, with the position of a wrong item."""
+    """Return the items of a list, each parsed as `item_type`. Raises WrongValueError with a wrong item's position."""
     items = enumerate(parse_list(value), start=1)
     return [_parse_part(f"number {position}", item_type, item) for position, item in items]
 
 
 def _build_id_list_type(id_type: SettingType) -> SettingType:
-    """Return the setting type of a list of ids or a single id, read as a tuple without repeats, in the order given."""
+    """Return the setting type of a list of ids, or of a single id. `id_type`: the type of each id."""
 
     def parse_ids(value: object) -> tuple[str, ...]:
-        """Return a list's ids as strings, without repeats, in the given order. Raises WrongValueError."""
+        """Return ids as strings, without repeats, in the given order. Raises WrongValueError for a wrong list."""
         ids = tuple(dict.fromkeys(_parse_items(id_type, value)))
         if not ids:
             raise WrongValueError("must contain at least one id")
@@ -167,7 +167,10 @@ def _parse_columns(value: object) -> Mapping[str, str]:
 
 
 def _parse_control(value: object) -> Control:
-    """Return a control group from a mapping with the keys `percent`, `salt` and `by`. Raises WrongValueError."""
+    """Return the control group that a mapping with `percent`, `salt` and perhaps `by` describes.
+
+    Raises WrongValueError for a wrong value, or an unknown key.
+    """
     parts = parse_mapping(value)
     for name in parts:
         if name not in _CONTROL_NAMES:

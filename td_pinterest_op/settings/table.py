@@ -54,16 +54,16 @@ class ActionSpec:
     """The description of an action that `result_settings` can name."""
 
     name: str
-    aliases: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()  # other names by which settings may call the action
     audience_id: str | None = None  # the action's own setting for the audience's id
-    scopes: tuple[Scope, ...]
-    needs: tuple[str, ...] = ()
+    scopes: tuple[Scope, ...]  # the subjects of the settings that the action uses
+    needs: tuple[str, ...] = ()  # settings without which the action is refused
     uses: tuple[str, ...] = ()  # settings besides those in `needs` and those of the `scopes`
     only_once: bool = False  # fails in a second session, unless `if_exists` allows it
-    leaves_lists: bool = False  # each session orphans a list
-    drops_members: bool = False  # members who are not in the rows leave
+    leaves_lists: bool = False  # each session leaves behind a customer list that no audience uses
+    drops_members: bool = False  # removes the people in the audience who are not in the rows
     finds_by_name: bool = False  # `audience_name` may name its audience, which is created if it does not exist
-    needs_query: bool = False  # the warehouse reads the rows
+    needs_query: bool = False  # the rows must come from a query, whose result the warehouse reads
     least_records: int | None = None  # the default of `min_records`
 
     @property
@@ -79,17 +79,17 @@ class ActionSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One setting: a row of the settings table in README."""
+    """The declaration of a setting: a key of `result_settings`, and a row of the table in docs/settings.md."""
 
     name: str = ""
     type: SettingType
     default: Any = None
-    alias: str = ""
-    is_needed: bool = False
-    scope: Scope = "every action"
+    alias: str = ""  # another name of the key
+    is_needed: bool = False  # settings without it are refused
+    scope: Scope = "every action"  # its subject, which decides which actions use it
     is_credential: bool = False
     restricts: bool = False  # a value other than `harmless` keeps people from being sent, or stops a run
-    limits_rows: bool = False  # restricts by counting rows or records
+    limits_rows: bool = False  # the setting is a limit on the number or share of rows or records
     harmless: Any = None  # the value that restricts nothing; None: the default
     at_most: str | None = None  # the setting whose value (if left out, the default) this one may not exceed
     single: str | None = None  # for a list of ids: the setting for a single id
@@ -101,12 +101,12 @@ class Setting:
 
     @property
     def secret(self) -> str:
-        """The workflow secret that contains the credential if the setting is left out."""
+        """The name of the workflow secret that contains the credential if the setting is left out."""
         return f"pinterest.{self.name}"
 
 
 def build_variable_name(secret: str) -> str:
-    """Return the environment variable of a workflow secret: PINTEREST_CLIENT_ID for pinterest.client_id."""
+    """Return the name of a workflow secret's environment variable: PINTEREST_CLIENT_ID for pinterest.client_id."""
     return re.sub(r"[.-]", "_", secret).upper()
 
 
@@ -122,11 +122,11 @@ def find_declared_settings(class_: type[Any]) -> list[Setting]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsTable(Generic[_K]):
-    """The settings of an entry point, in order and by name or alias. `settings_class`: the dataclass of the values."""
+    """The settings that an entry point allows. `settings_class`: the dataclass of the settings' values."""
 
     settings_class: type[_K]
-    settings: tuple[Setting, ...]
-    by_name: Mapping[str, Setting]
+    settings: tuple[Setting, ...]  # in the order in which problems are reported
+    by_name: Mapping[str, Setting]  # by name and by alias
 
 
 IfExists = Literal["fail", "add", "replace"]
@@ -159,8 +159,8 @@ class ConnectionSettings:
     client_id: Secret = _credential(CREDENTIAL)
     client_secret: Secret = _credential(CREDENTIAL)
     refresh_token: Secret = _credential(CREDENTIAL)
-    refresh_token_secret: str | None  # the workflow secret that it came from; None if it was given in plain text
-    ad_account_id: str = declare_setting(AD_ACCOUNT_ID, "")  # of several: the first; "" for none
+    refresh_token_secret: str | None  # the workflow secret with the token; None if the token was in plain text
+    ad_account_id: str = declare_setting(AD_ACCOUNT_ID, "")  # of several ad accounts the first; "" for none
     retry_count: int = declare_setting(build_integer_type(0, 100), 7)
     retry_initial_wait_millis: int = declare_setting(
         build_integer_type(0, 3_600_000), 500, at_most="max_retry_wait_millis"
@@ -174,7 +174,7 @@ class ConnectionSettings:
     max_in_flight: int = _of_rows(build_integer_type(1, 64), 8)
     history: TableName | None = declare_setting(TABLE)
     for_this_run: tuple[str, ...]  # the names of settings that a parameter of the run has replaced
-    warnings: tuple[str, ...]  # for the author, about settings that are unusual but not wrong
+    warnings: tuple[str, ...]  # messages to the workflow's author about unusual settings that are not wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,9 +195,12 @@ class SendingSettings(ConnectionSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(SendingSettings):
-    """The settings of one export. A setting that the action does not use has its default, even if it was given."""
+    """The settings of one export, which docs/settings.md explains.
 
-    action: ActionSpec  # see `build_export_table`, which knows the actions
+    A setting that the action does not use has its default, even if it was given.
+    """
+
+    action: ActionSpec  # declared by `build_export_table`, which knows the actions
     audience_name: str | None = _of_new_audience(TEXT)
     audience_description: str | None = _of_new_audience(TEXT)
     audience_id: str | None = _of_old_audience(AUDIENCE_ID)  # the one that the action needs; None if it creates one
@@ -229,7 +232,7 @@ class Settings(SendingSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusSettings(ConnectionSettings):
-    """The settings of a task that reads the state of audiences."""
+    """The settings of a task that checks the status and size of audiences (`pinterest_status`)."""
 
     audience_ids: tuple[str, ...] = declare_setting(AUDIENCE_IDS, single="audience_id")  # one at least, each once
     audience_id: str | None = declare_setting(AUDIENCE_ID)  # in place of a list of one
@@ -248,7 +251,10 @@ class ErasureSettings(SendingSettings):
 def _build_settings_table(
     class_: type[_K], *, needed: Collection[str] = (), extra: Sequence[Setting] = (), omitted: Collection[str] = ()
 ) -> SettingsTable[_K]:
-    """Return a SettingsTable of a dataclass, without `omitted` settings, plus `extra`. Needed settings come first."""
+    """Return the SettingsTable of a dataclass, with the `extra` settings, and without those named in `omitted`.
+
+    `needed`: the names of settings that must be given, as credentials must. Needed settings come first.
+    """
     declared = [Setting(name="type", type=build_word_type("pinterest")), *find_declared_settings(class_)]
     keys = [
         replace(key, is_needed=key.is_credential or key.name in needed) for key in declared if key.name not in omitted
@@ -259,7 +265,7 @@ def _build_settings_table(
 
 
 def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> SettingsTable[Settings]:
-    """Return the SettingsTable of an export. The setting `action` allows `actions`, and is `default` if left out."""
+    """Return the SettingsTable of an export. Its setting `action` allows `actions`; left out, it means `default`."""
     words = {word: action for action in actions for word in (action.name, *action.aliases)}
     action = build_choice_type(words, allowed_text=", ".join(action.name for action in actions))
     ids = [action.audience_id for action in actions if action.audience_id not in (None, "audience_id")]

@@ -52,9 +52,9 @@ class WrongValueError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingType:
-    """A type of setting: how its values are read, and which values are allowed, in words.
+    """A type of setting. `allowed` says in words which values are allowed.
 
-    `parse` returns the value in its own type, or raises WrongValueError.
+    `parse` returns a value as the type's Python object, such as an int for text, or raises WrongValueError.
     """
 
     parse: Callable[[object], Any]
@@ -75,7 +75,7 @@ def is_left_out(value: object) -> bool:
 
 
 def names_secret(value: object) -> bool:
-    """Whether the text of a value, or of a list's or mapping's parts, refers to a secret of the workflow."""
+    """Whether a value, or a part of a list or mapping, refers to a secret of the workflow as `${secret:…}`."""
     has_text = isinstance(value, (str, Mapping, list, tuple))
     return has_text and _SECRET_REFERENCE.search(str(value)) is not None
 
@@ -117,7 +117,7 @@ def format_value(value: object) -> str:
 
 
 def describe_wrong_value(value: object) -> str:
-    """Return the message about a value that is not allowed. What is allowed follows it (see `SettingType`)."""
+    """Return the first half of the message about a value that is not allowed. The caller adds what is allowed."""
     return f"{format_value(value)} is not an allowed value"
 
 
@@ -153,9 +153,9 @@ def build_integer_type(minimum: int, maximum: int) -> SettingType:
 
 
 def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") -> SettingType:
-    """Return a setting type that reads a word as its value in `words`. `allowed_text` lists the words in messages.
+    """Return the setting type of a word that stands for a value. `words`: the value of each word.
 
-    Letter case does not matter. Spaces, hyphens and underscores are equal.
+    `allowed_text` lists the words in messages. Letter case does not matter. Spaces, hyphens and underscores are equal.
     """
     value_by_word = {_fold_word(word): value for word, value in words.items()}
 
@@ -170,7 +170,7 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
 
 
 def build_word_type(*words: str) -> SettingType:
-    """Return the setting type whose allowed values are `*words`."""
+    """Return the setting type whose allowed values are `words`, in any case, with spaces, hyphens or underscores."""
     return build_choice_type(dict(zip(words, words, strict=True)))
 
 

@@ -52,15 +52,15 @@ class DigdagServer:
     """The REST API of a digdag server at `url` (without `/api`). Any method may raise NoResponseError."""
 
     url: str
-    authorization: Secret  # the header's value, or empty
+    authorization: Secret  # the value of the header Authorization, or empty to send none
 
     def put_secret(self, project_id: object, name: str, value: Secret) -> int:
-        """Store a secret of a project on the server, and return the status of the response."""
+        """Store a secret of a project on the server. Return the HTTP status of the response."""
         path = f"/api/projects/{urllib.parse.quote(str(project_id), safe='')}/secrets/{name}"
         return self.send_request("PUT", path, json.dumps({"value": value.reveal()}).encode()).status
 
     def list_secret_names(self, project_id: str) -> set[str] | int:
-        """Return the names of a project's secrets, or the status of a response that does not show them."""
+        """Return the names of a project's secrets, or the HTTP status of a response that does not contain them."""
         response = self.send_request("GET", f"/api/projects/{urllib.parse.quote(project_id, safe='')}/secrets")
         try:
             return {str(each["key"]) for each in response.content["secrets"]}
@@ -68,7 +68,7 @@ class DigdagServer:
             return response.status
 
     def send_request(self, method: str, path: str, body: bytes | None = None) -> Response:
-        """Send a request to the API, and return the response."""
+        """Send a request to the server, and return the response. `path`: below the server's URL, with `/api`."""
         values = {"Content-Type": "application/json" if body else "", "Authorization": self.authorization.reveal()}
         headers = {name: value for name, value in values.items() if value}
         limits = {"connect_timeout": _TIMEOUT, "write_timeout": _TIMEOUT, "read_timeout": _TIMEOUT}
@@ -88,14 +88,14 @@ def find_hosted_server(environ: Mapping[str, str]) -> DigdagServer:
 
 
 def find_local_secrets_folder(environ: Mapping[str, str]) -> Path:
-    """Return the folder of the local digdag secrets. Raises RuntimeError if the user has no home folder."""
+    """Return the folder of the secrets of `digdag run`. Raises RuntimeError if the user has no home folder."""
     if config := environ.get("DIGDAG_CONFIG_HOME"):
         return Path(config) / "secrets"
     return Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "digdag" / "secrets"
 
 
 def read_local_secret(name: str, environ: Mapping[str, str]) -> str | None:
-    """Return the value of a local digdag secret, or None if it is missing, is not text or cannot be read."""
+    """Return the value of a secret of `digdag run`, or None if it is missing, is not text or cannot be read."""
     try:
         return (find_local_secrets_folder(environ) / name).read_text(encoding="utf-8").strip()
     except (OSError, ValueError, RuntimeError):
@@ -121,7 +121,8 @@ class TokenStore:
     def save_token(self, new_token: Secret | None, valid_seconds: float | None) -> None:
         """Store a new refresh token. Without one, log a warning if the current token expires soon.
 
-        `valid_seconds`: of the new token, or else of the current one. Never raises: a failure is logged as a warning.
+        `valid_seconds`: how long the new token, or else the current one, stays valid (None: unknown). Never raises: a
+        failure is logged as a warning.
         """
         end = f"{self._timing.utc(valid_seconds):%Y-%m-%d}" if valid_seconds else "a day that Pinterest did not name"
         place = self._secret_name or "pinterest.refresh_token, not in the settings"
@@ -164,13 +165,16 @@ class TokenStore:
         return self.current
 
     def _read_local_token(self) -> str | None:
-        """Return the refresh token in the local digdag secrets, or None. Only a local run has such secrets."""
+        """Return the refresh token in the local digdag secrets, or None if it is not there or this is no local run."""
         if self._secret_name is None or not self._is_local_run:
             return None
         return read_local_secret(self._secret_name, self._environ)
 
     def _store(self, new_token: Secret) -> None:
-        """Store a refresh token where the old one was. Raises SettingsError if it has no such place, or OSError."""
+        """Store a refresh token where the old token was. Raises SettingsError if nothing can be stored there.
+
+        Raises OSError for a file that cannot be written, _TemporaryError if the server fails at every try.
+        """
         name = self._secret_name
         if name is None:
             raise SettingsError("the old token is written in plain text, not as a secret")
@@ -195,7 +199,7 @@ class TokenStore:
             server = find_hosted_server(self._environ)
 
         def store_once() -> None:
-            """Try once. Raises SettingsError, and _TemporaryError for a failure that may pass."""
+            """Send the token to the server. Raises SettingsError, or _TemporaryError if another try may succeed."""
             try:
                 status = server.put_secret(self._project_id, name, new_token)
             except NoResponseError as error:

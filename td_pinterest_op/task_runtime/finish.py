@@ -30,11 +30,11 @@ def finish_run(
     statistics: Mapping[str, Any] | None = None,
     report: str | None = None,
 ) -> None:
-    """Publish the outcome of a run, and raise its `error`, if any, as an ExportError that names what it is `about`.
+    """Publish the outcome of a run in log, history and report page. Raise its `error`, if any, as an ExportError.
 
-    `rows`: for the history; one without an outcome gets that of the run. `about`: see `name_subjects`. `statistics`:
-    for a line of the log, and for the page in the file `report`. Nothing is published about a task that starts again,
-    and nothing is written to the history after a signal, since there is no time left.
+    `rows`: what the history gets; a row without an outcome gets the run's. `about`: the subjects that the error must
+    name (see `name_subjects`). `statistics`: the figures for the log and the page. `report`: the page's path. A task
+    that starts again publishes nothing. After a signal there is no time left to write to the history.
     """
     failure = ExportError.from_exception(error) if error else None
     if failure and may_resubmit(task, failure):
@@ -54,7 +54,7 @@ def finish_run(
 
 
 def name_subjects(error: ExportError, about: Sequence[tuple[str, str | None]]) -> None:
-    """Add the subjects that an error's message does not name, so that whoever reads nothing else knows them.
+    """Add the subjects in `about` that an error's message does not name to the message, which may be read alone.
 
     `about`: what each subject is, and its id or name (None if unknown), such as ("ad account", "549755885175").
     """

@@ -65,14 +65,14 @@ class TaskProcess:
 
 
 class SessionLog(logging.Handler):
-    """Writes log lines to stderr, masked. The run goes on if that fails."""
+    """Logging handler that writes masked lines to stderr. The run goes on if a line cannot be written."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setFormatter(logging.Formatter(LOG_FORMAT))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record as one line. Raises StoppedError if a signal arrives meanwhile."""
+        """Write a log record, with further lines of its message indented. Raises StoppedError if a signal arrives."""
         vars(record)["label"] = log_label.get()
         try:
             text = mask(self.format(record))
@@ -88,7 +88,7 @@ class SessionLog(logging.Handler):
 
 
 def may_resubmit(task: Task, error: BaseException) -> bool:
-    """Whether the task may run again: only if `error` is a refused refresh token that another task may have renewed."""
+    """Whether the task may start again: only if `error` is about a token that another task may have renewed."""
     if not isinstance(error, AccountError) or error.refused_token is None:
         return False
     is_secret = any("${secret:" in str(value) for value in (task.params.get("_env") or {}).values())
@@ -96,7 +96,7 @@ def may_resubmit(task: Task, error: BaseException) -> bool:
 
 
 def try_resubmit(error: AccountError) -> bool:
-    """Have digdag run the current task again, as a subtask, if `may_resubmit` allows that. Returns whether it will."""
+    """Have digdag run the current task again, as a subtask, if `may_resubmit` allows that. Return True if so."""
     import digdag
 
     task = get_current_task()
@@ -117,13 +117,13 @@ def try_resubmit(error: AccountError) -> bool:
 
 
 def _count_refusals(task: Task, error: AccountError) -> int:
-    """Return how often Pinterest has refused the same token to this task and those that it started, in a row."""
+    """Return how often in a row Pinterest has refused the error's token to this task and to those that started it."""
     before = task.params.get(_REFUSED) or {}
     return int(before["times"]) + 1 if before.get("fingerprint") == error.refused_token else 1
 
 
 def _escape_templates(value: Any) -> Any:
-    """Return a value with each `$` escaped, so that digdag passes the value unchanged to a subtask."""
+    """Return a value with each `$` in its texts escaped, so that digdag passes the value unchanged to a subtask."""
     if isinstance(value, str):
         return value.replace("$", "${'$'}")
     if isinstance(value, Mapping):

@@ -21,7 +21,7 @@ class Phase:
     """A long phase of a run, such as reading or sending, whose progress is shown."""
 
     name: str
-    unit: str  # the plural of what is counted
+    unit: str  # what is counted, in the plural, such as "records"
     total: int | None  # how many units the phase has; None if unknown
     pace: float | None = None  # the most units a second
     pause: Callable[[], float] = lambda: 0.0  # returns the seconds until a rate limit lets the phase continue, or 0
@@ -41,7 +41,7 @@ class EtaEstimator:
         return self._done / max(self._timing.monotonic() - self._begin, 1e-9)
 
     def format_eta(self, done: int) -> str:
-        """Return the remaining time after `done` units, such as "4 min 10 s left". Returns "" if the time is unknown.
+        """Return the remaining time after `done` units, such as "4 min 10 s left", or "" if the time is unknown.
 
         During a wait, the text says when the wait ends, or how long it has lasted.
         """
@@ -62,7 +62,7 @@ class EtaEstimator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgressReporter:
-    """Shows the plan and the progress of a run: in the log, or elsewhere in a subclass."""
+    """Shows the plan and the progress of a run. This class writes them to the log, a subclass elsewhere."""
 
     timing: Timing
 

@@ -29,7 +29,7 @@ class Services:
     task: Task
     client: Client
     tokens: Tokens
-    ad_account_id: str
+    ad_account_id: str  # the one in the settings, or ""
     timing: Timing
 
     @property
@@ -42,7 +42,10 @@ class Services:
         return Api(client=self.client, tokens=self.tokens, ad_account_id=ad_account_id)
 
     def for_another_run(self, task: Task, stats: Stats) -> "Services":
-        """Return services over the same connections, tokens and rate limit, with guards and counts of their own."""
+        """Return services for another run, over the same connections, tokens and rate limit.
+
+        Only the stop after a failure, and the counts of requests, are its own.
+        """
         client = replace(self.client, counts=stats.requests, rate_limiter=self.client.rate_limiter.share())
         return replace(self, task=task, client=client, ad_account_id=stats.ad_account_id)
 
@@ -66,7 +69,7 @@ def connect_services(
 ) -> Iterator[Services]:
     """Yield connections to Treasure Data and Pinterest that last until the end of the block.
 
-    `counts`: of the requests that write to Pinterest. `on_new_refresh_token` gets each refresh token that Pinterest
+    `counts`: counts the requests that write to Pinterest. `on_new_refresh_token` gets each refresh token that Pinterest
     issues (see `Tokens`); by default it is stored where the task's own token came from. `at_once`: how many runs share
     the connections. Raises AccountError before any other request if the token lacks one of the `scopes`, and
     SettingsError for an endpoint that is unsafe for secrets.

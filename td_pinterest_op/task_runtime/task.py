@@ -62,22 +62,22 @@ class Task:
 
     @property
     def label(self) -> str:
-        """The full name, followed by that of the entry, if any."""
+        """The full name of the task, followed by a space and the name of the entry, if any."""
         return f"{self.name} {self.entry}".strip()
 
     @property
     def project_id(self) -> object:
-        """The id of digdag's project, or None outside a workflow."""
+        """The id of the workflow's project in digdag, or None outside a workflow."""
         return self.params.get("project_id")
 
     @property
     def session_uuid(self) -> str:
-        """The id of the session, or "" outside a workflow. Every local run has its own."""
+        """The id of the workflow's session, or "" outside a workflow. Every local run is a session of its own."""
         return str(self.params.get("session_uuid") or "")
 
     @property
     def attempt_id(self) -> str:
-        """The id of the attempt, or "" outside a workflow. Every local run has the id 1."""
+        """The id of the attempt (a run of the session), or "" outside a workflow. Every local run has the id 1."""
         return str(self.params.get("attempt_id") or "")
 
     @property
@@ -177,7 +177,10 @@ def store_values(**values: object) -> None:
 
 
 def read_source(task: Task) -> Source:
-    """Return the source of a task's rows: its `job_id` or `query`, or else `td.last_job_id`. Raises SettingsError."""
+    """Return the source of a task's rows: its `job_id` or `query`, or else `td.last_job_id`.
+
+    Raises SettingsError if these are missing, wrong or both given.
+    """
     job_id = _get_parameter(task, "job_id")
     query = _get_parameter(task, "query")
     if job_id is not None and query is not None:
@@ -204,7 +207,8 @@ def read_source(task: Task) -> Source:
 def read_list_source(task: Task, name: str) -> Source | None:
     """Return the query for an opt-out or consent list from the parameter `name`, or None if the parameter is not set.
 
-    Each retry issues the query again, so that people who opted out in between are not sent. Raises SettingsError.
+    Each retry issues the query again, so that people who opted out in between are not sent. Raises SettingsError for a
+    wrong query.
     """
     return None if _get_parameter(task, name) is None else _build_source(task, name)
 
@@ -212,8 +216,8 @@ def read_list_source(task: Task, name: str) -> Source | None:
 def _get_parameter(task: Task, name: str) -> object:
     """Return a parameter of a task, or None if it is not set. Raises SettingsError for a blank value.
 
-    If a template that rendered to nothing counted as not set, an earlier job's people would be exported, or no list
-    applied.
+    If a template that rendered to nothing counted as not set, an earlier job's people would be exported, or nobody
+    would be withheld.
     """
     value = task.params.get(name)
     if name in task.params and is_left_out(value):
@@ -224,7 +228,7 @@ def _get_parameter(task: Task, name: str) -> object:
 def read_sql(text: str, *, key: str, folder: Path = Path()) -> str:
     """Return SQL: `text`, or the content of the `.sql` file that `text` names, in the project's `folder`.
 
-    Raises SettingsError.
+    Raises SettingsError for a file that cannot be used. `key`: the parameter that the error names.
     """
     text = text.strip()
     if not text.lower().endswith(".sql") or _SQL.match(text):
@@ -262,7 +266,7 @@ def require_database(task: Task, *, needed_by: str) -> str:
 
 
 def _build_source(task: Task, name: str) -> Source:
-    """Return the query in the task's parameter `name` as a source of rows."""
+    """Return the query in the task's parameter `name` as a source of rows. Raises SettingsError for a wrong query."""
     sql = read_sql(str(task.params[name]), key=name)
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     is_list = name != "query"

@@ -44,12 +44,12 @@ class History:
     connect: Callable[[], TreasureData]  # may raise ExportError
     database: str
     table: str
-    now: Callable[[], float]
+    now: Callable[[], float]  # returns the time in seconds since 1970
     _is_table_ready: bool = False
     _is_disabled: bool = False
 
     def write_rows(self, rows: Sequence[Row]) -> None:
-        """Add rows, completed with columns about the task. Never raises."""
+        """Add rows to the table, each with further columns about the task and its session. Never raises."""
         task = {
             "time": int(self.now()),
             "workflow": find_workflow_name(self.task.name),
@@ -68,11 +68,14 @@ class History:
                 self._execute_query(run_statement, statement)
 
     def read_rows(self, query: str) -> list[dict[str, Any]]:
-        """Return the rows of a query, or an empty list if the history cannot be read. Raises StoppedError."""
+        """Return the rows of an SQL query, or an empty list if the history cannot be read. Raises StoppedError."""
         return self._execute_query(read_small_result, query) or []
 
     def _execute_query(self, execute: Callable[[TreasureData, Source], _T], query: str) -> _T | None:
-        """Return the result of `execute` for a query. After an error, log a warning."""
+        """Return what `execute` returns for an SQL query, or None after an error, which is logged as a warning.
+
+        Raises StoppedError. After an error, further calls return None.
+        """
         if self._is_disabled:
             return None
         try:
@@ -99,7 +102,7 @@ class History:
         return None
 
     def _prepare_table(self, td: TreasureData) -> None:
-        """Make the table, or add the columns that an earlier version's table lacks. Raises ExportError."""
+        """Create the table, or add the columns that a table of an earlier version lacks. Raises ExportError."""
         if self._is_table_ready:
             return
         path = build_path("table", "list", self.database)
