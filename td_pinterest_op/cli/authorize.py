@@ -179,7 +179,7 @@ def authorize(
 def _add_app_credentials(credentials: Credentials) -> Credentials:
     """Return the credentials with the app's client id and secret, and without a refresh token, which is to be replaced.
 
-    Asks the user for those that are missing. Raises SettingsError if there is no terminal to ask at.
+    Asks the user for a missing id or secret. Raises SettingsError if there is no terminal to ask at.
     """
     environ = dict(credentials.environ)
     sources = {name: place for name, place in credentials.sources.items() if name != TOKEN}
@@ -199,7 +199,10 @@ def _add_app_credentials(credentials: Credentials) -> Credentials:
 
 
 def _wait_for_answer(link: str, state: str, redirect: str, timeout: int) -> Mapping[str, str]:
-    """Open the consent page `link` in a browser. Return the answer that Pinterest then sends to this machine."""
+    """Open the consent page `link` in a browser. Return the parameters with which Pinterest redirects to `redirect`.
+
+    `state`: the random text that these must contain. Raises AccountError without a redirect in `timeout` seconds.
+    """
     # Listening first: a browser that is logged in and has approved before comes back at once.
     with RedirectServer(redirect, state=state) as server:
         screen.print_note(f"Waiting at {redirect} for your approval.")
@@ -220,7 +223,10 @@ def _wait_for_answer(link: str, state: str, redirect: str, timeout: int) -> Mapp
 def _exchange_and_store_tokens(
     client: Client, app: ConnectionSettings, store: Target, *, code: Secret, redirect: str
 ) -> tuple[Grant, str]:
-    """Exchange the consent code for tokens and store them. Return the tokens and a text that names where they are."""
+    """Exchange the consent code for tokens and store them by `store`. Return the tokens and where they are stored.
+
+    `redirect`: the address to which Pinterest sent the code. Raises AccountError if the user granted too little.
+    """
     grant = request_grant(
         client,
         {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect},

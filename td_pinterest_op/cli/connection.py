@@ -45,14 +45,14 @@ WRITER_ROLES = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """Credentials for Treasure Data and Pinterest, in the variables `environ`, with the place of each in `sources`."""
+    """Credentials for Treasure Data and Pinterest, in the environment variables `environ`."""
 
     environ: Mapping[str, str]
-    sources: Mapping[str, str]
-    env_file: Path | None = None
+    sources: Mapping[str, str]  # where each was found, in words, by variable
+    env_file: Path | None = None  # the file of --env-file
 
     def describe_sources(self) -> str:
-        """Return text that names the sources of the secrets, without their values."""
+        """Return a text that names the places where the secrets were found, without their values."""
         places: dict[str, list[str]] = {}
         for variable in SECRETS:
             if variable in self.sources:
@@ -63,12 +63,12 @@ class Credentials:
 
     @property
     def missing_variables(self) -> tuple[str, ...]:
-        """The environment variables of the secrets that were found in no source."""
+        """The names of the environment variables whose secrets were found nowhere."""
         return tuple(variable for variable in SECRETS if variable not in self.sources)
 
     @property
     def advice_for_the_app(self) -> str:
-        """Advice on correcting a wrong client id or client secret, which names the sources of the secrets."""
+        """Advice on correcting a wrong client id or client secret, which says where they were found."""
         return (
             f"correct PINTEREST_CLIENT_ID or PINTEREST_CLIENT_SECRET (found in {self.describe_sources()}): both are on "
             "the app's page at https://developers.pinterest.com/apps/"
@@ -103,12 +103,15 @@ class Credentials:
         return replace(self, sources=sources)
 
     def build_settings(self) -> ConnectionSettings:
-        """Return connection settings for a command at a terminal. Waits are short, and a missing credential is "0"."""
+        """Return settings with these credentials for a command at a terminal, whose waits are short.
+
+        A missing credential has the value "0".
+        """
         environ = {**self.environ, **dict.fromkeys(self.missing_variables, "0")}
         return parse_settings({"type": "pinterest", **_PATIENCE}, table=CONNECTION, environ=environ)
 
     def build_task(self, *, session: str | None = None, **params: object) -> Task:
-        """Return a digdag task with these credentials and the parameters `params`. `session`: the task's session."""
+        """Return a digdag task with these credentials and the parameters `params`. `session`: see `Task`."""
         return Task(params={"project_id": LOCAL_PROJECT, **params}, environ=self.environ, session=session)
 
     def make_token_saver(self) -> OnNewRefreshToken:
@@ -185,12 +188,12 @@ class AdAccount:
 
     id: str
     name: str
-    owner: str
+    owner: str  # the user name of its owner, or ""
     roles: tuple[str, ...]
 
     @property
     def label(self) -> str:
-        """The ad account's id and name, for messages."""
+        """The ad account's id and its name in quotation marks, for messages."""
         return f'{self.id} "{escape(self.name)}"'
 
     @property

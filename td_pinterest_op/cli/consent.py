@@ -15,7 +15,7 @@ _PAGE = """<!doctype html>
 
 
 class RedirectServer(http.server.ThreadingHTTPServer):
-    """Listens on this machine for Pinterest's redirect. `answer`: its parameters, once a `handle_request` got them.
+    """A server on this machine for Pinterest's redirect. `answer`: the redirect's parameters, or None before it comes.
 
     Raises SettingsError for an address that is not of this machine, and for a port that is taken.
     """
@@ -53,7 +53,7 @@ class _RedirectHandler(http.server.BaseHTTPRequestHandler):
     server: RedirectServer
 
     def do_GET(self) -> None:
-        """Give the server the parameters of a valid redirect. Other requests get an error page, and are ignored."""
+        """Store the parameters of a valid redirect in the server's `answer`. Other requests only get an error page."""
         answer = None
         try:
             answer = parse_answer(self.path, state=self.server.state)
@@ -74,7 +74,10 @@ class _RedirectHandler(http.server.BaseHTTPRequestHandler):
 
 
 def parse_answer(address: str, *, state: str) -> Mapping[str, str]:
-    """Return the parameters of the address to which Pinterest redirected. Raises SettingsError for any other text."""
+    """Return the parameters of the address to which Pinterest redirected. Raises SettingsError for any other text.
+
+    `state`: the random text that the consent page's address had, and that the parameters must contain.
+    """
     answer = dict(urllib.parse.parse_qsl(address.strip().partition("#")[0].partition("?")[2]))
     if not answer.keys() & {"code", "error"}:
         raise SettingsError(

@@ -109,7 +109,7 @@ def open_csv_rows(
 
 @contextlib.contextmanager
 def _explain_damage(path: Path) -> Iterator[None]:
-    """Raise JobError for an error in reading the block's file that is the file's own."""
+    """Within the block, turn an error that damaged data in the file `path` causes into a JobError."""
     try:
         yield
     except UnicodeDecodeError:
@@ -126,7 +126,7 @@ def _explain_damage(path: Path) -> Iterator[None]:
 
 
 class _CsvFile:
-    """An open CSV file. `schema`: the columns that are read, with their types, in the form of a job's schema."""
+    """An open CSV file. `schema`: the names and types of the columns that are read, as a job's result has them."""
 
     def __init__(self, path: Path, text: TextIO, options: CsvOptions, *, sample: str) -> None:
         self._path = path
@@ -181,7 +181,10 @@ class _CsvFile:
         return self._lines[row - self._read - 1]
 
     def read_blocks(self) -> Iterator[list[list[Any]]]:
-        """Yield blocks of rows. A block is a list of columns. Raises JobError if a row has a wrong number of fields."""
+        """Yield blocks of rows. A block is a list of columns, a column a list of values.
+
+        Raises JobError if a row has a wrong number of fields, or the file is damaged.
+        """
         while block := list(itertools.islice(self._rows, _BLOCK_ROWS)):
             for line, row in block:
                 if len(row) != len(self._header):
@@ -213,13 +216,13 @@ class _CsvFile:
                 yield line, row
 
     def _read_lines(self) -> Iterator[str]:
-        """Yield the file's lines. Raises JobError for a file that is damaged."""
+        """Yield the file's lines. Raises JobError if the file is damaged."""
         with _explain_damage(self._path):
             yield from self._text
 
 
 def _simplify_header(name: str) -> str:
-    """Return a header in lower case, without accents, spaces and punctuation."""
+    """Return a column's header in lower case, without accents, spaces and punctuation."""
     text = unicodedata.normalize("NFKD", name).casefold()
     return "".join(letter for letter in text if letter.isalnum())
 

@@ -146,7 +146,10 @@ def export(
 
 
 def _choose_csv_columns(settings: Mapping[str, object], *, only: Sequence[str]) -> CsvOptions:
-    """Return which columns of --csv are read, by the settings and --column (`only`). Invalid settings are ignored."""
+    """Return which columns of the file of --csv are read: those that `settings` or --column (`only`) choose.
+
+    Invalid settings are ignored here.
+    """
     takes_rows = str(settings.get("records", "")).strip().lower() == "rows"
     others: set[str] = set()
     # What is wrong is named with the other problems of the settings.
@@ -160,7 +163,10 @@ def _choose_csv_columns(settings: Mapping[str, object], *, only: Sequence[str]) 
 def run_export_task(
     task: Task, credentials: Credentials, common: CommonOptions, *, rows: Rows | None = None
 ) -> Mapping[str, Any]:
-    """Run an export that asks the user before its first write to Pinterest. Return the export's statistics."""
+    """Run an export that asks the user before its first write to Pinterest. Return the export's statistics.
+
+    `rows`: of the file of --csv; None for the rows of the task's query or job.
+    """
     is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
     asks = not (common.yes or is_dry)
     if asks:  # before the query's job runs in vain
@@ -175,7 +181,10 @@ def run_export_task(
 def complete_settings(
     file_settings: Mapping[str, object], credentials: Credentials, common: CommonOptions
 ) -> dict[str, object]:
-    """Return the settings of the file of --settings, overridden by options and completed from the environment."""
+    """Return the settings of the file of --settings, overridden by options and completed from the environment.
+
+    Raises click.UsageError for --audience with an action that creates an audience.
+    """
     raw = {"type": "pinterest", "audience_type": "customer_list", **file_settings}
     if common.ad_account or not raw.get("ad_account_id"):
         raw["ad_account_id"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
@@ -191,7 +200,7 @@ def complete_settings(
 
 
 def build_query_params(source: Mapping[str, Any]) -> dict[str, object]:
-    """Return the task's parameters that the options in `source` give: its job or query, database and engine."""
+    """Return the parameters of a task for the options in `source`: its job or query, database and engine."""
     params = {name: source[name] for name in ("job_id", "database", "engine") if source.get(name)}
     return params | ({"query": files.read_sql(source["query"], "--query")} if source["query"] else {})
 
@@ -200,8 +209,8 @@ def build_query_params(source: Mapping[str, Any]) -> dict[str, object]:
 class TerminalReporter(ProgressReporter):
     """Prints the plan of an export, asks for approval, and shows progress bars on a terminal."""
 
-    ask: bool
-    quiet: bool
+    ask: bool  # whether the plan needs approval
+    quiet: bool  # whether to leave out bars, and a plan that needs no approval
 
     def show_plan(self, text: str) -> None:
         """Print the plan and ask for approval. Raises StoppedError if the user declines."""

@@ -26,7 +26,7 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 def read_text(path: Path, option: str = "") -> str:
     """Return the text of a file, without a byte order mark, or of standard input for `-`.
 
-    Raises SettingsError, which names the `option`.
+    Raises SettingsError if it cannot be read. `option`: the option that named the file, for the message.
     """
     try:
         return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
@@ -37,7 +37,7 @@ def read_text(path: Path, option: str = "") -> str:
 
 
 def read_task_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings and the parameters of the task in the file of --settings (YAML or JSON).
+    """Return two mappings from the file of --settings (YAML or JSON): the settings, and the parameters of its task.
 
     The task may be as it is in a workflow: below its name, and with `py>` and `_env`, which are left out. Raises
     SettingsError, also for a key that no export takes.
@@ -71,7 +71,7 @@ def explain_error(error: OSError | UnicodeDecodeError) -> str:
 
 
 def read_env_file(path: Path, option: str) -> dict[str, str]:
-    """Return the variables in the env file of an option. Raises SettingsError, also for what is no regular file."""
+    """Return the variables in the env file that an `option` names. Raises SettingsError if it cannot be used."""
     if path.exists() and not path.is_file():
         raise SettingsError(
             f"{path} of {option} is not a regular file: a refresh token could not be stored in it. Name a file that "
@@ -81,7 +81,10 @@ def read_env_file(path: Path, option: str) -> dict[str, str]:
 
 
 def parse_env_file(text: str, path: Path) -> dict[str, str]:
-    """Return the variables that an env file's text sets. A later value overrides an earlier value."""
+    """Return the variables that an env file's text sets. A later value overrides an earlier value.
+
+    Raises SettingsError, which names the file `path`, for a line that sets no variable.
+    """
     return {
         name: "".join(map(_unquote_fragment, re.findall(_PIECE, text[word], re.VERBOSE | re.DOTALL)))
         for name, word in _find_assignments(text, path)
@@ -91,7 +94,7 @@ def parse_env_file(text: str, path: Path) -> dict[str, str]:
 def set_env_values(path: Path, new: Mapping[str, str]) -> None:
     """Set variables in an env file: replace the values of existing ones in place, and append new ones.
 
-    Afterwards only its owner can read it. A file that does not exist is made. Raises SettingsError.
+    Afterwards only its owner can read it. A missing file is created. Raises SettingsError if it cannot be written.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig") if path.exists() else ""
@@ -114,7 +117,10 @@ def set_env_values(path: Path, new: Mapping[str, str]) -> None:
 
 
 def _find_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
-    """Yield the name of each variable that an env file's text assigns, and the slice of the text with its value."""
+    """Yield the name of each variable that an env file's text assigns, and the slice of the text with its value.
+
+    Raises SettingsError, which names the file `path`, for a line that assigns no variable.
+    """
     position = 0
     while position < len(text):
         token = _TOKEN.match(text, position)

@@ -132,7 +132,10 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
 
 
 def _read_history_rows(history: str, audience: Mapping[str, Any], env_file: Path | None) -> list[dict[str, Any]]:
-    """Return an audience's entries in the history table, and its ad account's erasures, newest first."""
+    """Return the rows to print for the entries about an audience in the table `history`, newest first.
+
+    Erasures of its ad account, which are about every audience, are among them. `audience`: its row.
+    """
     rows = []
     for entry in reversed(read_history_entries(history, audience_id=audience["id"], env_file=env_file)):
         outcome = "dry run" if entry.dry_run else "ok"
@@ -154,7 +157,7 @@ def _read_history_rows(history: str, audience: Mapping[str, Any], env_file: Path
 
 
 def _build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the audience that Pinterest's JSON describes, as a row to print."""
+    """Return the row to print, by column, for the audience that Pinterest's JSON `content` describes."""
     rule = content.get("rule") or {}
     return {
         "id": str(content["id"]),
@@ -167,13 +170,13 @@ def _build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _get_single_id(value: object) -> str | None:
-    """Return the id in a field of an audience's rule, which is either an id or a list with one id."""
+    """Return the id in a field of an audience's rule, which is an id or a list with one id, or None without an id."""
     value = value[0] if isinstance(value, list) and value else value
     return str(value) if value else None
 
 
 def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
-    """Return the customer list that Pinterest's JSON describes, as a row to print. `used_by`: ids of its audiences."""
+    """Return the row to print, by column, for a customer list in Pinterest's JSON. `used_by`: ids of its audiences."""
     name = parse_list_name(str(content.get("name") or ""))
     return {
         "id": str(content["id"]),

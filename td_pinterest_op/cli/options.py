@@ -39,7 +39,10 @@ class Command(click.Command):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the command's arguments. Raises click.BadParameter, which names the parameter, for a blank one."""
+        """Parse the command's arguments into `ctx`, and return those that are left, as click does.
+
+        Raises click.BadParameter, which names the option or argument, if its value is blank.
+        """
         values, _, _ = self.make_parser(ctx).parse_args(args=list(args))
         for parameter in self.get_params(ctx):
             value = values.get(str(parameter.name))
@@ -56,7 +59,10 @@ pass_common = click.make_pass_decorator(CommonOptions, ensure=True)
 
 
 def _common_option(*names: str, **attributes: Any) -> Callable[[_F], _F]:
-    """Return a decorator that adds an option to a command, and stores the option's value in CommonOptions."""
+    """Return a decorator that adds an option to a command, and stores the option's value in CommonOptions.
+
+    `names` and `attributes`: as for `click.option`.
+    """
 
     def store_in_context(context: click.Context, option: click.Parameter, value: object) -> None:
         """Store an option's value in the CommonOptions of the command's context."""

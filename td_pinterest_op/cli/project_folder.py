@@ -33,7 +33,7 @@ _NOT_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "null", "nan",
 
 
 def require_new_folder(folder: Path) -> None:
-    """Raise SettingsError if a folder has anything but names that begin with a dot."""
+    """Raise SettingsError unless a folder is missing, or holds only files whose names begin with a dot."""
     if folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir()):
         return
     if folder.exists() or folder.is_symlink():
@@ -44,9 +44,9 @@ def require_new_folder(folder: Path) -> None:
 
 
 def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonOptions) -> bool:
-    """Make the project folder that `answers` describes, and check its workflows. Return whether these have no error.
+    """Make the project folder that `answers` describes, and check its workflows. Return True if these have no error.
 
-    Raises SettingsError, also for a folder that is not new. An interruption leaves nothing.
+    Raises SettingsError if the folder is not new or cannot be written. An interruption leaves no folder.
     """
     require_new_folder(folder)
     files = render_files(answers)
@@ -79,7 +79,10 @@ def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonO
 
 
 def render_files(answers: ProjectAnswers) -> dict[str, str]:
-    """Return the texts of the project's own files, by name. Raises SettingsError for an answer with a template."""
+    """Return the texts of the files that `answers` decide, by path in the project folder.
+
+    Raises SettingsError for an answer that contains a template (`${…}`).
+    """
     kind = answers.kind
     audience = answers.audiences[0] if answers.audiences and kind.name != "many" else None
     name = answers.new_name or (audience.name if audience else "")
@@ -136,7 +139,7 @@ def render_files(answers: ProjectAnswers) -> dict[str, str]:
 
 
 def render(template: str, values: Mapping[str, object]) -> str:
-    """Return the text of a file of a project folder, of a template or else of a shipped file that never differs."""
+    """Return the text of a project folder's file. `template`: the path of its template, or of a shipped file."""
     environment = jinja2.Environment(  # noqa: S701 - no HTML
         loader=jinja2.FileSystemLoader([Path(__file__).parent / "templates", WORKFLOWS]),
         variable_start_string="<<",
@@ -153,9 +156,10 @@ def render(template: str, values: Mapping[str, object]) -> str:
 
 
 def format_yaml(value: object, *, is_inserted: bool = False) -> str:
-    """Return a value as YAML on one line, which digdag reads as the value. Raises SettingsError for a template.
+    """Return a value as YAML on one line, with each `$` doubled, which digdag halves.
 
-    `is_inserted`: whether a template inserts the value into a task's mapping: digdag leaves it as it is there.
+    `is_inserted`: true if a template of digdag inserts the value into a task, where digdag halves no `$$`. Raises
+    SettingsError for a value that contains a template (`${…}`).
     """
     if "${" in str(value):
         raise SettingsError("an answer contains a template, which digdag would fill in: leave it out")

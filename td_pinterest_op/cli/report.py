@@ -93,9 +93,7 @@ def report(
 def read_history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:
     """Return the latest entries of the table `history`, oldest first, for one audience or all (`audience_id` None).
 
-    Erasures, which are about every audience, are always among them.
-
-    Raises click.UsageError for a wrong table name.
+    Erasures, which are about every audience, are always among them. Raises click.UsageError for a wrong table name.
     """
     named = _TABLE.fullmatch(history)
     if named is None:

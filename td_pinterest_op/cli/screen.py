@@ -32,7 +32,7 @@ Row = Mapping[str, object]
 def prepare_streams() -> Iterator[None]:
     """Within the block, print a question mark for a character that is not in a stream's encoding.
 
-    A stream that cannot be written at the end loses what is left.
+    At its end, what is left to write to a stream that nobody reads is discarded without an error.
     """
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
     for stream in streams:
@@ -63,7 +63,7 @@ class MessageHandler(logging.Handler):
     """Logging handler that prints warnings, and notes on waits, on standard error with secrets masked."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a log record, if it is for the user."""
+        """Print a log record if it is a warning, or about a job or rate limit for which the command waits."""
         label = "warning: " if record.levelno == logging.WARNING else ""
         if label or record.name.startswith(_WAITING):
             _print(Text.assemble((label, "bold yellow"), mask(record.getMessage())), stderr=True)
@@ -83,7 +83,7 @@ def print_waits(*, quiet: bool) -> Iterator[None]:
 
 
 def name_program(text: str) -> str:
-    """Return a text in which the user can type the commands of this program: they begin as this one was called."""
+    """Return a text with each `td-pinterest` command in it as the user can type it: begun as this program was."""
     called = Path(sys.argv[0])
     name = "td-pinterest"
     if called.parts[-2:] == ("td_pinterest_op", "__main__.py"):
@@ -94,17 +94,17 @@ def name_program(text: str) -> str:
 
 
 def print_line(text: str | Text = "", *, indent: int = 0) -> None:
-    """Print a line of the result on standard output, perhaps wrapped. `indent`: spaces before all further lines."""
+    """Print a line of the result on standard output, wrapped at a terminal. `indent`: spaces before further lines."""
     _print(text, indent=indent)
 
 
 def print_note(text: str, *, indent: int = 0) -> None:
-    """Print a note, which is no part of the result, on standard error. `indent`: spaces before all further lines."""
+    """Print a note, which is no part of the result, on standard error. `indent`: spaces before further lines."""
     _print(text, stderr=True, indent=indent)
 
 
 def print_error(message: str) -> None:
-    """Print an error as one paragraph on standard error."""
+    """Print an error message, with secrets masked, as one paragraph on standard error."""
     _print(Text.assemble(("error: ", "bold red"), mask(name_program(message))), stderr=True)
 
 
@@ -186,7 +186,7 @@ def _print(renderable: str | Text | Table, *, stderr: bool = False, indent: int 
 def _write(text: str, *, stderr: bool = False) -> None:
     """Write text and a line end. Raises WorkflowError if standard output cannot be written.
 
-    Raises BrokenPipeError if nobody reads standard output. What was asked for is done without standard error.
+    Raises BrokenPipeError if nobody reads standard output. If standard error cannot be written, nothing happens.
     """
     try:
         click.echo(text, err=stderr, color=True)
@@ -199,7 +199,7 @@ def _write(text: str, *, stderr: bool = False) -> None:
 
 
 def is_interactive() -> bool:
-    """Whether a user at a terminal can answer questions."""
+    """Whether a user at a terminal sees questions and can answer them."""
     return os.isatty(0) and os.isatty(2)
 
 
@@ -212,7 +212,7 @@ def require_terminal(question: str) -> None:
 
 
 def ask_yes_no(question: str) -> bool:
-    """Ask a yes-or-no question on standard error, so that standard output contains only the result.
+    """Ask a question on standard error, so that standard output contains only the result. Return True for yes.
 
     Raises click.UsageError without a terminal.
     """

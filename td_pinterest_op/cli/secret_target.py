@@ -46,7 +46,7 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
 
 
 def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
-    """Store secrets in the local digdag secrets. Return a text that names their folder."""
+    """Store secrets as those of `digdag run`. Return a text that names their folder. Raises SettingsError."""
     try:
         for name, value in secrets.items():
             file = write_local_secret(name, value, environ)
@@ -59,7 +59,7 @@ def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) ->
 
 
 def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> Path:
-    """Store a local digdag secret in a file that only its owner can read. Return the file's path.
+    """Store a secret of `digdag run` in a file that only its owner can read. Return the file's path.
 
     Raises OSError, and RuntimeError if the user has no home folder.
     """
@@ -116,7 +116,10 @@ def _make_file_target(path: Path) -> Target:
 
 
 def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> Target:
-    """Return a function that stores secrets of a project through the API of the digdag server at `url`."""
+    """Return a function that stores secrets of a project through the API of the digdag server at `url`.
+
+    Raises SettingsError for an unsafe address.
+    """
     if not is_safe_url(url):
         raise SettingsError(
             f"{url} must be an https address (http is allowed only for this machine), because secrets are sent there"
@@ -151,7 +154,7 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
 
 
 def request_project_id(server: DigdagServer, name: str) -> tuple[int, str | None]:
-    """Look up a project by name. Return the response's HTTP status, and the project's id (None if it is unknown)."""
+    """Ask a digdag server for a project by name. Return the HTTP status, and the project's id (None if not found)."""
     response = server.send_request("GET", f"/api/projects?name={urllib.parse.quote(name)}")
     try:
         return response.status, str(response.content["projects"][0]["id"])

@@ -192,7 +192,7 @@ def build_arms_statement(query: Query, *, by: str | None, salt: str, share: str)
     """Return SQL that assigns each person of a query to an arm: `control` (withheld by an export) or `sent`.
 
     `by`: the column with a person's key. If None, the key is the digest in the query's only column of identifiers.
-    `salt` and `share` are SQL expressions. The control group is `share` of 10,000 people (NUMBERS).
+    `salt` and `share` are SQL expressions. `share`: how many of 10,000 people are in the control group.
     """
     key = cast_to_text(find_position(by, query.names)) if by else _build_digest_sql(query.columns[0])
     source = build_source_select(query) if by else build_hashing_select(query)

@@ -56,7 +56,7 @@ class ParsedSettings:
 
     @property
     def action(self) -> ActionSpec | None:
-        """The action that the settings name, or the default action. None for a wrong name, or a task without one."""
+        """The action that the settings name, or the default. None for a wrong name, or a task without actions."""
         return self.values.get("action")
 
     @property

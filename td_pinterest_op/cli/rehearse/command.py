@@ -120,7 +120,7 @@ def rehearse(common: CommonOptions, only: str | None, without_large_batches: boo
 
 
 def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: CommonOptions) -> list[dict[str, Any]]:
-    """Run the steps, then remove the rehearsal's audience. Return name, request, answer and verdict of each step.
+    """Run the steps, then remove the rehearsal's audience. Return each step's row: its name, request, status, verdict.
 
     Raises StoppedError, whose text says whether an audience is left, PinterestError if the audience cannot be removed,
     and the errors of a refused token.

@@ -53,20 +53,20 @@ _CONTENT = (400, 413, 422)
 class Facts:
     """What a rehearsal has found out about Pinterest (None: unknown).
 
-    `…_seconds`: the time until reads show a change.
+    `…_seconds`: the time from a change until a read of Pinterest shows it.
     """
 
-    refresh_rotates: bool | None = None
-    old_refresh_token_lives: bool | None = None
-    list_without_records: bool | None = None
-    records_v2: bool | None = None
+    refresh_rotates: bool | None = None  # whether a refresh issues a new refresh token
+    old_refresh_token_lives: bool | None = None  # whether the old refresh token stays valid then
+    list_without_records: bool | None = None  # whether a list can be created without records
+    records_v2: bool | None = None  # whether a row may combine several identifiers of a person
     largest_batch: int | None = None  # the most records that one request took
     batch_too_large_status: int | None = None  # of the response to the next larger request; None without a response
     batches_at_once: int | None = None  # the most batches that were taken at the same time
-    list_readable_seconds: float | None = None
-    list_listed_seconds: float | None = None
+    list_readable_seconds: float | None = None  # until a new list can be read by its id
+    list_listed_seconds: float | None = None  # until a new list is among the listed ones
     move_obeyed: bool | None = None  # whether an audience uses a list to which it was switched
-    move_seconds: float | None = None
+    move_seconds: float | None = None  # until a read shows the new list
     removed_readable: bool | None = None  # whether a removed audience can still be read
     removed_again: bool | None = None  # whether it can be removed a second time
 
@@ -92,7 +92,7 @@ class Rehearsal:
         services.client.on_response = self._keep_response
 
     def _keep_response(self, _request: Request, response: Response) -> None:
-        """Keep a response as the answer, until another one comes."""
+        """Store a response of Pinterest in `answer`, in place of an earlier one."""
         self.answer = response
 
     def try_token_refresh(self) -> str:
@@ -168,7 +168,7 @@ class Rehearsal:
         return f"{count:,} records are accepted"
 
     def try_batches_at_once(self) -> str:
-        """Find out how many batches may be sent at the same time, each once, even if it fails."""
+        """Find out how many batches may be sent at the same time. A batch that fails is not sent again."""
         facts = self.facts
         batch = self._make_batch(DEFAULT_BATCH)
         client = self.services.client
@@ -176,7 +176,7 @@ class Rehearsal:
         api = replace(self.services, client=client).build_pinterest_api(self.api.ad_account_id)
 
         def send_batch(begin: threading.Barrier) -> None:
-            """Send the batch when all threads are ready."""
+            """Send the batch when all threads are ready, that is, when all wait at the barrier `begin`."""
             begin.wait()
             self._add_records(api, batch)
 
@@ -214,7 +214,7 @@ class Rehearsal:
         second = self._create_list(_SECOND_LIST)
 
         def is_switched() -> bool:
-            """Whether a read shows the second list."""
+            """Whether a read shows that the audience uses the second list."""
             audience = self.api.find_audience(audience_id)
             return audience is not None and audience.customer_list_id == second
 
@@ -245,7 +245,7 @@ class Rehearsal:
         return f"removed; it {read}, and removing it again is {'accepted' if facts.removed_again else 'refused'}"
 
     def remove_what_is_left(self) -> bool:
-        """Remove the rehearsal's audience. Return False if it may still exist. Raises StoppedError."""
+        """Remove the rehearsal's audience, if there is one. Return False if it may still exist. Raises StoppedError."""
         if not self.may_have_audience:
             return True
         try:
@@ -263,12 +263,15 @@ class Rehearsal:
         return True
 
     def _make_batch(self, count: int, *, layout: RecordLayout = SINGLE_DIGEST) -> Batch:
-        """Return a batch of `count` records in `layout`. The records' keys are digests of made-up e-mail addresses."""
+        """Return a batch of `count` records, whose identifiers are digests of made-up e-mail addresses.
+
+        `layout`: which identifiers each record has.
+        """
         people = (f"{number}@{self.key}.invalid" for number in range(count * layout.width // DIGEST_BYTES))
         return Batch([(layout, b"".join(hashlib.sha256(person.encode()).digest() for person in people))])
 
     def _create_list(self, count: int) -> str:
-        """Create a customer list of the first `count` made-up people. Return the id of the list."""
+        """Create a customer list of `count` made-up people. Return the id of the list."""
         name = f"{self.name} of {count} records"
         return self.api.create_customer_list(name=name, list_type="EMAIL", records=self._make_batch(count)).id
 
@@ -277,7 +280,7 @@ class Rehearsal:
         api.change_records(self.made["list"], records, operation="ADD")
 
     def _is_accepted(self, request: Callable[[], object]) -> bool:
-        """Send a request, and return whether Pinterest accepts what it holds. Raises other errors."""
+        """Call `request`. Return True if Pinterest accepts it, False if it refuses the content. Raises other errors."""
         try:
             request()
         except RequestRefusedError as error:
@@ -305,13 +308,13 @@ class Rehearsal:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step. `writes`: the number of its write requests. `needs`: the step whose list or audience it uses, or ""."""
+    """A step of a rehearsal. `request`: its requests, in words. `run`: executes it, and returns its verdict."""
 
     name: str
     request: str
     run: Callable[[Rehearsal], str]
-    writes: int = 0
-    needs: str = ""
+    writes: int = 0  # the number of its write requests
+    needs: str = ""  # the step whose list or audience it uses, or ""
 
 
 STEPS = (
