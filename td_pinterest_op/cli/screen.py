@@ -83,7 +83,7 @@ def print_waits(*, quiet: bool) -> Iterator[None]:
 
 
 def name_program(text: str) -> str:
-    """Return a text with each `td-pinterest` command in it as the user can type it: begun as this program was."""
+    """Return a text in which each `td-pinterest` command is written the way in which this program was called."""
     called = Path(sys.argv[0])
     name = "td-pinterest"
     if called.parts[-2:] == ("td_pinterest_op", "__main__.py"):

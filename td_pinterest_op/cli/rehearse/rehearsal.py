@@ -66,7 +66,7 @@ class Facts:
     list_readable_seconds: float | None = None  # until a new list can be read by its id
     list_listed_seconds: float | None = None  # until a new list is among the listed ones
     move_obeyed: bool | None = None  # whether an audience uses a list to which it was switched
-    move_seconds: float | None = None  # until a read shows the new list
+    move_seconds: float | None = None  # until Pinterest shows an audience with its new list
     removed_readable: bool | None = None  # whether a removed audience can still be read
     removed_again: bool | None = None  # whether it can be removed a second time
 
@@ -96,7 +96,7 @@ class Rehearsal:
         self.answer = response
 
     def try_token_refresh(self) -> str:
-        """Find out whether a refresh issues a new refresh token, and whether the old token then stays valid."""
+        """Refresh the token. Return the verdict: whether that renews the refresh token, and ends the old one."""
         facts = self.facts
         tokens = self.services.tokens
         used = tokens.get_token()
@@ -121,7 +121,7 @@ class Rehearsal:
         return f"a refresh brings {new} refresh token; the old one is {fate}"
 
     def try_account(self) -> str:
-        """Find out the user's role in the ad account, and the app's access tier."""
+        """Return the verdict about the user's role in the ad account and the app's access tier. Sets `limits`."""
         accounts = {account.id: account for account in list_ad_accounts(self.api)}
         account = accounts.get(self.api.ad_account_id)
         role = judge_role(account).message if account else "the ad account is not listed"
@@ -130,14 +130,14 @@ class Rehearsal:
         return f"{role}; {judge_tier(headers).message}"
 
     def try_empty_list(self) -> str:
-        """Find out whether Pinterest creates a customer list without records."""
+        """Return the verdict: whether Pinterest creates a customer list without records."""
         name = f"{self.name} without records"
         is_created = self._is_accepted(lambda: self.api.create_customer_list(name=name, list_type="EMAIL"))
         self.facts.list_without_records = is_created
         return "created: a list needs no records" if is_created else "refused: a list needs records"
 
     def try_list(self) -> str:
-        """Create the rehearsal's list of 10,000 records. Find out how soon reads show the new list."""
+        """Create the rehearsal's list of 10,000 records. Return the verdict: how soon Pinterest shows the new list."""
         facts = self.facts
         list_id = self._create_list(DEFAULT_BATCH)
         self.made["list"] = list_id
@@ -151,7 +151,7 @@ class Rehearsal:
         return f"created with {DEFAULT_BATCH:,} records; {seen}"
 
     def try_larger_batches(self) -> str:
-        """Find out whether Pinterest accepts batches larger than the default size, and up to how many records."""
+        """Send batches larger than the default size. Return the verdict: up to how many records Pinterest accepts."""
         facts = self.facts
         for count in _LARGER_BATCHES:
             try:
@@ -168,7 +168,7 @@ class Rehearsal:
         return f"{count:,} records are accepted"
 
     def try_batches_at_once(self) -> str:
-        """Find out how many batches may be sent at the same time. A batch that fails is not sent again."""
+        """Send batches at the same time, each only once. Return the verdict: how many of them Pinterest accepts."""
         facts = self.facts
         batch = self._make_batch(DEFAULT_BATCH)
         client = self.services.client
@@ -196,25 +196,25 @@ class Rehearsal:
         return f"{number} at once are accepted"
 
     def try_records_v2(self) -> str:
-        """Find out whether Pinterest accepts rows that combine several identifiers of one person."""
+        """Return the verdict: whether Pinterest accepts records that combine several identifiers of one person."""
         rows = self._make_batch(_ROWS, layout=_TWO_KEYS)
         self.facts.records_v2 = self._is_accepted(lambda: self._add_records(self.api, rows))
         return "rows with several keys are accepted" if self.facts.records_v2 else "refused: rows with several keys"
 
     def try_audience(self) -> str:
-        """Create the rehearsal's audience from the rehearsal's customer list."""
+        """Create the rehearsal's audience from the rehearsal's customer list. Return the verdict."""
         self.may_have_audience = True
         self.made["audience"] = create_audience(self.api, self.name, description=None, list_id=self.made["list"]).id
         return "created from the list"
 
     def try_move(self) -> str:
-        """Find out whether an audience can be switched to another list, and how soon a read shows the new list."""
+        """Switch the audience to another list. Return the verdict: whether Pinterest shows the new list in it."""
         facts = self.facts
         audience_id = self.made["audience"]
         second = self._create_list(_SECOND_LIST)
 
         def is_switched() -> bool:
-            """Whether a read shows that the audience uses the second list."""
+            """Whether Pinterest now shows that the audience uses the second list."""
             audience = self.api.find_audience(audience_id)
             return audience is not None and audience.customer_list_id == second
 
@@ -226,7 +226,7 @@ class Rehearsal:
         return "switched to another list" if facts.move_obeyed else "accepted, but not visible within a minute"
 
     def try_removal(self) -> str:
-        """Remove the audience. Find out whether a removed audience can still be read, and be removed a second time."""
+        """Remove the audience. Return the verdict: whether it can still be read, and be removed a second time."""
         facts = self.facts
         audience_id = self.made["audience"]
         if not self.api.remove_audience(audience_id):
@@ -234,7 +234,7 @@ class Rehearsal:
         self.may_have_audience = False
 
         def is_removed() -> bool:
-            """Whether a read shows that the audience is removed."""
+            """Whether Pinterest now shows that the audience is removed."""
             audience = self.api.find_audience(audience_id)
             return audience is None or audience.is_removed
 
