@@ -22,7 +22,7 @@ from td_pinterest_op.identifiers.identifier_types import (
 )
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column, is_single
-from td_pinterest_op.records.digests import ColumnIdentifiers, read_column_identifiers
+from td_pinterest_op.records.digests import ColumnIdentifiers, extract_column_identifiers
 from td_pinterest_op.records.hashed_query import Query, build_hashing_statement
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.withholding.withholding_sql import build_list_select, build_people_select, build_values_select
@@ -135,7 +135,7 @@ def _read_identifiers(rows: Rows, *, is_hashed_by_warehouse: bool) -> list[Colum
     """Return what the operator makes of the rows of a job."""
     raw = [[_encode(value) for value in column] for column in zip(*rows, strict=True)]
     return [
-        read_column_identifiers(replace(column, is_hashed_by_warehouse=is_hashed_by_warehouse), raw)
+        extract_column_identifiers(replace(column, is_hashed_by_warehouse=is_hashed_by_warehouse), raw)
         for column in COLUMNS
     ]
 

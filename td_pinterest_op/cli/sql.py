@@ -11,7 +11,7 @@ from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.identifiers.hashing_sql import build_control_number_sql, quote_literal, quote_name
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column, find_identifier_columns, find_position, is_single
+from td_pinterest_op.records.columns import Column, find_identifier_columns, get_position, is_single
 from td_pinterest_op.records.hashed_query import (
     ENGINES,
     NUMBERS,
@@ -156,7 +156,7 @@ def build_rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
     """
     if taken := {"identifier", "reason"} & {key.lower() for key in keys}:
         raise click.UsageError(f"give the query's column {taken.pop()} another name: the statement has its own")
-    named = [f"c{find_position(key, query.names)} AS {quote_name(key)}" for key in keys]
+    named = [f"c{get_position(key, query.names)} AS {quote_name(key)}" for key in keys]
     absences = []
     rows = []
     cases = []
@@ -194,7 +194,7 @@ def build_arms_statement(query: Query, *, by: str | None, salt: str, share: str)
     `by`: the column with a person's key. If None, the key is the digest in the query's only column of identifiers.
     `salt` and `share` are SQL expressions. `share`: how many of 10,000 people are in the control group.
     """
-    key = cast_to_text(find_position(by, query.names)) if by else _build_digest_sql(query.columns[0])
+    key = cast_to_text(get_position(by, query.names)) if by else _build_digest_sql(query.columns[0])
     source = build_source_select(query) if by else build_hashing_select(query)
     statement = f"""\
 SELECT key, CASE

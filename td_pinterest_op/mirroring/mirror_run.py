@@ -112,11 +112,11 @@ class MirrorRun:
         lists = {}
         for name, source in self.lists.items():
             with name_list_in_errors(name):
-                lists[name] = self._build_query(name, source, partial(find_list_columns, settings=self.settings))
+                lists[name] = self._describe_query(name, source, partial(find_list_columns, settings=self.settings))
         list_columns = {name: query.columns for name, query in lists.items()}
         find_columns = partial(find_people_columns, settings=self.settings, list_columns=list_columns)
         people = self.jobs.source
-        query = self._build_query("query", people, find_columns)
+        query = self._describe_query("query", people, find_columns)
         # Whoever opts out until the people are read is not sent: the lists come right before.
         list_tables = {}
         for name, list_query in lists.items():
@@ -258,7 +258,9 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
             rows += self.counts["entries"]
         self.ledger.compact_rows(member_count=members, valid_row_count=rows)
 
-    def _build_query(self, setting_name: str, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> Query:
+    def _describe_query(
+        self, setting_name: str, source: Source, find_columns: Callable[[Job], Sequence[Column]]
+    ) -> Query:
         """Return a `Query`: the SQL of `source`, its column names, and its identifier columns (from `find_columns`)."""
         select = build_columns_select(source.query)
         job = self.jobs.read_rows(f"read the columns of `{setting_name}`", select, embedded=source).job

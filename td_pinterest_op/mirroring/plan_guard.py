@@ -44,10 +44,10 @@ class PlanGuard:
         """Raise MirrorError if the ledger has a newer plan than this run's."""
         waits = self._client.rate_limiter.waits
         self._question = None
-        self._ask()
+        self._ask_ledger()
         self._waits = waits
 
-    def _ask(self) -> None:
+    def _ask_ledger(self) -> None:
         """Ask the ledger. Trust its answer, or raise MirrorError if there is a newer plan."""
         if newer := self._ledger.find_newer_plan():
             raise MirrorError(f"plan {newer} is newer")
@@ -59,7 +59,7 @@ class PlanGuard:
             if self._client.rate_limiter.waits != self._waits:
                 self.require_newest()
             elif self._question is None and self._clock() > self._trusted_until:
-                self._question = start_thread(self._ask)
+                self._question = start_thread(self._ask_ledger)
             elif self._question and self._question.done():
                 self._question.result()
                 self._question = None

@@ -140,7 +140,7 @@ def find_identifier_columns(
     return found
 
 
-def find_position(name: str, names: Iterable[str]) -> int:
+def get_position(name: str, names: Iterable[str]) -> int:
     """Return the position, from 0, of a column name in `names`, in any letter case. Raises ValueError if missing."""
     return [each.lower() for each in names].index(name.lower())
 

@@ -171,7 +171,7 @@ def compute_comparable_digest(type_: IdentifierType, identifier: bytes) -> bytes
     return identifier if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), identifier)).digest()
 
 
-def read_column_identifiers(
+def extract_column_identifiers(
     column: Column, block: Sequence[Sequence[object]], *, default_country: str | None = None
 ) -> ColumnIdentifiers:
     """Return the identifiers of a column in a block of rows.

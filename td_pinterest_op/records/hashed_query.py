@@ -17,7 +17,7 @@ from td_pinterest_op.identifiers.hashing_sql import (
     quote_literal,
     quote_name,
 )
-from td_pinterest_op.records.columns import Column, find_position
+from td_pinterest_op.records.columns import Column, get_position
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.treasure_data.job import Job, Source, find_first_comments, wait_for_job
@@ -117,7 +117,7 @@ def build_hashing_statement(query: Query, *, control: Control | None) -> str:
     """
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:
-        place = find_position(control.by, query.names)
+        place = get_position(control.by, query.names)
         selected[place] = build_control_number_sql(cast_to_text(place), quote_literal(control.salt))
     comment = "td_pinterest_op: identifiers as digests or reasons"
     return build_selecting_statement(comment, query, selected)

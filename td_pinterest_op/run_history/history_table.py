@@ -194,7 +194,7 @@ def find_size(rows: Sequence[Row], audience_id: str) -> int | None:
     return size
 
 
-def find_members(rows: Sequence[Row], audience_id: str, list_id: str) -> int | None:
+def find_member_count(rows: Sequence[Row], audience_id: str, list_id: str) -> int | None:
     """Return the number of records that the operator knows to be in the audience's list, or None.
 
     It is known from the last run that may have touched the list, if that run succeeded and knew it: a mirror, or a

@@ -33,8 +33,8 @@ def compare_arms(counts: Mapping[str, int], *, share: float) -> dict[str, Any]:
         split_z = distance / math.sqrt(people * share * (1 - share))
         rate_sent = counts["converted_sent"] / sent
         rate_control = counts["converted_control"] / control
-        low_sent, high_sent = _find_score_interval(rate_sent, sent)
-        low_control, high_control = _find_score_interval(rate_control, control)
+        low_sent, high_sent = _compute_score_interval(rate_sent, sent)
+        low_control, high_control = _compute_score_interval(rate_control, control)
         lift = rate_sent - rate_control
         figures |= {
             "split_p": min(1.0, 2 * _NORMAL.cdf(-split_z)),
@@ -57,7 +57,7 @@ def compare_arms(counts: Mapping[str, int], *, share: float) -> dict[str, Any]:
     return figures | {"summary": _summarise(figures)}
 
 
-def _find_score_interval(rate: float, people: int) -> tuple[float, float]:
+def _compute_score_interval(rate: float, people: int) -> tuple[float, float]:
     """Return Wilson's 95 % interval of a share."""
     square = _Z * _Z / people
     middle = rate + square / 2

@@ -18,12 +18,12 @@ from struct import Struct
 from typing import Any
 
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column, choose_list_type, find_people_columns, find_position, is_single
+from td_pinterest_op.records.columns import Column, choose_list_type, find_people_columns, get_position, is_single
 from td_pinterest_op.records.digests import (
     DIGEST_BYTES,
     ColumnIdentifiers,
     compute_comparable_digest,
-    read_column_identifiers,
+    extract_column_identifiers,
 )
 from td_pinterest_op.records.hashed_query import NUMBERS
 from td_pinterest_op.records.limits import NAMED_ROWS, format_reasons
@@ -110,20 +110,20 @@ class Reader(abc.ABC):
         if not keyless or self._people is None:
             return self._store_block(block)
         # If somebody without a key has opted out, this also applies to other rows.
-        unsent = self._read_column_identifiers(_select_rows(block, keyless))
+        unsent = self._extract_identifiers(_select_rows(block, keyless))
         self._people.add(unsent, [False] * len(keyless), may_be_sent=False)
         rows = [row for row, key in enumerate(keys) if key is not None]
         rejected = [(rows[row], reason) for row, reason in self._store_block(_select_rows(block, rows))]
         return [(row, Reason.NO_CONTROL_KEY) for row in keyless] + rejected
 
-    def _read_column_identifiers(self, block: Block) -> list[ColumnIdentifiers]:
+    def _extract_identifiers(self, block: Block) -> list[ColumnIdentifiers]:
         """Return the keys to send, digests or external ids, of each identifier column in a block of rows."""
         country = self.settings.default_country
-        return [read_column_identifiers(column, block, default_country=country) for column in self.settings.columns]
+        return [extract_column_identifiers(column, block, default_country=country) for column in self.settings.columns]
 
     def _store_block(self, block: Block) -> Rejected:
         """Store the people and valid records of a block, count its values, and return its rejected rows."""
-        by_column = self._read_column_identifiers(block)
+        by_column = self._extract_identifiers(block)
         for column in by_column:
             if column.column.type.is_hashed:
                 self._stats.hashed_values += column.hashed_count
@@ -341,7 +341,7 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
         columns=columns,
         default_country=settings.default_country,
         control=control,
-        control_key_index=find_position(by, [name for name, _ in job.schema]) if by else None,
+        control_key_index=get_position(by, [name for name, _ in job.schema]) if by else None,
         find_line_number=job.find_line_number,
     )
     has_all = not lists.spools and control is None

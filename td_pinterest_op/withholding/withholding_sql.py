@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from td_pinterest_op.identifiers.hashing_sql import HASHED_MARK, build_control_number_sql, quote_literal
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import find_position, is_single
+from td_pinterest_op.records.columns import get_position, is_single
 from td_pinterest_op.records.hashed_query import NUMBERS, Query, build_hashing_select, cast_to_text
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
@@ -165,7 +165,7 @@ def _build_persons_select(query: Query, control: Control | None) -> str:
     answers = "answers"
     in_control = "0"
     if control and control.by:
-        position = find_position(control.by, query.names)
+        position = get_position(control.by, query.names)
         key = f"c{position}"
         in_control = _build_in_control_sql(control, cast_to_text(position))
         digests = f"filter(answers, each -> length(each) >= 64 OR each = '{Reason.UNSURE.value}')"
