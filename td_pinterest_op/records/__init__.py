@@ -1,1 +1,1 @@
-"""From the values of a result to digests on disk, and the plan of what is sent."""
+"""Values of a query's result → unique digests in temporary files, and the plan of what is sent."""

@@ -1,4 +1,4 @@
-"""The columns of a result that hold identifiers."""
+"""Find the columns of a job's result that contain identifiers, and check that an export can use them."""
 
 import logging
 import re
@@ -26,17 +26,18 @@ class Column:
 
     name: str
     type: IdentifierType
-    position: int  # from 0
+    position: int  # in the result, from 0
     is_array: bool = False  # a row may have several values
-    is_hashed_by_warehouse: bool = False  # see `Job`
+    is_hashed_by_warehouse: bool = False  # the values are digests or reasons for rejection, not plain
 
 
 def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
-    """Return the people's identifier columns in the result of `job`. `list_columns`: the opt-out and consent columns.
+    """Return the identifier columns in the result of `job`, the query of the people to send.
 
-    With `records: rows` they are in the order of TYPES. Raises JobError if an opt-out or consent list has no type of
-    identifier in common with these columns, if there are no identifier columns, if two columns of rows share a key, as
-    maid and idfa do, and if the control group cannot be chosen.
+    With the setting `records: rows` they are in the order of TYPES. `list_columns`: the identifier columns of each
+    opt-out and consent list, by the list's name. Raises JobError if there is no identifier column, if one of the lists
+    has no type of identifier in common with these columns, if two columns would be the same key of a record (as maid
+    and idfa are), or if no column can choose the control group.
     """
     selected = {name.lower() for name, _ in job.schema}
     selected_by_list = {column.name.lower() for columns in list_columns.values() for column in columns}
@@ -72,7 +73,10 @@ def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str,
 
 
 def find_list_columns(job: Job, settings: Settings) -> Sequence[Column]:
-    """Return the identifier columns in the result of an opt-out or consent list's query. Raises JobError."""
+    """Return the identifier columns in the result of `job`, the query of an opt-out or consent list.
+
+    Raises JobError as `find_identifier_columns` does.
+    """
     selected = {name.lower() for name, _ in job.schema}
     # `columns` may name those of other queries too.
     columns = {name: type_ for name, type_ in settings.columns.items() if name in selected}
@@ -87,10 +91,11 @@ def find_identifier_columns(
     control_column: str | None = None,
     ignores_other_columns: bool = False,
 ) -> list[Column]:
-    """Return the identifier columns of a job's result: those named like a type, or that `columns` maps to a type.
+    """Return the columns of a job's result with the name of an identifier type, or which `columns` maps to a type.
 
-    `columns` maps other lower-case names to types. `control_column`, which assigns the control group, is not returned.
-    Raises JobError, which names every column that is missing, not text, or (unless `ignores_other_columns`) unknown.
+    `columns`: the names of types, by lower-case column name. `types`: the types that may be used, by name.
+    `control_column`: the column that chooses the control group. It is checked, but not returned. Raises JobError if no
+    column is left, or if any column is missing, not text, or not an identifier (allowed if `ignores_other_columns`).
     """
     type_by_name = {**types, **{name: types[type_] for name, type_ in columns.items()}}
     names = [name.lower() for name, _ in job.schema]
@@ -141,16 +146,22 @@ def find_identifier_columns(
 
 
 def get_position(name: str, names: Iterable[str]) -> int:
-    """Return the position, from 0, of a column name in `names`, in any letter case. Raises ValueError if missing."""
+    """Return the position, from 0, of the column `name` in `names`. Letter case is ignored.
+
+    Raises ValueError if it is missing.
+    """
     return [each.lower() for each in names].index(name.lower())
 
 
 def is_single(columns: Sequence[Column]) -> bool:
-    """Return whether each row has a single identifier: there is one column, and it is not an array."""
+    """Return True if each row has a single identifier: there is one column, and it is not an array."""
     return len(columns) == 1 and not columns[0].is_array
 
 
 def choose_list_type(columns: Sequence[Column]) -> str:
-    """Return the type of a customer list for the identifiers in these columns, EMAIL if they have several types."""
+    """Return the type of a new customer list for identifiers in these columns: "EMAIL", "MAID" or "IDFA".
+
+    It is "EMAIL" if the identifiers have several types.
+    """
     types = {column.type.list_type for column in columns}
     return (types.pop() if len(types) == 1 else "") or EMAIL.list_type

@@ -1,9 +1,10 @@
-"""Values as Treasure Data holds them → SHA-256 digests as Pinterest matches them, or reasons for their rejection.
+"""Turn the values of a query's result into identifiers as Pinterest matches them, or into reasons for rejection.
 
-Pure, and the last place where a plain identifier exists: only digests, positions and reasons leave it.
+An identifier is a SHA-256 digest, or an external id, which is sent as it is. No plain address, device id or phone
+number leaves this module: it returns identifiers, positions of rows, and reasons.
 
-The rule for a value is written down once, in `compute_identifier`. `compute_identifiers` returns the same for a block,
-several times faster: it may only *recognise* what is plainly valid, and leaves every other value to the first.
+The rule for a value is written down once, in `compute_identifier`. `compute_identifiers` does the same for a block of
+values, several times faster. It may only *recognise* what is plainly valid, and leaves all else to the first.
 """
 
 import contextlib
@@ -30,29 +31,29 @@ _OTHER_HASH = re.compile(rb"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnIdentifiers:
-    """The identifiers in a column of a block of rows as they are sent: digests, or external ids."""
+    """The identifiers in one column of a block of rows, as they are sent: digests, or external ids."""
 
     column: Column
-    identifiers: list[bytes]  # one for each value, b"" for a rejected value
+    identifiers: list[bytes]  # one for each value, in order; b"" for a rejected value
     rejected: list[tuple[int, Reason]]  # for each rejected value, in order: the row (from 0) and the reason
-    hashed_count: int  # how many values were digests already
+    hashed_count: int  # the number of values that were digests already
     rows: Sequence[int] | None = None  # the row of each identifier; None if each row has exactly one value
 
     @property
     def valid_count(self) -> int:
-        """The number of valid values in the column."""
+        """The number of valid values in the column, repeats included."""
         return len(self.identifiers) - len(self.rejected)
 
     @property
     def comparable_digests(self) -> list[bytes]:
-        """A digest of each valid value, also of external ids, to compare with opt-outs, consents and other rows."""
+        """The digest of each valid value, to compare it with lists and other rows. External ids are hashed for this."""
         valid = list(filter(None, self.identifiers)) if self.rejected else self.identifiers
         if self.column.type.is_hashed:
             return valid
         return [compute_comparable_digest(self.column.type, identifier) for identifier in valid]
 
     def group_by_row(self, count: int) -> list[list[bytes]]:
-        """Return for each of `count` rows the identifiers of its valid values, without repeats."""
+        """Return for each of the block's `count` rows the list of identifiers in the column, without repeats."""
         by_row: list[list[bytes]] = [[] for _ in range(count)]
         rows = range(count) if self.rows is None else self.rows
         for row, identifier in zip(rows, self.identifiers, strict=True):
@@ -65,7 +66,8 @@ def compute_identifier(type_: IdentifierType, value: object, *, default_country:
     """Return a value as it is sent (a digest of 32 bytes, or an external id in UTF-8), or the reason for its rejection.
 
     A value is trimmed, then read as a hash, and only then checked by the rules of its type: the first rule that it
-    breaks is the reason. Raises WorkflowError for a plain phone number if the package phonenumbers is not installed.
+    breaks is the reason. `default_country`: the country of phone numbers without a country code. Raises WorkflowError
+    for a plain phone number if the package phonenumbers is not installed.
     """
     if value is None:
         return Reason.NULL
@@ -92,9 +94,10 @@ def compute_identifier(type_: IdentifierType, value: object, *, default_country:
 def compute_identifiers(
     column: Column, values: Sequence[object], *, default_country: str | None = None
 ) -> ColumnIdentifiers:
-    """Return the identifiers of a column's values, as `compute_identifier` does, but faster.
+    """Return the identifiers of a column's values: those of `compute_identifier`, but several times faster.
 
-    `values` are as msgpack gives them with raw=True. A few thousand in a call are best. Raises like that function.
+    `values`: as msgpack returns them with raw=True, so that text is bytes. A few thousand at once are best. Raises
+    WorkflowError as `compute_identifier` does.
     """
     identifiers, hashed_count = _recognise_values(column.type, values)
     rejected = []
@@ -113,9 +116,10 @@ def compute_identifiers(
 
 
 def decode_hashed_values(column: Column, values: Sequence[object]) -> ColumnIdentifiers:
-    """Return the digests of a column. `values`: from the warehouse, each a digest in hex or a reason for rejection.
+    """Return the identifiers of a column whose values the warehouse has checked and hashed.
 
-    HASHED_MARK precedes a digest of a value that was hashed already. Raises UnexpectedError for any other value.
+    `values`: each a digest in hex, the reason for a rejection, or None for NULL. HASHED_MARK precedes the digest of a
+    value that was hashed already. Raises UnexpectedError for anything else.
     """
     texts = [value if isinstance(value, bytes) else b"" for value in values]
     try:
@@ -135,14 +139,15 @@ def decode_hashed_values(column: Column, values: Sequence[object]) -> ColumnIden
 
 
 def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], int]:
-    """Return the digest or external id of each plainly valid value (else b""), and how many were hashed already."""
+    """Return the identifier of each plainly valid value, b"" for any other value, and how many were hashed already."""
     texts = cast("list[bytes]", values)
     try:
         lines = b"\n".join(texts) + b"\n"
     except TypeError:  # nulls, numbers, lists
         texts = [text if isinstance(text, bytes) else b"" for text in texts]
         lines = b"\n".join(texts) + b"\n"
-    # 65 bytes a line against 37 for a device id and fewer for most addresses; a wrong guess costs time only.
+    # If most values seem to be digests in hex, only those are recognised: 65 bytes a line, against 37 for a device id
+    # and fewer for most addresses. A wrong guess costs time only.
     if type_.is_hashed and len(lines) > 45 * len(texts):
         try:
             # What is 64 bytes long nearly always is a digest: trying costs a quarter of looking first.
@@ -160,23 +165,23 @@ def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[
 
 
 def _clear_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:
-    """Return the digests, with b"" in place of each hash of an empty value, or of a placeholder such as "null"."""
+    """Return `digests` with b"" in place of each hash of an empty value, or of a placeholder such as "null"."""
     if HASHES_OF_NOTHING.isdisjoint(digests):
         return digests
     return [b"" if digest in HASHES_OF_NOTHING else digest for digest in digests]
 
 
 def compute_comparable_digest(type_: IdentifierType, identifier: bytes) -> bytes:
-    """Return the digest for comparing an identifier with lists. An external id is hashed; others are digests."""
+    """Return the digest to compare an identifier with lists and other rows. Only an external id is hashed for this."""
     return identifier if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), identifier)).digest()
 
 
 def extract_column_identifiers(
     column: Column, block: Sequence[Sequence[object]], *, default_country: str | None = None
 ) -> ColumnIdentifiers:
-    """Return the identifiers of a column in a block of rows.
+    """Return the identifiers of a column's values in a block of rows, elements of arrays included.
 
-    Raises WorkflowError if there are plain phone numbers, but the package phonenumbers is not installed.
+    `block`: the values of some rows, column by column. Raises WorkflowError as `compute_identifier` does.
     """
     values = block[column.position]
     rows: list[int] | None = None
@@ -199,7 +204,7 @@ def extract_column_identifiers(
 
 
 def _parse_array(value: object) -> Sequence[object]:
-    """Return the elements of an array, which may be JSON text. Any other value is returned as the only element."""
+    """Return the elements of an array, which may come as JSON text. Any other value is returned as the only element."""
     if isinstance(value, (tuple, list)):
         return value
     if isinstance(value, bytes) and value.lstrip().startswith(b"["):

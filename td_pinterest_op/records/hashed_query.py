@@ -1,7 +1,8 @@
-"""A query whose identifiers the warehouse checks and hashes, so that no plain one leaves it: statements and rows.
+"""Build the statements with which the warehouse checks and hashes a query's identifiers, and run them.
 
-Every statement reads the query once. The query's columns are named by position (`c0`, `c1`, …). `a0` is the digest of
-a value of the first column, or the reason for its rejection: see `build_hashing_sql`.
+No plain identifier then leaves the warehouse. Every statement reads the query once. In a statement, the columns of the
+query are named by position (`c0`, `c1`, …). `a0` is the digest of a value in `c0`, or the reason for its rejection: see
+`build_hashing_sql`.
 """
 
 import re
@@ -31,15 +32,19 @@ _PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A user's query, a single SELECT, with the names of all its columns, and the columns of identifiers."""
+    """A user's query, a single SELECT, with what is known of the columns of its result."""
 
-    text: str
-    names: Sequence[str]
-    columns: Sequence[Column]
+    text: str  # the SQL
+    names: Sequence[str]  # of all columns
+    columns: Sequence[Column]  # those that contain identifiers
 
 
 def require_hashable(source: object, settings: Settings) -> None:
-    """Raise SettingsError if the warehouse must hash, but `source` is no query whose identifiers it can hash."""
+    """Raise SettingsError if the warehouse must hash the identifiers of `source`, but cannot.
+
+    It must for a mirror, and with `hash_in: warehouse`. It can if `source` is a `Source` with a query for presto or
+    trino: not an existing job, and not the rows of a file.
+    """
     needed_by = settings.action.name
     key = "action"
     cure = ""
@@ -63,7 +68,10 @@ def require_hashable(source: object, settings: Settings) -> None:
 
 
 def require_one_statement(query: str, *, name: str = "query") -> str:
-    """Return a query without its final semicolon. Raises SettingsError, with `name`, if it has several statements."""
+    """Return the only statement of `query`, without its final semicolon. Raises SettingsError if there are several.
+
+    `name`: the parameter that has the query, for the error.
+    """
     pieces: list[str] = _PIECE.findall(query)
     end = pieces.index(";") if ";" in pieces else len(pieces)
     if any(not piece.isspace() and not piece.startswith((";", "--", "/*")) for piece in pieces[end:]):
@@ -74,9 +82,9 @@ def require_one_statement(query: str, *, name: str = "query") -> str:
 
 
 def describe_query(td: TreasureData, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> Query:
-    """Ask for the columns of a query, without its rows, and return the query with them.
+    """Ask the warehouse for the columns of the query in `source`, and return the query with them. No rows are read.
 
-    `find_columns` returns the columns of identifiers in a job's result. Raises as `wait_for_job` and `find_columns` do.
+    `find_columns`: returns the identifier columns of a job's result. Raises as `wait_for_job` and `find_columns` do.
     """
     job = wait_for_job(td, source.with_fresh_query(build_columns_statement(source.query)))
     return Query(text=source.query, names=[name for name, _ in job.schema], columns=find_columns(job))
@@ -90,9 +98,10 @@ def open_hashed_rows(
     control: Control | None = None,
     on_job_id: Callable[[str], None],
 ) -> Rows:
-    """Run a query in the warehouse and return its rows, with digests or reasons for rejection in place of identifiers.
+    """Run a query in the warehouse, and return its rows with digests, or reasons for rejection, as identifiers.
 
-    Raises as `wait_for_job` does.
+    `query`: the query of `source`. `control`: the control group, whose key becomes a number. `on_job_id` gets the job's
+    id. Raises as `wait_for_job` does.
     """
     hashing = replace(source, query=build_hashing_statement(query, control=control))
     rows = open_job_rows(td, hashing, on_job_id=on_job_id)
@@ -100,12 +109,12 @@ def open_hashed_rows(
 
 
 def build_columns_statement(query: str) -> str:
-    """Return a statement whose result has the columns of a query, but no rows."""
+    """Return the statement of `build_columns_select`, preceded by the query's first comments and its purpose."""
     return add_comment(build_columns_select(query), "td_pinterest_op: the columns of the query", query=query)
 
 
 def build_columns_select(query: str) -> str:
-    """Return a SELECT with the columns of a query, but without rows."""
+    """Return a SELECT, without comments, whose result has the columns of `query`, but no rows."""
     return f"SELECT * FROM (\n{require_one_statement(query)}\n) AS given LIMIT 0"
 
 
@@ -113,7 +122,7 @@ def build_hashing_statement(query: Query, *, control: Control | None) -> str:
     """Return the statement with which the warehouse hashes a query's identifiers (setting `hash_in: warehouse`).
 
     It selects each row of the query. An identifier becomes its digest (after HASHED_MARK if it was a digest already),
-    the reason for its rejection, or NULL. The control-group key becomes the number that decides about the group.
+    the reason for its rejection, or NULL. The control-group key becomes the number that decides who is in the group.
     """
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:
@@ -124,20 +133,24 @@ def build_hashing_statement(query: Query, *, control: Control | None) -> str:
 
 
 def build_selecting_statement(comment: str, query: Query, expressions: Mapping[int, str]) -> str:
-    """Return a SELECT that hashes a query's identifiers. `expressions`: SQL of the selected columns, by position."""
+    """Return a SELECT of `expressions` from the rows of `build_hashing_select`, preceded by comments.
+
+    `comment`: what the statement is for. `expressions`: SQL by position; the result's columns have the names that the
+    query's columns have at these positions.
+    """
     columns = ",\n  ".join(f"{expressions[place]} AS {quote_name(query.names[place])}" for place in sorted(expressions))
     statement = f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query)}\n)"
     return add_comment(statement, comment, query=query.text)
 
 
 def add_comment(statement: str, comment: str, *, query: str) -> str:
-    """Return a statement preceded by the comments with which the user's query begins, and then by `comment`."""
+    """Return `statement`, preceded by the comments with which the user's `query` begins, and a line with `comment`."""
     first = find_first_comments(query).strip()
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
 
 def build_hashing_select(query: Query) -> str:
-    """Return a SELECT of a query's columns and, as a0, a1, …, what `build_hashing_sql` makes of each identifier."""
+    """Return a SELECT of a query's columns (c0, c1, …), and of each identifier's digest or rejection reason (a0, …)."""
     texts = ""
     lower = ""
     answers = ""
@@ -156,11 +169,11 @@ def build_hashing_select(query: Query) -> str:
 
 
 def build_source_select(query: Query) -> str:
-    """Return a SELECT of a user's query with its columns renamed by position (c0, c1, …)."""
+    """Return a SELECT of the rows of a user's query, with its columns renamed by position (c0, c1, …)."""
     places = ", ".join(f"c{place}" for place in range(len(query.names)))
     return f"SELECT * FROM (\n{require_one_statement(query.text)}\n) AS given ({places})"
 
 
 def cast_to_text(position: int) -> str:
-    """Return the SQL that casts the column at a position to text."""
+    """Return the SQL that casts the query's column at `position`, from 0, to text."""
     return f"CAST(c{position} AS varchar)"

@@ -1,4 +1,4 @@
-"""What an export is about to do, as text for the log, and the limits that stop it before the first write."""
+"""Describe what an export is about to do (its plan), and check the limits that stop it before the first write."""
 
 import math
 from collections import Counter
@@ -9,7 +9,7 @@ from td_pinterest_op.settings.table import ExpectedValues, Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHOUT_CONSENT, Stats
 from td_pinterest_op.treasure_data.job import QUERY, SourceNouns
 
-NAMED_ROWS = 10  # invalid ones, in an error
+NAMED_ROWS = 10  # the most invalid rows whose numbers an error names
 _CAUSES = {
     SUPPRESSED: "the query of `suppress`",
     WITHOUT_CONSENT: "the query of `consent`",
@@ -31,9 +31,10 @@ _MEMBERS_REMAIN = (
 
 
 def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Sequence[str], request_count: int) -> str:
-    """Return a description of a planned export for the log.
+    """Return the description of a planned export for the log, in several lines: rows, records, requests, changes.
 
-    `changes`: a sentence for each thing to create, change or orphan. `request_count`: of requests without records.
+    `batches`: the number of requests with records. `request_count`: the number of other writing requests. `changes`: a
+    sentence for each thing to create, change or orphan at Pinterest.
     """
     reasons = format_reasons(stats.invalid_by_reason)
     action = settings.action
@@ -57,7 +58,8 @@ def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Se
 def check_values(stats: Stats, *, skip_invalid: bool, nouns: SourceNouns = QUERY) -> None:
     """Raise InvalidRowsError if any value is invalid, or with `skip_invalid` only if no value is valid.
 
-    With `skip_invalid`, it is no error if all values are NULL: `allow_empty` decides. `nouns`: words for messages.
+    With `skip_invalid`, it is no error if all values are NULL: the setting `allow_empty` decides about that in
+    `check_rows`. `nouns`: the words for the rows and their source in the message.
     """
     invalid = _describe_invalid_values(stats, nouns)
     fix = f"Nothing was sent. Correct {nouns.name}"
@@ -69,7 +71,10 @@ def check_values(stats: Stats, *, skip_invalid: bool, nouns: SourceNouns = QUERY
 
 
 def check_rows(settings: Settings, stats: Stats, *, nouns: SourceNouns = QUERY) -> None:
-    """Raise InvalidRowsError or LimitError if rows violate the settings' limits. `nouns`: what messages call rows."""
+    """Raise InvalidRowsError or LimitError if the counts of an export's rows break a limit in `settings`.
+
+    `nouns`: the words for the rows and their source in the message.
+    """
     check_values(stats, skip_invalid=settings.ignore_invalid_records, nouns=nouns)
     cure = f"Nothing was sent. Check {nouns.name}"
     share = stats.invalid_rows / max(stats.read, 1)
@@ -101,7 +106,11 @@ def check_rows(settings: Settings, stats: Stats, *, nouns: SourceNouns = QUERY) 
 
 
 def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
-    """Raise LimitError if too many valid values are hashed although plain values are expected, or the reverse."""
+    """Raise LimitError if more than 1 % of the valid values are of another kind than `expected`.
+
+    `expected`: the setting `expect_values` ("any" allows both kinds). `plain`, `hashed`: the numbers of valid values
+    that are plain, and that were digests already.
+    """
     other = hashed if expected == "plain" else plain
     if expected in _UNEXPECTED_VALUES and other > (plain + hashed) * TOLERATED_SHARE:
         state, cause = _UNEXPECTED_VALUES[expected]
@@ -110,7 +119,7 @@ def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> No
 
 
 def _describe_invalid_values(stats: Stats, nouns: SourceNouns) -> str:
-    """Return a text: how many values are invalid, why, and the numbers of the first invalid rows or lines."""
+    """Return a text that says how many values are invalid, why, and in which rows (or lines) the first of them are."""
     first_invalid = stats.first_invalid
     rows = ", ".join(map(str, first_invalid[:NAMED_ROWS])) + (", …" if len(first_invalid) > NAMED_ROWS else "")
     values = stats.valid + stats.invalid_count

@@ -27,12 +27,12 @@ class Batch:
 
     @property
     def has_rows(self) -> bool:
-        """Whether the records are rows with named keys, sent as `records_v2`, and not single digests."""
+        """Whether the records are rows with named keys, sent as `records_v2`. False for single digests."""
         return any(layout != SINGLE_DIGEST for layout, _ in self.parts)
 
     @property
     def record_count(self) -> int:
-        """The number of records. If a row was split into several records, they count as one."""
+        """The number of records. A row that was split into several records counts once."""
         return sum(len(data) // layout.width for layout, data in self.parts if not layout.is_extra)
 
     def split(self, size: int) -> "list[Batch]":
@@ -40,7 +40,7 @@ class Batch:
         return list(_make_batches(self.parts, size))
 
     def make_json_chunks(self) -> Iterator[bytes]:
-        """Yield chunks of the JSON text of the member `records` or `records_v2` in a request's body."""
+        """Yield the JSON text of the records in chunks: the member `records` or `records_v2` of a request's body."""
         opening, closing = (b'"records_v2":[', b"]") if self.has_rows else (b'"records":"', b'"')
         for number, (layout, data) in enumerate(self.parts):
             yield b"," if number else opening
@@ -49,7 +49,10 @@ class Batch:
 
 
 def _make_batches(chunks: Iterable[tuple[RecordLayout, Any]], size: int) -> Iterator[Batch]:
-    """Yield batches of up to `size` records, and of rows up to about 1 MB of JSON. `chunks`: layouts and records."""
+    """Yield batches of up to `size` records. A batch of rows ends at about 1 MB of JSON, if that comes first.
+
+    `chunks`: pairs of a layout and joined records. To count batches, a range as long as the records may replace them.
+    """
     parts: list[tuple[RecordLayout, bytes]] = []
     records_left = size
     json_left = _MAX_JSON_BYTES
@@ -75,7 +78,7 @@ def _make_batches(chunks: Iterable[tuple[RecordLayout, Any]], size: int) -> Iter
 
 @dataclass(frozen=True, slots=True)
 class PreparedRecords:
-    """An export's unique records, ready to send. There is a file for each layout (keys and length of a record).
+    """An export's unique records in temporary files, ready to send: one file for each layout (keys and length).
 
     `list_type`: the type of the customer list that is created for the records. Reading the records may raise OSError.
     """
@@ -85,12 +88,12 @@ class PreparedRecords:
 
     @property
     def record_count(self) -> int:
-        """The number of unique records. If a row was split into several records, they count as one."""
+        """The number of unique records. A row that was split into several records counts once."""
         return sum(file.unique_count for layout, file in self.files.items() if not layout.is_extra)
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits that depend only on the records, not on the job or the rows' order. Raises OSError."""
+        """Eight hex digits of a hash of the sorted records: it tells whether records are the same. Raises OSError."""
         chunks: list[Iterable[bytes]] = []
         for layout, file in self.files.items():
             if layout != SINGLE_DIGEST:
@@ -99,23 +102,23 @@ class PreparedRecords:
         return compute_fingerprint(chain.from_iterable(chunks))
 
     def count_batches(self, size: int) -> int:
-        """Return the number of batches of up to `size` records, without reading a file."""
+        """Return the number of batches that `read_batches` yields for the same `size`. No file is read."""
         # Ranges in place of the records: they have lengths, and can be cut.
         chunks = ((layout, range(file.unique_count * layout.width)) for layout, file in self.files.items())
         return sum(1 for _ in _make_batches(chunks, size))
 
     def read_batches(self, size: int) -> Iterator[Batch]:
-        """Yield batches of up to `size` records, fewer if records are long. Every call yields the same batches."""
+        """Yield batches of up to `size` records, fewer if records are long: the same in each call. Raises OSError."""
         chunks = ((layout, chunk) for layout, file in self.files.items() for chunk in file.read_chunks())
         return _make_batches(chunks, size)
 
 
 class RowSpool:
-    """Collects encoded records of rows in temporary files, one for each layout (keys and length of a record).
+    """Collects encoded records of rows in spools (sorting temporary files), one for each layout (keys and length).
 
     `finish` sorts the records and drops repeats. Records with external ids are encrypted, since an external id is not a
     digest. All methods but `close` may raise OSError; after that only `close` works. `spools`: the files, by layout.
-    `suffix_bytes`: how many bytes follow each record.
+    `suffix_bytes`: how many bytes the caller adds after each record.
     """
 
     def __init__(self, *, suffix_bytes: int = 0) -> None:
@@ -128,7 +131,7 @@ class RowSpool:
             spool.close()
 
     def add(self, layout: RecordLayout, records: Sequence[bytes]) -> None:
-        """Add encoded records of one layout."""
+        """Add encoded records that all have the same layout. Raises OSError."""
         if layout not in self.spools:
             self.spools[layout] = Spool(layout.width + self._suffix_bytes, encrypted=layout.id_length > 0)
         self.spools[layout].add(records)
@@ -136,7 +139,7 @@ class RowSpool:
             max(self.spools.values(), key=lambda spool: spool.buffered_bytes).write_buffers()
 
     def finish(self) -> PreparedRecords:
-        """Return the unique rows as sorted records. No row can be added afterwards. Raises OSError."""
+        """Return the unique records in ascending order. No record can be added afterwards. Raises OSError."""
         for spool in self.spools.values():
             spool.finish()
         # In the same order whichever row came first.

@@ -1,6 +1,6 @@
-"""Rows with several keys: a row of the query → one record with all its keys, as `records_v2` sends it.
+"""Encode rows with several keys: a row of the query becomes a record with all its keys, sent as `records_v2`.
 
-Records with the same keys have the same length: they are sorted, compared and written as JSON many at a time.
+Records with the same layout have the same length: they are sorted, compared and written as JSON many at a time.
 """
 
 import json
@@ -20,33 +20,33 @@ _SHORTEST_EXTERNAL_ID = 16
 
 
 class RecordLayout(NamedTuple):
-    """The layout that records share. By default, each is a single digest, and the type of its list tells the key.
+    """Which keys encoded records have, and their length. The default: a single digest, of its customer list's type.
 
-    A record consists of its digests in the order of `keys`, then its external id, padded with NUL, which no valid id
-    contains. If it has no digest, the SHA-256 of the rest comes first, to sort it by.
+    An encoded record consists of its digests in the order of `keys`, then its external id, padded with NUL, which no
+    valid id contains. If it has no digest, the SHA-256 of its external id comes first, to sort it by.
     """
 
-    keys: tuple[str, ...] = ()  # of the digests
+    keys: tuple[str, ...] = ()  # the key of each digest; empty for a single digest
     id_length: int = 0  # bytes of the external id with its padding; 0 without one
     is_extra: bool = False  # a further combination of a row's values, which does not count as a record of its own
 
     @property
     def digest_bytes(self) -> int:
-        """The number of bytes in front of the external id."""
+        """The number of bytes of a record before its external id: its digests, or the hash in their place."""
         return max(1, len(self.keys)) * DIGEST_BYTES
 
     @property
     def width(self) -> int:
-        """The number of bytes of a record."""
+        """The number of bytes of an encoded record."""
         return self.digest_bytes + self.id_length
 
     @property
     def json_width(self) -> int:
-        """The number of bytes that a record takes in a request, at most, unless its external id needs escapes."""
+        """The most bytes that a record takes in a request's JSON, if no character of its external id is escaped."""
         return len(self.format_for_request(bytes(self.width))) + len(",") + self.id_length
 
     def format_for_request(self, data: bytes) -> bytes:
-        """Return encoded records (`data`) as JSON for the field `records_v2` (objects) or `records` (text)."""
+        """Return joined records (`data`) as JSON, with commas between: as objects, or in hex for single digests."""
         # Put together by hand: digests need no escapes, and a JSON encoder takes ten times as long.
         if self == SINGLE_DIGEST:
             return hexlify(data, b",", DIGEST_BYTES)
@@ -71,15 +71,15 @@ SINGLE_DIGEST = RecordLayout()
 """The layout of identifiers that are sent alone, as digests."""
 
 Row = Sequence[Any]
-"""The identifiers of a row for each key: one or b"", or a list if any column is an array."""
+"""The identifiers of a row, by column: one identifier or b"", or lists of them if any column is an array."""
 
 
 def encode_rows(columns: Sequence[Column], rows: Sequence[Row]) -> Mapping[RecordLayout, list[bytes]]:
-    """Return the records to send for rows, encoded, by layout: one for each row that has an identifier.
+    """Return the encoded records to send for rows, by layout: a record for each row that has an identifier.
 
-    Rows with arrays become a record for each combination of values, one from every column. The first in
-    sort order counts as the row, the others count as extra.
-    `columns`: of the row's identifiers, as `find_people_columns` orders them.
+    A row with arrays becomes a record for each combination of its values, one from every column. The first combination
+    in sort order counts as the row; the layout of the others has `is_extra`. `columns`: the columns of the identifiers
+    in each row, in the order of `find_people_columns`.
     """
     keys = tuple(column.type.key for column in columns)
     have_arrays = any(column.is_array for column in columns)
@@ -89,6 +89,7 @@ def encode_rows(columns: Sequence[Column], rows: Sequence[Row]) -> Mapping[Recor
         if complete := [b"".join(row) for row in rows if b"" not in row]:
             groups[RecordLayout(keys)] = complete
         rows = [row for row in rows if b"" in row]
+    # The others one by one: the keys and the length of each combination choose its layout.
     for row in filter(any, rows):
         combinations = product(*(sorted(values) or [b""] for values in row)) if have_arrays else [row]
         for number, combination in enumerate(combinations):

@@ -1,4 +1,4 @@
-"""Sort and deduplicate digests, or byte strings that begin with a digest, through a private temporary file.
+"""Sort and deduplicate digests, or byte strings that begin with a digest, through a temporary file: the spool.
 
 Digests go into 256 buckets by their first byte, so that repeats are in the same bucket, and memory holds one bucket at
 a time. The same digests make the same batches in any order. On disk: 32 bytes a digest, never a plain identifier.
@@ -26,7 +26,7 @@ _FEW_DIGESTS = 1 << 10  # of a bucket that is sorted at once, without 256 lists
 
 
 class SpoolFile:
-    """A private temporary file, without a name where the system allows that. `close` deletes it.
+    """A private temporary file of bytes, without a name where the system allows that. `close` deletes it.
 
     `encrypted`: for data other than digests, with a key that exists in this process's memory only. A full disk or any
     other failure raises OSError; after that only `close` works.
@@ -41,7 +41,7 @@ class SpoolFile:
         self._numbers = count()
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
-        """Write data to the file at an offset. Raises OSError."""
+        """Write `data` to the file, from byte `offset` on. Raises OSError."""
         if self._key and data:  # after an empty write, another one begins at the same offset
             self._writes[offset] = next(self._numbers)
             data = self._crypt(offset, data)
@@ -59,7 +59,10 @@ class SpoolFile:
         return self._crypt(offset, data) if self._key else data
 
     def _crypt(self, offset: int, data: bytes | bytearray | memoryview) -> bytes:
-        """Encrypt or decrypt (the same operation) data at an offset. Each write has a keystream of its own."""
+        """Return `data` encrypted or decrypted: the operation is the same.
+
+        `offset`: where the write of the data began in the file. Each write has a keystream of its own.
+        """
         # SHAKE-128 of a secret key and a number that is used once. The standard library has no cipher, and the
         # packages that have one are not pure Python.
         stream = hashlib.shake_128(self._key + self._writes[offset].to_bytes(8, "big")).digest(len(data))
@@ -67,7 +70,7 @@ class SpoolFile:
 
 
 class SortedFile:
-    """Stores digests in a temporary file. They must be added in ascending order, each once."""
+    """Stores digests that come in ascending order, without repeats, in a temporary file. Can stand in for a `Spool`."""
 
     def __init__(self) -> None:
         self._file = SpoolFile()
@@ -75,25 +78,26 @@ class SortedFile:
         self.close = self._file.close
 
     def add(self, digests: Sequence[bytes]) -> None:
-        """Append digests. They must be in ascending order, and greater than all digests before. Raises OSError."""
+        """Append digests: in ascending order, and greater than all that were added before. Raises OSError."""
         self._file.write(self.unique_count * DIGEST_BYTES, b"".join(digests))
         self.unique_count += len(digests)
 
     def finish(self) -> None:
-        """Do nothing: the digests are sorted already, and no digest comes twice."""
+        """Do nothing. A `Spool` sorts its digests here, but these are sorted already."""
 
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield all digests of the file, many joined in each byte string. Raises OSError."""
+        """Yield all digests of the file in ascending order, many joined in each byte string. Raises OSError."""
         end = self.unique_count * DIGEST_BYTES
         for start in range(0, end, _CHUNK_BYTES):
             yield self._file.read(start, min(_CHUNK_BYTES, end - start))
 
 
 class Buckets:
-    """Collects digests in a temporary file, in 256 buckets by the digests' first byte. A bucket is read as a whole.
+    """Collects digests in a temporary file, in 256 buckets by the digests' first byte, which is the bucket's number.
 
-    `width`: the bytes of a digest and what follows the digest. `encrypted`: see `SpoolFile`. `buffered_bytes`: how many
-    bytes are in memory and not yet written. After an OSError only `close` works. For one thread only.
+    A bucket is read as a whole. `width`: the bytes of a digest and what follows the digest. `encrypted`: see
+    `SpoolFile`. `buffered_bytes`: how many bytes are in memory and not yet written. After an OSError only `close`
+    works. For one thread only.
     """
 
     def __init__(self, width: int = DIGEST_BYTES, *, encrypted: bool = False) -> None:
@@ -107,7 +111,7 @@ class Buckets:
         self._end = 0
 
     def add(self, digests: Sequence[bytes]) -> None:
-        """Add digests in memory, and write them to the temporary file once there are many. Raises OSError."""
+        """Add digests in memory. Write them to the temporary file once there are many. Raises OSError."""
         incoming = self._incoming
         for digest in digests:
             incoming[digest[0]].append(digest)
@@ -118,7 +122,7 @@ class Buckets:
             self.write_buffers()
 
     def _pack_incoming(self) -> None:
-        """Move new digests from Python objects into byte buffers. Drops repeats in buckets with many new digests."""
+        """Move new digests from Python objects into byte buffers. Drop repeats in buckets with many new digests."""
         for digests, buffer in zip(self._incoming, self._buffers, strict=True):
             kept = digests if len(digests) < _CROWD else dict.fromkeys(digests)
             buffer += b"".join(kept)
@@ -140,7 +144,7 @@ class Buckets:
         self.buffered_bytes = 0
 
     def finish(self) -> None:
-        """Write the remaining digests to the temporary file. No digest can be added afterwards. Raises OSError."""
+        """Write the digests that are still in memory to the file. No digest can be added afterwards. Raises OSError."""
         self._pack_incoming()
         self.write_buffers()
         self._incoming = []
@@ -156,20 +160,20 @@ class Buckets:
                 yield data
 
     def _find_segments(self, bucket: int) -> Iterator[tuple[int, int]]:
-        """Yield the offset and length in bytes of each segment of the file that has digests of a bucket."""
+        """Yield the offset and the length, in bytes, of each part of the file that has digests of a bucket."""
         for offsets in self._segment_offsets:
             if length := offsets[bucket + 1] - offsets[bucket]:
                 yield offsets[bucket], length
 
 
 class Spool(Buckets):
-    """Collects digests in a temporary file, then sorts them and drops repeats (`finish`)."""
+    """Collects digests in a temporary file. `finish` sorts them, drops repeats, and sets `unique_count`."""
 
     unique_count = 0
-    _unique_counts: list[int]  # by bucket, once finished
+    _unique_counts: list[int]  # of digests, by bucket; set by `finish`
 
     def finish(self) -> None:
-        """Sort the digests and drop repeats. No digest can be added afterwards. Raises OSError."""
+        """Sort the digests in the file and drop repeats. No digest can be added afterwards. Raises OSError."""
         super().finish()
         self._unique_counts = []
         for bucket in range(BUCKETS):
@@ -210,7 +214,7 @@ def sort_digests(digests: list[bytes]) -> list[bytes]:
 
 
 def split_fixed(data: bytes | bytearray, width: int = DIGEST_BYTES) -> Iterator[bytes]:
-    """Split `data` into byte strings of `width` bytes each."""
+    """Return an iterator over the byte strings of `width` bytes each that are joined in `data`."""
     piece = f"{width}s"
     view = memoryview(data)
     # Thirty-two at a time costs a third of slicing one by one.
