@@ -24,9 +24,11 @@ log = logging.getLogger(__name__)
 
 
 def describe_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settings) -> Mapping[str, Query]:
-    """Ask for the columns of each opt-out and consent list, without its rows. Leaves out lists that Hive reads.
+    """Ask the warehouse for the columns of the opt-out and consent lists, without rows. Return each query with them.
 
-    Hive cannot nest a query with a WITH clause. Raises JobError and TreasureDataError, which name the list.
+    `sources`: the queries of the lists, by list name; the same names are the keys of the result. A list is left out if
+    its query is for Hive, which cannot nest a query with a WITH clause. Raises JobError and TreasureDataError, which
+    name the list.
     """
     queries = {}
     for name, source in sources.items():
@@ -47,9 +49,10 @@ def open_lists(
 ) -> Iterator[Lists]:
     """Read the opt-out and consent lists of a task, check them, and yield their digests.
 
-    To be called once the people's job has ended: nobody who opts out while it runs is sent. `queries`: from
-    `describe_lists`; needed if the warehouse hashes. `stats` gets the ids of the lists' jobs. Raises LimitError (see
-    `check_lists`), JobError, TreasureDataError and OSError. Each message names the list.
+    To be called once the people's job has ended: nobody who opts out while it runs is sent. `sources`: the lists'
+    queries, by list name. `queries`: from `describe_lists`; needed if the warehouse hashes. `stats` gets the ids of the
+    lists' jobs. Raises LimitError (see `check_lists`), JobError, TreasureDataError and OSError. Each message names the
+    list.
     """
     spools: dict[str, Spool] = {}
     columns: dict[str, Sequence[Column]] = {}
@@ -69,12 +72,15 @@ def open_lists(
 
 
 def name_list_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
-    """Add the name of an opt-out or consent list to the message of each error that leaves the `with` block."""
+    """Return a context manager that adds a list's name to the message of each error that leaves its block."""
     return extend_errors(f" [the query of `{name}`]")
 
 
 def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
-    """Read an opt-out or consent list into a spool, and return its identifier columns and its statistics."""
+    """Read the rows of an opt-out or consent list into `spool`, as digests that are sorted and unique.
+
+    Returns the list's identifier columns, and the counts of its rows. Raises JobError, TreasureDataError and OSError.
+    """
     columns = find_list_columns(rows.job, settings)
     of_list = Stats(action="", ad_account_id="", dry_run=True)
     reading = ReaderSettings(columns=columns, default_country=settings.default_country)
@@ -86,8 +92,9 @@ def check_lists(list_stats: Mapping[str, Stats], settings: Settings) -> None:
     """Raise LimitError if an opt-out or consent list has no identifiers, or values that make the list unusable.
 
     A list is unusable if its values are plain and the setting `expect_values` is `hashed`, or the reverse. An opt-out
-    list is unusable, too, if it has addresses that only the operator can hash. With `allow_empty_suppress`, it may have
-    no rows. `list_stats`: the statistics of each list. One warning names the number of invalid values, by reason.
+    list is unusable, too, if it has addresses that only the operator can hash. With the setting `allow_empty_suppress`,
+    it may have no rows. `list_stats`: the statistics of each list, by name. One warning counts invalid values by
+    reason.
     """
     warnings = []
     for name, stats in list_stats.items():

@@ -1,12 +1,18 @@
-"""Who is withheld, and why: the identifiers of people, compared with opt-outs, consents and the control group.
+"""Decide which people are sent: their identifiers, compared with opt-outs, consents and the control group.
 
-A person is a row of the query. People on the opt-out list are withheld, then people of whom no identifier is on the
-consent list, then the control group. What a suppressed person or one of the control group holds is sent for nobody
-else, either; of others, who hold it too, the rest is sent. People of rejected rows are not sent anyway, but may be
-suppressed. This happens in passes: collect (`add`), compare (`compare_with_lists`), decide (`find_outcomes`, or
-`find_sendable` for identifiers), strip (`find_identifiers_to_strip`); `readers` then stores what is left.
+The package's docstring has the rule. A person is a row of the query, and is known by a number. The passes:
 
-The digests of people and of lists are in buckets by their first byte, and are compared bucket by bucket.
+1. `add` stores, for each identifier of a person, its digest with the person's number, in a temporary file.
+2. `compare_with_lists` notes for each person whether any identifier is on the opt-out or on the consent list.
+3. `find_outcomes` says what becomes of each person, and `find_identifiers_to_strip` which identifiers of a sent person
+   are not sent, because somebody who is withheld holds them too. This is for rows that are sent as records.
+
+If single identifiers are sent, `find_sendable` replaces 2 and 3: an identifier is sent if none of the people who hold
+it is suppressed or in the control group, and one of them consents.
+
+The digests of people and of lists are in 256 buckets by their first byte. Only digests of the same bucket can be equal,
+so that memory holds one bucket at a time. If each person has one identifier, no numbers are needed:
+`SingleIdentifierPeople` compares sets.
 """
 
 from collections import defaultdict
@@ -24,7 +30,7 @@ from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, sort_digests,
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 
-# An identifier's digest, and the number of a person who holds it, from 0 in the order of `add`.
+# An identifier's digest, and the number of a person who holds it: from 0, in the order in which people are added.
 _HOLDER = Struct(f"={DIGEST_BYTES}sI")
 
 SENT = "sent"
@@ -34,7 +40,7 @@ Sendable = tuple[list[bytes], Mapping[str, int]]
 
 
 class _Fact:
-    """What is known of a person: bits of a byte, since there may be ten million people."""
+    """What is known of a person, as bits of a byte, since there may be ten million people."""
 
     MAY_BE_SENT = 1
     SUPPRESSED = 2
@@ -43,7 +49,7 @@ class _Fact:
 
 
 def _decide_outcome(facts: int) -> str:
-    """Return what becomes of a person, or of an identifier with the facts of all who hold it: SENT or a reason."""
+    """Return SENT or a reason of WITHHELD. `facts`: bits of _Fact, of a person or of all holders of an identifier."""
     if facts & _Fact.SUPPRESSED:
         return SUPPRESSED
     if not facts & _Fact.CONSENTS:
@@ -53,20 +59,23 @@ def _decide_outcome(facts: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lists:
-    """The digests of a task's opt-out list (SUPPRESS) and consent list (CONSENT), and their identifier columns."""
+    """The digests of a task's opt-out list (SUPPRESS) and consent list (CONSENT), and their identifier columns.
 
-    spools: Mapping[str, Spool] = field(default_factory=dict)
+    Both are by the list's name. A list that the task does not have is missing.
+    """
+
+    spools: Mapping[str, Spool] = field(default_factory=dict)  # the digests, sorted and unique
     columns: Mapping[str, Sequence[Column]] = field(default_factory=dict)
 
     def read_buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes]]]:
-        """Yield 256 pairs of sets of digests, by first byte: opt-outs, and consents. A missing list is empty."""
+        """Yield 256 pairs of sets, by the digests' first byte: opt-outs, and consents. A missing list is empty."""
         sets = {name: map(frozenset, spool.read_buckets()) for name, spool in self.spools.items()}
         nobody = [frozenset[bytes]()] * BUCKETS
         return zip(sets.get(SUPPRESS, nobody), sets.get(CONSENT, nobody), strict=True)
 
 
 def assign_control(control: Control, keys: Iterable[object]) -> list[bool]:
-    """Return for each person's key (bytes, text or a whole number) whether the person is in the control group.
+    """Return for each person's key (bytes, text or a whole number) True if the person is in the control group.
 
     The first eight hex digits of SHA-256 (salt, a line feed, the key) decide, as in `build_control_number_sql`.
     """
@@ -77,7 +86,7 @@ def assign_control(control: Control, keys: Iterable[object]) -> list[bool]:
 
 
 class SingleIdentifierPeople:
-    """Collects people with one identifier each. Withholds people by opt-out list, consent list and control group."""
+    """Collects people with one identifier each, and tells which identifiers may be sent and which are withheld."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
@@ -92,7 +101,11 @@ class SingleIdentifierPeople:
     def add(
         self, by_column: Sequence[ColumnIdentifiers], in_control: Sequence[bool], *, may_be_sent: bool = True
     ) -> None:
-        """Add a person for each row of a block. `in_control`: for each row, whether it is in the control group."""
+        """Add a person for each row of a block. Raises OSError.
+
+        `by_column`: the identifiers of the only column. `in_control`: for each row, True if its person is in the
+        control group. `may_be_sent`: False for rejected rows, whose people are not needed here.
+        """
         # With one identifier a person, the opt-out list itself withholds the identifier of an unsent person.
         if may_be_sent:
             (column,) = by_column
@@ -100,7 +113,10 @@ class SingleIdentifierPeople:
             self._controlled.add([key for key in compress(column.identifiers, in_control) if key])
 
     def find_sendable(self) -> Iterator[Sendable]:
-        """Yield 256 pairs, by first byte: digests to send, and counts of withheld digests by reason. Raises OSError."""
+        """Yield, for each first byte of digests, those to send and the number withheld by reason. Raises OSError.
+
+        The digests are unique and in ascending order. Nobody can be added afterwards.
+        """
         collected = (self._everybody, self._controlled)
         for buckets in collected:
             buckets.finish()
@@ -108,6 +124,7 @@ class SingleIdentifierPeople:
             everybody, controlled = (
                 set(chain.from_iterable(map(split_fixed, buckets.read_segments(bucket)))) for buckets in collected
             )
+            # Each set is taken from what is left, since the first reason counts.
             opted_out = everybody & suppressed
             left = everybody - opted_out
             without_consent = left - consented if CONSENT in self._lists.spools else set()
@@ -118,7 +135,7 @@ class SingleIdentifierPeople:
 
 
 class People:
-    """Collects people with all their identifiers. Withholds people by opt-out list, consent list and control group."""
+    """Collects people with all their identifiers, and tells which people and identifiers are sent or withheld."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
@@ -127,7 +144,7 @@ class People:
 
     @property
     def count(self) -> int:
-        """The number of people added."""
+        """The number of people added, and so the number of the next person."""
         return len(self._facts)
 
     def close(self) -> None:
@@ -138,10 +155,11 @@ class People:
     def add(
         self, by_column: Sequence[ColumnIdentifiers], in_control: Sequence[bool], *, may_be_sent: bool = True
     ) -> None:
-        """Add a person for each row of a block. `by_column`: digests or external ids, by column. Raises OSError.
+        """Add a person for each row of a block. Raises OSError.
 
-        `in_control`: for each row, whether the person is in the control group. `may_be_sent`: False for rejected rows,
-        whose people are only compared with the opt-out list.
+        `by_column`: the identifiers of the rows, digests or external ids, by column. `in_control`: for each row, True
+        if its person is in the control group. `may_be_sent`: False for rejected rows, whose people are only compared
+        with the opt-out list.
         """
         first = len(self._facts)
         facts = 0
@@ -160,7 +178,10 @@ class People:
                         self._facts[first + row] |= _Fact.SUPPRESSED
 
     def compare_with_lists(self) -> None:
-        """Find out who is on the opt-out and consent lists. Nobody can be added afterwards. Raises OSError."""
+        """Note for each person whether they are on the opt-out and consent lists. Raises OSError.
+
+        Nobody can be added afterwards.
+        """
         self._holders.finish()
         for bucket, (suppressed, consented) in enumerate(self._lists.read_buckets()):
             for digest, person in self._read_holders(bucket):
@@ -171,25 +192,36 @@ class People:
                     self._facts[person] |= _Fact.CONSENTS
 
     def find_outcomes(self, start: int, stop: int) -> list[str]:
-        """Return what becomes of each of the people `start:stop`: SENT or a reason of WITHHELD."""
+        """Return for each person from number `start` to `stop` (excluded) SENT or a reason of WITHHELD.
+
+        `compare_with_lists` must come first.
+        """
         return list(map(_decide_outcome, self._facts[start:stop]))
 
     def find_sendable(self) -> Iterator[Sendable]:
-        """Yield 256 pairs, by first byte: digests to send, and counts of withheld digests by reason. Raises OSError."""
+        """Yield, for each first byte of digests, those to send and the number withheld by reason. Raises OSError.
+
+        The digests are unique and in ascending order. Nobody can be added afterwards.
+        """
         self.compare_with_lists()
         for bucket in range(BUCKETS):
+            # What is known of any holder of an identifier counts for the identifier.
             facts_by_digest: defaultdict[bytes, int] = defaultdict(int)
             for digest, person in self._read_holders(bucket):
                 facts_by_digest[digest] |= self._facts[person]
             by_outcome: defaultdict[str, list[bytes]] = defaultdict(list)
             for digest, facts in facts_by_digest.items():
+                # What only rejected rows hold is no record: neither sent nor withheld.
                 if facts & _Fact.MAY_BE_SENT:
                     by_outcome[_decide_outcome(facts)].append(digest)
             sent = by_outcome.pop(SENT, [])
             yield sort_digests(sent), {reason: len(digests) for reason, digests in by_outcome.items()}
 
     def find_identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
-        """Yield (person, SUPPRESSED or CONTROL, digest) for each identifier to leave out of a sent person's rows."""
+        """Yield (person's number, reason, digest) for each identifier to leave out of the row of a person who is sent.
+
+        The reason tells who holds it too: a suppressed person (SUPPRESSED), or else one in the control group (CONTROL).
+        """
         for bucket in range(BUCKETS):
             reasons: dict[bytes, str] = {}  # of identifiers that are sent for nobody
             for digest, person in self._read_holders(bucket):
@@ -198,10 +230,11 @@ class People:
                     reasons[digest] = SUPPRESSED
                 elif facts & _Fact.IN_CONTROL:
                     reasons.setdefault(digest, CONTROL)
+            # A second reading finds the people who are sent, but hold one of these identifiers too.
             for digest, person in self._read_holders(bucket) if reasons else ():
                 if digest in reasons and _decide_outcome(self._facts[person]) == SENT:
                     yield person, reasons[digest], digest
 
     def _read_holders(self, bucket: int) -> Iterator[tuple[bytes, int]]:
-        """Yield pairs of a digest of the bucket and a person who holds it. Raises OSError."""
+        """Yield (digest, person's number) for each digest of a bucket and each person who holds it. Raises OSError."""
         return chain.from_iterable(map(_HOLDER.iter_unpack, self._holders.read_segments(bucket)))

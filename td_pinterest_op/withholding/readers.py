@@ -1,7 +1,10 @@
-"""Read the rows of a job into spools of unique records, and count what is invalid or withheld. Sends nothing.
+"""Read the rows of a job into temporary files of unique records, and count what is invalid or withheld.
 
-Without lists and control group, a reader stores records as they come. With them, it collects the people of all rows
-first, and then stores the records of those who are not withheld.
+`IdentifierReader` makes a record of each identifier. `RowReader` makes a record of each row, with all its keys. Without
+lists and control group, they store the records of each block of rows at once. With them, `People` collects the people
+of all rows first. After the last row, `IdentifierReader` stores the identifiers that `People` lets through, and
+`_FilteredRowReader`, which has kept the rows in a temporary file, reads them again and stores those of people who are
+sent, without the identifiers to leave out.
 """
 
 import abc
@@ -41,28 +44,28 @@ log = logging.getLogger(__name__)
 MOST_COMBINATIONS = 1_000
 """A row with more combinations of its values is invalid: nobody has that many, and memory must stay flat."""
 _WITHOUT_REFERENCES = 2  # marshal's format that does not look for repeated objects
-# A bucket, a person's number, and the digest of an identifier not to send for the person, with the reason's number.
+# An identifier that a sent person's row loses: a bucket, the person's number, the digest, and the reason's number.
 _TO_STRIP = Struct(f">BI{DIGEST_BYTES}sB")
 
-Block = Sequence[Sequence[Any]]  # some rows, column by column
+Block = Sequence[Sequence[Any]]  # the values of some rows, column by column
 Rejected = list[tuple[int, Reason]]  # rows of a block, counted from 0, each with the reason for its rejection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderSettings:
-    """Settings for reading rows. `control_key_index`: position of the column that chooses the control group."""
+    """What a reader must know of the rows. `default_country`: of phone numbers without a country code."""
 
     columns: Sequence[Column]
     default_country: str | None = None
     control: Control | None = None
-    control_key_index: int | None = None
-    find_line_number: Callable[[int], int] | None = None  # see `Job`
+    control_key_index: int | None = None  # the position of the column that chooses the control group
+    find_line_number: Callable[[int], int] | None = None  # from a row's number to its line in a file
 
 
 class Reader(abc.ABC):
-    """Reads the rows of a query's result in blocks, stores the valid records, and counts what it reads.
+    """Reads the rows of a query's result in blocks, stores the valid records, and counts what it reads in `stats`.
 
-    `people`: to withhold some; None if there are no lists and no control group.
+    `people`: collects the people, and decides who is withheld; None if there are no lists and no control group.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class Reader(abc.ABC):
     def read(self, blocks: Iterable[Block], *, progress: Callable[[int], None]) -> PreparedRecords:
         """Read all rows, and return their unique records. `progress` is called with the number of rows read so far.
 
-        Raises JobError, TreasureDataError, OSError.
+        Raises JobError, TreasureDataError and OSError.
         """
         stats = self._stats
         find_line_number = self.settings.find_line_number
@@ -103,7 +106,10 @@ class Reader(abc.ABC):
         return prepared
 
     def _read_block(self, block: Block) -> Rejected:
-        """Store a block's valid records. Returns the rejected rows, including rows without a control-group key."""
+        """Store the people and valid records of a block, and return its rejected rows, each with the reason.
+
+        A row without a control-group key is rejected.
+        """
         index = self.settings.control_key_index
         keys = () if index is None else block[index]
         keyless = [row for row, key in enumerate(keys) if key is None]
@@ -117,12 +123,15 @@ class Reader(abc.ABC):
         return [(row, Reason.NO_CONTROL_KEY) for row in keyless] + rejected
 
     def _extract_identifiers(self, block: Block) -> list[ColumnIdentifiers]:
-        """Return the keys to send, digests or external ids, of each identifier column in a block of rows."""
+        """Return the identifiers to send in a block of rows, by identifier column: digests, or external ids."""
         country = self.settings.default_country
         return [extract_column_identifiers(column, block, default_country=country) for column in self.settings.columns]
 
     def _store_block(self, block: Block) -> Rejected:
-        """Store the people and valid records of a block, count its values, and return its rejected rows."""
+        """Store the people and valid records of a block whose rows all have a control-group key, if one is needed.
+
+        Counts the plain and the hashed values. Returns the rejected rows, each with the reason.
+        """
         by_column = self._extract_identifiers(block)
         for column in by_column:
             if column.column.type.is_hashed:
@@ -133,7 +142,7 @@ class Reader(abc.ABC):
         return self._store_valid_records(by_column, len(block[0]))
 
     def _find_rows_in_control(self, block: Block, by_column: Sequence[ColumnIdentifiers]) -> Sequence[bool]:
-        """Return for each row whether its person is in the control group. `by_column`: digests or ids, by column."""
+        """Return for each row True if its person is in the control group. `by_column`: the rows' identifiers."""
         control = self.settings.control
         index = self.settings.control_key_index
         if control is None:
@@ -147,17 +156,20 @@ class Reader(abc.ABC):
 
     @abc.abstractmethod
     def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], row_count: int) -> Rejected:
-        """Store and count the valid records of a block's rows. Returns rejected rows."""
+        """Store and count the valid records of a block of rows. Return the rejected rows, each with the reason.
+
+        `by_column`: the identifiers in the rows, by column.
+        """
 
     @abc.abstractmethod
     def _finish(self) -> PreparedRecords:
-        """Return the unique records to send, once all blocks are read, and count those that are withheld."""
+        """Return the unique records to send, and count those that are withheld. All blocks must be read."""
 
 
 class IdentifierReader(Reader):
     """Reads the rows of a query's result, and stores each valid identifier in them as a record of its own.
 
-    Of an identifier that several people hold, all people decide whether it is sent.
+    If several people hold an identifier, what is known of all of them decides whether it is sent.
     """
 
     def __init__(
@@ -174,7 +186,11 @@ class IdentifierReader(Reader):
         stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
 
     def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], _row_count: int) -> Rejected:
-        """Store each valid identifier, unless its people decide later, and count it. Returns rejected rows."""
+        """Count each valid identifier. Store it, unless `People` decides about it later. Return the rejected rows.
+
+        A rejected row has the reason with it, and comes once for each invalid value. `by_column`: the rows'
+        identifiers.
+        """
         for column in by_column:
             self._stats.valid += column.valid_count
             if self._people is None:
@@ -206,7 +222,7 @@ class RowReader(Reader):
         self._files.callback(self._kept.close)
 
     def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], row_count: int) -> Rejected:
-        """Store and count each row with a valid identifier as a record. Returns rejected rows.
+        """Store and count each row with a valid identifier as a record. Return the rejected rows, each with the reason.
 
         A row without a valid identifier is rejected for one reason, NULL only if all its identifiers are null.
         """
@@ -219,10 +235,12 @@ class RowReader(Reader):
             rows += zip(*(column.identifiers for column in by_column), strict=True)
         else:
             rows += zip(*(column.group_by_row(row_count) for column in by_column), strict=True)
+            # Too many combinations: the row is rejected, and counts as one without identifiers.
             for position, row in enumerate(rows):
                 if prod(max(len(values), 1) for values in row) > MOST_COMBINATIONS:
                     rows[position] = [[] for _ in row]
                     reasons[position] = [Reason.TOO_MANY_COMBINATIONS]
+        # An invalid value rejects a row only if nothing else in it is valid.
         rejected = []
         for position, of_row in sorted(reasons.items()):
             given = [reason for reason in of_row if reason is not Reason.NULL]
@@ -235,7 +253,7 @@ class RowReader(Reader):
         return rejected
 
     def _store_rows(self, rows: list[Row]) -> None:
-        """Store the rows of a block. A subclass may store only those that may be sent."""
+        """Store the rows of a block as records. A subclass may store only those that may be sent."""
         for layout, records in encode_rows(self.settings.columns, rows).items():
             self._kept.add(layout, records)
 
@@ -251,7 +269,7 @@ class RowReader(Reader):
 
 
 class _FilteredRowReader(RowReader):
-    """Reads people's rows. Leaves out the people and identifiers that opt-outs, consents or the control group exclude.
+    """Reads people's rows. Leaves out the people and identifiers that lists or the control group withhold.
 
     A temporary file keeps the rows, in blocks, until all people are compared with the lists.
     """
@@ -270,17 +288,18 @@ class _FilteredRowReader(RowReader):
             self._files.callback(file.close)
 
     def _store_rows(self, rows: list[Row]) -> None:
-        """Write the rows of a block to the temporary file, which is read after the last block."""
+        """Write the rows of a block to the temporary file, which `_finish` reads."""
         data = marshal.dumps(rows, _WITHOUT_REFERENCES)
         self._file.write(self._end, data)
         self._blocks.append((self._end, len(data), self._people.count - len(rows)))
         self._end += len(data)
 
     def _finish(self) -> PreparedRecords:
-        """Return the unique rows to send, as records, and count the distinct rows that are withheld."""
+        """Return the unique rows to send, as records, and count the distinct rows that are withheld, by reason."""
         people = self._people
         columns = self.settings.columns
         people.compare_with_lists()
+        # Which identifiers each person loses, sorted by person in a spool of its own.
         for person, reason, digest in people.find_identifiers_to_strip():
             # The first byte, by which a spool sorts into buckets: in which of 256 parts of the people the person is.
             part = person * BUCKETS // people.count
@@ -288,6 +307,7 @@ class _FilteredRowReader(RowReader):
         self._to_strip.finish()
         entries = map(_TO_STRIP.unpack, chain.from_iterable(self._to_strip.read_buckets()))
         entry = next(entries, None)
+        # The kept rows once more, block by block, together with the entries of their people.
         for offset, length, first in self._blocks:
             # The file is private and has no name: nobody else can have written it.
             rows = marshal.loads(self._file.read(offset, length))  # noqa: S302
@@ -297,12 +317,14 @@ class _FilteredRowReader(RowReader):
                 _, person, digest, reason = entry
                 to_strip[person - first][digest] = WITHHELD[reason]
                 entry = next(entries, None)
+            # Strip the rows. A row of which nothing is left is withheld.
             for position, reasons in to_strip.items():
                 left = _strip_row(columns, rows[position], reasons)
                 if any(left):
                     rows[position] = left
                 else:
                     outcomes[position] = SUPPRESSED if SUPPRESSED in reasons.values() else CONTROL
+            # Store rows to send as records, and withheld ones apart, to count each different row once.
             by_outcome: defaultdict[str, list[Row]] = defaultdict(list)
             for outcome, row in zip(outcomes, rows, strict=True):
                 by_outcome[outcome].append(row)
@@ -321,7 +343,7 @@ class _FilteredRowReader(RowReader):
                 if suffixed[:-1] != previous:
                     self._stats.withheld[WITHHELD[suffixed[-1]]] += 1
                     previous = suffixed[:-1]
-        # They are large, and it takes long to send the rest.
+        # These files are large, and it takes long to send the rest: free the disk now.
         for file in (people, self._file, self._to_strip, self._withheld):
             file.close()
         return super()._finish()
@@ -329,7 +351,7 @@ class _FilteredRowReader(RowReader):
 
 @contextlib.contextmanager
 def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> Iterator[Reader]:
-    """Yield a reader that stores a job's valid records, except for people withheld by `lists` or by the control group.
+    """Yield a reader that stores the records of a job's rows, except those that `lists` or the control group withhold.
 
     `lists`: the opt-outs and consents. Raises OSError, JobError if the job's columns cannot be exported, and
     WorkflowError if phone numbers need the package phonenumbers, which is not installed.
@@ -358,12 +380,16 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
 
 
 def _select_rows(block: Block, positions: Sequence[int]) -> Block:
-    """Return a block with only those rows of `block` that are at `positions`, counted from 0."""
+    """Return a block with the rows of `block` at `positions`, counted from 0."""
     return [[column[position] for position in positions] for column in block]
 
 
 def _strip_row(columns: Sequence[Column], row: Row, reasons: Mapping[bytes, str]) -> Row:
-    """Return a row without the identifiers whose comparable digests are in `reasons`."""
+    """Return a row without the identifiers whose comparable digests are keys of `reasons`.
+
+    `columns`: the columns of the identifiers in the row. An identifier that is left out becomes b"", unless it is in an
+    array.
+    """
     left: list[Any] = []
     for column, given in zip(columns, row, strict=True):
         is_array = isinstance(given, list)

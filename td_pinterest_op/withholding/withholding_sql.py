@@ -1,8 +1,16 @@
-"""SQL for Trino that selects whom the mirror sends and withholds, by the rules of `people` and `readers`.
+"""SQL for Trino that selects whom a mirror sends and whom it withholds, by the rule in the package's docstring.
 
-A statement selects answers (see `hashing_sql`): digests, and the reasons for which values are rejected or people
-withheld. If rows have several values, a hash of all values of a row identifies its person: rows with the same values
-get the same outcome.
+An answer is what the warehouse makes of a value: the value's digest, or the reason why it is rejected (see
+`hashing_sql`). The statement of `build_people_select` has these steps, from the inside out:
+
+1. Each row of the query becomes an array of answers. A hash of this array identifies the row's person, so that rows
+   with the same values are one person with the same outcome.
+2. There is a row for each answer of each person, with counts (`_build_persons_select`). If each row of the query has a
+   single answer, and no key for the control group, the answer stands for the person.
+3. These rows are joined with the lists. A person is suppressed, or consents, if any of the person's answers is on the
+   list.
+4. The rows of each digest are put together, whoever holds it, and its outcome is decided.
+5. A digest that is withheld becomes the reason, and the rows of each reason are counted.
 """
 
 from collections.abc import Mapping
@@ -14,7 +22,8 @@ from td_pinterest_op.records.hashed_query import NUMBERS, Query, build_hashing_s
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 
-# In front of a digest of a row that is not sent: others may lose it if this person is suppressed.
+# In front of each digest in a row without a control-group key. The row is not sent, but its person may be suppressed,
+# and then nobody is sent with this digest.
 _UNSENT_MARK = "-"
 _UNSURE = f"('{Reason.UNSURE.value}', '{_UNSENT_MARK}{Reason.UNSURE.value}')"
 _IS_DIGEST = "length(answer) = 64"
@@ -30,8 +39,9 @@ def build_people_select(query: Query, *, list_tables: Mapping[str, str], control
     """Return a SELECT with a row for each digest to send, and a row with counts for each reason not to send values.
 
     The column `answer` is the digest or the reason. The other columns count: `people` (digests), `given` (values),
-    `hashed` (values that were digests already), `row_count` and `invalid_rows`. The sum of each over all rows is the
-    total. `list_tables`: tables with the rows of `build_list_select`, by the names of the opt-out and consent lists.
+    `hashed` (values that were digests already), `row_count` (rows of the query) and `invalid_rows`. The sum of each
+    column over all rows is the total. `list_tables`: the names of tables with the rows of `build_list_select`, by list
+    name.
     """
     has_person_column = not is_single(query.columns) or (control is not None and control.by is not None)
     if has_person_column:
@@ -46,11 +56,13 @@ def build_people_select(query: Query, *, list_tables: Mapping[str, str], control
         f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer AND length({name}.answer) = 64"
         for name, table in list_tables.items()
     )
+    # What is true of one answer of a person is true of the person.
     of_person = "max({}) OVER (PARTITION BY person)" if has_person_column else "{}"
     # A person with an address that cannot be compared is suppressed: the list may have it as a hash.
     suppressed = f"CASE WHEN {SUPPRESS}.answer IS NOT NULL OR persons.answer IN {_UNSURE} THEN 1 ELSE 0 END"
     # A row that is not sent gives no consent.
     consented = f"CASE WHEN {CONSENT}.answer IS NOT NULL AND persons.given > 0 THEN 1 ELSE 0 END"
+    # `given` is 0 if a digest is in unsent rows only: it is neither sent nor counted.
     return f"""\
 SELECT answer, sum(people) AS people, {_SUMS}
 FROM (
@@ -74,7 +86,7 @@ GROUP BY answer"""
 
 
 def build_values_select(query: Query) -> str:
-    """Return a SELECT with a row for each value of a query's single identifier column, without lists applied.
+    """Return a SELECT with a row for each value of a query's single identifier column. Nobody is withheld.
 
     The columns (answer, people, given, hashed, row_count, invalid_rows) are those of `build_people_select`.
     """
@@ -88,6 +100,7 @@ def build_list_select(query: Query) -> str:
     """Return a SELECT with a row for each distinct digest and each reason for rejection in an opt-out or consent list.
 
     `answer` is the digest or the reason. `given` (values) and `hashed` (values that were digests already) are counts.
+    `query`: the query of the list.
     """
     of_rows = (
         _build_single_value_select(query)
@@ -101,10 +114,11 @@ GROUP BY answer"""
 
 
 def build_list_counts_select(list_tables: Mapping[str, str]) -> str:
-    """Return a SELECT with a row for each opt-out or consent list: the numbers of digests, valid and invalid values.
+    """Return a SELECT with a row for each opt-out or consent list: the numbers of its digests and of its values.
 
-    The columns are `list` (the list's name), `identifiers` (distinct digests), `given` (valid values), `hashed`
-    (valid values that were digests already), and `reasons` (invalid values: see `build_counts_sql`).
+    The columns are `list` (the list's name), `identifiers` (distinct digests), `given` (valid values), `hashed` (valid
+    values that were digests already), and `reasons` (invalid values: see `build_counts_sql`). `list_tables`: the names
+    of tables with the rows of `build_list_select`, by list name.
     """
     return "\nUNION ALL ".join(
         f"""\
@@ -117,28 +131,31 @@ FROM {table}"""
 
 
 def build_counts_sql(reason: str, count: str, *, where: str) -> str:
-    """Return an SQL expression for reasons with their counts as a text, such as `null 3, empty 1`.
+    """Return an SQL expression for a text with all reasons and their counts, such as `null 3, empty 1`.
 
-    `reason`, `count`: the columns with them. `where`: a condition for the rows.
+    `reason`, `count`: the names of the columns with them. `where`: an SQL condition for the rows to take.
     """
     return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({count} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
 
 
 def parse_counts(text: str) -> dict[str, int]:
-    """Return the counts by reason in a text such as `null 3, empty 1`, which SQL of `build_counts_sql` returns."""
+    """Return the counts by reason in a text such as `null 3, empty 1`, the result of `build_counts_sql`."""
     return {reason: int(count) for reason, _, count in (each.rpartition(" ") for each in text.split(", ") if each)}
 
 
 def _build_single_value_select(query: Query) -> str:
-    """Return a SELECT of one column: the digest of each row's only identifier, or the reason for its rejection."""
+    """Return a SELECT of the column `answer`: each row's only digest, or the reason for the value's rejection."""
     (column,) = query.columns
     source = build_hashing_select(query)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
 
 
 def _build_row_values_select(query: Query, *, extra_columns: str = "") -> str:
-    """Return a SELECT with an array `answers` for each row: the digest of each value, or the reason for rejection."""
+    """Return a SELECT with an array `answers` for each row: the digest of each value, or the reason for its rejection.
+
+    `extra_columns`: SQL of columns in front of it, with a comma after each.
+    """
     of_columns = " || ".join(
         f"coalesce(a{column.position}, ARRAY[])" if column.is_array else f"ARRAY[a{column.position}]"
         for column in query.columns
@@ -151,7 +168,10 @@ FROM (SELECT {extra_columns}filter({of_columns}, each -> each IS NOT NULL) AS fo
 
 
 def _build_in_control_sql(control: Control | None, key_sql: str, *, condition: str = "") -> str:
-    """Return SQL that is 1 if a person's key is in the control group and SQL `condition` (if any) holds, or else 0."""
+    """Return SQL that is 1 if a person is in the control group and the SQL `condition` (if any) holds, or else 0.
+
+    `key_sql`: SQL for the person's key.
+    """
     if control is None:
         return "0"
     required = condition and f"{condition} AND "
@@ -160,7 +180,11 @@ def _build_in_control_sql(control: Control | None, key_sql: str, *, condition: s
 
 
 def _build_persons_select(query: Query, control: Control | None) -> str:
-    """Return a SELECT with a row for each identifier of each person: its digest or rejection reason, and counts."""
+    """Return a SELECT with a row for each answer of each person: each digest, or reason for rejection.
+
+    Columns: `person` (a hash of all answers in a row of the query), `answer`, `in_control` (1 or 0), and the counts of
+    `build_people_select`.
+    """
     key = ""
     answers = "answers"
     in_control = "0"
@@ -168,6 +192,7 @@ def _build_persons_select(query: Query, control: Control | None) -> str:
         position = get_position(control.by, query.names)
         key = f"c{position}"
         in_control = _build_in_control_sql(control, cast_to_text(position))
+        # Of a row without a key only digests are kept, marked, and addresses that may be on the list.
         digests = f"filter(answers, each -> length(each) >= 64 OR each = '{Reason.UNSURE.value}')"
         unsent = f"transform({digests}, each -> '{_UNSENT_MARK}' || each)"
         answers = f"CASE WHEN {key} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {unsent} ELSE answers END"
