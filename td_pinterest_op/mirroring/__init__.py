@@ -1,1 +1,13 @@
-"""An audience that follows a query: the statements of the warehouse, and what their answers mean."""
+"""Keeps an audience equal to the people of a query: each run sends only who joins or leaves. The warehouse compares.
+
+A table, the ledger, says who is in the audience, as digests. People of the query who are no members join. Members who
+are not in the query any more, or are withheld, leave. Members of long ago are sent again (`resend_days`). A first run
+replaces everybody, unless `begin: adopt` keeps the people who are there. No plain identifier leaves Treasure Data.
+
+A run reads the ledger's state (`Ledger.load_state`), and checks that it is about this audience
+(`MirrorRun.check_state`). It hashes the lists and the people, withholds, compares with the ledger, and counts
+(`compare_with_ledger`). It writes the changes into the ledger, as a plan, before anything is sent, and reads them back
+(`write_plan`). It sends them, while `PlanGuard` looks for a newer plan of another run. It marks the plan as settled
+(`settle_plan`). A plan that is not settled may have been sent in part: the next run sends its people again, to join or
+to leave.
+"""

@@ -1,4 +1,8 @@
-"""The SQL that compares the people of a mirror's query with its ledger: what a run changes."""
+"""Build the SQL that compares the people of a mirror's query with its ledger, and counts what a run changes.
+
+From the inside out: put together the ledger's rows and the query's answers, in one row for each digest. Find out from
+the digest's newest row whether it is in the audience. Decide on its change. Count the changes.
+"""
 
 from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, build_membership_sql
 from td_pinterest_op.stats import WITHHELD
@@ -6,7 +10,7 @@ from td_pinterest_op.withholding.withholding_sql import build_counts_sql
 
 _DAY = 86_400_000  # milliseconds
 _WITHHELD = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))
-# The counts of a change: digests; values, hashed values, rows, and rows with an invalid value; rows of the ledger.
+# The counts of a digest or reason: digests; values, hashed values, rows, rows with an invalid value; ledger rows.
 _AMOUNTS = ("people", "given", "hashed", "row_count", "invalid_rows", "entries")
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _AMOUNTS)
 
@@ -15,10 +19,11 @@ def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_
     """Return the SELECT that compares the query's people with the ledger, and decides on the change of each digest.
 
     The column `op` is the change: join, leave, due (a member who is sent again), stay (any other member), refused (not
-    sent, as Pinterest has refused it) or out (not a member, before or after). Rows with `op` rejected or withheld have
-    a reason in place of a digest, and those with unreadable something else, from the ledger. `is_member` is 1 for a
+    sent, as Pinterest has refused it) or out (not a member, before or after). If `op` is rejected or withheld, `digest`
+    is a reason; if it is unreadable, `digest` is a text from the ledger that is no digest. `is_member` is 1 for a
     member before the run, else 0. One row counts nothing: whether a table made of no rows has columns is not known.
-    `people`: a SELECT or table as of `build_people_select`. `replaces`: whether the run replaces everybody.
+    `people`: a SELECT with the columns of `build_people_select`. `replaces`: True if the run replaces everybody.
+    `resend_days`: a member is due once in so many days.
     """
     state = ledger.state
     # Without rows, the ledger's table may be missing.
@@ -26,6 +31,7 @@ def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_
       SELECT digest, plan, op, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count, 0 AS invalid_rows, 1 AS entries
       {ledger.build_digest_rows_clause()}
       UNION ALL """
+    # The change of a digest that the query has.
     cases = "WHEN state <> 'in' THEN 'join'"
     if not replaces:
         # A digest has one of `resend_days` buckets. Each UTC day has one too: a run sends those of the days since the
@@ -38,6 +44,7 @@ def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_
 WHEN state = 'refused' AND NOT {due} THEN 'refused'
       {cases}
       WHEN {due} THEN 'due'"""
+    # `was_member`: 1 if the newest row that is known to be on Pinterest made the digest a member.
     sent = ", ".join(map(str, state.sent or (0,)))
     return f"""\
 SELECT op, is_member,
@@ -68,8 +75,9 @@ GROUP BY 1, 2, 3"""
 def build_figures_query(changes: str) -> str:
     """Return the query for the counts of a mirror run, in one row: values, people, members and changes.
 
-    `changes`: a table of `build_changes_select`. The column `given` counts values, and `hashed` those that were digests
-    already. `leavers` counts members who leave, and `unreadable` the ledger's rows without a digest of 64 hex digits.
+    `changes`: the name of a table with the rows of `build_changes_select`. The column `given` counts values, and
+    `hashed` those that were digests already. `leavers` counts members who leave, and `unreadable` the ledger's rows
+    whose digest is not 64 hex digits.
     """
     return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,

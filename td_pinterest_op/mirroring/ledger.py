@@ -1,7 +1,8 @@
 """The mirror's ledger: its rows, the statements that read and write them, and its state before a run.
 
-The ledger is a table of digests that only grows (until a compaction). Each row belongs to a plan, whose number is the
-time at which it was made, in milliseconds. There are rows with a digest, and rows about an event of a plan:
+The ledger is a table of digests that only grows (until a compaction). Each row belongs to a plan: the changes of one
+run. A plan's number is the time at which it was made, in milliseconds. There are rows with a digest, and rows about an
+event of a plan:
 
     op                    digest  joined            figure       resent
     join, leave           yes     when it joined
@@ -12,16 +13,18 @@ time at which it was made, in milliseconds. There are rows with a digest, and ro
     compacted                     the plan seen     rows         1 if the audience was adopted
     overtaken                     the plan seen
 
-A plan has `join` and `leave` rows (and one after it `refused` rows, if Pinterest refused to add somebody), and
-`planned` (or `replacing`, if it replaces everybody) with their number. Once all of it is on Pinterest it has `settled`
-(or `replaced`). A compaction has `member` and `unsure` rows, and `compacted`, which makes them valid. An `overtaken`
-plan has the rows of an older one that was still being sent. The plan seen is the newest that was taken into account.
+A plan has `join` and `leave` rows, and a row `planned` (or `replacing`, if it replaces everybody) with their number.
+Once all of it is on Pinterest, there is a row `settled` (or `replaced`). If Pinterest refused to add somebody, the next
+number is a settled plan with `refused` rows. A compaction puts a row for each member in place of all older rows: it has
+`member` and `unsure` rows, and `compacted`, which makes them valid. An `overtaken` plan repeats the rows of an older
+plan that was still being sent when the newer one was made. The plan seen is the newest plan that was taken into
+account.
 
-A digest is a member if its newest row is a `join` of a settled plan, or a `member` of a compaction. A digest in an
-unsettled plan is unsure: the next plan makes it join or leave again.
+A digest is a member if its newest row is a `join` of a settled plan, or a `member` of a compaction. A digest whose
+newest row is of an unsettled plan is unsure: the next plan makes it join or leave again.
 
 Trino evaluates a CTE at every place that names it. So none is named twice, and what a run computes is in a table of its
-try, which no other try reads.
+try (one execution of the task), which no other try reads.
 """
 
 import logging
@@ -67,19 +70,22 @@ _DIGESTS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerState:
-    """The state of an audience's ledger before a mirror run. Plans are named by their numbers; 0 is no plan."""
+    """The state of an audience's ledger, the record of who was added and removed, before a mirror run.
 
-    number: int  # the plan to make
+    A plan is the changes of one run. Fields name plans by their numbers; 0 is no plan.
+    """
+
+    number: int  # of the plan that this run makes
     seen: int = 0  # the newest plan
-    settled: int = 0  # the newest plan that ended
-    base: int = 0  # the plan with which the ledger begins
-    adopted: int = 0  # 1 if the audience had other people when the ledger began
-    compacted: int = 0  # the newest valid compaction
-    replacing: int = 0  # the newest plan that replaces everybody
-    sent: Sequence[int] | None = None  # the plans that are on Pinterest; None without such a plan
-    entries: int = 0  # the number of all rows
-    ad_account_id: str = ""  # of the newest ended plan, "" without such a plan
-    customer_list_id: str = ""  # of the newest ended plan, "" without such a plan
+    settled: int = 0  # the newest plan of which all is on Pinterest, or a newer compaction
+    base: int = 0  # the newest plan that makes all older rows void
+    adopted: int = 0  # 1 if the audience kept people from before the ledger began (`begin: adopt`)
+    compacted: int = 0  # the newest compaction (a row for each member in place of older rows)
+    replacing: int = 0  # the newest plan to replace everybody, settled or not
+    sent: Sequence[int] | None = None  # all settled plans; None without such a plan
+    entries: int = 0  # the number of all rows of the audience, void ones included
+    ad_account_id: str = ""  # of the newest settled plan, "" without such a plan
+    customer_list_id: str = ""  # of the newest settled plan, "" without such a plan
 
     @property
     def may_have_unknown_people(self) -> bool:
@@ -89,18 +95,21 @@ class LedgerState:
 
 @dataclass(kw_only=True)
 class Ledger:
-    """Reads and writes a table that records who was added to an audience and who was removed: the ledger.
+    """Reads and writes the ledger: a table that records who was added to an audience and who was removed.
 
-    Methods raise JobError and TreasureDataError.
+    The changes of each run are a plan with a number. Methods that run statements raise JobError and TreasureDataError.
     """
 
     jobs: MirrorJobs  # runs the statements
     name: str  # of the table
-    ad_account_id: str
-    state: LedgerState = LedgerState(number=0)  # before the run, and then with the run's plan
+    ad_account_id: str  # of the audience
+    state: LedgerState = LedgerState(number=0)  # as `load_state` reads it; later with the run's plan
 
     def load_state(self, *, now: float, may_create: bool) -> None:
-        """Set `state` to what the ledger contains about the audience. `may_create`: create its table if missing."""
+        """Set `state` to what the ledger says about the audience. Drop temporary tables that earlier runs have left.
+
+        `now`: in Unix seconds. `may_create`: create the ledger's table if it is missing.
+        """
         if self.name not in self.jobs.drop_unused_tables(now=now):
             self.state = LedgerState(number=int(now * 1000))
             if not may_create:
@@ -126,16 +135,19 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         self.state = LedgerState(**row)
 
     def build_digest_rows_clause(self) -> str:
-        """Return the FROM and WHERE clauses for ledger rows with a digest, except those that later rows make void."""
+        """Return the FROM and WHERE clauses for the audience's rows with a digest that no newer row makes void.
+
+        A row `replaced` or `compacted` makes all rows of older plans void.
+        """
         return f"""{self._rows_clause}
     AND digest IS NOT NULL AND plan BETWEEN {self.state.base} AND {self.state.seen}
     AND (op IN ('join', 'leave', 'refused') OR plan = {self.state.compacted})"""
 
     def build_new_rows_query(self) -> str:
-        """Return the query that reads all ledger rows written since `state` was read, by this run and by others.
+        """Return the query that reads all rows of the audience written since `state` was read, by this run and others.
 
-        Its columns are `op`, `digest` and `figure`. In rows of another run, `op` is NULL. Rows of other runs are new
-        plans, and compactions of the rows in `state`.
+        Its columns are `op`, `digest` and `figure`. In rows of another run, which belong to a newer plan or to a
+        compaction of the rows in `state`, `op` is NULL.
         """
         state = self.state
         return f"""\
@@ -146,7 +158,8 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
     def find_newer_plan(self) -> int | None:
         """Return the number of the newest plan that another run made after it had read this run's plan, or None.
 
-        Other newer plans do not matter: their runs stop when they find this run's plan.
+        A plan is the changes of one run. Other newer plans do not matter: their runs stop when they find this run's
+        plan.
         """
         plan = self.state.number
         query = (
@@ -158,7 +171,10 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         return newest
 
     def insert_plan(self, changes: str, figures: MirrorFigures, *, customer_list_id: str) -> None:
-        """Insert this run's plan. `changes`: a SELECT of its rows, with `op` and `digest`."""
+        """Insert this run's plan into the ledger. `changes`: a SELECT of its `op` (join or leave) and `digest`.
+
+        `figures`: the counts of the changes. `customer_list_id`: the audience's list.
+        """
         number = self.state.number
         rows = f"SELECT op, digest, CASE op WHEN 'join' THEN {number} END AS joined FROM ({changes})"
         proof = self._build_event_row_select(
@@ -173,7 +189,11 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         self._insert_from_select("write the plan into the ledger", plan)
 
     def settle_plan(self, figures: MirrorFigures, *, customer_list_id: str, refused: Sequence[bytes]) -> None:
-        """Record that this run's plan is on Pinterest, and update `state`. `refused`: digests that were not added."""
+        """Record that this run's plan, its changes, is on Pinterest, and update `state`.
+
+        `figures`: the counts of the changes. `customer_list_id`: the audience's list, now. `refused`: the digests that
+        Pinterest refused to add.
+        """
         state = self.state
         replaces = figures.mode == REPLACE
         ended = {state.number: "replaced" if replaces else "settled"}
@@ -204,7 +224,10 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         )
 
     def _insert_from_select(self, purpose: str, select: str) -> None:
-        """Insert the rows of `select` into the ledger. `select` has all columns but audience_id, session and time."""
+        """Insert the rows of the SQL `select` into the ledger. `purpose`: what for, as the statement's first line says.
+
+        `select` has all columns but audience_id, session and time, which are added.
+        """
         statement = f"""\
 INSERT INTO {self._table}
   (audience_id, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id, session, time)
@@ -220,7 +243,7 @@ FROM (
         """Record that it is uncertain which people of this run's plan are in the audience, since a newer plan exists.
 
         `changes`: which of JOIN, LEAVE and REPLACING may have been sent. The next run sends the people of JOIN and
-        LEAVE again; if they are no longer in the ledger, or after REPLACING, it replaces everybody.
+        LEAVE again. It replaces everybody if these people are no longer in the ledger, or after REPLACING.
         """
         ops = ", ".join(f"'{change}'" for change in changes)
         sent = f"{self._rows_clause} AND plan = {self.state.number} AND op IN ({ops})"
@@ -238,7 +261,8 @@ FROM (
     def compact_rows(self, *, member_count: int, valid_row_count: int) -> None:
         """Replace the rows of all plans by one row for each member, if the ledger has far more rows or many plans.
 
-        Every plan must be settled. If this fails, it logs a warning, and the next run tries again.
+        Every plan must be settled. `member_count`: the members of the audience. `valid_row_count`: the rows with a
+        digest that no newer row voids. If this fails, it logs a warning, and the next run tries again.
         """
         # The new rows have the next plan number, and no query reads them before all are written. Rows that other runs
         # write meanwhile have a higher number, and count as well. Two compactions at once write the same rows.
@@ -294,7 +318,11 @@ SELECT count(*) AS digests {self._rows_clause} AND plan = {number} AND session =
         row_count: int | str = "NULL",
         resent: int | str = "NULL",
     ) -> str:
-        """Return a SELECT of one row to insert: an `event` of a plan, such as "settled"."""
+        """Return a SELECT of the one ledger row about an `event` of a plan, such as "settled".
+
+        `plan_seen`: the newest plan that was taken into account. `row_count`: how many rows with a digest the plan has.
+        `resent`: how many members are sent again; in a compaction, 1 if the audience was adopted.
+        """
         return f"""\
 SELECT cast({plan} AS bigint) AS plan, '{event}' AS op, cast(NULL AS varchar) AS digest,
   cast({plan_seen} AS bigint) AS joined, cast({row_count} AS bigint) AS figure, cast({resent} AS bigint) AS resent,
@@ -302,19 +330,19 @@ SELECT cast({plan} AS bigint) AS plan, '{event}' AS op, cast(NULL AS varchar) AS
 
     @property
     def _table(self) -> str:
-        """The name of the ledger's table and database, quoted for SQL."""
+        """The ledger's table as SQL names it: its database and its name, in quotes."""
         return f"{quote_name(self.jobs.database)}.{quote_name(self.name)}"
 
     @property
     def _rows_clause(self) -> str:
-        """The FROM and WHERE clauses for the audience's rows of all plans."""
+        """The FROM and WHERE clauses for all rows of the audience, from all plans."""
         return f"FROM {self._table} WHERE audience_id = {quote_literal(self.jobs.audience_id)}"
 
 
 def build_membership_sql(sent_plan_numbers: Sequence[int] | None) -> str:
-    """Return SQL for a digest's `state`, by its newest ledger row: "in" the audience, "out", "refused", or "unsure".
+    """Return SQL for a digest's `state` by its newest row: "in" the audience, "out", "refused", or "unsure".
 
-    It is unsure if the row's plan is not one of those sent.
+    `sent_plan_numbers`: the settled plans. A digest is unsure if its newest row belongs to no such plan.
     """
     sent = ", ".join(map(str, sent_plan_numbers or (0,)))
     return f"""CASE
@@ -326,5 +354,5 @@ def build_membership_sql(sent_plan_numbers: Sequence[int] | None) -> str:
 
 
 def _build_digest_rows_select(select: str, *, plan: int) -> str:
-    """Return a SELECT of ledger rows of plan number `plan`, with columns `op`, `digest` and `joined` from `select`."""
+    """Return a SELECT of ledger rows of plan number `plan`. `select` gives their `op`, `digest` and `joined`."""
     return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, {_NULLS} FROM ({select})"

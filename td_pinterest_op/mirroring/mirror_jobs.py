@@ -1,4 +1,4 @@
-"""Run the statements of one try of a mirror, each as a job, and create and drop its tables."""
+"""Run the statements of one try of a mirror (an execution of its task), each as a job. Create and drop its tables."""
 
 import logging
 import re
@@ -24,23 +24,25 @@ _NEW = "new"  # in place of the id of an audience that is to be created
 
 @dataclass(kw_only=True)
 class MirrorJobs:
-    """Runs the SQL statements of one try of a mirror run as jobs. Creates and drops its temporary tables.
+    """Runs the SQL statements of a mirror run as jobs. Creates temporary tables, and drops them.
 
-    Methods raise JobError and TreasureDataError.
+    The tables belong to one try (an execution of the task): no other try reads them. Methods raise JobError and
+    TreasureDataError.
     """
 
     td: TreasureData
-    source: Source  # the engine and the database of the statements
+    source: Source  # the people's query; all statements use its engine and database
     database: str  # of the temporary tables and the ledger
     audience_id: str = _NEW  # until the audience is found or created
-    session_key: str
-    token: str = field(default_factory=lambda: secrets.token_hex(4))
+    session_key: str  # of the workflow's session, in hex
+    token: str = field(default_factory=lambda: secrets.token_hex(4))  # identifies this try
     tables: list[str] = field(default_factory=list)  # the names of this try's tables
 
     def run(self, purpose: str, statement: str, *, embedded: Source | None = None) -> str:
         """Run a statement that returns no rows, and return its job's id.
 
-        `purpose` is added as a comment in front. `embedded`: the user's query that the statement contains, if any.
+        `purpose`: what the statement is for, added as a comment in front. `embedded`: the user's query that the
+        statement contains, if any.
         """
         return run_statement(self.td, self._build_source(purpose, statement, embedded))
 
@@ -53,16 +55,19 @@ class MirrorJobs:
         return read_small_result(self.td, self._build_source(purpose, statement, None))
 
     def create_table(self, kind: str, purpose: str, select: str, *, embedded: Source | None = None) -> tuple[str, str]:
-        """Create a temporary table from a SELECT. Return its quoted name and the job's id. `kind`: e.g. "digests"."""
+        """Create a temporary table of the rows of the SQL `select`. Return its quoted name and the job's id.
+
+        `kind`: a word of the table's name, such as "digests". `purpose`, `embedded`: see `run`.
+        """
         table = f"pinterest_{kind}_{self.audience_id}_{self.session_key}_{self.token}"
         self.tables.append(table)
         name = f"{quote_name(self.database)}.{quote_name(table)}"
         return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}", embedded=embedded)
 
     def drop_unused_tables(self, *, now: float) -> set[str]:
-        """Drop temporary tables that earlier tries or other runs left. Return the names of all tables in the database.
+        """Drop temporary tables that earlier runs have left. Return the names of all tables found in the database.
 
-        The tables of other runs are dropped once they are six hours old. `now`: seconds since 1970.
+        A table of another session is dropped only if it is six hours old. `now`: in Unix seconds.
         """
         # As `create_table` names them.
         pattern = re.compile(rf"pinterest_({_KINDS})_({self.audience_id}|{_NEW})(_[0-9a-f]{{8}}){{2}}")
@@ -80,7 +85,7 @@ class MirrorJobs:
         return set(tables)
 
     def drop_tables(self, tables: Iterable[str]) -> None:
-        """Drop tables, unless the process is about to stop. A failure is only logged as a warning."""
+        """Drop the named tables, unless the process is about to stop. A failure is only logged as a warning."""
         # There is no time left after a signal.
         if shutdown.is_requested():
             return
@@ -91,9 +96,9 @@ class MirrorJobs:
             log.warning("could not delete temporary tables in %s; a later run tries again: %s", self.database, error)
 
     def _build_source(self, purpose: str, statement: str, embedded: Source | None) -> Source:
-        """Return the `Source` of a job that runs a statement, with comments in front: its purpose, and the user's.
+        """Return the `Source` of a job that runs `statement`, after comments: the purpose and the user's own.
 
-        Only a statement that contains the user's query for people has the session's time.
+        Only a statement that contains the user's query (`embedded`) gets the time of the session.
         """
         comments = f"-- td_pinterest_op: mirror of audience {self.audience_id}: {purpose}\n"
         source = replace(self.source, scheduled_time=None)

@@ -1,4 +1,8 @@
-"""Run a mirror in the warehouse: compare the query's people with the ledger, and write the changes as a plan."""
+"""The steps of a mirror run that take place in the warehouse, in the order of the methods of `MirrorRun`.
+
+They check the ledger's state, compare the query's people with the ledger, check how many would leave, write the changes
+into the ledger as a plan, and, once they are sent, mark the plan as settled. The package's docstring has the whole run.
+"""
 
 import contextlib
 import logging
@@ -37,25 +41,26 @@ log = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class MirrorRun:
-    """The steps of a mirror run that take place in the warehouse. The steps fill `stats`.
+    """The steps of a mirror run that take place in the warehouse. They store their counts in `stats`.
 
-    `lists`: the queries of opt-out and consent lists. Methods raise JobError, TreasureDataError and MirrorError.
+    `lists`: the queries of the opt-out and consent lists, by name. Methods raise JobError, TreasureDataError and
+    MirrorError.
     """
 
-    ledger: Ledger
+    ledger: Ledger  # who is in the audience
     settings: Settings
     lists: Mapping[str, Source]
     stats: Stats
     # What `compare_with_ledger` finds.
     counts: Mapping[str, Any] = field(default_factory=dict)  # the row of `build_figures_query`
-    figures: MirrorFigures = field(default_factory=MirrorFigures)
-    _table: str = ""  # with the changes, see `build_changes_select`
-    _list_type: str = ""  # of a customer list for the query's identifiers
+    figures: MirrorFigures = field(default_factory=MirrorFigures)  # of people, members and changes
+    _table: str = ""  # the name of the table with the changes, see `build_changes_select`
+    _list_type: str = ""  # the type of a customer list for the query's identifiers
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
     def jobs(self) -> MirrorJobs:
-        """The object that runs the statements."""
+        """The object that runs the statements in the warehouse."""
         return self.ledger.jobs
 
     def close(self) -> None:
@@ -64,10 +69,11 @@ class MirrorRun:
         self.jobs.drop_tables(self.jobs.tables)
 
     def check_state(self, *, customer_list_id: str, people: int | None) -> None:
-        """Raise MirrorError if the ledger is of another ad account or customer list.
+        """Raise MirrorError if the ledger is about another ad account or customer list than the audience's.
 
-        Raises LimitError if a first run would remove people. `customer_list_id`, `people`: the audience's list at
-        Pinterest, and the number of people in it; None if unknown. A run that replaces everybody needs no ledger.
+        Raises LimitError if a first run would meet people in the audience, and the setting `begin` does not say what
+        becomes of them. `customer_list_id`: the audience's list at Pinterest. `people`: how many are in it, None if
+        unknown. A run that replaces everybody may begin with any ledger.
         """
         state = self.ledger.state
         settings = self.settings
@@ -96,7 +102,7 @@ class MirrorRun:
 
     @property
     def _replaces(self) -> bool:
-        """Whether the run must replace everybody in the audience, and cannot send only the changes."""
+        """Whether the run must replace everybody in the audience, because it cannot send only the changes."""
         state = self.ledger.state
         must_replace = state.replacing > state.settled if state.settled else self.settings.begin != "adopt"
         return self.settings.rebuild or must_replace
@@ -104,11 +110,10 @@ class MirrorRun:
     def compare_with_ledger(self) -> None:
         """Compare the query's people with the ledger: write who joins and who leaves to a table, and count them.
 
-        The counts are in `counts`, `figures` and `stats`.
-
-        Raises LimitError if an opt-out or consent list is not valid.
+        The counts are in `counts`, `figures` and `stats`. Raises LimitError if an opt-out or consent list cannot be
+        used.
         """
-        # The columns of all queries first: to hash takes long.
+        # Ask for the columns of all queries first: to hash takes long.
         lists = {}
         for name, source in self.lists.items():
             with name_list_in_errors(name):
@@ -117,7 +122,7 @@ class MirrorRun:
         find_columns = partial(find_people_columns, settings=self.settings, list_columns=list_columns)
         people = self.jobs.source
         query = self._describe_query("query", people, find_columns)
-        # Whoever opts out until the people are read is not sent: the lists come right before.
+        # Hash the lists right before the people: whoever opts out until the people are read is not sent.
         list_tables = {}
         for name, list_query in lists.items():
             select = f"{withholding_sql.build_list_select(list_query)}\nUNION ALL SELECT '', 0, 0"
@@ -125,6 +130,7 @@ class MirrorRun:
                 list_tables[name], self.stats.list_jobs[name] = self.jobs.create_table(
                     name, f"hash the list `{name}`", select, embedded=self.lists[name]
                 )
+        # Hash the people, into a table of their own if some may be withheld or have several identifiers.
         control = self.settings.control
         if list_tables or control or not is_single(query.columns):
             select = withholding_sql.build_people_select(query, list_tables=list_tables, control=control)
@@ -153,6 +159,7 @@ class MirrorRun:
             select = withholding_sql.build_values_select(query)
             embedded = people
         replaces = self._replaces
+        # Compare the people with the ledger.
         changes = build_changes_select(
             select, ledger=self.ledger, replaces=replaces, resend_days=self.settings.resend_days
         )
@@ -161,6 +168,7 @@ class MirrorRun:
         self.stats.job_id = self.stats.job_id or job_id
         (self.counts,) = self.jobs.read_records("count who joins and who leaves", build_figures_query(self._table))
         self._list_type = choose_list_type(query.columns)
+        # Turn the counts into statistics.
         counts = self.counts
         stats = self.stats
         stats.columns = len(query.columns) + sum(column.is_array for column in query.columns)
@@ -194,7 +202,7 @@ class MirrorRun:
     def check_leavers(self) -> None:
         """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows.
 
-        Those who leave are the members who are no longer in the query, also if everybody is replaced.
+        A member leaves who is no longer among the people of the query, even if the run replaces everybody.
         """
         figures = self.figures
         leavers = self.counts["leavers"]
@@ -207,9 +215,10 @@ class MirrorRun:
             )
 
     def write_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
-        """Write the plan into the ledger, read it back, and return its records to add (JOIN) and to remove (LEAVE).
+        """Write the changes into the ledger as a plan, and read them back. Return the records to add and to remove.
 
-        Raises MirrorError if another run has made a plan meanwhile, or if the plan is not complete.
+        The keys are JOIN and LEAVE. Raises MirrorError if another run has made a plan meanwhile, or if the plan is not
+        complete. `customer_list_id`: the audience's list.
         """
         figures = self.figures
         changed = "'join', 'stay'" if figures.mode == REPLACE else "'join', 'due', 'leave'"
@@ -218,6 +227,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
   FROM {self._table} WHERE op IN ({changed})"""
         self.ledger.insert_plan(changes, figures, customer_list_id=customer_list_id)
         rows = self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query())
+        # Sort the rows into joiners and leavers. A row of another run belongs to a newer plan.
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
         proofs: list[int] = []
         for ops, digests, numbers in rows.blocks:
@@ -243,14 +253,19 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
     def settle_plan(self, customer_list_id: str, *, refused: Sequence[bytes]) -> None:
         """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest, and compact the ledger.
 
-        `refused`: the digests that Pinterest refused to add. They are no members.
+        `customer_list_id`: the audience's list, now. `refused`: the digests that Pinterest refused to add, who are no
+        members.
         """
         with extend_errors(". The whole plan was sent, but is not settled in the ledger: the next run sends it again"):
             self.ledger.settle_plan(self.figures, customer_list_id=customer_list_id, refused=refused)
         self.compact_ledger(refused_count=len(refused))
 
     def compact_ledger(self, *, refused_count: int = 0) -> None:
-        """Compact a large ledger, and store the member count in `stats`. Only for use once all changes are sent."""
+        """Store the member count in `stats`. In a large ledger, put a row for each member in place of all rows.
+
+        To be called only if nothing is left to send. `refused_count`: how many people Pinterest refused to add in this
+        run.
+        """
         members = self.figures.people - self.counts["refused"] - refused_count
         self.stats.members = None if self.ledger.state.may_have_unknown_people else members
         rows = self.figures.change_count + refused_count
@@ -261,7 +276,10 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
     def _describe_query(
         self, setting_name: str, source: Source, find_columns: Callable[[Job], Sequence[Column]]
     ) -> Query:
-        """Return a `Query`: the SQL of `source`, its column names, and its identifier columns (from `find_columns`)."""
+        """Ask the warehouse for the columns of the query in `source`, and return the query with them. No rows are read.
+
+        `setting_name`: the parameter with the query. `find_columns`: returns the identifier columns of a job's result.
+        """
         select = build_columns_select(source.query)
         job = self.jobs.read_rows(f"read the columns of `{setting_name}`", select, embedded=source).job
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=find_columns(job))

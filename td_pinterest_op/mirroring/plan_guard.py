@@ -13,15 +13,15 @@ from td_pinterest_op.runtime.shutdown import start_thread
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.stats import Stats
 
-# Seconds for which an answer of the ledger is trusted, unless a request has waited since.
+# Seconds for which the ledger's answer, that there is no newer plan, is trusted, unless a request has waited since.
 _TRUSTED = 10.0
 
 
 class PlanGuard:
-    """Stops a mirror run from sending its plan once the ledger has a newer plan.
+    """Stops a mirror run from sending its plan (the run's changes) once the ledger has a newer plan of another run.
 
-    The ledger is asked after each wait, before anything else is sent, and otherwise ten seconds after its last answer,
-    while sending goes on. `trust_plan` must be called first, right after the plan was read.
+    The ledger is asked after each wait of the client, before anything else is sent, and otherwise ten seconds after its
+    last answer, while sending goes on. `trust_plan` must be called first, right after the plan was read.
     """
 
     def __init__(self, *, ledger: Ledger, stats: Stats, client: Client, clock: Callable[[], float]) -> None:
@@ -30,31 +30,34 @@ class PlanGuard:
         self._client = client
         self._clock = clock
         self._lock = threading.Lock()
-        self._waits = 0  # of the client, when the ledger was asked
+        self._waits = 0  # the client's number of waits when the ledger was asked
         self._trusted_until = 0.0
-        self._question: Future[None] | None = None  # whose answer is still awaited
-        self._changes: list[str] = []
+        self._question: Future[None] | None = None  # to the ledger, still to be answered
+        self._changes: list[str] = []  # what may have been sent: JOIN, LEAVE, REPLACING
 
     def trust_plan(self) -> None:
-        """Trust for ten seconds that this run's plan is the newest."""
+        """Trust from now on, for ten seconds, that this run's plan is the newest. The ledger is not asked."""
         self._waits = self._client.rate_limiter.waits
         self._trusted_until = self._clock() + _TRUSTED
 
     def require_newest(self) -> None:
-        """Raise MirrorError if the ledger has a newer plan than this run's."""
+        """Ask the ledger now. Raises MirrorError if it has a newer plan than this run's."""
         waits = self._client.rate_limiter.waits
         self._question = None
         self._ask_ledger()
         self._waits = waits
 
     def _ask_ledger(self) -> None:
-        """Ask the ledger. Trust its answer, or raise MirrorError if there is a newer plan."""
+        """Ask the ledger. Trust its answer for ten seconds, or raise MirrorError if there is a newer plan."""
         if newer := self._ledger.find_newer_plan():
             raise MirrorError(f"plan {newer} is newer")
         self._trusted_until = self._clock() + _TRUSTED
 
     def _check_before_write(self) -> None:
-        """Raise MirrorError before a write if the ledger is known to have a newer plan. Ask the ledger if it is due."""
+        """Raise MirrorError before a write to Pinterest if the ledger has a newer plan, as far as is known.
+
+        Asks the ledger if the last answer is too old: after a wait at once, else in a thread, for a later write.
+        """
         with self._lock:
             if self._client.rate_limiter.waits != self._waits:
                 self.require_newest()
@@ -82,7 +85,10 @@ class PlanGuard:
             raise
 
     def _raise_if_superseded(self, error: ExportError) -> None:
-        """If a newer plan exists, record in the ledger what may have been sent, and raise MirrorError, not `error`."""
+        """If a newer plan exists, record in the ledger what may have been sent, and raise MirrorError, not `error`.
+
+        If the ledger cannot be asked, `error` gets a text that says so.
+        """
         try:
             newer = self._ledger.find_newer_plan()
             if newer:
