@@ -1,1 +1,1 @@
-"""The history: a table in the user's warehouse with a row about each run."""
+"""The run history: a table in the user's warehouse with a row for each run of an operator."""

@@ -1,4 +1,4 @@
-"""The columns, rows and SQL of the history table. A row is about a run, an audience's follow-up or a lift comparison.
+"""The columns, rows and SQL of the history table. A row is about a run, a status check or a lift comparison.
 
 Each statement begins with a line that names its purpose. A retried attempt may write a row twice: readers take the last
 row of each session, attempt, task, audience and action. Rows also tell what is known of an audience: its size at the
@@ -80,9 +80,10 @@ MIRROR_NAMES = frozenset(name for name in NAMES if name.startswith("mirror_"))
 def flatten(
     mapping: Mapping[str, Any], prefix: str = "", *, separator: str = "_", nested_names: Collection[str] = JSON_NAMES
 ) -> dict[str, Any]:
-    """Return a mapping flat: {"rows": {"read": 1}} as {"rows_read": 1}. Mappings named in `nested_names` stay nested.
+    """Return a nested mapping as a flat one with lower-case names: {"rows": {"read": 1}} as {"rows_read": 1}.
 
-    Names are in lower case. `nested_names` are flat names. `prefix` precedes all names.
+    `prefix` precedes all names. `separator` stands between the names that are joined. A mapping whose flat name is in
+    `nested_names` stays a mapping.
     """
     values: dict[str, Any] = {}
     for name, value in mapping.items():
@@ -95,7 +96,7 @@ def flatten(
 
 
 def convert_booleans(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values with the numbers `is_dry_run` and `is_usable` in place of `dry_run` and `usable`.
+    """Return a copy of `values` with the numbers `is_dry_run` and `is_usable` in place of `dry_run` and `usable`.
 
     Statistics have these as booleans, and tables of 0.4.0 as text: Treasure Data's tables know no booleans.
     """
@@ -108,7 +109,7 @@ def convert_booleans(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_run_row(statistics: Mapping[str, Any]) -> Row:
-    """Return the history row of a run, from its statistics."""
+    """Return the history row of a run. `statistics`: the run's statistics, as they are stored for digdag."""
     values = convert_booleans(flatten(statistics))
     # The figures of a mirror are all zero for any other action.
     names = NAMES if values.get("mirror_mode") else NAMES - MIRROR_NAMES
@@ -125,12 +126,12 @@ def build_follow_up_row(audience: Mapping[str, Any]) -> Row:
 
 
 def build_lift_row(figures: Mapping[str, Any]) -> Row:
-    """Return the history row of a lift comparison. `figures`: the comparison's result, by column name."""
+    """Return the history row of a lift comparison. `figures`: the result of `compare_arms`."""
     return {"kind": LIFT, "summary": figures.get("summary"), "lift": json.dumps(figures)}
 
 
 def build_table_statement(table: str, existing: Collection[str] | None) -> str:
-    """Return the SQL that creates the history table, or adds the columns that it lacks, or "" if it lacks none.
+    """Return the SQL that creates the history table, or adds the columns that it lacks; "" if it lacks none.
 
     `existing`: the names of the table's columns, or None if there is no table.
     """
@@ -149,7 +150,7 @@ def build_table_statement(table: str, existing: Collection[str] | None) -> str:
 
 
 def build_insert_statement(table: str, rows: Sequence[Row]) -> str:
-    """Return one INSERT of `rows`. Columns without any value are left out."""
+    """Return an INSERT statement for `rows`. Columns without any value are left out."""
     columns = [column for column in COLUMNS if any(row.get(column) is not None for row in rows)]
     names = ", ".join(map(quote_name, columns))
     tuples = ([_format_literal(column, row.get(column)) for column in columns] for row in rows)
@@ -161,7 +162,7 @@ def build_insert_statement(table: str, rows: Sequence[Row]) -> str:
 
 
 def build_attempt_query(table: str, *, session_uuid: str, attempt_id: str) -> str:
-    """Return a query for task and outcome of the rows that an attempt has written, the oldest first."""
+    """Return a query for the columns task and outcome of all rows that an attempt has written, the oldest first."""
     # Of rows of the same second, a success counts as the last.
     return (
         f"-- td_pinterest_op: the history of this attempt\nSELECT task, outcome FROM {quote_name(table)} "
@@ -171,7 +172,10 @@ def build_attempt_query(table: str, *, session_uuid: str, attempt_id: str) -> st
 
 
 def build_history_query(table: str, audience_ids: Collection[str]) -> str:
-    """Return a query for the rows about some audiences, or about runs that name no audience, the oldest first."""
+    """Return a query for all rows about the audiences, or about runs that may concern them, the oldest first.
+
+    These are runs that name no audience, or one of the customer lists that the audiences have had.
+    """
     name = quote_name(table)
     ids = ", ".join(map(quote_literal, audience_ids))
     # All columns: a table of 0.4.0 has others. Of rows of the same second, a failure counts as the last.
@@ -184,7 +188,10 @@ def build_history_query(table: str, audience_ids: Collection[str]) -> str:
 
 
 def find_size(rows: Sequence[Row], audience_id: str) -> int | None:
-    """Return the size of an audience at its last status check after Pinterest's matching, or None."""
+    """Return the size of an audience (matched people) at its last status check that followed matching, or None.
+
+    `rows`: of the history, the oldest first. Checks while Pinterest is still matching do not count.
+    """
     size = None
     for row in rows:
         is_check = row["kind"] == FOLLOW_UP and row["audience_id"] == audience_id
@@ -195,10 +202,10 @@ def find_size(rows: Sequence[Row], audience_id: str) -> int | None:
 
 
 def find_member_count(rows: Sequence[Row], audience_id: str, list_id: str) -> int | None:
-    """Return the number of records that the operator knows to be in the audience's list, or None.
+    """Return the number of records that are known to be in an audience's customer list, or None if it is not known.
 
-    It is known from the last run that may have touched the list, if that run succeeded and knew it: a mirror, or a
-    create, replace or clear.
+    The last run that may have touched the list decides: the number is that of a mirror, create, replace or clear that
+    succeeded. `rows`: of the history, the oldest first.
     """
     members = None
     for row in rows:
@@ -216,7 +223,7 @@ def find_member_count(rows: Sequence[Row], audience_id: str, list_id: str) -> in
 
 
 def _format_literal(column: str, value: Any) -> str:
-    """Return a value as an SQL literal of its column's type, with free text masked."""
+    """Return a value as an SQL literal of its column's type. In free text, what could name a person is masked."""
     if value is None:
         return "NULL"
     if COLUMNS[column] == "bigint":

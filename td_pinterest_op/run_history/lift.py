@@ -1,4 +1,4 @@
-"""The comparison of the people who were sent with those of the control group, from the counts of queries/lift.sql."""
+"""Compare the people who were sent with those in the control group, from the counts that queries/lift.sql returns."""
 
 import math
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from statistics import NormalDist
 from typing import Any
 
 COUNTS = ("people_sent", "converted_sent", "people_control", "converted_control")
-"""What the query counts: people and converted people of both arms."""
+"""The counts of the query: people, and people who converted, who were sent and in the control group."""
 
 _NORMAL = NormalDist()
 # Of both ends of a 95 % interval, in standard deviations.
@@ -16,11 +16,12 @@ _LEAST_SPLIT_P = 0.001
 
 
 def compare_arms(counts: Mapping[str, int], *, share: float) -> dict[str, Any]:
-    """Return the counts with the rates, the lift and its 95 % intervals, `split_p` and a `summary`.
+    """Compare the people who were sent with the control group. Return figures by name, and a sentence (`summary`).
 
-    `share`: that of the control group, as set. Figures that the counts do not allow are None. `split_p`: the
-    probability that chance splits the people at least as unevenly (binomial, by its normal approximation with the
-    correction for continuity).
+    `counts`: the numbers of people by the names in COUNTS. `share`: the control group's part of the people, from 0 to
+    1, as it was set. The figures: counts, rates, lift with its 95 % intervals, and `split_p`, the probability that
+    chance splits the people at least as unevenly (binomial, by its normal approximation with the correction for
+    continuity). A figure that the counts do not allow is None.
     """
     sent = counts["people_sent"]
     control = counts["people_control"]
@@ -58,7 +59,7 @@ def compare_arms(counts: Mapping[str, int], *, share: float) -> dict[str, Any]:
 
 
 def _compute_score_interval(rate: float, people: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share."""
+    """Return both ends of Wilson's 95 % interval for a share. `rate`: the share that was found among `people`."""
     square = _Z * _Z / people
     middle = rate + square / 2
     half = _Z * math.sqrt(rate * (1 - rate) / people + square / people / 4)
@@ -66,7 +67,7 @@ def _compute_score_interval(rate: float, people: int) -> tuple[float, float]:
 
 
 def _summarise(figures: Mapping[str, Any]) -> str:
-    """Return what the comparison shows, in a sentence."""
+    """Return in a sentence what the comparison shows, or why it cannot be trusted. `figures`: as in `compare_arms`."""
     doubt = "Do not trust this comparison: "
     control = figures["people_control"]
     people = figures["people_sent"] + figures["people_control"]

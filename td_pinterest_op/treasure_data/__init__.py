@@ -1,1 +1,1 @@
-"""Treasure Data: jobs and their results, over HTTP."""
+"""Treasure Data: runs queries as jobs, and downloads the jobs' results, over HTTP."""

@@ -1,4 +1,4 @@
-"""What a query engine says about a failed job, without the values that it quotes: they may be a person's."""
+"""Show what a query engine says about a failed job, without the values that it quotes: they may be a person's."""
 
 import re
 from collections.abc import Collection
@@ -26,7 +26,7 @@ def find_names(query: str) -> set[str]:
 
 
 def hide_values(text: str, names: Collection[str]) -> str:
-    """Return the lines of an engine's text that are not blank, with `<hidden>` in place of values.
+    """Return a query engine's message about a job, with `<hidden>` in place of values, and without blank lines.
 
     What stands in quotes is hidden, unless it is one of the `names` of the query, in lower case. A value may contain
     quotes and line feeds: it is hidden up to the last quote of its kind or, without one, up to the end of the text.
@@ -52,7 +52,10 @@ def hide_values(text: str, names: Collection[str]) -> str:
 
 
 def _find_quoted_value(text: str, names: Collection[str]) -> int:
-    """Return the position of the first quote that opens neither a name nor a sign, such as `=`, or else the end."""
+    """Return the position of the first quote that opens a value, or the length of `text` without one.
+
+    What stands in quotes is no value if it is one of `names`, or a sign such as `=`.
+    """
     position = 0
     while opening := _OPENING.search(text, position):
         end = text.find(_CLOSING[opening[0]], opening.end())

@@ -1,4 +1,4 @@
-"""Jobs of Treasure Data: issued, or adopted from an earlier try of the task, and waited for."""
+"""Issue the jobs of Treasure Data, or adopt them from an earlier try (execution) of the task, and wait for them."""
 
 import contextlib
 import hashlib
@@ -37,14 +37,14 @@ _FIRST_COMMENTS = re.compile(r"(?:\s*--[^\n]*(?:\n|\Z))*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The source of rows: the id of an existing job, or a query to issue (then `job_id` is None).
+    """Where rows come from: an existing job (`job_id`), or else a query, for which a job is issued.
 
-    `attempt_key` identifies the task's attempt: another try of it adopts the query's job. Without a key, none does.
-    `purpose` is set if the operator wrote the SQL itself: what the SQL does, for errors.
-    `list_name`: the parameter `suppress` or `consent`, if it has the query. `scheduled_time`, in Unix seconds: the time
-    from which the query's TD_INTERVAL and TD_SCHEDULED_TIME count; None: from the time at which it is issued.
-    `job_options`: other fields of the request, such as `priority`. `tracing`: lines of comments, added to those in
-    front of the query.
+    `attempt_key` identifies the attempt of the digdag task. If the task is tried again in the same attempt, it adopts
+    the job that the earlier try has issued for the query. With an empty key, each try issues a job. `purpose`: what the
+    SQL does, for errors, if the operator wrote it itself. `list_name`: `suppress` or `consent`, if the query is one of
+    a list. `scheduled_time`: the Unix time from which the query's TD_INTERVAL and TD_SCHEDULED_TIME count; None for the
+    time at which the query is issued. `job_options`: more fields of the request, such as `priority`. `tracing`: lines
+    of comments, added after the comments with which the query begins.
     """
 
     job_id: str | None = None
@@ -61,17 +61,17 @@ class Source:
 
     @property
     def domain_key(self) -> str:
-        """The key of the query: Treasure Data makes one job of all requests with the same key."""
+        """The domain key of the query. Treasure Data makes one job of all requests with the same domain key."""
         text = " ".join((self.attempt_key or self._random, self.engine, self.database, self.query))
         return f"td_pinterest_op-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:40]}"
 
     def with_fresh_query(self, query: str) -> "Source":
-        """Return a copy with another query, which each try of the task issues again, since the rows may change."""
+        """Return a copy with another query. Each try of the task issues a new job for it, since the rows may change."""
         return replace(self, query=query, attempt_key="", _random=secrets.token_hex(16))
 
 
 class SourceNouns(NamedTuple):
-    """The words for a source of rows in messages (`name`, such as "the file") and for a row of it (`unit`: "line")."""
+    """The words for the source of rows in messages (`name`, such as "the file") and for a row in it ("line")."""
 
     name: str
     unit: str
@@ -83,38 +83,38 @@ FILE = SourceNouns("the file", "line")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A Treasure Data job that succeeded, or a file that is read in place of a job."""
+    """A Treasure Data job that succeeded, or a file that is read in place of a job's result."""
 
     id: str
-    schema: tuple[tuple[str, str], ...]  # (name, type) of each column
-    records: int | None  # None if Treasure Data does not say
-    size: int | None  # compressed bytes; None if Treasure Data does not say
+    schema: tuple[tuple[str, str], ...]  # (name, SQL type) of each column
+    records: int | None  # the number of rows; None if Treasure Data does not say
+    size: int | None  # of the compressed result, in bytes; None if Treasure Data does not say
     is_hashed_by_warehouse: bool = False  # values are digests or reasons (see `build_hashing_statement`)
     file: str | None = None  # the path of the file, if it replaces a job
-    find_line_number: Callable[[int], int] | None = None  # from the number of a row just read to its line
+    find_line_number: Callable[[int], int] | None = None  # of a file: from the number of a row just read to its line
 
     @property
     def label(self) -> str:
-        """The job's result in messages, such as "the result of job 12"."""
+        """The name of the result in messages, such as "the result of job 12" or "the file people.csv"."""
         return f"the file {self.file}" if self.file else f"the result of job {self.id}"
 
     @property
     def source_nouns(self) -> SourceNouns:
-        """The words for the job's source and a row in messages: ("the query", "row") or ("the file", "line")."""
+        """The words for the source of the rows in messages: ("the query", "row") or ("the file", "line")."""
         return FILE if self.file else QUERY
 
 
 def find_first_comments(query: str) -> str:
-    """Return the lines of comments with which a query begins: Treasure Data takes settings of the engine from them."""
+    """Return the lines of comments with which a query begins, "" without any. They may set options of the engine."""
     match = _FIRST_COMMENTS.match(query)
     return match[0] if match else ""
 
 
 def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Job:
-    """Wait until the job of `source` has succeeded, and return the job. `on_job_id` gets the id as soon as it is known.
+    """Wait until the job of `source` has succeeded, and return it. `on_job_id` gets the id as soon as it is known.
 
-    A query's job from an earlier try of this task is used, unless the job failed. Raises JobError if the job does not
-    exist or did not succeed, and TreasureDataError if requests to Treasure Data fail.
+    A query's job from an earlier try of this task is used, unless that job failed. Raises JobError if the job does not
+    exist, did not succeed or has no result, and TreasureDataError if requests to Treasure Data fail.
     """
     job_id, details = _run_or_await_job(td, source, on_job_id)
     try:
@@ -133,7 +133,10 @@ def run_statement(td: TreasureData, source: Source) -> str:
 
 
 def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
-    """Issue the query of `source`, or use an existing job. Wait until it succeeds, and return its id and details."""
+    """Issue the query of `source`, or use an existing job. Wait until it succeeds, and return its id and details.
+
+    The details are Treasure Data's JSON object about the job. Raises as `wait_for_job` does.
+    """
     job_id = source.job_id or ""
     is_adopted = False
     number = 0
@@ -159,7 +162,7 @@ def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str
 
 
 def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
-    """Issue a query with a domain key. Return its job's id, and whether an earlier request had made that job."""
+    """Issue the query of `source` with the domain key `key`. Return the job's id, and True if the job existed."""
     path = build_path("job", "issue", source.engine, source.database)
     first = find_first_comments(source.query)
     text = first + source.tracing + source.query[len(first) :]
@@ -182,7 +185,7 @@ def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]
 
 
 def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
-    """Wait until a job has finished, and return its details."""
+    """Wait until a job has finished, whatever its status, and return its details (a JSON object)."""
     pause = _FIRST_POLL
     waited = 0.0
     while (status := _get_job_details(td, "status", job_id)["status"]) not in _FINISHED:
@@ -195,7 +198,10 @@ def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
 
 
 def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]:
-    """Return a job's details from the endpoint `view` ("status" or "show"). Raises JobError for an unknown job."""
+    """Request a job's details, and return the JSON object. Raises JobError for an unknown job.
+
+    `view`: the endpoint, "status" (only the status) or "show" (all).
+    """
     status, content = td.call("GET", build_path("job", view, job_id))
     if status == 404:
         raise JobError(
@@ -210,7 +216,10 @@ def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]
 
 
 def _build_job_error(job_id: str, details: Mapping[str, Any], source: Source) -> JobError:
-    """Return the error for a job that did not succeed. It quotes the last lines that the query engine wrote."""
+    """Return the error for a job that did not succeed, with the last lines of the query engine, values hidden.
+
+    `details`: the JSON object from the endpoint "show".
+    """
     debug = details.get("debug") or {}
     text = "\n".join(str(debug.get(name) or "") for name in ("stderr", "cmdout"))
     names = find_names(str(details.get("query") or source.query)) | {source.database}

@@ -1,4 +1,4 @@
-"""The result of a job as blocks of raw values: resumed where the download breaks off, in constant memory, complete."""
+"""Download the result of a job as blocks of raw values: in constant memory, resumed after a break, and complete."""
 
 import re
 import zlib
@@ -32,13 +32,20 @@ class Rows:
 
 
 def open_job_rows(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Rows:
-    """Wait for the job of `source`, and return its rows, downloaded when iterated. Raises as `wait_for_job` does."""
+    """Wait for the job of `source`, and return its rows, which are downloaded when they are iterated.
+
+    `on_job_id` gets the job's id as soon as it is known. Raises as `wait_for_job` does; iterating raises as
+    `JobResult`.
+    """
     job = wait_for_job(td, source, on_job_id=on_job_id)
     return Rows(job=job, blocks=JobResult(td, job))
 
 
 def read_small_result(td: TreasureData, source: Source) -> list[dict[str, Any]]:
-    """Return the few rows of a job as dicts by column name, with text decoded. Raises as `wait_for_job` does."""
+    """Wait for the job of `source`, and return its few rows: a dict by column name for each, with text decoded.
+
+    Raises as `wait_for_job` and `JobResult` do.
+    """
     result = open_job_rows(td, source)
     names = [name for name, _ in result.job.schema]
     records = []
@@ -53,7 +60,7 @@ class JobResult:
     """Downloads the rows of a job in blocks, to be iterated once. A block is a list of columns.
 
     Values are bytes (text is not decoded: one bad byte would cost the whole block), None, or other msgpack types.
-    Raises JobError and TreasureDataError. Without an error, all rows that the job has were yielded.
+    Iterating raises JobError and TreasureDataError. If it ends without an error, it has yielded all rows of the job.
     """
 
     def __init__(self, td: TreasureData, job: Job) -> None:
@@ -75,12 +82,14 @@ class JobResult:
         tries = 0
         while True:
             before = self._offset
+            # One request for the rest, until it ends or breaks off.
             failure = TemporaryError("an early end")
             try:
                 for data in self._read_response():
                     yield from self._decode_blocks(data)
             except TemporaryError as error:
                 failure = error
+            # Is all there? If not, another request follows, unless nothing more can come.
             if self._job.records == 0:  # the result may have no bytes at all; one request shows whether it has rows
                 is_complete = self._at_end
             else:
@@ -99,7 +108,11 @@ class JobResult:
             self._td.sleep(self._td.prepare_retry(failure, wait, f"in {self._job.label}"))
 
     def _read_response(self) -> Iterator[bytes]:
-        """Request the rest of the compressed file, and yield its bytes until the response ends."""
+        """Request the rest of the compressed result, and yield its bytes until the response ends.
+
+        Sets `_at_end` if nothing is left. Raises TemporaryError if another request may help, else JobError or
+        WorkflowError.
+        """
         path = f"{build_path('job', 'result', self._job.id)}?format=msgpack.gz"
         # A range would be one of the bytes that were compressed again.
         headers = {"Range": f"bytes={self._offset}-"} if self._offset and not self._is_compressed_twice else {}
@@ -108,7 +121,7 @@ class JobResult:
                 if response.status == 416 or (response.status == 404 and self._job.records == 0):
                     self._at_end = True
                     return
-                # A resumed download may repeat bytes.
+                # How many bytes of the response to skip: a resumed download may repeat bytes.
                 start = _RANGE_START.match(response.headers.get("Content-Range", ""))
                 if response.status == 200:
                     skip = self._offset
@@ -151,9 +164,9 @@ class JobResult:
         self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
 
     def _decode_blocks(self, data: bytes) -> Iterator[list[list[Any]]]:
-        """Yield the blocks of rows decoded from `data`, the next bytes of the compressed file.
+        """Yield the blocks of rows that are decoded from `data`, the next bytes of the compressed result.
 
-        Raises TreasureDataError if a row has a wrong length, or if there are too many.
+        Raises TreasureDataError if the data is damaged, if a row has a wrong length, or if there are too many rows.
         """
         width = len(self._job.schema)
         while data:

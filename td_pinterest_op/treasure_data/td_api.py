@@ -1,4 +1,4 @@
-"""Calls to Treasure Data, retried until they succeed or the retries are used up. All use of td-client is here."""
+"""Call Treasure Data's API, and repeat calls that fail for a reason that may pass. All use of td-client is here."""
 
 import contextlib
 import copy
@@ -41,12 +41,15 @@ RUN_AGAIN = "; run this task again later"
 
 
 def build_path(*parts: str) -> str:
-    """Return the API path `/v3/…` made of `*parts`, each of which is URL-encoded here."""
+    """Return the path of an endpoint: `/v3/` and the `parts`, URL-encoded, with slashes between."""
     return "/v3/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
 
 
 def build_refusal_error(status: int, response_text: str, *, subject: str) -> ExportError:
-    """Return the error for a response that refuses a request for good. `subject`: what the user must correct."""
+    """Return the error for a response that refuses a request for good: repeating the request does not help.
+
+    `response_text`: the response and the request, for the message. `subject`: what the user must correct.
+    """
     advice = _ADVICE.get(status // 100)
     if advice is None:
         return TreasureDataError(f"Treasure Data: {response_text}{RUN_AGAIN}", status=status)
@@ -54,7 +57,7 @@ def build_refusal_error(status: int, response_text: str, *, subject: str) -> Exp
 
 
 class TemporaryError(Exception):
-    """A failure that may pass, such as a 429. `retry_after`: the seconds that the response asks to wait."""
+    """A request failed for a reason that may pass. `retry_after`: the seconds that the response asks to wait."""
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -62,7 +65,7 @@ class TemporaryError(Exception):
 
 
 class TreasureData:
-    """A client for Treasure Data's API. Repeats requests that fail for a reason that may pass."""
+    """A client for Treasure Data's API. It repeats requests that fail for a reason that may pass."""
 
     def __init__(self, *, api_key: Secret, endpoint: str, transport: Transport, retry: Retry, timing: Timing) -> None:
         # td-client logs the key at DEBUG, and raw bodies, which can be rows, at WARNING.
@@ -76,9 +79,9 @@ class TreasureData:
         self._api = tdclient.api.API(api_key.reveal(), user_agent=USER_AGENT, endpoint=endpoint.rstrip("/") + "/")
 
     def with_time_limit(self, seconds: float) -> "TreasureData":
-        """Return a client on the same connection whose calls end, with a TreasureDataError, after `seconds` in all.
+        """Return a client on the same connection that repeats no request. All its calls together may take `seconds`.
 
-        It repeats no request.
+        After that they raise TreasureDataError.
         """
         limited = copy.copy(self)
         limited.retry = replace(self.retry, count=0)
@@ -99,13 +102,14 @@ class TreasureData:
     ) -> tuple[int, dict[str, Any]]:
         """Call an endpoint, with retries. Return the response's status (200, 404 or 409) and JSON object.
 
-        `path`: see `build_path`. `subject`: what the user must correct if the request is refused. `params`: a form. A
-        POST is repeated like a GET: give it a `domain_key`, or make sure that it may be repeated.
-        Raises SettingsError, WorkflowError and TreasureDataError.
+        `path`: see `build_path`. `subject`: what the user must correct if the request is refused. `params`: the fields
+        of a form. A POST is repeated like a GET: give it a `domain_key`, or make sure that it may be repeated. Raises
+        SettingsError, WorkflowError (for a request that is refused for good) and TreasureDataError.
         """
         request = f"to {method} {path}"
 
         def send() -> Response:
+            """Send the request once, and return the response. Raises TemporaryError if a retry may help."""
             with self.open_response(method, path, params=params) as raw:
                 return read_response(raw)
 
@@ -126,9 +130,10 @@ class TreasureData:
         return response.status, response.content
 
     def prepare_retry(self, failure: TemporaryError, wait: float, where: str) -> float:
-        """Return the seconds to wait before a retry: `wait`, or the failed response's Retry-After if longer.
+        """Log that a request will be repeated, and return the seconds to wait first: `wait`, or Retry-After if longer.
 
-        `where`: text for messages, such as "in the result of job 12". Raises TreasureDataError if the wait is too long.
+        `where`: text for messages, such as "in the result of job 12". Raises TreasureDataError if the server asks for a
+        longer wait than the settings allow.
         """
         if failure.retry_after > self.retry.longest_wait:
             raise TreasureDataError(
@@ -148,10 +153,10 @@ class TreasureData:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[RawResponse]:
-        """Send one request (`params`: a form), without retries, and yield its response for the block to read.
+        """Send one request, without retries, and yield the response. The `with` block reads it.
 
-        Raises TemporaryError if a retry may help, else WorkflowError for a refused key, TreasureDataError or
-        SettingsError.
+        `params`: the fields of a form. Raises TemporaryError if a retry may help, else WorkflowError for a refused API
+        key, TreasureDataError or SettingsError. The caller judges any other status.
         """
         request = f"to {method} {path}"
         form = {"Content-Type": "application/x-www-form-urlencoded"} if params else {}
@@ -194,7 +199,7 @@ class TreasureData:
 
 
 def _read_error_text(response: Response) -> str:
-    """Return what a response says about an error, masked and bounded."""
+    """Return what a response's JSON says about an error, with secrets and numbers masked, at most 300 characters."""
     # `error` may be the bare word "error".
     texts = map(response.content.get, ("text", "message", "error"))
     return sanitize(mask_with_numbers(str(next(filter(None, texts), ""))), longest=300)
