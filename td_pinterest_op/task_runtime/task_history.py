@@ -45,8 +45,8 @@ class History:
     database: str
     table: str
     now: Callable[[], float]  # returns the time in seconds since 1970
-    _is_table_ready: bool = False
-    _is_disabled: bool = False
+    _is_table_ready: bool = False  # whether the table has all columns
+    _is_disabled: bool = False  # whether a call has failed
 
     def write_rows(self, rows: Sequence[Row]) -> None:
         """Add rows to the table, each with further columns about the task and its session. Never raises."""
