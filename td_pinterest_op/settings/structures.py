@@ -58,7 +58,7 @@ class _Loader(yaml.BaseLoader):
     """Loads YAML with each scalar as a string, as digdag's templates give them. Refuses aliases and repeated keys."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Return the next YAML node. Raises WrongValueError for an alias, since a short text could grow without bounds."""
+        """Return the next YAML node. Raises WrongValueError for an alias: a short text could grow without bounds."""
         if self.check_event(yaml.AliasEvent):
             alias = self.peek_event()  # type: ignore[no-untyped-call]
             raise WrongValueError(f"contains a YAML alias{_format_position(alias.start_mark)}; write the value itself")
