@@ -224,7 +224,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         )
 
     def _insert_from_select(self, purpose: str, select: str) -> None:
-        """Insert the rows of the SQL `select` into the ledger. `purpose`: what for, as the statement's first line says.
+        """Insert the rows of the SQL `select` into the ledger. `purpose`: what the statement does, for its first line.
 
         `select` has all columns but audience_id, session and time, which are added.
         """

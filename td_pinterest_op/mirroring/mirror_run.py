@@ -56,7 +56,7 @@ class MirrorRun:
     figures: MirrorFigures = field(default_factory=MirrorFigures)  # of people, members and changes
     _table: str = ""  # the name of the table with the changes, see `build_changes_select`
     _list_type: str = ""  # the type of a customer list for the query's identifiers
-    _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # temporary, until `close`
 
     @property
     def jobs(self) -> MirrorJobs:
@@ -202,7 +202,7 @@ class MirrorRun:
     def check_leavers(self) -> None:
         """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows.
 
-        A member leaves who is no longer among the people of the query, even if the run replaces everybody.
+        Leavers are the members who are not among the query's people any more, even if the run replaces everybody.
         """
         figures = self.figures
         leavers = self.counts["leavers"]

@@ -41,7 +41,7 @@ class PlanGuard:
         self._trusted_until = self._clock() + _TRUSTED
 
     def require_newest(self) -> None:
-        """Ask the ledger now. Raises MirrorError if it has a newer plan than this run's."""
+        """Ask the ledger now. Raises MirrorError if another run has written a newer plan than this run's."""
         waits = self._client.rate_limiter.waits
         self._question = None
         self._ask_ledger()
@@ -85,9 +85,10 @@ class PlanGuard:
             raise
 
     def _raise_if_superseded(self, error: ExportError) -> None:
-        """If a newer plan exists, record in the ledger what may have been sent, and raise MirrorError, not `error`.
+        """Raise MirrorError if a newer plan exists. Before, record in the ledger which changes may have been sent.
 
-        If the ledger cannot be asked, `error` gets a text that says so.
+        `error`: the failure of the guarded block, which MirrorError replaces. If the ledger cannot be asked, nothing is
+        raised, and a text about it is added to `error`.
         """
         try:
             newer = self._ledger.find_newer_plan()

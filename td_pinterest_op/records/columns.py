@@ -32,7 +32,7 @@ class Column:
 
 
 def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
-    """Return the identifier columns in the result of `job`, the query of the people to send.
+    """Return the identifier columns in the result of `job`, which ran the query of the people to send.
 
     With the setting `records: rows` they are in the order of TYPES. `list_columns`: the identifier columns of each
     opt-out and consent list, by the list's name. Raises JobError if there is no identifier column, if one of the lists
@@ -73,7 +73,7 @@ def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str,
 
 
 def find_list_columns(job: Job, settings: Settings) -> Sequence[Column]:
-    """Return the identifier columns in the result of `job`, the query of an opt-out or consent list.
+    """Return the identifier columns in the result of `job`, which ran the query of an opt-out or consent list.
 
     Raises JobError as `find_identifier_columns` does.
     """

@@ -26,13 +26,13 @@ class RecordLayout(NamedTuple):
     valid id contains. If it has no digest, the SHA-256 of its external id comes first, to sort it by.
     """
 
-    keys: tuple[str, ...] = ()  # the key of each digest; empty for a single digest
+    keys: tuple[str, ...] = ()  # of the digests, such as "email"; empty for a single digest
     id_length: int = 0  # bytes of the external id with its padding; 0 without one
     is_extra: bool = False  # a further combination of a row's values, which does not count as a record of its own
 
     @property
     def digest_bytes(self) -> int:
-        """The number of bytes of a record before its external id: its digests, or the hash in their place."""
+        """The number of bytes of a record before its external id: its digests, or the external id's hash instead."""
         return max(1, len(self.keys)) * DIGEST_BYTES
 
     @property

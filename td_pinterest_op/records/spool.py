@@ -28,7 +28,7 @@ _FEW_DIGESTS = 1 << 10  # of a bucket that is sorted at once, without 256 lists
 class SpoolFile:
     """A private temporary file of bytes, without a name where the system allows that. `close` deletes it.
 
-    `encrypted`: for data other than digests, with a key that exists in this process's memory only. A full disk or any
+    `encrypted`: True for data other than digests. The key exists in this process's memory only. A full disk or any
     other failure raises OSError; after that only `close` works.
     """
 

@@ -39,24 +39,21 @@ _FIRST_COMMENTS = re.compile(r"(?:\s*--[^\n]*(?:\n|\Z))*")
 class Source:
     """Where rows come from: an existing job (`job_id`), or else a query, for which a job is issued.
 
-    `attempt_key` identifies the attempt of the digdag task. If the task is tried again in the same attempt, it adopts
-    the job that the earlier try has issued for the query. With an empty key, each try issues a job. `purpose`: what the
-    SQL does, for errors, if the operator wrote it itself. `list_name`: `suppress` or `consent`, if the query is one of
-    a list. `scheduled_time`: the Unix time from which the query's TD_INTERVAL and TD_SCHEDULED_TIME count; None for the
-    time at which the query is issued. `job_options`: more fields of the request, such as `priority`. `tracing`: lines
-    of comments, added after the comments with which the query begins.
+    If the task is tried again in the same digdag attempt, it adopts the job that the earlier try has issued for the
+    query. Without an `attempt_key`, each try issues a job of its own.
     """
 
-    job_id: str | None = None
+    job_id: str | None = None  # of an existing job; None for a query
     query: str = ""
     database: str = ""
     engine: str = "presto"
-    attempt_key: str = field(default="", compare=False)
-    purpose: str = ""
-    list_name: str = ""
-    scheduled_time: int | None = None
-    job_options: Mapping[str, str] = field(default_factory=dict)
-    tracing: str = ""
+    attempt_key: str = field(default="", compare=False)  # identifies the attempt of the digdag task
+    purpose: str = ""  # what the query does, for errors, if the operator wrote it itself
+    list_name: str = ""  # "suppress" or "consent", if the query is that of a list
+    scheduled_time: int | None = None  # Unix time from which its TD_INTERVAL counts; None: when it is issued
+    job_options: Mapping[str, str] = field(default_factory=dict)  # more fields of the request, such as `priority`
+    tracing: str = ""  # comment lines, added after the comments with which the query begins
+    # In place of an attempt key, if there is none.
     _random: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
 
     @property
