@@ -204,8 +204,8 @@ def find_size(rows: Sequence[Row], audience_id: str) -> int | None:
 def find_member_count(rows: Sequence[Row], audience_id: str, list_id: str) -> int | None:
     """Return the number of records that are known to be in an audience's customer list, or None if it is not known.
 
-    The last run that may have touched the list decides: the number is that of a mirror, create, replace or clear that
-    succeeded. `rows`: of the history, the oldest first.
+    The last run that may have touched the list decides: after a mirror, create, replace or clear that succeeded, the
+    number is known. `rows`: of the history, the oldest first.
     """
     members = None
     for row in rows:

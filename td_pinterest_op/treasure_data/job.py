@@ -49,7 +49,7 @@ class Source:
     engine: str = "presto"
     attempt_key: str = field(default="", compare=False)  # identifies the attempt of the digdag task
     purpose: str = ""  # what the query does, for errors, if the operator wrote it itself
-    list_name: str = ""  # "suppress" or "consent", if the query is that of a list
+    list_name: str = ""  # "suppress" or "consent", if the query belongs to such a list
     scheduled_time: int | None = None  # Unix time from which its TD_INTERVAL counts; None: when it is issued
     job_options: Mapping[str, str] = field(default_factory=dict)  # more fields of the request, such as `priority`
     tracing: str = ""  # comment lines, added after the comments with which the query begins

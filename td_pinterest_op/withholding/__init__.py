@@ -1,10 +1,10 @@
-"""Reads the people of a query, and decides who of them is sent and who is withheld. Nothing is sent here.
+"""Reads the people of a query, and decides which of them are sent and which are withheld. Nothing is sent here.
 
-A person is a row of the query. These people are withheld, for the first reason that applies: those of whom any
-identifier is on the opt-out list (`suppress`); if there is a consent list (`consent`), those of whom none is on it;
-those in the control group, a fixed share of the people. What a suppressed person, or one in the control group, holds is
-sent for nobody: somebody else who holds it too is sent without it. A rejected row is never sent, but if its person has
-opted out, what it holds is sent for nobody.
+A person is a row of the query. A person is withheld for the first reason that applies: any identifier of the person is
+on the opt-out list (`suppress`); there is a consent list (`consent`), and no identifier of the person is on it; the
+person is in the control group, a fixed share of the people. What a suppressed person, or one in the control group,
+holds is sent for nobody: somebody else who holds it too is sent without it. A row without the key of a control group is
+not sent, but if its person has opted out, what the row holds is sent for nobody.
 
 The passes: `lists` reads the lists, as sorted digests. `readers` reads the people's rows in blocks, turns the values
 into identifiers, and hands these to `people`. After the last row, `people` compares all digests with the lists and

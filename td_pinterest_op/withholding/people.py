@@ -104,7 +104,7 @@ class SingleIdentifierPeople:
         """Add a person for each row of a block. Raises OSError.
 
         `by_column`: the identifiers of the only column. `in_control`: for each row, True if its person is in the
-        control group. `may_be_sent`: False for rejected rows, whose people are not needed here.
+        control group. `may_be_sent`: False for rows without a control-group key, whose people are not needed here.
         """
         # With one identifier a person, the opt-out list itself withholds the identifier of an unsent person.
         if may_be_sent:
@@ -158,8 +158,8 @@ class People:
         """Add a person for each row of a block. Raises OSError.
 
         `by_column`: the identifiers of the rows, digests or external ids, by column. `in_control`: for each row, True
-        if its person is in the control group. `may_be_sent`: False for rejected rows, whose people are only compared
-        with the opt-out list.
+        if its person is in the control group. `may_be_sent`: False for rows without a control-group key, whose people
+        are only compared with the opt-out list.
         """
         first = len(self._facts)
         facts = 0
@@ -211,7 +211,7 @@ class People:
                 facts_by_digest[digest] |= self._facts[person]
             by_outcome: defaultdict[str, list[bytes]] = defaultdict(list)
             for digest, facts in facts_by_digest.items():
-                # What only rejected rows hold is no record: neither sent nor withheld.
+                # What only rows without a control-group key hold is no record: neither sent nor withheld.
                 if facts & _Fact.MAY_BE_SENT:
                     by_outcome[_decide_outcome(facts)].append(digest)
             sent = by_outcome.pop(SENT, [])
