@@ -4,31 +4,21 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from td_pinterest_op.cli.connection import AdAccount, Credentials, list_ad_accounts
+from td_pinterest_op.cli.lint.dig_file import DigFile
 from td_pinterest_op.cli.lint.exports import Export
 from td_pinterest_op.task_runtime.services import Services
-
-OK = "ok"
-WARNING = "warning"
-ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The result of one check of the doctor. `advice` is "" if there is nothing to do."""
+    """The result of one check: `status` is ok, warning or error. `advice` is "" if there is nothing to do."""
 
     status: str
     message: str
     advice: str = ""
-    was_run: bool = True
-
-
-def skip_check(reason: str, advice: str = "fix that first") -> CheckResult:
-    """Return the result of a check that is skipped, with the reason why."""
-    return CheckResult(WARNING, f"not checked: {reason}", advice, was_run=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +38,7 @@ class DoctorContext:
     targets: Sequence[Target]
     settings: Mapping[str, object] | None  # of the file of --settings
     params: Mapping[str, Any]  # of the job or the query to read
-    workflow: Path | None
+    workflow: DigFile | None  # with its findings
     exports: Sequence[Export]  # of the workflow
     project: str | None
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # closes what was opened

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.check import check_file, check_workflow
+from td_pinterest_op.cli.check import check_workflow
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, find_credentials
 from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
-from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, Target, skip_check
+from td_pinterest_op.cli.doctor.check import CheckResult, DoctorContext, Target
 from td_pinterest_op.cli.export import build_query_params, complete_settings
 from td_pinterest_op.cli.lint.exports import Export
 from td_pinterest_op.cli.options import FILE, CommonOptions
@@ -25,15 +25,10 @@ from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.task_runtime.task import parse_endpoints
 
 # The sign of each status, its replacement on a terminal that has only ASCII, and its style.
-_SIGNS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), ERROR: ("✗", "x", "bold red")}
+_SIGNS = {"ok": ("✓", "ok", "green"), "warning": ("!", "!", "yellow"), "error": ("✗", "x", "bold red")}
 # The HTTP status of a response that refuses a credential.
 _REFUSED = 401
-# What to do about an error of these checks, in place of the error's own advice.
-_ADVICE = {
-    "settings": "correct the file of --settings: an export would stop with the same error",
-    "endpoints": "correct the variables, or unset them for the defaults",
-    "workflow": "name an existing .dig file",
-}
+_ENDPOINTS_ADVICE = "correct the variables, or unset them for the defaults"
 
 _EXAMPLE = """\b
 Examples:
@@ -72,7 +67,7 @@ def doctor(
         raise click.UsageError("--query and --database must be given together, and without --job")
     credentials = find_credentials(common.env_file)
     file_settings = files.read_task_file(settings_file)[0] if settings_file else None
-    exports = check_workflow(workflow)[1] if workflow and workflow.is_file() else []
+    dig, exports = check_workflow(workflow) if workflow else (None, [])
     named = Target(
         account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID") or "",
         audience_id=common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID") or "",
@@ -83,7 +78,7 @@ def doctor(
         targets=list(dict.fromkeys(of_exports)) or [named],
         settings=None if file_settings is None else complete_settings(file_settings, credentials, common),
         params=build_query_params(source),
-        workflow=workflow,
+        workflow=dig,
         exports=exports,
         project=project,
     )
@@ -99,14 +94,16 @@ def doctor(
             sign, plain, style = _SIGNS[check.status]
             shown_sign = (plain if is_plain else sign, style)
             screen.print_line(Text.assemble(shown_sign, " ", (f"{name}: ", "bold"), check.message), indent=2)
-            if check.advice and check.status != OK:
+            if check.advice and check.status != "ok":
                 screen.print_line(f"  {'->' if is_plain else '→'} {check.advice}", indent=4)
-    is_ok = not counts[ERROR]
+    is_ok = not counts["error"]
     if common.as_json:
         screen.print_json({"ok": is_ok, "checks": listed})
     else:
         ending = "Everything that was checked is in place." if is_ok else "An export would fail."
-        screen.print_line(f"\n{ending} {counts[OK]} passed, {counts[WARNING]} with a warning, {counts[ERROR]} failed")
+        screen.print_line(
+            f"\n{ending} {counts['ok']} passed, {counts['warning']} with a warning, {counts['error']} failed"
+        )
         if is_ok and not Path("rehearsal.json").exists():
             screen.print_note(
                 "`td-pinterest rehearse` finds the largest batch that your ad account accepts: it can make exports "
@@ -132,21 +129,25 @@ def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
     failed: dict[str, str] = {}  # each with the check that failed first
     for name, run, depends_on in _list_checks(context):
         cause = next((failed[each] for each in depends_on if each in failed), None)
+        if cause:
+            failed[name] = cause
+            yield name, CheckResult("warning", f"not checked: see the check {cause}", "fix that first")
+            continue
         try:
-            check = skip_check(f"see the check {cause}") if cause else run(context)
+            check = run(context)
         except StoppedError:
             raise
         except ExportError as failure:
-            advice = _ADVICE.get(name, failure.advice)
+            advice = _ENDPOINTS_ADVICE if name == "endpoints" else failure.advice
             if isinstance(failure, AccountError) and failure.status == _REFUSED:
                 # It depends on where the credential was found.
                 is_of_app = failure.code == WRONG_APP_CODE
                 credentials = context.credentials
                 advice = credentials.advice_for_the_app if is_of_app else credentials.advice_for_the_token
-            check = CheckResult(ERROR, str(failure), advice)
+            check = CheckResult("error", str(failure), advice)
         if check is not None:
-            if check.status == ERROR or not check.was_run:
-                failed[name] = cause or name
+            if check.status == "error":
+                failed[name] = name
             yield name, check
 
 
@@ -164,11 +165,11 @@ def _list_checks(
     yield "scopes", pinterest_checks.check_scopes, ("token",)
     yield "token_days", pinterest_checks.check_token_expiry, ("token",)
     yield "clock", pinterest_checks.check_clock, ("token",)
-    yield "tier", pinterest_checks.check_tier, ("token",)
+    yield "tier", lambda _: pinterest_checks.judge_tier(context.services.client.last_headers), ("token",)
     for target in context.targets:
         which = f" {target.audience_id or target.name or target.account_id}" if len(context.targets) > 1 else ""
         account = f"ad_account{which}"
-        yield account, partial(pinterest_checks.check_ad_account, target=target), ("token",)
+        yield account, partial(pinterest_checks.check_ad_account, target=target), ("token", "scopes")
         yield f"role{which}", partial(pinterest_checks.check_role, target=target), (account,)
         yield f"audience{which}", partial(pinterest_checks.check_audience, target=target), (account,)
     yield "settings", _check_settings, ("credentials",)
@@ -183,8 +184,8 @@ def _check_credentials(context: DoctorContext) -> CheckResult:
     """Check that Pinterest's credentials are available. Treasure Data's key has a check of its own."""
     if missing := [name for name in PINTEREST_SECRETS if name in context.credentials.missing_variables]:
         message = f"{', '.join(missing)} not found in the environment, the local digdag secrets or --env-file"
-        return CheckResult(ERROR, message, "run `td-pinterest authorize`, which gets and stores them")
-    return CheckResult(OK, f"found in {context.credentials.describe_sources()}")
+        return CheckResult("error", message, "run `td-pinterest authorize`, which gets and stores them")
+    return CheckResult("ok", f"found in {context.credentials.describe_sources()}")
 
 
 def check_proxy() -> CheckResult:
@@ -193,8 +194,8 @@ def check_proxy() -> CheckResult:
         _, address = find_proxy("https://api.pinterest.com/")
     except ValueError:
         message = "HTTPS_PROXY or ALL_PROXY is not the address of an HTTP proxy; the operator uses no SOCKS proxy"
-        return CheckResult(ERROR, message, "set it to http://HOST:PORT, or unset it")
-    return CheckResult(OK, address or "none is set")
+        return CheckResult("error", message, "set it to http://HOST:PORT, or unset it")
+    return CheckResult("ok", address or "none is set")
 
 
 def _check_endpoints(context: DoctorContext) -> None:
@@ -208,18 +209,18 @@ def _check_settings(context: DoctorContext) -> CheckResult | None:
         return None
     warnings = parse_export(context.settings, environ=context.credentials.environ).warnings
     if warnings:
-        return CheckResult(WARNING, "; ".join(warnings), "correct the file of --settings")
-    return CheckResult(OK, "the file of --settings has no problems")
+        return CheckResult("warning", "; ".join(warnings), "correct the file of --settings")
+    return CheckResult("ok", "the file of --settings has no problems")
 
 
 def _check_workflow(context: DoctorContext) -> CheckResult | None:
     """Return the most severe finding of `td-pinterest check` about the workflow, or None if no workflow is named."""
-    path = context.workflow
-    if path is None:
+    if context.workflow is None:
         return None
-    findings = check_file(path)
+    path = context.workflow.path
+    findings = context.workflow.findings
     if not findings:
-        return CheckResult(OK, f"{path.name} has no findings")
-    first = next((finding for finding in findings if finding.level == ERROR), findings[0])
+        return CheckResult("ok", f"{path.name} has no findings")
+    first = next((finding for finding in findings if finding.level == "error"), findings[0])
     message = f"{format_count(len(findings), 'finding')}; {path.name}:{first.line}: {first.message}"
     return CheckResult(first.level, message, f"run `td-pinterest check {path}` to see all findings")

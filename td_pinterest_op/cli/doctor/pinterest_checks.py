@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from td_pinterest_op.audiences.audiences import find_usable_audience
 from td_pinterest_op.cli.connection import WRITER_ROLES, AdAccount
-from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, Target, skip_check
+from td_pinterest_op.cli.doctor.check import CheckResult, DoctorContext, Target
 from td_pinterest_op.http.retry import parse_server_time
 from td_pinterest_op.pinterest.api import Condition, classify_status
 from td_pinterest_op.pinterest.oauth import describe_missing_scopes
@@ -22,7 +22,7 @@ _SKEW = 120.0
 def check_token(context: DoctorContext) -> CheckResult:
     """Check that Pinterest issues an access token for the credentials."""
     context.services.tokens.get_token()
-    return CheckResult(OK, "accepted by Pinterest")
+    return CheckResult("ok", "accepted by Pinterest")
 
 
 def check_scopes(context: DoctorContext) -> CheckResult:
@@ -30,19 +30,19 @@ def check_scopes(context: DoctorContext) -> CheckResult:
     granted = context.services.tokens.scopes
     if missing := describe_missing_scopes(granted):
         advice = f"{context.credentials.advice_for_the_token}, and approve all that the page asks for"
-        return CheckResult(ERROR, f"the token lacks the {missing}", advice)
-    return CheckResult(OK, " ".join(sorted(granted)) or "Pinterest does not name them")
+        return CheckResult("error", f"the token lacks the {missing}", advice)
+    return CheckResult("ok", " ".join(sorted(granted)) or "Pinterest does not name them")
 
 
 def check_token_expiry(context: DoctorContext) -> CheckResult:
     """Check how soon the refresh token expires."""
     seconds = context.services.tokens.refresh_expires_in
     if seconds is None:
-        return CheckResult(OK, "Pinterest does not say how long the refresh token lasts")
+        return CheckResult("ok", "Pinterest does not say how long the refresh token lasts")
     message = f"the refresh token expires in {format_count(int(seconds // DAY), 'day')}"
     if seconds <= _SOON:
-        return CheckResult(WARNING, message, f"before it expires: {context.credentials.advice_for_the_token}")
-    return CheckResult(OK, message)
+        return CheckResult("warning", message, f"before it expires: {context.credentials.advice_for_the_token}")
+    return CheckResult("ok", message)
 
 
 def check_clock(context: DoctorContext) -> CheckResult:
@@ -51,13 +51,10 @@ def check_clock(context: DoctorContext) -> CheckResult:
     skew = now - parse_server_time(context.services.client.last_headers, now=now)
     if abs(skew) > _SKEW:
         message = f"the clock of this machine is {abs(skew):,.0f} s {'ahead' if skew > 0 else 'behind'}"
-        return CheckResult(ERROR, message, "set the clock, by NTP for example: certificates and schedules depend on it")
-    return CheckResult(OK, "agrees with Pinterest's")
-
-
-def check_tier(context: DoctorContext) -> CheckResult:
-    """Check the app's access tier, as far as Pinterest's last response shows it."""
-    return judge_tier(context.services.client.last_headers)
+        return CheckResult(
+            "error", message, "set the clock, by NTP for example: certificates and schedules depend on it"
+        )
+    return CheckResult("ok", "agrees with Pinterest's")
 
 
 def judge_tier(headers: Mapping[str, str]) -> CheckResult:
@@ -69,24 +66,21 @@ def judge_tier(headers: Mapping[str, str]) -> CheckResult:
             f"trial access: {min(of_day):,} requests a day, about {min(of_day) * 10_000:,} people at 10,000 a batch"
         )
         advice = "apply for standard access with Upgrade on the app's card at https://developers.pinterest.com/apps/"
-        return CheckResult(WARNING, message, advice)
-    return CheckResult(OK, "no daily limit is shown" if limits else "Pinterest shows no limits")
+        return CheckResult("warning", message, advice)
+    return CheckResult("ok", "no daily limit is shown" if limits else "Pinterest shows no limits")
 
 
 def check_ad_account(context: DoctorContext, *, target: Target) -> CheckResult:
     """Check that the token can read the named ad account, or exactly one if none is named."""
-    scopes = context.services.tokens.scopes
-    if scopes and "ads:read" not in scopes:
-        return skip_check("the token may not read ad accounts")
     found = context.find_accounts(target)
     if len(found) == 1:
-        return CheckResult(OK, found[0].label)
+        return CheckResult("ok", found[0].label)
     labels = ", ".join(account.label for account in context.accounts[:5]) or "none"
     if not target.account_id:
         advice = "name one with --ad-account or PINTEREST_AD_ACCOUNT_ID"
-        return CheckResult(ERROR, f"no ad account is named; the token can read {labels}", advice)
+        return CheckResult("error", f"no ad account is named; the token can read {labels}", advice)
     advice = "correct the id, or ask the owner to give the Pinterest user access in Business Manager"
-    return CheckResult(ERROR, f"the token cannot read ad account {target.account_id}; it can read {labels}", advice)
+    return CheckResult("error", f"the token cannot read ad account {target.account_id}; it can read {labels}", advice)
 
 
 def check_role(context: DoctorContext, *, target: Target) -> CheckResult:
@@ -99,17 +93,17 @@ def judge_role(account: AdAccount) -> CheckResult:
     roles = ", ".join(account.roles) or "not shown by Pinterest"
     if account.may_write is False:
         advice = f"ask the owner for one of the roles {', '.join(sorted(WRITER_ROLES))} in Business Manager"
-        return CheckResult(WARNING, f"{roles}: this may not be enough to change audiences", advice)
-    return CheckResult(OK, roles)
+        return CheckResult("warning", f"{roles}: this may not be enough to change audiences", advice)
+    return CheckResult("ok", roles)
 
 
 def check_audience(context: DoctorContext, *, target: Target) -> CheckResult:
     """Check that an export could use the audience. The result shows the audience's status and size."""
     if target.name:
-        return CheckResult(OK, f'the workflow names its audience "{escape(target.name)}", and no id')
+        return CheckResult("ok", f'the workflow names its audience "{escape(target.name)}", and no id')
     if not target.audience_id:
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
-        return skip_check("no audience is named", advice)
+        return CheckResult("warning", "not checked: no audience is named", advice)
     api = context.services.build_pinterest_api(context.find_accounts(target)[0].id)
     audience = find_usable_audience(api, target.audience_id)
     size = "unknown" if audience.size is None else f"{audience.size:,}"
@@ -117,7 +111,7 @@ def check_audience(context: DoctorContext, *, target: Target) -> CheckResult:
     message = f"{label}: {audience.status}, size {size}, customer list {audience.customer_list_id}"
     condition = classify_status(audience.status)
     if condition is Condition.TOO_SMALL:
-        return CheckResult(WARNING, message, "ads need at least 100 matched people: export more people")
+        return CheckResult("warning", message, "ads need at least 100 matched people: export more people")
     if condition is not Condition.READY:
-        return CheckResult(WARNING, message, "Pinterest takes a day or two: look again tomorrow")
-    return CheckResult(OK, message)
+        return CheckResult("warning", message, "Pinterest takes a day or two: look again tomorrow")
+    return CheckResult("ok", message)

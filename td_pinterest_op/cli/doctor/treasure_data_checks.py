@@ -9,7 +9,7 @@ from typing import Any
 
 from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.cli.connection import SECRETS
-from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext
+from td_pinterest_op.cli.doctor.check import CheckResult, DoctorContext
 from td_pinterest_op.cli.secret_target import request_project_id
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.records.limits import TOLERATED_SHARE, format_reasons
@@ -40,11 +40,11 @@ def check_api_key(context: DoctorContext) -> CheckResult:
     """Check that the configured region of Treasure Data accepts the API key."""
     if "TD_API_KEY" in context.credentials.missing_variables:
         message = f"TD_API_KEY not found (as a secret it is {SECRETS['TD_API_KEY']})"
-        return CheckResult(ERROR, message, "set it, or store it with `digdag secrets --local --set td.apikey`")
+        return CheckResult("error", message, "set it, or store it with `digdag secrets --local --set td.apikey`")
     context.td_services.treasure_data.call("GET", "/v3/database/list")
     endpoints = parse_endpoints(context.credentials.build_task().environ)
     host = urllib.parse.urlsplit(endpoints.treasure_data).hostname
-    return CheckResult(OK, f"the key is accepted by {host}")
+    return CheckResult("ok", f"the key is accepted by {host}")
 
 
 def check_permissions(context: DoctorContext) -> CheckResult | None:
@@ -87,8 +87,8 @@ def check_permissions(context: DoctorContext) -> CheckResult | None:
             "ask the owner of the account for these permissions. Without Download a result is refused, or ends after "
             "50 rows; without Edit the operator can keep no table, such as the history or a mirror's ledger"
         )
-        return CheckResult(ERROR, "; ".join(problems), advice)
-    return CheckResult(OK, f"enough on {', '.join(needed)}")
+        return CheckResult("error", "; ".join(problems), advice)
+    return CheckResult("ok", f"enough on {', '.join(needed)}")
 
 
 def check_project(context: DoctorContext) -> CheckResult | None:
@@ -105,11 +105,11 @@ def check_project(context: DoctorContext) -> CheckResult | None:
             "correct the name, or give the user of td.apikey the workflow permissions View and Edit on this project: "
             "with them a renewed refresh token is stored"
         )
-        return CheckResult(ERROR, message, advice)
+        return CheckResult("error", message, advice)
     if missing := [secret for secret in SECRETS.values() if secret not in found]:
         advice = f"set it with `td wf secrets --project {shlex.quote(name)} --set {missing[0]}`"
-        return CheckResult(ERROR, f"project {name} lacks the secrets {', '.join(missing)}", advice)
-    return CheckResult(OK, f"project {name} has all secrets; storing a renewed token needs Edit, too")
+        return CheckResult("error", f"project {name} lacks the secrets {', '.join(missing)}", advice)
+    return CheckResult("ok", f"project {name} has all secrets; storing a renewed token needs Edit, too")
 
 
 def check_rows(context: DoctorContext) -> CheckResult | None:
@@ -135,9 +135,9 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
     except WorkflowError as error:
         cure = "; ".join(advice) or (error.advice if stats.read else _NO_ROWS_ADVICE)
         checked = f"{format_count(stats.read, 'row')} checked"
-        return CheckResult(ERROR, f"{label}, {checked}: an export would stop: {error}", cure)
+        return CheckResult("error", f"{label}, {checked}: an export would stop: {error}", cure)
     if not stats.read:
-        return CheckResult(WARNING, f"{label} has no rows", _NO_ROWS_ADVICE)
+        return CheckResult("warning", f"{label} has no rows", _NO_ROWS_ADVICE)
     message = f"{label}: invalid rows among the first {stats.read:,}: {stats.invalid_rows:,}"
     if reasons := format_reasons(stats.invalid_by_reason):
         message += f" ({reasons})"
@@ -147,7 +147,7 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
             "a policy of Treasure Data may mask the column: digests of masked values match nobody. "
             "Set expect_values: plain to stop an export of such values, or hashed if the column does contain digests"
         )
-    return CheckResult(WARNING if advice else OK, message, "; ".join(advice))
+    return CheckResult("warning" if advice else "ok", message, "; ".join(advice))
 
 
 def _choose_settings(context: DoctorContext) -> Settings:

@@ -15,6 +15,7 @@ from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.audiences.request import TaskRequest, read_task_request
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place
+from td_pinterest_op.cli.lint.selected_columns import COMMENT_OR_STRING
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.many import build_entry_task, read_at_once, read_entries
 from td_pinterest_op.settings.parameters import TASK_PARAMETERS
@@ -158,8 +159,8 @@ def _read_query(dig: DigFile, place: Place, name: str, value: object) -> object:
     except SettingsError as error:
         dig.add_finding(place, "file", str(error))
         return _UNKNOWN_QUERY
-    if not isinstance(value, str) or len(sql.split()) == 1:
-        dig.add_finding(place, "setting", f"{name} must be SQL, or the name of a file that ends in .sql")
+    if not isinstance(value, str) or len(COMMENT_OR_STRING.sub(" ", sql).split()) < 2:
+        dig.add_finding(place, "setting", f"{name} must be SQL, or the name of a file with SQL that ends in .sql")
         return _UNKNOWN_QUERY
     if sql != text:
         dig.files.add(dig.folder / text)

@@ -15,7 +15,7 @@ from td_pinterest_op.cli.lint.exports import (
     read_environ,
     read_exports,
 )
-from td_pinterest_op.cli.lint.selected_columns import find_column_problems
+from td_pinterest_op.cli.lint.selected_columns import COMMENT_OR_STRING, find_column_problems
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.requirements import find_other_version
@@ -55,18 +55,14 @@ def check_workflow(dig: DigFile) -> list[Export]:
     for task in tasks:
         if task in ours:
             exports += _check_our_task(dig, task, operators[task.name], last_query)
+        elif task.operator and task.operator not in _LEAVES_NO_JOB:
+            has_rows = "insert_into" not in task.block and "create_table" not in task.block
+            last_query = queries.get(task.name, "") if has_rows else ""
+        if task in ours or task.operator in _READS_NO_LIST:
             _check_keys(dig, task, operators[task.name], templates)
-            continue
-        for name, place in task.block.places.items() if task.operator in _READS_NO_LIST else ():
-            if _OPT_OUTS.search(name) and not name.startswith("+") and name not in templates:
-                message = f"nothing reads {name} here, so nobody is withheld: write it on the task that exports"
-                dig.add_finding(place, "unknown-key", message)
         if task.operator == "mail" and "you@example.com" in str(task.block.get("to")):
             message = "the alert is addressed to the placeholder you@example.com: fill in a real address"
             dig.add_warning(task.block.places["to"], "placeholder", message)
-        if task.operator and task.operator not in _LEAVES_NO_JOB:
-            has_rows = "insert_into" not in task.block and "create_table" not in task.block
-            last_query = queries.get(task.name, "") if has_rows else ""
     _check_values(dig, dig.root, tasks, ours)
     # A task without a container image, in a workflow that runs in containers.
     images = {task.name: task.params.get_block("docker").get("image") for task in tasks if task.operator == "py"}
@@ -168,25 +164,31 @@ def _check_action(dig: DigFile, export: Export, settings: Settings) -> None:
 
 
 def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> None:
-    """Add a finding for each key of a task that neither the operator nor a template of the workflow reads."""
-    table, parameters = OPERATORS[operator]
-    for name, place in task.block.places.items():
-        is_read = name in (*parameters, *_OF_TASKS, FOR_THIS_RUN) or re.search(rf"\b{re.escape(name)}\b", templates)
-        is_directive = name.endswith(">") or (name[0] in "+_" and not _OPT_OUTS.search(name))
-        if is_read or is_directive or dig.has_finding(place):
-            continue
-        if table and name in table.by_name:
-            message = f"{name} is a setting, which the operator reads under result_settings: move it there"
-        elif _OPT_OUTS.search(name):
-            message = f"nothing reads {name} here, so nobody is withheld; did you mean suppress or consent?"
-        else:
-            message = f"nothing reads {name} here{suggest_word(name, parameters) or ': remove the line'}"
-        dig.add_finding(place, "unknown-key", message)
-    for name, place in task.block.get_block("_env").places.items():
-        setting = table.by_name.get(name.lower()) if table else None
-        if _OPT_OUTS.search(name) or (setting and setting.restricts):
-            instead = f"{name.lower()} under result_settings" if setting else "suppress or consent on the task itself"
-            message = f"nothing reads {name} under _env, so it restricts nothing: write {instead}"
+    """Add a finding for each key of a task that neither `operator`, "" for another's, nor a template reads.
+
+    Of the keys of another's task, and of those in its mappings, only such as may withhold people are judged.
+    """
+    table, parameters = OPERATORS.get(operator, (None, ()))
+    for block in ((), ("_env",), ("td",), ("_export", "td")):
+        for name, place in task.block.get_block(*block).places.items():
+            withholds = bool(_OPT_OUTS.search(name))
+            setting = table.by_name.get(name.lower()) if table else None
+            if block:
+                is_judged = withholds or (setting is not None and setting.restricts)
+            elif operator:
+                is_directive = name.endswith(">") or (name[0] in "+_" and not withholds)
+                is_judged = not is_directive and name not in (*parameters, *_OF_TASKS, FOR_THIS_RUN)
+            else:
+                is_judged = withholds and not name.startswith("+")
+            if not is_judged or re.search(rf"\b{re.escape(name)}\b", templates) or dig.has_finding(place):
+                continue
+            message = f"nothing reads {name} here"
+            if setting:
+                message += f": write {name.lower()} under result_settings"
+            elif withholds:
+                message += ", so nobody is withheld; did you mean suppress or consent, on the task that exports?"
+            else:
+                message += suggest_word(name, parameters) or ": remove the line"
             dig.add_finding(place, "unknown-key", message)
 
 
@@ -208,7 +210,7 @@ def _read_td_query(dig: DigFile, task: DigTask) -> str:
         dig.add_finding(task.place, "file", f"there is no file {name} in the folder {dig.folder}: correct the name")
         return ""
     dig.files.add(path)
-    if not sql.strip():
+    if not COMMENT_OR_STRING.sub("", sql).strip():
         dig.add_finding(task.place, "file", f"{name} is blank: write a query into it")
     if _has_open_template(sql):
         dig.add_finding(task.place, "template", _OPEN_TEMPLATE)

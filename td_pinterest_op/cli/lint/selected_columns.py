@@ -13,7 +13,7 @@ from td_pinterest_op.records.columns import (
 from td_pinterest_op.settings.table import ErasureSettings, Settings
 from td_pinterest_op.treasure_data.job import Job
 
-_COMMENT_OR_STRING = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*'", re.DOTALL)
+COMMENT_OR_STRING = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*'", re.DOTALL)
 _INNERMOST_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _DEEPEST = 30
 _SELECTED = re.compile(r"\bselect\s+(?:(?:distinct|all)\s)?(.*?)(?:\s(?:from|union|where|limit)\b|;|\Z)", re.DOTALL)
@@ -27,7 +27,7 @@ def find_selected_names(sql: str) -> list[str] | None:
     """Return the names of the columns that a query selects, in lower case, or None unless its text shows all."""
     if len(sql) > _LONGEST_QUERY or "${" in sql:
         return None
-    text = _COMMENT_OR_STRING.sub(" ", sql.lower())
+    text = COMMENT_OR_STRING.sub(" ", sql.lower())
     for _ in range(_DEEPEST):
         text = _INNERMOST_BRACKETS.sub("#", text)
     selected = _SELECTED.search(text)

@@ -178,7 +178,6 @@ FAULTS: list[tuple[tuple[str, str | None] | Callable[[Scene], object], str, str,
     (lambda scene: scene.refuse("/ad_accounts$"), "ad_account", "error", "403", ""),
     (add_ad_accounts, "ad_account", "error", '549755885175 "Emulated ad account", 549755885176', "--ad-account"),
     (lambda scene: scene.switch("processing_seconds", 3_600.0), "audience", "warning", "INITIALIZING", "look again"),
-    (lambda scene: scene.workflow.unlink(), "workflow", "error", "cannot be opened: No such file", "name an existing"),
     (lambda scene: scene.workflow.write_text("+a:\n\tb: c\n"), "workflow", "error", "there is a tab here", "check"),
 ]
 

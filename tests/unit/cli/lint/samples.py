@@ -89,6 +89,7 @@ STATUS = f"""\
 FILES = {
     "queries/people.sql": "SELECT email FROM people\n",
     "queries/suppressed.sql": "SELECT email FROM opt_outs\n",
+    "queries/comments.sql": "-- SELECT email FROM opt_outs\n",
     "queries/two.sql": "SET a = b; SELECT email FROM people\n",
 }
 
