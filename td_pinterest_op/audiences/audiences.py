@@ -4,12 +4,12 @@ Listings and reads lag behind writes, and a new customer list is not ready at on
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import TypeVar
 
 from td_pinterest_op.errors import AudienceError, ExportError, MaybeAppliedError, RequestRefusedError
-from td_pinterest_op.http.retry import poll, retry
+from td_pinterest_op.http.retry import retry
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience, CustomerList
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.runtime.clock import format_duration
@@ -24,7 +24,6 @@ POLL_WAITS = (0.5, 1.5, 2.0, 3.0, 3.0)
 _NOT_READY = (400, 404)
 
 _T = TypeVar("_T")
-_C = TypeVar("_C", Audience, CustomerList)
 
 
 def wait_for_consistency(client: Client) -> None:
@@ -38,15 +37,24 @@ def wait_for_consistency(client: Client) -> None:
         client.rate_limiter.wait(wait)
 
 
-def read_until_found(find: Callable[[], _T | None], client: Client) -> _T | None:
-    """Call `find`, which reads from Pinterest, for about ten seconds until it returns a result, and return that.
+def read_until_found(
+    find: Callable[[], _T | None], client: Client, *, waits: Iterable[float] = (0.0, *POLL_WAITS)
+) -> _T | None:
+    """Call `find`, which reads from Pinterest, until it returns a result, and return that.
 
-    Returns None if `find` always returned None.
+    `find` is called after each of the `waits` (in seconds; by default about ten in all), at once if the first is 0.
+    Returns None if it always returned None.
     """
-    return poll(find, (0.0, *POLL_WAITS), sleep=client.rate_limiter.wait)
+    for wait in waits:
+        if wait:
+            client.rate_limiter.wait(wait)
+        found = find()
+        if found is not None:
+            return found
+    return None
 
 
-def create_once(*, create: Callable[[], _C], find: Callable[[], _C | None], client: Client) -> _C:
+def create_once(*, create: Callable[[], _T], find: Callable[[], _T | None], client: Client) -> _T:
     """Create an audience or list by calling `create`, and return it. A lost response does not create a second one.
 
     After a lost response, `find` looks for the audience or list, and `create` is called again only if it returns None.
@@ -62,7 +70,7 @@ def create_once(*, create: Callable[[], _C], find: Callable[[], _C | None], clie
                 lost += 1
                 wait = format_duration(sum(POLL_WAITS))
                 log.warning("%s; checking for up to %s whether the request succeeded, before repeating it", error, wait)
-                found = poll(find, POLL_WAITS, sleep=client.rate_limiter.wait)
+                found = read_until_found(find, client, waits=POLL_WAITS)
                 if found is not None:
                     return found
                 if lost > client.retry.count:

@@ -73,20 +73,6 @@ def retry(
     return call()
 
 
-def poll(find: Callable[[], _T | None], waits: Iterable[float], *, sleep: Callable[[float], object]) -> _T | None:
-    """Return the first result of `find` that is not None, or None if there is none after the last wait.
-
-    `find` is called after each of the `waits` (in seconds), at once if the first is 0. `sleep` waits for a number of
-    seconds; it must return or raise early when the run has to end.
-    """
-    for wait in waits:
-        if wait:
-            sleep(wait)
-        if (found := find()) is not None:
-            return found
-    return None
-
-
 def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
     """Return the seconds that the header `Retry-After` asks to wait, or None without a valid time there.
 

@@ -14,12 +14,13 @@ import sys
 import time
 import urllib.parse
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import requests
 import urllib3.exceptions
+from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -29,8 +30,6 @@ from td_pinterest_op.http.json_counts import parse_whole_number
 from td_pinterest_op.redaction.secret import mask, sanitize
 
 RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.26 lacks this class
-# Adds credentials to a request, as an AuthBase of requests does.
-Authorise = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 # The most that is read of a response's body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
 _LARGEST_BODY = 8 * 1024 * 1024
@@ -235,7 +234,7 @@ class Transport:
         self._adapter = _Adapter(write_timeout=write_timeout, connections=connections)
 
     def send(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase | None = None
     ) -> Response:
         """Send one request and return its whole response. `auth` adds the credentials. Raises NoResponseError."""
         with self.open_response(method, url, headers=headers, body=body, auth=auth) as response:
@@ -249,7 +248,7 @@ class Transport:
         *,
         headers: Mapping[str, str],
         body: bytes | None,
-        auth: Authorise | None = None,
+        auth: AuthBase | None = None,
         limit: float | None = None,
     ) -> Iterator[RawResponse]:
         """Send one request, and yield its response before the body is read. `auth` adds the credentials.

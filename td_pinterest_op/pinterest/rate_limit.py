@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import Timing, format_resumption
+from td_pinterest_op.runtime.clock import Timing, format_duration
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class RateLimiter:
                         "waiting before the next request (because of the limit of %s writes a minute, or because the "
                         "server asks to wait): %s",
                         limits.permits.maxlen,
-                        format_resumption(delay, now=self._wall_clock()),
+                        format_duration(delay, now=self._wall_clock()),
                     )
                 step = min(delay, _POLL_SECONDS)
                 self._sleep(step)

@@ -30,7 +30,8 @@ SYSTEM = Timing(sleep=shutdown.sleep)
 def format_duration(seconds: float, *, now: float | None = None) -> str:
     """Return a duration as text, such as "3 min 20 s", and with `now` the time of its end: "5 min (until 14:05 UTC)".
 
-    `now`: seconds since 1970. The text has two units at most. A duration of less than two minutes gets no end.
+    `now`: seconds since 1970. The text has two units at most. A duration of less than two minutes gets no end, and an
+    end that is half a day ahead or more gets its date.
     """
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 ", " ")
@@ -40,18 +41,5 @@ def format_duration(seconds: float, *, now: float | None = None) -> str:
     length = " ".join(f"{count} {unit}" for count, unit in units if count)
     if now is None or seconds < 120:
         return length
-    return f"{length} (until {_format_end(seconds, now, '%H:%M')} UTC)"
-
-
-def format_resumption(seconds: float, *, now: float) -> str:
-    """Return when a wait ends, as "continues at 14:05:12 UTC, in 19 s". `now`: seconds since 1970."""
-    return f"continues at {_format_end(seconds, now, '%H:%M:%S')} UTC, in {format_duration(seconds)}"
-
-
-def _format_end(seconds: float, now: float, time_format: str) -> str:
-    """Return the UTC time `seconds` after `now` as text, with the date if that is half a day ahead or more.
-
-    `now`: seconds since 1970. `time_format`: of strftime.
-    """
     end = datetime.fromtimestamp(now, timezone.utc) + timedelta(seconds=min(seconds, _LONGEST))
-    return end.strftime(time_format if seconds < DAY / 2 else f"%Y-%m-%d {time_format}")
+    return f"{length} (until {end:{'%H:%M' if seconds < DAY / 2 else '%Y-%m-%d %H:%M'}} UTC)"

@@ -73,7 +73,7 @@ class DigdagServer:
         headers = {name: value for name, value in values.items() if value}
         limits = {"connect_timeout": _TIMEOUT, "write_timeout": _TIMEOUT, "read_timeout": _TIMEOUT}
         with contextlib.closing(Transport(**limits, connections=1)) as transport:
-            return transport.send(method, self.url + path, headers=headers, body=body, auth=lambda request: request)
+            return transport.send(method, self.url + path, headers=headers, body=body)
 
 
 def find_hosted_server(environ: Mapping[str, str]) -> DigdagServer:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import Timing, format_duration, format_resumption
+from td_pinterest_op.runtime.clock import Timing, format_duration
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class EtaEstimator:
         idle = now - self._moved_at
         if left and idle >= _IDLE:
             if pause := self._phase.pause():
-                return format_resumption(pause, now=self._timing.now())
+                return f"waiting another {format_duration(pause, now=self._timing.now())}"
             return f"waiting for {format_duration(idle)}"
         rate = min(self.compute_rate(), self._phase.pace or float("inf"))
         return f"{format_duration(round(left / rate))} left" if total and rate else ""

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from requests.auth import AuthBase
 
 from td_pinterest_op.audiences.actions import ACTIONS, Create, CreateActalike
 from td_pinterest_op.errors import ExportError, UnexpectedError
-from td_pinterest_op.http.transport import Authorise, Failure, NoResponseError, Response, Transport
+from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.task_runtime import services
 from tests import guard
@@ -48,7 +49,7 @@ class ScriptedTransport(Transport):
         self._lists = [LIST_ID]
 
     def send(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase | None = None
     ) -> Response:
         given = next(self.script, None)
         if isinstance(given, Failure):

@@ -11,7 +11,7 @@ from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
 from td_pinterest_op.http.retry import Retry
-from td_pinterest_op.http.transport import Authorise, Failure, NoResponseError, Response, Transport
+from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.client import Client, TokenSource
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.stats import RequestCounts
@@ -48,9 +48,9 @@ class Script(Transport):
         self.sent: list[Sent] = []
 
     def send(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase | None = None
     ) -> Response:
-        prepared = auth(requests.Request(method, url, headers=dict(headers)).prepare())
+        prepared = requests.Request(method, url, headers=dict(headers), auth=auth).prepare()
         with self._lock:
             self.sent.append(
                 Sent(

@@ -24,7 +24,6 @@ from td_pinterest_op.audiences.customer_lists import (
 )
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, PinterestError
-from td_pinterest_op.http.retry import poll
 from td_pinterest_op.pinterest.api import Audience, CustomerList, age_key
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape
@@ -187,7 +186,7 @@ class MembersAction(AudienceAction):
 
         client = self._api.client
         waits = (0.0, *client.retry.iterate_waits_for(PATIENCE))
-        switched = poll(find_switched, waits, sleep=client.rate_limiter.wait)
+        switched = read_until_found(find_switched, client, waits=waits)
         if switched is None:
             raise PinterestError(
                 f"Pinterest accepted customer list {target.id} for audience {audience.id} but does not show it yet: "

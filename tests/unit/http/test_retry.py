@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from td_pinterest_op.http.retry import Retry, parse_reset_delay, parse_retry_after, poll, retry
+from td_pinterest_op.http.retry import Retry, parse_reset_delay, parse_retry_after, retry
 
 
 def answer(*outcomes: object) -> Callable[[], object]:
@@ -36,16 +36,6 @@ def test_call_is_repeated_after_each_wait_until_it_succeeds() -> None:
 def test_error_of_the_last_call_is_raised(outcomes: list[object]) -> None:
     with pytest.raises((OSError, ValueError), match="last"):
         retry(answer(*outcomes), (1.0,), on=OSError, sleep=float)
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "found", "slept"),
-    [([7], 7, []), ([None, 0], 0, [1.0]), ([None, None, None], None, [1.0, 2.0])],
-)
-def test_poll_returns_what_is_found_first(outcomes: list[object], found: object, slept: list[float]) -> None:
-    waited: list[float] = []
-    assert poll(answer(*outcomes), (0.0, 1.0, 2.0), sleep=waited.append) == found
-    assert waited == slept
 
 
 @pytest.mark.parametrize(

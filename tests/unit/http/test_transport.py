@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from requests.auth import AuthBase
 
 from td_pinterest_op.http.transport import (
     Failure,
@@ -100,13 +101,16 @@ def transport(
     return contextlib.closing(made)
 
 
-def token(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    request.headers["Authorization"] = "Bearer token"
-    return request
+class Token(AuthBase):
+    """Credentials of a request."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = "Bearer token"
+        return request
 
 
 def exchange(by: Transport, address: str, *, body: bytes | None = None, scheme: str = "http") -> Response:
-    return by.send("PATCH", f"{scheme}://{address}/v5/x", headers={"X": "y"}, body=body, auth=token)
+    return by.send("PATCH", f"{scheme}://{address}/v5/x", headers={"X": "y"}, body=body, auth=Token())
 
 
 def failure_of(by: Transport, address: str, *, body: bytes | None = None, scheme: str = "http") -> Failure:

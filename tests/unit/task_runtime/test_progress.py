@@ -60,7 +60,7 @@ def test_phase_raises_once_the_run_was_stopped(fake_time: FakeTime, stopped_run:
         (0.0, ["30 s left", "waiting for 10 s", "waiting for 20 s", "0 s left"]),
         (
             35.0,
-            ["30 s left", "continues at 08:00:45 UTC, in 25 s", "continues at 08:00:45 UTC, in 15 s", "0 s left"],
+            ["30 s left", "waiting another 25 s", "waiting another 15 s", "0 s left"],
         ),
     ],
 )
