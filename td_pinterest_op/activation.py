@@ -95,27 +95,26 @@ def _choose_action(task: Task, settings: Mapping[object, object]) -> dict[str, s
     if later_runs not in LATER_RUNS:
         raise SettingsError(f"later_runs must be one of {', '.join(LATER_RUNS)}", key="later_runs")
     by_id, by_name = LATER_RUNS[later_runs]
+    contradicting = []
     if _has_value(settings, "action"):
         action = find_action(settings)
         says_all = action is not Create.action or _has_value(settings, "if_exists")
         if action is None or (says_all and "later_runs" not in task.params):
             return {}  # an unknown action is reported with the other problems of the settings
         if action not in (by_id, by_name):
-            raise _build_contradiction("action", later_runs)
+            contradicting.append("action")
     else:
         action = by_id if _has_value(settings, *_IDS) else by_name
     if _has_value(settings, "if_exists") and str(settings["if_exists"]).strip().lower() != later_runs:
-        raise _build_contradiction("if_exists", later_runs)
+        contradicting.append("if_exists")
+    if contradicting:
+        names = " and ".join(contradicting)
+        raise SettingsError(
+            f"later_runs: {later_runs} contradicts {names} in the settings. Remove {names} from the settings in the "
+            "console or the task, or change later_runs in the workflow",
+            key=contradicting[0],
+        )
     return {"action": action.name, **({"if_exists": later_runs} if action is Create.action else {})}
-
-
-def _build_contradiction(setting: str, later_runs: str) -> SettingsError:
-    """Return the error for the setting named `setting`, which contradicts the parameter `later_runs`."""
-    return SettingsError(
-        f"the setting {setting} contradicts later_runs: {later_runs}. Remove {setting} from the settings in the "
-        "console or the task, or change later_runs in the workflow",
-        key=setting,
-    )
 
 
 def _has_value(settings: Mapping[object, object], *names: str) -> bool:

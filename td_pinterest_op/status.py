@@ -54,21 +54,27 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
     SettingsError and AccountError.
     """
     settings = read_task_request(task, table=STATUS).settings
+    account = settings.ad_account_id
     states: list[AudienceState] = []
     problems: list[str] = []
-    # For the history. An audience that was not read has the outcome of the run.
-    rows: dict[str, Row] = {}
+    # For the history. An audience that was not read gets the outcome of the run.
+    rows = {
+        audience_id: {**build_follow_up_row({"audience_id": audience_id}), "ad_account_id": account}
+        for audience_id in settings.audience_ids
+    }
     error: Exception | None = None
     with connect_services(task, settings, timing=timing) as services:
         history = open_history(task, settings.history, services)
         try:
             known = history.read_rows(build_history_query(history.table, settings.audience_ids)) if history else []
-            for audience_id in settings.audience_ids:
+            for audience_id, row in rows.items():
                 state, problem = _check_audience(services.pinterest, audience_id, known, settings)
-                states += [state] if state else []
-                problems += [problem] if problem else []
-                outcome = {"outcome": FAILED if problem else SUCCESS, "error": problem or None}
-                rows[audience_id] = {**build_follow_up_row(state.to_json() if state else {}), **outcome}
+                if state:
+                    states.append(state)
+                    row.update(build_follow_up_row(state.to_json()))
+                if problem:
+                    problems.append(problem)
+                row.update(outcome=FAILED if problem else SUCCESS, error=problem or None)
         except Exception as failure:
             error = failure
         finish_run(
@@ -76,22 +82,15 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
             error,
             timing=timing,
             history=history,
-            rows=[
-                {
-                    **rows.get(audience_id, build_follow_up_row({})),
-                    "ad_account_id": settings.ad_account_id,
-                    "audience_id": audience_id,
-                }
-                for audience_id in settings.audience_ids
-            ],
-            about=[("ad account", settings.ad_account_id)],
+            rows=list(rows.values()),
+            about=[("ad account", account)],
         )
     conditions = [state.condition for state in states]
     usable = conditions.count(Condition.READY)
     waiting = conditions.count(Condition.MATCHING)
     return {
         "checked_at": timing.utc().isoformat(timespec="seconds"),
-        "ad_account_id": settings.ad_account_id,
+        "ad_account_id": account,
         "audiences": [state.to_json() for state in states],
         "usable": usable,
         "waiting": waiting,

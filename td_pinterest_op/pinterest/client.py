@@ -50,10 +50,6 @@ class Request:
         return self.path.startswith("/oauth/")
 
 
-# Is called with every response, in the thread that sent the request.
-OnResponse = Callable[[Request, Response], None]
-
-
 class TokenSource:
     """Supplies the credentials of requests. This base class has a single credential, which cannot be replaced."""
 
@@ -92,7 +88,8 @@ class Client:
     retry: Retry
     timing: Timing
     counts: RequestCounts = field(default_factory=RequestCounts)
-    on_response: OnResponse | None = None  # is called with every response, in the thread that sent the request
+    # Is called with every response, in the thread that sent the request.
+    on_response: Callable[[Request, Response], object] = lambda *_: None
     last_request_id: str = "-"  # Pinterest's id of the last response, for messages
     last_headers: Mapping[str, str] = field(default_factory=dict)  # of the last response
     _check_write: Callable[[], None] = lambda: None  # is called before each write request; an error stops the request
@@ -151,30 +148,27 @@ class Client:
 
     def _send_once(self, request: Request, auth: AuthBase, *, is_retry: bool) -> Response | _FailedAttempt:
         """Send a request a single time, when the rate limits allow it. Returns the response, or the failed attempt."""
-        permit, waited = self.rate_limiter.acquire_permit(write=request.write)
         url = self.endpoint.rstrip("/") + request.path
         headers = {"Accept": "application/json"}
         if request.body:
             headers["Content-Type"] = request.content_type
         try:
-            if request.write:
-                throttled_since = self._throttled_since
-                self._check_write()
-                self._throttled_since = throttled_since  # a read that the check made does not count
-            # Before it leaves: a run that is stopped while it waits for the response has sent it.
-            self.counts.add(sent=request.write, retried=request.write and is_retry, waiting_seconds=waited)
-            response = self.transport.send(request.method, url, headers=headers, body=request.body, auth=auth)
+            with self.rate_limiter.hold_permit(write=request.write) as waited:
+                if request.write:
+                    throttled_since = self._throttled_since
+                    self._check_write()
+                    self._throttled_since = throttled_since  # a read that the check made does not count
+                # Before it leaves: a run that is stopped while it waits for the response has sent it.
+                self.counts.add(sent=request.write, retried=request.write and is_retry, waiting_seconds=waited)
+                response = self.transport.send(request.method, url, headers=headers, body=request.body, auth=auth)
             self.last_headers = response.headers
             if not request.is_about_tokens:
                 self.last_request_id = response.request_id
-            if self.on_response:
-                self.on_response(request, response)
+            self.on_response(request, response)
         except NoResponseError as broken:
             failure = FAILURES[broken.failure]
             text = f"no response from Pinterest ({broken}) to the request to {escape(request.purpose)}"
             return _FailedAttempt(decision=failure, text=text, error=failure.error(f"{text}; {failure.advice}"))
-        finally:
-            self.rate_limiter.release_permit(permit)
         status = response.status
         code = response.code
         decision = judge_response(status, code, response.message)

@@ -52,20 +52,6 @@ class Grant:
     expires_in: float | None  # lifetime of the access token in seconds; None if unknown
     refresh_expires_in: float | None  # lifetime of the refresh token in seconds; None if unknown
 
-    @classmethod
-    def parse(cls, content: Mapping[str, Any]) -> "Grant":
-        """Return the tokens in a response's JSON. Raises PinterestError if there is no access token."""
-        access_token = _parse_token(content, "access_token")
-        if access_token is None:
-            raise PinterestError("Pinterest's answer to the token request has no access token: run this task again")
-        return cls(
-            access_token=access_token,
-            refresh_token=_parse_token(content, "refresh_token"),
-            scopes=frozenset(str(content.get("scope") or "").replace(",", " ").split()),
-            expires_in=_parse_lifetime(content.get("expires_in")),
-            refresh_expires_in=_parse_lifetime(content.get("refresh_token_expires_in")),
-        )
-
 
 def describe_missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> str:
     """Return the `needed` scopes that are not `granted` as text, such as "scope ads:write", or "" for none.
@@ -205,9 +191,10 @@ class Tokens(TokenSource):
 def request_grant(
     client: Client, form: Mapping[str, str], *, client_id: Secret, client_secret: Secret, purpose: str, advice: Advice
 ) -> Grant:
-    """Send a token request with the fields `form`, and return the tokens. Raises AccountError after a refusal.
+    """Send a token request with the fields `form`, and return the tokens.
 
-    `purpose` completes "the request to …" in errors. `advice`: what to do after a refusal, by Pinterest's error code.
+    Raises AccountError after a refusal, and PinterestError if the response has no access token. `purpose` completes
+    "the request to …" in errors. `advice`: what to do after a refusal, by Pinterest's error code.
     """
     app = HTTPBasicAuth(client_id.reveal(), client_secret.reveal())
     Secret(f"{client_id.reveal()}:{client_secret.reveal()}")  # masked in base64 as well, as a pair
@@ -222,9 +209,19 @@ def request_grant(
         advice=advice,
     )
     try:
-        return Grant.parse(client.send(request, TokenSource(app)).content)
+        content = client.send(request, TokenSource(app)).content
     except RequestRefusedError as error:
         raise AccountError(str(error), status=error.status, code=error.code) from None
+    access_token = _parse_token(content, "access_token")
+    if access_token is None:
+        raise PinterestError("Pinterest's answer to the token request has no access token: run this task again")
+    return Grant(
+        access_token=access_token,
+        refresh_token=_parse_token(content, "refresh_token"),
+        scopes=frozenset(str(content.get("scope") or "").replace(",", " ").split()),
+        expires_in=_parse_lifetime(content.get("expires_in")),
+        refresh_expires_in=_parse_lifetime(content.get("refresh_token_expires_in")),
+    )
 
 
 def _parse_token(content: Mapping[str, Any], name: str) -> Secret | None:

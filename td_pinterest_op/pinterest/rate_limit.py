@@ -1,18 +1,16 @@
 """Rate limits shared by all requests of a run: writes per window, and no request before a time the server names."""
 
 import collections
+import contextlib
 import copy
-import logging
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import Timing, format_duration
-
-log = logging.getLogger(__name__)
+from td_pinterest_op.runtime.clock import Timing
 
 MINUTE = 60.0
 # `100;w=1;name="…"`: one member of the structured list x-ratelimit-limit (IETF draft RateLimit header fields).
@@ -20,8 +18,6 @@ _QUOTA = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
 # In seconds: the steps of a wait, so that a stopped run is noticed; how soon to look again for the response to a write.
 _POLL_SECONDS = 1.0
 _RESPONSE_POLL_SECONDS = 0.05
-# Waits longer than this many seconds are logged.
-_LONG = 10.0
 
 
 def parse_quotas(headers: Mapping[str, str]) -> list[tuple[int, int]]:
@@ -29,11 +25,10 @@ def parse_quotas(headers: Mapping[str, str]) -> list[tuple[int, int]]:
     return [(int(quota), int(window)) for quota, window in _QUOTA.findall(headers.get("x-ratelimit-limit", ""))]
 
 
-@dataclass(slots=True, kw_only=True)
-class Permit:
-    """The permission to send one request."""
+@dataclass(slots=True)
+class _Write:
+    """A write request that was permitted."""
 
-    write: bool  # whether the request is a write, which the limit of writes a minute counts
     completed_at: float | None = None  # when the request ended, on the monotonic clock; None until then
 
 
@@ -41,10 +36,9 @@ class Permit:
 class _SharedLimits:
     """The limits that all runs of this process share. Times are on the monotonic clock."""
 
-    permits: collections.deque[Permit]  # of the last writes, as many as the limit allows in a minute
+    writes: collections.deque[_Write]  # the last ones, as many as the limit allows in a minute
     slots: threading.Semaphore  # one for each write that may be in flight
     not_before: float  # the time before which no request may be sent
-    logged_until: float  # waits that end before this time are not logged again
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -58,13 +52,11 @@ class RateLimiter:
 
     def __init__(self, *, requests_per_minute: int, timing: Timing, max_in_flight: int = 64) -> None:
         self._clock = timing.monotonic
-        self._wall_clock = timing.now
         self._sleep = timing.sleep
         self._limits = _SharedLimits(
-            permits=collections.deque(maxlen=requests_per_minute),
+            writes=collections.deque(maxlen=requests_per_minute),
             slots=threading.Semaphore(max_in_flight),
             not_before=self._clock(),
-            logged_until=self._clock(),
         )
         self._stopped: Exception | None = None
         # How many waits a server or a failed request of this run has caused.
@@ -80,13 +72,15 @@ class RateLimiter:
         other.waits = 0
         return other
 
-    def acquire_permit(self, *, write: bool) -> tuple[Permit, float]:
-        """Wait until a request (a write request if `write`) may be sent. Returns a permit and the seconds waited.
+    @contextlib.contextmanager
+    def hold_permit(self, *, write: bool) -> Iterator[float]:
+        """Wait until a request (a write request if `write`) may be sent, and yield the seconds waited.
 
-        The caller passes the permit to `release_permit` when the request has ended. Raises StoppedError once `stop` was
-        called, or the run was asked to end.
+        The `with` block lasts until the request has ended. Raises StoppedError once `stop` was called, or the run was
+        asked to end.
         """
         limits = self._limits
+        request = _Write()
         waited = 0.0
         while write and not limits.slots.acquire(timeout=_RESPONSE_POLL_SECONDS):
             self._raise_if_stopped()
@@ -96,32 +90,21 @@ class RateLimiter:
                     self._raise_if_stopped()
                     delay = self._compute_delay(write)
                     if delay <= 0:
-                        permit = Permit(write=write)
                         if write:
-                            limits.permits.append(permit)
-                        return permit, waited
-                    until = self._clock() + delay
-                    # A long wait, once for all requests that wait at the same time.
-                    is_news = delay >= _LONG and until > limits.logged_until
-                    if is_news:
-                        limits.logged_until = until + _LONG
-                if is_news:
-                    log.info(
-                        "waiting before the next request (because of the limit of %s writes a minute, or because the "
-                        "server asks to wait): %s",
-                        limits.permits.maxlen,
-                        format_duration(delay, now=self._wall_clock()),
-                    )
+                            limits.writes.append(request)
+                        break
                 step = min(delay, _POLL_SECONDS)
                 self._sleep(step)
                 waited += step
-        except BaseException:
+            yield waited
+        finally:
+            with limits.lock:
+                request.completed_at = self._clock()
             if write:
                 limits.slots.release()
-            raise
 
     def wait(self, seconds: float) -> None:
-        """Wait `seconds` before one request, and delay no other. Raises StoppedError as `acquire_permit` does."""
+        """Wait `seconds` before one request, and delay no other. Raises StoppedError as `hold_permit` does."""
         until = self._clock() + seconds
         self.waits += 1
         while (left := until - self._clock()) > 0:
@@ -144,18 +127,11 @@ class RateLimiter:
         """Return the seconds until a request (a write request if `write`) is allowed. 0 or less means now."""
         now = self._clock()
         delay = self._limits.not_before - now
-        permits = self._limits.permits
-        if write and len(permits) == permits.maxlen:
-            completed_at = permits[0].completed_at
+        writes = self._limits.writes
+        if write and len(writes) == writes.maxlen:
+            completed_at = writes[0].completed_at
             delay = max(delay, _RESPONSE_POLL_SECONDS if completed_at is None else completed_at + MINUTE - now)
         return delay
-
-    def release_permit(self, permit: Permit) -> None:
-        """Record that the request with this permit has ended, so that the next write may be sent."""
-        with self._limits.lock:
-            permit.completed_at = self._clock()
-        if permit.write:
-            self._limits.slots.release()
 
     def block_for(self, seconds: float) -> bool:
         """Delay all requests by `seconds`. Returns False if they were already delayed for about that long."""

@@ -114,5 +114,5 @@ def test_restriction_of_an_activation_is_honoured_or_rejected(
         except ExportError as error:
             return str(error)
 
-    refusal = "" if action in LATER[later] else f"the setting action contradicts later_runs: {later}"
+    refusal = "" if action in LATER[later] else f"later_runs: {later} contradicts action in the settings"
     check_restrictions(services, action, run, refusal=refusal)

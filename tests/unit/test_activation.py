@@ -84,7 +84,7 @@ def test_the_action_is_that_of_later_runs_and_a_nameless_audience_is_named_after
     ],
 )
 def test_setting_that_contradicts_later_runs_is_an_error(later: str, params: dict[str, Any], key: str) -> None:
-    with pytest.raises(SettingsError, match=f"^the setting {key} contradicts later_runs: {later}"):
+    with pytest.raises(SettingsError, match=f"^later_runs: {later} contradicts {key} in the settings"):
         settings(later=later, **params)
 
 

@@ -113,9 +113,9 @@ class AudienceAction(abc.ABC):
                 "Nothing was changed"
             )
 
-    def _set_summary(self, *, past: str, infinitive: str) -> None:
+    def _set_summary(self, past: str, infinitive: str) -> None:
         """Store in the statistics a sentence on what the run did (`past`) or, in a dry run, would do (`infinitive`)."""
-        self._stats.summary_text = SummaryText(past=past, infinitive=infinitive)
+        self._stats.summary_text = SummaryText(past, infinitive)
 
     def _copy_to_stats(self, audience: Audience) -> None:
         """Store what is known of the audience, such as its id, name and size, in the statistics of the run."""

@@ -71,7 +71,7 @@ class Create(MembersAction):
             steps = [fill, Step(description=description, request_count=1, run=partial(self._create_audience, target))]
         if not existing:
             people = "with {records}" if prepared.record_count else "without people"
-            self._set_summary(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
+            self._set_summary(f"Created {{audience}} {people}", f"create {{audience}} {people}")
         return steps
 
     def _create_audience(self, target: TargetList) -> None:
@@ -140,7 +140,7 @@ class CreateActalike(AudienceAction):
         Raises AudienceError if another session's audience has the name, or the seed audience is missing or not ready.
         """
         own = self._find_own_audience()
-        self._set_summary(past="Created look-alike {audience}", infinitive="create look-alike {audience}")
+        self._set_summary("Created look-alike {audience}", "create look-alike {audience}")
         if own:
             description = f"no change: this session already created {own.label}"
             return [Step(description=description, run=partial(self._keep_session_audience, own))]
@@ -188,17 +188,17 @@ class Delete(AudienceAction):
         self._check_expected_audience(audience)
         if audience is None:  # one that was removed long ago, for example
             description = f"remove audience {self._audience_id}, which cannot be read and may be deleted already"
-            self._set_summary(past="{audience} was deleted already", infinitive="delete {audience}, if it still exists")
+            self._set_summary("{audience} was deleted already", "delete {audience}, if it still exists")
             return [Step(description=description, request_count=1, run=partial(self._remove_audience, was_read=False))]
         if audience.is_removed:
             unchanged = "leave {audience} unchanged, since it is deleted already"
-            self._set_summary(past="{audience} was deleted already", infinitive=unchanged)
+            self._set_summary("{audience} was deleted already", unchanged)
             description = f"no change: {audience.label} was already removed"
             return [Step(description=description, run=partial(self._copy_to_stats, audience))]
         check_type_and_account(self._api, audience)
         if not self._settings.even_if_used:
             require_unused(self._api, audience)
-        self._set_summary(past="Deleted {audience}", infinitive="delete {audience}")
+        self._set_summary("Deleted {audience}", "delete {audience}")
         description = f"remove {audience.label}; its customer list stays"
         return [Step(description=description, request_count=1, run=partial(self._remove_audience, was_read=True))]
 

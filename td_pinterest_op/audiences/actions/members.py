@@ -52,12 +52,12 @@ class MembersAction(AudienceAction):
         people = "{records}" if prepared.record_count else "nobody"
         if self.action.adds_people:
             change = f"add to {audience.label}"
-            self._set_summary(past=f"Added {people} to {{audience}}", infinitive=f"add {people} to {{audience}}")
+            self._set_summary(f"Added {people} to {{audience}}", f"add {people} to {{audience}}")
         else:
             change = f"remove from {audience.label}"
             # Pinterest does not report which of the people to remove were in the list.
             removal = f"Pinterest to remove {people} from {{audience}}"
-            self._set_summary(past=f"Asked {removal}", infinitive=f"ask {removal}")
+            self._set_summary(f"Asked {removal}", f"ask {removal}")
         return [
             Step(
                 description=f"{change} (customer list {get_list_id(audience)})",
@@ -92,9 +92,9 @@ class MembersAction(AudienceAction):
         """
         if prepared.record_count:
             people = "the members of {audience} with {records}"
-            self._set_summary(past=f"Replaced {people}", infinitive=f"replace {people}")
+            self._set_summary(f"Replaced {people}", f"replace {people}")
         else:
-            self._set_summary(past="Cleared {audience}", infinitive="clear {audience}")
+            self._set_summary("Cleared {audience}", "clear {audience}")
         target, fill = self._plan_list(audience.name, prepared)
         self._require_newest(audience, target)
         description = f"switch {audience.label} to this list; customer list {audience.customer_list_id} is orphaned"
@@ -312,6 +312,6 @@ class Clear(MembersAction):
                 require_unused(self._api, audience)
             return self._plan_replacement(audience, prepared)
         unchanged = "leave {audience} unchanged, since it is empty already"
-        self._set_summary(past="{audience} was empty already", infinitive=unchanged)
+        self._set_summary("{audience} was empty already", unchanged)
         description = f"no change: {audience.label} is already empty"
         return [Step(description=description, run=partial(self._copy_to_stats, audience))]

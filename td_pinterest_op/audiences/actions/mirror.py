@@ -133,7 +133,7 @@ class Mirror(MembersAction):
             text = f"{format_count(changes.joined, 'joiner')}, {format_count(changes.left, 'leaver')}{again}"
         else:
             text = "no changes"
-        self._set_summary(past=f"Mirrored {{audience}}: {text}", infinitive=f"mirror {{audience}}: {text}")
+        self._set_summary(f"Mirrored {{audience}}: {text}", f"mirror {{audience}}: {text}")
         known = format_count(changes.members, "known member")
         compared = f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {people}, {known}; {text}"
         if self._stats.list_jobs and not replaces and self._ledger.state.may_have_unknown_people:

@@ -3,6 +3,7 @@
 import heapq
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.pinterest.rate_limit import MINUTE, Permit, RateLimiter
+from td_pinterest_op.pinterest.rate_limit import MINUTE, RateLimiter
 from td_pinterest_op.runtime.clock import Timing
 from tests.campaigns import examples
 from tests.clock import FakeTime
@@ -41,7 +42,9 @@ def simulate(
         requests_per_minute=per_minute, timing=Timing(monotonic=lambda: now, now=lambda: now, sleep=sleep)
     )
     # What is to happen: (when, number, the permit that is answered then or None for a request that wants to leave).
-    events: list[tuple[float, int, Permit | None]] = [(0.0, number, None) for number in range(in_flight)]
+    events: list[tuple[float, int, AbstractContextManager[float] | None]] = [
+        (0.0, number, None) for number in range(in_flight)
+    ]
     to_send = requests
     numbers = iter(range(in_flight, 10**9))
     arrivals = list[float]()
@@ -49,11 +52,12 @@ def simulate(
     while events and to_send:
         now, _, permit = heapq.heappop(events)
         if permit is not None:
-            rate_limiter.release_permit(permit)
+            permit.__exit__(None, None, None)
             heapq.heappush(events, (now, next(numbers), None))
             continue
         try:
-            permit, _ = rate_limiter.acquire_permit(write=True)
+            permit = rate_limiter.hold_permit(write=True)
+            permit.__enter__()
         except _LaterError:
             heapq.heappush(events, (now + asked, next(numbers), None))
             continue
@@ -113,13 +117,19 @@ def paced(time: FakeTime, *, per_minute: int = 390, now: Callable[[], float] | N
     return RateLimiter(requests_per_minute=per_minute, timing=timing)
 
 
+def send(rate_limiter: RateLimiter, *, write: bool) -> float:
+    """Send a request that takes no time. Returns the seconds that it waited before."""
+    with rate_limiter.hold_permit(write=write) as waited:
+        return waited
+
+
 def test_block_holds_every_request_until_the_longest_one_ends() -> None:
     time = FakeTime()
     rate_limiter = paced(time)
     rate_limiter.block_for(7)
     rate_limiter.block_for(3)
-    assert rate_limiter.acquire_permit(write=False)[1] == 7
-    assert rate_limiter.acquire_permit(write=True)[1] == 0
+    assert send(rate_limiter, write=False) == 7
+    assert send(rate_limiter, write=True) == 0
     assert time.now() == NOW + 7
 
 
@@ -134,7 +144,7 @@ def test_block_holds_a_request_that_is_waiting_already() -> None:
 
     rate_limiter._sleep = sleep
     rate_limiter.block_for(2)
-    rate_limiter.acquire_permit(write=True)
+    send(rate_limiter, write=True)
     assert time.now() == NOW + 20
 
 
@@ -144,13 +154,13 @@ def test_stopped_limiter_lets_no_request_leave_and_names_the_first_reason() -> N
     rate_limiter.stop(RuntimeError("the second"))
     for write in (True, False):
         with pytest.raises(StoppedError, match="the first"):
-            rate_limiter.acquire_permit(write=write)
+            send(rate_limiter, write=write)
     with pytest.raises(StoppedError, match="the first"):
         rate_limiter.wait(1)
 
 
 @pytest.mark.parametrize(
-    "wait", [lambda rate_limiter: rate_limiter.acquire_permit(write=True), lambda rate_limiter: rate_limiter.wait(300)]
+    "wait", [lambda rate_limiter: send(rate_limiter, write=True), lambda rate_limiter: rate_limiter.wait(300)]
 )
 def test_waiting_request_notices_the_stop_within_a_second(wait: Callable[[RateLimiter], Any]) -> None:
     time = FakeTime()
@@ -172,7 +182,5 @@ def test_reads_are_not_limited_and_do_not_delay_writes() -> None:
     time = FakeTime()
     rate_limiter = paced(time, per_minute=20)
     for write in [False] * 500 + [True] * 20:
-        permit, waited = rate_limiter.acquire_permit(write=write)
-        rate_limiter.release_permit(permit)
-        assert waited == 0
-    assert rate_limiter.acquire_permit(write=True)[1] == MINUTE
+        assert send(rate_limiter, write=write) == 0
+    assert send(rate_limiter, write=True) == MINUTE

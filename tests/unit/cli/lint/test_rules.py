@@ -135,7 +135,7 @@ WRONG: list[tuple[Any, ...]] = [
     (3, "entry 1", MANY, f"- {ENTRY} → - vip"),
     (7, "audiences", MANY, "_export:\n  td → _export:\n  audience_list: []\n  td", "  audiences:\n →   audience:\n"),
     (6, "later_runs", ACTIVATION, "later_runs → later_run"),
-    (9, "contradicts later_runs", ACTIVATION, "    type →     action: replace_current_audience\n    type"),
+    (9, "later_runs: add contradicts action", ACTIVATION, "    type →     action: replace_current_audience\n    type"),
     (3, "fail_on", STATUS, "fail_on: TOO_SMALL → fail_on: TO_SMALL"),
     (3, "max_drop: is unknown; did you mean max_drop_ratio", STATUS, "fail_on: TOO_SMALL → max_drop: 0.5"),
     (5, "ad_account_ids", ERASE, '"1, 2" → "one"'),
