@@ -39,9 +39,10 @@ Contents = Mapping[str, bytes]
 
 
 def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = False) -> Contents:
-    """Return the files of the operator and of its libraries, by their place in a project folder.
+    """Return the content of the operator's files and of its libraries', by path in a project folder.
 
-    `with_dependencies`: with every library that the operator imports, and those that they need.
+    The libraries are those that hosted Treasure Workflow lacks; `with_dependencies`: all that the operator imports, and
+    those that they need. `with_phone_numbers`: the library for phone numbers too.
     """
     if IN_CHECKOUT:
         licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
@@ -80,7 +81,7 @@ def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = 
 
 
 def write_code(folder: Path, code: Contents) -> None:
-    """Write the code to a project folder, in place of the code that an earlier call has written.
+    """Write code to a project folder, in place of the code that an earlier call wrote. `code`: contents by path.
 
     Raises SettingsError, before anything is written, if somebody has changed code in the folder.
     """

@@ -110,7 +110,7 @@ def init(common: CommonOptions, /, folder: Path, audiences: tuple[str, ...], dry
 
 
 def _dry_run(folder: Path, answers: ProjectAnswers, credentials: Credentials, common: CommonOptions) -> None:
-    """Do a dry run of what the new project folder has, and print the summary of each export or of the erasure."""
+    """Do a dry run of each export, or of the erasure, in the new project folder, and print the summaries."""
     texts = {name: getattr(answers, name) for name in ("query", "suppress", "consent", "database")}
     params = {name: text for name, text in texts.items() if text}
     statistics: Mapping[str, Any]

@@ -51,7 +51,10 @@ _HISTORY = (
 
 
 def find_outdated(folder: Path) -> list[Finding]:
-    """Return what a project folder has of an older version without effect. An error: it withheld people."""
+    """Return findings about files and keys of older versions in a project folder that have no effect any more.
+
+    A finding is an error if the file or key said whom to withhold, else a warning.
+    """
     dig = DigFile(path=folder)
     for name, text in _FILES.items():
         if (folder / name).is_file():

@@ -35,12 +35,12 @@ class DoctorContext:
     """The options of `td-pinterest doctor`, and what its checks share."""
 
     credentials: Credentials
-    targets: Sequence[Target]
+    targets: Sequence[Target]  # at least one, each once
     settings: Mapping[str, object] | None  # of the file of --settings
-    params: Mapping[str, Any]  # of the job or the query to read
+    params: Mapping[str, Any]  # of a task that reads the job or the query of the options
     workflow: DigFile | None  # with its findings
     exports: Sequence[Export]  # of the workflow
-    project: str | None
+    project: str | None  # the name of the project whose secrets are checked
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # closes what was opened
 
     @cached_property
@@ -54,7 +54,7 @@ class DoctorContext:
         return list(list_ad_accounts(self.services.pinterest))
 
     def find_accounts(self, target: Target) -> list[AdAccount]:
-        """Return the ad accounts that the token can read: the one that is named, or all if none is."""
+        """Return the target's ad account if the token can read it, or all that it can read if the target names none."""
         return [account for account in self.accounts if target.account_id in ("", account.id)]
 
     @cached_property

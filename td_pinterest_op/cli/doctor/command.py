@@ -113,7 +113,7 @@ def doctor(
 
 
 def _find_targets(export: Export, default: Target) -> Iterator[Target]:
-    """Yield the ad accounts and audiences of an export. What only a run knows is that of `default`."""
+    """Yield the ad accounts and audiences of an export. An id that only a run knows is taken from `default`."""
     settings = export.settings
     parsed = export.request.settings if export.request else None
     is_unknown = any(name.startswith("audience_") for name in export.unknown)
@@ -125,7 +125,7 @@ def _find_targets(export: Export, default: Target) -> Iterator[Target]:
 
 
 def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
-    """Run the checks, and yield each name and result. A check that depends on a failed check is skipped."""
+    """Run the checks, and yield the name and the result of each. A check that depends on a failed check is skipped."""
     failed: dict[str, str] = {}  # each with the check that failed first
     for name, run, depends_on in _list_checks(context):
         cause = next((failed[each] for each in depends_on if each in failed), None)
@@ -156,7 +156,7 @@ def _list_checks(
 ) -> Iterator[tuple[str, Callable[[DoctorContext], CheckResult | None], tuple[str, ...]]]:
     """Yield the name and the function of each check, and the checks that must succeed first.
 
-    Those of an audience and its ad account are repeated for each of a workflow.
+    The checks of an ad account and its audience are repeated for each of `context.targets`.
     """
     yield "credentials", _check_credentials, ()
     yield "proxy", lambda _: check_proxy(), ()
@@ -204,7 +204,7 @@ def _check_endpoints(context: DoctorContext) -> None:
 
 
 def _check_settings(context: DoctorContext) -> CheckResult | None:
-    """Check the settings in the file of --settings, as an export does. Raises SettingsError with every problem."""
+    """Check the settings in the file of --settings, if any. Raises SettingsError with every problem."""
     if context.settings is None:
         return None
     warnings = parse_export(context.settings, environ=context.credentials.environ).warnings

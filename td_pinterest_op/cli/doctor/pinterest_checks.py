@@ -46,7 +46,7 @@ def check_token_expiry(context: DoctorContext) -> CheckResult:
 
 
 def check_clock(context: DoctorContext) -> CheckResult:
-    """Check that this machine's clock agrees with Pinterest's."""
+    """Check that this machine's clock agrees with Pinterest's clock."""
     now = SYSTEM.now()
     skew = now - parse_server_time(context.services.client.last_headers, now=now)
     if abs(skew) > _SKEW:

@@ -48,7 +48,7 @@ def check_api_key(context: DoctorContext) -> CheckResult:
 
 
 def check_permissions(context: DoctorContext) -> CheckResult | None:
-    """Check that the key's user may do in each database what the export does there."""
+    """Check that the key's user may do in each database what the exports do there. Return None without a database."""
     needed: dict[str, set[str]] = defaultdict(set)
     if "database" in context.params:
         needed[context.params["database"]] |= {"query", "download"}
@@ -92,7 +92,7 @@ def check_permissions(context: DoctorContext) -> CheckResult | None:
 
 
 def check_project(context: DoctorContext) -> CheckResult | None:
-    """Check that the user of the key may read the secrets of the workflow project, and that the project has all."""
+    """Check that the workflow project has all secrets, as far as the key's user sees. Return None without a project."""
     if context.project is None:
         return None
     name = context.project
@@ -113,7 +113,7 @@ def check_project(context: DoctorContext) -> CheckResult | None:
 
 
 def check_rows(context: DoctorContext) -> CheckResult | None:
-    """Check that the first rows of the job's result are valid under the export's settings."""
+    """Check that the first rows of a job's result are valid under the export's settings. Return None without a job."""
     if not context.params:
         return None
     credentials = context.credentials
@@ -151,9 +151,9 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
 
 
 def _choose_settings(context: DoctorContext) -> Settings:
-    """Return the settings by which rows are judged: of the file, else of the workflow's export.
+    """Return the settings by which rows are judged: those in the file of --settings, else of the workflow's export.
 
-    Without either, or if the workflow has several exports, invalid rows stop no export. Limits on the numbers of
+    Without either, or if the workflow has several exports, the settings allow invalid rows. Limits on the numbers of
     records are left to a dry run, which reads all rows.
     """
     environ = context.credentials.environ
@@ -172,7 +172,7 @@ def _choose_settings(context: DoctorContext) -> Settings:
 
 
 def _take_sample(blocks: Iterator[list[list[Any]]]) -> Iterator[list[list[Any]]]:
-    """Yield blocks of rows up to the number that the doctor checks. The last block is shortened if necessary."""
+    """Yield as many rows of the blocks as the doctor checks, in blocks: lists of columns. The last one may be cut."""
     left = _SAMPLE
     for block in blocks:
         yield [column[:left] for column in block]

@@ -34,7 +34,7 @@ class Finding:
 
     path: Path
     line: int
-    code: str
+    code: str  # the kind of problem, such as `unknown-key`
     message: str
     level: str = field(default="error", compare=False)
 
@@ -43,7 +43,7 @@ class Finding:
 
 
 class Block(dict[str, Any]):
-    """A YAML mapping. Its values are plain, but numbers other than whole ones are text. `places`: of each key."""
+    """A YAML mapping of plain values, in which only whole numbers are numbers. `places`: the place of each key."""
 
     def __init__(self, place: Place) -> None:
         super().__init__()
@@ -67,13 +67,13 @@ class Block(dict[str, Any]):
 
 @dataclass(slots=True, kw_only=True)
 class DigFile:
-    """A workflow file and its findings. `root` is None if the file is not valid YAML."""
+    """A workflow file and its findings. `root`: its content, None if that is no valid workflow."""
 
     path: Path
     root: Block | None = None
     files: set[Path] = field(default_factory=set)  # what was read: the workflow, included files, queries
     findings: list[Finding] = field(default_factory=list)
-    _left: int = _MOST_VALUES
+    _left: int = _MOST_VALUES  # how many more YAML values may be read
 
     @property
     def folder(self) -> Path:
@@ -96,7 +96,7 @@ class DigFile:
         return any((finding.path, finding.line) == place for finding in self.findings)
 
     def read_yaml(self, path: Path) -> Any:
-        """Return a YAML file's content, or None, with a finding, if it is unreadable. Raises OSError.
+        """Return a YAML file's content. If it is not valid, add a finding and return None. Raises OSError.
 
         Raises RecursionError if the content is nested too deeply, or grows too much.
         """
@@ -201,7 +201,7 @@ class DigTask:
         return TEMPLATE.sub(self._find_value, value) or value
 
     def _find_value(self, template: re.Match[str]) -> str:
-        """Return what the parents export for a template, or the template itself."""
+        """Return the text for a template: the `_export` parameter that it names, or the template itself without one."""
         found: Any = self.exported
         for part in template[1].strip().split("."):
             found = found.get(part, template[0]) if isinstance(found, Block) else template[0]
@@ -241,7 +241,10 @@ def walk(block: Block) -> Iterator[tuple[Block, str, Any]]:
 
 
 def walk_tasks(block: Block, name: str = "", inherited: Block | None = None) -> Iterator[DigTask]:
-    """Yield the task in a block, then the tasks nested in it. `inherited`: the `_export` parameters of its parents."""
+    """Yield the task in a block, then the tasks nested in it.
+
+    `name`: the full name of the task. `inherited`: the `_export` parameters of its parents.
+    """
     exported = merge_blocks(inherited or Block(block.place), block.get_block("_export"))
     operator = next((key[:-1] for key in block if key.endswith(">")), None)
     yield DigTask(name=name, block=block, operator=operator, exported=exported, params=merge_blocks(exported, block))

@@ -58,10 +58,10 @@ _SETTINGS: Mapping[str, object] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """An export, erasure or look at audiences that a workflow names. `request`: what it asks for, None if unusable.
+    """An export, erasure or status check in a workflow. `request`: what it asks of the operator, None if it is refused.
 
-    `settings`: as they are written, None for those that only a run knows, whose names are in `unknown`. `places`: of
-    the parameters, settings and variables of the task, and of its entry's keys; of "", the task or the entry itself.
+    `settings`: as written; None for a setting that only a run knows, whose name is in `unknown`. `places`: the place of
+    each parameter, setting and variable of the task, and of each key of its entry; for "", of the task or entry itself.
     """
 
     settings: Mapping[str, object]
@@ -70,7 +70,7 @@ class Export:
     request: TaskRequest[Any] | None
 
     def find_place(self, *names: str) -> Place:
-        """Return the place of the first of these keys that is written, or of the task or entry."""
+        """Return the place of the first of these keys that the workflow has, or else of the task or entry."""
         return next((self.places[name] for name in names if name in self.places), self.places[""])
 
 
@@ -137,7 +137,10 @@ def read_exports(
 
 
 def _replace_unknown(dig: DigFile, values: Mapping[Any, Any], block: Block) -> dict[Any, Any]:
-    """Return parameters with stand-ins for unknown ones, and with the SQL of the files that they name."""
+    """Return a task's parameters, with valid stand-ins for what only a run knows, and SQL for the name of its file.
+
+    `block`: the mapping in which the parameters are written, with their places.
+    """
     known = {}
     for name, value in values.items():
         if name in ("query", *LISTS):
@@ -150,7 +153,10 @@ def _replace_unknown(dig: DigFile, values: Mapping[Any, Any], block: Block) -> d
 
 
 def _read_query(dig: DigFile, place: Place, name: str, value: object) -> object:
-    """Return a query's SQL, also from the file that it names, or a stand-in for what only a run knows or refuses."""
+    """Return the SQL that the parameter `name` is, or whose file it names. Adds a finding if there is none.
+
+    In place of a query that a run refuses, or that only a run knows, return a stand-in.
+    """
     if is_left_out(value) or is_unknown(value):
         return _UNKNOWN_QUERY if is_unknown(value) else value
     text = str(value).strip()
@@ -177,7 +183,10 @@ def _read_export(
     entry: Mapping[object, Any] | None = None,
     name: str = "",
 ) -> Iterator[Export]:
-    """Yield the export of a task, or of an entry of its list. Adds findings about what is wrong, at `places`."""
+    """Yield the export of a task, or of an `entry` of its list, if it can be read. Adds findings at `places`.
+
+    `name`: of the entry.
+    """
     try:
         if operator == ACTIVATION:
             task = add_activation_settings(replace(task, params={**_ACTIVATION, **task.params}))

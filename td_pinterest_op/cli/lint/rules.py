@@ -41,7 +41,7 @@ _OPEN_TEMPLATE = "a template `${` is not closed: add the `}`"
 
 
 def check_workflow(dig: DigFile) -> list[Export]:
-    """Add findings about all that concerns our operators in a workflow, and return what its tasks would export."""
+    """Add findings about a workflow's use of this package. Return the exports of its tasks."""
     tasks = list(walk_tasks(dig.root)) if dig.root is not None else []
     operators = {task.name: _find_operator(dig, task) for task in tasks}
     ours = [task for task in tasks if operators[task.name]]
@@ -99,7 +99,8 @@ def _find_operator(dig: DigFile, task: DigTask) -> str:
 def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str | None) -> list[Export]:
     """Add findings about a task's settings, secrets, rows and lists, and return its exports.
 
-    `last_query`: whose rows a task exports that has no source of its own, None if there is no earlier job.
+    `last_query`: the SQL of the last job before the task, whose rows it exports if it names no other source; "" if the
+    SQL is not known, None if there is no job.
     """
     environ = read_environ(dig, task)
     if ".history." in operator and "TD_API_KEY" not in environ:
@@ -137,7 +138,7 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
 
 
 def _check_action(dig: DigFile, export: Export, settings: Settings) -> None:
-    """Add findings about an action that does not fit its schedule or its lists, and about an audience's placeholder."""
+    """Add findings about an action that does not fit its schedule or lists, and about a placeholder that is left."""
     action = settings.action
     place = export.find_place("action", "result_settings")
     schedule = dig.root.get_block("schedule") if dig.root else {}
@@ -164,9 +165,10 @@ def _check_action(dig: DigFile, export: Export, settings: Settings) -> None:
 
 
 def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> None:
-    """Add a finding for each key of a task that neither `operator`, "" for another's, nor a template reads.
+    """Add a finding for each key of a task that neither its operator nor a template of the workflow reads.
 
-    Of the keys of another's task, and of those in its mappings, only such as may withhold people are judged.
+    `operator`: "" if it is not of this package. Of such a task's keys, and of those in any task's mappings, only those
+    that may withhold people are judged. `templates`: the text of all templates.
     """
     table, parameters = OPERATORS.get(operator, (None, ()))
     for block in ((), ("_env",), ("td",), ("_export", "td")):
@@ -232,8 +234,8 @@ def _has_open_template(text: str) -> bool:
 def _check_values(dig: DigFile, root: Block, tasks: Sequence[DigTask], ours: Sequence[DigTask]) -> None:
     """Add findings about numbers that digdag may change, templates that give nothing, and settings for one run.
 
-    A template gives nothing if it is not closed, or names a key that the statistics of an export lack, or that is
-    misspelt in a mapping of the user's; a run may add others to that.
+    A template gives nothing if it is not closed, if it names a key that the statistics of an export lack, or if it
+    misspells a key of a mapping that the workflow exports.
     """
     used = " ".join(str(task.fill([dict(task.block), task.exported.get("audiences")])) for task in ours)
     exported = Block(root.place)

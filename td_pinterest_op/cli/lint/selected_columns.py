@@ -24,7 +24,7 @@ _LONGEST_QUERY = 100_000
 
 
 def find_selected_names(sql: str) -> list[str] | None:
-    """Return the names of the columns that a query selects, in lower case, or None unless its text shows all."""
+    """Return the names of the columns that a query selects, in lower case, or None if its text does not show all."""
     if len(sql) > _LONGEST_QUERY or "${" in sql:
         return None
     text = COMMENT_OR_STRING.sub(" ", sql.lower())
@@ -46,9 +46,9 @@ def find_selected_names(sql: str) -> list[str] | None:
 def find_column_problems(
     settings: Settings | ErasureSettings, *, query: str, lists: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with the columns of an export's queries, each after the parameter that has the query.
+    """Yield each problem with the columns of an export's queries: the parameter that has the query, and a message.
 
-    `lists`: the queries of opt-outs and consents, by parameter.
+    `query`: the SQL that selects the people. `lists`: the SQL for opt-outs and consents, by parameter.
     """
     of_lists: dict[str, Sequence[Column]] = {}
     for name, sql in lists.items():
