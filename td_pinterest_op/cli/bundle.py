@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -119,26 +119,20 @@ def read_workflow_files(workflows: Sequence[str] = ()) -> Mapping[str, str]:
         if name not in files:
             known = ", ".join(each for each in files if each.endswith(".dig"))
             raise click.UsageError(f"there is no workflow {name}: there are {known}")
-    needed = _find_needed_files(files, names) if names else files.keys()
-    return {name: files[name] for name in sorted(needed)}
-
-
-def _find_needed_files(files: Mapping[str, str], workflows: Iterable[str]) -> set[str]:
-    """Return the names of workflows, and of the `files` to which they lead: includes, queries, other workflows.
-
-    A query in a comment counts: it is needed once the comment sign is removed.
-    """
-    found: set[str] = set()
-    waiting = list(workflows)
-    while waiting:
-        name = waiting.pop()
-        if name in found or name not in files:
+    if not names:
+        return files
+    # The files to which the workflows lead: includes, queries, other workflows. A query in a comment is needed once the
+    # comment sign is removed.
+    needed: set[str] = set()
+    while names:
+        name = names.pop()
+        if name in needed or name not in files:
             continue
-        found.add(name)
+        needed.add(name)
         text = files[name]
         without_comments = _COMMENT.sub("", text)
         words = _MENTIONED.findall(text) + _INCLUDED.findall(without_comments)
         words += [f"{called.removesuffix('.dig')}.dig" for called in _CALLED.findall(without_comments)]
         for word in words:
-            waiting += [posixpath.normpath(word), posixpath.normpath(posixpath.join(posixpath.dirname(name), word))]
-    return found
+            names += [posixpath.normpath(word), posixpath.normpath(posixpath.join(posixpath.dirname(name), word))]
+    return {name: files[name] for name in sorted(needed)}

@@ -48,69 +48,50 @@ class Interview:
     services: Services | None
     credentials: Credentials
     _known: Sequence[Audience] | None = field(default=None, init=False)  # of the ad account; None if not known
+    _database: str = field(default="", init=False)  # of the queries
 
     def ask_all(self) -> ProjectAnswers:
         """Return the answers from options, or else from the user. Raises click.UsageError and ExportError."""
         account = self._ask_ad_account()
         kind = self._ask_kind()
         audiences, new_name = self._ask_audiences(kind, account)
-        begin = ""
-        if_exists = ""
+        answers = ProjectAnswers(kind=kind, ad_account_id=account, audiences=audiences, new_name=new_name)
         if new_name and kind.name == "add":
             # One workflow serves the first day and every other day.
             kind = KINDS["create"]
-            if_exists = "add"
+            answers.kind = kind
+            answers.if_exists = "add"
         elif kind.creates_audience:
             question = "If it exists already, as on every day but the first: fail, add to it, or replace its people"
-            if_exists = self._choose(question, "if_exists", ("fail", "add", "replace"), default="fail")
+            answers.if_exists = self._choose(question, "if_exists", ("fail", "add", "replace"), default="fail")
         elif kind.name == "mirror" and audiences and audiences[0].size != 0 and (self.options["begin"] or self.asks):
             size = audiences[0].size
             people = "The people" if size is None else f"{size:,} people"
             question = f"{people} who are in it: replace them, or adopt (keep) them"
-            begin = self._choose(question, "begin", ("replace", "adopt"))
+            answers.begin = self._choose(question, "begin", ("replace", "adopt"))
         needs_database = bool(kind.query_file) or kind.takes_lists
         question = "Database of the query" if needs_database else "Database of the history (press Enter for none)"
         default = None if needs_database else ""
-        database = self._ask(question, "database", self._require_database, default=default)
-        later_runs = ""
+        answers.database = self._ask(question, "database", self._use_database, default=default)
         if kind.name == "activation":
             question = "What every run but the first does with the audience: add people, replace all, or mirror"
-            later_runs = self._choose(question, "later_runs", tuple(LATER_RUNS), default="add")
-        query = ""
-        suppress = ""
-        consent = ""
-        lift: Mapping[str, object] = {}
+            answers.later_runs = self._choose(question, "later_runs", tuple(LATER_RUNS), default="add")
         if kind.name == "lift":
-            lift, query = self._ask_comparison(database)
+            self._ask_comparison(answers)
         elif kind.query_file:
-            query = self._ask_query("Query (SQL, or a file)", "query", database)
+            answers.query = self._ask_query("Query (SQL, or a file)", "query")
         if kind.takes_lists:
             none = "(SQL or a file; press Enter for none)"
-            suppress = self._ask_query(f"People who must not be sent {none}", "suppress", database, default="")
-            consent = self._ask_query(f"The only people who may be sent {none}", "consent", database, default="")
-        with_status = self.options["status"] or (
+            answers.suppress = self._ask_query(f"People who must not be sent {none}", "suppress", default="")
+            answers.consent = self._ask_query(f"The only people who may be sent {none}", "consent", default="")
+        answers.with_status = self.options["status"] or (
             bool(audiences)
             and kind.may_read_status
             and self.ask_yes_no("Add a workflow that reads the audience's status a day later?")
         )
         question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
-        alert = self._ask(question, "alert", _require_alert, default="")
-        return ProjectAnswers(
-            kind=kind,
-            ad_account_id=account,
-            audiences=audiences,
-            new_name=new_name,
-            database=database,
-            query=query,
-            suppress=suppress,
-            consent=consent,
-            alert=alert,
-            begin=begin,
-            if_exists=if_exists,
-            later_runs=later_runs,
-            lift=lift,
-            with_status=with_status,
-        )
+        answers.alert = self._ask(question, "alert", _require_alert, default="")
+        return answers
 
     def ask_yes_no(self, question: str, *, default: bool = False) -> bool:
         """Return the user's answer to a yes-or-no question, or False if no questions are asked."""
@@ -131,11 +112,9 @@ class Interview:
             text = click.prompt(question, default=default, err=True, show_default=bool(default))
             try:
                 return parse(text.strip())
-            except click.UsageError as error:
-                screen.print_note(error.message)
             except StoppedError:
                 raise
-            except ExportError as error:
+            except (click.UsageError, ExportError) as error:
                 screen.print_note(str(error))
 
     def _choose(self, question: str, option: str, words: Sequence[str], *, default: str | None = None) -> str:
@@ -207,7 +186,7 @@ class Interview:
 
     def _parse_audiences(self, text: str, kind: WorkflowKind) -> tuple[Sequence[Audience], str]:
         """Return the audiences that an answer names, once each, or the name of a new one. Raises click.UsageError."""
-        if text.lower().startswith(_NEW) and kind.may_create_audience:
+        if text.startswith(_NEW) and kind.may_create_audience:
             return (), _parse_new_name(text)
         if kind.name == "many":
             return list(dict.fromkeys(self._find_audience(each.strip(), kind) for each in text.split(","))), ""
@@ -241,27 +220,28 @@ class Interview:
                 advice += f'; to create it, answer "{_NEW} {text}"'
         raise click.UsageError(f'the ad account has no audience "{text}"{advice}')
 
-    def _require_database(self, name: str) -> str:
-        """Return the name of a database unchanged, if not "". Raises ExportError if Treasure Data has none of it."""
+    def _use_database(self, name: str) -> str:
+        """Keep the name of the database, "" for none, and return it. Raises ExportError if Treasure Data has none."""
+        self._database = name
         if name:
             require_database(Task(params={"database": name}, environ={}), needed_by="the query")
-            self._find_columns("SELECT 1 AS one", name)
+            self._find_columns("SELECT 1 AS one")
         return name
 
-    def _ask_comparison(self, database: str) -> tuple[Mapping[str, object], str]:
-        """Return the keys of config/lift.yml but the audience, and the query that assigns each person to an arm."""
+    def _ask_comparison(self, answers: ProjectAnswers) -> None:
+        """Add to the answers what config/lift.yml needs, and the query that assigns each person to an arm."""
         question = "`control` of the export, such as {percent: 10, salt: spring, by: customer_id}"
         control = self._ask(question, "control", _parse_control)
         question = f"People of the export, with the column {control.by} (SQL, or a file)"
-        query = self._ask(question, "query", partial(self._parse_arms_query, database=database, by=str(control.by)))
+        by = str(control.by)
+        answers.query = self._ask(question, "query", partial(self._parse_arms_query, by=by))
         question = "Conversions: the table, its column with the key, and its column with the time, separated by commas"
-        parse = partial(self._parse_conversions, database=database, by=str(control.by))
-        conversions = self._ask(question, "conversions", parse)
+        conversions = self._ask(question, "conversions", partial(self._parse_conversions, by=by))
         start = self._ask("The first day that counts (UTC), such as 2026-11-25", "start", _parse_day)
         percent = f"{control.percent.normalize():f}"
-        return {"percent": percent, "salt": control.salt, **conversions, "start": start}, query
+        answers.lift = {"percent": percent, "salt": control.salt, **conversions, "start": start}
 
-    def _parse_conversions(self, text: str, database: str, by: str) -> Mapping[str, str]:
+    def _parse_conversions(self, text: str, by: str) -> Mapping[str, str]:
         """Return the keys of config/lift.yml about conversions. Raises click.UsageError and ExportError."""
         found = _CONVERSIONS.fullmatch(text)
         if found is None:
@@ -271,13 +251,13 @@ class Interview:
         table = found[1]
         key = found[2] or by
         time = found[3] or "time"
-        self._find_columns(f"SELECT CAST({key} AS varchar) AS key FROM {table} WHERE {time} >= 0", database)  # noqa: S608
+        self._find_columns(f"SELECT CAST({key} AS varchar) AS key FROM {table} WHERE {time} >= 0")  # noqa: S608
         return {"conversions": table, "conversions_key": key, "conversions_time": time}
 
-    def _parse_arms_query(self, text: str, database: str, by: str) -> str:
+    def _parse_arms_query(self, text: str, by: str) -> str:
         """Return the query that assigns each person of a query to an arm. Raises click.UsageError and ExportError."""
         sql = _read_query(text, "query")
-        job = self._find_columns(sql, database)
+        job = self._find_columns(sql)
         names = [name for name, _ in job.schema] if job else find_selected_names(sql) or []
         if by not in map(str.lower, names):
             columns = f"it has {', '.join(names)}" if names else "select it by its name"
@@ -286,7 +266,7 @@ class Interview:
         people = Query(text=sql.replace("$", "$$"), names=names, columns=())
         return build_arms_statement(people, by=by, salt=_SALT, share="${Math.round(lift.percent * 100)}")
 
-    def _ask_query(self, question: str, option: str, database: str, *, default: str | None = None) -> str:
+    def _ask_query(self, question: str, option: str, *, default: str | None = None) -> str:
         """Return the SQL of the answer, which is SQL or the name of a file with SQL, or "" for an answer that is "".
 
         Asks the warehouse for the query's columns if that is possible. Raises click.UsageError and ExportError.
@@ -297,17 +277,17 @@ class Interview:
             if text == default:
                 return ""
             sql = _read_query(text, option)
-            if job := self._find_columns(sql, database):
+            if job := self._find_columns(sql):
                 find_identifier_columns(replace(job, file=f"of --{option}"), {})
             return sql
 
         return self._ask(question, option, parse, default=default)
 
-    def _find_columns(self, sql: str, database: str) -> Job | None:
+    def _find_columns(self, sql: str) -> Job | None:
         """Run a query so that it returns no rows. Return its job, or None without credentials. Raises ExportError."""
         if self.services is None or "TD_API_KEY" in self.credentials.missing_variables:
             return None
-        source = read_source(self.credentials.build_task(query=sql, database=database))
+        source = read_source(self.credentials.build_task(query=sql, database=self._database))
         with screen.print_waits(quiet=True):
             td = self.services.treasure_data
             return wait_for_job(td, source.with_fresh_query(build_columns_statement(sql)))
@@ -342,7 +322,7 @@ def _parse_day(text: str) -> str:
 
 def _parse_new_name(text: str) -> str:
     """Return the name of a new audience, without `new:`. Raises click.UsageError if a workflow cannot contain it."""
-    name = text[len(_NEW) :].strip() if text.lower().startswith(_NEW) else text
+    name = text.removeprefix(_NEW).strip()
     if not is_writable_name(name):
         raise click.UsageError("--audience: the name of the new audience must be one line of text without a template")
     return name

@@ -36,7 +36,7 @@ def accounts(common: CommonOptions, name_part: str | None) -> None:
             asdict(account) | {"status": _EXPORT_STATUS[account.may_write]}
             for account in list_ad_accounts(services.pinterest)
         ]
-    _print_listing(common, rows, name_part, nothing="no ad account")
+    _print_listing(common, rows, name_part)
 
 
 @click.command(
@@ -53,18 +53,17 @@ def audiences(common: CommonOptions, name_part: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and customer list of each."""
     with open_connection(common) as services:
         rows = list(map(_build_audience_row, make_api(services, common).list_entities("audiences")))
-    _print_listing(common, rows, name_part, nothing="no audience")
+    _print_listing(common, rows, name_part)
 
 
-@click.command(cls=options.Command, epilog="\b\nExamples:\n  td-pinterest lists\n  td-pinterest lists --left-behind")
+@click.command(cls=options.Command, epilog="\b\nExample:\n  td-pinterest lists")
 @options.ad_account
-@click.option("--left-behind", "only_unused", is_flag=True, help="Only lists that no audience uses.")
 @options.name_filter
 @options.env_file
 @options.as_json
 @options.quiet
 @options.pass_common
-def lists(common: CommonOptions, only_unused: bool, name_part: str | None) -> None:
+def lists(common: CommonOptions, name_part: str | None) -> None:
     """List the customer lists of the ad account, and mark those that no audience uses.
 
     Pinterest has no way to delete a customer list: a replace or a clear leaves one behind. For
@@ -76,9 +75,7 @@ def lists(common: CommonOptions, only_unused: bool, name_part: str | None) -> No
         for row in map(_build_audience_row, api.list_entities("audiences")):
             used_by.setdefault(row["customer_list_id"], []).append(row["id"])
         rows = [_build_list_row(each, used_by.get(str(each["id"]), [])) for each in api.list_entities("customer_lists")]
-    if only_unused:
-        rows = [row for row in rows if row["left_behind"]]
-    _print_listing(common, rows, name_part, nothing="no customer list")
+    _print_listing(common, rows, name_part)
 
 
 @click.command(cls=options.Command, epilog="\b\nExample:\n  td-pinterest audience 2542620905475")
@@ -193,13 +190,8 @@ def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[
     }
 
 
-def _print_listing(
-    common: CommonOptions, rows: Sequence[dict[str, Any]], name_part: str | None, *, nothing: str
-) -> None:
-    """Print the rows whose name contains `name_part`, sorted by name, then by id, as JSON or a table.
-
-    If there are none, print a note about `nothing`, such as "no audience".
-    """
+def _print_listing(common: CommonOptions, rows: Sequence[dict[str, Any]], name_part: str | None) -> None:
+    """Print the rows whose name contains `name_part`, sorted by name, then by id, as JSON or a table."""
     wanted = (name_part or "").casefold()
     matching = [row for row in rows if wanted in str(row["name"] or "").casefold()]
     matching.sort(key=lambda row: (str(row["name"] or "").casefold(), row["id"]))
@@ -207,6 +199,6 @@ def _print_listing(
         screen.print_json(matching)
         return
     if not matching:
-        screen.print_note(f"There is {nothing} to show.")
+        screen.print_note("There is nothing to show.")
         return
     screen.print_table(matching, columns=[name for name in matching[0] if name not in _DETAILS])

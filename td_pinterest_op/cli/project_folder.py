@@ -109,14 +109,10 @@ def render_files(answers: ProjectAnswers) -> dict[str, str]:
         shared.append("lift.yml")
     values = {
         **{each.name: getattr(answers, each.name) for each in dataclasses.fields(answers)},
-        "kind": kind.name,
-        "action": kind.action,
         "audience_id": audience.id if audience and kind.action and not kind.checks_name else "",
         "audience_name": answers.new_name if kind.creates_audience else "",
         "checked": {kind.name: checked} if kind.checks_name else {},
         "checks_name": kind.checks_name and bool(name) and audience is not None,
-        "has_id": audience is not None,
-        "query_file": kind.query_file,
         "issues_query": issues_query,
         "alert": alert,
         "address": address,

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -37,16 +38,37 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
     if len(arguments) != len(ARGUMENTS[kind]):
         raise click.UsageError(f"write `--to {' '.join((kind, *ARGUMENTS[kind]))}`")
     if kind == "local":
-        return lambda secrets: _store_locally(secrets, environ)
-    if kind == "td":
-        return _make_td_target(arguments[0])
+        return partial(_store_locally, environ=environ)
     if kind == "file":
-        return _make_file_target(Path(arguments[0]))
-    return _make_server_target(arguments[0], arguments[1], environ)
+        path = Path(arguments[0])
+        if not path.parent.is_dir():
+            raise SettingsError(
+                f"there is no folder {path.parent} for the file {path.name}: create it, or name another file"
+            )
+        if path.exists():
+            # What cannot be read could not be written either, once Pinterest has issued a token.
+            files.read_env_file(path, "--to file")
+        return partial(_store_in_file, path=path)
+    if kind == "td":
+        td = shutil.which("td")
+        if td is None:
+            raise SettingsError(
+                "there is no td command on the PATH, which --to td needs: install Treasure Data's toolbelt, or use "
+                "--to file PATH and set the secrets in the console"
+            )
+        return partial(_store_with_td, td=td, project=arguments[0])
+    url, project = arguments
+    if not is_safe_url(url):
+        raise SettingsError(
+            f"{url} must be an https address (http is allowed only for this machine), because secrets are sent there"
+        )
+    authorization = Secret(environ.get("DIGDAG_AUTHORIZATION", ""))
+    server = DigdagServer(url=url.rstrip("/").removesuffix("/api"), authorization=authorization)
+    return partial(_store_on_server, server=server, project=project)
 
 
 def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
-    """Store secrets as those of `digdag run`. Return a text that names their folder. Raises SettingsError."""
+    """Store secrets in the local digdag secrets. Return a text that names their folder."""
     try:
         for name, value in secrets.items():
             file = write_local_secret(name, value, environ)
@@ -59,7 +81,7 @@ def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) ->
 
 
 def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> Path:
-    """Store a secret of `digdag run` in a file that only its owner can read. Return the file's path.
+    """Store a local digdag secret in a file that only its owner can read. Return the file's path.
 
     Raises OSError, and RuntimeError if the user has no home folder.
     """
@@ -70,87 +92,50 @@ def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> 
     return file
 
 
-def _make_td_target(project: str) -> Target:
-    """Return a function that stores a project's secrets with `td wf secrets`. Raises SettingsError if td is missing."""
-    td = shutil.which("td")
-    if td is None:
-        raise SettingsError(
-            "there is no td command on the PATH, which --to td needs: install Treasure Data's toolbelt, or use "
-            "--to file PATH and set the secrets in the console"
-        )
-
-    def store_with_td(secrets: Mapping[str, Secret]) -> str:
-        """Store the secrets in the hosted workflow project by `td wf secrets`. Return a text that names the project."""
-        # `@-`: a JSON mapping from standard input. As an argument every user of this machine could read it.
-        values = json.dumps({name: value.reveal() for name, value in secrets.items()})
-        command = [td, "wf", "secrets", "--project", project, "--set", "@-"]
-        # In a session of its own: Ctrl-C at the terminal would end it in the middle of storing.
-        done = subprocess.run(  # noqa: S603
-            command, input=values, capture_output=True, text=True, check=False, start_new_session=True
-        )
-        if done.returncode:
-            said = " ".join(mask(done.stderr or done.stdout).split())[-300:] or "it printed nothing"
-            raise SettingsError(f"`td wf secrets --project {project}` failed (exit code {done.returncode}): {said}")
-        return f"the secrets of the hosted workflow project {project}"
-
-    return store_with_td
+def _store_in_file(secrets: Mapping[str, Secret], path: Path) -> str:
+    """Set the secrets as variables of an env file, whose other lines stay. Return a text that names the file."""
+    variables = {name: variable for variable, name in SECRETS.items()}
+    files.set_env_values(path, {variables[name]: value.reveal() for name, value in secrets.items()})
+    return f"the file {path}"
 
 
-def _make_file_target(path: Path) -> Target:
-    """Return a function that stores secrets in an env file. Raises SettingsError if the path cannot be used."""
-    if not path.parent.is_dir():
-        raise SettingsError(
-            f"there is no folder {path.parent} for the file {path.name}: create it, or name another file"
-        )
-    if path.exists():
-        # What cannot be read could not be written either, once Pinterest has issued a token.
-        files.read_env_file(path, "--to file")
-
-    def store_in_file(secrets: Mapping[str, Secret]) -> str:
-        """Set the secrets as variables of the env file, whose other lines stay. Return a text that names the file."""
-        variables = {name: variable for variable, name in SECRETS.items()}
-        files.set_env_values(path, {variables[name]: value.reveal() for name, value in secrets.items()})
-        return f"the file {path}"
-
-    return store_in_file
+def _store_with_td(secrets: Mapping[str, Secret], td: str, project: str) -> str:
+    """Store secrets in a hosted workflow project by `td wf secrets`. Return a text that names the project."""
+    # `@-`: a JSON mapping from standard input. As an argument every user of this machine could read it.
+    values = json.dumps({name: value.reveal() for name, value in secrets.items()})
+    command = [td, "wf", "secrets", "--project", project, "--set", "@-"]
+    # In a session of its own: Ctrl-C at the terminal would end it in the middle of storing.
+    done = subprocess.run(  # noqa: S603
+        command, input=values, capture_output=True, text=True, check=False, start_new_session=True
+    )
+    if done.returncode:
+        said = " ".join(mask(done.stderr or done.stdout).split())[-300:] or "it printed nothing"
+        raise SettingsError(f"`td wf secrets --project {project}` failed (exit code {done.returncode}): {said}")
+    return f"the secrets of the hosted workflow project {project}"
 
 
-def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> Target:
-    """Return a function that stores secrets of a project through the API of the digdag server at `url`.
-
-    Raises SettingsError for an unsafe address.
-    """
-    if not is_safe_url(url):
-        raise SettingsError(
-            f"{url} must be an https address (http is allowed only for this machine), because secrets are sent there"
-        )
-    base = url.rstrip("/").removesuffix("/api")
-    server = DigdagServer(url=base, authorization=Secret(environ.get("DIGDAG_AUTHORIZATION", "")))
-
-    def store_on_server(secrets: Mapping[str, Secret]) -> str:
-        """Store the secrets in the project on the digdag server. Return a text that names project and server."""
-        try:
-            status, project_id = request_project_id(server, project)
-            if project_id is None:
-                raise SettingsError(
-                    f"the digdag server {base} has no project {project} (it answered {status}): push it first, or set "
-                    "DIGDAG_AUTHORIZATION to the Authorization header that the server requires"
-                )
-            for name, value in secrets.items():
-                status = server.put_secret(project_id, name, value)
-                if not 200 <= status < 300:
-                    raise SettingsError(
-                        f"the digdag server {base} refused to store secret {name} of project {project} (it answered "
-                        f"{status}): a server stores secrets only if its configuration has "
-                        "digdag.secret-encryption-key"
-                    )
-        except NoResponseError as error:
+def _store_on_server(secrets: Mapping[str, Secret], server: DigdagServer, project: str) -> str:
+    """Store secrets in a project on a digdag server. Return a text that names project and server."""
+    where = f"the digdag server {server.url}"
+    try:
+        status, project_id = request_project_id(server, project)
+        if project_id is None:
             raise SettingsError(
-                f"the digdag server {base} gave no answer ({error.brief_text}): check that it runs and has this address"
-            ) from None
-        return f"the secrets of project {project} on {base}"
-
-    return store_on_server
+                f"{where} has no project {project} (it answered {status}): push it first, or set DIGDAG_AUTHORIZATION "
+                "to the Authorization header that the server requires"
+            )
+        for name, value in secrets.items():
+            status = server.put_secret(project_id, name, value)
+            if not 200 <= status < 300:
+                raise SettingsError(
+                    f"{where} refused to store secret {name} of project {project} (it answered {status}): a server "
+                    "stores secrets only if its configuration has digdag.secret-encryption-key"
+                )
+    except NoResponseError as error:
+        raise SettingsError(
+            f"{where} gave no answer ({error.brief_text}): check that it runs and has this address"
+        ) from None
+    return f"the secrets of project {project} on {server.url}"
 
 
 def request_project_id(server: DigdagServer, name: str) -> tuple[int, str | None]:
