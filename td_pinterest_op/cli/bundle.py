@@ -76,8 +76,8 @@ def bundle(
 def update_code(folder: Path, *, with_dependencies: bool = False, with_phone_numbers: bool = False) -> None:
     """Write the operator and its libraries to a project folder, which keeps the libraries that it has.
 
-    Prints what the folder has of an older version without effect. Raises SettingsError, without writing anything, if
-    some of it withholds people.
+    Prints the folder's files and keys of older versions that have no effect any more. Raises SettingsError, without
+    writing anything, if one of them says whom to withhold.
     """
     outdated = find_outdated(folder)
     for finding in outdated:
@@ -95,7 +95,10 @@ def update_code(folder: Path, *, with_dependencies: bool = False, with_phone_num
 
 
 def write_missing_files(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """Write the files that a project folder lacks. Return the names of those that it has."""
+    """Write those `files` that a project folder lacks. Return the names of those that exist, which are not changed.
+
+    `files`: texts, by path in the folder.
+    """
     kept = [name for name in files if (folder / name).exists()]
     for name in files.keys() - set(kept):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -104,9 +107,9 @@ def write_missing_files(folder: Path, files: Mapping[str, str]) -> list[str]:
 
 
 def read_workflow_files(workflows: Sequence[str] = ()) -> Mapping[str, str]:
-    """Return the texts of the named workflows and of the files that they need, by their place in a project folder.
+    """Return the texts of the named workflows and of the files that they need, by path in a project folder.
 
-    Of all workflows, queries and configuration if none is named.
+    If none is named, return all workflows, queries and configuration. Raises click.UsageError for an unknown name.
     """
     files = {}
     for path in sorted(WORKFLOWS.rglob("*")):

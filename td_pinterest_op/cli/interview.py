@@ -43,12 +43,12 @@ class Interview:
     `options`: the values of options that may answer a question, by name, None or empty for those that are not given.
     """
 
-    asks: bool
+    asks: bool  # whether the user is asked
     options: Mapping[str, Any]
     services: Services | None
     credentials: Credentials
-    _known: Sequence[Audience] | None = field(default=None, init=False)  # of the ad account; None if not known
-    _database: str = field(default="", init=False)  # of the queries
+    _known: Sequence[Audience] | None = field(default=None, init=False)  # the ad account's audiences; None if not known
+    _database: str = field(default="", init=False)  # the name of the queries' database
 
     def ask_all(self) -> ProjectAnswers:
         """Return the answers from options, or else from the user. Raises click.UsageError and ExportError."""
@@ -221,15 +221,15 @@ class Interview:
         raise click.UsageError(f'the ad account has no audience "{text}"{advice}')
 
     def _use_database(self, name: str) -> str:
-        """Keep the name of the database, "" for none, and return it. Raises ExportError if Treasure Data has none."""
+        """Store the name of the database ("" for none), and return it. Raises ExportError if it does not exist."""
         self._database = name
         if name:
             require_database(Task(params={"database": name}, environ={}), needed_by="the query")
-            self._find_columns("SELECT 1 AS one")
+            self._run_without_rows("SELECT 1 AS one")
         return name
 
     def _ask_comparison(self, answers: ProjectAnswers) -> None:
-        """Add to the answers what config/lift.yml needs, and the query that assigns each person to an arm."""
+        """Add to `answers` the content of config/lift.yml, and SQL that puts people into arms, sent and control."""
         question = "`control` of the export, such as {percent: 10, salt: spring, by: customer_id}"
         control = self._ask(question, "control", _parse_control)
         question = f"People of the export, with the column {control.by} (SQL, or a file)"
@@ -242,7 +242,10 @@ class Interview:
         answers.lift = {"percent": percent, "salt": control.salt, **conversions, "start": start}
 
     def _parse_conversions(self, text: str, by: str) -> Mapping[str, str]:
-        """Return the keys of config/lift.yml about conversions. Raises click.UsageError and ExportError."""
+        """Return the values about conversions for config/lift.yml, by key. `by`: the default for the key's column.
+
+        Raises click.UsageError for a wrong text, ExportError if the table cannot be queried so.
+        """
         found = _CONVERSIONS.fullmatch(text)
         if found is None:
             raise click.UsageError(
@@ -251,13 +254,16 @@ class Interview:
         table = found[1]
         key = found[2] or by
         time = found[3] or "time"
-        self._find_columns(f"SELECT CAST({key} AS varchar) AS key FROM {table} WHERE {time} >= 0")  # noqa: S608
+        self._run_without_rows(f"SELECT CAST({key} AS varchar) AS key FROM {table} WHERE {time} >= 0")  # noqa: S608
         return {"conversions": table, "conversions_key": key, "conversions_time": time}
 
     def _parse_arms_query(self, text: str, by: str) -> str:
-        """Return the query that assigns each person of a query to an arm. Raises click.UsageError and ExportError."""
+        """Return SQL that assigns each person of a query to an arm, `sent` or `control`. `by`: the column with a key.
+
+        `text`: the query, or the name of its file. Raises click.UsageError and ExportError.
+        """
         sql = _read_query(text, "query")
-        job = self._find_columns(sql)
+        job = self._run_without_rows(sql)
         names = [name for name, _ in job.schema] if job else find_selected_names(sql) or []
         if by not in map(str.lower, names):
             columns = f"it has {', '.join(names)}" if names else "select it by its name"
@@ -273,18 +279,21 @@ class Interview:
         """
 
         def parse(text: str) -> str:
-            """Return the SQL of an answer. Raises click.UsageError and ExportError."""
+            """Return the SQL of an answer, or "" for the default. Raises click.UsageError and ExportError."""
             if text == default:
                 return ""
             sql = _read_query(text, option)
-            if job := self._find_columns(sql):
+            if job := self._run_without_rows(sql):
                 find_identifier_columns(replace(job, file=f"of --{option}"), {})
             return sql
 
         return self._ask(question, option, parse, default=default)
 
-    def _find_columns(self, sql: str) -> Job | None:
-        """Run a query so that it returns no rows. Return its job, or None without credentials. Raises ExportError."""
+    def _run_without_rows(self, sql: str) -> Job | None:
+        """Run a query without its rows. Return the job, which has its columns, or None without credentials.
+
+        Raises ExportError if the query fails.
+        """
         if self.services is None or "TD_API_KEY" in self.credentials.missing_variables:
             return None
         source = read_source(self.credentials.build_task(query=sql, database=self._database))
@@ -302,7 +311,10 @@ def _read_query(text: str, option: str) -> str:
 
 
 def _parse_control(text: str) -> Control:
-    """Return a control group from the text of the setting `control`. Raises SettingsError and click.UsageError."""
+    """Return the control group that a text such as `{percent: 10, salt: spring, by: id}` describes.
+
+    Raises SettingsError for a wrong text, and click.UsageError for one without `by`.
+    """
     control: Control | None = parse_parameter("--control", text, CONTROL)
     if control is None or control.by is None:
         raise click.UsageError(
@@ -313,7 +325,7 @@ def _parse_control(text: str) -> Control:
 
 
 def _parse_day(text: str) -> str:
-    """Return a day as YYYY-MM-DD. Raises click.UsageError."""
+    """Return a day as YYYY-MM-DD. Raises click.UsageError for any other text."""
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError:

@@ -68,7 +68,7 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
 
 
 def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
-    """Store secrets in the local digdag secrets. Return a text that names their folder."""
+    """Store secrets as those of `digdag run`. Return a text that names their folder."""
     try:
         for name, value in secrets.items():
             file = write_local_secret(name, value, environ)
@@ -81,7 +81,7 @@ def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) ->
 
 
 def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> Path:
-    """Store a local digdag secret in a file that only its owner can read. Return the file's path.
+    """Store a secret of `digdag run` in a file that only its owner can read. Return the file's path.
 
     Raises OSError, and RuntimeError if the user has no home folder.
     """

@@ -19,13 +19,13 @@ class WorkflowKind:
 
     name: str
     description: str
-    action: ActionSpec | None = None  # of the workflow's settings; None if the workflow is not a single export
-    query_file: str = ""  # in the folder; "" if the workflow selects no people
-    shipped_queries: tuple[str, ...] = ()  # in the folder as they are
+    action: ActionSpec | None = None  # the action of its settings; None if it is not a single export
+    query_file: str = ""  # its path in the project folder; "" if the workflow selects no people
+    shipped_queries: tuple[str, ...] = ()  # paths of queries that the folder gets unchanged
 
     @property
     def workflow(self) -> str:
-        """The name of the .dig file."""
+        """The name of the kind's .dig file."""
         return f"pinterest_{'export' if self.action is Add.action else self.name}.dig"
 
     @property
@@ -45,12 +45,12 @@ class WorkflowKind:
 
     @property
     def may_create_audience(self) -> bool:
-        """Whether the audience of such a workflow may not exist yet."""
+        """Whether the kind's workflows create their audience if it does not exist."""
         return self.action in (Add.action, Mirror.action)
 
     @property
     def may_read_status(self) -> bool:
-        """Whether a second workflow may read the audience's status."""
+        """Whether the project folder may have a second workflow, which reads the audience's status."""
         return self.names_audience and self.name not in ("delete", "lift")
 
     @property
@@ -103,17 +103,17 @@ class ProjectAnswers:
     audiences: Sequence[Audience] = ()
     new_name: str = ""  # of an audience that does not exist yet
     database: str = ""
-    query: str = ""  # SQL text, not a file name, as `suppress` and `consent` are; a lift's has templates
+    query: str = ""  # SQL, as `suppress` and `consent` are, never a file's name; a lift's has templates
     suppress: str = ""
     consent: str = ""
     alert: str = ""  # `mail:ADDRESS`, `slack`, or "" for no alert
     begin: str = ""  # how a mirror begins: replace, adopt or ""
     if_exists: str = ""  # for a create: fail, add, replace or ""
     later_runs: str = ""  # for an activation: add, replace or mirror
-    lift: Mapping[str, object] = field(default_factory=dict)  # the keys of config/lift.yml but the audience
+    lift: Mapping[str, object] = field(default_factory=dict)  # the content of config/lift.yml, without the audience
     with_status: bool = False  # whether the folder has a second workflow, which reads the audience's status
-    from_command: bool = False  # whether the export was tried as a command: then it has `settings`, and no others
-    settings: Mapping[str, object] = field(default_factory=dict)
+    from_command: bool = False  # whether the answers are the `settings` and `parameters` of a command
+    settings: Mapping[str, object] = field(default_factory=dict)  # of the export, apart from ids and new names
     parameters: Mapping[str, object] = field(default_factory=dict)  # of the task, apart from database and queries
 
 
@@ -130,9 +130,10 @@ _IN_TEMPLATE = frozenset({"type", "ad_account_id", "audience_type", "action"})
 
 
 def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) -> ProjectAnswers:
-    """Return the answers that make a workflow with the settings and parameters of a command.
+    """Return the answers from which a workflow is made that repeats an export from the command line.
 
-    The audience's name is "": the export finds it. Raises click.UsageError for an export that no workflow can repeat.
+    `settings`, `params`: of the task. The audience's name is "": the export finds it. Raises click.UsageError for an
+    export that no workflow can repeat.
     """
     action = find_action(settings)
     kind = next((each for each in KINDS.values() if action and each.action is action), None)

@@ -38,7 +38,7 @@ class DoctorContext:
     targets: Sequence[Target]  # at least one, each once
     settings: Mapping[str, object] | None  # of the file of --settings
     params: Mapping[str, Any]  # of a task that reads the job or the query of the options
-    workflow: DigFile | None  # with its findings
+    workflow: DigFile | None  # with its findings; None if none is named
     exports: Sequence[Export]  # of the workflow
     project: str | None  # the name of the project whose secrets are checked
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # closes what was opened

@@ -92,7 +92,7 @@ class DigFile:
         self.add_finding(place, code, message, level="warning")
 
     def has_finding(self, place: Place) -> bool:
-        """Whether there is a finding at a place."""
+        """Whether the findings include one at this place."""
         return any((finding.path, finding.line) == place for finding in self.findings)
 
     def read_yaml(self, path: Path) -> Any:

@@ -91,7 +91,7 @@ def is_called_by_others(dig: DigFile) -> bool:
 def read_exports(
     dig: DigFile, task: DigTask, operator: str, environ: Mapping[str, str], *, has_earlier_job: bool
 ) -> Iterator[Export]:
-    """Yield what a task of `operator` would export, one for each entry of a list. Adds findings about what is wrong.
+    """Yield the export of a task of `operator`, or of each entry of its list. Adds findings about what is wrong.
 
     `has_earlier_job`: whether an earlier task may have run a job whose rows the task exports.
     """
@@ -137,7 +137,7 @@ def read_exports(
 
 
 def _replace_unknown(dig: DigFile, values: Mapping[Any, Any], block: Block) -> dict[Any, Any]:
-    """Return a task's parameters, with valid stand-ins for what only a run knows, and SQL for the name of its file.
+    """Return a task's parameters, with valid stand-ins for what only a run knows, and SQL for names of files.
 
     `block`: the mapping in which the parameters are written, with their places.
     """
