@@ -12,7 +12,8 @@ a class and a table. The tables of docs/settings.md are written from that of an 
 # 3. Use `settings.NAME` in the one place that has what it is about: the request
 #    (audiences/request.py), rows and records (records/), their limits (records/limits.py, also for the mirror), an
 #    action, the sender. If it depends on another setting, add a rule to settings/parse.py.
-# 4. Add a row with its meaning to docs/settings.md, then run `.venv/bin/python -m tests.readme`. Add a line to
+# 4. If a single run may set it, add it to settings/parameters.py and docs/how-to.md ("One run with other settings").
+# 5. Add a row with its meaning to docs/settings.md, then run `.venv/bin/python -m tests.readme`. Add a line to
 #    CHANGELOG.md.
 # Messages, suggestions, `check`, the command line, entries of a list and activations follow by themselves.
 import re
