@@ -204,7 +204,7 @@ def _build_id_type(max_length: int, allowed_text: str) -> SettingType:
 
 
 def _parse_credential(value: object) -> Secret:
-    """Return a credential, given as text or as a number, as a Secret. Raises WrongValueError without the value."""
+    """Return a credential, given as text or a number, as a Secret. Raises WrongValueError, which does not quote it."""
     is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
     text = str(value) if is_number else value
     if not isinstance(text, str):
