@@ -59,7 +59,7 @@ Examples:
 """
 
 
-@click.command(cls=options.Command, epilog=_EXAMPLE)
+@options.command(_EXAMPLE)
 @click.option(
     "--to",
     "target_kind",
@@ -85,7 +85,6 @@ Examples:
 )
 @options.env_file
 @options.as_json
-@options.pass_common
 def authorize(
     common: CommonOptions,
     target_kind: str,

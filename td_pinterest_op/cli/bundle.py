@@ -23,9 +23,8 @@ _COMMENT = re.compile(r"^[ \t]*(?:#|--).*$", re.MULTILINE)
 _LINK_TO_CHECKOUT = re.compile(r"\[([^\[\]]*)\]\(\.\./[^()]*\)")
 
 
-@click.command(
-    cls=options.Command,
-    epilog="""\b
+@options.command(
+    """\b
 Examples:
   td-pinterest bundle build/audiences pinterest_export.dig pinterest_status.dig
   td-pinterest bundle build/audiences --update
@@ -45,7 +44,6 @@ Examples:
     help="Include the library for phone numbers, which a column `phone` needs.",
 )
 @options.quiet
-@options.pass_common
 def bundle(
     common: CommonOptions,
     /,

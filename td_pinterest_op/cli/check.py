@@ -16,15 +16,13 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime.text import format_count
 
 
-@click.command(
-    cls=options.Command,
-    epilog="\b\nExamples:\n  td-pinterest check pinterest_export.dig\n  td-pinterest check *.dig --format github",
+@options.command(
+    "\b\nExamples:\n  td-pinterest check pinterest_export.dig\n  td-pinterest check *.dig --format github",
 )
 @click.argument("files", metavar="FILE.dig...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(["text", "github"]), default="text", help="How findings are shown.")
 @options.as_json
 @options.quiet
-@options.pass_common
 def check(common: CommonOptions, files: tuple[Path, ...], form: str) -> int:
     """Find what is wrong with exports in workflows, without running anything.
 

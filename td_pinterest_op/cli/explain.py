@@ -61,13 +61,11 @@ ERRORS: Mapping[str, type[ExportError]] = {
 }
 
 
-@click.command(
-    cls=options.Command,
-    epilog="\b\nExamples:\n  td-pinterest explain not_an_email\n  td-pinterest explain AudienceError",
+@options.command(
+    "\b\nExamples:\n  td-pinterest explain not_an_email\n  td-pinterest explain AudienceError",
 )
 @click.argument("name", metavar="[REASON|ERROR]", required=False)
 @options.as_json
-@options.pass_common
 def explain(common: CommonOptions, name: str | None) -> None:
     """Explain a rejection reason or an error by its name: what it means, and what to do.
 

@@ -43,7 +43,7 @@ Examples:
 """
 
 
-@click.command(cls=options.Command, epilog=_EXAMPLE)
+@options.command(_EXAMPLE)
 @click.option(
     "--settings",
     type=FILE,
@@ -74,7 +74,6 @@ Examples:
 @options.env_file
 @options.as_json
 @options.quiet
-@options.pass_common
 def export(
     common: CommonOptions,
     /,

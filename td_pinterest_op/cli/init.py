@@ -28,7 +28,7 @@ Examples:
 _NOT_TO_BE_TRIED = {"activation": "only Audience Studio starts an activation", "lift": "a comparison sends nobody"}
 
 
-@click.command(cls=options.Command, epilog=_EXAMPLE)
+@options.command(_EXAMPLE)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--job", type=click.Choice(tuple(KINDS)), help="What the workflow does.")
 @options.ad_account
@@ -67,7 +67,6 @@ _NOT_TO_BE_TRIED = {"activation": "only Audience Studio starts an activation", "
 @options.yes
 @options.env_file
 @options.quiet
-@options.pass_common
 def init(common: CommonOptions, /, folder: Path, audiences: tuple[str, ...], dry_run: bool, **named: Any) -> int:
     """Make a new project folder with one workflow and its files, from your answers.
 

@@ -23,12 +23,11 @@ _EXPORT_STATUS = {None: "roles not shown", True: "may export", False: "may read 
 _DETAILS = ("seed_audience_id", "removed", "batches")
 
 
-@click.command(cls=options.Command, epilog="\b\nExample:\n  td-pinterest accounts")
+@options.command("\b\nExample:\n  td-pinterest accounts")
 @options.name_filter
 @options.env_file
 @options.as_json
 @options.quiet
-@options.pass_common
 def accounts(common: CommonOptions, name_part: str | None) -> None:
     """List the ad accounts that the token may read, with the user's roles."""
     with open_connection(common) as services:
@@ -39,16 +38,14 @@ def accounts(common: CommonOptions, name_part: str | None) -> None:
     _print_listing(common, rows, name_part)
 
 
-@click.command(
-    cls=options.Command,
-    epilog="\b\nExamples:\n  td-pinterest audiences\n  td-pinterest audiences --name shoppers --json",
+@options.command(
+    "\b\nExamples:\n  td-pinterest audiences\n  td-pinterest audiences --name shoppers --json",
 )
 @options.ad_account
 @options.name_filter
 @options.env_file
 @options.as_json
 @options.quiet
-@options.pass_common
 def audiences(common: CommonOptions, name_part: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and customer list of each."""
     with open_connection(common) as services:
@@ -56,13 +53,12 @@ def audiences(common: CommonOptions, name_part: str | None) -> None:
     _print_listing(common, rows, name_part)
 
 
-@click.command(cls=options.Command, epilog="\b\nExample:\n  td-pinterest lists")
+@options.command("\b\nExample:\n  td-pinterest lists")
 @options.ad_account
 @options.name_filter
 @options.env_file
 @options.as_json
 @options.quiet
-@options.pass_common
 def lists(common: CommonOptions, name_part: str | None) -> None:
     """List the customer lists of the ad account, and mark those that no audience uses.
 
@@ -78,14 +74,13 @@ def lists(common: CommonOptions, name_part: str | None) -> None:
     _print_listing(common, rows, name_part)
 
 
-@click.command(cls=options.Command, epilog="\b\nExample:\n  td-pinterest audience 2542620905475")
+@options.command("\b\nExample:\n  td-pinterest audience 2542620905475")
 @click.argument("audience_id", metavar="[ID]", required=False)
 @options.ad_account
 @history_option
 @options.env_file
 @options.as_json
 @options.quiet
-@options.pass_common
 def audience(common: CommonOptions, audience_id: str | None, history: str | None) -> None:
     """Show one audience in full: its customer list, what created that list, and the ad groups that use it.
 

@@ -54,8 +54,13 @@ class Command(click.Command):
         return super().parse_args(ctx, args)
 
 
-# The command takes them as its first argument.
-pass_common = click.make_pass_decorator(CommonOptions, ensure=True)
+def command(examples: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Return a decorator that makes a function a command, which gets the CommonOptions as its first argument.
+
+    `examples`: the end of its help.
+    """
+    pass_common = click.make_pass_decorator(CommonOptions, ensure=True)
+    return lambda function: click.command(cls=Command, epilog=examples)(pass_common(function))
 
 
 def _common_option(*names: str, **attributes: Any) -> Callable[[_F], _F]:

@@ -25,9 +25,8 @@ _LIMITS = (
 _COMMENT_LINE = re.compile(r"^ *#.*$", re.MULTILINE)
 
 
-@click.command(
-    cls=options.Command,
-    epilog="\b\nExamples:\n  td-pinterest push audiences build/audiences\n"
+@options.command(
+    "\b\nExamples:\n  td-pinterest push audiences build/audiences\n"
     "  td-pinterest push audiences build/audiences --with digdag",
 )
 @click.argument("project")
@@ -40,7 +39,6 @@ _COMMENT_LINE = re.compile(r"^ *#.*$", re.MULTILINE)
     "[default: td if there is one]",
 )
 @options.quiet
-@options.pass_common
 def push(common: CommonOptions, /, project: str, folder: Path, program: str | None) -> None:
     """Push a project folder as PROJECT, and name the secrets that the project lacks.
 

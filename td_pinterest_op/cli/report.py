@@ -34,7 +34,7 @@ history_option = click.option(
 )
 
 
-@click.command(cls=options.Command, epilog=_EXAMPLE)
+@options.command(_EXAMPLE)
 @click.argument("statistics", metavar="[FILE]", required=False, type=click.Path(path_type=Path, allow_dash=True))
 @history_option
 @click.option("--audience", metavar="ID", help="The audience to report, if the history has several.")
@@ -42,7 +42,6 @@ history_option = click.option(
 @options.env_file
 @options.as_json
 @options.quiet
-@options.pass_common
 def report(
     common: CommonOptions, statistics: Path | None, history: str | None, audience: str | None, output: Path
 ) -> None:

@@ -37,7 +37,7 @@ Examples:
 """
 
 
-@click.command(cls=options.Command, epilog=_EXAMPLE)
+@options.command(_EXAMPLE)
 @click.argument("kind", type=click.Choice(["hashed", "rejected", "control"]))
 @click.option("--query", required=True, metavar="SQL|FILE", help="Your query, or a file with it.")
 @click.option("--database", help="Ask the warehouse for the columns of the query, by a job without rows.")
@@ -62,7 +62,6 @@ Examples:
 @click.option("--by", metavar="COLUMN", help="control: the column with the key of each person.  [default: the digest]")
 @options.env_file
 @options.quiet
-@options.pass_common
 def sql(
     common: CommonOptions,
     /,

@@ -38,7 +38,7 @@ Examples:
 """
 
 
-@click.command(cls=options.Command, epilog=_EXAMPLE)
+@options.command(_EXAMPLE)
 @options.ad_account
 @options.audience
 @click.option("--job", "job_id", metavar="ID", help="Check the result of this Treasure Data job too.")
@@ -55,7 +55,6 @@ Examples:
 @click.option("--project", metavar="NAME", help="Check the secrets of this project on hosted Treasure Workflow too.")
 @options.env_file
 @options.as_json
-@options.pass_common
 def doctor(
     common: CommonOptions, /, settings_file: Path | None, workflow: Path | None, project: str | None, **source: Any
 ) -> int:

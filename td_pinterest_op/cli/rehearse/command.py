@@ -30,7 +30,7 @@ Examples:
 _DEFAULT_AT_ONCE = 8
 
 
-@click.command(cls=options.Command, epilog=_EXAMPLE)
+@options.command(_EXAMPLE)
 @click.option("--only", metavar="STEP,…", help="Only these steps, and what they need.")
 @click.option(
     "--no-large",
@@ -46,7 +46,6 @@ _DEFAULT_AT_ONCE = 8
 @options.env_file
 @options.as_json
 @options.quiet
-@options.pass_common
 def rehearse(common: CommonOptions, only: str | None, without_large_batches: bool, output: Path) -> None:
     """Send test requests to find out what Pinterest does where its documentation is silent.
 
