@@ -24,7 +24,7 @@ from td_pinterest_op.records.limits import check_values
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.secret import escape
-from td_pinterest_op.run_history.history_table import Row, build_run_row
+from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ERASURE, ErasureSettings
@@ -77,12 +77,17 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
             receipt = erasure.execute(services, cast("Source", request.source))
         except Exception as failure:
             error = failure
+        statistics = stats.to_json()
+        # The records sent are counted list by list, in the receipt.
+        for name in ("sent", "refused"):
+            del statistics["records"][name]
+        counts = {"accounts": len(settings.ad_account_ids), "lists": erasure.list_count}
         finish_run(
             task,
             error,
             timing=timing,
             history=open_history(task, settings.history, services),
-            rows=[erasure.build_history_row()],
+            rows=[build_run_row({**statistics, "summary": erasure.summary, "erasure": counts})],
             about=[("ad account", account) for account in settings.ad_account_ids],
         )
     return receipt
@@ -127,7 +132,7 @@ class _Erasure:
         return [target for target in self.targets if target.records == self.stats.unique > 0]
 
     @property
-    def _list_count(self) -> int:
+    def list_count(self) -> int:
         """The number of customer lists to remove people from."""
         return sum(target.customer_list_id is not None for target in self.targets)
 
@@ -153,11 +158,11 @@ class _Erasure:
                     log.warning("customer lists of ad account %s cannot be read: %s", account, error)
                     targets.append(_Target(account, reason=str(error)))
             prepared = self._read_people(services, source, spool)
-            requests = self._list_count * math.ceil(stats.unique / settings.limit_records_per_request)
+            requests = self.list_count * math.ceil(stats.unique / settings.limit_records_per_request)
             log.info(
                 "plan: remove %s from each of %s in %s, %s%s",
                 format_count(stats.unique, "record"),
-                format_count(self._list_count, "customer list"),
+                format_count(self.list_count, "customer list"),
                 format_count(len(settings.ad_account_ids), "ad account"),
                 format_count(requests, "request"),
                 " (dry run: nothing is written)" if settings.dry_run else "",
@@ -181,8 +186,8 @@ class _Erasure:
             "records": stats.unique,
             "accounts": len(settings.ad_account_ids),
             "requests": statistics["requests"],
-            "lists": self._list_count,
-            "summary": self._summary,
+            "lists": self.list_count,
+            "summary": self.summary,
             "receipt": [target.to_json() for target in self._finished_targets],
             "failed": [target.to_json() for target in failed],
         }
@@ -249,22 +254,13 @@ class _Erasure:
         target.records = stats.sent
 
     @property
-    def _summary(self) -> str:
+    def summary(self) -> str:
         """A sentence about the requested removals. It gives no number of people removed: Pinterest reports none."""
         records = format_count(self.stats.unique, "record")
-        lists = format_count(self._list_count, "customer list")
-        unread = len(self.targets) - self._list_count
+        lists = format_count(self.list_count, "customer list")
+        unread = len(self.targets) - self.list_count
         more = f"; lists of {format_count(unread, 'ad account')} cannot be read" if unread else ""
         more += self.stats.for_this_run_text
         if self.settings.dry_run:
             return f"Dry run: Pinterest would be asked to remove {records} from {lists}{more}; nothing was written."
         return f"Pinterest was asked to remove {records} from {len(self._finished_targets):,} of {lists}{more}."
-
-    def build_history_row(self) -> Row:
-        """Return the erasure's row for the run history."""
-        statistics = self.stats.to_json()
-        # The records sent are counted list by list, in the receipt.
-        for name in ("sent", "refused"):
-            del statistics["records"][name]
-        counts = {"accounts": len(self.settings.ad_account_ids), "lists": self._list_count}
-        return build_run_row(statistics | {"summary": self._summary, "erasure": counts})

@@ -18,6 +18,7 @@ from typing import Any
 
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.audiences.request import (
+    ROWS,
     extend_task,
     read_task_request,
     split_parameters,
@@ -44,11 +45,9 @@ log = logging.getLogger(__name__)
 # Keys of an entry that are neither settings nor parameters of a task.
 ENTRY_KEYS = ("name", "segment", "column")
 _AT_ONCE = build_integer_type(1, 32)
-_DEFAULT_AT_ONCE = 4
 _MOST_DESCRIBED = 20
 # How long the entries may take to end by themselves after a signal.
 _LAST_SECONDS = 3.0
-_ROWS = frozenset({"query", "job_id"})
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -82,7 +81,7 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
     Raises SettingsError for a wrong list, before anything is contacted; AccountError for a refused token; EntriesError
     if exports failed, which it names; and StoppedError if the run was stopped, with the progress of each export.
     """
-    runs = [_EntryRun(task=task, name=name, entry=entry) for name, entry in read_entries(task).items()]
+    runs = [_EntryRun(name=name, entry=entry) for name, entry in read_entries(task).items()]
     at_once = read_at_once(task)
     shared = parse_raw_settings(task.params.get("result_settings"))
     common = {name: value for name, value in shared.items() if name in SHARED.by_name}
@@ -133,17 +132,13 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
 class _EntryRun:
     """The export of one entry of the list `audiences`."""
 
-    task: Task  # the task that has the list
     name: str  # the entry's name
     entry: Mapping[object, Any]  # the settings and parameters of the export
     stats: Stats | None = None  # None until the export has begun
     error: ExportError | None = None  # why the export failed, None if it did not
     is_over: bool = False  # whether the export has ended, with or without an error
-
-    @property
-    def is_token_refused(self) -> bool:
-        """Whether Pinterest refused the task's refresh token, and the whole task may start again with a newer one."""
-        return self.error is not None and may_resubmit(self.task, self.error)
+    # Whether Pinterest refused the task's refresh token, and the whole task may start again with a newer one.
+    is_token_refused: bool = False
 
     @property
     def progress(self) -> str:
@@ -162,6 +157,7 @@ class _EntryRun:
             self._export(services)
         except Exception as error:
             self.error = ExportError.from_exception(error)
+            self.is_token_refused = may_resubmit(services.task, self.error)
         self.is_over = True
         if self.error and not self.is_token_refused and not isinstance(self.error, StoppedError):
             kind = type(self.error)
@@ -170,10 +166,10 @@ class _EntryRun:
 
     def _export(self, services: Services) -> None:
         """Run the export of this entry. Raises ExportError, once the run history has a row about the failure."""
-        whole = {**parse_raw_settings(self.task.params.get("result_settings")), **self.entry}
-        task = replace(self.task, entry=self.name, params={**self.task.params, "result_settings": whole})
+        whole = {**parse_raw_settings(services.task.params.get("result_settings")), **self.entry}
+        task = replace(services.task, entry=self.name, params={**services.task.params, "result_settings": whole})
         try:
-            task = build_entry_task(self.task, self.entry, self.name)
+            task = build_entry_task(services.task, self.entry, self.name)
             request = read_task_request(task, table=EXPORT)
         except SettingsError as error:
             parsed = parse_values(task.params["result_settings"], table=EXPORT, environ=task.environ)
@@ -203,7 +199,7 @@ class _EntryRun:
 def read_at_once(task: Task) -> int:
     """Return how many exports run at a time: the parameter `at_once`, or 4. Raises SettingsError if it is wrong."""
     at_once: int | None = parse_parameter("at_once", task.params.get("at_once"), _AT_ONCE)
-    return at_once or _DEFAULT_AT_ONCE
+    return at_once or 4
 
 
 def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
@@ -258,7 +254,7 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
         raise SettingsError(f"{place}: {secret} names a secret of the workflow, which no entry may do", key=secret)
     segment = str(entry.get("segment") or "").strip()
     column = str(entry.get("column") or "").strip() or "email"
-    has_rows = not all(is_left_out(params.get(name)) for name in _ROWS)
+    has_rows = not all(is_left_out(params.get(name)) for name in ROWS)
     if segment or ("segment" in entry and not has_rows):  # a blank segment must not export the task's rows
         if has_rows or not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
             raise SettingsError(
@@ -266,7 +262,7 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
                 "neither query nor job_id beside them",
                 key="segment",
             )
-        params = {key: value for key, value in params.items() if key not in _ROWS}
+        params = {key: value for key, value in params.items() if key not in ROWS}
         params["query"] = f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
     extended = extend_task(task, place, settings, params)
     own = {key: value for key, value in extended.params.items() if key not in (FOR_THIS_RUN, "audiences")}

@@ -41,7 +41,8 @@ from td_pinterest_op.treasure_data.result import Rows
 
 log = logging.getLogger(__name__)
 
-_ROWS = frozenset({"query", "job_id"})  # a task has one of these at most
+ROWS = frozenset({"query", "job_id"})
+"""The parameters that name the rows to export. A task has one of them at most."""
 
 # Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
 _ADDED_BY_CONSOLE = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGNORECASE)
@@ -98,7 +99,7 @@ def extend_task(task: Task, place: str, settings: Mapping[object, object], param
     replaced += [name for name in params if task.params.get(name, params[name]) != params[name]]
     if replaced:
         log.info("%s overrides the task's %s", place, ", ".join(replaced))
-    own = {name: value for name, value in task.params.items() if name not in _ROWS or _ROWS.isdisjoint(params)}
+    own = {name: value for name, value in task.params.items() if name not in ROWS or ROWS.isdisjoint(params)}
     return replace(task, params={**own, **params, "result_settings": {**dict.fromkeys(settings), **shared, **new}})
 
 
@@ -173,10 +174,11 @@ def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: Settings
     used = {}
     unused = []
     faults = []
-    given: Mapping[object, object] | None = None
+    given: Mapping[object, object] | None = {}
     if FOR_THIS_RUN in task.params:
         given = errors.call(parse_raw_settings, task.params[FOR_THIS_RUN], place=FOR_THIS_RUN)
-        faults += [] if given is None or given else ["is blank"]
+        if given == {}:
+            faults.append("is blank")
     for name, value in (given or {}).items():
         text = format_value(name).strip("'")
         key = table.by_name.get(text)

@@ -73,8 +73,8 @@ def retry(
     return call()
 
 
-def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Return the seconds that the header `Retry-After` asks to wait, or None without a valid time there.
+def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float:
+    """Return the seconds that the header `Retry-After` asks to wait, or 0 without a valid time there.
 
     `headers`: of a response. `now`: this machine's time, in seconds since 1970.
     """
@@ -82,20 +82,20 @@ def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float | None
     if text.isdecimal() and text.isascii():
         return min(float(text), _LONGEST)
     until = _parse_http_date(text)
-    return None if until is None else min(max(0.0, until - parse_server_time(headers, now=now)), _LONGEST)
+    return 0.0 if until is None else min(max(0.0, until - parse_server_time(headers, now=now)), _LONGEST)
 
 
-def parse_reset_delay(headers: Mapping[str, str]) -> float | None:
+def parse_reset_delay(headers: Mapping[str, str]) -> float:
     """Return the seconds in the response's header `x-ratelimit-reset`, after which requests are allowed again.
 
-    Returns None if the header has no number of seconds.
+    Returns 0 if the header has no number of seconds.
     """
     try:
         seconds = float(headers.get("x-ratelimit-reset", ""))
     except ValueError:
-        return None
+        return 0.0
     # NaN, infinity and a point in time (seconds since 1970) are no delays.
-    return seconds if 0 <= seconds < _LONGEST else None
+    return seconds if 0 <= seconds < _LONGEST else 0.0
 
 
 def parse_server_time(headers: Mapping[str, str], *, now: float) -> float:

@@ -197,9 +197,9 @@ class Client:
             raise failed.error
         now = self.timing.now()
         longest_wait = self.retry.longest_wait
-        requested = parse_retry_after(failed.headers, now=now) or 0.0
+        requested = parse_retry_after(failed.headers, now=now)
         if recovery is Recovery.WAIT:
-            requested = requested or parse_reset_delay(failed.headers) or 0.0
+            requested = requested or parse_reset_delay(failed.headers)
         if requested > longest_wait:
             raise failed.error.extend(
                 f"; Pinterest asks to wait {format_duration(requested, now=now)}, more than max_retry_wait_millis "

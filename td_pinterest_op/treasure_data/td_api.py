@@ -170,7 +170,7 @@ class TreasureData:
                 status = response.status
                 if status in (408, 421, 423, 425, 429) or status >= 500:
                     seconds = parse_retry_after(response.headers, now=self._timing.now())
-                    raise TemporaryError(f"response {status}", retry_after=seconds or 0.0)
+                    raise TemporaryError(f"response {status}", retry_after=seconds)
                 if status in _ADVICE_ABOUT_KEY:
                     text = f'response {status} "{_read_error_text(read_response(response))}"'
                     if method == "GET" and self._refusals_left:

@@ -159,10 +159,7 @@ class MembersAction(AudienceAction):
         read_until_found(find_listed, client)
         with client.check_writes(lambda: self._require_newest(self._api.find_audience(now.id) or now, target)):
             switch_audience(self._api, now.id, list_id=target.id)
-        newer = self._find_newer_list(replace(now, customer_list_id=target.id), target)
-        if newer:
-            switch_audience(self._api, now.id, list_id=newer.id)
-            raise AudienceError(self._describe_newer_list(now, newer, target))
+        self._require_newest(replace(now, customer_list_id=target.id), target, is_switched=True)
         self._confirm_list(now, target)
         self._stats.previous_customer_list_id = now.customer_list_id
 
@@ -196,11 +193,23 @@ class MembersAction(AudienceAction):
         self._copy_to_stats(switched)
         self._stats.members = self._stats.sent
 
-    def _require_newest(self, audience: Audience, target: TargetList) -> None:
-        """Raise AudienceError if a newer run has created a list for `audience`. `target`: the list of this run."""
+    def _require_newest(self, audience: Audience, target: TargetList, *, is_switched: bool = False) -> None:
+        """Raise AudienceError if a newer run has created a list for `audience`. `target`: the list of this run.
+
+        If the audience was switched to `target` already (`is_switched`), it is first switched to the newer list.
+        """
         newer = self._find_newer_list(audience, target)
-        if newer:
-            raise AudienceError(self._describe_newer_list(audience, newer, target))
+        if newer is None:
+            return
+        if is_switched:
+            switch_audience(self._api, audience.id, list_id=newer.id)
+        name = get_list_name(newer)
+        raise AudienceError(
+            f"customer list {newer.id} is for {audience.label} and newer than the list of this task (job "
+            f"{name and name.jobs}, here job {target.name.jobs}): another run has made it, and it was kept. To replace "
+            "the result of a newer job anyway, or if the job ids come from two accounts or regions of Treasure Data, "
+            "set replace_newer: true"
+        )
 
     def _find_newer_list(self, audience: Audience, target: TargetList) -> CustomerList | None:
         """Return a list that a newer run of this operator created for `audience`, or None. `target`: this run's list.
@@ -233,16 +242,6 @@ class MembersAction(AudienceAction):
         if has_newer_jobs is None:
             return target.id != "" and age_key(made.id) > age_key(target.id)
         return has_newer_jobs and not self._settings.replace_newer
-
-    def _describe_newer_list(self, audience: Audience, newer: CustomerList, target: TargetList) -> str:
-        """Return the error message that the newer run's list `newer` stays in use, and not this run's list `target`."""
-        name = get_list_name(newer)
-        return (
-            f"customer list {newer.id} is for {audience.label} and newer than the list of this task (job "
-            f"{name and name.jobs}, here job {target.name.jobs}): another run has made it, and it was kept. To replace "
-            "the result of a newer job anyway, or if the job ids come from two accounts or regions of Treasure Data, "
-            "set replace_newer: true"
-        )
 
 
 class Add(MembersAction):

@@ -84,12 +84,12 @@ def headers(**values: str) -> Mapping[str, str]:
         ("Fri, 31 Dec 9999 23:59:59 GMT", 1e9),
         (formatdate(NOW + 7, usegmt=True), 7.0),
         ("Fri Jan 15 08:00:09 2027", 9.0),
-        ("soon", None),
-        ("", None),
-        ("Fri, 99 Foo 2027 08:00:09 GMT", None),
+        ("soon", 0.0),
+        ("", 0.0),
+        ("Fri, 99 Foo 2027 08:00:09 GMT", 0.0),
     ],
 )
-def test_retry_after_is_read_as_seconds_or_as_a_date(asked: str, expected: float | None) -> None:
+def test_retry_after_is_read_as_seconds_or_as_a_date(asked: str, expected: float) -> None:
     assert parse_retry_after(headers(Retry_After=asked), now=NOW) == expected
 
 
@@ -104,13 +104,13 @@ def test_date_is_compared_with_the_servers_clock_if_it_shows_one(date: str, wron
     [
         ("7", 7.0),
         ("0", 0.0),
-        ("-3", None),
-        (str(NOW), None),
-        ("nan", None),
-        ("", None),
+        ("-3", 0.0),
+        (str(NOW), 0.0),
+        ("nan", 0.0),
+        ("", 0.0),
     ],
 )
-def test_reset_is_read_as_seconds(reset: str, expected: float | None) -> None:
+def test_reset_is_read_as_seconds(reset: str, expected: float) -> None:
     assert parse_reset_delay(headers(x_ratelimit_reset=reset)) == expected
 
 
@@ -119,4 +119,4 @@ def test_reset_is_read_as_seconds(reset: str, expected: float | None) -> None:
 def test_any_header_gives_no_wait_or_one_within_bounds(description: dict[str, str]) -> None:
     given_headers = CaseInsensitiveDict(description)
     for asked in (parse_retry_after(given_headers, now=NOW), parse_reset_delay(given_headers)):
-        assert asked is None or 0 <= asked <= 1e9
+        assert 0 <= asked <= 1e9
