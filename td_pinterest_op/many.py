@@ -109,10 +109,8 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
         except StoppedError as error:
             # The threads end by the same request.
             futures.wait(threads, _LAST_SECONDS)
-            told = [f"{run.name}: {run.progress}" for run in runs[:_MOST_DESCRIBED]]
-            rest = len(runs) - len(told)
-            more = f"; and {format_count(rest, 'other')}" if rest else ""
-            raise StoppedError(f"{error}. {'; '.join(told)}{more}") from None
+            progress = "; ".join(f"{run.name}: {run.progress}" for run in runs)
+            raise StoppedError(f"{error}. {progress}") from None
     refused = next((run.error for run in runs if run.is_token_refused), None)
     if refused:
         raise refused

@@ -16,10 +16,10 @@ from td_pinterest_op.cli.lint.selected_columns import find_selected_names
 from td_pinterest_op.cli.sql import build_arms_statement
 from td_pinterest_op.cli.workflow_kinds import KINDS, Audience, ProjectAnswers, WorkflowKind, is_writable_name
 from td_pinterest_op.errors import ExportError, SettingsError, StoppedError
-from td_pinterest_op.http.json_counts import parse_whole_number
 from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.hashed_query import Query, build_columns_statement, require_one_statement
 from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.runtime.text import parse_whole_number
 from td_pinterest_op.settings.parse import parse_parameter
 from td_pinterest_op.settings.structures import CONTROL, Control
 from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError, suggest_word

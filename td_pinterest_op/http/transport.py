@@ -26,8 +26,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.http.endpoints import find_proxy
-from td_pinterest_op.http.json_counts import parse_whole_number
 from td_pinterest_op.redaction.secret import mask, sanitize
+from td_pinterest_op.runtime.text import parse_whole_number
 
 RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.26 lacks this class
 

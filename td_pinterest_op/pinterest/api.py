@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
-from td_pinterest_op.http.json_counts import parse_whole_number
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
 from td_pinterest_op.redaction.secret import escape
-from td_pinterest_op.runtime.text import format_count
+from td_pinterest_op.runtime.text import format_count, parse_whole_number
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import ExportError, JobError, TreasureDataError
-from td_pinterest_op.http.json_counts import parse_whole_number
 from td_pinterest_op.redaction.secret import escape, mask_with_numbers, sanitize
 from td_pinterest_op.runtime.clock import format_duration
+from td_pinterest_op.runtime.text import parse_whole_number
 from td_pinterest_op.treasure_data.engine_text import find_names, hide_values
 from td_pinterest_op.treasure_data.td_api import TreasureData, build_path
 

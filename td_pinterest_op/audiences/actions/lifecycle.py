@@ -186,21 +186,22 @@ class Delete(AudienceAction):
         if audience:
             self._copy_to_stats(audience)
         self._check_expected_audience(audience)
-        if audience is None:  # one that was removed long ago, for example
-            description = f"remove audience {self._audience_id}, which cannot be read and may be deleted already"
-            self._set_summary("{audience} was deleted already", "delete {audience}, if it still exists")
-            return [Step(description=description, request_count=1, run=partial(self._remove_audience, was_read=False))]
-        if audience.is_removed:
+        if audience and audience.is_removed:
             unchanged = "leave {audience} unchanged, since it is deleted already"
             self._set_summary("{audience} was deleted already", unchanged)
             description = f"no change: {audience.label} was already removed"
             return [Step(description=description, run=partial(self._copy_to_stats, audience))]
-        check_type_and_account(self._api, audience)
-        if not self._settings.even_if_used:
-            require_unused(self._api, audience)
-        self._set_summary("Deleted {audience}", "delete {audience}")
-        description = f"remove {audience.label}; its customer list stays"
-        return [Step(description=description, request_count=1, run=partial(self._remove_audience, was_read=True))]
+        if audience:
+            check_type_and_account(self._api, audience)
+            if not self._settings.even_if_used:
+                require_unused(self._api, audience)
+            self._set_summary("Deleted {audience}", "delete {audience}")
+            description = f"remove {audience.label}; its customer list stays"
+        else:  # it was removed long ago, for example
+            self._set_summary("{audience} was deleted already", "delete {audience}, if it still exists")
+            description = f"remove audience {self._audience_id}, which cannot be read and may be deleted already"
+        run = partial(self._remove_audience, was_read=audience is not None)
+        return [Step(description=description, request_count=1, run=run)]
 
     def _remove_audience(self, *, was_read: bool) -> None:
         """Remove the audience. `was_read`: whether this run could read the audience before.
