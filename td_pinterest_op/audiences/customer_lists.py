@@ -95,7 +95,7 @@ def get_list_name(customer_list: CustomerList | None) -> ListName | None:
 class TargetList:
     """A customer list that a run fills with records, or creates empty.
 
-    Several threads may call `add` once the first call has ended: a sender begins with one request.
+    Several threads may call `add` once a call has succeeded: until then a sender sends one request at a time.
     """
 
     api: Api

@@ -77,7 +77,8 @@ class Sender:
             pace=self.settings.records_per_second,
             pause=lambda: rate_limiter.write_delay,
         )
-        before = stats.sent + stats.refused
+        sent_before = stats.sent
+        before = sent_before + stats.refused
         failure: ExportError | None = None
         most_running = 1
         # Daemon threads: a run that is stopped must not wait for a response that may take minutes.
@@ -99,8 +100,11 @@ class Sender:
                             # No request leaves any more, nor is one repeated. Those in flight are waited for.
                             rate_limiter.stop(failure)
                         else:
-                            faster = min(most_running + 1, self.settings.max_in_flight)
-                            most_running = max(most_running // 2, 1) if was_throttled else faster
+                            # One at a time until a request succeeds: that one creates a missing list, a second would
+                            # create another.
+                            faster = most_running + 1 if stats.sent > sent_before else 1
+                            slower = max(most_running // 2, 1)
+                            most_running = slower if was_throttled else min(faster, self.settings.max_in_flight)
                     progress(stats.sent + stats.refused - before)
         except Exception as error:
             failure = ExportError.from_exception(error)

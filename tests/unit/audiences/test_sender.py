@@ -228,8 +228,9 @@ def test_sender_starts_with_one_request_and_never_exceeds_the_limit() -> None:
     assert max(under_way) <= 4
 
 
-def test_requests_at_once_grow_by_one_with_each_response_and_halve_after_each_429(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("first_success", "expected"), [(1, [1, 2, 4, 8, 1, 2]), (4, [1, 1, 1, 1, 2, 4])])
+def test_requests_at_once_grow_by_one_from_the_first_success_and_halve_after_each_429(
+    first_success: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rounds: list[int] = []
 
@@ -237,12 +238,15 @@ def test_requests_at_once_grow_by_one_with_each_response_and_halve_after_each_42
         rounds.append(len(running))
         for future in running:
             future.set_result(len(running) == 8)  # whether it was throttled
+        if len(rounds) >= first_success:
+            run.stats.count_records(sent=len(running))
         return running, set()
 
     monkeypatch.setattr(sender, "start_thread", lambda _: Future())
     monkeypatch.setattr(futures, "wait", end_all)
-    Run(accept, records=40, batch=1, maximum=10).send()
-    assert rounds[:6] == [1, 2, 4, 8, 1, 2]
+    run = Run(accept, records=40, batch=1, maximum=10)
+    run.send()
+    assert rounds[:6] == expected
     monkeypatch.undo()
 
 
