@@ -61,6 +61,7 @@ class AudienceAction(abc.ABC):
         self._sender = sender
         self._settings = settings
         self._session_key = request.task.session_key
+        self._client = services.client
         self._api = services.pinterest
         self._batch_size = settings.limit_records_per_request
         self._audience_id = settings.audience_id or ""
@@ -168,8 +169,9 @@ class AudienceAction(abc.ABC):
         It is an older audience if an earlier, interrupted run of the session already created one. Raises AudienceError
         if another session created an audience with the name first.
         """
-        client = self._api.client
-        created = create_once(create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=client)
+        created = create_once(
+            create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=self._client
+        )
         return self._keep_oldest(created)
 
     def _keep_session_audience(self, audience: Audience) -> Audience:
@@ -179,7 +181,7 @@ class AudienceAction(abc.ABC):
         """
         if not self.action.only_once or self._find_session_key(audience) != self._session_key:
             return audience
-        wait_for_consistency(self._api.client)
+        wait_for_consistency(self._client)
         return self._keep_oldest(audience)
 
     def _keep_oldest(self, audience: Audience) -> Audience:
@@ -194,7 +196,7 @@ class AudienceAction(abc.ABC):
             others, own = self._find_namesakes()
             return (others, own) if audience.id in {each.id for each in own} else None
 
-        others, own = read_until_found(find_listed, self._api.client) or ([], [audience])
+        others, own = read_until_found(find_listed, self._client) or ([], [audience])
         kept = own[0]
         # An older audience that was given this name later is no rival.
         rivals = [other for other in others if age_key(other.id) < age_key(kept.id) and self._find_session_key(other)]

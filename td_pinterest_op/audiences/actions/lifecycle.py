@@ -80,7 +80,7 @@ class Create(MembersAction):
         Raises AudienceError if another session has created an audience with the name meanwhile.
         """
         self._stats.customer_list_id = target.id  # which has the records, whatever fails
-        wait_for_consistency(self._api.client)
+        wait_for_consistency(self._client)
         existing, audience = self._find_existing()  # it may have been created while the records were sent
         if existing:
             raise AudienceError(self._describe_conflict(existing))
@@ -152,7 +152,7 @@ class CreateActalike(AudienceAction):
 
     def _create_audience(self) -> None:
         """Create the look-alike audience, unless Pinterest now lists one that an earlier run of the session created."""
-        wait_for_consistency(self._api.client)
+        wait_for_consistency(self._client)
         own = self._find_own_audience()
         if own:
             self._keep_session_audience(own)
@@ -182,7 +182,7 @@ class Delete(AudienceAction):
 
         Raises AudienceError if the audience must not be removed, for example because active ad groups use it.
         """
-        audience = read_until_found(partial(self._api.find_audience, self._audience_id), self._api.client)
+        audience = read_until_found(partial(self._api.find_audience, self._audience_id), self._client)
         if audience:
             self._copy_to_stats(audience)
         self._check_expected_audience(audience)
@@ -217,7 +217,7 @@ class Delete(AudienceAction):
             return audience is None or audience.is_removed or None
 
         # A request that is repeated, since its response was lost, gets a 404 too.
-        if was_read and read_until_found(find_removal, self._api.client):
+        if was_read and read_until_found(find_removal, self._client):
             return
         raise AudienceError(
             f"there is no audience {self._audience_id} to remove in ad account {self._settings.ad_account_id} (404): "

@@ -74,7 +74,7 @@ class MembersAction(AudienceAction):
         audience = self._keep_session_audience(audience)
         operation = "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
-        now = read_until_found(partial(self._api.find_audience, audience.id), self._api.client)
+        now = read_until_found(partial(self._api.find_audience, audience.id), self._client)
         if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
             self._copy_to_stats(now)
             return
@@ -150,14 +150,13 @@ class MembersAction(AudienceAction):
         now = self._find_usable_audience(audience.id)  # somebody else may have switched it since
         if now.customer_list_id == target.id:
             return  # by another try of this run; somebody may have added people since
-        client = self._api.client
 
         def find_listed() -> CustomerList | None:
             """Return the customer list `target` as Pinterest's listing shows it, or None while it is not listed."""
             return next((made for made in self._api.list_customer_lists() if made.id == target.id), None)
 
-        read_until_found(find_listed, client)
-        with client.check_writes(lambda: self._require_newest(self._api.find_audience(now.id) or now, target)):
+        read_until_found(find_listed, self._client)
+        with self._client.check_writes(lambda: self._require_newest(self._api.find_audience(now.id) or now, target)):
             switch_audience(self._api, now.id, list_id=target.id)
         self._require_newest(replace(now, customer_list_id=target.id), target, is_switched=True)
         self._confirm_list(now, target)
@@ -181,9 +180,8 @@ class MembersAction(AudienceAction):
                 return None
             return now
 
-        client = self._api.client
-        waits = (0.0, *client.retry.iterate_waits_for(PATIENCE))
-        switched = read_until_found(find_switched, client, waits=waits)
+        waits = (0.0, *self._client.retry.iterate_waits_for(PATIENCE))
+        switched = read_until_found(find_switched, self._client, waits=waits)
         if switched is None:
             raise PinterestError(
                 f"Pinterest accepted customer list {target.id} for audience {audience.id} but does not show it yet: "
@@ -302,7 +300,7 @@ class Clear(MembersAction):
         name = get_list_name(used)
         is_empty = False
         if used and name and name.initial_count is not None:
-            wait_for_consistency(self._api.client)  # the counter then includes all that was added before this run
+            wait_for_consistency(self._client)  # the counter then includes all that was added before this run
             counted = self._api.find_customer_list(used.id)
             uploaded = counted.uploaded if counted else None
             is_empty = uploaded is not None and uploaded <= name.initial_count

@@ -60,9 +60,7 @@ class Mirror(MembersAction):
         )
         self._ledger = Ledger(jobs=jobs, name=table, ad_account_id=self._settings.ad_account_id)
         self._run = MirrorRun(ledger=self._ledger, settings=self._settings, lists=request.lists, stats=stats)
-        self._guard = PlanGuard(
-            ledger=self._ledger, stats=stats, client=services.client, clock=services.timing.monotonic
-        )
+        self._guard = PlanGuard(ledger=self._ledger, stats=stats, client=self._client, clock=services.timing.monotonic)
         self._now = services.timing.now
         self._plan: Mapping[str, PreparedRecords] = {}
         self._refused: dict[str, list[bytes]] = {JOIN: [], LEAVE: []}  # digests of the plan, by change
@@ -171,7 +169,7 @@ class Mirror(MembersAction):
         """
         target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
-        wait_for_consistency(self._api.client)
+        wait_for_consistency(self._client)
         self._audience = self._create_audience_with_list(target)
         if get_list_id(self._audience) != target.id:  # another run of this session fills it
             raise AudienceError(self._describe_conflict(self._audience))
