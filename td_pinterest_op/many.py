@@ -150,7 +150,7 @@ class _EntryRun:
 
     def run(self, services: Services) -> None:
         """Run the export of this entry. A failure is logged, and kept in `error` as an ExportError, but not raised."""
-        label = log_label.set(f"{self.name}: ")
+        log_label.set(f"{self.name}: ")  # in the context of this thread alone
         try:
             self._export(services)
         except Exception as error:
@@ -160,7 +160,6 @@ class _EntryRun:
         if self.error and not self.is_token_refused and not isinstance(self.error, StoppedError):
             kind = type(self.error)
             log.error("%s (%s). Who must act: %s. %s", self.error, kind.__name__, kind.who, kind.advice)
-        log_label.reset(label)
 
     def _export(self, services: Services) -> None:
         """Run the export of this entry. Raises ExportError, once the run history has a row about the failure."""
