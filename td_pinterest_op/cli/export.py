@@ -71,9 +71,7 @@ Examples:
 @options.yes
 @options.ad_account
 @options.audience
-@options.env_file
-@options.as_json
-@options.quiet
+@options.usual
 def export(
     common: CommonOptions,
     /,

@@ -10,12 +10,12 @@ import click
 from td_pinterest_op.activation import LATER_RUNS
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.check import check_workflow
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials, open_connection
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS, find_credentials, open_connection
 from td_pinterest_op.cli.export import run_export_task
 from td_pinterest_op.cli.interview import Interview
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.project_folder import create_project_folder, print_next_commands, require_new_folder
-from td_pinterest_op.cli.workflow_kinds import KINDS, ProjectAnswers
+from td_pinterest_op.cli.workflow_kinds import KINDS
 from td_pinterest_op.erase import erase_people
 from td_pinterest_op.runtime.clock import SYSTEM
 
@@ -102,24 +102,18 @@ def init(common: CommonOptions, /, folder: Path, audiences: tuple[str, ...], dry
         question = "Then try it in a dry run? Nothing is written to Pinterest"
         dry_run = interview.ask_yes_no(question, default=name == "erase")  # which touches every list
     is_right = create_project_folder(folder, answers, common)
-    if dry_run:
-        _dry_run(folder, answers, credentials, common)
-    print_next_commands(folder, answers, common)
-    return 0 if is_right else 1
-
-
-def _dry_run(folder: Path, answers: ProjectAnswers, credentials: Credentials, common: CommonOptions) -> None:
-    """Do a dry run of each export, or of the erasure, in the new project folder, and print the summaries."""
-    texts = {name: getattr(answers, name) for name in ("query", "suppress", "consent", "database")}
-    params = {name: text for name, text in texts.items() if text}
-    statistics: Mapping[str, Any]
-    for export in check_workflow(folder / answers.kind.workflow)[1]:
+    texts = {option: getattr(answers, option) for option in ("query", "suppress", "consent", "database")}
+    params = {option: text for option, text in texts.items() if text}
+    for export in check_workflow(folder / answers.kind.workflow)[1] if dry_run else ():
         # Nothing but the plan is wanted, and the history keeps runs.
-        known = {name: value for name, value in export.settings.items() if value is not None and name != "history"}
+        known = {key: value for key, value in export.settings.items() if value is not None and key != "history"}
         task = credentials.build_task(result_settings={**known, "dry_run": True}, **params)
-        if answers.kind.name == "erase":
+        statistics: Mapping[str, Any]
+        if name == "erase":
             with screen.print_waits(quiet=common.quiet):
                 statistics = erase_people(task, SYSTEM)
         else:
             statistics = run_export_task(task, credentials, common)
         screen.print_line(str(statistics["summary"]))
+    print_next_commands(folder, answers, common)
+    return 0 if is_right else 1

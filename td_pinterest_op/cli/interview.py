@@ -119,14 +119,8 @@ class Interview:
 
     def _choose(self, question: str, option: str, words: Sequence[str], *, default: str | None = None) -> str:
         """Return the one of `words` that is the answer. Raises click.UsageError without an answer."""
-
-        def require_word(text: str) -> str:
-            """Return the answer in lower case. Raises click.UsageError unless it is one of `words`."""
-            if text.lower() not in words:
-                raise click.UsageError(f"answer one of {', '.join(words)}")
-            return text.lower()
-
-        return self._ask(question, option, require_word, default=default)
+        choice = click.Choice(words, case_sensitive=False)
+        return self._ask(question, option, lambda text: choice.convert(text, None, None), default=default)
 
     def _ask_ad_account(self) -> str:
         """Return the ad account's id from the option, or else from the user, who is shown the known ad accounts."""

@@ -25,9 +25,7 @@ _DETAILS = ("seed_audience_id", "removed", "batches")
 
 @options.command("\b\nExample:\n  td-pinterest accounts")
 @options.name_filter
-@options.env_file
-@options.as_json
-@options.quiet
+@options.usual
 def accounts(common: CommonOptions, name_part: str | None) -> None:
     """List the ad accounts that the token may read, with the user's roles."""
     with open_connection(common) as services:
@@ -43,9 +41,7 @@ def accounts(common: CommonOptions, name_part: str | None) -> None:
 )
 @options.ad_account
 @options.name_filter
-@options.env_file
-@options.as_json
-@options.quiet
+@options.usual
 def audiences(common: CommonOptions, name_part: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and customer list of each."""
     with open_connection(common) as services:
@@ -56,9 +52,7 @@ def audiences(common: CommonOptions, name_part: str | None) -> None:
 @options.command("\b\nExample:\n  td-pinterest lists")
 @options.ad_account
 @options.name_filter
-@options.env_file
-@options.as_json
-@options.quiet
+@options.usual
 def lists(common: CommonOptions, name_part: str | None) -> None:
     """List the customer lists of the ad account, and mark those that no audience uses.
 
@@ -78,9 +72,7 @@ def lists(common: CommonOptions, name_part: str | None) -> None:
 @click.argument("audience_id", metavar="[ID]", required=False)
 @options.ad_account
 @history_option
-@options.env_file
-@options.as_json
-@options.quiet
+@options.usual
 def audience(common: CommonOptions, audience_id: str | None, history: str | None) -> None:
     """Show one audience in full: its customer list, what created that list, and the ad groups that use it.
 

@@ -87,6 +87,13 @@ audience = _common_option("--audience", metavar="ID", help="The audience.  [defa
 as_json = _common_option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 quiet = _common_option("--quiet", is_flag=True, help="Print the result alone, without notes about the work.")
 yes = _common_option("--yes", is_flag=True, help="Do not ask before the first write.")
+
+
+def usual(function: _F) -> _F:
+    """Add the options of most commands that connect to a service: --env-file, --json and --quiet."""
+    return env_file(as_json(quiet(function)))
+
+
 name_filter = click.option(
     "--name", "name_part", metavar="TEXT", help="Only those whose name contains this, in upper or lower case."
 )

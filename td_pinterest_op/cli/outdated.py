@@ -60,10 +60,9 @@ def find_outdated(folder: Path) -> list[Finding]:
         if (folder / name).is_file():
             dig.add_warning(Place(folder / name, 1), "outdated", text.format(name))
     for path in (*folder.glob("*.dig"), *folder.glob("config/*.yml")):
-        root: Block | None = None
+        pairs = []
         with contextlib.suppress(OSError):  # `check` says what is wrong with it
-            root = read_workflow(path).root
-        pairs = list(walk(root)) if root is not None else []
+            pairs = list(walk(read_workflow(path).root))
         names_many = any(key == "py>" and str(value) in _CLASSES for _, key, value in pairs)
         for block, key, value in pairs:
             place = block.places.get(key, block.place)

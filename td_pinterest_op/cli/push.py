@@ -51,9 +51,9 @@ def push(common: CommonOptions, /, project: str, folder: Path, program: str | No
     if not (workflows := sorted(folder.glob("*.dig"))):
         raise SettingsError(f"{folder} has no workflow: make a project folder with `td-pinterest init {folder}`")
     update_code(folder)
-    found = [finding for workflow in workflows for finding in check_file(workflow)]
+    found = dict.fromkeys(finding for workflow in workflows for finding in check_file(workflow))
     findings = [finding for finding in found if finding.code != "outdated"]  # these are printed
-    for finding in dict.fromkeys(findings):
+    for finding in findings:
         screen.print_note(str(finding))
     if findings:  # it may be about a workflow that is not used
         screen.print_note("Correct these findings before you schedule a workflow")

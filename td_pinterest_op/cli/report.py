@@ -39,9 +39,7 @@ history_option = click.option(
 @history_option
 @click.option("--audience", metavar="ID", help="The audience to report, if the history has several.")
 @click.option("--output", "-o", type=FILE, default="report.html", show_default=True, help="The page to write.")
-@options.env_file
-@options.as_json
-@options.quiet
+@options.usual
 def report(
     common: CommonOptions, statistics: Path | None, history: str | None, audience: str | None, output: Path
 ) -> None:

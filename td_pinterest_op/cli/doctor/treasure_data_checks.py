@@ -3,7 +3,7 @@
 import shlex
 import urllib.parse
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -122,7 +122,7 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
     job = wait_for_job(td, read_source(credentials.build_task(**context.params)))
     stats = Stats(action="", ad_account_id="", dry_run=True)
     with open_reader(job, settings, stats, lists=Lists()) as reader:
-        reader.read(_take_sample(iter(JobResult(td, job))), progress=lambda _: None)
+        reader.read(_take_sample(JobResult(td, job)), progress=lambda _: None)
     label = f"job {job.id} ({', '.join(column.name for column in reader.settings.columns)})"
     advice = [
         f"`td-pinterest explain {reason}` explains the invalid rows, with SQL that finds them"
@@ -171,7 +171,7 @@ def _choose_settings(context: DoctorContext) -> Settings:
     return replace(settings, max_invalid_ratio=1.0, min_records=None, max_records=None)
 
 
-def _take_sample(blocks: Iterator[list[list[Any]]]) -> Iterator[list[list[Any]]]:
+def _take_sample(blocks: Iterable[list[list[Any]]]) -> Iterator[list[list[Any]]]:
     """Yield as many rows of the blocks as the doctor checks, in blocks: lists of columns. The last one may be cut."""
     left = _SAMPLE
     for block in blocks:

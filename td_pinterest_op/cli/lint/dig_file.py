@@ -67,10 +67,10 @@ class Block(dict[str, Any]):
 
 @dataclass(slots=True, kw_only=True)
 class DigFile:
-    """A workflow file and its findings. `root`: its content, None if that is no valid workflow."""
+    """A workflow file and its findings. `root`: its content, empty if that is no valid workflow."""
 
     path: Path
-    root: Block | None = None
+    root: Block = field(default_factory=lambda: Block(Place(Path(), 1)))
     files: set[Path] = field(default_factory=set)  # what was read: the workflow, included files, queries
     findings: list[Finding] = field(default_factory=list)
     _left: int = _MOST_VALUES  # how many more YAML values may be read
@@ -211,13 +211,15 @@ class DigTask:
 def read_workflow(path: Path) -> DigFile:
     """Return the workflow in a file, with findings about its YAML. Raises OSError if the file cannot be opened."""
     dig = DigFile(path=path)
+    content = None
     try:
         content = dig.read_yaml(path)
-        dig.root = content if isinstance(content, Block) else None
     except RecursionError:
         message = "the file is nested too deeply, or its anchors, aliases and includes repeat too much: simplify it"
         dig.add_finding(Place(path, 1), "yaml", message)
-    if dig.root is None and not dig.findings:
+    if isinstance(content, Block):
+        dig.root = content
+    elif not dig.findings:
         message = "this file is not a workflow: a workflow is a mapping of tasks whose names begin with +"
         dig.add_finding(Place(path, 1), "yaml", message)
     return dig

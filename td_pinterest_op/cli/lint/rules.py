@@ -25,8 +25,6 @@ from td_pinterest_op.settings.types import find_nearest, has_lost_digits, sugges
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 
-EXPORT_OPERATOR = "td_pinterest_op.export.PinterestExport"
-_PACKAGE = "td_pinterest_op"
 # Operators after which `td.last_job_id` is what it was before.
 _LEAVES_NO_JOB = ("echo", "mail", "http", "if", "fail", "wait", "loop", "for_each", "for_range", "sh")
 # What reads no key of its task but those of digdag's documentation; None: a group, or the workflow itself.
@@ -42,11 +40,11 @@ _OPEN_TEMPLATE = "a template `${` is not closed: add the `}`"
 
 def check_workflow(dig: DigFile) -> list[Export]:
     """Add findings about a workflow's use of this package. Return the exports of its tasks."""
-    tasks = list(walk_tasks(dig.root)) if dig.root is not None else []
+    tasks = list(walk_tasks(dig.root))
     operators = {task.name: _find_operator(dig, task) for task in tasks}
     ours = [task for task in tasks if operators[task.name]]
     exports: list[Export] = []
-    if dig.root is None or not ours:
+    if not ours:
         return exports
     queries = {task.name: _read_td_query(dig, task) for task in tasks if task.operator == "td"}
     texts = [value for _, _, value in walk(dig.root) if isinstance(value, str)]
@@ -63,7 +61,7 @@ def check_workflow(dig: DigFile) -> list[Export]:
         if task.operator == "mail" and "you@example.com" in str(task.block.get("to")):
             message = "the alert is addressed to the placeholder you@example.com: fill in a real address"
             dig.add_warning(task.block.places["to"], "placeholder", message)
-    _check_values(dig, dig.root, tasks, ours)
+    _check_values(dig, tasks, ours)
     # A task without a container image, in a workflow that runs in containers.
     images = {task.name: task.params.get_block("docker").get("image") for task in tasks if task.operator == "py"}
     for task in ours:
@@ -85,13 +83,13 @@ def _find_operator(dig: DigFile, task: DigTask) -> str:
     if not name or name in OPERATORS:
         return name
     module = name.partition(".")[0]
-    is_ours = module == _PACKAGE
+    is_ours = module == "td_pinterest_op"
     is_of_user = not is_ours and ((dig.folder / module).is_dir() or (dig.folder / f"{module}.py").is_file())
     if is_of_user or dig.has_finding(task.place):  # of an older version
         return ""
     near = find_nearest(name, OPERATORS, cutoff=0.8 if is_ours else 0.94)
     if is_ours or near:
-        suggestion = f"did you mean {near}?" if near else f"an export is {EXPORT_OPERATOR}"
+        suggestion = f"did you mean {near}?" if near else "an export is td_pinterest_op.export.PinterestExport"
         dig.add_finding(task.place, "class", f"{name} is not an operator of td_pinterest_op: {suggestion}")
     return near
 
@@ -141,7 +139,7 @@ def _check_action(dig: DigFile, export: Export, settings: Settings) -> None:
     """Add findings about an action that does not fit its schedule or lists, and about a placeholder that is left."""
     action = settings.action
     place = export.find_place("action", "result_settings")
-    schedule = dig.root.get_block("schedule") if dig.root else {}
+    schedule = dig.root.get_block("schedule")
     if schedule and action.only_once and settings.if_exists == "fail":
         message = f"{action.name} fails from the second scheduled run on, because the audience exists then"
         instead = "set if_exists: add or replace" if "if_exists" in action.uses else "run it once, by hand"
@@ -231,21 +229,21 @@ def _has_open_template(text: str) -> bool:
     return bool(opening) and "}" not in rest
 
 
-def _check_values(dig: DigFile, root: Block, tasks: Sequence[DigTask], ours: Sequence[DigTask]) -> None:
+def _check_values(dig: DigFile, tasks: Sequence[DigTask], ours: Sequence[DigTask]) -> None:
     """Add findings about numbers that digdag may change, templates that give nothing, and settings for one run.
 
     A template gives nothing if it is not closed, if it names a key that the statistics of an export lack, or if it
     misspells a key of a mapping that the workflow exports.
     """
     used = " ".join(str(task.fill([dict(task.block), task.exported.get("audiences")])) for task in ours)
-    exported = Block(root.place)
+    exported = Block(dig.root.place)
     for task in tasks:
         exported = merge_blocks(exported, task.exported)
-    shadowing = [value for _, key, value in walk(root) if key == "for_each>" and isinstance(value, Block)]
+    shadowing = [value for _, key, value in walk(dig.root) if key == "for_each>" and isinstance(value, Block)]
     for name in ("td", *(name for value in shadowing for name in value)):
         exported.pop(name, None)
     statistics = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
-    for block, key, value in walk(root):
+    for block, key, value in walk(dig.root):
         place = block.places[key]
         if key == FOR_THIS_RUN:
             message = f"{key} is for one run: pass it with -p, and leave it out of the workflow"

@@ -43,9 +43,7 @@ _DEFAULT_AT_ONCE = 8
 )
 @options.yes
 @options.ad_account
-@options.env_file
-@options.as_json
-@options.quiet
+@options.usual
 def rehearse(common: CommonOptions, only: str | None, without_large_batches: bool, output: Path) -> None:
     """Send test requests to find out what Pinterest does where its documentation is silent.
 
