@@ -19,7 +19,7 @@ WORKFLOWS = ROOT / "workflows" if IN_CHECKOUT else Path(__file__).parent / "work
 _MENTIONED = re.compile(r"(?<![\w./-])[\w./-]+\.sql\b")
 _INCLUDED = re.compile(r"!include\s*:\s*[\"']?([\w./-]+)")
 _CALLED = re.compile(r"\b(?:call|require)>:\s*[\"']?([\w./-]+)")
-_COMMENT = re.compile(r"^[ \t]*(?:#|--).*$", re.MULTILINE)
+COMMENT = re.compile(r"^[ \t]*(?:#|--).*$", re.MULTILINE)
 _LINK_TO_CHECKOUT = re.compile(r"\[([^\[\]]*)\]\(\.\./[^()]*\)")
 
 
@@ -131,7 +131,7 @@ def read_workflow_files(workflows: Sequence[str] = ()) -> Mapping[str, str]:
             continue
         needed.add(name)
         text = files[name]
-        without_comments = _COMMENT.sub("", text)
+        without_comments = COMMENT.sub("", text)
         words = _MENTIONED.findall(text) + _INCLUDED.findall(without_comments)
         words += [f"{called.removesuffix('.dig')}.dig" for called in _CALLED.findall(without_comments)]
         for word in words:

@@ -184,13 +184,7 @@ class Interview:
             return (), _parse_new_name(text)
         if kind.name == "many":
             return list(dict.fromkeys(self._find_audience(each.strip(), kind) for each in text.split(","))), ""
-        found = self._find_audience(text, kind)
-        if kind.checks_name and found.name and not is_writable_name(found.name):
-            raise click.UsageError(
-                f'a workflow cannot check the name of audience {found.id}, "{escape(found.name)}": remove control '
-                "characters, templates and surrounding spaces from it, in Pinterest"
-            )
-        return [found], ""
+        return [self._find_audience(text, kind)], ""
 
     def _find_audience(self, text: str, kind: WorkflowKind) -> Audience:
         """Return the audience whose id or name is `text`. Raises click.UsageError without exactly one."""
@@ -336,8 +330,7 @@ def _parse_new_name(text: str) -> str:
 
 def _require_alert(text: str) -> str:
     """Return the answer about alerts unchanged. Raises click.UsageError unless it names a kind of alert."""
-    if text and text != "slack" and not (text.startswith("mail:") and "@" in text):
-        raise click.UsageError("--alert must be mail:ADDRESS or slack")
-    if "${" in text:
-        raise click.UsageError("--alert contains a template, which digdag would fill in: give the address itself")
+    is_mail = text.startswith("mail:") and "@" in text and "${" not in text
+    if text not in ("", "slack") and not is_mail:
+        raise click.UsageError("--alert must be mail:ADDRESS or slack, without a template")
     return text

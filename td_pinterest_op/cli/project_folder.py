@@ -1,6 +1,5 @@
 """A new project folder for one job: rendered whole from templates, laid out beside its place, and moved."""
 
-import dataclasses
 import json
 import re
 import shlex
@@ -23,10 +22,8 @@ from td_pinterest_op.cli.files import explain_error
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.workflow_kinds import ProjectAnswers, is_writable_name
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.stats import LISTS
 
 STATUS = "pinterest_status.dig"
-_LIST_FILES = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
 # Text that YAML takes for text without quotation marks.
 _PLAIN = re.compile(r"[A-Za-z][\w ./@-]*[\w]", re.ASCII)
 _NOT_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "null", "nan", "inf"})
@@ -108,7 +105,7 @@ def render_files(answers: ProjectAnswers) -> dict[str, str]:
     if kind.name == "lift":
         shared.append("lift.yml")
     values = {
-        **{each.name: getattr(answers, each.name) for each in dataclasses.fields(answers)},
+        **vars(answers),
         "audience_id": audience.id if audience and kind.action and not kind.checks_name else "",
         "audience_name": answers.new_name if kind.creates_audience else "",
         "checked": {kind.name: checked} if kind.checks_name else {},
@@ -128,9 +125,9 @@ def render_files(answers: ProjectAnswers) -> dict[str, str]:
         # digdag fills in the query of a td> task, and halves `$$` in it.
         text = answers.query if issues_query or kind.name in ("many", "lift") else answers.query.replace("$", "$$")
         files[kind.query_file] = f"{text.strip()}\n"
-    for list_name in LISTS:
-        if sql := getattr(answers, list_name):
-            files[_LIST_FILES[list_name]] = f"{sql.strip()}\n"
+    for file, sql in {"queries/suppressed.sql": answers.suppress, "queries/consented.sql": answers.consent}.items():
+        if sql:
+            files[file] = f"{sql.strip()}\n"
     return files
 
 

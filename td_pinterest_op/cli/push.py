@@ -1,7 +1,6 @@
 """`td-pinterest push`: update a project folder, check it, push it, and name the secrets that the project lacks."""
 
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 import click
 
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.bundle import update_code
+from td_pinterest_op.cli.bundle import COMMENT, update_code
 from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.lint.exports import SECRET_TEMPLATE
 from td_pinterest_op.cli.options import CommonOptions
@@ -22,7 +21,6 @@ _LIMITS = (
     "files of at most 2 MB together, unless its api.max_archive_total_size_limit is greater. Move data and tests out "
     "of the folder, or name them in .digdagignore"
 )
-_COMMENT_LINE = re.compile(r"^ *#.*$", re.MULTILINE)
 
 
 @options.command(
@@ -70,7 +68,7 @@ def push(common: CommonOptions, /, project: str, folder: Path, program: str | No
     used = set()
     for path in (*workflows, *folder.glob("config/*.yml")):
         text = path.read_text(encoding="utf-8", errors="replace")
-        used.update(SECRET_TEMPLATE.findall(_COMMENT_LINE.sub("", text)))
+        used.update(SECRET_TEMPLATE.findall(COMMENT.sub("", text)))
     missing = sorted(used - set(listed.stdout.split()))
     if not missing:
         screen.print_line(f"The project {project} is pushed and has all secrets that its workflows use.")

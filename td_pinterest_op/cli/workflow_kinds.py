@@ -94,7 +94,7 @@ class Audience:
     size: int | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class ProjectAnswers:
     """A user's answers to the questions of `td-pinterest init`, from which a project folder is made."""
 

@@ -128,9 +128,8 @@ def read_exports(
         place = blocks[int(number[1]) - 1].place if number else places.get(error.problems[0].key, place)
         dig.add_finding(place, "setting", str(error))
         return
-    if not isinstance(listed, list):  # but its text
-        blocks = [Block(place)] * len(entries)
-    for block, (name, entry) in zip(blocks, entries.items(), strict=True):
+    blocks += [Block(place)] * len(entries)  # a list that is written as text has one block
+    for block, (name, entry) in zip(blocks, entries.items(), strict=False):
         of_entry = {**places, **block.places, **block.get_block("result_settings").places, "": block.place}
         known = _replace_unknown(dig, entry, block)
         yield from _read_export(dig, own, operator, table, of_entry, entry=known, name=name)

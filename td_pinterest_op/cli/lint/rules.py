@@ -251,9 +251,11 @@ def _check_values(dig: DigFile, tasks: Sequence[DigTask], ours: Sequence[DigTask
         if isinstance(value, int) and has_lost_digits(value) and str(value) in used:
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
             dig.add_finding(place, "unquoted-id", message)
-        if isinstance(value, str) and _has_open_template(value):
+        if not isinstance(value, str):
+            continue
+        if _has_open_template(value):
             dig.add_finding(place, "template", _OPEN_TEMPLATE)
-        for template in TEMPLATE.findall(value) if isinstance(value, str) else ():
+        for template in TEMPLATE.findall(value):
             for variable, path in _VARIABLE.findall(template):
                 is_figure = variable == "pinterest" and variable not in exported
                 known: Any = statistics if is_figure else exported.get(variable)
