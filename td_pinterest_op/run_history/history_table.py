@@ -12,7 +12,6 @@ from typing import Any
 from td_pinterest_op.digdag_templates import defuse_templates
 from td_pinterest_op.identifiers.hashing_sql import quote_literal, quote_name
 from td_pinterest_op.redaction.secret import sanitize
-from td_pinterest_op.stats import WITHHELD
 
 _LONGEST_TEXT = 1000
 
@@ -25,44 +24,27 @@ FAILED = "failed"
 Row = Mapping[str, Any]
 """A row of the history table: its values by column name. A missing column is NULL."""
 
+# `task` is the full name: several tasks of a workflow may do the same to one audience. `lists_…`: the jobs of these
+# queries. `lift`: a comparison of groups.
+_TEXTS = """
+kind outcome workflow session_time session_uuid attempt_id version summary error task action ad_account_id audience_id
+audience_name audience_status customer_list_id customer_list_status previous_customer_list_id job_id
+rows_invalid_by_reason mirror_mode lists_suppress lists_consent lift
+"""
+# `time`: when the row was written. `members`: how many records are known to be in the audience.
+_INTEGERS = """
+time audience_size is_usable is_dry_run rows_read rows_valid rows_invalid records_unique records_duplicate records_sent
+records_refused records_keys records_invalid_keys requests_sent requests_retried requests_failed values_plain
+values_hashed records_withheld_suppressed records_withheld_without_consent records_withheld_control members mirror_plan
+mirror_people mirror_members mirror_joined mirror_resent mirror_left mirror_unsure erasure_accounts erasure_lists
+"""
+# `match_ratio`: in a follow-up, the audience's size relative to its members.
+_DOUBLES = "seconds_reading seconds_sending seconds_waiting match_ratio"
 
 COLUMNS: Mapping[str, str] = {
-    **dict.fromkeys(
-        (
-            *(
-                "kind",
-                "outcome",
-                "workflow",
-                "session_time",
-                "session_uuid",
-                "attempt_id",
-                "version",
-                "summary",
-                "error",
-            ),
-            # The task's full name: several tasks of a workflow may do the same to one audience.
-            *("task", "action", "ad_account_id", "audience_id", "audience_name", "audience_status", "customer_list_id"),
-            *("customer_list_status", "previous_customer_list_id", "job_id", "rows_invalid_by_reason", "mirror_mode"),
-            # The jobs of the queries `suppress` and `consent`, and a comparison of groups.
-            *("lists_suppress", "lists_consent", "lift"),
-        ),
-        "varchar",
-    ),
-    **dict.fromkeys(
-        (
-            # When the row was written.
-            *("time", "audience_size", "is_usable", "is_dry_run", "rows_read", "rows_valid", "rows_invalid"),
-            *("records_unique", "records_duplicate", "records_sent", "records_refused", "records_keys"),
-            *("records_invalid_keys", "requests_sent", "requests_retried", "requests_failed"),
-            *("values_plain", "values_hashed", *(f"records_withheld_{reason}" for reason in WITHHELD)),
-            # How many records are known to be in the audience.
-            *("members", "mirror_plan", "mirror_people", "mirror_members", "mirror_joined", "mirror_resent"),
-            *("mirror_left", "mirror_unsure", "erasure_accounts", "erasure_lists"),
-        ),
-        "bigint",
-    ),
-    # In a follow-up, the audience's size relative to its members.
-    **dict.fromkeys(("seconds_reading", "seconds_sending", "seconds_waiting", "match_ratio"), "double"),
+    **dict.fromkeys(_TEXTS.split(), "varchar"),
+    **dict.fromkeys(_INTEGERS.split(), "bigint"),
+    **dict.fromkeys(_DOUBLES.split(), "double"),
 }
 """The columns of the table, with Trino's types. Most hold a statistic of a run: `rows_read` is `rows.read`.
 
