@@ -63,10 +63,10 @@ class ExportError(Exception):
 
     @staticmethod
     def from_exception(error: Exception) -> "ExportError":
-        """Return `error` itself if it is an ExportError, else an ExportError that says what happened in which line.
+        """Return `error` itself if it is an ExportError, else one that names its type and source line.
 
-        The text of such an error is left out, since it could quote a row. A lack of memory or disk space, for example,
-        becomes a WorkflowError that says what to do.
+        The original message is left out, since it could quote a row. Known causes, such as a lack of memory or disk
+        space, become a WorkflowError that says what to do.
         """
         if isinstance(error, ExportError):
             return error

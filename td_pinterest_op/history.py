@@ -42,7 +42,10 @@ class Failed:
     """The operator that an `_error` task calls to write the history rows of runs that were killed or did not start."""
 
     def run(self) -> None:
-        """Write a history row for each failed run that has none in this digdag attempt. A failure is only logged."""
+        """Write a history row for each run of this digdag attempt that failed without writing one.
+
+        If a row cannot be written, that is logged, and nothing is raised.
+        """
         with TaskProcess():
             write_failure(get_current_task(), SYSTEM)
 

@@ -144,7 +144,10 @@ def create_audience(api: Api, name: str, *, description: str | None, list_id: st
 
 
 def switch_audience(api: Api, audience_id: str, *, list_id: str) -> None:
-    """Ask Pinterest to make an audience use another customer list, once Pinterest has finished processing the list."""
+    """Wait until Pinterest has processed the customer list, and ask it to make the audience use this list.
+
+    Does not check that the audience uses the list afterwards.
+    """
     repeat_until_list_is_ready(partial(api.switch_audience, audience_id, customer_list_id=list_id), api.client)
 
 

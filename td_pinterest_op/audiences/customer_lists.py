@@ -176,7 +176,10 @@ class TargetList:
 
 
 def find_own_lists(api: Api, audience_name: str) -> list[CustomerList]:
-    """Return the customer lists that this operator created for audiences of a (shortened) name, the youngest first."""
+    """Return the customer lists that this operator created for audiences of a name, the youngest first.
+
+    `audience_name`: as `shorten_audience_name` returns it. Longer names that begin alike are not told apart.
+    """
     own = []
     for made in api.list_customer_lists():
         name = get_list_name(made)

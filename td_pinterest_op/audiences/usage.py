@@ -52,7 +52,8 @@ class AdGroup:
 def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
     """Return the ad groups that use an audience, active ones first.
 
-    Returns None if the token may not read all of them (403) and none that it can read is active.
+    If the token may not read all of them (403), returns those that it can read if one of these is active, else None:
+    then it is not known whether the audience is in use.
     """
     denied: list[ExportError] = []
 

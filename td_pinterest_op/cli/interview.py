@@ -187,7 +187,10 @@ class Interview:
         return [self._find_audience(text, kind)], ""
 
     def _find_audience(self, text: str, kind: WorkflowKind) -> Audience:
-        """Return the audience whose id or name is `text`. Raises click.UsageError without exactly one."""
+        """Return the audience whose id or name is `text`. Raises click.UsageError if none or several are found.
+
+        `kind`: the kind of workflow, which decides whether a new audience can be meant.
+        """
         if self._known is None:
             try:
                 return Audience(str(AUDIENCE_ID.parse(text)))

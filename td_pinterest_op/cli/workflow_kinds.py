@@ -40,7 +40,7 @@ class WorkflowKind:
 
     @property
     def names_audience(self) -> bool:
-        """Whether the kind's workflows are about audiences that exist."""
+        """Whether workflows of this kind work on existing audiences, whose ids the user must give."""
         return not self.creates_audience if self.action else self.name in ("many", "lift")
 
     @property
@@ -50,7 +50,7 @@ class WorkflowKind:
 
     @property
     def may_read_status(self) -> bool:
-        """Whether the project folder may have a second workflow, which reads the audience's status."""
+        """Whether a project folder of this kind can get a second workflow, which reads the audience's status."""
         return self.names_audience and self.name not in ("delete", "lift")
 
     @property

@@ -130,9 +130,9 @@ _PLAIN_EXTERNAL_ID = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}
 def _recognise_lines(
     lines: bytes, *, pattern: re.Pattern[bytes], letter_case: Callable[[bytes], bytes] = bytes
 ) -> list[bytes]:
-    """Return for each line the text to hash if the line is valid, else b"". `pattern` matches a run of valid lines.
+    """Return, for each line of `lines`, the text to hash, or b"" if the line is invalid. Each line ends in a line feed.
 
-    `letter_case` makes the text from the line, for example by bytes.lower.
+    `pattern` matches consecutive valid lines. `letter_case` makes the text to hash from a line, such as bytes.lower.
     """
     lines = letter_case(lines)
     values = lines.split(b"\n")[:-1]

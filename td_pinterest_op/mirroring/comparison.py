@@ -73,11 +73,11 @@ GROUP BY 1, 2, 3"""
 
 
 def build_figures_query(changes: str) -> str:
-    """Return the query for the counts of a mirror run, in one row: values, people, members and changes.
+    """Return the query for the counts of a mirror run: of values, people, members and changes.
 
-    `changes`: the name of a table with the rows of `build_changes_select`. The column `given` counts values, and
-    `hashed` those that were digests already. `leavers` counts members who leave, and `unreadable` the ledger's rows
-    whose digest is not 64 hex digits.
+    Its one row has, among others, the columns `given` (values in the people's query), `hashed` (those that were digests
+    already), `leavers` (members who leave) and `unreadable` (rows of the ledger whose digest is not 64 hex digits).
+    `changes`: the name of the table that holds the rows of `build_changes_select`.
     """
     return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,

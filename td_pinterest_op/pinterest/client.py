@@ -95,6 +95,7 @@ class Client:
     _check_write: Callable[[], None] = lambda: None  # is called before each write request; an error stops the request
     _throttled_since: float | None = None  # the time of the first 429 since a success, on the monotonic clock
     # The credentials that Pinterest has accepted, by their identity: not all can be hashed.
+    # The credentials that Pinterest has accepted, by the id() of the object.
     _accepted_credentials: dict[int, AuthBase] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -143,7 +144,7 @@ class Client:
                     raise outcome.error
         except ExportError as error:
             # Whatever ends the request, Pinterest may have carried out an earlier attempt.
-            error.maybe_applied = any(failure.decision.maybe_applied for failure in failures)
+            error.maybe_applied = request.write and any(failure.decision.maybe_applied for failure in failures)
             raise
 
     def _send_once(self, request: Request, auth: AuthBase, *, is_retry: bool) -> Response | _FailedAttempt:

@@ -198,7 +198,8 @@ class SendingSettings(ConnectionSettings):
 class Settings(SendingSettings):
     """The settings of one export, which docs/settings.md explains.
 
-    A setting that the action does not use has its default, even if it was given.
+    A setting that the action does not use has its default, even if it was given. A helper such as `_of_rows` says which
+    actions use a setting; `_of_named_actions`: those that name it in their `ActionSpec`.
     """
 
     action: ActionSpec  # declared by `build_export_table`, which knows the actions

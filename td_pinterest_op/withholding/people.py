@@ -218,9 +218,10 @@ class People:
             yield sort_digests(sent), {reason: len(digests) for reason, digests in by_outcome.items()}
 
     def find_identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
-        """Yield (person's number, reason, digest) for each identifier to leave out of the row of a person who is sent.
+        """Yield (person's number, reason, digest) for each identifier of a sent person that a withheld person shares.
 
-        The reason tells who holds it too: a suppressed person (SUPPRESSED), or else one in the control group (CONTROL).
+        It must be left out of the sent person's row. The reason is SUPPRESSED if any suppressed person shares it, else
+        CONTROL.
         """
         for bucket in range(BUCKETS):
             reasons: dict[bytes, str] = {}  # of identifiers that are sent for nobody

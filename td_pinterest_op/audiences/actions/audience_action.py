@@ -127,9 +127,10 @@ class AudienceAction(abc.ABC):
         self._stats.audience_size = audience.size
 
     def _find_session_key(self, audience: Audience) -> str | None:
-        """Return the key of the digdag session that created an audience with the settings' name, or None if unknown.
+        """Return the key of the digdag session that created `audience`, or None if it is unknown.
 
-        The key, eight hex digits, is a part of the name of the audience's customer list.
+        `audience`: one with the name in the setting `audience_name`. The key is the eight hex digits in the name of its
+        customer list.
         """
         if audience.customer_list_id in self._created_list_ids:  # which reads may not show yet
             return self._session_key

@@ -172,7 +172,10 @@ def _choose_settings(context: DoctorContext) -> Settings:
 
 
 def _take_sample(blocks: Iterable[list[list[Any]]]) -> Iterator[list[list[Any]]]:
-    """Yield as many rows of the blocks as the doctor checks, in blocks: lists of columns. The last one may be cut."""
+    """Yield the first rows, as many as the doctor checks. The last block yielded may be cut short.
+
+    Rows come in blocks: a block is a list of columns, and a column a list of values.
+    """
     left = _SAMPLE
     for block in blocks:
         yield [column[:left] for column in block]

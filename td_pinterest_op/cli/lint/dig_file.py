@@ -98,7 +98,7 @@ class DigFile:
     def read_yaml(self, path: Path) -> Any:
         """Return a YAML file's content. If it is not valid, add a finding and return None. Raises OSError.
 
-        Raises RecursionError if the content is nested too deeply, or grows too much.
+        Raises RecursionError if the content is nested too deeply, or its aliases expand to too much.
         """
         self.files.add(path)
         try:

@@ -58,16 +58,12 @@ _SETTINGS: Mapping[str, object] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """An export, erasure or status check in a workflow. `request`: what it asks of the operator, None if it is refused.
+    """A task of this operator in a workflow: an export (or an entry of a list), an erasure or a status check."""
 
-    `settings`: as written; None for a setting that only a run knows, whose name is in `unknown`. `places`: the place of
-    each parameter, setting and variable of the task, and of each key of its entry; for "", of the task or entry itself.
-    """
-
-    settings: Mapping[str, object]
-    places: Mapping[str, Place]
-    unknown: frozenset[str]
-    request: TaskRequest[Any] | None
+    settings: Mapping[str, object]  # as written; None for a value that only a run knows
+    places: Mapping[str, Place]  # where each parameter, setting and variable is written; "": the whole task or entry
+    unknown: frozenset[str]  # the names of the settings whose values only a run knows
+    request: TaskRequest[Any] | None  # what the task asks of the operator, or None if the operator would refuse it
 
     def find_place(self, *names: str) -> Place:
         """Return the place of the first of these keys that the workflow has, or else of the task or entry."""
@@ -256,7 +252,10 @@ def read_environ(dig: DigFile, task: DigTask) -> Mapping[str, str]:
 
 
 def _check_secret(dig: DigFile, block: Block, key: str, *, variable: str) -> None:
-    """Add findings about the secret under `key`, which a task gets as the environment variable `variable`."""
+    """Add findings if `block[key]` is a plain secret, a misspelt reference, or refers to another kind of secret.
+
+    `variable`: the environment variable through which the task gets the secret.
+    """
     text = str(block[key] or "")
     usual = SECRETS[variable]
     if text.strip() and "${" not in text:
