@@ -267,6 +267,7 @@ FROM (
         # The new rows have the next plan number, and no query reads them before all are written. Rows that other runs
         # write meanwhile have a higher number, and count as well. Two compactions at once write the same rows.
         state = self.state
+        void_row_count = state.entries - valid_row_count
         try:
             if valid_row_count > _ROWS * member_count + _MARGIN or len(state.sent or ()) > _PLANS:
                 number = state.seen + 1
@@ -283,7 +284,7 @@ WHERE state <> 'out'"""
                 self._insert_from_select("write a row for each member into the ledger", select)
                 count_query = f"""\
 SELECT count(*) AS digests {self._rows_clause} AND plan = {number} AND session = '{self.jobs.token}'
-  AND time >= {number // 1000 - _SLACK}"""
+  AND op <> 'refused' AND time >= {number // 1000 - _SLACK}"""
                 (row,) = self.jobs.read_records("count them", count_query)
                 if row["digests"] != member_count:
                     text = "the ledger was not compacted; the next run tries again: %s rows were written, not %s"
@@ -299,8 +300,8 @@ SELECT count(*) AS digests {self._rows_clause} AND plan = {number} AND session =
                 )
                 self._insert_from_select("let them replace the older rows", mark)
                 self.state = replace(state, base=number)
-                valid_row_count = member_count
-            if self.state.base and self.state.entries > valid_row_count + member_count + _MARGIN:
+                void_row_count = state.entries  # that is, all but the rows just written
+            if self.state.base and void_row_count > member_count + _MARGIN:
                 void = f"{self._rows_clause} AND plan < {self.state.base}"
                 self.jobs.run("delete void rows from the ledger", f"DELETE {void}")
         except StoppedError:
