@@ -110,7 +110,7 @@ class Mirror(MembersAction):
                 dummies = name.initial_count if name else None  # None, unless this operator created the list empty
                 uploaded = used.uploaded if used else None
                 if uploaded is not None or dummies is not None:
-                    people = max(people or 0, uploaded or 0) - (dummies or 0)
+                    people = max(max(people or 0, uploaded or 0) - (dummies or 0), 0)
                 self._run.check_state(customer_list_id=get_list_id(audience), people=people)
             self._run.compare_with_ledger()
             check_rows(settings, self._stats)
