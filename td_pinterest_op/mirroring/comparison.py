@@ -6,12 +6,12 @@ the digest's newest row whether it is in the audience. Decide on its change. Cou
 
 from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, build_membership_sql
 from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.withholding.withholding_sql import build_counts_sql
+from td_pinterest_op.withholding.withholding_sql import BLANK_ROW, build_counts_sql
 
 _DAY = 86_400_000  # milliseconds
 _WITHHELD = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))
-# The counts of a digest or reason: digests; values, hashed values, rows, rows with an invalid value; ledger rows.
-_AMOUNTS = ("people", "given", "hashed", "row_count", "invalid_rows", "entries")
+# The counts of a digest or reason: digests; values, hashed values, rows, rows with an invalid value; valid ledger rows.
+_AMOUNTS = ("people", "given", "hashed", "row_count", "invalid_rows", "ledger_rows")
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _AMOUNTS)
 
 
@@ -21,14 +21,13 @@ def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_
     The column `op` is the change: join, leave, due (a member who is sent again), stay (any other member), refused (not
     sent, as Pinterest has refused it) or out (not a member, before or after). If `op` is rejected or withheld, `digest`
     is a reason; if it is unreadable, `digest` is a text from the ledger that is no digest. `is_member` is 1 for a
-    member before the run, else 0. One row counts nothing: whether a table made of no rows has columns is not known.
-    `people`: a SELECT with the columns of `build_people_select`. `replaces`: True if the run replaces everybody.
-    `resend_days`: a member is due once in so many days.
+    member before the run, else 0. `people`: a SELECT with the columns of `build_people_select`. `replaces`: True if the
+    run replaces everybody. `resend_days`: a member is due once in so many days.
     """
     state = ledger.state
     # Without rows, the ledger's table may be missing.
-    ledger_rows = f"""\
-      SELECT digest, plan, op, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count, 0 AS invalid_rows, 1 AS entries
+    ledger_select = f"""\
+      SELECT digest, plan, op, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count, 0 AS invalid_rows, 1 AS ledger_rows
       {ledger.build_digest_rows_clause()}
       UNION ALL """
     # The change of a digest that the query has.
@@ -44,30 +43,34 @@ def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_
 WHEN state = 'refused' AND NOT {due} THEN 'refused'
       {cases}
       WHEN {due} THEN 'due'"""
-    # `was_member`: 1 if the newest row that is known to be on Pinterest made the digest a member.
+    # `was_member`: 1 if the newest row that is known to be on Pinterest made the digest a member. Whose newest row is a
+    # `leave` may have left already, by an unsettled plan: max_leave_ratio has counted this digest in that plan's run.
     sent = ", ".join(map(str, state.sent or (0,)))
     return f"""\
+-- digests that need no row are counted together
 SELECT op, is_member,
   CASE WHEN op NOT IN ('out', 'refused'{"" if replaces else ", 'stay'"}) THEN digest END AS digest, {_SUMS}
 FROM (
+    -- its change
     SELECT digest, CASE WHEN was_member = 1 AND last_op <> 'leave' THEN 1 ELSE 0 END AS is_member, given, hashed,
-      row_count, invalid_rows, entries, CASE WHEN digest IN {_WITHHELD} THEN people ELSE 1 END AS people, CASE
-      WHEN entries > 0 AND NOT regexp_like(digest, '\\A[0-9a-f]{{64}}\\z') THEN 'unreadable'
+      row_count, invalid_rows, ledger_rows, CASE WHEN digest IN {_WITHHELD} THEN people ELSE 1 END AS people, CASE
+      WHEN ledger_rows > 0 AND NOT regexp_like(digest, '\\A[0-9a-f]{{64}}\\z') THEN 'unreadable'
       WHEN digest IN {_WITHHELD} THEN 'withheld'
       WHEN length(digest) < 64 THEN 'rejected'
       WHEN given = 0 THEN CASE WHEN state IN ('out', 'refused') THEN 'out' ELSE 'leave' END
       {cases}
       ELSE 'stay' END AS op
     FROM (
+      -- its state
       SELECT digest, was_member, op AS last_op, {", ".join(_AMOUNTS)}, {build_membership_sql(state.sent)}
       FROM (
+      -- one row per digest
       SELECT digest, {NEWEST}, {_SUMS}, max_by(CASE WHEN op IN ('leave', 'refused') THEN 0 ELSE 1 END,
-        CASE WHEN op = 'member' OR entries.plan IN ({sent}) THEN entries.plan END) AS was_member
-      FROM ({ledger_rows if state.entries else ""}
+        CASE WHEN op = 'member' OR digest_rows.plan IN ({sent}) THEN digest_rows.plan END) AS was_member
+      FROM ({ledger_select if state.all_rows else ""}
       SELECT answer AS digest, cast(NULL AS bigint) AS plan, cast(NULL AS varchar) AS op, people, given, hashed,
-        row_count, invalid_rows, 0 AS entries
-      FROM ({people})
-      UNION ALL SELECT '', NULL, NULL, 0, 0, 0, 0, 0, 0) AS entries
+        row_count, invalid_rows, 0 AS ledger_rows
+      FROM ({people}){BLANK_ROW}, NULL, NULL, 0, 0, 0, 0, 0, 0) AS digest_rows
       GROUP BY digest)))
 GROUP BY 1, 2, 3"""
 
@@ -76,8 +79,9 @@ def build_figures_query(changes: str) -> str:
     """Return the query for the counts of a mirror run: of values, people, members and changes.
 
     Its one row has, among others, the columns `given` (values in the people's query), `hashed` (those that were digests
-    already), `leavers` (members who leave) and `unreadable` (rows of the ledger whose digest is not 64 hex digits).
-    `changes`: the name of the table that holds the rows of `build_changes_select`.
+    already), `leavers` (members who leave), `ledger_rows` (rows of the ledger with a digest that no newer row makes
+    void) and `unreadable` (those of them whose digest is not 64 hex digits). `changes`: the name of the table that
+    holds the rows of `build_changes_select`.
     """
     return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
@@ -91,6 +95,6 @@ SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
   coalesce(sum(CASE WHEN op = 'leave' THEN people END), 0) AS leave,
   coalesce(sum(CASE WHEN op = 'leave' AND is_member = 1 THEN people END), 0) AS leavers,
   coalesce(sum(CASE WHEN op = 'due' THEN people END), 0) AS resent,
-  coalesce(sum(CASE WHEN op = 'unreadable' THEN entries END), 0) AS unreadable,
-  coalesce(sum(entries), 0) AS entries
+  coalesce(sum(CASE WHEN op = 'unreadable' THEN ledger_rows END), 0) AS unreadable,
+  coalesce(sum(ledger_rows), 0) AS ledger_rows
 FROM {changes}"""

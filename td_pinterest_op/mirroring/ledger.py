@@ -6,19 +6,21 @@ event of a plan:
 
     op                    digest  joined            figure       resent
     join, leave           yes     when it joined
-    member, unsure        yes
     refused               yes
+    member, unsure        yes    (of a compaction; it has `refused` rows too)
     planned, replacing            the plan seen     rows         members sent again
     settled, replaced
-    compacted                     the plan seen     rows         1 if the audience was adopted
+    compacted                     the plan seen     members      1 if the audience was adopted
     overtaken                     the plan seen
+
+`joined` of a row with a digest is for people who read the table: no statement uses it. Event rows reuse the columns
+`joined` and `resent` as the table says. The plan seen is the newest plan that was taken into account.
 
 A plan has `join` and `leave` rows, and a row `planned` (or `replacing`, if it replaces everybody) with their number.
 Once all of it is on Pinterest, there is a row `settled` (or `replaced`). If Pinterest refused to add somebody, the next
-number is a settled plan with `refused` rows. A compaction puts a row for each member in place of all older rows: it has
-`member` and `unsure` rows, and `compacted`, which makes them valid. An `overtaken` plan repeats the rows of an older
-plan that was still being sent when the newer one was made. The plan seen is the newest plan that was taken into
-account.
+number is a settled plan with `refused` rows. A compaction puts a row for each digest that is not out of the audience in
+place of all older rows: it has `member`, `unsure` and `refused` rows, and `compacted`, which makes them valid. An
+`overtaken` plan repeats the rows of an older plan that was still being sent when the newer one was made.
 
 A digest is a member if its newest row is a `join` of a settled plan, or a `member` of a compaction. A digest whose
 newest row is of an unsettled plan is unsure: the next plan makes it join or leave again.
@@ -56,9 +58,9 @@ ad_account_id varchar, customer_list_id varchar, session varchar, time bigint"""
 _NULLS = """\
 cast(NULL AS bigint) AS figure, cast(NULL AS bigint) AS resent, cast(NULL AS varchar) AS ad_account_id,
   cast(NULL AS varchar) AS customer_list_id"""
-NEWEST = "max(entries.plan) AS plan, max_by(op, entries.plan) AS op"
-"""The columns of a digest's newest row in `entries`."""
-# Rows may be older by this many seconds than the plan after which they were written: others are skipped by their time.
+NEWEST = "max(digest_rows.plan) AS plan, max_by(op, digest_rows.plan) AS op"
+"""SQL for the plan and the op of a digest's newest row, in a SELECT ... FROM (...) AS digest_rows GROUP BY digest."""
+# Queries skip rows by `time`, in seconds; clocks and plan numbers may differ by up to a day.
 _SLACK = 86_400
 # The ledger is compacted at this many rows for each member, with a margin, or at this many plans, as queries name each.
 _ROWS = 3
@@ -83,7 +85,7 @@ class LedgerState:
     compacted: int = 0  # the newest compaction (a row for each member in place of older rows)
     replacing: int = 0  # the newest plan to replace everybody, settled or not
     sent: Sequence[int] | None = None  # all settled plans; None without such a plan
-    entries: int = 0  # the number of all rows of the audience, void ones included
+    all_rows: int = 0  # the number of all rows of the audience, void ones included
     ad_account_id: str = ""  # of the newest settled plan, "" without such a plan
     customer_list_id: str = ""  # of the newest settled plan, "" without such a plan
 
@@ -133,7 +135,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
   coalesce(max(CASE WHEN op = 'compacted' THEN plan END), 0) AS compacted,
   coalesce(max(CASE WHEN op = 'replacing' THEN plan END), 0) AS replacing,
   array_agg(plan) FILTER (WHERE op IN ('settled', 'replaced')) AS sent,
-  count(*) AS entries,
+  count(*) AS all_rows,
   coalesce(max_by(ad_account_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS ad_account_id,
   coalesce(max_by(customer_list_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS customer_list_id
 {self._rows_clause}"""
@@ -145,6 +147,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
 
         A row `replaced` or `compacted` makes all rows of older plans void.
         """
+        # `member` rows of an unfinished compaction must not count. Its `refused` rows repeat what older rows say.
         return f"""{self._rows_clause}
     AND digest IS NOT NULL AND plan BETWEEN {self.state.base} AND {self.state.seen}
     AND (op IN ('join', 'leave', 'refused') OR plan = {self.state.compacted})"""
@@ -152,10 +155,11 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
     def build_new_rows_query(self) -> str:
         """Return the query that reads all rows of the audience written since `state` was read, by this run and others.
 
-        Its columns are `op`, `digest` and `figure`. In rows of another run, which belong to a newer plan or to a
-        compaction of the rows in `state`, `op` is NULL.
+        Its columns are `op`, `digest` and `figure`. In rows of another run, which belong to a newer plan or make the
+        rows in `state` void, `op` is NULL.
         """
         state = self.state
+        # Rows of a newer plan; or an older plan became a base meanwhile: the rows in `state` are void.
         return f"""\
 SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
 {self._rows_clause} AND time >= {state.number // 1000 - _SLACK}
@@ -164,8 +168,8 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
     def find_newer_plan(self) -> int | None:
         """Return the number of the newest plan that another run made after it had read this run's plan, or None.
 
-        A plan is the changes of one run. Other newer plans do not matter: their runs stop when they find this run's
-        plan.
+        A plan is the changes of one run. Only plans whose run had seen this run's plan matter: any other run finds it
+        when it reads its own plan back, and stops.
         """
         plan = self.state.number
         query = (
@@ -204,6 +208,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         replaces = figures.mode == REPLACE
         ended = {state.number: "replaced" if replaces else "settled"}
         if refused:
+            # A number of its own: the newest row must win over the `join`.
             newest = state.number + 1
             ended[newest] = "settled"
             for start in range(0, len(refused), _DIGESTS):
@@ -225,7 +230,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
             base=state.number if replaces else state.base,
             adopted=0 if replaces else state.adopted,
             sent=(*(state.sent or ()), *ended),
-            entries=state.entries + figures.change_count + len(refused) + len(ended) + 1,
+            all_rows=state.all_rows + figures.change_count + len(refused) + len(ended) + 1,  # the row `planned`
             customer_list_id=customer_list_id,
         )
 
@@ -252,12 +257,13 @@ FROM (
         LEAVE again. It replaces everybody if these people are no longer in the ledger, or after REPLACING.
         """
         ops = ", ".join(f"'{change}'" for change in changes)
-        sent = f"{self._rows_clause} AND plan = {self.state.number} AND op IN ({ops})"
+        from_sent_rows = f"{self._rows_clause} AND plan = {self.state.number} AND op IN ({ops})"
+        # REPLACING has only an event row, so its count of digests is 0.
         rows = f"""\
 SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined, {_NULLS}
 FROM (
-  SELECT op, digest {sent} AND digest IS NOT NULL
-  UNION ALL SELECT CASE count(digest) WHEN 0 THEN 'replacing' ELSE 'overtaken' END, NULL {sent}
+  SELECT op, digest {from_sent_rows} AND digest IS NOT NULL
+  UNION ALL SELECT CASE count(digest) WHEN 0 THEN 'replacing' ELSE 'overtaken' END, NULL {from_sent_rows}
 ) CROSS JOIN (
   SELECT max(plan) AS newest, greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + 1) AS number
   {self._rows_clause}
@@ -265,7 +271,7 @@ FROM (
         self._insert_from_select("note what was sent during a newer plan", rows)
 
     def compact_rows(self, *, member_count: int, valid_row_count: int) -> None:
-        """Replace the rows of all plans by one row for each member, if the ledger has far more rows or many plans.
+        """Replace all rows by one for each member or refused digest, if the ledger has far more rows or many plans.
 
         Every plan must be settled. `member_count`: the members of the audience. `valid_row_count`: the rows with a
         digest that no newer row voids. If this fails, it logs a warning, and the next run tries again.
@@ -273,7 +279,7 @@ FROM (
         # The new rows have the next plan number, and no query reads them before all are written. Rows that other runs
         # write meanwhile have a higher number, and count as well. Two compactions at once write the same rows.
         state = self.state
-        void_row_count = state.entries - valid_row_count
+        void_row_count = state.all_rows - valid_row_count
         try:
             if valid_row_count > _ROWS * member_count + _MARGIN or len(state.sent or ()) > _PLANS:
                 number = state.seen + 1
@@ -283,18 +289,18 @@ FROM (
   SELECT digest, {build_membership_sql(state.sent)}
   FROM (
     SELECT digest, {NEWEST}
-    FROM (SELECT digest, plan, op {self.build_digest_rows_clause()}) AS entries
+    FROM (SELECT digest, plan, op {self.build_digest_rows_clause()}) AS digest_rows
     GROUP BY digest))
 WHERE state <> 'out'"""
                 select = _build_digest_rows_select(rows, plan=number)
                 self._insert_from_select("write a row for each member into the ledger", select)
                 count_query = f"""\
-SELECT count(*) AS digests {self._rows_clause} AND plan = {number} AND session = '{self.jobs.token}'
+SELECT count(*) AS members {self._rows_clause} AND plan = {number} AND session = '{self.jobs.token}'
   AND op <> 'refused' AND time >= {number // 1000 - _SLACK}"""
                 (row,) = self.jobs.read_records("count them", count_query)
-                if row["digests"] != member_count:
+                if row["members"] != member_count:
                     text = "the ledger was not compacted; the next run tries again: %s rows were written, not %s"
-                    log.warning(text, row["digests"], member_count)
+                    log.warning(text, row["members"], member_count)
                     return
                 mark = self._build_event_row_select(
                     "compacted",
@@ -306,7 +312,7 @@ SELECT count(*) AS digests {self._rows_clause} AND plan = {number} AND session =
                 )
                 self._insert_from_select("let them replace the older rows", mark)
                 self.state = replace(state, base=number)
-                void_row_count = state.entries  # that is, all but the rows just written
+                void_row_count = state.all_rows  # that is, all but the rows just written
             if self.state.base and void_row_count > member_count + _MARGIN:
                 void = f"{self._rows_clause} AND plan < {self.state.base}"
                 self.jobs.run("delete void rows from the ledger", f"DELETE {void}")

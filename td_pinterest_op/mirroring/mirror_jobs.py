@@ -98,7 +98,8 @@ class MirrorJobs:
     def _build_source(self, purpose: str, statement: str, embedded: Source | None) -> Source:
         """Return the `Source` of a job that runs `statement`, after comments: the purpose and the user's own.
 
-        Only a statement that contains the user's query (`embedded`) gets the time of the session.
+        Only a statement that contains the user's query (`embedded`) gets the time of the session, from which its
+        TD_INTERVAL counts. The other statements are about the ledger of now, also in a session of the past.
         """
         comments = f"-- td_pinterest_op: mirror of audience {self.audience_id}: {purpose}\n"
         source = replace(self.source, scheduled_time=None)

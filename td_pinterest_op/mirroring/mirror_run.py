@@ -91,7 +91,7 @@ class MirrorRun:
                 "rebuild: true replaces everybody in the audience and orphans a customer list, and so did the run "
                 "before. It is meant for one run: leave it out of the settings"
             )
-        # A first replace that was not settled was allowed.
+        # An earlier try has passed this check and may have filled the audience itself.
         is_first = not state.settled and not state.replacing
         if is_first and people != 0 and not settings.rebuild and settings.begin is None:
             has = "may have people: how many is not known" if people is None else f"already has {people:,} people"
@@ -104,8 +104,11 @@ class MirrorRun:
     def _replaces(self) -> bool:
         """Whether the run must replace everybody in the audience, because it cannot send only the changes."""
         state = self.ledger.state
-        must_replace = state.replacing > state.settled if state.settled else self.settings.begin != "adopt"
-        return self.settings.rebuild or must_replace
+        if self.settings.rebuild:
+            return True
+        if state.settled:
+            return state.replacing > state.settled  # a replace that may have been sent in part
+        return self.settings.begin != "adopt"
 
     def compare_with_ledger(self) -> None:
         """Compare the query's people with the ledger: write who joins and who leaves to a table, and count them.
@@ -113,7 +116,7 @@ class MirrorRun:
         The counts are in `counts`, `figures` and `stats`. Raises LimitError if an opt-out or consent list cannot be
         used.
         """
-        # Ask for the columns of all queries first: to hash takes long.
+        # Ask for the columns of all queries first: an error in a query then shows before anything is hashed.
         lists = {}
         for name, source in self.lists.items():
             with name_list_in_errors(name):
@@ -122,21 +125,24 @@ class MirrorRun:
         find_columns = partial(find_people_columns, settings=self.settings, list_columns=list_columns)
         people = self.jobs.source
         query = self._describe_query("query", people, find_columns)
-        # Hash the lists right before the people: whoever opts out until the people are read is not sent.
+        # Hash the lists as late as possible: an opt-out after this counts only in the next run.
         list_tables = {}
         for name, list_query in lists.items():
-            select = f"{withholding_sql.build_list_select(list_query)}\nUNION ALL SELECT '', 0, 0"
+            select = f"{withholding_sql.build_list_select(list_query)}{withholding_sql.BLANK_ROW}, 0, 0"
             with name_list_in_errors(name):
                 list_tables[name], self.stats.list_jobs[name] = self.jobs.create_table(
                     name, f"hash the list `{name}`", select, embedded=self.lists[name]
                 )
-        # Hash the people, into a table of their own if some may be withheld or have several identifiers.
+        # Hash the people. If some may be withheld or have several identifiers, this is a statement of its own, with a
+        # table: together with the comparison it would need the memory of both. Else the comparison hashes them.
         control = self.settings.control
         if list_tables or control or not is_single(query.columns):
             select = withholding_sql.build_people_select(query, list_tables=list_tables, control=control)
-            select += "\nUNION ALL SELECT '', 0, 0, 0, 0, 0"  # as in `build_changes_select`
+            select += f"{withholding_sql.BLANK_ROW}, 0, 0, 0, 0, 0"
             purpose = "hash the people, without those withheld"
             table, self.stats.job_id = self.jobs.create_table("digests", purpose, select, embedded=people)
+            # Check the lists only now, although the dearest statement was in vain if a list cannot be used: to count
+            # them before it would delay it, and lengthen the time in which an opt-out comes too late.
             if list_tables:
                 counts_select = withholding_sql.build_list_counts_select(list_tables)
                 list_stats = {}
@@ -146,10 +152,10 @@ class MirrorRun:
                         action="",
                         ad_account_id="",
                         dry_run=True,
-                        read=row["given"] + invalid.total(),
+                        read=row["valid"] + invalid.total(),
                         unique=row["identifiers"],
                         invalid_by_reason=invalid,
-                        plain_values=row["given"] - row["hashed"],
+                        plain_values=row["valid"] - row["hashed"],
                         hashed_values=row["hashed"],
                     )
                 check_lists(list_stats, self.settings)
@@ -159,7 +165,7 @@ class MirrorRun:
             select = withholding_sql.build_values_select(query)
             embedded = people
         replaces = self._replaces
-        # Compare the people with the ledger.
+        # Compare the people with the ledger, and count the changes.
         changes = build_changes_select(
             select, ledger=self.ledger, replaces=replaces, resend_days=self.settings.resend_days
         )
@@ -171,6 +177,7 @@ class MirrorRun:
         # Turn the counts into statistics.
         counts = self.counts
         stats = self.stats
+        # A column of arrays counts twice: a row may have several values.
         stats.columns = len(query.columns) + sum(column.is_array for column in query.columns)
         stats.read = counts["row_count"]
         stats.invalid_rows = counts["invalid_rows"]
@@ -207,7 +214,8 @@ class MirrorRun:
         figures = self.figures
         leavers = self.counts["leavers"]
         limit = self.settings.max_leave_ratio
-        if self.ledger.state.settled and leavers / max(figures.members, 1) > limit:
+        # Without a settled plan there are no members, and no leavers.
+        if leavers / max(figures.members, 1) > limit:
             raise LimitError(
                 f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio allows "
                 f"({limit}); the query finds {figures.people:,} people. Nothing was sent. Correct the query, or raise "
@@ -217,8 +225,8 @@ class MirrorRun:
     def write_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
         """Write the changes into the ledger as a plan, and read them back. Return the records to add and to remove.
 
-        The keys are JOIN and LEAVE. Raises MirrorError if another run has made a plan meanwhile, or if the plan is not
-        complete. `customer_list_id`: the audience's list.
+        The keys are JOIN and LEAVE. Raises MirrorError if another run has made a plan or compacted the ledger
+        meanwhile, or if the plan is not complete. `customer_list_id`: the audience's list.
         """
         figures = self.figures
         changed = "'join', 'stay'" if figures.mode == REPLACE else "'join', 'due', 'leave'"
@@ -227,14 +235,14 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
   FROM {self._table} WHERE op IN ({changed})"""
         self.ledger.insert_plan(changes, figures, customer_list_id=customer_list_id)
         rows = self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query())
-        # Sort the rows into joiners and leavers. A row of another run belongs to a newer plan.
+        # Sort the rows into joiners and leavers. In a row of another run, `op` is NULL.
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
         proofs: list[int] = []
         for ops, digests, numbers in rows.blocks:
             if None in ops:
                 raise MirrorError(
-                    f"another run has made a newer plan for audience {self.jobs.audience_id}. Nothing was sent. Run "
-                    "this task again"
+                    f"another run has made a newer plan for audience {self.jobs.audience_id}, or has compacted its "
+                    "ledger. Nothing was sent. Run this task again"
                 )
             for op, spool in spools.items():
                 code = op.encode()
@@ -270,7 +278,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
         self.stats.members = None if self.ledger.state.may_have_unknown_people else members
         rows = self.figures.change_count + refused_count
         if self.figures.mode != REPLACE:
-            rows += self.counts["entries"]
+            rows += self.counts["ledger_rows"]
         self.ledger.compact_rows(member_count=members, valid_row_count=rows)
 
     def _describe_query(

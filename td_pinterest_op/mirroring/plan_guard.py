@@ -20,8 +20,9 @@ _TRUSTED = 10.0
 class PlanGuard:
     """Stops a mirror run from sending its plan (the run's changes) once the ledger has a newer plan of another run.
 
-    The ledger is asked after each wait of the client, before anything else is sent, and otherwise ten seconds after its
-    last answer, while sending goes on. `trust_plan` must be called first, right after the plan was read.
+    The ledger is asked after each wait that Pinterest or a failure caused (`RateLimiter.waits`), before anything else
+    is sent, and otherwise ten seconds after its last answer, while sending goes on. `trust_plan` must be called first,
+    right after the plan was read.
     """
 
     def __init__(self, *, ledger: Ledger, stats: Stats, client: Client, clock: Callable[[], float]) -> None:

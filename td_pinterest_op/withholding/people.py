@@ -106,10 +106,11 @@ class SingleIdentifierPeople:
         `by_column`: the identifiers of the only column. `in_control`: for each row, True if its person is in the
         control group. `may_be_sent`: False for rows without a control-group key, whose people are not needed here.
         """
-        # With one identifier a person, the opt-out list itself withholds the identifier of an unsent person.
+        # An unsent person need not be known: if the only identifier is on the opt-out list, nobody is sent with it.
         if may_be_sent:
             (column,) = by_column
             self._everybody.add(column.comparable_digests)
+            # `identifiers` has one for each row, b"" if invalid.
             self._controlled.add([key for key in compress(column.identifiers, in_control) if key])
 
     def find_sendable(self) -> Iterator[Sendable]:
@@ -169,8 +170,9 @@ class People:
         self._facts += bytes(facts | _Fact.IN_CONTROL if chosen else facts for chosen in in_control)
         for column in by_column:
             rows = range(len(in_control)) if column.rows is None else column.rows
-            people = [first + row for row, key in zip(rows, column.identifiers, strict=True) if key]
-            self._holders.add(list(map(_HOLDER.pack, column.comparable_digests, people)))
+            # The person of each valid identifier, in the order of `comparable_digests`.
+            holders = [first + row for row, key in zip(rows, column.identifiers, strict=True) if key]
+            self._holders.add(list(map(_HOLDER.pack, column.comparable_digests, holders)))
             if SUPPRESS in self._lists.spools:
                 for row, reason in column.rejected:
                     # A person whose address cannot be compared may be on the list.

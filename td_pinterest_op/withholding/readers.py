@@ -44,7 +44,8 @@ log = logging.getLogger(__name__)
 MOST_COMBINATIONS = 1_000
 """A row with more combinations of its values is invalid: nobody has that many, and memory must stay flat."""
 _WITHOUT_REFERENCES = 2  # marshal's format that does not look for repeated objects
-# An identifier that a sent person's row loses: a bucket, the person's number, the digest, and the reason's number.
+# An identifier that a sent person's row loses: a bucket, the person's number, the digest, and the reason's number. The
+# numbers are big-endian, so that byte order = number order.
 _TO_STRIP = Struct(f">BI{DIGEST_BYTES}sB")
 
 Block = Sequence[Sequence[Any]]  # the values of some rows, column by column
@@ -147,11 +148,14 @@ class Reader(abc.ABC):
         index = self.settings.control_key_index
         if control is None:
             return [False] * len(block[0])
+        # Without a key column, the only identifier is the key: its digest, in hex as in the warehouse.
         if index is None:
             return assign_control(control, map(bytes.hex, by_column[0].identifiers))
         keys = block[index]
+        # The warehouse has put the number of `build_control_number_sql` in place of each key.
         if by_column[0].column.is_hashed_by_warehouse:
             return [isinstance(key, int) and key % NUMBERS < control.share_of_ten_thousand for key in keys]
+        # The query's result has the plain keys.
         return assign_control(control, keys)
 
     @abc.abstractmethod
@@ -278,7 +282,7 @@ class _FilteredRowReader(RowReader):
 
     def __init__(self, people: People, settings: ReaderSettings, stats: Stats) -> None:
         super().__init__(settings, stats, people)
-        # External ids are no digests.
+        # Only digests may be on disk as they are: external ids are encrypted.
         self._file = SpoolFile(encrypted=not all(column.type.is_hashed for column in settings.columns))
         self._blocks: list[tuple[int, int, int]] = []  # offset and length in the file, and the first person's number
         self._end = 0
@@ -291,6 +295,7 @@ class _FilteredRowReader(RowReader):
         """Write the rows of a block to the temporary file, which `_finish` reads."""
         data = marshal.dumps(rows, _WITHOUT_REFERENCES)
         self._file.write(self._end, data)
+        # `_store_block` has added the people of these rows just before: theirs are the last numbers.
         self._blocks.append((self._end, len(data), self._people.count - len(rows)))
         self._end += len(data)
 
@@ -299,15 +304,16 @@ class _FilteredRowReader(RowReader):
         people = self._people
         columns = self.settings.columns
         people.compare_with_lists()
-        # Which identifiers each person loses, sorted by person in a spool of its own.
+        # Sort by person which identifiers each person loses. A spool has a bucket for each first byte, and sorts within
+        # buckets: the first byte is the number of one of 256 parts of the people.
         for person, reason, digest in people.find_identifiers_to_strip():
-            # The first byte, by which a spool sorts into buckets: in which of 256 parts of the people the person is.
             part = person * BUCKETS // people.count
             self._to_strip.add([_TO_STRIP.pack(part, person, digest, WITHHELD.index(reason))])
         self._to_strip.finish()
         entries = map(_TO_STRIP.unpack, chain.from_iterable(self._to_strip.read_buckets()))
         entry = next(entries, None)
-        # The kept rows once more, block by block, together with the entries of their people.
+        # The kept rows once more, block by block, together with the entries of their people. Keyless people have
+        # numbers too, but no kept row, and no entries, since they are not sent.
         for offset, length, first in self._blocks:
             # The file is private and has no name: nobody else can have written it.
             rows = marshal.loads(self._file.read(offset, length))  # noqa: S302
@@ -335,6 +341,7 @@ class _FilteredRowReader(RowReader):
                     else:
                         suffix = bytes([WITHHELD.index(outcome)])
                         self._withheld.add(layout, [record + suffix for record in records])
+        # Count the withheld rows. `is_extra`: further combinations of a row's values, which do not count.
         for layout, spool in self._withheld.spools.items():
             spool.finish()
             previous = b""
@@ -395,5 +402,8 @@ def _strip_row(columns: Sequence[Column], row: Row, reasons: Mapping[bytes, str]
         is_array = isinstance(given, list)
         values = given if is_array else [given]
         kept = [value for value in values if compute_comparable_digest(column.type, value) not in reasons]
-        left.append(kept if is_array else b"".join(kept))
+        if is_array:
+            left.append(kept)
+        else:
+            left.append(kept[0] if kept else b"")
     return left

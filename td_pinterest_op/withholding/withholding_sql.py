@@ -22,8 +22,14 @@ from td_pinterest_op.records.hashed_query import NUMBERS, Query, build_hashing_s
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 
-# In front of each digest in a row without a control-group key. The row is not sent, but its person may be suppressed,
-# and then nobody is sent with this digest.
+BLANK_ROW = "\nUNION ALL SELECT ''"
+"""An `answer` that counts nothing, to add to a SELECT for a table: whether one made of no rows has columns is unknown.
+
+The caller adds its other columns, after a comma.
+"""
+# An answer is a digest (`ab…`), a digest that was a hash already (`=ab…`, see HASHED_MARK), or a reason (`unsure`). The
+# mark `-` is in front of the answers in a row without a control-group key (`-ab…`, `-=ab…`, `-unsure`): the row is not
+# sent, but its person may be suppressed, and then nobody is sent with this digest.
 _UNSENT_MARK = "-"
 _UNSURE = f"('{Reason.UNSURE.value}', '{_UNSENT_MARK}{Reason.UNSURE.value}')"
 _IS_DIGEST = "length(answer) = 64"
@@ -56,13 +62,14 @@ def build_people_select(query: Query, *, list_tables: Mapping[str, str], control
         f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer AND length({name}.answer) = 64"
         for name, table in list_tables.items()
     )
-    # What is true of one answer of a person is true of the person.
-    of_person = "max({}) OVER (PARTITION BY person)" if has_person_column else "{}"
     # A person with an address that cannot be compared is suppressed: the list may have it as a hash.
     suppressed = f"CASE WHEN {SUPPRESS}.answer IS NOT NULL OR persons.answer IN {_UNSURE} THEN 1 ELSE 0 END"
     # A row that is not sent gives no consent.
     consented = f"CASE WHEN {CONSENT}.answer IS NOT NULL AND persons.given > 0 THEN 1 ELSE 0 END"
-    # `given` is 0 if a digest is in unsent rows only: it is neither sent nor counted.
+    if has_person_column:
+        # What is true of one answer of a person is true of all answers of this person.
+        suppressed = f"max({suppressed}) OVER (PARTITION BY person)"
+        consented = f"max({consented}) OVER (PARTITION BY person)"
     return f"""\
 SELECT answer, sum(people) AS people, {_SUMS}
 FROM (
@@ -75,11 +82,12 @@ FROM (
 SELECT answer, {_SUMS}, max(in_control) AS in_control, max(suppressed) AS suppressed, max(consented) AS consented
 FROM (
   SELECT persons.answer, {", ".join(f"persons.{name}" for name in _COUNTS)}, in_control,
-    {of_person.format(suppressed) if SUPPRESS in list_tables else "0"} AS suppressed,
-    {of_person.format(consented) if CONSENT in list_tables else "1"} AS consented
+    {suppressed if SUPPRESS in list_tables else "0"} AS suppressed,
+    {consented if CONSENT in list_tables else "1"} AS consented
   FROM ({persons}) AS persons{joins}
 )
 GROUP BY answer
+-- a digest in unsent rows only is neither sent nor counted
 HAVING sum(given) > 0
 ))
 GROUP BY answer"""
@@ -88,7 +96,8 @@ GROUP BY answer"""
 def build_values_select(query: Query) -> str:
     """Return a SELECT with a row for each value of a query's single identifier column. Nobody is withheld.
 
-    The columns (answer, people, given, hashed, row_count, invalid_rows) are those of `build_people_select`.
+    The columns (answer, people, given, hashed, row_count, invalid_rows) are those of `build_people_select`, but
+    `people` is 0 for a digest: the comparison counts 1 per digest.
     """
     return f"""\
 SELECT {_BARE} AS answer, 0 AS people, 1 AS given, {_IS_HASHED} AS hashed, 1 AS row_count,
@@ -116,14 +125,14 @@ GROUP BY answer"""
 def build_list_counts_select(list_tables: Mapping[str, str]) -> str:
     """Return a SELECT with a row for each opt-out or consent list: the numbers of its digests and of its values.
 
-    The columns are `list` (the list's name), `identifiers` (distinct digests), `given` (valid values), `hashed` (valid
+    The columns are `list` (the list's name), `identifiers` (distinct digests), `valid` (valid values), `hashed` (valid
     values that were digests already), and `reasons` (invalid values: see `build_counts_sql`). `list_tables`: the names
     of tables with the rows of `build_list_select`, by list name.
     """
     return "\nUNION ALL ".join(
         f"""\
 SELECT {quote_literal(name)} AS list, count(CASE WHEN {_IS_DIGEST} THEN 1 END) AS identifiers,
-  coalesce(sum(CASE WHEN {_IS_DIGEST} THEN given END), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
+  coalesce(sum(CASE WHEN {_IS_DIGEST} THEN given END), 0) AS valid, coalesce(sum(hashed), 0) AS hashed,
   {build_counts_sql("answer", "given", where=f"NOT {_IS_DIGEST} AND given > 0")} AS reasons
 FROM {table}"""
         for name, table in list_tables.items()

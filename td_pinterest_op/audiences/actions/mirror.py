@@ -103,12 +103,15 @@ class Mirror(MembersAction):
         with contextlib.closing(self._run):
             self._ledger.load_state(now=self._now(), may_create=not settings.dry_run)
             if audience:
-                # The greatest number that can be in it, None if unknown, as for a new one.
+                # How many people may be in it, by the greater of Pinterest's two counts. None if neither is known: for
+                # some time, the size of an audience is unknown or 0, whoever is in it.
                 people = audience.size or None
                 used = find_list(self._api, audience)
                 name = get_list_name(used)
-                dummies = name.initial_count if name else None  # None, unless this operator created the list empty
-                uploaded = used.uploaded if used else None
+                # 0 or 1 dummy records, with which this operator created the list, by the fingerprint in its name. None
+                # if the list was not created empty.
+                dummies = name.initial_count if name else None
+                uploaded = used.uploaded if used else None  # dummies included
                 if uploaded is not None or dummies is not None:
                     people = max(max(people or 0, uploaded or 0) - (dummies or 0), 0)
                 self._run.check_state(customer_list_id=get_list_id(audience), people=people)
@@ -145,13 +148,14 @@ class Mirror(MembersAction):
         steps.append(Step(description=compared, run=self._write_ledger_plan))
         label = audience.label if audience else "the audience"
         used = f"customer list {audience.customer_list_id}" if audience else "its empty list"
-        added = changes.joined if replaces else changes.joined + changes.resent
+        added = changes.joined + changes.resent  # a replace sends nobody again
         added_batches = math.ceil(added / self._batch_size)
         if replaces:
             records = format_count(changes.joined, "record")
             replacing = f"fill a new customer list with {records}, and switch {label} to it; {used} is orphaned"
             run = self._send_replacement
             steps.append(Step(description=replacing, request_count=1, batch_count=added_batches, run=run))
+        # Leavers first: some may have opted out, and are gone even if the run fails while it adds.
         if changes.left and not replaces:
             removes = f"remove {format_count(changes.left, 'record')} from {label} ({used})"
             left_batches = math.ceil(changes.left / self._batch_size)
@@ -187,14 +191,18 @@ class Mirror(MembersAction):
         with self._guard.watch(change):
             self._send_records(self._existing_audience, self._plan[change], adds=change == JOIN)
 
-    def _note_refused(self, change: str, records: Batch) -> None:
-        """Remember the digests of `records`, which Pinterest refused to add (`change` is JOIN) or to remove (LEAVE)."""
-        self._refused[change] += [digest for _, digest in records.parts]
+    def _note_refused(self, change: str, record: Batch) -> None:
+        """Remember the digest of `record`, which Pinterest refused to add (`change` is JOIN) or to remove (LEAVE).
+
+        `record`: a batch of one.
+        """
+        self._refused[change] += [digest for _, digest in record.parts]
 
     def _send_replacement(self) -> None:
         """Fill a new customer list with all people of the plan, and switch the audience to that list."""
         audience = self._existing_audience
-        # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
+        # A try goes on with an unused list of its session key that has its name: an earlier try has begun to fill it.
+        # Each plan gets a key of its own, so that no plan goes on with the list of another.
         key = f"{self._session_key} {self._ledger.state.number}"
         self._session_key = hashlib.sha256(key.encode()).hexdigest()[:8]
         text = self._stats.summary_text
@@ -219,4 +227,5 @@ class Mirror(MembersAction):
                 f"Pinterest refused to remove {format_count(len(refused), 'record')} (400) from the audience. All else "
                 "was sent; the next run sends the plan again. If that fails too, set rebuild: true for one run"
             )
+        # The list that the audience uses now: after a replace, the new one.
         self._run.settle_plan(self._stats.customer_list_id or "", refused=self._refused[JOIN])
