@@ -47,16 +47,12 @@ def build_entries(services: Services, audiences: Sequence[str]) -> list[dict[str
     ]
 
 
-def write_entries(services: Services, project: Path, audiences: Sequence[str]) -> None:
-    entries = build_entries(services, audiences)
-    (project / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
-
-
 def test_ten_of_twelve_entries_are_exact_with_tokens_that_are_valid_once(
     run: Run, services: Services, project: Path
 ) -> None:
     audiences = [services.audience(name=f"audience {number}") for number in range(12)]
-    write_entries(services, project, ["77", *audiences[1:11], "78"])
+    entries = build_entries(services, ["77", *audiences[1:11], "78"])
+    (project / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
     services.pinterest.switches.rotate_refresh_tokens = True
     ran = run("pinterest_many")
     assert not ran.succeeded

@@ -36,12 +36,6 @@ DOCUMENTS = [
 CLICK = version("click")
 
 
-def read_block(after: str) -> str:
-    block = re.search(re.escape(after) + r".*?```yaml\n(.*?)```", README, re.DOTALL)
-    assert block
-    return block[1]
-
-
 def first_table(text: str, heading: str) -> list[list[str]]:
     """The cells of each row of the first table below a heading."""
     table = text.split(f"# {heading}\n")[1].split("\n| --- |")[1].split("\n\n")[0]
@@ -53,7 +47,8 @@ def test_workflow_of_the_readme_runs_in_an_empty_project(services: Services, tmp
         shutil.copytree(bundle / part, tmp_path / part)
     services.td.create("sandbox", "people", [{"email": "One@shop.example", "opted_in": True}])
     audience_id = services.audience()
-    text = read_block("## The shortest workflow").replace("549755885175000002", audience_id)
+    block = README.split("## The shortest workflow")[1].split("```yaml\n")[1].split("```")[0]
+    text = block.replace("549755885175000002", audience_id)
     (tmp_path / "pinterest_export.dig").write_text(text)
     result = dig.run(tmp_path / "pinterest_export.dig", secrets=secrets_for(services), environ=services.environ)
     assert result.error is None

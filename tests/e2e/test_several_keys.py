@@ -24,19 +24,14 @@ def person(number: int) -> tuple[str, str, str, str]:
     return f"person{number}@shop.example", DEVICE.format(number), f"+1 202-555-{number:04d}", f"A-{number}"
 
 
-def digests_of_person(number: int) -> set[str]:
-    """The digests of that person, as the emulator keeps them."""
-    email, device, phone, crm = person(number)
-    return {
-        sha256_hex(email),
-        sha256_hex(device),
-        sha256_hex(phone.translate(str.maketrans("", "", "+- "))),
-        sha256_hex(f"external_id:{crm}"),
-    }
-
-
 def all_keys(*numbers: int) -> set[str]:
-    return set().union(*map(digests_of_person, numbers))
+    """The digests of these people, as the emulator keeps them."""
+    digests = set()
+    for number in numbers:
+        email, device, phone, crm = person(number)
+        plain = phone.translate(str.maketrans("", "", "+- "))
+        digests |= {sha256_hex(key) for key in (email, device, plain, f"external_id:{crm}")}
+    return digests
 
 
 def add_job(services: Services, *rows: tuple[Any, ...], columns: list[tuple[str, str]] = KEYS) -> str:
