@@ -1,16 +1,10 @@
 """What tests may rely on: the guard over what they show, and an environment of their own."""
 
-import gc
 import os
-import socket
 import sys
 from pathlib import Path
 
-import pytest
-from aiohttp import web
-
-from tests import children, guard
-from tests.emulators.server import serve
+from tests import children
 
 ROOT = Path(__file__).parent.parent.parent
 PROBE = """
@@ -37,20 +31,3 @@ def test_a_log_record_or_output_that_must_not_be_fails_its_test_and_what_the_use
     seen = [line for line in done.stdout.splitlines() if "seen:" in line]
     assert len(seen) >= 4
     assert all("users" not in line and "None" in line for line in seen)
-
-
-def test_a_stored_template_is_named_with_its_place() -> None:
-    with pytest.raises(AssertionError, match=r'the store holds a template: \{"name": "\$\{land\}"'):
-        guard.check_inert('{"name": "${land}"}', "the store")
-
-
-def test_an_emulator_leaves_no_connection_open_whose_response_nobody_reads() -> None:
-    async def respond(_: web.Request) -> web.Response:
-        return web.Response(body=bytes(50_000_000))
-
-    app = web.Application()
-    app.router.add_get("/", respond)
-    with serve(app) as url, socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1]))) as client:
-        client.sendall(b"GET / HTTP/1.1\r\nHost: emulator\r\n\r\n")
-        assert client.recv(8) == b"HTTP/1.1"
-    gc.collect()  # pytest fails the test in which an open transport is collected
