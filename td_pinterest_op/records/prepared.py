@@ -118,7 +118,8 @@ class RowSpool:
 
     `finish` sorts the records and drops repeats. Records with external ids are encrypted, since an external id is not a
     digest. All methods but `close` may raise OSError; after that only `close` works. `spools`: the files, by layout.
-    `suffix_bytes`: how many bytes the caller adds after each record.
+    `suffix_bytes`: the length of what the caller puts at the end of each record, such as the number of its person;
+    records that differ only there are no repeats.
     """
 
     def __init__(self, *, suffix_bytes: int = 0) -> None:

@@ -190,10 +190,11 @@ class IdentifierReader(Reader):
         stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
 
     def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], _row_count: int) -> Rejected:
-        """Count each valid identifier. Store it, unless `People` decides about it later. Return the rejected rows.
+        """Count the valid identifiers of a block of rows, and store them to be sent. Return the rows with invalid ones.
 
-        A rejected row has the reason with it, and comes once for each invalid value. `by_column`: the rows'
-        identifiers.
+        If people may be withheld, identifiers are only counted here: `People` keeps them, and those of people who are
+        sent are stored once all rows are read. A row is returned once for each of its invalid values, with the reason.
+        `by_column`: the rows' identifiers, by column.
         """
         for column in by_column:
             self._stats.valid += column.valid_count

@@ -87,9 +87,11 @@ def is_called_by_others(dig: DigFile) -> bool:
 def read_exports(
     dig: DigFile, task: DigTask, operator: str, environ: Mapping[str, str], *, has_earlier_job: bool
 ) -> Iterator[Export]:
-    """Yield the export of a task of `operator`, or of each entry of its list. Adds findings about what is wrong.
+    """Yield the exports that a task of the operator class `operator` makes: one, or one for each entry of `audiences`.
 
-    `has_earlier_job`: whether an earlier task may have run a job whose rows the task exports.
+    Adds what is wrong to the findings of `dig`; an export with wrong settings is yielded without a request. `environ`:
+    the environment variables that the task's `_env` gives it, with placeholders for secrets. `has_earlier_job`: whether
+    an earlier task may have run a job whose rows the task exports.
     """
     table = OPERATORS[operator][0]
     if table is None:

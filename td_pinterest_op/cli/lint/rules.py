@@ -95,10 +95,11 @@ def _find_operator(dig: DigFile, task: DigTask) -> str:
 
 
 def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str | None) -> list[Export]:
-    """Add findings about a task's settings, secrets, rows and lists, and return its exports.
+    """Add to `dig` what is wrong with a task of the operator class `operator`, and return the exports that it makes.
 
-    `last_query`: the SQL of the last job before the task, whose rows it exports if it names no other source; "" if the
-    SQL is not known, None if there is no job.
+    Judged are its settings, its secrets, the source of its rows, and its opt-out and consent lists. `last_query`: the
+    SQL of the last job before the task, whose rows it exports if it names no other source; "" if the SQL is not known,
+    None if there is no such job.
     """
     environ = read_environ(dig, task)
     if ".history." in operator and "TD_API_KEY" not in environ:
