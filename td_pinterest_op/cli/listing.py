@@ -49,11 +49,12 @@ def audiences(common: CommonOptions, name_part: str | None) -> None:
     _print_listing(common, rows, name_part)
 
 
-@options.command("\b\nExample:\n  td-pinterest lists")
+@options.command("\b\nExamples:\n  td-pinterest lists\n  td-pinterest lists --left-behind")
 @options.ad_account
+@click.option("--left-behind", "only_unused", is_flag=True, help="Only lists that no audience uses.")
 @options.name_filter
 @options.usual
-def lists(common: CommonOptions, name_part: str | None) -> None:
+def lists(common: CommonOptions, only_unused: bool, name_part: str | None) -> None:
     """List the customer lists of the ad account, and mark those that no audience uses.
 
     Pinterest has no way to delete a customer list: a replace or a clear leaves one behind. For
@@ -65,6 +66,8 @@ def lists(common: CommonOptions, name_part: str | None) -> None:
         for row in map(_build_audience_row, api.list_entities("audiences")):
             used_by.setdefault(row["customer_list_id"], []).append(row["id"])
         rows = [_build_list_row(each, used_by.get(str(each["id"]), [])) for each in api.list_entities("customer_lists")]
+    if only_unused:
+        rows = [row for row in rows if row["left_behind"]]
     _print_listing(common, rows, name_part)
 
 

@@ -59,6 +59,8 @@ def test_lists_marks_those_that_no_audience_uses(at_terminal: Terminal, shop: st
     assert (ours["used_by"], ours["left_behind"]) == ([shop], False)
     assert ours["session"]
     assert ours["job_id"]
+    left = json.loads(at_terminal("lists", "--left-behind", "--json").out)
+    assert left == [lists["Buyers list"]]
 
 
 @pytest.mark.usefixtures("shop")
