@@ -272,7 +272,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
         """Store the member count in `stats`. In a large ledger, put a row for each member in place of all rows.
 
         To be called only if nothing is left to send. `refused_count`: how many people Pinterest refused to add in this
-        run.
+        run; they are no members.
         """
         members = self.figures.people - self.counts["refused"] - refused_count
         self.stats.members = None if self.ledger.state.may_have_unknown_people else members

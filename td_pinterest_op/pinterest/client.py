@@ -107,7 +107,7 @@ class Client:
         before = self._check_write
 
         def call_checks() -> None:
-            """Call the checks of all enclosing `with` blocks, the outermost first."""
+            """Call the `check` of each enclosing `with` block, the outermost first. An error stops the write."""
             before()
             check()
 

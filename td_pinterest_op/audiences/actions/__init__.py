@@ -3,9 +3,9 @@
 # To add an action:
 # 1. Test it in a new file of tests/e2e: the audience afterwards, a second run, a dry run, a missing audience. Add its
 #    requests to tests/faults/moments.py, so that every fault is tried at each of them.
-# 2. Write a class like one here: an `ActionSpec` (settings/table.py: its settings and who may use them),
-#    `check_audience`, `plan_steps`. The action's name begins with a regular verb, of which the report makes
-#    "Deleted". A call that Pinterest's client lacks goes into pinterest/api.py and the emulator
+# 2. Write a class like those in members.py or lifecycle.py: an `ActionSpec` (settings/table.py: its settings and who
+#    may use them), `check_audience`, `plan_steps`. The action's name begins with a regular verb, of which the report
+#    makes "Deleted". A call that Pinterest's client lacks goes into pinterest/api.py and the emulator
 #    (tests/emulators/pinterest/operations.py).
 # 3. Add the class to `ACTIONS`. If it sends no records, give its report a text (report/verdict.py). If it is offered,
 #    add a workflow (workflows/README.md) and a row to cli/workflow_kinds.py.

@@ -137,7 +137,11 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
 
 
 def _check_action(dig: DigFile, export: Export, settings: Settings) -> None:
-    """Add findings about an action that does not fit its schedule or lists, and about a placeholder that is left."""
+    """Add findings to `dig` about an export's action.
+
+    It may not fit the workflow's schedule or the task's opt-out and consent lists, or its ids may still be the shipped
+    placeholders.
+    """
     action = settings.action
     place = export.find_place("action", "result_settings")
     schedule = dig.root.get_block("schedule")
