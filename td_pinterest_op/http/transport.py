@@ -127,7 +127,7 @@ class _BoundedReader(io.BufferedReader):
         self._restart_line_limits()
 
     def _restart_line_limits(self) -> None:
-        """Begin to count lines and time anew, since data of the body was read, or nothing has been read yet."""
+        """Restart the count of lines and time: data of the body was read, or nothing has been read yet."""
         self._lines = 0
         self._began = time.monotonic()
 
@@ -164,7 +164,7 @@ class _BoundedReader(io.BufferedReader):
 
 
 class _BoundedResponse(http.client.HTTPResponse):
-    """An HTTP response whose headers and trailers may have only so many lines, and take only so long."""
+    """An HTTP response whose headers and trailers are limited in their number of lines and in time."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)

@@ -22,7 +22,7 @@ def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_
     sent, as Pinterest has refused it) or out (not a member, before or after). If `op` is rejected or withheld, `digest`
     is a reason; if it is unreadable, `digest` is a text from the ledger that is no digest. `is_member` is 1 for a
     member before the run, else 0. `people`: a SELECT with the columns of `build_people_select`. `replaces`: True if the
-    run replaces everybody. `resend_days`: a member is due once in so many days.
+    run replaces everybody. `resend_days`: the number of days in which a member is due once.
     """
     state = ledger.state
     # Without rows, the ledger's table may be missing.
