@@ -37,17 +37,16 @@ history_option = click.option(
 @options.command(_EXAMPLE)
 @click.argument("statistics", metavar="[FILE]", required=False, type=click.Path(path_type=Path, allow_dash=True))
 @history_option
-@click.option("--audience", metavar="ID", help="The audience to report, if the history has several.")
+@click.option("--audience", metavar="ID", help="The audience to report.  [default: that of the last run in --history]")
 @click.option("--output", "-o", type=FILE, default="report.html", show_default=True, help="The page to write.")
 @options.usual
 def report(
     common: CommonOptions, statistics: Path | None, history: str | None, audience: str | None, output: Path
 ) -> None:
-    """Write an HTML page about the run whose statistics are in FILE, or about the runs in --history.
+    """Write an HTML page about the run whose statistics are in FILE, or about the last run in --history.
 
-    It begins with a picture of the last run: from the rows of the query to the people whom Pinterest matched. Several
-    audiences of a history share one page, with a line and a picture each; --audience adds charts, figures and the
-    history of one.
+    It begins with a picture of the last run: from the rows of the query to the people whom Pinterest matched. Charts,
+    figures and the history of its audience follow. Of a history of several audiences, --audience chooses one.
 
     FILE is JSON, as `td-pinterest export --json` prints it and a workflow stores it as `pinterest`; - is the standard
     input. The page is self-contained: it loads nothing and holds no personal data. A file that is no such page is never
@@ -85,6 +84,12 @@ def report(
         screen.print_json({"file": str(output), "entries": len(runs)})
     elif not common.quiet:
         screen.print_line(f"Wrote {output}, from {format_count(len(runs), runs[0].kind, 'runs and status checks')}")
+    audiences = {run.get_text("audience_id") for run in runs} - {""}
+    if audience is None and len(audiences) > 1:
+        common.print_note(
+            f"The history has {len(audiences)} audiences: the page is about the one of the last run. --audience ID "
+            "chooses another"
+        )
 
 
 def read_history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:

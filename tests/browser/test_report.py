@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.page import render_page
 from tests.browser.conftest import Browser
 from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, run
@@ -27,17 +26,6 @@ def row_counts(hour: int) -> dict[str, int]:
     return {"read": 1600, "valid": 1250 - 10 * hour, "invalid": 350 + 10 * hour}
 
 
-def entries_of_five() -> list[Entry]:
-    """Five audiences: one that is ready, one too small, one that failed, one deleted, one on its way."""
-    last: list[dict[str, Any]] = [{}, {}, FAILED | {"records": WITHHELD | {"sent": 400}}, DELETED, {}]
-    own: list[dict[str, Any]] = [
-        {"audience_id": str(number), "audience_name": f"Audience {number}", "session_uuid": f"{number}"}
-        for number in range(1, 6)
-    ]
-    runs = [run(day, **(one | more)) for one, more in zip(own, last, strict=True) for day in (0, 1)]
-    return [*runs, follow_up(1, **own[0]), follow_up(1, status="TOO_SMALL", size=40, **own[1])]
-
-
 LONG_NAME = "Newsletter readers of the spring who have bought_something_without_any_space_in_its_name " * 2
 PAGES = {
     "history": [one for day in range(40) for one in (run(day), follow_up(day, size=900 + 40 * day))],
@@ -47,7 +35,6 @@ PAGES = {
     "first_run": [run(0, records=WITHHELD)],
     "mirror": [one for day in range(10) for one in (mirror(day), follow_up(day, size=900 + day, members=1695))],
     "deleted": [run(0), follow_up(0), run(1, **DELETED)],
-    "five_audiences": entries_of_five(),
     "hours": [
         run(0, rows=row_counts(hour), time=(FIRST_DAY + timedelta(hours=hour)).timestamp()) for hour in (0, 3, 9)
     ],
