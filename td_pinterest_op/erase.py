@@ -93,7 +93,7 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
     return receipt
 
 
-@dataclass(slots=True)
+@dataclass
 class _Target:
     """A customer list to remove people from, or an ad account (`customer_list_id` is None) with unreadable lists."""
 
@@ -117,7 +117,7 @@ class _Target:
         return {name: value for name, value in asdict(self).items() if name != "reason" or value}
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Erasure:
     """The removal of a query's people from all customer lists of several ad accounts."""
 

@@ -95,7 +95,7 @@ class WorkflowError(ExportError):
     advice = "Check the key, its region and its rights, or give the machine what it lacks, as the message says."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Problem:
     """A problem with a setting or a parameter of a task."""
 

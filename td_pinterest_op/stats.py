@@ -37,7 +37,7 @@ class SummaryText(NamedTuple):
     infinitive: str
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class RequestCounts:
     """Counts the requests that write to Pinterest, and the seconds that all requests waited. Thread-safe."""
 
@@ -56,7 +56,7 @@ class RequestCounts:
             self.waiting_seconds += waiting_seconds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class MirrorFigures:
     """Counts of a mirror: a run that makes an audience equal to the query's people."""
 
@@ -75,7 +75,7 @@ class MirrorFigures:
         return self.joined + self.resent + self.left
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Stats:
     """The counters and results of one run. Only `count_records` and `requests` may be used by several threads.
 

@@ -99,7 +99,7 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AudienceState:
     """The state of an audience and its customer list, as Pinterest reports it."""
 

@@ -35,7 +35,7 @@ _LIST_NAME = re.compile(
 _AUDIENCE_NAME_CHARACTERS = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ListName:
     """The parts of the name that this operator gives to a customer list.
 
@@ -91,7 +91,7 @@ def get_list_name(customer_list: CustomerList | None) -> ListName | None:
     return parse_list_name(customer_list.name) if customer_list else None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class TargetList:
     """A customer list that a run fills with records, or creates empty.
 

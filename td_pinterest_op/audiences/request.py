@@ -50,7 +50,7 @@ _ADDED_BY_CONSOLE = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGN
 _S = TypeVar("_S", bound=ConnectionSettings)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TaskRequest(Generic[_S]):
     """What a task asks for, once its settings and parameters are checked."""
 

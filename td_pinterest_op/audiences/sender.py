@@ -32,7 +32,7 @@ _ROWS_ADVICE = (
 )
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class _BatchPart:
     """A whole batch of records or a part of it, which is sent in one request."""
 

@@ -27,7 +27,7 @@ _LIVE = ("ACTIVE", "PAUSED")
 _ALL_CAMPAIGNS = ("ACTIVE", "PAUSED", "ARCHIVED", "DRAFT")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AdGroup:
     """An ad group that uses an audience."""
 

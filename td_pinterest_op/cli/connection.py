@@ -43,7 +43,7 @@ _PATIENCE = {"retry_count": 3, "max_retry_wait_millis": 10_000, "connection_time
 WRITER_ROLES = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Credentials:
     """Credentials for Treasure Data and Pinterest, in the environment variables `environ`."""
 
@@ -182,7 +182,7 @@ def open_connection(common: CommonOptions) -> contextlib.AbstractContextManager[
     return credentials.open_services()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AdAccount:
     """An ad account that the token may read. `roles`: the user's roles in it, as Pinterest names them."""
 

@@ -46,7 +46,7 @@ _SPELLINGS_OF: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class CsvOptions:
     """Options that decide which columns of a CSV file are read."""
 

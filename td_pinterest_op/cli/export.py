@@ -202,7 +202,7 @@ def build_query_params(source: Mapping[str, Any]) -> dict[str, object]:
     return params | ({"query": files.read_sql(source["query"], "--query")} if source["query"] else {})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TerminalReporter(ProgressReporter):
     """Prints the plan of an export, asks for approval, and shows progress bars on a terminal."""
 

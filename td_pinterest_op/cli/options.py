@@ -14,7 +14,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class CommonOptions:
     """The values of options that several commands have, such as --json."""
 

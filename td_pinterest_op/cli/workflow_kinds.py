@@ -13,7 +13,7 @@ from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.task import read_sql
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WorkflowKind:
     """A kind of workflow that `td-pinterest init` can set up, such as `mirror`, and what that workflow needs."""
 
@@ -85,7 +85,7 @@ KINDS: Mapping[str, WorkflowKind] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Audience:
     """An audience that exists. `size`: how many people Pinterest counts in it; None if that is not known."""
 

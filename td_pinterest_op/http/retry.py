@@ -18,7 +18,7 @@ _SHORTEST_WAIT = 0.5
 _LONGEST = 1_000_000_000.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Retry:
     """How often a failed request is repeated, and the waits before the repetitions.
 

@@ -73,7 +73,7 @@ class NoResponseError(Exception):
         self.brief_text = failure.name.lower().replace("_", " ") + details
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Response:
     """An HTTP response that was read to its end."""
 

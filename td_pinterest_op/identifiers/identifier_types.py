@@ -64,7 +64,7 @@ SEPARATOR = re.compile(f"[{re.escape(SEPARATORS)}]")
 _DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class IdentifierType:
     """A type of identifier, such as an e-mail address: its names, and the functions that check its values.
 

@@ -38,7 +38,7 @@ class Reason(str, enum.Enum):
     TOO_MANY_COMBINATIONS = "too_many_combinations"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Explanation:
     """Explains a reason for which values are rejected.
 

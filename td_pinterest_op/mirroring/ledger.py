@@ -70,7 +70,7 @@ _PLANS = 1000
 _DIGESTS = 10_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LedgerState:
     """The state of an audience's ledger, the record of who was added and removed, before a mirror run.
 

@@ -41,7 +41,7 @@ def classify_status(status: str) -> Condition:
     return next((condition for condition in Condition if status.upper() in condition.value), Condition.MATCHING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Audience:
     """An audience as Pinterest reports it."""
 
@@ -81,7 +81,7 @@ class Audience:
         return classify_status(self.status) is Condition.REMOVED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class CustomerList:
     """A customer list as Pinterest reports it."""
 

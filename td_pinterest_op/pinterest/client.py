@@ -30,7 +30,7 @@ MOST_REFUSALS = 10
 Advice = Mapping[int | None, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """A request to Pinterest's API, without credentials."""
 
@@ -68,7 +68,7 @@ class TokenSource:
         return False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _FailedAttempt:
     """A failed attempt to send a request, and what follows from it."""
 

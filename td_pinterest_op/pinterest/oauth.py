@@ -42,7 +42,7 @@ _REFRESH_ADVICE = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Grant:
     """Tokens that Pinterest issued in response to a token request."""
 
@@ -62,7 +62,7 @@ def describe_missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCO
     return f"scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}" if missing else ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bearer(AuthBase):
     """Authorises requests with an access token that expires at `expires_at`, in seconds of the monotonic clock."""
 

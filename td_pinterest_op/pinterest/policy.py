@@ -31,7 +31,7 @@ class Recovery(enum.Enum):
     GIVE_UP = "do not try again"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Decision:
     """What follows from a failed attempt to send a request: how to continue, and the error if the client gives up."""
 

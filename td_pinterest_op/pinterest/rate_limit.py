@@ -25,14 +25,14 @@ def parse_quotas(headers: Mapping[str, str]) -> list[tuple[int, int]]:
     return [(int(quota), int(window)) for quota, window in _QUOTA.findall(headers.get("x-ratelimit-limit", ""))]
 
 
-@dataclass(slots=True)
+@dataclass
 class _Write:
     """A write request that was permitted."""
 
     completed_at: float | None = None  # when the request ended, on the monotonic clock; None until then
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class _SharedLimits:
     """The limits that all runs of this process share. Times are on the monotonic clock."""
 

@@ -20,7 +20,7 @@ _KEY = re.compile(r"(varchar|char|string|bigint|integer|int|smallint|tinyint|lon
 _MAXIMUM_SHOWN = 20  # columns or problems, in a message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Column:
     """A column of a query's result that contains identifiers."""
 

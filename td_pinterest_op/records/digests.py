@@ -29,7 +29,7 @@ _SHA256_HEX = re.compile(rb"[0-9A-Fa-f]{64}")
 _OTHER_HASH = re.compile(rb"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ColumnIdentifiers:
     """The identifiers in one column of a block of rows, as they are sent: digests, or external ids."""
 

@@ -30,7 +30,7 @@ ENGINES = ("presto", "trino")  # whose SQL hashes
 _PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|.""", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Query:
     """A user's query, a single SELECT, with what is known of the columns of its result."""
 

@@ -16,7 +16,7 @@ _BUFFERED_BYTES = 4 << 20  # in memory, over all layouts
 _MAX_JSON_BYTES = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Batch:
     """The records of one request. `parts`: pairs of a layout (keys and length) and the joined bytes of its records."""
 
@@ -76,7 +76,7 @@ def _make_batches(chunks: Iterable[tuple[RecordLayout, Any]], size: int) -> Iter
         yield Batch(parts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PreparedRecords:
     """An export's unique records in temporary files, ready to send: one file for each layout (keys and length).
 

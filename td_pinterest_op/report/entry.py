@@ -26,7 +26,7 @@ _KEY = ("session_uuid", "attempt_id", "action")
 _WORDS = {FOLLOW_UP: "Follow-up", LIFT: "Comparison"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """An entry of a report: a run, an audience's status, or a comparison with the control group."""
 

@@ -16,7 +16,7 @@ _REMOVE = "remove_people_from_current_audience"
 _MOST_REASONS = 3  # more do not fit next to a bar
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bar:
     """A bar of the funnel chart: the people who remain (`kind` KEPT), drop out (LOST), or are matched (MATCHED)."""
 

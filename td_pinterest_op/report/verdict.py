@@ -11,7 +11,7 @@ from td_pinterest_op.run_history.history_table import FAILED
 _MATCHING_TIME = timedelta(hours=48)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ReportText:
     """The headline of a report and the text below it."""
 

@@ -11,7 +11,7 @@ DAY = 86_400.0
 _LONGEST = 1000 * 365 * DAY  # seconds; no date is later than that from now
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Timing:
     """The clocks of a run and its function `sleep`, all in seconds. Tests replace them."""
 

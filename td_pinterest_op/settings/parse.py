@@ -37,7 +37,7 @@ _SECRET_REFERENCE = re.compile(r"\$\{secret:\s*((?!pin[ar][._])[A-Za-z_][A-Za-z0
 _C = TypeVar("_C", bound=ConnectionSettings)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class ParsedSettings:
     """The values that a task gives in `result_settings`, and every problem found in the keys and values."""
 

@@ -40,7 +40,7 @@ _IDENTIFIER_TYPE = build_word_type(*TYPES)
 _STATUS = build_choice_type({status.lower(): status for status in _STATUSES})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Control:
     """A control group of `percent` of the people. `by`: the column hashed with `salt`, None for the identifier."""
 

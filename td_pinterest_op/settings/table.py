@@ -78,7 +78,7 @@ class ActionSpec:
         return "people" in self.scopes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Setting:
     """The declaration of a setting: a key of `result_settings`, and a row of the table in docs/settings.md."""
 
@@ -121,7 +121,7 @@ def find_declared_settings(class_: type[Any]) -> list[Setting]:
     return [replace(each.metadata["setting"], name=each.name) for each in fields(class_) if "setting" in each.metadata]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SettingsTable(Generic[_K]):
     """The settings that an entry point allows. `settings_class`: the dataclass of the settings' values."""
 
@@ -153,7 +153,7 @@ _of_named_actions = partial(declare_setting, scope="named")
 _limit = partial(declare_setting, scope="rows", restricts=True, limits_rows=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ConnectionSettings:
     """The settings for the connections to Treasure Data and Pinterest."""
 
@@ -178,7 +178,7 @@ class ConnectionSettings:
     warnings: tuple[str, ...]  # messages to the workflow's author about unusual settings that are not wrong
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SendingSettings(ConnectionSettings):
     """The settings for reading people and sending them."""
 
@@ -194,7 +194,7 @@ class SendingSettings(ConnectionSettings):
         return self.requests_per_minute * self.limit_records_per_request / 60
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings(SendingSettings):
     """The settings of one export, which docs/settings.md explains.
 
@@ -232,7 +232,7 @@ class Settings(SendingSettings):
     resend_days: int = _of_named_actions(build_integer_type(0, 3650), 30)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class StatusSettings(ConnectionSettings):
     """The settings of a task that checks the status and size of audiences (`pinterest_status`)."""
 
@@ -243,7 +243,7 @@ class StatusSettings(ConnectionSettings):
     fail_on: frozenset[str] = declare_setting(STATUS_SET, frozenset({"TOO_SMALL", "REMOVED"}))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ErasureSettings(SendingSettings):
     """The settings of a task that erases people from every customer list."""
 

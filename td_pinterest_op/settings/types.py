@@ -50,7 +50,7 @@ class WrongValueError(ValueError):
     """A setting's value cannot be used. The message says why, and may be logged."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SettingType:
     """A type of setting. `allowed` says in words which values are allowed.
 

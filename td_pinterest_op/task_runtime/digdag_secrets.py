@@ -47,7 +47,7 @@ class _TemporaryError(Exception):
     """The workflow server did not store a secret; another try may succeed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DigdagServer:
     """The REST API of a digdag server at `url` (without `/api`). Any method may raise NoResponseError."""
 

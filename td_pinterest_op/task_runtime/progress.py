@@ -16,7 +16,7 @@ LOG_INTERVAL = 10.0
 _IDLE = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Phase:
     """A long phase of a run, such as reading or sending, whose progress is shown."""
 
@@ -60,7 +60,7 @@ class EtaEstimator:
         return f"{format_duration(round(left / rate))} left" if total and rate else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ProgressReporter:
     """Shows the plan and the progress of a run. This class writes them to the log, a subclass elsewhere."""
 

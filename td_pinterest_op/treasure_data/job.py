@@ -35,7 +35,7 @@ _ADVICE_ABOUT_COLUMNS = (
 _FIRST_COMMENTS = re.compile(r"(?:\s*--[^\n]*(?:\n|\Z))*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """Where rows come from: an existing job (`job_id`), or else a query, for which a job is issued.
 
@@ -78,7 +78,7 @@ QUERY = SourceNouns("the query", "row")
 FILE = SourceNouns("the file", "line")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """A Treasure Data job that succeeded, or a file that is read in place of a job's result."""
 

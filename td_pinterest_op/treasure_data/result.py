@@ -23,7 +23,7 @@ _PREVIEW_ROWS = 50
 _DOWNLOAD_ADVICE = "give the owner of the API key the permission Download on the query's database"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Rows:
     """The rows of a job in blocks, to be iterated once. A block is a list of columns, all of the same length."""
 

@@ -57,7 +57,7 @@ def _decide_outcome(facts: int) -> str:
     return CONTROL if facts & _Fact.IN_CONTROL else SENT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Lists:
     """The digests of a task's opt-out list (SUPPRESS) and consent list (CONSENT), and their identifier columns.
 

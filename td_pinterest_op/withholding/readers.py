@@ -52,7 +52,7 @@ Block = Sequence[Sequence[Any]]  # the values of some rows, column by column
 Rejected = list[tuple[int, Reason]]  # rows of a block, counted from 0, each with the reason for its rejection
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ReaderSettings:
     """What a reader must know of the rows. `default_country`: of phone numbers without a country code."""
 

@@ -32,7 +32,7 @@ ReadRecords = Callable[[], contextlib.AbstractContextManager[PreparedRecords]]
 """Reads the rows of the request into a spool, and checks the limits of the settings."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """One step of an action. Before the first step runs, a run shows the descriptions of all steps as its plan."""
 

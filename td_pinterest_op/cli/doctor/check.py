@@ -12,7 +12,7 @@ from td_pinterest_op.cli.lint.exports import Export
 from td_pinterest_op.task_runtime.services import Services
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CheckResult:
     """The result of one check: `status` is ok, warning or error. `advice` is "" if there is nothing to do."""
 
@@ -21,7 +21,7 @@ class CheckResult:
     advice: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """The ad account and the audience that an export is for, "" if none is named. `name`: of a new audience."""
 

@@ -28,7 +28,7 @@ class Place(NamedTuple):
     line: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, kw_only=True, order=True)
 class Finding:
     """A problem in a workflow, with the fix in its message. `line` counts from 1. `level`: `error` or `warning`."""
 
@@ -65,7 +65,7 @@ class Block(dict[str, Any]):
             self.places |= content.places
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class DigFile:
     """A workflow file and its findings. `root`: its content, empty if that is no valid workflow."""
 
@@ -163,7 +163,7 @@ class DigFile:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DigTask:
     """A task or group of tasks (`operator` None). `exported`: the `_export` parameters of the task and its parents.
 

@@ -56,7 +56,7 @@ _SETTINGS: Mapping[str, object] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Export:
     """A task of this operator in a workflow: an export (or an entry of a list), an erasure or a status check."""
 

@@ -49,7 +49,7 @@ _PAGE = 250
 _CONTENT = (400, 413, 422)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Facts:
     """What a rehearsal has found out about Pinterest (None: unknown).
 
@@ -306,7 +306,7 @@ class Rehearsal:
             self.services.client.rate_limiter.wait(max(_SHORTEST_LOOK, waited / 4))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Step:
     """A step of a rehearsal. `request`: its requests, in words. `run`: executes it, and returns its verdict."""
 
