@@ -94,8 +94,7 @@ class Client:
     last_headers: Mapping[str, str] = field(default_factory=dict)  # of the last response
     _check_write: Callable[[], None] = lambda: None  # is called before each write request; an error stops the request
     _throttled_since: float | None = None  # the time of the first 429 since a success, on the monotonic clock
-    # The credentials that Pinterest has accepted, by their identity: not all can be hashed.
-    # The credentials that Pinterest has accepted, by the id() of the object.
+    # The credentials that Pinterest has accepted, by the id() of the object: not all can be hashed.
     _accepted_credentials: dict[int, AuthBase] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
