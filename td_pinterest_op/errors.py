@@ -29,8 +29,9 @@ from typing import Any, ClassVar, Literal, TypeVar
 from td_pinterest_op.digdag_templates import defuse_templates
 from td_pinterest_op.redaction.secret import mask
 
-# `missing`: the key is left out. `unknown`: there is no such key. `environment`: a variable is missing there.
-ProblemCode = Literal["wrong", "missing", "unknown", "environment"]
+# `missing`: the key is left out. `unknown`: there is no such key. `value`: the value is not allowed, whatever the other
+# settings are. `environment`: a variable is missing there. `wrong`: any other problem.
+ProblemCode = Literal["wrong", "missing", "unknown", "value", "environment"]
 _R = TypeVar("_R")
 _AUTHORS = "the authors of this operator"
 # What may be wrong with the folder of temporary files.

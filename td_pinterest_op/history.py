@@ -114,21 +114,26 @@ def write_lift(task: Task, timing: Timing) -> dict[str, Any]:
             "td.last_results has no counts, so there is no comparison with the control group to record: run "
             "queries/lift.sql in a td> task with store_last_results: true before this task"
         ) from None
-    lift = task.params.get("lift")
-    percent = lift.get("percent") if isinstance(lift, Mapping) else None
-    try:
-        control = CONTROL.parse({"percent": percent, "salt": "any"})
-    except WrongValueError as error:
-        raise SettingsError(
-            f"lift.percent must be the percent of the control group (config/lift.yml): {error}"
-        ) from None
-    figures = compare_arms(counts, share=control.share_of_ten_thousand / 10_000)
+    figures = compare_arms(counts, share=read_control_share(task))
     log.info("%s", figures["summary"])
     with _open_history(task, timing) as history:
         if history:
             ids = {name: task.params.get(name) for name in ("ad_account_id", "audience_id")}
             history.write_rows([{"outcome": SUCCESS, **ids, **build_lift_row(figures)}])
     return figures
+
+
+def read_control_share(task: Task) -> float:
+    """Return the control group's part of the people, from 0 to 1, as `lift.percent` says. Raises SettingsError."""
+    lift = task.params.get("lift")
+    percent = lift.get("percent") if isinstance(lift, Mapping) else None
+    try:
+        control = CONTROL.parse({"percent": percent, "salt": "any"})
+    except WrongValueError as error:
+        raise SettingsError(
+            f"lift.percent must be the percent of the control group (config/lift.yml): {error}", key="percent"
+        ) from None
+    return float(control.share_of_ten_thousand / 10_000)
 
 
 @contextlib.contextmanager

@@ -33,7 +33,14 @@ from td_pinterest_op.settings.parameters import FOR_THIS_RUN
 from td_pinterest_op.settings.parse import parse_parameter, parse_raw_settings, parse_settings, parse_values
 from td_pinterest_op.settings.structures import parse_list
 from td_pinterest_op.settings.table import SHARED
-from td_pinterest_op.settings.types import WrongValueError, build_integer_type, format_value, is_left_out, names_secret
+from td_pinterest_op.settings.types import (
+    WrongValueError,
+    build_integer_type,
+    format_value,
+    is_left_out,
+    names_secret,
+    suggest_word,
+)
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.process import TaskProcess, log_label, may_resubmit
 from td_pinterest_op.task_runtime.progress import ProgressReporter
@@ -204,8 +211,12 @@ def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
 
     Raises SettingsError if the list cannot be read, or is empty, or two entries have one name.
     """
+    listed = task.params.get("audiences")
+    if listed is None:
+        near = suggest_word("audiences", [str(name) for name in task.params if name != "audiences"])
+        raise SettingsError(f"there is no list `audiences`: export it, or write it on the task{near}", key="audiences")
     try:
-        items = parse_list(task.params.get("audiences"))
+        items = parse_list(listed)
     except WrongValueError as error:
         raise SettingsError(f"`audiences` cannot be read as a list: {error}", key="audiences") from None
     if not items:

@@ -11,6 +11,8 @@ JOB_OPTIONS = ("priority", "job_retry", "presto_pool_name", "hive_pool_name", "e
 """The parameters of a task, or of `td:`, that apply to its jobs, as they do in digdag's td> operator."""
 TASK_PARAMETERS = ("query", "database", "engine", "job_id", *LISTS, *JOB_OPTIONS)
 """The parameters that an export reads; digdag passes on every other parameter of the workflow as well."""
+OTHER_PARAMETERS = ("later_runs", "audiences", "at_once")
+"""The parameters of an activation, and of a list of audiences."""
 FOR_THIS_RUN = "settings_for_this_run"
 """The parameter of a run with settings that replace the task's own, such as `dry_run`, without editing a workflow."""
 SETTINGS_FOR_THIS_RUN = (

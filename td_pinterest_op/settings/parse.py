@@ -10,7 +10,7 @@ from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.parameters import FOR_THIS_RUN, TASK_PARAMETERS
+from td_pinterest_op.settings.parameters import FOR_THIS_RUN, OTHER_PARAMETERS, TASK_PARAMETERS
 from td_pinterest_op.settings.structures import parse_mapping
 from td_pinterest_op.settings.table import (
     CREDENTIALS,
@@ -203,7 +203,7 @@ def parse_values(
             try:
                 parsed.given_values[name] = key.type.parse(value)
             except WrongValueError as wrong:
-                parsed.add_problem(name, f"{wrong}; allowed: {key.type.allowed}")
+                parsed.add_problem(name, f"{wrong}; allowed: {key.type.allowed}", code="value")
     if lost_digits:
         parsed.warnings.append(f"{LOST_DIGITS}: {', '.join(lost_digits)}")
     if blank:
@@ -227,7 +227,7 @@ def _check_unknown_keys(parsed: ParsedSettings, keys: Iterable[object]) -> None:
         name = format_value(key).strip("'")
         if key == FOR_THIS_RUN:
             parsed.add_problem(name, "is given to a run, with `-p`, and stands in no file and in no list of audiences")
-        elif key in TASK_PARAMETERS:
+        elif key in (*TASK_PARAMETERS, *OTHER_PARAMETERS):
             text = "is not a key of result_settings; it belongs on the task, next to result_settings"
             parsed.add_problem(name, text)
         else:

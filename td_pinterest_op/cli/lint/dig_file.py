@@ -1,8 +1,10 @@
 """A .dig file with the files it includes: plain values with the place of each, the tasks, and the findings."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +16,8 @@ from td_pinterest_op.cli.screen import replace_unprintable
 _BLOCKS = ("_do", "_else_do", "_error", "_check")
 # Its text, of a template that a run fills in from variables.
 TEMPLATE = re.compile(r"\$\{(?!secret:)([^{}]*)\}")
+# A setting that may be left blank until the workflow is used.
+_IS_OPEN = re.compile("audience_(id|name)")
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,30}")
 _WORDS: Mapping[str, bool | None] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _REFUSED = "digdag would refuse every workflow of the folder"
@@ -71,6 +75,7 @@ class DigFile:
 
     path: Path
     root: Block = field(default_factory=lambda: Block(Place(Path(), 1)))
+    called: dict[Path, Block] = field(default_factory=dict)  # the workflows that it calls, with their content
     files: set[Path] = field(default_factory=set)  # what was read: the workflow, included files, queries
     findings: list[Finding] = field(default_factory=list)
     _left: int = _MOST_VALUES  # how many more YAML values may be read
@@ -94,6 +99,41 @@ class DigFile:
     def has_finding(self, place: Place) -> bool:
         """Whether the findings include one at this place."""
         return any((finding.path, finding.line) == place for finding in self.findings)
+
+    def walk(self) -> Iterator[tuple[Block, str, Any]]:
+        """Yield what `walk` yields, for this workflow and those that `walk_tasks` has found to be called."""
+        for root in (self.root, *self.called.values()):
+            yield from walk(root)
+
+    def walk_tasks(
+        self, block: Block, name: str = "", inherited: Block | None = None, *, callers: tuple[Path, ...] = ()
+    ) -> Iterator["DigTask"]:
+        """Yield the task in a block, then the tasks nested in it, those of workflows that it calls included.
+
+        A task in a loop over values that are written in the workflow is yielded once for each of them. `name`: the full
+        name of the task. `inherited`: the `_export` parameters of its parents. `callers`: the workflows that call it.
+        """
+        exported = merge_blocks(inherited or Block(block.place), block.get_block("_export"))
+        operator = next((key[:-1] for key in block if key.endswith(">")), None)
+        params = merge_blocks(exported, block)
+        yield DigTask(name=name, block=block, operator=operator, exported=exported, params=params)
+        path = self.folder / f"{str(block.get('call>')).removesuffix('.dig')}.dig"
+        if path.is_file() and path not in (self.path, *callers):
+            if path not in self.called:
+                content = self.read_yaml(path)
+                self.called[path] = content if isinstance(content, Block) else Block(Place(path, 1))
+            yield from self.walk_tasks(self.called[path], name, exported, callers=(*callers, path))
+        for key, member in block.items():
+            if not isinstance(member, Block) or not (key.startswith("+") or key in _BLOCKS):
+                continue
+            lists = {}
+            for variable, value in block.get_block("for_each>").items() if key == "_do" else ():
+                if values := find_list(value, exported):
+                    lists[variable] = values
+            for each in product(*lists.values()):
+                variables = Block(member.place)
+                variables.update(zip(lists, each, strict=True))
+                yield from self.walk_tasks(member, name + key, merge_blocks(exported, variables), callers=callers)
 
     def read_yaml(self, path: Path) -> Any:
         """Return a YAML file's content. If it is not valid, add a finding and return None. Raises OSError.
@@ -189,23 +229,36 @@ class DigTask:
     def fill(self, value: Any) -> Any:
         """Return a plain value with its templates filled in, except for those that only a run can fill in.
 
-        A text that would be blank stays as it is: the value may yet be entered in a file of settings, and a run rejects
-        a blank one.
+        Those in the id or name of an audience stay if they are blank: these are to be entered in a file of settings.
         """
         if isinstance(value, dict):
-            return {key: self.fill(member) for key, member in value.items()}
+            filled = {key: self.fill(member) for key, member in value.items()}
+            return {
+                key: filled[key] or (member if _IS_OPEN.match(key) else filled[key]) for key, member in value.items()
+            }
         if isinstance(value, list):
             return [self.fill(item) for item in value]
-        if not isinstance(value, str):
-            return value
-        return TEMPLATE.sub(self._find_value, value) or value
+        return TEMPLATE.sub(self._find_value, value) if isinstance(value, str) else value
 
     def _find_value(self, template: re.Match[str]) -> str:
         """Return the text for a template: the `_export` parameter that it names, or the template itself without one."""
-        found: Any = self.exported
-        for part in template[1].strip().split("."):
-            found = found.get(part, template[0]) if isinstance(found, Block) else template[0]
-        return template[0] if isinstance(found, dict | list) else str("" if found is None else found)
+        found = _find_variable(template[1], self.exported, template[0])
+        return json.dumps(found) if isinstance(found, dict | list) else str("" if found is None else found)
+
+
+def find_list(value: Any, exported: Block) -> list[Any] | None:
+    """Return a value that is a list, or the list that it names as a template; None for any other value."""
+    named = TEMPLATE.fullmatch(value) if isinstance(value, str) else None
+    found = _find_variable(named[1], exported) if named else value
+    return found if isinstance(found, list) else None
+
+
+def _find_variable(name: str, exported: Block, default: Any = None) -> Any:
+    """Return the value of a variable such as `target.audience_id` in `exported`, or the default if it is not there."""
+    found: Any = exported
+    for part in name.strip().split("."):
+        found = found.get(part, default) if isinstance(found, Block) else default
+    return found
 
 
 def read_workflow(path: Path) -> DigFile:
@@ -240,19 +293,6 @@ def walk(block: Block) -> Iterator[tuple[Block, str, Any]]:
             waiting += [(value, name, member) for name, member in value.items()]
         elif isinstance(value, list):
             waiting += [(owner, key, item) for item in value]
-
-
-def walk_tasks(block: Block, name: str = "", inherited: Block | None = None) -> Iterator[DigTask]:
-    """Yield the task in a block, then the tasks nested in it.
-
-    `name`: the full name of the task. `inherited`: the `_export` parameters of its parents.
-    """
-    exported = merge_blocks(inherited or Block(block.place), block.get_block("_export"))
-    operator = next((key[:-1] for key in block if key.endswith(">")), None)
-    yield DigTask(name=name, block=block, operator=operator, exported=exported, params=merge_blocks(exported, block))
-    for key, member in block.items():
-        if isinstance(member, Block) and (key.startswith("+") or key in _BLOCKS):
-            yield from walk_tasks(member, name + key, exported)
 
 
 def merge_blocks(base: Block, over: Block) -> Block:

@@ -13,10 +13,11 @@ from td_pinterest_op.activation import PARAMETERS as ACTIVATION_PARAMETERS
 from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.audiences.request import TaskRequest, read_task_request
-from td_pinterest_op.cli.connection import SECRETS
-from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS
+from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place, find_list
 from td_pinterest_op.cli.lint.selected_columns import COMMENT_OR_STRING
 from td_pinterest_op.errors import Problem, SettingsError
+from td_pinterest_op.history import read_control_share
 from td_pinterest_op.many import build_entry_task, read_at_once, read_entries
 from td_pinterest_op.settings.parameters import TASK_PARAMETERS
 from td_pinterest_op.settings.parse import parse_raw_settings
@@ -27,6 +28,7 @@ from td_pinterest_op.task_runtime.task import Task, read_sql
 
 MANY = "td_pinterest_op.many.Many"
 ACTIVATION = "td_pinterest_op.activation.PinterestActivation"
+LIFT = "td_pinterest_op.history.Lift"
 _ROWS = tuple(name for name in TASK_PARAMETERS if name not in LISTS)
 # What a workflow names after `py>:`, with the table of its settings and the names of its parameters.
 OPERATORS: Mapping[str, tuple[SettingsTable[Any] | None, tuple[str, ...]]] = {
@@ -36,7 +38,7 @@ OPERATORS: Mapping[str, tuple[SettingsTable[Any] | None, tuple[str, ...]]] = {
     "td_pinterest_op.status.AudienceStatus": (STATUS, ("database",)),
     "td_pinterest_op.erase.PinterestErase": (ERASURE, _ROWS),
     "td_pinterest_op.history.Failed": (None, ("database", "history", "ad_account_id", "audience_id", "audiences")),
-    "td_pinterest_op.history.Lift": (None, ("database", "history", "ad_account_id", "audience_id")),
+    LIFT: (None, ("database", "history", "ad_account_id", "audience_id")),
 }
 # In place of the value of a secret; so short that it is not masked in messages.
 _PLACEHOLDER = "00"
@@ -94,27 +96,35 @@ def read_exports(
     an earlier task may have run a job whose rows the task exports.
     """
     table = OPERATORS[operator][0]
+    given = {name: value for name, value in task.params.items() if name[:1] not in ("_", "+")}
+    if operator == LIFT and not is_unknown(given.get("lift")):
+        try:
+            read_control_share(Task(params=task.fill(given), environ=environ))
+        except SettingsError as error:
+            lift = task.params.get_block("lift")
+            dig.add_finding(lift.places.get("percent", lift.place), "setting", str(error))
     if table is None:
         return
     written = task.params.get_block("result_settings")
     for key in CREDENTIALS:
         if key.name in written:
             _check_secret(dig, written, key.name, variable=build_variable_name(key.secret))
-    given = {name: value for name, value in task.params.items() if name[:1] not in ("_", "+")}
     params = _replace_unknown(dig, task.fill(given), task.params)
     if is_unknown(params.get("result_settings")) and not isinstance(params["result_settings"], dict):
         return  # an activation may pass on all settings as one text
     called = {"database": "called"} if is_called_by_others(dig) else {}
     job = {"last_job_id": "1"} if has_earlier_job else {}
     params["td"] = {**called, **job, **(params["td"] if isinstance(params.get("td"), dict) else {})}
-    own = Task(params=params, environ=environ)
     places = {**task.params.get_block("_env").places, **task.params.places, **written.places, "": task.block.place}
+    listed = task.params.get("audiences")
+    items = find_list(listed, task.exported) or [listed]
+    filled = task.fill(items)
+    if any(isinstance(each, str) and is_unknown(each) for each in filled):
+        # In place of unknown entries, one of an unknown action: what stands on the task can be judged.
+        params["audiences"] = [each if isinstance(each, dict) else {"action": "${action}"} for each in filled]
+    own = Task(params=params, environ=environ)
     if operator != MANY:
         yield from _read_export(dig, own, operator, table, places)
-        return
-    listed = task.params.get("audiences")
-    items = listed if isinstance(listed, list) else [listed]
-    if any(isinstance(each, str) and is_unknown(each) for each in task.fill(items)):
         return
     place = places.get("audiences", places[""])
     blocks = [each if isinstance(each, Block) else Block(place) for each in items]
@@ -142,7 +152,7 @@ def _replace_unknown(dig: DigFile, values: Mapping[Any, Any], block: Block) -> d
     for name, value in values.items():
         if name in ("query", *LISTS):
             known[name] = _read_query(dig, block.places.get(name, block.place), name, value)
-        elif name == "result_settings" or not isinstance(value, str) or not is_unknown(value):
+        elif name == "result_settings" or name in EXPORT.by_name or not isinstance(value, str) or not is_unknown(value):
             known[name] = value
         elif name in _PARAMETERS:
             known[name] = _PARAMETERS[name]
@@ -154,9 +164,9 @@ def _read_query(dig: DigFile, place: Place, name: str, value: object) -> object:
 
     In place of a query that a run refuses, or that only a run knows, return a stand-in.
     """
-    if is_left_out(value) or is_unknown(value):
-        return _UNKNOWN_QUERY if is_unknown(value) else value
     text = str(value).strip()
+    if is_left_out(value) or is_unknown(value):
+        return _UNKNOWN_QUERY if is_unknown(value) and len(text.split()) < 2 else value
     try:
         sql = read_sql(text, key=name, folder=dig.folder)
     except SettingsError as error:
@@ -195,10 +205,11 @@ def _read_export(
             dig.add_finding(places.get(problem.key, places[""]), "setting", problem.text)
         return
     settings = {str(key): value for key, value in written.items()}
-    # An entry's blank id has to be filled in yet: the run itself insists on it.
-    unknown = frozenset(
-        key for key, value in settings.items() if is_unknown(value) or (entry is not None and is_left_out(value))
-    )
+    unknown = {key for key, value in settings.items() if is_unknown(value)}
+    for key, value in settings.items():
+        # To be filled in yet, as the run insists, or by the console.
+        if is_left_out(value) and (operator == ACTIVATION or (entry is not None and key.startswith("audience_id"))):
+            unknown.add(key)
     # With valid values in place of credentials, and of the unknown settings that a run may need.
     filled = {}
     for key, value in settings.items():
@@ -208,7 +219,8 @@ def _read_export(
             filled[key] = _PLACEHOLDER if is_secret and not SECRET_TEMPLATE.search(str(value)) else value
         elif setting is None or setting.type.is_id or key in _SETTINGS:  # a name that is no setting is reported
             filled[key] = _SETTINGS.get(key, "1")
-    export = Export(settings=settings | dict.fromkeys(unknown), places=places, unknown=unknown, request=None)
+    known = settings | dict.fromkeys(unknown)
+    export = Export(settings=known, places=places, unknown=frozenset(unknown), request=None)
     task = replace(task, params={**task.params, "result_settings": filled})
     try:
         request = read_task_request(task, table=table)
@@ -217,7 +229,7 @@ def _read_export(
             # A run, which knows the values of the unknown settings, may not have the problem.
             about = f"{problem.key} {problem.text}"
             is_open = "action" in unknown or any(re.search(rf"\b{re.escape(key)}\b", about) for key in unknown)
-            if problem.code in ("unknown", "environment") or not is_open:
+            if problem.code in ("unknown", "environment", "value") or problem.key in LISTS or not is_open:
                 _add_problem(dig, export, problem, table)
         yield export
         return
@@ -242,7 +254,7 @@ def _add_problem(dig: DigFile, export: Export, problem: Problem, table: Settings
 
 def read_environ(dig: DigFile, task: DigTask) -> Mapping[str, str]:
     """Return a task's `_env` with placeholders for what a run fills in. Adds findings about its secrets."""
-    written = task.block.get_block("_env")
+    written = task.params.get_block("_env")
     environ = {}
     for name, value in written.items():
         if name in SECRETS:
@@ -271,17 +283,32 @@ def _check_secret(dig: DigFile, block: Block, key: str, *, variable: str) -> Non
         if not SECRET_TEMPLATE.fullmatch(template[0]):
             message = f"digdag does not fill in {template[0]}: write ${{secret:{template[1] or usual}}}"
             dig.add_finding(block.places[key], "template", message)
+    head, _, kind = usual.partition(".")
+    others = SECRET_TEMPLATE.findall(" ".join(map(str, block.values())))
+    is_usual_style = not set(others).isdisjoint(map(SECRETS.__getitem__, PINTEREST_SECRETS))
     for secret in SECRET_TEMPLATE.findall(text):
         # A second app has secrets of its own, such as pinterest_de.client_id: the end of the name tells what it is.
-        ends = [each for each, known in SECRETS.items() if _fold(secret).endswith(_fold(known.partition(".")[2]))]
-        is_longer = _fold(secret).startswith(_fold(usual))  # such as pinterest.client_id_eu
+        name = _fold(secret)
+        ends = [each for each, end in _KINDS.items() if name.endswith(end)]
         if ends and variable not in ends:
             message = f"{key} gets the secret {secret}, which is by its name the {ends[0]}: write ${{secret:{usual}}}"
             dig.add_finding(block.places[key], "secret-name", message)
-        elif not ends and not is_longer and find_nearest(_fold(secret), [_fold(usual)], cutoff=0.88):
+            continue
+        if name == _fold(usual):
+            is_misspelt = secret != usual and is_usual_style
+        elif head in name and _fold(kind) in name:
+            is_misspelt = name[:-1] == _fold(usual) and name[-1].isalpha()
+        else:
+            is_misspelt = bool(find_nearest(name, [_fold(usual)], cutoff=0.85))
+        if is_misspelt:
             dig.add_warning(block.places[key], "secret-name", f"the secret is {secret}: did you mean {usual}?")
 
 
 def _fold(name: str) -> str:
     """Return a secret's name without its dots, dashes and underscores, in lower case."""
     return re.sub(r"[._-]", "", name).lower()
+
+
+# With what the name of a secret ends, by what it is.
+_KINDS = {variable: _fold(secret.partition(".")[2]) for variable, secret in SECRETS.items()}
+_KINDS["access token, which expires"] = "accesstoken"

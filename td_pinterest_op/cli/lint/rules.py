@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import Add, Create, Remove
-from td_pinterest_op.cli.lint.dig_file import TEMPLATE, Block, DigFile, DigTask, Place, merge_blocks, walk, walk_tasks
+from td_pinterest_op.cli.lint.dig_file import TEMPLATE, Block, DigFile, DigTask, Place, merge_blocks
 from td_pinterest_op.cli.lint.exports import (
     OPERATORS,
     Export,
@@ -34,20 +35,23 @@ _OF_TASKS = ("docker", "python", "py", "td", "result_settings")
 _OPT_OUTS = re.compile(r"sup+res|consent|opt_?out", re.IGNORECASE)
 # A variable in a template, and the keys after it: `pinterest.records.sent`, `target['audience_id']`.
 _VARIABLE = re.compile(r"""(?<![\w.\"'])([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[\s*(?:'[^']*'|"[^"]*")\s*\])+)""")
+_IS_QUERY = re.compile(r"\.sql\s*$|\bselect\b", re.IGNORECASE)
 _PLACEHOLDER = "the name of that audience"  # of the shipped config/pinterest.yml
+_TO_BE_FILLED_IN = re.compile(r"\s*(<[^<>]+>|your[_ -].*|change_?me|todo|xxx+)\s*", re.IGNORECASE)
+_MOST_TASKS = 2_000  # loops and calls can make many of few
 _OPEN_TEMPLATE = "a template `${` is not closed: add the `}`"
 
 
 def check_workflow(dig: DigFile) -> list[Export]:
     """Add findings about a workflow's use of this package. Return the exports of its tasks."""
-    tasks = list(walk_tasks(dig.root))
+    tasks = list(islice(dig.walk_tasks(dig.root), _MOST_TASKS))
     operators = {task.name: _find_operator(dig, task) for task in tasks}
     ours = [task for task in tasks if operators[task.name]]
     exports: list[Export] = []
     if not ours:
         return exports
     queries = {task.name: _read_td_query(dig, task) for task in tasks if task.operator == "td"}
-    texts = [value for _, _, value in walk(dig.root) if isinstance(value, str)]
+    texts = [value for _, _, value in dig.walk() if isinstance(value, str)]
     templates = " ".join(template for text in (*texts, *queries.values()) for template in TEMPLATE.findall(text))
     last_query: str | None = None  # of the last job, "" if it is not known; None without a job
     for task in tasks:
@@ -101,6 +105,9 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
     SQL of the last job before the task, whose rows it exports if it names no other source; "" if the SQL is not known,
     None if there is no such job.
     """
+    if "_env" in task.exported:
+        message = "digdag gives no task the `_env` that stands under `_export`: move it to the task"
+        dig.add_finding(task.exported.places["_env"], "env", message)
     environ = read_environ(dig, task)
     if ".history." in operator and "TD_API_KEY" not in environ:
         message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
@@ -115,7 +122,8 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
             sql = request.source.query or ("" if "job_id" in export.places else last_query or "")
             lists = {name: each.query for name, each in request.lists.items()}
             for name, text in find_column_problems(request.settings, query=sql, lists=lists):
-                what = text.partition("cannot be exported: ")[2] or text
+                what = text.partition("cannot be exported: ")[2] or text.replace("the result of job  ", "the result ")
+                what = what.replace(" Nothing was sent.", "")
                 dig.add_finding(export.find_place(name), "columns", f"{name}: {what}")
         settings = request.settings if request else None
         if not isinstance(settings, Settings) or "action" in export.unknown:
@@ -149,14 +157,12 @@ def _check_action(dig: DigFile, export: Export, settings: Settings) -> None:
         message = f"{action.name} fails from the second scheduled run on, because the audience exists then"
         instead = "set if_exists: add or replace" if "if_exists" in action.uses else "run it once, by hand"
         dig.add_finding(place, "create-scheduled", f"{message}: {instead}")
-    when = str(schedule.get("cron>") or "0 0").split()[:2]  # minute and hour: each a number, once a day at most
-    is_often = "hourly>" in schedule or "minutes_interval>" in schedule or not all(map(str.isdecimal, when))
-    if action.leaves_lists and is_often:
+    if schedule and action.leaves_lists:
         message = (
             f"{action.name} leaves an unused customer list behind at every run, and Pinterest needs a day or two to "
-            "fill a new one: run it once a day at most, or send the differences with mirror_current_audience"
+            "fill a new one: send only the differences with mirror_current_audience, or run it by hand"
         )
-        dig.add_finding(place, "replace-often", message)
+        dig.add_warning(place, "replace-scheduled", message)
     for name in LISTS:
         if not action.adds_people and name in export.places:
             message = f"{action.name} adds nobody, so {name} has no effect: remove the line"
@@ -185,12 +191,14 @@ def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> N
                 is_judged = not is_directive and name not in (*parameters, *_OF_TASKS, FOR_THIS_RUN)
             else:
                 is_judged = withholds and not name.startswith("+")
-            if not is_judged or re.search(rf"\b{re.escape(name)}\b", templates) or dig.has_finding(place):
+            # A variable, not a key of one such as `pinterest.lists.suppress`.
+            is_variable = re.search(rf"(?<![\w.'\"]){re.escape(name)}\b", templates)
+            if not is_judged or is_variable or dig.has_finding(place):
                 continue
             message = f"nothing reads {name} here"
             if setting:
                 message += f": write {name.lower()} under result_settings"
-            elif withholds:
+            elif withholds or (not block and _IS_QUERY.search(str(task.block[name]))):
                 message += ", so nobody is withheld; did you mean suppress or consent, on the task that exports?"
             else:
                 message += suggest_word(name, parameters) or ": remove the line"
@@ -244,11 +252,9 @@ def _check_values(dig: DigFile, tasks: Sequence[DigTask], ours: Sequence[DigTask
     exported = Block(dig.root.place)
     for task in tasks:
         exported = merge_blocks(exported, task.exported)
-    shadowing = [value for _, key, value in walk(dig.root) if key == "for_each>" and isinstance(value, Block)]
-    for name in ("td", *(name for value in shadowing for name in value)):
-        exported.pop(name, None)
+    exported.pop("td", None)
     statistics = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
-    for block, key, value in walk(dig.root):
+    for block, key, value in dig.walk():
         place = block.places[key]
         if key == FOR_THIS_RUN:
             message = f"{key} is for one run: pass it with -p, and leave it out of the workflow"
@@ -260,6 +266,8 @@ def _check_values(dig: DigFile, tasks: Sequence[DigTask], ours: Sequence[DigTask
             continue
         if _has_open_template(value):
             dig.add_finding(place, "template", _OPEN_TEMPLATE)
+        if _TO_BE_FILLED_IN.fullmatch(value):
+            dig.add_finding(place, "placeholder", f"`{value.strip()}` is a placeholder: fill in the real value")
         for template in TEMPLATE.findall(value):
             for variable, path in _VARIABLE.findall(template):
                 is_figure = variable == "pinterest" and variable not in exported

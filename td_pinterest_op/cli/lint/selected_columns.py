@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from td_pinterest_op.cli.lint.dig_file import TEMPLATE
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.records.columns import (
     Column,
@@ -25,9 +26,9 @@ _LONGEST_QUERY = 100_000
 
 def find_selected_names(sql: str) -> list[str] | None:
     """Return the names of the columns that a query selects, in lower case, or None if its text does not show all."""
-    if len(sql) > _LONGEST_QUERY or "${" in sql:
+    text = TEMPLATE.sub("#", COMMENT_OR_STRING.sub(" ", sql.lower()))
+    if len(sql) > _LONGEST_QUERY or "${" in text or re.search(r"#\w|\w#", text):
         return None
-    text = COMMENT_OR_STRING.sub(" ", sql.lower())
     for _ in range(_DEEPEST):
         text = _INNERMOST_BRACKETS.sub("#", text)
     selected = _SELECTED.search(text)
@@ -66,7 +67,8 @@ def find_column_problems(
             else:
                 find_identifier_columns(people, settings.columns)
         except JobError as error:
-            yield "query", str(error)
+            about_list = [name for name in of_lists if str(error).startswith(f"`{name}`")]
+            yield (about_list or ["query"])[0], str(error)
 
 
 def _describe_job(sql: str) -> Job | None:

@@ -264,7 +264,7 @@ def test_an_error_lists_its_problems_in_the_order_of_the_table() -> None:
     assert [(problem.key, problem.code) for problem in caught.value.problems] == [
         ("client_secret", "environment"),
         ("ad_account_id", "missing"),
-        ("retry_count", "wrong"),
+        ("retry_count", "value"),
         ("zzz", "unknown"),
     ]
     assert str(caught.value).splitlines()[1:] == [f"- {each.key}: {each.text}" for each in caught.value.problems]

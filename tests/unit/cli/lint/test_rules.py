@@ -23,6 +23,32 @@ GROUP = "_export: {td: {database: shop}}\n+group:\n  +b: {echo>: a}\n  suppress:
     plant(OWN[OWN.index("+export") :], f"{_SUPPRESS} → "), "  "
 )
 
+# The entries are those of a loop elsewhere.
+UNKNOWN = plant(
+    MANY,
+    MANY[MANY.index("  audiences") : MANY.index("+export")] + " → ",
+    "  at_once →   audiences: ${group}\n  at_once",
+)
+LOOP = """\
+_export:
+  td: {database: shop}
++all:
+  for_each>:
+    banner:
+    - {id: "2", percent: 5}
+    - {id: "3", percent: 10}
+  _do:
+    +export:
+      py>: td_pinterest_op.export.PinterestExport
+      query: SELECT email FROM people WHERE segment = '${banner.segment}'
+      result_settings:
+        type: pinterest
+        audience_type: customer_list
+        ad_account_id: "1"
+        action: add_people_to_current_audience
+        audience_id: ${banner.id}
+""" + indent(ENV, "    ")
+
 # The line of a finding, a part of its message, and a workflow with changes to it.
 WRONG: list[tuple[Any, ...]] = [
     # Opt-outs and consents that nobody reads.
@@ -30,7 +56,9 @@ WRONG: list[tuple[Any, ...]] = [
     (6, "did you mean suppress", OWN, "suppress: → supress:"),
     (6, "did you mean suppress", OWN, "suppress: → opt_outs:"),
     (6, "did you mean consent", OWN, "suppress: → consents:"),
-    (6, "nothing reads exclude", OWN, "suppress: → exclude:"),
+    (6, "did you mean suppress", OWN, "suppress: → exclude:"),
+    (6, "did you mean suppress", OWN, "suppress: → opted_out:", "FROM people → FROM people ${pinterest.opted_out}"),
+    (5, "under result_settings", OWN, "  query →   control: {percent: 5, salt: a}\n  query", "people → ${a.control}"),
     (6, "did you mean suppress", OWN, "suppress: → _suppress:"),
     (6, "must be SQL", OWN, "suppress: queries/suppressed.sql → suppress: {query: a.sql}"),
     (6, "must be SQL", OWN, "suppress: queries/suppressed.sql → suppress: crm.opt_outs"),
@@ -38,9 +66,10 @@ WRONG: list[tuple[Any, ...]] = [
     (8, "nobody is withheld", GOOD, f"+query:\n → +query:\n{_SUPPRESS}"),
     (4, "nobody is withheld", GROUP),
     (6, "suppress of the task is blank", OWN, "suppress: queries/suppressed.sql → suppress: ''"),
+    (7, "suppress of the task is blank", OWN, "queries/suppressed.sql → ${l.a}", "  td: →   l: {a: ''}\n  td:"),
     (6, "no file queries/none.sql", OWN, "queries/suppressed → queries/none"),
     (6, "outside the project", OWN, "queries/suppressed → ../suppressed"),
-    (5, "suppress", OWN, "queries/suppressed.sql → SELECT maid FROM opt_outs"),
+    (6, "suppress", OWN, "queries/suppressed.sql → SELECT maid FROM opt_outs"),
     (6, "no column email, maid or idfa", OWN, "queries/suppressed.sql → SELECT customer_id FROM opt_outs"),
     (6, "several statements", OWN, "queries/suppressed.sql → SELECT email FROM a; SELECT email FROM b"),
     (8, "belongs on the task", OWN, "    type: →     suppress: queries/suppressed.sql\n    type:"),
@@ -76,6 +105,12 @@ WRONG: list[tuple[Any, ...]] = [
     (20, "PINTEREST_CLIENT_SECRET", GOOD, "pinterest.client_id} → pinterest.client_secret}"),
     (21, "PINTEREST_CLIENT_ID", GOOD, f"{_SECRET} → ${{secret:pinterest_de.client_id}}"),
     (21, "did you mean pinterest.client_secret", GOOD, f"{_SECRET} → ${{secret:pinterest.client_secrt}}"),
+    (21, "did you mean pinterest.client_secret", GOOD, f"{_SECRET} → ${{secret:pintrest.client_secret}}"),
+    (22, "did you mean pinterest.refresh_token", GOOD, "pinterest.refresh_token} → pinterest.refreshToken}"),
+    (22, "did you mean pinterest.refresh_token", GOOD, "pinterest.refresh_token} → pinterest.refresh_tokens}"),
+    (19, "did you mean td.apikey", GOOD, "td.apikey} → td.api_key}"),
+    (4, "move it to the task", GOOD, f"{ENV} → ", f"_export:\n → _export:\n{ENV}"),
+    (22, "by its name the access token", GOOD, "pinterest.refresh_token} → pinterest_de.access_token}"),
     (19, "write ${secret:td.apikey}", GOOD, "${secret:td.apikey} → ${secrets:td.apikey}"),
     (19, "write ${secret:td.apikey}", GOOD, "${secret:td.apikey} → ${td.apikey}"),
     (21, "write ${secret:pinterest.client_secret}", GOOD, f"{_SECRET} → ${{env.PINTEREST_CLIENT_SECRET}}"),
@@ -89,8 +124,8 @@ WRONG: list[tuple[Any, ...]] = [
         GOOD,
         "type: pinterest\n → type: pinterest\n    client_id: ${secret:pinterest_de.client_id}\n",
     ),
-    (4, "under its _env", GOOD, f"{ENV} → ", f"_export:\n → _export:\n{ENV}"),
     (2, "TD_API_KEY", "+a:\n  py>: td_pinterest_op.history.Failed\n"),
+    (2, "lift.percent must be", f"_export:\n  lift: {{percent: ten}}\n+a:\n  py>: td_pinterest_op.history.Lift\n{ENV}"),
     (4, "PINTEREST_CLIENT_ID", STATUS, "    PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}\n → "),
     (14, "secret", GOOD, "type: pinterest\n → type: pinterest\n    audience_description: ${secret:td.apikey}\n"),
     # Settings.
@@ -109,8 +144,7 @@ WRONG: list[tuple[Any, ...]] = [
     (11, "did you mean td_pinterest_op.export.Pin", GOOD, "td_pinterest_op.export → td_pintrest_op.export"),
     (11, "is not an operator", GOOD, "export.PinterestExport → exports.Everything"),
     (12, "from the second scheduled run on", OWN, _CREATE, _DAILY),
-    (12, "once a day at most", OWN, _REPLACE, "_export: → schedule: {hourly>: 30:00}\n_export:"),
-    (12, "once a day at most", OWN, _REPLACE, "_export: → schedule: {cron>: '*/5 * * * *'}\n_export:"),
+    (12, "or run it by hand", OWN, _REPLACE, _DAILY),
     (
         5,
         "second",
@@ -135,6 +169,23 @@ WRONG: list[tuple[Any, ...]] = [
     (3, "entry 1", MANY, f"- {ENTRY} → - vip"),
     (7, "audiences", MANY, "_export:\n  td → _export:\n  audience_list: []\n  td", "  audiences:\n →   audience:\n"),
     (6, "later_runs", ACTIVATION, "later_runs → later_run"),
+    (9, "belongs on the task", ACTIVATION, "    type →     later_runs: add\n    type"),
+    (3, "is a placeholder", OWN, "  td: {database: shop} →   td:\n    database: your_database"),
+    # Values of a loop.
+    (7, "requests_per_minute", UNKNOWN, "{type → {requests_per_minute: 0, type"),
+    (7, "ignore_invalid_", UNKNOWN, "{type → {ignore_invalid: true, type"),
+    (6, "at_once", UNKNOWN, "at_once: 4 → at_once: 64"),
+    (6, "suppress of the task is blank", UNKNOWN, "  at_once →   suppress: ''\n  at_once"),
+    (7, "in quotes", LOOP, 'id: "3" → id: 25426209054752542'),
+    (17, "must be an id", LOOP, 'id: "3" → id: your_audience'),
+    (17, "did you mean id", LOOP, "banner.id} → banner.idd}"),
+    (
+        17,
+        "min_records",
+        LOOP,
+        "audience_id → min_records: ${banner.percent}\n        audience_id",
+        "percent: 5 → percent: x",
+    ),
     (9, "later_runs: add contradicts action", ACTIVATION, "    type →     action: replace_current_audience\n    type"),
     (3, "fail_on", STATUS, "fail_on: TOO_SMALL → fail_on: TO_SMALL"),
     (3, "max_drop: is unknown; did you mean max_drop_ratio", STATUS, "fail_on: TOO_SMALL → max_drop: 0.5"),
@@ -185,7 +236,7 @@ _AS_JSON = (
 )
 _TAIL = "\n+after:\n  "
 RIGHT: list[str] = [
-    *(GOOD, OWN, MANY, ACTIVATION, ERASE, STATUS),
+    *(GOOD, OWN, MANY, ACTIVATION, ERASE, STATUS, UNKNOWN, LOOP),
     # What is the user's own, however it is named.
     plant(
         GOOD,
@@ -270,7 +321,6 @@ RIGHT: list[str] = [
     plant(GOOD, "queries/people.sql → {data: 'SELECT id, mail FROM people', insert_into: a}\n  insert_into: a"),
     plant(GOOD, "  py>: →   job_id: ${td.last_job_id}\n  py>:", "PinterestExport → PinterestExport.run"),
     plant(OWN, _CREATE, _DAILY, "    type →     if_exists: add\n    type"),
-    plant(OWN, _REPLACE, "_export: → schedule: {cron>: 0 6 * * *}\n_export:"),
     plant(OWN, "add_people_to → mirror", "    type →     rebuild: true\n    type"),
     plant(
         OWN,
@@ -317,6 +367,14 @@ RIGHT: list[str] = [
     plant(GOOD, "  td:\n →   docker: {image: a}\n  td:\n"),
     "+others: {td>: {data: 'SELECT ${'}, suppress: 1, result_settings: {type: s3}}\n",
 ]
+
+
+def test_a_called_workflow_has_the_schedule_and_the_variables_of_its_caller(tmp_path: Path) -> None:
+    files = {"called.dig": plant(OWN, _CREATE, '"2542620905475" → ${name}', "suppressed.sql → ${list}.sql")}
+    main = "schedule: {daily>: 07:00:00}\n_export: {name: a, list: suppressed}\n+a: {call>: called.dig}\n"
+    assert [each[:2] for each in found_in(tmp_path, main, files)] == [(11, "create-scheduled")]
+    main = plant(main, "schedule: {daily>: 07:00:00} → ", "list: suppressed → list: none")
+    assert [each[:2] for each in found_in(tmp_path, main, files)] == [(6, "file")]
 
 
 @pytest.mark.parametrize("text", RIGHT)
