@@ -262,17 +262,22 @@ class Api:
         )
         response = self.client.send(request, self._tokens)
         failed = "the answer contains exceptions: Pinterest carried out the request only in part, or not at all"
-        _require_content(not response.content.get("exceptions"), response, purpose, failed)
-        _require_content(response.content.get("id"), response, purpose, _NO_ID)
+        _require_content(not response.content.get("exceptions"), response, purpose, failed, is_write=True)
+        _require_content(response.content.get("id"), response, purpose, _NO_ID, is_write=True)
         return response
 
 
-def _require_content(is_valid: object, response: Response, purpose: str, problem: str) -> None:
-    """Raise PinterestError "Pinterest answered … to the request to `purpose`, but `problem`" if not `is_valid`."""
+def _require_content(
+    is_valid: object, response: Response, purpose: str, problem: str, *, is_write: bool = False
+) -> None:
+    """Raise PinterestError "Pinterest answered … to the request to `purpose`, but `problem`" if not `is_valid`.
+
+    `is_write`: whether the request may have changed something.
+    """
     if not is_valid:
         text = f"Pinterest answered {response.status} to the request to {purpose}, but {problem}"
         rid = f" [x-pinterest-rid {response.request_id}]"
-        raise PinterestError(text + rid, status=response.status, maybe_applied=True)
+        raise PinterestError(text + rid, status=response.status, maybe_applied=is_write)
 
 
 def age_key(entity_id: str) -> tuple[int, str]:

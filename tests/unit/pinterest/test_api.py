@@ -118,8 +118,9 @@ def test_listing_that_names_a_page_again_is_an_error(bookmark: object) -> None:
 
 @pytest.mark.parametrize("content", [{}, {"items": {}}, "nonsense"])
 def test_a_listing_without_items_is_an_error(content: object) -> None:
-    with pytest.raises(PinterestError, match="list customer lists, but the answer has no items"):
+    with pytest.raises(PinterestError, match="list customer lists, but the answer has no items") as caught:
         list(api(answer(200, content))[0].list_customer_lists())
+    assert not caught.value.maybe_applied  # a read changes nothing
 
 
 @pytest.mark.parametrize("item", [None, {"name": "no id"}, {"id": ""}])
