@@ -111,6 +111,14 @@ def test_older_job_does_not_overwrite_a_newer_one(services: Services, operation:
     assert members == services.pinterest.members_of_audience(audience_id)
 
 
+def test_of_two_replaces_with_one_job_the_one_that_began_first_is_told_to_run_again(services: Services) -> None:
+    settings = {"action": REPLACE, "audience_id": services.audience(people(9)), "limit_records_per_request": 2}
+    job = services.job(people(4))
+    run_during(services, "customer_lists/update", lambda: services.export(settings, job_id=job, session_time=NEXT_DAY))
+    with pytest.raises(AudienceError, match=rf"\(job {job}, here job {job}\).* To replace it, run this task again"):
+        services.export(settings, job_id=job)
+
+
 @pytest.mark.parametrize(
     ("action", "after"), [(ADD, digests(3) | digests(4, first=50)), (REMOVE, digests(4, first=50))]
 )

@@ -202,11 +202,15 @@ class MembersAction(AudienceAction):
         if is_switched:
             switch_audience(self._api, audience.id, list_id=newer.id)
         name = get_list_name(newer)
+        advice = "To replace it, run this task again"
+        if name and name.has_newer_jobs(target.name):
+            advice = (
+                "To replace the result of a newer job anyway, or if the job ids come from two accounts or regions of "
+                "Treasure Data, set replace_newer: true"
+            )
         raise AudienceError(
             f"customer list {newer.id} is for {audience.label} and newer than the list of this task (job "
-            f"{name and name.jobs}, here job {target.name.jobs}): another run has made it, and it was kept. To replace "
-            "the result of a newer job anyway, or if the job ids come from two accounts or regions of Treasure Data, "
-            "set replace_newer: true"
+            f"{name and name.jobs}, here job {target.name.jobs}): another run has made it, and it was kept. {advice}"
         )
 
     def _find_newer_list(self, audience: Audience, target: TargetList) -> CustomerList | None:
