@@ -42,7 +42,7 @@ def digests(count: int, *, first: int = 0) -> set[str]:
     return {digest(person) for person in people(count, first=first)}
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Services:
     """The two emulators and how to reach them."""
 

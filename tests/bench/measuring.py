@@ -12,7 +12,7 @@ _ROOT = Path(__file__).parent.parent.parent
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """`cpu` in seconds, of user and system, from the interpreter's start on; `peak` in bytes; `said` is its stdout."""
 

@@ -22,7 +22,7 @@ _MOST_HASHED = 1_000_000
 _Measured = Callable[[Services, Rows], Cost]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """One measurement, and the CPU seconds that the hash loop took for each value just before and after it.
 
@@ -33,7 +33,7 @@ class Sample:
     floor: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Line:
     """A line of the table: medians. `cpu` in seconds, `ratio` to the floor, `peak` in MB (None: not its own)."""
 

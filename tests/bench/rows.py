@@ -17,7 +17,7 @@ _INVALID_VALUES = (b"no address", b"two@at@shop.example", b"@shop.example", b"so
 _REPEATED = 13
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Rows:
     """`plain` and `hashed` are job results (msgpack.gz), row by row the same people.
 

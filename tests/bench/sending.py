@@ -14,7 +14,7 @@ WINDOW = 60.0
 _RECORDS_IN_A_BATCH = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """The parameters of a measurement and its server. `latency` and `hold` in seconds.
 
@@ -65,7 +65,7 @@ def ideal_seconds(run: Run) -> float:
     return max(under_way)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Line:
     """`wall` in seconds; `busiest`: the most writes that arrived in any window of 60 s."""
 

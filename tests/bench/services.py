@@ -14,7 +14,7 @@ _ROOT = Path(__file__).parent.parent.parent
 DATABASE = "bench"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Services:
     """The emulators. `environ` is the environment of an export.
 

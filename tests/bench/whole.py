@@ -17,7 +17,7 @@ _PER_MINUTE = 400
 _TARGETS = {10_000_000: "≤ 1.10"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Line:
     """`wall` in seconds, from the start of the process to its end; `run` is what it sends."""
 

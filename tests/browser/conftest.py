@@ -58,12 +58,6 @@ class Browser:
     def is_wider_than_screen(self) -> bool:
         return bool(self.run("return document.documentElement.scrollWidth > window.innerWidth"))
 
-    def foreign_resources(self) -> list[str]:
-        """The addresses that the page loaded from elsewhere than its own server."""
-        loaded = self.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
-        own = self.run("return location.origin")
-        return [address for address in loaded if not address.startswith((own, "data:"))]
-
     def accessibility_faults(self) -> list[str]:
         """Return the findings of axe: the rule and places of each."""
         violations = Axe().run(self.driver)["violations"]

@@ -26,7 +26,7 @@ from .workflow import check_project, read
 __all__ = ["DigError", "RefusedError", "Result", "read", "run"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """A finished run.
 

@@ -25,7 +25,7 @@ OPERATORS: Mapping[str | None, Callable[[Call], Outcome]] = {
 }
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class Node:
     """One run of a task; `error` is the message of its own failure."""
 
@@ -34,7 +34,7 @@ class Node:
     waves: "list[list[Node]]" = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TreeResult:
     """The result of a tree of tasks: all that it stored, and `${error}` if it failed."""
 

@@ -70,7 +70,7 @@ def start_process(command: list[str], *, cwd: Path, env: Mapping[str, str]) -> C
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Machine:
     """The surroundings of a run: the project folder (absolute), secrets by dotted name, the environment, functions.
 
@@ -87,7 +87,7 @@ class Machine:
     limit: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Call:
     """One run of a task: `params` are its parameters, evaluated and merged; `local` those written on the task."""
 
@@ -97,7 +97,7 @@ class Call:
     local: Params
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The outcome of a task: its subtasks, the values that it stores, and those that it exports to its subtasks."""
 

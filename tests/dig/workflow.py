@@ -37,7 +37,7 @@ OPTIONS: dict[str | None, tuple[str | None, ...]] = {
 _RETRY = {"limit", "interval", "max_interval", "interval_type"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """One task as written, under its full name.
 
@@ -52,7 +52,7 @@ class Task:
     waves: "list[list[Task]]"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Workflow:
     """A .dig file: its root task, and the name of its time zone."""
 

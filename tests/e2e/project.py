@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 SESSION = "2026-11-25 00:00:00"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Ran:
     """The outcome of a run: whether it succeeded, and all that it printed. `result` is that of tests/dig."""
 

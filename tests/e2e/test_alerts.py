@@ -34,7 +34,7 @@ HOSTILE = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Receivers:
     """The servers and what they received."""
 

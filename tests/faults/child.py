@@ -20,7 +20,7 @@ from tests.exporting import SESSION, TASK_NAME, Services
 PACKAGE = Path(__file__).resolve().parents[2] / "td_pinterest_op"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Child:
     """A run that was started; `temp` is its TMPDIR. `ended` is set when it is known to have ended."""
 

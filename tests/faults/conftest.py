@@ -15,7 +15,7 @@ from tests.exporting import Services, digest, serve_both
 _numbers = itertools.count(1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Stage:
     """An ad account on the shared emulators."""
 

@@ -26,7 +26,7 @@ class Moment(enum.Enum):
     ANY = "any request"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Where:
     """Selects the requests of a step: of those that match, `after` come first; `operation` None matches all."""
 

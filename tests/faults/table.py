@@ -33,7 +33,7 @@ Outcome = type[ExportError] | None
 SUCCESS: Outcome = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One fault. `ends` has the outcome by how often it occurs; a missing frequency makes no cell.
 

@@ -49,7 +49,7 @@ class Fate(enum.Enum):
     LOST = "the answer is lost"
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Try:
     """One run of a session, `pause` seconds after the one before; `twists` by the number of the write."""
 
@@ -60,7 +60,7 @@ class Try:
     is_dead: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class History:
     """The runs of both sessions, and how far reads lag behind writes, in seconds."""
 

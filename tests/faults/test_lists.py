@@ -32,7 +32,7 @@ COUNTS = (4, 4, 0)
 REQUESTS = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """A fault, without its path, and how a run ends that meets it at one of these steps; None: well."""
 

@@ -44,7 +44,7 @@ PARTLY_SENT = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     row: Row
     often: Often
@@ -113,7 +113,7 @@ def test_matrix_covers_every_fault_and_every_step_of_every_action() -> None:
     assert about == about & {(cell.row.fault, cell.moment) for cell in held}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class World:
     """The members of each list in the order of creation, and which list each audience uses."""
 

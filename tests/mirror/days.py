@@ -45,7 +45,7 @@ class DiedError(StoppedError):
     """The simulated death of the process, which ends all that it does."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Death:
     """Where a run dies: at the `step`-th statement or write, counted from 1; `how` is before, midway or after."""
 
@@ -54,7 +54,7 @@ class Death:
     seed: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Attempt:
     """One run. `stored`: its statistics; empty, with the `error`, if it failed. `output`: the log and the error.
 
@@ -72,7 +72,7 @@ class Attempt:
         return self.error is None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class World:
     """Both emulators, on one clock. `settings` and `task`: what a mirror's task says."""
 
@@ -148,7 +148,7 @@ class World:
         return attempt
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Steps:
     """Replaces the transports to both services: counts the steps of a run, and simulates its death."""
 

@@ -38,7 +38,7 @@ def count_unsettled(world: World) -> int:
     return int(world.sql(query)[0][0])
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Sent:
     """Whom the requests put into any list since `begin`: each is checked when it has been carried out."""
 
@@ -54,7 +54,7 @@ class Sent:
             self.held[list_id] = members
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Rules:
     """Who may be sent; with `withholds`, both lists are chosen again each time, in any spelling."""
 

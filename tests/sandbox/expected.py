@@ -13,7 +13,7 @@ _DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
 _MOST = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Expectation:
     """`audience`: an id or a name, None for the only one. `lines`: the first line of each digest (hex), from 1."""
 

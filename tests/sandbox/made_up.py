@@ -32,7 +32,7 @@ FROM read_parquet($file) WHERE opted_in AND digest(email) IS NOT NULL GROUP BY 1
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class QueryPeople:
     """Digests of the people whom the query finds; `by_text`: how many of them opted out by a join on the text."""
 

@@ -32,7 +32,7 @@ _ID = re.compile(r"\d{6,}")
 MAIN_JOB = "pinterest_export.dig"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Project:
     """A copy, in `folder`, that can be run. `names`: of the audiences, by id, as the workflows expect them.
 

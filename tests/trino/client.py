@@ -13,7 +13,7 @@ class StatementFailedError(Exception):
     """Trino's own message."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """`rows`: scanned; `peak`: bytes of memory; `cpu` and `wall` in seconds."""
 
@@ -24,7 +24,7 @@ class Cost:
     wall: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class StatementResult:
     """The rows of a statement by column name, its columns with their types, and its cost."""
 

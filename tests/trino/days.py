@@ -98,7 +98,7 @@ def encode_text(value: Any) -> Any:
     return value.encode() if isinstance(value, str) else value
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Days:
     """`people` (a multiple of 1,000) are followed; each day `share` of them leave, and as many join."""
 

@@ -26,7 +26,7 @@ def answer(status: int = 200, content: object = None, headers: Mapping[str, str]
     return Response(status=status, headers=CaseInsensitiveDict(headers or {}), body=body)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Sent:
     """A request as it left, and when."""
 
@@ -76,7 +76,7 @@ class Script(Transport):
         return [round(sent.at - self.sent[0].at, 3) for sent in self.sent]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Scene:
     """A client between a script and a fake clock."""
 

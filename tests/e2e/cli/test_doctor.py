@@ -29,7 +29,7 @@ from tests.unit.cli.lint.samples import ENV, MANY, plant
 from tests.unit.cli.running import Recorded, Terminal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Scene:
     """A healthy set-up, to plant one fault in."""
 

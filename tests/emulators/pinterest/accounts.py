@@ -19,7 +19,7 @@ ROLES = (
 WRITERS = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class User:
     """A Pinterest user, in whose name a token acts."""
 
@@ -32,7 +32,7 @@ class User:
 USER = User(id="383791336903426391", username="emulated", business_name="Emulated Shop")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AdAccount:
     """`roles` are those of each user, by the user's id."""
 

@@ -11,7 +11,7 @@ STATUSES = ("ACTIVE", "PAUSED", "ARCHIVED", "DRAFT", "DELETED_DRAFT")
 _MADE = 1_700_000_000
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class AdvertisingEntity:
     """A campaign, ad group, targeting template or customer segment. `fields`: those that its kind has besides."""
 

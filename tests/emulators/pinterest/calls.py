@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Call:
     """One request. `path` is below the endpoint; times are monotonic seconds.
 

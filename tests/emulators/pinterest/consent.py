@@ -30,7 +30,7 @@ SCOPES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Request:
     """What an app asks a user for; `scopes` are in the order asked for."""
 

@@ -26,7 +26,7 @@ _ESTABLISHED = 1
 _MADE_UP_ID = "549755885175999999"
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Outcome:
     """The response to send: its status and its JSON object."""
 
@@ -34,7 +34,7 @@ class Outcome:
     content: dict[str, Any]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Exchange:
     """One request on its way. `echo` quotes its records for an error's message when the emulator is to leak them.
 

@@ -16,7 +16,7 @@ class When(enum.Enum):
     AFTER = "applied, or refused; not answered yet"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """Send this response. `code` defaults to the one usual for the status, `body` to an error of that code and message.
 
@@ -31,7 +31,7 @@ class Answer:
     retry_after_is_date: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Redirect:
     """Redirect to any URL."""
 
@@ -39,19 +39,19 @@ class Redirect:
     status: int = 307
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Mangle:
     """Answer success with a wrong body: this `how`. With When.AFTER the operation is carried out, else not."""
 
     how: Literal["no_id", "exceptions", "error_body", "not_json", "truncated"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Reset:
     """Reset the connection."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Stall:
     """Never answer."""
 
@@ -59,7 +59,7 @@ class Stall:
 Effect = Answer | Redirect | Mangle | Reset | Stall
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Fault(FaultTurns):
     """An effect on the requests that match.
 

@@ -13,7 +13,7 @@ MINUTE = 60
 UNLIMITED = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Admission:
     """Whether a request was let in; `reset` is the delay in seconds until the next one surely is."""
 

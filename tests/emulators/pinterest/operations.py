@@ -20,7 +20,7 @@ from tests.emulators.pinterest.tokens import Tokens
 from tests.emulators.pinterest.world import Audience, CustomerList, World
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ApiRequest:
     """A request that was let in: `ids` from its path, its query, its body (parsed, shape not yet checked).
 
@@ -39,7 +39,7 @@ class ApiRequest:
         return self.ids["ad_account_id"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Success:
     """The content of a successful answer; `creates`: it created something (200 or 201)."""
 
@@ -47,7 +47,7 @@ class Success:
     creates: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Operation:
     """A call by its operationId. `scope` None: HTTP Basic with the app's credentials, and a form as its body."""
 

@@ -19,7 +19,7 @@ _DIGITS = re.compile(r"[0-9]+")
 _HEX = b"0123456789abcdef"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Field:
     """One field of a body: `check` says whether a value is allowed, `expected` which values are."""
 

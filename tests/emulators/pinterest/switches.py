@@ -16,7 +16,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Switches:
     """All may be set at any time; seconds are those of the emulator's clock unless said otherwise.
 

@@ -22,7 +22,7 @@ REFRESH_TOKEN_DAYS = 60
 CODE_SECONDS = 600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Grant:
     """An access token, a refresh token, or the code of an approval, with its redirect.
 

@@ -19,7 +19,7 @@ _FIRST_ID = 549_755_885_175_000_001
 _T = TypeVar("_T")
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class CustomerList:
     """`members` are 32-byte digests; the counters rise as in the API description. Times: seconds since 1970."""
 
@@ -36,7 +36,7 @@ class CustomerList:
     is_nca: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Audience:
     """`shared_with` are the ad accounts that receive it; `size` None: that of its list."""
 

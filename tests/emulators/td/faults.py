@@ -15,7 +15,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Fault(FaultTurns):
     """One fault of the requests that match.
 
@@ -45,7 +45,7 @@ class Fault(FaultTurns):
         return int(length * self.after_fraction) if self.after_bytes is None else min(self.after_bytes, length)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class JobFault(FaultTurns):
     """A job that fails, of those whose query matches the regular expression `query`.
 

@@ -11,7 +11,7 @@ from tests.emulators.td.output import Output
 FINISHED = frozenset({"success", "error", "killed"})
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Job:
     """`status`: queued, running, success, error or killed."""
 

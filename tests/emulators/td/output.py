@@ -17,7 +17,7 @@ _BLOCK = 256 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Body:
     """Bytes to be served: `length` of them (None: unknown); `chunks` gives those from one offset to another."""
 
@@ -25,7 +25,7 @@ class Body:
     chunks: Callable[[int, int | None], Iterable[bytes]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Output:
     """The result of a finished job; `file` is msgpack.gz of `size` bytes."""
 

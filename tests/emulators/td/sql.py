@@ -19,7 +19,7 @@ class QueryFailedError(Exception):
     """The query cannot be run; the message is the engine's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Statement:
     """One statement in DuckDB's SQL; `source` is the SELECT in it, and `table` what an INSERT writes to.
 

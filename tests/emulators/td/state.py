@@ -16,7 +16,7 @@ from tests.emulators.td.warehouse import Warehouse
 API_KEY = "1234/" + "0123456789" * 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ReceivedRequest:
     """A request that was received: `headers` without the authorization, `fault` the kind of the one it met."""
 

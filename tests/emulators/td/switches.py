@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Switches:
     """Traits of the account, as of one that hinders nobody.
 

@@ -46,7 +46,7 @@ class RefusedError(Exception):
         self.details = details
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Table:
     name: str
     columns: tuple[tuple[str, str], ...]

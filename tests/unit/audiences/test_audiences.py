@@ -20,7 +20,7 @@ def thing(number: int) -> CustomerList:
     return CustomerList(id=str(number), name="", uploaded=None)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class World:
     """What there is. `answers` are what creating does, in turn: an error, or `lost` for one that was done.
 

@@ -9,7 +9,7 @@ from td_pinterest_op.cli.program import run
 from tests import guard
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Ran:
     """What a command left: its exit code and what it printed."""
 

@@ -39,7 +39,7 @@ def dollar():
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """Files of a project, of which flow.dig is run; the lines it prints that begin with "E:"; whether it succeeds.
 

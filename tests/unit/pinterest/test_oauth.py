@@ -20,7 +20,7 @@ def issued(token: object = "access-1", **more: object) -> Response:
     return answer(200, {"access_token": token, "token_type": "bearer", "expires_in": 30 * DAY} | more)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Office:
     """Tokens, the scene they act in, and what they gave to be kept."""
 

@@ -26,7 +26,7 @@ from tests.campaigns import examples
 from tests.clock import FakeTime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Serving:
     """How one request is answered: `at_most` bytes (None: all there are), then an end or, `with_length`, a break.
 
