@@ -60,6 +60,8 @@ def bundle(
     """
     if update and workflows:
         raise click.UsageError("--update adds no workflow: leave out the names, or leave out --update")
+    if update and not any(folder.glob("*.dig")):
+        raise SettingsError(f"{folder} is no project folder, since it has no workflow: check its name")
     files = {} if update else read_workflow_files(workflows)
     try:
         update_code(folder, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers)

@@ -153,6 +153,7 @@ def test_changed_code_is_an_error_before_anything_is_written(terminal: Terminal,
     [
         (["project", "pinterest_exports.dig"], 2, "no workflow pinterest_exports.dig: there are pinterest_activ"),
         (["project", "pinterest_export.dig", "--update"], 2, "--update adds no workflow"),
+        (["elsewhere", "--update"], 1, "elsewhere is no project folder, since it has no workflow"),
         (["/dev/null/project"], 1, "/dev/null/project cannot be written (Not a"),
     ],
 )
