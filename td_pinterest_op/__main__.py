@@ -14,7 +14,7 @@ def main() -> int:
         sys.stderr.write("error: Stopped before anything was done.\n")
         return 130
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("click", "jinja2", "rich"):
+        if (error.name or "").partition(".")[0] not in ("click", "jinja2", "pygal", "rich"):
             raise
         sys.stderr.write(
             f"td-pinterest needs the package {error.name}, which is not installed: "

@@ -69,12 +69,8 @@ def report(
             )
     else:
         runs = read_history_entries(history or "", audience_id=audience, env_file=common.env_file)
-    try:
-        from td_pinterest_op.report.page import render_page
-    except ImportError as missing:
-        raise SettingsError(
-            f"the Python package {missing.name} is not installed: run `pip install 'td_pinterest_op[cli,report]'`"
-        ) from None
+    from td_pinterest_op.report.page import render_page  # with the library for charts, which takes time to import
+
     page = render_page(runs, audience_id=audience, now=datetime.now(timezone.utc))
     try:
         write_page(output, page)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,14 +106,6 @@ def test_unreadable_input_of_report_is_an_error(
     at_terminal: Terminal, arguments: list[str], code: int, message: str
 ) -> None:
     assert at_terminal("report", *arguments).failed(message, code=code)
-
-
-def test_missing_package_is_named(at_terminal: Terminal, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    monkeypatch.delitem(sys.modules, "td_pinterest_op.report.page", raising=False)
-    said = "the Python package jinja2 is not installed: run `pip install 'td_pinterest_op[cli,report]'`"
-    assert at_terminal("report", "stats.json", "-o", page).failed(said)
-    assert not page.exists()
 
 
 def test_an_audience_is_shown_with_its_history(at_terminal: Terminal, services: Services, history: str) -> None:
