@@ -112,7 +112,7 @@ def export(
         if source[name] and not is_used:
             raise click.UsageError(f"--{name} has no effect without --query, --suppress or --consent: leave it out")
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
-    answers = build_answers(of_workflow, params) if project_folder else None
+    answers = build_answers(of_workflow, params) if project_folder and action else None
     asks_warehouse = reads_rows and (not csv_file or any(name in params for name in LISTS))
     credentials.require_variables(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
     common.print_note(f"Credentials: {credentials.describe_sources()}")

@@ -104,16 +104,18 @@ def init(common: CommonOptions, /, folder: Path, audiences: tuple[str, ...], dry
     is_right = create_project_folder(folder, answers, common)
     texts = {option: getattr(answers, option) for option in ("query", "suppress", "consent", "database")}
     params = {option: text for option, text in texts.items() if text}
-    for export in check_workflow(folder / answers.kind.workflow)[1] if dry_run else ():
-        # Nothing but the plan is wanted, and the history keeps runs.
-        known = {key: value for key, value in export.settings.items() if value is not None and key != "history"}
-        task = credentials.build_task(result_settings={**known, "dry_run": True}, **params)
-        statistics: Mapping[str, Any]
-        if name == "erase":
-            with screen.print_waits(quiet=common.quiet):
-                statistics = erase_people(task, SYSTEM)
-        else:
-            statistics = run_export_task(task, credentials, common)
-        screen.print_line(str(statistics["summary"]))
-    print_next_commands(folder, answers, common)
+    try:
+        for export in check_workflow(folder / answers.kind.workflow)[1] if dry_run else ():
+            # Nothing but the plan is wanted, and the history keeps runs.
+            known = {key: value for key, value in export.settings.items() if value is not None and key != "history"}
+            task = credentials.build_task(result_settings={**known, "dry_run": True}, **params)
+            statistics: Mapping[str, Any]
+            if name == "erase":
+                with screen.print_waits(quiet=common.quiet):
+                    statistics = erase_people(task, SYSTEM)
+            else:
+                statistics = run_export_task(task, credentials, common)
+            screen.print_line(str(statistics["summary"]))
+    finally:  # the folder stays, also if the dry run fails
+        print_next_commands(folder, answers, common)
     return 0 if is_right else 1

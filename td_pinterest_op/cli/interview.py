@@ -15,11 +15,11 @@ from td_pinterest_op.cli.connection import Credentials, list_ad_accounts, requir
 from td_pinterest_op.cli.lint.selected_columns import find_selected_names
 from td_pinterest_op.cli.sql import build_arms_statement
 from td_pinterest_op.cli.workflow_kinds import KINDS, Audience, ProjectAnswers, WorkflowKind, is_writable_name
-from td_pinterest_op.errors import ExportError, SettingsError, StoppedError
+from td_pinterest_op.errors import JobError, SettingsError
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST
 from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.hashed_query import Query, build_columns_statement, require_one_statement
 from td_pinterest_op.redaction.secret import escape
-from td_pinterest_op.runtime.text import parse_whole_number
 from td_pinterest_op.settings.parse import parse_parameter
 from td_pinterest_op.settings.structures import CONTROL, Control
 from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError, suggest_word
@@ -29,6 +29,7 @@ from td_pinterest_op.treasure_data.job import Job, wait_for_job
 
 _T = TypeVar("_T")
 _SHOWN = 20
+_LONGEST_ANSWER = 4_000  # a terminal cuts a line after 4,095 bytes
 # Before the name of an audience that does not exist yet.
 _NEW = "new:"
 _CONVERSIONS = re.compile(r"([a-z0-9_]+(?:\.[a-z0-9_]+)?)(?:\s*,\s*([A-Za-z_]\w*)\s*,\s*([A-Za-z_]\w*))?", re.ASCII)
@@ -64,11 +65,15 @@ class Interview:
         elif kind.creates_audience:
             question = "If it exists already, as on every day but the first: fail, add to it, or replace its people"
             answers.if_exists = self._choose(question, "if_exists", ("fail", "add", "replace"), default="fail")
-        elif kind.name == "mirror" and audiences and audiences[0].size != 0 and (self.options["begin"] or self.asks):
-            size = audiences[0].size
-            people = "The people" if size is None else f"{size:,} people"
-            question = f"{people} who are in it: replace them, or adopt (keep) them"
-            answers.begin = self._choose(question, "begin", ("replace", "adopt"))
+            if answers.if_exists == "fail" and new_name in [audience.name for audience in self._known or ()]:
+                raise click.UsageError(
+                    f'there is an audience "{new_name}" already: choose another name, or --if-exists'
+                )
+        elif kind.name == "mirror" and audiences:
+            size = audiences[0].size  # 0 may also mean that Pinterest does not know it yet
+            people = f"{size:,} people are in it" if size else "There may be people in it"
+            if self.options["begin"] or size or (self.asks and size is None):
+                answers.begin = self._choose(f"{people}: replace or adopt (keep) them", "begin", ("replace", "adopt"))
         needs_database = bool(kind.query_file) or kind.takes_lists
         question = "Database of the query" if needs_database else "Database of the history (press Enter for none)"
         default = None if needs_database else ""
@@ -84,6 +89,8 @@ class Interview:
             none = "(SQL or a file; press Enter for none)"
             answers.suppress = self._ask_query(f"People who must not be sent {none}", "suppress", default="")
             answers.consent = self._ask_query(f"The only people who may be sent {none}", "consent", default="")
+        if self.options["status"] and new_name:
+            raise click.UsageError("--status needs the id of the audience, which is not known yet: leave it out")
         answers.with_status = self.options["status"] or (
             bool(audiences)
             and kind.may_read_status
@@ -101,7 +108,8 @@ class Interview:
         """Return what `parse` makes of the option's value, else of the user's answer, else of the default.
 
         After a wrong answer at the terminal, the question is asked again. Raises click.UsageError if there is no
-        answer, and the errors of `parse` (click.UsageError or ExportError) if the option's value is wrong.
+        answer, and the errors of `parse` (click.UsageError or ExportError) if the option's value is wrong, or if no
+        answer would help.
         """
         given: str | None = self.options[option]
         if given is not None or not self.asks:
@@ -110,11 +118,12 @@ class Interview:
             return parse(text.strip())
         while True:
             text = click.prompt(question, default=default, err=True, show_default=bool(default))
+            if screen.discard_pasted_lines() or len(text) > _LONGEST_ANSWER:
+                screen.print_note("an answer is one line, of at most 4,000 characters: put a longer one into a file")
+                continue
             try:
                 return parse(text.strip())
-            except StoppedError:
-                raise
-            except (click.UsageError, ExportError) as error:
+            except (click.UsageError, SettingsError, JobError) as error:
                 screen.print_note(str(error))
 
     def _choose(self, question: str, option: str, words: Sequence[str], *, default: str | None = None) -> str:
@@ -124,14 +133,19 @@ class Interview:
 
     def _ask_ad_account(self) -> str:
         """Return the ad account's id from the option, or else from the user, who is shown the known ad accounts."""
-        only = None
-        if self.services and not self.options["ad_account"]:
-            accounts = list(list_ad_accounts(self.services.pinterest))
-            for account in accounts[:_SHOWN]:
-                screen.print_note(f"  {account.label}")
-            only = accounts[0].id if len(accounts) == 1 else None
-        parse = partial(require_id, option="--ad-account")
-        return self._ask("Ad account (its id)", "ad_account", parse, default=only)
+        accounts = list(list_ad_accounts(self.services.pinterest)) if self.services else []
+        if not self.options["ad_account"]:
+            _print_first([account.label for account in accounts])
+        ids = [account.id for account in accounts]
+
+        def parse(text: str) -> str:
+            """Return the id in an answer. Raises click.UsageError for no id, and for an account of others."""
+            account_id = require_id(text, option="--ad-account")
+            if ids and account_id not in ids:
+                raise click.UsageError(f"the token cannot read ad account {account_id}: it can read {', '.join(ids)}")
+            return account_id
+
+        return self._ask("Ad account (its id)", "ad_account", parse, default=ids[0] if len(ids) == 1 else None)
 
     def _ask_kind(self) -> WorkflowKind:
         """Return the kind of workflow. Raises click.UsageError for an option that this kind does not use."""
@@ -159,21 +173,21 @@ class Interview:
 
     def _ask_audiences(self, kind: WorkflowKind, account: str) -> tuple[Sequence[Audience], str]:
         """Return the existing audiences to export to, and the name of an audience to create, or ""."""
-        if kind.creates_audience:
-            return (), self._ask("Name of the new audience", "audience", _parse_new_name)
-        if not kind.names_audience:
+        if not kind.creates_audience and not kind.names_audience:
             return (), ""
         if self.services:
-            rows = list(self.services.build_pinterest_api(account).list_entities("audiences"))
             self._known = [
-                Audience(str(row["id"]), str(row.get("name") or ""), parse_whole_number(row.get("size")))
-                for row in rows
+                Audience(audience.id, audience.name, audience.size)
+                for audience in self.services.build_pinterest_api(account).list_audiences()
+                if audience.audience_type == CUSTOMER_LIST and not audience.is_removed
             ]
-        for audience in (self._known or ())[:_SHOWN] if not self.options["audience"] else ():
-            screen.print_note(f"  {audience.id:20}{escape(audience.name)}")
+        if kind.creates_audience:
+            return (), self._ask("Name of the new audience", "audience", _parse_new_name)
+        if not self.options["audience"]:
+            _print_first([f"{audience.id:20}{escape(audience.name)}" for audience in self._known or ()])
         question = "Audience (its id, or its name)"
         if kind.name == "many":
-            question = "Audiences (ids, separated by commas)"
+            question = "Audiences (ids or names, separated by commas)"
         elif kind.may_create_audience:
             question = "Audience (its id, its name, or `new:` and the name of a new one)"
         return self._ask(question, "audience", partial(self._parse_audiences, kind=kind))
@@ -206,7 +220,7 @@ class Interview:
             return found[0]
         advice = escape(suggest_word(text, [audience.name for audience in self._known]))
         if not advice:
-            advice = ": `td-pinterest audiences` lists them"
+            advice = ": `td-pinterest audiences` lists them; only those of the type CUSTOMER_LIST take people"
             if kind.may_create_audience:
                 advice += f'; to create it, answer "{_NEW} {text}"'
         raise click.UsageError(f'the ad account has no audience "{text}"{advice}')
@@ -293,6 +307,14 @@ class Interview:
             return wait_for_job(td, source.with_fresh_query(build_columns_statement(sql)))
 
 
+def _print_first(lines: Sequence[str]) -> None:
+    """Print the first twenty lines of a list to choose from, and how many more there are."""
+    for line in lines[:_SHOWN]:
+        screen.print_note(f"  {line}")
+    if len(lines) > _SHOWN:
+        screen.print_note(f"  and {len(lines) - _SHOWN} more")
+
+
 def _read_query(text: str, option: str) -> str:
     """Return the SQL of an answer: SQL, or the name of a file with it. Raises SettingsError."""
     sql = files.read_sql(text, f"--{option}")
@@ -333,7 +355,7 @@ def _parse_new_name(text: str) -> str:
 
 def _require_alert(text: str) -> str:
     """Return the answer about alerts unchanged. Raises click.UsageError unless it names a kind of alert."""
-    is_mail = text.startswith("mail:") and "@" in text and "${" not in text
+    is_mail = text.startswith("mail:") and text.count("@") == 1 and "${" not in text
     if text not in ("", "slack") and not is_mail:
-        raise click.UsageError("--alert must be mail:ADDRESS or slack, without a template")
+        raise click.UsageError("--alert must be mail:ADDRESS or slack, with one address and without a template")
     return text

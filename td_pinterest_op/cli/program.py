@@ -86,9 +86,10 @@ def _run_command(arguments: Sequence[str] | None) -> int:
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) else None
         hint = f". `{context.command_path} --help` shows how to use it" if context else ""
-        screen.print_error(error.format_message().rstrip(".") + hint)
+        message = error.format_message().rstrip(".")
+        screen.print_error(message + hint.removeprefix("." if message.endswith("?") else ""))
         return error.exit_code
-    except click.Abort:  # the end of the input, at a question
+    except (click.Abort, KeyboardInterrupt):  # the end of the input, at a question
         screen.print_error("Stopped: nothing more will be done. Running the command again is safe")
         return 130
     except SystemExit:  # click's way of saying that nobody reads the output

@@ -82,7 +82,7 @@ def render_files(answers: ProjectAnswers) -> dict[str, str]:
     """
     kind = answers.kind
     audience = answers.audiences[0] if answers.audiences and kind.name != "many" else None
-    name = answers.new_name or (audience.name if audience else "")
+    name = answers.new_name or (audience.name if audience and is_writable_name(audience.name) else "")
     checked: dict[str, str] = {}
     if audience:
         checked["audience_id"] = audience.id
@@ -115,6 +115,7 @@ def render_files(answers: ProjectAnswers) -> dict[str, str]:
         "address": address,
         "entries": entries,
         "status_ids": status_ids,
+        "history": answers.settings.get("history", "pinterest_history" if answers.database else ""),
     }
     files = {kind.workflow: render("export.dig" if kind.action else kind.workflow, values)}
     files |= {f"config/{each}": render(each, values) for each in shared}
@@ -174,7 +175,11 @@ def print_next_commands(folder: Path, answers: ProjectAnswers, common: CommonOpt
     run = f"digdag run {answers.kind.workflow} --rerun -p py.python={shlex.quote(sys.executable)}"
     note = ""
     if answers.kind.name == "activation":
-        run += f" -p segment_name=trial -p activation_actions_table={answers.database}.people"
+        run += (
+            f" -p segment_name=trial -p activation_actions_table={answers.database}.people"
+            " -p settings_for_this_run='{\"dry_run\": true}'"
+        )
+        note = f"   # sends nobody; name a table of yours in place of {answers.database}.people"
     elif answers.kind.name == "erase":
         run += " -p settings_for_this_run='{\"dry_run\": true}'"
         note = "   # removes nobody; without the last option it removes the people from every list"

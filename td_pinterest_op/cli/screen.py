@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import select
 import shlex
 import shutil
 import sys
@@ -22,6 +23,8 @@ from rich.text import Text
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.redaction.secret import mask
 
+# How long to look for more of what was pasted, in seconds.
+_PASTE_SECONDS = 0.1
 # No line is wrapped when a program or a file reads the output.
 _ENDLESS = 10_000
 
@@ -203,6 +206,18 @@ def is_interactive() -> bool:
     return os.isatty(0) and os.isatty(2)
 
 
+def discard_pasted_lines() -> bool:
+    """Discard what follows the line that was just read from a terminal, and return whether there was anything.
+
+    A text of several lines, if it is pasted, would otherwise answer the next questions too.
+    """
+    found = False
+    with contextlib.suppress(OSError):
+        while sys.stdin.isatty() and select.select([0], [], [], _PASTE_SECONDS)[0] and os.read(0, 1 << 16):
+            found = True
+    return found
+
+
 def require_terminal(question: str) -> None:
     """Raise click.UsageError, with the question, if there is no terminal at which a user can answer it."""
     if not is_interactive():
@@ -214,7 +229,10 @@ def require_terminal(question: str) -> None:
 def ask_yes_no(question: str) -> bool:
     """Ask a question on standard error, so that standard output contains only the result. Return True for yes.
 
-    Raises click.UsageError without a terminal.
+    Raises click.UsageError without a terminal, and KeyboardInterrupt at the end of the input.
     """
     require_terminal(question)
-    return click.confirm(question, err=True)
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:  # an Exception, which a run would take for an error of its own
+        raise KeyboardInterrupt from None

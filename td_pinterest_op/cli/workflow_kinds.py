@@ -51,7 +51,7 @@ class WorkflowKind:
     @property
     def may_read_status(self) -> bool:
         """Whether a project folder of this kind can get a second workflow, which reads the audience's status."""
-        return self.names_audience and self.name not in ("delete", "lift")
+        return self.names_audience and self.name not in ("clear", "delete", "lift")
 
     @property
     def checks_name(self) -> bool:
@@ -136,7 +136,7 @@ def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) 
     export that no workflow can repeat.
     """
     action = find_action(settings)
-    kind = next((each for each in KINDS.values() if action and each.action is action), None)
+    kind = next((each for each in KINDS.values() if each.action is action), None)
     if kind is None or action is None:
         raise click.UsageError(
             "--write: none of the shipped workflows runs the action in the settings; leave out --write"

@@ -25,7 +25,7 @@ from tests.e2e.audiences import is_in_control
 from tests.e2e.project import ROOT, secrets_for
 from tests.emulators.environment import FAST_CLOCK
 from tests.emulators.pinterest import AD_ACCOUNT_ID
-from tests.exporting import Services, digests, people
+from tests.exporting import Services, digest, digests, people
 from tests.unit.cli.running import Terminal
 
 DATABASE = "shop"
@@ -183,7 +183,7 @@ def test_folder_of_every_job_passes_check(init: Init, folder: Path, services: Se
     assert "    to: [ops@shop.example]" in (folder / "config" / "failed.yml").read_text()
     (command,) = re.findall(rf"\(cd \S+ && digdag run {kind.workflow} .*\)", ran.err)
     assert ("activation_actions_table=shop.people" in command) == (name == "activation")
-    assert ("-p settings_for_this_run='{\"dry_run\": true}'" in command) == (name == "erase")
+    assert ("-p settings_for_this_run='{\"dry_run\": true}'" in command) == (name in ("erase", "activation"))
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_folder_of_every_job_passes_check(init: Init, folder: Path, services: Se
     [
         ("add", "name of a new one): give --audience"),
         (f"add --audience Shopers {QUERY}", 'no audience "Shopers"; did you mean Shoppers?'),
-        (f"add --audience Zebra {QUERY}", 'lists them; to create it, answer "new: Zebra"'),
+        (f"add --audience Zebra {QUERY}", 'take people; to create it, answer "new: Zebra"'),
         ("create --audience New", "Database of the query: give --database"),
         ("create --audience New --database nowhere", "nowhere"),
         ("erase --database ../x --query 'SELECT 1'", "database must be the name of a database"),
@@ -207,6 +207,12 @@ def test_folder_of_every_job_passes_check(init: Init, folder: Path, services: Se
         (f"add --audience Twice {QUERY}", '2 audiences are named "Twice": give the id of one of'),
         (f"create --audience New {QUERY} --alert mail:${{x}}@x", "--alert must be mail:ADDRESS or slack"),
         (f"create --audience New {QUERY} --alert pager", "--alert must be mail:ADDRESS or"),
+        (f"create --audience New {QUERY} --alert mail:a@x,b@x", "with one address"),
+        (f"create --audience Shoppers {QUERY}", 'there is an audience "Shoppers" already'),
+        (f"add --audience 'new: Zebra' {QUERY} --status", "--status needs the id of the audience"),
+        (f"add --audience Visitors {QUERY}", "only those of the type CUSTOMER_LIST take people"),
+        (f"add --audience Shoppers {QUERY} --ad-account 7", "the token cannot read ad account 7: it can read"),
+        (f"mirror --audience Full {QUERY}", "20,538 people are in it: replace or adopt (keep) them: give --begin"),
         (f"create --audience New {QUERY} --suppress no.sql", "no.sql of --suppress cannot be"),
         (f"erase --database {DATABASE} --query 'SELECT ${{x}} AS email'", "--query contains a template"),
         (f"erase --database {DATABASE} --query 'SELECT 1; SELECT 2'", "--query has several statements"),
@@ -228,6 +234,9 @@ def test_a_missing_or_wrong_answer_is_an_error_and_nothing_is_written(
 ) -> None:
     for name in ("Twice", "Twice", "Tab\tname", "Shoppers"):
         services.audience(name=name)
+    services.pinterest.add_audience("Visitors", audience_type="VISITOR")
+    full = services.pinterest.add_list("Full list", members=[digest(each) for each in people(2)])
+    services.pinterest.add_audience("Full", customer_list_id=full.id, size=20_538)
     ran = init("--job", *shlex.split(arguments))
     assert said in ran.err
     assert ran.code in (1, 2)
@@ -355,14 +364,32 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
     ) as process:
         os.close(theirs)
         answers = ["12x", "", "add", "Shopper", "Shoppers", "../x", DATABASE, "no.sql", "SELECT 1 AS one"]
-        answers += ["SELECT email FROM people", "none.sql", "", "", "n", "joe", "slack", "y"]
-        os.write(ours, "\n".join([*answers, ""]).encode())
+        answers += [
+            "SELECT email\nFROM people",
+            "SELECT email FROM people",
+            "none.sql",
+            "",
+            "",
+            "n",
+            "joe",
+            "slack",
+            "y",
+        ]
         shown = b""
         while part := read_terminal(ours):
             shown += part
+            if answers and shown.endswith((b": ", b"]: ")):
+                os.write(ours, f"{answers.pop(0)}\n".encode())
         assert process.wait(30) == 0, shown.decode()
     text = " ".join(shown.decode().split())
-    for said in ("must be an id", "did you mean Shoppers?", "no.sql of", "none.sql of", "mail:ADDRESS or slack"):
+    for said in (
+        "is one line",
+        "must be an id",
+        "did you mean Shoppers?",
+        "no.sql of",
+        "none.sql of",
+        "mail:ADDRESS or slack",
+    ):
         assert said in text
     assert "there is no column email" in text
     assert "would add 120 records" in text
@@ -390,7 +417,7 @@ SETTINGS: dict[str, list[Any]] = {
         {"ignore_error": False, "expected_audience_name": "Shoppers"},
         {"limit_records_per_request": 2, "min_records": 3, "max_invalid_ratio": 0.25},
         {"control": {"percent": 5, "salt": 'a: "$$"'}, "dry_run": True},
-        {"history": "", "hash_in": "warehouse"},
+        {"history": "shop.runs", "hash_in": "warehouse"},
     ],
     "remove_people_from_current_audience": [{}, {"max_records": 1000}],
     "replace_current_audience": [{}, {"history": "", "expect_values": "plain", "replace_newer": True}],

@@ -70,6 +70,8 @@ def test_export_asks_and_removes_its_progress_bars(services: Services, tmp_path:
     shown, code = run_at_width(100, services, *arguments, answers={"[y/N]:": "n\n"})
     assert code == 1
     assert "you answered no. Nothing was sent" in " ".join(split_lines(shown))
+    shown, code = run_at_width(100, services, *arguments, answers={"[y/N]:": "\x04"})
+    assert (code, "Stopped: nothing more will be done" in shown) == (130, True)
 
 
 def test_authorize_asks_for_app_credentials_without_showing_the_secret(services: Services) -> None:

@@ -54,6 +54,7 @@ def test_default_answers_give_the_shipped_configuration() -> None:
         "ad_account_id": ACCOUNT,
         "audience_id": ADDED_TO,
         "audience_name": "Newsletter readers",
+        "new_name": "",
         "checked": dict.fromkeys(("remove", "replace", "mirror", "clear", "delete"), checked),
         "entries": yaml.safe_load((WORKFLOWS / "config" / "audiences.yml").read_text())["audiences"],
     }
