@@ -178,7 +178,8 @@ def _find_subject(task: Task) -> Row:
     target = params["target"] if isinstance(params.get("target"), Mapping) else {}
     job = (find_workflow_name(task.name) or "").removeprefix("pinterest_")
     # The shipped workflows: their configuration has a part for each that removes people, and one audience for others.
-    whole = {"export": target, "status": target, "create": {"audience_name": target.get("audience_name")}}
+    existing = {"audience_id": target.get("audience_id")}
+    whole = {"export": existing, "status": existing, "create": {"audience_name": target.get("audience_name")}}
     own = whole.get(job) or target.get(job) or params.get(job)
     parts = [{"ad_account_id": target.get("ad_account_id")}, own, params]
     merged = {name: value for part in parts if isinstance(part, Mapping) for name, value in part.items() if value}

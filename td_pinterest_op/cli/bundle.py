@@ -80,7 +80,7 @@ def update_code(folder: Path, *, with_dependencies: bool = False, with_phone_num
     writing anything, if one of them says whom to withhold.
     """
     outdated = find_outdated(folder)
-    for finding in outdated:
+    for finding in sorted(outdated, key=lambda each: each.level != "error"):
         screen.print_note(str(finding))
     if any(finding.level == "error" for finding in outdated):
         raise SettingsError(

@@ -5,17 +5,20 @@ from pathlib import Path
 
 from td_pinterest_op.cli.lint.dig_file import Block, DigFile, Finding, Place, read_workflow, walk
 
-# Of 0.3's config/mirror.yml: what withholds people unless it is false, and what replaces it.
+# Of 0.3's config/mirror.yml: what withholds people unless it is false, and what replaces it on each task that mirrors.
 _WITHHOLDING = {
-    "suppressed": "`suppress: queries/suppressed.sql`",
-    "consented": "`consent: queries/consented.sql`",
-    "control": "the setting `control`",
+    "suppressed": "`suppress: queries/suppressed.sql` next to the query",
+    "consented": "`consent: queries/consented.sql` next to the query",
+    "control": "`control` in the result_settings",
 }
+# By which the settings of a mirror of 0.3 are recognised in any file: by one of each.
+_OLD_KEYS = {"adopt", "suppressed", "consented"}
+_MIRROR_KEYS = {"begin", "ledger", "max_leave_ratio", "resend_days"}
 # Of 0.3: what replaces each file. {} is its name.
 _FILES = {
     "config/mirror.yml": (
         "the file has no effect any more: its keys are settings of the mirror's task, and its audience is under "
-        "`mirror` in config/pinterest.yml. Delete the file"
+        "`mirror` in config/pinterest.yml. Delete the file last"
     ),
     "config/history.yml": "{} has no effect any more: the setting `history` of each task replaces it. Delete the file",
     "pinterest_mirror_compact.dig": "{} is not needed any more: the mirror compacts its ledger itself. Delete the file",
@@ -66,10 +69,11 @@ def find_outdated(folder: Path) -> list[Finding]:
         names_many = any(key == "py>" and str(value) in _CLASSES for _, key, value in pairs)
         for block, key, value in pairs:
             place = block.places.get(key, block.place)
-            if path.name == "mirror.yml" and key in _WITHHOLDING and str(value).strip().lower() != "false":  # or blank
+            is_mirror = path.name == "mirror.yml" or (block.keys() & _OLD_KEYS and block.keys() & _MIRROR_KEYS)
+            if is_mirror and key in _WITHHOLDING and str(value).strip().lower() != "false":  # or blank
                 text = (
-                    f"`{key}` withholds nobody any more: write {_WITHHOLDING[key]} on each task that mirrors, also on "
-                    "that of an activation with `later_runs: mirror`, and delete this line"
+                    f"`{key}` withholds nobody any more: write {_WITHHOLDING[key]} of each task that mirrors, also of "
+                    "an activation with `later_runs: mirror`, and delete this line"
                 )
                 dig.add_finding(place, "outdated", text)
             elif key == "py>" and str(value) in _CLASSES:

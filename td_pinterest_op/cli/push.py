@@ -53,6 +53,11 @@ def push(common: CommonOptions, /, project: str, folder: Path, program: str | No
     findings = [finding for finding in found if finding.code != "outdated"]  # these are printed
     for finding in findings:
         screen.print_note(str(finding))
+    if any(finding.code == "withholds-nobody" for finding in findings):
+        raise SettingsError(
+            f"{folder} says whom to withhold where nothing reads it, so they would be sent: nothing was pushed. "
+            "Correct what is named above first"
+        )
     if findings:  # it may be about a workflow that is not used
         screen.print_note("Correct these findings before you schedule a workflow")
     common.print_note(f"Pushing {folder} as {project}")
@@ -60,7 +65,7 @@ def push(common: CommonOptions, /, project: str, folder: Path, program: str | No
     endpoint = ["-e", server] if program == "digdag" and server else []
     pushed = subprocess.run([*_PROGRAMS[program], "push", project, *endpoint], cwd=folder, check=False)  # noqa: S603
     if pushed.returncode:
-        raise SettingsError(f"the push of {project} failed. {_LIMITS}")
+        raise SettingsError(f"the push of {project} failed, as said above. {_LIMITS}")
     secrets = [*_PROGRAMS[program], "secrets", "--project", project, *endpoint]
     listed = subprocess.run(secrets, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if listed.returncode:

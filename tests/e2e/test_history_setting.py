@@ -438,7 +438,7 @@ TARGET = {"ad_account_id": "5", "audience_id": "12", "audience_name": "New", "re
 @pytest.mark.parametrize(
     ("workflow", "params", "subject"),
     [
-        ("export", {"target": TARGET}, ("5", "12", "New")),
+        ("export", {"target": TARGET}, ("5", "12", None)),
         ("create", {"target": TARGET}, ("5", None, "New")),
         ("replace", {"target": TARGET}, ("5", "13", None)),
         ("erase", {"target": TARGET}, ("5", None, None)),

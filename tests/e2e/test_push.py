@@ -9,6 +9,7 @@ import pytest
 
 from tests import children
 from tests.e2e.project import ROOT
+from tests.unit.cli.lint.samples import OWN, plant
 
 NEEDED = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token")
 
@@ -116,8 +117,16 @@ def test_push_refuses_a_folder_that_lets_people_through_or_has_no_workflow(
 def test_push_that_fails_names_the_limits_of_servers(bin_folder: Path, folder: Path) -> None:
     (bin_folder.parent / "code").write_text("4")
     ran = run_push(bin_folder)
-    said = "the push of audiences failed. If the folder is too large: hosted Treasure Workflow accepts"
+    said = "the push of audiences failed, as said above. If the folder is too large: hosted Treasure Workflow accepts"
     assert (ran.returncode, said in ran.stderr) == (1, True), ran.stderr
+
+
+def test_push_refuses_opt_outs_that_nothing_reads(bin_folder: Path, folder: Path) -> None:
+    (folder / "mine.dig").write_text(plant(OWN, "  query →   control: {percent: 10, salt: a}\n  query"))
+    ran = run_push(bin_folder)
+    assert (ran.returncode, read_calls(bin_folder)) == (1, [])
+    assert "mine.dig:5: withholds-nobody: nothing reads control here: write control under result_" in ran.stderr
+    assert "so they would be sent: nothing was pushed" in ran.stderr
 
 
 def test_push_without_a_command_pushes_nothing(bin_folder: Path, folder: Path) -> None:
@@ -130,8 +139,8 @@ def test_push_without_a_command_pushes_nothing(bin_folder: Path, folder: Path) -
 def test_push_tells_findings_and_that_the_secrets_cannot_be_listed(bin_folder: Path, folder: Path) -> None:
     (bin_folder.parent / "secrets").unlink()
     with (folder / "mine.dig").open("a") as file:
-        file.write("+b:\n  py>: td_pinterest_op.export.PinterestExport\n  suppress_list: opt_outs.sql\n")
+        file.write("+b:\n  py>: td_pinterest_op.export.PinterestExport\n  colour: red\n")
     ran = run_push(bin_folder)
-    assert (ran.returncode, "suppress_list" in ran.stderr) == (1, True), ran.stderr
+    assert (ran.returncode, "colour" in ran.stderr) == (1, True), ran.stderr
     assert "Correct these findings before you schedule a workflow" in ran.stderr
     assert "audiences is pushed, but its secrets cannot be listed" in ran.stderr

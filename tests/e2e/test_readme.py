@@ -203,8 +203,9 @@ def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
     assert sorted([*ENTRY_KEYS, *TASK_PARAMETERS]) == sorted(described["audiences.yml"])
 
 
-# Parameters set by digdag, by Audience Studio, and by the shipped workflows for their own tasks.
+# Parameters set by digdag, by Audience Studio, by the shipped workflows for their own tasks, and by mistake.
 HANDED = {
+    "control",
     *("_command", "_env", "project_id", "project_name", "result_settings", "session_id", "td"),
     *("result_connection_settings", "segment_name", "activation_actions_table"),
     *("audiences", "lift", "target"),

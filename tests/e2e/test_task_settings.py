@@ -94,6 +94,16 @@ def test_secret_references_that_digdag_did_not_resolve_are_resolved(services: Se
     assert services.pinterest.members_of_audience(audience_id) == digests(5)
 
 
+def test_control_group_beside_the_settings_is_warned_of(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+    settings = {"action": ADD, "audience_id": services.audience()}
+    control = {"percent": 10, "salt": "spring"}
+    services.export(settings, job_id=services.job(people(5)), control=control)
+    warning = "`control` stands beside result_settings, where it withholds nobody"
+    assert caplog.text.count(warning) == 1
+    services.export(settings | {"control": control}, job_id=services.job(people(5)), control=control)
+    assert caplog.text.count(warning) == 1
+
+
 class TestForThisRun:
     def test_settings_for_this_run_replace_those_of_the_task_and_are_named(
         self, services: Services, caplog: pytest.LogCaptureFixture

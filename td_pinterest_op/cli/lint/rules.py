@@ -202,7 +202,8 @@ def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> N
                 message += ", so nobody is withheld; did you mean suppress or consent, on the task that exports?"
             else:
                 message += suggest_word(name, parameters) or ": remove the line"
-            dig.add_finding(place, "unknown-key", message)
+            restricts = withholds or (setting and setting.restricts)
+            dig.add_finding(place, "withholds-nobody" if restricts else "unknown-key", message)
 
 
 def _read_td_query(dig: DigFile, task: DigTask) -> str:
@@ -272,12 +273,14 @@ def _check_values(dig: DigFile, tasks: Sequence[DigTask], ours: Sequence[DigTask
             for variable, path in _VARIABLE.findall(template):
                 is_figure = variable == "pinterest" and variable not in exported
                 known: Any = statistics if is_figure else exported.get(variable)
-                for name in re.findall(r"[^.\[\]'\"\s]+", path):
+                names = re.findall(r"[^.\[\]'\"\s]+", path)
+                for number, name in enumerate(names, start=1):
                     if not isinstance(known, dict) or not known:
                         break  # a method of a text or of a number
                     near = suggest_word(name, known)
-                    is_misspelt = near and "||" not in template and "?" not in template
-                    if name not in known and (is_figure or is_misspelt) and not dig.has_finding(place):
+                    # Of a key that is not there, a further key is an error of digdag.
+                    is_wrong = (near or number < len(names)) and "||" not in template and "?" not in template
+                    if name not in known and (is_figure or is_wrong) and not dig.has_finding(place):
                         what = "an export has no statistic" if is_figure else "there is no key"
                         dig.add_finding(place, "template", f"{variable}{path}: {what} {name}{near}")
                     known = known.get(name)

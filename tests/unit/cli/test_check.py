@@ -26,11 +26,11 @@ def test_check_prints_a_line_for_each_finding_and_what_it_looked_at(terminal: Te
     file.write_text(plant(UNREAD, "action: add → acton: add"))
     ran = terminal("check", file, file)
     assert (ran.code, ran.err) == (1, "2 workflows and 1 other file: 3 findings\n")
-    assert ran.out.startswith(f"{file}:9: unknown-key: nothing reads suppress here, so nobody is withheld")
+    assert ran.out.startswith(f"{file}:9: withholds-nobody: nothing reads suppress here, so nobody is withheld")
     assert terminal("check", "--format", "github", file).out.startswith(
-        f"::error file={file},line=9,title=unknown-key::nothing"
+        f"::error file={file},line=9,title=withholds-nobody::nothing"
     )
-    assert json.loads(terminal("check", "--json", file).out)[0]["code"] == "unknown-key"
+    assert json.loads(terminal("check", "--json", file).out)[0]["code"] == "withholds-nobody"
     assert terminal("check", "--quiet", file) == Ran(code=1, out=terminal("check", file).out, err="")
 
 

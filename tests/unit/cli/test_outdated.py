@@ -33,8 +33,8 @@ def write(folder: Path, name: str, text: str) -> None:
         (
             {"control": "{percent: 10, salt: spring, by: customer_id}"},
             [
-                "5: outdated: `control` withholds nobody any more: write the setting `control` on each task that "
-                "mirrors, also on that of an activation with `later_runs: mirror`, and delete this line"
+                "5: outdated: `control` withholds nobody any more: write `control` in the result_settings of each task "
+                "that mirrors, also of an activation with `later_runs: mirror`, and delete this line"
             ],
         ),
     ],
@@ -61,6 +61,12 @@ def test_a_mirror_of_0_3_that_withholds_people_ends_an_update_before_it_writes(
             "config/workflow.yml",
             "td:\n  database: x\nhistory:\n  keep: true\n  table: h\n",
             "3: outdated: a mapping",
+        ),
+        ("config/mirror_vip.yml", "ledger: vip\nsuppressed: true\n", "2: outdated: `suppressed` withholds nobody"),
+        (
+            "m.dig",
+            "_export: {m: {adopt: false, begin: '', control: {percent: 5}}}\n",
+            "1: outdated: `control` withholds",
         ),
         ("config/history.yml", "", "1: outdated: config/history.yml has no effect any more: the setting `history`"),
         ("queries/mirror_setup.sql", "", "1: outdated: queries/mirror_*.sql have no effect any more"),
@@ -93,6 +99,7 @@ def test_file_or_key_of_an_older_version_is_named(tmp_path: Path, name: str, tex
     [
         "_export: {concurrent: 4, history: 'table', suppressed: true}\n+t: {py>: other.many.Many.gate}\n",
         "history: {mine: 1}\nsuppressed: true\n",
+        "+a: {result_settings: {control: {percent: 5, salt: a}, ledger: a, begin: adopt}}\n",
         "a: &a [*a]\n",
         "+a: [${x}\n",
         "+a: {py>: [a, {b: c}]}\n",

@@ -218,6 +218,7 @@ WRONG: list[tuple[Any, ...]] = [
     (18, "did you mean audience_id", GOOD, *_TARGET, "${target.audience_id} → ${target.audience_idd}"),
     (18, "did you mean audience_id", GOOD, *_TARGET, "${target.audience_id} → ${target['audience-id']}"),
     (18, "did you mean audience_id", GOOD, *_TARGET, "${target.audience_id} → ${target['audienceid']}"),
+    (18, "there is no key mirror", GOOD, *_TARGET, "${target.audience_id} → ${target.mirror.audience_id}"),
     (10, "real address", GOOD, "+export: → +b: {mail>: {data: a}, to: [you@example.com]}\n\n+export:"),
 ]
 
