@@ -23,11 +23,14 @@ class CheckResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """The ad account and the audience that an export is for, "" if none is named. `name`: of a new audience."""
+    """The ad account and the audience that an export is for, "" if none is named."""
 
     account_id: str
-    audience_id: str
-    name: str = ""
+    audience_id: str | None  # None for a task that is about no single audience
+    name: str = ""  # of an audience that is found by its name, or created
+    must_be_new: bool = False  # whether the export fails if there is an audience with the name
+    expected_name: str | None = None
+    is_of_workflow: bool = False  # whether a workflow names the audience, or should
 
 
 @dataclass(kw_only=True)

@@ -1,7 +1,7 @@
 """`td-pinterest doctor`: a line for each thing that an export needs."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from td_pinterest_op.errors import AccountError, ExportError, StoppedError
 from td_pinterest_op.http.endpoints import find_proxy
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
 from td_pinterest_op.runtime.text import format_count
+from td_pinterest_op.settings.table import ErasureSettings, Settings, StatusSettings
 from td_pinterest_op.task_runtime.task import parse_endpoints
 
 # The sign of each status, its replacement on a terminal that has only ASCII, and its style.
@@ -115,12 +116,27 @@ def _find_targets(export: Export, default: Target) -> Iterator[Target]:
     """Yield the ad accounts and audiences of an export. An id that only a run knows is taken from `default`."""
     settings = export.settings
     parsed = export.request.settings if export.request else None
-    is_unknown = any(name.startswith("audience_") for name in export.unknown)
-    ids = [str(value) for name, value in settings.items() if name.startswith("audience_id") and value]
-    name = "" if ids or is_unknown else str(settings.get("audience_name") or "")
+    named = [value for name, value in settings.items() if name.startswith("audience_id")]
+    ids: Sequence[str | None] = [str(value) for value in named if value]
+    if None in named:
+        ids = [default.audience_id]
+    elif isinstance(parsed, ErasureSettings) or not export.unknown.isdisjoint(("action", "audience_name")):
+        ids = [None]
+    elif isinstance(parsed, StatusSettings) and any(named):
+        ids = parsed.audience_ids
+    name = "" if ids else str(settings.get("audience_name") or "")
+    is_create = isinstance(parsed, Settings) and parsed.action.only_once
+    expected = settings.get("expected_audience_name")
     for account_id in getattr(parsed, "ad_account_ids", None) or [settings.get("ad_account_id") or default.account_id]:
-        for audience_id in getattr(parsed, "audience_ids", None) or ids[:1] or [default.audience_id]:
-            yield Target(account_id=str(account_id), audience_id="" if name else audience_id, name=name)
+        for audience_id in ids or [""]:
+            yield Target(
+                account_id=str(account_id),
+                audience_id=audience_id,
+                name=name,
+                must_be_new=is_create and getattr(parsed, "if_exists", "") == "fail",
+                expected_name=str(expected) if expected else None,
+                is_of_workflow=True,
+            )
 
 
 def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
@@ -170,7 +186,8 @@ def _list_checks(
         account = f"ad_account{which}"
         yield account, partial(pinterest_checks.check_ad_account, target=target), ("token", "scopes")
         yield f"role{which}", partial(pinterest_checks.check_role, target=target), (account,)
-        yield f"audience{which}", partial(pinterest_checks.check_audience, target=target), (account,)
+        if target.audience_id is not None:
+            yield f"audience{which}", partial(pinterest_checks.check_audience, target=target), (account,)
     yield "settings", _check_settings, ("credentials",)
     yield "treasure_data", treasure_data_checks.check_api_key, ("endpoints",)
     yield "permissions", treasure_data_checks.check_permissions, ("treasure_data",)

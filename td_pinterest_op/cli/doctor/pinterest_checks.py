@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from td_pinterest_op.audiences.audiences import find_usable_audience
+from td_pinterest_op.audiences.audiences import find_audiences_by_name, find_usable_audience
 from td_pinterest_op.cli.connection import WRITER_ROLES, AdAccount
 from td_pinterest_op.cli.doctor.check import CheckResult, DoctorContext, Target
 from td_pinterest_op.http.retry import parse_server_time
@@ -99,16 +99,29 @@ def judge_role(account: AdAccount) -> CheckResult:
 
 def check_audience(context: DoctorContext, *, target: Target) -> CheckResult:
     """Check that an export could use the audience. The result shows the audience's status and size."""
+    api = context.services.build_pinterest_api(context.find_accounts(target)[0].id)
     if target.name:
-        return CheckResult("ok", f'the workflow names its audience "{escape(target.name)}", and no id')
+        ids = ", ".join(audience.id for audience in find_audiences_by_name(api, target.name))
+        message = f'the workflow names its audience "{escape(target.name)}", {f"id {ids}" if ids else "which is new"}'
+        if ids and target.must_be_new:
+            return CheckResult(
+                "warning", f"{message}: it fails, because it is to create it", "set if_exists, or a new name"
+            )
+        return CheckResult("ok", message)
     if not target.audience_id:
+        if target.is_of_workflow:
+            return CheckResult("error", "the workflow names no audience", "fill in its id where the workflow reads it")
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return CheckResult("warning", "not checked: no audience is named", advice)
-    api = context.services.build_pinterest_api(context.find_accounts(target)[0].id)
     audience = find_usable_audience(api, target.audience_id)
     size = "unknown" if audience.size is None else f"{audience.size:,}"
     label = f'{audience.id} "{escape(audience.name)}"'
     message = f"{label}: {audience.status}, size {size}, customer list {audience.customer_list_id}"
+    if target.expected_name not in (None, audience.name):
+        advice = "correct the id or the name: the export stops otherwise"
+        return CheckResult(
+            "error", f'{label}, but expected_audience_name is "{escape(str(target.expected_name))}"', advice
+        )
     condition = classify_status(audience.status)
     if condition is Condition.TOO_SMALL:
         return CheckResult("warning", message, "ads need at least 100 matched people: export more people")

@@ -18,6 +18,8 @@ _BLOCKS = ("_do", "_else_do", "_error", "_check")
 TEMPLATE = re.compile(r"\$\{(?!secret:)([^{}]*)\}")
 # A setting that may be left blank until the workflow is used.
 _IS_OPEN = re.compile("audience_(id|name)")
+TO_FILL_IN = "${}"
+"""In place of such a setting's value, if it is blank."""
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,30}")
 _WORDS: Mapping[str, bool | None] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _REFUSED = "digdag would refuse every workflow of the folder"
@@ -229,13 +231,12 @@ class DigTask:
     def fill(self, value: Any) -> Any:
         """Return a plain value with its templates filled in, except for those that only a run can fill in.
 
-        Those in the id or name of an audience stay if they are blank: these are to be entered in a file of settings.
+        A blank id or name of an audience becomes TO_FILL_IN: it is yet to be entered in a file of settings.
         """
         if isinstance(value, dict):
             filled = {key: self.fill(member) for key, member in value.items()}
-            return {
-                key: filled[key] or (member if _IS_OPEN.match(key) else filled[key]) for key, member in value.items()
-            }
+            blank = [key for key in filled if value[key] and filled[key] == "" and _IS_OPEN.match(key)]
+            return filled | dict.fromkeys(blank, TO_FILL_IN)
         if isinstance(value, list):
             return [self.fill(item) for item in value]
         return TEMPLATE.sub(self._find_value, value) if isinstance(value, str) else value

@@ -14,7 +14,7 @@ from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.audiences.request import TaskRequest, read_task_request
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS
-from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place, find_list
+from td_pinterest_op.cli.lint.dig_file import TO_FILL_IN, Block, DigFile, DigTask, Place, find_list
 from td_pinterest_op.cli.lint.selected_columns import COMMENT_OR_STRING
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.history import read_control_share
@@ -62,7 +62,7 @@ _SETTINGS: Mapping[str, object] = {
 class Export:
     """A task of this operator in a workflow: an export (or an entry of a list), an erasure or a status check."""
 
-    settings: Mapping[str, object]  # as written; None for a value that only a run knows
+    settings: Mapping[str, object]  # as written; None for a value that only a run knows, "" for one to fill in
     places: Mapping[str, Place]  # where each parameter, setting and variable is written; "": the whole task or entry
     unknown: frozenset[str]  # the names of the settings whose values only a run knows
     request: TaskRequest[Any] | None  # what the task asks of the operator, or None if the operator would refuse it
@@ -103,6 +103,9 @@ def read_exports(
         except SettingsError as error:
             lift = task.params.get_block("lift")
             dig.add_finding(lift.places.get("percent", lift.place), "setting", str(error))
+        settings = {name: given.get(name) for name in ("ad_account_id", "audience_id")}
+        known = {name: None if is_unknown(value) else value for name, value in task.fill(settings).items()}
+        yield Export(settings=known, places={"": task.block.place}, unknown=frozenset(), request=None)
     if table is None:
         return
     written = task.params.get_block("result_settings")
@@ -205,11 +208,13 @@ def _read_export(
             dig.add_finding(places.get(problem.key, places[""]), "setting", problem.text)
         return
     settings = {str(key): value for key, value in written.items()}
-    unknown = {key for key, value in settings.items() if is_unknown(value)}
-    for key, value in settings.items():
-        # To be filled in yet, as the run insists, or by the console.
-        if is_left_out(value) and (operator == ACTIVATION or (entry is not None and key.startswith("audience_id"))):
-            unknown.add(key)
+    # What is blank may yet be filled in, as the run insists: in an entry an id, in an activation by the console.
+    blank = {ACTIVATION: "", MANY: "audience_id"}.get(operator, "-")
+    unknown = {
+        key for key, value in settings.items() if is_unknown(value) or (is_left_out(value) and key.startswith(blank))
+    }
+    if settings.get("audience_name") == _ACTIVATION["segment_name"]:
+        unknown.add("audience_name")
     # With valid values in place of credentials, and of the unknown settings that a run may need.
     filled = {}
     for key, value in settings.items():
@@ -219,7 +224,7 @@ def _read_export(
             filled[key] = _PLACEHOLDER if is_secret and not SECRET_TEMPLATE.search(str(value)) else value
         elif setting is None or setting.type.is_id or key in _SETTINGS:  # a name that is no setting is reported
             filled[key] = _SETTINGS.get(key, "1")
-    known = settings | dict.fromkeys(unknown)
+    known = settings | {key: "" if settings[key] == TO_FILL_IN else None for key in unknown}
     export = Export(settings=known, places=places, unknown=frozenset(unknown), request=None)
     task = replace(task, params={**task.params, "result_settings": filled})
     try:

@@ -25,7 +25,7 @@ from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.emulators.server import free_port, serve
 from tests.emulators.td import Fault as TdFault
 from tests.exporting import Services, people
-from tests.unit.cli.lint.samples import ENV, MANY, plant
+from tests.unit.cli.lint.samples import ACTIVATION, ENV, ERASE, MANY, STATUS, plant
 from tests.unit.cli.running import Recorded, Terminal
 
 
@@ -333,9 +333,43 @@ def test_doctor_checks_the_account_and_the_audience_that_a_workflow_names(at_ter
     assert f'audience: {few} "Few": TOO_SMALL' in at_terminal("doctor", "--workflow", workflow).out
     workflow.write_text(workflow.read_text().replace(f'"{AD_ACCOUNT_ID}"', '"7"'))
     assert "the token cannot read ad account 7" in at_terminal("doctor", "--workflow", workflow).out
-    create = scene.write_workflow("action: create_new_audience\naudience_name: Spring")
-    said = run_checks(at_terminal, "--workflow", create)["audience"]["message"]
-    assert said == 'the workflow names its audience "Spring", and no id'
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "message"),
+    [
+        ("action: create_new_audience\naudience_name: Spring", "ok", 'names its audience "Spring", which is new'),
+        ("action: create_new_audience\naudience_name: Few", "warning", "it fails, because it is to create it"),
+        (f"{_ACTION}audience_id: ${{t.audience_id}}", "error", "the workflow names no audience"),
+        (f"{_ACTION}audience_id: FEW\nexpected_audience_name: Many", "error", 'expected_audience_name is "Many"'),
+        (f"{_ACTION}audience_id: ${{only.a.run.knows}}", "ok", '"Shoppers": READY'),
+    ],
+)
+def test_doctor_judges_the_audience_of_a_workflow_as_a_run_does(
+    at_terminal: Terminal, scene: Scene, settings: str, status: str, message: str
+) -> None:
+    few = scene.services.audience(people(3), name="Few")
+    workflow = scene.write_workflow(settings.replace("FEW", f"'{few}'"))
+    workflow.write_text("_export: {t: {audience_id: ''}}\n" + workflow.read_text())
+    check = run_checks(at_terminal, "--workflow", workflow)["audience"]
+    assert (check["status"], message in check["message"]) == (status, True), check
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (ERASE, []),
+        (ACTIVATION, []),
+        (STATUS, ["audience 2", "audience 3"]),
+        ("+a: {py>: td_pinterest_op.history.Lift, lift: {percent: 5}, audience_id: '4'}\n", ["audience"]),
+    ],
+)
+def test_doctor_checks_no_audience_but_those_of_the_workflow(
+    at_terminal: Terminal, scene: Scene, text: str, named: list[str]
+) -> None:
+    scene.workflow.write_text(text.replace('"1"', f"'{AD_ACCOUNT_ID}'"))
+    checks = run_checks(at_terminal, "--workflow", scene.workflow)
+    assert [name for name in checks if name.startswith("audience")] == named
 
 
 def test_doctor_checks_each_audience_of_a_list(at_terminal: Terminal, scene: Scene) -> None:
