@@ -137,7 +137,8 @@ def read_task_request(task: Task, *, table: SettingsTable[_S], rows: Rows | None
     lists = {}
     if "action" in table.by_name:
         for name, meant in find_refused_parameters(task.params, action).items():
-            errors.append(SettingsError(f"{name} is not a parameter of an export; did you mean {meant}?", key=name))
+            text = f"{name} is not a parameter of an export; did you mean {meant}? A variable needs another name"
+            errors.append(SettingsError(text, key=name))
         if action is None or action.adds_people:
             queries = {name: errors.call(read_list_source, task, name) for name in LISTS}
             lists = {name: query for name, query in queries.items() if query}

@@ -229,7 +229,7 @@ def _check_unknown_keys(parsed: ParsedSettings, keys: Iterable[object]) -> None:
             parsed.add_problem(name, "is given to a run, with `-p`, and stands in no file and in no list of audiences")
         elif key in (*TASK_PARAMETERS, *OTHER_PARAMETERS):
             text = "is not a key of result_settings; it belongs on the task, next to result_settings"
-            parsed.add_problem(name, text)
+            parsed.add_problem(name, text, code="unknown")
         else:
             known = [*parsed.table.by_name, *TASK_PARAMETERS]
             suggestion = suggest_word(key, known) if isinstance(key, str) else ""

@@ -20,7 +20,8 @@ TEMPLATE = re.compile(r"\$\{(?!secret:)([^{}]*)\}")
 _IS_OPEN = re.compile("audience_(id|name)")
 TO_FILL_IN = "${}"
 """In place of such a setting's value, if it is blank."""
-_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,30}")
+# As digdag reads one: 1_000, 0b11, 0x1F, and 017 by eights.
+_WHOLE_NUMBER = re.compile(r"[-+]?(0b[01_]+|0x[0-9A-Fa-f_]+|0[0-7_]*|[1-9][0-9_]{0,30})")
 _WORDS: Mapping[str, bool | None] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _REFUSED = "digdag would refuse every workflow of the folder"
 # Aliases and includes can make a small file grow without end.
@@ -171,7 +172,9 @@ class DigFile:
             text: str = node.value
             if getattr(node, "style", None) is not None:  # quoted, or a block scalar
                 return text
-            return int(text) if _WHOLE_NUMBER.fullmatch(text) else _WORDS.get(text, text)
+            if _WHOLE_NUMBER.fullmatch(text):
+                return int(re.sub(r"^([-+]?)0(?=[0-7])", r"\g<1>0o", text.replace("_", "")), 0)
+            return _WORDS.get(text, text)
         block = Block(place)
         own: set[str] = set()
         # The mapping's own members take precedence over those of `<<`, wherever it stands.

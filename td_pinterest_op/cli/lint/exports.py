@@ -26,13 +26,14 @@ from td_pinterest_op.settings.types import find_nearest, is_left_out
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.task import Task, read_sql
 
+EXPORT_TASK = "td_pinterest_op.export.PinterestExport"
 MANY = "td_pinterest_op.many.Many"
 ACTIVATION = "td_pinterest_op.activation.PinterestActivation"
 LIFT = "td_pinterest_op.history.Lift"
 _ROWS = tuple(name for name in TASK_PARAMETERS if name not in LISTS)
 # What a workflow names after `py>:`, with the table of its settings and the names of its parameters.
 OPERATORS: Mapping[str, tuple[SettingsTable[Any] | None, tuple[str, ...]]] = {
-    "td_pinterest_op.export.PinterestExport": (EXPORT, TASK_PARAMETERS),
+    EXPORT_TASK: (EXPORT, TASK_PARAMETERS),
     MANY: (EXPORT, (*TASK_PARAMETERS, "audiences", "at_once")),
     ACTIVATION: (EXPORT, (*TASK_PARAMETERS, *ACTIVATION_PARAMETERS)),
     "td_pinterest_op.status.AudienceStatus": (STATUS, ("database",)),
@@ -176,7 +177,9 @@ def _read_query(dig: DigFile, place: Place, name: str, value: object) -> object:
         dig.add_finding(place, "file", str(error))
         return _UNKNOWN_QUERY
     if not isinstance(value, str) or len(COMMENT_OR_STRING.sub(" ", sql).split()) < 2:
-        dig.add_finding(place, "setting", f"{name} must be SQL, or the name of a file with SQL that ends in .sql")
+        message = f"{name} must be SQL, or the name of a file with SQL that ends in .sql"
+        message = message if sql == text else f"{text} has no query, but comments at most: write the query into it"
+        dig.add_finding(place, "setting", message)
         return _UNKNOWN_QUERY
     if sql != text:
         dig.files.add(dig.folder / text)
@@ -248,7 +251,8 @@ def _add_problem(dig: DigFile, export: Export, problem: Problem, table: Settings
     is_named = re.search(rf"\b{re.escape(problem.key)}\b", problem.text)
     text = problem.text if is_named else f"{problem.key}: {problem.text}"
     if problem.code != "environment" and "TD_API_KEY" not in text:
-        place = export.find_place(problem.key, "result_settings" if problem.key in table.by_name else "py>")
+        is_setting = problem.code == "unknown" or problem.key in table.by_name
+        place = export.find_place(problem.key, "result_settings" if is_setting else "py>")
         dig.add_finding(place, "setting", text)
         return
     variable = re.search("[A-Z][A-Z_]+", text)

@@ -1,7 +1,8 @@
 """The rules of the linter. What an export may be is not repeated here: the operator's own functions judge it."""
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -9,6 +10,9 @@ from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import Add, Create, Remove
 from td_pinterest_op.cli.lint.dig_file import TEMPLATE, Block, DigFile, DigTask, Place, merge_blocks
 from td_pinterest_op.cli.lint.exports import (
+    ACTIVATION,
+    EXPORT_TASK,
+    LIFT,
     OPERATORS,
     Export,
     is_called_by_others,
@@ -21,15 +25,13 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.requirements import find_other_version
 from td_pinterest_op.settings.parameters import FOR_THIS_RUN
-from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.settings.table import ActionSpec, Settings
 from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest_word
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 
 # Operators after which `td.last_job_id` is what it was before.
 _LEAVES_NO_JOB = ("echo", "mail", "http", "if", "fail", "wait", "loop", "for_each", "for_range", "sh")
-# What reads no key of its task but those of digdag's documentation; None: a group, or the workflow itself.
-_READS_NO_LIST = (None, "td", "call", "require", "for_each", "for_range", "loop", "if")
 # Keys of digdag that any py> task may have.
 _OF_TASKS = ("docker", "python", "py", "td", "result_settings")
 _OPT_OUTS = re.compile(r"sup+res|consent|opt_?out", re.IGNORECASE)
@@ -37,7 +39,7 @@ _OPT_OUTS = re.compile(r"sup+res|consent|opt_?out", re.IGNORECASE)
 _VARIABLE = re.compile(r"""(?<![\w.\"'])([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[\s*(?:'[^']*'|"[^"]*")\s*\])+)""")
 _IS_QUERY = re.compile(r"\.sql\s*$|\bselect\b", re.IGNORECASE)
 _PLACEHOLDER = "the name of that audience"  # of the shipped config/pinterest.yml
-_TO_BE_FILLED_IN = re.compile(r"\s*(<[^<>]+>|your[_ -].*|change_?me|todo|xxx+)\s*", re.IGNORECASE)
+_TO_BE_FILLED_IN = re.compile(r"\s*(<[^<>]+>|your_\w+|change_?me|todo|xxx+)\s*", re.IGNORECASE)
 _MOST_TASKS = 2_000  # loops and calls can make many of few
 _OPEN_TEMPLATE = "a template `${` is not closed: add the `}`"
 
@@ -53,22 +55,28 @@ def check_workflow(dig: DigFile) -> list[Export]:
     queries = {task.name: _read_td_query(dig, task) for task in tasks if task.operator == "td"}
     texts = [value for _, _, value in dig.walk() if isinstance(value, str)]
     templates = " ".join(template for text in (*texts, *queries.values()) for template in TEMPLATE.findall(text))
-    last_query: str | None = None  # of the last job, "" if it is not known; None without a job
+    last_query: str | None = None  # of the last job, "" if it is not known; None without a job that has rows
     for task in tasks:
+        if task in ours or task.operator != "py":
+            _check_keys(dig, task, operators[task.name], templates)
         if task in ours:
             exports += _check_our_task(dig, task, operators[task.name], last_query)
         elif task.operator and task.operator not in _LEAVES_NO_JOB:
-            has_rows = "insert_into" not in task.block and "create_table" not in task.block
-            last_query = queries.get(task.name, "") if has_rows else ""
-        if task in ours or task.operator in _READS_NO_LIST:
-            _check_keys(dig, task, operators[task.name], templates)
+            has_rows = task.block.keys().isdisjoint(("insert_into", "create_table"))
+            last_query = queries.get(task.name, "") if has_rows else None
         if task.operator == "mail" and "you@example.com" in str(task.block.get("to")):
             message = "the alert is addressed to the placeholder you@example.com: fill in a real address"
             dig.add_warning(task.block.places["to"], "placeholder", message)
-    _check_values(dig, tasks, ours)
+    _check_unused_lists(dig, exports)
+    _check_values(dig, ours)
+    stores = is_called_by_others(dig) or not {EXPORT_TASK, ACTIVATION}.isdisjoint(operators.values())
+    _check_templates(dig, tasks, queries, stores=stores)
     # A task without a container image, in a workflow that runs in containers.
     images = {task.name: task.params.get_block("docker").get("image") for task in tasks if task.operator == "py"}
     for task in ours:
+        if operators[task.name] == LIFT and not any("store_last_results" in str(each.params) for each in tasks):
+            message = "the counts are missing: set `store_last_results: true` on the td> task before this one"
+            dig.add_finding(task.place, "setting", message)
         if not images[task.name] and ("docker" in task.params or any(images.values())):
             message = "hosted Treasure Workflow runs py> in a container: add `docker: {image: …}` to the task"
             dig.add_warning(task.block.places.get("docker", task.place), "docker", message)
@@ -117,7 +125,10 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
     earlier: dict[tuple[str | None, ...], bool] = {}  # whether none of the entries for an audience replaces people
     for export in exports:
         request = export.request
-        is_known = export.unknown.isdisjoint(("columns", "records", "control"))
+        # A misplaced `control` would make its column seem to be one too many.
+        is_known = export.unknown.isdisjoint(("columns", "records", "control")) and not any(
+            map(dig.has_finding, task.block.places.values())
+        )
         if request and isinstance(request.source, Source) and is_known:
             sql = request.source.query or ("" if "job_id" in export.places else last_query or "")
             lists = {name: each.query for name, each in request.lists.items()}
@@ -153,7 +164,8 @@ def _check_action(dig: DigFile, export: Export, settings: Settings) -> None:
     action = settings.action
     place = export.find_place("action", "result_settings")
     schedule = dig.root.get_block("schedule")
-    if schedule and action.only_once and settings.if_exists == "fail":
+    is_dated = "audience_name" in export.unknown
+    if schedule and action.only_once and settings.if_exists == "fail" and not is_dated:
         message = f"{action.name} fails from the second scheduled run on, because the audience exists then"
         instead = "set if_exists: add or replace" if "if_exists" in action.uses else "run it once, by hand"
         dig.add_finding(place, "create-scheduled", f"{message}: {instead}")
@@ -163,14 +175,24 @@ def _check_action(dig: DigFile, export: Export, settings: Settings) -> None:
             "fill a new one: send only the differences with mirror_current_audience, or run it by hand"
         )
         dig.add_warning(place, "replace-scheduled", message)
-    for name in LISTS:
-        if not action.adds_people and name in export.places:
-            message = f"{action.name} adds nobody, so {name} has no effect: remove the line"
-            dig.add_warning(export.find_place(name), "unused-list", message)
     is_filled_in = settings.audience_id and not any(name.startswith("audience_id") for name in export.unknown)
     if is_filled_in and settings.expected_audience_name == _PLACEHOLDER:
         message = f"this is not the audience's name but the placeholder `{_PLACEHOLDER}`: fill in the audience's name"
         dig.add_finding(export.find_place("expected_audience_name"), "placeholder", message)
+
+
+def _check_unused_lists(dig: DigFile, exports: Sequence[Export]) -> None:
+    """Add a warning for each opt-out and consent list that only exports have that add nobody."""
+    actions: defaultdict[tuple[str, Place], set[ActionSpec | None]] = defaultdict(set)
+    for export in exports:
+        settings = export.request.settings if export.request and "action" not in export.unknown else None
+        for name in LISTS:
+            if name in export.places:
+                actions[name, export.places[name]].add(settings.action if isinstance(settings, Settings) else None)
+    for (name, place), of_list in actions.items():
+        if all(action and not action.adds_people for action in of_list):
+            names = " and ".join(sorted(action.name for action in of_list if action))
+            dig.add_warning(place, "unused-list", f"{names} adds nobody, so {name} has no effect: remove the line")
 
 
 def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> None:
@@ -196,12 +218,14 @@ def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> N
             if not is_judged or is_variable or dig.has_finding(place):
                 continue
             message = f"nothing reads {name} here"
+            near = suggest_word(name, (*parameters, "_env", "result_settings"))
+            is_query = not block and _IS_QUERY.search(str(task.block[name]))
             if setting:
                 message += f": write {name.lower()} under result_settings"
-            elif withholds or (not block and _IS_QUERY.search(str(task.block[name]))):
+            elif withholds or (is_query and not near and "query" in task.params):
                 message += ", so nobody is withheld; did you mean suppress or consent, on the task that exports?"
             else:
-                message += suggest_word(name, parameters) or ": remove the line"
+                message += near or ("; did you mean query?" if is_query else ": remove the line")
             restricts = withholds or (setting and setting.restricts)
             dig.add_finding(place, "withholds-nobody" if restricts else "unknown-key", message)
 
@@ -226,8 +250,6 @@ def _read_td_query(dig: DigFile, task: DigTask) -> str:
     dig.files.add(path)
     if not COMMENT_OR_STRING.sub("", sql).strip():
         dig.add_finding(task.place, "file", f"{name} is blank: write a query into it")
-    if _has_open_template(sql):
-        dig.add_finding(task.place, "template", _OPEN_TEMPLATE)
     engine = task.params.get("engine") or task.params.get_block("td").get("engine")
     try:
         if engine != "hive":  # whose queries may begin with statements such as SET
@@ -243,18 +265,9 @@ def _has_open_template(text: str) -> bool:
     return bool(opening) and "}" not in rest
 
 
-def _check_values(dig: DigFile, tasks: Sequence[DigTask], ours: Sequence[DigTask]) -> None:
-    """Add findings about numbers that digdag may change, templates that give nothing, and settings for one run.
-
-    A template gives nothing if it is not closed, if it names a key that the statistics of an export lack, or if it
-    misspells a key of a mapping that the workflow exports.
-    """
+def _check_values(dig: DigFile, ours: Sequence[DigTask]) -> None:
+    """Add findings about numbers that digdag may change, placeholders, and settings for one run."""
     used = " ".join(str(task.fill([dict(task.block), task.exported.get("audiences")])) for task in ours)
-    exported = Block(dig.root.place)
-    for task in tasks:
-        exported = merge_blocks(exported, task.exported)
-    exported.pop("td", None)
-    statistics = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
     for block, key, value in dig.walk():
         place = block.places[key]
         if key == FOR_THIS_RUN:
@@ -263,24 +276,54 @@ def _check_values(dig: DigFile, tasks: Sequence[DigTask], ours: Sequence[DigTask
         if isinstance(value, int) and has_lost_digits(value) and str(value) in used:
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
             dig.add_finding(place, "unquoted-id", message)
-        if not isinstance(value, str):
-            continue
-        if _has_open_template(value):
-            dig.add_finding(place, "template", _OPEN_TEMPLATE)
-        if _TO_BE_FILLED_IN.fullmatch(value):
+        if isinstance(value, str) and _TO_BE_FILLED_IN.fullmatch(value):
             dig.add_finding(place, "placeholder", f"`{value.strip()}` is a placeholder: fill in the real value")
-        for template in TEMPLATE.findall(value):
+
+
+def _check_templates(dig: DigFile, tasks: Sequence[DigTask], queries: Mapping[str, str], *, stores: bool) -> None:
+    """Add findings about templates that give nothing: one that is not closed, or names a key that is missing.
+
+    `queries`: the SQL of td> tasks, by the task's name. `stores`: whether a task stores the statistics of an export.
+    """
+    exported = Block(dig.root.place)
+    for task in tasks:
+        exported = merge_blocks(exported, task.exported)
+    exported.pop("td", None)
+    figures = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json() if stores else None
+    texts = [(block.places[key], value) for block, key, value in dig.walk() if isinstance(value, str)]
+    for place, text in texts + [(task.place, queries.get(task.name, "")) for task in tasks]:
+        if _has_open_template(text):
+            dig.add_finding(place, "template", _OPEN_TEMPLATE)
+        for template in TEMPLATE.findall(text):
             for variable, path in _VARIABLE.findall(template):
-                is_figure = variable == "pinterest" and variable not in exported
-                known: Any = statistics if is_figure else exported.get(variable)
-                names = re.findall(r"[^.\[\]'\"\s]+", path)
-                for number, name in enumerate(names, start=1):
-                    if not isinstance(known, dict) or not known:
-                        break  # a method of a text or of a number
-                    near = suggest_word(name, known)
-                    # Of a key that is not there, a further key is an error of digdag.
-                    is_wrong = (near or number < len(names)) and "||" not in template and "?" not in template
-                    if name not in known and (is_figure or is_wrong) and not dig.has_finding(place):
-                        what = "an export has no statistic" if is_figure else "there is no key"
-                        dig.add_finding(place, "template", f"{variable}{path}: {what} {name}{near}")
-                    known = known.get(name)
+                if not dig.has_finding(place) and (
+                    missing := _find_missing_key(template, variable, path, exported, figures)
+                ):
+                    dig.add_finding(place, "template", f"{variable}{path}: {missing}")
+
+
+def _find_missing_key(
+    template: str, variable: str, path: str, exported: Block, figures: Mapping[str, Any] | None
+) -> str:
+    """Return what is missing where a template reads `path` of a variable, or "".
+
+    `exported`: what the workflow exports. `figures`: the statistics of an export; None if no task stores any.
+    """
+    is_guarded = "||" in template or "?" in template
+    is_figure = variable == "pinterest" and variable not in exported
+    if is_figure and figures is None:
+        return "" if is_guarded else "no task stores `pinterest`; a list of audiences stores `pinterest_many`"
+    known: Any = figures if is_figure else exported.get(variable)
+    names = re.findall(r"[^.\[\]'\"\s]+", path)
+    for number, name in enumerate(names, start=1):
+        if not isinstance(known, dict) or not known:
+            break  # a method of a text or of a number
+        if name not in known:
+            near = suggest_word(name, known)
+            if is_figure:
+                return f"an export has no statistic {name}{near}"
+            # Of a key that is not there, a further key is an error of digdag.
+            if (near or number < len(names)) and not is_guarded:
+                return f"there is no key {name}{near}"
+        known = known.get(name)
+    return ""

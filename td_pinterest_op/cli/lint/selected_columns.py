@@ -26,7 +26,7 @@ _LONGEST_QUERY = 100_000
 
 def find_selected_names(sql: str) -> list[str] | None:
     """Return the names of the columns that a query selects, in lower case, or None if its text does not show all."""
-    text = TEMPLATE.sub("#", COMMENT_OR_STRING.sub(" ", sql.lower()))
+    text = TEMPLATE.sub("#", COMMENT_OR_STRING.sub(" ", sql.lower())).replace("distinct(", "distinct (")
     if len(sql) > _LONGEST_QUERY or "${" in text or re.search(r"#\w|\w#", text):
         return None
     for _ in range(_DEEPEST):

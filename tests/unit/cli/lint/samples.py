@@ -90,6 +90,7 @@ FILES = {
     "queries/people.sql": "SELECT email FROM people\n",
     "queries/suppressed.sql": "SELECT email FROM opt_outs\n",
     "queries/comments.sql": "-- SELECT email FROM opt_outs\n",
+    "queries/figures.sql": "SELECT email FROM people WHERE ${pinterest.records.snt} > 0\n",
     "queries/two.sql": "SET a = b; SELECT email FROM people\n",
 }
 
