@@ -49,6 +49,7 @@ WORLD: dict[str, set[str]] = {
     "yaml": {"settings.structures", "cli.lint.dig_file", "cli.push"},
     "click": {"cli"},
     "rich": {"cli"},
+    "sqlglot": {"cli.lint.selected_columns"},
     "jinja2": {"cli.project_folder", "report.page"},
     "markupsafe": {"report.charts", "report.page"},
     "pygal": {"report.charts"},

@@ -15,33 +15,25 @@ from td_pinterest_op.settings.table import ErasureSettings, Settings
 from td_pinterest_op.treasure_data.job import Job
 
 COMMENT_OR_STRING = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*'", re.DOTALL)
-_INNERMOST_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
-_DEEPEST = 30
-_SELECTED = re.compile(r"\bselect\s+(?:(?:distinct|all)\s)?(.*?)(?:\s(?:from|union|where|limit)\b|;|\Z)", re.DOTALL)
-# Of a selected column; # stands for brackets, such as in `lower# as email`.
-_NAME = re.compile(r"""(?:.*(?:\sas\s|\.|#))?\s*["`]?([a-z_]\w*)["`]?\s*""", re.DOTALL)
-_CALL = re.compile(r"\s*\w+#\s*")
 _LONGEST_QUERY = 100_000
+_TEMPLATE_NAME = "of_a_template"  # in place of a template; a query without templates has no such name
 
 
 def find_selected_names(sql: str) -> list[str] | None:
-    """Return the names of the columns that a query selects, in lower case, or None if its text does not show all."""
-    text = TEMPLATE.sub("#", COMMENT_OR_STRING.sub(" ", sql.lower())).replace("distinct(", "distinct (")
-    if len(sql) > _LONGEST_QUERY or "${" in text or re.search(r"#\w|\w#", text):
+    """Return the names of the columns that a query selects, in lower case, or None if its text does not show all.
+
+    A column without a name is "_col".
+    """
+    import sqlglot  # which takes time
+
+    if len(sql) > _LONGEST_QUERY:
         return None
-    for _ in range(_DEEPEST):
-        text = _INNERMOST_BRACKETS.sub("#", text)
-    selected = _SELECTED.search(text)
-    names = []
-    for column in selected[1].split(",") if selected else ():
-        name = _NAME.fullmatch(column)
-        if _CALL.fullmatch(column):
-            names.append("_col")  # a function without a name for its result
-        elif name:
-            names.append(name[1])
-        else:
-            return None
-    return names or None
+    try:
+        query = sqlglot.parse_one(TEMPLATE.sub(_TEMPLATE_NAME, sql), read="trino")
+    except (sqlglot.errors.SqlglotError, RecursionError):
+        return None
+    names = [name.lower() or "_col" for name in query.named_selects] if isinstance(query, sqlglot.exp.Query) else []
+    return None if any("*" in name or _TEMPLATE_NAME in name for name in names) else names or None
 
 
 def find_column_problems(
