@@ -72,12 +72,12 @@ def check_workflow(dig: DigFile) -> list[Export]:
     stores = is_called_by_others(dig) or not {EXPORT_TASK, ACTIVATION}.isdisjoint(operators.values())
     _check_templates(dig, tasks, queries, stores=stores)
     # A task without a container image, in a workflow that runs in containers.
-    images = {task.name: task.params.get_block("docker").get("image") for task in tasks if task.operator == "py"}
+    uses_containers = any("docker" in task.params for task in tasks if task.operator in ("py", None))
     for task in ours:
         if operators[task.name] == LIFT and not any("store_last_results" in str(each.params) for each in tasks):
             message = "the counts are missing: set `store_last_results: true` on the td> task before this one"
             dig.add_finding(task.place, "setting", message)
-        if not images[task.name] and ("docker" in task.params or any(images.values())):
+        if uses_containers and not task.params.get_block("docker").get("image"):
             message = "hosted Treasure Workflow runs py> in a container: add `docker: {image: …}` to the task"
             dig.add_warning(task.block.places.get("docker", task.place), "docker", message)
     if other := find_other_version(dig.folder, __version__):

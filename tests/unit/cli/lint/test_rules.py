@@ -214,6 +214,7 @@ WRONG: list[tuple[Any, ...]] = [
     (17, "in quotes", GOOD, '"2542620905475" → 25426209054752542'),
     (4, "does not exist", GOOD, "_export:\n → _export:\n  !include : none.yml\n"),
     (12, "image", GOOD, "_export:\n → _export:\n  docker: {memory: 1g}\n"),
+    (12, "image", GOOD, "_export:\n → docker: {image: a}\n_export:\n"),
     (14, "image", GOOD, "+query: → +other:\n  py>: a.b\n  docker: {image: python}\n+query:"),
     (4, "counts are missing", f"+a:\n  td>: a\n+b:\n  py>: td_pinterest_op.history.Lift\n{ENV}"),
     (8, "no statistic snt", GOOD, "queries/people.sql → queries/figures.sql"),
