@@ -126,9 +126,10 @@ def write_lift(task: Task, timing: Timing) -> dict[str, Any]:
 def read_control_share(task: Task) -> float:
     """Return the control group's part of the people, from 0 to 1, as `lift.percent` says. Raises SettingsError."""
     lift = task.params.get("lift")
-    percent = lift.get("percent") if isinstance(lift, Mapping) else None
+    if not isinstance(lift, Mapping):
+        raise SettingsError("there is no mapping `lift`: include config/lift.yml under this name, in `_export`")
     try:
-        control = CONTROL.parse({"percent": percent, "salt": "any"})
+        control = CONTROL.parse({"percent": lift.get("percent"), "salt": "any"})
     except WrongValueError as error:
         raise SettingsError(
             f"lift.percent must be the percent of the control group (config/lift.yml): {error}", key="percent"

@@ -196,7 +196,10 @@ def parse_values(
             continue
         elif names_secret(value):
             value = None
-            text = "names a secret of the workflow, which only client_id, client_secret and refresh_token may do"
+            text = (
+                "names a secret of the workflow, as only client_id, client_secret and refresh_token may; "
+                "allowed: the value itself"
+            )
             parsed.add_problem(name, text)
         parsed.given_values[name] = None
         if value is not None:

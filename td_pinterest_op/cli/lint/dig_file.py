@@ -80,6 +80,7 @@ class DigFile:
     root: Block = field(default_factory=lambda: Block(Place(Path(), 1)))
     called: dict[Path, Block] = field(default_factory=dict)  # the workflows that it calls, with their content
     files: set[Path] = field(default_factory=set)  # what was read: the workflow, included files, queries
+    queries: dict[Path, str] = field(default_factory=dict)  # the SQL in the files of td> tasks
     findings: list[Finding] = field(default_factory=list)
     _left: int = _MOST_VALUES  # how many more YAML values may be read
 

@@ -67,6 +67,7 @@ class Export:
     places: Mapping[str, Place]  # where each parameter, setting and variable is written; "": the whole task or entry
     unknown: frozenset[str]  # the names of the settings whose values only a run knows
     request: TaskRequest[Any] | None  # what the task asks of the operator, or None if the operator would refuse it
+    entry: str = ""  # the name of the entry of the list
 
     def find_place(self, *names: str) -> Place:
         """Return the place of the first of these keys that the workflow has, or else of the task or entry."""
@@ -228,7 +229,7 @@ def _read_export(
         elif setting is None or setting.type.is_id or key in _SETTINGS:  # a name that is no setting is reported
             filled[key] = _SETTINGS.get(key, "1")
     known = settings | {key: "" if settings[key] == TO_FILL_IN else None for key in unknown}
-    export = Export(settings=known, places=places, unknown=frozenset(unknown), request=None)
+    export = Export(settings=known, places=places, unknown=frozenset(unknown), request=None, entry=name)
     task = replace(task, params={**task.params, "result_settings": filled})
     try:
         request = read_task_request(task, table=table)
@@ -252,8 +253,9 @@ def _add_problem(dig: DigFile, export: Export, problem: Problem, table: Settings
     text = problem.text if is_named else f"{problem.key}: {problem.text}"
     if problem.code != "environment" and "TD_API_KEY" not in text:
         is_setting = problem.code == "unknown" or problem.key in table.by_name
-        place = export.find_place(problem.key, "result_settings" if is_setting else "py>")
-        dig.add_finding(place, "setting", text)
+        at_task = "result_settings" if is_setting else "py>"
+        place = export.find_place(problem.key, "" if export.entry else at_task)
+        dig.add_finding(place, "setting", f"entry {export.entry}: {text}" if export.entry else text)
         return
     variable = re.search("[A-Z][A-Z_]+", text)
     near = find_nearest(variable[0] if variable else "", export.places.keys() - SECRETS.keys(), cutoff=0.85)

@@ -24,10 +24,11 @@ from td_pinterest_op.cli.lint.selected_columns import COMMENT_OR_STRING, find_co
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.requirements import find_other_version
+from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.settings.parameters import FOR_THIS_RUN
 from td_pinterest_op.settings.table import ActionSpec, Settings
 from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest_word
-from td_pinterest_op.stats import LISTS, Stats
+from td_pinterest_op.stats import LISTS, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.job import Source
 
 # Operators after which `td.last_job_id` is what it was before.
@@ -35,6 +36,8 @@ _LEAVES_NO_JOB = ("echo", "mail", "http", "if", "fail", "wait", "loop", "for_eac
 # Keys of digdag that any py> task may have.
 _OF_TASKS = ("docker", "python", "py", "td", "result_settings")
 _OPT_OUTS = re.compile(r"sup+res|consent|opt_?out", re.IGNORECASE)
+# A name for a query; any other key of an export with SQL may be there to withhold people.
+_QUERY_NAME = re.compile("sql|query|statement|source|data", re.IGNORECASE)
 # A variable in a template, and the keys after it: `pinterest.records.sent`, `target['audience_id']`.
 _VARIABLE = re.compile(r"""(?<![\w.\"'])([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[\s*(?:'[^']*'|"[^"]*")\s*\])+)""")
 _IS_QUERY = re.compile(r"\.sql\s*$|\bselect\b", re.IGNORECASE)
@@ -70,7 +73,7 @@ def check_workflow(dig: DigFile) -> list[Export]:
     _check_unused_lists(dig, exports)
     _check_values(dig, ours)
     stores = is_called_by_others(dig) or not {EXPORT_TASK, ACTIVATION}.isdisjoint(operators.values())
-    _check_templates(dig, tasks, queries, stores=stores)
+    _check_templates(dig, tasks, stores=stores)
     # A task without a container image, in a workflow that runs in containers.
     uses_containers = any("docker" in task.params for task in tasks if task.operator in ("py", None))
     for task in ours:
@@ -220,10 +223,14 @@ def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> N
             message = f"nothing reads {name} here"
             near = suggest_word(name, (*parameters, "_env", "result_settings"))
             is_query = not block and _IS_QUERY.search(str(task.block[name]))
+            withholds = withholds or bool(is_query and not near and not _QUERY_NAME.search(name))
             if setting:
                 message += f": write {name.lower()} under result_settings"
-            elif withholds or (is_query and not near and "query" in task.params):
-                message += ", so nobody is withheld; did you mean suppress or consent, on the task that exports?"
+            elif withholds and operator and SUPPRESS not in parameters:
+                message += ", so nobody is withheld: leave these people out of its query"
+            elif withholds:
+                right = name if name in LISTS else "suppress or consent"
+                message += f", so nobody is withheld; write {right} on the task that exports, next to result_settings"
             else:
                 message += near or ("; did you mean query?" if is_query else ": remove the line")
             restricts = withholds or (setting and setting.restricts)
@@ -248,6 +255,7 @@ def _read_td_query(dig: DigFile, task: DigTask) -> str:
         dig.add_finding(task.place, "file", f"there is no file {name} in the folder {dig.folder}: correct the name")
         return ""
     dig.files.add(path)
+    dig.queries[path] = sql
     if not COMMENT_OR_STRING.sub("", sql).strip():
         dig.add_finding(task.place, "file", f"{name} is blank: write a query into it")
     engine = task.params.get("engine") or task.params.get_block("td").get("engine")
@@ -280,10 +288,10 @@ def _check_values(dig: DigFile, ours: Sequence[DigTask]) -> None:
             dig.add_finding(place, "placeholder", f"`{value.strip()}` is a placeholder: fill in the real value")
 
 
-def _check_templates(dig: DigFile, tasks: Sequence[DigTask], queries: Mapping[str, str], *, stores: bool) -> None:
+def _check_templates(dig: DigFile, tasks: Sequence[DigTask], *, stores: bool) -> None:
     """Add findings about templates that give nothing: one that is not closed, or names a key that is missing.
 
-    `queries`: the SQL of td> tasks, by the task's name. `stores`: whether a task stores the statistics of an export.
+    `stores`: whether a task of the workflow stores the statistics of an export.
     """
     exported = Block(dig.root.place)
     for task in tasks:
@@ -291,7 +299,9 @@ def _check_templates(dig: DigFile, tasks: Sequence[DigTask], queries: Mapping[st
     exported.pop("td", None)
     figures = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json() if stores else None
     texts = [(block.places[key], value) for block, key, value in dig.walk() if isinstance(value, str)]
-    for place, text in texts + [(task.place, queries.get(task.name, "")) for task in tasks]:
+    for path, sql in dig.queries.items():
+        texts += [(Place(path, number), line) for number, line in enumerate(sql.splitlines(), start=1)]
+    for place, text in texts:
         if _has_open_template(text):
             dig.add_finding(place, "template", _OPEN_TEMPLATE)
         for template in TEMPLATE.findall(text):
@@ -321,7 +331,10 @@ def _find_missing_key(
         if name not in known:
             near = suggest_word(name, known)
             if is_figure:
-                return f"an export has no statistic {name}{near}"
+                every = flatten(figures or {}, separator=".")
+                same = next((each for each in every if f".{each}".endswith(f".{names[-1]}")), "")
+                near = f"; did you mean {same}?" if same else suggest_word(".".join(names), every)
+                return f"an export has no statistic {name}{near or '; there are ' + ', '.join(known)}"
             # Of a key that is not there, a further key is an error of digdag.
             if (near or number < len(names)) and not is_guarded:
                 return f"there is no key {name}{near}"

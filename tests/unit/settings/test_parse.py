@@ -450,7 +450,7 @@ def test_credential_is_the_whole_reference_to_a_secret_of_the_app(value: str) ->
 def test_no_other_setting_may_name_a_secret(form: Any) -> None:
     names = [name for name, each in EXPORT.by_name.items() if not each.is_credential]
     message = message_of(dict.fromkeys(names, form("${secret:pinterest.refresh_token}")))
-    assert [name for name in names if f"- {name}: names a secret of the workflow, which only" not in message] == []
+    assert [name for name in names if f"- {name}: names a secret of the workflow, as only" not in message] == []
     assert ENVIRON["PINTEREST_REFRESH_TOKEN"] not in message
 
 
