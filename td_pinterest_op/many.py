@@ -218,7 +218,9 @@ def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
     try:
         items = parse_list(listed)
     except WrongValueError as error:
-        raise SettingsError(f"`audiences` cannot be read as a list: {error}", key="audiences") from None
+        raise SettingsError(
+            f"`audiences` cannot be read as a list: {error}. Begin each entry with a dash", key="audiences"
+        ) from None
     if not items:
         raise SettingsError("`audiences` is empty: add a mapping of settings for each audience", key="audiences")
     entries: dict[str, Mapping[object, Any]] = {}

@@ -69,7 +69,11 @@ class _Loader(yaml.BaseLoader):
         """Return a mapping. Raises WrongValueError if a key is given twice: one of the two would have no effect."""
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
-            raise WrongValueError(f"contains the same key twice{_format_position(node.start_mark)}; remove one of them")
+            keys = [key.value for key, _ in node.value]
+            again = next(key for number, (key, _) in enumerate(node.value) if key.value in keys[:number])
+            raise WrongValueError(
+                f"contains the same key twice{_format_position(again.start_mark)}; remove one of them"
+            )
         return mapping
 
 
@@ -107,7 +111,7 @@ def _build_dict_of_unique_keys(pairs: Sequence[tuple[str, object]]) -> dict[str,
 def parse_list(value: object) -> Sequence[object]:
     """Return the items of a list, or of JSON, YAML or comma-separated text. Raises WrongValueError for other values."""
     if isinstance(value, str):
-        is_list = value.lstrip().startswith(("[", "- "))
+        is_list = value.lstrip().startswith(("[", "- ", "{"))
         value = parse_text(value) if is_list else [item.strip() for item in value.split(",") if item.strip()]
     elif isinstance(value, (int, float)):
         value = [value]

@@ -190,8 +190,8 @@ def read_source(task: Task) -> Source:
     job_id = task.td.get("last_job_id") if job_id is None else job_id
     if is_left_out(job_id):
         raise SettingsError(
-            "there is no job to export: put a td> task before this task, or give this task a job_id, or a query and "
-            "its database",
+            "there is no job to export: put a td> task that writes no table before this task, or give this task a "
+            "job_id, or a query and its database",
             key="job_id",
         )
     if has_lost_digits(job_id):

@@ -138,7 +138,9 @@ def read_exports(
         read_at_once(own)
     except SettingsError as error:
         number = re.search(r"entry (\d+)", str(error))
-        place = blocks[int(number[1]) - 1].place if number else places.get(error.problems[0].key, place)
+        place = (
+            blocks[min(int(number[1]), len(blocks)) - 1].place if number else places.get(error.problems[0].key, place)
+        )
         dig.add_finding(place, "setting", str(error))
         return
     blocks += [Block(place)] * len(entries)  # a list that is written as text has one block
@@ -243,7 +245,8 @@ def _read_export(
         yield export
         return
     for warning in request.settings.warnings if entry is None and "action" not in unknown else ():
-        dig.add_warning(export.find_place("result_settings"), "setting", warning)
+        named = [key for key in settings if re.search(rf"\b{re.escape(key)}\b", warning)]
+        dig.add_warning(export.find_place(*named, "result_settings"), "setting", warning)
     yield replace(export, request=request)
 
 
@@ -283,7 +286,7 @@ def _check_secret(dig: DigFile, block: Block, key: str, *, variable: str) -> Non
     """
     text = str(block[key] or "")
     usual = SECRETS[variable]
-    if text.strip() and "${" not in text:
+    if text.strip() and "${" not in text and variable != build_variable_name("pinterest.client_id"):  # no secret
         message = (
             f"{key} is in plain text here, for everybody who can read the workflow. Remove it, set the secret {usual}, "
             f"and write `{variable}: ${{secret:{usual}}}` under _env. Whoever has read the old value can use it: get "

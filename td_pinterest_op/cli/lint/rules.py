@@ -2,17 +2,28 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from itertools import islice
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.actions import Add, Create, Remove
-from td_pinterest_op.cli.lint.dig_file import TEMPLATE, Block, DigFile, DigTask, Place, merge_blocks
+from td_pinterest_op.audiences.actions import EXPORT, Add, Create, Remove
+from td_pinterest_op.cli.lint.dig_file import (
+    TEMPLATE,
+    Block,
+    DigFile,
+    DigTask,
+    Place,
+    find_list,
+    merge_blocks,
+    walk,
+)
 from td_pinterest_op.cli.lint.exports import (
     ACTIVATION,
     EXPORT_TASK,
     LIFT,
+    MANY,
     OPERATORS,
     Export,
     is_called_by_others,
@@ -29,10 +40,12 @@ from td_pinterest_op.settings.parameters import FOR_THIS_RUN
 from td_pinterest_op.settings.table import ActionSpec, Settings
 from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest_word
 from td_pinterest_op.stats import LISTS, SUPPRESS, Stats
+from td_pinterest_op.status import AudienceState
 from td_pinterest_op.treasure_data.job import Source
 
 # Operators after which `td.last_job_id` is what it was before.
 _LEAVES_NO_JOB = ("echo", "mail", "http", "if", "fail", "wait", "loop", "for_each", "for_range", "sh")
+_PROGRAMS = ("py", "rb", "sh", "call", "require", "emr")
 # Keys of digdag that any py> task may have.
 _OF_TASKS = ("docker", "python", "py", "td", "result_settings")
 _OPT_OUTS = re.compile(r"sup+res|consent|opt_?out", re.IGNORECASE)
@@ -41,6 +54,17 @@ _QUERY_NAME = re.compile("sql|query|statement|source|data", re.IGNORECASE)
 # A variable in a template, and the keys after it: `pinterest.records.sent`, `target['audience_id']`.
 _VARIABLE = re.compile(r"""(?<![\w.\"'])([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[\s*(?:'[^']*'|"[^"]*")\s*\])+)""")
 _IS_QUERY = re.compile(r"\.sql\s*$|\bselect\b", re.IGNORECASE)
+# The workflow variable that each operator stores.
+_STORES = {
+    EXPORT_TASK: "pinterest",
+    ACTIVATION: "pinterest",
+    MANY: "pinterest_many",
+    "td_pinterest_op.status.AudienceStatus": "pinterest_status",
+    "td_pinterest_op.erase.PinterestErase": "pinterest_erasure",
+    LIFT: "pinterest_lift",
+}
+_OUTPUTS = sorted(set(_STORES.values()) - {"pinterest"})
+_US = "api.treasuredata.com"
 _PLACEHOLDER = "the name of that audience"  # of the shipped config/pinterest.yml
 _TO_BE_FILLED_IN = re.compile(r"\s*(<[^<>]+>|your_\w+|change_?me|todo|xxx+)\s*", re.IGNORECASE)
 _MOST_TASKS = 2_000  # loops and calls can make many of few
@@ -72,8 +96,9 @@ def check_workflow(dig: DigFile) -> list[Export]:
             dig.add_warning(task.block.places["to"], "placeholder", message)
     _check_unused_lists(dig, exports)
     _check_values(dig, ours)
-    stores = is_called_by_others(dig) or not {EXPORT_TASK, ACTIVATION}.isdisjoint(operators.values())
-    _check_templates(dig, tasks, stores=stores)
+    _check_exported_keys(dig, tasks, operators, templates)
+    stored = _STORES.keys() if is_called_by_others(dig) else operators.values()
+    _check_templates(dig, tasks, {_STORES[each] for each in stored if each in _STORES})
     # A task without a container image, in a workflow that runs in containers.
     uses_containers = any("docker" in task.params for task in tasks if task.operator in ("py", None))
     for task in ours:
@@ -122,6 +147,10 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
     environ = read_environ(dig, task)
     if ".history." in operator and "TD_API_KEY" not in environ:
         message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
+        dig.add_finding(task.block.places.get("_env", task.place), "env", message)
+    endpoint = str(task.params.get_block("td").get("endpoint") or _US)
+    if endpoint != _US and "TD_API_SERVER" not in environ and not is_unknown(endpoint):
+        message = f"td> asks {endpoint}, and this task {_US}: add `TD_API_SERVER: https://{endpoint}/` under its _env"
         dig.add_finding(task.block.places.get("_env", task.place), "env", message)
     has_job = last_query is not None or is_called_by_others(dig)
     exports = list(read_exports(dig, task, operator, environ, has_earlier_job=has_job))
@@ -205,7 +234,7 @@ def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> N
     that may withhold people are judged. `templates`: the text of all templates.
     """
     table, parameters = OPERATORS.get(operator, (None, ()))
-    for block in ((), ("_env",), ("td",), ("_export", "td")):
+    for block in ((), ("_env",), ("td",)):
         for name, place in task.block.get_block(*block).places.items():
             withholds = bool(_OPT_OUTS.search(name))
             setting = table.by_name.get(name.lower()) if table else None
@@ -235,6 +264,40 @@ def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> N
                 message += near or ("; did you mean query?" if is_query else ": remove the line")
             restricts = withholds or (setting and setting.restricts)
             dig.add_finding(place, "withholds-nobody" if restricts else "unknown-key", message)
+
+
+def _check_exported_keys(dig: DigFile, tasks: Sequence[DigTask], operators: Mapping[str, str], templates: str) -> None:
+    """Add a finding for each key under an `_export` that looks as if it withheld people, and that nothing reads.
+
+    `operators`: the operators of this package by the task's name. `templates`: the text of all templates.
+    """
+    read: set[Place] = set()
+    for task in tasks:
+        if not operators[task.name]:
+            continue
+        read |= {task.params.places[name] for name in OPERATORS[operators[task.name]][1] if name in task.params.places}
+        for each in (task.params, *(find_list(task.params.get("audiences"), task.exported) or ())):
+            if isinstance(each, Block):
+                read.update(each.places.values() if each is not task.params else ())
+                read.update(each.get_block("result_settings").places.values())
+    # Programs of the user get every parameter. Where a list is read, a key with such a name may be a note.
+    is_open = any(
+        not task.params.keys().isdisjoint(LISTS) if operators[task.name] else task.operator in _PROGRAMS
+        for task in tasks
+    )
+    for owner, name, _ in (each for task in tasks for each in walk(task.block.get_block("_export"))):
+        setting = EXPORT.by_name.get(name.lower())
+        place = owner.places[name]
+        if name.lower() in LISTS or (_OPT_OUTS.search(name) and not is_open):
+            right = name.lower() if name.lower() in LISTS else "suppress or consent"
+            message = f"so nobody is withheld; write {right} on the task that exports, next to result_settings"
+        elif setting and setting.restricts:
+            message = f"so it has no effect; write {name.lower()} under result_settings of the task that exports"
+        else:
+            continue
+        is_variable = re.search(rf"\b{re.escape(name)}\b", templates)
+        if place not in read and not is_variable and not dig.has_finding(place):
+            dig.add_finding(place, "withholds-nobody", f"no task reads {name} here, {message}")
 
 
 def _read_td_query(dig: DigFile, task: DigTask) -> str:
@@ -288,16 +351,15 @@ def _check_values(dig: DigFile, ours: Sequence[DigTask]) -> None:
             dig.add_finding(place, "placeholder", f"`{value.strip()}` is a placeholder: fill in the real value")
 
 
-def _check_templates(dig: DigFile, tasks: Sequence[DigTask], *, stores: bool) -> None:
+def _check_templates(dig: DigFile, tasks: Sequence[DigTask], stored: Collection[str]) -> None:
     """Add findings about templates that give nothing: one that is not closed, or names a key that is missing.
 
-    `stores`: whether a task of the workflow stores the statistics of an export.
+    `stored`: the variables that the tasks of this package store.
     """
     exported = Block(dig.root.place)
     for task in tasks:
         exported = merge_blocks(exported, task.exported)
     exported.pop("td", None)
-    figures = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json() if stores else None
     texts = [(block.places[key], value) for block, key, value in dig.walk() if isinstance(value, str)]
     for path, sql in dig.queries.items():
         texts += [(Place(path, number), line) for number, line in enumerate(sql.splitlines(), start=1)]
@@ -307,31 +369,34 @@ def _check_templates(dig: DigFile, tasks: Sequence[DigTask], *, stores: bool) ->
         for template in TEMPLATE.findall(text):
             for variable, path in _VARIABLE.findall(template):
                 if not dig.has_finding(place) and (
-                    missing := _find_missing_key(template, variable, path, exported, figures)
+                    missing := _find_missing_key(template, variable, path, exported, stored)
                 ):
                     dig.add_finding(place, "template", f"{variable}{path}: {missing}")
 
 
-def _find_missing_key(
-    template: str, variable: str, path: str, exported: Block, figures: Mapping[str, Any] | None
-) -> str:
+def _find_missing_key(template: str, variable: str, path: str, exported: Block, stored: Collection[str]) -> str:
     """Return what is missing where a template reads `path` of a variable, or "".
 
-    `exported`: what the workflow exports. `figures`: the statistics of an export; None if no task stores any.
+    `exported`: what the workflow exports. `stored`: the variables that the tasks of this package store.
     """
     is_guarded = "||" in template or "?" in template
-    is_figure = variable == "pinterest" and variable not in exported
-    if is_figure and figures is None:
-        return "" if is_guarded else "no task stores `pinterest`; a list of audiences stores `pinterest_many`"
-    known: Any = figures if is_figure else exported.get(variable)
+    is_ours = variable not in exported and (variable == "pinterest" or find_nearest(variable, _OUTPUTS, cutoff=0.8))
+    if is_ours and variable not in stored:
+        others = " and ".join(f"`{each}`" for each in sorted(stored))
+        return "" if is_guarded else f"no task stores `{variable}`{others and f'; the tasks store {others}'}"
     names = re.findall(r"[^.\[\]'\"\s]+", path)
+    if is_ours and variable == "pinterest_status" and names[0] in (each.name for each in fields(AudienceState)):
+        return f"it is a list of states: write {variable}.audiences[0].{names[0]}"
+    is_figure = is_ours and variable == "pinterest"
+    figures = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
+    known: Any = figures if is_figure else exported.get(variable)
     for number, name in enumerate(names, start=1):
         if not isinstance(known, dict) or not known:
             break  # a method of a text or of a number
         if name not in known:
             near = suggest_word(name, known)
             if is_figure:
-                every = flatten(figures or {}, separator=".")
+                every = flatten(figures, separator=".")
                 same = next((each for each in every if f".{each}".endswith(f".{names[-1]}")), "")
                 near = f"; did you mean {same}?" if same else suggest_word(".".join(names), every)
                 return f"an export has no statistic {name}{near or '; there are ' + ', '.join(known)}"

@@ -164,7 +164,7 @@ class TestSource:
     @pytest.mark.parametrize(
         ("params", "complaint"),
         [
-            ({}, "there is no job to export: put a td> task before this task"),
+            ({}, "there is no job to export: put a td> task that writes no table before this task"),
             ({"job_id": "1", "query": "select 1"}, "both job_id and query"),
             ({"job_id": "", "td": {"last_job_id": "13"}}, "job_id of the task is blank"),
             ({"query": " \n", "td": {"last_job_id": "13"}}, "query of the task is blank"),

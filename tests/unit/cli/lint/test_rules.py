@@ -19,6 +19,7 @@ _SETTINGS = GOOD[GOOD.index("  result_settings") : GOOD.index("  _env")]
 _NEW = "name: new, ad_account_id: '1', action: "
 _TARGET = ('"2542620905475" → ${target.audience_id}', "_export: → _export:\n  target: {audience_id: '7'}")
 
+_LIST = MANY[MANY.index("  audiences") : MANY.index("+export")]
 GROUP = "_export: {td: {database: shop}}\n+group:\n  +b: {echo>: a}\n  suppress: queries/suppressed.sql\n" + indent(
     plant(OWN[OWN.index("+export") :], f"{_SUPPRESS} → "), "  "
 )
@@ -26,7 +27,7 @@ GROUP = "_export: {td: {database: shop}}\n+group:\n  +b: {echo>: a}\n  suppress:
 # The entries are those of a loop elsewhere.
 UNKNOWN = plant(
     MANY,
-    MANY[MANY.index("  audiences") : MANY.index("+export")] + " → ",
+    f"{_LIST} → ",
     "  at_once →   audiences: ${group}\n  at_once",
 )
 LOOP = """\
@@ -100,6 +101,24 @@ WRONG: list[tuple[Any, ...]] = [
         OWN,
         "suppress: queries/suppressed.sql → +suppress: {td>: queries/suppressed.sql}",
     ),
+    (2, "write suppress on the task", OWN, f"{_SUPPRESS} → ", "  td: →   pinterest: {suppress: a.sql}\n  td:"),
+    (3, "no task reads consent", MANY, "  audiences: →   defaults: {consent: a.sql}\n  audiences:"),
+    (
+        3,
+        "no task reads suppress",
+        OWN,
+        f"{_SUPPRESS} → ",
+        "+export: → +a: {_export: {suppress: a.sql}, td>: queries/people.sql}\n+export:",
+    ),
+    (2, "write control under", OWN, "  td: →   control: {percent: 5, salt: a}\n  td:"),
+    (
+        3,
+        "write dry_run under",
+        ERASE,
+        "+erase: →   dry_run: true\n+erase:",
+        "_export: {td: {database: shop}} → _export:\n  td: {database: shop}",
+    ),
+    (6, "no task reads opt_outs", GOOD, "    database: shop →     database: shop\n    opt_outs: a.sql"),
     # Secrets.
     (10, "TD_API_KEY", GOOD, f"{ENV} → "),
     (18, "nothing reads env", GOOD, f"{ENV} → {ENV.replace('  _env', '  env')}"),
@@ -139,7 +158,7 @@ WRONG: list[tuple[Any, ...]] = [
     (16, "is unknown; did you mean action", GOOD, "action: add → acton: add"),
     (12, "audience_id", GOOD, f'{_ID} → audience_id: ""\n'),
     (18, "cannot apply", GOOD, f"{_ID} → {_ID}    max_leave_ratio: 0.5\n"),
-    (12, "dry_run", GOOD, f"{_ID} → {_ID}    dry_run: ''\n"),
+    (18, "dry_run", GOOD, f"{_ID} → {_ID}    dry_run: ''\n"),
     (18, "dry_run", GOOD, f"{_ID} → {_ID}    dry_run: perhaps\n"),
     (18, "belongs on the task", GOOD, f"{_ID} → {_ID}    query: SELECT 1\n"),
     (18, "placeholder", GOOD, f"{_ID} → {_ID}    expected_audience_name: the name of that audience\n"),
@@ -168,6 +187,14 @@ WRONG: list[tuple[Any, ...]] = [
     ),
     (5, "an earlier entry", MANY, "'3' → '2'", f"{_NEW}add_people_to → {_NEW}mirror"),
     (5, "vip", MANY, "name: new → name: vip"),
+    (3, "the name of another", MANY, f"{_LIST} →   audiences: '[{{name: a}}, {{name: a}}]'\n"),
+    (3, "Begin each entry with a dash", MANY, f"{_LIST} →   audiences: {{vip: {{audience_id: 1}}}}\n"),
+    (
+        9,
+        "add `TD_API_SERVER: https://api.eu01",
+        GOOD,
+        "    database: shop →     database: shop\n    endpoint: api.eu01",
+    ),
     (4, "ad_acount_id", MANY, "ad_account_id → ad_acount_id"),
     (5, "entry new: ad_account_id", MANY, "name: new, ad_account_id: '1' → name: new"),
     (4, "query of the task is blank", MANY, "SELECT email FROM a} → ''}"),
@@ -227,7 +254,7 @@ WRONG: list[tuple[Any, ...]] = [
     (4, "counts are missing", f"+a:\n  td>: a\n+b:\n  py>: td_pinterest_op.history.Lift\n{ENV}"),
     (1, "did you mean records.sent", GOOD, "queries/people.sql → queries/figures.sql"),
     (10, "did you mean rows.invalid", GOOD, "+export: → +b: {echo>: '${pinterest.records.invalid}'}\n\n+export:"),
-    (15, "stores `pinterest_many`", f"{MANY}+b: {{echo>: '${{pinterest.records.sent}}'}}\n"),
+    (15, "the tasks store `pinterest_many`", f"{MANY}+b: {{echo>: '${{pinterest.records.sent}}'}}\n"),
     (10, "did you mean records", GOOD, "+export: → +b: {echo>: '${pinterest.record.sent}'}\n\n+export:"),
     (10, "did you mean records.sent", GOOD, "+export: → +b: {echo>: '${pinterest.records.snt + 1}'}\n\n+export:"),
     (10, "did you mean summary", GOOD, "+export: → +b: {echo>: \"${pinterest['summry']}\"}\n\n+export:"),
