@@ -110,11 +110,17 @@ def find_list(api: Api, audience: Audience) -> CustomerList | None:
     return api.find_customer_list(list_id) or next(same, None)
 
 
-def find_usable_audience(api: Api, audience_id: str) -> Audience:
-    """Return the audience with this id. Raises AudienceError if it is missing or its list cannot take records."""
+def require_audience(api: Api, audience_id: str) -> Audience:
+    """Return the audience with this id. Raises AudienceError if it is missing."""
     audience = read_until_found(partial(api.find_audience, audience_id), api.client)
     if audience is None:
         raise AudienceError(f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids")
+    return audience
+
+
+def find_usable_audience(api: Api, audience_id: str) -> Audience:
+    """Return the audience with this id. Raises AudienceError if it is missing or its list cannot take records."""
+    audience = require_audience(api, audience_id)
     check_type_and_account(api, audience)
     if audience.is_removed:
         raise AudienceError(f"{audience.label} was removed: create a new audience (action create_new_audience)")

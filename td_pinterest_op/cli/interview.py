@@ -49,6 +49,7 @@ class Interview:
     services: Services | None
     credentials: Credentials
     _known: Sequence[Audience] | None = field(default=None, init=False)  # the ad account's audiences; None if not known
+    _types: Mapping[str, str] = field(default_factory=dict, init=False)  # of audiences that take no people, by id, name
     _database: str = field(default="", init=False)  # the name of the queries' database
 
     def ask_all(self) -> ProjectAnswers:
@@ -56,6 +57,8 @@ class Interview:
         account = self._ask_ad_account()
         kind = self._ask_kind()
         audiences, new_name = self._ask_audiences(kind, account)
+        if self.options["status"] and new_name:
+            raise click.UsageError("--status needs the id of the audience, which is not known yet: leave it out")
         answers = ProjectAnswers(kind=kind, ad_account_id=account, audiences=audiences, new_name=new_name)
         if new_name and kind.name == "add":
             # One workflow serves the first day and every other day.
@@ -69,10 +72,12 @@ class Interview:
                 raise click.UsageError(
                     f'there is an audience "{new_name}" already: choose another name, or --if-exists'
                 )
+        elif self.options["begin"] and new_name:
+            raise click.UsageError("--begin has no effect on a new audience: leave it out")
         elif kind.name == "mirror" and audiences:
             size = audiences[0].size  # 0 may also mean that Pinterest does not know it yet
             people = f"{size:,} people are in it" if size else "There may be people in it"
-            if self.options["begin"] or size or (self.asks and size is None):
+            if self.options["begin"] or size or self.asks:
                 answers.begin = self._choose(f"{people}: replace or adopt (keep) them", "begin", ("replace", "adopt"))
         needs_database = bool(kind.query_file) or kind.takes_lists
         question = "Database of the query" if needs_database else "Database of the history (press Enter for none)"
@@ -89,8 +94,6 @@ class Interview:
             none = "(SQL or a file; press Enter for none)"
             answers.suppress = self._ask_query(f"People who must not be sent {none}", "suppress", default="")
             answers.consent = self._ask_query(f"The only people who may be sent {none}", "consent", default="")
-        if self.options["status"] and new_name:
-            raise click.UsageError("--status needs the id of the audience, which is not known yet: leave it out")
         answers.with_status = self.options["status"] or (
             bool(audiences)
             and kind.may_read_status
@@ -119,7 +122,7 @@ class Interview:
         while True:
             text = click.prompt(question, default=default, err=True, show_default=bool(default))
             if screen.discard_pasted_lines() or len(text) > _LONGEST_ANSWER:
-                screen.print_note("an answer is one line, of at most 4,000 characters: put a longer one into a file")
+                screen.print_note("an answer is one line, of at most 4,000 characters: a longer query goes into a file")
                 continue
             try:
                 return parse(text.strip())
@@ -176,13 +179,13 @@ class Interview:
         if not kind.creates_audience and not kind.names_audience:
             return (), ""
         if self.services:
-            self._known = [
-                Audience(audience.id, audience.name, audience.size)
-                for audience in self.services.build_pinterest_api(account).list_audiences()
-                if audience.audience_type == CUSTOMER_LIST and not audience.is_removed
-            ]
+            audiences = self.services.build_pinterest_api(account).list_audiences()
+            known = [each for each in audiences if not each.is_removed]
+            others = [each for each in known if each.audience_type != CUSTOMER_LIST]
+            self._known = [Audience(each.id, each.name, each.size) for each in known if each not in others]
+            self._types = {key: each.audience_type for each in others for key in (each.name, each.id)}
         if kind.creates_audience:
-            return (), self._ask("Name of the new audience", "audience", _parse_new_name)
+            return (), self._ask("Name of the new audience", "audience", partial(self._parse_new_name, most=1))
         if not self.options["audience"]:
             _print_first([f"{audience.id:20}{escape(audience.name)}" for audience in self._known or ()])
         question = "Audience (its id, or its name)"
@@ -195,10 +198,26 @@ class Interview:
     def _parse_audiences(self, text: str, kind: WorkflowKind) -> tuple[Sequence[Audience], str]:
         """Return the audiences that an answer names, once each, or the name of a new one. Raises click.UsageError."""
         if text.startswith(_NEW) and kind.may_create_audience:
-            return (), _parse_new_name(text)
+            return (), self._parse_new_name(text, most=0)
         if kind.name == "many":
             return list(dict.fromkeys(self._find_audience(each.strip(), kind) for each in text.split(","))), ""
         return [self._find_audience(text, kind)], ""
+
+    def _parse_new_name(self, text: str, *, most: int) -> str:
+        """Return the name of a new audience, without `new:`. `most`: how many audiences may have this name already.
+
+        Raises click.UsageError if more have it, or if a workflow cannot contain it.
+        """
+        name = text.removeprefix(_NEW).strip()
+        if not is_writable_name(name):
+            raise click.UsageError(
+                "--audience: the name of the new audience must be one line of text without a template"
+            )
+        names = [audience.name for audience in self._known or ()]
+        if name in self._types or names.count(name) > most:
+            advice = "choose another name" if most or name in self._types else "choose another name, or leave out new:"
+            raise click.UsageError(f'there is an audience "{name}" already: {advice}')
+        return name
 
     def _find_audience(self, text: str, kind: WorkflowKind) -> Audience:
         """Return the audience whose id or name is `text`. Raises click.UsageError if none or several are found.
@@ -218,6 +237,10 @@ class Interview:
             raise click.UsageError(f'{len(found)} audiences are named "{text}": give the id of one of them ({ids})')
         if found:
             return found[0]
+        if text in self._types:
+            raise click.UsageError(
+                f'"{text}" is of the type {self._types[text]}; only CUSTOMER_LIST audiences take people'
+            )
         advice = escape(suggest_word(text, [audience.name for audience in self._known]))
         if not advice:
             advice = ": `td-pinterest audiences` lists them; only those of the type CUSTOMER_LIST take people"
@@ -345,17 +368,9 @@ def _parse_day(text: str) -> str:
         raise click.UsageError("--start must be a day, such as 2026-11-25") from None
 
 
-def _parse_new_name(text: str) -> str:
-    """Return the name of a new audience, without `new:`. Raises click.UsageError if a workflow cannot contain it."""
-    name = text.removeprefix(_NEW).strip()
-    if not is_writable_name(name):
-        raise click.UsageError("--audience: the name of the new audience must be one line of text without a template")
-    return name
-
-
 def _require_alert(text: str) -> str:
     """Return the answer about alerts unchanged. Raises click.UsageError unless it names a kind of alert."""
-    is_mail = text.startswith("mail:") and text.count("@") == 1 and "${" not in text
+    is_mail = re.fullmatch(r"mail:[^@\s,;]+@[^@\s,;]+", text) and "${" not in text
     if text not in ("", "slack") and not is_mail:
         raise click.UsageError("--alert must be mail:ADDRESS or slack, with one address and without a template")
     return text

@@ -10,6 +10,8 @@ import select
 import shlex
 import shutil
 import sys
+import termios
+import tty
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -212,9 +214,14 @@ def discard_pasted_lines() -> bool:
     A text of several lines, if it is pasted, would otherwise answer the next questions too.
     """
     found = False
-    with contextlib.suppress(OSError):
-        while sys.stdin.isatty() and select.select([0], [], [], _PASTE_SECONDS)[0] and os.read(0, 1 << 16):
-            found = True
+    with contextlib.suppress(OSError, termios.error):
+        mode = termios.tcgetattr(0)
+        tty.setcbreak(0, termios.TCSANOW)  # also a last line without an end can be read then
+        try:
+            while select.select([0], [], [], _PASTE_SECONDS)[0] and os.read(0, 1 << 16):
+                found = True
+        finally:
+            termios.tcsetattr(0, termios.TCSANOW, mode)
     return found
 
 

@@ -1,5 +1,6 @@
 """The kinds of workflow that `td-pinterest init` can set up, and the answers that a project folder is made from."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -118,9 +119,12 @@ class ProjectAnswers:
 
 
 def is_writable_name(name: str) -> bool:
-    """Whether a workflow can contain and compare an audience's name: one line, no template, no spaces at its ends."""
+    """Whether a workflow can contain and compare an audience's name: one line, no template, no spaces at its ends.
+
+    Statistics write a template with a space after its dollar sign.
+    """
     try:
-        return TEXT.parse(name) == name and "${" not in name
+        return TEXT.parse(name) == name and not re.search(r"\$\s*\{", name)
     except WrongValueError:
         return False
 

@@ -30,6 +30,7 @@ class Target:
     name: str = ""  # of an audience that is found by its name, or created
     must_be_new: bool = False  # whether the export fails if there is an audience with the name
     expected_name: str | None = None
+    takes_people: bool = True  # whether the task changes who is in the audience
     is_of_workflow: bool = False  # whether a workflow names the audience, or should
 
 

@@ -135,6 +135,7 @@ def _find_targets(export: Export, default: Target) -> Iterator[Target]:
                 name=name,
                 must_be_new=is_create and getattr(parsed, "if_exists", "") == "fail",
                 expected_name=str(expected) if expected else None,
+                takes_people=not isinstance(parsed, StatusSettings),
                 is_of_workflow=True,
             )
 

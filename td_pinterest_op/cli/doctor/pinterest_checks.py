@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from td_pinterest_op.audiences.audiences import find_audiences_by_name, find_usable_audience
+from td_pinterest_op.audiences.audiences import find_audiences_by_name, find_usable_audience, require_audience
 from td_pinterest_op.cli.connection import WRITER_ROLES, AdAccount
 from td_pinterest_op.cli.doctor.check import CheckResult, DoctorContext, Target
 from td_pinterest_op.http.retry import parse_server_time
@@ -105,15 +105,18 @@ def check_audience(context: DoctorContext, *, target: Target) -> CheckResult:
         message = f'the workflow names its audience "{escape(target.name)}", {f"id {ids}" if ids else "which is new"}'
         if ids and target.must_be_new:
             return CheckResult(
-                "warning", f"{message}: it fails, because it is to create it", "set if_exists, or a new name"
+                "error", f"{message}: it fails, because it is to create it", "set if_exists, or a new name"
             )
+        if "," in ids:
+            return CheckResult("error", message, "name the audience by its id")
         return CheckResult("ok", message)
     if not target.audience_id:
         if target.is_of_workflow:
             return CheckResult("error", "the workflow names no audience", "fill in its id where the workflow reads it")
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return CheckResult("warning", "not checked: no audience is named", advice)
-    audience = find_usable_audience(api, target.audience_id)
+    find = find_usable_audience if target.takes_people else require_audience
+    audience = find(api, target.audience_id)
     size = "unknown" if audience.size is None else f"{audience.size:,}"
     label = f'{audience.id} "{escape(audience.name)}"'
     message = f"{label}: {audience.status}, size {size}, customer list {audience.customer_list_id}"

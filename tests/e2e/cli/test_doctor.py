@@ -339,7 +339,12 @@ def test_doctor_checks_the_account_and_the_audience_that_a_workflow_names(at_ter
     ("settings", "status", "message"),
     [
         ("action: create_new_audience\naudience_name: Spring", "ok", 'names its audience "Spring", which is new'),
-        ("action: create_new_audience\naudience_name: Few", "warning", "it fails, because it is to create it"),
+        ("action: create_new_audience\naudience_name: Few", "error", "it fails, because it is to create it"),
+        (
+            "action: create_new_audience\naudience_name: Twice\nif_exists: add",
+            "error",
+            'names its audience "Twice", id',
+        ),
         (f"{_ACTION}audience_id: ${{t.audience_id}}", "error", "the workflow names no audience"),
         (f"{_ACTION}audience_id: FEW\nexpected_audience_name: Many", "error", 'expected_audience_name is "Many"'),
         (f"{_ACTION}audience_id: ${{only.a.run.knows}}", "ok", '"Shoppers": READY'),
@@ -349,6 +354,8 @@ def test_doctor_judges_the_audience_of_a_workflow_as_a_run_does(
     at_terminal: Terminal, scene: Scene, settings: str, status: str, message: str
 ) -> None:
     few = scene.services.audience(people(3), name="Few")
+    for _ in range(2):
+        scene.services.audience(name="Twice")
     workflow = scene.write_workflow(settings.replace("FEW", f"'{few}'"))
     workflow.write_text("_export: {t: {audience_id: ''}}\n" + workflow.read_text())
     check = run_checks(at_terminal, "--workflow", workflow)["audience"]
@@ -370,6 +377,12 @@ def test_doctor_checks_no_audience_but_those_of_the_workflow(
     scene.workflow.write_text(text.replace('"1"', f"'{AD_ACCOUNT_ID}'"))
     checks = run_checks(at_terminal, "--workflow", scene.workflow)
     assert [name for name in checks if name.startswith("audience")] == named
+
+
+def test_status_of_an_audience_of_another_type_can_be_read(at_terminal: Terminal, scene: Scene) -> None:
+    visitors = scene.services.pinterest.add_audience("Visitors", audience_type="VISITOR")
+    scene.workflow.write_text(STATUS.replace('"1"', f"'{AD_ACCOUNT_ID}'").replace("2, 3", visitors.id))
+    assert run_checks(at_terminal, "--workflow", scene.workflow)["audience"]["status"] == "ok"
 
 
 def test_doctor_checks_each_audience_of_a_list(at_terminal: Terminal, scene: Scene) -> None:

@@ -210,7 +210,12 @@ def test_folder_of_every_job_passes_check(init: Init, folder: Path, services: Se
         (f"create --audience New {QUERY} --alert mail:a@x,b@x", "with one address"),
         (f"create --audience Shoppers {QUERY}", 'there is an audience "Shoppers" already'),
         (f"add --audience 'new: Zebra' {QUERY} --status", "--status needs the id of the audience"),
-        (f"add --audience Visitors {QUERY}", "only those of the type CUSTOMER_LIST take people"),
+        (f"add --audience Visitors {QUERY}", '"Visitors" is of the type VISITOR; only CUSTOMER_LIST audiences'),
+        (f"create --audience Visitors {QUERY}", 'there is an audience "Visitors" already: choose another name'),
+        (f"create --audience Twice --if-exists add {QUERY}", 'there is an audience "Twice" already'),
+        (f"mirror --audience 'new: Shoppers' {QUERY}", "choose another name, or leave out new:"),
+        (f"mirror --audience 'new: Zebra' {QUERY} --begin adopt", "--begin has no effect on a new audience"),
+        (f"create --audience New {QUERY} --alert mail:@", "--alert must be mail:ADDRESS or slack"),
         (f"add --audience Shoppers {QUERY} --ad-account 7", "the token cannot read ad account 7: it can read"),
         (f"mirror --audience Full {QUERY}", "20,538 people are in it: replace or adopt (keep) them: give --begin"),
         (f"create --audience New {QUERY} --suppress no.sql", "no.sql of --suppress cannot be"),
@@ -379,7 +384,9 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
         while part := read_terminal(ours):
             shown += part
             if answers and shown.endswith((b": ", b"]: ")):
-                os.write(ours, f"{answers.pop(0)}\n".encode())
+                answer = answers.pop(0)
+                # A pasted text of several lines, whose last has no end.
+                os.write(ours, (answer if "\n" in answer else f"{answer}\n").encode())
         assert process.wait(30) == 0, shown.decode()
     text = " ".join(shown.decode().split())
     for said in (
@@ -496,6 +503,17 @@ def test_written_workflow_sends_the_people_of_the_command(
     (workflow,) = folder.glob("*.dig")
     run_workflow(folder, workflow.name, services)
     assert services.pinterest.members_of_audience(audience.id) == expected
+
+
+def test_a_name_with_a_template_is_not_expected_by_what_an_export_writes(
+    at_terminal: Terminal, folder: Path, tmp_path: Path, services: Services
+) -> None:
+    audience = services.audience(people(2), name="Summer ${segment}")
+    file = tmp_path / "export.yml"
+    ids = f"ad_account_id: '{AD_ACCOUNT_ID}', audience_id: '{audience}'"
+    file.write_text(f"{{action: replace_current_audience, {ids}}}")
+    assert at_terminal("export", "--settings", file, *OPTIONS, "--dry-run", "--write", folder).code == 0
+    assert "Summer" not in (folder / "config" / "pinterest.yml").read_text()
 
 
 @pytest.mark.parametrize(

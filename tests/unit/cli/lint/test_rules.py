@@ -190,7 +190,7 @@ WRONG: list[tuple[Any, ...]] = [
     (3, "the name of another", MANY, f"{_LIST} →   audiences: '[{{name: a}}, {{name: a}}]'\n"),
     (3, "Begin each entry with a dash", MANY, f"{_LIST} →   audiences: {{vip: {{audience_id: 1}}}}\n"),
     (
-        9,
+        19,
         "add `TD_API_SERVER: https://api.eu01",
         GOOD,
         "    database: shop →     database: shop\n    endpoint: api.eu01",
