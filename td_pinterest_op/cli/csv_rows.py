@@ -130,13 +130,12 @@ class _CsvFile:
 
     def __init__(self, path: Path, text: TextIO, options: CsvOptions, *, sample: str) -> None:
         self._path = path
-        self._text = text
         self._read = 0  # rows before the block
         self._lines: list[int] = []  # on which the block's rows begin
         begin = next((line for line in sample.splitlines() if line.strip(f"{_SEPARATORS} ")), "")
         for_excel = re.fullmatch('"?sep=(.)"?', begin, re.IGNORECASE)  # a line that names the separator
         separator = for_excel[1] if for_excel else max(_SEPARATORS, key=begin.count)
-        self._reader = csv.reader(self._read_lines(), strict=True, delimiter=separator, skipinitialspace=True)
+        self._reader = csv.reader(text, strict=True, delimiter=separator, skipinitialspace=True)
         self._rows = self._read_numbered_rows()
         if for_excel:
             next(self._rows)
@@ -200,25 +199,22 @@ class _CsvFile:
             self._read += len(block)
 
     def _read_numbered_rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the line number and the fields of each row, except rows whose fields are all empty."""
-        while True:
-            line = self._reader.line_num + 1
+        """Yield the line number and the fields of each row, except rows whose fields are all empty.
+
+        Raises JobError if the file is damaged.
+        """
+        line = 1
+        with _explain_damage(self._path):
             try:
-                row = next(self._reader)
-            except StopIteration:
-                return
+                for row in self._reader:
+                    if any(row):
+                        yield line, row
+                    line = self._reader.line_num + 1
             except csv.Error as error:
                 # Its text holds no data of the file.
                 raise JobError(
                     f"line {line} of the file {self._path} cannot be read as CSV: {error}; nothing was sent"
                 ) from None
-            if any(row):
-                yield line, row
-
-    def _read_lines(self) -> Iterator[str]:
-        """Yield the file's lines. Raises JobError if the file is damaged."""
-        with _explain_damage(self._path):
-            yield from self._text
 
 
 def _simplify_header(name: str) -> str:
