@@ -15,7 +15,7 @@ import jinja2
 
 from td_pinterest_op.audiences.actions import Add
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.bundle import WORKFLOWS
+from td_pinterest_op.cli.bundle import WORKFLOWS, write_missing_files
 from td_pinterest_op.cli.bundled_code import collect_code, write_code
 from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.files import explain_error
@@ -51,9 +51,7 @@ def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonO
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.resolve().parent))
         try:
-            for name, text in files.items():
-                (beside / name).parent.mkdir(exist_ok=True)
-                (beside / name).write_text(text, encoding="utf-8")
+            write_missing_files(beside, files)
             write_code(beside, collect_code(with_phone_numbers="phone" in "".join(files.values()).lower()))
             beside.chmod(0o755)
             if folder.exists():
