@@ -24,7 +24,7 @@ from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import ARGUMENTS, Target, make_target
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, SettingsError, StoppedError, extend_errors
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.client import Client, TokenSource
+from td_pinterest_op.pinterest.client import TokenSource
 from td_pinterest_op.pinterest.oauth import (
     SCOPES,
     WRONG_APP_CODE,
@@ -36,8 +36,7 @@ from td_pinterest_op.pinterest.oauth import (
 from td_pinterest_op.redaction.secret import Secret, sanitize
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.table import ConnectionSettings
-from td_pinterest_op.task_runtime.services import connect_services
+from td_pinterest_op.task_runtime.services import Services
 
 _APPS = "https://developers.pinterest.com/apps/"
 _CODE_USED_UP = (
@@ -105,19 +104,17 @@ def authorize(
     """
     credentials = find_credentials(common.env_file)
     store = make_target(target_kind, target_arguments, credentials.environ)
-    app = _add_app_credentials(credentials).build_settings()
     state = secrets.token_urlsafe(32)
-    query = {
-        "client_id": app.client_id.reveal(),
-        "redirect_uri": redirect,
-        "response_type": "code",
-        "scope": ",".join(SCOPES),  # by commas here, by spaces in the response
-        "state": state,
-    }
     page = credentials.environ.get("PINTEREST_OAUTH_URL") or "https://www.pinterest.com/oauth/"
-    link = f"{page}?{urllib.parse.urlencode(query)}"
-    with connect_services(credentials.build_task(), app, timing=SYSTEM) as services:
-        client = services.client
+    with _add_app_credentials(credentials).open_services() as services:
+        query = {
+            "client_id": services.tokens.client_id.reveal(),
+            "redirect_uri": redirect,
+            "response_type": "code",
+            "scope": ",".join(SCOPES),  # by commas here, by spaces in the response
+            "state": state,
+        }
+        link = f"{page}?{urllib.parse.urlencode(query)}"
         screen.print_note("Open this address in a browser, if none opens by itself, and approve:")
         click.echo(f"\n  {link}\n", err=True)
         if no_browser:
@@ -136,11 +133,11 @@ def authorize(
         code = Secret(answer["code"])
         # A code is good once: no signal comes between Pinterest's tokens and where they are kept.
         grant, stored_in = shutdown.run_uninterrupted(
-            lambda: _exchange_and_store_tokens(client, app, store, code=code, redirect=redirect)
+            lambda: _exchange_and_store_tokens(services, store, code=code, redirect=redirect)
         )
         tokens = TokenSource(Bearer(grant.access_token, expires_at=float("inf")))
         try:
-            accounts = list(list_ad_accounts(Api(client=client, tokens=tokens, ad_account_id="")))
+            accounts = list(list_ad_accounts(Api(client=services.client, tokens=tokens, ad_account_id="")))
         except StoppedError:
             raise
         except ExportError as error:
@@ -219,15 +216,14 @@ def _wait_for_answer(link: str, state: str, redirect: str, timeout: int) -> Mapp
         return server.answer
 
 
-def _exchange_and_store_tokens(
-    client: Client, app: ConnectionSettings, store: Target, *, code: Secret, redirect: str
-) -> tuple[Grant, str]:
+def _exchange_and_store_tokens(services: Services, store: Target, *, code: Secret, redirect: str) -> tuple[Grant, str]:
     """Exchange the consent code for tokens and store them by `store`. Return the tokens and where they are stored.
 
     `redirect`: the address to which Pinterest sent the code. Raises AccountError if the user granted too little.
     """
+    app = services.tokens
     grant = request_grant(
-        client,
+        app.client,
         {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect},
         client_id=app.client_id,
         client_secret=app.client_secret,

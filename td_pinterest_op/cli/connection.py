@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 
 import click
 
@@ -29,11 +28,9 @@ from td_pinterest_op.task_runtime.task import Task
 
 ENVIRONMENT = "the environment"
 LOCAL = "the local digdag secrets"
-# The workflow's secrets, by the variable under which a task gets each.
-SECRETS: Mapping[str, str] = MappingProxyType(
-    {"TD_API_KEY": "td.apikey", **{build_variable_name(key.secret): key.secret for key in CREDENTIALS}}
-)
-PINTEREST_SECRETS = tuple(build_variable_name(key.secret) for key in CREDENTIALS)
+# The workflow's secrets, by the variable under which a task gets each: those for Pinterest, and all.
+PINTEREST_SECRETS: Mapping[str, str] = {build_variable_name(key.secret): key.secret for key in CREDENTIALS}
+SECRETS: Mapping[str, str] = {"TD_API_KEY": "td.apikey", **PINTEREST_SECRETS}
 TOKEN = "PINTEREST_REFRESH_TOKEN"  # noqa: S105 - a name
 _OTHERS = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")
 # Somebody waits at the terminal: fewer and shorter tries than in a task. Seconds and milliseconds, as in the settings.
@@ -83,7 +80,7 @@ class Credentials:
                 f"`unset {TOKEN}`: the environment takes precedence over what `td-pinterest authorize` stores. Then "
                 "run `td-pinterest authorize`, unless it has already stored a newer token"
             )
-        if self.env_file and place == f"the file {self.env_file}":
+        if place == f"the file {self.env_file}":
             return f"run `td-pinterest authorize --to file {shlex.quote(str(self.env_file))}`"
         return "run `td-pinterest authorize`"
 
