@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from td_pinterest_op.audiences.actions import find_action
+from td_pinterest_op.audiences.actions import EXPORT, find_action
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials
 from td_pinterest_op.cli.csv_rows import CsvOptions, open_csv_rows
@@ -23,8 +23,8 @@ from td_pinterest_op.export import export as run_export
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, TYPES
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.structures import COLUMNS, CONTROL
-from td_pinterest_op.settings.types import WrongValueError, is_left_out
+from td_pinterest_op.settings.parse import parse_values
+from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.progress import EtaEstimator, Phase, ProgressReporter
 from td_pinterest_op.task_runtime.task import Task
@@ -106,13 +106,12 @@ def export(
     if source["columns"] and not csv_file:
         raise click.UsageError("--column is used only with --csv: leave it out, and name the columns in the query")
     params |= build_query_params(source)
-    params |= {name: files.read_sql(source[name], f"--{name}") for name in LISTS if source[name]}
     is_asked = not params.keys().isdisjoint(("query", *LISTS))
     for name, is_used in (("engine", is_asked), ("database", is_asked or not is_left_out(raw.get("history")))):
         if source[name] and not is_used:
             raise click.UsageError(f"--{name} has no effect without --query, --suppress or --consent: leave it out")
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
-    answers = build_answers(of_workflow, params) if project_folder and action else None
+    answers = build_answers(action, of_workflow, params) if project_folder and action else None
     asks_warehouse = reads_rows and (not csv_file or any(name in params for name in LISTS))
     credentials.require_variables(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
     common.print_note(f"Credentials: {credentials.describe_sources()}")
@@ -145,16 +144,15 @@ def export(
 def _choose_csv_columns(settings: Mapping[str, object], *, only: Sequence[str]) -> CsvOptions:
     """Return which columns of the file of --csv are read: those that `settings` or --column (`only`) choose.
 
-    Invalid settings are ignored here.
+    Invalid settings are ignored here: the run names them.
     """
-    takes_rows = str(settings.get("records", "")).strip().lower() == "rows"
-    others: set[str] = set()
-    # What is wrong is named with the other problems of the settings.
-    with contextlib.suppress(WrongValueError):
-        others.update(COLUMNS.parse(settings.get("columns")))
-    with contextlib.suppress(WrongValueError):
-        others.update(filter(None, [CONTROL.parse(settings.get("control")).by]))
-    return CsvOptions(types=tuple(TYPES if takes_rows else LIST_TYPES), other_columns=others, only=only)
+    values = parse_values(settings, table=EXPORT, environ={}).values
+    others = set(values["columns"] or ())
+    control = values["control"]
+    if control and control.by:
+        others.add(control.by)
+    types = TYPES if values["records"] == "rows" else LIST_TYPES
+    return CsvOptions(types=tuple(types), other_columns=others, only=only)
 
 
 def run_export_task(
@@ -185,7 +183,7 @@ def complete_settings(
     raw = {"type": "pinterest", "audience_type": "customer_list", **file_settings}
     if common.ad_account or not raw.get("ad_account_id"):
         raw["ad_account_id"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-    of_audience = {name for name in raw if str(name).startswith("audience_id")}
+    of_audience = {name for name in raw if name.startswith("audience_id")}
     action = find_action(raw)
     is_named = of_audience or (action and action.finds_by_name and raw.get("audience_name"))
     if common.audience and action and not action.audience_id:
@@ -197,9 +195,9 @@ def complete_settings(
 
 
 def build_query_params(source: Mapping[str, Any]) -> dict[str, object]:
-    """Return the parameters of a task for the options in `source`: its job or query, database and engine."""
+    """Return the parameters of a task for the options in `source`: its job or query, lists, database and engine."""
     params = {name: source[name] for name in ("job_id", "database", "engine") if source.get(name)}
-    return params | ({"query": files.read_sql(source["query"], "--query")} if source["query"] else {})
+    return params | {name: files.read_sql(source[name], f"--{name}") for name in ("query", *LISTS) if source.get(name)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Mirror, Remove, Replace, find_action
+from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Mirror, Remove, Replace
 from td_pinterest_op.settings.table import CREDENTIALS, ActionSpec
 from td_pinterest_op.settings.types import TEXT, WrongValueError
 from td_pinterest_op.stats import LISTS
@@ -129,19 +129,14 @@ def is_writable_name(name: str) -> bool:
         return False
 
 
-# Settings that the template's task has anyway.
-_IN_TEMPLATE = frozenset({"type", "ad_account_id", "audience_type", "action"})
-
-
-def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) -> ProjectAnswers:
+def build_answers(action: ActionSpec, settings: Mapping[str, object], params: Mapping[str, object]) -> ProjectAnswers:
     """Return the answers from which a workflow is made that repeats an export from the command line.
 
-    `settings`, `params`: of the task. The audience's name is "": the export finds it. Raises click.UsageError for an
-    export that no workflow can repeat.
+    `action`, `settings`, `params`: of the task. The audience's name is "": the export finds it. Raises click.UsageError
+    for an export that no workflow can repeat.
     """
-    action = find_action(settings)
     kind = next((each for each in KINDS.values() if each.action is action), None)
-    if kind is None or action is None:
+    if kind is None:
         raise click.UsageError(
             "--write: none of the shipped workflows runs the action in the settings; leave out --write"
         )
@@ -155,7 +150,8 @@ def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) 
         raise click.UsageError(f"--write: {template} contains a template, which digdag would fill in: remove it")
     audience_id = str(settings.get(str(action.audience_id)) or settings.get("audience_id") or "")
     new_name = ""
-    elsewhere = set(_IN_TEMPLATE)
+    # Settings that the template's task has anyway.
+    elsewhere = {"type", "ad_account_id", "audience_type", "action"}
     if kind.creates_audience or (action.finds_by_name and not audience_id):
         new_name = str(settings.get("audience_name") or "")
         elsewhere.add("audience_name")
