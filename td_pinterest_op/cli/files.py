@@ -98,20 +98,17 @@ def set_env_values(path: Path, new: Mapping[str, str]) -> None:
     """
     try:
         text = path.read_bytes().decode("utf-8-sig") if path.exists() else ""
-        pieces = []
-        end = 0
         left = dict(new)
-        for name, value in _find_assignments(text, path):
+        # From the end: a value that is replaced moves none of those before it.
+        for name, value in reversed(list(_find_assignments(text, path))):
             if name in new:
                 left.pop(name, None)
-                pieces += [text[end : value.start], shlex.quote(new[name])]
-                end = value.stop
-        pieces.append(text[end:])
+                text = text[: value.start] + shlex.quote(new[name]) + text[value.stop :]
         # A backslash at the end would join the last line with the next.
         if left and text and (not text.endswith("\n") or text.endswith("\\\n")):
-            pieces.append("\n")
-        pieces += [f"{name}={shlex.quote(value)}\n" for name, value in left.items()]
-        atomic_file.replace_file(path, "".join(pieces))
+            text += "\n"
+        text += "".join(f"{name}={shlex.quote(value)}\n" for name, value in left.items())
+        atomic_file.replace_file(path, text)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the file {path} cannot be written: {explain_error(error)}") from None
 
@@ -137,6 +134,7 @@ def _unquote_fragment(fragment: str) -> str:
     """Return a fragment of a shell word, quoted or unquoted, without its quotes and escapes."""
     if fragment[0] == "'":
         return fragment[1:-1]
-    # Between double quotes a backslash escapes only these; at a line's end it joins two lines.
-    escape = re.compile(r'\\([$`"\\\n])' if fragment[0] == '"' else r"\\(.)", re.DOTALL)
-    return escape.sub(lambda match: match[1].strip("\n"), fragment[1:-1] if fragment[0] == '"' else fragment)
+    # A backslash at a line's end joins two lines. Between double quotes it escapes only these.
+    if fragment[0] == '"':
+        return re.sub(r'\\([$`"\\\n])', lambda match: match[1].strip("\n"), fragment[1:-1])
+    return fragment[-1].strip("\n")
