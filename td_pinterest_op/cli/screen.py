@@ -18,7 +18,6 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -77,14 +76,12 @@ class MessageHandler(logging.Handler):
 @contextlib.contextmanager
 def print_waits(*, quiet: bool) -> Iterator[None]:
     """Within the block, print notes on the jobs and rate limits for which the command waits, unless `quiet`."""
-    loggers = [logging.getLogger(name) for name in _WAITING]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger = logging.getLogger("td_pinterest_op")
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         yield
     finally:
-        for logger in loggers:
-            logger.setLevel(logging.NOTSET)
+        logger.setLevel(logging.NOTSET)
 
 
 def name_program(text: str) -> str:
@@ -115,13 +112,14 @@ def print_error(message: str) -> None:
 
 def print_json(value: object) -> None:
     """Print the result as JSON on standard output, with times in UTC as ISO 8601 text."""
-    text = json.dumps(
-        value,
-        indent=2,
-        ensure_ascii=False,
-        default=lambda time: f"{time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
+    _write(
+        json.dumps(
+            value,
+            indent=2,
+            ensure_ascii=False,
+            default=lambda time: f"{time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
+        )
     )
-    _write(text)
 
 
 def print_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[str] = ()) -> None:
@@ -137,7 +135,7 @@ def print_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[
     for row in rows:
         made.add_row(*(Text(format_cell(row.get(key))) for key in columns))
     out = make_console()
-    if prose or Measurement.get(out, out.options.update(width=_ENDLESS), made).maximum <= out.width:
+    if prose or out.measure(made, options=out.options.update(width=_ENDLESS)).maximum <= out.width:
         _print(made)
         return
     for row in rows:
@@ -177,10 +175,9 @@ def _print(renderable: str | Text | Table, *, stderr: bool = False, indent: int 
     """Print a text or table without trailing spaces. `indent`: spaces before all lines of a text but the first."""
     out = make_console(stderr=stderr)
     if isinstance(renderable, str):
-        renderable = name_program(renderable)
-    if indent and not isinstance(renderable, Table):
-        text = Text(renderable) if isinstance(renderable, str) else renderable
-        renderable = Text(f"\n{' ' * indent}").join(text.wrap(out, out.width - indent))
+        renderable = Text(name_program(renderable))
+    if indent and isinstance(renderable, Text):
+        renderable = Text(f"\n{' ' * indent}").join(renderable.wrap(out, out.width - indent))
     # Not to the stream itself: whether that can be written is judged in one place.
     rendered = io.StringIO()
     out.file = rendered
