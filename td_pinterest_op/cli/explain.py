@@ -72,22 +72,31 @@ def explain(common: CommonOptions, name: str | None) -> None:
     REASON is a name under `invalid_by_reason` in the statistics, ERROR the class in a log, such as JobError. Without a
     name, all of them are listed.
     """
-    entries: dict[str, dict[str, Any]] = {}
-    for known, reason in REASONS.items():
-        entries[known] = {"name": known, "kind": "reason", **asdict(reason), "meaning": f"the value {reason.meaning}"}
-    for known, error in ERRORS.items():
-        told = {"meaning": get_meaning(error), "who": error.who, "example": _EXAMPLES[known], "advice": error.advice}
-        entries[known] = {"name": known, "kind": "error", **told}
+    entries: list[dict[str, Any]] = [
+        {"name": known, "kind": "reason", **asdict(reason), "meaning": f"the value {reason.meaning}"}
+        for known, reason in REASONS.items()
+    ]
+    entries += [
+        {
+            "name": known,
+            "kind": "error",
+            "meaning": get_meaning(error),
+            "who": error.who,
+            "example": _EXAMPLES[known],
+            "advice": error.advice,
+        }
+        for known, error in ERRORS.items()
+    ]
     if name is None:
         if common.as_json:
-            screen.print_json(list(entries.values()))
+            screen.print_json(entries)
         else:
-            screen.print_table(list(entries.values()), columns=("name", "meaning"), prose=("meaning",))
+            screen.print_table(entries, columns=("name", "meaning"), prose=("meaning",))
         return
     word = name.strip().lower().replace("-", "_")
-    entry = next((each for known, each in entries.items() if known.lower() == word), None)
+    entry = next((each for each in entries if each["name"].lower() == word), None)
     if entry is None:
-        suggestion = suggest_word(name.strip(), entries) or "."
+        suggestion = suggest_word(name.strip(), [*REASONS, *ERRORS]) or "."
         raise click.UsageError(
             f"there is no rejection reason or error with that name{suggestion} Run `td-pinterest explain` without a "
             "name to list all"
