@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from td_pinterest_op.cli import bundled_code, options, screen
-from td_pinterest_op.cli.bundled_code import IN_CHECKOUT, ROOT
+from td_pinterest_op.cli import options, screen
+from td_pinterest_op.cli.bundled_code import IN_CHECKOUT, ROOT, USERS_FILES, collect_code, write_code
 from td_pinterest_op.cli.files import explain_error
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.outdated import find_outdated
@@ -87,11 +87,11 @@ def update_code(folder: Path, *, with_dependencies: bool = False, with_phone_num
             f"{folder} says whom to withhold in a way that has no effect any more: nothing was written. Change what is "
             "named above first"
         )
-    code = bundled_code.collect_code(
+    code = collect_code(
         with_dependencies=with_dependencies or (folder / "requests" / "__init__.py").is_file(),
         with_phone_numbers=with_phone_numbers or (folder / "phonenumbers" / "__init__.py").is_file(),
     )
-    bundled_code.write_code(folder, code)
+    write_code(folder, code)
 
 
 def write_missing_files(folder: Path, files: Mapping[str, str]) -> list[str]:
@@ -113,7 +113,7 @@ def read_workflow_files(workflows: Sequence[str] = ()) -> Mapping[str, str]:
     """
     files = {}
     for path in sorted(WORKFLOWS.rglob("*")):
-        if path.is_file() and path.suffix in (".dig", ".yml", ".sql", ".md"):
+        if path.suffix in USERS_FILES:
             text = path.read_text(encoding="utf-8")
             # Links lead to files that a project folder does not have.
             files[path.relative_to(WORKFLOWS).as_posix()] = _LINK_TO_CHECKOUT.sub(r"\1", text)

@@ -33,7 +33,7 @@ _UNUSED_FILES = re.compile(
     # Short numbers, carriers, places and time zones.
     r"phonenumbers/(?:shortdata/region_\w+|carrier|geocoder|prefix|timezone)\.py"
 )
-_USERS_FILES = (".dig", ".yml", ".sql", ".md")
+USERS_FILES = (".dig", ".yml", ".sql", ".md")
 
 Contents = Mapping[str, bytes]
 
@@ -45,10 +45,10 @@ def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = 
     those that they need. `with_phone_numbers`: the library for phone numbers too.
     """
     if IN_CHECKOUT:
-        licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
+        licence = (ROOT / "LICENSE").read_bytes()
     else:
-        licence = str(distribution(PACKAGE).read_text("licenses/LICENSE"))
-    code = {f"{PACKAGE}/LICENSE": licence.encode()}
+        licence = str(distribution(PACKAGE).read_text("licenses/LICENSE")).encode()
+    code = {f"{PACKAGE}/LICENSE": licence}
     for path in sorted(_SOURCE.rglob("*")):
         name = path.relative_to(_SOURCE)
         is_hidden = any(part.startswith((".", "__pycache__")) for part in name.parts)
@@ -88,7 +88,7 @@ def write_code(folder: Path, code: Contents) -> None:
     manifest = folder / MANIFEST
     written = json.loads(manifest.read_text()) if manifest.exists() else {}
     # Up to 0.4 the manifest names the user's files as well, and marks that begin with a dash.
-    before = {name: hash_ for name, hash_ in written.items() if hash_ and not name.endswith(_USERS_FILES)}
+    before = {name: hash_ for name, hash_ in written.items() if hash_ and not name.endswith(USERS_FILES)}
     hashes = {name: _hash(content) for name, content in code.items()}
     changed = []
     for name in sorted(before.keys() | code.keys()):

@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -49,8 +48,10 @@ def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonO
     files = render_files(answers)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.resolve().parent))
-        try:
+        with tempfile.TemporaryDirectory(
+            prefix=f".{folder.name}-", dir=folder.resolve().parent, ignore_cleanup_errors=True
+        ) as made:
+            beside = Path(made)
             write_missing_files(beside, files)
             write_code(beside, collect_code(with_phone_numbers="phone" in "".join(files.values()).lower()))
             beside.chmod(0o755)
@@ -60,8 +61,6 @@ def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonO
                     path.rename(folder / path.name)
             else:
                 beside.rename(folder)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         raise SettingsError(f"{folder} cannot be made ({explain_error(error)}): name another folder") from None
     findings = [finding for name in files if name.endswith(".dig") for finding in check_file(folder / name)]
