@@ -14,6 +14,7 @@ from td_pinterest_op.cli.connection import list_ad_accounts, make_api, open_conn
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.report import history_option, read_history_entries
 from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.report.entry import parse_time
 from td_pinterest_op.report.figures import format_share
 from td_pinterest_op.run_history.history_table import FAILED
@@ -60,11 +61,11 @@ def lists(common: CommonOptions, only_unused: bool, name_part: str | None) -> No
     Pinterest has no way to delete a customer list: a replace or a clear leaves one behind. For
     the operator's own lists, it shows the session and the job that created them.
     """
-    used_by: dict[str, list[str]] = {}
+    used_by: dict[str | None, list[str]] = {}
     with open_connection(common) as services:
         api = make_api(services, common)
-        for row in map(_build_audience_row, api.list_entities("audiences")):
-            used_by.setdefault(row["customer_list_id"], []).append(row["id"])
+        for user in api.list_audiences():
+            used_by.setdefault(user.customer_list_id, []).append(user.id)
         rows = [_build_list_row(each, used_by.get(str(each["id"]), [])) for each in api.list_entities("customer_lists")]
     if only_unused:
         rows = [row for row in rows if row["left_behind"]]
@@ -145,21 +146,17 @@ def _read_history_rows(history: str, audience: Mapping[str, Any], env_file: Path
 
 def _build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the row to print, by column, for the audience that Pinterest's JSON `content` describes."""
-    rule = content.get("rule") or {}
+    seed = (content.get("rule") or {}).get("seed_id")
+    if isinstance(seed, list):  # of one id
+        seed = seed[0] if seed else None
     return {
         "id": str(content["id"]),
         **{key: content.get(key) for key in ("name", "audience_type", "status", "size")},
-        "customer_list_id": _get_single_id(rule.get("customer_list_id")),
-        "seed_audience_id": _get_single_id(rule.get("seed_id")),
+        "customer_list_id": Audience.parse(content).customer_list_id,
+        "seed_audience_id": str(seed) if seed else None,
         "created": parse_time(content.get("created_timestamp")),
         "changed": parse_time(content.get("updated_timestamp")),
     }
-
-
-def _get_single_id(value: object) -> str | None:
-    """Return the id in a field of an audience's rule, which is an id or a list with one id, or None without an id."""
-    value = value[0] if isinstance(value, list) and value else value
-    return str(value) if value else None
 
 
 def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
