@@ -70,41 +70,40 @@ def open_csv_rows(
     value is invalid (bad_encoding).
     """
     try:
-        with path.open("rb") as raw:
-            is_gzip = raw.peek(len(_GZIP)).startswith(_GZIP)
-            # Its buffer is filled completely before `peek` returns, whatever the file and its own buffer are.
-            binary = io.BufferedReader(gzip.GzipFile(fileobj=raw) if is_gzip else raw, _SAMPLE_BYTES)
-            with _explain_damage(path):
-                sample = binary.peek()
-            encoding = "utf-8-sig"
-            if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                encoding = "utf-16"
-            else:
-                try:
-                    codecs.getincrementaldecoder("utf-8")().decode(sample)
-                except UnicodeDecodeError:
-                    # With letters in UTF-8 as well, it is UTF-8 with damaged values.
-                    if sample.decode(errors="ignore").isascii():
-                        encoding = "cp1252"
-            # A damaged pair of bytes in UTF-16 shifts the rest: no value after it could be trusted.
-            errors = "strict" if encoding == "utf-16" else "surrogateescape"
-            with io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline="") as text:
-                file = _CsvFile(path, text, options, sample=sample.decode(encoding, errors="ignore"))
-                if file.description:
-                    print_note(file.description)
-                job = Job(
-                    id="-",
-                    schema=file.schema,
-                    records=None,
-                    size=None,
-                    file=str(path),
-                    find_line_number=file.find_line_number,
-                )
-                yield Rows(job=job, blocks=file.read_blocks())
+        raw = path.open("rb")
     except OSError as error:
-        if error.filename != str(path):
-            raise
         raise JobError(f"the file {path} cannot be opened: {error.strerror}") from None
+    with raw:
+        is_gzip = raw.peek(len(_GZIP)).startswith(_GZIP)
+        # Its buffer is filled completely before `peek` returns, whatever the file and its own buffer are.
+        binary = io.BufferedReader(gzip.GzipFile(fileobj=raw) if is_gzip else raw, _SAMPLE_BYTES)
+        with _explain_damage(path):
+            sample = binary.peek()
+        encoding = "utf-8-sig"
+        if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            encoding = "utf-16"
+        else:
+            try:
+                codecs.getincrementaldecoder("utf-8")().decode(sample)
+            except UnicodeDecodeError:
+                # With letters in UTF-8 as well, it is UTF-8 with damaged values.
+                if sample.decode(errors="ignore").isascii():
+                    encoding = "cp1252"
+        # A damaged pair of bytes in UTF-16 shifts the rest: no value after it could be trusted.
+        errors = "strict" if encoding == "utf-16" else "surrogateescape"
+        with io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline="") as text:
+            file = _CsvFile(path, text, options, sample=sample.decode(encoding, errors="ignore"))
+            if file.description:
+                print_note(file.description)
+            job = Job(
+                id="-",
+                schema=file.schema,
+                records=None,
+                size=None,
+                file=str(path),
+                find_line_number=file.find_line_number,
+            )
+            yield Rows(job=job, blocks=file.read_blocks())
 
 
 @contextlib.contextmanager
