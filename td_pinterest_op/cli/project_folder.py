@@ -22,7 +22,6 @@ from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.workflow_kinds import ProjectAnswers, is_writable_name
 from td_pinterest_op.errors import SettingsError
 
-STATUS = "pinterest_status.dig"
 # Text that YAML takes for text without quotation marks.
 _PLAIN = re.compile(r"[A-Za-z][\w ./@-]*[\w]", re.ASCII)
 _NOT_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "null", "nan", "inf"})
@@ -67,8 +66,8 @@ def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonO
     for finding in findings:
         screen.print_note(str(finding))
     is_right = not any(finding.level == "error" for finding in findings)
-    text = "and everything that it needs" if is_right else "but it would fail: correct what is named above"
-    common.print_note(f"{folder} contains {answers.kind.workflow}{'' if is_right else ','} {text}")
+    text = " and everything that it needs" if is_right else ", but it would fail: correct what is named above"
+    common.print_note(f"{folder} contains {answers.kind.workflow}{text}")
     return is_right
 
 
@@ -90,6 +89,9 @@ def render_files(answers: ProjectAnswers) -> dict[str, str]:
     issues_query = bool(kind.query_file) and (answers.from_command or kind.name == "mirror")
     status_ids = f"${{target.{kind.name}.audience_id}}" if kind.checks_name else "${target.audience_id}"
     shared = ["workflow.yml", "pinterest.yml", "failed.yml"]
+    others = ["config/environment.yml", *kind.shipped_queries]
+    if answers.with_status:
+        others.append("pinterest_status.dig")
     entries = []
     if kind.name == "many":
         shared.append("audiences.yml")
@@ -97,8 +99,15 @@ def render_files(answers: ProjectAnswers) -> dict[str, str]:
         counts = Counter(each.name for each in answers.audiences)
         for each in answers.audiences:
             is_good = is_writable_name(each.name) and counts[each.name] == 1
-            entry = {"name": each.name if is_good else f"audience {each.id}", "ad_account_id": answers.ad_account_id}
-            entries.append(entry | {"audience_id": each.id, "action": Add.action.name, "query": kind.query_file})
+            entries.append(
+                {
+                    "name": each.name if is_good else f"audience {each.id}",
+                    "ad_account_id": answers.ad_account_id,
+                    "audience_id": each.id,
+                    "action": Add.action.name,
+                    "query": kind.query_file,
+                }
+            )
     if kind.name == "lift":
         shared.append("lift.yml")
     values = {
@@ -116,9 +125,7 @@ def render_files(answers: ProjectAnswers) -> dict[str, str]:
     }
     files = {kind.workflow: render("export.dig" if kind.action else kind.workflow, values)}
     files |= {f"config/{each}": render(each, values) for each in shared}
-    files |= {each: render(each, values) for each in ("config/environment.yml", *kind.shipped_queries)}
-    if answers.with_status:
-        files[STATUS] = render(STATUS, values)
+    files |= {each: render(each, values) for each in others}
     if kind.query_file:
         # digdag fills in the query of a td> task, and halves `$$` in it.
         text = answers.query if issues_query or kind.name in ("many", "lift") else answers.query.replace("$", "$$")
