@@ -49,16 +49,17 @@ _WRONG_APP = (
 )
 # The advice about a refused consent code, by Pinterest's error code.
 _CODE_ADVICE = {WRONG_APP_CODE: _WRONG_APP, 283: _CODE_USED_UP, None: f"{_CODE_USED_UP}. Or {_WRONG_APP}"}
-_EXAMPLE = """\b
+
+
+@options.command(
+    """\b
 Examples:
   td-pinterest authorize --to local
   td-pinterest authorize --to td pinterest_export
   td-pinterest authorize --to server https://digdag.example.com pinterest_export
   td-pinterest authorize --no-browser --to file ~/.pinterest.env
 """
-
-
-@options.command(_EXAMPLE)
+)
 @click.option(
     "--to",
     "target_kind",

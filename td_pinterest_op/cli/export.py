@@ -35,15 +35,16 @@ _SOURCES = ("job_id", "query", "csv_file")
 # The indentation of the plan's facts.
 _FACTS = 12
 _QUESTION = "Write this to Pinterest?"
-_EXAMPLE = """\b
+
+
+@options.command(
+    """\b
 Examples:
   td-pinterest export --settings export.yml --csv people.csv --dry-run
   td-pinterest export --settings export.yml --query people.sql --database shop
   td-pinterest export --settings export.yml --job 2345678 --yes --json
 """
-
-
-@options.command(_EXAMPLE)
+)
 @click.option(
     "--settings",
     type=FILE,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,19 +64,13 @@ def command(examples: str) -> Callable[[Callable[..., Any]], click.Command]:
     return lambda function: click.command(cls=Command, epilog=examples)(pass_common(function))
 
 
-def _common_option(*names: str, **attributes: Any) -> Callable[[_F], _F]:
-    """Return a decorator that adds an option to a command, and stores the option's value in CommonOptions.
-
-    `names` and `attributes`: as for `click.option`.
-    """
-
-    def store_in_context(context: click.Context, option: click.Parameter, value: object) -> None:
-        """Store an option's value in the CommonOptions of the command's context."""
-        setattr(context.ensure_object(CommonOptions), str(option.name), value)
-
-    return click.option(*names, expose_value=False, callback=store_in_context, **attributes)
+def _store_in_context(context: click.Context, option: click.Parameter, value: object) -> None:
+    """Store an option's value in the CommonOptions of the command's context."""
+    setattr(context.ensure_object(CommonOptions), str(option.name), value)
 
 
+# As `click.option`, but for an option whose value is stored in CommonOptions.
+_common_option = partial(click.option, expose_value=False, callback=_store_in_context)
 env_file = _common_option(
     "--env-file",
     type=FILE,

@@ -24,13 +24,6 @@ from td_pinterest_op.runtime import shutdown
 
 log = logging.getLogger("td_pinterest_op")
 
-_EXAMPLE = """\b
-Examples:
-  td-pinterest authorize --to local
-  td-pinterest doctor
-  td-pinterest export --settings export.yml --csv people.csv --dry-run
-"""
-
 
 @click.group(
     commands=[
@@ -50,7 +43,12 @@ Examples:
         report,
         sql,
     ],
-    epilog=_EXAMPLE,
+    epilog="""\b
+Examples:
+  td-pinterest authorize --to local
+  td-pinterest doctor
+  td-pinterest export --settings export.yml --csv people.csv --dry-run
+""",
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -21,11 +21,6 @@ from td_pinterest_op.treasure_data.result import read_small_result
 _TABLE = re.compile(r"(?P<database>[a-z0-9_]{3,255})\.(?P<table>[a-z0-9_]{3,255})")
 # Two years of daily runs with their follow-ups, of several audiences.
 _MOST_ROWS = 10_000
-_EXAMPLE = """\b
-Examples:
-  td-pinterest report statistics.json --output today.html
-  td-pinterest report --history shop.pinterest_history --audience 2542620905475
-"""
 
 history_option = click.option(
     "--history",
@@ -34,7 +29,13 @@ history_option = click.option(
 )
 
 
-@options.command(_EXAMPLE)
+@options.command(
+    """\b
+Examples:
+  td-pinterest report statistics.json --output today.html
+  td-pinterest report --history shop.pinterest_history --audience 2542620905475
+"""
+)
 @click.argument("statistics", metavar="[FILE]", required=False, type=click.Path(path_type=Path, allow_dash=True))
 @history_option
 @click.option("--audience", metavar="ID", help="The audience to report.  [default: that of the last run in --history]")

@@ -29,15 +29,15 @@ from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.task_runtime.task import read_source
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
 
-_EXAMPLE = """\b
+
+@options.command(
+    """\b
 Examples:
   td-pinterest sql hashed --query people.sql --database shop
   td-pinterest sql rejected --query people.sql --columns email,customer_id --key customer_id
   td-pinterest sql control --query people.sql --columns mail=email,id --by id --percent 10 --salt spring
 """
-
-
-@options.command(_EXAMPLE)
+)
 @click.argument("kind", type=click.Choice(["hashed", "rejected", "control"]))
 @click.option("--query", required=True, metavar="SQL|FILE", help="Your query, or a file with it.")
 @click.option("--database", help="Ask the warehouse for the columns of the query, by a job without rows.")

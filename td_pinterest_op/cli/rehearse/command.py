@@ -20,17 +20,18 @@ from td_pinterest_op.runtime.text import format_count
 
 log = logging.getLogger(__name__)
 
-_EXAMPLE = """\b
+# What an export has in flight without a setting, max_in_flight.
+_DEFAULT_AT_ONCE = 8
+
+
+@options.command(
+    """\b
 Examples:
   td-pinterest rehearse
   td-pinterest rehearse --no-large --yes
   td-pinterest rehearse --only list,batches --output batches.json
 """
-# What an export has in flight without a setting, max_in_flight.
-_DEFAULT_AT_ONCE = 8
-
-
-@options.command(_EXAMPLE)
+)
 @click.option("--only", metavar="STEP,…", help="Only these steps, and what they need.")
 @click.option(
     "--no-large",
@@ -65,7 +66,7 @@ def rehearse(common: CommonOptions, only: str | None, without_large_batches: boo
     # The steps that must run before others are before them in STEPS.
     names = set(requested)
     for step in reversed(STEPS):
-        if step.name in names and step.needs:
+        if step.name in names:
             names.add(step.needs)
     to_do = [step for step in STEPS if step.name in names]
     writes = sum(step.writes for step in to_do)
