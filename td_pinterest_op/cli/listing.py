@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
@@ -103,7 +102,25 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
             row |= {f"list_{key}": value for key, value in of_list.items() if key not in shown}
         used_by = find_ad_groups(api, row["id"])
     ad_groups = None if used_by is None else [asdict(use) for use in used_by]
-    past = _read_history_rows(history, row, common.env_file) if history else []
+    past: list[dict[str, Any]] = []
+    for entry in read_history_entries(history, audience_id=row["id"], env_file=common.env_file) if history else ():
+        outcome = "dry run" if entry.dry_run else "ok"
+        # Erasures of its ad account, which are about every audience, are among them.
+        if entry.get_text("ad_account_id") in ("", api.ad_account_id):
+            past.append(
+                {
+                    "at": entry.at,
+                    "what": entry.get_text("action") or entry.kind,
+                    "outcome": "failed" if entry.outcome == FAILED else outcome,
+                    "sent": entry.get_number("records_sent"),
+                    "rejected": entry.get_number("rows_invalid"),
+                    "status": entry.get_text("audience_status") or None,
+                    "size": entry.get_number("audience_size"),
+                    "members": entry.get_number("members"),
+                    "match_ratio": entry.get_number("match_ratio"),
+                }
+            )
+    past.reverse()  # the newest first
     if common.as_json:
         screen.print_json(row | {"ad_groups": ad_groups} | ({"history": past} if history else {}))
         return
@@ -117,31 +134,6 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
         columns = ("at", "what", "outcome", "sent", "rejected", "status", "size", "members", "matched")
         rows = [entry | {"matched": format_share(entry["match_ratio"], 1)} for entry in past]
         screen.print_table(rows, columns=columns)
-
-
-def _read_history_rows(history: str, audience: Mapping[str, Any], env_file: Path | None) -> list[dict[str, Any]]:
-    """Return the rows to print for the entries about an audience in the table `history`, newest first.
-
-    Erasures of its ad account, which are about every audience, are among them. `audience`: its row.
-    """
-    rows = []
-    for entry in reversed(read_history_entries(history, audience_id=audience["id"], env_file=env_file)):
-        outcome = "dry run" if entry.dry_run else "ok"
-        if entry.get_text("ad_account_id") in ("", audience["ad_account_id"]):
-            rows.append(
-                {
-                    "at": entry.at,
-                    "what": entry.get_text("action") or entry.kind,
-                    "outcome": "failed" if entry.outcome == FAILED else outcome,
-                    "sent": entry.get_number("records_sent"),
-                    "rejected": entry.get_number("rows_invalid"),
-                    "status": entry.get_text("audience_status") or None,
-                    "size": entry.get_number("audience_size"),
-                    "members": entry.get_number("members"),
-                    "match_ratio": entry.get_number("match_ratio"),
-                }
-            )
-    return rows
 
 
 def _build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
