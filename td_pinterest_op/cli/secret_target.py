@@ -94,8 +94,8 @@ def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> 
 
 def _store_in_file(secrets: Mapping[str, Secret], path: Path) -> str:
     """Set the secrets as variables of an env file, whose other lines stay. Return a text that names the file."""
-    variables = {name: variable for variable, name in SECRETS.items()}
-    files.set_env_values(path, {variables[name]: value.reveal() for name, value in secrets.items()})
+    values = {variable: secrets[name].reveal() for variable, name in SECRETS.items() if name in secrets}
+    files.set_env_values(path, values)
     return f"the file {path}"
 
 
