@@ -50,7 +50,7 @@ _SPELLINGS_OF: Mapping[str, str] = {
 class CsvOptions:
     """Options that decide which columns of a CSV file are read."""
 
-    types: Sequence[str] = tuple(LIST_TYPES)  # the types of identifiers whose columns are recognised by their headers
+    types: Collection[str] = tuple(LIST_TYPES)  # the types of identifiers whose columns are recognised by their headers
     other_columns: Collection[str] = ()  # further columns, which the settings name, in lower case
     only: Sequence[str] = ()  # the headers of the only columns that are read; empty for all columns
 

@@ -153,7 +153,7 @@ def _choose_csv_columns(settings: Mapping[str, object], *, only: Sequence[str]) 
     if control and control.by:
         others.add(control.by)
     types = TYPES if values["records"] == "rows" else LIST_TYPES
-    return CsvOptions(types=tuple(types), other_columns=others, only=only)
+    return CsvOptions(types=types, other_columns=others, only=only)
 
 
 def run_export_task(

@@ -49,8 +49,8 @@ def push(common: CommonOptions, /, project: str, folder: Path, program: str | No
     if not (workflows := sorted(folder.glob("*.dig"))):
         raise SettingsError(f"{folder} has no workflow: make a project folder with `td-pinterest init {folder}`")
     update_code(folder)
-    found = dict.fromkeys(finding for workflow in workflows for finding in check_file(workflow))
-    findings = [finding for finding in found if finding.code != "outdated"]  # these are printed
+    found = [finding for workflow in workflows for finding in check_file(workflow) if finding.code != "outdated"]
+    findings = dict.fromkeys(found)  # those that are outdated are printed
     for finding in findings:
         screen.print_note(str(finding))
     if any(finding.code == "withholds-nobody" for finding in findings):
