@@ -174,7 +174,7 @@ def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: Settings
     settings = parse_raw_settings(raw)
     if "activation_id" in task.params and isinstance(raw, str):  # the console's text
         settings = drop_console_keys(settings, table)
-    action = find_action(settings, table=table) if "action" in table.by_name else None
+    action = find_action(settings, table=table)
     used = {}
     unused = []
     faults = []

@@ -155,14 +155,11 @@ def parse_parameter(name: str, value: object, type_: SettingType) -> Any:
 
 
 def find_action(settings: Mapping[Any, object], *, table: SettingsTable[Any]) -> ActionSpec | None:
-    """Return the action that unchecked settings name, or the default action, or None for a wrong name."""
-    setting = table.by_name["action"]
-    value = settings.get("action")
-    try:
-        action: ActionSpec = setting.default if is_left_out(value) else setting.type.parse(value)
-    except WrongValueError:
-        return None
-    return action
+    """Return the action that unchecked settings name, or the default action, or None for a wrong name.
+
+    Returns None if the entry point of the `table` has no actions.
+    """
+    return parse_values(settings, table=table, environ={}).action
 
 
 def parse_values(
@@ -279,8 +276,8 @@ def _check_setting(parsed: ParsedSettings, setting: Setting) -> None:
     if setting.alias:
         parsed.require_equal(setting.name, setting.alias)
     # A lower bound that is a default gives way to the upper one.
-    upper = parsed.values.get(setting.at_most) if setting.at_most else None
-    if setting.at_most and value is not None and upper is not None and value > upper:
+    upper = parsed.values.get(setting.at_most)
+    if value is not None and upper is not None and value > upper:
         text = f"is {upper}, and must not be less than {setting.name}; allowed: {setting.name} or more"
         parsed.add_problem(setting.at_most, text)
     if setting.single:

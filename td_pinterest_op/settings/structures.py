@@ -19,7 +19,6 @@ from td_pinterest_op.settings.types import (
     TEXT,
     SettingType,
     WrongValueError,
-    build_choice_type,
     build_word_type,
     describe_type,
     format_value,
@@ -37,7 +36,7 @@ _STATUSES = (
 )
 
 _IDENTIFIER_TYPE = build_word_type(*TYPES)
-_STATUS = build_choice_type({status.lower(): status for status in _STATUSES})
+_STATUS = build_word_type(*_STATUSES)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,8 +92,8 @@ class Setting:
     restricts: bool = False  # a value other than `harmless` keeps people from being sent, or stops a run
     limits_rows: bool = False  # the setting is a limit on the number or share of rows or records
     harmless: Any = None  # the value that restricts nothing; None: the default
-    at_most: str | None = None  # the setting whose value (if left out, the default) this one may not exceed
-    single: str | None = None  # for a list of ids: the setting for a single id
+    at_most: str = ""  # the setting whose value (if left out, the default) this one may not exceed
+    single: str = ""  # for a list of ids: the setting for a single id
 
     def is_used_by(self, action: ActionSpec) -> bool:
         """Whether the action uses the setting."""
