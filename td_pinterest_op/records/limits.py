@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from td_pinterest_op.errors import InvalidRowsError, LimitError
-from td_pinterest_op.settings.table import ExpectedValues, Settings
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHOUT_CONSENT, Stats
 from td_pinterest_op.treasure_data.job import QUERY, SourceNouns
 
@@ -89,7 +89,7 @@ def check_rows(settings: Settings, stats: Stats, *, nouns: SourceNouns = QUERY) 
             "was sent. Set allow_empty: true if an empty result is expected (add and remove then do nothing, create "
             "makes an empty audience, replace clears the audience, and mirror removes everybody from it)"
         )
-    check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
+    check_value_kind(settings, stats)
     if stats.unique and not stats.allowed_count:
         raise LimitError(
             f"no records are left to send: {stats.withheld_text} withheld. Nothing was sent. Check "
@@ -105,16 +105,17 @@ def check_rows(settings: Settings, stats: Stats, *, nouns: SourceNouns = QUERY) 
         raise LimitError(f"{left} are more than max_records ({most:,}). {cure}")
 
 
-def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
-    """Raise LimitError if more than 1 % of the valid values are of another kind than `expected`.
+def check_value_kind(settings: Settings, stats: Stats) -> None:
+    """Raise LimitError if more than 1 % of the valid values are of another kind than the setting `expect_values` says.
 
-    `expected`: the setting `expect_values` ("any" allows both kinds). `plain`, `hashed`: the numbers of valid values
-    that are plain, and that were digests already.
+    The kinds are plain values, and digests. `stats`: the counts of the rows, or of a list.
     """
-    other = hashed if expected == "plain" else plain
-    if expected in _UNEXPECTED_VALUES and other > (plain + hashed) * TOLERATED_SHARE:
+    expected = settings.expect_values
+    other = stats.hashed_values if expected == "plain" else stats.plain_values
+    valid = stats.plain_values + stats.hashed_values
+    if expected in _UNEXPECTED_VALUES and other > valid * TOLERATED_SHARE:
         state, cause = _UNEXPECTED_VALUES[expected]
-        values = f"{other:,} of {plain + hashed:,} valid values {state}"
+        values = f"{other:,} of {valid:,} valid values {state}"
         raise LimitError(f"expect_values is {expected}, but {values}. Nothing was sent. {cause}")
 
 

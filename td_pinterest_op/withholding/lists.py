@@ -99,7 +99,7 @@ def check_lists(list_stats: Mapping[str, Stats], settings: Settings) -> None:
     warnings = []
     for name, stats in list_stats.items():
         with name_list_in_errors(name):
-            check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
+            check_value_kind(settings, stats)
         log.info("%s: %s", name, format_count(stats.unique, "identifier"))
         if name == SUPPRESS and (unsure := stats.invalid_by_reason[Reason.UNSURE.value]):
             raise LimitError(
