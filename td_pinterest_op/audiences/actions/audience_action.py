@@ -39,7 +39,7 @@ class Step:
     description: str  # what the step does, as a line of the plan
     request_count: int = 0  # how many requests the step sends, without those that send batches of records
     batch_count: int = 0  # how many batches of records the step sends, each in one request
-    run: Callable[[], object]  # carries out the step; its result is not used
+    run: Callable[[], object] = lambda: None  # carries out the step, if it changes anything; its result is not used
 
 
 class AudienceAction(abc.ABC):

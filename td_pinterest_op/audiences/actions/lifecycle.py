@@ -190,7 +190,7 @@ class Delete(AudienceAction):
             unchanged = "leave {audience} unchanged, since it is deleted already"
             self._set_summary("{audience} was deleted already", unchanged)
             description = f"no change: {audience.label} was already removed"
-            return [Step(description=description, run=partial(self._copy_to_stats, audience))]
+            return [Step(description=description)]
         if audience:
             check_type_and_account(self._api, audience)
             if not self._settings.even_if_used:

@@ -315,4 +315,4 @@ class Clear(MembersAction):
         unchanged = "leave {audience} unchanged, since it is empty already"
         self._set_summary("{audience} was empty already", unchanged)
         description = f"no change: {audience.label} is already empty"
-        return [Step(description=description, run=partial(self._copy_to_stats, audience))]
+        return [Step(description=description)]
