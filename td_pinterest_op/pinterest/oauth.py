@@ -14,7 +14,7 @@ from td_pinterest_op.pinterest.client import MOST_REFUSALS, Advice, Client, Requ
 from td_pinterest_op.pinterest.policy import AUTHORISE_AGAIN
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import DAY, Timing
+from td_pinterest_op.runtime.clock import DAY
 
 # The scopes that an export needs, also in a dry run.
 SCOPES = ("ads:read", "ads:write")
@@ -90,7 +90,6 @@ class Tokens(TokenSource):
     client_secret: Secret
     refresh_token: Secret  # for the next renewal
     on_new_refresh_token: Callable[[Secret | None, float | None], None]
-    timing: Timing
     read_stored_token: Callable[[], Secret | None] = lambda: None
     needed_scopes: Sequence[str] = ()  # AccountError is raised if a token lacks one of them
     scopes: frozenset[str] = frozenset()  # from the last response
@@ -140,7 +139,7 @@ class Tokens(TokenSource):
     def _find_valid_token(self) -> Bearer | None:
         """Return the current access token, or None if there is none or it expires soon."""
         bearer = self._bearer
-        return bearer if bearer and self.timing.monotonic() < bearer.expires_at else None
+        return bearer if bearer and self.client.timing.monotonic() < bearer.expires_at else None
 
     def _adopt_stored_token(self) -> bool:
         """Use the stored refresh token from now on. Returns False if it cannot be read or this run has had it."""
@@ -185,7 +184,7 @@ class Tokens(TokenSource):
             raise AccountError(f"the refresh token lacks the {missing}: {AUTHORISE_AGAIN}")
         lifetime = grant.expires_in or _ACCESS_DAYS * DAY
         # At least a little use before it is renewed, however short it lasts.
-        return Bearer(grant.access_token, self.timing.monotonic() + max(lifetime - _MARGIN, lifetime / 2))
+        return Bearer(grant.access_token, self.client.timing.monotonic() + max(lifetime - _MARGIN, lifetime / 2))
 
 
 def request_grant(

@@ -104,7 +104,6 @@ def connect_services(
             on_new_refresh_token=on_new_refresh_token or store.save_token,
             read_stored_token=store.read_token,
             needed_scopes=scopes,
-            timing=timing,
         )
         yield Services(task=task, client=client, tokens=tokens, ad_account_id=settings.ad_account_id, timing=timing)
 

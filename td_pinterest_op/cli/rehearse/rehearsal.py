@@ -107,7 +107,6 @@ class Rehearsal:
             client_secret=tokens.client_secret,
             refresh_token=self._first_token,
             on_new_refresh_token=tokens.on_new_refresh_token,
-            timing=tokens.timing,
         )
         try:
             old.get_token()

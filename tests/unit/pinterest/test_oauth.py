@@ -49,7 +49,6 @@ def office(*answers: Response | Failure, scopes: Sequence[str] = ()) -> Office:
         on_new_refresh_token=lambda secret, seconds: kept.append((secret.reveal() if secret else None, seconds)),
         read_stored_token=lambda: stored[0],
         needed_scopes=scopes,
-        timing=stage.time.timing,
     )
     return Office(tokens=tokens, scene=stage, kept=kept, stored=stored)
 
