@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 
 from td_pinterest_op.errors import ExportError, MirrorError
@@ -25,11 +25,11 @@ class PlanGuard:
     right after the plan was read.
     """
 
-    def __init__(self, *, ledger: Ledger, stats: Stats, client: Client, clock: Callable[[], float]) -> None:
+    def __init__(self, *, ledger: Ledger, stats: Stats, client: Client) -> None:
         self._ledger = ledger
         self._stats = stats
         self._client = client
-        self._clock = clock
+        self._clock = client.timing.monotonic
         self._lock = threading.Lock()
         self._waits = 0  # the client's number of waits when the ledger was asked
         self._trusted_until = 0.0
@@ -73,7 +73,7 @@ class PlanGuard:
         """Guard a `with` block that sends `changes` (JOIN, LEAVE or REPLACING): its writes fail if a newer plan exists.
 
         If the block fails and a newer plan exists, the ledger records that these changes are unsettled, and MirrorError
-        replaces the error.
+        replaces the error. If the ledger cannot be asked, a text about it is added to the error.
         """
         self._changes += changes
         try:
@@ -81,27 +81,19 @@ class PlanGuard:
                 yield
         except ExportError as error:
             # There is no time left after a signal.
-            if not shutdown.is_requested():
-                self._raise_if_superseded(error)
-            raise
-
-    def _raise_if_superseded(self, error: ExportError) -> None:
-        """Raise MirrorError if a newer plan exists. Before, record in the ledger which changes may have been sent.
-
-        `error`: the failure of the guarded block, which MirrorError replaces. If the ledger cannot be asked, nothing is
-        raised, and a text about it is added to `error`.
-        """
-        try:
-            newer = self._ledger.find_newer_plan()
-            if newer:
-                self._ledger.record_unsure_people(*self._changes)
-        except ExportError as failure:
-            error.extend(
-                f". If another run has made a newer plan since, the ledger lacks what this run has sent ({failure}): "
-                "set rebuild: true for one run"
-            )
-            return
-        if newer:
+            if shutdown.is_requested():
+                raise
+            try:
+                newer = self._ledger.find_newer_plan()
+                if newer:
+                    self._ledger.record_unsure_people(*self._changes)
+            except ExportError as failure:
+                raise error.extend(
+                    ". If another run has made a newer plan since, the ledger lacks what this run has sent "
+                    f"({failure}): set rebuild: true for one run"
+                ) from None
+            if not newer:
+                raise
             sent = self._stats.sent + self._stats.in_doubt
             outcome = (
                 f"Partly sent: {format_count(sent, 'record')} of this plan. The ledger marks these people as "

@@ -34,9 +34,8 @@ class Sending:
         self.jobs = SimpleNamespace(audience_id="1")
         self.rate_limiter = SimpleNamespace(waits=0)
         self.stats = Stats(action="", ad_account_id="", dry_run=False)
-        self.guard = PlanGuard(
-            ledger=cast("Ledger", self), stats=self.stats, client=cast("Client", self), clock=lambda: self.now
-        )
+        self.timing = SimpleNamespace(monotonic=lambda: self.now)
+        self.guard = PlanGuard(ledger=cast("Ledger", self), stats=self.stats, client=cast("Client", self))
 
     def find_newer_plan(self) -> int | None:
         self.asked_at.append(self.now)

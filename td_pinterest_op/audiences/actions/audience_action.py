@@ -42,6 +42,7 @@ class Step:
     run: Callable[[], object] = lambda: None  # carries out the step, if it changes anything; its result is not used
 
 
+@dataclass(kw_only=True, eq=False)
 class AudienceAction(abc.ABC):
     """The base class of the actions on an audience, such as adding people. Repeating an action changes nothing more.
 
@@ -55,14 +56,17 @@ class AudienceAction(abc.ABC):
 
     action: ClassVar[ActionSpec]  # the action's name, and which settings it uses
 
-    def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
-        settings = request.settings
-        self._stats = stats
-        self._sender = sender
+    request: ExportRequest
+    services: Services
+    stats: Stats  # of the run; the action adds what it finds and does
+    sender: Sender
+
+    def __post_init__(self) -> None:
+        settings = self.request.settings
         self._settings = settings
-        self._session_key = request.task.session_key
-        self._client = services.client
-        self._api = services.pinterest
+        self._session_key = self.services.task.session_key
+        self._client = self.services.client
+        self._api = self.services.pinterest
         self._batch_size = settings.limit_records_per_request
         self._audience_id = settings.audience_id or ""
         self._new_name = settings.audience_name or ""
@@ -110,21 +114,21 @@ class AudienceAction(abc.ABC):
         if expected is not None and (audience is None or audience.name != expected):
             seen = f'is named "{escape(audience.name)}"' if audience else "cannot be read, so its name is unknown"
             raise AudienceError(
-                f'audience {self._stats.audience_id} {seen}, but expected_audience_name is "{expected}": check the id. '
+                f'audience {self.stats.audience_id} {seen}, but expected_audience_name is "{expected}": check the id. '
                 "Nothing was changed"
             )
 
     def _set_summary(self, past: str, infinitive: str) -> None:
         """Store in the statistics a sentence on what the run did (`past`) or, in a dry run, would do (`infinitive`)."""
-        self._stats.summary_text = SummaryText(past, infinitive)
+        self.stats.summary_text = SummaryText(past, infinitive)
 
     def _copy_to_stats(self, audience: Audience) -> None:
         """Store what is known of the audience, such as its id, name and size, in the statistics of the run."""
-        self._stats.audience_id = audience.id
-        self._stats.audience_name = audience.name
-        self._stats.customer_list_id = audience.customer_list_id
-        self._stats.audience_status = audience.status or None
-        self._stats.audience_size = audience.size
+        self.stats.audience_id = audience.id
+        self.stats.audience_name = audience.name
+        self.stats.customer_list_id = audience.customer_list_id
+        self.stats.audience_status = audience.status or None
+        self.stats.audience_size = audience.size
 
     def _find_session_key(self, audience: Audience) -> str | None:
         """Return the key of the digdag session that created `audience`, or None if it is unknown.

@@ -79,7 +79,7 @@ class Create(MembersAction):
 
         Raises AudienceError if another session has created an audience with the name meanwhile.
         """
-        self._stats.customer_list_id = target.id  # which has the records, should nothing else be found
+        self.stats.customer_list_id = target.id  # which has the records, should nothing else be found
         wait_for_consistency(self._client)
         existing, audience = self._find_existing()  # it may have been created while the records were sent
         if existing:

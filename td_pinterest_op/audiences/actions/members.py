@@ -73,14 +73,14 @@ class MembersAction(AudienceAction):
         """
         audience = self._keep_session_audience(audience)
         operation = "ADD" if adds else "REMOVE"
-        self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
+        self.sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
         now = read_until_found(partial(self._api.find_audience, audience.id), self._client)
         if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
             self._copy_to_stats(now)
             return
         state = f"uses customer list {now.customer_list_id} now" if now and not now.is_removed else "was removed"
         raise AudienceError(
-            f"{audience.label} was changed by somebody else during this export: it {state}. All {self._stats.sent} "
+            f"{audience.label} was changed by somebody else during this export: it {state}. All {self.stats.sent} "
             f"records went to customer list {audience.customer_list_id}, which it no longer uses, so they have no "
             "effect on the audience. Run this task again"
         )
@@ -106,9 +106,9 @@ class MembersAction(AudienceAction):
 
         `audience_name`: the name of the audience that will use the list.
         """
-        jobs = self._stats.job_id or (FILE if self.action.reads_rows else NO_JOB)
-        if self._stats.list_jobs:
-            jobs += f"+{max(map(int, self._stats.list_jobs.values()))}"
+        jobs = self.stats.job_id or (FILE if self.action.reads_rows else NO_JOB)
+        if self.stats.list_jobs:
+            jobs += f"+{max(map(int, self.stats.list_jobs.values()))}"
         records = prepared if prepared.record_count else PreparedRecords()  # of type EMAIL
         name = ListName(
             audience=shorten_audience_name(audience_name),
@@ -126,7 +126,7 @@ class MembersAction(AudienceAction):
         description = f'fill customer list "{escape(str(name))}"'
         if not prepared.record_count:
             return target, Step(description=description, request_count=1, run=target.create_empty)
-        send = partial(self._sender.send, prepared, target.add)
+        send = partial(self.sender.send, prepared, target.add)
         batch_count = prepared.count_batches(self._batch_size)
         return target, Step(description=description, batch_count=batch_count, run=send)
 
@@ -160,7 +160,7 @@ class MembersAction(AudienceAction):
             switch_audience(self._api, now.id, list_id=target.id)
         self._require_newest(replace(now, customer_list_id=target.id), target, is_switched=True)
         self._confirm_list(now, target)
-        self._stats.previous_customer_list_id = now.customer_list_id
+        self.stats.previous_customer_list_id = now.customer_list_id
 
     def _confirm_list(self, audience: Audience, target: TargetList) -> None:
         """Wait until Pinterest shows that `audience` uses the list `target`, and copy its state to the statistics.
@@ -189,7 +189,7 @@ class MembersAction(AudienceAction):
                 "safe"
             )
         self._copy_to_stats(switched)
-        self._stats.members = self._stats.sent
+        self.stats.members = self.stats.sent
 
     def _require_newest(self, audience: Audience, target: TargetList, *, is_switched: bool = False) -> None:
         """Raise AudienceError if a newer run has created a list for `audience`. `target`: the list of this run.

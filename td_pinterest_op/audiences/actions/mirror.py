@@ -12,8 +12,6 @@ from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step,
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.audiences import find_audiences_by_name, find_list, wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import get_list_name
-from td_pinterest_op.audiences.request import ExportRequest
-from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, PinterestError
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACE, REPLACING, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
@@ -24,8 +22,6 @@ from td_pinterest_op.records.limits import check_rows
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.stats import Stats
-from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.job import Source
 
 
@@ -47,21 +43,20 @@ class Mirror(MembersAction):
         least_records=100,
     )
 
-    def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
-        super().__init__(request=request, services=services, stats=stats, sender=sender)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._audience: Audience | None = None  # until it is found, or created by the first step
-        source = cast("Source", request.source)
+        source = cast("Source", self.request.source)
         database, table = self._settings.ledger
         jobs = MirrorJobs(
-            td=services.treasure_data,
+            td=self.services.treasure_data,
             source=source,
             database=database or source.database,
             session_key=self._session_key,
         )
         self._ledger = Ledger(jobs=jobs, name=table, ad_account_id=self._settings.ad_account_id)
-        self._run = MirrorRun(ledger=self._ledger, settings=self._settings, lists=request.lists, stats=stats)
-        self._guard = PlanGuard(ledger=self._ledger, stats=stats, client=self._client, clock=services.timing.monotonic)
-        self._now = services.timing.now
+        self._run = MirrorRun(ledger=self._ledger, settings=self._settings, lists=self.request.lists, stats=self.stats)
+        self._guard = PlanGuard(ledger=self._ledger, stats=self.stats, client=self._client)
         self._plan: Mapping[str, PreparedRecords] = {}
         self._refused: dict[str, list[bytes]] = {JOIN: [], LEAVE: []}  # digests of the plan, by change
 
@@ -101,7 +96,7 @@ class Mirror(MembersAction):
         if audience:
             self._ledger.jobs.audience_id = audience.id
         with contextlib.closing(self._run):
-            self._ledger.load_state(now=self._now(), may_create=not settings.dry_run)
+            self._ledger.load_state(now=self.services.timing.now(), may_create=not settings.dry_run)
             if audience:
                 # How many people may be in it, by the greater of Pinterest's two counts. None if neither is known: for
                 # some time, the size of an audience is unknown or 0, whoever is in it.
@@ -116,7 +111,7 @@ class Mirror(MembersAction):
                     people = max(max(people or 0, uploaded or 0) - (dummies or 0), 0)
                 self._run.check_state(customer_list_id=get_list_id(audience), people=people)
             self._run.compare_with_ledger()
-            check_rows(settings, self._stats)
+            check_rows(settings, self.stats)
             self._run.check_leavers()
             yield PreparedRecords()  # the steps read the records, once the plan is in the ledger
 
@@ -137,7 +132,7 @@ class Mirror(MembersAction):
         self._set_summary(f"Mirrored {{audience}}: {text}", f"mirror {{audience}}: {text}")
         known = format_count(changes.members, "known member")
         compared = f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {people}, {known}; {text}"
-        if self._stats.list_jobs and not replaces and self._ledger.state.may_have_unknown_people:
+        if self.stats.list_jobs and not replaces and self._ledger.state.may_have_unknown_people:
             compared += "; adopted people who are withheld remain in the audience: pinterest_erase.dig removes them"
         if not replaces and not changes.change_count:
             return [Step(description=f"no change: {compared}", run=self._run.compact_ledger)]
@@ -183,11 +178,11 @@ class Mirror(MembersAction):
         """Write the plan (who joins, who leaves) into the ledger. From then on, a newer run's plan stops this run."""
         self._plan = self._run.write_plan(get_list_id(self._existing_audience))
         self._guard.trust_plan()
-        self._stats.mirror = replace(self._run.figures, plan=self._ledger.state.number)
+        self.stats.mirror = replace(self._run.figures, plan=self._ledger.state.number)
 
     def _send_changes(self, change: str) -> None:
         """Send the people of the plan who join the audience (`change` is JOIN) or who leave it (`change` is LEAVE)."""
-        self._sender.on_refused = partial(self._note_refused, change)
+        self.sender.on_refused = partial(self._note_refused, change)
         with self._guard.watch(change):
             self._send_records(self._existing_audience, self._plan[change], adds=change == JOIN)
 
@@ -205,13 +200,13 @@ class Mirror(MembersAction):
         # Each plan gets a key of its own, so that no plan goes on with the list of another.
         key = f"{self._session_key} {self._ledger.state.number}"
         self._session_key = hashlib.sha256(key.encode()).hexdigest()[:8]
-        text = self._stats.summary_text
-        self._sender.on_refused = partial(self._note_refused, JOIN)
+        text = self.stats.summary_text
+        self.sender.on_refused = partial(self._note_refused, JOIN)
         with self._guard.watch(REPLACING):
             for step in self._plan_replacement(self._find_usable_audience(audience.id), self._plan[JOIN]):
                 step.run()
-        self._stats.summary_text = text
-        self._stats.members = None  # known once the plan is settled
+        self.stats.summary_text = text
+        self.stats.members = None  # known once the plan is settled
 
     def _settle_plan(self) -> None:
         """Mark the plan in the ledger as sent, and compact the ledger.
@@ -228,4 +223,4 @@ class Mirror(MembersAction):
                 "was sent; the next run sends the plan again. If that fails too, set rebuild: true for one run"
             )
         # The list that the audience uses now: after a replace, the new one.
-        self._run.settle_plan(self._stats.customer_list_id or "", refused=self._refused[JOIN])
+        self._run.settle_plan(self.stats.customer_list_id or "", refused=self._refused[JOIN])
