@@ -69,12 +69,12 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
         dry_run=settings.dry_run,
         for_this_run=settings.for_this_run,
     )
-    erasure = _Erasure(settings=settings, stats=stats, timing=timing)
     receipt: dict[str, Any] = {}
     error: Exception | None = None
     with connect_services(task, settings, timing=timing, counts=stats.requests, scopes=SCOPES) as services:
+        erasure = _Erasure(settings=settings, stats=stats, services=services)
         try:
-            receipt = erasure.execute(services, cast("Source", request.source))
+            receipt = erasure.execute(cast("Source", request.source))
         except Exception as failure:
             error = failure
         statistics = stats.to_json()
@@ -83,10 +83,9 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
             del statistics["records"][name]
         counts = {"accounts": len(settings.ad_account_ids), "lists": erasure.list_count}
         finish_run(
-            task,
+            services,
             error,
-            timing=timing,
-            history=open_history(task, settings.history, services),
+            history=open_history(services, settings.history),
             rows=[build_run_row({**statistics, "summary": erasure.summary, "erasure": counts})],
             about=[("ad account", account) for account in settings.ad_account_ids],
         )
@@ -123,7 +122,7 @@ class _Erasure:
 
     settings: ErasureSettings
     stats: Stats
-    timing: Timing
+    services: Services
     targets: list[_Target] = field(default_factory=list)  # filled by `execute`
 
     @property
@@ -136,7 +135,7 @@ class _Erasure:
         """The number of customer lists to remove people from."""
         return sum(target.customer_list_id is not None for target in self.targets)
 
-    def execute(self, services: Services, source: Source) -> dict[str, Any]:
+    def execute(self, source: Source) -> dict[str, Any]:
         """Remove the people of `source` from every list. Returns the receipt: JSON types for the workflow store.
 
         Raises InvalidRowsError if the result has invalid identifiers that the settings do not ignore, and
@@ -144,6 +143,7 @@ class _Erasure:
         """
         settings = self.settings
         stats = self.stats
+        services = self.services
         targets = self.targets
         with contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
@@ -157,7 +157,7 @@ class _Erasure:
                 except ExportError as error:
                     log.warning("customer lists of ad account %s cannot be read: %s", account, error)
                     targets.append(_Target(account, reason=str(error)))
-            prepared = self._read_people(services, source, spool)
+            prepared = self._read_people(source, spool)
             requests = self.list_count * math.ceil(stats.unique / settings.limit_records_per_request)
             log.info(
                 "plan: remove %s from each of %s in %s, %s%s",
@@ -171,7 +171,7 @@ class _Erasure:
                 if target.customer_list_id is None or settings.dry_run or not stats.unique:
                     continue
                 try:
-                    self._remove_from_list(services, target, target.customer_list_id, prepared)
+                    self._remove_from_list(target, target.customer_list_id, prepared)
                 except ExportError as error:
                     finished = f"{len(self._finished_targets)} of {len(targets)} customer lists were finished"
                     raise error.extend(f". Before that: {finished}") from None
@@ -181,7 +181,7 @@ class _Erasure:
         failed = [target for target in targets if target.reason]
         statistics = stats.to_json()
         receipt = {
-            "erased_at": self.timing.utc().isoformat(timespec="seconds"),
+            "erased_at": services.timing.utc().isoformat(timespec="seconds"),
             **{name: statistics[name] for name in ("job_id", "dry_run", "version", "rows")},
             "records": stats.unique,
             "accounts": len(settings.ad_account_ids),
@@ -202,10 +202,10 @@ class _Erasure:
             )
         return receipt
 
-    def _read_people(self, services: Services, source: Source, spool: Spool) -> PreparedRecords:
+    def _read_people(self, source: Source, spool: Spool) -> PreparedRecords:
         """Read the distinct identifiers of the query `source` into the temporary file `spool`, and return them."""
         stats = self.stats
-        rows = open_job_rows(services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
+        rows = open_job_rows(self.services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
         types = {column.type.name for column in columns}
         missing = [name for name in LIST_TYPES if name not in types]
@@ -217,21 +217,29 @@ class _Erasure:
             )
         reader = IdentifierReader(spool, ReaderSettings(columns=columns), stats)
         phase = Phase(name="reading", unit="rows", total=rows.job.records)
-        with ProgressReporter(timing=self.timing).show_progress(phase) as progress:
+        with ProgressReporter(timing=self.services.timing).show_progress(phase) as progress:
             prepared = reader.read(rows.blocks, progress=progress)
         check_values(stats, skip_invalid=self.settings.ignore_invalid_records)
         return prepared
 
-    def _remove_from_list(self, services: Services, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
+    def _remove_from_list(self, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
         """Remove the `prepared` records from the list `list_id`, and store the outcome in `target`.
 
         A refusal is stored as the target's `reason`. StoppedError and UnexpectedError are raised: they concern all
         lists.
         """
-        stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.record_count)
-        reporter = ProgressReporter(timing=self.timing)
+        stats = Stats(
+            action="erase",
+            ad_account_id=target.ad_account_id,
+            dry_run=False,
+            unique=prepared.record_count,
+            requests=self.stats.requests,
+        )
+        # A refusal by one list stops the requests to no other.
+        services = self.services.for_another_run(self.services.task, stats)
+        reporter = ProgressReporter(timing=services.timing)
         sender = Sender(client=services.client, settings=self.settings, stats=stats, reporter=reporter)
-        api = services.build_pinterest_api(target.ad_account_id)
+        api = services.pinterest
 
         def remove_batch(records: Batch) -> Response:
             """Ask Pinterest to remove a batch of records from the list, and return the response. Its id is kept."""
@@ -246,8 +254,6 @@ class _Erasure:
             raise
         except ExportError as error:
             target.reason = str(error)
-            # The sender has stopped all requests.
-            services.client.rate_limiter.resume()
         else:
             if stats.sent != prepared.record_count:
                 target.reason = f"Pinterest accepted {stats.sent:,} of the records, and refused {stats.refused:,}"

@@ -112,13 +112,12 @@ def run_export(request: ExportRequest, services: Services, stats: Stats, reporte
                 failure.extend(f". Before that, {stats.sent:,} of {to_send} were sent")
             elif isinstance(failure, (StoppedError, TreasureDataError, JobError)):
                 failure.extend("" if stats.requests.sent or tells_sent else ". Nothing was sent")
-    finish_export(request.task, error, services, stats, history_table=settings.history, report=settings.report)
+    finish_export(services, error, stats, history_table=settings.history, report=settings.report)
 
 
 def finish_export(
-    task: Task,
-    error: Exception | None,
     services: Services,
+    error: Exception | None,
     stats: Stats,
     *,
     history_table: TableName | None,
@@ -132,11 +131,10 @@ def finish_export(
     statistics = stats.to_json()
     history = None
     with contextlib.suppress(SettingsError):  # the database is missing, if that is what the error is about
-        history = open_history(task, history_table, services)
+        history = open_history(services, history_table)
     finish_run(
-        task,
+        services,
         error,
-        timing=services.timing,
         history=history,
         rows=[build_run_row(statistics)],
         about=[("ad account", stats.ad_account_id), ("audience", stats.audience_id or stats.audience_name)],

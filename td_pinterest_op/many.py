@@ -185,9 +185,8 @@ class _EntryRun:
                 audience_name=known["audience_name"],
                 dry_run=False,
             )
-            finish_export(
-                task, error, services.for_another_run(task, self.stats), self.stats, history_table=known["history"]
-            )
+            own = services.for_another_run(task, self.stats)
+            finish_export(own, error, self.stats, history_table=known["history"])
             return
         settings = request.settings
         if settings.report:

@@ -64,7 +64,7 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
     }
     error: Exception | None = None
     with connect_services(task, settings, timing=timing) as services:
-        history = open_history(task, settings.history, services)
+        history = open_history(services, settings.history)
         try:
             known = history.read_rows(build_history_query(history.table, settings.audience_ids)) if history else []
             for audience_id, row in rows.items():
@@ -78,9 +78,8 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
         except Exception as failure:
             error = failure
         finish_run(
-            task,
+            services,
             error,
-            timing=timing,
             history=history,
             rows=list(rows.values()),
             about=[("ad account", account)],

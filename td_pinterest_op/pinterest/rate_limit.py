@@ -146,7 +146,3 @@ class RateLimiter:
         """Make all further requests raise StoppedError. The message names the `reason` of the first call."""
         with self._limits.lock:
             self._stopped = self._stopped or reason
-
-    def resume(self) -> None:
-        """Allow requests again after `stop`."""
-        self._stopped = None

@@ -11,19 +11,17 @@ from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.report.page_file import report_run
 from td_pinterest_op.run_history.history_table import FAILED, SUCCESS, Row
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.task_runtime.process import may_resubmit
-from td_pinterest_op.task_runtime.task import Task
+from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.task_runtime.task_history import History
 
 log = logging.getLogger(__name__)
 
 
 def finish_run(
-    task: Task,
+    services: Services,
     error: Exception | None,
     *,
-    timing: Timing,
     history: History | None,
     rows: Sequence[Row],
     about: Sequence[tuple[str, str | None]],
@@ -37,7 +35,7 @@ def finish_run(
     that starts again publishes nothing. After a signal there is no time left to write to the history.
     """
     failure = ExportError.from_exception(error) if error else None
-    if failure and may_resubmit(task, failure):
+    if failure and may_resubmit(services.task, failure):
         raise failure
     if failure:
         name_subjects(failure, about)
@@ -45,7 +43,7 @@ def finish_run(
         level, text = (logging.ERROR, "statistics of the failed run") if failure else (logging.INFO, "statistics")
         log.log(level, "%s: %s", text, json.dumps(statistics))
         if report:
-            report_run(Path(report), statistics, error=str(failure or ""), now=timing.utc())
+            report_run(Path(report), statistics, error=str(failure or ""), now=services.timing.utc())
     if history and not shutdown.is_requested():
         outcome = {"outcome": FAILED, "error": str(failure)} if failure else {"outcome": SUCCESS}
         history.write_rows([outcome | dict(row) for row in rows])

@@ -87,19 +87,17 @@ class History:
             retry(lambda: self._prepare_table(preparing), _WAITS, on=errors, sleep=preparing.sleep)
             limited = td.with_time_limit(TIME_LIMIT)
             return retry(lambda: execute(limited, source), _WAITS, on=TreasureDataError, sleep=limited.sleep)
-        except StoppedError:
-            self._is_disabled = True
-            raise
         except Exception as error:
-            problem = str(ExportError.from_exception(error)).removesuffix(RUN_AGAIN)
-        self._is_disabled = True
-        log.warning(
-            "the history %s.%s failed: %s. The run continues, and may have no row there",
-            self.database,
-            self.table,
-            problem,
-        )
-        return None
+            self._is_disabled = True
+            if isinstance(error, StoppedError):
+                raise
+            log.warning(
+                "the history %s.%s failed: %s. The run continues, and may have no row there",
+                self.database,
+                self.table,
+                str(ExportError.from_exception(error)).removesuffix(RUN_AGAIN),
+            )
+            return None
 
     def _prepare_table(self, td: TreasureData) -> None:
         """Create the table, or add the columns that a table of an earlier version lacks. Raises ExportError."""
@@ -120,14 +118,14 @@ class History:
         self._is_table_ready = True
 
 
-def open_history(task: Task, table: TableName | None, services: Services) -> History | None:
-    """Return the history of a task, or None if `table` is None. Raises SettingsError if no database is known."""
+def open_history(services: Services, table: TableName | None) -> History | None:
+    """Return the history of a run's task, or None if `table` is None. Raises SettingsError if no database is known."""
     if table is None:
         return None
     return History(
-        task=task,
+        task=services.task,
         connect=lambda: services.treasure_data,
-        database=require_history_database(task, table),
+        database=require_history_database(services.task, table),
         table=table.table,
         now=services.timing.now,
     )
