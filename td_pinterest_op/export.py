@@ -7,19 +7,14 @@ import contextlib
 import logging
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
 from td_pinterest_op.audiences.request import ExportRequest, read_task_request
-from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, JobError, SettingsError, StoppedError, TreasureDataError
 from td_pinterest_op.pinterest.oauth import SCOPES
-from td_pinterest_op.records.columns import find_people_columns
-from td_pinterest_op.records.hashed_query import describe_query, open_hashed_rows
-from td_pinterest_op.records.limits import check_rows, describe_plan
-from td_pinterest_op.records.prepared import PreparedRecords
+from td_pinterest_op.records.limits import describe_plan
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
@@ -28,14 +23,11 @@ from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.finish import finish_run
 from td_pinterest_op.task_runtime.process import TaskProcess
-from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
+from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.services import OnNewRefreshToken, Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
 from td_pinterest_op.task_runtime.task_history import open_history
-from td_pinterest_op.treasure_data.result import Rows, open_job_rows
-from td_pinterest_op.withholding.lists import describe_lists, open_lists
-from td_pinterest_op.withholding.people import Lists
-from td_pinterest_op.withholding.readers import open_reader
+from td_pinterest_op.treasure_data.result import Rows
 
 log = logging.getLogger(__name__)
 
@@ -96,22 +88,42 @@ def build_stats(settings: Settings) -> Stats:
 def run_export(request: ExportRequest, services: Services, stats: Stats, reporter: ProgressReporter) -> None:
     """Carry out a task's checked request, and publish the outcome. Raises ExportError.
 
-    `stats`: the statistics of the run, which are filled. `reporter`: shows the plan and the progress.
+    Checks the audience, reads the rows, and shows the plan, which is carried out except in a dry run. `stats`: the
+    statistics of the run, which are filled. `reporter`: shows the plan and the progress.
     """
     settings = request.settings
+    clock = services.timing.monotonic
     error: Exception | None = None
     try:
-        _execute(request, services, stats, reporter)
+        action_class = next(each for each in ACTIONS if each.action is settings.action)
+        action = action_class(request=request, services=services, stats=stats, reporter=reporter)
+        action.check_audience()
+        with contextlib.ExitStack() as stack:
+            with _measure_seconds(stats, "reading_seconds", clock):
+                prepared = stack.enter_context(action.prepare_records())
+            steps = action.plan_steps(prepared)
+            plan = describe_plan(
+                settings,
+                stats,
+                batches=sum(step.batch_count for step in steps),
+                changes=[step.description for step in steps],
+                request_count=sum(step.request_count for step in steps),
+            )
+            reporter.show_plan(plan)
+            if not settings.dry_run:
+                with _measure_seconds(stats, "sending_seconds", clock):
+                    for step in steps:
+                        step.run()
+            stats.check_sums(complete=not settings.dry_run)
     except Exception as failure:
         error = failure
-        if isinstance(failure, ExportError):
-            # For readers who see only the message and not the log.
-            tells_sent = _TELLS_SENT.search(str(failure))
-            if stats.sent and not tells_sent:
+        # For readers who see only the message and not the log.
+        if isinstance(failure, ExportError) and not _TELLS_SENT.search(str(failure)):
+            if stats.sent:
                 to_send = format_count(stats.to_send_count, "record")
                 failure.extend(f". Before that, {stats.sent:,} of {to_send} were sent")
-            elif isinstance(failure, (StoppedError, TreasureDataError, JobError)):
-                failure.extend("" if stats.requests.sent or tells_sent else ". Nothing was sent")
+            elif isinstance(failure, (StoppedError, TreasureDataError, JobError)) and not stats.requests.sent:
+                failure.extend(". Nothing was sent")
     finish_export(services, error, stats, history_table=settings.history, report=settings.report)
 
 
@@ -141,71 +153,6 @@ def finish_export(
         statistics=statistics,
         report=report,
     )
-
-
-def _execute(request: ExportRequest, services: Services, stats: Stats, reporter: ProgressReporter) -> None:
-    """Check the audience, read the rows, and show the plan. Carry out the plan, except in a dry run."""
-    settings = request.settings
-    clock = services.timing.monotonic
-    sender = Sender(client=services.client, settings=settings, stats=stats, reporter=reporter)
-    action_class = next(each for each in ACTIONS if each.action is settings.action)
-    action = action_class(request=request, services=services, stats=stats, sender=sender)
-    action.check_audience()
-    with contextlib.ExitStack() as stack:
-        with _measure_seconds(stats, "reading_seconds", clock):
-            read_records = partial(_read_records, request, services, stats, reporter)
-            prepared = stack.enter_context(action.prepare_records(read_records))
-        steps = action.plan_steps(prepared)
-        plan = describe_plan(
-            settings,
-            stats,
-            batches=sum(step.batch_count for step in steps),
-            changes=[step.description for step in steps],
-            request_count=sum(step.request_count for step in steps),
-        )
-        reporter.show_plan(plan)
-        if not settings.dry_run:
-            with _measure_seconds(stats, "sending_seconds", clock):
-                for step in steps:
-                    step.run()
-        stats.check_sums(complete=not settings.dry_run)
-
-
-@contextlib.contextmanager
-def _read_records(
-    request: ExportRequest, services: Services, stats: Stats, reporter: ProgressReporter
-) -> Iterator[PreparedRecords]:
-    """Yield the unique records of the requested rows, read into a temporary file and checked against the limits.
-
-    The file lasts until the end of the `with` block.
-    """
-    settings = request.settings
-    source = request.source
-    lists = Lists()
-    with contextlib.ExitStack() as stack:
-        # Without lists, the rows of a file need no connection to Treasure Data.
-        queries = describe_lists(services.treasure_data, request.lists, settings) if request.lists else {}
-        if isinstance(source, Rows):
-            rows = source
-        else:
-            assert source is not None, "an action without rows reads none"  # noqa: S101
-            td = services.treasure_data
-            on_job_id = partial(setattr, stats, "job_id")
-            if settings.hash_in == "operator":
-                rows = open_job_rows(td, source, on_job_id=on_job_id)
-            else:
-                list_columns = {name: query.columns for name, query in queries.items()}
-                find_columns = partial(find_people_columns, settings=settings, list_columns=list_columns)
-                query = describe_query(td, source, find_columns)
-                rows = open_hashed_rows(td, source, query, control=settings.control, on_job_id=on_job_id)
-        if request.lists:
-            opened = open_lists(services.treasure_data, request.lists, settings, stats, queries=queries)
-            lists = stack.enter_context(opened)
-        reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
-        with reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
-            prepared = reader.read(rows.blocks, progress=progress)
-        check_rows(settings, stats, nouns=rows.job.source_nouns)
-        yield prepared
 
 
 @contextlib.contextmanager

@@ -3,8 +3,9 @@
 import abc
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from td_pinterest_op.audiences.audiences import (
@@ -20,16 +21,21 @@ from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience, age_key
+from td_pinterest_op.records.columns import find_people_columns
+from td_pinterest_op.records.hashed_query import describe_query, open_hashed_rows
+from td_pinterest_op.records.limits import check_rows
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.stats import Stats, SummaryText
+from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.services import Services
+from td_pinterest_op.treasure_data.result import Rows, open_job_rows
+from td_pinterest_op.withholding.lists import describe_lists, open_lists
+from td_pinterest_op.withholding.people import Lists
+from td_pinterest_op.withholding.readers import open_reader
 
 log = logging.getLogger(__name__)
-
-ReadRecords = Callable[[], contextlib.AbstractContextManager[PreparedRecords]]
-"""Reads the rows of the request into a spool, and checks the limits of the settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +65,14 @@ class AudienceAction(abc.ABC):
     request: ExportRequest
     services: Services
     stats: Stats  # of the run; the action adds what it finds and does
-    sender: Sender
+    reporter: ProgressReporter  # shows the progress
 
     def __post_init__(self) -> None:
         settings = self.request.settings
         self._settings = settings
         self._session_key = self.services.task.session_key
         self._client = self.services.client
+        self._sender = Sender(client=self._client, settings=settings, stats=self.stats, reporter=self.reporter)
         self._api = self.services.pinterest
         self._batch_size = settings.limit_records_per_request
         self._audience_id = settings.audience_id or ""
@@ -80,12 +87,44 @@ class AudienceAction(abc.ABC):
         if self.action.reads_rows:
             self._find_usable_audience()
 
-    def prepare_records(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[PreparedRecords]:
-        """Return a context manager that yields the records to send, checked against the limits of the settings.
+    @contextlib.contextmanager
+    def prepare_records(self) -> Iterator[PreparedRecords]:
+        """Yield the unique records of the requested rows, read into a temporary file and checked against the limits.
 
-        `read_records` reads them from the query's result. An action that reads no rows yields no records.
+        The file lasts until the end of the `with` block. An action that reads no rows yields no records.
         """
-        return read_records() if self.action.reads_rows else contextlib.nullcontext(PreparedRecords())
+        if not self.action.reads_rows:
+            yield PreparedRecords()
+            return
+        settings = self._settings
+        stats = self.stats
+        source = self.request.source
+        sources = self.request.lists
+        lists = Lists()
+        with contextlib.ExitStack() as stack:
+            # Without lists, the rows of a file need no connection to Treasure Data.
+            queries = describe_lists(self.services.treasure_data, sources, settings) if sources else {}
+            if isinstance(source, Rows):
+                rows = source
+            else:
+                assert source is not None, "an action without rows reads none"  # noqa: S101
+                td = self.services.treasure_data
+                on_job_id = partial(setattr, stats, "job_id")
+                if settings.hash_in == "operator":
+                    rows = open_job_rows(td, source, on_job_id=on_job_id)
+                else:
+                    list_columns = {name: query.columns for name, query in queries.items()}
+                    find_columns = partial(find_people_columns, settings=settings, list_columns=list_columns)
+                    query = describe_query(td, source, find_columns)
+                    rows = open_hashed_rows(td, source, query, control=settings.control, on_job_id=on_job_id)
+            if sources:
+                opened = open_lists(self.services.treasure_data, sources, settings, stats, queries=queries)
+                lists = stack.enter_context(opened)
+            reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
+            with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
+                prepared = reader.read(rows.blocks, progress=progress)
+            check_rows(settings, stats, nouns=rows.job.source_nouns)
+            yield prepared
 
     @abc.abstractmethod
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:

@@ -73,7 +73,7 @@ class MembersAction(AudienceAction):
         """
         audience = self._keep_session_audience(audience)
         operation = "ADD" if adds else "REMOVE"
-        self.sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
+        self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
         now = read_until_found(partial(self._api.find_audience, audience.id), self._client)
         if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
             self._copy_to_stats(now)
@@ -126,7 +126,7 @@ class MembersAction(AudienceAction):
         description = f'fill customer list "{escape(str(name))}"'
         if not prepared.record_count:
             return target, Step(description=description, request_count=1, run=target.create_empty)
-        send = partial(self.sender.send, prepared, target.add)
+        send = partial(self._sender.send, prepared, target.add)
         batch_count = prepared.count_batches(self._batch_size)
         return target, Step(description=description, batch_count=batch_count, run=send)
 

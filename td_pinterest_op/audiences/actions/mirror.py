@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import cast
 
-from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step, get_list_id
+from td_pinterest_op.audiences.actions.audience_action import Step, get_list_id
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.audiences import find_audiences_by_name, find_list, wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import get_list_name
@@ -85,7 +85,7 @@ class Mirror(MembersAction):
         return self._audience
 
     @contextlib.contextmanager
-    def prepare_records(self, _read_records: ReadRecords) -> Iterator[PreparedRecords]:
+    def prepare_records(self) -> Iterator[PreparedRecords]:
         """Compare the query's people with the ledger, and check the limits of the settings.
 
         Yields empty PreparedRecords: the steps of the action read the records themselves, once the plan is in the
@@ -182,7 +182,7 @@ class Mirror(MembersAction):
 
     def _send_changes(self, change: str) -> None:
         """Send the people of the plan who join the audience (`change` is JOIN) or who leave it (`change` is LEAVE)."""
-        self.sender.on_refused = partial(self._note_refused, change)
+        self._sender.on_refused = partial(self._note_refused, change)
         with self._guard.watch(change):
             self._send_records(self._existing_audience, self._plan[change], adds=change == JOIN)
 
@@ -201,7 +201,7 @@ class Mirror(MembersAction):
         key = f"{self._session_key} {self._ledger.state.number}"
         self._session_key = hashlib.sha256(key.encode()).hexdigest()[:8]
         text = self.stats.summary_text
-        self.sender.on_refused = partial(self._note_refused, JOIN)
+        self._sender.on_refused = partial(self._note_refused, JOIN)
         with self._guard.watch(REPLACING):
             for step in self._plan_replacement(self._find_usable_audience(audience.id), self._plan[JOIN]):
                 step.run()
