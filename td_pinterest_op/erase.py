@@ -219,7 +219,7 @@ class _Erasure:
         phase = Phase(name="reading", unit="rows", total=rows.job.records)
         with ProgressReporter(timing=self.services.timing).show_progress(phase) as progress:
             prepared = reader.read(rows.blocks, progress=progress)
-        check_values(stats, skip_invalid=self.settings.ignore_invalid_records)
+        check_values(self.settings, stats)
         return prepared
 
     def _remove_from_list(self, target: _Target, list_id: str, prepared: PreparedRecords) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from td_pinterest_op.errors import InvalidRowsError, LimitError
-from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.settings.table import SendingSettings, Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHOUT_CONSENT, Stats
 from td_pinterest_op.treasure_data.job import QUERY, SourceNouns
 
@@ -55,15 +55,15 @@ def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Se
     return "\n".join(lines)
 
 
-def check_values(stats: Stats, *, skip_invalid: bool, nouns: SourceNouns = QUERY) -> None:
-    """Raise InvalidRowsError if any value is invalid, or with `skip_invalid` only if no value is valid.
+def check_values(settings: SendingSettings, stats: Stats, *, nouns: SourceNouns = QUERY) -> None:
+    """Raise InvalidRowsError if any value is invalid; with `ignore_invalid_records`, only if no value is valid.
 
-    With `skip_invalid`, it is no error if all values are NULL: the setting `allow_empty` decides about that in
+    With this setting, it is no error if all values are NULL: the setting `allow_empty` decides about that in
     `check_rows`. `nouns`: the words for the rows and their source in the message.
     """
     invalid = _describe_invalid_values(stats, nouns)
     fix = f"Nothing was sent. Correct {nouns.name}"
-    if stats.invalid_count and not skip_invalid:
+    if stats.invalid_count and not settings.ignore_invalid_records:
         raise InvalidRowsError(f"{invalid}. {fix}, or set ignore_invalid_records: true to skip and count such rows")
     if stats.invalid_count > stats.invalid_by_reason["null"] and not stats.unique:
         # Not what allow_empty is about: sent as a replace, it would empty the audience.
@@ -75,7 +75,7 @@ def check_rows(settings: Settings, stats: Stats, *, nouns: SourceNouns = QUERY) 
 
     `nouns`: the words for the rows and their source in the message.
     """
-    check_values(stats, skip_invalid=settings.ignore_invalid_records, nouns=nouns)
+    check_values(settings, stats, nouns=nouns)
     cure = f"Nothing was sent. Check {nouns.name}"
     share = stats.invalid_rows / max(stats.read, 1)
     if share > settings.max_invalid_ratio:
