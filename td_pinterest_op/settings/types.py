@@ -43,7 +43,7 @@ _LONG_AND_ROUND = re.compile(r"[0-9]{16,39}0")
 _TABLE = re.compile(r"(?:(?P<database>[a-z0-9_]{3,128})\.)?(?P<table>[a-z0-9_]{3,128})")
 _SECRET_REFERENCE = re.compile(r"\$\{\s*secret\s*:")
 _LARGEST_EXACT = 2**53  # digdag's templates hold numbers as doubles: above this they skip whole numbers
-_LONGEST_AUDIENCE_ID = 40  # Pinterest sets no limit (`^\d+$` since API 5.28); ours keeps messages short
+_LONGEST_ID = 40  # Pinterest sets no limit (`^\d+$` since API 5.28); ours keeps messages short
 
 
 class WrongValueError(ValueError):
@@ -249,7 +249,8 @@ BOOLEAN = build_choice_type(
     {"true": True, "false": False}, allowed_text="true or false, in upper or lower case (not yes, no, 1 or 0)"
 )
 RATIO = SettingType(parse=_parse_ratio, allowed="a number from 0 to 1, such as 0.05")
-AUDIENCE_ID = _build_id_type(_LONGEST_AUDIENCE_ID, "digits, best in quotes")
+AUDIENCE_ID = _build_id_type(_LONGEST_ID, "digits, best in quotes")
+JOB_ID = _build_id_type(_LONGEST_ID, "digits")
 AD_ACCOUNT_ID = _build_id_type(18, "digits, at most 18, best in quotes")
 TEXT = SettingType(parse=_parse_text_line, allowed="text on one line; a number in quotes")
 COUNTRY = SettingType(parse=_parse_country, allowed="two letters (ISO 3166), such as US")

@@ -17,7 +17,7 @@ from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.http.endpoints import is_safe_url
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, sanitize
 from td_pinterest_op.requirements import find_other_version
-from td_pinterest_op.settings.types import LOST_DIGITS, has_lost_digits, is_left_out
+from td_pinterest_op.settings.types import JOB_ID, LOST_DIGITS, WrongValueError, has_lost_digits, is_left_out
 from td_pinterest_op.treasure_data.job import Source
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,6 @@ ENGINES = ("presto", "trino", "hive")
 _DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5"}
 # A name, never a path: the API key could do more than query.
 _DATABASE = re.compile(r"[a-z0-9_]{3,128}")
-_JOB_ID = re.compile(r"[0-9]{1,40}")
 # What a query begins with, and no name of a file.
 _SQL = re.compile(r"--|/\*|\(|(?:select|with|values|table|from)\s", re.IGNORECASE)
 # The end of a task's name after a refused token: the task has added itself as a subtask.
@@ -196,12 +195,12 @@ def read_source(task: Task) -> Source:
         )
     if has_lost_digits(job_id):
         log.warning("%s: job_id", LOST_DIGITS)
-    if isinstance(job_id, float) and job_id.is_integer():
-        job_id = int(job_id)
-    text = str(job_id).strip()
-    if not _JOB_ID.fullmatch(text):
-        raise SettingsError("job_id must be the id of a Treasure Data job, which has only digits", key="job_id")
-    return Source(job_id=text)
+    try:
+        return Source(job_id=JOB_ID.parse(job_id))
+    except WrongValueError:
+        raise SettingsError(
+            "job_id must be the id of a Treasure Data job, which has only digits", key="job_id"
+        ) from None
 
 
 def read_list_source(task: Task, name: str) -> Source | None:
