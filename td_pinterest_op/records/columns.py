@@ -29,6 +29,7 @@ class Column:
     position: int  # in the result, from 0
     is_array: bool = False  # a row may have several values
     is_hashed_by_warehouse: bool = False  # the values are digests or reasons for rejection, not plain
+    default_country: str | None = None  # of phone numbers without a country code
 
 
 def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
@@ -45,7 +46,13 @@ def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str,
     named = {key: type_ for key, type_ in settings.columns.items() if key in selected or key not in selected_by_list}
     control = settings.control
     types = LIST_TYPES if settings.records == "identifiers" else TYPES
-    columns = find_identifier_columns(job, named, types=types, control_column=control.by if control else None)
+    columns = find_identifier_columns(
+        job,
+        named,
+        types=types,
+        control_column=control.by if control else None,
+        default_country=settings.default_country,
+    )
     if settings.records == "rows":
         by_key = {type_.key: [each.name for each in columns if each.type.key == type_.key] for type_ in TYPES.values()}
         if repeated := [f"{' and '.join(names)} are both {key}" for key, names in by_key.items() if len(names) > 1]:
@@ -80,7 +87,8 @@ def find_list_columns(job: Job, settings: Settings) -> Sequence[Column]:
     selected = {name.lower() for name, _ in job.schema}
     # `columns` may name those of other queries too.
     columns = {name: type_ for name, type_ in settings.columns.items() if name in selected}
-    return find_identifier_columns(job, columns, types=TYPES if settings.records == "rows" else LIST_TYPES)
+    types = TYPES if settings.records == "rows" else LIST_TYPES
+    return find_identifier_columns(job, columns, types=types, default_country=settings.default_country)
 
 
 def find_identifier_columns(
@@ -89,13 +97,15 @@ def find_identifier_columns(
     *,
     types: Mapping[str, IdentifierType] = LIST_TYPES,
     control_column: str | None = None,
+    default_country: str | None = None,
     ignores_other_columns: bool = False,
 ) -> list[Column]:
     """Return the columns of a job's result with the name of an identifier type, or which `columns` maps to a type.
 
     `columns`: the names of types, by lower-case column name. `types`: the types that may be used, by name.
-    `control_column`: the column that chooses the control group. It is checked, but not returned. Raises JobError if no
-    column is left, or if any column is missing, not text, or not an identifier (allowed if `ignores_other_columns`).
+    `control_column`: the column that chooses the control group. It is checked, but not returned. `default_country`: of
+    phone numbers without a country code. Raises JobError if no column is left, or if any column is missing, not text,
+    or not an identifier (allowed if `ignores_other_columns`).
     """
     type_by_name = {**types, **{name: types[type_] for name, type_ in columns.items()}}
     names = [name.lower() for name, _ in job.schema]
@@ -127,11 +137,15 @@ def find_identifier_columns(
             cure = f"leave it out of {job.source_nouns.name}, or name it in `columns`"
             problems.append(f'column "{sanitize(name)}" is not an identifier: {cure}')
         if type_:
-            is_array = sql_type.lower().startswith("array")
-            is_hashed = job.is_hashed_by_warehouse
-            found.append(
-                Column(name=name, type=type_, position=position, is_array=is_array, is_hashed_by_warehouse=is_hashed)
+            column = Column(
+                name=name,
+                type=type_,
+                position=position,
+                is_array=sql_type.lower().startswith("array"),
+                is_hashed_by_warehouse=job.is_hashed_by_warehouse,
+                default_country=default_country,
             )
+            found.append(column)
     if not found:
         problems.insert(0, never_sent or f"there is no column {join_with_or(types)}")
     if problems:

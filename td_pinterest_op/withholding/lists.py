@@ -83,8 +83,7 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
     """
     columns = find_list_columns(rows.job, settings)
     of_list = Stats(action="", ad_account_id="", dry_run=True)
-    reading = ReaderSettings(columns=columns, default_country=settings.default_country)
-    IdentifierReader(spool, reading, of_list).read(rows.blocks, progress=lambda _: None)
+    IdentifierReader(spool, ReaderSettings(columns=columns), of_list).read(rows.blocks, progress=lambda _: None)
     return columns, of_list
 
 

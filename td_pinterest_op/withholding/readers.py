@@ -54,10 +54,9 @@ Rejected = list[tuple[int, Reason]]  # rows of a block, counted from 0, each wit
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderSettings:
-    """What a reader must know of the rows. `default_country`: of phone numbers without a country code."""
+    """What a reader must know of the rows."""
 
     columns: Sequence[Column]
-    default_country: str | None = None
     control: Control | None = None
     control_key_index: int | None = None  # the position of the column that chooses the control group
     find_line_number: Callable[[int], int] | None = None  # from a row's number to its line in a file
@@ -125,8 +124,7 @@ class Reader(abc.ABC):
 
     def _extract_identifiers(self, block: Block) -> list[ColumnIdentifiers]:
         """Return the identifiers to send in a block of rows, by identifier column: digests, or external ids."""
-        country = self.settings.default_country
-        return [extract_column_identifiers(column, block, default_country=country) for column in self.settings.columns]
+        return [extract_column_identifiers(column, block) for column in self.settings.columns]
 
     def _store_block(self, block: Block) -> Rejected:
         """Store the people and valid records of a block whose rows all have a control-group key, if one is needed.
@@ -369,7 +367,6 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
     by = control.by if control else None
     reading = ReaderSettings(
         columns=columns,
-        default_country=settings.default_country,
         control=control,
         control_key_index=get_position(by, [name for name, _ in job.schema]) if by else None,
         find_line_number=job.find_line_number,

@@ -31,12 +31,14 @@ def in_bytes(value: object) -> object:
 def read_rows(types: tuple[str, ...], *rows: tuple[object, ...]) -> tuple[Stats, list[dict[str, str]]]:
     """The counts and the records of a result."""
     columns = [
-        Column(name=type_, type=TYPES[type_], position=position, is_array=isinstance(rows[0][position], tuple))
-        for position, type_ in enumerate(types)
+        Column(
+            name=type_, type=TYPES[type_], position=at, is_array=isinstance(rows[0][at], tuple), default_country="US"
+        )
+        for at, type_ in enumerate(types)
     ]
     values = [[in_bytes(value) for value in column] for column in zip(*rows, strict=True)]
     stats = Stats(action="", ad_account_id="1", dry_run=False)
-    with closing(RowReader(ReaderSettings(columns=columns, default_country="US"), stats)) as reader:
+    with closing(RowReader(ReaderSettings(columns=columns), stats)) as reader:
         prepared = reader.read([values], progress=lambda _: None)
         bodies = [b"{%s}" % b"".join(batch.make_json_chunks()) for batch in prepared.read_batches(10_000)]
     return stats, [record for body in bodies for record in json.loads(body)["records_v2"]]
