@@ -29,12 +29,11 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ERASURE, ErasureSettings
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.task_runtime.finish import finish_run
+from td_pinterest_op.task_runtime.outcome import finish_run, open_history
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.services import Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
-from td_pinterest_op.task_runtime.task_history import open_history
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.withholding.readers import IdentifierReader, ReaderSettings

@@ -23,11 +23,10 @@ from td_pinterest_op.run_history.history_table import (
 )
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import STATUS, StatusSettings
-from td_pinterest_op.task_runtime.finish import finish_run
+from td_pinterest_op.task_runtime.outcome import finish_run, open_history
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.services import connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
-from td_pinterest_op.task_runtime.task_history import open_history
 
 log = logging.getLogger(__name__)
 

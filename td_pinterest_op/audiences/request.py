@@ -33,9 +33,8 @@ from td_pinterest_op.settings.table import (
 )
 from td_pinterest_op.settings.types import format_value, is_left_out
 from td_pinterest_op.stats import LISTS
-from td_pinterest_op.task_runtime.finish import name_subjects
+from td_pinterest_op.task_runtime.outcome import name_subjects, require_history_database
 from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_list_source, read_source
-from td_pinterest_op.task_runtime.task_history import require_history_database
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows
 

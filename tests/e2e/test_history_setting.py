@@ -18,7 +18,7 @@ from td_pinterest_op.many import export_all
 from td_pinterest_op.run_history.history_table import COLUMNS
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.status import check_audiences
-from td_pinterest_op.task_runtime import task_history as writing
+from td_pinterest_op.task_runtime import outcome as writing
 from td_pinterest_op.task_runtime.task import Task
 from tests import guard
 from tests.e2e.audiences import ADD, CLEAR, CREATE, is_cleared, settings_of

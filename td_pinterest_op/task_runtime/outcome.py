@@ -1,21 +1,33 @@
-"""The history of a task: rows about its runs, in a table in the user's warehouse.
+"""The outcome of a run, published alike by every operator: its error's message, its figures in the log, page, history.
 
-A history that cannot be read or written causes one warning. It never fails a run, nor delays it beyond a time limit.
+The history of a task has rows about its runs, in a table in the user's warehouse. If it cannot be read or written, that
+causes one warning. It never fails a run, nor delays it beyond a time limit.
 """
 
 import contextlib
 import json
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import ExportError, JobError, StoppedError, TreasureDataError
 from td_pinterest_op.http.retry import retry
-from td_pinterest_op.run_history.history_table import Row, build_insert_statement, build_table_statement
+from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.report.page_file import report_run
+from td_pinterest_op.run_history.history_table import (
+    FAILED,
+    SUCCESS,
+    Row,
+    build_insert_statement,
+    build_table_statement,
+)
+from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.types import TableName
+from td_pinterest_op.task_runtime.process import may_resubmit
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.task_runtime.task import Task, find_workflow_name, require_database
 from td_pinterest_op.treasure_data.job import Source, run_statement
@@ -134,3 +146,46 @@ def open_history(services: Services, table: TableName | None) -> History | None:
 def require_history_database(task: Task, table: TableName) -> str:
     """Return the name of a history table's database. Raises SettingsError if no database is known."""
     return table.database or require_database(task, needed_by=f"the history {table.table}")
+
+
+def finish_run(
+    services: Services,
+    error: Exception | None,
+    *,
+    history: History | None,
+    rows: Sequence[Row],
+    about: Sequence[tuple[str, str | None]],
+    statistics: Mapping[str, Any] | None = None,
+    report: str | None = None,
+) -> None:
+    """Publish the outcome of a run in log, history and report page. Raise its `error`, if any, as an ExportError.
+
+    `rows`: what the history gets; a row without an outcome gets the run's. `about`: the subjects that the error must
+    name (see `name_subjects`). `statistics`: the figures for the log and the page. `report`: the page's path. A task
+    that starts again publishes nothing. After a signal there is no time left to write to the history.
+    """
+    failure = ExportError.from_exception(error) if error else None
+    if failure and may_resubmit(services.task, failure):
+        raise failure
+    if failure:
+        name_subjects(failure, about)
+    if statistics:
+        level, text = (logging.ERROR, "statistics of the failed run") if failure else (logging.INFO, "statistics")
+        log.log(level, "%s: %s", text, json.dumps(statistics))
+        if report:
+            report_run(Path(report), statistics, error=str(failure or ""), now=services.timing.utc())
+    if history and not shutdown.is_requested():
+        outcome = {"outcome": FAILED, "error": str(failure)} if failure else {"outcome": SUCCESS}
+        history.write_rows([outcome | dict(row) for row in rows])
+    if failure:
+        raise failure
+
+
+def name_subjects(error: ExportError, about: Sequence[tuple[str, str | None]]) -> None:
+    """Add the subjects in `about` that an error's message does not name to the message, which may be read alone.
+
+    `about`: what each subject is, and its id or name (None if unknown), such as ("ad account", "549755885175").
+    """
+    names = [(label, escape(subject)) for label, subject in about if subject]
+    if unnamed := [f"{label} {name}" for label, name in names if name not in str(error)]:
+        error.extend(f" ({', '.join(unnamed)})")
