@@ -18,7 +18,6 @@ from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES
-from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.limits import check_values
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
@@ -70,7 +69,7 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
     )
     receipt: dict[str, Any] = {}
     error: Exception | None = None
-    with connect_services(task, settings, timing=timing, counts=stats.requests, scopes=SCOPES) as services:
+    with connect_services(task, settings, timing=timing, counts=stats.requests, needs_scopes=True) as services:
         erasure = _Erasure(settings=settings, stats=stats, services=services)
         try:
             receipt = erasure.execute(cast("Source", request.source))

@@ -13,7 +13,6 @@ from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
 from td_pinterest_op.audiences.request import ExportRequest, read_task_request
 from td_pinterest_op.errors import ExportError, JobError, SettingsError, StoppedError, TreasureDataError
-from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.limits import describe_plan
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
@@ -65,10 +64,15 @@ def export(
     settings = request.settings
     stats = build_stats(settings)
     connected = connect_services(
-        task, settings, timing=timing, counts=stats.requests, on_new_refresh_token=on_new_refresh_token, scopes=SCOPES
+        task,
+        settings,
+        timing=timing,
+        counts=stats.requests,
+        on_new_refresh_token=on_new_refresh_token,
+        needs_scopes=True,
     )
     with connected as services:
-        run_export(request, services, stats, reporter or ProgressReporter(timing=timing))
+        run_export(request, services, stats, reporter)
     return stats.to_json()
 
 
@@ -84,12 +88,15 @@ def build_stats(settings: Settings) -> Stats:
     )
 
 
-def run_export(request: ExportRequest, services: Services, stats: Stats, reporter: ProgressReporter) -> None:
+def run_export(
+    request: ExportRequest, services: Services, stats: Stats, reporter: ProgressReporter | None = None
+) -> None:
     """Carry out a task's checked request, and publish the outcome. Raises ExportError.
 
     Checks the audience, reads the rows, and shows the plan, which is carried out except in a dry run. `stats`: the
-    statistics of the run, which are filled. `reporter`: shows the plan and the progress.
+    statistics of the run, which are filled. `reporter`: shows the plan and the progress, by default in the log.
     """
+    reporter = reporter or ProgressReporter(timing=services.timing)
     settings = request.settings
     clock = services.timing.monotonic
     error: Exception | None = None

@@ -25,7 +25,6 @@ from td_pinterest_op.audiences.request import (
 )
 from td_pinterest_op.errors import EntriesError, ExportError, SettingsError, StoppedError
 from td_pinterest_op.export import build_stats, finish_export, run_export
-from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
@@ -43,7 +42,6 @@ from td_pinterest_op.settings.types import (
 )
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.process import TaskProcess, log_label, may_resubmit
-from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.services import Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
 
@@ -95,7 +93,7 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
     settings = parse_settings(common, table=SHARED, environ=task.environ)
     waiting = collections.deque(runs)
     threads = []
-    with connect_services(task, settings, timing=timing, scopes=SCOPES, at_once=at_once) as services:
+    with connect_services(task, settings, timing=timing, needs_scopes=True, at_once=at_once) as services:
         # Before the entries begin: a refused token concerns all of them.
         services.tokens.get_token()
 
@@ -196,7 +194,7 @@ class _EntryRun:
             request = replace(request, settings=replace(settings, report=str(path.with_name(name))))
         self.stats = build_stats(settings)
         own = services.for_another_run(task, self.stats)
-        run_export(request, own, self.stats, ProgressReporter(timing=services.timing))
+        run_export(request, own, self.stats)
 
 
 def read_at_once(task: Task) -> int:

@@ -2,7 +2,7 @@
 
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,12 +53,12 @@ class Grant:
     refresh_expires_in: float | None  # lifetime of the refresh token in seconds; None if unknown
 
 
-def describe_missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> str:
-    """Return the `needed` scopes that are not `granted` as text, such as "scope ads:write", or "" for none.
+def describe_missing_scopes(granted: frozenset[str]) -> str:
+    """Return which of SCOPES are not `granted` as text, such as "scope ads:write", or "" for none.
 
     Returns "" if `granted` is empty, since the scopes are unknown then.
     """
-    missing = [scope for scope in needed if granted and scope not in granted]
+    missing = [scope for scope in SCOPES if granted and scope not in granted]
     return f"scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}" if missing else ""
 
 
@@ -91,7 +91,7 @@ class Tokens(TokenSource):
     refresh_token: Secret  # for the next renewal
     on_new_refresh_token: Callable[[Secret | None, float | None], None]
     read_stored_token: Callable[[], Secret | None] = lambda: None
-    needed_scopes: Sequence[str] = ()  # AccountError is raised if a token lacks one of them
+    needs_scopes: bool = False  # whether AccountError is raised if a token lacks one of SCOPES
     scopes: frozenset[str] = frozenset()  # from the last response
     refresh_expires_in: float | None = None  # in seconds, from the last response; None if unknown
     _bearer: Bearer | None = None
@@ -180,7 +180,7 @@ class Tokens(TokenSource):
         self.scopes = grant.scopes
         self.refresh_expires_in = grant.refresh_expires_in or (_REFRESH_DAYS * DAY if issued else None)
         self.on_new_refresh_token(issued, self.refresh_expires_in)
-        if missing := describe_missing_scopes(grant.scopes, self.needed_scopes):
+        if self.needs_scopes and (missing := describe_missing_scopes(grant.scopes)):
             raise AccountError(f"the refresh token lacks the {missing}: {AUTHORISE_AGAIN}")
         lifetime = grant.expires_in or _ACCESS_DAYS * DAY
         # At least a little use before it is renewed, however short it lasts.

@@ -1,7 +1,7 @@
 """Connections to Treasure Data and Pinterest, built from a task's settings. The first call contacts them."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -64,15 +64,15 @@ def connect_services(
     timing: Timing,
     counts: RequestCounts | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
-    scopes: Sequence[str] = (),
+    needs_scopes: bool = False,
     at_once: int = 1,
 ) -> Iterator[Services]:
     """Yield connections to Treasure Data and Pinterest that last until the end of the block.
 
     `counts`: counts the requests that write to Pinterest. `on_new_refresh_token` gets each refresh token that Pinterest
     issues (see `Tokens`); by default it is stored where the task's own token came from. `at_once`: how many runs share
-    the connections. Raises AccountError before any other request if the token lacks one of the `scopes`, and
-    SettingsError for an endpoint that is unsafe for secrets.
+    the connections. Raises AccountError before any other request if the run `needs_scopes` (SCOPES) and the token
+    lacks one, and SettingsError for an endpoint that is unsafe for secrets.
     """
     store = TokenStore(task=task, settings=settings, timing=timing)
     transport = Transport(
@@ -103,7 +103,7 @@ def connect_services(
             refresh_token=settings.refresh_token,
             on_new_refresh_token=on_new_refresh_token or store.save_token,
             read_stored_token=store.read_token,
-            needed_scopes=scopes,
+            needs_scopes=needs_scopes,
         )
         yield Services(task=task, client=client, tokens=tokens, ad_account_id=settings.ad_account_id, timing=timing)
 

@@ -3,14 +3,13 @@
 import base64
 import threading
 import urllib.parse
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
 
 from td_pinterest_op.errors import AccountError, PinterestError
 from td_pinterest_op.http.transport import Failure, Response
-from td_pinterest_op.pinterest.oauth import SCOPES, Bearer, Tokens
+from td_pinterest_op.pinterest.oauth import Bearer, Tokens
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import DAY
 from tests.unit.scripted import Scene, answer, scene
@@ -37,7 +36,7 @@ def shown(bearer: Bearer) -> str:
     return bearer.token.reveal()
 
 
-def office(*answers: Response | Failure, scopes: Sequence[str] = ()) -> Office:
+def office(*answers: Response | Failure, needs_scopes: bool = False) -> Office:
     stage = scene(*answers)
     stored = [Secret("s3cr3t-refresh&1")]
     kept: list[tuple[str | None, float | None]] = []
@@ -48,7 +47,7 @@ def office(*answers: Response | Failure, scopes: Sequence[str] = ()) -> Office:
         refresh_token=Secret("s3cr3t-refresh&1"),
         on_new_refresh_token=lambda secret, seconds: kept.append((secret.reveal() if secret else None, seconds)),
         read_stored_token=lambda: stored[0],
-        needed_scopes=scopes,
+        needs_scopes=needs_scopes,
     )
     return Office(tokens=tokens, scene=stage, kept=kept, stored=stored)
 
@@ -250,7 +249,7 @@ def test_an_old_token_that_is_still_stored_is_not_taken_for_a_new_one() -> None:
 def test_a_token_without_a_scope_that_the_run_needs_is_for_the_accounts_owner(
     granted: object, missing: str | None
 ) -> None:
-    rig = office(issued(scope=granted, refresh_token="s3cr3t-new"), scopes=SCOPES)
+    rig = office(issued(scope=granted, refresh_token="s3cr3t-new"), needs_scopes=True)
     if missing is None:
         assert rig.token() == "access-1"
         return
