@@ -69,12 +69,13 @@ class Sender:
         refused and not sent.
         """
         stats = self.stats
+        settings = self.settings
         rate_limiter = self.client.rate_limiter
         phase = Phase(
             name="sending",
             unit="records",
             total=prepared.record_count,
-            pace=self.settings.records_per_second,
+            pace=settings.requests_per_minute * settings.limit_records_per_request / 60,  # in full batches
             pause=lambda: rate_limiter.write_delay,
         )
         sent_before = stats.sent
@@ -85,7 +86,7 @@ class Sender:
         running: set[Future[bool]] = set()
         try:
             with self.reporter.show_progress(phase) as progress:
-                batches = prepared.read_batches(self.settings.limit_records_per_request)
+                batches = prepared.read_batches(settings.limit_records_per_request)
                 batch = next(batches, None)
                 while running or (batch is not None and not failure):
                     while batch is not None and not failure and len(running) < most_running:
@@ -104,7 +105,7 @@ class Sender:
                             # create another.
                             faster = most_running + 1 if stats.sent > sent_before else 1
                             slower = max(most_running // 2, 1)
-                            most_running = slower if was_throttled else min(faster, self.settings.max_in_flight)
+                            most_running = slower if was_throttled else min(faster, settings.max_in_flight)
                     progress(stats.sent + stats.refused - before)
         except Exception as error:
             failure = ExportError.from_exception(error)

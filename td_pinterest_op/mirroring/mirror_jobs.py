@@ -54,7 +54,7 @@ class MirrorJobs:
         """Run a query with few rows, and return each row as a dict by column name."""
         return read_small_result(self.td, self._build_source(purpose, statement, None))
 
-    def create_table(self, kind: str, purpose: str, select: str, *, embedded: Source | None = None) -> tuple[str, str]:
+    def create_table(self, kind: str, purpose: str, select: str, *, embedded: Source | None) -> tuple[str, str]:
         """Create a temporary table of the rows of the SQL `select`. Return its quoted name and the job's id.
 
         `kind`: a word of the table's name, such as "digests". `purpose`, `embedded`: see `run`.

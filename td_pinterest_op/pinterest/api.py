@@ -110,6 +110,7 @@ class Records(Protocol):
         """Yield, in pieces, the field of the request's JSON with all records, such as `"records":"…"`."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Api:
     """Pinterest's API for one ad account. Every method may raise PinterestError and the errors of `Client.send`.
 
@@ -118,11 +119,14 @@ class Api:
     them.
     """
 
-    def __init__(self, *, client: Client, tokens: TokenSource, ad_account_id: str) -> None:
-        self.client = client
-        self._tokens = tokens
-        self.ad_account_id = ad_account_id
-        self._account = f"/ad_accounts/{ad_account_id}"
+    client: Client
+    tokens: TokenSource
+    ad_account_id: str
+
+    @property
+    def _account(self) -> str:
+        """The beginning of the paths of the ad account's entities."""
+        return f"/ad_accounts/{self.ad_account_id}"
 
     def list_audiences(self) -> Iterator[Audience]:
         """Yield all audiences that the ad account owns, newest first."""
@@ -240,7 +244,7 @@ class Api:
 
     def get(self, path: str, *, purpose: str) -> Response:
         """Send a GET request for a `path` and return the response. `purpose` completes "the request to …" in errors."""
-        return self.client.send(Request(method="GET", path=path, purpose=purpose), self._tokens)
+        return self.client.send(Request(method="GET", path=path, purpose=purpose), self.tokens)
 
     def _send_write(
         self, method: str, path: str, purpose: str, content: dict[str, Any], *, records: Records | None = None
@@ -260,7 +264,7 @@ class Api:
             has_records=records is not None,
             repeatable=method != "POST",
         )
-        response = self.client.send(request, self._tokens)
+        response = self.client.send(request, self.tokens)
         failed = "the answer contains exceptions: Pinterest carried out the request only in part, or not at all"
         _require_content(not response.content.get("exceptions"), response, purpose, failed, is_write=True)
         _require_content(response.content.get("id"), response, purpose, _NO_ID, is_write=True)

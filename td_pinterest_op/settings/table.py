@@ -188,11 +188,6 @@ class SendingSettings(ConnectionSettings):
     # The name in the query, in lower case → the name of an identifier type. Empty: columns are named for their type.
     columns: Mapping[str, str] = _of_rows(COLUMNS, {})
 
-    @property
-    def records_per_second(self) -> float:
-        """The most records that can be sent in a second, in full batches."""
-        return self.requests_per_minute * self.limit_records_per_request / 60
-
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(SendingSettings):

@@ -138,7 +138,7 @@ class Run:
             limit_records_per_request=batch,
             ignore_invalid_records=skip,
             max_in_flight=maximum,
-            records_per_second=None,
+            requests_per_minute=390,
         )
         reporter = types.SimpleNamespace(show_progress=lambda _: contextlib.nullcontext(progress))
         self.sender = Sender(
