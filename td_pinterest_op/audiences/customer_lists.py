@@ -16,8 +16,7 @@ from td_pinterest_op.audiences.audiences import create_once, repeat_until_list_i
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, CustomerList, age_key
-from td_pinterest_op.records.prepared import Batch, compute_fingerprint
-from td_pinterest_op.records.rows import SINGLE_DIGEST
+from td_pinterest_op.records.prepared import SINGLE_DIGEST, Batch, compute_fingerprint
 from td_pinterest_op.redaction.secret import escape
 
 log = logging.getLogger(__name__)

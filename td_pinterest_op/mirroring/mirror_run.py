@@ -27,8 +27,7 @@ from td_pinterest_op.records.columns import (
     is_single,
 )
 from td_pinterest_op.records.hashed_query import Query, build_columns_select
-from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.records.rows import SINGLE_DIGEST
+from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats

@@ -30,8 +30,7 @@ from td_pinterest_op.records.digests import (
 )
 from td_pinterest_op.records.hashed_query import NUMBERS
 from td_pinterest_op.records.limits import NAMED_ROWS, format_reasons
-from td_pinterest_op.records.prepared import PreparedRecords, RowSpool
-from td_pinterest_op.records.rows import SINGLE_DIGEST, Row, encode_rows
+from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords, Row, RowSpool, encode_rows
 from td_pinterest_op.records.spool import BUCKETS, SortedFile, Spool, SpoolFile
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import Settings

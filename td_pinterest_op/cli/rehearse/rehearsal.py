@@ -24,8 +24,7 @@ from td_pinterest_op.pinterest.client import Request
 from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.prepared import Batch
-from td_pinterest_op.records.rows import SINGLE_DIGEST, RecordLayout
+from td_pinterest_op.records.prepared import SINGLE_DIGEST, Batch, RecordLayout
 from td_pinterest_op.runtime.shutdown import start_thread
 from td_pinterest_op.task_runtime.services import Services
 

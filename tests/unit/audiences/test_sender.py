@@ -30,8 +30,7 @@ from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.prepared import Batch, PreparedRecords
-from td_pinterest_op.records.rows import SINGLE_DIGEST
+from td_pinterest_op.records.prepared import SINGLE_DIGEST, Batch, PreparedRecords
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.table import SendingSettings

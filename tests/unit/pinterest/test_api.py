@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from td_pinterest_op.errors import ExportError, MaybeAppliedError, PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.pinterest.api import Api, Audience
-from td_pinterest_op.records.prepared import Batch
-from td_pinterest_op.records.rows import SINGLE_DIGEST
+from td_pinterest_op.records.prepared import SINGLE_DIGEST, Batch
 from tests.unit.scripted import Keys, Scene, answer, scene
 
 ACCOUNT = "549755885175"

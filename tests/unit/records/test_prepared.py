@@ -10,8 +10,7 @@ import pytest
 
 from td_pinterest_op.records import prepared as module
 from td_pinterest_op.records import spool as spool_module
-from td_pinterest_op.records.prepared import Batch, PreparedRecords, RowSpool
-from td_pinterest_op.records.rows import SINGLE_DIGEST, RecordLayout
+from td_pinterest_op.records.prepared import SINGLE_DIGEST, Batch, PreparedRecords, RecordLayout, RowSpool
 
 Row = tuple[RecordLayout, bytes]
 

@@ -16,8 +16,7 @@ import pytest
 
 from td_pinterest_op.records import spool as module
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.prepared import PreparedRecords, compute_fingerprint
-from td_pinterest_op.records.rows import SINGLE_DIGEST
+from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords, compute_fingerprint
 from td_pinterest_op.records.spool import Spool
 
 
