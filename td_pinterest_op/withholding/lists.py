@@ -14,33 +14,35 @@ from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import SUPPRESS, Stats
+from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
-from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.readers import IdentifierReader, ReaderSettings
 
 log = logging.getLogger(__name__)
 
 
-def describe_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settings) -> Mapping[str, Query]:
+def describe_lists(services: Services, sources: Mapping[str, Source], settings: Settings) -> Mapping[str, Query]:
     """Ask the warehouse for the columns of the opt-out and consent lists, without rows. Return each query with them.
 
-    `sources`: the queries of the lists, by list name; the same names are the keys of the result. A list is left out if
-    its query is for Hive, which cannot nest a query with a WITH clause. Raises JobError and TreasureDataError, which
-    name the list.
+    `sources`: the queries of the lists, by list name; the same names are the keys of the result. Without any, Treasure
+    Data is not contacted. A list is left out if its query is for Hive, which cannot nest a query with a WITH clause.
+    Raises JobError and TreasureDataError, which name the list.
     """
     queries = {}
     for name, source in sources.items():
         if source.engine in ENGINES:
             with name_list_in_errors(name):
-                queries[name] = describe_query(td, source, partial(find_list_columns, settings=settings))
+                queries[name] = describe_query(
+                    services.treasure_data, source, partial(find_list_columns, settings=settings)
+                )
     return queries
 
 
 @contextlib.contextmanager
 def open_lists(
-    td: TreasureData,
+    services: Services,
     sources: Mapping[str, Source],
     settings: Settings,
     stats: Stats,
@@ -59,6 +61,7 @@ def open_lists(
     of_lists: dict[str, Stats] = {}
     with contextlib.ExitStack() as stack:
         for name, source in sources.items():
+            td = services.treasure_data
             spools[name] = stack.enter_context(contextlib.closing(Spool()))
             on_job_id = partial(stats.list_jobs.__setitem__, name)
             with name_list_in_errors(name):

@@ -399,8 +399,5 @@ def _strip_row(columns: Sequence[Column], row: Row, reasons: Mapping[bytes, str]
         is_array = isinstance(given, list)
         values = given if is_array else [given]
         kept = [value for value in values if compute_comparable_digest(column.type, value) not in reasons]
-        if is_array:
-            left.append(kept)
-        else:
-            left.append(kept[0] if kept else b"")
+        left.append(kept if is_array else next(iter(kept), b""))
     return left

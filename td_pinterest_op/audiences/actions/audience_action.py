@@ -32,7 +32,6 @@ from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.withholding.lists import describe_lists, open_lists
-from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.readers import open_reader
 
 log = logging.getLogger(__name__)
@@ -100,10 +99,8 @@ class AudienceAction(abc.ABC):
         stats = self.stats
         source = self.request.source
         sources = self.request.lists
-        lists = Lists()
         with contextlib.ExitStack() as stack:
-            # Without lists, the rows of a file need no connection to Treasure Data.
-            queries = describe_lists(self.services.treasure_data, sources, settings) if sources else {}
+            queries = describe_lists(self.services, sources, settings)
             if isinstance(source, Rows):
                 rows = source
             else:
@@ -117,9 +114,7 @@ class AudienceAction(abc.ABC):
                     find_columns = partial(find_people_columns, settings=settings, list_columns=list_columns)
                     query = describe_query(td, source, find_columns)
                     rows = open_hashed_rows(td, source, query, control=settings.control, on_job_id=on_job_id)
-            if sources:
-                opened = open_lists(self.services.treasure_data, sources, settings, stats, queries=queries)
-                lists = stack.enter_context(opened)
+            lists = stack.enter_context(open_lists(self.services, sources, settings, stats, queries=queries))
             reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
             with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
                 prepared = reader.read(rows.blocks, progress=progress)
