@@ -14,7 +14,6 @@ The layers, from the entry points down; a sub-package imports only from the line
     pinterest/  treasure_data/  settings/    the two services over HTTP; `result_settings`
     stats  identifiers/  http/    counters; identifier types and their rules; one HTTP request
     runtime/  errors  redaction/  clock, signals, files; the error classes; masking of secrets and personal data
-    digdag_templates              digdag's templates in text from elsewhere
 """
 
 from td_pinterest_op import requirements

@@ -26,8 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from td_pinterest_op.digdag_templates import defuse_templates
-from td_pinterest_op.redaction.secret import mask
+from td_pinterest_op.redaction.secret import defuse_templates, mask
 
 # `missing`: the key is left out. `unknown`: there is no such key. `value`: the value is not allowed, whatever the other
 # settings are. `environment`: a variable is missing there. `wrong`: any other problem.

@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from td_pinterest_op import __version__
-from td_pinterest_op.digdag_templates import defuse_templates
 from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.redaction.secret import defuse_templates, escape
 from td_pinterest_op.runtime.text import format_count
 
 SUPPRESSED = "suppressed"

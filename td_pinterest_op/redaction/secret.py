@@ -8,9 +8,9 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote, quote_plus
-
-from td_pinterest_op.digdag_templates import defuse_templates
 
 # digdag's limit in bytes; only the beginning of a longer secret is recognised.
 LONGEST_SECRET = 16 * 1024
@@ -87,6 +87,21 @@ def mask(text: str) -> str:
 def mask_with_numbers(text: str) -> str:
     """Return `text` masked by `mask`, and with `<hidden>` for long numbers, which may be a person's phone number."""
     return _LONG_NUMBER.sub("<hidden>", mask(text))
+
+
+def defuse_templates(value: Any) -> Any:
+    """Return JSON data with `${` changed to `$ {` in all texts, so that digdag does not evaluate them as templates.
+
+    Source: digdag-core, agent/ConfigEvalEngine.java: digdag evaluates all parameters of a task, even values that other
+    tasks stored, and `error.message`. digdag-plugin-utils, UserSecretTemplate.java: `http>` then fills in secrets.
+    """
+    if isinstance(value, str):
+        return value.replace("${", "$ {")
+    if isinstance(value, Mapping):
+        return {defuse_templates(key): defuse_templates(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [defuse_templates(entry) for entry in value]
+    return value
 
 
 def escape(text: str) -> str:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from td_pinterest_op import __version__
-from td_pinterest_op.digdag_templates import defuse_templates
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.http.endpoints import is_safe_url
-from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, sanitize
+from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, defuse_templates, sanitize
 from td_pinterest_op.requirements import find_other_version
 from td_pinterest_op.settings.types import JOB_ID, LOST_DIGITS, WrongValueError, has_lost_digits, is_left_out
 from td_pinterest_op.treasure_data.job import Source

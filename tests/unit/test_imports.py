@@ -32,7 +32,6 @@ LAYERS: list[set[str]] = [
     {"runtime"},
     {"errors"},
     {"redaction"},
-    {"digdag_templates"},
     {"__init__"},
     {"requirements"},
 ]
