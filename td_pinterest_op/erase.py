@@ -35,7 +35,7 @@ from td_pinterest_op.task_runtime.services import Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import open_job_rows
-from td_pinterest_op.withholding.readers import IdentifierReader, ReaderSettings
+from td_pinterest_op.withholding.readers import IdentifierReader
 
 log = logging.getLogger(__name__)
 
@@ -213,7 +213,7 @@ class _Erasure:
                 "columns too, if the warehouse has them",
                 " and no ".join(missing),
             )
-        reader = IdentifierReader(spool, ReaderSettings(columns=columns), stats)
+        reader = IdentifierReader(columns=columns, stats=stats, spool=spool)
         phase = Phase(name="reading", unit="rows", total=rows.job.records)
         with ProgressReporter(timing=self.services.timing).show_progress(phase) as progress:
             prepared = reader.read(rows.blocks, progress=progress)

@@ -18,7 +18,7 @@ from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.withholding.people import Lists
-from td_pinterest_op.withholding.readers import IdentifierReader, ReaderSettings
+from td_pinterest_op.withholding.readers import IdentifierReader
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,8 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
     """
     columns = find_list_columns(rows.job, settings)
     of_list = Stats(action="", ad_account_id="", dry_run=True)
-    IdentifierReader(spool, ReaderSettings(columns=columns), of_list).read(rows.blocks, progress=lambda _: None)
+    reader = IdentifierReader(columns=columns, stats=of_list, spool=spool)
+    reader.read(rows.blocks, progress=lambda _: None)
     return columns, of_list
 
 

@@ -51,40 +51,33 @@ Block = Sequence[Sequence[Any]]  # the values of some rows, column by column
 Rejected = list[tuple[int, Reason]]  # rows of a block, counted from 0, each with the reason for its rejection
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReaderSettings:
-    """What a reader must know of the rows."""
-
-    columns: Sequence[Column]
-    control: Control | None = None
-    control_key_index: int | None = None  # the position of the column that chooses the control group
-    find_line_number: Callable[[int], int] | None = None  # from a row's number to its line in a file
-
-
+@dataclass(kw_only=True, eq=False)
 class Reader(abc.ABC):
     """Reads the rows of a query's result in blocks, stores the valid records, and counts what it reads in `stats`.
 
     `people`: collects the people, and decides who is withheld; None if there are no lists and no control group.
     """
 
-    def __init__(
-        self, settings: ReaderSettings, stats: Stats, people: People | SingleIdentifierPeople | None = None
-    ) -> None:
-        self.settings = settings
-        self._stats = stats
-        self._people = people
+    columns: Sequence[Column]
+    stats: Stats
+    people: People | SingleIdentifierPeople | None = None
+    control: Control | None = None
+    control_key_index: int | None = None  # the position of the column that chooses the control group
+    find_line_number: Callable[[int], int] | None = None  # from a row's number to its line in a file
+
+    def __post_init__(self) -> None:
         self._files = contextlib.ExitStack()
         self.close = self._files.close
-        if people:
-            self._files.callback(people.close)
+        if self.people:
+            self._files.callback(self.people.close)
 
     def read(self, blocks: Iterable[Block], *, progress: Callable[[int], None]) -> PreparedRecords:
         """Read all rows, and return their unique records. `progress` is called with the number of rows read so far.
 
         Raises JobError, TreasureDataError and OSError.
         """
-        stats = self._stats
-        find_line_number = self.settings.find_line_number
+        stats = self.stats
+        find_line_number = self.find_line_number
         gc.disable()  # rows never form reference cycles; to search for some costs 4 % of the reading time
         try:
             for block in blocks:
@@ -109,21 +102,21 @@ class Reader(abc.ABC):
 
         A row without a control-group key is rejected.
         """
-        index = self.settings.control_key_index
+        index = self.control_key_index
         keys = () if index is None else block[index]
         keyless = [row for row, key in enumerate(keys) if key is None]
-        if not keyless or self._people is None:
+        if not keyless or self.people is None:
             return self._store_block(block)
         # If somebody without a key has opted out, this also applies to other rows.
         unsent = self._extract_identifiers(_select_rows(block, keyless))
-        self._people.add(unsent, [False] * len(keyless), may_be_sent=False)
+        self.people.add(unsent, [False] * len(keyless), may_be_sent=False)
         rows = [row for row, key in enumerate(keys) if key is not None]
         rejected = [(rows[row], reason) for row, reason in self._store_block(_select_rows(block, rows))]
         return [(row, Reason.NO_CONTROL_KEY) for row in keyless] + rejected
 
     def _extract_identifiers(self, block: Block) -> list[ColumnIdentifiers]:
         """Return the identifiers to send in a block of rows, by identifier column: digests, or external ids."""
-        return [extract_column_identifiers(column, block) for column in self.settings.columns]
+        return [extract_column_identifiers(column, block) for column in self.columns]
 
     def _store_block(self, block: Block) -> Rejected:
         """Store the people and valid records of a block whose rows all have a control-group key, if one is needed.
@@ -133,16 +126,16 @@ class Reader(abc.ABC):
         by_column = self._extract_identifiers(block)
         for column in by_column:
             if column.column.type.is_hashed:
-                self._stats.hashed_values += column.hashed_count
-                self._stats.plain_values += column.valid_count - column.hashed_count
-        if self._people:
-            self._people.add(by_column, self._find_rows_in_control(block, by_column))
+                self.stats.hashed_values += column.hashed_count
+                self.stats.plain_values += column.valid_count - column.hashed_count
+        if self.people:
+            self.people.add(by_column, self._find_rows_in_control(block, by_column))
         return self._store_valid_records(by_column, len(block[0]))
 
     def _find_rows_in_control(self, block: Block, by_column: Sequence[ColumnIdentifiers]) -> Sequence[bool]:
         """Return for each row True if its person is in the control group. `by_column`: the rows' identifiers."""
-        control = self.settings.control
-        index = self.settings.control_key_index
+        control = self.control
+        index = self.control_key_index
         if control is None:
             return [False] * len(block[0])
         # Without a key column, the only identifier is the key: its digest, in hex as in the warehouse.
@@ -167,24 +160,20 @@ class Reader(abc.ABC):
         """Return the unique records to send, and count those that are withheld. All blocks must be read."""
 
 
+@dataclass(kw_only=True, eq=False)
 class IdentifierReader(Reader):
     """Reads the rows of a query's result, and stores each valid identifier in them as a record of its own.
 
     If several people hold an identifier, what is known of all of them decides whether it is sent.
     """
 
-    def __init__(
-        self,
-        spool: Spool | SortedFile,
-        settings: ReaderSettings,
-        stats: Stats,
-        people: People | SingleIdentifierPeople | None = None,
-    ) -> None:
-        super().__init__(settings, stats, people)
-        self._spool = spool
-        self._files.callback(spool.close)
+    spool: Spool | SortedFile
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._files.callback(self.spool.close)
         # A row has as many values as there are columns, but for arrays.
-        stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
+        self.stats.columns = len(self.columns) + sum(column.is_array for column in self.columns)
 
     def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], _row_count: int) -> Rejected:
         """Count the valid identifiers of a block of rows, and store them to be sent. Return the rows with invalid ones.
@@ -194,9 +183,9 @@ class IdentifierReader(Reader):
         `by_column`: the rows' identifiers, by column.
         """
         for column in by_column:
-            self._stats.valid += column.valid_count
-            if self._people is None:
-                self._spool.add(column.comparable_digests)
+            self.stats.valid += column.valid_count
+            if self.people is None:
+                self.spool.add(column.comparable_digests)
         rejected = [rejection for column in by_column for rejection in column.rejected]
         if len(by_column) == 1:
             return rejected
@@ -207,19 +196,19 @@ class IdentifierReader(Reader):
 
     def _finish(self) -> PreparedRecords:
         """Return the unique identifiers to send, as records, and count those that are withheld."""
-        if self._people:
-            for digests, withheld in self._people.find_sendable():
-                self._spool.add(digests)
-                self._stats.withheld.update(withheld)
-        self._spool.finish()
-        return PreparedRecords({SINGLE_DIGEST: self._spool}, choose_list_type(self.settings.columns))
+        if self.people:
+            for digests, withheld in self.people.find_sendable():
+                self.spool.add(digests)
+                self.stats.withheld.update(withheld)
+        self.spool.finish()
+        return PreparedRecords({SINGLE_DIGEST: self.spool}, choose_list_type(self.columns))
 
 
 class RowReader(Reader):
     """Reads the rows of a query's result, and stores each row that has a valid identifier as one record."""
 
-    def __init__(self, settings: ReaderSettings, stats: Stats, people: People | None = None) -> None:
-        super().__init__(settings, stats, people)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._kept = RowSpool()
         self._files.callback(self._kept.close)
 
@@ -247,25 +236,25 @@ class RowReader(Reader):
         for position, of_row in sorted(reasons.items()):
             given = [reason for reason in of_row if reason is not Reason.NULL]
             if any(rows[position]):
-                self._stats.invalid_keys_by_reason.update(reason.value for reason in given)
+                self.stats.invalid_keys_by_reason.update(reason.value for reason in given)
             else:
                 rejected.append((position, given[0] if given else Reason.NULL))
-        self._stats.valid += row_count - len(rejected)
+        self.stats.valid += row_count - len(rejected)
         self._store_rows(rows)
         return rejected
 
     def _store_rows(self, rows: list[Row]) -> None:
         """Store the rows of a block as records. A subclass may store only those that may be sent."""
-        for layout, records in encode_rows(self.settings.columns, rows).items():
+        for layout, records in encode_rows(self.columns, rows).items():
             self._kept.add(layout, records)
 
     def _finish(self) -> PreparedRecords:
         """Return the unique rows as records: this reader withholds nobody."""
-        prepared = replace(self._kept.finish(), list_type=choose_list_type(self.settings.columns))
-        self._stats.keys = sum(
+        prepared = replace(self._kept.finish(), list_type=choose_list_type(self.columns))
+        self.stats.keys = sum(
             (len(layout.keys) + (layout.id_length > 0)) * file.unique_count for layout, file in prepared.files.items()
         )
-        if reasons := format_reasons(self._stats.invalid_keys_by_reason):
+        if reasons := format_reasons(self.stats.invalid_keys_by_reason):
             log.warning("invalid identifiers were left out of rows that also have valid identifiers: %s", reasons)
         return prepared
 
@@ -276,12 +265,12 @@ class _FilteredRowReader(RowReader):
     A temporary file keeps the rows, in blocks, until all people are compared with the lists.
     """
 
-    _people: People
+    people: People
 
-    def __init__(self, people: People, settings: ReaderSettings, stats: Stats) -> None:
-        super().__init__(settings, stats, people)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         # Only digests may be on disk as they are: external ids are encrypted.
-        self._file = SpoolFile(encrypted=not all(column.type.is_hashed for column in settings.columns))
+        self._file = SpoolFile(encrypted=not all(column.type.is_hashed for column in self.columns))
         self._blocks: list[tuple[int, int, int]] = []  # offset and length in the file, and the first person's number
         self._end = 0
         self._to_strip = Spool(_TO_STRIP.size)
@@ -294,13 +283,13 @@ class _FilteredRowReader(RowReader):
         data = marshal.dumps(rows, _WITHOUT_REFERENCES)
         self._file.write(self._end, data)
         # `_store_block` has added the people of these rows just before: theirs are the last numbers.
-        self._blocks.append((self._end, len(data), self._people.count - len(rows)))
+        self._blocks.append((self._end, len(data), self.people.count - len(rows)))
         self._end += len(data)
 
     def _finish(self) -> PreparedRecords:
         """Return the unique rows to send, as records, and count the distinct rows that are withheld, by reason."""
-        people = self._people
-        columns = self.settings.columns
+        people = self.people
+        columns = self.columns
         people.compare_with_lists()
         # Sort by person which identifiers each person loses. A spool has a bucket for each first byte, and sorts within
         # buckets: the first byte is the number of one of 256 parts of the people.
@@ -346,7 +335,7 @@ class _FilteredRowReader(RowReader):
             for suffixed in chain.from_iterable(spool.read_buckets()) if not layout.is_extra else ():
                 # A row that is withheld for several reasons counts for the first.
                 if suffixed[:-1] != previous:
-                    self._stats.withheld[WITHHELD[suffixed[-1]]] += 1
+                    self.stats.withheld[WITHHELD[suffixed[-1]]] += 1
                     previous = suffixed[:-1]
         # These files are large, and it takes long to send the rest: free the disk now.
         for file in (people, self._file, self._to_strip, self._withheld):
@@ -364,21 +353,22 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
     control = settings.control
     columns = find_people_columns(job, settings, lists.columns)
     by = control.by if control else None
-    reading = ReaderSettings(
-        columns=columns,
-        control=control,
-        control_key_index=get_position(by, [name for name, _ in job.schema]) if by else None,
-        find_line_number=job.find_line_number,
-    )
+    given: dict[str, Any] = {
+        "columns": columns,
+        "stats": stats,
+        "control": control,
+        "control_key_index": get_position(by, [name for name, _ in job.schema]) if by else None,
+        "find_line_number": job.find_line_number,
+    }
     has_all = not lists.spools and control is None
     reader: Reader
     if settings.records == "rows":
-        reader = RowReader(reading, stats) if has_all else _FilteredRowReader(People(lists), reading, stats)
+        reader = RowReader(**given) if has_all else _FilteredRowReader(people=People(lists), **given)
     elif has_all:
-        reader = IdentifierReader(Spool(), reading, stats)
+        reader = IdentifierReader(spool=Spool(), **given)
     else:
         people = (SingleIdentifierPeople if is_single(columns) else People)(lists)
-        reader = IdentifierReader(SortedFile(), reading, stats, people)
+        reader = IdentifierReader(spool=SortedFile(), people=people, **given)
     with contextlib.closing(reader):
         yield reader
 

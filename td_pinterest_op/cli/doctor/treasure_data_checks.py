@@ -123,7 +123,7 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
     stats = Stats(action="", ad_account_id="", dry_run=True)
     with open_reader(job, settings, stats, lists=Lists()) as reader:
         reader.read(_take_sample(JobResult(td, job)), progress=lambda _: None)
-    label = f"job {job.id} ({', '.join(column.name for column in reader.settings.columns)})"
+    label = f"job {job.id} ({', '.join(column.name for column in reader.columns)})"
     advice = [
         f"`td-pinterest explain {reason}` explains the invalid rows, with SQL that finds them"
         for reason, _ in stats.invalid_by_reason.most_common(1)
