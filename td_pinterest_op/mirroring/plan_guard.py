@@ -4,6 +4,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 
 from td_pinterest_op.errors import ExportError, MirrorError
 from td_pinterest_op.mirroring.ledger import Ledger
@@ -17,6 +18,7 @@ from td_pinterest_op.stats import Stats
 _TRUSTED = 10.0
 
 
+@dataclass(kw_only=True)
 class PlanGuard:
     """Stops a mirror run from sending its plan (the run's changes) once the ledger has a newer plan of another run.
 
@@ -25,34 +27,32 @@ class PlanGuard:
     right after the plan was read.
     """
 
-    def __init__(self, *, ledger: Ledger, stats: Stats, client: Client) -> None:
-        self._ledger = ledger
-        self._stats = stats
-        self._client = client
-        self._clock = client.timing.monotonic
-        self._lock = threading.Lock()
-        self._waits = 0  # the client's number of waits when the ledger was asked
-        self._trusted_until = 0.0
-        self._question: Future[None] | None = None  # to the ledger, still to be answered
-        self._changes: list[str] = []  # what may have been sent: JOIN, LEAVE, REPLACING
+    ledger: Ledger
+    stats: Stats
+    client: Client
+    _waits: int = 0  # the client's number of waits when the ledger was asked
+    _trusted_until: float = 0.0
+    _question: Future[None] | None = None  # to the ledger, still to be answered
+    _changes: list[str] = field(default_factory=list)  # what may have been sent: JOIN, LEAVE, REPLACING
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def trust_plan(self) -> None:
         """Trust from now on, for ten seconds, that this run's plan is the newest. The ledger is not asked."""
-        self._waits = self._client.rate_limiter.waits
-        self._trusted_until = self._clock() + _TRUSTED
+        self._waits = self.client.rate_limiter.waits
+        self._trusted_until = self.client.timing.monotonic() + _TRUSTED
 
     def require_newest(self) -> None:
         """Ask the ledger now. Raises MirrorError if another run has written a newer plan than this run's."""
-        waits = self._client.rate_limiter.waits
+        waits = self.client.rate_limiter.waits
         self._question = None
         self._ask_ledger()
         self._waits = waits
 
     def _ask_ledger(self) -> None:
         """Ask the ledger. Trust its answer for ten seconds, or raise MirrorError if there is a newer plan."""
-        if newer := self._ledger.find_newer_plan():
+        if newer := self.ledger.find_newer_plan():
             raise MirrorError(f"plan {newer} is newer")
-        self._trusted_until = self._clock() + _TRUSTED
+        self._trusted_until = self.client.timing.monotonic() + _TRUSTED
 
     def _check_before_write(self) -> None:
         """Raise MirrorError before a write to Pinterest if the ledger has a newer plan, as far as is known.
@@ -60,9 +60,9 @@ class PlanGuard:
         Asks the ledger if the last answer is too old: after a wait at once, else in a thread, for a later write.
         """
         with self._lock:
-            if self._client.rate_limiter.waits != self._waits:
+            if self.client.rate_limiter.waits != self._waits:
                 self.require_newest()
-            elif self._question is None and self._clock() > self._trusted_until:
+            elif self._question is None and self.client.timing.monotonic() > self._trusted_until:
                 self._question = start_thread(self._ask_ledger)
             elif self._question and self._question.done():
                 self._question.result()
@@ -77,16 +77,16 @@ class PlanGuard:
         """
         self._changes += changes
         try:
-            with self._client.check_writes(self._check_before_write):
+            with self.client.check_writes(self._check_before_write):
                 yield
         except ExportError as error:
             # There is no time left after a signal.
             if shutdown.is_requested():
                 raise
             try:
-                newer = self._ledger.find_newer_plan()
+                newer = self.ledger.find_newer_plan()
                 if newer:
-                    self._ledger.record_unsure_people(*self._changes)
+                    self.ledger.record_unsure_people(*self._changes)
             except ExportError as failure:
                 raise error.extend(
                     ". If another run has made a newer plan since, the ledger lacks what this run has sent "
@@ -94,7 +94,7 @@ class PlanGuard:
                 ) from None
             if not newer:
                 raise
-            sent = self._stats.sent + self._stats.in_doubt
+            sent = self.stats.sent + self.stats.in_doubt
             outcome = (
                 f"Partly sent: {format_count(sent, 'record')} of this plan. The ledger marks these people as "
                 "unsettled, and the next run corrects them"
@@ -102,6 +102,6 @@ class PlanGuard:
                 else "Nothing was sent of this plan"
             )
             raise MirrorError(
-                f"plan {self._ledger.state.number} of audience {self._ledger.jobs.audience_id} was superseded: "
+                f"plan {self.ledger.state.number} of audience {self.ledger.jobs.audience_id} was superseded: "
                 f"another run has since made plan {newer}. {outcome}"
             ) from None

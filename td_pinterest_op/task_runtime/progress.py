@@ -27,36 +27,38 @@ class Phase:
     pause: Callable[[], float] = lambda: 0.0  # returns the seconds until a rate limit lets the phase continue, or 0
 
 
+@dataclass
 class EtaEstimator:
     """Estimates the remaining time of a phase."""
 
-    def __init__(self, phase: Phase, timing: Timing) -> None:
-        self._phase = phase
-        self._timing = timing
-        self._begin = self._moved_at = timing.monotonic()
-        self._done = 0
+    phase: Phase
+    timing: Timing
+    _done: int = 0
+
+    def __post_init__(self) -> None:
+        self._begin = self._moved_at = self.timing.monotonic()
 
     def compute_rate(self) -> float:
         """Return the number of units done per second since the phase began."""
-        return self._done / max(self._timing.monotonic() - self._begin, 1e-9)
+        return self._done / max(self.timing.monotonic() - self._begin, 1e-9)
 
     def format_eta(self, done: int) -> str:
         """Return the remaining time after `done` units, such as "4 min 10 s left", or "" if the time is unknown.
 
         During a wait, the text says when the wait ends, or how long it has lasted.
         """
-        now = self._timing.monotonic()
-        total = self._phase.total
+        now = self.timing.monotonic()
+        total = self.phase.total
         if done != self._done:
             self._done = done
             self._moved_at = now
         left = max((total or 0) - done, 0)
         idle = now - self._moved_at
         if left and idle >= _IDLE:
-            if pause := self._phase.pause():
-                return f"waiting another {format_duration(pause, now=self._timing.now())}"
+            if pause := self.phase.pause():
+                return f"waiting another {format_duration(pause, now=self.timing.now())}"
             return f"waiting for {format_duration(idle)}"
-        rate = min(self.compute_rate(), self._phase.pace or float("inf"))
+        rate = min(self.compute_rate(), self.phase.pace or float("inf"))
         return f"{format_duration(round(left / rate))} left" if total and rate else ""
 
 
