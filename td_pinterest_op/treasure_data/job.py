@@ -145,7 +145,15 @@ def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str
             job_id, is_adopted = _issue_query(td, source, key)
         on_job_id(job_id)
         try:
-            details = _wait_until_finished(td, job_id)
+            pause = _FIRST_POLL
+            waited = 0.0
+            while (status := _get_job_details(td, "status", job_id)["status"]) not in _FINISHED:
+                if waited >= _UNTOLD_WAIT:
+                    log.info("waiting for job %s (%s): %s so far", job_id, sanitize(status), format_duration(waited))
+                td.sleep(pause)
+                waited += pause
+                pause = min(pause * 1.5, _LAST_POLL)
+            details = _get_job_details(td, "show", job_id)
         except BaseException:
             # A job that a retry may adopt, or that others have issued, goes on.
             if source.job_id is None and not source.attempt_key:
@@ -179,19 +187,6 @@ def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]
             f'there is no database "{source.database}" for the query (Treasure Data responded 404): correct its name'
         )
     raise TreasureDataError(f"Treasure Data responded {status} to the query, but sent no job id. Run this task again")
-
-
-def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
-    """Wait until a job has finished, whatever its status, and return its details (a JSON object)."""
-    pause = _FIRST_POLL
-    waited = 0.0
-    while (status := _get_job_details(td, "status", job_id)["status"]) not in _FINISHED:
-        if waited >= _UNTOLD_WAIT:
-            log.info("waiting for job %s (%s): %s so far", job_id, sanitize(status), format_duration(waited))
-        td.sleep(pause)
-        waited += pause
-        pause = min(pause * 1.5, _LAST_POLL)
-    return _get_job_details(td, "show", job_id)
 
 
 def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]:
