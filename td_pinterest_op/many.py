@@ -28,10 +28,9 @@ from td_pinterest_op.export import build_stats, finish_export, run_export
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.parameters import FOR_THIS_RUN
 from td_pinterest_op.settings.parse import parse_parameter, parse_raw_settings, parse_settings, parse_values
 from td_pinterest_op.settings.structures import parse_list
-from td_pinterest_op.settings.table import SHARED
+from td_pinterest_op.settings.table import FOR_THIS_RUN, SHARED
 from td_pinterest_op.settings.types import (
     WrongValueError,
     build_integer_type,

@@ -5,18 +5,12 @@ A task may get settings and parameters from one more place: an entry of a list, 
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.records.hashed_query import ENGINES, require_hashable, require_one_statement
-from td_pinterest_op.settings.parameters import (
-    FOR_THIS_RUN,
-    SETTINGS_FOR_THIS_RUN,
-    TASK_PARAMETERS,
-    find_refused_parameters,
-)
 from td_pinterest_op.settings.parse import (
     ParsedSettings,
     build_settings,
@@ -26,13 +20,17 @@ from td_pinterest_op.settings.parse import (
 )
 from td_pinterest_op.settings.table import (
     CREDENTIALS,
+    FOR_THIS_RUN,
+    SETTINGS_FOR_THIS_RUN,
+    TASK_PARAMETERS,
+    ActionSpec,
     ConnectionSettings,
     SendingSettings,
     Settings,
     SettingsTable,
 )
-from td_pinterest_op.settings.types import format_value, is_left_out
-from td_pinterest_op.stats import LISTS
+from td_pinterest_op.settings.types import find_nearest, format_value, is_left_out
+from td_pinterest_op.stats import LISTS, SUPPRESS
 from td_pinterest_op.task_runtime.outcome import name_subjects, require_history_database
 from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_list_source, read_source
 from td_pinterest_op.treasure_data.job import Source
@@ -45,6 +43,10 @@ ROWS = frozenset({"query", "job_id"})
 
 # Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
 _ADDED_BY_CONSOLE = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGNORECASE)
+
+_ENDING = re.compile(r"(?<=s)(?:ions?|ing|ed)$")  # of suppression
+_OPT_OUT = re.compile(r"opt_?out")
+_COMMON_WORDS = ("constant", "content", "contents")  # near `consent` by chance
 
 _S = TypeVar("_S", bound=ConnectionSettings)
 
@@ -204,3 +206,33 @@ def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: Settings
     if unused:
         log.warning("%s has settings that this task does not have: %s", FOR_THIS_RUN, ", ".join(unused))
     return parse_values(settings, table=table, environ=task.environ, for_this_run=used)
+
+
+def find_refused_parameters(names: Iterable[object], action: ActionSpec | None) -> dict[str, str]:
+    """Return each name that seems to be a misspelt parameter, with the parameter that is meant.
+
+    `names`: of a task's parameters and of its workflow's variables, which a run cannot tell apart. So only names that
+    resemble `query`, `suppress` or `consent` are returned; and only if the action reads the parameter that is meant,
+    and `names` do not contain it. `action`: None if it is unknown.
+    """
+    given = {name for name in names if isinstance(name, str)}
+    refused: dict[str, str] = {}
+    for name in sorted(given.difference(TASK_PARAMETERS)):
+        meant = _find_meant_parameter(name.lower())
+        is_read = action is None or (action.adds_people if meant in LISTS else action.reads_rows)
+        if meant and meant not in given and is_read:
+            refused[name] = meant
+    return refused
+
+
+def _find_meant_parameter(name: str) -> str:
+    """Return the one of `query`, `suppress` and `consent` that `name`, in lower case, seems to mean, or ""."""
+    if _OPT_OUT.search(name):
+        return SUPPRESS
+    for word in name.split("_"):
+        stem = _ENDING.sub("", word)
+        near = "" if stem in _COMMON_WORDS else find_nearest(stem, LISTS, cutoff=0.8)
+        if near:
+            return near
+    # A name such as `my_query` is a variable.
+    return "" if "_" in name else find_nearest(name, ["query"], cutoff=0.8)

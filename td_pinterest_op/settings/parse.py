@@ -10,10 +10,12 @@ from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.parameters import FOR_THIS_RUN, OTHER_PARAMETERS, TASK_PARAMETERS
 from td_pinterest_op.settings.structures import parse_mapping
 from td_pinterest_op.settings.table import (
     CREDENTIALS,
+    FOR_THIS_RUN,
+    OTHER_PARAMETERS,
+    TASK_PARAMETERS,
     ActionSpec,
     ConnectionSettings,
     Setting,

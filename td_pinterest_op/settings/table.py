@@ -1,7 +1,8 @@
 """The settings: each key of `result_settings` is declared once, with its type, its default and the actions that use it.
 
 A setting is a field of a dataclass, and the field's name is the key. Each entry point that takes `result_settings` has
-a class and a table. The tables of docs/settings.md are written from that of an export.
+a class and a table. The tables of docs/settings.md are written from that of an export. The names of a task's other
+parameters are here too.
 """
 
 # To add a setting:
@@ -12,7 +13,7 @@ a class and a table. The tables of docs/settings.md are written from that of an 
 # 3. Use `settings.NAME` in the one place that has what it is about: the request
 #    (audiences/request.py), rows and records (records/), their limits (records/limits.py, also for the mirror), an
 #    action, the sender. If it depends on another setting, add a rule to settings/parse.py.
-# 4. If a single run may set it, add it to settings/parameters.py and docs/how-to.md ("One run with other settings").
+# 4. If a single run may set it, add it to `SETTINGS_FOR_THIS_RUN` and docs/how-to.md ("One run with other settings").
 # 5. Add a row with its meaning to docs/settings.md, then run `.venv/bin/python -m tests.readme`. Add a line to
 #    CHANGELOG.md.
 # Messages, suggestions, `check`, the command line, entries of a list and activations follow by themselves.
@@ -39,8 +40,23 @@ from td_pinterest_op.settings.types import (
     build_integer_type,
     build_word_type,
 )
+from td_pinterest_op.stats import LISTS
 
 _K = TypeVar("_K")
+
+JOB_OPTIONS = ("priority", "job_retry", "presto_pool_name", "hive_pool_name", "engine_version", "hive_engine_version")
+"""The parameters of a task, or of `td:`, that apply to its jobs, as they do in digdag's td> operator."""
+TASK_PARAMETERS = ("query", "database", "engine", "job_id", *LISTS, *JOB_OPTIONS)
+"""The parameters that an export reads; digdag passes on every other parameter of the workflow as well."""
+OTHER_PARAMETERS = ("later_runs", "audiences", "at_once")
+"""The parameters of an activation, and of a list of audiences."""
+FOR_THIS_RUN = "settings_for_this_run"
+"""The parameter of a run with settings that replace the task's own, such as `dry_run`, without editing a workflow."""
+SETTINGS_FOR_THIS_RUN = (
+    *("dry_run", "min_records", "max_records", "max_invalid_ratio", "max_leave_ratio", "allow_empty"),
+    *("begin", "rebuild", "replace_newer", "even_if_used"),
+)
+"""The settings that may be given for one run."""
 
 Scope = Literal["every action", "rows", "people", "new audience", "old audience", "new list", "named"]
 """The subject of a setting. An action uses the settings of its scopes, and those that it names.

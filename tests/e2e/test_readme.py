@@ -14,8 +14,7 @@ from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.cli.explain import ERRORS, get_meaning
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.many import ENTRY_KEYS
-from td_pinterest_op.settings.parameters import FOR_THIS_RUN, JOB_OPTIONS, TASK_PARAMETERS
-from td_pinterest_op.settings.table import ERASURE, STATUS
+from td_pinterest_op.settings.table import ERASURE, FOR_THIS_RUN, JOB_OPTIONS, STATUS, TASK_PARAMETERS
 from td_pinterest_op.stats import LISTS, Stats
 from tests import dig
 from tests.dig import warm

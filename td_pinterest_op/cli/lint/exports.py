@@ -19,9 +19,15 @@ from td_pinterest_op.cli.lint.selected_columns import COMMENT_OR_STRING
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.history import read_control_share
 from td_pinterest_op.many import build_entry_task, read_at_once, read_entries
-from td_pinterest_op.settings.parameters import TASK_PARAMETERS
 from td_pinterest_op.settings.parse import parse_raw_settings
-from td_pinterest_op.settings.table import CREDENTIALS, ERASURE, STATUS, SettingsTable, build_variable_name
+from td_pinterest_op.settings.table import (
+    CREDENTIALS,
+    ERASURE,
+    STATUS,
+    TASK_PARAMETERS,
+    SettingsTable,
+    build_variable_name,
+)
 from td_pinterest_op.settings.types import find_nearest, is_left_out
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.task import Task, read_sql

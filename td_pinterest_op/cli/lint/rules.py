@@ -36,8 +36,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.requirements import find_other_version
 from td_pinterest_op.run_history.history_table import flatten
-from td_pinterest_op.settings.parameters import FOR_THIS_RUN
-from td_pinterest_op.settings.table import ActionSpec, Settings
+from td_pinterest_op.settings.table import FOR_THIS_RUN, ActionSpec, Settings
 from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest_word
 from td_pinterest_op.stats import LISTS, SUPPRESS, Stats
 from td_pinterest_op.status import AudienceState

@@ -3,7 +3,8 @@
 import pytest
 
 from td_pinterest_op.audiences.actions import Add, Clear, Remove
-from td_pinterest_op.settings.parameters import TASK_PARAMETERS, find_refused_parameters
+from td_pinterest_op.audiences.request import find_refused_parameters
+from td_pinterest_op.settings.table import TASK_PARAMETERS
 
 # What digdag gives to every task, and what workflows name their own variables.
 OTHERS = (
