@@ -135,6 +135,8 @@ def find_identifier_columns(
                 problems.append(f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}')
         elif not ignores_other_columns:
             cure = f"leave it out of {job.source_nouns.name}, or name it in `columns`"
+            is_unnamed = re.fullmatch(r"_col\d+", name)  # in Trino
+            cure = "give it a name in the query, such as `AS email`" if is_unnamed else cure
             problems.append(f'column "{sanitize(name)}" is not an identifier: {cure}')
         if type_:
             column = Column(

@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from td_pinterest_op import __version__
@@ -38,7 +38,7 @@ from td_pinterest_op.requirements import find_other_version
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.settings.table import FOR_THIS_RUN, ActionSpec, Settings
 from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest_word
-from td_pinterest_op.stats import LISTS, SUPPRESS, Stats
+from td_pinterest_op.stats import CONSENT, LISTS, SUPPRESS, Stats
 from td_pinterest_op.status import AudienceState
 from td_pinterest_op.treasure_data.job import Source
 
@@ -48,10 +48,13 @@ _PROGRAMS = ("py", "rb", "sh", "call", "require", "emr")
 # Keys of digdag that any py> task may have.
 _OF_TASKS = ("docker", "python", "py", "td", "result_settings")
 _OPT_OUTS = re.compile(r"sup+res|consent|opt_?out", re.IGNORECASE)
+_IS_OPT_OUT = re.compile(r"^(?!.*(?:consent|opt_?in)).*(?:sup+res|opt_?out|unsub)", re.IGNORECASE)
+_IS_CONSENT = re.compile(r"^(?!.*(?:sup+res|opt_?out|unsub)).*(?:consent|opt_?in)", re.IGNORECASE)
 # A name for a query; any other key of an export with SQL may be there to withhold people.
 _QUERY_NAME = re.compile("sql|query|statement|source|data", re.IGNORECASE)
 # A variable in a template, and the keys after it: `pinterest.records.sent`, `target['audience_id']`.
 _VARIABLE = re.compile(r"""(?<![\w.\"'])([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[\s*(?:'[^']*'|"[^"]*")\s*\])+)""")
+_KEY = re.compile(r"""\.(\w+)|\[\s*(?:'([^']*)'|"([^"]*)")""")
 _IS_QUERY = re.compile(r"\.sql\s*$|\bselect\b", re.IGNORECASE)
 # The workflow variable that each operator stores.
 _STORES = {
@@ -81,15 +84,24 @@ def check_workflow(dig: DigFile) -> list[Export]:
     queries = {task.name: _read_td_query(dig, task) for task in tasks if task.operator == "td"}
     texts = [value for _, _, value in dig.walk() if isinstance(value, str)]
     templates = " ".join(template for text in (*texts, *queries.values()) for template in TEMPLATE.findall(text))
+    last_job: DigTask | None = None
     last_query: str | None = None  # of the last job, "" if it is not known; None without a job that has rows
     for task in tasks:
         if task in ours or task.operator != "py":
             _check_keys(dig, task, operators[task.name], templates)
         if task in ours:
-            exports += _check_our_task(dig, task, operators[task.name], last_query)
+            found = _check_our_task(dig, task, operators[task.name], last_query)
+            if last_job and any(map(_reads_last_job, found)) and _runs_beside(last_job, task, tasks):
+                message = (
+                    f"{last_job.name} runs at the same time as this task, which may so find no job or an older one: "
+                    "put the two into a group of their own, or give this task the query"
+                )
+                dig.add_finding(task.place, "order", message)
+            exports += found
         elif task.operator and task.operator not in _LEAVES_NO_JOB:
             has_rows = task.block.keys().isdisjoint(("insert_into", "create_table"))
             last_query = queries.get(task.name, "") if has_rows else None
+            last_job = task
         if task.operator == "mail" and "you@example.com" in str(task.block.get("to")):
             message = "the alert is addressed to the placeholder you@example.com: fill in a real address"
             dig.add_warning(task.block.places["to"], "placeholder", message)
@@ -114,6 +126,20 @@ def check_workflow(dig: DigFile) -> list[Export]:
         )
         dig.add_warning(Place(dig.path, 1), "version", message)
     return exports
+
+
+def _reads_last_job(export: Export) -> bool:
+    """Whether an export sends the rows of the last job before its task."""
+    source = export.request.source if export.request else None
+    return isinstance(source, Source) and not source.query and "job_id" not in export.places
+
+
+def _runs_beside(first: DigTask, second: DigTask, tasks: Sequence[DigTask]) -> bool:
+    """Whether two tasks may run at the same time, because of the group that has both or of `_background`."""
+    pairs = zip(first.name.split("+"), second.name.split("+"), strict=False)
+    name = "+".join(part for part, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    group = next((task.block for task in tasks if task.name == name), first.block)
+    return bool(group.get("_parallel") or first.block.get("_background"))
 
 
 def _find_operator(dig: DigFile, task: DigTask) -> str:
@@ -153,6 +179,10 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
         dig.add_finding(task.block.places.get("_env", task.place), "env", message)
     has_job = last_query is not None or is_called_by_others(dig)
     exports = list(read_exports(dig, task, operator, environ, has_earlier_job=has_job))
+    suppress, consent = (str(task.params.get(name)) for name in (SUPPRESS, CONSENT))
+    if _IS_CONSENT.search(suppress) and _IS_OPT_OUT.search(consent):
+        message = f"suppress reads {suppress}, and consent {consent}: by their names, these are the wrong way round"
+        dig.add_finding(task.params.places[SUPPRESS], "withholds-nobody", message)
     earlier: dict[tuple[str | None, ...], bool] = {}  # whether none of the entries for an audience replaces people
     for export in exports:
         request = export.request
@@ -235,7 +265,7 @@ def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> N
     table, parameters = OPERATORS.get(operator, (None, ()))
     for block in ((), ("_env",), ("td",)):
         for name, place in task.block.get_block(*block).places.items():
-            withholds = bool(_OPT_OUTS.search(name))
+            withholds = name in LISTS or bool(_OPT_OUTS.search(name) and not isinstance(task.block.get(name), bool))
             setting = table.by_name.get(name.lower()) if table else None
             if block:
                 is_judged = withholds or (setting is not None and setting.restricts)
@@ -249,7 +279,11 @@ def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> N
             if not is_judged or is_variable or dig.has_finding(place):
                 continue
             message = f"nothing reads {name} here"
-            near = suggest_word(name, (*parameters, "_env", "result_settings"))
+            # Never a list of people in place of a key that is about something else.
+            others = [each for each in parameters if withholds or each not in LISTS]
+            near = suggest_word(name, (*others, "_env", "result_settings"))
+            if operator == MANY and name in ("concurrent", "limit"):  # of 0.4
+                near = "; did you mean at_once?"
             is_query = not block and _IS_QUERY.search(str(task.block[name]))
             withholds = withholds or bool(is_query and not near and not _QUERY_NAME.search(name))
             if setting:
@@ -383,19 +417,23 @@ def _find_missing_key(template: str, variable: str, path: str, exported: Block, 
     if is_ours and variable not in stored:
         others = " and ".join(f"`{each}`" for each in sorted(stored))
         return "" if is_guarded else f"no task stores `{variable}`{others and f'; the tasks store {others}'}"
-    names = re.findall(r"[^.\[\]'\"\s]+", path)
+    names = ["".join(parts) for parts in _KEY.findall(path)]
     if is_ours and variable == "pinterest_status" and names[0] in (each.name for each in fields(AudienceState)):
         return f"it is a list of states: write {variable}.audiences[0].{names[0]}"
-    is_figure = is_ours and variable == "pinterest"
     figures = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
-    known: Any = figures if is_figure else exported.get(variable)
+    of_list = {names[0]: {"ok": True, "error": "", "statistics": figures}}
+    shape: Any = {"pinterest": figures, "pinterest_many": of_list}.get(variable) if is_ours else None
+    known: Any = shape or exported.get(variable)
+    if isinstance(known, list) and not re.search(rf"{re.escape(names[0])}\s*\(|length", template):
+        near = suggest_word(variable, [each for each in exported if isinstance(exported[each], dict)])
+        return f"{variable} is a list, and has no key {names[0]}{near}"
     for number, name in enumerate(names, start=1):
         if not isinstance(known, dict) or not known:
             break  # a method of a text or of a number
         if name not in known:
             near = suggest_word(name, known)
-            if is_figure:
-                every = flatten(figures, separator=".")
+            if shape:
+                every = flatten(shape, separator=".")
                 same = next((each for each in every if f".{each}".endswith(f".{names[-1]}")), "")
                 near = f"; did you mean {same}?" if same else suggest_word(".".join(names), every)
                 return f"an export has no statistic {name}{near or '; there are ' + ', '.join(known)}"

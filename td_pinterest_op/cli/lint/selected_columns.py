@@ -22,7 +22,7 @@ _TEMPLATE_NAME = "of_a_template"  # in place of a template; a query without temp
 def find_selected_names(sql: str) -> list[str] | None:
     """Return the names of the columns that a query selects, in lower case, or None if its text does not show all.
 
-    A column without a name is "_col".
+    A column without a name is "_col0" if it is the first, as in Trino.
     """
     import sqlglot  # which takes time
 
@@ -32,7 +32,11 @@ def find_selected_names(sql: str) -> list[str] | None:
         query = sqlglot.parse_one(TEMPLATE.sub(_TEMPLATE_NAME, sql), read="trino")
     except (sqlglot.errors.SqlglotError, RecursionError):
         return None
-    names = [name.lower() or "_col" for name in query.named_selects] if isinstance(query, sqlglot.exp.Query) else []
+    names = []
+    for position, selected in enumerate(query.selects if isinstance(query, sqlglot.exp.Query) else ()):
+        inner = selected.unnest()
+        is_named = isinstance(inner, (sqlglot.exp.Column, sqlglot.exp.Dot, sqlglot.exp.Star))
+        names.append((selected.alias or (inner.name if is_named else f"_col{position}")).lower())
     return None if any("*" in name or _TEMPLATE_NAME in name for name in names) else names or None
 
 

@@ -50,6 +50,10 @@ _export:
         audience_id: ${banner.id}
 """ + indent(ENV, "    ")
 
+PARALLEL = "_export: {td: {database: shop}}\n+all:\n  _parallel: true\n  +query: {td>: queries/people.sql}\n" + indent(
+    plant(OWN[OWN.index("+export") :], f"{_SUPPRESS} → ", "  query: SELECT email FROM people\n → "), "  "
+)
+
 # The line of a finding, a part of its message, and a workflow with changes to it.
 WRONG: list[tuple[Any, ...]] = [
     # Opt-outs and consents that nobody reads.
@@ -117,6 +121,13 @@ WRONG: list[tuple[Any, ...]] = [
         ERASE,
         "+erase: →   dry_run: true\n+erase:",
         "_export: {td: {database: shop}} → _export:\n  td: {database: shop}",
+    ),
+    (
+        6,
+        "the wrong way round",
+        OWN,
+        f"{_SUPPRESS} → {_SUPPRESS}  consent: SELECT email FROM unsubscribed\n",
+        "suppressed.sql → opt_in.sql",
     ),
     (6, "no task reads opt_outs", GOOD, "    database: shop →     database: shop\n    opt_outs: a.sql"),
     # Secrets.
@@ -225,6 +236,8 @@ WRONG: list[tuple[Any, ...]] = [
     (3, "max_drop: is unknown; did you mean max_drop_ratio", STATUS, "fail_on: TOO_SMALL → max_drop: 0.5"),
     (5, "ad_account_ids", ERASE, '"1, 2" → "one"'),
     (8, "at_once", MANY, "at_once: 4 → at_once: 0"),
+    (8, "did you mean at_once", MANY, "at_once: 4 → concurrent: 4"),
+    (5, "give it a name in the query, such as `AS email`", OWN, "SELECT email → SELECT lower(email)"),
     (4, "for_each>", MANY, "name: vip → name: vip, client_secret: a"),
     # Queries.
     (5, "query of the task is blank", OWN, f"{_QUERY} → query: ''"),
@@ -256,6 +269,9 @@ WRONG: list[tuple[Any, ...]] = [
     (10, "did you mean rows.invalid", GOOD, "+export: → +b: {echo>: '${pinterest.records.invalid}'}\n\n+export:"),
     (15, "the tasks store `pinterest_many`", f"{MANY}+b: {{echo>: '${{pinterest.records.sent}}'}}\n"),
     (10, "did you mean records", GOOD, "+export: → +b: {echo>: '${pinterest.record.sent}'}\n\n+export:"),
+    (6, "runs at the same time as this task", PARALLEL),
+    (15, "did you mean vip.statistics.records.sent", f"{MANY}+b: {{echo>: '${{pinterest_many.vip.records.sent}}'}}\n"),
+    (15, "audiences is a list, and has no key id", f"{MANY}+b: {{echo>: '${{audiences.id}}'}}\n"),
     (10, "did you mean records.sent", GOOD, "+export: → +b: {echo>: '${pinterest.records.snt + 1}'}\n\n+export:"),
     (10, "did you mean summary", GOOD, "+export: → +b: {echo>: \"${pinterest['summry']}\"}\n\n+export:"),
     (18, "did you mean audience_id", GOOD, *_TARGET, "${target.audience_id} → ${target.audience_idd}"),
@@ -327,6 +343,9 @@ RIGHT: list[str] = [
         "    type →     refresh_token: ${secret:pinterest_de.refresh_token}\n    type",
     ),
     plant(GOOD, f"{_SECRET} → ${{secret:marketing}}"),
+    plant(PARALLEL, "  _parallel: true\n → "),
+    f"{MANY}+b: {{echo>: '${{pinterest_many[\"spring sale\"].statistics.summary}} ${{audiences.length}}'}}\n",
+    plant(GOOD, "+query:\n → +query:\n  suppress_warnings: true\n"),
     plant(GOOD, "type: pinterest\n → type: pinterest\n    client_secret: ''\n"),
     plant(GOOD, f"{ENV} → {ENV}    TD_API_SERVER: https://api.eu01.treasuredata.com/\n    LEVEL: debug\n"),
     # What only a run knows.
