@@ -117,6 +117,10 @@ def read_exports(
     if table is None:
         return
     written = task.params.get_block("result_settings")
+    if "_env" in written:
+        message = "_env stands inside result_settings: move it to the left, in line with result_settings"
+        dig.add_finding(written.places["_env"], "env", message)
+        return
     for key in CREDENTIALS:
         if key.name in written:
             _check_secret(dig, written, key.name, variable=build_variable_name(key.secret))

@@ -17,6 +17,7 @@ from td_pinterest_op.cli.lint.dig_file import (
     Place,
     find_list,
     merge_blocks,
+    read_workflow,
     walk,
 )
 from td_pinterest_op.cli.lint.exports import (
@@ -85,22 +86,17 @@ def check_workflow(dig: DigFile) -> list[Export]:
     texts = [value for _, _, value in dig.walk() if isinstance(value, str)]
     templates = " ".join(template for text in (*texts, *queries.values()) for template in TEMPLATE.findall(text))
     last_job: DigTask | None = None
-    last_query: str | None = None  # of the last job, "" if it is not known; None without a job that has rows
+    last_query: str | None = None  # of the last job, "" if it is not known; None without a job
     for task in tasks:
         if task in ours or task.operator != "py":
             _check_keys(dig, task, operators[task.name], templates)
         if task in ours:
             found = _check_our_task(dig, task, operators[task.name], last_query)
-            if last_job and any(map(_reads_last_job, found)) and _runs_beside(last_job, task, tasks):
-                message = (
-                    f"{last_job.name} runs at the same time as this task, which may so find no job or an older one: "
-                    "put the two into a group of their own, or give this task the query"
-                )
-                dig.add_finding(task.place, "order", message)
+            if last_job and any(map(_reads_last_job, found)):
+                _check_last_job(dig, task, last_job, tasks)
             exports += found
         elif task.operator and task.operator not in _LEAVES_NO_JOB:
-            has_rows = task.block.keys().isdisjoint(("insert_into", "create_table"))
-            last_query = queries.get(task.name, "") if has_rows else None
+            last_query = "" if _writes_table(task) else queries.get(task.name, "")
             last_job = task
         if task.operator == "mail" and "you@example.com" in str(task.block.get("to")):
             message = "the alert is addressed to the placeholder you@example.com: fill in a real address"
@@ -108,11 +104,16 @@ def check_workflow(dig: DigFile) -> list[Export]:
     _check_unused_lists(dig, exports)
     _check_values(dig, ours)
     _check_exported_keys(dig, tasks, operators, templates)
-    stored = _STORES.keys() if is_called_by_others(dig) else operators.values()
-    _check_templates(dig, tasks, {_STORES[each] for each in stored if each in _STORES})
+    is_called = is_called_by_others(dig)
+    stored = {_STORES[each] for each in (_STORES if is_called else operators.values()) if each in _STORES}
+    _check_templates(dig, tasks, stored)
+    if not is_called:
+        _check_early_figures(dig, tasks, operators)
     # A task without a container image, in a workflow that runs in containers.
     uses_containers = any("docker" in task.params for task in tasks if task.operator in ("py", None))
     for task in ours:
+        if operators[task.name] == LIFT:
+            _check_salt(dig, task)
         if operators[task.name] == LIFT and not any("store_last_results" in str(each.params) for each in tasks):
             message = "the counts are missing: set `store_last_results: true` on the td> task before this one"
             dig.add_finding(task.place, "setting", message)
@@ -134,12 +135,40 @@ def _reads_last_job(export: Export) -> bool:
     return isinstance(source, Source) and not source.query and "job_id" not in export.places
 
 
-def _runs_beside(first: DigTask, second: DigTask, tasks: Sequence[DigTask]) -> bool:
-    """Whether two tasks may run at the same time, because of the group that has both or of `_background`."""
-    pairs = zip(first.name.split("+"), second.name.split("+"), strict=False)
+def _writes_table(task: DigTask) -> bool:
+    """Whether the job of a td> task writes its rows to a table, and so has none to export."""
+    return not task.block.keys().isdisjoint(("insert_into", "create_table"))
+
+
+def _check_last_job(dig: DigFile, task: DigTask, last: DigTask, tasks: Sequence[DigTask]) -> None:
+    """Add a finding if the `last` job before an export has no rows, or may not have ended when the export begins."""
+    pairs = zip(last.name.split("+"), task.name.split("+"), strict=False)
     name = "+".join(part for part, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    group = next((task.block for task in tasks if task.name == name), first.block)
-    return bool(group.get("_parallel") or first.block.get("_background"))
+    group = next((each.block for each in tasks if each.name == name), last.block)
+    if _writes_table(last):
+        message = (
+            f"the last job before this task is that of {last.name}, which writes a table and has no rows to export"
+        )
+        dig.add_finding(task.place, "order", f"{message}: put {last.name} elsewhere, or give this task the query")
+    elif group.get("_parallel") or last.block.get("_background"):
+        message = f"{last.name} runs at the same time as this task, which may so find no job or an older one"
+        dig.add_finding(task.place, "order", f"{message}: put it before the group, or give this task the query")
+
+
+def _check_salt(dig: DigFile, task: DigTask) -> None:
+    """Add a finding if a comparison has another control group than all exports in the workflows of the folder."""
+    lift = task.params.get_block("lift")
+    own = task.fill({name: str(lift.get(name)) for name in ("percent", "salt")})
+    groups = [
+        {name: str(value.get(name)) for name in own}
+        for path in sorted(dig.folder.glob("*.dig"))
+        for _, key, value in walk(read_workflow(path).root)
+        if key == "control" and isinstance(value, Block)
+    ]
+    if groups and own not in groups and not is_unknown([own, groups]):
+        other = " or ".join(f"percent {each['percent']} and salt {each['salt']}" for each in groups)
+        message = f"no export of this folder has this control group, but one with {other}: write the same in both"
+        dig.add_finding(lift.places.get("salt", task.place), "setting", message)
 
 
 def _find_operator(dig: DigFile, task: DigTask) -> str:
@@ -193,6 +222,9 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
         if request and isinstance(request.source, Source) and is_known:
             sql = request.source.query or ("" if "job_id" in export.places else last_query or "")
             lists = {name: each.query for name, each in request.lists.items()}
+            if sql.strip() and sql.split() == lists.get(SUPPRESS, "").split():
+                message = "suppress is the query itself, so everybody is withheld: name the people who must not be sent"
+                dig.add_finding(export.find_place(SUPPRESS), "setting", message)
             for name, text in find_column_problems(request.settings, query=sql, lists=lists):
                 what = text.partition("cannot be exported: ")[2] or text.replace("the result of job  ", "the result ")
                 what = what.replace(" Nothing was sent.", "")
@@ -407,12 +439,33 @@ def _check_templates(dig: DigFile, tasks: Sequence[DigTask], stored: Collection[
                     dig.add_finding(place, "template", f"{variable}{path}: {missing}")
 
 
+def _check_early_figures(dig: DigFile, tasks: Sequence[DigTask], operators: Mapping[str, str]) -> None:
+    """Add a finding where a task reads a variable that only later tasks of this package store.
+
+    `operators`: the operators of this package by the task's name.
+    """
+    later = {_STORES[each] for each in operators.values() if each in _STORES}
+    for task in tasks:
+        later.discard(_STORES.get(operators[task.name], ""))
+        for key, value in task.block.items() if "_error" not in task.name else ():
+            for template in TEMPLATE.findall(value if isinstance(value, str) else ""):
+                early = later.intersection(variable for variable, _ in _VARIABLE.findall(template))
+                if not early.issubset(task.exported) and not _is_guarded(template):
+                    message = f"{' and '.join(early)} is stored by a later task: put this task after it"
+                    dig.add_finding(task.block.places[key], "order", message)
+
+
+def _is_guarded(template: str) -> bool:
+    """Whether an expression says what to do without a value."""
+    return "||" in template or "?" in template or "typeof" in template
+
+
 def _find_missing_key(template: str, variable: str, path: str, exported: Block, stored: Collection[str]) -> str:
     """Return what is missing where a template reads `path` of a variable, or "".
 
     `exported`: what the workflow exports. `stored`: the variables that the tasks of this package store.
     """
-    is_guarded = "||" in template or "?" in template
+    is_guarded = _is_guarded(template)
     is_ours = variable not in exported and (variable == "pinterest" or find_nearest(variable, _OUTPUTS, cutoff=0.8))
     if is_ours and variable not in stored:
         others = " and ".join(f"`{each}`" for each in sorted(stored))
@@ -427,7 +480,7 @@ def _find_missing_key(template: str, variable: str, path: str, exported: Block, 
     if isinstance(known, list) and not re.search(rf"{re.escape(names[0])}\s*\(|length", template):
         near = suggest_word(variable, [each for each in exported if isinstance(exported[each], dict)])
         return f"{variable} is a list, and has no key {names[0]}{near}"
-    for number, name in enumerate(names, start=1):
+    for name in names:
         if not isinstance(known, dict) or not known:
             break  # a method of a text or of a number
         if name not in known:
@@ -437,8 +490,7 @@ def _find_missing_key(template: str, variable: str, path: str, exported: Block, 
                 same = next((each for each in every if f".{each}".endswith(f".{names[-1]}")), "")
                 near = f"; did you mean {same}?" if same else suggest_word(".".join(names), every)
                 return f"an export has no statistic {name}{near or '; there are ' + ', '.join(known)}"
-            # Of a key that is not there, a further key is an error of digdag.
-            if (near or number < len(names)) and not is_guarded:
-                return f"there is no key {name}{near}"
+            if not is_guarded:
+                return f"there is no key {name}{near or '; there are ' + ', '.join(known)}"
         known = known.get(name)
     return ""

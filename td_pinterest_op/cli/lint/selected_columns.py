@@ -14,6 +14,7 @@ from td_pinterest_op.records.columns import (
 from td_pinterest_op.settings.table import ErasureSettings, Settings
 from td_pinterest_op.treasure_data.job import Job
 
+_OTHER_HASH = re.compile(r"\b(md5|sha1|sha512)\s*\([^,;]*\)\s*(?:as\s+)?(email|maid|idfa)\b", re.IGNORECASE)
 COMMENT_OR_STRING = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*'", re.DOTALL)
 _LONGEST_QUERY = 100_000
 _TEMPLATE_NAME = "of_a_template"  # in place of a template; a query without templates has no such name
@@ -54,6 +55,9 @@ def find_column_problems(
                 of_lists[name] = find_list_columns(job, settings)
             except JobError as error:
                 yield name, str(error)
+    for name, sql in {"query": query, **lists}.items():
+        if hashed := _OTHER_HASH.search(sql):
+            yield name, f"{hashed[2]} is hashed by {hashed[1]}, but Pinterest matches SHA-256 only: select it as it is"
     people = _describe_job(query)
     # `columns` may name a column of any of the queries.
     if people and (not settings.columns or len(of_lists) == len(lists)):

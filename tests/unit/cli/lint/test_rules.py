@@ -41,7 +41,7 @@ _export:
   _do:
     +export:
       py>: td_pinterest_op.export.PinterestExport
-      query: SELECT email FROM people WHERE segment = '${banner.segment}'
+      query: SELECT email FROM people WHERE share = ${banner.percent}
       result_settings:
         type: pinterest
         audience_type: customer_list
@@ -53,6 +53,8 @@ _export:
 PARALLEL = "_export: {td: {database: shop}}\n+all:\n  _parallel: true\n  +query: {td>: queries/people.sql}\n" + indent(
     plant(OWN[OWN.index("+export") :], f"{_SUPPRESS} → ", "  query: SELECT email FROM people\n → "), "  "
 )
+
+LIFT = f"+b:\n  py>: td_pinterest_op.history.Lift\n{ENV}"
 
 # The line of a finding, a part of its message, and a workflow with changes to it.
 WRONG: list[tuple[Any, ...]] = [
@@ -132,6 +134,7 @@ WRONG: list[tuple[Any, ...]] = [
     (6, "no task reads opt_outs", GOOD, "    database: shop →     database: shop\n    opt_outs: a.sql"),
     # Secrets.
     (10, "TD_API_KEY", GOOD, f"{ENV} → "),
+    (18, "move it to the left", GOOD, f"{ENV} → {indent(ENV, '  ')}"),
     (18, "nothing reads env", GOOD, f"{ENV} → {ENV.replace('  _env', '  env')}"),
     (18, "TD_API_KEY", GOOD, "    TD_API_KEY: ${secret:td.apikey}\n → "),
     (18, "PINTEREST_CLIENT_ID", GOOD, "    PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}\n → "),
@@ -199,6 +202,7 @@ WRONG: list[tuple[Any, ...]] = [
     (5, "an earlier entry", MANY, "'3' → '2'", f"{_NEW}add_people_to → {_NEW}mirror"),
     (5, "vip", MANY, "name: new → name: vip"),
     (3, "the name of another", MANY, f"{_LIST} →   audiences: '[{{name: a}}, {{name: a}}]'\n"),
+    (3, "include the file", MANY, f"{_LIST} →   audiences: config/audiences.yml\n"),
     (3, "Begin each entry with a dash", MANY, f"{_LIST} →   audiences: {{vip: {{audience_id: 1}}}}\n"),
     (
         19,
@@ -237,6 +241,13 @@ WRONG: list[tuple[Any, ...]] = [
     (5, "ad_account_ids", ERASE, '"1, 2" → "one"'),
     (8, "at_once", MANY, "at_once: 4 → at_once: 0"),
     (8, "did you mean at_once", MANY, "at_once: 4 → concurrent: 4"),
+    (
+        13,
+        "write the query's column first, such as {my_column: email}",
+        OWN,
+        f"{_ID} → {_ID}    columns: {{email: mail}}\n",
+    ),
+    (5, "hashed by md5, but", OWN, "SELECT email → SELECT lower(to_hex(md5(to_utf8(email)))) AS email"),
     (5, "give it a name in the query, such as `AS email`", OWN, "SELECT email → SELECT lower(email)"),
     (4, "for_each>", MANY, "name: vip → name: vip, client_secret: a"),
     # Queries.
@@ -254,7 +265,7 @@ WRONG: list[tuple[Any, ...]] = [
     (10, "is not an identifier", GOOD, "queries/people.sql → {data: SELECT id FROM people}"),
     (8, "needs a database", GOOD, "    database: shop\n →     engine: presto\n"),
     (11, "no job to export", GOOD, "  td>: queries/people.sql →   echo>: hello"),
-    (12, "no job to export", GOOD, "queries/people.sql → {data: 'SELECT email FROM people'}\n  insert_into: a"),
+    (12, "which writes a table", GOOD, "queries/people.sql → {data: 'SELECT email FROM people'}\n  insert_into: a"),
     (11, "did you mean query", GOOD, "  py>: →   sql: people.sql\n  py>:"),
     (18, "did you mean _env", GOOD, "  _env: →   env:"),
     # The rest.
@@ -263,9 +274,18 @@ WRONG: list[tuple[Any, ...]] = [
     (12, "image", GOOD, "_export:\n → _export:\n  docker: {memory: 1g}\n"),
     (12, "image", GOOD, "_export:\n → docker: {image: a}\n_export:\n"),
     (14, "image", GOOD, "+query: → +other:\n  py>: a.b\n  docker: {image: python}\n+query:"),
+    (
+        2,
+        "one with percent 5 and salt a",
+        plant(OWN, f"{_SUPPRESS} → {_SUPPRESS}", "    type: →     control: {percent: 5, salt: a}\n    type:")
+        + f"+a:\n  td>: queries/people.sql\n  store_last_results: true\n{LIFT}",
+        "  td: →   lift: {percent: 5, salt: b}\n  td:",
+    ),
     (1, "there is no mapping `lift`", f"+a:\n  py>: td_pinterest_op.history.Lift\n{ENV}"),
     (4, "counts are missing", f"+a:\n  td>: a\n+b:\n  py>: td_pinterest_op.history.Lift\n{ENV}"),
     (1, "did you mean records.sent", GOOD, "queries/people.sql → queries/figures.sql"),
+    (7, "stored by a later task", GOOD, "+query:\n → +a: {echo>: '${pinterest.records.sent}'}\n\n+query:\n"),
+    (18, "there is no key id; there are audience_id", GOOD, *_TARGET, "${target.audience_id} → ${target.id}"),
     (10, "did you mean rows.invalid", GOOD, "+export: → +b: {echo>: '${pinterest.records.invalid}'}\n\n+export:"),
     (15, "the tasks store `pinterest_many`", f"{MANY}+b: {{echo>: '${{pinterest.records.sent}}'}}\n"),
     (10, "did you mean records", GOOD, "+export: → +b: {echo>: '${pinterest.record.sent}'}\n\n+export:"),
@@ -344,6 +364,11 @@ RIGHT: list[str] = [
     ),
     plant(GOOD, f"{_SECRET} → ${{secret:marketing}}"),
     plant(PARALLEL, "  _parallel: true\n → "),
+    plant(
+        OWN,
+        "SELECT email → SELECT to_hex(sha256(to_utf8(lower(email)))) AS email, md5(id) AS id",
+        "    type: →     control: {percent: 5, salt: a, by: id}\n    type:",
+    ),
     f"{MANY}+b: {{echo>: '${{pinterest_many[\"spring sale\"].statistics.summary}} ${{audiences.length}}'}}\n",
     plant(GOOD, "+query:\n → +query:\n  suppress_warnings: true\n"),
     plant(GOOD, "type: pinterest\n → type: pinterest\n    client_secret: ''\n"),
