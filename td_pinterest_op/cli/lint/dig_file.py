@@ -120,7 +120,8 @@ class DigFile:
         exported = merge_blocks(inherited or Block(block.place), block.get_block("_export"))
         operator = next((key[:-1] for key in block if key.endswith(">")), None)
         params = merge_blocks(exported, block)
-        yield DigTask(name=name, block=block, operator=operator, exported=exported, params=params)
+        folder = (callers[-1] if callers else self.path).parent
+        yield DigTask(name=name, block=block, operator=operator, exported=exported, params=params, folder=folder)
         path = self.folder / f"{str(block.get('call>')).removesuffix('.dig')}.dig"
         if path.is_file() and path not in (self.path, *callers):
             if path not in self.called:
@@ -190,7 +191,7 @@ class DigFile:
             else:
                 name = str(key.value)
                 if name in own:
-                    self.add_finding(here, "duplicate-key", f"{name} is defined twice: digdag refuses that")
+                    self.add_finding(here, "duplicate-key", f"{name} is defined twice: digdag refuses that; keep one")
                 own.add(name)
                 block[name] = self._convert_node(value, here)
                 block.places[name] = here
@@ -213,7 +214,7 @@ class DigFile:
 class DigTask:
     """A task or group of tasks (`operator` None). `exported`: the `_export` parameters of the task and its parents.
 
-    `params`: all parameters, of which its own take precedence.
+    `params`: all parameters, of which its own take precedence. `folder`: of its workflow, where it runs.
     """
 
     name: str
@@ -221,6 +222,7 @@ class DigTask:
     operator: str | None
     exported: Block
     params: Block
+    folder: Path
 
     @property
     def command(self) -> Any:

@@ -7,6 +7,7 @@ would refuse becomes a finding at the line of its key.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from td_pinterest_op.activation import PARAMETERS as ACTIVATION_PARAMETERS
@@ -117,14 +118,12 @@ def read_exports(
     if table is None:
         return
     written = task.params.get_block("result_settings")
-    if "_env" in written:
-        message = "_env stands inside result_settings: move it to the left, in line with result_settings"
-        dig.add_finding(written.places["_env"], "env", message)
+    if _has_wrong_shape(dig, task):
         return
     for key in CREDENTIALS:
         if key.name in written:
             _check_secret(dig, written, key.name, variable=build_variable_name(key.secret))
-    params = _replace_unknown(dig, task.fill(given), task.params)
+    params = _replace_unknown(dig, task, task.fill(given), task.params)
     if is_unknown(params.get("result_settings")) and not isinstance(params["result_settings"], dict):
         return  # an activation may pass on all settings as one text
     called = {"database": "called"} if is_called_by_others(dig) else {}
@@ -156,19 +155,41 @@ def read_exports(
     blocks += [Block(place)] * len(entries)  # a list that is written as text has one block
     for block, (name, entry) in zip(blocks, entries.items(), strict=False):
         of_entry = {**places, **block.places, **block.get_block("result_settings").places, "": block.place}
-        known = _replace_unknown(dig, entry, block)
+        known = _replace_unknown(dig, task, entry, block)
         yield from _read_export(dig, own, operator, table, of_entry, entry=known, name=name)
 
 
-def _replace_unknown(dig: DigFile, values: Mapping[Any, Any], block: Block) -> dict[Any, Any]:
-    """Return a task's parameters, with valid stand-ins for what only a run knows, and SQL for names of files.
+def _has_wrong_shape(dig: DigFile, task: DigTask) -> bool:
+    """Whether a task's `_env` or list of audiences is not where, or not as, a run reads it. Adds a finding then."""
+    settings = task.params.get_block("result_settings")
+    listed = task.params.get("audiences")
+    items = find_list(listed, task.exported)
+    places = task.params.places
+    if "_env" in settings:
+        message = "_env stands inside result_settings: move it to the left, in line with result_settings"
+        dig.add_finding(settings.places["_env"], "env", message)
+    elif isinstance(task.params.get("_env"), list):
+        dig.add_finding(places["_env"], "env", "_env is a list, and must be a mapping: remove the dashes")
+    elif isinstance(listed, Block) and "audiences" in listed:
+        message = "audiences has a key `audiences` itself: include the file under `_export`, and leave this line out"
+        dig.add_finding(places["audiences"], "setting", message)
+    elif items and isinstance(items[0], list):
+        message = "audiences is a list of lists: in a for_each>, name the variable of the loop"
+        dig.add_finding(places["audiences"], "setting", message)
+    else:
+        return False
+    return True
+
+
+def _replace_unknown(dig: DigFile, task: DigTask, values: Mapping[Any, Any], block: Block) -> dict[Any, Any]:
+    """Return parameters of a task, with valid stand-ins for what only a run knows, and SQL for names of files.
 
     `block`: the mapping in which the parameters are written, with their places.
     """
     known = {}
     for name, value in values.items():
         if name in ("query", *LISTS):
-            known[name] = _read_query(dig, block.places.get(name, block.place), name, value)
+            known[name] = _read_query(dig, task.folder, block.places.get(name, block.place), name, value)
         elif name == "result_settings" or name in EXPORT.by_name or not isinstance(value, str) or not is_unknown(value):
             known[name] = value
         elif name in _PARAMETERS:
@@ -176,8 +197,8 @@ def _replace_unknown(dig: DigFile, values: Mapping[Any, Any], block: Block) -> d
     return known
 
 
-def _read_query(dig: DigFile, place: Place, name: str, value: object) -> object:
-    """Return the SQL that the parameter `name` is, or whose file it names. Adds a finding if there is none.
+def _read_query(dig: DigFile, folder: Path, place: Place, name: str, value: object) -> object:
+    """Return the SQL that the parameter `name` is, or whose file in `folder` it names. Adds a finding if there is none.
 
     In place of a query that a run refuses, or that only a run knows, return a stand-in.
     """
@@ -185,7 +206,7 @@ def _read_query(dig: DigFile, place: Place, name: str, value: object) -> object:
     if is_left_out(value) or is_unknown(value):
         return _UNKNOWN_QUERY if is_unknown(value) and len(text.split()) < 2 else value
     try:
-        sql = read_sql(text, key=name, folder=dig.folder)
+        sql = read_sql(text, key=name, folder=folder)
     except SettingsError as error:
         dig.add_finding(place, "file", str(error))
         return _UNKNOWN_QUERY
@@ -195,7 +216,7 @@ def _read_query(dig: DigFile, place: Place, name: str, value: object) -> object:
         dig.add_finding(place, "setting", message)
         return _UNKNOWN_QUERY
     if sql != text:
-        dig.files.add(dig.folder / text)
+        dig.files.add(folder / text)
     return sql
 
 
@@ -296,7 +317,10 @@ def _check_secret(dig: DigFile, block: Block, key: str, *, variable: str) -> Non
     """
     text = str(block[key] or "")
     usual = SECRETS[variable]
-    if text.strip() and "${" not in text and variable != build_variable_name("pinterest.client_id"):  # no secret
+    if "secret:" in text and "${" not in text:
+        message = f"digdag does not fill in {text.strip()}: write ${{secret:{usual}}}"
+        dig.add_finding(block.places[key], "template", message)
+    elif text.strip() and "${" not in text and variable != build_variable_name("pinterest.client_id"):  # no secret
         message = (
             f"{key} is in plain text here, for everybody who can read the workflow. Remove it, set the secret {usual}, "
             f"and write `{variable}: ${{secret:{usual}}}` under _env. Whoever has read the old value can use it: get "

@@ -376,11 +376,11 @@ def _read_td_query(dig: DigFile, task: DigTask) -> str:
     name = task.fill(command) if isinstance(command, str) and not inline else ""
     if not name or is_unknown(name):
         return str(inline or "")
-    path = dig.folder / name
+    path = task.folder / name
     try:
         sql = path.read_text(encoding="utf-8", errors="replace")
     except (OSError, ValueError):  # such as SQL in place of a file's name
-        dig.add_finding(task.place, "file", f"there is no file {name} in the folder {dig.folder}: correct the name")
+        dig.add_finding(task.place, "file", f"there is no file {name} in the folder {task.folder}: correct the name")
         return ""
     dig.files.add(path)
     dig.queries[path] = sql
@@ -424,6 +424,7 @@ def _check_templates(dig: DigFile, tasks: Sequence[DigTask], stored: Collection[
     exported = Block(dig.root.place)
     for task in tasks:
         exported = merge_blocks(exported, task.exported)
+    td_keys = ["last_job_id", "last_results", "last_job", "each", *exported.get_block("td")]
     exported.pop("td", None)
     texts = [(block.places[key], value) for block, key, value in dig.walk() if isinstance(value, str)]
     for path, sql in dig.queries.items():
@@ -432,6 +433,9 @@ def _check_templates(dig: DigFile, tasks: Sequence[DigTask], stored: Collection[
         if _has_open_template(text):
             dig.add_finding(place, "template", _OPEN_TEMPLATE)
         for template in TEMPLATE.findall(text):
+            for key in re.findall(r"(?<![\w.])td\.(\w+)", template):
+                if key not in td_keys and (near := suggest_word(key, td_keys)):
+                    dig.add_finding(place, "template", f"td has no key {key}{near}")
             for variable, path in _VARIABLE.findall(template):
                 if not dig.has_finding(place) and (
                     missing := _find_missing_key(template, variable, path, exported, stored)

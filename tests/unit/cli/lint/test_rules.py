@@ -134,6 +134,19 @@ WRONG: list[tuple[Any, ...]] = [
     (6, "no task reads opt_outs", GOOD, "    database: shop →     database: shop\n    opt_outs: a.sql"),
     # Secrets.
     (10, "TD_API_KEY", GOOD, f"{ENV} → "),
+    (
+        18,
+        "remove the dashes",
+        GOOD,
+        "  _env:\n    TD_API_KEY: → " + "  _env:\n  - TD_API_KEY: ",
+        "    PINTEREST_CLIENT_ID: →   - PINTEREST_CLIENT_ID: ",
+        "    PINTEREST_CLIENT_SECRET: →   - PINTEREST_CLIENT_SECRET: ",
+        "    PINTEREST_REFRESH_TOKEN: →   - PINTEREST_REFRESH_TOKEN: ",
+    ),
+    (21, "write ${secret:pinterest.client_secret}", GOOD, f"{_SECRET} → $(secret:pinterest.client_secret)"),
+    (11, "td has no key last_jobid; did you mean last_job_id?", GOOD, "  py>: →   job_id: ${td.last_jobid}\n  py>:"),
+    (3, "has a key `audiences` itself", MANY, f"{_LIST} →   audiences: {{audiences: [{{name: a}}]}}\n"),
+    (3, "is a list of lists", MANY, f"{_LIST} →   audiences: [[{{name: a}}]]\n"),
     (18, "move it to the left", GOOD, f"{ENV} → {indent(ENV, '  ')}"),
     (18, "nothing reads env", GOOD, f"{ENV} → {ENV.replace('  _env', '  env')}"),
     (18, "TD_API_KEY", GOOD, "    TD_API_KEY: ${secret:td.apikey}\n → "),
@@ -467,6 +480,12 @@ def test_a_called_workflow_has_the_schedule_and_the_variables_of_its_caller(tmp_
     assert [each[:2] for each in found_in(tmp_path, main, files)] == [(11, "create-scheduled")]
     main = plant(main, "schedule: {daily>: 07:00:00} → ", "list: suppressed → list: none")
     assert [each[:2] for each in found_in(tmp_path, main, files)] == [(6, "file")]
+
+
+def test_a_called_workflow_reads_the_files_of_its_own_folder(tmp_path: Path) -> None:
+    files = {"sub/called.dig": plant(GOOD, "queries/people.sql → q.sql"), "sub/q.sql": "SELECT email FROM a"}
+    assert found_in(tmp_path, "+a: {call>: sub/called.dig}\n", files) == []
+    assert found_in(tmp_path, "+a: {call>: sub/called.dig}\n+b: {td>: q.sql, database: shop}\n", files) != []
 
 
 @pytest.mark.parametrize("text", RIGHT)
