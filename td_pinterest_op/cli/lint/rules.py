@@ -66,6 +66,8 @@ _STORES = {
     "td_pinterest_op.erase.PinterestErase": "pinterest_erasure",
     LIFT: "pinterest_lift",
 }
+# What a check of status stores.
+STATUS_FIGURES = ("audiences", "usable", "waiting", "unusable", "problems", "checked_at", "ad_account_id")
 _OUTPUTS = sorted(set(_STORES.values()) - {"pinterest"})
 _US = "api.treasuredata.com"
 _PLACEHOLDER = "the name of that audience"  # of the shipped config/pinterest.yml
@@ -207,6 +209,9 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
         message = f"td> asks {endpoint}, and this task {_US}: add `TD_API_SERVER: https://{endpoint}/` under its _env"
         dig.add_finding(task.block.places.get("_env", task.place), "env", message)
     has_job = last_query is not None or is_called_by_others(dig)
+    if not has_job and "td.last_job_id" in str(task.params.get("job_id")):
+        message = "no td> task stands before this one, so there is no td.last_job_id: move the td> task before it"
+        dig.add_finding(task.params.places["job_id"], "order", message)
     exports = list(read_exports(dig, task, operator, environ, has_earlier_job=has_job))
     suppress, consent = (str(task.params.get(name)) for name in (SUPPRESS, CONSENT))
     if _IS_CONSENT.search(suppress) and _IS_OPT_OUT.search(consent):
@@ -222,9 +227,11 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
         if request and isinstance(request.source, Source) and is_known:
             sql = request.source.query or ("" if "job_id" in export.places else last_query or "")
             lists = {name: each.query for name, each in request.lists.items()}
-            if sql.strip() and sql.split() == lists.get(SUPPRESS, "").split():
-                message = "suppress is the query itself, so everybody is withheld: name the people who must not be sent"
-                dig.add_finding(export.find_place(SUPPRESS), "setting", message)
+            same = {"the query itself": sql, "also consent": lists.get(CONSENT, "")}
+            for name, other in same.items():
+                if other.strip() and other.split() == lists.get(SUPPRESS, "").split():
+                    message = f"suppress is {name}, so everybody is withheld: name only people who must not be sent"
+                    dig.add_finding(export.find_place(SUPPRESS), "setting", message)
             for name, text in find_column_problems(request.settings, query=sql, lists=lists):
                 what = text.partition("cannot be exported: ")[2] or text.replace("the result of job  ", "the result ")
                 what = what.replace(" Nothing was sent.", "")
@@ -479,7 +486,9 @@ def _find_missing_key(template: str, variable: str, path: str, exported: Block, 
         return f"it is a list of states: write {variable}.audiences[0].{names[0]}"
     figures = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
     of_list = {names[0]: {"ok": True, "error": "", "statistics": figures}}
-    shape: Any = {"pinterest": figures, "pinterest_many": of_list}.get(variable) if is_ours else None
+    of_status = dict.fromkeys(STATUS_FIGURES)
+    shapes = {"pinterest": figures, "pinterest_many": of_list, "pinterest_status": of_status}
+    shape: Any = shapes.get(variable) if is_ours else None
     known: Any = shape or exported.get(variable)
     if isinstance(known, list) and not re.search(rf"{re.escape(names[0])}\s*\(|length", template):
         near = suggest_word(variable, [each for each in exported if isinstance(exported[each], dict)])
@@ -491,9 +500,10 @@ def _find_missing_key(template: str, variable: str, path: str, exported: Block, 
             near = suggest_word(name, known)
             if shape:
                 every = flatten(shape, separator=".")
-                same = next((each for each in every if f".{each}".endswith(f".{names[-1]}")), "")
-                near = f"; did you mean {same}?" if same else suggest_word(".".join(names), every)
-                return f"an export has no statistic {name}{near or '; there are ' + ', '.join(known)}"
+                last = {each.rpartition(".")[2]: each for each in reversed(every)}
+                same = last.get(find_nearest(names[-1], last, cutoff=0.75), "")
+                near = f"; did you mean {same}?" if same else ""
+                return f"there is no figure {name}{near or '; there are ' + ', '.join(known)}"
             if not is_guarded:
                 return f"there is no key {name}{near or '; there are ' + ', '.join(known)}"
         known = known.get(name)
