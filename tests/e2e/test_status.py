@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.cli.lint.rules import STATUS_FIGURES
+from td_pinterest_op.cli.lint.templates import STATUS_FIGURES
 from td_pinterest_op.errors import AccountError, AudienceError, SettingsError
 from td_pinterest_op.status import AudienceStatus, check_audiences
 from td_pinterest_op.task_runtime.task import Task

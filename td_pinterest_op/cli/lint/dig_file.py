@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,6 +89,18 @@ class DigFile:
     def folder(self) -> Path:
         """The project folder, which contains the workflow file."""
         return self.path.parent
+
+    @cached_property
+    def other_workflows(self) -> Mapping[Path, str]:
+        """The text of every other workflow of the folder."""
+        paths = sorted(path for path in self.folder.glob("*.dig") if path != self.path and path.is_file())
+        return {path: path.read_text(encoding="utf-8", errors="replace") for path in paths}
+
+    @cached_property
+    def is_called_by_others(self) -> bool:
+        """Whether another workflow of the folder may call this workflow, and so pass on a job or a database."""
+        name = re.compile(rf"call>:(?:(?!call>:).)*(?:\$\{{|\b{re.escape(self.path.stem)}\b)")
+        return any(map(name.search, self.other_workflows.values()))
 
     def add_finding(self, place: Place, code: str, message: str, *, level: str = "error") -> None:
         """Add a finding, unless it exists already. `level`: `error` if a run fails or does harm, else `warning`."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from td_pinterest_op.activation import PARAMETERS as ACTIVATION_PARAMETERS
 from td_pinterest_op.activation import add_activation_settings
@@ -38,15 +38,27 @@ MANY = "td_pinterest_op.many.Many"
 ACTIVATION = "td_pinterest_op.activation.PinterestActivation"
 LIFT = "td_pinterest_op.history.Lift"
 _ROWS = tuple(name for name in TASK_PARAMETERS if name not in LISTS)
-# What a workflow names after `py>:`, with the table of its settings and the names of its parameters.
-OPERATORS: Mapping[str, tuple[SettingsTable[Any] | None, tuple[str, ...]]] = {
-    EXPORT_TASK: (EXPORT, TASK_PARAMETERS),
-    MANY: (EXPORT, (*TASK_PARAMETERS, "audiences", "at_once")),
-    ACTIVATION: (EXPORT, (*TASK_PARAMETERS, *ACTIVATION_PARAMETERS)),
-    "td_pinterest_op.status.AudienceStatus": (STATUS, ("database",)),
-    "td_pinterest_op.erase.PinterestErase": (ERASURE, _ROWS),
-    "td_pinterest_op.history.Failed": (None, ("database", "history", "ad_account_id", "audience_id", "audiences")),
-    LIFT: (None, ("database", "history", "ad_account_id", "audience_id")),
+
+
+class Operator(NamedTuple):
+    """What a task with an operator of this package may have, and what it stores."""
+
+    table: SettingsTable[Any] | None  # of its settings
+    parameters: tuple[str, ...]
+    output: str = ""  # the name of the workflow variable with its figures
+
+
+# By the name that a workflow has after `py>:`.
+OPERATORS: Mapping[str, Operator] = {
+    EXPORT_TASK: Operator(EXPORT, TASK_PARAMETERS, "pinterest"),
+    MANY: Operator(EXPORT, (*TASK_PARAMETERS, "audiences", "at_once"), "pinterest_many"),
+    ACTIVATION: Operator(EXPORT, (*TASK_PARAMETERS, *ACTIVATION_PARAMETERS), "pinterest"),
+    "td_pinterest_op.status.AudienceStatus": Operator(STATUS, ("database",), "pinterest_status"),
+    "td_pinterest_op.erase.PinterestErase": Operator(ERASURE, _ROWS, "pinterest_erasure"),
+    "td_pinterest_op.history.Failed": Operator(
+        None, ("database", "history", "ad_account_id", "audience_id", "audiences")
+    ),
+    LIFT: Operator(None, ("database", "history", "ad_account_id", "audience_id"), "pinterest_lift"),
 }
 # In place of the value of a secret; so short that it is not masked in messages.
 _PLACEHOLDER = "00"
@@ -88,13 +100,6 @@ def is_unknown(value: object) -> bool:
     return isinstance(value, str) and "${" in SECRET_TEMPLATE.sub("", value)
 
 
-def is_called_by_others(dig: DigFile) -> bool:
-    """Whether another workflow of the folder may call this workflow, and so pass on a job or a database."""
-    name = re.compile(rf"call>:(?:(?!call>:).)*(?:\$\{{|\b{re.escape(dig.path.stem)}\b)")
-    others = [path for path in dig.folder.glob("*.dig") if path != dig.path and path.is_file()]
-    return any(name.search(path.read_text(encoding="utf-8", errors="replace")) for path in others)
-
-
 def read_exports(
     dig: DigFile, task: DigTask, operator: str, environ: Mapping[str, str], *, has_earlier_job: bool
 ) -> Iterator[Export]:
@@ -104,7 +109,7 @@ def read_exports(
     the environment variables that the task's `_env` gives it, with placeholders for secrets. `has_earlier_job`: whether
     an earlier task may have run a job whose rows the task exports.
     """
-    table = OPERATORS[operator][0]
+    table = OPERATORS[operator].table
     given = {name: value for name, value in task.params.items() if name[:1] not in ("_", "+")}
     if operator == LIFT and not is_unknown(given.get("lift")):
         try:
@@ -126,7 +131,7 @@ def read_exports(
     params = _replace_unknown(dig, task, task.fill(given), task.params)
     if is_unknown(params.get("result_settings")) and not isinstance(params["result_settings"], dict):
         return  # an activation may pass on all settings as one text
-    called = {"database": "called"} if is_called_by_others(dig) else {}
+    called = {"database": "called"} if dig.is_called_by_others else {}
     job = {"last_job_id": "1"} if has_earlier_job else {}
     params["td"] = {**called, **job, **(params["td"] if isinstance(params.get("td"), dict) else {})}
     places = {**task.params.get_block("_env").places, **task.params.places, **written.places, "": task.block.place}

@@ -2,10 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
 from itertools import islice, takewhile
-from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import EXPORT, Add, Create, Remove
@@ -16,31 +14,27 @@ from td_pinterest_op.cli.lint.dig_file import (
     DigTask,
     Place,
     find_list,
-    merge_blocks,
     read_workflow,
     walk,
 )
 from td_pinterest_op.cli.lint.exports import (
-    ACTIVATION,
-    EXPORT_TASK,
     LIFT,
     MANY,
     OPERATORS,
     Export,
-    is_called_by_others,
+    Operator,
     is_unknown,
     read_environ,
     read_exports,
 )
 from td_pinterest_op.cli.lint.selected_columns import COMMENT_OR_STRING, find_column_problems
+from td_pinterest_op.cli.lint.templates import check_templates
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.requirements import find_other_version
-from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.settings.table import FOR_THIS_RUN, ActionSpec, Settings
 from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest_word
-from td_pinterest_op.stats import CONSENT, LISTS, SUPPRESS, Stats
-from td_pinterest_op.status import AudienceState
+from td_pinterest_op.stats import CONSENT, LISTS, SUPPRESS
 from td_pinterest_op.treasure_data.job import Source
 
 # Operators after which `td.last_job_id` is what it was before.
@@ -53,27 +47,11 @@ _IS_OPT_OUT = re.compile(r"^(?!.*(?:consent|opt_?in)).*(?:sup+res|opt_?out|unsub
 _IS_CONSENT = re.compile(r"^(?!.*(?:sup+res|opt_?out|unsub)).*(?:consent|opt_?in)", re.IGNORECASE)
 # A name for a query; any other key of an export with SQL may be there to withhold people.
 _QUERY_NAME = re.compile("sql|query|statement|source|data", re.IGNORECASE)
-# A variable in a template, and the keys after it: `pinterest.records.sent`, `target['audience_id']`.
-_VARIABLE = re.compile(r"""(?<![\w.\"'])([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[\s*(?:'[^']*'|"[^"]*")\s*\])+)""")
-_KEY = re.compile(r"""\.(\w+)|\[\s*(?:'([^']*)'|"([^"]*)")""")
 _IS_QUERY = re.compile(r"\.sql\s*$|\bselect\b", re.IGNORECASE)
-# The workflow variable that each operator stores.
-_STORES = {
-    EXPORT_TASK: "pinterest",
-    ACTIVATION: "pinterest",
-    MANY: "pinterest_many",
-    "td_pinterest_op.status.AudienceStatus": "pinterest_status",
-    "td_pinterest_op.erase.PinterestErase": "pinterest_erasure",
-    LIFT: "pinterest_lift",
-}
-# What a check of status stores.
-STATUS_FIGURES = ("audiences", "usable", "waiting", "unusable", "problems", "checked_at", "ad_account_id")
-_OUTPUTS = sorted(set(_STORES.values()) - {"pinterest"})
 _US = "api.treasuredata.com"
 _PLACEHOLDER = "the name of that audience"  # of the shipped config/pinterest.yml
 _TO_BE_FILLED_IN = re.compile(r"\s*(<[^<>]+>|your_\w+|change_?me|todo|xxx+)\s*", re.IGNORECASE)
 _MOST_TASKS = 2_000  # loops and calls can make many of few
-_OPEN_TEMPLATE = "a template `${` is not closed: add the `}`"
 
 
 def check_workflow(dig: DigFile) -> list[Export]:
@@ -106,11 +84,7 @@ def check_workflow(dig: DigFile) -> list[Export]:
     _check_unused_lists(dig, exports)
     _check_values(dig, ours)
     _check_exported_keys(dig, tasks, operators, templates)
-    is_called = is_called_by_others(dig)
-    stored = {_STORES[each] for each in (_STORES if is_called else operators.values()) if each in _STORES}
-    _check_templates(dig, tasks, stored)
-    if not is_called:
-        _check_early_figures(dig, tasks, operators)
+    check_templates(dig, tasks, operators)
     # A task without a container image, in a workflow that runs in containers.
     uses_containers = any("docker" in task.params for task in tasks if task.operator in ("py", None))
     for task in ours:
@@ -163,8 +137,8 @@ def _check_salt(dig: DigFile, task: DigTask) -> None:
     own = task.fill({name: str(lift.get(name)) for name in ("percent", "salt")})
     groups = [
         {name: str(value.get(name)) for name in own}
-        for path in sorted(dig.folder.glob("*.dig"))
-        for _, key, value in walk(read_workflow(path).root)
+        for root in (dig.root, *(read_workflow(path).root for path in dig.other_workflows))
+        for _, key, value in walk(root)
         if key == "control" and isinstance(value, Block)
     ]
     if groups and own not in groups and not is_unknown([own, groups]):
@@ -208,7 +182,7 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
     if endpoint != _US and "TD_API_SERVER" not in environ and not is_unknown(endpoint):
         message = f"td> asks {endpoint}, and this task {_US}: add `TD_API_SERVER: https://{endpoint}/` under its _env"
         dig.add_finding(task.block.places.get("_env", task.place), "env", message)
-    has_job = last_query is not None or is_called_by_others(dig)
+    has_job = last_query is not None or dig.is_called_by_others
     if not has_job and "td.last_job_id" in str(task.params.get("job_id")):
         message = "no td> task stands before this one, so there is no td.last_job_id: move the td> task before it"
         dig.add_finding(task.params.places["job_id"], "order", message)
@@ -301,7 +275,7 @@ def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> N
     `operator`: "" if it is not of this package. Of such a task's keys, and of those in any task's mappings, only those
     that may withhold people are judged. `templates`: the text of all templates.
     """
-    table, parameters = OPERATORS.get(operator, (None, ()))
+    table, parameters = OPERATORS.get(operator, Operator(None, ()))[:2]
     for block in ((), ("_env",), ("td",)):
         for name, place in task.block.get_block(*block).places.items():
             withholds = name in LISTS or bool(_OPT_OUTS.search(name) and not isinstance(task.block.get(name), bool))
@@ -347,11 +321,12 @@ def _check_exported_keys(dig: DigFile, tasks: Sequence[DigTask], operators: Mapp
     for task in tasks:
         if not operators[task.name]:
             continue
-        read |= {task.params.places[name] for name in OPERATORS[operators[task.name]][1] if name in task.params.places}
-        for each in (task.params, *(find_list(task.params.get("audiences"), task.exported) or ())):
-            if isinstance(each, Block):
-                read.update(each.places.values() if each is not task.params else ())
-                read.update(each.get_block("result_settings").places.values())
+        parameters = OPERATORS[operators[task.name]].parameters
+        read |= {place for name, place in task.params.places.items() if name in parameters}
+        listed = find_list(task.params.get("audiences"), task.exported) or []
+        entries = [each for each in listed if isinstance(each, Block)]
+        for block in (*entries, *(each.get_block("result_settings") for each in (task.params, *entries))):
+            read.update(block.places.values())
     # Programs of the user get every parameter. Where a list is read, a key with such a name may be a note.
     is_open = any(
         not task.params.keys().isdisjoint(LISTS) if operators[task.name] else task.operator in _PROGRAMS
@@ -375,7 +350,7 @@ def _check_exported_keys(dig: DigFile, tasks: Sequence[DigTask], operators: Mapp
 def _read_td_query(dig: DigFile, task: DigTask) -> str:
     """Return the SQL of a td> task, or "" if only a run knows it. Adds findings about its database and its file."""
     has_database = "database" in task.params or "database" in task.params.get_block("td")
-    if not has_database and not is_called_by_others(dig):
+    if not has_database and not dig.is_called_by_others:
         message = "the query needs a database: give the task a `database`, or set td.database under `_export`"
         dig.add_finding(task.place, "database", message)
     command = task.command
@@ -402,12 +377,6 @@ def _read_td_query(dig: DigFile, task: DigTask) -> str:
     return sql
 
 
-def _has_open_template(text: str) -> bool:
-    """Whether the last `${` in a text is never closed by a `}`."""
-    _, opening, rest = text.replace("$$", "").rpartition("${")
-    return bool(opening) and "}" not in rest
-
-
 def _check_values(dig: DigFile, ours: Sequence[DigTask]) -> None:
     """Add findings about numbers that digdag may change, placeholders, and settings for one run."""
     used = " ".join(str(task.fill([dict(task.block), task.exported.get("audiences")])) for task in ours)
@@ -421,90 +390,3 @@ def _check_values(dig: DigFile, ours: Sequence[DigTask]) -> None:
             dig.add_finding(place, "unquoted-id", message)
         if isinstance(value, str) and _TO_BE_FILLED_IN.fullmatch(value):
             dig.add_finding(place, "placeholder", f"`{value.strip()}` is a placeholder: fill in the real value")
-
-
-def _check_templates(dig: DigFile, tasks: Sequence[DigTask], stored: Collection[str]) -> None:
-    """Add findings about templates that give nothing: one that is not closed, or names a key that is missing.
-
-    `stored`: the variables that the tasks of this package store.
-    """
-    exported = Block(dig.root.place)
-    for task in tasks:
-        exported = merge_blocks(exported, task.exported)
-    td_keys = ["last_job_id", "last_results", "last_job", "each", *exported.get_block("td")]
-    exported.pop("td", None)
-    texts = [(block.places[key], value) for block, key, value in dig.walk() if isinstance(value, str)]
-    for path, sql in dig.queries.items():
-        texts += [(Place(path, number), line) for number, line in enumerate(sql.splitlines(), start=1)]
-    for place, text in texts:
-        if _has_open_template(text):
-            dig.add_finding(place, "template", _OPEN_TEMPLATE)
-        for template in TEMPLATE.findall(text):
-            for key in re.findall(r"(?<![\w.])td\.(\w+)", template):
-                if key not in td_keys and (near := suggest_word(key, td_keys)):
-                    dig.add_finding(place, "template", f"td has no key {key}{near}")
-            for variable, path in _VARIABLE.findall(template):
-                if not dig.has_finding(place) and (
-                    missing := _find_missing_key(template, variable, path, exported, stored)
-                ):
-                    dig.add_finding(place, "template", f"{variable}{path}: {missing}")
-
-
-def _check_early_figures(dig: DigFile, tasks: Sequence[DigTask], operators: Mapping[str, str]) -> None:
-    """Add a finding where a task reads a variable that only later tasks of this package store.
-
-    `operators`: the operators of this package by the task's name.
-    """
-    later = {_STORES[each] for each in operators.values() if each in _STORES}
-    for task in tasks:
-        later.discard(_STORES.get(operators[task.name], ""))
-        for key, value in task.block.items() if "_error" not in task.name else ():
-            for template in TEMPLATE.findall(value if isinstance(value, str) else ""):
-                early = later.intersection(variable for variable, _ in _VARIABLE.findall(template))
-                if not early.issubset(task.exported) and not _is_guarded(template):
-                    message = f"{' and '.join(early)} is stored by a later task: put this task after it"
-                    dig.add_finding(task.block.places[key], "order", message)
-
-
-def _is_guarded(template: str) -> bool:
-    """Whether an expression says what to do without a value."""
-    return "||" in template or "?" in template or "typeof" in template
-
-
-def _find_missing_key(template: str, variable: str, path: str, exported: Block, stored: Collection[str]) -> str:
-    """Return what is missing where a template reads `path` of a variable, or "".
-
-    `exported`: what the workflow exports. `stored`: the variables that the tasks of this package store.
-    """
-    is_guarded = _is_guarded(template)
-    is_ours = variable not in exported and (variable == "pinterest" or find_nearest(variable, _OUTPUTS, cutoff=0.8))
-    if is_ours and variable not in stored:
-        others = " and ".join(f"`{each}`" for each in sorted(stored))
-        return "" if is_guarded else f"no task stores `{variable}`{others and f'; the tasks store {others}'}"
-    names = ["".join(parts) for parts in _KEY.findall(path)]
-    if is_ours and variable == "pinterest_status" and names[0] in (each.name for each in fields(AudienceState)):
-        return f"it is a list of states: write {variable}.audiences[0].{names[0]}"
-    figures = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
-    of_list = {names[0]: {"ok": True, "error": "", "statistics": figures}}
-    of_status = dict.fromkeys(STATUS_FIGURES)
-    shapes = {"pinterest": figures, "pinterest_many": of_list, "pinterest_status": of_status}
-    shape: Any = shapes.get(variable) if is_ours else None
-    known: Any = shape or exported.get(variable)
-    if isinstance(known, list) and not re.search(rf"{re.escape(names[0])}\s*\(|length", template):
-        near = suggest_word(variable, [each for each in exported if isinstance(exported[each], dict)])
-        return f"{variable} is a list, and has no key {names[0]}{near}"
-    for name in names:
-        if not isinstance(known, dict) or not known:
-            break  # a method of a text or of a number
-        if name not in known:
-            near = suggest_word(name, known)
-            if shape:
-                every = flatten(shape, separator=".")
-                last = {each.rpartition(".")[2]: each for each in reversed(every)}
-                same = last.get(find_nearest(names[-1], last, cutoff=0.75), "")
-                near = f"; did you mean {same}?" if same else ""
-                return f"there is no figure {name}{near or '; there are ' + ', '.join(known)}"
-            if not is_guarded:
-                return f"there is no key {name}{near or '; there are ' + ', '.join(known)}"
-        known = known.get(name)
-    return ""

@@ -497,6 +497,11 @@ def test_a_called_workflow_reads_the_files_of_its_own_folder(tmp_path: Path) -> 
     assert found_in(tmp_path, "+a: {call>: sub/called.dig}\n+b: {td>: q.sql, database: shop}\n", files) != []
 
 
+def test_a_folder_whose_name_ends_in_dig_is_no_workflow(tmp_path: Path) -> None:
+    (found,) = found_in(tmp_path, LIFT, {"old.dig/notes.md": "", "a.dig": GOOD})[:1]
+    assert found[1] == "setting"
+
+
 @pytest.mark.parametrize("text", RIGHT)
 def test_a_good_folder_has_no_finding(tmp_path: Path, text: str) -> None:
     files = {"td_pinterest_ops/__init__.py": "", "shop.py": "", "called.sql": ""}
