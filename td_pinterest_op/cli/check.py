@@ -41,7 +41,7 @@ def check(common: CommonOptions, files: tuple[Path, ...], form: str) -> int:
                 line = f"::{finding.level} file={path},line={finding.line},title={finding.code}::{message}"
             screen.print_line(line)
         findings = format_count(len(every), "finding") if every else "no findings"
-        others = len({path for dig in digs for path in dig.files} - {dig.path for dig in digs})
+        others = len({path for dig in digs for path in (*dig.files, *dig.queries)} - {dig.path for dig in digs})
         more = f" and {format_count(others, 'other file')}" if others else ""
         common.print_note(f"{format_count(len(digs), 'workflow')}{more}: {findings}")
     return 1 if every else 0

@@ -110,7 +110,9 @@ def find_identifier_columns(
     type_by_name = {**types, **{name: types[type_] for name, type_ in columns.items()}}
     names = [name.lower() for name, _ in job.schema]
     problems = [
-        f'there is no column "{sanitize(name)}", which `columns` names' for name in columns if name not in names
+        f'there is no column "{sanitize(name)}", which `columns` names: select it, or correct the name'
+        for name in columns
+        if name not in names
     ]
     never_sent = ""
     if control_column in names:
@@ -124,7 +126,7 @@ def find_identifier_columns(
                 "select it a second time under another name, and name that one as `by` in `control`"
             )
     elif control_column:
-        problems.append(f'there is no column "{sanitize(control_column)}", which `control` names')
+        problems.append(f'there is no column "{sanitize(control_column)}", which `control` names: select it')
     found = []
     for position, (name, sql_type) in enumerate(job.schema):
         type_ = type_by_name.get(name.lower())
@@ -134,10 +136,7 @@ def find_identifier_columns(
                 cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
                 problems.append(f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}')
         elif not ignores_other_columns:
-            cure = f"leave it out of {job.source_nouns.name}, or name it in `columns`"
-            is_unnamed = re.fullmatch(r"_col\d+", name)  # in Trino
-            cure = "give it a name in the query, such as `AS email`" if is_unnamed else cure
-            problems.append(f'column "{sanitize(name)}" is not an identifier: {cure}')
+            problems.append(f'column "{sanitize(name)}" {_describe_other_column(name, job)}')
         if type_:
             column = Column(
                 name=name,
@@ -159,6 +158,16 @@ def find_identifier_columns(
     if never_sent and not job.is_hashed_by_warehouse:  # the columns of such a job were checked before
         log.warning("%s", never_sent)
     return found
+
+
+def _describe_other_column(name: str, job: Job) -> str:
+    """Return why a column is no identifier, and what to do, as the rest of a sentence."""
+    if re.fullmatch(r"_col\d+", name):  # in Trino
+        return "is not an identifier: give it a name in the query, such as `AS email`"
+    cure = f"leave it out of {job.source_nouns.name}"
+    if name.lower() in TYPES:
+        return f"can be sent only with records: rows: {cure}"
+    return f"is not an identifier: {cure}, or name it in `columns`"
 
 
 def get_position(name: str, names: Iterable[str]) -> int:

@@ -80,8 +80,8 @@ class DigFile:
     path: Path
     root: Block = field(default_factory=lambda: Block(Place(Path(), 1)))
     called: dict[Path, Block] = field(default_factory=dict)  # the workflows that it calls, with their content
-    files: set[Path] = field(default_factory=set)  # what was read: the workflow, included files, queries
-    queries: dict[Path, str] = field(default_factory=dict)  # the SQL in the files of td> tasks
+    files: set[Path] = field(default_factory=set)  # what was read: the workflow, included files
+    queries: dict[Path, str] = field(default_factory=dict)  # the SQL in the files that tasks name
     findings: list[Finding] = field(default_factory=list)
     _left: int = _MOST_VALUES  # how many more YAML values may be read
 
@@ -117,6 +117,11 @@ class DigFile:
         """Whether the findings include one at this place."""
         return any((finding.path, finding.line) == place for finding in self.findings)
 
+    def find_query(self, sql: str) -> Place | None:
+        """Return the place of the first SELECT of a query that is read from a file, or None for any other query."""
+        path = next((path for path, text in self.queries.items() if sql and text.split() == sql.split()), None)
+        return Place(path, sql[: sql.lower().find("select")].count("\n") + 1) if path else None
+
     def walk(self) -> Iterator[tuple[Block, str, Any]]:
         """Yield what `walk` yields, for this workflow and those that `walk_tasks` has found to be called."""
         for root in (self.root, *self.called.values()):
@@ -131,7 +136,7 @@ class DigFile:
         name of the task. `inherited`: the `_export` parameters of its parents. `callers`: the workflows that call it.
         """
         exported = merge_blocks(inherited or Block(block.place), block.get_block("_export"))
-        operator = next((key[:-1] for key in block if key.endswith(">")), None)
+        operator = find_operator(block)
         params = merge_blocks(exported, block)
         folder = (callers[-1] if callers else self.path).parent
         yield DigTask(name=name, block=block, operator=operator, exported=exported, params=params, folder=folder)
@@ -296,6 +301,11 @@ def read_workflow(path: Path) -> DigFile:
         message = "this file is not a workflow: a workflow is a mapping of tasks whose names begin with +"
         dig.add_finding(Place(path, 1), "yaml", message)
     return dig
+
+
+def find_operator(block: Block) -> str | None:
+    """Return the name of the operator that a task has, such as `py`, or None if it has none."""
+    return next((key[:-1] for key in block if key.endswith(">")), None)
 
 
 def _is_merge(key: yaml.Node) -> bool:

@@ -15,7 +15,7 @@ from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.audiences.request import TaskRequest, read_task_request
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS
-from td_pinterest_op.cli.lint.dig_file import TO_FILL_IN, Block, DigFile, DigTask, Place, find_list
+from td_pinterest_op.cli.lint.dig_file import TO_FILL_IN, Block, DigFile, DigTask, Place, find_list, find_operator
 from td_pinterest_op.cli.lint.selected_columns import COMMENT_OR_STRING
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.history import read_control_share
@@ -134,7 +134,9 @@ def read_exports(
     called = {"database": "called"} if dig.is_called_by_others else {}
     job = {"last_job_id": "1"} if has_earlier_job else {}
     params["td"] = {**called, **job, **(params["td"] if isinstance(params.get("td"), dict) else {})}
-    places = {**task.params.get_block("_env").places, **task.params.places, **written.places, "": task.block.place}
+    places = {**task.block.get_block("_env").places, **task.params.places, **written.places, "": task.block.place}
+    if "_env" not in task.block:  # but under `_export`
+        places.pop("_env", None)
     listed = task.params.get("audiences")
     items = find_list(listed, task.exported) or [listed]
     filled = task.fill(items)
@@ -221,7 +223,7 @@ def _read_query(dig: DigFile, folder: Path, place: Place, name: str, value: obje
         dig.add_finding(place, "setting", message)
         return _UNKNOWN_QUERY
     if sql != text:
-        dig.files.add(folder / text)
+        dig.queries[folder / text] = sql
     return sql
 
 
@@ -296,15 +298,27 @@ def _add_problem(dig: DigFile, export: Export, problem: Problem, table: Settings
         place = export.find_place(problem.key, "" if export.entry else at_task)
         dig.add_finding(place, "setting", f"entry {export.entry}: {text}" if export.entry else text)
         return
+    if "_env" not in export.places:
+        # Under `_export`, on a group or at the root: digdag gives it to no task.
+        elsewhere = [owner.places[key] for owner, key, _ in dig.walk() if key == "_env" and not find_operator(owner)]
+        message = "digdag gives this `_env` to no task: move it to the task that exports"
+        if not elsewhere:
+            message = "the task has no `_env`, so it gets no secrets: add one, with the lines of config/environment.yml"
+        dig.add_finding((elsewhere or [export.find_place("py>")])[0], "env", message)
+        return
     variable = re.search("[A-Z][A-Z_]+", text)
     near = find_nearest(variable[0] if variable else "", export.places.keys() - SECRETS.keys(), cutoff=0.85)
     hint = f"; did you mean it by {near}?" if near else ""
-    dig.add_finding(export.find_place(near or problem.key or "_env", "_env"), "env", text + hint)
+    env = export.places["_env"]
+    place = export.find_place(near or problem.key or "_env", "_env")
+    variables = export.find_place(*SECRETS, "_env")
+    dig.add_finding(variables if place == env and variables.path != env.path else place, "env", text + hint)
+
 
 
 def read_environ(dig: DigFile, task: DigTask) -> Mapping[str, str]:
     """Return a task's `_env` with placeholders for what a run fills in. Adds findings about its secrets."""
-    written = task.params.get_block("_env")
+    written = task.block.get_block("_env")
     environ = {}
     for name, value in written.items():
         if name in SECRETS:

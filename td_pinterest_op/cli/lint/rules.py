@@ -171,9 +171,6 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
     SQL of the last job before the task, whose rows it exports if it names no other source; "" if the SQL is not known,
     None if there is no such job.
     """
-    if "_env" in task.exported:
-        message = "digdag gives no task the `_env` that stands under `_export`: move it to the task"
-        dig.add_finding(task.exported.places["_env"], "env", message)
     environ = read_environ(dig, task)
     if ".history." in operator and "TD_API_KEY" not in environ:
         message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
@@ -209,7 +206,11 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
             for name, text in find_column_problems(request.settings, query=sql, lists=lists):
                 what = text.partition("cannot be exported: ")[2] or text.replace("the result of job  ", "the result ")
                 what = what.replace(" Nothing was sent.", "")
-                dig.add_finding(export.find_place(name), "columns", f"{name}: {what}")
+                setting = [key for key in ("columns", "control") if f"`{key}` names" in what]
+                place = export.find_place(*setting, name)
+                if not setting:
+                    place = dig.find_query({"query": sql, **lists}[name]) or place
+                dig.add_finding(place, "columns", f"{name}: {what}")
         settings = request.settings if request else None
         if not isinstance(settings, Settings) or "action" in export.unknown:
             continue
@@ -364,7 +365,6 @@ def _read_td_query(dig: DigFile, task: DigTask) -> str:
     except (OSError, ValueError):  # such as SQL in place of a file's name
         dig.add_finding(task.place, "file", f"there is no file {name} in the folder {task.folder}: correct the name")
         return ""
-    dig.files.add(path)
     dig.queries[path] = sql
     if not COMMENT_OR_STRING.sub("", sql).strip():
         dig.add_finding(task.place, "file", f"{name} is blank: write a query into it")

@@ -70,7 +70,7 @@ class TestColumns:
             find_identifier_columns(job(("Maid", "bigint"), ("age", "integer")), {"mail": "email"})
         expected = (
             "the result of job 5 (columns: Maid bigint, age integer) cannot be exported: "
-            'there is no column "mail", which `columns` names; '
+            'there is no column "mail", which `columns` names: select it, or correct the name; '
             'column "Maid" is of type bigint: cast it to varchar; '
             'column "age" is not an identifier: leave it out of the query, or name it in `columns`'
         )
@@ -93,7 +93,7 @@ class TestColumns:
         ("names", "by", "said"),
         [
             (["Email"], "email", 'cannot be exported: column "email" chooses the control group, and is never sent'),
-            (["crm"], "email", 'there is no column "email", which `control` names; column "crm" is not an identifier'),
+            (["crm"], "email", 'there is no column "email", which `control` names: select it; column "crm" is not an'),
             (["email", "id", "ID"], "id", 'several columns are named "id", which `control` names: select one'),
         ],
     )

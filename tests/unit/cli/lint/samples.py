@@ -91,6 +91,7 @@ FILES = {
     "queries/suppressed.sql": "SELECT email FROM opt_outs\n",
     "queries/comments.sql": "-- SELECT email FROM opt_outs\n",
     "queries/figures.sql": "SELECT email FROM people WHERE ${pinterest.records.snt} > 0\n",
+    "queries/phones.sql": "WITH p AS (\nSELECT email FROM people)\nSELECT phone FROM p\n",
     "queries/two.sql": "SET a = b; SELECT email FROM people\n",
 }
 

@@ -1,7 +1,7 @@
 """`td-pinterest check` finds what is wrong about our operator in a folder, with line and advice, and nothing else."""
 
 from pathlib import Path
-from textwrap import indent
+from textwrap import dedent, indent
 from typing import Any
 
 import pytest
@@ -80,6 +80,7 @@ WRONG: list[tuple[Any, ...]] = [
     (6, "no column email, maid or idfa", OWN, "queries/suppressed.sql → SELECT customer_id FROM opt_outs"),
     (6, "several statements", OWN, "queries/suppressed.sql → SELECT email FROM a; SELECT email FROM b"),
     (8, "belongs on the task", OWN, "    type: →     suppress: queries/suppressed.sql\n    type:"),
+    (1, "the list would match nobody", OWN, "SELECT email → SELECT maid"),  # in the list's file
     (6, "has no effect", OWN, "add_people_to → remove_people_from"),
     (4, "leave these people out of its query", ERASE, f"  query: → {_SUPPRESS}  query:"),
     (11, "write suppress or consent", GOOD, "  py>: →   exclude: SELECT email FROM opt_outs\n  py>:"),
@@ -87,7 +88,7 @@ WRONG: list[tuple[Any, ...]] = [
     (4, "supress", MANY, "SELECT email FROM a → SELECT email FROM a, supress: no.sql"),
     (8, "opt_out", MANY, "  at_once →   opt_out: queries/suppressed.sql\n  at_once"),
     (6, "suppress", ACTIVATION, "  later →   suppressions: a.sql\n  later"),
-    (5, "which `control` names", OWN, "    type: →     control: {percent: 10, salt: a, by: id}\n    type:"),
+    (8, "which `control` names: select it", OWN, "    type: →     control: {percent: 10, salt: a, by: id}\n    type:"),
     (5, "under result_settings", OWN, "  query →   control: {percent: 10, salt: a}\n  query"),
     (18, "write suppress or consent on the task", OWN, f"{ENV} → {ENV}    SUPPRESS: queries/suppressed.sql\n"),
     (18, "write dry_run under result_settings", OWN, f"{ENV} → {ENV}    DRY_RUN: true\n"),
@@ -133,7 +134,8 @@ WRONG: list[tuple[Any, ...]] = [
     ),
     (6, "no task reads opt_outs", GOOD, "    database: shop →     database: shop\n    opt_outs: a.sql"),
     # Secrets.
-    (10, "TD_API_KEY", GOOD, f"{ENV} → "),
+    (11, "the task has no `_env`", GOOD, f"{ENV} → "),
+    (1, "move it to the task that exports", GOOD, f"{ENV} → ", f"timezone → {dedent(ENV)}timezone"),
     (
         18,
         "remove the dashes",
@@ -258,7 +260,7 @@ WRONG: list[tuple[Any, ...]] = [
     (8, "did you mean at_once", MANY, "at_once: 4 → concurrent: 4"),
     (
         13,
-        "write the query's column first, such as {my_column: email}",
+        "write the query's column first, and the type after it, such as {my_column: email}",
         OWN,
         f"{_ID} → {_ID}    columns: {{email: mail}}\n",
     ),
@@ -268,6 +270,8 @@ WRONG: list[tuple[Any, ...]] = [
     # Queries.
     (5, "query of the task is blank", OWN, f"{_QUERY} → query: ''"),
     (5, "no file queries/none.sql", OWN, f"{_QUERY} → query: queries/none.sql"),
+    (2, "only with records: rows", ERASE, "queries/people.sql → queries/phones.sql"),
+    (7, "rename audience_id_add_people", OWN, _REPLACE, "audience_id: → audience_id_add_people:"),
     (5, "is not an identifier", OWN, f"{_QUERY} → query: SELECT customer_id, name FROM people"),
     (4, "needs a database", OWN, "database: shop → engine: presto"),
     (5, "did you mean query", OWN, f"{_QUERY} → querry: SELECT email FROM people"),
