@@ -9,6 +9,7 @@ from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.identifier_types import EMAIL, LIST_TYPES, TYPES, IdentifierType, join_with_or
 from td_pinterest_op.redaction.secret import sanitize
 from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.settings.types import find_nearest
 from td_pinterest_op.treasure_data.job import Job
 
 log = logging.getLogger(__name__)
@@ -109,11 +110,8 @@ def find_identifier_columns(
     """
     type_by_name = {**types, **{name: types[type_] for name, type_ in columns.items()}}
     names = [name.lower() for name, _ in job.schema]
-    problems = [
-        f'there is no column "{sanitize(name)}", which `columns` names: select it, or correct the name'
-        for name in columns
-        if name not in names
-    ]
+    missing = _find_missing_columns(names, type_by_name, columns, control_column)
+    problems = list(missing)
     never_sent = ""
     if control_column in names:
         if names.count(control_column) > 1:
@@ -125,8 +123,6 @@ def find_identifier_columns(
                 f'column "{sanitize(control_column)}" chooses the control group, and is never sent: to send it too, '
                 "select it a second time under another name, and name that one as `by` in `control`"
             )
-    elif control_column:
-        problems.append(f'there is no column "{sanitize(control_column)}", which `control` names: select it')
     found = []
     for position, (name, sql_type) in enumerate(job.schema):
         type_ = type_by_name.get(name.lower())
@@ -135,7 +131,7 @@ def find_identifier_columns(
                 # A cast of bytes would take them for UTF-8; what a query holds as bytes is a digest.
                 cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
                 problems.append(f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}')
-        elif not ignores_other_columns:
+        elif not ignores_other_columns and name.lower() not in missing.values():
             problems.append(f'column "{sanitize(name)}" {_describe_other_column(name, job)}')
         if type_:
             column = Column(
@@ -158,6 +154,25 @@ def find_identifier_columns(
     if never_sent and not job.is_hashed_by_warehouse:  # the columns of such a job were checked before
         log.warning("%s", never_sent)
     return found
+
+
+def _find_missing_columns(
+    names: Sequence[str], types: Mapping[str, IdentifierType], columns: Iterable[str], control_column: str | None
+) -> dict[str, str]:
+    """Return a problem for each column that a setting names and a result lacks, with the column that is meant, or "".
+
+    `names`: of the result's columns. `types`: of those that are identifiers. `columns`, `control_column`: the columns
+    that the settings `columns` and `control` name.
+    """
+    others = [name for name in names if name not in types]
+    missing = {}
+    for setting, named in {"columns": columns, "control": filter(None, [control_column])}.items():
+        for name in named:
+            if name not in names:
+                near = find_nearest(name, others, cutoff=0.65)
+                advice = f"; did you mean {sanitize(near)}?" if near else ": select it, or correct the name"
+                missing[f'there is no column "{sanitize(name)}", which `{setting}` names{advice}'] = near
+    return missing
 
 
 def _describe_other_column(name: str, job: Job) -> str:

@@ -76,7 +76,9 @@ def require_one_statement(query: str, *, name: str = "query") -> str:
     end = pieces.index(";") if ";" in pieces else len(pieces)
     if any(not piece.isspace() and not piece.startswith((";", "--", "/*")) for piece in pieces[end:]):
         raise SettingsError(
-            f"{name} has several statements, but only the result of one can be used: leave out the others", key=name
+            f"{name} has several statements, but only the result of one can be used: write one, with UNION ALL where "
+            "the rows of several are needed",
+            key=name,
         )
     return "".join(pieces[:end]).strip()
 

@@ -252,6 +252,12 @@ class DigTask:
         """The place of the operator, or of the group."""
         return self.block.places.get(f"{self.operator}>", self.block.place)
 
+    def find_definition(self, name: str) -> Place | None:
+        """Return the place where a variable such as `target.audience_id` is exported, or None if it is not."""
+        path, _, last = name.strip().rpartition(".")
+        owner = _find_variable(path, self.exported) if path else self.exported
+        return owner.places.get(last) if isinstance(owner, Block) else None
+
     def fill(self, value: Any) -> Any:
         """Return a plain value with its templates filled in, except for those that only a run can fill in.
 

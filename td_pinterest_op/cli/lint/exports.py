@@ -15,7 +15,16 @@ from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.audiences.request import TaskRequest, read_task_request
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS
-from td_pinterest_op.cli.lint.dig_file import TO_FILL_IN, Block, DigFile, DigTask, Place, find_list, find_operator
+from td_pinterest_op.cli.lint.dig_file import (
+    TEMPLATE,
+    TO_FILL_IN,
+    Block,
+    DigFile,
+    DigTask,
+    Place,
+    find_list,
+    find_operator,
+)
 from td_pinterest_op.cli.lint.selected_columns import COMMENT_OR_STRING
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.history import read_control_share
@@ -31,7 +40,7 @@ from td_pinterest_op.settings.table import (
 )
 from td_pinterest_op.settings.types import find_nearest, is_left_out
 from td_pinterest_op.stats import LISTS
-from td_pinterest_op.task_runtime.task import Task, read_sql
+from td_pinterest_op.task_runtime.task import Task, parse_api_key, read_sql
 
 EXPORT_TASK = "td_pinterest_op.export.PinterestExport"
 MANY = "td_pinterest_op.many.Many"
@@ -193,9 +202,14 @@ def _replace_unknown(dig: DigFile, task: DigTask, values: Mapping[Any, Any], blo
 
     `block`: the mapping in which the parameters are written, with their places.
     """
-    known = {}
+    known: dict[Any, Any] = {}
     for name, value in values.items():
-        if name in ("query", *LISTS):
+        template = TEMPLATE.fullmatch(str(block.get(name)).strip())
+        if name in ("query", *LISTS) and template and value == "":
+            message = f"{name}: {template[0]} is blank: give it a value"
+            dig.add_finding(task.find_definition(template[1]) or block.places[name], "setting", message)
+            known[name] = _UNKNOWN_QUERY
+        elif name in ("query", *LISTS):
             known[name] = _read_query(dig, task.folder, block.places.get(name, block.place), name, value)
         elif name == "result_settings" or name in EXPORT.by_name or not isinstance(value, str) or not is_unknown(value):
             known[name] = value
@@ -273,13 +287,16 @@ def _read_export(
     task = replace(task, params={**task.params, "result_settings": filled})
     try:
         request = read_task_request(task, table=table)
+        if request.settings.history:  # without a key, a run would only warn
+            parse_api_key(task.environ)
     except SettingsError as error:
         for problem in error.problems:
             # A run, which knows the values of the unknown settings, may not have the problem.
             about = f"{problem.key} {problem.text}"
             is_open = "action" in unknown or any(re.search(rf"\b{re.escape(key)}\b", about) for key in unknown)
             if problem.code in ("unknown", "environment", "value") or problem.key in LISTS or not is_open:
-                _add_problem(dig, export, problem, table)
+                query = str(task.params.get(problem.key)) if "several statements" in problem.text else ""
+                _add_problem(dig, export, problem, table, place=dig.find_query(query))
         yield export
         return
     for warning in request.settings.warnings if entry is None and "action" not in unknown else ():
@@ -288,14 +305,16 @@ def _read_export(
     yield replace(export, request=request)
 
 
-def _add_problem(dig: DigFile, export: Export, problem: Problem, table: SettingsTable[Any]) -> None:
-    """Add a finding about a problem that a run would report, at the line of its key, or in the task's `_env`."""
+def _add_problem(
+    dig: DigFile, export: Export, problem: Problem, table: SettingsTable[Any], *, place: Place | None
+) -> None:
+    """Add a finding about a problem that a run would report, at `place`, the line of its key, or the task's `_env`."""
     is_named = re.search(rf"\b{re.escape(problem.key)}\b", problem.text)
     text = problem.text if is_named else f"{problem.key}: {problem.text}"
     if problem.code != "environment" and "TD_API_KEY" not in text:
         is_setting = problem.code == "unknown" or problem.key in table.by_name
         at_task = "result_settings" if is_setting else "py>"
-        place = export.find_place(problem.key, "" if export.entry else at_task)
+        place = place or export.find_place(problem.key, "" if export.entry else at_task)
         dig.add_finding(place, "setting", f"entry {export.entry}: {text}" if export.entry else text)
         return
     if "_env" not in export.places:
@@ -313,7 +332,6 @@ def _add_problem(dig: DigFile, export: Export, problem: Problem, table: Settings
     place = export.find_place(near or problem.key or "_env", "_env")
     variables = export.find_place(*SECRETS, "_env")
     dig.add_finding(variables if place == env and variables.path != env.path else place, "env", text + hint)
-
 
 
 def read_environ(dig: DigFile, task: DigTask) -> Mapping[str, str]:

@@ -70,7 +70,7 @@ def _is_guarded(template: str) -> bool:
     return "||" in template or "?" in template or "typeof" in template
 
 
-def _describe_output(variable: str, name: str) -> Mapping[str, Any]:
+def _describe_output(variable: str, name: str) -> dict[str, Any]:
     """Return an example of what a task stores as `variable`, or {}. `name`: of an entry, in the figures of a list."""
     figures = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
     if variable == "pinterest_many":
@@ -86,7 +86,7 @@ def _find_missing_key(template: str, variable: str, path: str, exported: Block, 
     `exported`: what the workflow exports. `stored`: the variables that the tasks of this package store.
     """
     is_guarded = _is_guarded(template)
-    is_ours = variable not in exported and (
+    is_ours = (variable not in exported or variable in stored) and (
         variable == "pinterest" or find_nearest(variable, _OUTPUTS - {"pinterest"}, cutoff=0.8)
     )
     if is_ours and variable not in stored:
@@ -96,7 +96,9 @@ def _find_missing_key(template: str, variable: str, path: str, exported: Block, 
     if is_ours and variable == "pinterest_status" and names[0] in (each.name for each in fields(AudienceState)):
         return f"it is a list of states: write {variable}.audiences[0].{names[0]}"
     shape = _describe_output(variable, names[0]) if is_ours else {}
-    known: Any = shape or exported.get(variable)
+    own = exported.get(variable)
+    shape |= own if shape and isinstance(own, dict) else {}  # digdag merges what a task stores into it
+    known: Any = shape or own
     if isinstance(known, list) and not re.search(rf"{re.escape(names[0])}\s*\(|length", template):
         near = suggest_word(variable, [each for each in exported if isinstance(exported[each], dict)])
         return f"{variable} is a list, and has no key {names[0]}{near}"

@@ -93,7 +93,11 @@ class TestColumns:
         ("names", "by", "said"),
         [
             (["Email"], "email", 'cannot be exported: column "email" chooses the control group, and is never sent'),
-            (["crm"], "email", 'there is no column "email", which `control` names: select it; column "crm" is not an'),
+            (
+                ["crm"],
+                "email",
+                'no column "email", which `control` names: select it, or correct the name; column "crm"',
+            ),
             (["email", "id", "ID"], "id", 'several columns are named "id", which `control` names: select one'),
         ],
     )

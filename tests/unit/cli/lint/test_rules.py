@@ -15,6 +15,7 @@ _REPLACE = "add_people_to_current → replace_current"
 _DAILY = "_export: → schedule: {daily>: 07:00:00}\n_export:"
 _SECRET = "${secret:pinterest.client_secret}"
 _SUPPRESS = "  suppress: queries/suppressed.sql\n"
+_BY = "    control: {percent: 10, salt: a, by: "
 _SETTINGS = GOOD[GOOD.index("  result_settings") : GOOD.index("  _env")]
 _NEW = "name: new, ad_account_id: '1', action: "
 _TARGET = ('"2542620905475" → ${target.audience_id}', "_export: → _export:\n  target: {audience_id: '7'}")
@@ -73,7 +74,8 @@ WRONG: list[tuple[Any, ...]] = [
     (8, "nobody is withheld", GOOD, f"+query:\n → +query:\n{_SUPPRESS}"),
     (4, "nobody is withheld", GROUP),
     (6, "suppress of the task is blank", OWN, "suppress: queries/suppressed.sql → suppress: ''"),
-    (7, "suppress of the task is blank", OWN, "queries/suppressed.sql → ${l.a}", "  td: →   l: {a: ''}\n  td:"),
+    (2, "suppress: ${l.a} is blank", OWN, "queries/suppressed.sql → ${l.a}", "  td: →   l: {a: ''}\n  td:"),
+    (8, "did you mean nr?", OWN, "SELECT email → SELECT email, nr", f"    type: → {_BY}nrs}}\n    type:"),
     (6, "no file queries/none.sql", OWN, "queries/suppressed → queries/none"),
     (6, "outside the project", OWN, "queries/suppressed → ../suppressed"),
     (6, "suppress", OWN, "queries/suppressed.sql → SELECT maid FROM opt_outs"),
@@ -88,7 +90,7 @@ WRONG: list[tuple[Any, ...]] = [
     (4, "supress", MANY, "SELECT email FROM a → SELECT email FROM a, supress: no.sql"),
     (8, "opt_out", MANY, "  at_once →   opt_out: queries/suppressed.sql\n  at_once"),
     (6, "suppress", ACTIVATION, "  later →   suppressions: a.sql\n  later"),
-    (8, "which `control` names: select it", OWN, "    type: →     control: {percent: 10, salt: a, by: id}\n    type:"),
+    (8, "which `control` names: select it", OWN, f"    type: → {_BY}id}}\n    type:"),
     (5, "under result_settings", OWN, "  query →   control: {percent: 10, salt: a}\n  query"),
     (18, "write suppress or consent on the task", OWN, f"{ENV} → {ENV}    SUPPRESS: queries/suppressed.sql\n"),
     (18, "write dry_run under result_settings", OWN, f"{ENV} → {ENV}    DRY_RUN: true\n"),
@@ -154,6 +156,7 @@ WRONG: list[tuple[Any, ...]] = [
     (18, "move it to the left", GOOD, f"{ENV} → {indent(ENV, '  ')}"),
     (18, "nothing reads env", GOOD, f"{ENV} → {ENV.replace('  _env', '  env')}"),
     (18, "TD_API_KEY", GOOD, "    TD_API_KEY: ${secret:td.apikey}\n → "),
+    (5, "did you mean it by TD_APIKEY", STATUS, "TD_API_KEY: → TD_APIKEY:", "fail_on: → history: shop.runs, fail_on:"),
     (18, "PINTEREST_CLIENT_ID", GOOD, "    PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}\n → "),
     (20, "did you mean it by PINTREST_CLIENT_ID", GOOD, "PINTEREST_CLIENT_ID: → PINTREST_CLIENT_ID:"),
     (19, "did you mean it by TD_APIKEY", GOOD, "TD_API_KEY: → TD_APIKEY:"),
@@ -349,6 +352,7 @@ RIGHT: list[str] = [
         "_export:\n → _export:\n  pinterest: {board: a}\n",
         "+export: → +b: {echo>: '${pinterest.board}'}\n+export:",
     ),
+    plant(GOOD, "_export:\n → _export:\n  pinterest: {board: a}\n") + f"{_TAIL}echo>: ${{pinterest.records.sent}}\n",
     f"{GOOD}{_TAIL}echo>: ${{my.pinterest.people}} ${{pinterest_boards.count}}\n",
     f"{GOOD}{_TAIL}echo>: ${{pinterest.records.sent}} of ${{pinterest.rows.invalid_by_reason}}\n",
     f"{GOOD}{_TAIL}echo>: ${{pinterest.summary.replace(/x/g, 'y')}}\n",
