@@ -168,7 +168,7 @@ class MirrorError(WorkflowError):
 
     who = "no one (retry), or the workflow's author"
     advice = (
-        "Run the task again: each run compares the query with the ledger anew, and the newest plan counts. If the "
+        "Run the task again: each run compares the query with the ledger again, and the newest plan counts. If the "
         "message names something that was changed, correct that, or set rebuild: true for one run."
     )
 

@@ -149,7 +149,7 @@ def read_task_request(task: Task, *, table: SettingsTable[_S], rows: Rows | None
         errors.call(require_hashable, source, settings)
         beside = task.params.get("control")
         if settings.control is None and isinstance(beside, Mapping) and "percent" in beside:
-            log.warning("`control` stands beside result_settings, where it withholds nobody: move it into them")
+            log.warning("`control` is next to result_settings, where it withholds nobody: move it into them")
     for name, each in {"query": source, **lists}.items():
         if isinstance(each, Source) and each.query and each.engine in ENGINES:  # of several, one result would count
             errors.call(require_one_statement, each.query, name=name)

@@ -11,7 +11,7 @@ import click
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.bundle import COMMENT, update_code
 from td_pinterest_op.cli.check import check_file
-from td_pinterest_op.cli.lint.exports import SECRET_TEMPLATE
+from td_pinterest_op.cli.lint.environment import SECRET_TEMPLATE
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
 

@@ -153,7 +153,7 @@ def build_integer_type(minimum: int, maximum: int) -> SettingType:
 
 
 def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") -> SettingType:
-    """Return the setting type of a word that stands for a value. `words`: the value of each word.
+    """Return the setting type of a word that has a value. `words`: the value of each word.
 
     `allowed_text` lists the words in messages. Letter case does not matter. Spaces, hyphens and underscores are equal.
     """

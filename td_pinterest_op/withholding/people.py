@@ -4,7 +4,7 @@ The package's docstring has the rule. A person is a row of the query, and is kno
 
 1. `add` stores, for each identifier of a person, its digest with the person's number, in a temporary file.
 2. `compare_with_lists` notes for each person whether any identifier is on the opt-out or on the consent list.
-3. `find_outcomes` says what becomes of each person, and `find_identifiers_to_strip` which identifiers of a sent person
+3. `find_outcomes` says what happens to each person, and `find_identifiers_to_strip` which identifiers of a sent person
    are not sent, because somebody who is withheld holds them too. This is for rows that are sent as records.
 
 If single identifiers are sent, `find_sendable` replaces 2 and 3: an identifier is sent if none of the people who hold

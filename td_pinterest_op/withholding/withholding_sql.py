@@ -6,7 +6,7 @@ An answer is what the warehouse makes of a value: the value's digest, or the rea
 1. Each row of the query becomes an array of answers. A hash of this array identifies the row's person, so that rows
    with the same values are one person with the same outcome.
 2. There is a row for each answer of each person, with counts (`_build_persons_select`). If each row of the query has a
-   single answer, and no key for the control group, the answer stands for the person.
+   single answer, and no key for the control group, the answer itself identifies the person.
 3. These rows are joined with the lists. A person is suppressed, or consents, if any of the person's answers is on the
    list.
 4. The rows of each digest are put together, whoever holds it, and its outcome is decided.

@@ -98,7 +98,7 @@ def test_control_group_beside_the_settings_is_warned_of(services: Services, capl
     settings = {"action": ADD, "audience_id": services.audience()}
     control = {"percent": 10, "salt": "spring"}
     services.export(settings, job_id=services.job(people(5)), control=control)
-    warning = "`control` stands beside result_settings, where it withholds nobody"
+    warning = "`control` is next to result_settings, where it withholds nobody"
     assert caplog.text.count(warning) == 1
     services.export(settings | {"control": control}, job_id=services.job(people(5)), control=control)
     assert caplog.text.count(warning) == 1

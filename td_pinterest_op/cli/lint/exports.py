@@ -14,7 +14,7 @@ from td_pinterest_op.activation import PARAMETERS as ACTIVATION_PARAMETERS
 from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.audiences.request import TaskRequest, read_task_request
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS
+from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.lint.dig_file import (
     TEMPLATE,
     TO_FILL_IN,
@@ -25,6 +25,7 @@ from td_pinterest_op.cli.lint.dig_file import (
     find_list,
     find_operator,
 )
+from td_pinterest_op.cli.lint.environment import PLACEHOLDER, SECRET_TEMPLATE, check_secret
 from td_pinterest_op.cli.lint.selected_columns import COMMENT_OR_STRING
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.history import read_control_share
@@ -69,11 +70,6 @@ OPERATORS: Mapping[str, Operator] = {
     ),
     LIFT: Operator(None, ("database", "history", "ad_account_id", "audience_id"), "pinterest_lift"),
 }
-# In place of the value of a secret; so short that it is not masked in messages.
-_PLACEHOLDER = "00"
-SECRET_TEMPLATE = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
-# What digdag takes for a variable, or for nothing: `${secrets:td.apikey}`, `${td.apikey}`, `${env.TD_API_KEY}`.
-_MISSPELT = re.compile(r"\$\{+\s*(?:secrets?\s*[.:]\s*([\w.-]+)|(?:env|td|pinterest)\.\w+)\s*\}+", re.IGNORECASE)
 # Valid values in place of those that only a run knows. What is not here, a run can do without.
 _UNKNOWN_QUERY = "SELECT * FROM table_that_the_run_knows"
 _ACTIVATION = {"segment_name": "known_to_the_run", "activation_actions_table": "database.table"}
@@ -136,7 +132,7 @@ def read_exports(
         return
     for key in CREDENTIALS:
         if key.name in written:
-            _check_secret(dig, written, key.name, variable=build_variable_name(key.secret))
+            check_secret(dig, written, key.name, variable=build_variable_name(key.secret))
     params = _replace_unknown(dig, task, task.fill(given), task.params)
     if is_unknown(params.get("result_settings")) and not isinstance(params["result_settings"], dict):
         return  # an activation may pass on all settings as one text
@@ -150,7 +146,7 @@ def read_exports(
     items = find_list(listed, task.exported) or [listed]
     filled = task.fill(items)
     if any(isinstance(each, str) and is_unknown(each) for each in filled):
-        # In place of unknown entries, one of an unknown action: what stands on the task can be judged.
+        # In place of unknown entries, one of an unknown action: the task's own keys can be judged.
         params["audiences"] = [each if isinstance(each, dict) else {"action": "${action}"} for each in filled]
     own = Task(params=params, environ=environ)
     if operator != MANY:
@@ -279,7 +275,7 @@ def _read_export(
         setting = table.by_name.get(key)
         is_secret = setting is not None and setting.is_credential and not is_left_out(value)
         if key not in unknown:
-            filled[key] = _PLACEHOLDER if is_secret and not SECRET_TEMPLATE.search(str(value)) else value
+            filled[key] = PLACEHOLDER if is_secret and not SECRET_TEMPLATE.search(str(value)) else value
         elif setting is None or setting.type.is_id or key in _SETTINGS:  # a name that is no setting is reported
             filled[key] = _SETTINGS.get(key, "1")
     known = settings | {key: "" if settings[key] == TO_FILL_IN else None for key in unknown}
@@ -332,68 +328,3 @@ def _add_problem(
     place = export.find_place(near or problem.key or "_env", "_env")
     variables = export.find_place(*SECRETS, "_env")
     dig.add_finding(variables if place == env and variables.path != env.path else place, "env", text + hint)
-
-
-def read_environ(dig: DigFile, task: DigTask) -> Mapping[str, str]:
-    """Return a task's `_env` with placeholders for what a run fills in. Adds findings about its secrets."""
-    written = task.block.get_block("_env")
-    environ = {}
-    for name, value in written.items():
-        if name in SECRETS:
-            _check_secret(dig, written, name, variable=name)
-        # A credential in plain text may be any word, and would be masked in every message.
-        is_hidden = not is_left_out(value) and (name in SECRETS or "${" in str(value))
-        environ[name] = _PLACEHOLDER if is_hidden else str(value or "")
-    return environ
-
-
-def _check_secret(dig: DigFile, block: Block, key: str, *, variable: str) -> None:
-    """Add findings if `block[key]` is a plain secret, a misspelt reference, or refers to another kind of secret.
-
-    `variable`: the environment variable through which the task gets the secret.
-    """
-    text = str(block[key] or "")
-    usual = SECRETS[variable]
-    if "secret:" in text and "${" not in text:
-        message = f"digdag does not fill in {text.strip()}: write ${{secret:{usual}}}"
-        dig.add_finding(block.places[key], "template", message)
-    elif text.strip() and "${" not in text and variable != build_variable_name("pinterest.client_id"):  # no secret
-        message = (
-            f"{key} is in plain text here, for everybody who can read the workflow. Remove it, set the secret {usual}, "
-            f"and write `{variable}: ${{secret:{usual}}}` under _env. Whoever has read the old value can use it: get "
-            "a new one"
-        )
-        dig.add_finding(block.places[key], "plain-secret", message)
-    for template in _MISSPELT.finditer(text):
-        if not SECRET_TEMPLATE.fullmatch(template[0]):
-            message = f"digdag does not fill in {template[0]}: write ${{secret:{template[1] or usual}}}"
-            dig.add_finding(block.places[key], "template", message)
-    head, _, kind = usual.partition(".")
-    others = SECRET_TEMPLATE.findall(" ".join(map(str, block.values())))
-    is_usual_style = not set(others).isdisjoint(map(SECRETS.__getitem__, PINTEREST_SECRETS))
-    for secret in SECRET_TEMPLATE.findall(text):
-        # A second app has secrets of its own, such as pinterest_de.client_id: the end of the name tells what it is.
-        name = _fold(secret)
-        ends = [each for each, end in _KINDS.items() if name.endswith(end)]
-        if ends and variable not in ends:
-            message = f"{key} gets the secret {secret}, which is by its name the {ends[0]}: write ${{secret:{usual}}}"
-            dig.add_finding(block.places[key], "secret-name", message)
-            continue
-        if name == _fold(usual):
-            is_misspelt = secret != usual and is_usual_style
-        elif head in name and _fold(kind) in name:
-            is_misspelt = name[:-1] == _fold(usual) and name[-1].isalpha()
-        else:
-            is_misspelt = bool(find_nearest(name, [_fold(usual)], cutoff=0.85))
-        if is_misspelt:
-            dig.add_warning(block.places[key], "secret-name", f"the secret is {secret}: did you mean {usual}?")
-
-
-def _fold(name: str) -> str:
-    """Return a secret's name without its dots, dashes and underscores, in lower case."""
-    return re.sub(r"[._-]", "", name).lower()
-
-
-# With what the name of a secret ends, by what it is.
-_KINDS = {variable: _fold(secret.partition(".")[2]) for variable, secret in SECRETS.items()}
-_KINDS["access token, which expires"] = "accesstoken"

@@ -2,52 +2,29 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice, takewhile
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.actions import EXPORT, Add, Create, Remove
-from td_pinterest_op.cli.lint.dig_file import (
-    TEMPLATE,
-    Block,
-    DigFile,
-    DigTask,
-    Place,
-    find_list,
-    read_workflow,
-    walk,
-)
-from td_pinterest_op.cli.lint.exports import (
-    LIFT,
-    MANY,
-    OPERATORS,
-    Export,
-    Operator,
-    is_unknown,
-    read_environ,
-    read_exports,
-)
+from td_pinterest_op.audiences.actions import Add, Create, Remove
+from td_pinterest_op.cli.lint.dig_file import TEMPLATE, Block, DigFile, DigTask, Place, read_workflow, walk
+from td_pinterest_op.cli.lint.environment import read_environ
+from td_pinterest_op.cli.lint.exports import LIFT, OPERATORS, Export, is_unknown, read_exports
 from td_pinterest_op.cli.lint.selected_columns import COMMENT_OR_STRING, find_column_problems
 from td_pinterest_op.cli.lint.templates import check_templates
+from td_pinterest_op.cli.lint.unread_keys import check_exported_keys, check_keys
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.requirements import find_other_version
 from td_pinterest_op.settings.table import FOR_THIS_RUN, ActionSpec, Settings
-from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest_word
+from td_pinterest_op.settings.types import find_nearest, has_lost_digits
 from td_pinterest_op.stats import CONSENT, LISTS, SUPPRESS
 from td_pinterest_op.treasure_data.job import Source
 
 # Operators after which `td.last_job_id` is what it was before.
 _LEAVES_NO_JOB = ("echo", "mail", "http", "if", "fail", "wait", "loop", "for_each", "for_range", "sh")
-_PROGRAMS = ("py", "rb", "sh", "call", "require", "emr")
-# Keys of digdag that any py> task may have.
-_OF_TASKS = ("docker", "python", "py", "td", "result_settings")
-_OPT_OUTS = re.compile(r"sup+res|consent|opt_?out", re.IGNORECASE)
 _IS_OPT_OUT = re.compile(r"^(?!.*(?:consent|opt_?in)).*(?:sup+res|opt_?out|unsub)", re.IGNORECASE)
 _IS_CONSENT = re.compile(r"^(?!.*(?:sup+res|opt_?out|unsub)).*(?:consent|opt_?in)", re.IGNORECASE)
-# A name for a query; any other key of an export with SQL may be there to withhold people.
-_QUERY_NAME = re.compile("sql|query|statement|source|data", re.IGNORECASE)
-_IS_QUERY = re.compile(r"\.sql\s*$|\bselect\b", re.IGNORECASE)
 _US = "api.treasuredata.com"
 _PLACEHOLDER = "the name of that audience"  # of the shipped config/pinterest.yml
 _TO_BE_FILLED_IN = re.compile(r"\s*(<[^<>]+>|your_\w+|change_?me|todo|xxx+)\s*", re.IGNORECASE)
@@ -69,7 +46,7 @@ def check_workflow(dig: DigFile) -> list[Export]:
     last_query: str | None = None  # of the last job, "" if it is not known; None without a job
     for task in tasks:
         if task in ours or task.operator != "py":
-            _check_keys(dig, task, operators[task.name], templates)
+            check_keys(dig, task, operators[task.name], templates)
         if task in ours:
             found = _check_our_task(dig, task, operators[task.name], last_query)
             if last_job and any(map(_reads_last_job, found)):
@@ -83,7 +60,7 @@ def check_workflow(dig: DigFile) -> list[Export]:
             dig.add_warning(task.block.places["to"], "placeholder", message)
     _check_unused_lists(dig, exports)
     _check_values(dig, ours)
-    _check_exported_keys(dig, tasks, operators, templates)
+    check_exported_keys(dig, tasks, operators, templates)
     check_templates(dig, tasks, operators)
     # A task without a container image, in a workflow that runs in containers.
     uses_containers = any("docker" in task.params for task in tasks if task.operator in ("py", None))
@@ -268,84 +245,6 @@ def _check_unused_lists(dig: DigFile, exports: Sequence[Export]) -> None:
         if all(action and not action.adds_people for action in of_list):
             names = " and ".join(sorted(action.name for action in of_list if action))
             dig.add_warning(place, "unused-list", f"{names} adds nobody, so {name} has no effect: remove the line")
-
-
-def _check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> None:
-    """Add a finding for each key of a task that neither its operator nor a template of the workflow reads.
-
-    `operator`: "" if it is not of this package. Of such a task's keys, and of those in any task's mappings, only those
-    that may withhold people are judged. `templates`: the text of all templates.
-    """
-    table, parameters = OPERATORS.get(operator, Operator(None, ()))[:2]
-    for block in ((), ("_env",), ("td",)):
-        for name, place in task.block.get_block(*block).places.items():
-            withholds = name in LISTS or bool(_OPT_OUTS.search(name) and not isinstance(task.block.get(name), bool))
-            setting = table.by_name.get(name.lower()) if table else None
-            if block:
-                is_judged = withholds or (setting is not None and setting.restricts)
-            elif operator:
-                is_directive = name.endswith(">") or (name[0] in "+_" and not withholds)
-                is_judged = not is_directive and name not in (*parameters, *_OF_TASKS, FOR_THIS_RUN)
-            else:
-                is_judged = withholds and not name.startswith("+")
-            # A variable, not a key of one such as `pinterest.lists.suppress`.
-            is_variable = re.search(rf"(?<![\w.'\"]){re.escape(name)}\b", templates)
-            if not is_judged or is_variable or dig.has_finding(place):
-                continue
-            message = f"nothing reads {name} here"
-            # Never a list of people in place of a key that is about something else.
-            others = [each for each in parameters if withholds or each not in LISTS]
-            near = suggest_word(name, (*others, "_env", "result_settings"))
-            if operator == MANY and name in ("concurrent", "limit"):  # of 0.4
-                near = "; did you mean at_once?"
-            is_query = not block and _IS_QUERY.search(str(task.block[name]))
-            withholds = withholds or bool(is_query and not near and not _QUERY_NAME.search(name))
-            if setting:
-                message += f": write {name.lower()} under result_settings"
-            elif withholds and operator and SUPPRESS not in parameters:
-                message += ", so nobody is withheld: leave these people out of its query"
-            elif withholds:
-                right = name if name in LISTS else "suppress or consent"
-                message += f", so nobody is withheld; write {right} on the task that exports, next to result_settings"
-            else:
-                message += near or ("; did you mean query?" if is_query else ": remove the line")
-            restricts = withholds or (setting and setting.restricts)
-            dig.add_finding(place, "withholds-nobody" if restricts else "unknown-key", message)
-
-
-def _check_exported_keys(dig: DigFile, tasks: Sequence[DigTask], operators: Mapping[str, str], templates: str) -> None:
-    """Add a finding for each key under an `_export` that looks as if it withheld people, and that nothing reads.
-
-    `operators`: the operators of this package by the task's name. `templates`: the text of all templates.
-    """
-    read: set[Place] = set()
-    for task in tasks:
-        if not operators[task.name]:
-            continue
-        parameters = OPERATORS[operators[task.name]].parameters
-        read |= {place for name, place in task.params.places.items() if name in parameters}
-        listed = find_list(task.params.get("audiences"), task.exported) or []
-        entries = [each for each in listed if isinstance(each, Block)]
-        for block in (*entries, *(each.get_block("result_settings") for each in (task.params, *entries))):
-            read.update(block.places.values())
-    # Programs of the user get every parameter. Where a list is read, a key with such a name may be a note.
-    is_open = any(
-        not task.params.keys().isdisjoint(LISTS) if operators[task.name] else task.operator in _PROGRAMS
-        for task in tasks
-    )
-    for owner, name, _ in (each for task in tasks for each in walk(task.block.get_block("_export"))):
-        setting = EXPORT.by_name.get(name.lower())
-        place = owner.places[name]
-        if name.lower() in LISTS or (_OPT_OUTS.search(name) and not is_open):
-            right = name.lower() if name.lower() in LISTS else "suppress or consent"
-            message = f"so nobody is withheld; write {right} on the task that exports, next to result_settings"
-        elif setting and setting.restricts:
-            message = f"so it has no effect; write {name.lower()} under result_settings of the task that exports"
-        else:
-            continue
-        is_variable = re.search(rf"\b{re.escape(name)}\b", templates)
-        if place not in read and not is_variable and not dig.has_finding(place):
-            dig.add_finding(place, "withholds-nobody", f"no task reads {name} here, {message}")
 
 
 def _read_td_query(dig: DigFile, task: DigTask) -> str:
