@@ -33,9 +33,8 @@ from td_pinterest_op.task_runtime.task import Task, find_workflow_name, get_curr
 
 log = logging.getLogger(__name__)
 
-# digdag's text before and after the message of an error that a py> task raises.
-_BEFORE = "messages from python: "
-_AFTER = re.compile(r" \(\w+\)\s+from Traceback")
+# digdag's text about an error that a py> task raises, with the error's message.
+_RAISED = re.compile(r"Python.+?python: (.*?) \(\S+\)\s+from [^\n]*Trace", re.DOTALL)
 
 
 class Failed:
@@ -191,6 +190,5 @@ def _extract_failure_message(task: Task) -> str:
     """Return the operator's own message in the task's parameter `error`, or else the first line of digdag's message."""
     error = task.params.get("error")
     text = str(error.get("message") or "") if isinstance(error, Mapping) else ""
-    raised = text.partition(_BEFORE)[2]
-    after = _AFTER.search(raised)
-    return raised[: after.start()] if after else (text.strip().splitlines() or [""])[0]
+    raised = _RAISED.match(text)
+    return raised[1] if raised else (text.strip().splitlines() or [""])[0]

@@ -49,9 +49,18 @@ class DigError(Exception):
 
 
 class TaskFailedError(DigError):
-    """A task failed by itself: `fail>`, or a job that ended in an error."""
+    """A task failed by itself, such as `fail>`."""
 
     kind = None
+
+
+class JobFailedError(TaskFailedError):
+    """The job of a `td>` task ended in an error. The message is what the engine said."""
+
+    def params(self) -> Params:
+        """`${error}`, whose `stacktrace` has the operator's frames."""
+        frames = "io.digdag.standards.operator.td.TDJobOperator.ensureRunningOrSucceeded(TDJobOperator.java:60)"
+        return super().params() | {"stacktrace": frames}
 
 
 class ChildFailedError(DigError):

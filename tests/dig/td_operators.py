@@ -12,7 +12,7 @@ from typing import Any
 import tdclient
 from tdclient import errors
 
-from .config import DigError, Params, ServiceError, TaskFailedError, Whole, as_bool, as_text, mapping_at
+from .config import DigError, JobFailedError, Params, ServiceError, Whole, as_bool, as_text, mapping_at
 from .operators import Call, Outcome
 from .template import fill
 
@@ -41,7 +41,7 @@ def _issue(call: Call, client: tdclient.Client, options: Params) -> str:
     statement = query_header(call) + create + _query(call)
     issue: Any = client.api.query  # typed with literals; here the workflow gives the values
     time = call.params["session_unixtime"]
-    job_id = str(issue(statement, type="presto", db=options["database"], scheduled_time=time))
+    job_id = str(issue(statement, type=options.get("engine", "presto"), db=options["database"], scheduled_time=time))
     call.machine.log(f"[INFO] ({call.name}): job {job_id}:\n{statement}\n")
     return job_id
 
@@ -111,7 +111,7 @@ def _wait_for_job(call: Call, client: tdclient.Client, job_id: str) -> dict[str,
     job: dict[str, Any] = client.api.show_job(job_id)
     if job["status"] != "success":
         debug = job["debug"] or {}
-        raise TaskFailedError(f"{debug.get('cmdout')}\n{debug.get('stderr')}")
+        raise JobFailedError(f"{debug.get('cmdout')}\n{debug.get('stderr')}")
     return job
 
 

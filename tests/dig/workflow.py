@@ -29,7 +29,7 @@ OPTIONS: dict[str | None, tuple[str | None, ...]] = {
     # Keys of its own do not reach what is called.
     "call": (*_TASK, None),
     "py": (*_TASK, "_retry", "_env", None),
-    "td": (*_TD, "create_table", "store_last_results"),
+    "td": (*_TD, "create_table", "engine", "store_last_results"),
     "td_ddl": (*_TD, "drop_tables"),
     "http": (*_TASK, "method", "content"),
     "mail": (*_TASK, "subject", "to", "from", "host", "port"),

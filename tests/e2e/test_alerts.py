@@ -34,6 +34,22 @@ HOSTILE = (
 )
 
 
+TASKS = """\
+class Größe(Exception):
+    pass
+
+
+class Empty:
+    def run(self):
+        raise Größe
+
+
+class Group:
+    def run(self):
+        raise ExceptionGroup("several: Größe", [Größe()])
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Receivers:
     """The servers and what they received."""
@@ -176,6 +192,10 @@ def test_failed_alert_does_not_prevent_the_other(
         (f"fail>: {HOSTILE}", r"""\$ \{secret:td.apikey\} \$ \{land\} \$ \{1\+1\} "it's" \\ of(?: <hidden>){3}"""),
         ("td>: {data: SELECT * FROM nowhere}", r"Query \d+ failed"),
         ("td>: {data: ' '}", r"Query \d+ failed"),
+        ("td>: {data: SELECT * FROM nowhere}\n  engine: hive", "a query failed"),
+        ("fail>: Jane of +49 (40) 123 4567, at https://a/?key=s3cr3t", "Jane of <hidden>, at https://a/<hidden>"),
+        ("py>: tasks.Empty", "(?:see the log)?"),
+        ("py>: tasks.Group", r"several: Größe \(1 sub-exception\)"),
         ("fail>: Python command failed with code 137", r"Python command failed with code 137"),
         (
             "py>: td_pinterest_op.status.AudienceStatus\n  result_settings: {ad_account_id: one, min_size: many}",
@@ -183,12 +203,13 @@ def test_failed_alert_does_not_prevent_the_other(
         ),
         ("td>: queries/land.sql", r"\(ReferenceError: .*land.* is not defined\) in queries/land\.sql \(config\)"),
     ],
-    ids=["hostile", "wrong table", "empty", "killed", "problems", "undefined"],
+    ids=["hostile", "wrong table", "empty", "hive", "number", "no message", "group", "killed", "problems", "undefined"],
 )
 def test_alerts_and_history_report_a_failure_whatever_its_message_contains(
     engine: Engine, services: Services, alerts: Path, receivers: Receivers, query: str, told: str
 ) -> None:
     (alerts / "queries" / "land.sql").write_text("SELECT email\nFROM people\nWHERE land = '${land}'\n")
+    (alerts / "tasks.py").write_text(TASKS)
     flow = alerts / "pinterest_export.dig"
     flow.write_text(flow.read_text().replace("td>: queries/people.sql", query))
     ran = run_failing_export(

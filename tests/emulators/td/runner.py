@@ -111,7 +111,8 @@ class JobRunner:
             self.on_end(job)
             self._finish(job, "success", output=output)
         except (QueryFailedError, duckdb.Error) as error:
-            self._finish(job, "error", message=f"Query {job.id} failed: {error}")
+            said = "FAILED: SemanticException" if job.type == "hive" else f"Query {job.id} failed:"
+            self._finish(job, "error", message=f"{said} {error}")
         except Exception as error:  # a job never hangs for a fault of the emulator
             self._finish(job, "error", message=f"Query {job.id} failed: internal error: {error!r}")
             raise
