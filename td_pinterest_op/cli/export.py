@@ -135,8 +135,8 @@ def export(
     if project_folder is None or answers is None:
         return 0
     name = statistics["audience_name"] or ""
-    name = name if is_writable_name(name) else ""
-    answers = replace(answers, audiences=[replace(audience, name=name) for audience in answers.audiences])
+    if is_writable_name(name) and "$ {" not in name:  # where the name may have a template
+        answers = replace(answers, audiences=[replace(audience, name=name) for audience in answers.audiences])
     is_right = create_project_folder(project_folder, answers, common)
     print_next_commands(project_folder, answers, common)
     return 0 if is_right else 1

@@ -29,7 +29,7 @@ def read_text(path: Path, option: str = "") -> str:
     Raises SettingsError if it cannot be read. `option`: the option that named the file, for the message.
     """
     try:
-        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
+        return sys.stdin.read() if str(path) == "-" else path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"the file {path}{option and f' of {option}'} cannot be read: {explain_error(error)}"

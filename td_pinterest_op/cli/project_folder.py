@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import jinja2
@@ -163,11 +164,18 @@ def format_yaml(value: object, *, is_inserted: bool = False) -> str:
         raise SettingsError("an answer contains a template, which digdag would fill in: leave it out")
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _NOT_TEXT:
         return value
-    text = json.dumps(value, ensure_ascii=False)
-    if not is_inserted:
-        text = text.replace("$", "$$")  # digdag halves them
+    text = json.dumps(value if is_inserted else _double_dollars(value), ensure_ascii=False)
     # YAML allows only some of the other characters.
     return "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in text)
+
+
+def _double_dollars(value: Any) -> Any:
+    """Return JSON data with each `$` of its texts doubled. digdag halves them in values, and not in keys."""
+    if isinstance(value, Mapping):
+        return {key: _double_dollars(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_double_dollars(member) for member in value]
+    return value.replace("$", "$$") if isinstance(value, str) else value
 
 
 def print_next_commands(folder: Path, answers: ProjectAnswers, common: CommonOptions) -> None:

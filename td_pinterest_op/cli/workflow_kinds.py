@@ -1,6 +1,5 @@
 """The kinds of workflow that `td-pinterest init` can set up, and the answers that a project folder is made from."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +8,7 @@ import click
 
 from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Mirror, Remove, Replace
 from td_pinterest_op.settings.table import CREDENTIALS, ActionSpec
-from td_pinterest_op.settings.types import TEXT, WrongValueError
+from td_pinterest_op.settings.types import TEXT, WrongValueError, is_left_out
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.task import read_sql
 
@@ -119,12 +118,9 @@ class ProjectAnswers:
 
 
 def is_writable_name(name: str) -> bool:
-    """Whether a workflow can contain and compare an audience's name: one line, no template, no spaces at its ends.
-
-    Statistics write a template with a space after its dollar sign.
-    """
+    """Whether a workflow can contain and compare an audience's name: one line, no template, no spaces at its ends."""
     try:
-        return TEXT.parse(name) == name and not re.search(r"\$\s*\{", name)
+        return TEXT.parse(name) == name and "${" not in name
     except WrongValueError:
         return False
 
@@ -132,8 +128,8 @@ def is_writable_name(name: str) -> bool:
 def build_answers(action: ActionSpec, settings: Mapping[str, object], params: Mapping[str, object]) -> ProjectAnswers:
     """Return the answers from which a workflow is made that repeats an export from the command line.
 
-    `action`, `settings`, `params`: of the task. The audience's name is "": the export finds it. Raises click.UsageError
-    for an export that no workflow can repeat.
+    `action`, `settings`, `params`: of the task. The audience's name is the one that the settings expect, or "".
+    Raises click.UsageError for an export that no workflow can repeat.
     """
     kind = next((each for each in KINDS.values() if each.action is action), None)
     if kind is None:
@@ -148,12 +144,13 @@ def build_answers(action: ActionSpec, settings: Mapping[str, object], params: Ma
         )
     if template := next((name for name, value in {**settings, **params}.items() if "${" in str(value)), None):
         raise click.UsageError(f"--write: {template} contains a template, which digdag would fill in: remove it")
-    audience_id = str(settings.get(str(action.audience_id)) or settings.get("audience_id") or "")
+    given = {name: str(value).strip() for name, value in settings.items() if not is_left_out(value)}
+    audience_id = given.get(str(action.audience_id)) or given.get("audience_id", "")
     new_name = ""
     # Settings that the template's task has anyway.
     elsewhere = {"type", "ad_account_id", "audience_type", "action"}
     if kind.creates_audience or (action.finds_by_name and not audience_id):
-        new_name = str(settings.get("audience_name") or "")
+        new_name = given.get("audience_name", "")
         elsewhere.add("audience_name")
     if kind.checks_name and audience_id:
         elsewhere.add("expected_audience_name")
@@ -161,8 +158,8 @@ def build_answers(action: ActionSpec, settings: Mapping[str, object], params: Ma
     queries: dict[str, Any] = {name: read_sql(str(params[name]), key=name) for name in names if name in params}
     return ProjectAnswers(
         kind=kind,
-        ad_account_id=str(settings.get("ad_account_id") or ""),
-        audiences=[Audience(audience_id)] if audience_id else [],
+        ad_account_id=given.get("ad_account_id", ""),
+        audiences=[Audience(audience_id, name=given.get("expected_audience_name", ""))] if audience_id else [],
         new_name=new_name,
         from_command=True,
         settings={

@@ -27,7 +27,7 @@ from td_pinterest_op.treasure_data.td_api import TreasureData
 
 NUMBERS = 10_000  # a person's number modulo this decides about the control group
 ENGINES = ("presto", "trino")  # whose SQL hashes
-_PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|.""", re.DOTALL)
+_PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\r\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|.""", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 # The engine's own names, in front of a database's name.
 _CATALOGS = {"td-presto", "td", "hive"}
-_NAME = re.compile(r"""'(?:[^']|'')*'|--[^\n]*|/\*.*?(?:\*/|\Z)|"([^"\n]*)"|`([^`\n]*)`|([^\W\d][\w$]*)""", re.DOTALL)
+_NAME = re.compile(r"""'(?:[^']|'')*'|--[^\r\n]*|/\*.*?(?:\*/|\Z)|"([^"\n]*)"|`([^`\n]*)`|([^\W\d][\w$]*)""", re.DOTALL)
 _CLOSING = {"'": "'", '"': '"', "`": "`", "\u2018": "\u2019", "\u201c": "\u201d"}
 # Not an apostrophe within a word, such as doesn't.
 _OPENING = re.compile(rf"(?<!\w)[{''.join(_CLOSING)}]")

@@ -32,7 +32,7 @@ _ADVICE_ABOUT_COLUMNS = (
     ". If the operator made that table, a column policy hides its columns: let the owner of the API key View them (the "
     "policy Columns full, or View by default)"
 )
-_FIRST_COMMENTS = re.compile(r"(?:\s*--[^\n]*(?:\n|\Z))*")
+_FIRST_COMMENTS = re.compile(r"(?:\s*--[^\r\n]*(?:\r?\n|\r|\Z))*")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,8 @@ from td_pinterest_op.cli.screen import replace_unprintable
 _BLOCKS = ("_do", "_else_do", "_error", "_check")
 # Its text, of a template that a run fills in from variables.
 TEMPLATE = re.compile(r"\$\{(?!secret:)([^{}]*)\}")
+# What digdag fills in: a template, or `$$`.
+_FILLED_IN = re.compile(rf"{TEMPLATE.pattern}|\$\$(?!\{{)")
 # A setting that may be left blank until the workflow is used.
 _IS_OPEN = re.compile("audience_(id|name)")
 TO_FILL_IN = "${}"
@@ -269,10 +271,15 @@ class DigTask:
             return filled | dict.fromkeys(blank, TO_FILL_IN)
         if isinstance(value, list):
             return [self.fill(item) for item in value]
-        return TEMPLATE.sub(self._find_value, value) if isinstance(value, str) else value
+        return _FILLED_IN.sub(self._find_value, value) if isinstance(value, str) else value
 
     def _find_value(self, template: re.Match[str]) -> str:
-        """Return the text for a template: the `_export` parameter that it names, or the template itself without one."""
+        """Return the text for a template: the `_export` parameter that it names, or the template itself without one.
+
+        The text for `$$` is `$`.
+        """
+        if template[0] == "$$":
+            return "$"
         found = _find_variable(template[1], self.exported, template[0])
         return json.dumps(found) if isinstance(found, dict | list) else str("" if found is None else found)
 

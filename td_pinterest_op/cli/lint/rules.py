@@ -27,7 +27,7 @@ _IS_OPT_OUT = re.compile(r"^(?!.*(?:consent|opt_?in)).*(?:sup+res|opt_?out|unsub
 _IS_CONSENT = re.compile(r"^(?!.*(?:sup+res|opt_?out|unsub)).*(?:consent|opt_?in)", re.IGNORECASE)
 _US = "api.treasuredata.com"
 _PLACEHOLDER = "the name of that audience"  # of the shipped config/pinterest.yml
-_TO_BE_FILLED_IN = re.compile(r"\s*(<[^<>]+>|your_\w+|change_?me|todo|xxx+)\s*", re.IGNORECASE)
+_TO_BE_FILLED_IN = re.compile(r"\s*(<[^<>]*(your|name|id|account)\b[^<>]*>|your_\w+|change_?me)\s*", re.IGNORECASE)
 _MOST_TASKS = 2_000  # loops and calls can make many of few
 
 

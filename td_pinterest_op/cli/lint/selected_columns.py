@@ -15,7 +15,7 @@ from td_pinterest_op.settings.table import ErasureSettings, Settings
 from td_pinterest_op.treasure_data.job import Job
 
 _OTHER_HASH = re.compile(r"\b(md5|sha1|sha512)\s*\([^,;]*\)\s*(?:as\s+)?(email|maid|idfa)\b", re.IGNORECASE)
-COMMENT_OR_STRING = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*'", re.DOTALL)
+COMMENT_OR_STRING = re.compile(r"--[^\r\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*'", re.DOTALL)
 _LONGEST_QUERY = 100_000
 _TEMPLATE_NAME = "of_a_template"  # in place of a template; a query without templates has no such name
 

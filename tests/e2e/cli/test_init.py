@@ -426,8 +426,11 @@ SETTINGS: dict[str, list[Any]] = {
         {"control": {"percent": 5, "salt": 'a: "$$"'}, "dry_run": True},
         {"history": "shop.runs", "hash_in": "warehouse"},
     ],
-    "remove_people_from_current_audience": [{}, {"max_records": 1000}],
-    "replace_current_audience": [{}, {"history": "", "expect_values": "plain", "replace_newer": True}],
+    "remove_people_from_current_audience": [{"audience_id_remove_people": " "}, {"max_records": 1000}],
+    "replace_current_audience": [
+        {"expected_audience_name": "Sale $ {a}"},
+        {"history": "", "expect_values": "plain", "replace_newer": True},
+    ],
     "mirror_current_audience": [
         {"begin": "adopt", "min_records": 1, "ledger": "shop.led"},
         {"audience_name": "New $$", "min_records": 1, "max_leave_ratio": 0.5},
@@ -446,7 +449,8 @@ def test_written_workflow_has_the_settings_and_parameters_of_the_command(
 ) -> None:
     settings: dict[str, Any] = {"action": action, "ad_account_id": AD_ACCOUNT_ID, **others}
     named = "audience_name" in others
-    audience = services.audience(members=people(2))
+    own = "Shoppers" if named else others.get("expected_audience_name", "Shoppers")
+    audience = services.audience(members=people(2), name=own)
     if not named:
         settings["audience_id"] = audience
     task: dict[str, Any] = {"py>": "td_pinterest_op.export.PinterestExport", "result_settings": settings}
@@ -465,10 +469,10 @@ def test_written_workflow_has_the_settings_and_parameters_of_the_command(
             assert (folder / written.pop(name)).read_text().strip() == task.pop(name)
     of_written = written.pop("result_settings")
     of_written = {"audience_id" if name.startswith("audience_id") else name: of_written[name] for name in of_written}
-    checked = {} if action.startswith(("add", "create")) or named else {"expected_audience_name": "Shoppers"}
+    checked = {} if action.startswith(("add", "create")) or named else {"expected_audience_name": own}
     history = "pinterest_history" if "database" in task else ""
     shared = {"type": "pinterest", "audience_type": "customer_list", "history": history}
-    expected = {**shared, **settings, **checked}
+    expected = {key: each for key, each in {**shared, **settings, **checked}.items() if each != " "}
     # A file's decimals are text, as digdag gives them.
     assert of_written == {name: str(each) if isinstance(each, float) else each for name, each in expected.items()}
     del task["result_settings"]
@@ -481,14 +485,15 @@ def test_written_workflow_sends_the_people_of_the_command(
 ) -> None:
     services.td.create(DATABASE, "people", [{"email": each, "customer_id": each[:9]} for each in people(60)])
     task = {
-        "query": "SELECT email, customer_id FROM people",
+        "query": 'SELECT email AS "m$ail", customer_id FROM people',
         "database": DATABASE,
-        "suppress": "SELECT email FROM people WHERE email LIKE '%1@%' AND email <> '$$'",
+        "suppress": "SELECT email FROM people WHERE email LIKE '%1@%' AND '\r\n$$' = chr(13) || chr(10) || '$$'",
         "consent": "SELECT email FROM people WHERE email NOT LIKE '%2@%'",
     }
     control = {"percent": 50, "salt": "a $$ b $", "by": "customer_id"}
     settings = {
         "action": action,
+        "columns": {"m$ail": "email"},
         "control": control,
         "ad_account_id": AD_ACCOUNT_ID,
         "audience_id": services.audience(),

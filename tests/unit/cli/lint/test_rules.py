@@ -382,6 +382,11 @@ RIGHT: list[str] = [
     plant(OWN, _CREATE.replace("audience_name", "audience_name: a ${session_date}  # "), _DAILY),
     plant(OWN, f"{_QUERY} → query: SELECT DISTINCT(email) FROM people"),
     plant(GOOD, f"{_ID} → {_ID}    expected_audience_name: Your Home Magazine\n"),
+    plant(OWN, _CREATE.replace("audience_name", "expected_audience_name: a $$5\n    audience_name: a $$5\n    #")),
+    plant(
+        OWN, 'SELECT email → \'SELECT email, "id$"', "FROM people → FROM people'", f"    type: → {_BY}id$$}}\n    type:"
+    ),
+    plant(OWN, _CREATE.replace("audience_name", "audience_name: <VIP>\n    audience_description: todo\n    #")),
     plant(MANY, f"{_NEW}add_people → {_NEW}remove_people", "  at_once →   suppress: queries/suppressed.sql\n  at_once"),
     # Secrets.
     plant(GOOD, f"{ENV} → {_SECOND_APP.replace('PINTEREST_DE_', 'PINTEREST_')}"),
