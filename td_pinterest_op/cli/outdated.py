@@ -14,6 +14,7 @@ _WITHHOLDING = {
 # By which the settings of a mirror of 0.3 are recognised in any file: by one of each.
 _OLD_KEYS = {"adopt", "suppressed", "consented"}
 _MIRROR_KEYS = {"begin", "ledger", "max_leave_ratio", "resend_days"}
+_LARGEST_MIRROR_FILE = 20_000  # bytes: of another tool's files, larger ones are not read
 # Of 0.3: what replaces each file. {} is its name.
 _FILES = {
     "config/mirror.yml": (
@@ -43,6 +44,7 @@ _CLASSES = {
     "td_pinterest_op.many.Many.gate": _MANY,
     "td_pinterest_op.mirror.Mirror.look": _MIRROR,
     "td_pinterest_op.mirror.Mirror.send": _MIRROR,
+    "td_pinterest_op.status.AudienceStatus.look": "one task `py>: td_pinterest_op.status.AudienceStatus`",
 }
 # Of 0.4's pinterest_many.dig.
 _CONCURRENT = "concurrent has no effect any more: `at_once` of `py>: td_pinterest_op.many.Many` replaces it"
@@ -62,14 +64,18 @@ def find_outdated(folder: Path) -> list[Finding]:
     for name, text in _FILES.items():
         if (folder / name).is_file():
             dig.add_warning(Place(folder / name, 1), "outdated", text.format(name))
-    for path in (*folder.glob("*.dig"), *folder.glob("config/*.yml")):
+    for path in (*folder.glob("*.dig"), *folder.glob("*.y*ml"), *folder.glob("*/*.y*ml")):
+        is_ours = path.suffix == ".dig" or path.parent == folder / "config"
+        is_mirror_file = path == folder / "config" / "mirror.yml"
+        if not is_ours and path.stat().st_size > _LARGEST_MIRROR_FILE:
+            continue
         pairs = []
         with contextlib.suppress(OSError):  # `check` says what is wrong with it
             pairs = list(walk(read_workflow(path).root))
-        names_many = any(key == "py>" and str(value) in _CLASSES for _, key, value in pairs)
+        names_many = any(key == "py>" and str(value).startswith("td_pinterest_op.many.") for _, key, value in pairs)
         for block, key, value in pairs:
             place = block.places.get(key, block.place)
-            is_mirror = path.name == "mirror.yml" or (block.keys() & _OLD_KEYS and block.keys() & _MIRROR_KEYS)
+            is_mirror = is_mirror_file or (block.keys() & _OLD_KEYS and block.keys() & _MIRROR_KEYS)
             if is_mirror and key in _WITHHOLDING and str(value).strip().lower() != "false":  # or blank
                 text = (
                     f"`{key}` withholds nobody any more: write {_WITHHOLDING[key]} of each task that mirrors, also of "
@@ -81,6 +87,6 @@ def find_outdated(folder: Path) -> list[Finding]:
                 dig.add_warning(place, "outdated", text)
             elif key == "concurrent" and names_many:
                 dig.add_warning(place, "outdated", _CONCURRENT)
-            elif key == "history" and isinstance(value, Block) and value and value.keys() <= _HISTORY_KEYS:
+            elif is_ours and key == "history" and isinstance(value, Block) and value and value.keys() <= _HISTORY_KEYS:
                 dig.add_warning(place, "outdated", _HISTORY)
     return sorted(dig.findings)

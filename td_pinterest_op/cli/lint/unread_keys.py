@@ -45,7 +45,7 @@ def check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> No
             # Never a list of people in place of a key that is about something else.
             others = [each for each in parameters if withholds or each not in LISTS]
             near = suggest_word(name, (*others, "_env", "result_settings"))
-            if operator == MANY and name in ("concurrent", "limit"):  # of 0.4
+            if operator == MANY and name == "limit":  # of 0.4
                 near = "; did you mean at_once?"
             is_query = not block and _IS_QUERY.search(str(task.block[name]))
             withholds = withholds or bool(is_query and not near and not _QUERY_NAME.search(name))

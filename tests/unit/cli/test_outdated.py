@@ -63,6 +63,8 @@ def test_a_mirror_of_0_3_that_withholds_people_ends_an_update_before_it_writes(
             "3: outdated: a mapping",
         ),
         ("config/mirror_vip.yml", "ledger: vip\nsuppressed: true\n", "2: outdated: `suppressed` withholds nobody"),
+        ("mirrors/vip.yaml", "ledger: vip\nsuppressed: true\n", "2: outdated: `suppressed` withholds nobody"),
+        ("m.dig", "+t:\n  py>: td_pinterest_op.status.AudienceStatus.look\n", "2: outdated: td_pinterest_op.status"),
         (
             "m.dig",
             "_export: {m: {adopt: false, begin: '', control: {percent: 5}}}\n",
@@ -84,7 +86,7 @@ def test_a_mirror_of_0_3_that_withholds_people_ends_an_update_before_it_writes(
         ("m.dig", "+t:\n  py>: td_pinterest_op.many.Many.renew\n", "2: outdated: td_pinterest_op.many.Many.renew does"),
         (
             "m.dig",
-            "_export: {concurrent: 4}\n+t: {py>: td_pinterest_op.many.Many.gate}\n",
+            "_export: {concurrent: 4}\n+t: {py>: td_pinterest_op.many.Many}\n",
             "1: outdated: concurrent has no effect any more: `at_once` of `py>: td_pinterest_op.many.Many` replaces it",
         ),
     ],
