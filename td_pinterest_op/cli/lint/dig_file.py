@@ -192,6 +192,10 @@ class DigFile:
             return [self._convert_node(item, Place(place.path, item.start_mark.line + 1)) for item in node.value]
         if not isinstance(node, yaml.MappingNode):
             text: str = node.value
+            if node.tag.startswith("!include"):
+                message = "digdag refuses this: write `!include : FILE`, with blanks around the colon, on its own line"
+                self.add_finding(Place(place.path, node.start_mark.line + 1), "file", message)
+                return self._read_included(text, place)
             if getattr(node, "style", None) is not None:  # quoted, or a block scalar
                 return text
             if _WHOLE_NUMBER.fullmatch(text):
@@ -257,7 +261,7 @@ class DigTask:
     def find_definition(self, name: str) -> Place | None:
         """Return the place where a variable such as `target.audience_id` is exported, or None if it is not."""
         path, _, last = name.strip().rpartition(".")
-        owner = _find_variable(path, self.exported) if path else self.exported
+        owner = find_variable(path, self.exported) if path else self.exported
         return owner.places.get(last) if isinstance(owner, Block) else None
 
     def fill(self, value: Any) -> Any:
@@ -280,18 +284,18 @@ class DigTask:
         """
         if template[0] == "$$":
             return "$"
-        found = _find_variable(template[1], self.exported, template[0])
+        found = find_variable(template[1], self.exported, template[0])
         return json.dumps(found) if isinstance(found, dict | list) else str("" if found is None else found)
 
 
 def find_list(value: Any, exported: Block) -> list[Any] | None:
     """Return a value that is a list, or the list that it names as a template; None for any other value."""
     named = TEMPLATE.fullmatch(value) if isinstance(value, str) else None
-    found = _find_variable(named[1], exported) if named else value
+    found = find_variable(named[1], exported) if named else value
     return found if isinstance(found, list) else None
 
 
-def _find_variable(name: str, exported: Block, default: Any = None) -> Any:
+def find_variable(name: str, exported: Block, default: Any = None) -> Any:
     """Return the value of a variable such as `target.audience_id` in `exported`, or the default if it is not there."""
     found: Any = exported
     for part in name.strip().split("."):

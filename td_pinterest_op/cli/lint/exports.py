@@ -24,6 +24,7 @@ from td_pinterest_op.cli.lint.dig_file import (
     Place,
     find_list,
     find_operator,
+    find_variable,
 )
 from td_pinterest_op.cli.lint.environment import PLACEHOLDER, SECRET_TEMPLATE, check_secret
 from td_pinterest_op.cli.lint.selected_columns import COMMENT_OR_STRING
@@ -149,8 +150,9 @@ def read_exports(
         # In place of unknown entries, one of an unknown action: the task's own keys can be judged.
         params["audiences"] = [each if isinstance(each, dict) else {"action": "${action}"} for each in filled]
     own = Task(params=params, environ=environ)
+    definitions = _find_definitions(dig, task, written)
     if operator != MANY:
-        yield from _read_export(dig, own, operator, table, places)
+        yield from _read_export(dig, own, operator, table, places, definitions)
         return
     place = places.get("audiences", places[""])
     blocks = [each if isinstance(each, Block) else Block(place) for each in items]
@@ -168,7 +170,26 @@ def read_exports(
     for block, (name, entry) in zip(blocks, entries.items(), strict=False):
         of_entry = {**places, **block.places, **block.get_block("result_settings").places, "": block.place}
         known = _replace_unknown(dig, task, entry, block)
-        yield from _read_export(dig, own, operator, table, of_entry, entry=known, name=name)
+        of_settings = definitions | _find_definitions(dig, task, block)
+        yield from _read_export(dig, own, operator, table, of_entry, of_settings, entry=known, name=name)
+
+
+def _find_definitions(dig: DigFile, task: DigTask, settings: Block) -> dict[str, Place]:
+    """Return where the variable is defined from which a setting has its value, by the setting's name.
+
+    Adds a finding about an id that is a mapping.
+    """
+    definitions = {}
+    for name, value in settings.items():
+        template = TEMPLATE.fullmatch(str(value).strip())
+        variable = template[1].strip() if template else ""
+        found = find_variable(variable, task.exported)
+        if isinstance(found, Block) and name in EXPORT.by_name and EXPORT.by_name[name].type.is_id:
+            keys = " or ".join(f"${{{variable}.{key}}}" for key in found)
+            dig.add_finding(settings.places[name], "template", f"{variable} is a mapping, not an id: write {keys}")
+        elif place := task.find_definition(variable):
+            definitions[name] = place
+    return definitions
 
 
 def _has_wrong_shape(dig: DigFile, task: DigTask) -> bool:
@@ -243,13 +264,14 @@ def _read_export(
     operator: str,
     table: SettingsTable[Any],
     places: Mapping[str, Place],
+    definitions: Mapping[str, Place],
     *,
     entry: Mapping[object, Any] | None = None,
     name: str = "",
 ) -> Iterator[Export]:
     """Yield the export of a task, or of an `entry` of its list, if it can be read. Adds findings at `places`.
 
-    `name`: of the entry.
+    Those about a value are added at `definitions`, if it is that of a variable. `name`: of the entry.
     """
     try:
         if operator == ACTIVATION:
@@ -286,19 +308,34 @@ def _read_export(
         if request.settings.history:  # without a key, a run would only warn
             parse_api_key(task.environ)
     except SettingsError as error:
-        for problem in error.problems:
-            # A run, which knows the values of the unknown settings, may not have the problem.
-            about = f"{problem.key} {problem.text}"
-            is_open = "action" in unknown or any(re.search(rf"\b{re.escape(key)}\b", about) for key in unknown)
-            if problem.code in ("unknown", "environment", "value") or problem.key in LISTS or not is_open:
-                query = str(task.params.get(problem.key)) if "several statements" in problem.text else ""
-                _add_problem(dig, export, problem, table, place=dig.find_query(query))
+        _add_problems(dig, export, error, table, task.params, definitions)
         yield export
         return
     for warning in request.settings.warnings if entry is None and "action" not in unknown else ():
         named = [key for key in settings if re.search(rf"\b{re.escape(key)}\b", warning)]
         dig.add_warning(export.find_place(*named, "result_settings"), "setting", warning)
     yield replace(export, request=request)
+
+
+def _add_problems(
+    dig: DigFile,
+    export: Export,
+    error: SettingsError,
+    table: SettingsTable[Any],
+    params: Mapping[str, Any],
+    definitions: Mapping[str, Place],
+) -> None:
+    """Add a finding for each problem of an error, unless the unknown settings may solve it. `params`: of the task."""
+    for problem in error.problems:
+        if problem.code == "value" and dig.has_finding(export.find_place(problem.key)):
+            continue  # about a mapping in place of an id
+        # A run, which knows the values of the unknown settings, may not have the problem.
+        about = f"{problem.key} {problem.text}"
+        is_open = any(key == "action" or re.search(rf"\b{re.escape(key)}\b", about) for key in export.unknown)
+        if problem.code in ("unknown", "environment", "value") or problem.key in LISTS or not is_open:
+            query = str(params.get(problem.key)) if "several statements" in problem.text else ""
+            place = definitions.get(problem.key) if problem.code == "value" else dig.find_query(query)
+            _add_problem(dig, export, problem, table, place=place)
 
 
 def _add_problem(

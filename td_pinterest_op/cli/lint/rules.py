@@ -37,7 +37,8 @@ def check_workflow(dig: DigFile) -> list[Export]:
     operators = {task.name: _find_operator(dig, task) for task in tasks}
     ours = [task for task in tasks if operators[task.name]]
     exports: list[Export] = []
-    if not ours:
+    required = [dig.folder / f"{task.command}.dig" for task in tasks if task.operator == "require"]
+    if not ours and not any("td_pinterest_op." in dig.other_workflows.get(path, "") for path in required):
         return exports
     queries = {task.name: _read_td_query(dig, task) for task in tasks if task.operator == "td"}
     texts = [value for _, _, value in dig.walk() if isinstance(value, str)]

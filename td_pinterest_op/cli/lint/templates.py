@@ -8,6 +8,7 @@ from typing import Any
 from td_pinterest_op.cli.lint.dig_file import TEMPLATE, Block, DigFile, DigTask, Place, merge_blocks
 from td_pinterest_op.cli.lint.exports import OPERATORS
 from td_pinterest_op.run_history.history_table import flatten
+from td_pinterest_op.run_history.lift import COUNTS, compare_arms
 from td_pinterest_op.settings.types import find_nearest, suggest_word
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.status import AudienceState
@@ -17,6 +18,8 @@ _VARIABLE = re.compile(r"""(?<![\w.\"'])([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[\s*(?
 _KEY = re.compile(r"""\.(\w+)|\[\s*(?:'([^']*)'|"([^"]*)")""")
 # What a check of status stores.
 STATUS_FIGURES = ("audiences", "usable", "waiting", "unusable", "problems", "checked_at", "ad_account_id")
+# What an erasure stores, apart from figures that it has in common with an export.
+_ERASURE_FIGURES = ("erased_at", "records", "accounts", "lists", "summary", "receipt", "failed")
 _OUTPUTS = {each.output for each in OPERATORS.values() if each.output}
 _OPEN_TEMPLATE = "a template `${` is not closed: add the `}`"
 
@@ -73,6 +76,11 @@ def _is_guarded(template: str) -> bool:
 def _describe_output(variable: str, name: str) -> dict[str, Any]:
     """Return an example of what a task stores as `variable`, or {}. `name`: of an entry, in the figures of a list."""
     figures = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
+    if variable == "pinterest_erasure":
+        shared = {each: figures[each] for each in ("job_id", "dry_run", "version", "rows", "requests")}
+        return shared | dict.fromkeys(_ERASURE_FIGURES)
+    if variable == "pinterest_lift":
+        return compare_arms(dict.fromkeys(COUNTS, 0), share=0.5)
     if variable == "pinterest_many":
         return {name: {"ok": True, "error": "", "statistics": figures}}
     if variable == "pinterest_status":
@@ -93,6 +101,8 @@ def _find_missing_key(template: str, variable: str, path: str, exported: Block, 
         others = " and ".join(f"`{each}`" for each in sorted(stored))
         return "" if is_guarded else f"no task stores `{variable}`{others and f'; the tasks store {others}'}"
     names = ["".join(parts) for parts in _KEY.findall(path)]
+    if variable not in exported and names[0] in exported and exported.places[names[0]].path.suffix != ".dig":
+        return f"there is no variable {variable}: write ${{{names[0]}}}, or include the file under `{variable}:`"
     if is_ours and variable == "pinterest_status" and names[0] in (each.name for each in fields(AudienceState)):
         return f"it is a list of states: write {variable}.audiences[0].{names[0]}"
     shape = _describe_output(variable, names[0]) if is_ours else {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import dedent
 
 from td_pinterest_op.cli.check import check_file
 
@@ -89,6 +90,7 @@ STATUS = f"""\
 FILES = {
     "queries/people.sql": "SELECT email FROM people\n",
     "queries/suppressed.sql": "SELECT email FROM opt_outs\n",
+    "queries/env.yml": dedent(ENV.partition("\n")[2]),
     "queries/comments.sql": "-- SELECT email FROM opt_outs\n",
     "queries/figures.sql": "SELECT email FROM people WHERE ${pinterest.records.snt} > 0\n",
     "queries/phones.sql": "WITH p AS (\nSELECT email FROM people)\nSELECT phone FROM p\n",

@@ -246,10 +246,10 @@ WRONG: list[tuple[Any, ...]] = [
     (6, "at_once", UNKNOWN, "at_once: 4 → at_once: 64"),
     (6, "suppress of the task is blank", UNKNOWN, "  at_once →   suppress: ''\n  at_once"),
     (7, "in quotes", LOOP, 'id: "3" → id: 25426209054752542'),
-    (17, "must be an id", LOOP, 'id: "3" → id: your_audience'),
+    (7, "must be an id", LOOP, 'id: "3" → id: your_audience'),
     (17, "did you mean id", LOOP, "banner.id} → banner.idd}"),
     (
-        17,
+        6,
         "min_records",
         LOOP,
         "audience_id → min_records: ${banner.percent}\n        audience_id",
@@ -292,6 +292,9 @@ WRONG: list[tuple[Any, ...]] = [
     (11, "did you mean query", GOOD, "  py>: →   sql: people.sql\n  py>:"),
     (18, "did you mean _env", GOOD, "  _env: →   env:"),
     # The rest.
+    (19, "with blanks around the colon", GOOD, f"{ENV} →   _env:\n    !include: queries/env.yml\n"),
+    (2, "'10%' is not", OWN, "_export:\n → _export:\n  most: 10%\n", "type: pinterest → max_invalid_ratio: ${most}"),
+    (17, "banner is a mapping, not an id: write ${banner.id}", LOOP, "${banner.id} → ${banner}"),
     (17, "in quotes", GOOD, '"2542620905475" → 25426209054752542'),
     (4, "does not exist", GOOD, "_export:\n → _export:\n  !include : none.yml\n"),
     (12, "image", GOOD, "_export:\n → _export:\n  docker: {memory: 1g}\n"),
