@@ -17,7 +17,7 @@ from td_pinterest_op.cli.sql import build_arms_statement
 from td_pinterest_op.cli.workflow_kinds import KINDS, Audience, ProjectAnswers, WorkflowKind, is_writable_name
 from td_pinterest_op.errors import JobError, SettingsError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST
-from td_pinterest_op.records.columns import find_identifier_columns
+from td_pinterest_op.records.columns import Column, find_identifier_columns, require_common_type
 from td_pinterest_op.records.hashed_query import Query, build_columns_statement, require_one_statement
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.parse import parse_parameter
@@ -50,6 +50,7 @@ class Interview:
     credentials: Credentials
     _known: Sequence[Audience] | None = field(default=None, init=False)  # the ad account's audiences; None if not known
     _types: Mapping[str, str] = field(default_factory=dict, init=False)  # of audiences that take no people, by id, name
+    _people_columns: Sequence[Column] = field(default=(), init=False)  # the identifiers that the query selects
     _database: str = field(default="", init=False)  # the name of the queries' database
 
     def ask_all(self) -> ProjectAnswers:
@@ -67,11 +68,8 @@ class Interview:
             answers.if_exists = "add"
         elif kind.creates_audience:
             question = "If it exists already, as on every day but the first: fail, add to it, or replace its people"
-            answers.if_exists = self._choose(question, "if_exists", ("fail", "add", "replace"), default="fail")
-            if answers.if_exists == "fail" and new_name in [audience.name for audience in self._known or ()]:
-                raise click.UsageError(
-                    f'there is an audience "{new_name}" already: choose another name, or --if-exists'
-                )
+            parse = partial(self._parse_if_exists, new_name=new_name)
+            answers.if_exists = self._ask(question, "if_exists", parse, default="fail")
         elif self.options["begin"] and new_name:
             raise click.UsageError("--begin has no effect on a new audience: leave it out")
         elif kind.name == "mirror" and audiences:
@@ -219,6 +217,15 @@ class Interview:
             raise click.UsageError(f'there is an audience "{name}" already: {advice}')
         return name
 
+    def _parse_if_exists(self, text: str, new_name: str) -> str:
+        """Return what a create does if its audience exists: fail, add or replace. Raises click.UsageError."""
+        choice: str = click.Choice(("fail", "add", "replace"), case_sensitive=False).convert(text, None, None)
+        if choice == "fail" and new_name in [audience.name for audience in self._known or ()]:
+            raise click.UsageError(
+                f'--if-exists: there is an audience "{new_name}" already: choose add or replace, or another name'
+            )
+        return choice
+
     def _find_audience(self, text: str, kind: WorkflowKind) -> Audience:
         """Return the audience whose id or name is `text`. Raises click.UsageError if none or several are found.
 
@@ -312,7 +319,11 @@ class Interview:
                 return ""
             sql = _read_query(text, option)
             if job := self._run_without_rows(sql):
-                find_identifier_columns(replace(job, file=f"of --{option}"), {})
+                columns = find_identifier_columns(replace(job, file=f"of --{option}"), {})
+                if option == "query":
+                    self._people_columns = columns
+                else:
+                    require_common_type(f"--{option}", columns, self._people_columns)
             return sql
 
         return self._ask(question, option, parse, default=default)

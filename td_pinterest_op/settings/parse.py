@@ -300,7 +300,9 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
     if id_key:
         parsed.require_equal(id_key, "audience_id")
         other = "audience_name" if action.finds_by_name else "audience_id"
-        wrong = [f"; rename {name}, which is for another action" for name in parsed.unused_keys if other in name]
+        wrong = [
+            f"; rename {name}, which is for another action" for name in parsed.unused_keys if "audience_id" in name
+        ]
         parsed.require_any(id_key, "audience_id", other, reason="".join([f"{needed_by} (or {other})", *wrong]))
     for name in parsed.unused_keys:
         key = parsed.table.by_name[name]

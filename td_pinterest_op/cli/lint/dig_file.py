@@ -115,9 +115,9 @@ class DigFile:
         """Add a finding about something that may be intentional."""
         self.add_finding(place, code, message, level="warning")
 
-    def has_finding(self, place: Place) -> bool:
-        """Whether the findings include one at this place."""
-        return any((finding.path, finding.line) == place for finding in self.findings)
+    def has_finding(self, place: Place, code: str = "") -> bool:
+        """Whether the findings include one at this place. `code`: only of this kind, if it is given."""
+        return any((finding.path, finding.line) == place and code in ("", finding.code) for finding in self.findings)
 
     def find_query(self, sql: str) -> Place | None:
         """Return the place of the first SELECT of a query that is read from a file, or None for any other query."""

@@ -327,7 +327,7 @@ def _add_problems(
 ) -> None:
     """Add a finding for each problem of an error, unless the unknown settings may solve it. `params`: of the task."""
     for problem in error.problems:
-        if problem.code == "value" and dig.has_finding(export.find_place(problem.key)):
+        if problem.code == "value" and dig.has_finding(export.find_place(problem.key), "template"):
             continue  # about a mapping in place of an id
         # A run, which knows the values of the unknown settings, may not have the problem.
         about = f"{problem.key} {problem.text}"

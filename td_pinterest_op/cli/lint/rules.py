@@ -183,7 +183,6 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
                     dig.add_finding(export.find_place(SUPPRESS), "setting", message)
             for name, text in find_column_problems(request.settings, query=sql, lists=lists):
                 what = text.partition("cannot be exported: ")[2] or text.replace("the result of job  ", "the result ")
-                what = what.replace(" Nothing was sent.", "")
                 setting = [key for key in ("columns", "control") if f"`{key}` names" in what]
                 place = export.find_place(*setting, name)
                 if not setting:

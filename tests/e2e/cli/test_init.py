@@ -333,6 +333,20 @@ def test_a_folder_that_cannot_be_made_is_an_error(at_terminal: Terminal, service
     assert "name another folder" in ran.err
 
 
+def test_a_create_whose_name_is_taken_is_asked_about_again(
+    at_terminal: Terminal, services: Services, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.audience()
+    first = [AD_ACCOUNT_ID, "create", "Shoppers", "fail", "add"]
+    answers = iter([*first, DATABASE, "SELECT email FROM people", "", "", ""])
+    monkeypatch.setattr(screen, "is_interactive", lambda: True)
+    monkeypatch.setattr("click.prompt", lambda *_, **__: next(answers))
+    monkeypatch.setattr("click.confirm", lambda *_, **__: False)
+    ran = at_terminal("init", folder)
+    assert (ran.code, 'there is an audience "Shoppers" already: choose add or replace' in ran.err) == (0, True)
+    assert "    if_exists: add\n" in (folder / "pinterest_create.dig").read_text()
+
+
 ANSWERS = ["549755885175", "mirror", "{audience}", "adopt", DATABASE, "SELECT email FROM people", "", "", "y", "", "y"]
 
 
@@ -373,6 +387,7 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
             "SELECT email\nFROM people",
             "SELECT email FROM people",
             "none.sql",
+            "SELECT customer_id AS maid FROM people",
             "",
             "",
             "n",
@@ -395,6 +410,7 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
         "did you mean Shoppers?",
         "no.sql of",
         "none.sql of",
+        "--suppress selects maid, but the people's query selects email",
         "mail:ADDRESS or slack",
     ):
         assert said in text
