@@ -119,10 +119,13 @@ class DigFile:
         """Whether the findings include one at this place. `code`: only of this kind, if it is given."""
         return any((finding.path, finding.line) == place and code in ("", finding.code) for finding in self.findings)
 
-    def find_query(self, sql: str) -> Place | None:
-        """Return the place of the first SELECT of a query that is read from a file, or None for any other query."""
+    def find_query(self, sql: str, begin: int = 0) -> Place | None:
+        """Return the place of the first SELECT of a query that is read from a file, or None for any other query.
+
+        `begin`: how many characters are before what is meant.
+        """
         path = next((path for path, text in self.queries.items() if sql and text.split() == sql.split()), None)
-        return Place(path, sql[: sql.lower().find("select")].count("\n") + 1) if path else None
+        return Place(path, sql[: max(begin, sql.lower().find("select", begin))].count("\n") + 1) if path else None
 
     def walk(self) -> Iterator[tuple[Block, str, Any]]:
         """Yield what `walk` yields, for this workflow and those that `walk_tasks` has found to be called."""

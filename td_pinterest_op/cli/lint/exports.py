@@ -6,7 +6,7 @@ would refuse becomes a finding at the line of its key.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +47,7 @@ from td_pinterest_op.task_runtime.task import Task, parse_api_key, read_sql
 EXPORT_TASK = "td_pinterest_op.export.PinterestExport"
 MANY = "td_pinterest_op.many.Many"
 ACTIVATION = "td_pinterest_op.activation.PinterestActivation"
+FAILED = "td_pinterest_op.history.Failed"
 LIFT = "td_pinterest_op.history.Lift"
 _ROWS = tuple(name for name in TASK_PARAMETERS if name not in LISTS)
 
@@ -66,9 +67,7 @@ OPERATORS: Mapping[str, Operator] = {
     ACTIVATION: Operator(EXPORT, (*TASK_PARAMETERS, *ACTIVATION_PARAMETERS), "pinterest"),
     "td_pinterest_op.status.AudienceStatus": Operator(STATUS, ("database",), "pinterest_status"),
     "td_pinterest_op.erase.PinterestErase": Operator(ERASURE, _ROWS, "pinterest_erasure"),
-    "td_pinterest_op.history.Failed": Operator(
-        None, ("database", "history", "ad_account_id", "audience_id", "audiences")
-    ),
+    FAILED: Operator(None, ("database", "history", "ad_account_id", "audience_id", "audiences")),
     LIFT: Operator(None, ("database", "history", "ad_account_id", "audience_id"), "pinterest_lift"),
 }
 # Valid values in place of those that only a run knows. What is not here, a run can do without.
@@ -93,6 +92,14 @@ class Export:
     unknown: frozenset[str]  # the names of the settings whose values only a run knows
     request: TaskRequest[Any] | None  # what the task asks of the operator, or None if the operator would refuse it
     entry: str = ""  # the name of the entry of the list
+    values: Mapping[str, Place] = field(default_factory=dict)  # see `_find_values`
+
+    def find_value(self, name: str, text: str = "") -> Place | None:
+        """Return the place of the variable that a setting names, or of the key of its mapping that `text` is about."""
+        about = text.partition("; allowed")[0]
+        inner = (key for key in self.values if key.startswith(f"{name} "))
+        key = next((key for key in inner if re.search(rf"\b{re.escape(key.partition(' ')[2])}\b", about)), name)
+        return self.values.get(key)
 
     def find_place(self, *names: str) -> Place:
         """Return the place of the first of these keys that the workflow has, or else of the task or entry."""
@@ -129,7 +136,7 @@ def read_exports(
     if table is None:
         return
     written = task.params.get_block("result_settings")
-    if _has_wrong_shape(dig, task):
+    if _has_wrong_shape(dig, task, operator):
         return
     for key in CREDENTIALS:
         if key.name in written:
@@ -150,9 +157,9 @@ def read_exports(
         # In place of unknown entries, one of an unknown action: the task's own keys can be judged.
         params["audiences"] = [each if isinstance(each, dict) else {"action": "${action}"} for each in filled]
     own = Task(params=params, environ=environ)
-    definitions = _find_definitions(dig, task, written)
+    values = _find_values(dig, task, written)
     if operator != MANY:
-        yield from _read_export(dig, own, operator, table, places, definitions)
+        yield from _read_export(dig, own, operator, table, places, values)
         return
     place = places.get("audiences", places[""])
     blocks = [each if isinstance(each, Block) else Block(place) for each in items]
@@ -170,35 +177,44 @@ def read_exports(
     for block, (name, entry) in zip(blocks, entries.items(), strict=False):
         of_entry = {**places, **block.places, **block.get_block("result_settings").places, "": block.place}
         known = _replace_unknown(dig, task, entry, block)
-        of_settings = definitions | _find_definitions(dig, task, block)
+        of_settings = values | _find_values(dig, task, block)
         yield from _read_export(dig, own, operator, table, of_entry, of_settings, entry=known, name=name)
 
 
-def _find_definitions(dig: DigFile, task: DigTask, settings: Block) -> dict[str, Place]:
-    """Return where the variable is defined from which a setting has its value, by the setting's name.
+def _find_values(dig: DigFile, task: DigTask, settings: Block) -> dict[str, Place]:
+    """Return the places of values: of the variable that a setting names, and of each key of a mapping.
 
-    Adds a finding about an id that is a mapping.
+    Their names are those of the settings, with that of the key as in `control percent`. Adds a finding about an id that
+    is a mapping.
     """
-    definitions = {}
+    values: dict[str, Place] = {}
     for name, value in settings.items():
         template = TEMPLATE.fullmatch(str(value).strip())
         variable = template[1].strip() if template else ""
-        found = find_variable(variable, task.exported)
+        found = find_variable(variable, task.exported) if variable else value
         if isinstance(found, Block) and name in EXPORT.by_name and EXPORT.by_name[name].type.is_id:
             keys = " or ".join(f"${{{variable}.{key}}}" for key in found)
             dig.add_finding(settings.places[name], "template", f"{variable} is a mapping, not an id: write {keys}")
-        elif place := task.find_definition(variable):
-            definitions[name] = place
-    return definitions
+            continue
+        if isinstance(found, Block):
+            values |= {f"{name} {key}": place for key, place in found.places.items()}
+        if place := task.find_definition(variable):
+            values[name] = place
+    return values
 
 
-def _has_wrong_shape(dig: DigFile, task: DigTask) -> bool:
-    """Whether a task's `_env` or list of audiences is not where, or not as, a run reads it. Adds a finding then."""
+def _has_wrong_shape(dig: DigFile, task: DigTask, operator: str) -> bool:
+    """Whether a task's settings, `_env` or list is not where, or not as, a run reads it. Adds a finding then."""
     settings = task.params.get_block("result_settings")
     listed = task.params.get("audiences")
     items = find_list(listed, task.exported)
     places = task.params.places
-    if "_env" in settings:
+    table = OPERATORS[operator].table
+    moved = [name for name in task.block if table and name in table.by_name]
+    if is_left_out(task.block.get("result_settings", "none")) and len(moved) > 1:
+        message = f"result_settings is empty: move {' and '.join(moved)} to the right, below it"
+        dig.add_finding(places["result_settings"], "setting", message)
+    elif "_env" in settings:
         message = "_env stands inside result_settings: move it to the left, in line with result_settings"
         dig.add_finding(settings.places["_env"], "env", message)
     elif isinstance(task.params.get("_env"), list):
@@ -264,14 +280,14 @@ def _read_export(
     operator: str,
     table: SettingsTable[Any],
     places: Mapping[str, Place],
-    definitions: Mapping[str, Place],
+    values: Mapping[str, Place],
     *,
     entry: Mapping[object, Any] | None = None,
     name: str = "",
 ) -> Iterator[Export]:
     """Yield the export of a task, or of an `entry` of its list, if it can be read. Adds findings at `places`.
 
-    Those about a value are added at `definitions`, if it is that of a variable. `name`: of the entry.
+    Those about a value are added at its place in `values`, if it has one. `name`: of the entry.
     """
     try:
         if operator == ACTIVATION:
@@ -301,14 +317,14 @@ def _read_export(
         elif setting is None or setting.type.is_id or key in _SETTINGS:  # a name that is no setting is reported
             filled[key] = _SETTINGS.get(key, "1")
     known = settings | {key: "" if settings[key] == TO_FILL_IN else None for key in unknown}
-    export = Export(settings=known, places=places, unknown=frozenset(unknown), request=None, entry=name)
+    export = Export(settings=known, places=places, unknown=frozenset(unknown), request=None, entry=name, values=values)
     task = replace(task, params={**task.params, "result_settings": filled})
     try:
         request = read_task_request(task, table=table)
         if request.settings.history:  # without a key, a run would only warn
             parse_api_key(task.environ)
     except SettingsError as error:
-        _add_problems(dig, export, error, table, task.params, definitions)
+        _add_problems(dig, export, error, table, task.params)
         yield export
         return
     for warning in request.settings.warnings if entry is None and "action" not in unknown else ():
@@ -318,24 +334,24 @@ def _read_export(
 
 
 def _add_problems(
-    dig: DigFile,
-    export: Export,
-    error: SettingsError,
-    table: SettingsTable[Any],
-    params: Mapping[str, Any],
-    definitions: Mapping[str, Place],
+    dig: DigFile, export: Export, error: SettingsError, table: SettingsTable[Any], params: Mapping[str, Any]
 ) -> None:
     """Add a finding for each problem of an error, unless the unknown settings may solve it. `params`: of the task."""
     for problem in error.problems:
-        if problem.code == "value" and dig.has_finding(export.find_place(problem.key), "template"):
-            continue  # about a mapping in place of an id
         # A run, which knows the values of the unknown settings, may not have the problem.
         about = f"{problem.key} {problem.text}"
         is_open = any(key == "action" or re.search(rf"\b{re.escape(key)}\b", about) for key in export.unknown)
         if problem.code in ("unknown", "environment", "value") or problem.key in LISTS or not is_open:
-            query = str(params.get(problem.key)) if "several statements" in problem.text else ""
-            place = definitions.get(problem.key) if problem.code == "value" else dig.find_query(query)
+            place = export.find_value(problem.key, problem.text) if problem.code == "value" else None
+            if "several statements" in problem.text:
+                place = find_second_statement(dig, str(params.get(problem.key)))
             _add_problem(dig, export, problem, table, place=place)
+
+
+def find_second_statement(dig: DigFile, sql: str) -> Place | None:
+    """Return where the second statement begins in the file of a query, or None if the query has no file."""
+    statements = COMMENT_OR_STRING.sub(lambda text: re.sub(r"[^\n]", " ", text[0]), sql)
+    return dig.find_query(sql, begin=statements.find(";") + 1)
 
 
 def _add_problem(
@@ -347,8 +363,11 @@ def _add_problem(
     if problem.code != "environment" and "TD_API_KEY" not in text:
         is_setting = problem.code == "unknown" or problem.key in table.by_name
         at_task = "result_settings" if is_setting else "py>"
-        place = place or export.find_place(problem.key, "" if export.entry else at_task)
-        dig.add_finding(place, "setting", f"entry {export.entry}: {text}" if export.entry else text)
+        named = re.findall(r"(?<=rename )\w+|\b[A-Z_]+_SERVER\b", text)
+        names = [name for name in (problem.key, *named) if name]
+        place = place or export.find_place(*names, "" if export.entry else at_task)
+        if not any(dig.has_finding(place, code) for code in ("withholds-nobody", "outdated", "template")):  # about it
+            dig.add_finding(place, "setting", f"entry {export.entry}: {text}" if export.entry else text)
         return
     if "_env" not in export.places:
         # Under `_export`, on a group or at the root: digdag gives it to no task.

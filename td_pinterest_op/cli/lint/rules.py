@@ -9,7 +9,15 @@ from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import Add, Create, Remove
 from td_pinterest_op.cli.lint.dig_file import TEMPLATE, Block, DigFile, DigTask, Place, read_workflow, walk
 from td_pinterest_op.cli.lint.environment import read_environ
-from td_pinterest_op.cli.lint.exports import LIFT, OPERATORS, Export, is_unknown, read_exports
+from td_pinterest_op.cli.lint.exports import (
+    FAILED,
+    LIFT,
+    OPERATORS,
+    Export,
+    find_second_statement,
+    is_unknown,
+    read_exports,
+)
 from td_pinterest_op.cli.lint.selected_columns import COMMENT_OR_STRING, find_column_problems
 from td_pinterest_op.cli.lint.templates import check_templates
 from td_pinterest_op.cli.lint.unread_keys import check_exported_keys, check_keys
@@ -47,7 +55,8 @@ def check_workflow(dig: DigFile) -> list[Export]:
     last_query: str | None = None  # of the last job, "" if it is not known; None without a job
     for task in tasks:
         if task in ours or task.operator != "py":
-            check_keys(dig, task, operators[task.name], templates)
+            has_job = last_query is not None or dig.is_called_by_others
+            check_keys(dig, task, operators[task.name], templates, has_job=has_job)
         if task in ours:
             found = _check_our_task(dig, task, operators[task.name], last_query)
             if last_job and any(map(_reads_last_job, found)):
@@ -60,12 +69,19 @@ def check_workflow(dig: DigFile) -> list[Export]:
             message = "the alert is addressed to the placeholder you@example.com: fill in a real address"
             dig.add_warning(task.block.places["to"], "placeholder", message)
     _check_unused_lists(dig, exports)
+    has_history = any(export.request and export.request.settings.history for export in exports)
     _check_values(dig, ours)
     check_exported_keys(dig, tasks, operators, templates)
     check_templates(dig, tasks, operators)
     # A task without a container image, in a workflow that runs in containers.
     uses_containers = any("docker" in task.params for task in tasks if task.operator in ("py", None))
     for task in ours:
+        if operators[task.name] == FAILED and has_history and "history" not in task.params:
+            message = (
+                "this task writes no row of a killed run, because it gets no variable `history`: put `history` under "
+                "`_export` of the workflow, and write `history: ${history}` in the settings"
+            )
+            dig.add_warning(task.place, "setting", message)
         if operators[task.name] == LIFT:
             _check_salt(dig, task)
         if operators[task.name] == LIFT and not any("store_last_results" in str(each.params) for each in tasks):
@@ -187,7 +203,7 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
                 place = export.find_place(*setting, name)
                 if not setting:
                     place = dig.find_query({"query": sql, **lists}[name]) or place
-                dig.add_finding(place, "columns", f"{name}: {what}")
+                dig.add_finding(place, "columns", f"{export.entry and f'entry {export.entry}: '}{name}: {what}")
         settings = request.settings if request else None
         if not isinstance(settings, Settings) or "action" in export.unknown:
             continue
@@ -230,7 +246,12 @@ def _check_action(dig: DigFile, export: Export, settings: Settings) -> None:
     is_filled_in = settings.audience_id and not any(name.startswith("audience_id") for name in export.unknown)
     if is_filled_in and settings.expected_audience_name == _PLACEHOLDER:
         message = f"this is not the audience's name but the placeholder `{_PLACEHOLDER}`: fill in the audience's name"
-        dig.add_finding(export.find_place("expected_audience_name"), "placeholder", message)
+        place = export.find_value("expected_audience_name") or export.find_place("expected_audience_name")
+        dig.add_finding(place, "placeholder", message)
+    blank = [name for name in export.unknown if name.startswith("audience_id") and export.settings[name] == ""]
+    if blank and settings.expected_audience_name not in (None, _PLACEHOLDER):
+        message = "the audience's name is filled in, but not its id: fill it in, too"
+        dig.add_finding(export.find_value(blank[0]) or export.find_place(blank[0]), "placeholder", message)
 
 
 def _check_unused_lists(dig: DigFile, exports: Sequence[Export]) -> None:
@@ -272,7 +293,7 @@ def _read_td_query(dig: DigFile, task: DigTask) -> str:
         if engine != "hive":  # whose queries may begin with statements such as SET
             require_one_statement(sql, name=name)
     except SettingsError as error:
-        dig.add_finding(task.place, "query", str(error))
+        dig.add_finding(find_second_statement(dig, sql) or task.place, "query", str(error))
     return sql
 
 
@@ -287,5 +308,8 @@ def _check_values(dig: DigFile, ours: Sequence[DigTask]) -> None:
         if isinstance(value, int) and has_lost_digits(value) and str(value) in used:
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
             dig.add_finding(place, "unquoted-id", message)
+        if isinstance(value, str) and "${secret:http.uri}" in value:
+            message = "digdag uses a secret http.uri as the address of every http> task: give it another name"
+            dig.add_finding(place, "secret-name", message)
         if isinstance(value, str) and _TO_BE_FILLED_IN.fullmatch(value):
             dig.add_finding(place, "placeholder", f"`{value.strip()}` is a placeholder: fill in the real value")

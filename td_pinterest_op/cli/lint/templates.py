@@ -116,7 +116,8 @@ def _find_missing_key(template: str, variable: str, path: str, exported: Block, 
         if not isinstance(known, dict) or not known:
             break  # a method of a text or of a number
         if name not in known:
-            near = suggest_word(name, known)
+            longer = [each for each in known if name in each]
+            near = f"; did you mean {longer[0]}?" if longer else suggest_word(name, known)
             if shape:
                 every = flatten(shape, separator=".")
                 last = {each.rpartition(".")[2]: each for each in reversed(every)}

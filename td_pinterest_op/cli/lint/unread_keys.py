@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 
 from td_pinterest_op.audiences.actions import EXPORT
+from td_pinterest_op.audiences.request import ROWS, find_refused_parameters
 from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place, find_list, walk
 from td_pinterest_op.cli.lint.exports import MANY, OPERATORS, Operator
 from td_pinterest_op.settings.table import FOR_THIS_RUN
-from td_pinterest_op.settings.types import suggest_word
+from td_pinterest_op.settings.types import is_left_out, suggest_word
 from td_pinterest_op.stats import LISTS, SUPPRESS
 
 _PROGRAMS = ("py", "rb", "sh", "call", "require", "emr")
@@ -19,11 +20,12 @@ _QUERY_NAME = re.compile("sql|query|statement|source|data", re.IGNORECASE)
 _IS_QUERY = re.compile(r"\.sql\s*$|\bselect\b", re.IGNORECASE)
 
 
-def check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> None:
+def check_keys(dig: DigFile, task: DigTask, operator: str, templates: str, *, has_job: bool) -> None:
     """Add a finding for each key of a task that neither its operator nor a template of the workflow reads.
 
     `operator`: "" if it is not of this package. Of such a task's keys, and of those in any task's mappings, only those
-    that may withhold people are judged. `templates`: the text of all templates.
+    that may withhold people are judged. `templates`: the text of all templates. `has_job`: whether an earlier task may
+    have run a job whose rows the task uses.
     """
     table, parameters = OPERATORS.get(operator, Operator(None, ()))[:2]
     for block in ((), ("_env",), ("td",)):
@@ -39,12 +41,14 @@ def check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> No
                 is_judged = withholds and not name.startswith("+")
             # A variable, not a key of one such as `pinterest.lists.suppress`.
             is_variable = re.search(rf"(?<![\w.'\"]){re.escape(name)}\b", templates)
-            if not is_judged or is_variable or dig.has_finding(place):
+            # Keys that belong into empty settings beside them are one mistake.
+            is_moved = setting and is_left_out(task.block.get("result_settings", "none"))
+            if not is_judged or is_variable or is_moved or dig.has_finding(place):
                 continue
             message = f"nothing reads {name} here"
             # Never a list of people in place of a key that is about something else.
             others = [each for each in parameters if withholds or each not in LISTS]
-            near = suggest_word(name, (*others, "_env", "result_settings"))
+            near = suggest_word(name, {*others, "_env", "result_settings"} - task.block.keys())
             if operator == MANY and name == "limit":  # of 0.4
                 near = "; did you mean at_once?"
             is_query = not block and _IS_QUERY.search(str(task.block[name]))
@@ -52,7 +56,11 @@ def check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> No
             if setting:
                 message += f": write {name.lower()} under result_settings"
             elif withholds and operator and SUPPRESS not in parameters:
-                message += ", so nobody is withheld: leave these people out of its query"
+                has_rows = has_job or not task.params.keys().isdisjoint(ROWS)
+                advice = ", so nobody is withheld: leave these people out of its query"
+                message += advice if has_rows else "; did you mean query?"
+            elif operator and not block and name[0] != "+" and (meant := find_refused_parameters([name], None)):
+                message += f", so nobody is withheld; did you mean {meant[name]}?"
             elif withholds:
                 right = name if name in LISTS else "suppress or consent"
                 message += f", so nobody is withheld; write {right} on the task that exports, next to result_settings"

@@ -16,6 +16,12 @@ _DAILY = "_export: → schedule: {daily>: 07:00:00}\n_export:"
 _SECRET = "${secret:pinterest.client_secret}"
 _SUPPRESS = "  suppress: queries/suppressed.sql\n"
 _BY = "    control: {percent: 10, salt: a, by: "
+_FAILED = "+failed: {py>: td_pinterest_op.history.Failed, _env: {TD_API_KEY: '${secret:td.apikey}'}}\n"
+# A configuration with an audience's name, but without its id.
+_NAMED = (
+    '"2542620905475" → ${target.id}\n    expected_audience_name: ${target.name}',
+    "_export: → _export:\n  target: {id: '', name: Shoppers}",
+)
 _SETTINGS = GOOD[GOOD.index("  result_settings") : GOOD.index("  _env")]
 _NEW = "name: new, ad_account_id: '1', action: "
 _TARGET = ('"2542620905475" → ${target.audience_id}', "_export: → _export:\n  target: {audience_id: '7'}")
@@ -67,7 +73,12 @@ WRONG: list[tuple[Any, ...]] = [
     (6, "write suppress or consent", OWN, "suppress: → exclude:"),
     (6, "write suppress or consent", OWN, "suppress: → opted_out:", "FROM people → FROM people ${pinterest.opted_out}"),
     (5, "under result_settings", OWN, "  query →   control: {percent: 5, salt: a}\n  query", "people → ${a.control}"),
-    (6, "write suppress or consent", OWN, "suppress: → _suppress:"),
+    (6, "did you mean suppress", OWN, "suppress: → _suppress:"),
+    (4, "did you mean query?", ERASE, "query: → suppress:"),
+    (12, "and audience_id to the right", GOOD, f"{_SETTINGS} → {_SETTINGS.replace('    ', '  ')}"),
+    (19, "history: ${history}", OWN, f"{_ID} → {_ID}    history: shop.runs\n", f"{ENV} → {ENV}{_FAILED}"),
+    (2, "but not its id", OWN, *_NAMED),
+    (5, "TD_API_SERVER must be", STATUS, "    TD_API_KEY: →     TD_API_SERVER: http://td.example\n    TD_API_KEY:"),
     (6, "must be SQL", OWN, "suppress: queries/suppressed.sql → suppress: {query: a.sql}"),
     (6, "must be SQL", OWN, "suppress: queries/suppressed.sql → suppress: crm.opt_outs"),
     (1, "nobody is withheld", OWN, f"{_SUPPRESS} → ", "_export: → suppress: queries/suppressed.sql\n_export:"),
@@ -275,7 +286,7 @@ WRONG: list[tuple[Any, ...]] = [
     (5, "query of the task is blank", OWN, f"{_QUERY} → query: ''"),
     (5, "no file queries/none.sql", OWN, f"{_QUERY} → query: queries/none.sql"),
     (2, "only with records: rows", ERASE, "queries/people.sql → queries/phones.sql"),
-    (7, "rename audience_id_add_people", OWN, _REPLACE, "audience_id: → audience_id_add_people:"),
+    (12, "rename audience_id_add_people", OWN, _REPLACE, "audience_id: → audience_id_add_people:"),
     (5, "is not an identifier", OWN, f"{_QUERY} → query: SELECT customer_id, name FROM people"),
     (4, "needs a database", OWN, "database: shop → engine: presto"),
     (5, "did you mean query", OWN, f"{_QUERY} → querry: SELECT email FROM people"),
@@ -283,7 +294,7 @@ WRONG: list[tuple[Any, ...]] = [
     (11, "needs `query`", OWN, "add_people_to → mirror", f"{_QUERY} → job_id: '12'"),
     (9, "no job to export", GOOD, "+query:\n  td>: queries/people.sql\n → "),
     (8, "no file queries/none.sql", GOOD, "queries/people.sql → queries/none.sql"),
-    (8, "queries/two.sql has several statements", GOOD, "queries/people.sql → queries/two.sql"),
+    (1, "queries/two.sql has several statements", GOOD, "queries/people.sql → queries/two.sql"),
     (8, "no file SELECT email", GOOD, f"queries/people.sql → SELECT email FROM {'a' * 300}"),
     (10, "is not an identifier", GOOD, "queries/people.sql → {data: SELECT id FROM people}"),
     (8, "needs a database", GOOD, "    database: shop\n →     engine: presto\n"),
@@ -311,7 +322,7 @@ WRONG: list[tuple[Any, ...]] = [
     (4, "counts are missing", f"+a:\n  td>: a\n+b:\n  py>: td_pinterest_op.history.Lift\n{ENV}"),
     (1, "did you mean records.sent", GOOD, "queries/people.sql → queries/figures.sql"),
     (7, "stored by a later task", GOOD, "+query:\n → +a: {echo>: '${pinterest.records.sent}'}\n\n+query:\n"),
-    (18, "there is no key id; there are audience_id", GOOD, *_TARGET, "${target.audience_id} → ${target.id}"),
+    (18, "there is no key id; did you mean audience_id?", GOOD, *_TARGET, "${target.audience_id} → ${target.id}"),
     (
         10,
         "there are unique, duplicate, sent",
