@@ -161,6 +161,7 @@ class DigFile:
             for each in product(*lists.values()):
                 variables = Block(member.place)
                 variables.update(zip(lists, each, strict=True))
+                variables.places = block.get_block("for_each>").places
                 yield from self.walk_tasks(member, name + key, merge_blocks(exported, variables), callers=callers)
 
     def read_yaml(self, path: Path) -> Any:

@@ -40,7 +40,7 @@ from td_pinterest_op.settings.table import (
     SettingsTable,
     build_variable_name,
 )
-from td_pinterest_op.settings.types import find_nearest, is_left_out
+from td_pinterest_op.settings.types import find_nearest, is_left_out, names_secret
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.task import Task, parse_api_key, read_sql
 
@@ -96,10 +96,13 @@ class Export:
 
     def find_value(self, name: str, text: str = "") -> Place | None:
         """Return the place of the variable that a setting names, or of the key of its mapping that `text` is about."""
+        return self.values.get(f"{name} {self.find_inner_key(name, text)}", self.values.get(name))
+
+    def find_inner_key(self, name: str, text: str) -> str:
+        """Return the key of a setting's mapping that a problem's `text` is about, or ""."""
         about = text.partition("; allowed")[0]
-        inner = (key for key in self.values if key.startswith(f"{name} "))
-        key = next((key for key in inner if re.search(rf"\b{re.escape(key.partition(' ')[2])}\b", about)), name)
-        return self.values.get(key)
+        inner = [key.partition(" ")[2] for key in self.values if key.startswith(f"{name} ")]
+        return next((key for key in inner if re.search(rf"\b{re.escape(key)}\b", about)), "")
 
     def find_place(self, *names: str) -> Place:
         """Return the place of the first of these keys that the workflow has, or else of the task or entry."""
@@ -302,8 +305,13 @@ def _read_export(
     settings = {str(key): value for key, value in written.items()}
     # What is blank may yet be filled in, as the run insists: in an entry an id, in an activation by the console.
     blank = {ACTIVATION: "", MANY: "audience_id"}.get(operator, "-")
+    credentials = [key.name for key in CREDENTIALS]
     unknown = {
-        key for key, value in settings.items() if is_unknown(value) or (is_left_out(value) and key.startswith(blank))
+        key
+        for key, value in settings.items()
+        # A secret in another setting is an error, whatever the rest of the text is.
+        if (is_unknown(value) and (key in credentials or not names_secret(value)))
+        or (is_left_out(value) and key.startswith(blank))
     }
     if settings.get("audience_name") == _ACTIVATION["segment_name"]:
         unknown.add("audience_name")
@@ -363,6 +371,8 @@ def _add_problem(
     if problem.code != "environment" and "TD_API_KEY" not in text:
         is_setting = problem.code == "unknown" or problem.key in table.by_name
         at_task = "result_settings" if is_setting else "py>"
+        if (inner := export.find_inner_key(problem.key, problem.text)) in table.by_name and "did you mean" not in text:
+            text = f"{inner} is a setting of its own: move it out of {problem.key}, to the left"
         named = re.findall(r"(?<=rename )\w+|\b[A-Z_]+_SERVER\b", text)
         names = [name for name in (problem.key, *named) if name]
         place = place or export.find_place(*names, "" if export.entry else at_task)

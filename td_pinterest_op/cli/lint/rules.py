@@ -71,7 +71,7 @@ def check_workflow(dig: DigFile) -> list[Export]:
     _check_unused_lists(dig, exports)
     has_history = any(export.request and export.request.settings.history for export in exports)
     _check_values(dig, ours)
-    check_exported_keys(dig, tasks, operators, templates)
+    check_exported_keys(dig, tasks, operators, templates, adds_people=any(map(_may_add_people, exports)))
     check_templates(dig, tasks, operators)
     # A task without a container image, in a workflow that runs in containers.
     uses_containers = any("docker" in task.params for task in tasks if task.operator in ("py", None))
@@ -103,6 +103,12 @@ def _reads_last_job(export: Export) -> bool:
     """Whether an export sends the rows of the last job before its task."""
     source = export.request.source if export.request else None
     return isinstance(source, Source) and not source.query and "job_id" not in export.places
+
+
+def _may_add_people(export: Export) -> bool:
+    """Whether an export adds people, or may do so by a setting that only a run knows or that is wrong."""
+    settings = export.request.settings if export.request and "action" not in export.unknown else None
+    return settings is None or (isinstance(settings, Settings) and settings.action.adds_people)
 
 
 def _writes_table(task: DigTask) -> bool:

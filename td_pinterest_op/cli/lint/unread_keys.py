@@ -57,7 +57,7 @@ def check_keys(dig: DigFile, task: DigTask, operator: str, templates: str, *, ha
                 message += f": write {name.lower()} under result_settings"
             elif withholds and operator and SUPPRESS not in parameters:
                 has_rows = has_job or not task.params.keys().isdisjoint(ROWS)
-                advice = ", so nobody is withheld: leave these people out of its query"
+                advice = ": an erasure removes the people whom its query selects. Leave out of it whoever must stay"
                 message += advice if has_rows else "; did you mean query?"
             elif operator and not block and name[0] != "+" and (meant := find_refused_parameters([name], None)):
                 message += f", so nobody is withheld; did you mean {meant[name]}?"
@@ -70,10 +70,13 @@ def check_keys(dig: DigFile, task: DigTask, operator: str, templates: str, *, ha
             dig.add_finding(place, "withholds-nobody" if restricts else "unknown-key", message)
 
 
-def check_exported_keys(dig: DigFile, tasks: Sequence[DigTask], operators: Mapping[str, str], templates: str) -> None:
+def check_exported_keys(
+    dig: DigFile, tasks: Sequence[DigTask], operators: Mapping[str, str], templates: str, *, adds_people: bool
+) -> None:
     """Add a finding for each key under an `_export` that looks as if it withheld people, and that nothing reads.
 
     `operators`: the operators of this package by the task's name. `templates`: the text of all templates.
+    `adds_people`: whether a task may add people.
     """
     read: set[Place] = set()
     for task in tasks:
@@ -86,7 +89,7 @@ def check_exported_keys(dig: DigFile, tasks: Sequence[DigTask], operators: Mappi
         for block in (*entries, *(each.get_block("result_settings") for each in (task.params, *entries))):
             read.update(block.places.values())
     # Programs of the user get every parameter. Where a list is read, a key with such a name may be a note.
-    is_open = any(
+    is_open = not adds_people or any(
         not task.params.keys().isdisjoint(LISTS) if operators[task.name] else task.operator in _PROGRAMS
         for task in tasks
     )

@@ -95,7 +95,7 @@ WRONG: list[tuple[Any, ...]] = [
     (8, "belongs on the task", OWN, "    type: →     suppress: queries/suppressed.sql\n    type:"),
     (1, "the list would match nobody", OWN, "SELECT email → SELECT maid"),  # in the list's file
     (6, "has no effect", OWN, "add_people_to → remove_people_from"),
-    (4, "leave these people out of its query", ERASE, f"  query: → {_SUPPRESS}  query:"),
+    (4, "Leave out of it whoever must stay", ERASE, f"  query: → {_SUPPRESS}  query:"),
     (11, "write suppress or consent", GOOD, "  py>: →   exclude: SELECT email FROM opt_outs\n  py>:"),
     (4, "no file no.sql", MANY, "SELECT email FROM a → SELECT email FROM a, suppress: no.sql"),
     (4, "supress", MANY, "SELECT email FROM a → SELECT email FROM a, supress: no.sql"),
@@ -302,6 +302,8 @@ WRONG: list[tuple[Any, ...]] = [
     (12, "which writes a table", GOOD, "queries/people.sql → {data: 'SELECT email FROM people'}\n  insert_into: a"),
     (11, "did you mean query", GOOD, "  py>: →   sql: people.sql\n  py>:"),
     (18, "did you mean _env", GOOD, "  _env: →   env:"),
+    (14, "dry_run is a setting of its own", OWN, f"{_ID} → {_ID}    columns:\n      dry_run: true\n"),
+    (13, "names a secret of the workflow", OWN, f"{_ID} → {_ID}    history: '${{secret:a}}${{x}}'\n"),
     # The rest.
     (19, "with blanks around the colon", GOOD, f"{ENV} →   _env:\n    !include: queries/env.yml\n"),
     (2, "'10%' is not", OWN, "_export:\n → _export:\n  most: 10%\n", "type: pinterest → max_invalid_ratio: ${most}"),
