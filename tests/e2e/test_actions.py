@@ -7,7 +7,7 @@ import pytest
 
 from td_pinterest_op.errors import AudienceError, RequestRefusedError
 from tests.e2e.audiences import ADD, CLEAR, CREATE, DELETE, REMOVE, REPLACE, settings_of
-from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault, Reset, When
+from tests.emulators.pinterest import AD_ACCOUNT_ID, Fault, Reset, When
 from tests.exporting import NOBODY, Services, digest, digests, people
 
 
@@ -73,7 +73,7 @@ class TestDelete:
 
     def test_removal_with_status_404_of_an_audience_that_stays_is_an_error(self, services: Services) -> None:
         audience_id = services.audience()
-        services.pinterest.inject(Fault(effect=Answer(status=404), operation="audiences/update"))
+        services.pinterest.answer(404, operation="audiences/update")
         with pytest.raises(
             AudienceError, match=r"to remove in ad account \d+ \(404\): either it was deleted before, or"
         ):
@@ -81,7 +81,7 @@ class TestDelete:
 
     def test_rejected_removal_is_an_error_and_the_audience_stays(self, services: Services) -> None:
         audience_id = services.audience(people(5))
-        services.pinterest.inject(Fault(effect=Answer(status=422), operation="audiences/update", times=None))
+        services.pinterest.answer(422, operation="audiences/update", times=None)
         with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
             services.export({"action": DELETE, "audience_id": audience_id})
         assert not services.pinterest.audiences[audience_id].removed

@@ -8,7 +8,7 @@ import pytest
 
 from td_pinterest_op.errors import AudienceError, ExportError
 from tests.e2e.audiences import CLEAR, DELETE
-from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, AdAccount, Answer, Fault
+from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, AdAccount
 from tests.exporting import Services, people
 from tests.unit.cli.running import Terminal
 
@@ -98,7 +98,7 @@ def test_token_that_may_not_read_ad_groups_causes_one_warning(
     audience_id = services.audience()
     add_ad_group(services, audience_id, "template", status="PAUSED")
     add_ad_group(services, audience_id, "segment", status="PAUSED")
-    services.pinterest.inject(Fault(effect=Answer(status=403), operation=operation, times=None))
+    services.pinterest.answer(403, operation=operation, times=None)
     run_action(services, action, audience_id)
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len([text for text in warnings if "OWNER, ADMIN, ANALYST or CAMPAIGN_MANAGER" in text]) == 1
@@ -108,7 +108,7 @@ def test_token_that_may_not_read_ad_groups_causes_one_warning(
 def test_single_404_of_the_audience_does_not_hide_its_ad_group(services: Services) -> None:
     audience_id = services.audience(people(3))
     add_ad_group(services, audience_id, "include")
-    services.pinterest.inject(Fault(effect=Answer(status=404), operation="audiences/get"))
+    services.pinterest.answer(404, operation="audiences/get")
     with pytest.raises(AudienceError, match="is used by 1 active ad group"):
         run_action(services, DELETE, audience_id)
 
@@ -131,7 +131,7 @@ def test_active_ad_group_counts_although_the_token_may_not_read_other_listings(
     add_ad_group(services, audience_id, through)
     for way in ("template", "segment"):
         add_ad_group(services, audience_id, way, status="PAUSED")
-    services.pinterest.inject(Fault(effect=Answer(status=403), operation=operation, times=None))
+    services.pinterest.answer(403, operation=operation, times=None)
     with pytest.raises(AudienceError, match="is used by 1 active ad group"):
         run_action(services, action, audience_id)
     assert services.pinterest.calls.writes() == []
@@ -152,7 +152,7 @@ def test_failure_to_read_ad_groups_ends_the_action_before_it_writes(
     audience_id = services.audience()
     add_ad_group(services, audience_id, "template", status="PAUSED")
     add_ad_group(services, audience_id, "segment", status="PAUSED")
-    services.pinterest.inject(Fault(effect=Answer(status=503), operation=operation, times=None))
+    services.pinterest.answer(503, operation=operation, times=None)
     with pytest.raises(ExportError):
         run_action(services, action, audience_id, retry_count=1)
     assert services.pinterest.calls.writes() == []
@@ -161,7 +161,7 @@ def test_failure_to_read_ad_groups_ends_the_action_before_it_writes(
 def test_unreadable_campaign_has_no_name(services: Services) -> None:
     audience_id = services.audience()
     add_ad_group(services, audience_id, "include")
-    services.pinterest.inject(Fault(effect=Answer(status=403), operation="campaigns/list"))
+    services.pinterest.answer(403, operation="campaigns/list")
     with pytest.raises(AudienceError, match=r'"Fans" \(\d+\) of campaign \d+\. Nothing'):
         run_action(services, "delete_current_audience", audience_id)
 

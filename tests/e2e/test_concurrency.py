@@ -240,8 +240,8 @@ def test_older_job_that_waits_for_its_list_does_not_overwrite_a_newer_one(servic
 @pytest.mark.parametrize("action", [ADD, REPLACE])
 def test_action_waits_for_an_audience_and_list_that_reads_do_not_show_yet(services: Services, action: str) -> None:
     audience_id = services.audience(people(3))
-    services.pinterest.inject(Fault(effect=Answer(status=404), operation="audiences/get"))
-    services.pinterest.inject(Fault(effect=Answer(status=404), operation="customer_lists/get"))
+    services.pinterest.answer(404, operation="audiences/get")
+    services.pinterest.answer(404, operation="customer_lists/get")
     services.pinterest.switches.set({"new_list_missing_seconds": 3, "listing_lag_seconds": 3})
     services.export({"action": action, "audience_id": audience_id}, job_id=services.job(people(9)))
     assert services.pinterest.members_of_audience(audience_id) == digests(9)
@@ -349,7 +349,7 @@ def test_exceptions_of_earlier_uploads_do_not_block_an_audience(
 
 
 def test_statistics_of_a_failed_run_contain_the_known_ids(services: Services, caplog: pytest.LogCaptureFixture) -> None:
-    services.pinterest.inject(Fault(effect=Answer(status=403), operation="audiences/create"))
+    services.pinterest.answer(403, operation="audiences/create")
     job = services.job(people(5))
     with pytest.raises(ExportError):
         services.export(NEW, job_id=job)

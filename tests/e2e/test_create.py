@@ -6,7 +6,7 @@ import pytest
 
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from tests.e2e.audiences import ADD, NEW, NEXT_DAY, REPLACE, current_list_id, list_name, only_audience_id
-from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault, Mangle, When
+from tests.emulators.pinterest import AD_ACCOUNT_ID, Fault, Mangle, When
 from tests.exporting import SESSION, Services, digest, digests, people
 
 # A device id that is hashed unchanged: lower case for Android, upper case for iOS.
@@ -123,6 +123,6 @@ def test_rerun_keeps_its_audience_when_an_older_one_gets_its_name_later(services
 
 
 def test_refused_creation_of_the_audience_tells_how_many_records_were_sent(services: Services) -> None:
-    services.pinterest.inject(Fault(effect=Answer(status=400), operation="audiences/create", times=None))
+    services.pinterest.answer(400, operation="audiences/create", times=None)
     with pytest.raises(RequestRefusedError, match="Before that, 10 of 10 records were sent"):
         services.export(NEW, job_id=services.job(people(10)))

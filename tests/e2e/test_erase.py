@@ -83,8 +83,8 @@ def test_only_ad_account_is_the_default(services: Services) -> None:
 def test_unreachable_list_is_named_and_does_not_stop_the_others(
     services: Services, lists: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    services.pinterest.inject(Fault(effect=Answer(status=500), path=f"/customer_lists/{lists[2]}$", times=None))
-    services.pinterest.inject(Fault(effect=Answer(status=403), path=f"/{OTHERS[0]}/customer_lists$", times=None))
+    services.pinterest.answer(500, path=f"/customer_lists/{lists[2]}$", times=None)
+    services.pinterest.answer(403, path=f"/{OTHERS[0]}/customer_lists$", times=None)
     with pytest.raises(PinterestError) as raised:
         run_erasure(services, services.job(people(40)))
     assert f'customer list {lists[2]} "List 2" of ad account {OTHERS[1]}' in str(raised.value)
@@ -107,7 +107,7 @@ def test_lists_that_were_read_before_a_failure_of_the_listing_are_erased(
     first_page = json.dumps({"items": [{"id": lists[1]}, *unusable, {"id": lists[4]}], "bookmark": bookmark})
     listing = f"/{OTHERS[0]}/customer_lists$"
     services.pinterest.inject(Fault(effect=Answer(status=200, body=first_page), path=listing))
-    services.pinterest.inject(Fault(effect=Answer(status=403), path=listing, times=None))
+    services.pinterest.answer(403, path=listing, times=None)
     with pytest.raises(PinterestError, match=f"1 of 8 lists may still .*: unread lists of ad account {OTHERS[0]}: "):
         run_erasure(services, services.job(people(40)))
     for list_id in lists:
@@ -152,7 +152,7 @@ def test_unusable_token_ends_an_erasure_before_people_are_read(services: Service
 def test_ad_account_with_unreadable_lists_fails_a_dry_run_too(
     services: Services, lists: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    services.pinterest.inject(Fault(effect=Answer(status=403), path=f"/{OTHERS[0]}/customer_lists$", times=None))
+    services.pinterest.answer(403, path=f"/{OTHERS[0]}/customer_lists$", times=None)
     with pytest.raises(PinterestError, match=f"unread lists of ad account {OTHERS[0]}"):
         run_erasure(services, services.job(people(40)), dry_run=True)
     receipt = read_receipt(caplog)
@@ -216,7 +216,7 @@ def test_stopped_erasure_ends_at_once_and_reports_no_list(
     request: pytest.FixtureRequest,
 ) -> None:
     services.pinterest.on_request(lambda call: shutdown.request_end("SIGTERM") if call.operation == operation else None)
-    services.pinterest.inject(Fault(effect=Answer(status=503), operation=operation, times=None))
+    services.pinterest.answer(503, operation=operation, times=None)
     request.addfinalizer(shutdown.clear_request)
     with pytest.raises(StoppedError, match=r"was stopped \(SIGTERM\)") as stopped:
         run_erasure(services, services.job(people(40)))

@@ -106,7 +106,7 @@ def test_failed_run_writes_a_row_with_its_error_and_progress(services: Services)
         run_add(services, settings={"min_records": 9})
     with pytest.raises(AudienceError) as missing:
         run_add(services, settings={"audience_id": "77"})
-    services.pinterest.inject(PinterestFault(effect=Answer(status=500), operation="customer_lists/update", times=None))
+    services.pinterest.answer(500, operation="customer_lists/update", times=None)
     with pytest.raises(PinterestError, match="Partly sent: 0 of 5 records sent") as broken:
         run_add(services, settings={"retry_count": 0})
     assert read(services, "outcome", "error", "rows_read", "requests_sent", "records_sent") == [
@@ -321,7 +321,7 @@ def test_history_job_that_does_not_end_is_killed_with_a_warning(
 ) -> None:
     stuck = services.td.add_job(status="running", query="stuck", database="crm")
     answer = json.dumps({"job_id": stuck, "job": stuck, "database": "crm"})
-    services.td.faults.add(Fault(kind="status", status=200, body=answer, path=ISSUE, times=None))
+    services.td.answer(200, body=answer, path=ISSUE, times=None)
     begin = services.time.now()
     services.export(settings_of(services, CLEAR, people(3)) | {"history": HISTORY}, **ATTEMPT)
     (warning,) = logged_warnings(caplog)
@@ -347,7 +347,7 @@ def test_error_after_sending_tells_the_number_of_records_sent(services: Services
         if call.operation == "customer_lists/update":
             sent.append(call)
         if call.operation == "audiences/get" and sent:
-            services.pinterest.inject(PinterestFault(effect=Answer(status=403), operation="audiences/get", times=None))
+            services.pinterest.answer(403, operation="audiences/get", times=None)
 
     services.pinterest.on_request(refuse)
     with pytest.raises(ExportError, match=r"Before that, 5 of 5 records were sent$"):

@@ -94,7 +94,7 @@ class TestReplace:
         self, services: Services, operation: str
     ) -> None:
         audience_id = services.audience(people(5))
-        services.pinterest.inject(Fault(effect=Answer(status=422), operation=operation, times=None))
+        services.pinterest.answer(422, operation=operation, times=None)
         settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4}
         with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
             services.export(settings, job_id=services.job(people(8)))
@@ -104,7 +104,7 @@ class TestReplace:
 class TestClear:
     def test_clear_creates_no_second_list_after_an_unrelated_rejection(self, services: Services) -> None:
         audience_id = services.audience(people(5))
-        services.pinterest.inject(Fault(effect=Answer(status=422), operation="customer_lists/create", times=None))
+        services.pinterest.answer(422, operation="customer_lists/create", times=None)
         with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
             services.export({"action": CLEAR, "audience_id": audience_id})
         assert len(services.pinterest.calls.of("customer_lists/create")) == 1

@@ -24,7 +24,7 @@ from tests.e2e.audiences import (
     settings_of,
     synchronise_at,
 )
-from tests.emulators.pinterest import Answer, Fault, When
+from tests.emulators.pinterest import When
 from tests.exporting import Services, digests, people
 
 
@@ -95,7 +95,7 @@ def test_rerun_with_the_same_jobs_continues_the_youngest_list_if_it_is_not_in_us
     settings = settings_of(services, action, people(3, first=100)) | {"retry_count": 0}
     job = services.job(people(9))
     write = "audiences/create" if action == CREATE else "audiences/update"
-    services.pinterest.inject(Fault(effect=Answer(status=422), operation=write, times=1))
+    services.pinterest.answer(422, operation=write, times=1)
     with pytest.raises(RequestRefusedError):
         services.export(settings, job_id=job)
     (begun,) = [made for made in services.pinterest.lists.values() if "(td " in made.name]
@@ -113,7 +113,7 @@ def test_rerun_with_the_same_jobs_continues_the_youngest_list_if_it_is_not_in_us
 def test_rerun_with_another_job_excludes_people_of_the_failed_attempt(services: Services, action: str) -> None:
     settings = settings_of(services, action, people(3, first=100))
     batches = settings | {"limit_records_per_request": "2", "retry_count": 0, "max_in_flight": 1}
-    services.pinterest.inject(Fault(effect=Answer(status=500), operation="customer_lists/update", after=1, times=None))
+    services.pinterest.answer(500, operation="customer_lists/update", after=1, times=None)
     with pytest.raises(Exception, match="Partly sent: 4 of 9 records sent"):
         services.export(batches, job_id=services.job(people(9)))
     services.pinterest.faults.clear()

@@ -216,7 +216,7 @@ class TestJobs:
 
     def test_private_result_of_another_user_is_an_error_with_what_to_do(self, services: Services) -> None:
         job_id = services.job(people(9))
-        services.td.faults.add(Fault(kind="status", status=403, path="/v3/job/result/", times=3))
+        services.td.answer(403, path="/v3/job/result/", times=3)
         message = rf"may not read the result of job {job_id}: .* another user ran the query: use the key of"
         with pytest.raises(WorkflowError, match=message):
             export_members(services, job_id)

@@ -13,7 +13,6 @@ from td_pinterest_op.status import AudienceStatus, check_audiences
 from td_pinterest_op.task_runtime.task import Task
 from tests import guard
 from tests.emulators.pinterest import AD_ACCOUNT_ID
-from tests.emulators.pinterest.faults import Answer, Fault
 from tests.exporting import Services, people
 
 
@@ -54,7 +53,7 @@ def test_unreadable_audience_is_named_and_the_others_are_reported(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     there = services.audience(people(120))
-    services.pinterest.inject(Fault(effect=Answer(status=500), path=r"/audiences/77$", times=None))
+    services.pinterest.answer(500, path=r"/audiences/77$", times=None)
     seen = run_follow_up(services, "77", "88", there)
     assert [there] == [state["audience_id"] for state in seen["audiences"]]
     assert len(seen["problems"]) == 2

@@ -6,7 +6,6 @@ import pytest
 
 from td_pinterest_op.errors import ExportError
 from tests.e2e.audiences import ADD
-from tests.emulators.td import Fault
 from tests.exporting import Services, digests, people
 
 QUERY: dict[str, Any] = {"query": "SELECT email FROM people", "database": "crm"}
@@ -55,7 +54,7 @@ def test_traits_of_an_account_that_hinder_nobody(services: Services, switches: d
 
 @pytest.mark.parametrize("path", ["/v3/job/status", "/v3/job/show", "/v3/job/result"])
 def test_a_403_in_the_midst_of_a_run_is_asked_again(services: Services, path: str) -> None:
-    services.td.faults.add(Fault(kind="status", status=403, path=path, times=2))
+    services.td.answer(403, path=path, times=2)
     audience_id = services.audience()
     services.export({"action": ADD, "audience_id": audience_id}, **QUERY)
     assert services.pinterest.members_of_audience(audience_id) == digests(200)

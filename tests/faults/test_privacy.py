@@ -119,9 +119,9 @@ def test_http_libraries_log_no_key_even_at_debug(
     for name in ("", "tdclient", "tdclient.api", "urllib3", "urllib3.connectionpool", "requests"):
         monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
     logging.getLogger("tdclient").manager._clear_cache()  # type: ignore[attr-defined]
-    stage.services.td.faults.add(TreasureDataFault(kind="status", status=500, path="/v3/job/show", times=1))
+    stage.services.td.answer(500, path="/v3/job/show", times=1)
     if fails:
-        stage.pinterest.inject(Fault(effect=Answer(status=401), operation=BATCH, times=None))
+        stage.pinterest.answer(401, operation=BATCH, times=None)
         with pytest.raises(ExportError):
             stage.add(people(20))
     else:

@@ -17,7 +17,7 @@ from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.table import SHARED
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.task import Task
-from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Call, Fault
+from tests.emulators.pinterest import AD_ACCOUNT_ID, Call
 from tests.exporting import Services, digests, people
 
 WORKFLOWS = Path(__file__).parent.parent.parent / "workflows"
@@ -188,7 +188,7 @@ def test_writes_in_flight_are_limited_for_all_entries_together(services: Service
 
 def test_error_of_one_entry_stops_no_request_of_another(services: Services) -> None:
     audiences = [services.audience(name=name) for name in ("a", "b")]
-    services.pinterest.inject(Fault(effect=Answer(status=500), operation="customer_lists/update", times=1))
+    services.pinterest.answer(500, operation="customer_lists/update", times=1)
     entries = [entry(name=name, audience_id=each) for name, each in zip(("a", "b"), audiences, strict=True)]
     error = fail(services, *entries, result_settings=SHARED_SETTINGS | {"retry_count": 0})
     members = [services.pinterest.members_of_audience(each) for each in audiences]

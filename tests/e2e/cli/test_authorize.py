@@ -167,7 +167,7 @@ def test_redirect_address_of_another_machine_is_rejected(at_terminal: Terminal, 
 def test_a_failure_to_list_accounts_keeps_the_stored_token(
     authorize: Authorize, services: Services, tmp_path: Path
 ) -> None:
-    services.pinterest.inject(Fault(effect=Answer(status=403), path="/ad_accounts"))
+    services.pinterest.answer(403, path="/ad_accounts")
     ran = authorize()
     assert ran.code == 0
     assert "The user and the ad accounts cannot be shown now: " in ran.err

@@ -21,9 +21,8 @@ from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.task_runtime.digdag_secrets import DigdagServer
 from tests.emulators.digdag_secrets import DigdagSecrets
-from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
+from tests.emulators.pinterest import AD_ACCOUNT_ID, USER
 from tests.emulators.server import free_port, serve
-from tests.emulators.td import Fault as TdFault
 from tests.exporting import Services, people
 from tests.unit.cli.lint.samples import ACTIVATION, ENV, ERASE, MANY, STATUS, plant
 from tests.unit.cli.running import Recorded, Terminal
@@ -61,7 +60,7 @@ class Scene:
         return self.workflow
 
     def refuse(self, path: str) -> None:
-        self.services.pinterest.inject(Fault(effect=Answer(status=403), path=path))
+        self.services.pinterest.answer(403, path=path)
 
 
 def run_checks(at_terminal: Terminal, *arguments: object) -> dict[str, dict[str, str]]:
@@ -414,7 +413,7 @@ def test_doctor_names_each_permission_that_the_keys_user_lacks(
     at_terminal: Terminal, scene: Scene, database: dict[str, object], said: str
 ) -> None:
     listed = json.dumps({"databases": [database]})
-    scene.services.td.faults.add(TdFault(kind="status", status=200, body=listed, path="/v3/database/list", times=None))
+    scene.services.td.answer(200, body=listed, path="/v3/database/list", times=None)
     workflow = scene.write_workflow(f"{_ACTION}history: runs")
     check = run_checks(at_terminal, "--workflow", workflow)["permissions"]
     assert said in check["message"]

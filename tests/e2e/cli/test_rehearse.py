@@ -15,7 +15,7 @@ from td_pinterest_op.cli.rehearse.rehearsal import STEPS, Facts
 from tests import guard
 from tests.campaigns import campaign, select_rows
 from tests.clock import FakeTime
-from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Call, Fault, Reset, When
+from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Call, Fault, Reset, When
 from tests.emulators.pinterest.like import switches_like
 from tests.exporting import Services, serve_both
 from tests.unit.cli.running import Ran, Terminal
@@ -198,7 +198,7 @@ def test_a_result_that_cannot_be_written_is_printed_all_the_same(rehearse: Any) 
 def test_failed_step_does_not_stop_independent_steps(
     rehearse: Any, services: Services, operation: str, status: int, not_found: set[str], still_found: set[str]
 ) -> None:
-    services.pinterest.inject(Fault(effect=Answer(status=status), operation=operation, times=None))
+    services.pinterest.answer(status, operation=operation, times=None)
     ran = rehearse("--json")
     facts = read_facts(ran)
     assert not_found == {name for name in not_found | still_found if facts[name] is None}
@@ -207,12 +207,12 @@ def test_failed_step_does_not_stop_independent_steps(
 
 
 def test_a_removal_that_finds_no_audience_finds_nothing_out(rehearse: Any, services: Services) -> None:
-    services.pinterest.inject(Fault(effect=Answer(status=404), operation="audiences/update"))
+    services.pinterest.answer(404, operation="audiences/update")
     assert read_facts(rehearse("--json", "--only", "remove"))["removed_again"] is None
 
 
 def test_an_audience_that_cannot_be_removed_is_named(rehearse: Any, services: Services) -> None:
-    services.pinterest.inject(Fault(effect=Answer(status=403), operation="audiences/update", times=None))
+    services.pinterest.answer(403, operation="audiences/update", times=None)
     assert rehearse("--json", "--no-large").failed("could not be removed: delete it in Ads Manager")
     for audience in services.pinterest.audiences.values():
         audience.removed = True  # for the fixture's own look

@@ -3,13 +3,14 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from aiohttp import web
 
 from tests.emulators.pinterest.calls import Call, CallLog
 from tests.emulators.pinterest.consent import Consent
 from tests.emulators.pinterest.control import Control
-from tests.emulators.pinterest.faults import Fault, Faults, When
+from tests.emulators.pinterest.faults import Answer, Fault, Faults, When
 from tests.emulators.pinterest.gate import PREFIX, Gate
 from tests.emulators.pinterest.limits import RateLimits
 from tests.emulators.pinterest.switches import Switches
@@ -54,6 +55,10 @@ class Pinterest(World):
     def inject(self, *faults: Fault) -> None:
         """Add faults after those in force."""
         self.faults.add(*faults)
+
+    def answer(self, status: int, **requests: Any) -> None:
+        """Answer this status to the requests that match; `requests` are fields of a fault."""
+        self.inject(Fault(effect=Answer(status=status), **requests))
 
     def on_request(self, callback: Callable[[Call], object], *, when: When = When.BEFORE) -> None:
         """Call back at a moment of every request from now on, in a thread of its own; the request waits for it."""

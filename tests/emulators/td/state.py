@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.emulators.td.faults import Faults, JobFaults
+from tests.emulators.td.faults import Fault, Faults, JobFaults
 from tests.emulators.td.jobs import Job
 from tests.emulators.td.output import batches_of, open_output, write_output
 from tests.emulators.td.runner import JobRunner
@@ -97,6 +97,10 @@ class TreasureData:
     def job(self, job_id: str) -> Job:
         """Return a job. Raises RefusedError if there is no such job."""
         return self.jobs.get(job_id)
+
+    def answer(self, status: int, **requests: Any) -> None:
+        """Answer this status to the requests that match; `requests` are fields of a fault."""
+        self.faults.add(Fault(kind="status", status=status, **requests))
 
     def calls(self, method: str, path_prefix: str) -> list[ReceivedRequest]:
         """Return the requests with this method and this start of their path."""

@@ -118,7 +118,7 @@ def test_requested_wait_is_never_shortened(
     emulator: Emulator, td: TreasureData, fake_time: FakeTime, status: int, asked: str, slept: float
 ) -> None:
     headers = {"Retry-After": asked, "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
-    emulator.faults.add(Fault(kind="status", status=status, headers=headers))
+    emulator.answer(status, headers=headers)
     td.call("GET", OPEN)
     assert [slept] == fake_time.slept
 
@@ -126,7 +126,7 @@ def test_requested_wait_is_never_shortened(
 def test_a_wait_that_is_longer_than_allowed_is_not_begun(
     emulator: Emulator, td: TreasureData, fake_time: FakeTime
 ) -> None:
-    emulator.faults.add(Fault(kind="status", status=429, headers={"Retry-After": "301"}))
+    emulator.answer(429, headers={"Retry-After": "301"})
     with pytest.raises(
         TreasureDataError, match=r"asks to wait 5 min 1 s, more than max_retry_wait_millis allows \(5 min\)"
     ):
@@ -148,7 +148,7 @@ def test_a_wait_that_is_longer_than_allowed_is_not_begun(
 def test_a_key_that_is_refused_is_for_the_workflows_author_with_treasure_datas_words(
     emulator: Emulator, td: TreasureData, status: int, advice: str, streamed: bool
 ) -> None:
-    emulator.faults.add(Fault(kind="status", status=status, body='{"error": "error", "text": "no jane@shop.example"}'))
+    emulator.answer(status, body='{"error": "error", "text": "no jane@shop.example"}')
     with pytest.raises(WorkflowError, match=rf'{advice}.*response {status} "no <hidden>" to GET') as caught:
         td.open_response("GET", OPEN).__enter__() if streamed else td.call("GET", OPEN)
     assert caught.value.status == status
@@ -175,7 +175,7 @@ def test_a_key_that_worked_before_is_tried_twice_more_by_a_request_that_reads(
     succeeds: bool,
 ) -> None:
     td.call("GET", OPEN)
-    emulator.faults.add(Fault(kind="status", status=status, times=times))
+    emulator.answer(status, times=times)
     if succeeds:
         assert td.call(method, path)[0] == 200
     else:
@@ -211,7 +211,7 @@ def test_any_other_response_is_final_with_advice_by_its_status_and_masked_text(
     emulator: Emulator, td: TreasureData, status: int, kind: type[ExportError], advice: str
 ) -> None:
     text = '{"error": "%s person@shop.example"}' % ("x" * 280)
-    emulator.faults.add(Fault(kind="status", status=status, body=text, headers={"Location": "http://127.0.0.1:9/"}))
+    emulator.answer(status, body=text, headers={"Location": "http://127.0.0.1:9/"})
     with pytest.raises(ExportError) as caught:
         td.call("GET", OPEN)
     assert (kind, status) == (type(caught.value), caught.value.status)
@@ -238,7 +238,7 @@ def test_any_other_response_is_final_with_advice_by_its_status_and_masked_text(
 def test_text_of_a_refusal_shows_nothing_that_may_be_a_persons(
     emulator: Emulator, td: TreasureData, body: dict[str, str], quoted: str
 ) -> None:
-    emulator.faults.add(Fault(kind="status", status=422, body=json.dumps(body)))
+    emulator.answer(422, body=json.dumps(body))
     with pytest.raises(WorkflowError) as caught:
         td.call("GET", OPEN)
     assert quoted == str(caught.value).split('"')[1]
@@ -246,7 +246,7 @@ def test_text_of_a_refusal_shows_nothing_that_may_be_a_persons(
 
 @pytest.mark.parametrize("body", ["", "no JSON", "[1]", '"x"', "\x00"])
 def test_response_without_a_json_object_is_empty(emulator: Emulator, td: TreasureData, body: str) -> None:
-    emulator.faults.add(Fault(kind="status", status=200, body=body))
+    emulator.answer(200, body=body)
     assert td.call("GET", OPEN) == (200, {})
 
 
@@ -254,7 +254,7 @@ def test_response_without_a_json_object_is_empty(emulator: Emulator, td: Treasur
 def test_opened_response_is_not_requested_again(
     emulator: Emulator, td: TreasureData, fake_time: FakeTime, status: int
 ) -> None:
-    emulator.faults.add(Fault(kind="status", status=status, headers={"Retry-After": "9"}))
+    emulator.answer(status, headers={"Retry-After": "9"})
     with pytest.raises(TemporaryError) as caught:
         td.open_response("GET", OPEN).__enter__()
     assert (caught.value.retry_after, str(caught.value)) == (9.0, f"response {status}")
@@ -295,7 +295,7 @@ def test_failure_that_a_retry_does_not_cure_is_an_error_at_once(
 def test_logger_of_td_client_stays_quiet(
     emulator: Emulator, td: TreasureData, caplog: pytest.LogCaptureFixture
 ) -> None:
-    emulator.faults.add(Fault(kind="status", status=500, body="person@shop.example"))
+    emulator.answer(500, body="person@shop.example")
     td.call("GET", OPEN)
     assert logging.getLogger("tdclient").getEffectiveLevel() >= logging.ERROR
     assert [record for record in caplog.records if record.name.startswith("tdclient")] == []
