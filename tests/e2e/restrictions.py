@@ -37,7 +37,7 @@ RunExport = Callable[[dict[str, Any], dict[str, Any]], str]
 def create_people(services: Services, count: int = 260) -> None:
     """Create the table `people` of the task and of the activation, with an invalid row each."""
     for database in ("crm", "cdp_audience_1"):
-        services.td.create(database, "people", [{"email": row} for row in (*people(count), "nobody")])
+        services.td.create_people(database, [*people(count), "nobody"])
 
 
 def settings_for(services: Services, action: str) -> dict[str, Any]:

@@ -27,8 +27,8 @@ def log_activation(
     run: Run, services: Services, project: Path, emails: list[str], *, later: str, **console: object
 ) -> str:
     """Run the workflow as the console starts it, with the activation's parameters; returns its log."""
-    services.td.create("sandbox", "people", [{"email": "nobody@shop.example"}])
-    services.td.create("cdp_audience_1", "cdp_syndication_1", [{"email": person} for person in emails])
+    services.td.create_people("sandbox", ["nobody@shop.example"])
+    services.td.create_people("cdp_audience_1", emails, table="cdp_syndication_1")
     handed = {
         "segment_id": 12,
         "segment_name": "Likely buyers",

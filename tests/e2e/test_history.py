@@ -14,7 +14,7 @@ pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 @pytest.fixture(autouse=True)
 def people_to_export(services: Services) -> None:
-    services.td.create("sandbox", "people", [{"email": person, "opted_in": True} for person in people(120)])
+    services.td.create_people("sandbox", people(120), opted_in=True)
 
 
 def test_each_run_and_each_failure_write_a_row(run: Run, services: Services, project: Path) -> None:
@@ -112,7 +112,7 @@ def test_follow_up_knows_the_members_of_a_replace_until_people_are_added(
 
 
 def test_erasure_removes_people_from_every_list_and_writes_a_row(run: Run, services: Services) -> None:
-    services.td.create("sandbox", "opt_outs", [{"email": person} for person in people(5)])
+    services.td.create_people("sandbox", people(5), table="opt_outs")
     held = [services.pinterest.add_list(f"List {number}", members=digests(9)) for number in range(3)]
     ran = run("pinterest_erase")
     assert ran.succeeded, ran.log

@@ -184,7 +184,7 @@ def test_run_with_a_rejected_token_writes_a_failed_row(
 def test_entry_of_several_writes_one_row_whatever_its_outcome(
     services: Services, changes: dict[str, Any], error: str | None
 ) -> None:
-    services.td.create("crm", "people", [{"email": person} for person in people(5)])
+    services.td.create_people("crm", people(5))
     entry = {"name": "vip", "ad_account_id": AD_ACCOUNT_ID, "action": ADD, "query": "SELECT email FROM people"}
     entry |= {"audience_id": services.audience()} | changes
     shared = {"type": "pinterest", "audience_type": "customer_list", "history": TABLE}

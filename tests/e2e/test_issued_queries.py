@@ -41,8 +41,8 @@ def _tables(services: Services) -> None:
     rows = [{"email": person, "time": int(SESSION_SECONDS) - day + 3600} for person in people(40)]
     rows += [{"email": person, "time": int(SESSION_SECONDS) + 3600} for person in people(60, first=40)]
     services.td.create("crm", "people", rows)
-    services.td.create("crm", "agreed", [{"email": person} for person in people(100)])
-    services.td.create("crm", "opted_out", [{"email": person} for person in people(60, first=30)])
+    services.td.create_people("crm", people(100), table="agreed")
+    services.td.create_people("crm", people(60, first=30), table="opted_out")
 
 
 def export(services: Services, **settings: Any) -> str:

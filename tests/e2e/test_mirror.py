@@ -26,7 +26,7 @@ def test_mirror_follows_the_query(run: Run, services: Services, project: Path) -
     set_up_mirror(project, audience_id)
 
     def log_of(name: str, members: list[str]) -> str:
-        services.td.create("sandbox", "people", [{"email": person.upper(), "opted_in": True} for person in members])
+        services.td.create_people("sandbox", map(str.upper, members), opted_in=True)
         ran = run(name)
         assert ran.succeeded, ran.log
         age_history(services)

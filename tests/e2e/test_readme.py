@@ -44,7 +44,7 @@ def first_table(text: str, heading: str) -> list[list[str]]:
 def test_workflow_of_the_readme_runs_in_an_empty_project(services: Services, tmp_path: Path, bundle: Path) -> None:
     for part in ("td_pinterest_op", "backoff"):
         shutil.copytree(bundle / part, tmp_path / part)
-    services.td.create("sandbox", "people", [{"email": "One@shop.example", "opted_in": True}])
+    services.td.create_people("sandbox", ["One@shop.example"], opted_in=True)
     audience_id = services.audience()
     block = README.split("## The shortest workflow")[1].split("```yaml\n")[1].split("```")[0]
     text = block.replace("549755885175000002", audience_id)
@@ -57,7 +57,7 @@ def test_workflow_of_the_readme_runs_in_an_empty_project(services: Services, tmp
 def test_documented_change_from_add_to_mirror_works(services: Services, project: Path) -> None:
     audience_id = services.audience(people(3))
     use_audience(project, audience_id)
-    services.td.create("sandbox", "people", [{"email": person, "opted_in": True} for person in people(120, first=2)])
+    services.td.create_people("sandbox", people(120, first=2), opted_in=True)
     block = PAGES["mirror"].split("\n### Switch from adding to mirroring\n")[1].split("```yaml\n")[1].split("```")[0]
     block = block.replace("the name of the audience", "Shoppers")
     head = "timezone: UTC\n_export:\n  !include : config/workflow.yml\n"
@@ -83,7 +83,7 @@ def test_number_of_jobs_matches_the_table_of_costs(services: Services) -> None:
     common = {"audience_id": services.audience(), "begin": "replace"}
     for day, (name, given) in enumerate(COSTS, start=1):
         settings = {**common, **given}
-        services.td.create("crm", "people", [{"email": person} for person in people(settings.pop("people", 120))])
+        services.td.create_people("crm", people(settings.pop("people", 120)))
         before = len(services.td.jobs.all())
         task: dict[str, Any] = {"query": "SELECT email FROM people", "database": "crm"}
         services.export(settings, session_time=f"2026-11-{day:02}T00:00:00+00:00", **task)

@@ -174,7 +174,7 @@ TASK: dict[str, Any] = {"query": "select email from customers", "database": "crm
 
 
 def create_customers(services: Services) -> None:
-    services.td.create("crm", "customers", [{"email": person} for person in people(5)])
+    services.td.create_people("crm", people(5), table="customers")
 
 
 class TestJobs:

@@ -140,7 +140,7 @@ def test_error_about_settings_names_the_ad_account_and_the_audience_that_they_na
 
 
 def test_query_that_ends_in_the_name_of_a_file_is_no_file(services: Services) -> None:
-    services.td.create("crm", "people", [{"email": person} for person in people(3)])
+    services.td.create_people("crm", people(3))
     query = "SELECT email FROM people -- see queries/people.sql"
     settings = {"action": ADD, "audience_id": services.audience()}
     assert services.export(settings, query=query, database="crm")["records"]["sent"] == 3

@@ -13,7 +13,7 @@ QUERY: dict[str, Any] = {"query": "SELECT email FROM people", "database": "crm"}
 
 @pytest.fixture(autouse=True)
 def _people(services: Services) -> None:
-    services.td.create("crm", "people", [{"email": person} for person in people(200)])
+    services.td.create_people("crm", people(200))
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ MIRROR: dict[str, Any] = {
 
 def set_people(services: Services, everybody: list[str], *, opted_out: list[str]) -> None:
     for name, found in (("people", everybody), ("opt_outs", opted_out)):
-        services.td.create("crm", name, [{"email": person} for person in found])
+        services.td.create_people("crm", found, table=name)
 
 
 @pytest.fixture

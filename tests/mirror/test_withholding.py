@@ -9,8 +9,6 @@ from td_pinterest_op.stats import LISTS, SUPPRESS
 from tests.exporting import digest, digests, people
 from tests.mirror.days import DATABASE, LEDGER, World
 
-Row = dict[str, Any]
-
 
 @pytest.fixture
 def audience_id(mirror_world: World) -> str:
@@ -20,17 +18,17 @@ def audience_id(mirror_world: World) -> str:
     return found
 
 
-def set_lists(world: World, **rows: Sequence[Row]) -> None:
+def set_lists(world: World, **emails: Sequence[str]) -> None:
     """Set the lists of the task."""
-    for name, of_list in rows.items():
-        world.td.create(DATABASE, name, of_list)
+    for name, of_list in emails.items():
+        world.td.create_people(DATABASE, of_list, table=name)
         world.task[name] = f"SELECT * FROM {name}"
 
 
 def test_only_members_who_opt_out_leave_at_the_next_run(mirror_world: World, audience_id: str) -> None:
     mirror_world.follow(0, people(20))
     first, second = people(2)
-    set_lists(mirror_world, suppress=[{"email": f" {first.upper()}\t"}, {"email": digest(second).upper()}])
+    set_lists(mirror_world, suppress=[f" {first.upper()}\t", digest(second).upper()])
     ran = mirror_world.run(1)
     assert mirror_world.members() == digests(18, first=2)
     assert ran.sent == {"REMOVE": 2}
@@ -60,7 +58,7 @@ def test_mirror_says_whether_adopted_people_who_are_withheld_remain(
     mirror_world.audience(people(5), name="Of five")
     mirror_world.set_people(people(20))
     of_list = people(1) if name == SUPPRESS else people(19, first=1)
-    set_lists(mirror_world, **{name: [{"email": person} for person in of_list]})
+    set_lists(mirror_world, **{name: of_list})
     for day in (0, 1):
         ran = mirror_world.run(day, begin=begin)
         assert ran.succeeded
@@ -73,7 +71,7 @@ def test_query_without_identifiers_stops_the_mirror_before_it_hashes_lists(
 ) -> None:
     mirror_world.td.create(DATABASE, "people", [{"name": "Ann"}])
     mirror_world.task["query"] = "SELECT name FROM people"
-    set_lists(mirror_world, suppress=[{"email": "ann@lee.example"}])
+    set_lists(mirror_world, suppress=["ann@lee.example"])
     ran = mirror_world.run(0)
     assert "there is no column email, maid or idfa" in str(ran.error)
     assert "hash the list" not in ran.output

@@ -30,7 +30,7 @@ SHARED_SETTINGS = {"type": "pinterest", "audience_type": "customer_list"}
 
 @pytest.fixture(autouse=True)
 def database(services: Services) -> None:
-    services.td.create("sandbox", "vip", [{"email": person} for person in people(3)])
+    services.td.create_people("sandbox", people(3), table="vip")
 
 
 def entry(**keys: object) -> dict[str, Any]:
@@ -257,7 +257,7 @@ def test_shared_settings_and_an_entry_may_be_text(services: Services, dump: Call
 
 def test_entry_has_any_action_and_its_own_database(services: Services) -> None:
     audience_id = services.audience(people(3))
-    services.td.create("crm", "people", [{"email": people(1)[0]}])
+    services.td.create_people("crm", people(1))
     query = "SELECT email FROM people"
     remove = entry(audience_id=audience_id, database="crm", query=query, action="remove people_from current-audience")
     assert run(services, remove)["vip"]["records"]["sent"] == 1

@@ -74,7 +74,7 @@ def test_mirror_shows_its_statements_and_figures(
     export: Export, services: Services, settings: Path, tmp_path: Path
 ) -> None:
     settings.write_text(settings.read_text().replace("add_people_to", "mirror"))
-    services.td.create("sandbox", "people", [{"email": person} for person in people(120)])
+    services.td.create_people("sandbox", people(120))
     (tmp_path / "people.sql").write_text("SELECT email FROM people\n")
     query = ("--query", tmp_path / "people.sql", "--database", "sandbox")
     planned = export(*query, "--dry-run")
@@ -163,7 +163,7 @@ def test_csv_file_provides_the_column_of_the_control_group(
 def test_export_accepts_a_job_or_a_query(export: Export, services: Services, tmp_path: Path) -> None:
     job = services.job(people(3))
     assert job == json.loads(export("--job", job, "--yes", "--json").out)["job_id"]
-    services.td.create("shop", "people", [{"email": person} for person in people(4)])
+    services.td.create_people("shop", people(4))
     query = tmp_path / "people.sql"
     query.write_text("SELECT email FROM people")
     ran = export("--query", query, "--database", "shop", "--yes", "--json")
@@ -195,7 +195,7 @@ OPTIONS = ["--suppress", LISTS["suppress"], "--consent", LISTS["consent"]]
 def test_people_who_opted_out_or_do_not_consent_are_not_sent(
     export: Export, services: Services, settings: Path, csv_file: Path, siblings: dict[str, str], options: list[str]
 ) -> None:
-    services.td.create("shop", "people", [{"email": person} for person in people(4)])
+    services.td.create_people("shop", people(4))
     places = {"job": services.job(people(4)), "csv": csv_file}
     filled = {name: text.format(**places) for name, text in siblings.items()}
     write_task_file(settings, database="shop", **filled)
@@ -235,7 +235,7 @@ def test_lists_need_the_key_of_treasure_data_even_with_a_csv_file(
 def test_export_without_a_terminal_requires_the_option_yes_before_the_query_runs(
     export: Export, services: Services, csv_file: Path
 ) -> None:
-    services.td.create("shop", "people", [{"email": person} for person in people(4)])
+    services.td.create_people("shop", people(4))
     for source in (["--csv", csv_file], ["--query", "SELECT email FROM people", "--database", "shop"]):
         assert export(*source).failed("use --yes to continue without it", code=2)
     assert (services.pinterest.calls.all(), services.td.requests) == ([], [])

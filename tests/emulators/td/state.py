@@ -59,6 +59,10 @@ class TreasureData:
         selected = ", ".join(f'unnest(?::{_sql_type(source, name)}[]) AS "{name}"' for name in columns)
         self.warehouse.load(database, table, f"SELECT {selected}", [[row[name] for row in source] for name in columns])
 
+    def create_people(self, database: str, emails: Iterable[str], *, table: str = "people", **more: object) -> None:
+        """Make a table of e-mail addresses; each row has `more` as well."""
+        self.create(database, table, [{"email": email, **more} for email in emails])
+
     def add_job(
         self,
         *,
