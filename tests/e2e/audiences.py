@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tests.emulators.pinterest import When
-from tests.exporting import SESSION, TASK_NAME, Services, digests
+from tests.exporting import SESSION, TASK_NAME, Services, digest, digests
 
 ADD = "add_people_to_current_audience"
 REMOVE = "remove_people_from_current_audience"
@@ -16,13 +16,13 @@ CLEAR = "clear_current_audience"
 DELETE = "delete_current_audience"
 
 NEW = {"action": CREATE, "audience_name": "Spring"}
-_EVERYBODY = {bytes.fromhex(digest) for digest in digests(1000)}
+_EVERYBODY = set(map(bytes.fromhex, digests(1000)))
 NEXT_DAY = "2026-11-26T00:00:00+00:00"
 
 
 def session_key(session_time: str = SESSION) -> str:
     """Return the key that marks a session in the names of its lists."""
-    return hashlib.sha256(f"{session_time} 1 {TASK_NAME}".encode()).hexdigest()[:8]
+    return digest(f"{session_time} 1 {TASK_NAME}")[:8]
 
 
 def fingerprint(records: Iterable[str]) -> str:
@@ -65,7 +65,7 @@ def current_list_id(services: Services, audience_id: str) -> str:
 
 def is_in_control(key: str, percent: float, *, salt: str = "spring") -> bool:
     """Return whether this key is in the control group of the salt."""
-    return int(hashlib.sha256(f"{salt}\n{key}".encode()).hexdigest()[:8], 16) % 10_000 < percent * 100
+    return int(digest(f"{salt}\n{key}")[:8], 16) % 10_000 < round(percent * 100)
 
 
 def run_during(services: Services, operation: str, run: Callable[[], object], *, when: When = When.BEFORE) -> None:

@@ -1,22 +1,17 @@
 """Rows with several keys: one record for a person, removed with all its keys."""
 
-import hashlib
 from typing import Any
 
 import pytest
 
 from td_pinterest_op.errors import JobError, PinterestError
 from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, current_list_id, settings_of
-from tests.exporting import NOBODY, Services
+from tests.exporting import NOBODY, Services, digest
 
 ROWS = {"action": ADD, "records": "rows", "ignore_invalid_records": True}
 NOTHING = {"duplicate": 0, "refused": 0, "withheld": NOBODY, "invalid_keys": 0}
 KEYS = [("email", "varchar"), ("maid", "varchar"), ("phone", "varchar"), ("external_id", "varchar")]
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}"
-
-
-def sha256_hex(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def person(number: int) -> tuple[str, str, str, str]:
@@ -30,7 +25,7 @@ def all_keys(*numbers: int) -> set[str]:
     for number in numbers:
         email, device, phone, crm = person(number)
         plain = phone.translate(str.maketrans("", "", "+- "))
-        digests |= {sha256_hex(key) for key in (email, device, plain, f"external_id:{crm}")}
+        digests |= {digest(key) for key in (email, device, plain, f"external_id:{crm}")}
     return digests
 
 
@@ -70,7 +65,7 @@ def test_person_in_several_forms_is_sent_once_and_keys_may_be_missing(services: 
     email, device, _, crm = person(100)
     rows = [
         person(100),
-        (email.upper(), device, sha256_hex("12025550100"), f" {crm}"),
+        (email.upper(), device, digest("12025550100"), f" {crm}"),
         (None, None, "(202) 555-0100", None),
         ("n/a", None, None, "A-7"),
         (None, None, None, None),
@@ -78,7 +73,7 @@ def test_person_in_several_forms_is_sent_once_and_keys_may_be_missing(services: 
     ]
     settings = {**ROWS, "audience_id": audience_id, "default_country": "us"}
     stored = services.export(settings, job_id=add_job(services, *rows))
-    assert all_keys(100) | {sha256_hex("external_id:A-7")} == services.pinterest.members_of_audience(audience_id)
+    assert all_keys(100) | {digest("external_id:A-7")} == services.pinterest.members_of_audience(audience_id)
     assert stored["records"] == NOTHING | {"unique": 3, "duplicate": 1, "sent": 3, "keys": 6, "invalid_keys": 1}
     assert tuple(stored["rows"][name] for name in ("read", "valid", "invalid")) == (6, 4, 2)
     counted = {reason: count for reason, count in stored["rows"]["invalid_by_reason"].items() if count}

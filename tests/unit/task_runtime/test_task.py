@@ -1,6 +1,5 @@
 """A task as digdag runs it: parameters in, statistics out."""
 
-import hashlib
 import os
 import sys
 import types
@@ -21,6 +20,7 @@ from td_pinterest_op.task_runtime.task import (
     store_values,
 )
 from td_pinterest_op.treasure_data.job import Source
+from tests.exporting import digest
 
 SESSION = {"session_time": "2026-11-25T00:00:00+00:00", "project_id": 4711, "task_name": "+pinterest_export+export"}
 SESSION |= {"session_uuid": "0c9eb4a2-1111-4222-8333-444455556666", "attempt_id": 7}
@@ -43,7 +43,7 @@ def domain_key(task: Task, **params: Any) -> str:
 class TestKeys:
     def test_a_session_key_is_eight_hex_digits_of_session_time_project_and_task_name(self) -> None:
         text = "2026-11-25T00:00:00+00:00 4711 +pinterest_export+export"
-        assert hashlib.sha256(text.encode()).hexdigest()[:8] == task().session_key
+        assert digest(text)[:8] == task().session_key
 
     @pytest.mark.parametrize(
         ("name", "value"),

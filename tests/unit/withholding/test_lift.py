@@ -1,6 +1,5 @@
 """control.sql and lift.sql as they are shipped, and the comparison of what they count."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 
 from td_pinterest_op.run_history.lift import COUNTS, compare_arms
 from tests.dig.template import fill
+from tests.e2e.audiences import is_in_control
 from tests.emulators.td.sql import statements
 
 QUERIES = Path(__file__).parents[3] / "workflows" / "queries"
@@ -38,12 +38,6 @@ def query(name: str, **lift: Any) -> str:
     return fill((QUERIES / name).read_text(), {"lift": LIFT | lift})
 
 
-def is_control(key: str, *, salt: str = "spring", percent: float = 10) -> bool:
-    """The definition, written down once more."""
-    number = int(hashlib.sha256(f"{salt}\n{key}".encode()).hexdigest()[:8], 16)
-    return number % 10_000 < round(percent * 100)
-
-
 @pytest.mark.parametrize(("salt", "percent"), [("spring", 10), ("it's", 0.01), ("x", 12.34), (2026, "0.5"), ("y", 50)])
 def test_each_key_is_in_the_arm_that_the_setting_control_gives_it(
     database: duckdb.DuckDBPyConnection, salt: object, percent: object
@@ -53,16 +47,14 @@ def test_each_key_is_in_the_arm_that_the_setting_control_gives_it(
     database.executemany("INSERT INTO people VALUES (?, true)", [[key] for key in [*keys, *keys[:9]]])
     database.execute("INSERT INTO people VALUES (NULL, true), ('left', false)")
     arms = {row["key"]: row["arm"] for row in rows(database, query("control.sql", salt=salt, percent=percent))}
-    expected = {
-        key: "control" if is_control(key, salt=str(salt), percent=float(str(percent))) else "sent" for key in keys
-    }
+    expected = {key: "control" if is_in_control(key, float(str(percent)), salt=str(salt)) else "sent" for key in keys}
     assert arms == expected
 
 
 def test_a_whole_number_is_the_key_of_its_digits(database: duckdb.DuckDBPyConnection) -> None:
     database.execute("CREATE TABLE people AS SELECT range AS customer_id, true AS opted_in FROM range(500)")
     keys = {row["key"] for row in rows(database, query("control.sql")) if row["arm"] == "control"}
-    assert keys == {str(number) for number in range(500) if is_control(str(number))}
+    assert keys == {str(number) for number in range(500) if is_in_control(str(number), 10)}
 
 
 def test_people_count_once_and_conversions_from_the_first_day_on(database: duckdb.DuckDBPyConnection) -> None:

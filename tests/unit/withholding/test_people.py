@@ -29,6 +29,8 @@ from td_pinterest_op.withholding import lists
 from td_pinterest_op.withholding.people import Lists, People, SingleIdentifierPeople, assign_control
 from td_pinterest_op.withholding.readers import open_reader
 from tests.campaigns import examples
+from tests.e2e.audiences import is_in_control
+from tests.exporting import digest
 from tests.unit.settings import test_parse
 
 SALT = "spring"
@@ -51,11 +53,7 @@ def normal(identifier: Identifier) -> str:
 
 
 def sent_as(identifier: Identifier) -> str:
-    return normal(identifier) if identifier[0] == "external_id" else sha(normal(identifier))
-
-
-def sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return normal(identifier) if identifier[0] == "external_id" else digest(normal(identifier))
 
 
 @st.composite
@@ -66,10 +64,10 @@ def spelled(draw: st.DrawFn, identifier: Identifier) -> bytes:
         text = plain
     elif identifier[0] == "phone":
         text = draw(
-            st.sampled_from([f"+{plain}", f"+1 ({plain[1:4]}) {plain[4:7]}-{plain[7:]}", f"00{plain}", sha(plain)])
+            st.sampled_from([f"+{plain}", f"+1 ({plain[1:4]}) {plain[4:7]}-{plain[7:]}", f"00{plain}", digest(plain)])
         )
     else:
-        text = draw(st.sampled_from([plain, plain.upper(), sha(plain), sha(plain).upper()]))
+        text = draw(st.sampled_from([plain, plain.upper(), digest(plain), digest(plain).upper()]))
     return draw(st.sampled_from(["{}", " {}", "{}\t\n", "\u200b{}\ufeff"])).format(text).encode()
 
 
@@ -110,9 +108,7 @@ class Case:
     percent: int | None
 
     def in_control(self, key: int | None) -> bool:
-        if self.percent is None:
-            return False
-        return int(sha(f"{SALT}\n{key}")[:8], 16) % 10_000 < self.percent * 100
+        return self.percent is not None and is_in_control(str(key), self.percent)
 
 
 @st.composite
@@ -248,7 +244,7 @@ def records_of(batch: Batch) -> list[dict[str, str]]:
 def test_identifiers_of_people_who_are_withheld_are_not_sent_and_all_others_are(case: Case) -> None:
     stats, batches = exported(case, "identifiers", ["email", "maid"])
     sent, withheld = Oracle(case).identifiers()
-    assert sorted(sent) == [digest for batch in batches for digest in digests_of(batch)]
+    assert sorted(sent) == [each for batch in batches for each in digests_of(batch)]
     assert (len(sent), withheld) == (stats.to_send_count, +stats.withheld)
     assert keyless(case) == stats.invalid_by_reason["no_control_key"]
 
@@ -325,7 +321,7 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
         with open_reader(job, given, stats, lists=Lists(spools={"suppress": suppressed})) as reader:
             prepared = reader.read([list(map(list, zip(*people, strict=True)))], progress=lambda _: None)
             sent = [record for batch in prepared.read_batches(100) for record in records_of(batch)]
-    assert sorted(sent, key=len) == [{"external_id": "A"}, {"email": sha("c@lee.org"), "external_id": "C"}]
+    assert sorted(sent, key=len) == [{"external_id": "A"}, {"email": digest("c@lee.org"), "external_id": "C"}]
     assert stats.invalid_by_reason == {"too_many_combinations": 1, "null": 1}
     stats.check_sums(complete=False)
 
@@ -337,8 +333,8 @@ def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest(
     with open_reader(of_people.job, given, stats, lists=Lists()) as reader:
         prepared = reader.read(of_people.blocks, progress=lambda _: None)
         (batch,) = prepared.read_batches(1000)
-    everybody = {sha(normal(("email", number))) for number in range(1000)}
-    chosen = {digest for digest in everybody if int(sha(f"{SALT}\n{digest}")[:8], 16) % 10_000 < 1000}
+    everybody = {digest(normal(("email", number))) for number in range(1000)}
+    chosen = {each for each in everybody if is_in_control(each, 10)}
     assert everybody - chosen == {*digests_of(batch)}
     assert len(chosen) == stats.withheld["control"]
 

@@ -1,6 +1,5 @@
 """What happens to each row: identifiers that are sent one by one, and rows with several keys."""
 
-import hashlib
 import json
 from contextlib import closing
 
@@ -12,14 +11,11 @@ from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.withholding.readers import IdentifierReader, RowReader
+from tests.exporting import digest
 
 DEVICE = "0123abcd-89ef-4cde-8f01-23456789abcd"
 ALL = ("email", "maid", "phone", "external_id")
 BOTH = ("email", "phone")
-
-
-def sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def in_bytes(value: object) -> object:
@@ -51,21 +47,21 @@ def read_rows(types: tuple[str, ...], *rows: tuple[object, ...]) -> tuple[Stats,
             ALL,
             (" Ann@Lee.org", DEVICE.upper(), "(202) 555-0143", " A-17 "),
             {
-                "email": sha("ann@lee.org"),
-                "maid": sha(DEVICE),
-                "hashed_phone_number": sha("12025550143"),
+                "email": digest("ann@lee.org"),
+                "maid": digest(DEVICE),
+                "hashed_phone_number": digest("12025550143"),
                 "external_id": "A-17",
             },
         ),
-        (ALL, ("ann@lee.org", None, None, None), {"email": sha("ann@lee.org")}),
+        (ALL, ("ann@lee.org", None, None, None), {"email": digest("ann@lee.org")}),
         (ALL, (None, None, None, 'é "17"\\'), None),
         (ALL, (None, None, None, 'é"17"\\'), {"external_id": 'é"17"\\'}),
         (("external_id",), ("x" * 256,), {"external_id": "x" * 256}),
-        (("idfa", "email"), (DEVICE, "n/a"), {"maid": sha(DEVICE.upper())}),
+        (("idfa", "email"), (DEVICE, "n/a"), {"maid": digest(DEVICE.upper())}),
         (
             BOTH,
-            (sha("ann@lee.org").upper(), sha("12025550143")),
-            {"email": sha("ann@lee.org"), "hashed_phone_number": sha("12025550143")},
+            (digest("ann@lee.org").upper(), digest("12025550143")),
+            {"email": digest("ann@lee.org"), "hashed_phone_number": digest("12025550143")},
         ),
     ],
 )
@@ -120,7 +116,7 @@ class TestArrays:
     def test_a_row_is_one_record_for_each_combination_of_its_values_and_counts_once(self) -> None:
         stats, records = read_rows(BOTH, (("b@lee.org", None, "a@lee.org"), ("+12025550143", "+12025550144")))
         combinations = [
-            {"email": sha(email), "hashed_phone_number": sha(phone)}
+            {"email": digest(email), "hashed_phone_number": digest(phone)}
             for email in ("a@lee.org", "b@lee.org")
             for phone in ("12025550143", "12025550144")
         ]
@@ -147,7 +143,7 @@ class TestArrays:
 
     def test_invalid_elements_are_dropped_and_counted(self) -> None:
         stats, records = read_rows(BOTH, (("a@lee.org", "n/a", ""), None), (("ann",), None))
-        assert records == [{"email": sha("a@lee.org")}]
+        assert records == [{"email": digest("a@lee.org")}]
         assert stats.invalid_by_reason == {"not_an_email": 1}
         assert stats.invalid_keys_by_reason == {"placeholder": 1, "empty": 1}
 
@@ -165,7 +161,7 @@ class TestArrays:
     )
     def test_array_as_json_is_parsed(self, value: bytes, expected: list[str]) -> None:
         _, records = read_rows(("email",), (("x@lee.org",),), (value,))
-        assert sorted(record["email"] for record in records) == sorted(map(sha, ["x@lee.org", *expected]))
+        assert sorted(record["email"] for record in records) == sorted(map(digest, ["x@lee.org", *expected]))
 
 
 def read_identifiers(blocks: list[list[list[object]]], *columns: Column) -> Stats:
