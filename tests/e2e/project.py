@@ -18,6 +18,7 @@ import yaml
 from tests import children, dig, guard
 from tests.dig import warm
 from tests.emulators.environment import FAST_CLOCK, SECRETS, digdag_home
+from tests.emulators.td.warehouse import fetch_rows
 from tests.exporting import Services
 
 ROOT = Path(__file__).parent.parent.parent
@@ -160,9 +161,7 @@ def use_audience(project: Path, audience_id: str, *, verb: str | None = None, na
 def read_history(services: Services) -> list[dict[str, Any]]:
     """Return all rows of the history in the order of writing."""
     session = services.td.warehouse.session("sandbox", scheduled_time=0)
-    done = session.execute("SELECT * FROM pinterest_history ORDER BY rowid")
-    names = [column[0] for column in done.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in done.fetchall()]
+    return fetch_rows(session.execute("SELECT * FROM pinterest_history ORDER BY rowid"))
 
 
 def age_history(services: Services) -> None:

@@ -25,6 +25,7 @@ from tests.e2e.audiences import ADD, CLEAR, CREATE, is_cleared, settings_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer
 from tests.emulators.pinterest import Fault as PinterestFault
 from tests.emulators.td import Fault, JobFault
+from tests.emulators.td.warehouse import fetch_rows
 from tests.exporting import SESSION, Services, digests, people
 
 TABLE = "pinterest_history"
@@ -46,9 +47,8 @@ def read_rows(services: Services, named: str = HISTORY) -> list[dict[str, Any]]:
     database, name = named.split(".")
     if name not in [each.name for each in services.td.warehouse.tables(database)]:
         return []
-    done = services.td.warehouse.session(database, scheduled_time=0).execute(f"SELECT * FROM {name} ORDER BY rowid")
-    names = [column[0] for column in done.description or ()]
-    found = [dict(zip(names, row, strict=True)) for row in done.fetchall()]
+    session = services.td.warehouse.session(database, scheduled_time=0)
+    found = fetch_rows(session.execute(f"SELECT * FROM {name} ORDER BY rowid"))
     guard.check(json.dumps(found).replace(ATTEMPT["session_uuid"], ""), "the history")
     guard.check_inert(json.dumps(found), "the history")
     return found

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -237,6 +238,12 @@ def _require_valid_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise RefusedError(422, f"Name must be 3 to 128 of a-z, 0-9 and _ but is {name!r}")
     return name
+
+
+def fetch_rows(done: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Return the rows of what was executed last, by the names of their columns."""
+    names = [column[0] for column in done.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in done.fetchall()]
 
 
 def trino_type(duckdb_type: str) -> str:

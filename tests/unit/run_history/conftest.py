@@ -7,7 +7,7 @@ import pytest
 
 from td_pinterest_op.run_history.history_table import build_table_statement
 from tests.emulators.td.sql import statements
-from tests.emulators.td.warehouse import run_statement
+from tests.emulators.td.warehouse import fetch_rows, run_statement
 
 TABLE = "pinterest_history"
 NOW = 1_795_000_000
@@ -25,8 +25,7 @@ class Warehouse:
         """The rows of the last of these statements."""
         for statement in statements(query, dialect="trino"):
             run_statement(self._connection, statement, now=NOW)
-        names = [column[0] for column in self._connection.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in self._connection.fetchall()]
+        return fetch_rows(self._connection)
 
     def insert(self, **row: Any) -> None:
         names = ", ".join(row)

@@ -10,6 +10,7 @@ from td_pinterest_op.run_history.lift import COUNTS, compare_arms
 from tests.dig.template import fill
 from tests.e2e.audiences import is_in_control
 from tests.emulators.td.sql import statements
+from tests.emulators.td.warehouse import fetch_rows
 
 QUERIES = Path(__file__).parents[3] / "workflows" / "queries"
 LIFT = {
@@ -29,9 +30,7 @@ NASTY_KEYS = [
 
 def rows(database: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
     (statement,) = statements(sql, dialect="trino")
-    done = database.execute(statement.sql)
-    names = [column[0] for column in done.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in done.fetchall()]
+    return fetch_rows(database.execute(statement.sql))
 
 
 def query(name: str, **lift: Any) -> str:
