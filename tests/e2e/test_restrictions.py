@@ -28,17 +28,18 @@ def rows(services: Services) -> None:
     create_people(services)
 
 
-def export_error(task: Task, services: Services) -> str:
+def error_of(run: Callable[[], object]) -> str:
     try:
-        export(task, services.time.timing)
+        run()
     except ExportError as error:
         return str(error)
     return ""
 
 
-def task_params(action: str, **more: Any) -> dict[str, Any]:
-    """The parameters of a task; each run is a task of its own."""
-    return {**SESSION_OF_TASK, "task_name": f"+{action} {next(_numbers)}", "database": "crm", **more}
+def make_task(services: Services, action: str, **params: Any) -> Task:
+    """A task with these parameters; each run is a task of its own."""
+    own = {**SESSION_OF_TASK, "task_name": f"+{action} {next(_numbers)}", "database": "crm"}
+    return Task(params=own | params, environ=services.environ)
 
 
 # All forms reach every action by one way, so they take turns.
@@ -46,8 +47,8 @@ def task_params(action: str, **more: Any) -> dict[str, Any]:
 def test_restriction_of_a_task_is_honoured_or_rejected(services: Services, action: str, form: str) -> None:
     def run(settings: dict[str, Any], restriction: dict[str, Any]) -> str:
         given = DUMPS[form](SHARED | settings | restriction)
-        params = task_params(action, query="SELECT email FROM people", result_settings=given)
-        return export_error(Task(params=params, environ=services.environ), services)
+        task = make_task(services, action, query="SELECT email FROM people", result_settings=given)
+        return error_of(lambda: export(task, services.time.timing))
 
     check_restrictions(services, action, run)
 
@@ -68,12 +69,8 @@ def test_restriction_in_an_entry_of_several_is_honoured_or_rejected(
         shared = DUMPS[form](SHARED | (restriction if place == "shared" else {}))
         entry = {"name": "one", **settings, **(restriction if place == "entry" else {})}
         query = "SELECT email FROM people"
-        params = task_params(action, query=query, audiences=[entry], result_settings=shared)
-        try:
-            many.export_all(Task(params=params, environ=services.environ), services.time.timing)
-        except ExportError as error:
-            return str(error)
-        return ""
+        task = make_task(services, action, query=query, audiences=[entry], result_settings=shared)
+        return error_of(lambda: many.export_all(task, services.time.timing))
 
     check_restrictions(services, action, run)
 
@@ -99,7 +96,8 @@ def test_restriction_of_an_activation_is_honoured_or_rejected(
     def run(settings: dict[str, Any], restriction: dict[str, Any]) -> str:
         named = {} if action in LATER[later] else {"action": action}
         console = settings | {"action": ""} | named | (restriction if place == "console" else {})
-        params = task_params(
+        task = make_task(
+            services,
             action,
             activation_id=1,
             later_runs=later.title(),
@@ -109,10 +107,7 @@ def test_restriction_of_an_activation_is_honoured_or_rejected(
             result_settings=SHARED | (restriction if place == "task" else {}),
             result_connection_settings=json.dumps(console),
         )
-        try:
-            return export_error(add_activation_settings(Task(params=params, environ=services.environ)), services)
-        except ExportError as error:
-            return str(error)
+        return error_of(lambda: export(add_activation_settings(task), services.time.timing))
 
     refusal = "" if action in LATER[later] else f"later_runs: {later} contradicts action in the settings"
     check_restrictions(services, action, run, refusal=refusal)
