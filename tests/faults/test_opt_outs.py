@@ -21,6 +21,7 @@ from td_pinterest_op.errors import ExportError, InvalidRowsError, JobError, Limi
 from td_pinterest_op.http.transport import RawResponse, Transport
 from td_pinterest_op.task_runtime import services
 from tests.campaigns import examples
+from tests.emulators.td import TreasureData
 from tests.exporting import Services, people
 from tests.faults.conftest import Stage, new_stage
 from tests.unit.withholding.test_people import (
@@ -191,19 +192,10 @@ def _records_of(body: bytes | None) -> list[Record]:
     ]
 
 
-def load_table(td: Any, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Make a table of these rows; `customer` is a number, all else is text."""
-    types = {column: "BIGINT" if column == "customer" else "VARCHAR" for column in columns}
-    places = [f"c{place}" for place in range(len(columns))]
-    selected = ", ".join(
-        f'{place}::{type_} AS "{column}"' for place, (column, type_) in zip(places, types.items(), strict=True)
-    )
-    shape = f"({', '.join('?' * len(columns))})"
-    nobody = [None] * len(columns)
-    values = [value.decode() if isinstance(value, bytes) else value for row in (nobody, *rows) for value in row]
-    # The first row is a placeholder, as VALUES cannot be empty, and is skipped.
-    source = f"SELECT {selected} FROM (VALUES {', '.join([shape] * (len(rows) + 1))}) v({', '.join(places)}) OFFSET 1"
-    td.warehouse.load(DATABASE, table, source, values)
+def load_table(td: TreasureData, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Make a table of these rows, whose texts are bytes."""
+    texts = [[value.decode() if isinstance(value, bytes) else value for value in row] for row in rows]
+    td.create(DATABASE, table, [dict(zip(columns, row, strict=True)) for row in texts], columns=columns)
 
 
 def run_tries(stage: Stage, history: History) -> Iterator[tuple[Try, list[Record], ExportError | None]]:

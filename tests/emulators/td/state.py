@@ -47,15 +47,18 @@ class TreasureData:
         self.ignore_range = False
         self.claim_extra_records = 0
 
-    def create(self, database: str, table: str, source: str | Sequence[Mapping[str, Any]]) -> None:
+    def create(
+        self, database: str, table: str, source: str | Sequence[Mapping[str, Any]], *, columns: Sequence[str] = ()
+    ) -> None:
         """Make a table from a SELECT in DuckDB's SQL, or from rows that have their columns' names as keys.
 
+        `columns` are needed where there may be no rows.
         Rows have ints (BIGINT), floats, bools, strings and None; a column of None only is a string column.
         """
         if isinstance(source, str):
             self.warehouse.load(database, table, source)
             return
-        columns = list(source[0])
+        columns = columns or list(source[0])
         selected = ", ".join(f'unnest(?::{_sql_type(source, name)}[]) AS "{name}"' for name in columns)
         self.warehouse.load(database, table, f"SELECT {selected}", [[row[name] for row in source] for name in columns])
 
