@@ -29,6 +29,12 @@ def add_ad_group(
     return made.add_ad_group(name, campaign_id=campaign_id, status=status, **ways[through])
 
 
+def add_paused_ad_groups(services: Services, audience_id: str) -> None:
+    """Add ad groups that use an audience through a template and through a segment."""
+    for way in ("template", "segment"):
+        add_ad_group(services, audience_id, way, status="PAUSED")
+
+
 def run_action(services: Services, action: str, audience_id: str, **settings: Any) -> dict[str, Any]:
     return services.export({"action": action, "audience_id": audience_id, **settings})
 
@@ -96,8 +102,7 @@ def test_token_that_may_not_read_ad_groups_causes_one_warning(
     services: Services, caplog: pytest.LogCaptureFixture, action: str, operation: str
 ) -> None:
     audience_id = services.audience()
-    add_ad_group(services, audience_id, "template", status="PAUSED")
-    add_ad_group(services, audience_id, "segment", status="PAUSED")
+    add_paused_ad_groups(services, audience_id)
     services.pinterest.answer(403, operation=operation, times=None)
     run_action(services, action, audience_id)
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
@@ -126,11 +131,9 @@ def test_active_ad_group_counts_although_the_token_may_not_read_other_listings(
     services: Services, action: str, operation: str, through: str
 ) -> None:
     audience_id = services.audience()
-    for way in ("template", "segment"):
-        add_ad_group(services, audience_id, way, status="PAUSED")
+    add_paused_ad_groups(services, audience_id)
     add_ad_group(services, audience_id, through)
-    for way in ("template", "segment"):
-        add_ad_group(services, audience_id, way, status="PAUSED")
+    add_paused_ad_groups(services, audience_id)
     services.pinterest.answer(403, operation=operation, times=None)
     with pytest.raises(AudienceError, match="is used by 1 active ad group"):
         run_action(services, action, audience_id)
@@ -150,8 +153,7 @@ def test_failure_to_read_ad_groups_ends_the_action_before_it_writes(
     services: Services, action: str, operation: str
 ) -> None:
     audience_id = services.audience()
-    add_ad_group(services, audience_id, "template", status="PAUSED")
-    add_ad_group(services, audience_id, "segment", status="PAUSED")
+    add_paused_ad_groups(services, audience_id)
     services.pinterest.answer(503, operation=operation, times=None)
     with pytest.raises(ExportError):
         run_action(services, action, audience_id, retry_count=1)

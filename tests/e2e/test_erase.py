@@ -26,11 +26,12 @@ OTHERS = ("549755885176", "549755885177")
 ACCOUNTS = (AD_ACCOUNT_ID, *OTHERS)
 
 
-def run_erasure(services: Services, job_id: str | None, **settings: Any) -> dict[str, Any]:
-    """Run an erasure; `settings` extend its minimal settings."""
+def run_erasure(services: Services, job_id: str | None = None, **settings: Any) -> dict[str, Any]:
+    """Run an erasure, of forty people unless told; `settings` extend its minimal settings."""
     given = {"ad_account_ids": ",".join(ACCOUNTS), "retry_count": 2} | settings
     params = {"session_time": SESSION, "task_name": TASK_NAME, "project_id": 1, "result_settings": given}
-    task = Task(params=params | ({"job_id": job_id} if job_id else {}), environ=services.environ)
+    params["job_id"] = job_id or services.job(people(40))
+    task = Task(params=params, environ=services.environ)
     stored = erase_people(task, services.time.timing)
     guard.check(json.dumps(stored), "the store")
     return stored
@@ -86,7 +87,7 @@ def test_unreachable_list_is_named_and_does_not_stop_the_others(
     services.pinterest.answer(500, path=f"/customer_lists/{lists[2]}$", times=None)
     services.pinterest.answer(403, path=f"/{OTHERS[0]}/customer_lists$", times=None)
     with pytest.raises(PinterestError) as raised:
-        run_erasure(services, services.job(people(40)))
+        run_erasure(services)
     assert f'customer list {lists[2]} "List 2" of ad account {OTHERS[1]}' in str(raised.value)
     assert f"unread lists of ad account {OTHERS[0]}" in str(raised.value)
     assert "Run this task again" in str(raised.value)
@@ -109,7 +110,7 @@ def test_lists_that_were_read_before_a_failure_of_the_listing_are_erased(
     services.pinterest.inject(Fault(effect=Answer(status=200, body=first_page), path=listing))
     services.pinterest.answer(403, path=listing, times=None)
     with pytest.raises(PinterestError, match=f"1 of 8 lists may still .*: unread lists of ad account {OTHERS[0]}: "):
-        run_erasure(services, services.job(people(40)))
+        run_erasure(services)
     for list_id in lists:
         assert services.pinterest.members(list_id) == digests(10, first=40)
     receipt = read_receipt(caplog)
@@ -120,14 +121,14 @@ def test_lists_that_were_read_before_a_failure_of_the_listing_are_erased(
 def test_list_that_rejects_a_record_is_not_in_the_receipt(services: Services, lists: list[str]) -> None:
     services.pinterest.switches.poison = frozenset(digests(1))
     with pytest.raises(PinterestError, match="Pinterest accepted 39 of the records, and refused 1"):
-        run_erasure(services, services.job(people(40)), ignore_invalid_records=True)
+        run_erasure(services, ignore_invalid_records=True)
     assert services.pinterest.members(lists[0]) == digests(1) | digests(10, first=40)
 
 
 def test_dry_run_counts_lists_and_requests_and_writes_nothing(
     services: Services, lists: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    stored = run_erasure(services, services.job(people(40)), dry_run=True, limit_records_per_request=15)
+    stored = run_erasure(services, dry_run=True, limit_records_per_request=15)
     assert "plan: remove 40 records from each of 7 customer lists in 3 ad accounts, 21 requests" in caplog.text
     assert [] == services.pinterest.calls.writes() == stored["receipt"]
     assert (stored["lists"], stored["records"], stored["dry_run"]) == (7, 40, True)
@@ -141,10 +142,10 @@ def test_dry_run_counts_lists_and_requests_and_writes_nothing(
 def test_unusable_token_ends_an_erasure_before_people_are_read(services: Services, lists: list[str]) -> None:
     services.pinterest.switches.scope = "ads:read"
     with pytest.raises(AccountError, match="the refresh token lacks the scope ads:write"):
-        run_erasure(services, services.job(people(40)))
+        run_erasure(services)
     services.pinterest.inject(Fault(effect=Answer(status=401, code=283), path="/oauth/token$", times=None))
     with pytest.raises(AccountError) as caught:
-        run_erasure(services, services.job(people(40)))
+        run_erasure(services)
     assert caught.value.refused_token
     assert not services.td.requests
 
@@ -154,7 +155,7 @@ def test_ad_account_with_unreadable_lists_fails_a_dry_run_too(
 ) -> None:
     services.pinterest.answer(403, path=f"/{OTHERS[0]}/customer_lists$", times=None)
     with pytest.raises(PinterestError, match=f"unread lists of ad account {OTHERS[0]}"):
-        run_erasure(services, services.job(people(40)), dry_run=True)
+        run_erasure(services, dry_run=True)
     receipt = read_receipt(caplog)
     assert "customer lists; lists of 1 ad account cannot be read" in receipt["summary"]
     assert [(row["ad_account_id"], row["customer_list_id"]) for row in receipt["failed"]] == [(OTHERS[0], None)]
@@ -219,7 +220,7 @@ def test_stopped_erasure_ends_at_once_and_reports_no_list(
     services.pinterest.answer(503, operation=operation, times=None)
     request.addfinalizer(shutdown.clear_request)
     with pytest.raises(StoppedError, match=r"was stopped \(SIGTERM\)") as stopped:
-        run_erasure(services, services.job(people(40)))
+        run_erasure(services)
     told = str(stopped.value).removesuffix(f" ({', '.join(f'ad account {each}' for each in ACCOUNTS)})")
     assert progress == "".join(told.partition(". Before that: ")[1:])
     assert len(services.pinterest.calls.of(operation)) == 1
@@ -234,5 +235,5 @@ def test_list_to_which_a_record_was_not_sent_is_not_in_the_receipt(
     batches = PreparedRecords.read_batches
     monkeypatch.setattr(PreparedRecords, "read_batches", lambda self, size: islice(batches(self, size), 2))
     with pytest.raises(PinterestError, match=r"7 of 7 lists may still contain people who opted out: .*accepted 30 of"):
-        run_erasure(services, services.job(people(40)), limit_records_per_request=15)
+        run_erasure(services, limit_records_per_request=15)
     assert read_receipt(caplog)["receipt"] == []
