@@ -114,6 +114,7 @@ def named(count: int) -> list[bytes]:
 
 
 TEXTS = [value.decode() for value in named(500)]
+CONTENT = buffers(TEXTS)
 
 
 def job(records: int | None, size: int | None, columns: int = 1) -> Job:
@@ -169,35 +170,30 @@ class TestBrokenOff:
     def test_download_is_resumed_where_it_ended(
         self, fake_time: FakeTime, share: float, with_length: bool, again: Serving, size_known: bool
     ) -> None:
-        content = buffers(TEXTS)
-        cut = int(len(content) * share)
-        wire = Wire(fake_time, content, [Serving(at_most=cut, with_length=with_length), again])
-        assert named(500) == rows(wire, job(500, len(content) if size_known else None))
+        cut = int(len(CONTENT) * share)
+        wire = Wire(fake_time, CONTENT, [Serving(at_most=cut, with_length=with_length), again])
+        assert named(500) == rows(wire, job(500, len(CONTENT) if size_known else None))
         assert wire.ranges == [None, f"bytes={cut}-" if cut else None]
 
     def test_download_is_resumed_as_long_as_it_progresses(self, fake_time: FakeTime) -> None:
-        content = buffers(TEXTS)
-        wire = Wire(fake_time, content, [Serving(at_most=1)] * (len(content) - 1), retries=0)
-        assert named(500) == rows(wire, job(500, len(content)))
+        wire = Wire(fake_time, CONTENT, [Serving(at_most=1)] * (len(CONTENT) - 1), retries=0)
+        assert named(500) == rows(wire, job(500, len(CONTENT)))
         assert set(fake_time.slept) == {1.0}
 
     def test_response_with_a_later_part_is_rejected(self, fake_time: FakeTime) -> None:
-        content = buffers(TEXTS)
-        wire = Wire(fake_time, content, [Serving(at_most=100), Serving(off=-5)])
-        assert named(500) == rows(wire, job(500, len(content)))
+        wire = Wire(fake_time, CONTENT, [Serving(at_most=100), Serving(off=-5)])
+        assert named(500) == rows(wire, job(500, len(CONTENT)))
         assert wire.ranges == [None, "bytes=100-", "bytes=100-"]
 
     def test_close_within_a_member_of_the_file_is_not_its_end(self, fake_time: FakeTime) -> None:
-        content = buffers(TEXTS)
-        wire = Wire(fake_time, content, [Serving(at_most=len(content) - 1, with_length=False)])
+        wire = Wire(fake_time, CONTENT, [Serving(at_most=len(CONTENT) - 1, with_length=False)])
         assert named(500) == rows(wire, job(None, None))
         assert len(wire.ranges) == 2
 
     def test_failing_download_ends_after_the_retries_with_the_reason(self, fake_time: FakeTime) -> None:
-        content = buffers(TEXTS)
-        wire = Wire(fake_time, content, [Serving(at_most=900), *[Serving(status=503)] * 9])
+        wire = Wire(fake_time, CONTENT, [Serving(at_most=900), *[Serving(status=503)] * 9])
         with pytest.raises(TreasureDataError) as caught:
-            rows(wire, job(500, len(content)))
+            rows(wire, job(500, len(CONTENT)))
         assert re.search(
             r"is truncated: \d+ of 500 rows arrived \(the last of 4 tries: response 503\)\. Run", str(caught.value)
         )
@@ -219,16 +215,15 @@ class TestWrongCount:
     def test_fewer_rows_than_the_job_says_are_an_error_with_both_numbers_and_no_wait(
         self, fake_time: FakeTime, again: Serving, size_known: bool
     ) -> None:
-        content = buffers(TEXTS)
-        wire = Wire(fake_time, content, [WHOLE, again])
+        wire = Wire(fake_time, CONTENT, [WHOLE, again])
         with pytest.raises(TreasureDataError, match=r"is truncated: 500 of 501 rows arrived\. Run this task"):
-            rows(wire, job(501, len(content) if size_known else None))
+            rows(wire, job(501, len(CONTENT) if size_known else None))
         assert fake_time.slept == []
 
     @pytest.mark.parametrize("records", [0, 1, 499])
     def test_more_rows_than_the_job_says_are_an_error(self, fake_time: FakeTime, records: int) -> None:
         with pytest.raises(TreasureDataError, match=f"rows, but the job reports {records}\\."):
-            rows(Wire(fake_time, buffers(TEXTS)), job(records, None))
+            rows(Wire(fake_time, CONTENT), job(records, None))
 
 
 class TestDamaged:
@@ -236,7 +231,7 @@ class TestDamaged:
         "content",
         [
             b"no gzip at all",
-            buffers(TEXTS)[:-8] + bytes(8),
+            CONTENT[:-8] + bytes(8),
             gzip.compress(b"\xc1" * 10),
             gzip.compress(b"\x91\x81\x80\x01"),
             buffers(TEXTS[:10]) + b"trailing garbage",
