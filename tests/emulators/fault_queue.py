@@ -1,6 +1,5 @@
 """The faults in force, and which of them a request meets. Each emulator has faults of its own kinds."""
 
-import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +10,11 @@ from typing import Generic, TypeVar
 class FaultTurns:
     """The turns of a fault: of the requests that match, the first `after` are spared.
 
-    Then every `every`-th one is met, with `probability` (drawn from `seed`), `times` in all (None: without end).
+    Then every `every`-th one is met, `times` in all (None: without end).
     """
 
     after: int = 0
     every: int = 1
-    probability: float = 1.0
-    seed: int = 0
     times: int | None = 1
 
 
@@ -31,14 +28,12 @@ class _QueuedFault(Generic[_F]):
         self.fault = fault
         self.times_left = fault.times
         self._matches = 0
-        self._random = random.Random(fault.seed)
 
     def is_due(self) -> bool:
         """Count a request that matches; return whether it is this fault's turn."""
         self._matches += 1
         turn = self._matches - self.fault.after
-        is_drawn = self._random.random() < self.fault.probability
-        return self.times_left != 0 and turn > 0 and turn % self.fault.every == 0 and is_drawn
+        return self.times_left != 0 and turn > 0 and turn % self.fault.every == 0
 
 
 class FaultQueue(Generic[_F]):

@@ -10,9 +10,8 @@ class Call:
     """One request. `path` is below the endpoint; times are monotonic seconds.
 
     `operation` is the API description's operationId ("customer_lists/update"), `operation_type` the body's (ADD, …),
-    `records` the number of records in it and `keys` that of their keys: known once the body is read. `finished` and
-    `status` are None while it is under way, `status` also when it was never answered. `fault` names the effect of one
-    that was met.
+    `records` the number of records in it and `keys` that of their keys: known once the body is read. `status` is None
+    while it is under way, and when it was never answered. `fault` names the effect of one that was met.
     """
 
     number: int
@@ -25,7 +24,6 @@ class Call:
     operation_type: str | None = None
     records: int = 0
     keys: int = 0
-    finished: float | None = None
     status: int | None = None
     fault: str | None = None
 
@@ -35,14 +33,17 @@ class Call:
 
 
 class CallLog:
-    """Every method may be called from any thread; returned calls are copies."""
+    """Every method may be called from any thread; returned calls are copies.
+
+    `max_writes_under_way`: the highest number of writes that were under way at once.
+    """
 
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._calls: list[Call] = []
         self._lock = threading.Lock()
         self._writes_under_way = 0
-        self._max_writes_under_way = 0
+        self.max_writes_under_way = 0
 
     def arrive(self, *, method: str, path: str, operation: str, category: str) -> Call:
         with self._lock:
@@ -58,12 +59,11 @@ class CallLog:
             )
             self._calls.append(call)
             self._writes_under_way += call.is_write
-            self._max_writes_under_way = max(self._max_writes_under_way, self._writes_under_way)
+            self.max_writes_under_way = max(self.max_writes_under_way, self._writes_under_way)
             return call
 
     def finish(self, call: Call, status: int | None) -> None:
         with self._lock:
-            call.finished = self._clock()
             call.status = status
             self._writes_under_way -= call.is_write
 
@@ -79,18 +79,12 @@ class CallLog:
     def writes(self) -> list[Call]:
         return [call for call in self.all() if call.is_write]
 
-    @property
-    def max_writes_under_way(self) -> int:
-        """Return the highest number of writes that were under way at once."""
-        with self._lock:
-            return self._max_writes_under_way
-
-    def busiest(self, seconds: float = 60.0, *, category: str = "ads_write") -> int:
-        """Return the highest number of requests of a category that arrived in any window of this length."""
-        arrivals = [call.arrived for call in self.all() if call.category == category]
+    def busiest(self) -> int:
+        """Return the highest number of writes that arrived in any window of a minute."""
+        arrivals = [call.arrived for call in self.writes()]
         most = start = 0
         for end, arrived in enumerate(arrivals):
-            while arrivals[start] <= arrived - seconds:
+            while arrivals[start] <= arrived - 60:
                 start += 1
             most = max(most, end - start + 1)
         return most
@@ -99,4 +93,4 @@ class CallLog:
         """Forget all requests so far; those under way still count as under way."""
         with self._lock:
             self._calls.clear()
-            self._max_writes_under_way = self._writes_under_way
+            self.max_writes_under_way = self._writes_under_way

@@ -91,7 +91,7 @@ class Gate:
     def _admit(self, exchange: Exchange) -> Admission:
         category = exchange.operation.category
         admission = self._limits.admit(category)
-        exchange.headers |= admission.headers(category, switches=self._world.switches, now=self._world.clock())
+        exchange.headers |= admission.headers(category, switches=self._world.switches)
         return admission
 
     async def _moment(self, exchange: Exchange, when: When) -> web.StreamResponse | None:

@@ -22,17 +22,16 @@ class Admission:
     remaining: int
     reset: int
 
-    def headers(self, category: str, *, switches: Switches, now: float) -> dict[str, str]:
-        """The x-ratelimit headers, and Retry-After for a request that was not let in. `now`: seconds since 1970."""
+    def headers(self, category: str, *, switches: Switches) -> dict[str, str]:
+        """The x-ratelimit headers, and Retry-After for a request that was not let in."""
         headers = {} if self.admitted else {"Retry-After": str(self.reset)}
         if switches.ratelimit_headers == "off":
             return headers
         true = f'{self.limit}, {UNLIMITED};w=1;name="per_second", {self.limit};w=60;name="{category}"'
-        reset = self.reset + (math.ceil(now) if switches.ratelimit_headers == "epoch" else 0)
         return headers | {
             "x-ratelimit-limit": switches.ratelimit_limit_header or true,
             "x-ratelimit-remaining": str(self.remaining),
-            "x-ratelimit-reset": str(reset),
+            "x-ratelimit-reset": str(self.reset),
         }
 
 

@@ -47,7 +47,7 @@ class Success:
     creates: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Operation:
     """A call by its operationId. `scope` None: HTTP Basic with the app's credentials, and a form as its body."""
 
@@ -310,12 +310,6 @@ _UPDATES: dict[str, Callable[[ApiRequest, Audience, Mapping[str, Any]], Success]
 }
 
 
-def _operation(
-    name: str, method: str, path: str, category: str, scope: str | None, carry_out: Callable[[ApiRequest], Success]
-) -> Operation:
-    return Operation(id=name, method=method, path=path, category=category, scope=scope, carry_out=carry_out)
-
-
 _READ = ("ads_read", "ads:read")
 _WRITE = ("ads_write", "ads:write")
 _ACCOUNT = "/ad_accounts/{ad_account_id}"
@@ -325,16 +319,16 @@ _AUDIENCES = f"{_ACCOUNT}/audiences"
 _AUDIENCE = f"{_ACCOUNT}/audiences/{{audience_id}}"
 
 OPERATIONS = (
-    _operation("oauth/token", "POST", "/oauth/token", "org_read", None, _token),
-    _operation("user_account/get", "GET", "/user_account", "org_read", "user_accounts:read", _user_get),
-    _operation("ad_accounts/list", "GET", "/ad_accounts", *_READ, _accounts_list),
-    _operation("ad_accounts/get", "GET", _ACCOUNT, *_READ, _accounts_get),
-    _operation("customer_lists/list", "GET", _LISTS, *_READ, _lists_list),
-    _operation("customer_lists/create", "POST", _LISTS, *_WRITE, _lists_create),
-    _operation("customer_lists/get", "GET", _LIST, *_READ, _lists_get),
-    _operation("customer_lists/update", "PATCH", _LIST, *_WRITE, _lists_update),
-    _operation("audiences/list", "GET", _AUDIENCES, *_READ, _audiences_list),
-    _operation("audiences/create", "POST", _AUDIENCES, *_WRITE, _audiences_create),
-    _operation("audiences/get", "GET", _AUDIENCE, *_READ, _audiences_get),
-    _operation("audiences/update", "PATCH", _AUDIENCE, *_WRITE, _audiences_update),
+    Operation("oauth/token", "POST", "/oauth/token", "org_read", None, _token),
+    Operation("user_account/get", "GET", "/user_account", "org_read", "user_accounts:read", _user_get),
+    Operation("ad_accounts/list", "GET", "/ad_accounts", *_READ, _accounts_list),
+    Operation("ad_accounts/get", "GET", _ACCOUNT, *_READ, _accounts_get),
+    Operation("customer_lists/list", "GET", _LISTS, *_READ, _lists_list),
+    Operation("customer_lists/create", "POST", _LISTS, *_WRITE, _lists_create),
+    Operation("customer_lists/get", "GET", _LIST, *_READ, _lists_get),
+    Operation("customer_lists/update", "PATCH", _LIST, *_WRITE, _lists_update),
+    Operation("audiences/list", "GET", _AUDIENCES, *_READ, _audiences_list),
+    Operation("audiences/create", "POST", _AUDIENCES, *_WRITE, _audiences_create),
+    Operation("audiences/get", "GET", _AUDIENCE, *_READ, _audiences_get),
+    Operation("audiences/update", "PATCH", _AUDIENCE, *_WRITE, _audiences_update),
 )

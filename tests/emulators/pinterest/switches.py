@@ -8,7 +8,7 @@ from typing import Any
 CHOICES: dict[str, tuple[str, ...]] = {
     "removed_audiences": ("readable", "gone"),
     "second_remove": ("accepted", "404"),
-    "ratelimit_headers": ("delta", "epoch", "off"),
+    "ratelimit_headers": ("delta", "off"),
     "large_body_answer": ("413", "413 and close", "drop"),
     "processing_refusal": ("off", "409", "400"),
     "removed_status": ("REMOVED", "ARCHIVED"),
@@ -43,7 +43,7 @@ class Switches:
     redirect_uris: those registered in the app; they must match to the letter.
     created_status: 200 or 201, of the answers to a request that asks for a token, creates something, or updates an
         audience.
-    ratelimit_headers: x-ratelimit-reset in seconds from now ("delta"), since 1970 ("epoch"), or no such headers.
+    ratelimit_headers: x-ratelimit-reset in seconds from now ("delta"), or no such headers ("off").
     ratelimit_limit_header: the literal x-ratelimit-limit, in place of the true one.
     limits: requests a minute by category (ads_write, ads_read, org_read); a category that is left out is unlimited.
     echo_records_in_errors: refusals of a request with records quote the first three of them.

@@ -31,14 +31,12 @@ def emulator(served: tuple[Emulator, str]) -> Emulator:
     return served[0]
 
 
-def client(
-    url: str, time: FakeTime, *, api_key: str = API_KEY, retries: int = 3, longest_wait: float = 300
-) -> TreasureData:
+def client(url: str, time: FakeTime) -> TreasureData:
     return TreasureData(
-        api_key=Secret(api_key),
+        api_key=Secret(API_KEY),
         endpoint=url,
         transport=Transport(connect_timeout=5, write_timeout=5, read_timeout=5, connections=1),
-        retry=Retry(count=retries, initial_wait=1, longest_wait=longest_wait, random=lambda: 0.0),
+        retry=Retry(count=3, initial_wait=1, longest_wait=300, random=lambda: 0.0),
         timing=time.timing,
     )
 
