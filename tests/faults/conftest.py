@@ -1,5 +1,6 @@
 """One pair of emulators for the whole folder; every test gets an ad account of its own without faults."""
 
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
@@ -8,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from td_pinterest_op.http.transport import Transport
+from td_pinterest_op.task_runtime import services
 from tests.clock import FakeTime
 from tests.emulators.pinterest import REFRESH_TOKEN, Audience, CustomerList, Pinterest, Switches
-from tests.exporting import Services, digest, serve_both
+from tests.exporting import Services, digest, people, serve_both
 
 _numbers = itertools.count(1)
 
@@ -48,11 +51,11 @@ class Stage:
     def export(self, settings: dict[str, Any], **rest: Any) -> dict[str, Any]:
         return self.services.export({"ad_account_id": self.account} | settings, **rest)
 
-    def add(self, people: Sequence[str], **settings: Any) -> tuple[str, dict[str, Any]]:
+    def add(self, emails: Sequence[str], **settings: Any) -> tuple[str, dict[str, Any]]:
         """Add people to a new audience; returns its id and the statistics."""
         audience_id = self.audience([], name="Shoppers")
         wanted = {"action": "add_people_to_current_audience", "audience_id": audience_id, **settings}
-        return audience_id, self.export(wanted, job_id=self.services.job(people))
+        return audience_id, self.export(wanted, job_id=self.services.job(emails))
 
     def reset(self) -> None:
         """Remove all faults, reset the switches, and clear the log of requests."""
@@ -68,6 +71,22 @@ class Stage:
 def shared_services() -> Iterator[Services]:
     with serve_both(FakeTime()) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def job_id(shared_services: Services, request: pytest.FixtureRequest) -> str:
+    """A job whose result has as many people as the RECORDS of the test's module."""
+    return shared_services.job(people(request.module.RECORDS))
+
+
+@contextlib.contextmanager
+def use_transport(transport: type[Transport], **attributes: object) -> Iterator[None]:
+    """Let runs use this transport, whose class has these attributes meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services, "Transport", transport)
+        for name, value in attributes.items():
+            patch.setattr(transport, name, value)
+        yield
 
 
 @pytest.fixture

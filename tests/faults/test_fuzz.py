@@ -14,14 +14,14 @@ from td_pinterest_op.audiences.actions import ACTIONS, Create, CreateActalike
 from td_pinterest_op.errors import ExportError, UnexpectedError
 from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.task_runtime import services
 from tests import guard
 from tests.campaigns import examples
-from tests.exporting import digest, people
-from tests.faults.conftest import Stage
+from tests.exporting import digest
+from tests.faults.conftest import Stage, use_transport
 
 AUDIENCE_ID = "549755885175000777"
 LIST_ID = "549755885175000111"
+RECORDS = 6
 Given = Response | Failure
 # What the actions that create an audience need.
 # A mirror reads its rows from the warehouse, and has its own tests.
@@ -137,21 +137,13 @@ _given = st.one_of(_answers, _answers, st.sampled_from(Failure))
 _script = st.lists(st.one_of(st.none(), st.none(), st.none(), _given), max_size=25)
 
 
-@pytest.fixture(scope="module")
-def job_id(shared_services: Any) -> str:
-    made: str = shared_services.job(people(6))
-    return made
-
-
 @settings(max_examples=examples(100), suppress_health_check=list(HealthCheck))
 @given(action=st.sampled_from(EVERY), token=st.none() | _given, script=_script, rounds=st.integers(1, 9))
 def test_arbitrary_responses_end_in_success_or_an_expected_error(
     action: ActionSpec, token: Given | None, script: list[Given | None], rounds: int, stage: Stage, job_id: str
 ) -> None:
     named = NAMED.get(action, {"audience_id": AUDIENCE_ID})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services, "Transport", ScriptedTransport)
-        patch.setattr(ScriptedTransport, "script", itertools.chain([token], *[script] * rounds))
+    with use_transport(ScriptedTransport, script=itertools.chain([token], *[script] * rounds)):
         stats = run_export(
             stage, {"action": action.name, "limit_records_per_request": 2, "retry_count": 2, **named}, job_id
         )
@@ -173,7 +165,6 @@ def run_export(stage: Stage, wanted: dict[str, Any], job_id: str) -> dict[str, A
 def test_usual_responses_let_every_action_succeed(stage: Stage, action: ActionSpec, job_id: str) -> None:
     """Otherwise arbitrary responses would reach only the first steps."""
     named = NAMED.get(action, {"audience_id": AUDIENCE_ID})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services, "Transport", ScriptedTransport)
+    with use_transport(ScriptedTransport):
         stats = stage.export({"action": action.name, **named}, job_id=job_id)
     assert action.name == stats["action"]

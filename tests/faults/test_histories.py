@@ -9,17 +9,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from td_pinterest_op.audiences.actions import Add, Clear, Create, CreateActalike, Replace
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
-from td_pinterest_op.task_runtime import services
 from tests.campaigns import examples
 from tests.exporting import Services, digests, people
-from tests.faults.conftest import Stage, new_stage
+from tests.faults.conftest import Stage, new_stage, use_transport
 from tests.faults.test_matrix import PARTLY_SENT, check_partly_sent
 
 RECORDS = 12
@@ -141,9 +139,7 @@ def replay(stage: Stage, history: History, wanted: Mapping[str, Any], job_id: st
         return run_try(stage, Try(session=session, pause=0, twists={}), wanted, job_id)
 
     TwistedTransport.runs = 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services, "Transport", TwistedTransport)
-        patch.setattr(TwistedTransport, "meanwhile", run_session)
+    with use_transport(TwistedTransport, meanwhile=run_session):
         for one in history.tries:
             time.sleep(one.pause)
             run_try(stage, one, wanted, job_id)
@@ -156,11 +152,6 @@ def replay(stage: Stage, history: History, wanted: Mapping[str, Any], job_id: st
 def count_made_lists(stage: Stage) -> int:
     """Return how many of the account's lists the operator has made."""
     return sum("(td " in made.name for made in stage.lists())
-
-
-@pytest.fixture(scope="module")
-def job_id(shared_services: Services) -> str:
-    return shared_services.job(people(RECORDS))
 
 
 many = settings(max_examples=examples(40), suppress_health_check=list(HealthCheck), deadline=None)
@@ -196,9 +187,7 @@ def test_message_of_a_failed_run_is_right_about_its_records(
     stage.pinterest.switches.listing_lag_seconds = lag
     audience_id = stage.audience([], name="Others")
     named = {"audience_name": NAME} if action == Create.action.name else {"audience_id": audience_id}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services, "Transport", FaultyTransport)
-        patch.setattr(FaultyTransport, "fates", iter(fates))
+    with use_transport(FaultyTransport, fates=iter(fates)):
         try:
             stage.export({"action": action, "retry_count": 1, **SMALL, **named}, job_id=job_id)
         except ExportError as error:

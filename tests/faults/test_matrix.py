@@ -17,7 +17,7 @@ from td_pinterest_op.audiences.actions import Add, Clear, Create, Remove, Replac
 from td_pinterest_op.errors import MaybeAppliedError, UnavailableError
 from td_pinterest_op.settings.table import ActionSpec
 from tests.emulators.pinterest import Fault
-from tests.exporting import Services, digests, people
+from tests.exporting import digests, people
 from tests.faults.conftest import Stage
 from tests.faults.moments import (
     ALL,
@@ -209,11 +209,6 @@ def statistics_of_failure(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
     assert len(lines) == 1
     stats: dict[str, Any] = json.loads(lines[0].partition(": ")[2])
     return stats
-
-
-@pytest.fixture(scope="module")
-def job_id(shared_services: Services) -> str:
-    return shared_services.job(people(RECORDS))
 
 
 @pytest.mark.parametrize("cell", [pytest.param(cell, id=str(cell)) for cell in cells()])

@@ -21,14 +21,13 @@ from td_pinterest_op.audiences.customer_lists import get_list_name
 from td_pinterest_op.errors import AudienceError, StoppedError
 from td_pinterest_op.http.transport import RawResponse, Transport
 from td_pinterest_op.pinterest.api import CustomerList, age_key
-from td_pinterest_op.task_runtime import services
 from tests.campaigns import amount, examples
 from tests.exporting import Services, digest, digests, people
-from tests.faults.conftest import Stage, new_stage
+from tests.faults.conftest import Stage, new_stage, use_transport
 
 NAME = "Shoppers"
 DATABASE = "crm"
-PEOPLE = 12
+RECORDS = 12
 DAYS = ("2026-11-25T00:00:00+00:00", "2026-11-26T00:00:00+00:00")
 LATER = 3600.0  # seconds, long after any lag
 _tasks = itertools.count(1)
@@ -82,8 +81,7 @@ class World:
     def opt_out(self) -> None:
         """One more person opts out."""
         self.opted_out += 1
-        rows = [{"email": person} for person in people(self.opted_out)]
-        self.stage.services.td.create(DATABASE, "suppressed", rows)
+        self.stage.services.td.create_people(DATABASE, people(self.opted_out), table="suppressed")
 
     def run(self, *, day: int, job_id: str | None, action: str = "") -> dict[str, Any] | None:
         """Run the task of a day; return its statistics, or None after an error. Without job, it clears."""
@@ -107,8 +105,7 @@ class World:
         InterruptedTransport.run_other = run_other
         for name, value in where.items():
             setattr(InterruptedTransport, name, value)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(services, "Transport", InterruptedTransport)
+        with use_transport(InterruptedTransport):
             ended.append(self.run(**outer))
         return ended
 
@@ -129,7 +126,7 @@ class World:
             assert not any(ended)
             return
         members = self.stage.members(audiences[0])
-        assert members & digests(PEOPLE * 3) == (set() if name.jobs == "-" else self.find_allowed(name.jobs))
+        assert members & digests(RECORDS * 3) == (set() if name.jobs == "-" else self.find_allowed(name.jobs))
         for stats in filter(None, ended):
             filled = lists[stats["customer_list_id"]]
             other = get_list_name(CustomerList(id=filled.id, name=filled.name, uploaded=None))
@@ -168,11 +165,6 @@ def count_requests(world: World, job_id: str) -> int:
     return InterruptedTransport.number
 
 
-@pytest.fixture(scope="module")
-def job_id(shared_services: Services) -> str:
-    return shared_services.job(people(PEOPLE))
-
-
 # `is_before`: before the request leaves, else before its response is read.
 @pytest.mark.parametrize(
     ("action", "is_before", "lag"),
@@ -198,7 +190,7 @@ def test_newer_list_of_opt_outs_wins_at_each_request_of_the_other_run(
         again = world.run(**run)
         assert again
         world.check([*ended, again])
-        assert again["members"] == PEOPLE - world.opted_out
+        assert again["members"] == RECORDS - world.opted_out
 
 
 _runs = st.fixed_dictionaries(
@@ -226,12 +218,12 @@ def test_newest_run_wins_whichever_meet_and_die(
 ) -> None:
     world = new_world(shared_services, Replace.action.name)
     world.stage.pinterest.switches.listing_lag_seconds = lag
-    older = shared_services.job(people(PEOPLE, first=PEOPLE // 2))
-    jobs = {"older": older, "fixed": shared_services.job(people(PEOPLE))}
+    older = shared_services.job(people(RECORDS, first=RECORDS // 2))
+    jobs = {"older": older, "fixed": shared_services.job(people(RECORDS))}
 
     def choose_job(run: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of `World.run`."""
-        new = shared_services.job(people(PEOPLE)) if run["job"] == "new" else None
+        new = shared_services.job(people(RECORDS)) if run["job"] == "new" else None
         job = None if run["action"] == Clear.action.name else new or jobs[run["job"]]
         return {"day": run["day"], "action": run["action"], "job_id": job}
 
@@ -242,18 +234,18 @@ def test_newest_run_wins_whichever_meet_and_die(
         world.check(world.run_at_once(outer, inner, **where))
         world.stage.services.time.sleep(LATER)
         world.opt_out()
-    last = world.run(day=1, job_id=shared_services.job(people(PEOPLE)))
+    last = world.run(day=1, job_id=shared_services.job(people(RECORDS)))
     assert last
     world.check([last])
-    assert last["members"] == PEOPLE - world.opted_out
+    assert last["members"] == RECORDS - world.opted_out
 
 
 def test_two_runs_of_one_task_leave_one_audience_whose_list_is_of_the_newest_run(
     shared_services: Services,
 ) -> None:
     world = new_world(shared_services, Create.action.name)
-    first, second = (shared_services.job(people(PEOPLE, first=start)) for start in (0, PEOPLE))
+    first, second = (shared_services.job(people(RECORDS, first=start)) for start in (0, RECORDS))
     assert world.run(day=0, job_id=second)
     assert world.run(day=0, job_id=first) is None
     (audience,) = world.stage.audiences()
-    assert world.stage.members(audience) == digests(PEOPLE, first=PEOPLE)
+    assert world.stage.members(audience) == digests(RECORDS, first=RECORDS)

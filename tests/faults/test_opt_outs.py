@@ -12,18 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from td_pinterest_op.audiences.actions import Add, Create, Replace
 from td_pinterest_op.errors import ExportError, InvalidRowsError, JobError, LimitError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import RawResponse, Transport
-from td_pinterest_op.task_runtime import services
 from tests.campaigns import examples
 from tests.emulators.td import TreasureData
 from tests.exporting import Services, people
-from tests.faults.conftest import Stage, new_stage
+from tests.faults.conftest import Stage, new_stage, use_transport
 from tests.unit.withholding.test_people import (
     KEYS_OF,
     SALT,
@@ -239,8 +237,7 @@ def run_tries(stage: Stage, history: History) -> Iterator[tuple[Try, list[Record
 @given(history=histories())
 def test_no_attempt_sends_people_whom_the_current_lists_withhold(history: History, shared_services: Services) -> None:
     stage = new_stage(shared_services)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services, "Transport", WatchedTransport)
+    with use_transport(WatchedTransport):
         for one, sent, error in run_tries(stage, history):
             allowed = history.allowed(one)
             assert set(sent) <= allowed
