@@ -22,6 +22,7 @@ from td_pinterest_op.records.digests import ColumnIdentifiers
 from td_pinterest_op.records.prepared import Batch
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
@@ -209,11 +210,16 @@ def result(types: Sequence[str], rows: Sequence[Sequence[Any]], *, arrays: bool 
     return Rows(job=job, blocks=blocks(rows, len(schema)))
 
 
+def begin(**given: Any) -> tuple[Settings, Stats]:
+    """The settings and the statistics of a run."""
+    settings = parse_export(LEAST | given, environ=test_parse.ENVIRON)
+    return settings, Stats(action="", ad_account_id="", dry_run=False)
+
+
 def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, list[Any]]:
     """The statistics, and the batches that the operator would send."""
     control = {"percent": case.percent, "salt": SALT, "by": "Customer"} if case.percent else None
-    given = parse_export(LEAST | {"records": form, "control": control}, environ=test_parse.ENVIRON)
-    stats = Stats(action="", ad_account_id="", dry_run=False)
+    given, stats = begin(records=form, control=control)
     with contextlib.closing(Spool()) as suppressed, contextlib.closing(Spool()) as consented:
         spools = {"suppress": suppressed, "consent": consented}
         for name, rows in case.list_rows.items():
@@ -229,14 +235,16 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
     return stats, batches
 
 
+def body_of(batch: Batch) -> Any:
+    return json.loads(b"{%s}" % b"".join(batch.make_json_chunks()))
+
+
 def digests_of(batch: Batch) -> list[str]:
-    digests: str = json.loads(b"{%s}" % b"".join(batch.make_json_chunks()))["records"]
-    return digests.split(",")
+    return str(body_of(batch)["records"]).split(",")
 
 
 def records_of(batch: Batch) -> list[dict[str, str]]:
-    records: list[dict[str, str]] = json.loads(b"{%s}" % b"".join(batch.make_json_chunks()))["records_v2"]
-    return records
+    return list(body_of(batch)["records_v2"])
 
 
 @settings(max_examples=examples(300))
@@ -311,8 +319,7 @@ def test_memory_grows_with_different_identifiers_only(
 
 
 def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds() -> None:
-    given = parse_export(LEAST | {"records": "rows"}, environ=test_parse.ENVIRON)
-    stats = Stats(action="", ad_account_id="", dry_run=False)
+    given, stats = begin(records="rows")
     crowd = [normal(("email", number)).encode() for number in range(1_001)]
     people = [[crowd[:1], b"A"], [crowd, b"B"], [[crowd[7], b"c@lee.org"], b"C"], [[], None]]
     job = Job(id="5", schema=(("email", "array(varchar)"), ("external_id", "varchar")), records=4, size=None)
@@ -327,8 +334,7 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
 
 
 def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest() -> None:
-    given = parse_export(LEAST | {"control": {"percent": "10", "salt": SALT}}, environ=test_parse.ENVIRON)
-    stats = Stats(action="", ad_account_id="", dry_run=False)
+    given, stats = begin(control={"percent": "10", "salt": SALT})
     of_people = result(["email"], [[normal(("email", number)).encode()] for number in range(1000)])
     with open_reader(of_people.job, given, stats, lists=Lists()) as reader:
         prepared = reader.read(of_people.blocks, progress=lambda _: None)
@@ -346,10 +352,7 @@ def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest(
 def test_without_a_single_column_of_digests_the_control_group_needs_a_key(
     types: list[str], arrays: bool, form: str
 ) -> None:
-    given = parse_export(
-        LEAST | {"records": form, "control": {"percent": 10, "salt": SALT}}, environ=test_parse.ENVIRON
-    )
-    stats = Stats(action="", ad_account_id="", dry_run=False)
+    given, stats = begin(records=form, control={"percent": 10, "salt": SALT})
     job = result(types, [], arrays=arrays).job
     with (
         pytest.raises(Exception, match="has no column that identifies each person for the control group"),
