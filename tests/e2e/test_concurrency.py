@@ -31,14 +31,7 @@ from tests.exporting import Services, digests, people
 SENT = "Before that, 9 of 9 records were sent"
 
 
-# -- two projects, two sessions
-
-
-def test_project_does_not_adopt_the_audience_of_another_projects_equal_task(services: Services) -> None:
-    services.export(NEW, job_id=services.job(people(9)), project_id=1)
-    with pytest.raises(AudienceError, match="already exists"):
-        services.export(NEW, job_id=services.job(people(4, first=50)), project_id=2)
-    assert services.pinterest.members_of_audience(only_audience_id(services)) == digests(9)
+# -- two sessions
 
 
 @pytest.mark.parametrize("listing_lag", [0, 2])
@@ -92,20 +85,32 @@ def test_rerun_of_create_with_a_taken_name_follows_if_exists(
 # -- concurrent jobs and actions
 
 
-@pytest.mark.parametrize("operation", ["audiences/get", "customer_lists/create"], ids=["before", "while sending"])
+@pytest.mark.parametrize(
+    ("operation", "when", "refusal"),
+    [
+        ("audiences/get", When.BEFORE, "off"),
+        ("customer_lists/create", When.BEFORE, "off"),
+        # While it waits for its list.
+        ("audiences/update", When.AFTER, "400"),
+        ("audiences/update", When.AFTER, "409"),
+    ],
+)
 @pytest.mark.parametrize("replace_newer", [False, True])
-def test_older_job_does_not_overwrite_a_newer_one(services: Services, operation: str, replace_newer: bool) -> None:
+def test_older_job_does_not_overwrite_a_newer_one(
+    services: Services, operation: str, when: When, refusal: str, replace_newer: bool
+) -> None:
     settings = {"action": REPLACE, "audience_id": (audience_id := services.audience(people(3, first=500)))}
     older = services.job(people(9))
     newer = services.job(people(4, first=50))
-    run_during(services, operation, lambda: services.export(settings, job_id=newer, session_time=NEXT_DAY))
+    services.pinterest.switches.set({"processing_seconds": 5, "processing_refusal": refusal})
+    run_during(services, operation, lambda: services.export(settings, job_id=newer, session_time=NEXT_DAY), when=when)
     if replace_newer:
         services.export(settings | {"replace_newer": True}, job_id=older)
     else:
         message = rf"\(job {newer}, here job {older}\): another run has made it, and it was kept"
         with pytest.raises(AudienceError, match=message) as caught:
             services.export(settings, job_id=older)
-        assert (operation == "customer_lists/create") == str(caught.value).endswith(SENT)
+        assert (operation != "audiences/get") == str(caught.value).endswith(SENT)
         assert "running this task again" not in str(caught.value).lower()
     members = digests(9) if replace_newer else digests(4, first=50)
     assert members == services.pinterest.members_of_audience(audience_id)
@@ -215,26 +220,6 @@ def test_listing_refused_after_a_new_list_loses_nobody(services: Services, listi
         services.export(NEW, job_id=job)
     services.export(NEW, job_id=job)
     assert services.pinterest.members_of_audience(only_audience_id(services)) == digests(9)
-
-
-@pytest.mark.parametrize("refusal", ["400", "409"])
-def test_older_job_that_waits_for_its_list_does_not_overwrite_a_newer_one(services: Services, refusal: str) -> None:
-    settings = {"action": REPLACE, "audience_id": (audience_id := services.audience(people(3, first=500)))}
-    older = services.job(people(9))
-    newer = services.job(people(4, first=50))
-    services.pinterest.switches.set({"processing_seconds": 5, "processing_refusal": refusal})
-    finish = services.export
-    run_during(
-        services,
-        "audiences/update",
-        lambda: finish(settings, job_id=newer, session_time=NEXT_DAY),
-        when=When.AFTER,
-    )
-    with pytest.raises(
-        AudienceError, match=rf"\(job {newer}, here job {older}\): another run has made it, and it was kept"
-    ):
-        services.export(settings, job_id=older)
-    assert services.pinterest.members_of_audience(audience_id) == digests(4, first=50)
 
 
 @pytest.mark.parametrize("action", [ADD, REPLACE])
