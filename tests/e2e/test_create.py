@@ -53,11 +53,6 @@ class TestCreate:
         assert services.pinterest.calls.writes() == []
         assert len(services.pinterest.lists) == 1
 
-    def test_every_run_outside_a_session_is_a_session_of_its_own(self, services: Services) -> None:
-        services.export(NEW, job_id=services.job(people(3)), session_time="")
-        with pytest.raises(AudienceError, match="already exists"):
-            services.export(NEW, job_id=services.job(people(3)), session_time="")
-
     def test_rerun_finds_its_list_and_audience_among_hundreds_of_newer_ones(self, services: Services) -> None:
         job = services.job(people(3))
         services.export(NEW, job_id=job)
