@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,11 @@ def database(services: Services) -> None:
 def entry(**keys: object) -> dict[str, Any]:
     whole = {"name": "vip", "ad_account_id": AD_ACCOUNT_ID, "action": ADD, "query": PEOPLE}
     return {name: value for name, value in (whole | keys).items() if value is not None}
+
+
+def make_entries(services: Services, names: Iterable[str]) -> list[dict[str, Any]]:
+    """Entries of these names, each with an audience of its own."""
+    return [entry(name=name, audience_id=services.audience(name=name)) for name in names]
 
 
 def task_of(services: Services, *entries: object, **params: Any) -> Task:
@@ -159,7 +164,7 @@ def test_refused_token_ends_the_task_before_any_entry_begins(services: Services)
 
 
 def test_entries_share_one_exchange_of_tokens_and_the_rate_limit(services: Services) -> None:
-    entries = [entry(name=f"n{number}", audience_id=services.audience(name=f"n{number}")) for number in range(6)]
+    entries = make_entries(services, map(str, range(6)))
     began = services.time.now()
     settings = SHARED_SETTINGS | {"requests_per_minute": 2}
     assert {each["records"]["sent"] for each in run(services, *entries, result_settings=settings).values()} == {2}
@@ -170,7 +175,7 @@ def test_entries_share_one_exchange_of_tokens_and_the_rate_limit(services: Servi
 def test_writes_in_flight_are_limited_for_all_entries_together(services: Services) -> None:
     lock = threading.Lock()
     counts = {"now": 0, "most": 0}
-    entries = [entry(name=f"n{number}", audience_id=services.audience(name=f"n{number}")) for number in range(8)]
+    entries = make_entries(services, map(str, range(8)))
 
     def count(call: Call) -> None:
         if call.operation == "customer_lists/update":
@@ -187,11 +192,10 @@ def test_writes_in_flight_are_limited_for_all_entries_together(services: Service
 
 
 def test_error_of_one_entry_stops_no_request_of_another(services: Services) -> None:
-    audiences = [services.audience(name=name) for name in ("a", "b")]
+    entries = make_entries(services, "ab")
     services.pinterest.answer(500, operation="customer_lists/update", times=1)
-    entries = [entry(name=name, audience_id=each) for name, each in zip(("a", "b"), audiences, strict=True)]
     error = fail(services, *entries, result_settings=SHARED_SETTINGS | {"retry_count": 0})
-    members = [services.pinterest.members_of_audience(each) for each in audiences]
+    members = [services.pinterest.members_of_audience(each["audience_id"]) for each in entries]
     assert error.startswith("1 of 2 audiences failed.")
     assert digests(2) in members
 
@@ -210,14 +214,13 @@ def test_entries_may_be_of_several_ad_accounts(services: Services) -> None:
 
 def test_stopped_task_says_how_far_each_entry_was(services: Services, request: pytest.FixtureRequest) -> None:
     request.addfinalizer(shutdown.clear_request)
-    audiences = [services.audience(name=f"n{number}") for number in range(3)]
+    entries = make_entries(services, ("n0", "n1", "n2"))
 
     def stop_at_second(call: Call) -> None:
-        if call.operation == "audiences/get" and audiences[1] in call.path:
+        if call.operation == "audiences/get" and entries[1]["audience_id"] in call.path:
             shutdown.request_end("SIGTERM")
 
     services.pinterest.on_request(stop_at_second)
-    entries = [entry(name=f"n{number}", audience_id=audience) for number, audience in enumerate(audiences)]
     with pytest.raises(StoppedError) as caught:
         run(services, *entries, at_once=1)
     told = r"the run was stopped \(SIGTERM\)\. n0: done; n1: 0 of [02] records? sent; n2: not begun"
@@ -225,8 +228,7 @@ def test_stopped_task_says_how_far_each_entry_was(services: Services, request: p
 
 
 def test_settings_for_this_run_are_given_by_entry(services: Services, caplog: pytest.LogCaptureFixture) -> None:
-    audiences = [services.audience(name=name) for name in ("one", "two")]
-    entries = [entry(name=name, audience_id=each) for name, each in zip(("one", "two"), audiences, strict=True)]
+    entries = make_entries(services, ("one", "two"))
     figures = run(services, *entries, settings_for_this_run='{"two": {"dry_run": true}}')
     assert {name: each["dry_run"] for name, each in figures.items()} == {"one": False, "two": True}
     assert "set for this run and each retry of its attempt: dry_run" in figures["two"]["summary"]
@@ -288,8 +290,7 @@ def test_report_of_each_entry_is_a_file_of_its_own(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    names = ["vip", "a/b", "Größe 1"]
-    entries = [entry(name=name, audience_id=services.audience(name=name)) for name in names]
+    entries = make_entries(services, ["vip", "a/b", "Größe 1"])
     run(services, *entries, result_settings=SHARED_SETTINGS | {"report": "out/p.html"})
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert files == ["p-Gr%C3%B6%C3%9Fe 1.html", "p-a%2Fb.html", "p-vip.html"]
