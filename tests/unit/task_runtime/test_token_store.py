@@ -30,6 +30,7 @@ KEY = "pinterest.refresh_token"
 TD_KEY = "1/s3cr3t-td-key"
 SERVER = "https://digdag.test:65432"
 HOSTED = f"https://api-workflow.treasuredata.com/api/projects/4711/secrets/{KEY}"
+Serve = Callable[..., Script]
 # FakeTime begins on 2027-01-15.
 IN_60_DAYS = "2027-03-16"
 
@@ -41,7 +42,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Script]:
+def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
     """Returns a function that gives a workflow server its responses, a success unless told."""
 
     def give(*responses: Response | Failure) -> Script:
@@ -114,7 +115,7 @@ def test_a_run_on_a_server_uses_no_local_secret(
     project_id: int,
     folder: str,
     url: str,
-    serve: Callable[..., Script],
+    serve: Serve,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = secrets_file(home / ".config" / "digdag")
@@ -132,7 +133,7 @@ def test_a_run_on_a_server_uses_no_local_secret(
 def test_a_local_run_with_an_endpoint_stores_nothing_on_the_server(
     home: Path,
     folder: str,
-    serve: Callable[..., Script],
+    serve: Serve,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -203,7 +204,7 @@ def only_request(server: Script) -> Sent:
     ],
 )
 def test_hosted_workflow_keeps_it_in_the_project(
-    home: Path, td_server: str | None, host: str, serve: Callable[..., Script], caplog: pytest.LogCaptureFixture
+    home: Path, td_server: str | None, host: str, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve()
     store({"TD_API_SERVER": td_server} if td_server else {}).save_token(NEW, 60 * DAY)
@@ -216,7 +217,7 @@ def test_hosted_workflow_keeps_it_in_the_project(
 
 @pytest.mark.parametrize("authorization", ["Bearer s3cr3t-of-digdag", ""])
 def test_another_server_gets_its_own_authorisation_and_never_treasure_datas_key(
-    home: Path, authorization: str, serve: Callable[..., Script]
+    home: Path, authorization: str, serve: Serve
 ) -> None:
     server = serve()
     store({"DIGDAG_ENDPOINT": f"{SERVER}/", "DIGDAG_AUTHORIZATION": authorization}).save_token(NEW, None)
@@ -228,7 +229,7 @@ def test_another_server_gets_its_own_authorisation_and_never_treasure_datas_key(
 
 @pytest.mark.parametrize("passing", [answer(503), answer(429), Failure.NOT_CONNECTED])
 def test_a_passing_failure_is_tried_again_for_a_minute(
-    home: Path, passing: Response | Failure, serve: Callable[..., Script], caplog: pytest.LogCaptureFixture
+    home: Path, passing: Response | Failure, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve(*[passing] * 7, answer())
     time = FakeTime()
@@ -239,7 +240,7 @@ def test_a_passing_failure_is_tried_again_for_a_minute(
     assert warnings(caplog) == []
 
 
-def test_signal_ends_the_waits_between_tries_of_saving_a_token(home: Path, serve: Callable[..., Script]) -> None:
+def test_signal_ends_the_waits_between_tries_of_saving_a_token(home: Path, serve: Serve) -> None:
     server = serve(*[answer(503)] * 7, answer())
     time = FakeTime()
     shutdown.request_end("SIGTERM")
@@ -264,7 +265,7 @@ def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
     response: Response | Failure,
     tries: int,
     why: str,
-    serve: Callable[..., Script],
+    serve: Serve,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     server = serve(response)
@@ -292,7 +293,7 @@ def test_token_without_a_store_is_sent_nowhere(
     project_id: int | None,
     secret_name: str | None,
     why: str,
-    serve: Callable[..., Script],
+    serve: Serve,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     server = serve()
@@ -307,7 +308,7 @@ def test_token_without_a_store_is_sent_nowhere(
 
 
 def test_token_that_ends_within_14_days_causes_a_warning(
-    home: Path, serve: Callable[..., Script], caplog: pytest.LogCaptureFixture
+    home: Path, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve()
     kept = store()
