@@ -55,18 +55,22 @@ def _audience(services: Services) -> str:
     return next(iter(services.pinterest.audiences))
 
 
+def _members(services: Services) -> set[str]:
+    return services.pinterest.members_of_audience(_audience(services))
+
+
 def test_export_of_a_csv_file_prints_plan_and_statistics(
     export: Export, compare_golden: Recorded, services: Services, csv_file: Path
 ) -> None:
     compare_golden(export("--csv", csv_file, "--yes"), "export")
-    assert services.pinterest.members_of_audience(_audience(services)) == digests(4)
+    assert _members(services) == digests(4)
 
 
 def test_dry_run_shows_the_plan_and_writes_nothing(
     export: Export, compare_golden: Recorded, services: Services, csv_file: Path
 ) -> None:
     compare_golden(export("--csv", csv_file, "--dry-run"), "export_dry_run")
-    assert services.pinterest.members_of_audience(_audience(services)) == set()
+    assert _members(services) == set()
     assert services.pinterest.calls.writes() == []
 
 
@@ -82,7 +86,7 @@ def test_mirror_shows_its_statements_and_figures(
     assert "compare the people with the ledger" in planned.err
     assert "120 people, 0 known members; all members replaced by 120 people" in planned.err
     assert export(*query, "--yes").code == 0
-    assert services.pinterest.members_of_audience(_audience(services)) == digests(120)
+    assert _members(services) == digests(120)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +145,7 @@ def test_column_option_selects_the_column_to_read(export: Export, services: Serv
     file = tmp_path / "people.csv"
     file.write_text(f"email,kontakt\nother@shop.example,{people(1)[0]}\n")
     assert export("--csv", file, "--column", "kontakt", "--yes").code == 0
-    assert services.pinterest.members_of_audience(_audience(services)) == digests(1)
+    assert _members(services) == digests(1)
     assert export("--csv", file, "--column", "contact", "--yes").failed("has no column contact, which --column names")
 
 
@@ -157,7 +161,7 @@ def test_csv_file_provides_the_column_of_the_control_group(
     ran = export("--csv", file, *options, "--yes")
     assert (ran.code, '"Kundennummer"' in ran.err) == (0, True)
     sent = {digest(person) for person, key in rows if not is_in_control(key, 50)}
-    assert sent == services.pinterest.members_of_audience(_audience(services))
+    assert sent == _members(services)
 
 
 def test_export_accepts_a_job_or_a_query(export: Export, services: Services, tmp_path: Path) -> None:
@@ -203,7 +207,7 @@ def test_people_who_opted_out_or_do_not_consent_are_not_sent(
     assert ran.code == 0, ran.err
     counts = json.loads(ran.out)["records"]["withheld"]
     assert (counts["suppressed"], counts["without_consent"]) == (1, 1)
-    assert services.pinterest.members_of_audience(_audience(services)) == digests(2, first=1)
+    assert _members(services) == digests(2, first=1)
 
 
 @pytest.mark.parametrize(
@@ -352,7 +356,7 @@ def test_the_same_command_resumes_a_killed_one(
     fake_time.sleep(10)  # until listings show what was made
     assert at_terminal(*arguments).code == 0
     assert (len(services.pinterest.audiences), len(services.pinterest.lists)) == (1, 1)
-    assert digests(4) <= services.pinterest.members_of_audience(_audience(services))
+    assert digests(4) <= _members(services)
 
 
 @pytest.mark.parametrize(
