@@ -51,6 +51,11 @@ def audience_id_of(services: Services, settings: Mapping[str, Any]) -> str:
     return settings.get("audience_id") or only_audience_id(services)
 
 
+def members_of(services: Services, settings: Mapping[str, Any]) -> set[str]:
+    """Return the digests of the people in the audience that an export with these settings changes."""
+    return services.pinterest.members_of_audience(audience_id_of(services, settings))
+
+
 def only_audience_id(services: Services, name: str = "Spring") -> str:
     """The id of the only audience of that name."""
     audiences = services.pinterest.audiences_named(name)

@@ -38,10 +38,14 @@ class TestAddAndRemove:
         assert [call.operation_type for call in services.pinterest.calls.writes()] == ["REMOVE"]
 
 
+def delete(services: Services, audience_id: str) -> dict[str, Any]:
+    return services.export({"action": DELETE, "audience_id": audience_id})
+
+
 class TestDelete:
     def test_delete_removes_the_audience_without_reading_rows(self, services: Services) -> None:
         audience_id = services.audience(people(5))
-        stored = services.export({"action": DELETE, "audience_id": audience_id})
+        stored = delete(services, audience_id)
         assert services.pinterest.audiences[audience_id].removed
         assert services.td.requests == []
         assert (stored["audience_id"], stored["audience_name"], stored["job_id"]) == (audience_id, "Shoppers", None)
@@ -55,7 +59,7 @@ class TestDelete:
         services.pinterest.switches.set({"removed_audiences": removed_audiences, "second_remove": second_remove})
         audience_id = services.audience(people(5))
         for _ in range(2):
-            stored = services.export({"action": DELETE, "audience_id": audience_id})
+            stored = delete(services, audience_id)
         assert audience_id == stored["audience_id"]
         assert stored["summary"].endswith(" was deleted already.")
 
@@ -65,9 +69,9 @@ class TestDelete:
         audience_id = "123456789"
         if known:
             audience_id = services.audience()
-            services.export({"action": DELETE, "audience_id": audience_id})
+            delete(services, audience_id)
         with pytest.raises(AudienceError) as caught:
-            services.export({"action": DELETE, "audience_id": audience_id})
+            delete(services, audience_id)
         for part in (audience_id, AD_ACCOUNT_ID, "deleted before", "never existed"):
             assert part in str(caught.value)
 
@@ -77,13 +81,13 @@ class TestDelete:
         with pytest.raises(
             AudienceError, match=r"to remove in ad account \d+ \(404\): either it was deleted before, or"
         ):
-            services.export({"action": DELETE, "audience_id": audience_id})
+            delete(services, audience_id)
 
     def test_rejected_removal_is_an_error_and_the_audience_stays(self, services: Services) -> None:
         audience_id = services.audience(people(5))
         services.pinterest.answer(422, operation="audiences/update", times=None)
         with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
-            services.export({"action": DELETE, "audience_id": audience_id})
+            delete(services, audience_id)
         assert not services.pinterest.audiences[audience_id].removed
 
     @pytest.mark.parametrize("lag", [0.0, 5.0])
@@ -94,7 +98,7 @@ class TestDelete:
         services.pinterest.switches.set({"removed_audiences": removed, "second_remove": "404"})
         services.pinterest.switches.reading_lag_seconds = lag
         services.pinterest.inject(Fault(effect=Reset(), when=When.AFTER, operation="audiences/update"))
-        services.export({"action": DELETE, "audience_id": audience_id})
+        delete(services, audience_id)
         assert services.pinterest.audiences[audience_id].removed
 
 
@@ -151,5 +155,5 @@ def test_audience_of_another_type_or_account_is_not_deleted(
     services: Services, made: Callable[[Services], str]
 ) -> None:
     with pytest.raises(AudienceError):
-        services.export({"action": DELETE, "audience_id": made(services)})
+        delete(services, made(services))
     assert services.pinterest.calls.writes() == []

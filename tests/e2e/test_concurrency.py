@@ -19,6 +19,7 @@ from tests.e2e.audiences import (
     audience_id_of,
     current_list_id,
     is_cleared,
+    members_of,
     only_audience_id,
     run_during,
     settings_of,
@@ -79,7 +80,7 @@ def test_rerun_of_create_with_a_taken_name_follows_if_exists(
     with pytest.raises(AudienceError, match="Run this task again, which then uses it"):
         services.export(new, job_id=job)
     services.export(new, job_id=job)
-    assert after == services.pinterest.members_of_audience(only_audience_id(services))
+    assert after == members_of(services, NEW)
 
 
 # -- concurrent jobs and actions
@@ -117,7 +118,7 @@ def test_older_job_does_not_overwrite_a_newer_one(
 
 
 def test_of_two_replaces_with_one_job_the_one_that_began_first_is_told_to_run_again(services: Services) -> None:
-    settings = {"action": REPLACE, "audience_id": services.audience(people(9)), "limit_records_per_request": 2}
+    settings = settings_of(services, REPLACE, people(9)) | {"limit_records_per_request": 2}
     job = services.job(people(4))
     run_during(services, "customer_lists/update", lambda: services.export(settings, job_id=job, session_time=NEXT_DAY))
     with pytest.raises(AudienceError, match=rf"\(job {job}, here job {job}\).* To replace it, run this task again"):
@@ -207,7 +208,7 @@ def test_export_waits_for_a_new_list_to_become_ready(services: Services, action:
     services.time.sleep(60)
     services.pinterest.switches.set(switches)
     services.export(settings | {"limit_records_per_request": 4}, job_id=services.job(people(9)))
-    assert services.pinterest.members_of_audience(audience_id_of(services, settings)) == digests(9)
+    assert members_of(services, settings) == digests(9)
 
 
 @pytest.mark.parametrize(("listing", "status"), [("audiences/list", 400), ("customer_lists/list", 413)])
@@ -219,7 +220,7 @@ def test_listing_refused_after_a_new_list_loses_nobody(services: Services, listi
     with pytest.raises(RequestRefusedError, match=r"Partly sent: 0 of 9 records sent, 0 refused"):
         services.export(NEW, job_id=job)
     services.export(NEW, job_id=job)
-    assert services.pinterest.members_of_audience(only_audience_id(services)) == digests(9)
+    assert members_of(services, NEW) == digests(9)
 
 
 @pytest.mark.parametrize("action", [ADD, REPLACE])
@@ -252,7 +253,7 @@ def test_create_with_if_exists_works_on_the_first_day_and_later(
     for _ in range(2):
         stored = services.export(settings, job_id=services.job(people(9, first=3)), session_time=NEXT_DAY)
     assert first["audience_id"] == stored["audience_id"] == only_audience_id(services)
-    assert members == services.pinterest.members_of_audience(only_audience_id(services))
+    assert members == members_of(services, NEW)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +268,7 @@ def test_rerun_of_create_with_if_exists_add_keeps_people_of_other_sessions(
     first = services.export(settings, job_id=services.job(people(6)))
     services.export(settings, job_id=services.job(people(6, first=6)), session_time=NEXT_DAY)
     stored = services.export(settings, job_id=services.job(again))
-    assert services.pinterest.members_of_audience(only_audience_id(services)) == digests(12) | others
+    assert members_of(services, NEW) == digests(12) | others
     assert first["customer_list_id"] == stored["customer_list_id"]
     assert (stored["members"], len(services.pinterest.lists)) == (None, 1)
 
@@ -282,7 +283,7 @@ def test_several_audiences_of_one_name_are_an_error_with_their_ids(services: Ser
 
 @pytest.mark.parametrize("action", [ADD, REMOVE, REPLACE, CLEAR, DELETE])
 def test_audience_with_an_unexpected_name_is_not_changed(services: Services, action: str) -> None:
-    settings = {"action": action, "audience_id": services.audience(people(3)), "expected_audience_name": "Customers"}
+    settings = settings_of(services, action, people(3)) | {"expected_audience_name": "Customers"}
     job = None if action in (CLEAR, DELETE) else services.job(people(2))
     with pytest.raises(AudienceError, match='is named "Shoppers", but expected_audience_name is "Customers"'):
         services.export(settings, job_id=job)
@@ -328,7 +329,7 @@ def test_exceptions_of_earlier_uploads_do_not_block_an_audience(
     services: Services, action: str, exceptions: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     services.pinterest.switches.list_exceptions = exceptions
-    settings = {"action": action, "audience_id": services.audience(people(3))}
+    settings = settings_of(services, action, people(3))
     services.export(settings, job_id=None if action in (CLEAR, DELETE) else services.job(people(5)))
     assert (action != DELETE) == ("exceptions in earlier uploads" in caplog.text)
 
@@ -350,5 +351,5 @@ def test_too_large_request_is_halved_for_each_form_of_rejection(services: Servic
     settings = settings_of(services, action)
     services.pinterest.switches.set({"largest_body": 30_000, "large_body_answer": answer})
     stored = services.export(settings, job_id=services.job(people(2_000)))
-    assert services.pinterest.members_of_audience(audience_id_of(services, settings)) == digests(2_000)
+    assert members_of(services, settings) == digests(2_000)
     assert (stored["records"]["sent"], stored["records"]["refused"]) == (2_000, 0)

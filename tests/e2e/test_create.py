@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
-from tests.e2e.audiences import ADD, NEW, NEXT_DAY, REPLACE, current_list_id, list_name, only_audience_id
+from tests.e2e.audiences import ADD, NEW, NEXT_DAY, REPLACE, current_list_id, list_name, members_of, only_audience_id
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Fault, Mangle, When
 from tests.exporting import SESSION, Services, digest, digests, people
 
@@ -61,7 +61,7 @@ class TestCreate:
             services.pinterest.add_audience(f"Other {number}")
         services.export(NEW, job_id=job)
         assert len(services.pinterest.lists) == 302
-        assert services.pinterest.members_of_audience(only_audience_id(services)) == digests(3)
+        assert members_of(services, NEW) == digests(3)
 
     @pytest.mark.parametrize(
         ("name", "fields"),

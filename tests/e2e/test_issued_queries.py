@@ -11,7 +11,7 @@ from td_pinterest_op.erase import erase_people
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.task_runtime.task import Task
 from tests.clock import FakeTime
-from tests.e2e.audiences import ADD
+from tests.e2e.audiences import ADD, settings_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.emulators.td.state import ReceivedRequest
 from tests.exporting import ATTEMPT, SESSION, TASK_NAME, Services, digests, people
@@ -96,7 +96,7 @@ def test_each_query_has_the_options_and_comments_of_a_td_task_and_the_peoples_on
 
 def test_comments_change_no_domain_key_so_a_retry_adopts_its_job(services: Services) -> None:
     for session_id in (1, 2):
-        services.export({"action": ADD, "audience_id": services.audience()}, **TASK, session_id=session_id)
+        services.export(settings_of(services, ADD), **TASK, session_id=session_id)
     queries, keys = zip(
         *((call.form["query"], call.form["domain_key"]) for call in services.td.calls("POST", "/v3/job/issue")),
         strict=True,

@@ -6,7 +6,7 @@ import pytest
 
 from td_pinterest_op.audiences.audiences import PATIENCE
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
-from tests.e2e.audiences import ADD, CLEAR, NEW, NEXT_DAY, REPLACE, current_list_id, is_cleared, list_name
+from tests.e2e.audiences import ADD, CLEAR, NEW, NEXT_DAY, REPLACE, current_list_id, is_cleared, list_name, settings_of
 from tests.emulators.pinterest import Answer, Call, Fault, When
 from tests.exporting import SESSION, Services, digests, people
 
@@ -48,7 +48,7 @@ class TestReplace:
         assert (dry["members"], stored["members"]) == (None, 60)
 
     def test_replace_does_not_reuse_an_orphaned_list_with_other_people(self, services: Services) -> None:
-        settings = {"action": REPLACE, "audience_id": services.audience()}
+        settings = settings_of(services, REPLACE)
         job = services.job(people(60))
         services.export(settings, job_id=job)
         services.export(settings | {"action": ADD}, job_id=services.job(people(50, first=100)))
@@ -101,12 +101,16 @@ class TestReplace:
         assert len(services.pinterest.calls.of(operation)) == 1
 
 
+def clear(services: Services, audience_id: str, **params: Any) -> dict[str, Any]:
+    return services.export({"action": CLEAR, "audience_id": audience_id}, **params)
+
+
 class TestClear:
     def test_clear_creates_no_second_list_after_an_unrelated_rejection(self, services: Services) -> None:
         audience_id = services.audience(people(5))
         services.pinterest.answer(422, operation="customer_lists/create", times=None)
         with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
-            services.export({"action": CLEAR, "audience_id": audience_id})
+            clear(services, audience_id)
         assert len(services.pinterest.calls.of("customer_lists/create")) == 1
         assert services.pinterest.members_of_audience(audience_id) == digests(5)
 
@@ -117,7 +121,7 @@ class TestClear:
         services.pinterest.switches.records_required = demands_records
         audience_id = services.audience(people(5))
         before = current_list_id(services, audience_id)
-        stored = services.export({"action": CLEAR, "audience_id": audience_id})
+        stored = clear(services, audience_id)
         behind = services.pinterest.lists[current_list_id(services, audience_id)]
         assert is_cleared(services, audience_id)
         assert (len(behind.members), behind.list_type) == (int(demands_records), "EMAIL")
@@ -129,15 +133,15 @@ class TestClear:
     def test_clear_works_for_a_name_with_half_an_emoji(self, services: Services) -> None:
         services.pinterest.switches.records_required = True
         audience_id = services.audience(people(5), name="Shop \ud83d")
-        services.export({"action": CLEAR, "audience_id": audience_id})
+        clear(services, audience_id)
         assert is_cleared(services, audience_id)
 
     @pytest.mark.parametrize("session_time", [SESSION, NEXT_DAY], ids=["the same session", "another session"])
     def test_clear_of_a_cleared_audience_writes_nothing(self, services: Services, session_time: str) -> None:
         audience_id = services.audience(people(5))
-        services.export({"action": CLEAR, "audience_id": audience_id})
+        clear(services, audience_id)
         services.pinterest.calls.clear()
-        stored = services.export({"action": CLEAR, "audience_id": audience_id}, session_time=session_time)
+        stored = clear(services, audience_id, session_time=session_time)
         assert services.pinterest.calls.writes() == []
         assert (
             stored["previous_customer_list_id"],
@@ -152,9 +156,9 @@ class TestClear:
     ) -> None:
         services.pinterest.switches.records_required = demands_records
         audience_id = services.audience(people(5))
-        services.export({"action": CLEAR, "audience_id": audience_id})
+        clear(services, audience_id)
         services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(came)))
-        services.export({"action": CLEAR, "audience_id": audience_id}, session_time=session_time)
+        clear(services, audience_id, session_time=session_time)
         assert is_cleared(services, audience_id)
         assert len(services.pinterest.lists) == 3
 
@@ -165,11 +169,11 @@ class TestClear:
         self, services: Services, switches: dict[str, Any]
     ) -> None:
         audience_id = services.audience(people(5))
-        services.export({"action": CLEAR, "audience_id": audience_id})
+        clear(services, audience_id)
         services.time.sleep(60)
         services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(3)))
         services.pinterest.switches.set(switches)
-        services.export({"action": CLEAR, "audience_id": audience_id})
+        clear(services, audience_id)
         assert is_cleared(services, audience_id)
 
     def test_rerun_of_clear_reuses_the_empty_list_of_a_failed_attempt(self, services: Services) -> None:
@@ -178,10 +182,10 @@ class TestClear:
             Fault(effect=Answer(status=400, message="Invalid rule"), operation="audiences/update", times=100)
         )
         with pytest.raises(PinterestError):
-            services.export({"action": CLEAR, "audience_id": audience_id})
+            clear(services, audience_id)
         services.pinterest.faults.clear()
         assert services.pinterest.members_of_audience(audience_id) == digests(5)
-        services.export({"action": CLEAR, "audience_id": audience_id})
+        clear(services, audience_id)
         assert is_cleared(services, audience_id)
         assert len(services.pinterest.lists) == 2
 

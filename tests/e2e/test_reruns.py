@@ -15,10 +15,10 @@ from tests.e2e.audiences import (
     NEW,
     NEXT_DAY,
     REPLACE,
-    audience_id_of,
     current_list_id,
     is_cleared,
     list_name,
+    members_of,
     only_audience_id,
     run_during,
     settings_of,
@@ -106,7 +106,7 @@ def test_rerun_with_the_same_jobs_continues_the_youngest_list_if_it_is_not_in_us
     assert (stored["customer_list_id"] == begun.id) is not others
     again = services.export(settings, job_id=job)
     assert again["customer_list_id"] not in (begun.id, stored["customer_list_id"])
-    assert services.pinterest.members_of_audience(audience_id_of(services, settings)) == digests(9)
+    assert members_of(services, settings) == digests(9)
 
 
 @pytest.mark.parametrize("action", [CREATE, REPLACE])
@@ -118,7 +118,7 @@ def test_rerun_with_another_job_excludes_people_of_the_failed_attempt(services: 
         services.export(batches, job_id=services.job(people(9)))
     services.pinterest.faults.clear()
     services.export(batches, job_id=services.job(people(9, first=50)))
-    assert services.pinterest.members_of_audience(audience_id_of(services, settings)) == digests(9, first=50)
+    assert members_of(services, settings) == digests(9, first=50)
 
 
 @pytest.mark.parametrize(

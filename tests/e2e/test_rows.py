@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import InvalidRowsError, JobError, TreasureDataError, WorkflowError
-from tests.e2e.audiences import ADD
+from tests.e2e.audiences import ADD, settings_of
 from tests.emulators.td import Fault
 from tests.exporting import ATTEMPT, NO_REASONS, NOBODY, Services, digest, digests, people
 
@@ -96,7 +96,7 @@ class TestMixedRows:
     def test_invalid_rows_stop_an_export_with_reasons_and_row_numbers(self, services: Services) -> None:
         rows, _, rejected, positions = mixed_rows()
         with pytest.raises(InvalidRowsError) as caught:
-            services.export({"action": ADD, "audience_id": services.audience()}, job_id=services.job(rows))
+            services.export(settings_of(services, ADD), job_id=services.job(rows))
         message = str(caught.value)
         assert f"{len(positions):,} of {ROWS:,} rows are invalid" in message
         for reason, count in rejected.items():
@@ -110,7 +110,7 @@ class TestColumns:
     def test_unusable_columns_are_an_error_before_a_row_is_read(self, services: Services) -> None:
         job = services.td.add_job(columns=[("email", "varchar"), ("age", "bigint")], rows=[["x", 1]])
         with pytest.raises(JobError, match='column "age" is not an identifier') as caught:
-            services.export({"action": ADD, "audience_id": services.audience()}, job_id=job)
+            services.export(settings_of(services, ADD), job_id=job)
         assert f"job {job} (columns: email varchar, age bigint)" in str(caught.value)
         assert services.td.calls("GET", "/v3/job/result") == []
         assert services.pinterest.calls.writes() == []
@@ -199,7 +199,7 @@ class TestJobs:
     def test_corrected_query_or_another_attempt_or_task_issues_its_own_job(
         self, services: Services, other: dict[str, Any]
     ) -> None:
-        settings: dict[str, Any] = {"action": ADD, "audience_id": services.audience()}
+        settings = settings_of(services, ADD)
         create_customers(services)
         for changed in ({}, other):
             services.export(settings, **TASK | ATTEMPT | changed)
@@ -211,7 +211,7 @@ class TestJobs:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "people.sql").write_text(TASK["query"])
         create_customers(services)
-        settings: dict[str, Any] = {"action": ADD, "audience_id": services.audience()}
+        settings = settings_of(services, ADD)
         assert services.export(settings, **TASK | {"query": "people.sql"})["records"]["sent"] == 5
 
     def test_private_result_of_another_user_is_an_error_with_what_to_do(self, services: Services) -> None:

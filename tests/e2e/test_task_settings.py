@@ -10,7 +10,7 @@ from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.task_runtime.task import Task
-from tests.e2e.audiences import ADD
+from tests.e2e.audiences import ADD, settings_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.exporting import Services, digests, people
 
@@ -95,7 +95,7 @@ def test_secret_references_that_digdag_did_not_resolve_are_resolved(services: Se
 
 
 def test_control_group_beside_the_settings_is_warned_of(services: Services, caplog: pytest.LogCaptureFixture) -> None:
-    settings = {"action": ADD, "audience_id": services.audience()}
+    settings = settings_of(services, ADD)
     control = {"percent": 10, "salt": "spring"}
     services.export(settings, job_id=services.job(people(5)), control=control)
     warning = "`control` is next to result_settings, where it withholds nobody"
@@ -108,7 +108,7 @@ class TestForThisRun:
     def test_settings_for_this_run_replace_those_of_the_task_and_are_named(
         self, services: Services, caplog: pytest.LogCaptureFixture
     ) -> None:
-        settings = {"action": ADD, "audience_id": services.audience(), "min_records": 100}
+        settings = settings_of(services, ADD) | {"min_records": 100}
         given = '{"min_records": 1, "dry_run": true, "rebuild": true}'
         stored = services.export(settings, job_id=services.job(people(5)), settings_for_this_run=given)
         assert (stored["dry_run"], services.pinterest.calls.writes()) == (True, [])
@@ -128,7 +128,7 @@ class TestForThisRun:
         ],
     )
     def test_wrong_setting_for_this_run_is_an_error(self, services: Services, given: object, complaint: str) -> None:
-        settings = {"action": ADD, "audience_id": services.audience()}
+        settings = settings_of(services, ADD)
         with pytest.raises(SettingsError, match=complaint):
             services.export(settings, job_id=services.job(people(5)), settings_for_this_run=given)
         assert services.pinterest.calls.writes() == []
@@ -142,7 +142,7 @@ def test_error_about_settings_names_the_ad_account_and_the_audience_that_they_na
 def test_query_that_ends_in_the_name_of_a_file_is_no_file(services: Services) -> None:
     services.td.create_people("crm", people(3))
     query = "SELECT email FROM people -- see queries/people.sql"
-    settings = {"action": ADD, "audience_id": services.audience()}
+    settings = settings_of(services, ADD)
     assert services.export(settings, query=query, database="crm")["records"]["sent"] == 3
 
 

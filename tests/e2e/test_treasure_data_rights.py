@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import ExportError
-from tests.e2e.audiences import ADD
+from tests.e2e.audiences import ADD, settings_of
 from tests.exporting import Services, digests, people
 
 QUERY: dict[str, Any] = {"query": "SELECT email FROM people", "database": "crm"}
@@ -31,14 +31,14 @@ def test_a_right_that_is_missing_is_named_and_nothing_is_sent(
     for name, value in switches.items():
         setattr(services.td.switches, name, value)
     with pytest.raises(ExportError, match=complaint):
-        services.export({"action": ADD, "audience_id": services.audience(), "retry_count": 1}, **QUERY)
+        services.export(settings_of(services, ADD) | {"retry_count": 1}, **QUERY)
     assert services.pinterest.calls.writes() == []
 
 
 def test_masked_columns_look_like_hashes_and_expect_values_stops_them(services: Services) -> None:
     services.td.switches.masked_columns.add("email")
     with pytest.raises(ExportError, match="expect_values"):
-        services.export({"action": ADD, "audience_id": services.audience(), "expect_values": "plain"}, **QUERY)
+        services.export(settings_of(services, ADD) | {"expect_values": "plain"}, **QUERY)
 
 
 @pytest.mark.parametrize(

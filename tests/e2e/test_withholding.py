@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import JobError, LimitError, SettingsError
-from tests.e2e.audiences import ADD, CLEAR, CREATE, REMOVE, REPLACE, audience_id_of, is_in_control, settings_of
+from tests.e2e.audiences import ADD, CLEAR, CREATE, REMOVE, REPLACE, is_in_control, members_of, settings_of
 from tests.exporting import ATTEMPT, Services, digest, digests, people
 
 DATABASE: dict[str, Any] = {"database": "crm"}
@@ -30,10 +30,6 @@ def values_query(values: Iterable[str | None], column: str = "email") -> str:
 
 def empty_query(column: str = "email") -> str:
     return f"SELECT * FROM (VALUES ('x')) AS t({column}) WHERE 1 = 0"
-
-
-def members_of(services: Services, settings: dict[str, Any]) -> set[str]:
-    return services.pinterest.members_of_audience(audience_id_of(services, settings))
 
 
 def withheld_of(stored: dict[str, Any]) -> tuple[int, int, int]:
@@ -261,7 +257,7 @@ def test_who_opts_out_while_the_query_of_the_people_runs_is_not_sent(
 def test_columns_of_a_list_are_asked_before_the_people_where_the_engine_allows_it(
     services: Services, engine: str, asked: int
 ) -> None:
-    settings = {"action": ADD, "audience_id": services.audience()}
+    settings = settings_of(services, ADD)
     task: dict[str, Any] = {"query": values_query(people(3)), "suppress": values_query(people(1)), "engine": engine}
     services.export(settings, **task, **DATABASE)
     assert members_of(services, settings) == digests(2, first=1)
@@ -300,14 +296,14 @@ class TestLists:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "listed.sql").write_text(values_query(people(1), "Mail"))
-        settings = {"action": ADD, "audience_id": services.audience(), "columns": {"mail": "email"}}
+        settings = settings_of(services, ADD) | {"columns": {"mail": "email"}}
         task: dict[str, Any] = {"job_id": services.job(people(3)), name: "listed.sql", **DATABASE}
         assert services.export(settings, **task)["records"]["sent"] == count
         with pytest.raises(JobError, match='there is no column "male", which `columns` names'):
             services.export(settings | {"columns": {"mail": "email", "male": "email"}}, **task)
 
     def test_each_query_is_its_own_job_and_each_attempt_reads_the_lists_again(self, services: Services) -> None:
-        settings = {"action": ADD, "audience_id": services.audience()}
+        settings = settings_of(services, ADD)
         same = values_query(people(3))
         task = DATABASE | ATTEMPT | {"query": same, "consent": same}
         with pytest.raises(LimitError, match="no records are left to send"):
@@ -322,7 +318,7 @@ class TestLists:
     def test_invalid_values_in_lists_match_nobody_and_cause_one_warning(
         self, services: Services, caplog: pytest.LogCaptureFixture
     ) -> None:
-        settings = {"action": ADD, "audience_id": services.audience()}
+        settings = settings_of(services, ADD)
         services.export(
             settings,
             job_id=services.job(people(2)),
@@ -342,7 +338,7 @@ class TestLists:
         self, services: Services, caplog: pytest.LogCaptureFixture, name: str, of_list: list[str], reason: str
     ) -> None:
         caplog.set_level("INFO")
-        settings = {"action": ADD, "audience_id": services.audience(), "dry_run": True}
+        settings = settings_of(services, ADD) | {"dry_run": True}
         task = {name: values_query(of_list)} | DATABASE
         stored = services.export(settings, job_id=services.job(people(3)), **task)
         assert f"withheld  1 record ({reason} 1)" in caplog.text
@@ -376,7 +372,7 @@ class TestFailsClosed:
         assert message in str(caught.value)
 
     def test_empty_list_may_be_allowed_for_opt_outs_only(self, services: Services) -> None:
-        settings = {"action": ADD, "audience_id": services.audience(), "allow_empty_suppress": True}
+        settings = settings_of(services, ADD) | {"allow_empty_suppress": True}
         job = services.job(people(3))
         stored = services.export(settings, job_id=job, suppress=empty_query(), **DATABASE)
         assert (stored["records"]["sent"], withheld_of(stored)) == (3, (0, 0, 0))
@@ -388,7 +384,7 @@ class TestFailsClosed:
 
     @pytest.mark.parametrize("allow_empty", [True, False])
     def test_withholding_everybody_is_an_error(self, services: Services, allow_empty: bool) -> None:
-        settings = {"action": REPLACE, "audience_id": services.audience(people(5)), "allow_empty": allow_empty}
+        settings = settings_of(services, REPLACE, people(5)) | {"allow_empty": allow_empty}
         job = services.job(people(3))
         with pytest.raises(
             LimitError, match=r"no records are left to send: 3 records \(suppressed 2, without_consent 1\) withheld"
@@ -407,7 +403,7 @@ class TestFailsClosed:
         self, services: Services, caplog: pytest.LogCaptureFixture, action: str
     ) -> None:
         services.export(
-            {"action": action, "audience_id": services.audience(people(3))},
+            settings_of(services, action, people(3)),
             job_id=services.job(people(1)),
             suppress="",
             consent="SELECT nothing",
@@ -424,7 +420,7 @@ class TestControl:
         rows = [{"email": person, "maid": DEVICE(number)} for number, person in enumerate(people(20))]
         services.td.create("crm", "people", rows)
         control = {"percent": 50, "salt": "spring", "by": "email"}
-        settings = {"action": ADD, "audience_id": services.audience(), "control": control, "hash_in": hash_in}
+        settings = settings_of(services, ADD) | {"control": control, "hash_in": hash_in}
         services.export(settings, query="SELECT email, maid FROM people", **DATABASE)
         sent = {digest(row["maid"]) for row in rows if not is_in_control(row["email"], 50)}
         assert sent == members_of(services, settings)
@@ -447,7 +443,7 @@ class TestExpectedValues:
         self, services: Services, action: str, expected: str, plain: int, hashed: int, message: str | None
     ) -> None:
         values = [*people(plain), *sorted(digests(hashed, first=1000))]
-        settings = {"action": action, "audience_id": services.audience(), "expect_values": expected}
+        settings = settings_of(services, action) | {"expect_values": expected}
         if message is None:
             stored = services.export(settings, job_id=services.job(values))
             assert stored["values"] == {"plain": plain, "hashed": hashed}
