@@ -4,6 +4,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from td_pinterest_op.report.entry import Entry, make_entry
+from td_pinterest_op.report.page import render_page
 from td_pinterest_op.run_history.history_table import FOLLOW_UP, RUN
 
 FIRST_DAY = datetime(2026, 11, 1, 7, 0, tzinfo=timezone.utc)
@@ -69,3 +70,8 @@ def follow_up(day: int = 0, *, status: str = "READY", size: int | None = 900, **
     at = FIRST_DAY + timedelta(days=day, hours=5)
     row = {"kind": FOLLOW_UP, "audience_id": AUDIENCE_ID, "audience_name": "Newsletter readers", "time": at.timestamp()}
     return make_entry(row | {"audience_status": status, "audience_size": size} | others)
+
+
+def page(*entries: Entry, **options: Any) -> str:
+    """The page about a history, as of the first day."""
+    return render_page(entries, now=FIRST_DAY, **options)

@@ -8,9 +8,8 @@ import pytest
 from td_pinterest_op.audiences.actions import ACTIONS
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.funnel import KEPT, LOST, MATCHED, Bar, build_funnel
-from td_pinterest_op.report.page import render_page
 from td_pinterest_op.run_history.history_table import FAILED
-from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, run
+from tests.unit.report.samples import follow_up, mirror, page, run
 
 WITHHELD = {"suppressed": 90, "without_consent": 0, "control": 60}
 RECORDS = {"unique": 1000, "duplicate": 250, "sent": 830, "refused": 20, "withheld": WITHHELD}
@@ -47,7 +46,7 @@ def sums(bars: Sequence[tuple[str, float]]) -> list[tuple[float, float]]:
 @pytest.mark.parametrize("name", RUNS)
 def test_the_figures_that_the_page_shows_add_up(name: str) -> None:
     """Read from the page, as a person does."""
-    html = render_page([RUNS[name], follow_up(10)], now=FIRST_DAY)
+    html = page(RUNS[name], follow_up(10))
     pattern = r'<li class="(\w+)">.*?<span class="count">−?([\d,]+|–)</span>'
     bars = [(kind, int(count.replace(",", ""))) for kind, count in re.findall(pattern, html, re.DOTALL) if count != "–"]
     bars = [bar for bar in bars if bar[0] != MATCHED][name == "two columns" :]
@@ -61,7 +60,7 @@ def test_a_mirror_adds_up_as_an_export_does() -> None:
         "Rows read 2000", "Valid 2000", "Different people 2000", "Opted out 200", "Without consent 5",
         "Control group 100", "In the audience 1695", "Matched by Pinterest 900",
     ]  # fmt: skip
-    assert "In the audience <small>40 joined, 12 left, 56 sent again</small>" in render_page([mirror(9)], now=FIRST_DAY)
+    assert "In the audience <small>40 joined, 12 left, 56 sent again</small>" in page(mirror(9))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +80,7 @@ def test_the_last_bars_show_the_result(last_run: Entry, end: list[str]) -> None:
 
 def test_a_loss_is_drawn_right_of_the_rest_and_omitted_if_zero() -> None:
     bars = {bar.label: bar for bar in build_funnel(run(records=RECORDS), size_entry=None)}
-    html = render_page([run(records=RECORDS)], now=FIRST_DAY)
+    html = page(run(records=RECORDS))
     assert re.findall(r'<span style="(.*?)">', html)[:2] == [
         "margin-left: 0%; width: 100.0%",
         "margin-left: 78.12%; width: 21.88%",

@@ -8,10 +8,9 @@ import pytest
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.report.entry import Entry, make_entry
-from td_pinterest_op.report.page import render_page
 from td_pinterest_op.run_history.history_table import FAILED, LIFT, RUN
 from tests import guard
-from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, mirror, other_action, run
+from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, mirror, other_action, page, run
 
 NOBODY = {"audience_name": None, "audience_id": None}
 NOTHING_READ = {"rows": {"read": 0, "invalid": 0, "invalid_by_reason": {}}, "records": {"unique": 0, "sent": 0}}
@@ -22,8 +21,13 @@ def shown(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL))
 
 
+def text_of(*entries: Entry, **options: Any) -> str:
+    """The text of the page about a history."""
+    return shown(page(*entries, **options))
+
+
 def test_the_table_compares_a_run_with_the_previous_one() -> None:
-    text = shown(render_page([run(0), run(1)], now=FIRST_DAY))
+    text = text_of(run(0), run(1))
     assert "sent to Pinterest 1,100 1,000 +100" in text
     assert "This run Run before Change" in text
 
@@ -38,13 +42,13 @@ def test_the_table_compares_a_run_with_the_previous_one() -> None:
     ],
 )
 def test_the_card_of_sent_people_has_one_comparison_with_the_previous_run(before: list[Entry], said: str) -> None:
-    text = shown(render_page([*before, run(1)], now=FIRST_DAY))
+    text = text_of(*before, run(1))
     assert f"People sent by this run 1,100 {said} Size at the end of the run" in text
 
 
 def test_records_and_matched_share_are_on_the_card_in_the_table_and_over_time() -> None:
     looks = [follow_up(day, size=900, members=1200 + 300 * day, match_ratio=900 / (1200 + 300 * day)) for day in (0, 1)]
-    html = render_page([run(0), *looks], now=FIRST_DAY)
+    html = page(run(0), *looks)
     assert "; about 60 % of the 1,500 records in it" in shown(html)
     assert "ready 900 1,500 60 %" in shown(html)
     for label in ("Records known to be in the audience", "Share of these records that Pinterest matched, about"):
@@ -52,7 +56,7 @@ def test_records_and_matched_share_are_on_the_card_in_the_table_and_over_time() 
 
 
 def test_a_single_run_has_no_empty_columns_or_sections() -> None:
-    text = shown(render_page([run(0)], now=FIRST_DAY))
+    text = text_of(run(0))
     for missing in ("Run before", "Records known", "records in it", "What the audience brought"):
         assert missing not in text
     assert "no earlier run" in text
@@ -61,7 +65,7 @@ def test_a_single_run_has_no_empty_columns_or_sections() -> None:
 
 def test_each_known_reason_has_advice_and_sql_and_an_unknown_one_is_left_out() -> None:
     reasons = {"null": 260, "not_an_email": 90, "Jane Doe": 1, "moved_house": 2}
-    text = shown(render_page([run(0, rows={"read": 1600, "invalid_by_reason": reasons})], now=FIRST_DAY))
+    text = text_of(run(0, rows={"read": 1600, "invalid_by_reason": reasons}))
     for reason in ("null", "not_an_email"):
         assert REASONS[reason].advice in text
     assert "SELECT * FROM people WHERE email IS NULL" in text
@@ -69,13 +73,13 @@ def test_each_known_reason_has_advice_and_sql_and_an_unknown_one_is_left_out() -
 
 
 def test_a_row_that_was_written_twice_is_shown_once() -> None:
-    assert render_page([run(0)], now=FIRST_DAY) == render_page([run(0), run(0)], now=FIRST_DAY)
+    assert page(run(0)) == page(run(0), run(0))
 
 
 def test_an_audience_is_chosen_among_several() -> None:
     several = [run(0), run(1, audience_id="99", audience_name="Others")]
-    assert "<h1>Others</h1>" in render_page(several, audience_id="99", now=FIRST_DAY)
-    assert "<h1>Newsletter readers</h1>" in render_page(several, audience_id=AUDIENCE_ID, now=FIRST_DAY)
+    assert "<h1>Others</h1>" in page(*several, audience_id="99")
+    assert "<h1>Newsletter readers</h1>" in page(*several, audience_id=AUDIENCE_ID)
 
 
 @pytest.mark.parametrize(
@@ -90,9 +94,9 @@ def test_a_run_that_failed_before_its_audience_was_known_stays_in_the_history(
     failed: dict[str, str | None], is_there: bool
 ) -> None:
     early = run(1, audience_id=None, error="No such job.", **NOTHING_READ, **failed)
-    html = render_page([run(0), early, run(2)], audience_id=AUDIENCE_ID, now=FIRST_DAY)
+    html = page(run(0), early, run(2), audience_id=AUDIENCE_ID)
     assert is_there == (">failed<" in html)
-    assert is_there == ("The last run failed" in render_page([run(0), early], audience_id=AUDIENCE_ID, now=FIRST_DAY))
+    assert is_there == ("The last run failed" in page(run(0), early, audience_id=AUDIENCE_ID))
 
 
 KILLED = make_entry({"kind": RUN, "outcome": FAILED, "audience_id": AUDIENCE_ID, "error": "no result was stored"})
@@ -106,7 +110,7 @@ KILLED = make_entry({"kind": RUN, "outcome": FAILED, "audience_id": AUDIENCE_ID,
     ],
 )
 def test_a_failed_run_without_rows_shows_no_figures_of_rows(last: Entry, note: str) -> None:
-    text = shown(render_page([run(0), last], now=FIRST_DAY))
+    text = text_of(run(0), last)
     assert f"People sent by this run – {note}" in text
     assert "What the run did, in figures It failed." in text
     assert "Rows rejected" not in text
@@ -122,27 +126,25 @@ def test_a_failed_run_without_rows_shows_no_figures_of_rows(last: Entry, note: s
 def test_the_title_is_the_newest_known_name_or_the_id(
     earlier: dict[str, None], last: dict[str, None], title: str
 ) -> None:
-    assert f"<h1>{title}</h1>" in render_page([run(0, **earlier), run(1, **last)], now=FIRST_DAY)
+    assert f"<h1>{title}</h1>" in page(run(0, **earlier), run(1, **last))
 
 
 def test_a_page_has_no_script_and_loads_nothing() -> None:
-    html = render_page([run(day) for day in range(5)], now=FIRST_DAY)
+    html = page(*map(run, range(5)))
     assert "default-src 'none'" in html
     assert re.findall(r"<(?:script|link|img|iframe|object|embed|form|base)\b|@import|url\(|\bon\w+=", html) == []
     assert re.findall(r"\b(?:src|href|action)=", html) == []
 
 
 def test_markup_in_a_name_is_shown_as_text() -> None:
-    html = render_page([run(0, audience_name='</template><script>alert(1)</script>"&')], now=FIRST_DAY)
+    html = page(run(0, audience_name='</template><script>alert(1)</script>"&'))
     assert "<script" not in html
 
 
 def test_a_page_shows_no_person_and_no_secret() -> None:
     person = "ann@shop.example"
     digest = "ab" * 32
-    html = render_page(
-        [run(0, error=f"{person} {digest}", summary=person, audience_name=f"for {person}")], now=FIRST_DAY
-    )
+    html = page(run(0, error=f"{person} {digest}", summary=person, audience_name=f"for {person}"))
     guard.check(html, "the page")
 
 
@@ -165,19 +167,19 @@ def comparison(day: int = 3, summary: str = "The audience brought conversions.",
 
 
 def test_a_lift_shows_both_groups_its_intervals_and_the_split() -> None:
-    text = shown(render_page([run(0), comparison()], now=FIRST_DAY))
+    text = text_of(run(0), comparison())
     assert "What the audience brought The audience brought conversions." in text
     assert "were sent 90,000 1,800 2.00 % control group, left out 10,000 150 1.50 %" in text
     assert "lift of the rate +0.50 percentage points, between +0.23 and +0.74" in text
     assert "relative lift +33.33 %, between +13.00 and +57.00 probability of so uneven a split 98.00 %" in text
     unknown = comparison(lift=json.dumps(FIGURES | {"lift_relative": None, "lift_absolute_low": None}))
-    assert shown(render_page([run(0), unknown], now=FIRST_DAY)).count("lift not known") == 1
+    assert text_of(run(0), unknown).count("lift not known") == 1
 
 
 def test_the_newest_successful_comparison_is_shown() -> None:
     later = comparison(4, summary="No difference can be told.")
     failed = comparison(5, outcome=FAILED, lift=None)
-    text = shown(render_page([run(0), comparison(), later, failed], now=FIRST_DAY))
+    text = text_of(run(0), comparison(), later, failed)
     assert "What the audience brought No difference can be told." in text
     assert "Comparison failed" in text
 
@@ -185,7 +187,7 @@ def test_the_newest_successful_comparison_is_shown() -> None:
 @pytest.mark.parametrize("entries", [[], [comparison()], [follow_up(status="")], [follow_up(audience_status=None)]])
 def test_a_history_without_run_and_status_is_an_error(entries: list[Entry]) -> None:
     with pytest.raises(SettingsError, match="has no runs and no status checks"):
-        render_page(entries, now=FIRST_DAY)
+        page(*entries)
 
 
 # -- several audiences, failed runs, sizes
@@ -195,27 +197,25 @@ OTHERS = {"audience_id": "99", "audience_name": "Others", "session_uuid": "o"}
 
 def test_of_several_audiences_that_of_the_last_run_is_shown() -> None:
     several = [run(0), run(1, **OTHERS, action="replace_current_audience"), follow_up(1)]
-    assert "<h1>Others</h1>" in render_page(several, now=FIRST_DAY)
-    assert "<h1>Newsletter readers</h1>" in render_page([several[1], follow_up(1), run(2)], now=FIRST_DAY)
+    assert "<h1>Others</h1>" in page(*several)
+    assert "<h1>Newsletter readers</h1>" in page(several[1], follow_up(1), run(2))
 
 
 def test_a_failed_run_has_its_reason_and_its_workflow() -> None:
     failed = run(1, error="No such job.", workflow="evening", action="replace_current_audience")
-    text = shown(render_page([run(0), failed, run(2)], now=FIRST_DAY))
+    text = text_of(run(0), failed, run(2))
     assert "Failed runs 2 Nov 2026, 07:00 UTC Replace – Newsletter readers , workflow evening No such job." in text
-    text = shown(render_page([run(0), failed], now=FIRST_DAY))
+    text = text_of(run(0), failed)
     assert "Last run: Replace failed , 2 Nov 2026, 07:00 UTC, workflow evening" in text
     assert "Failed runs" not in text
     assert text.count("No such job.") == 1
 
 
 def test_a_figure_that_is_zero_in_both_runs_is_left_out() -> None:
-    text = shown(render_page([run(0), run(1)], now=FIRST_DAY))
+    text = text_of(run(0), run(1))
     assert "refused by Pinterest" not in text
     records = {"unique": 1000, "duplicate": 250, "sent": 990, "refused": 10}
-    assert "refused by Pinterest and skipped 0 10 −10" in shown(
-        render_page([run(0, records=records), run(1)], now=FIRST_DAY)
-    )
+    assert "refused by Pinterest and skipped 0 10 −10" in text_of(run(0, records=records), run(1))
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_figure_that_is_zero_in_both_runs_is_left_out() -> None:
     ],
 )
 def test_an_audience_without_people_shows_no_size(last: dict[str, Any], look: list[Entry]) -> None:
-    html = render_page([run(0), follow_up(0), run(1, **last, **NOTHING_READ), *look], now=FIRST_DAY)
+    html = page(run(0), follow_up(0), run(1, **last, **NOTHING_READ), *look)
     assert "<dt>Matched by Pinterest" not in html
 
 
@@ -246,7 +246,7 @@ def test_an_audience_without_people_shows_no_size(last: dict[str, Any], look: li
 def test_page_says_how_many_are_in_the_audience_only_if_the_last_run_knows_it(
     before: Entry, last: Entry, tile: str, members: str
 ) -> None:
-    html = render_page([before, last], now=FIRST_DAY)
+    html = page(before, last)
     text = shown(html)
     assert tile in text
     assert members == re.findall('data-label="In the audience">(.*?)<', html)[0]
@@ -257,7 +257,7 @@ def test_page_says_how_many_are_in_the_audience_only_if_the_last_run_knows_it(
 
 def test_erasures_are_listed_and_are_about_no_audience() -> None:
     erased = run(1, action="erase", audience_id=None, audience_name=None, summary="Removed 3 people from 7 lists.")
-    text = shown(render_page([run(0), erased, run(2)], now=FIRST_DAY))
+    text = text_of(run(0), erased, run(2))
     assert "Erasures 2 Nov 2026, 07:00 UTC Erased Removed 3 people from 7 lists." in text
     assert text.count("Removed 3 people") == 1
 
@@ -265,13 +265,13 @@ def test_erasures_are_listed_and_are_about_no_audience() -> None:
 def test_a_failed_run_names_its_audience_and_quotes_no_query_engine() -> None:
     error = "job 7 ended with status error; the engine's last lines: Cannot cast Jane Doe"
     failed = run(0, outcome=FAILED, audience_name=None, error=error)
-    text = shown(render_page([failed, run(1)], audience_id=AUDIENCE_ID, now=FIRST_DAY))
+    text = text_of(failed, run(1), audience_id=AUDIENCE_ID)
     assert f"Added – audience {AUDIENCE_ID}".replace("Added", "Add") in text
     assert "job 7 ended with status error" in text
     assert "Jane Doe" not in text
 
 
 def test_matched_has_one_number_until_the_run_is_matched() -> None:
-    text = shown(render_page([run(0), follow_up(0, size=20_538), run(1, audience=None)], now=FIRST_DAY))
+    text = text_of(run(0), follow_up(0, size=20_538), run(1, audience=None))
     assert "Matched before this run 20,538" in text
     assert "Matched by Pinterest not known yet" in text
