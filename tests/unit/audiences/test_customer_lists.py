@@ -1,5 +1,7 @@
 """The parts of the name of a customer list that the operator makes."""
 
+from dataclasses import replace
+
 import pytest
 
 from td_pinterest_op.audiences.customer_lists import ListName, parse_list_name
@@ -60,17 +62,13 @@ def test_list_name_tells_how_many_records_an_empty_list_was_created_with(name: s
     ],
 )
 def test_newer_jobs_are_told_by_their_numbers_those_of_the_people_first(jobs: str, older: str) -> None:
-    newer_name, older_name = (
-        ListName(audience="Shoppers", session="0123abcd", jobs=each, fingerprint=NOBODY) for each in (jobs, older)
-    )
+    newer_name, older_name = (replace(_EMPTY, jobs=each) for each in (jobs, older))
     assert newer_name.has_newer_jobs(older_name) is True
     assert older_name.has_newer_jobs(newer_name) is False
 
 
 @pytest.mark.parametrize(("jobs", "other"), [("9+10", "9+10"), ("file+11", "9"), ("-", "file+9"), ("-", "-")])
 def test_equal_jobs_and_those_of_other_sources_tell_nothing(jobs: str, other: str) -> None:
-    name, other_name = (
-        ListName(audience="Shoppers", session="0123abcd", jobs=each, fingerprint=NOBODY) for each in (jobs, other)
-    )
+    name, other_name = (replace(_EMPTY, jobs=each) for each in (jobs, other))
     assert name.has_newer_jobs(other_name) is None
     assert other_name.has_newer_jobs(name) is None
