@@ -242,7 +242,7 @@ def compare_people(warehouse: Warehouse, case: Case) -> tuple[Any, Any]:
     """Return whom the operator sends and withholds in a random case, and whom the warehouse does."""
     control = Control(percent=Decimal(case.percent), salt=SALT, by="customer") if case.percent else None
     types = dict.fromkeys(case.types, "array(varchar)" if case.arrays else "varchar")
-    rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)]
+    rows = case.keyed_rows()
     warehouse.load("people", types | {"customer": "bigint"}, rows)
     query = build_query("people", case.types, arrays=case.arrays, key="customer" if control else None)
     sent, reasons = Oracle(case).identifiers()

@@ -201,8 +201,7 @@ def run_tries(stage: Stage, history: History) -> Iterator[tuple[Try, list[Record
     td = stage.services.td
     case = history.case
     by = ["customer"] if case.percent else []
-    keyed = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)]
-    load_table(td, "people", [*case.types, *by], keyed if by else case.rows)
+    load_table(td, "people", [*case.types, *by], case.keyed_rows() if by else case.rows)
     audience_id = stage.audience(people(3, first=900), name="Others")
     named = {"audience_name": "Shoppers", "if_exists": history.if_exists}
     wanted: dict[str, Any] = {

@@ -108,6 +108,10 @@ class Case:
     list_rows: Mapping[str, list[Any]]
     percent: int | None
 
+    def keyed_rows(self) -> list[list[Any]]:
+        """The rows with the key of each person."""
+        return [[*row, key] for row, key in zip(self.rows, self.keys, strict=True)]
+
     def in_control(self, key: int | None) -> bool:
         return self.percent is not None and is_in_control(str(key), self.percent)
 
@@ -225,7 +229,7 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
         for name, rows in case.list_rows.items():
             lists.read_list(result(all_types, rows), given, spools[name])
         opened = Lists(spools={name: spools[name] for name in case.list_rows})
-        rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)] if control else case.rows
+        rows = case.keyed_rows() if control else case.rows
         of_people = result(case.types, rows, arrays=case.arrays, by=control is not None)
         with open_reader(of_people.job, given, stats, lists=opened) as reader:
             prepared = reader.read(of_people.blocks, progress=lambda _: None)
