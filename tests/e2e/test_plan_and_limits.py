@@ -33,7 +33,7 @@ _PLAN = re.compile(
 
 def last_plan(caplog: pytest.LogCaptureFixture) -> tuple[str, dict[str, int]]:
     """Return the text and the numbers of the last logged plan."""
-    text = [record.getMessage() for record in caplog.records if record.getMessage().startswith("plan")][-1]
+    text = [text for text in caplog.messages if text.startswith("plan")][-1]
     plan = _PLAN.search(text)
     assert plan is not None
     return text, {name: int(number.replace(",", "")) for name, number in plan.groupdict().items()}

@@ -408,7 +408,7 @@ class TestFailsClosed:
             suppress="",
             consent="SELECT nothing",
         )
-        (warning,) = [record.getMessage() for record in caplog.records if "so it ignores" in record.getMessage()]
+        (warning,) = [text for text in caplog.messages if "so it ignores" in text]
         assert warning == f"the action {action} adds no people, so it ignores the task's suppress and consent"
 
 

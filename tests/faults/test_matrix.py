@@ -205,7 +205,7 @@ def check_partly_sent(said: re.Match[str], *, records: int, truly_in: int) -> No
 
 
 def statistics_of_failure(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
-    lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("statistics of the")]
+    lines = [text for text in caplog.messages if text.startswith("statistics of the")]
     assert len(lines) == 1
     stats: dict[str, Any] = json.loads(lines[0].partition(": ")[2])
     return stats
