@@ -1,4 +1,4 @@
-"""The Pinterest emulator behind a socket, and the published client that speaks to it."""
+"""The emulators behind sockets, and the published client that speaks to Pinterest's."""
 
 import logging
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ import pytest
 
 from tests.contract.sdk import Sdk, refresh_access_token
 from tests.emulators.pinterest import Pinterest, Switches, serve_pinterest
+from tests.emulators.td import TreasureData, serve_td
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +22,22 @@ def emulator_with_url() -> Iterator[tuple[Pinterest, str]]:
     emulator = Pinterest(switches=Switches(records_required=False))
     with serve_pinterest(state=emulator) as (pinterest, endpoint):
         yield pinterest, endpoint
+
+
+@pytest.fixture
+def td_with_url() -> Iterator[tuple[TreasureData, str]]:
+    with serve_td() as served:
+        yield served
+
+
+@pytest.fixture
+def td(td_with_url: tuple[TreasureData, str]) -> TreasureData:
+    return td_with_url[0]
+
+
+@pytest.fixture
+def td_url(td_with_url: tuple[TreasureData, str]) -> str:
+    return td_with_url[1]
 
 
 @pytest.fixture

@@ -14,36 +14,21 @@ import tdclient
 import urllib3
 from tdclient import errors
 
-from tests.emulators.td import API_KEY, Fault, TreasureData, serve_td
+from tests.emulators.td import API_KEY, Fault, TreasureData
 
 DB = "sample_db"
 HEADER = "-- project_id: 1\n-- project_name: demo\n-- workflow_name: export\n-- session_id: 2\n-- task_name: +query\n"
 
 
-@pytest.fixture
-def emulator_with_url() -> Iterator[tuple[TreasureData, str]]:
-    with serve_td() as (td, url):
-        td.create(
-            DB,
-            "people",
-            "SELECT i AS id, 'u' || i || '@a.example' AS email, 1700000000 + i AS time FROM range(500) r(i)",
-        )
-        yield td, url
+@pytest.fixture(autouse=True)
+def people(td: TreasureData) -> None:
+    source = "SELECT i AS id, 'u' || i || '@a.example' AS email, 1700000000 + i AS time FROM range(500) r(i)"
+    td.create(DB, "people", source)
 
 
 @pytest.fixture
-def td(emulator_with_url: tuple[TreasureData, str]) -> TreasureData:
-    return emulator_with_url[0]
-
-
-@pytest.fixture
-def url(emulator_with_url: tuple[TreasureData, str]) -> str:
-    return emulator_with_url[1]
-
-
-@pytest.fixture
-def client(url: str) -> Iterator[tdclient.Client]:
-    with tdclient.Client(API_KEY, endpoint=url, max_cumul_retry_delay=0) as client:
+def client(td_url: str) -> Iterator[tdclient.Client]:
+    with tdclient.Client(API_KEY, endpoint=td_url, max_cumul_retry_delay=0) as client:
         yield client
 
 
@@ -57,8 +42,8 @@ def read_rows(client: tdclient.Client, sql: str) -> list[Any]:
     return list(run_query(client, sql).result())
 
 
-def fetch(url: str, *, key: str = API_KEY, **headers: str) -> tuple[int, Any, bytes]:
-    request = urllib.request.Request(url, headers={"Authorization": f"TD1 {key}"} | headers)
+def fetch(url: str, **headers: str) -> tuple[int, Any, bytes]:
+    request = urllib.request.Request(url, headers={"Authorization": f"TD1 {API_KEY}"} | headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status, answer.headers, answer.read()
@@ -139,10 +124,10 @@ def test_invalid_issue_call_is_refused(
         client.query(database, "SELECT 1", type=engine, **options)
 
 
-def test_form_of_digdags_client_is_accepted_like_td_clients_multipart(url: str) -> None:
+def test_form_of_digdags_client_is_accepted_like_td_clients_multipart(td_url: str) -> None:
     form = b"query=SELECT+1+AS+a&version=0.9.0&priority=0&retry_limit=0&scheduled_time=1700000000&domain_key=k"
     request = urllib.request.Request(
-        f"{url}v3/job/issue/presto/{DB}", data=form, headers={"Authorization": f"TD1 {API_KEY}"}
+        f"{td_url}v3/job/issue/presto/{DB}", data=form, headers={"Authorization": f"TD1 {API_KEY}"}
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         issued = json.load(answer)
@@ -194,9 +179,9 @@ def test_using_missing_tables_or_jobs_is_refused(client: tdclient.Client, call: 
 # -- authorisation -----------------------------------------------------------------------------------------------------
 
 
-def test_wrong_key_gets_the_services_authorization_error(url: str) -> None:
+def test_wrong_key_gets_the_services_authorization_error(td_url: str) -> None:
     with (
-        tdclient.Client("1234/" + "f" * 40, endpoint=url) as stranger,
+        tdclient.Client("1234/" + "f" * 40, endpoint=td_url) as stranger,
         pytest.raises(errors.AuthError, match="severity"),
     ):
         stranger.databases()
@@ -205,9 +190,9 @@ def test_wrong_key_gets_the_services_authorization_error(url: str) -> None:
 # -- results -----------------------------------------------------------------------------------------------------------
 
 
-def test_result_is_downloaded_in_parts_by_range(client: tdclient.Client, url: str) -> None:
+def test_result_is_downloaded_in_parts_by_range(client: tdclient.Client, td_url: str) -> None:
     job = run_query(client, "SELECT email FROM people ORDER BY id")
-    address = f"{url}v3/job/result/{job.id}?format=msgpack.gz"
+    address = f"{td_url}v3/job/result/{job.id}?format=msgpack.gz"
     status, headers, first = fetch(address, Range="bytes=0-99")
     _, _, rest = fetch(address, Range="bytes=100-")
     assert (status, len(first), headers["Content-Range"]) == (206, 100, f"bytes 0-99/{job.result_size}")

@@ -6,23 +6,16 @@ from typing import Any
 import pytest
 import tdclient
 
-from tests.emulators.td import API_KEY, JobFault, TreasureData, serve_td
+from tests.emulators.td import API_KEY, JobFault, TreasureData
 
 DATABASE = "sandbox"
 # 2026-01-02 00:00:00 UTC, a Friday.
 SCHEDULED = 1_767_312_000
 
 
-@pytest.fixture
-def emulator_with_url() -> Iterator[tuple[TreasureData, str]]:
-    with serve_td() as (td, url):
-        td.create(DATABASE, "people", [{"email": f"p{number}@shop.example"} for number in range(10)])
-        yield td, url
-
-
-@pytest.fixture
-def td(emulator_with_url: tuple[TreasureData, str]) -> TreasureData:
-    return emulator_with_url[0]
+@pytest.fixture(autouse=True)
+def people(td: TreasureData) -> None:
+    td.create_people(DATABASE, (f"p{number}@shop.example" for number in range(10)))
 
 
 class Session:
@@ -50,8 +43,8 @@ class Session:
 
 
 @pytest.fixture
-def sql(emulator_with_url: tuple[TreasureData, str]) -> Iterator[Session]:
-    session = Session(emulator_with_url[1])
+def sql(td_url: str) -> Iterator[Session]:
+    session = Session(td_url)
     yield session
     session.close()
 
