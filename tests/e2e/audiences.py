@@ -47,8 +47,11 @@ def settings_of(services: Services, action: str, members: Sequence[str] = ()) ->
 
 
 def audience_id_of(services: Services, settings: Mapping[str, Any]) -> str:
-    """Return the id of the audience that an export with these settings changes."""
-    return settings.get("audience_id") or only_audience_id(services)
+    """Return the id of the audience that an export with these settings changes, the only one if they name it."""
+    if "audience_id" in settings:
+        return str(settings["audience_id"])
+    (audience,) = services.pinterest.audiences_named(settings["audience_name"])
+    return audience.id
 
 
 def members_of(services: Services, settings: Mapping[str, Any]) -> set[str]:
@@ -56,11 +59,9 @@ def members_of(services: Services, settings: Mapping[str, Any]) -> set[str]:
     return services.pinterest.members_of_audience(audience_id_of(services, settings))
 
 
-def only_audience_id(services: Services, name: str = "Spring") -> str:
-    """The id of the only audience of that name."""
-    audiences = services.pinterest.audiences_named(name)
-    assert len(audiences) == 1
-    return audiences[0].id
+def only_audience_id(services: Services) -> str:
+    """The id of the only audience with the name in NEW."""
+    return audience_id_of(services, NEW)
 
 
 def current_list_id(services: Services, audience_id: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from td_pinterest_op.audiences.actions import ACTIONS
-from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, is_in_control
+from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, is_in_control, members_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digest, people
 
@@ -85,8 +85,3 @@ def control_digests() -> Iterator[str]:
     left_out = [digest(person) for person in PEOPLE if is_in_control(digest(person), 50)]
     assert 0 < len(left_out) < len(PEOPLE)
     return iter(left_out)
-
-
-def members_of(services: Services, settings: Mapping[str, Any]) -> set[str]:
-    named = services.pinterest.audiences_named(settings["audience_name"]) if "audience_name" in settings else []
-    return services.pinterest.members_of_audience(settings.get("audience_id") or named[0].id)
