@@ -280,7 +280,8 @@ def _check_setting(parsed: ParsedSettings, setting: Setting) -> None:
     # A lower bound that is a default gives way to the upper one.
     upper = parsed.values.get(setting.at_most)
     if value is not None and upper is not None and value > upper:
-        text = f"is {upper}, and must not be less than {setting.name}; allowed: {setting.name} or more"
+        default = "" if setting.at_most in parsed.given_values else " by default"
+        text = f"is {upper}{default}, and must not be less than {setting.name}; allowed: {setting.name} or more"
         parsed.add_problem(setting.at_most, text)
     if setting.single:
         parsed.require_any(setting.name, setting.single, reason=f" (or {setting.single})")

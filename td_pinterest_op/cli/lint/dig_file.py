@@ -119,13 +119,13 @@ class DigFile:
         """Whether the findings include one at this place. `code`: only of this kind, if it is given."""
         return any((finding.path, finding.line) == place and code in ("", finding.code) for finding in self.findings)
 
-    def find_query(self, sql: str, begin: int = 0) -> Place | None:
+    def find_query(self, sql: str, at: int = -1) -> Place | None:
         """Return the place of the first SELECT of a query that is read from a file, or None for any other query.
 
-        `begin`: how many characters are before what is meant.
+        `at`: the position of what is meant in place of the SELECT.
         """
         path = next((path for path, text in self.queries.items() if sql and text.split() == sql.split()), None)
-        return Place(path, sql[: max(begin, sql.lower().find("select", begin))].count("\n") + 1) if path else None
+        return Place(path, sql[: at if at >= 0 else sql.lower().find("select")].count("\n") + 1) if path else None
 
     def walk(self) -> Iterator[tuple[Block, str, Any]]:
         """Yield what `walk` yields, for this workflow and those that `walk_tasks` has found to be called."""

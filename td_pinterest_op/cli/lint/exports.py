@@ -151,6 +151,7 @@ def read_exports(
     job = {"last_job_id": "1"} if has_earlier_job else {}
     params["td"] = {**called, **job, **(params["td"] if isinstance(params.get("td"), dict) else {})}
     places = {**task.block.get_block("_env").places, **task.params.places, **written.places, "": task.block.place}
+    places |= {name: place for name, place in task.params.get_block("td").places.items() if name == "engine"}
     if "_env" not in task.block:  # but under `_export`
         places.pop("_env", None)
     listed = task.params.get("audiences")
@@ -265,6 +266,9 @@ def _read_query(dig: DigFile, folder: Path, place: Place, name: str, value: obje
     try:
         sql = read_sql(text, key=name, folder=folder)
     except SettingsError as error:
+        if "contains a template" in str(error):
+            path = folder / text
+            place = Place(path, path.read_text(encoding="utf-8").partition("${")[0].count("\n") + 1)
         dig.add_finding(place, "file", str(error))
         return _UNKNOWN_QUERY
     if not isinstance(value, str) or len(COMMENT_OR_STRING.sub(" ", sql).split()) < 2:
@@ -359,7 +363,8 @@ def _add_problems(
 def find_second_statement(dig: DigFile, sql: str) -> Place | None:
     """Return where the second statement begins in the file of a query, or None if the query has no file."""
     statements = COMMENT_OR_STRING.sub(lambda text: re.sub(r"[^\n]", " ", text[0]), sql)
-    return dig.find_query(sql, begin=statements.find(";") + 1)
+    second = re.search(r";\s*(?=\S)", statements)
+    return dig.find_query(sql, at=second.end() if second else -1)
 
 
 def _add_problem(
@@ -373,8 +378,10 @@ def _add_problem(
         at_task = "result_settings" if is_setting else "py>"
         if (inner := export.find_inner_key(problem.key, problem.text)) in table.by_name and "did you mean" not in text:
             text = f"{inner} is a setting of its own: move it out of {problem.key}, to the left"
-        named = re.findall(r"(?<=rename )\w+|\b[A-Z_]+_SERVER\b", text)
-        names = [name for name in (problem.key, *named) if name]
+        # Where its own key is missing, the place is that of another that the text names.
+        named = re.findall(r"\b[A-Z_]+_SERVER\b|\b[a-z_]+\b", problem.text.partition("; allowed")[0])
+        names = [problem.key, *(name for name in named if name in table.by_name or name.isupper())]
+        names = ["engine"] * ("uses the engine" in text) + [name for name in names if name]
         place = place or export.find_place(*names, "" if export.entry else at_task)
         if not any(dig.has_finding(place, code) for code in ("withholds-nobody", "outdated", "template")):  # about it
             dig.add_finding(place, "setting", f"entry {export.entry}: {text}" if export.entry else text)

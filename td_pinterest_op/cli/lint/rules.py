@@ -85,8 +85,9 @@ def check_workflow(dig: DigFile) -> list[Export]:
         if operators[task.name] == LIFT:
             _check_salt(dig, task)
         if operators[task.name] == LIFT and not any("store_last_results" in str(each.params) for each in tasks):
-            message = "the counts are missing: set `store_last_results: true` on the td> task before this one"
-            dig.add_finding(task.place, "setting", message)
+            message = "the counts are missing: set `store_last_results: true` on the td> task before the comparison"
+            counting = [each.place for each in tasks[: tasks.index(task)] if each.operator == "td"]
+            dig.add_finding(counting[-1] if counting else task.place, "setting", message)
         if uses_containers and not task.params.get_block("docker").get("image"):
             message = "hosted Treasure Workflow runs py> in a container: add `docker: {image: …}` to the task"
             dig.add_warning(task.block.places.get("docker", task.place), "docker", message)
@@ -208,7 +209,9 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
                 setting = [key for key in ("columns", "control") if f"`{key}` names" in what]
                 place = export.find_place(*setting, name)
                 if not setting:
-                    place = dig.find_query({"query": sql, **lists}[name]) or place
+                    text = {"query": sql, **lists}[name]
+                    column = re.search(r'column "([^"]+)" (?:is|can)', what)
+                    place = dig.find_query(text, at=text.rfind(column[1]) if column else -1) or place
                 dig.add_finding(place, "columns", f"{export.entry and f'entry {export.entry}: '}{name}: {what}")
         settings = request.settings if request else None
         if not isinstance(settings, Settings) or "action" in export.unknown:
@@ -249,6 +252,12 @@ def _check_action(dig: DigFile, export: Export, settings: Settings) -> None:
             "fill a new one: send only the differences with mirror_current_audience, or run it by hand"
         )
         dig.add_warning(place, "replace-scheduled", message)
+    if schedule and settings.rebuild and "rebuild" not in export.unknown:
+        message = (
+            "every run replaces all people and leaves an unused customer list behind: remove the line, and pass it to "
+            "one run with settings_for_this_run"
+        )
+        dig.add_warning(export.find_place("rebuild"), "replace-scheduled", message)
     is_filled_in = settings.audience_id and not any(name.startswith("audience_id") for name in export.unknown)
     if is_filled_in and settings.expected_audience_name == _PLACEHOLDER:
         message = f"this is not the audience's name but the placeholder `{_PLACEHOLDER}`: fill in the audience's name"

@@ -25,6 +25,15 @@ def find_selected_names(sql: str) -> list[str] | None:
 
     A column without a name is "_col0" if it is the first, as in Trino.
     """
+    columns = find_selected_columns(sql)
+    return None if columns is None else [name for name, _ in columns]
+
+
+def find_selected_columns(sql: str) -> list[tuple[str, str]] | None:
+    """Return the names of the columns that a query selects, each with its type: "varbinary" or else "varchar".
+
+    Returns None as `find_selected_names` does.
+    """
     import sqlglot  # which takes time
 
     if len(sql) > _LONGEST_QUERY:
@@ -33,12 +42,16 @@ def find_selected_names(sql: str) -> list[str] | None:
         query = sqlglot.parse_one(TEMPLATE.sub(_TEMPLATE_NAME, sql), read="trino")
     except (sqlglot.errors.SqlglotError, RecursionError):
         return None
-    names = []
+    columns = []
     for position, selected in enumerate(query.selects if isinstance(query, sqlglot.exp.Query) else ()):
         inner = selected.unnest()
         is_named = isinstance(inner, (sqlglot.exp.Column, sqlglot.exp.Dot, sqlglot.exp.Star))
-        names.append((selected.alias or (inner.name if is_named else f"_col{position}")).lower())
-    return None if any("*" in name or _TEMPLATE_NAME in name for name in names) else names or None
+        name = (selected.alias or (inner.name if is_named else f"_col{position}")).lower()
+        if "*" in name or _TEMPLATE_NAME in name:
+            return None
+        is_hash = selected.unalias().sql("trino").upper().startswith("SHA256(")
+        columns.append((name, "varbinary" if is_hash else "varchar"))
+    return columns or None
 
 
 def find_column_problems(
@@ -72,7 +85,6 @@ def find_column_problems(
 
 
 def _describe_job(sql: str) -> Job | None:
-    """Return a job with the columns that a query selects, as text columns, or None if the query does not show them."""
-    names = find_selected_names(sql)
-    schema = tuple((name, "varchar") for name in names or ())
-    return Job(id="", schema=schema, records=None, size=None) if schema else None
+    """Return a job with the columns that a query selects, or None if the query does not show them."""
+    columns = find_selected_columns(sql)
+    return Job(id="", schema=tuple(columns), records=None, size=None) if columns else None

@@ -121,8 +121,9 @@ def _find_missing_key(template: str, variable: str, path: str, exported: Block, 
             if shape:
                 every = flatten(shape, separator=".")
                 last = {each.rpartition(".")[2]: each for each in reversed(every)}
-                same = last.get(find_nearest(names[-1], last, cutoff=0.75), "")
-                near = f"; did you mean {same}?" if same else ""
+                other = longer[0] if longer else find_nearest(names[-1], last, cutoff=0.75)
+                same = last.get(names[-1]) or last.get(other, "")
+                near = f"; did you mean {variable}.{same}?" if same else ""
                 return f"there is no figure {name}{near or '; there are ' + ', '.join(known)}"
             if not is_guarded:
                 return f"there is no key {name}{near or '; there are ' + ', '.join(known)}"

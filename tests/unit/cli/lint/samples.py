@@ -91,6 +91,7 @@ FILES = {
     "queries/people.sql": "SELECT email FROM people\n",
     "queries/suppressed.sql": "SELECT email FROM opt_outs\n",
     "queries/env.yml": dedent(ENV.partition("\n")[2]),
+    "queries/actions.sql": "SELECT email\nFROM ${activation_actions_table}\n",
     "queries/comments.sql": "-- SELECT email FROM opt_outs\n",
     "queries/figures.sql": "SELECT email FROM people WHERE ${pinterest.records.snt} > 0\n",
     "queries/phones.sql": "WITH p AS (\nSELECT email FROM people)\nSELECT phone FROM p\n",
