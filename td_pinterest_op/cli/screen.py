@@ -14,6 +14,7 @@ import termios
 import tty
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import click
@@ -70,7 +71,7 @@ class MessageHandler(logging.Handler):
         """Print a log record if it is a warning, or about a job or rate limit for which the command waits."""
         label = "warning: " if record.levelno == logging.WARNING else ""
         if label or record.name.startswith(_WAITING):
-            _print(Text.assemble((label, "bold yellow"), mask(record.getMessage())), stderr=True)
+            print_note(Text.assemble((label, "bold yellow"), mask(record.getMessage())))
 
 
 @contextlib.contextmanager
@@ -95,19 +96,30 @@ def name_program(text: str) -> str:
     return re.sub(r"\btd-pinterest (?=[a-z])", lambda _: f"{name} ", text)
 
 
-def print_line(text: str | Text = "", *, indent: int = 0) -> None:
-    """Print a line of the result on standard output, wrapped at a terminal. `indent`: spaces before further lines."""
-    _print(text, indent=indent)
+def print_line(renderable: str | Text | Table = "", *, stderr: bool = False, indent: int = 0) -> None:
+    """Print a text or table of the result on standard output, wrapped at a terminal, without trailing spaces.
+
+    `indent`: spaces before all lines of a text but the first.
+    """
+    out = make_console(stderr=stderr)
+    if isinstance(renderable, str):
+        renderable = Text(name_program(renderable))
+    if indent and isinstance(renderable, Text):
+        renderable = Text(f"\n{' ' * indent}").join(renderable.wrap(out, out.width - indent))
+    # Not to the stream itself: whether that can be written is judged in one place.
+    rendered = io.StringIO()
+    out.file = rendered
+    out.print(renderable)
+    _write("\n".join(line.rstrip() for line in rendered.getvalue().splitlines()), stderr=stderr)
 
 
-def print_note(text: str, *, indent: int = 0) -> None:
-    """Print a note, which is no part of the result, on standard error. `indent`: spaces before further lines."""
-    _print(text, stderr=True, indent=indent)
+# Prints a note, which is no part of the result, on standard error.
+print_note = partial(print_line, stderr=True)
 
 
 def print_error(message: str) -> None:
     """Print an error message, with secrets masked, as one paragraph on standard error."""
-    _print(Text.assemble(("error: ", "bold red"), mask(name_program(message))), stderr=True)
+    print_note(Text.assemble(("error: ", "bold red"), mask(name_program(message))))
 
 
 def print_json(value: object) -> None:
@@ -136,10 +148,10 @@ def print_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[
         made.add_row(*(Text(format_cell(row.get(key))) for key in columns))
     out = make_console()
     if prose or out.measure(made, options=out.options.update(width=_ENDLESS)).maximum <= out.width:
-        _print(made)
+        print_line(made)
         return
     for row in rows:
-        _print(Text(format_cell(row.get(columns[0])), style="bold"))
+        print_line(Text(format_cell(row.get(columns[0])), style="bold"))
         print_properties({f"  {headings[key]}": row.get(key) for key in columns[1:]})
 
 
@@ -150,7 +162,7 @@ def print_properties(row: Row) -> None:
     grid.add_column(overflow="fold")
     for name, value in row.items():
         grid.add_row(name, Text(format_cell(value)))
-    _print(grid)
+    print_line(grid)
 
 
 def format_cell(value: object) -> str:
@@ -169,20 +181,6 @@ def format_cell(value: object) -> str:
 def replace_unprintable(text: str) -> str:
     """Return a text from elsewhere, such as an audience's name, without characters that control the terminal."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-
-
-def _print(renderable: str | Text | Table, *, stderr: bool = False, indent: int = 0) -> None:
-    """Print a text or table without trailing spaces. `indent`: spaces before all lines of a text but the first."""
-    out = make_console(stderr=stderr)
-    if isinstance(renderable, str):
-        renderable = Text(name_program(renderable))
-    if indent and isinstance(renderable, Text):
-        renderable = Text(f"\n{' ' * indent}").join(renderable.wrap(out, out.width - indent))
-    # Not to the stream itself: whether that can be written is judged in one place.
-    rendered = io.StringIO()
-    out.file = rendered
-    out.print(renderable)
-    _write("\n".join(line.rstrip() for line in rendered.getvalue().splitlines()), stderr=stderr)
 
 
 def _write(text: str, *, stderr: bool = False) -> None:
