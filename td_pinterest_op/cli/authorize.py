@@ -20,7 +20,6 @@ from td_pinterest_op.cli.connection import (
     list_ad_accounts,
 )
 from td_pinterest_op.cli.consent import RedirectServer, parse_answer
-from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import ARGUMENTS, Target, make_target
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, SettingsError, StoppedError, extend_errors
 from td_pinterest_op.pinterest.api import Api
@@ -86,7 +85,7 @@ Examples:
 @options.env_file
 @options.as_json
 def authorize(
-    common: CommonOptions,
+    common: options.CommonOptions,
     target_kind: str,
     target_arguments: tuple[str, ...],
     redirect: str,

@@ -10,7 +10,6 @@ import click
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.bundled_code import IN_CHECKOUT, ROOT, USERS_FILES, collect_code, write_code
 from td_pinterest_op.cli.files import explain_error
-from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.outdated import find_outdated
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime.text import format_count
@@ -45,7 +44,7 @@ Examples:
 )
 @options.quiet
 def bundle(
-    common: CommonOptions,
+    common: options.CommonOptions,
     /,
     folder: Path,
     workflows: Sequence[str],

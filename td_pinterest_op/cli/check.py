@@ -10,7 +10,6 @@ from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.lint import dig_file, rules
 from td_pinterest_op.cli.lint.dig_file import DigFile, Finding
 from td_pinterest_op.cli.lint.exports import Export
-from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.outdated import find_outdated
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime.text import format_count
@@ -23,7 +22,7 @@ from td_pinterest_op.runtime.text import format_count
 @click.option("--format", "form", type=click.Choice(["text", "github"]), default="text", help="How findings are shown.")
 @options.as_json
 @options.quiet
-def check(common: CommonOptions, files: tuple[Path, ...], form: str) -> int:
+def check(common: options.CommonOptions, files: tuple[Path, ...], form: str) -> int:
     """Find what is wrong with exports in workflows, without running anything.
 
     A finding is one line, `path:line: code: message`, and says how to fix it. The exit code is 1 if there is any.

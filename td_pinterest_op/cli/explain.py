@@ -9,7 +9,6 @@ import click
 
 from td_pinterest_op import errors
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.settings.types import suggest_word
@@ -66,7 +65,7 @@ ERRORS: Mapping[str, type[ExportError]] = {
 )
 @click.argument("name", metavar="[REASON|ERROR]", required=False)
 @options.as_json
-def explain(common: CommonOptions, name: str | None) -> None:
+def explain(common: options.CommonOptions, name: str | None) -> None:
     """Explain a rejection reason or an error by its name: what it means, and what to do.
 
     REASON is a name under `invalid_by_reason` in the statistics, ERROR the class in a log, such as JobError. Without a

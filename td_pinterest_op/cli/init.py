@@ -13,7 +13,6 @@ from td_pinterest_op.cli.check import check_workflow
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, find_credentials, open_connection
 from td_pinterest_op.cli.export import run_export_task
 from td_pinterest_op.cli.interview import Interview
-from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.project_folder import create_project_folder, print_next_commands, require_new_folder
 from td_pinterest_op.cli.workflow_kinds import KINDS
 from td_pinterest_op.erase import erase_people
@@ -67,7 +66,9 @@ _NOT_TO_BE_TRIED = {"activation": "only Audience Studio starts an activation", "
 @options.yes
 @options.env_file
 @options.quiet
-def init(common: CommonOptions, /, folder: Path, audiences: tuple[str, ...], dry_run: bool, **named: Any) -> int:
+def init(
+    common: options.CommonOptions, /, folder: Path, audiences: tuple[str, ...], dry_run: bool, **named: Any
+) -> int:
     """Make a new project folder with one workflow and its files, from your answers.
 
     Asks for everything that no option gives; with --yes it asks nothing. The folder must be new or empty, and nothing

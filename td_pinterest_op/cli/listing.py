@@ -10,7 +10,6 @@ from td_pinterest_op.audiences.customer_lists import parse_list_name
 from td_pinterest_op.audiences.usage import ROLES, find_ad_groups
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import list_ad_accounts, make_api, open_connection, require_id
-from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.report import history_option, read_history_entries
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Audience
@@ -26,7 +25,7 @@ _DETAILS = ("seed_audience_id", "removed", "batches")
 @options.command("\b\nExample:\n  td-pinterest accounts")
 @options.name_filter
 @options.usual
-def accounts(common: CommonOptions, name_part: str | None) -> None:
+def accounts(common: options.CommonOptions, name_part: str | None) -> None:
     """List the ad accounts that the token may read, with the user's roles."""
     with open_connection(common) as services:
         rows = [
@@ -42,7 +41,7 @@ def accounts(common: CommonOptions, name_part: str | None) -> None:
 @options.ad_account
 @options.name_filter
 @options.usual
-def audiences(common: CommonOptions, name_part: str | None) -> None:
+def audiences(common: options.CommonOptions, name_part: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and customer list of each."""
     with open_connection(common) as services:
         rows = list(map(_build_audience_row, make_api(services, common).list_entities("audiences")))
@@ -54,7 +53,7 @@ def audiences(common: CommonOptions, name_part: str | None) -> None:
 @click.option("--left-behind", "only_unused", is_flag=True, help="Only lists that no audience uses.")
 @options.name_filter
 @options.usual
-def lists(common: CommonOptions, only_unused: bool, name_part: str | None) -> None:
+def lists(common: options.CommonOptions, only_unused: bool, name_part: str | None) -> None:
     """List the customer lists of the ad account, and mark those that no audience uses.
 
     Pinterest has no way to delete a customer list: a replace or a clear leaves one behind. For
@@ -76,7 +75,7 @@ def lists(common: CommonOptions, only_unused: bool, name_part: str | None) -> No
 @options.ad_account
 @history_option
 @options.usual
-def audience(common: CommonOptions, audience_id: str | None, history: str | None) -> None:
+def audience(common: options.CommonOptions, audience_id: str | None, history: str | None) -> None:
     """Show one audience in full: its customer list, what created that list, and the ad groups that use it.
 
     Without ID it is the audience of PINTEREST_AUDIENCE_ID. With --history its runs and sizes over time follow.
@@ -169,7 +168,7 @@ def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[
     }
 
 
-def _print_listing(common: CommonOptions, rows: Sequence[dict[str, Any]], name_part: str | None) -> None:
+def _print_listing(common: options.CommonOptions, rows: Sequence[dict[str, Any]], name_part: str | None) -> None:
     """Print the rows whose name contains `name_part`, sorted by name, then by id, as JSON or a table."""
     wanted = (name_part or "").casefold()
     matching = [row for row in rows if wanted in str(row["name"] or "").casefold()]

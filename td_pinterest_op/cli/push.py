@@ -12,7 +12,6 @@ from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.bundle import COMMENT, update_code
 from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.lint.environment import SECRET_TEMPLATE
-from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
 
 _PROGRAMS = {"td": ("td", "wf"), "digdag": ("digdag",)}
@@ -37,7 +36,7 @@ _LIMITS = (
     "[default: td if there is one]",
 )
 @options.quiet
-def push(common: CommonOptions, /, project: str, folder: Path, program: str | None) -> None:
+def push(common: options.CommonOptions, /, project: str, folder: Path, program: str | None) -> None:
     """Push a project folder as PROJECT, and name the secrets that the project lacks.
 
     First updates the operator in the folder, and checks its workflows. No secret is an argument: the last line shows

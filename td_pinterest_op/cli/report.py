@@ -10,7 +10,6 @@ import click
 
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import find_credentials, require_id
-from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.page_file import write_page
@@ -39,10 +38,10 @@ Examples:
 @click.argument("statistics", metavar="[FILE]", required=False, type=click.Path(path_type=Path, allow_dash=True))
 @history_option
 @click.option("--audience", metavar="ID", help="The audience to report.  [default: that of the last run in --history]")
-@click.option("--output", "-o", type=FILE, default="report.html", show_default=True, help="The page to write.")
+@click.option("--output", "-o", type=options.FILE, default="report.html", show_default=True, help="The page to write.")
 @options.usual
 def report(
-    common: CommonOptions, statistics: Path | None, history: str | None, audience: str | None, output: Path
+    common: options.CommonOptions, statistics: Path | None, history: str | None, audience: str | None, output: Path
 ) -> None:
     """Write an HTML page about the run whose statistics are in FILE, or about the last run in --history.
 

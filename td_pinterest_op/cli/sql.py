@@ -7,7 +7,6 @@ import click
 
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import find_credentials
-from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.identifiers.hashing_sql import build_control_number_sql, quote_literal, quote_name
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.identifiers.reasons import Reason
@@ -63,7 +62,7 @@ Examples:
 @options.env_file
 @options.quiet
 def sql(
-    common: CommonOptions,
+    common: options.CommonOptions,
     /,
     kind: str,
     query: str,

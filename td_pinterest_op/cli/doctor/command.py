@@ -17,7 +17,6 @@ from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
 from td_pinterest_op.cli.doctor.check import CheckResult, DoctorContext, Target
 from td_pinterest_op.cli.export import build_query_params, complete_settings
 from td_pinterest_op.cli.lint.exports import Export
-from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.errors import AccountError, ExportError, StoppedError
 from td_pinterest_op.http.endpoints import find_proxy
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
@@ -48,16 +47,23 @@ Examples:
 @click.option(
     "--settings",
     "settings_file",
-    type=FILE,
+    type=options.FILE,
     help="Check these result_settings, a YAML or JSON file, and the rows against them.  [default: the rows against "
     "those in --workflow]",
 )
-@click.option("--workflow", type=FILE, help="Check this .dig file too, and the ad account and audience that it names.")
+@click.option(
+    "--workflow", type=options.FILE, help="Check this .dig file too, and the ad account and audience that it names."
+)
 @click.option("--project", metavar="NAME", help="Check the secrets of this project on hosted Treasure Workflow too.")
 @options.env_file
 @options.as_json
 def doctor(
-    common: CommonOptions, /, settings_file: Path | None, workflow: Path | None, project: str | None, **source: Any
+    common: options.CommonOptions,
+    /,
+    settings_file: Path | None,
+    workflow: Path | None,
+    project: str | None,
+    **source: Any,
 ) -> int:
     """Check everything that an export needs, and say what to do about each problem. Writes nothing to Pinterest.
 

@@ -12,7 +12,6 @@ import click
 from td_pinterest_op import __version__
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import TOKEN, make_api, open_connection
-from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.cli.rehearse.rehearsal import DEFAULT_BATCH, NAME, STEPS, Facts, Rehearsal, Step
 from td_pinterest_op.errors import ExportError, PinterestError, SettingsError, StoppedError
 from td_pinterest_op.runtime import shutdown
@@ -40,12 +39,12 @@ Examples:
     help="Leave out the step batches, those of more than 10,000 records.",
 )
 @click.option(
-    "--output", type=FILE, default="rehearsal.json", show_default=True, help="The file to write the results to."
+    "--output", type=options.FILE, default="rehearsal.json", show_default=True, help="The file to write the results to."
 )
 @options.yes
 @options.ad_account
 @options.usual
-def rehearse(common: CommonOptions, only: str | None, without_large_batches: bool, output: Path) -> None:
+def rehearse(common: options.CommonOptions, only: str | None, without_large_batches: bool, output: Path) -> None:
     """Send test requests to find out what Pinterest does where its documentation is silent.
 
     Says first what it does and what it leaves behind, and asks. It creates customer lists and an audience of its own in
@@ -117,7 +116,7 @@ def rehearse(common: CommonOptions, only: str | None, without_large_batches: boo
     )
 
 
-def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: CommonOptions) -> list[dict[str, Any]]:
+def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: options.CommonOptions) -> list[dict[str, Any]]:
     """Run the steps, then remove the rehearsal's audience. Return each step's row: its name, request, status, verdict.
 
     Raises StoppedError, whose text says whether an audience is left, PinterestError if the audience cannot be removed,
