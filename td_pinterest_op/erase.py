@@ -227,9 +227,7 @@ class _Erasure:
         lists.
         """
         stats = Stats(
-            action="erase",
             ad_account_id=target.ad_account_id,
-            dry_run=False,
             unique=prepared.record_count,
             requests=self.stats.requests,
         )

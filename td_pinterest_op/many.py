@@ -180,7 +180,6 @@ class _EntryRun:
                 ad_account_id=known["ad_account_id"] or "",
                 audience_id=parsed.audience_id,
                 audience_name=known["audience_name"],
-                dry_run=False,
             )
             own = services.for_another_run(task, self.stats)
             finish_export(own, error, self.stats, history_table=known["history"])

@@ -78,12 +78,13 @@ class MirrorFigures:
 class Stats:
     """The counters and results of one run. Only `count_records` and `requests` may be used by several threads.
 
-    A record is what is sent for a row of the query. A record has one or more keys: digests or an external id.
+    A record is what is sent for a row of the query. A record has one or more keys: digests or an external id. Without
+    an action, these are only the counts of some rows, such as those of an opt-out list.
     """
 
-    action: str
-    ad_account_id: str
-    dry_run: bool
+    action: str = ""
+    ad_account_id: str = ""
+    dry_run: bool = False
     for_this_run: tuple[str, ...] = ()  # the settings that were given for this run only
     summary_text: SummaryText | None = None
     audience_id: str | None = None

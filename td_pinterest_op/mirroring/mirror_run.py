@@ -148,9 +148,6 @@ class MirrorRun:
                 for row in self.jobs.read_records("count the lists", counts_select):
                     invalid = Counter(withholding_sql.parse_counts(row["reasons"]))
                     list_stats[row["list"]] = Stats(
-                        action="",
-                        ad_account_id="",
-                        dry_run=True,
                         read=row["valid"] + invalid.total(),
                         unique=row["identifiers"],
                         invalid_by_reason=invalid,

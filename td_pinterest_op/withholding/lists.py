@@ -85,7 +85,7 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
     Returns the list's identifier columns, and the counts of its rows. Raises JobError, TreasureDataError and OSError.
     """
     columns = find_list_columns(rows.job, settings)
-    of_list = Stats(action="", ad_account_id="", dry_run=True)
+    of_list = Stats()
     reader = IdentifierReader(columns=columns, stats=of_list, spool=spool)
     reader.read(rows.blocks, progress=lambda _: None)
     return columns, of_list

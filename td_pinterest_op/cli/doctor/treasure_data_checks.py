@@ -120,7 +120,7 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
     td = context.services.treasure_data
     settings = _choose_settings(context)
     job = wait_for_job(td, read_source(credentials.build_task(**context.params)))
-    stats = Stats(action="", ad_account_id="", dry_run=True)
+    stats = Stats()
     with open_reader(job, settings, stats, lists=Lists()) as reader:
         reader.read(_take_sample(JobResult(td, job)), progress=lambda _: None)
     label = f"job {job.id} ({', '.join(column.name for column in reader.columns)})"
