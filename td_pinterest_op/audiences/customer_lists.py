@@ -79,15 +79,10 @@ def shorten_audience_name(name: str) -> str:
     return name[:_AUDIENCE_NAME_CHARACTERS]
 
 
-def parse_list_name(list_name: str) -> ListName | None:
-    """Return the parts of a customer list's name, or None if this operator did not give that name."""
-    match = _LIST_NAME.fullmatch(list_name)
-    return ListName(**match.groupdict()) if match else None
-
-
 def get_list_name(customer_list: CustomerList | None) -> ListName | None:
     """Return the parts of a customer list's name, or None if there is no list or this operator did not name it."""
-    return parse_list_name(customer_list.name) if customer_list else None
+    match = _LIST_NAME.fullmatch(customer_list.name) if customer_list else None
+    return ListName(**match.groupdict()) if match else None
 
 
 @dataclass(kw_only=True)

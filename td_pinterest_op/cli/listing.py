@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from td_pinterest_op.audiences.customer_lists import parse_list_name
+from td_pinterest_op.audiences.customer_lists import get_list_name
 from td_pinterest_op.audiences.usage import ROLES, find_ad_groups
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import list_ad_accounts, make_api, open_connection, require_id
 from td_pinterest_op.cli.report import history_option, read_history_entries
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import Audience
+from td_pinterest_op.pinterest.api import Audience, CustomerList
 from td_pinterest_op.report.entry import parse_time
 from td_pinterest_op.report.figures import format_share
 from td_pinterest_op.run_history.history_table import FAILED
@@ -152,7 +152,7 @@ def _build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
     """Return the row to print, by column, for a customer list in Pinterest's JSON. `used_by`: ids of its audiences."""
-    name = parse_list_name(str(content.get("name") or ""))
+    name = get_list_name(CustomerList.parse(content))
     return {
         "id": str(content["id"]),
         **{key: content.get(key) for key in ("name", "list_type", "status")},

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from td_pinterest_op.audiences.customer_lists import ListName, parse_list_name
+from td_pinterest_op.audiences.customer_lists import ListName, get_list_name
+from td_pinterest_op.pinterest.api import CustomerList
 from td_pinterest_op.records.prepared import compute_fingerprint
 
 NOBODY = compute_fingerprint()
@@ -30,7 +31,7 @@ DUMMY = compute_fingerprint([_EMPTY.dummy_digest])
     ],
 )
 def test_list_name_has_its_audience_session_and_jobs(name: str, expected: tuple[str, str, str] | None) -> None:
-    parsed = parse_list_name(name)
+    parsed = get_list_name(CustomerList(id="1", name=name, uploaded=None))
     assert (parsed and (parsed.audience, parsed.session, parsed.jobs)) == expected
     assert parsed is None or str(parsed) == name
 
@@ -46,7 +47,7 @@ def test_list_name_has_its_audience_session_and_jobs(name: str, expected: tuple[
     ],
 )
 def test_list_name_tells_how_many_records_an_empty_list_was_created_with(name: str, expected: int | None) -> None:
-    parsed = parse_list_name(name)
+    parsed = get_list_name(CustomerList(id="1", name=name, uploaded=None))
     assert parsed
     assert parsed.initial_count == expected
 
