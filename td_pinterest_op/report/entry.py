@@ -82,10 +82,10 @@ class Entry:
         return None if unique is None else unique - withheld
 
 
-def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str = "") -> Entry:
+def make_entry(row: Mapping[str, Any]) -> Entry:
     """Return the report entry for `row`: a history row, a run's statistics, or an audience's state.
 
-    A state is what a status check stores (`pinterest_status`). `at` and `error` are used if the row has none.
+    A state is what a status check stores (`pinterest_status`).
     """
     every = convert_booleans(flatten(row))
     # Only what is known by name: an export of a table can hold anything.
@@ -94,9 +94,9 @@ def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str
     rejected = _parse_mapping(values.pop("rows_invalid_by_reason", None))
     counts = Counter({name: int(count) for name, count in rejected.items() if name in REASONS and count})
     # A report quotes no query engine: rows of earlier versions hold its words as it wrote them.
-    message = str(values.get("error") or error).partition("; the engine's last lines: ")[0]
-    when = parse_time(values.get("time")) or parse_time(every.get("checked_at"))
-    when = when or at or parse_time(values.get("session_time"))
+    message = str(values.get("error") or "").partition("; the engine's last lines: ")[0]
+    times = (values.get("time"), every.get("checked_at"), values.get("session_time"))
+    when = next(filter(None, map(parse_time, times)), None)
     return Entry(
         kind=str(values.get("kind") or (RUN if "rows_read" in values else FOLLOW_UP)),
         outcome=FAILED if message or values.get("outcome") == FAILED else SUCCESS,

@@ -26,7 +26,7 @@ def report_run(path: Path, statistics: Mapping[str, Any], *, error: str, now: da
     try:
         from td_pinterest_op.report.page import render_page
 
-        write_page(path, render_page([make_entry(statistics, at=now, error=error)], now=now))
+        write_page(path, render_page([make_entry({**statistics, "time": now.timestamp(), "error": error})], now=now))
     except ImportError as missing:
         log.warning(
             "no report was written: the Python package %s is not installed. Install td_pinterest_op[report]",

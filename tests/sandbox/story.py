@@ -52,7 +52,8 @@ def exports(log: str) -> list[Entry]:
         if line["failed"]:
             told = _FAILURE.search(log, line.end())
             error = told[1].strip() if told else "the log does not say why"
-        found.append(make_entry(values, at=datetime.fromisoformat(line["at"]).astimezone(), error=error))
+        at = datetime.fromisoformat(line["at"]).astimezone()
+        found.append(make_entry(values | {"time": at.timestamp(), "error": error}))
     return found
 
 

@@ -43,7 +43,8 @@ def statistics(*, sent: int = 1000, **others: Any) -> dict[str, Any]:
 def run(day: int = 0, **others: Any) -> Entry:
     """A run on a day; every day a hundred people more."""
     row = {"kind": RUN, "session_uuid": f"session {day} {others.get('time')}", "attempt_id": 1}
-    return make_entry(statistics(sent=1000 + 100 * day, **others) | row, at=FIRST_DAY + timedelta(days=day))
+    time = {"time": (FIRST_DAY + timedelta(days=day)).timestamp()}
+    return make_entry(time | statistics(sent=1000 + 100 * day, **others) | row)
 
 
 def mirror(day: int = 0, **others: Any) -> Entry:
