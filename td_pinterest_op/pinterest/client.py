@@ -89,7 +89,7 @@ class Client:
     timing: Timing
     counts: RequestCounts = field(default_factory=RequestCounts)
     # Is called with every response, in the thread that sent the request.
-    on_response: Callable[[Request, Response], object] = lambda *_: None
+    on_response: Callable[[Response], object] = lambda _: None
     last_request_id: str = "-"  # Pinterest's id of the last response, for messages
     last_headers: Mapping[str, str] = field(default_factory=dict)  # of the last response
     _check_write: Callable[[], None] = lambda: None  # is called before each write request; an error stops the request
@@ -164,7 +164,7 @@ class Client:
             self.last_headers = response.headers
             if not request.is_about_tokens:
                 self.last_request_id = response.request_id
-            self.on_response(request, response)
+            self.on_response(response)
         except NoResponseError as broken:
             failure = FAILURES[broken.failure]
             text = f"no response from Pinterest ({broken}) to the request to {escape(request.purpose)}"

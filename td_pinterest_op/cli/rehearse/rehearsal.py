@@ -20,7 +20,6 @@ from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.client import Request
 from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.records.digests import DIGEST_BYTES
@@ -88,11 +87,7 @@ class Rehearsal:
         self.answer: Response | ExportError | None = None
         self.limits: str | None = None  # those that Pinterest's header states
         self._first_token = services.tokens.refresh_token
-        services.client.on_response = self._keep_response
-
-    def _keep_response(self, _request: Request, response: Response) -> None:
-        """Store a response of Pinterest in `answer`, in place of an earlier one."""
-        self.answer = response
+        services.client.on_response = partial(setattr, self, "answer")
 
     def try_token_refresh(self) -> str:
         """Refresh the token. Return the verdict: whether that renews the refresh token, and ends the old one."""
