@@ -56,7 +56,7 @@ class AudienceAction(abc.ABC):
     A digdag session (a scheduled run of the workflow, with its retries) creates an audience only once, even if a run is
     killed or a response is lost: of several audiences with one name that the session created, only the oldest is kept.
     If two sessions create audiences with one name at once, the older audience is kept, and the run of the other session
-    fails with the message of `_describe_conflict`.
+    fails with the error of `_build_conflict_error`.
     """
 
     action: ClassVar[ActionSpec]  # the action's name, and which settings it uses
@@ -175,20 +175,20 @@ class AudienceAction(abc.ABC):
         name = get_list_name(find_list(self._api, audience))
         return name.session if name and name.audience == shorten_audience_name(self._new_name) else None
 
-    def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message about `audience`, which another digdag session created with the settings' name."""
+    def _build_conflict_error(self, audience: Audience) -> AudienceError:
+        """Return the error about `audience`, which another digdag session created with the settings' name."""
         text = f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): '
         if self._settings.if_exists != "fail" or self.action.finds_by_name:
-            return f"{text}it was created while this task ran. Run this task again, which then uses it"
+            return AudienceError(f"{text}it was created while this task ran. Run this task again, which then uses it")
         if audience.audience_type == CUSTOMER_LIST:
             text += "to put people into it use action add_people_to_current_audience or replace_current_audience with "
             text += "its id, or "
-        return f"{text}choose another audience_name"
+        return AudienceError(f"{text}choose another audience_name")
 
-    def _describe_namesakes(self, audiences: Sequence[Audience]) -> str:
-        """Return the error message about several `audiences` that all have the name in the settings."""
+    def _build_namesakes_error(self, audiences: Sequence[Audience]) -> AudienceError:
+        """Return the error about several `audiences` that all have the name in the settings."""
         ids = ", ".join(audience.id for audience in audiences)
-        return (
+        return AudienceError(
             f'{len(audiences)} audiences are named "{self._new_name}" (ids {ids}): name the one that you mean by its '
             "id, with an action for an existing audience"
         )
@@ -244,7 +244,7 @@ class AudienceAction(abc.ABC):
             log.warning("removing audience %s, which this session created: %s is older", duplicate.id, older.id)
             self._api.remove_audience(duplicate.id)
         if rivals:
-            raise AudienceError(self._describe_conflict(rivals[0]))
+            raise self._build_conflict_error(rivals[0])
         self._copy_to_stats(kept)
         return kept
 

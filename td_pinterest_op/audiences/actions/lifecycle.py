@@ -49,9 +49,9 @@ class Create(MembersAction):
         if own or not others:
             return None, own[0] if own else None
         if self._settings.if_exists == "fail":
-            raise AudienceError(self._describe_conflict(others[0]))
+            raise self._build_conflict_error(others[0])
         if len(others) > 1:
-            raise AudienceError(self._describe_namesakes(others))
+            raise self._build_namesakes_error(others)
         return self._find_usable_audience(others[0].id), None
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
@@ -83,7 +83,7 @@ class Create(MembersAction):
         wait_for_consistency(self._client)
         existing, audience = self._find_existing()  # it may have been created while the records were sent
         if existing:
-            raise AudienceError(self._describe_conflict(existing))
+            raise self._build_conflict_error(existing)
         if audience is None:
             audience = self._create_audience_with_list(target)
         if audience.customer_list_id == target.id:
@@ -118,7 +118,7 @@ class CreateActalike(AudienceAction):
         """
         others, own = self._find_namesakes()
         if others and not own:
-            raise AudienceError(self._describe_conflict(others[0]))
+            raise self._build_conflict_error(others[0])
         if own:
             return own[0]
         seed_id = self._settings.seed_audience_id or ""

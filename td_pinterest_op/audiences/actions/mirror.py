@@ -70,7 +70,7 @@ class Mirror(MembersAction):
             self._audience = self._find_usable_audience()
         elif named := find_audiences_by_name(self._api, self._new_name):
             if len(named) > 1:
-                raise AudienceError(self._describe_namesakes(named))
+                raise self._build_namesakes_error(named)
             self._audience = self._find_usable_audience(named[0].id)
         if self._audience and name not in (None, self._audience.name):
             raise AudienceError(
@@ -171,7 +171,7 @@ class Mirror(MembersAction):
         wait_for_consistency(self._client)
         self._audience = self._create_audience_with_list(target)
         if get_list_id(self._audience) != target.id:  # another run of this session fills it
-            raise AudienceError(self._describe_conflict(self._audience))
+            raise self._build_conflict_error(self._audience)
         self._ledger.jobs.audience_id = self._audience.id
 
     def _write_ledger_plan(self) -> None:
