@@ -16,8 +16,8 @@ from td_pinterest_op.task_runtime.services import Services
 class CheckResult:
     """The result of one check: `status` is ok, warning or error. `advice` is "" if there is nothing to do."""
 
-    status: str
     message: str
+    status: str = "ok"
     advice: str = ""
 
 

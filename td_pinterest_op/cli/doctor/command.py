@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,12 +90,10 @@ def doctor(
         project=project,
     )
     is_plain = screen.make_console().options.ascii_only
-    counts: Counter[str] = Counter()
     listed = []
     with context.stack:
         for name, check in _run_checks(context):
-            counts[check.status] += 1
-            listed.append({"name": name, "status": check.status, "message": check.message, "advice": check.advice})
+            listed.append({"name": name, "status": check.status} | asdict(check))
             if common.as_json:
                 continue
             sign, plain, style = _SIGNS[check.status]
@@ -102,6 +101,7 @@ def doctor(
             screen.print_line(Text.assemble(shown_sign, " ", (f"{name}: ", "bold"), check.message), indent=2)
             if check.advice and check.status != "ok":
                 screen.print_line(f"  {'->' if is_plain else '→'} {check.advice}", indent=4)
+    counts = Counter(each["status"] for each in listed)
     is_ok = not counts["error"]
     if common.as_json:
         screen.print_json({"ok": is_ok, "checks": listed})
@@ -153,7 +153,7 @@ def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
         cause = next((failed[each] for each in depends_on if each in failed), None)
         if cause:
             failed[name] = cause
-            yield name, CheckResult("warning", f"not checked: see the check {cause}", "fix that first")
+            yield name, CheckResult(f"not checked: see the check {cause}", "warning", "fix that first")
             continue
         try:
             check = run(context)
@@ -166,7 +166,7 @@ def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
                 is_of_app = failure.code == WRONG_APP_CODE
                 credentials = context.credentials
                 advice = credentials.advice_for_the_app if is_of_app else credentials.advice_for_the_token
-            check = CheckResult("error", str(failure), advice)
+            check = CheckResult(str(failure), "error", advice)
         if check is not None:
             if check.status == "error":
                 failed[name] = name
@@ -207,8 +207,8 @@ def _check_credentials(context: DoctorContext) -> CheckResult:
     """Check that Pinterest's credentials are available. Treasure Data's key has a check of its own."""
     if missing := [name for name in PINTEREST_SECRETS if name in context.credentials.missing_variables]:
         message = f"{', '.join(missing)} not found in the environment, the local digdag secrets or --env-file"
-        return CheckResult("error", message, "run `td-pinterest authorize`, which gets and stores them")
-    return CheckResult("ok", f"found in {context.credentials.describe_sources()}")
+        return CheckResult(message, "error", "run `td-pinterest authorize`, which gets and stores them")
+    return CheckResult(f"found in {context.credentials.describe_sources()}")
 
 
 def check_proxy() -> CheckResult:
@@ -217,8 +217,8 @@ def check_proxy() -> CheckResult:
         _, address = find_proxy("https://api.pinterest.com/")
     except ValueError:
         message = "HTTPS_PROXY or ALL_PROXY is not the address of an HTTP proxy; the operator uses no SOCKS proxy"
-        return CheckResult("error", message, "set it to http://HOST:PORT, or unset it")
-    return CheckResult("ok", address or "none is set")
+        return CheckResult(message, "error", "set it to http://HOST:PORT, or unset it")
+    return CheckResult(address or "none is set")
 
 
 def _check_endpoints(context: DoctorContext) -> None:
@@ -232,8 +232,8 @@ def _check_settings(context: DoctorContext) -> CheckResult | None:
         return None
     warnings = parse_export(context.settings, environ=context.credentials.environ).warnings
     if warnings:
-        return CheckResult("warning", "; ".join(warnings), "correct the file of --settings")
-    return CheckResult("ok", "the file of --settings has no problems")
+        return CheckResult("; ".join(warnings), "warning", "correct the file of --settings")
+    return CheckResult("the file of --settings has no problems")
 
 
 def _check_workflow(context: DoctorContext) -> CheckResult | None:
@@ -243,7 +243,7 @@ def _check_workflow(context: DoctorContext) -> CheckResult | None:
     path = context.workflow.path
     findings = context.workflow.findings
     if not findings:
-        return CheckResult("ok", f"{path.name} has no findings")
+        return CheckResult(f"{path.name} has no findings")
     first = next((finding for finding in findings if finding.level == "error"), findings[0])
     message = f"{format_count(len(findings), 'finding')}; {path.name}:{first.line}: {first.message}"
-    return CheckResult(first.level, message, f"run `td-pinterest check {path}` to see all findings")
+    return CheckResult(message, first.level, f"run `td-pinterest check {path}` to see all findings")

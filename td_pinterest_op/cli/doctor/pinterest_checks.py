@@ -22,7 +22,7 @@ _SKEW = 120.0
 def check_token(context: DoctorContext) -> CheckResult:
     """Check that Pinterest issues an access token for the credentials."""
     context.services.tokens.get_token()
-    return CheckResult("ok", "accepted by Pinterest")
+    return CheckResult("accepted by Pinterest")
 
 
 def check_scopes(context: DoctorContext) -> CheckResult:
@@ -30,19 +30,19 @@ def check_scopes(context: DoctorContext) -> CheckResult:
     granted = context.services.tokens.scopes
     if missing := describe_missing_scopes(granted):
         advice = f"{context.credentials.advice_for_the_token}, and approve all that the page asks for"
-        return CheckResult("error", f"the token lacks the {missing}", advice)
-    return CheckResult("ok", " ".join(sorted(granted)) or "Pinterest does not name them")
+        return CheckResult(f"the token lacks the {missing}", "error", advice)
+    return CheckResult(" ".join(sorted(granted)) or "Pinterest does not name them")
 
 
 def check_token_expiry(context: DoctorContext) -> CheckResult:
     """Check how soon the refresh token expires."""
     seconds = context.services.tokens.refresh_expires_in
     if seconds is None:
-        return CheckResult("ok", "Pinterest does not say how long the refresh token lasts")
+        return CheckResult("Pinterest does not say how long the refresh token lasts")
     message = f"the refresh token expires in {format_count(int(seconds // DAY), 'day')}"
     if seconds <= _SOON:
-        return CheckResult("warning", message, f"before it expires: {context.credentials.advice_for_the_token}")
-    return CheckResult("ok", message)
+        return CheckResult(message, "warning", f"before it expires: {context.credentials.advice_for_the_token}")
+    return CheckResult(message)
 
 
 def check_clock(context: DoctorContext) -> CheckResult:
@@ -52,9 +52,9 @@ def check_clock(context: DoctorContext) -> CheckResult:
     if abs(skew) > _SKEW:
         message = f"the clock of this machine is {abs(skew):,.0f} s {'ahead' if skew > 0 else 'behind'}"
         return CheckResult(
-            "error", message, "set the clock, by NTP for example: certificates and schedules depend on it"
+            message, "error", "set the clock, by NTP for example: certificates and schedules depend on it"
         )
-    return CheckResult("ok", "agrees with Pinterest's")
+    return CheckResult("agrees with Pinterest's")
 
 
 def judge_tier(headers: Mapping[str, str]) -> CheckResult:
@@ -66,21 +66,21 @@ def judge_tier(headers: Mapping[str, str]) -> CheckResult:
             f"trial access: {min(of_day):,} requests a day, about {min(of_day) * 10_000:,} people at 10,000 a batch"
         )
         advice = "apply for standard access with Upgrade on the app's card at https://developers.pinterest.com/apps/"
-        return CheckResult("warning", message, advice)
-    return CheckResult("ok", "no daily limit is shown" if limits else "Pinterest shows no limits")
+        return CheckResult(message, "warning", advice)
+    return CheckResult("no daily limit is shown" if limits else "Pinterest shows no limits")
 
 
 def check_ad_account(context: DoctorContext, *, target: Target) -> CheckResult:
     """Check that the token can read the named ad account, or exactly one if none is named."""
     found = context.find_accounts(target)
     if len(found) == 1:
-        return CheckResult("ok", found[0].label)
+        return CheckResult(found[0].label)
     labels = ", ".join(account.label for account in context.accounts[:5]) or "none"
     if not target.account_id:
         advice = "name one with --ad-account or PINTEREST_AD_ACCOUNT_ID"
-        return CheckResult("error", f"no ad account is named; the token can read {labels}", advice)
+        return CheckResult(f"no ad account is named; the token can read {labels}", "error", advice)
     advice = "correct the id, or ask the owner to give the Pinterest user access in Business Manager"
-    return CheckResult("error", f"the token cannot read ad account {target.account_id}; it can read {labels}", advice)
+    return CheckResult(f"the token cannot read ad account {target.account_id}; it can read {labels}", "error", advice)
 
 
 def check_role(context: DoctorContext, *, target: Target) -> CheckResult:
@@ -93,8 +93,8 @@ def judge_role(account: AdAccount) -> CheckResult:
     roles = ", ".join(account.roles) or "not shown by Pinterest"
     if account.may_write is False:
         advice = f"ask the owner for one of the roles {', '.join(sorted(WRITER_ROLES))} in Business Manager"
-        return CheckResult("warning", f"{roles}: this may not be enough to change audiences", advice)
-    return CheckResult("ok", roles)
+        return CheckResult(f"{roles}: this may not be enough to change audiences", "warning", advice)
+    return CheckResult(roles)
 
 
 def check_audience(context: DoctorContext, *, target: Target) -> CheckResult:
@@ -105,16 +105,16 @@ def check_audience(context: DoctorContext, *, target: Target) -> CheckResult:
         message = f'the workflow names its audience "{escape(target.name)}", {f"id {ids}" if ids else "which is new"}'
         if ids and target.must_be_new:
             return CheckResult(
-                "error", f"{message}: it fails, because it is to create it", "set if_exists, or a new name"
+                f"{message}: it fails, because it is to create it", "error", "set if_exists, or a new name"
             )
         if "," in ids:
-            return CheckResult("error", message, "name the audience by its id")
-        return CheckResult("ok", message)
+            return CheckResult(message, "error", "name the audience by its id")
+        return CheckResult(message)
     if not target.audience_id:
         if target.is_of_workflow:
-            return CheckResult("error", "the workflow names no audience", "fill in its id where the workflow reads it")
+            return CheckResult("the workflow names no audience", "error", "fill in its id where the workflow reads it")
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
-        return CheckResult("warning", "not checked: no audience is named", advice)
+        return CheckResult("not checked: no audience is named", "warning", advice)
     find = find_usable_audience if target.takes_people else require_audience
     audience = find(api, target.audience_id)
     size = "unknown" if audience.size is None else f"{audience.size:,}"
@@ -123,11 +123,11 @@ def check_audience(context: DoctorContext, *, target: Target) -> CheckResult:
     if target.expected_name not in (None, audience.name):
         advice = "correct the id or the name: the export stops otherwise"
         return CheckResult(
-            "error", f'{label}, but expected_audience_name is "{escape(str(target.expected_name))}"', advice
+            f'{label}, but expected_audience_name is "{escape(str(target.expected_name))}"', "error", advice
         )
     condition = classify_status(audience.status)
     if condition is Condition.TOO_SMALL:
-        return CheckResult("warning", message, "ads need at least 100 matched people: export more people")
+        return CheckResult(message, "warning", "ads need at least 100 matched people: export more people")
     if condition is not Condition.READY:
-        return CheckResult("warning", message, "Pinterest takes a day or two: look again tomorrow")
-    return CheckResult("ok", message)
+        return CheckResult(message, "warning", "Pinterest takes a day or two: look again tomorrow")
+    return CheckResult(message)

@@ -40,11 +40,11 @@ def check_api_key(context: DoctorContext) -> CheckResult:
     """Check that the configured region of Treasure Data accepts the API key."""
     if "TD_API_KEY" in context.credentials.missing_variables:
         message = f"TD_API_KEY not found (as a secret it is {SECRETS['TD_API_KEY']})"
-        return CheckResult("error", message, "set it, or store it with `digdag secrets --local --set td.apikey`")
+        return CheckResult(message, "error", "set it, or store it with `digdag secrets --local --set td.apikey`")
     context.td_services.treasure_data.call("GET", "/v3/database/list")
     endpoints = parse_endpoints(context.credentials.build_task().environ)
     host = urllib.parse.urlsplit(endpoints.treasure_data).hostname
-    return CheckResult("ok", f"the key is accepted by {host}")
+    return CheckResult(f"the key is accepted by {host}")
 
 
 def check_permissions(context: DoctorContext) -> CheckResult | None:
@@ -87,8 +87,8 @@ def check_permissions(context: DoctorContext) -> CheckResult | None:
             "ask the owner of the account for these permissions. Without Download a result is refused, or ends after "
             "50 rows; without Edit the operator can keep no table, such as the history or a mirror's ledger"
         )
-        return CheckResult("error", "; ".join(problems), advice)
-    return CheckResult("ok", f"enough on {', '.join(needed)}")
+        return CheckResult("; ".join(problems), "error", advice)
+    return CheckResult(f"enough on {', '.join(needed)}")
 
 
 def check_project(context: DoctorContext) -> CheckResult | None:
@@ -105,11 +105,11 @@ def check_project(context: DoctorContext) -> CheckResult | None:
             "correct the name, or give the user of td.apikey the workflow permissions View and Edit on this project: "
             "with them a renewed refresh token is stored"
         )
-        return CheckResult("error", message, advice)
+        return CheckResult(message, "error", advice)
     if missing := [secret for secret in SECRETS.values() if secret not in found]:
         advice = f"set it with `td wf secrets --project {shlex.quote(name)} --set {missing[0]}`"
-        return CheckResult("error", f"project {name} lacks the secrets {', '.join(missing)}", advice)
-    return CheckResult("ok", f"project {name} has all secrets; storing a renewed token needs Edit, too")
+        return CheckResult(f"project {name} lacks the secrets {', '.join(missing)}", "error", advice)
+    return CheckResult(f"project {name} has all secrets; storing a renewed token needs Edit, too")
 
 
 def check_rows(context: DoctorContext) -> CheckResult | None:
@@ -135,9 +135,9 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
     except WorkflowError as error:
         cure = "; ".join(advice) or (error.advice if stats.read else _NO_ROWS_ADVICE)
         checked = f"{format_count(stats.read, 'row')} checked"
-        return CheckResult("error", f"{label}, {checked}: an export would stop: {error}", cure)
+        return CheckResult(f"{label}, {checked}: an export would stop: {error}", "error", cure)
     if not stats.read:
-        return CheckResult("warning", f"{label} has no rows", _NO_ROWS_ADVICE)
+        return CheckResult(f"{label} has no rows", "warning", _NO_ROWS_ADVICE)
     message = f"{label}: invalid rows among the first {stats.read:,}: {stats.invalid_rows:,}"
     if reasons := format_reasons(stats.invalid_by_reason):
         message += f" ({reasons})"
@@ -147,7 +147,7 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
             "a policy of Treasure Data may mask the column: digests of masked values match nobody. "
             "Set expect_values: plain to stop an export of such values, or hashed if the column does contain digests"
         )
-    return CheckResult("warning" if advice else "ok", message, "; ".join(advice))
+    return CheckResult(message, "warning" if advice else "ok", "; ".join(advice))
 
 
 def _choose_settings(context: DoctorContext) -> Settings:
@@ -158,15 +158,11 @@ def _choose_settings(context: DoctorContext) -> Settings:
     """
     environ = context.credentials.environ
     exports = [each for each in context.exports if each.request and isinstance(each.request.source, Source)]
-    is_known = len(exports) == 1 and exports[0].unknown.isdisjoint(("ignore_invalid_records", "allow_empty"))
-    if context.settings is not None:
-        settings = parse_export(context.settings, environ=environ)
-        is_known = True
-    elif exports and exports[0].request:
+    are_known = len(exports) == 1 and exports[0].unknown.isdisjoint(("ignore_invalid_records", "allow_empty"))
+    settings = parse_export(context.settings or _ANY_EXPORT, environ=environ)
+    if context.settings is None and exports and exports[0].request:
         settings = exports[0].request.settings
-    else:
-        settings = parse_export(_ANY_EXPORT, environ=environ)
-    if not is_known:
+    if context.settings is None and not are_known:
         settings = replace(settings, ignore_invalid_records=True, allow_empty=True)
     return replace(settings, max_invalid_ratio=1.0, min_records=None, max_records=None)
 
