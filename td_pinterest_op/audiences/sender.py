@@ -4,7 +4,6 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent import futures
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -83,7 +82,7 @@ class Sender:
         failure: ExportError | None = None
         most_running = 1
         # Daemon threads: a run that is stopped must not wait for a response that may take minutes.
-        running: set[Future[bool]] = set()
+        running: set[futures.Future[bool]] = set()
         try:
             with self.reporter.show_progress(phase) as progress:
                 batches = prepared.read_batches(settings.limit_records_per_request)

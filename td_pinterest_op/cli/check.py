@@ -8,7 +8,6 @@ import click
 
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.lint import dig_file, rules
-from td_pinterest_op.cli.lint.dig_file import DigFile, Finding
 from td_pinterest_op.cli.lint.exports import Export
 from td_pinterest_op.cli.outdated import find_outdated
 from td_pinterest_op.errors import SettingsError
@@ -46,12 +45,12 @@ def check(common: options.CommonOptions, files: tuple[Path, ...], form: str) -> 
     return 1 if every else 0
 
 
-def check_file(file: Path) -> list[Finding]:
+def check_file(file: Path) -> list[dig_file.Finding]:
     """Return the findings about a workflow file, sorted by line. Raises SettingsError for an unreadable file."""
     return check_workflow(file)[0].findings
 
 
-def check_workflow(file: Path) -> tuple[DigFile, list[Export]]:
+def check_workflow(file: Path) -> tuple[dig_file.DigFile, list[Export]]:
     """Return a workflow file with its findings, sorted by line, and what its tasks would export.
 
     Raises SettingsError for an unreadable file.
