@@ -197,9 +197,8 @@ class Interview:
         """Return the audiences that an answer names, once each, or the name of a new one. Raises click.UsageError."""
         if text.startswith(_NEW) and kind.may_create_audience:
             return (), self._parse_new_name(text, most=0)
-        if kind.name == "many":
-            return list(dict.fromkeys(self._find_audience(each.strip(), kind) for each in text.split(","))), ""
-        return [self._find_audience(text, kind)], ""
+        parts = text.split(",") if kind.name == "many" else [text]
+        return list(dict.fromkeys(self._find_audience(part.strip(), kind) for part in parts)), ""
 
     def _parse_new_name(self, text: str, *, most: int) -> str:
         """Return the name of a new audience, without `new:`. `most`: how many audiences may have this name already.
