@@ -117,10 +117,10 @@ class CreateActalike(AudienceAction):
         Raises AudienceError if another session's audience has the name, or the seed audience is missing or not ready.
         """
         others, own = self._find_namesakes()
-        if others and not own:
-            raise self._build_conflict_error(others[0])
         if own:
             return own[0]
+        if others:
+            raise self._build_conflict_error(others[0])
         seed_id = self._settings.seed_audience_id or ""
         seed = self._api.find_audience(seed_id)
         if seed is None or seed.is_removed:
