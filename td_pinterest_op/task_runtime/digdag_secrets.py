@@ -71,8 +71,8 @@ class DigdagServer:
         """Send a request to the server, and return the response. `path`: below the server's URL, with `/api`."""
         values = {"Content-Type": "application/json" if body else "", "Authorization": self.authorization.reveal()}
         headers = {name: value for name, value in values.items() if value}
-        limits = {"connect_timeout": _TIMEOUT, "write_timeout": _TIMEOUT, "read_timeout": _TIMEOUT}
-        with contextlib.closing(Transport(**limits, connections=1)) as transport:
+        transport = Transport(connect_timeout=_TIMEOUT, write_timeout=_TIMEOUT, read_timeout=_TIMEOUT, connections=1)
+        with contextlib.closing(transport):
             return transport.send(method, self.url + path, headers=headers, body=body)
 
 
