@@ -98,8 +98,6 @@ def open_csv_rows(
             job = Job(
                 id="-",
                 schema=file.schema,
-                records=None,
-                size=None,
                 file=str(path),
                 find_line_number=file.find_line_number,
             )

@@ -104,7 +104,7 @@ def sql(
         with credentials.without_pinterest().open_services() as services, screen.print_waits(quiet=common.quiet):
             job = wait_for_job(services.treasure_data, source.with_fresh_query(build_columns_statement(text)))
     elif pairs:
-        job = Job(id="", schema=tuple((name, "varchar") for name, _, _ in pairs), records=None, size=None)
+        job = Job(id="", schema=tuple((name, "varchar") for name, _, _ in pairs))
     else:
         raise click.UsageError(
             "name the query's columns with --columns, or give --database to ask the warehouse for them"

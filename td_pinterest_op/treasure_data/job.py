@@ -84,8 +84,8 @@ class Job:
 
     id: str
     schema: tuple[tuple[str, str], ...]  # (name, SQL type) of each column
-    records: int | None  # the number of rows; None if Treasure Data does not say
-    size: int | None  # of the compressed result, in bytes; None if Treasure Data does not say
+    records: int | None = None  # the number of rows; None if Treasure Data does not say
+    size: int | None = None  # of the compressed result, in bytes; None if Treasure Data does not say
     is_hashed_by_warehouse: bool = False  # values are digests or reasons (see `build_hashing_statement`)
     file: str | None = None  # the path of the file, if it replaces a job
     find_line_number: Callable[[int], int] | None = None  # of a file: from the number of a row just read to its line
