@@ -86,8 +86,7 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
     """
     columns = find_list_columns(rows.job, settings)
     of_list = Stats()
-    reader = IdentifierReader(columns=columns, stats=of_list, spool=spool)
-    reader.read(rows.blocks, progress=lambda _: None)
+    IdentifierReader(columns=columns, stats=of_list, spool=spool).read(rows.blocks)
     return columns, of_list
 
 

@@ -71,7 +71,7 @@ class Reader(abc.ABC):
         if self.people:
             self._files.callback(self.people.close)
 
-    def read(self, blocks: Iterable[Block], *, progress: Callable[[int], None]) -> PreparedRecords:
+    def read(self, blocks: Iterable[Block], *, progress: Callable[[int], None] = lambda _: None) -> PreparedRecords:
         """Read all rows, and return their unique records. `progress` is called with the number of rows read so far.
 
         Raises JobError, TreasureDataError and OSError.

@@ -122,7 +122,7 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
     job = wait_for_job(td, read_source(credentials.build_task(**context.params)))
     stats = Stats()
     with open_reader(job, settings, stats, lists=Lists()) as reader:
-        reader.read(_take_sample(JobResult(td, job)), progress=lambda _: None)
+        reader.read(_take_sample(JobResult(td, job)))
     label = f"job {job.id} ({', '.join(column.name for column in reader.columns)})"
     advice = [
         f"`td-pinterest explain {reason}` explains the invalid rows, with SQL that finds them"
