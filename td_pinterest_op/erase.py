@@ -235,11 +235,10 @@ class _Erasure:
         services = self.services.for_another_run(self.services.task, stats)
         reporter = ProgressReporter(timing=services.timing)
         sender = Sender(client=services.client, settings=self.settings, stats=stats, reporter=reporter)
-        api = services.pinterest
 
         def remove_batch(records: Batch) -> Response:
             """Ask Pinterest to remove a batch of records from the list, and return the response. Its id is kept."""
-            response = api.change_records(list_id, records, operation="REMOVE")
+            response = services.pinterest.change_records(list_id, records, operation="REMOVE")
             # Called from several threads: append is atomic.
             target.request_ids.append(response.request_id)
             return response

@@ -336,8 +336,7 @@ class Interview:
             return None
         source = read_source(self.credentials.build_task(query=sql, database=self._database))
         with screen.print_waits(quiet=True):
-            td = self.services.treasure_data
-            return wait_for_job(td, source.with_fresh_query(build_columns_statement(sql)))
+            return wait_for_job(self.services.treasure_data, source.with_fresh_query(build_columns_statement(sql)))
 
 
 def _print_first(lines: Sequence[str]) -> None:

@@ -130,8 +130,7 @@ def build_hashing_statement(query: Query, *, control: Control | None) -> str:
     if control and control.by:
         place = get_position(control.by, query.names)
         selected[place] = build_control_number_sql(cast_to_text(place), quote_literal(control.salt))
-    comment = "td_pinterest_op: identifiers as digests or reasons"
-    return build_selecting_statement(comment, query, selected)
+    return build_selecting_statement("td_pinterest_op: identifiers as digests or reasons", query, selected)
 
 
 def build_selecting_statement(comment: str, query: Query, expressions: Mapping[int, str]) -> str:

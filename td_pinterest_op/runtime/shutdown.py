@@ -118,6 +118,5 @@ def start_thread(function: Callable[[], _T], *, is_interrupted: bool = True) -> 
         except BaseException as error:
             future.set_exception(error)
 
-    context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(complete_future,), daemon=True).start()
+    threading.Thread(target=contextvars.copy_context().run, args=(complete_future,), daemon=True).start()
     return future

@@ -115,8 +115,7 @@ class History:
         """Create the table, or add the columns that a table of an earlier version lacks. Raises ExportError."""
         if self._is_table_ready:
             return
-        path = build_path("table", "list", self.database)
-        status, content = td.with_time_limit(TIME_LIMIT).call("GET", path)
+        status, content = td.with_time_limit(TIME_LIMIT).call("GET", build_path("table", "list", self.database))
         if status == 404:
             raise JobError(f'there is no database "{self.database}": create it, or name another one')
         existing: set[str] | None = None
@@ -125,8 +124,7 @@ class History:
                 # Each column is a list of its name, its type and, if it has another one in SQL, its alias.
                 existing = {str(name).lower() for column in json.loads(table["schema"]) for name in column[::2]}
         if statement := build_table_statement(self.table, existing):
-            source = Source(query=statement, database=self.database, purpose="history")
-            run_statement(td, source)
+            run_statement(td, Source(query=statement, database=self.database, purpose="history"))
         self._is_table_ready = True
 
 

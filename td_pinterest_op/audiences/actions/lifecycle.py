@@ -187,10 +187,10 @@ class Delete(AudienceAction):
             self._copy_to_stats(audience)
         self._check_expected_audience(audience)
         if audience and audience.is_removed:
-            unchanged = "leave {audience} unchanged, since it is deleted already"
-            self._set_summary("{audience} was deleted already", unchanged)
-            description = f"no change: {audience.label} was already removed"
-            return [Step(description=description)]
+            self._set_summary(
+                "{audience} was deleted already", "leave {audience} unchanged, since it is deleted already"
+            )
+            return [Step(description=f"no change: {audience.label} was already removed")]
         if audience:
             check_type_and_account(self._api, audience)
             if not self._settings.even_if_used:

@@ -127,8 +127,7 @@ class MembersAction(AudienceAction):
         if not prepared.record_count:
             return target, Step(description=description, request_count=1, run=target.create_empty)
         send = partial(self._sender.send, prepared, target.add)
-        batch_count = prepared.count_batches(self._batch_size)
-        return target, Step(description=description, batch_count=batch_count, run=send)
+        return target, Step(description=description, batch_count=prepared.count_batches(self._batch_size), run=send)
 
     def _create_audience_with_list(self, target: TargetList) -> Audience:
         """Create and return an audience that uses the customer list `target`.
@@ -312,7 +311,5 @@ class Clear(MembersAction):
             if not self._settings.even_if_used:
                 require_unused(self._api, audience)
             return self._plan_replacement(audience, prepared)
-        unchanged = "leave {audience} unchanged, since it is empty already"
-        self._set_summary("{audience} was empty already", unchanged)
-        description = f"no change: {audience.label} is already empty"
-        return [Step(description=description)]
+        self._set_summary("{audience} was empty already", "leave {audience} unchanged, since it is empty already")
+        return [Step(description=f"no change: {audience.label} is already empty")]
