@@ -19,8 +19,8 @@ from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.digdag_secrets import find_hosted_server
 from td_pinterest_op.task_runtime.task import parse_endpoints, read_source
-from td_pinterest_op.treasure_data.job import Source, wait_for_job
-from td_pinterest_op.treasure_data.result import JobResult
+from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.readers import open_reader
 
@@ -116,14 +116,13 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
     """Check that the first rows of a job's result are valid under the export's settings. Return None without a job."""
     if not context.params:
         return None
-    credentials = context.credentials
-    td = context.services.treasure_data
     settings = _choose_settings(context)
-    job = wait_for_job(td, read_source(credentials.build_task(**context.params)))
+    source = read_source(context.credentials.build_task(**context.params))
+    rows = open_job_rows(context.services.treasure_data, source)
     stats = Stats()
-    with open_reader(job, settings, stats, lists=Lists()) as reader:
-        reader.read(_take_sample(JobResult(td, job)))
-    label = f"job {job.id} ({', '.join(column.name for column in reader.columns)})"
+    with open_reader(rows.job, settings, stats, lists=Lists()) as reader:
+        reader.read(_take_sample(rows.blocks))
+    label = f"job {rows.job.id} ({', '.join(column.name for column in reader.columns)})"
     advice = [
         f"`td-pinterest explain {reason}` explains the invalid rows, with SQL that finds them"
         for reason, _ in stats.invalid_by_reason.most_common(1)
