@@ -64,14 +64,6 @@ class Credentials:
         return tuple(variable for variable in SECRETS if variable not in self.sources)
 
     @property
-    def advice_for_the_app(self) -> str:
-        """Advice on correcting a wrong client id or client secret, which says where they were found."""
-        return (
-            f"correct PINTEREST_CLIENT_ID or PINTEREST_CLIENT_SECRET (found in {self.describe_sources()}): both are on "
-            "the app's page at https://developers.pinterest.com/apps/"
-        )
-
-    @property
     def advice_for_the_token(self) -> str:
         """Advice on replacing a refresh token that Pinterest refuses, which depends on where the token was found."""
         place = self.sources.get(TOKEN, "")

@@ -94,12 +94,6 @@ class LedgerState:
         """Whether the audience may contain people who are not in the ledger: those from before the first mirror run."""
         return not self.base or self.adopted > 0
 
-    @property
-    def ends_with_replace(self) -> bool:
-        """Whether the newest settled plan replaced everybody, and the ledger was not compacted since."""
-        # If Pinterest refused to add somebody, the number after the replace is a settled plan too.
-        return self.base != self.compacted and self.settled <= self.base + 1
-
 
 @dataclass(kw_only=True)
 class Ledger:

@@ -85,7 +85,10 @@ class MirrorRun:
                 "else has switched the audience, or ad_account_id is another. Nothing was sent. To go on, set rebuild: "
                 "true for one run, which replaces the people of the audience and starts the ledger again"
             )
-        if settings.rebuild and state.ends_with_replace:
+        # Whether the newest settled plan replaced everybody, and the ledger was not compacted since. If Pinterest
+        # refused to add somebody, the number after the replace is a settled plan too.
+        ends_with_replace = state.base != state.compacted and state.settled <= state.base + 1
+        if settings.rebuild and ends_with_replace:
             log.warning(
                 "rebuild: true replaces everybody in the audience and orphans a customer list, and so did the run "
                 "before. It is meant for one run: leave it out of the settings"

@@ -163,9 +163,13 @@ def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
             advice = _ENDPOINTS_ADVICE if name == "endpoints" else failure.advice
             if isinstance(failure, AccountError) and failure.status == _REFUSED:
                 # It depends on where the credential was found.
-                is_of_app = failure.code == WRONG_APP_CODE
-                credentials = context.credentials
-                advice = credentials.advice_for_the_app if is_of_app else credentials.advice_for_the_token
+                advice = context.credentials.advice_for_the_token
+                if failure.code == WRONG_APP_CODE:
+                    advice = (
+                        "correct PINTEREST_CLIENT_ID or PINTEREST_CLIENT_SECRET (found in "
+                        f"{context.credentials.describe_sources()}): both are on the app's page at "
+                        "https://developers.pinterest.com/apps/"
+                    )
             check = CheckResult(str(failure), "error", advice)
         if check is not None:
             if check.status == "error":
