@@ -152,10 +152,9 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
     places = {ENVIRONMENT: environ, f"{LOCAL} ({folder})": local, f"the file {env_file}": in_file}
     values = dict(environ)
     sources = {}
-    for variable in (*SECRETS, *_OTHERS):
-        for place, found in places.items():
-            value = found.get(variable, "").strip()
-            if value and variable not in sources:
+    for place, found in reversed(places.items()):  # the first place counts
+        for variable in (*SECRETS, *_OTHERS):
+            if value := found.get(variable, "").strip():
                 values[variable] = value
                 sources[variable] = place
                 if variable in SECRETS:
