@@ -30,7 +30,6 @@ from td_pinterest_op.pinterest.oauth import (
     Bearer,
     Grant,
     describe_missing_scopes,
-    request_grant,
 )
 from td_pinterest_op.redaction.secret import Secret, sanitize
 from td_pinterest_op.runtime import shutdown
@@ -222,11 +221,8 @@ def _exchange_and_store_tokens(services: Services, store: Target, *, code: Secre
     `redirect`: the address to which Pinterest sent the code. Raises AccountError if the user granted too little.
     """
     app = services.tokens
-    grant = request_grant(
-        app.client,
+    grant = app.request_grant(
         {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect},
-        client_id=app.client_id,
-        client_secret=app.client_secret,
         purpose="exchange the code for a refresh token",
         advice=_CODE_ADVICE,
     )

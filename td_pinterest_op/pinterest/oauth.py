@@ -159,11 +159,8 @@ class Tokens(TokenSource):
         """
         while True:
             try:
-                grant = request_grant(
-                    self.client,
+                grant = self.request_grant(
                     {"grant_type": "refresh_token", "refresh_token": self.refresh_token.reveal()},
-                    client_id=self.client_id,
-                    client_secret=self.client_secret,
                     purpose="exchange the refresh token for an access token",
                     advice=_REFRESH_ADVICE,
                 )
@@ -186,41 +183,38 @@ class Tokens(TokenSource):
         # At least a little use before it is renewed, however short it lasts.
         return Bearer(grant.access_token, self.client.timing.monotonic() + max(lifetime - _MARGIN, lifetime / 2))
 
+    def request_grant(self, form: Mapping[str, str], *, purpose: str, advice: Advice) -> Grant:
+        """Send a token request with the fields `form`, and return the tokens.
 
-def request_grant(
-    client: Client, form: Mapping[str, str], *, client_id: Secret, client_secret: Secret, purpose: str, advice: Advice
-) -> Grant:
-    """Send a token request with the fields `form`, and return the tokens.
-
-    Raises AccountError after a refusal, and PinterestError if the response has no access token. `purpose` completes
-    "the request to …" in errors. `advice`: what to do after a refusal, by Pinterest's error code.
-    """
-    app = HTTPBasicAuth(client_id.reveal(), client_secret.reveal())
-    Secret(f"{client_id.reveal()}:{client_secret.reveal()}")  # masked in base64 as well, as a pair
-    request = Request(
-        method="POST",
-        path="/oauth/token",
-        purpose=purpose,
-        # Asks for a refresh token that can be renewed without end; apps made since 2025-09-25 ignore it.
-        body=urllib.parse.urlencode({**form, "continuous_refresh": "true"}).encode(),
-        content_type="application/x-www-form-urlencoded",
-        repeatable=form["grant_type"] == "refresh_token",  # an authorization code is valid once
-        advice=advice,
-    )
-    try:
-        content = client.send(request, TokenSource(app)).content
-    except RequestRefusedError as error:
-        raise AccountError(str(error), status=error.status, code=error.code) from None
-    access_token = _parse_token(content, "access_token")
-    if access_token is None:
-        raise PinterestError("Pinterest's answer to the token request has no access token: run this task again")
-    return Grant(
-        access_token=access_token,
-        refresh_token=_parse_token(content, "refresh_token"),
-        scopes=frozenset(str(content.get("scope") or "").replace(",", " ").split()),
-        expires_in=_parse_lifetime(content.get("expires_in")),
-        refresh_expires_in=_parse_lifetime(content.get("refresh_token_expires_in")),
-    )
+        Raises AccountError after a refusal, and PinterestError if the response has no access token. `purpose` completes
+        "the request to …" in errors. `advice`: what to do after a refusal, by Pinterest's error code.
+        """
+        app = HTTPBasicAuth(self.client_id.reveal(), self.client_secret.reveal())
+        Secret(f"{self.client_id.reveal()}:{self.client_secret.reveal()}")  # masked in base64 as well, as a pair
+        request = Request(
+            method="POST",
+            path="/oauth/token",
+            purpose=purpose,
+            # Asks for a refresh token that can be renewed without end; apps made since 2025-09-25 ignore it.
+            body=urllib.parse.urlencode({**form, "continuous_refresh": "true"}).encode(),
+            content_type="application/x-www-form-urlencoded",
+            repeatable=form["grant_type"] == "refresh_token",  # an authorization code is valid once
+            advice=advice,
+        )
+        try:
+            content = self.client.send(request, TokenSource(app)).content
+        except RequestRefusedError as error:
+            raise AccountError(str(error), status=error.status, code=error.code) from None
+        access_token = _parse_token(content, "access_token")
+        if access_token is None:
+            raise PinterestError("Pinterest's answer to the token request has no access token: run this task again")
+        return Grant(
+            access_token=access_token,
+            refresh_token=_parse_token(content, "refresh_token"),
+            scopes=frozenset(str(content.get("scope") or "").replace(",", " ").split()),
+            expires_in=_parse_lifetime(content.get("expires_in")),
+            refresh_expires_in=_parse_lifetime(content.get("refresh_token_expires_in")),
+        )
 
 
 def _parse_token(content: Mapping[str, Any], name: str) -> Secret | None:
