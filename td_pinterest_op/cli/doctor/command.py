@@ -227,7 +227,7 @@ def check_proxy() -> CheckResult:
 
 def _check_endpoints(context: DoctorContext) -> None:
     """Raise SettingsError if the environment names an endpoint to which secrets must not be sent."""
-    parse_endpoints(context.credentials.build_task().environ)
+    parse_endpoints(context.credentials.environ)
 
 
 def _check_settings(context: DoctorContext) -> CheckResult | None:

@@ -42,7 +42,7 @@ def check_api_key(context: DoctorContext) -> CheckResult:
         message = f"TD_API_KEY not found (as a secret it is {SECRETS['TD_API_KEY']})"
         return CheckResult(message, "error", "set it, or store it with `digdag secrets --local --set td.apikey`")
     context.td_services.treasure_data.call("GET", "/v3/database/list")
-    endpoints = parse_endpoints(context.credentials.build_task().environ)
+    endpoints = parse_endpoints(context.credentials.environ)
     host = urllib.parse.urlsplit(endpoints.treasure_data).hostname
     return CheckResult(f"the key is accepted by {host}")
 
