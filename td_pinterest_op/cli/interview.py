@@ -24,7 +24,7 @@ from td_pinterest_op.settings.parse import parse_parameter
 from td_pinterest_op.settings.structures import CONTROL, Control
 from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError, suggest_word
 from td_pinterest_op.task_runtime.services import Services
-from td_pinterest_op.task_runtime.task import Task, read_source, require_database
+from td_pinterest_op.task_runtime.task import read_source, require_database
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
 
 _T = TypeVar("_T")
@@ -258,7 +258,7 @@ class Interview:
         """Store the name of the database ("" for none), and return it. Raises ExportError if it does not exist."""
         self._database = name
         if name:
-            require_database(Task(params={"database": name}, environ={}), needed_by="the query")
+            require_database(self.credentials.build_task(database=name), needed_by="the query")
             self._run_without_rows("SELECT 1 AS one")
         return name
 
@@ -298,7 +298,7 @@ class Interview:
         """
         sql = _read_query(text, "query")
         job = self._run_without_rows(sql)
-        names = [name for name, _ in job.schema] if job else find_selected_names(sql) or []
+        names = job.names if job else find_selected_names(sql) or []
         if by not in map(str.lower, names):
             columns = f"it has {', '.join(names)}" if names else "select it by its name"
             raise click.UsageError(f"--query: the query has no column {by}, which `control` names; {columns}")

@@ -109,7 +109,7 @@ def sql(
         raise click.UsageError(
             "name the query's columns with --columns, or give --database to ask the warehouse for them"
         )
-    found = [name for name, _ in job.schema]
+    found = job.names
     identifiers = find_identifier_columns(replace(job, file="of --query"), types, ignores_other_columns=True)
     for option, column in [("--by", control["by"]), *(("--key", key) for key in keys)]:
         if column and column.lower() not in map(str.lower, found):

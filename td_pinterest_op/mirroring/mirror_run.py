@@ -289,4 +289,4 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
         """
         select = build_columns_select(source.query)
         job = self.jobs.read_rows(f"read the columns of `{setting_name}`", select, embedded=source).job
-        return Query(text=source.query, names=[column for column, _ in job.schema], columns=find_columns(job))
+        return Query(text=source.query, names=job.names, columns=find_columns(job))

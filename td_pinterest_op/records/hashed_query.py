@@ -89,7 +89,7 @@ def describe_query(td: TreasureData, source: Source, find_columns: Callable[[Job
     `find_columns`: returns the identifier columns of a job's result. Raises as `wait_for_job` and `find_columns` do.
     """
     job = wait_for_job(td, source.with_fresh_query(build_columns_statement(source.query)))
-    return Query(text=source.query, names=[name for name, _ in job.schema], columns=find_columns(job))
+    return Query(text=source.query, names=job.names, columns=find_columns(job))
 
 
 def open_hashed_rows(

@@ -91,6 +91,11 @@ class Job:
     find_line_number: Callable[[int], int] | None = None  # of a file: from the number of a row just read to its line
 
     @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return [name for name, _ in self.schema]
+
+    @property
     def label(self) -> str:
         """The name of the result in messages, such as "the result of job 12" or "the file people.csv"."""
         return f"the file {self.file}" if self.file else f"the result of job {self.id}"

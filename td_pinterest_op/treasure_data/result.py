@@ -47,7 +47,7 @@ def read_small_result(td: TreasureData, source: Source) -> list[dict[str, Any]]:
     Raises as `wait_for_job` and `JobResult` do.
     """
     result = open_job_rows(td, source)
-    names = [name for name, _ in result.job.schema]
+    names = result.job.names
     records = []
     for block in result.blocks:
         for row in zip(*block, strict=True):

@@ -357,7 +357,7 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
         "columns": columns,
         "stats": stats,
         "control": control,
-        "control_key_index": get_position(by, [name for name, _ in job.schema]) if by else None,
+        "control_key_index": get_position(by, job.names) if by else None,
         "find_line_number": job.find_line_number,
     }
     has_all = not lists.spools and control is None
