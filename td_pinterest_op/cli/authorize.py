@@ -22,7 +22,6 @@ from td_pinterest_op.cli.connection import (
 from td_pinterest_op.cli.consent import RedirectServer, parse_answer
 from td_pinterest_op.cli.secret_target import ARGUMENTS, Target, make_target
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, SettingsError, StoppedError, extend_errors
-from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import TokenSource
 from td_pinterest_op.pinterest.oauth import (
     SCOPES,
@@ -136,7 +135,7 @@ def authorize(
         )
         tokens = TokenSource(Bearer(grant.access_token, expires_at=float("inf")))
         try:
-            accounts = list(list_ad_accounts(Api(client=services.client, tokens=tokens, ad_account_id="")))
+            accounts = list(list_ad_accounts(replace(services.pinterest, tokens=tokens)))
         except StoppedError:
             raise
         except ExportError as error:

@@ -166,7 +166,7 @@ class Rehearsal:
         batch = self._make_batch(DEFAULT_BATCH)
         client = self.services.client
         client = replace(client, retry=replace(client.retry, count=0, longest_wait=0.0))
-        api = replace(self.services, client=client).build_pinterest_api(self.api.ad_account_id)
+        api = replace(self.api, client=client)
 
         def send_batch(begin: threading.Barrier) -> None:
             """Send the batch when all threads are ready, that is, when all wait at the barrier `begin`."""
