@@ -28,6 +28,7 @@ _SAVING_SECONDS = 5.0
 _SLEEP_SECONDS = 0.2
 
 _reason: str | None = None
+_is_starting = False  # whether the main thread starts another one
 # The calls of `run_uninterrupted` that have not returned yet.
 _uninterrupted: set[Future[Any]] = set()
 
@@ -46,7 +47,7 @@ def end_on_signals() -> Iterator[list[int]]:
         received.append(number)
         is_first = not is_requested()
         request_end(signal.Signals(number).name)
-        if is_first:
+        if is_first and not _is_starting:
             raise_if_requested()
 
     before = {number: signal.signal(number, handle_signal) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -118,5 +119,25 @@ def start_thread(function: Callable[[], _T], *, is_interrupted: bool = True) -> 
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=contextvars.copy_context().run, args=(complete_future,), daemon=True).start()
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(complete_future,), daemon=True)
+    if threading.current_thread() is threading.main_thread():
+        _start_from_main_thread(thread)
+    else:
+        thread.start()
     return future
+
+
+def _start_from_main_thread(thread: threading.Thread) -> None:
+    """Start a thread, and then raise StoppedError if a signal asked the run to end meanwhile.
+
+    An exception within `start` would make Python forget a thread that begins, which then dies with a KeyError.
+    """
+    global _is_starting
+    before = is_requested()
+    _is_starting = True
+    try:
+        thread.start()
+    finally:
+        _is_starting = False
+    if is_requested() != before:
+        raise_if_requested()

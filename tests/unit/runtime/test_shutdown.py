@@ -88,3 +88,18 @@ def test_end_does_not_wait_for_ever_and_says_what_may_be_lost(
 def test_thread_has_the_context_variables_of_its_starter() -> None:
     NAME.set("vip")
     assert shutdown.start_thread(NAME.get).result(10) == "vip"
+
+
+def test_a_signal_while_a_thread_begins_does_not_end_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading._start_new_thread  # type: ignore[attr-defined]
+    has_run = threading.Event()
+
+    def start_and_signal(*arguments: object) -> int:
+        ident: int = start(*arguments)
+        signal.raise_signal(signal.SIGTERM)
+        return ident
+
+    monkeypatch.setattr(threading, "_start_new_thread", start_and_signal)
+    with pytest.raises(StoppedError), shutdown.end_on_signals():
+        shutdown.start_thread(has_run.set)
+    assert has_run.wait(5)
