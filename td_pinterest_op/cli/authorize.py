@@ -163,7 +163,9 @@ def authorize(
         of_file = f" --env-file {shlex.quote(target_arguments[0])}" if target_kind == "file" else ""
         screen.print_line(f"\nNext: td-pinterest doctor{of_file}")
     older = credentials.sources.get(TOKEN, "")
-    if older == ENVIRONMENT or (older.startswith(LOCAL) and target_kind == "file"):
+    # Where commands look before they look at the target. Only digdag reads the secrets of a project.
+    earlier = {"local": (ENVIRONMENT,), "file": (ENVIRONMENT, LOCAL)}
+    if older.startswith(earlier.get(target_kind, ())):
         screen.print_note(
             f"Commands find the older refresh token in {older} before this one. Delete it: `unset {TOKEN}`, or `digdag "
             "secrets --local --delete pinterest.refresh_token`."

@@ -12,7 +12,7 @@ import click
 from td_pinterest_op.activation import LATER_RUNS
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import Credentials, list_ad_accounts, require_id
-from td_pinterest_op.cli.lint.selected_columns import find_selected_names
+from td_pinterest_op.cli.lint.selected_columns import describe_job, find_selected_names
 from td_pinterest_op.cli.sql import build_arms_statement
 from td_pinterest_op.cli.workflow_kinds import KINDS, Audience, ProjectAnswers, WorkflowKind, is_writable_name
 from td_pinterest_op.errors import JobError, SettingsError
@@ -317,11 +317,11 @@ class Interview:
             if text == default:
                 return ""
             sql = _read_query(text, option)
-            if job := self._run_without_rows(sql):
+            if job := self._run_without_rows(sql) or describe_job(sql):
                 columns = find_identifier_columns(replace(job, file=f"of --{option}"), {})
                 if option == "query":
                     self._people_columns = columns
-                else:
+                elif self._people_columns:  # else Audience Studio chooses the people, or their columns are not known
                     require_common_type(f"--{option}", columns, self._people_columns)
             return sql
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from td_pinterest_op.cli.screen import replace_unprintable
+from td_pinterest_op.settings.types import suggest_word
 
 # Blocks that hold tasks, besides the names that begin with +.
 _BLOCKS = ("_do", "_else_do", "_error", "_check")
@@ -233,7 +234,9 @@ class DigFile:
             try:
                 return self.read_yaml(here.path.parent / name)
             except (OSError, ValueError):
-                message = f"the included file {name} does not exist: its path is relative to {here.path.parent}/"
+                near = suggest_word(Path(name).name, [path.name for path in (here.path.parent / name).parent.glob("*")])
+                near = near or "."
+                message = f"the included file {name} does not exist{near} Its path is relative to {here.path.parent}/"
         self.add_finding(here, "file", message)
         return None
 

@@ -214,6 +214,9 @@ def _has_wrong_shape(dig: DigFile, task: DigTask, operator: str) -> bool:
     items = find_list(listed, task.exported)
     places = task.params.places
     table = OPERATORS[operator].table
+    misspelt = find_nearest("result_settings", task.block.keys() - {"result_settings"}, cutoff=0.85)
+    if misspelt and "result_settings" not in task.params and dig.has_finding(task.block.places[misspelt]):
+        return True
     moved = [name for name in task.block if table and name in table.by_name]
     if is_left_out(task.block.get("result_settings", "none")) and len(moved) > 1:
         message = f"result_settings is empty: move {' and '.join(moved)} to the right, below it"
@@ -398,6 +401,8 @@ def _add_problem(
     near = find_nearest(variable[0] if variable else "", export.places.keys() - SECRETS.keys(), cutoff=0.85)
     hint = f"; did you mean it by {near}?" if near else ""
     env = export.places["_env"]
+    if dig.has_finding(Place(env.path, env.line + 1), "file"):
+        return  # its included file does not exist
     place = export.find_place(near or problem.key or "_env", "_env")
     variables = export.find_place(*SECRETS, "_env")
     dig.add_finding(variables if place == env and variables.path != env.path else place, "env", text + hint)

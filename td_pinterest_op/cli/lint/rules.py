@@ -55,8 +55,7 @@ def check_workflow(dig: DigFile) -> list[Export]:
     last_query: str | None = None  # of the last job, "" if it is not known; None without a job
     for task in tasks:
         if task in ours or task.operator != "py":
-            has_job = last_query is not None or dig.is_called_by_others
-            check_keys(dig, task, operators[task.name], templates, has_job=has_job)
+            check_keys(dig, task, operators[task.name], templates)
         if task in ours:
             found = _check_our_task(dig, task, operators[task.name], last_query)
             if last_job and any(map(_reads_last_job, found)):

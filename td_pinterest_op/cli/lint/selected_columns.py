@@ -63,7 +63,7 @@ def find_column_problems(
     """
     of_lists: dict[str, Sequence[Column]] = {}
     for name, sql in lists.items():
-        if isinstance(settings, Settings) and (job := _describe_job(sql)):
+        if isinstance(settings, Settings) and (job := describe_job(sql)):
             try:
                 of_lists[name] = find_list_columns(job, settings)
             except JobError as error:
@@ -71,7 +71,7 @@ def find_column_problems(
     for name, sql in {"query": query, **lists}.items():
         if hashed := _OTHER_HASH.search(sql):
             yield name, f"{hashed[2]} is hashed by {hashed[1]}, but Pinterest matches SHA-256 only: select it as it is"
-    people = _describe_job(query)
+    people = describe_job(query)
     # `columns` may name a column of any of the queries.
     if people and (not settings.columns or len(of_lists) == len(lists)):
         try:
@@ -84,7 +84,7 @@ def find_column_problems(
             yield (about_list or ["query"])[0], str(error)
 
 
-def _describe_job(sql: str) -> Job | None:
+def describe_job(sql: str) -> Job | None:
     """Return a job with the columns that a query selects, or None if the query does not show them."""
     columns = find_selected_columns(sql)
     return Job(id="", schema=tuple(columns), records=None, size=None) if columns else None

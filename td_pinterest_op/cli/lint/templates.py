@@ -7,6 +7,7 @@ from typing import Any
 
 from td_pinterest_op.cli.lint.dig_file import TEMPLATE, Block, DigFile, DigTask, Place, merge_blocks
 from td_pinterest_op.cli.lint.exports import OPERATORS
+from td_pinterest_op.cli.lint.unread_keys import PROGRAMS
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.run_history.lift import COUNTS, compare_arms
 from td_pinterest_op.settings.types import find_nearest, suggest_word
@@ -31,6 +32,9 @@ def check_templates(dig: DigFile, tasks: Sequence[DigTask], operators: Mapping[s
     """
     outputs = {name: OPERATORS[operator].output for name, operator in operators.items() if operator}
     stored = _OUTPUTS if dig.is_called_by_others else _OUTPUTS.intersection(outputs.values())
+    # The user's own programs may store variables with similar names.
+    has_programs = any(task.operator in PROGRAMS and not operators[task.name] for task in tasks)
+    cutoff = 1.0 if has_programs else 0.8
     exported = Block(dig.root.place)
     for task in tasks:
         exported = merge_blocks(exported, task.exported)
@@ -48,7 +52,7 @@ def check_templates(dig: DigFile, tasks: Sequence[DigTask], operators: Mapping[s
                     dig.add_finding(place, "template", f"td has no key {key}{near}")
             for variable, path in _VARIABLE.findall(template):
                 if not dig.has_finding(place) and (
-                    missing := _find_missing_key(template, variable, path, exported, stored)
+                    missing := _find_missing_key(template, variable, path, exported, stored, cutoff)
                 ):
                     dig.add_finding(place, "template", f"{variable}{path}: {missing}")
     if not dig.is_called_by_others:
@@ -88,14 +92,17 @@ def _describe_output(variable: str, name: str) -> dict[str, Any]:
     return figures if variable == "pinterest" else {}
 
 
-def _find_missing_key(template: str, variable: str, path: str, exported: Block, stored: Collection[str]) -> str:
+def _find_missing_key(
+    template: str, variable: str, path: str, exported: Block, stored: Collection[str], cutoff: float
+) -> str:
     """Return what is missing where a template reads `path` of a variable, or "".
 
-    `exported`: what the workflow exports. `stored`: the variables that the tasks of this package store.
+    `exported`: what the workflow exports. `stored`: the variables that the tasks of this package store. `cutoff`: how
+    similar, from 0 to 1, the name of such a variable must be to be meant.
     """
     is_guarded = _is_guarded(template)
     is_ours = (variable not in exported or variable in stored) and (
-        variable == "pinterest" or find_nearest(variable, _OUTPUTS - {"pinterest"}, cutoff=0.8)
+        variable == "pinterest" or find_nearest(variable, _OUTPUTS - {"pinterest"}, cutoff=cutoff)
     )
     if is_ours and variable not in stored:
         others = " and ".join(f"`{each}`" for each in sorted(stored))
@@ -121,9 +128,10 @@ def _find_missing_key(template: str, variable: str, path: str, exported: Block, 
             if shape:
                 every = flatten(shape, separator=".")
                 last = {each.rpartition(".")[2]: each for each in reversed(every)}
-                other = longer[0] if longer else find_nearest(names[-1], last, cutoff=0.75)
-                same = last.get(names[-1]) or last.get(other, "")
-                near = f"; did you mean {variable}.{same}?" if same else ""
+                alike = [each for each in (*longer[:1], names[-1]) if each in last]
+                alike = alike or [each for each in [find_nearest(names[-1], last, cutoff=0.75)] if each]
+                meant = " or ".join(f"{variable}.{last[each]}" for each in alike)
+                near = f"; did you mean {meant}?" if meant else ""
                 return f"there is no figure {name}{near or '; there are ' + ', '.join(known)}"
             if not is_guarded:
                 return f"there is no key {name}{near or '; there are ' + ', '.join(known)}"

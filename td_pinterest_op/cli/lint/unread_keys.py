@@ -11,7 +11,9 @@ from td_pinterest_op.settings.table import FOR_THIS_RUN
 from td_pinterest_op.settings.types import is_left_out, suggest_word
 from td_pinterest_op.stats import LISTS, SUPPRESS
 
-_PROGRAMS = ("py", "rb", "sh", "call", "require", "emr")
+PROGRAMS = ("py", "rb", "sh", "call", "require", "emr")
+# Those that get a task's own keys as variables.
+_SCRIPTS = ("rb", "sh", "emr")
 # Keys of digdag that any py> task may have.
 _OF_TASKS = ("docker", "python", "py", "td", "result_settings")
 _OPT_OUTS = re.compile(r"sup+res|consent|opt_?out", re.IGNORECASE)
@@ -20,12 +22,11 @@ _QUERY_NAME = re.compile("sql|query|statement|source|data", re.IGNORECASE)
 _IS_QUERY = re.compile(r"\.sql\s*$|\bselect\b", re.IGNORECASE)
 
 
-def check_keys(dig: DigFile, task: DigTask, operator: str, templates: str, *, has_job: bool) -> None:
+def check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> None:
     """Add a finding for each key of a task that neither its operator nor a template of the workflow reads.
 
     `operator`: "" if it is not of this package. Of such a task's keys, and of those in any task's mappings, only those
-    that may withhold people are judged. `templates`: the text of all templates. `has_job`: whether an earlier task may
-    have run a job whose rows the task uses.
+    that may withhold people are judged. `templates`: the text of all templates.
     """
     table, parameters = OPERATORS.get(operator, Operator(None, ()))[:2]
     for block in ((), ("_env",), ("td",)):
@@ -38,7 +39,7 @@ def check_keys(dig: DigFile, task: DigTask, operator: str, templates: str, *, ha
                 is_directive = name.endswith(">") or (name[0] in "+_" and not withholds)
                 is_judged = not is_directive and name not in (*parameters, *_OF_TASKS, FOR_THIS_RUN)
             else:
-                is_judged = withholds and not name.startswith("+")
+                is_judged = withholds and not name.startswith("+") and task.operator not in _SCRIPTS
             # A variable, not a key of one such as `pinterest.lists.suppress`.
             is_variable = re.search(rf"(?<![\w.'\"]){re.escape(name)}\b", templates)
             # Keys that belong into empty settings beside them are one mistake.
@@ -56,9 +57,9 @@ def check_keys(dig: DigFile, task: DigTask, operator: str, templates: str, *, ha
             if setting:
                 message += f": write {name.lower()} under result_settings"
             elif withholds and operator and SUPPRESS not in parameters:
-                has_rows = has_job or not task.params.keys().isdisjoint(ROWS)
-                advice = ": an erasure removes the people whom its query selects. Leave out of it whoever must stay"
-                message += advice if has_rows else "; did you mean query?"
+                has_rows = not task.params.keys().isdisjoint(ROWS)
+                message += ": an erasure removes the people whom its query selects. Leave out of it whoever must stay"
+                message += "" if has_rows else ", or write `query` if these are the people to erase"
             elif operator and not block and name[0] != "+" and (meant := find_refused_parameters([name], None)):
                 message += f", so nobody is withheld; did you mean {meant[name]}?"
             elif withholds:
@@ -90,7 +91,7 @@ def check_exported_keys(
             read.update(block.places.values())
     # Programs of the user get every parameter. Where a list is read, a key with such a name may be a note.
     is_open = not adds_people or any(
-        not task.params.keys().isdisjoint(LISTS) if operators[task.name] else task.operator in _PROGRAMS
+        not task.params.keys().isdisjoint(LISTS) if operators[task.name] else task.operator in PROGRAMS
         for task in tasks
     )
     for owner, name, _ in (each for task in tasks for each in walk(task.block.get_block("_export"))):

@@ -220,6 +220,15 @@ def test_the_output_of_a_failed_td_command_is_shown_without_secrets(
     assert "its token was lost: run the command again" in ran.err
 
 
+def test_a_token_of_a_project_is_not_compared_with_those_of_this_machine(
+    authorize: Authorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PINTEREST_REFRESH_TOKEN", OLD)
+    monkeypatch.setenv("PATH", write_td_command(tmp_path, "cat > /dev/null"))
+    ran = authorize("--to", "td", "pinterest_export")
+    assert (ran.code, "older refresh token" in ran.err) == (0, False), ran.err
+
+
 @contextlib.contextmanager
 def waiting_command(services: Services, folder: Path) -> Iterator[tuple[children.Process, str]]:
     """Run the command in its own process until it waits for a pasted address; yield the process and its link."""

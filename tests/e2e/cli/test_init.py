@@ -167,8 +167,10 @@ def test_comparison_counts_the_groups_of_the_control_that_is_given(
 
 @pytest.mark.parametrize("later_runs", ["replace", "mirror"])
 def test_activation_does_in_later_runs_what_is_chosen(init: Init, folder: Path, later_runs: str) -> None:
-    ran = init("--job", "activation", *OPTIONS[:2], "--later-runs", later_runs)
+    lists = ("--suppress", "SELECT email FROM opt_outs")
+    ran = init("--job", "activation", *OPTIONS[:2], "--later-runs", later_runs, *lists)
     assert (ran.code, check_folder(folder)) == (0, []), ran.err
+    assert (folder / "queries" / "suppressed.sql").read_text() == "SELECT email FROM opt_outs\n"
     assert f"  later_runs: {later_runs}    # what" in (folder / "pinterest_activation.dig").read_text()
 
 
