@@ -1,6 +1,7 @@
 """A new project folder for one job: rendered whole from templates, laid out beside its place, and moved."""
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -18,10 +19,12 @@ from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.bundle import WORKFLOWS, write_missing_files
 from td_pinterest_op.cli.bundled_code import collect_code, write_code
 from td_pinterest_op.cli.check import check_file
+from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.files import explain_error
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.workflow_kinds import ProjectAnswers, is_writable_name
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.task_runtime.digdag_secrets import read_local_secret
 
 # Text that YAML takes for text without quotation marks.
 _PLAIN = re.compile(r"[A-Za-z][\w ./@-]*[\w]", re.ASCII)
@@ -196,6 +199,11 @@ def print_next_commands(folder: Path, answers: ProjectAnswers, common: CommonOpt
         run += " -p settings_for_this_run='{\"dry_run\": true}'"
         note = "   # removes nobody; without the last option it removes the people from every list"
     ids = [audience.id for audience in answers.audiences]
+    if missing := [secret for secret in SECRETS.values() if not read_local_secret(secret, os.environ)]:
+        common.print_note(
+            f"`digdag run` reads the local digdag secrets only, which lack {', '.join(missing)}: `digdag secrets "
+            f"--local --set {' '.join(missing)}` asks for them"
+        )
     common.print_note("Next:")
     for command in (
         f"(cd {place} && {run}){note}",

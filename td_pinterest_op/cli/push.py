@@ -64,7 +64,8 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     endpoint = ["-e", server] if program == "digdag" and server else []
     pushed = subprocess.run([*_PROGRAMS[program], "push", project, *endpoint], cwd=folder, check=False)  # noqa: S603
     if pushed.returncode:
-        raise SettingsError(f"the push of {project} failed, as said above. {_LIMITS}")
+        where = "" if server or program == "td" else " DIGDAG_ENDPOINT is not set, so digdag asked this machine."
+        raise SettingsError(f"the push of {project} failed, as said above.{where} {_LIMITS}")
     secrets = [*_PROGRAMS[program], "secrets", "--project", project, *endpoint]
     listed = subprocess.run(secrets, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if listed.returncode:

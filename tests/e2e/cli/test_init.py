@@ -260,6 +260,8 @@ def test_dry_run_shows_the_plan_of_each_audience_before_the_next_commands(
     for name in names:
         assert f'would add 120 records to audience "{name}"' in ran.out
     assert re.fullmatch(r"Next:\n(?:  \S.*\n){3}", ran.err[ran.err.index("Next:") :])
+    # The secrets are in the environment.
+    assert "reads the local digdag secrets only, which lack td.apikey, pinterest.client_id" in " ".join(ran.err.split())
 
 
 def test_dry_run_of_an_erasure_counts_lists_and_removes_nobody(init: Init, services: Services) -> None:
