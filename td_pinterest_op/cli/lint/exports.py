@@ -196,7 +196,7 @@ def _find_values(dig: DigFile, task: DigTask, settings: Block) -> dict[str, Plac
         template = TEMPLATE.fullmatch(str(value).strip())
         variable = template[1].strip() if template else ""
         found = find_variable(variable, task.exported) if variable else value
-        if isinstance(found, Block) and name in EXPORT.by_name and EXPORT.by_name[name].type.is_id:
+        if variable and isinstance(found, Block) and name in EXPORT.by_name and EXPORT.by_name[name].type.is_id:
             keys = " or ".join(f"${{{variable}.{key}}}" for key in found)
             dig.add_finding(settings.places[name], "template", f"{variable} is a mapping, not an id: write {keys}")
             continue

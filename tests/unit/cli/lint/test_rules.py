@@ -322,6 +322,7 @@ WRONG: list[tuple[Any, ...]] = [
     # The rest.
     (19, "with blanks around the colon", GOOD, f"{ENV} →   _env:\n    !include: queries/env.yml\n"),
     (2, "'10%' is not", OWN, "_export:\n → _export:\n  most: 10%\n", "type: pinterest → max_invalid_ratio: ${most}"),
+    (12, "must be an id", OWN, f"{_ID} → audience_id: {{a: 1}}\n"),
     (17, "banner is a mapping, not an id: write ${banner.id}", LOOP, "${banner.id} → ${banner}"),
     (17, "in quotes", GOOD, '"2542620905475" → 25426209054752542'),
     (4, "does not exist", GOOD, "_export:\n → _export:\n  !include : none.yml\n"),
