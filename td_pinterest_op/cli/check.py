@@ -8,7 +8,7 @@ import click
 
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.lint import dig_file, rules
-from td_pinterest_op.cli.lint.exports import Export
+from td_pinterest_op.cli.lint.problems import Export
 from td_pinterest_op.cli.outdated import find_outdated
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime.text import format_count

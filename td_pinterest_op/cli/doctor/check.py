@@ -8,7 +8,7 @@ from typing import Any
 
 from td_pinterest_op.cli.connection import AdAccount, Credentials, list_ad_accounts
 from td_pinterest_op.cli.lint.dig_file import DigFile
-from td_pinterest_op.cli.lint.exports import Export
+from td_pinterest_op.cli.lint.problems import Export
 from td_pinterest_op.task_runtime.services import Services
 
 

@@ -17,7 +17,7 @@ from td_pinterest_op.cli.connection import PINTEREST_SECRETS, find_credentials
 from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
 from td_pinterest_op.cli.doctor.check import CheckResult, DoctorContext, Target
 from td_pinterest_op.cli.export import build_query_params, complete_settings
-from td_pinterest_op.cli.lint.exports import Export
+from td_pinterest_op.cli.lint.problems import Export
 from td_pinterest_op.errors import AccountError, ExportError, StoppedError
 from td_pinterest_op.http.endpoints import find_proxy
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE

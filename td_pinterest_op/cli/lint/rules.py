@@ -9,15 +9,8 @@ from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import Add, Create, Remove
 from td_pinterest_op.cli.lint.dig_file import TEMPLATE, Block, DigFile, DigTask, Place, read_workflow, walk
 from td_pinterest_op.cli.lint.environment import read_environ
-from td_pinterest_op.cli.lint.exports import (
-    FAILED,
-    LIFT,
-    OPERATORS,
-    Export,
-    find_second_statement,
-    is_unknown,
-    read_exports,
-)
+from td_pinterest_op.cli.lint.exports import FAILED, LIFT, OPERATORS, is_unknown, read_exports
+from td_pinterest_op.cli.lint.problems import Export, find_second_statement
 from td_pinterest_op.cli.lint.selected_columns import COMMENT_OR_STRING, find_column_problems
 from td_pinterest_op.cli.lint.templates import check_templates
 from td_pinterest_op.cli.lint.unread_keys import check_exported_keys, check_keys
