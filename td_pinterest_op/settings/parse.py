@@ -205,7 +205,9 @@ def parse_values(
             try:
                 parsed.given_values[name] = key.type.parse(value)
             except WrongValueError as wrong:
-                parsed.add_problem(name, f"{wrong}; allowed: {key.type.allowed}", code="value")
+                several = [each.name for each in table.settings if each.single == name and isinstance(value, list)]
+                hint = f"; for several use {several[0]}" if several else ""
+                parsed.add_problem(name, f"{wrong}{hint}; allowed: {key.type.allowed}", code="value")
     if lost_digits:
         parsed.warnings.append(f"{LOST_DIGITS}: {', '.join(lost_digits)}")
     if blank:

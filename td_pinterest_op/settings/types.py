@@ -163,7 +163,12 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
         """Return the value of an allowed word, in any spelling. Raises WrongValueError for other words."""
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in value_by_word:
-            raise WrongValueError(describe_wrong_value(value) + suggest_word(word, value_by_word))
+            # The first part decides: append_to_audience must not be taken for clear_current_audience.
+            verb, _, rest = word.partition("_")
+            alike = [
+                each for each in value_by_word if not rest or find_nearest(verb, [each.partition("_")[0]], cutoff=0.75)
+            ]
+            raise WrongValueError(describe_wrong_value(value) + suggest_word(word, alike))
         return value_by_word[word]
 
     return SettingType(parse=parse_choice, allowed=allowed_text or ", ".join(words))

@@ -81,6 +81,11 @@ def check_exported_keys(
     """
     read: set[Place] = set()
     for task in tasks:
+        for variable, value in task.block.get_block("_export").items():
+            # A template that reads the whole mapping, such as `${settings}`, reads each of its keys.
+            whole = rf"(?<![\w.'\"]){re.escape(variable)}\b(?!\s*[.\[])"
+            if isinstance(value, Block) and re.search(whole, templates):
+                read |= {owner.places[name] for owner, name, _ in walk(value)}
         if not operators[task.name]:
             continue
         parameters = OPERATORS[operators[task.name]].parameters

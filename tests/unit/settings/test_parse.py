@@ -250,6 +250,20 @@ def test_settings_in_conflict_are_one_problem(changes: dict[str, object], expect
 
 
 @pytest.mark.parametrize(
+    ("action", "suggestion"),
+    [
+        ("append_to_audience", ""),
+        ("update_current_audience", ""),
+        ("add_to_audience", "add_people_to_current_audience"),
+        ("craete_new_audience", "create_new_audience"),
+    ],
+)
+def test_an_action_is_suggested_only_for_a_similar_verb(action: str, suggestion: str) -> None:
+    meant = f"; did you mean {suggestion}?" if suggestion else ""
+    assert f"'{action}' is not an allowed value{meant}; allowed" in message_of({**LEAST, "action": action})
+
+
+@pytest.mark.parametrize(
     ("key", "suggestion"),
     [
         ("acount_id", "ad_account_id"),

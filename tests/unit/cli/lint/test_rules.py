@@ -15,6 +15,10 @@ _REPLACE = "add_people_to_current → replace_current"
 _DAILY = "_export: → schedule: {daily>: 07:00:00}\n_export:"
 _SECRET = "${secret:pinterest.client_secret}"
 _SUPPRESS = "  suppress: queries/suppressed.sql\n"
+_PINS = (
+    "{type: pinterest, audience_type: customer_list, ad_account_id: '1', audience_id: '2', min_records: 1, "
+    "action: add_people_to_current_audience}"
+)
 _BY = "    control: {percent: 10, salt: a, by: "
 _FAILED = "+failed: {py>: td_pinterest_op.history.Failed, _env: {TD_API_KEY: '${secret:td.apikey}'}}\n"
 # A configuration with an audience's name, but without its id.
@@ -319,6 +323,7 @@ WRONG: list[tuple[Any, ...]] = [
         _DAILY,
         "    type →     rebuild: true\n    type",
     ),
+    (5, "for several use ad_account_ids", ERASE, "ad_account_ids: \"1, 2\" → ad_account_id: ['1', '2']"),
     # The rest.
     (19, "with blanks around the colon", GOOD, f"{ENV} →   _env:\n    !include: queries/env.yml\n"),
     (2, "'10%' is not", OWN, "_export:\n → _export:\n  most: 10%\n", "type: pinterest → max_invalid_ratio: ${most}"),
@@ -408,6 +413,7 @@ RIGHT: list[str] = [
     f"{GOOD}{_TAIL}py>: shop.PinterestExport\n  consent: asked\n",
     f"{GOOD}+own: {{py>: shop.Stats}}{_TAIL}echo>: ${{pinterest_stats.sent}}\n",
     f"{GOOD}{_TAIL}sh>: clean.sh\n  suppress: 1\n",
+    plant(GOOD, f"{_SETTINGS} →   result_settings: ${{pins}}\n", f"_export:\n → _export:\n  pins: {_PINS}\n"),
     plant(GOOD, *_TARGET, "${target.audience_id} → ${target.audience || target.audience_id}"),
     plant(GOOD, *_TARGET) + "+b: {for_each>: {target: [{audience: 1}]}, _do: {echo>: '${target.audience}'}}\n",
     plant(GOOD, "_export:\n → _export:\n  databases: [a, b]\n  job_ids: [1, 2]\n"),
