@@ -238,7 +238,8 @@ def _read_query(dig: DigFile, folder: Path, place: Place, name: str, value: obje
     """
     text = str(value).strip()
     if is_left_out(value) or is_unknown(value):
-        return _UNKNOWN_QUERY if is_unknown(value) and len(text.split()) < 2 else value
+        is_word = len(TEMPLATE.sub("x", text).split()) < 2  # the name of a file, or all of the query
+        return _UNKNOWN_QUERY if is_unknown(value) and is_word else value
     try:
         sql = read_sql(text, key=name, folder=folder)
     except SettingsError as error:

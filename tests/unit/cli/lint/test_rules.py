@@ -414,6 +414,7 @@ RIGHT: list[str] = [
     f"{GOOD}+own: {{py>: shop.Stats}}{_TAIL}echo>: ${{pinterest_stats.sent}}\n",
     f"{GOOD}{_TAIL}sh>: clean.sh\n  suppress: 1\n",
     plant(GOOD, f"{_SETTINGS} →   result_settings: ${{pins}}\n", f"_export:\n → _export:\n  pins: {_PINS}\n"),
+    plant(OWN, f"{_QUERY} → query: 'queries/${{day.substr(0, 4) > 9 ? 1 : 2}}.sql'"),
     plant(GOOD, *_TARGET, "${target.audience_id} → ${target.audience || target.audience_id}"),
     plant(GOOD, *_TARGET) + "+b: {for_each>: {target: [{audience: 1}]}, _do: {echo>: '${target.audience}'}}\n",
     plant(GOOD, "_export:\n → _export:\n  databases: [a, b]\n  job_ids: [1, 2]\n"),
