@@ -12,7 +12,7 @@ import click
 from td_pinterest_op.activation import LATER_RUNS
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import Credentials, list_ad_accounts, require_id
-from td_pinterest_op.cli.lint.selected_columns import describe_job, find_selected_names
+from td_pinterest_op.cli.lint.selected_columns import describe_job
 from td_pinterest_op.cli.sql import build_arms_statement
 from td_pinterest_op.cli.workflow_kinds import KINDS, Audience, ProjectAnswers, WorkflowKind, is_writable_name
 from td_pinterest_op.errors import JobError, SettingsError
@@ -297,8 +297,8 @@ class Interview:
         `text`: the query, or the name of its file. Raises click.UsageError and ExportError.
         """
         sql = _read_query(text, "query")
-        job = self._run_without_rows(sql)
-        names = job.names if job else find_selected_names(sql) or []
+        job = self._run_without_rows(sql) or describe_job(sql)
+        names = job.names if job else []
         if by not in map(str.lower, names):
             columns = f"it has {', '.join(names)}" if names else "select it by its name"
             raise click.UsageError(f"--query: the query has no column {by}, which `control` names; {columns}")

@@ -20,19 +20,11 @@ _LONGEST_QUERY = 100_000
 _TEMPLATE_NAME = "of_a_template"  # in place of a template; a query without templates has no such name
 
 
-def find_selected_names(sql: str) -> list[str] | None:
-    """Return the names of the columns that a query selects, in lower case, or None if its text does not show all.
-
-    A column without a name is "_col0" if it is the first, as in Trino.
-    """
-    columns = find_selected_columns(sql)
-    return None if columns is None else [name for name, _ in columns]
-
-
 def find_selected_columns(sql: str) -> list[tuple[str, str]] | None:
-    """Return the names of the columns that a query selects, each with its type: "varbinary" or else "varchar".
+    """Return the columns that a query selects, or None if its text does not show all.
 
-    Returns None as `find_selected_names` does.
+    Each is a name in lower case, "_col0" for a first column without a name, as in Trino, and a type: "varbinary" or
+    else "varchar".
     """
     import sqlglot  # which takes time
 

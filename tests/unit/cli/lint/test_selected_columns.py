@@ -2,7 +2,7 @@
 
 import pytest
 
-from td_pinterest_op.cli.lint.selected_columns import find_selected_names
+from td_pinterest_op.cli.lint.selected_columns import find_selected_columns
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,5 @@ from td_pinterest_op.cli.lint.selected_columns import find_selected_names
     ],
 )
 def test_names_of_selected_columns_are_read_or_unknown(sql: str, names: list[str] | None) -> None:
-    assert find_selected_names(sql) == names
+    columns = find_selected_columns(sql)
+    assert (None if columns is None else [name for name, _ in columns]) == names
