@@ -56,7 +56,7 @@ def check_keys(dig: DigFile, task: DigTask, operator: str, templates: str) -> No
             withholds = withholds or bool(is_query and not near and not _QUERY_NAME.search(name))
             if setting:
                 message += f": write {name.lower()} under result_settings"
-            elif withholds and operator and SUPPRESS not in parameters:
+            elif withholds and "query" in parameters and SUPPRESS not in parameters:  # an erasure
                 has_rows = not task.params.keys().isdisjoint(ROWS)
                 message += ": an erasure removes the people whom its query selects. Leave out of it whoever must stay"
                 message += "" if has_rows else ", or write `query` if these are the people to erase"

@@ -78,6 +78,7 @@ WRONG: list[tuple[Any, ...]] = [
     (6, "write suppress or consent", OWN, "suppress: → opted_out:", "FROM people → FROM people ${pinterest.opted_out}"),
     (5, "under result_settings", OWN, "  query →   control: {percent: 5, salt: a}\n  query", "people → ${a.control}"),
     (6, "did you mean suppress", OWN, "suppress: → _suppress:"),
+    (3, "write suppress on the task that exports", STATUS, f"  result_settings → {_SUPPRESS}  result_settings"),
     (4, "or write `query` if these are", ERASE, "query: → suppress:"),
     (12, "and audience_id to the right", GOOD, f"{_SETTINGS} → {_SETTINGS.replace('    ', '  ')}"),
     (19, "history: ${history}", OWN, f"{_ID} → {_ID}    history: shop.runs\n", f"{ENV} → {ENV}{_FAILED}"),
