@@ -18,7 +18,7 @@ The layers, from the entry points down; a sub-package imports only from the line
 
 from td_pinterest_op import requirements
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 USER_AGENT = f"td_pinterest_op/{__version__}"
 
 requirements.check_environment()
