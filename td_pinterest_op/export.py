@@ -25,7 +25,6 @@ from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.services import OnNewRefreshToken, Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
-from td_pinterest_op.treasure_data.result import Rows
 
 log = logging.getLogger(__name__)
 
@@ -49,18 +48,16 @@ def export(
     task: Task,
     timing: Timing,
     *,
-    rows: Rows | None = None,
     reporter: ProgressReporter | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
 ) -> dict[str, Any]:
     """Check the result of the task's query, show the plan, and send the records. Returns the run's statistics.
 
-    `rows`: exported in place of the query's result. `reporter`: shows the plan and the progress, by default in the log.
-    `on_new_refresh_token`: stores a refresh token that Pinterest issues, by default where the old one came from. Raises
-    ExportError.
+    `reporter`: shows the plan and the progress, by default in the log. `on_new_refresh_token`: stores a refresh token
+    that Pinterest issues, by default where the old one came from. Raises ExportError.
     """
     log.info("td_pinterest_op %s", __version__)
-    request = read_task_request(task, table=EXPORT, rows=rows)
+    request = read_task_request(task, table=EXPORT)
     settings = request.settings
     stats = build_stats(settings)
     connected = connect_services(

@@ -23,11 +23,9 @@ log = logging.getLogger(__name__)
 
 NO_JOB = "-"
 """In place of the job ids, in the name of a list for which no query was asked."""
-FILE = "file"
-"""In place of the people's job id, in the name of a list whose people are from a file."""
 _LIST_NAME = re.compile(
     r"(?P<audience>.*) \(td (?P<session>[0-9a-f]{8}) "
-    r"(?P<jobs>(?:[0-9]{1,40}|file|-)(?:\+[0-9]{1,40})?) (?P<fingerprint>[0-9a-f]{8})\)",
+    r"(?P<jobs>(?:[0-9]{1,40}|-)(?:\+[0-9]{1,40})?) (?P<fingerprint>[0-9a-f]{8})\)",
     re.DOTALL,
 )
 # A list's name may have 255 characters; 55 of them follow the audience's name.
@@ -39,7 +37,7 @@ class ListName:
     """The parts of the name that this operator gives to a customer list.
 
     `jobs`: the id of the job that selected the people and, after a plus sign, of the last job of an opt-out or consent
-    list. Examples: "1000002", "1000002+1000007", "file+1000007" for people from a file, and NO_JOB for no query.
+    list. Examples: "1000002", "1000002+1000007", and NO_JOB for no query.
     """
 
     audience: str  # the audience's name, shortened
@@ -69,9 +67,9 @@ class ListName:
         """Whether the job ids in this name are greater than those in `other`. None if equal or not comparable."""
         ids = self.jobs.split("+")
         other_ids = other.jobs.split("+")
-        if self.jobs == other.jobs or NO_JOB in (*ids, *other_ids) or (FILE in ids) != (FILE in other_ids):
+        if self.jobs == other.jobs or NO_JOB in (*ids, *other_ids):
             return None
-        return [int(id_) for id_ in ids if id_ != FILE] > [int(id_) for id_ in other_ids if id_ != FILE]
+        return list(map(int, ids)) > list(map(int, other_ids))
 
 
 def shorten_audience_name(name: str) -> str:

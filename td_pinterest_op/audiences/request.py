@@ -34,7 +34,6 @@ from td_pinterest_op.stats import LISTS, SUPPRESS
 from td_pinterest_op.task_runtime.outcome import name_subjects, require_history_database
 from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_list_source, read_source
 from td_pinterest_op.treasure_data.job import Source
-from td_pinterest_op.treasure_data.result import Rows
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ class TaskRequest(Generic[_S]):
 
     task: Task
     settings: _S
-    source: Source | Rows | None  # the query, job or rows to export; None for an action that reads none
+    source: Source | None  # the query or job to export; None for an action that reads none
     lists: Mapping[str, Source]  # the queries of opt-outs and consent, by the names `suppress` and `consent`
 
 
@@ -117,11 +116,11 @@ def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[An
     return {name: None if is_left_out(value) else value for name, value in settings.items() if name not in added}
 
 
-def read_task_request(task: Task, *, table: SettingsTable[_S], rows: Rows | None = None) -> TaskRequest[_S]:
+def read_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S]:
     """Return what a task asks for: its settings, the source of its rows, and its opt-out and consent lists.
 
-    `table`: the allowed settings. `rows`: used in place of the result of the task's query or job. Raises one
-    SettingsError for all problems, which names the ad account and the audience if the settings do.
+    `table`: the allowed settings. Raises one SettingsError for all problems, which names the ad account and the
+    audience if the settings do.
     """
     errors = SettingsErrorCollector()
     parsed = _parse_task_settings(task, table, errors)
@@ -130,9 +129,9 @@ def read_task_request(task: Task, *, table: SettingsTable[_S], rows: Rows | None
     if settings and settings.history:  # only for its problems: the history finds the database again
         errors.call(require_history_database, task, settings.history)
     errors.call(parse_endpoints, task.environ)
-    source: Source | Rows | None = rows
+    source: Source | None = None
     reads_rows = action is None or action.reads_rows
-    if source is None and reads_rows and issubclass(table.settings_class, SendingSettings):
+    if reads_rows and issubclass(table.settings_class, SendingSettings):
         source = errors.call(read_source, task)
         errors.call(parse_api_key, task.environ)
     lists = {}
@@ -151,7 +150,7 @@ def read_task_request(task: Task, *, table: SettingsTable[_S], rows: Rows | None
         if settings.control is None and isinstance(beside, Mapping) and "percent" in beside:
             log.warning("`control` is next to result_settings, where it withholds nobody: move it into them")
     for name, each in {"query": source, **lists}.items():
-        if isinstance(each, Source) and each.query and each.engine in ENGINES:  # of several, one result would count
+        if each and each.query and each.engine in ENGINES:  # of several, one result would count
             errors.call(require_one_statement, each.query, name=name)
     try:
         errors.raise_any()

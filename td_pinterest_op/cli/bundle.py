@@ -7,10 +7,9 @@ from pathlib import Path
 
 import click
 
-from td_pinterest_op.cli import options, screen
+from td_pinterest_op.cli import options
 from td_pinterest_op.cli.bundled_code import IN_CHECKOUT, ROOT, USERS_FILES, collect_code, write_code
 from td_pinterest_op.cli.files import explain_error
-from td_pinterest_op.cli.outdated import find_outdated
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime.text import format_count
 
@@ -55,7 +54,7 @@ def bundle(
     """Create a project folder with the operator and the workflows that you name, or with all of them.
 
     Files that exist stay as they are, apart from those of the operator and its libraries. With --update only these are
-    written, and only if no file of an older version withholds people without effect.
+    written.
     """
     if update and workflows:
         raise click.UsageError("--update adds no workflow: leave out the names, or leave out --update")
@@ -73,19 +72,7 @@ def bundle(
 
 
 def update_code(folder: Path, *, with_dependencies: bool = False, with_phone_numbers: bool = False) -> None:
-    """Write the operator and its libraries to a project folder, which keeps the libraries that it has.
-
-    Prints the folder's files and keys of older versions that have no effect any more. Raises SettingsError, without
-    writing anything, if one of them says whom to withhold.
-    """
-    outdated = find_outdated(folder)
-    for finding in sorted(outdated, key=lambda each: each.level != "error"):
-        screen.print_note(str(finding))
-    if any(finding.level == "error" for finding in outdated):
-        raise SettingsError(
-            f"{folder} says whom to withhold in a way that has no effect any more: nothing was written. Change what is "
-            "named above first"
-        )
+    """Write the operator and its libraries to a project folder, which keeps the libraries that it has."""
     code = collect_code(
         with_dependencies=with_dependencies or (folder / "requests" / "__init__.py").is_file(),
         with_phone_numbers=with_phone_numbers or (folder / "phonenumbers" / "__init__.py").is_file(),

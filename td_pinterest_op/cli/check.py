@@ -9,7 +9,6 @@ import click
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.lint import dig_file, rules
 from td_pinterest_op.cli.lint.problems import Export
-from td_pinterest_op.cli.outdated import find_outdated
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime.text import format_count
 
@@ -59,7 +58,6 @@ def check_workflow(file: Path) -> tuple[dig_file.DigFile, list[Export]]:
         dig = dig_file.read_workflow(file)
     except OSError as error:
         raise SettingsError(f"{file} cannot be opened: {error.strerror or type(error).__name__}") from None
-    dig.findings += find_outdated(file.parent)
     logging.disable(logging.WARNING)  # what a run would log is a finding, or no matter of the file
     try:
         exports = rules.check_workflow(dig)

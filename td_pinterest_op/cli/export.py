@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,27 +11,23 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from td_pinterest_op.audiences.actions import EXPORT, find_action
+from td_pinterest_op.audiences.actions import find_action
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials
-from td_pinterest_op.cli.csv_rows import CsvOptions, open_csv_rows
 from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.cli.project_folder import create_project_folder, print_next_commands, require_new_folder
 from td_pinterest_op.cli.workflow_kinds import build_answers, is_writable_name
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
-from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, TYPES
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.parse import parse_values
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.progress import EtaEstimator, Phase, ProgressReporter
 from td_pinterest_op.task_runtime.task import Task
-from td_pinterest_op.treasure_data.result import Rows
 
 # The options that name what is exported; a file may name the first two.
-_SOURCES = ("job_id", "query", "csv_file")
+_SOURCES = ("job_id", "query")
 # The indentation of the plan's facts.
 _FACTS = 12
 _QUESTION = "Write this to Pinterest?"
@@ -40,8 +36,7 @@ _QUESTION = "Write this to Pinterest?"
 @options.command(
     """\b
 Examples:
-  td-pinterest export --settings export.yml --csv people.csv --dry-run
-  td-pinterest export --settings export.yml --query people.sql --database shop
+  td-pinterest export --settings export.yml --query people.sql --database shop --dry-run
   td-pinterest export --settings export.yml --job 2345678 --yes --json
 """
 )
@@ -57,10 +52,6 @@ Examples:
 @click.option("--consent", metavar="SQL|FILE", help="Send only the people whom this query finds.")
 @click.option("--database", help="The database of --query, --suppress, --consent and the history.")
 @click.option("--engine", type=click.Choice(["presto", "trino", "hive"]), help="The engine of these queries.")
-@click.option("--csv", "csv_file", type=FILE, help="Export a CSV file (or .gz).")
-@click.option(
-    "--column", "columns", metavar="NAME", multiple=True, help="The column of --csv to read; others are left out."
-)
 @click.option("--dry-run", is_flag=True, help="Do everything up to the plan; write nothing to Pinterest.")
 @click.option(
     "--write",
@@ -81,7 +72,7 @@ def export(
     project_folder: Path | None,
     **source: Any,
 ) -> int:
-    """Run an export of a job, a query or a CSV file once, from this terminal.
+    """Run an export of a job or a query once, from this terminal.
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
     audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. A file
@@ -100,12 +91,9 @@ def export(
     named = [option for option in _SOURCES if source[option]]
     params = {name: value for name, value in file_params.items() if not (named and name in _SOURCES)}
     if len(named) > 1 or (reads_rows and not named and params.keys().isdisjoint(_SOURCES)):
-        raise click.UsageError("give exactly one of --job ID, --query FILE --database DB, or --csv FILE")
+        raise click.UsageError("give either --job ID, or --query FILE --database DB")
     if not reads_rows and named:
-        raise click.UsageError("the action in the settings reads no rows: leave out --job, --query and --csv")
-    csv_file: Path | None = source["csv_file"]
-    if source["columns"] and not csv_file:
-        raise click.UsageError("--column is used only with --csv: leave it out, and name the columns in the query")
+        raise click.UsageError("the action in the settings reads no rows: leave out --job and --query")
     params |= build_query_params(source)
     is_asked = not params.keys().isdisjoint(("query", *LISTS))
     for name, is_used in (("engine", is_asked), ("database", is_asked or not is_left_out(raw.get("history")))):
@@ -113,21 +101,12 @@ def export(
             raise click.UsageError(f"--{name} has no effect without --query, --suppress or --consent: leave it out")
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
     answers = build_answers(action, of_workflow, params) if project_folder and action else None
-    asks_warehouse = reads_rows and (not csv_file or any(name in params for name in LISTS))
-    credentials.require_variables(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
+    credentials.require_variables(*PINTEREST_SECRETS, *(["TD_API_KEY"] if reads_rows else []))
     common.print_note(f"Credentials: {credentials.describe_sources()}")
-    # The same for the same command on the same day, so that a killed run resumes; none for rows that are read once.
-    state = csv_file.stat() if csv_file and csv_file.is_file() else None
-    day = f"{SYSTEM.utc():%Y-%m-%d}"
-    same = [day, raw, params, str(csv_file), state and (state.st_size, state.st_mtime_ns)]
-    session = json.dumps(same, sort_keys=True, default=str) if state or not csv_file else None
-    with contextlib.ExitStack() as stack:
-        rows = None
-        if csv_file:
-            wanted = _choose_csv_columns(raw, only=source["columns"])
-            rows = stack.enter_context(open_csv_rows(csv_file, options=wanted, print_note=common.print_note))
-        task = credentials.build_task(session=session, result_settings=raw, **params)
-        statistics = run_export_task(task, credentials, common, rows=rows)
+    # The same for the same command on the same day, so that a killed run resumes.
+    session = json.dumps([f"{SYSTEM.utc():%Y-%m-%d}", raw, params], sort_keys=True, default=str)
+    task = credentials.build_task(session=session, result_settings=raw, **params)
+    statistics = run_export_task(task, credentials, common)
     if common.as_json:
         screen.print_json(statistics)
     else:
@@ -142,36 +121,15 @@ def export(
     return 0 if is_right else 1
 
 
-def _choose_csv_columns(settings: Mapping[str, object], *, only: Sequence[str]) -> CsvOptions:
-    """Return which columns of the file of --csv are read: those that `settings` or --column (`only`) choose.
-
-    Invalid settings are ignored here: the run names them.
-    """
-    values = parse_values(settings, table=EXPORT, environ={}).values
-    others = set(values["columns"] or ())
-    control = values["control"]
-    if control and control.by:
-        others.add(control.by)
-    types = TYPES if values["records"] == "rows" else LIST_TYPES
-    return CsvOptions(types=types, other_columns=others, only=only)
-
-
-def run_export_task(
-    task: Task, credentials: Credentials, common: CommonOptions, *, rows: Rows | None = None
-) -> Mapping[str, Any]:
-    """Run an export that asks the user before its first write to Pinterest. Return the export's statistics.
-
-    `rows`: of the file of --csv; None for the rows of the task's query or job.
-    """
+def run_export_task(task: Task, credentials: Credentials, common: CommonOptions) -> Mapping[str, Any]:
+    """Run an export that asks the user before its first write to Pinterest. Return the export's statistics."""
     is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
     asks = not (common.yes or is_dry)
     if asks:  # before the query's job runs in vain
         screen.require_terminal(_QUESTION)
     reporter = TerminalReporter(timing=SYSTEM, ask=asks, quiet=common.quiet)
     with screen.print_waits(quiet=common.quiet):
-        return run_export(
-            task, SYSTEM, rows=rows, reporter=reporter, on_new_refresh_token=credentials.make_token_saver()
-        )
+        return run_export(task, SYSTEM, reporter=reporter, on_new_refresh_token=credentials.make_token_saver())
 
 
 def complete_settings(

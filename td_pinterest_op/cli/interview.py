@@ -318,7 +318,7 @@ class Interview:
                 return ""
             sql = _read_query(text, option)
             if job := self._run_without_rows(sql) or describe_job(sql):
-                columns = find_identifier_columns(replace(job, file=f"of --{option}"), {})
+                columns = find_identifier_columns(replace(job, option=f"--{option}"), {})
                 if option == "query":
                     self._people_columns = columns
                 elif self._people_columns:  # else Audience Studio chooses the people, or their columns are not known

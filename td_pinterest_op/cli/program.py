@@ -47,7 +47,7 @@ log = logging.getLogger("td_pinterest_op")
 Examples:
   td-pinterest authorize --to local
   td-pinterest doctor
-  td-pinterest export --settings export.yml --csv people.csv --dry-run
+  td-pinterest export --settings export.yml --query people.sql --database shop --dry-run
 """,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

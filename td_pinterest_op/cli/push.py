@@ -48,8 +48,7 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     if not (workflows := sorted(folder.glob("*.dig"))):
         raise SettingsError(f"{folder} has no workflow: make a project folder with `td-pinterest init {folder}`")
     update_code(folder)
-    found = [finding for workflow in workflows for finding in check_file(workflow) if finding.code != "outdated"]
-    findings = dict.fromkeys(found)  # those that are outdated are printed
+    findings = dict.fromkeys(finding for workflow in workflows for finding in check_file(workflow))
     for finding in findings:
         screen.print_note(str(finding))
     if any(finding.code == "withholds-nobody" for finding in findings):

@@ -110,7 +110,7 @@ def sql(
             "name the query's columns with --columns, or give --database to ask the warehouse for them"
         )
     found = job.names
-    identifiers = find_identifier_columns(replace(job, file="of --query"), types, ignores_other_columns=True)
+    identifiers = find_identifier_columns(replace(job, option="--query"), types, ignores_other_columns=True)
     for option, column in [("--by", control["by"]), *(("--key", key) for key in keys)]:
         if column and column.lower() not in map(str.lower, found):
             raise click.UsageError(f"{option}: the query has no column {column}; it has {', '.join(found)}")

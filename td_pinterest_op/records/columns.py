@@ -137,7 +137,7 @@ def find_identifier_columns(
                 cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
                 problems.append(f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}')
         elif not ignores_other_columns and name.lower() not in missing.values():
-            problems.append(f'column "{sanitize(name)}" {_describe_other_column(name, job)}')
+            problems.append(f'column "{sanitize(name)}" {_describe_other_column(name)}')
         if type_:
             column = Column(
                 name=name,
@@ -180,11 +180,11 @@ def _find_missing_columns(
     return missing
 
 
-def _describe_other_column(name: str, job: Job) -> str:
+def _describe_other_column(name: str) -> str:
     """Return why a column is no identifier, and what to do, as the rest of a sentence."""
     if re.fullmatch(r"_col\d+", name):  # in Trino
         return "is not an identifier: give it a name in the query, such as `AS email`"
-    cure = f"leave it out of {job.source_nouns.name}"
+    cure = "leave it out of the query"
     if name.lower() in TYPES:
         return f"can be sent only with records: rows: {cure}"
     return f"is not an identifier: {cure}, or name it in `columns`"

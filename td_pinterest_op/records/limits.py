@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.settings.table import SendingSettings, Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHOUT_CONSENT, Stats
-from td_pinterest_op.treasure_data.job import QUERY, SourceNouns
 
 NAMED_ROWS = 10  # the most invalid rows whose numbers an error names
 _CAUSES = {
@@ -55,14 +54,14 @@ def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Se
     return "\n".join(lines)
 
 
-def check_values(settings: SendingSettings, stats: Stats, *, nouns: SourceNouns = QUERY) -> None:
+def check_values(settings: SendingSettings, stats: Stats) -> None:
     """Raise InvalidRowsError if any value is invalid; with `ignore_invalid_records`, only if no value is valid.
 
     With this setting, it is no error if all values are NULL: the setting `allow_empty` decides about that in
-    `check_rows`. `nouns`: the words for the rows and their source in the message.
+    `check_rows`.
     """
-    invalid = _describe_invalid_values(stats, nouns)
-    fix = f"Nothing was sent. Correct {nouns.name}"
+    invalid = _describe_invalid_values(stats)
+    fix = "Nothing was sent. Correct the query"
     if stats.invalid_count and not settings.ignore_invalid_records:
         raise InvalidRowsError(f"{invalid}. {fix}, or set ignore_invalid_records: true to skip and count such rows")
     if stats.invalid_count > stats.invalid_by_reason["null"] and not stats.unique:
@@ -70,17 +69,14 @@ def check_values(settings: SendingSettings, stats: Stats, *, nouns: SourceNouns 
         raise InvalidRowsError(f"{invalid}: there is no valid record. {fix}")
 
 
-def check_rows(settings: Settings, stats: Stats, *, nouns: SourceNouns = QUERY) -> None:
-    """Raise InvalidRowsError or LimitError if the counts of an export's rows break a limit in `settings`.
-
-    `nouns`: the words for the rows and their source in the message.
-    """
-    check_values(settings, stats, nouns=nouns)
-    cure = f"Nothing was sent. Check {nouns.name}"
+def check_rows(settings: Settings, stats: Stats) -> None:
+    """Raise InvalidRowsError or LimitError if the counts of an export's rows break a limit in `settings`."""
+    check_values(settings, stats)
+    cure = "Nothing was sent. Check the query"
     share = stats.invalid_rows / max(stats.read, 1)
     if share > settings.max_invalid_ratio:
         raise LimitError(
-            f"{_describe_invalid_values(stats, nouns)}: a share of {share:.4f} of the rows, more than "
+            f"{_describe_invalid_values(stats)}: a share of {share:.4f} of the rows, more than "
             f"max_invalid_ratio allows ({settings.max_invalid_ratio}). {cure}"
         )
     if not stats.unique and not settings.allow_empty:
@@ -119,14 +115,14 @@ def check_value_kind(settings: Settings, stats: Stats) -> None:
         raise LimitError(f"expect_values is {expected}, but {values}. Nothing was sent. {cause}")
 
 
-def _describe_invalid_values(stats: Stats, nouns: SourceNouns) -> str:
-    """Return a text that says how many values are invalid, why, and in which rows (or lines) the first of them are."""
+def _describe_invalid_values(stats: Stats) -> str:
+    """Return a text that says how many values are invalid, why, and in which rows the first of them are."""
     first_invalid = stats.first_invalid
     rows = ", ".join(map(str, first_invalid[:NAMED_ROWS])) + (", …" if len(first_invalid) > NAMED_ROWS else "")
     values = stats.valid + stats.invalid_count
     # With several columns a row has several values, or none.
     of = f"{stats.read:,} rows" if values == stats.read else f"{values:,} values in {stats.read:,} rows"
-    first = f"; the first are in {nouns.unit}s" if len(first_invalid) > 1 else f"; the first is in {nouns.unit}"
+    first = "; the first are in rows" if len(first_invalid) > 1 else "; the first is in row"
     where = f"{first} {rows}" if rows else ""  # a warehouse that has judged the rows does not number them
     return (
         f"{stats.invalid_count:,} of {of} {'is' if stats.invalid_count == 1 else 'are'} invalid "

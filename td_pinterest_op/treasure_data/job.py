@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from td_pinterest_op.errors import ExportError, JobError, TreasureDataError
 from td_pinterest_op.redaction.secret import escape, mask_with_numbers, sanitize
@@ -67,28 +67,16 @@ class Source:
         return replace(self, query=query, attempt_key="", _random=secrets.token_hex(16))
 
 
-class SourceNouns(NamedTuple):
-    """The words for the source of rows in messages (`name`, such as "the file") and for a row in it ("line")."""
-
-    name: str
-    unit: str
-
-
-QUERY = SourceNouns("the query", "row")
-FILE = SourceNouns("the file", "line")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A Treasure Data job that succeeded, or a file that is read in place of a job's result."""
+    """A Treasure Data job that succeeded."""
 
     id: str
     schema: tuple[tuple[str, str], ...]  # (name, SQL type) of each column
     records: int | None = None  # the number of rows; None if Treasure Data does not say
     size: int | None = None  # of the compressed result, in bytes; None if Treasure Data does not say
     is_hashed_by_warehouse: bool = False  # values are digests or reasons (see `build_hashing_statement`)
-    file: str | None = None  # the path of the file, if it replaces a job
-    find_line_number: Callable[[int], int] | None = None  # of a file: from the number of a row just read to its line
+    option: str = ""  # the option of the command line that has the query; "" for a workflow's
 
     @property
     def names(self) -> list[str]:
@@ -97,13 +85,8 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The name of the result in messages, such as "the result of job 12" or "the file people.csv"."""
-        return f"the file {self.file}" if self.file else f"the result of job {self.id}"
-
-    @property
-    def source_nouns(self) -> SourceNouns:
-        """The words for the source of the rows in messages: ("the query", "row") or ("the file", "line")."""
-        return FILE if self.file else QUERY
+        """The name of the result in messages, such as "the result of job 12"."""
+        return f"the query of {self.option}" if self.option else f"the result of job {self.id}"
 
 
 def find_first_comments(query: str) -> str:

@@ -63,7 +63,6 @@ class Reader(abc.ABC):
     people: People | SingleIdentifierPeople | None = None
     control: Control | None = None
     control_key_index: int | None = None  # the position of the column that chooses the control group
-    find_line_number: Callable[[int], int] | None = None  # from a row's number to its line in a file
 
     def __post_init__(self) -> None:
         self._files = contextlib.ExitStack()
@@ -77,7 +76,6 @@ class Reader(abc.ABC):
         Raises JobError, TreasureDataError and OSError.
         """
         stats = self.stats
-        find_line_number = self.find_line_number
         gc.disable()  # rows never form reference cycles; to search for some costs 4 % of the reading time
         try:
             for block in blocks:
@@ -87,7 +85,7 @@ class Reader(abc.ABC):
                 stats.invalid_rows += len(invalid)
                 # One more than an error names: it then knows whether there are more.
                 first = sorted(invalid)[: NAMED_ROWS + 1 - len(stats.first_invalid)]
-                stats.first_invalid += map(find_line_number, first) if find_line_number else first
+                stats.first_invalid += first
                 stats.read += len(block[0])
                 progress(stats.read)
             prepared = self._finish()
@@ -358,7 +356,6 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
         "stats": stats,
         "control": control,
         "control_key_index": get_position(by, job.names) if by else None,
-        "find_line_number": job.find_line_number,
     }
     has_all = not lists.spools and control is None
     reader: Reader

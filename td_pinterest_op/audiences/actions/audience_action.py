@@ -30,7 +30,7 @@ from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.stats import Stats, SummaryText
 from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.services import Services
-from td_pinterest_op.treasure_data.result import Rows, open_job_rows
+from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.withholding.lists import describe_lists, open_lists
 from td_pinterest_op.withholding.readers import open_reader
 
@@ -101,24 +101,21 @@ class AudienceAction(abc.ABC):
         sources = self.request.lists
         with contextlib.ExitStack() as stack:
             queries = describe_lists(self.services, sources, settings)
-            if isinstance(source, Rows):
-                rows = source
+            assert source is not None, "an action without rows reads none"  # noqa: S101
+            td = self.services.treasure_data
+            on_job_id = partial(setattr, stats, "job_id")
+            if settings.hash_in == "operator":
+                rows = open_job_rows(td, source, on_job_id=on_job_id)
             else:
-                assert source is not None, "an action without rows reads none"  # noqa: S101
-                td = self.services.treasure_data
-                on_job_id = partial(setattr, stats, "job_id")
-                if settings.hash_in == "operator":
-                    rows = open_job_rows(td, source, on_job_id=on_job_id)
-                else:
-                    list_columns = {name: query.columns for name, query in queries.items()}
-                    find_columns = partial(find_people_columns, settings=settings, list_columns=list_columns)
-                    query = describe_query(td, source, find_columns)
-                    rows = open_hashed_rows(td, source, query, control=settings.control, on_job_id=on_job_id)
+                list_columns = {name: query.columns for name, query in queries.items()}
+                find_columns = partial(find_people_columns, settings=settings, list_columns=list_columns)
+                query = describe_query(td, source, find_columns)
+                rows = open_hashed_rows(td, source, query, control=settings.control, on_job_id=on_job_id)
             lists = stack.enter_context(open_lists(self.services, sources, settings, stats, queries=queries))
             reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
             with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
                 prepared = reader.read(rows.blocks, progress=progress)
-            check_rows(settings, stats, nouns=rows.job.source_nouns)
+            check_rows(settings, stats)
             yield prepared
 
     @abc.abstractmethod

@@ -14,7 +14,6 @@ from td_pinterest_op.audiences.audiences import (
     wait_for_consistency,
 )
 from td_pinterest_op.audiences.customer_lists import (
-    FILE,
     NO_JOB,
     ListName,
     TargetList,
@@ -106,7 +105,7 @@ class MembersAction(AudienceAction):
 
         `audience_name`: the name of the audience that will use the list.
         """
-        jobs = self.stats.job_id or (FILE if self.action.reads_rows else NO_JOB)
+        jobs = self.stats.job_id or NO_JOB
         if self.stats.list_jobs:
             jobs += f"+{max(map(int, self.stats.list_jobs.values()))}"
         records = prepared if prepared.record_count else PreparedRecords()  # of type EMAIL

@@ -79,7 +79,7 @@ def _add_problem(
         names = [problem.key, *(name for name in named if name in table.by_name or name.isupper())]
         names = ["engine"] * ("uses the engine" in text) + [name for name in names if name]
         place = place or export.find_place(*names, "" if export.entry else at_task)
-        if not any(dig.has_finding(place, code) for code in ("withholds-nobody", "outdated", "template")):  # about it
+        if not any(dig.has_finding(place, code) for code in ("withholds-nobody", "template")):  # about it
             dig.add_finding(place, "setting", f"entry {export.entry}: {text}" if export.entry else text)
         return
     if "_env" not in export.places:

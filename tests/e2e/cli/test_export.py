@@ -1,6 +1,5 @@
-"""`td-pinterest export`: a job, a query or a CSV file, with the plan, the question and the figures."""
+"""`td-pinterest export`: a job or a query, with the plan, the question and the figures."""
 
-import gzip
 import json
 import os
 import signal
@@ -16,11 +15,10 @@ import pytest
 from tests import children
 from tests.campaigns import select_rows
 from tests.clock import FakeTime
-from tests.e2e.audiences import is_in_control
 from tests.e2e.project import ROOT
 from tests.emulators.environment import FAST_CLOCK
 from tests.emulators.pinterest import AD_ACCOUNT_ID, When
-from tests.exporting import Services, digest, digests, people
+from tests.exporting import Services, digests, people
 from tests.unit.cli.running import Ran, Recorded, Terminal
 
 Export = Callable[..., Ran]
@@ -44,11 +42,9 @@ def export(at_terminal: Terminal, settings: Path) -> Export:
 
 
 @pytest.fixture
-def csv_file(tmp_path: Path) -> Path:
-    """Five people, one of them twice and one without an address."""
-    file = tmp_path / "people.csv"
-    file.write_text("email\n" + "\n".join([*people(4), *people(1), "nobody"]) + "\n")
-    return file
+def job(services: Services) -> str:
+    """A job whose result is five people, one of them twice and one without an address."""
+    return services.job([*people(4), *people(1), "nobody"])
 
 
 def _audience(services: Services) -> str:
@@ -59,17 +55,17 @@ def _members(services: Services) -> set[str]:
     return services.pinterest.members_of_audience(_audience(services))
 
 
-def test_export_of_a_csv_file_prints_plan_and_statistics(
-    export: Export, compare_golden: Recorded, services: Services, csv_file: Path
+def test_export_of_a_job_prints_plan_and_statistics(
+    export: Export, compare_golden: Recorded, services: Services, job: str
 ) -> None:
-    compare_golden(export("--csv", csv_file, "--yes"), "export")
+    compare_golden(export("--job", job, "--yes"), "export")
     assert _members(services) == digests(4)
 
 
 def test_dry_run_shows_the_plan_and_writes_nothing(
-    export: Export, compare_golden: Recorded, services: Services, csv_file: Path
+    export: Export, compare_golden: Recorded, services: Services, job: str
 ) -> None:
-    compare_golden(export("--csv", csv_file, "--dry-run"), "export_dry_run")
+    compare_golden(export("--job", job, "--dry-run"), "export_dry_run")
     assert _members(services) == set()
     assert services.pinterest.calls.writes() == []
 
@@ -89,83 +85,7 @@ def test_mirror_shows_its_statements_and_figures(
     assert _members(services) == digests(120)
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"", "is empty: its first line must be the names of the columns"),
-        (
-            b"jane@shop.example,+4917012345678\n",
-            "has no column of identifiers: its first line must contain one of these names (email, ",
-        ),
-        (
-            "email\na".encode("utf-16") + b"\x00\xd8\x00",
-            "contains bytes that are not UTF-16: save it again as UTF-8. Nothing was sent",
-        ),
-        (b"email,maid\n\nonly one\n", "people.csv has 1 field, but the header has 2: nothing was sent"),
-        (b'email\n"' + b"x\n" * 70_000, "line 2 of the file {}/people.csv cannot be read as CSV: field larger than"),
-        (b'email\n"two\nlines"\n\n"open\nat the end\n', "line 5 of the file"),
-        (b'email\n"a" b\n', "people.csv cannot be read as CSV: ',' expected after '\"'; nothing was sent"),
-        (
-            gzip.compress(b"email\n", mtime=0) + b"jane",
-            "data is damaged, cut off, or followed by other data; not",
-        ),
-        (gzip.compress(b"email\n" + b"x" * 100, mtime=0)[:-12], "its compressed data is damaged, cut off"),
-        (gzip.compress(b"email\n", mtime=0)[:10] + b"\xff", "its compressed data is damaged"),
-        (None, "people.csv cannot be opened: No such file or directory"),
-    ],
-)
-def test_an_unusable_csv_file_is_an_error_and_nothing_is_sent(
-    export: Export, services: Services, tmp_path: Path, content: bytes | None, said: str
-) -> None:
-    file = tmp_path / "people.csv"
-    if content is not None:
-        file.write_bytes(content)
-    assert export("--csv", file, "--yes").failed(said.format(tmp_path))
-    assert services.pinterest.calls.writes() == []
-
-
-def test_a_value_that_is_not_utf_8_is_counted_as_invalid(export: Export, services: Services, tmp_path: Path) -> None:
-    file = tmp_path / "people.csv"
-    file.write_bytes("email\njürgen@shop.example\n".encode() + b"j\xfcrgen@shop.example\n")
-    ran = export("--csv", file, "--yes", "--json")
-    assert json.loads(ran.out)["rows"]["invalid_by_reason"]["bad_encoding"] == 1
-
-
-def test_columns_without_identifiers_are_ignored_with_one_message(
-    export: Export, services: Services, tmp_path: Path
-) -> None:
-    file = tmp_path / "people.csv"
-    file.write_text(f"Name;E-Mail;Land\nJane;{people(1)[0]};DE\n;;\n")
-    ran = export("--csv", file, "--yes", "--json")
-    assert ((got := json.loads(ran.out))["rows"]["read"], got["records"]["sent"]) == (1, 1)
-    assert 'Reading the column "E-Mail" as email of people.csv; 2 other columns left out' in ran.err
-
-
-def test_column_option_selects_the_column_to_read(export: Export, services: Services, tmp_path: Path) -> None:
-    file = tmp_path / "people.csv"
-    file.write_text(f"email,kontakt\nother@shop.example,{people(1)[0]}\n")
-    assert export("--csv", file, "--column", "kontakt", "--yes").code == 0
-    assert _members(services) == digests(1)
-    assert export("--csv", file, "--column", "contact", "--yes").failed("has no column contact, which --column names")
-
-
-@pytest.mark.parametrize("options", [[], ["--column", "email"]])
-def test_csv_file_provides_the_column_of_the_control_group(
-    export: Export, settings: Path, services: Services, tmp_path: Path, options: list[str]
-) -> None:
-    rows = [(person, f"C-{number}") for number, person in enumerate(people(40))]
-    file = tmp_path / "people.csv"
-    file.write_text("email;Kundennummer;Land\n" + "".join(f"{person};{key};DE\n" for person, key in rows))
-    with settings.open("a") as more:
-        more.write("control: {percent: 50, salt: spring, by: kundennummer}\n")
-    ran = export("--csv", file, *options, "--yes")
-    assert (ran.code, '"Kundennummer"' in ran.err) == (0, True)
-    sent = {digest(person) for person, key in rows if not is_in_control(key, 50)}
-    assert sent == _members(services)
-
-
-def test_export_accepts_a_job_or_a_query(export: Export, services: Services, tmp_path: Path) -> None:
-    job = services.job(people(3))
+def test_export_accepts_a_job_or_a_query(export: Export, services: Services, tmp_path: Path, job: str) -> None:
     assert job == json.loads(export("--job", job, "--yes", "--json").out)["job_id"]
     services.td.create_people("shop", people(4))
     query = tmp_path / "people.sql"
@@ -190,17 +110,16 @@ OPTIONS = ["--suppress", LISTS["suppress"], "--consent", LISTS["consent"]]
     [
         ({"query": PEOPLE, **LISTS}, []),
         ({"job_id": "'{job}'", **LISTS}, []),
-        (LISTS, ["--csv", "{csv}"]),
         ({}, ["--query", PEOPLE, *OPTIONS]),
         # The options win.
         (dict.fromkeys(("query", *LISTS), "SELECT nothing"), ["--job", "{job}", *OPTIONS]),
     ],
 )
 def test_people_who_opted_out_or_do_not_consent_are_not_sent(
-    export: Export, services: Services, settings: Path, csv_file: Path, siblings: dict[str, str], options: list[str]
+    export: Export, services: Services, settings: Path, siblings: dict[str, str], options: list[str]
 ) -> None:
     services.td.create_people("shop", people(4))
-    places = {"job": services.job(people(4)), "csv": csv_file}
+    places = {"job": services.job(people(4))}
     filled = {name: text.format(**places) for name, text in siblings.items()}
     write_task_file(settings, database="shop", **filled)
     ran = export("--yes", "--json", *(option.format(**places) for option in options))
@@ -219,51 +138,40 @@ def test_people_who_opted_out_or_do_not_consent_are_not_sent(
     ],
 )
 def test_parameters_next_to_the_settings_are_used_or_an_error(
-    export: Export, services: Services, settings: Path, csv_file: Path, siblings: dict[str, str], said: str
+    export: Export, services: Services, settings: Path, job: str, siblings: dict[str, str], said: str
 ) -> None:
     write_task_file(settings, **siblings)
-    assert export("--csv", csv_file, "--yes").failed(said)
+    assert export("--job", job, "--yes").failed(said)
     assert services.pinterest.calls.writes() == []
 
 
-def test_lists_need_the_key_of_treasure_data_even_with_a_csv_file(
-    export: Export, csv_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("TD_API_KEY")
-    file = tmp_path / "opted_out.sql"
-    file.write_text("SELECT 1")
-    ran = export("--csv", csv_file, "--suppress", file, "--database", "shop", "--yes")
-    assert ran.failed("TD_API_KEY not found")
-
-
 def test_export_without_a_terminal_requires_the_option_yes_before_the_query_runs(
-    export: Export, services: Services, csv_file: Path
+    export: Export, services: Services, job: str
 ) -> None:
     services.td.create_people("shop", people(4))
-    for source in (["--csv", csv_file], ["--query", "SELECT email FROM people", "--database", "shop"]):
+    for source in (["--job", job], ["--query", "SELECT email FROM people", "--database", "shop"]):
         assert export(*source).failed("use --yes to continue without it", code=2)
     assert (services.pinterest.calls.all(), services.td.requests) == ([], [])
 
 
 def test_blank_opt_outs_are_wrong_usage_and_nothing_is_sent(
-    export: Export, services: Services, csv_file: Path, tmp_path: Path
+    export: Export, services: Services, job: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "opted_out.sql"
     file.write_text("\n")
     for option in ("--suppress", "--consent"):
-        assert export("--csv", csv_file, "--yes", "--database", "shop", option, "").failed(f"'{option}'", code=2)
-        assert export("--csv", csv_file, "--yes", "--database", "shop", option, file).failed(f"of {option} is blank")
+        assert export("--job", job, "--yes", "--database", "shop", option, "").failed(f"'{option}'", code=2)
+        assert export("--job", job, "--yes", "--database", "shop", option, file).failed(f"of {option} is blank")
     assert services.pinterest.calls.writes() == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "give exactly one of --job ID"),
-        (["--job", "1", "--csv", "x.csv"], "give exactly one of --job ID"),
-        (["--job", "1", "--column", "email"], "--column is used only with --csv"),
-        (["--csv", "x.csv", "--engine", "hive"], "--engine has no effect without --query"),
-        (["--csv", "x.csv", "--database", "shop"], "--database has no effect without --query"),
+        ([], "give either --job ID, or --query FILE --database DB"),
+        (["--job", "1", "--query", "SELECT 1"], "give either --job ID, or --query FILE --database DB"),
+        (["--job", "1", "--engine", "hive"], "--engine has no effect without --query"),
+        (["--job", "1", "--database", "shop"], "--database has no effect without --query"),
     ],
 )
 def test_another_number_of_sources_or_an_option_without_effect_is_wrong_usage(
@@ -279,7 +187,7 @@ def test_action_without_rows_needs_neither_source_nor_treasure_data_key(
     monkeypatch.delenv("TD_API_KEY")
     file = tmp_path / "clear.yml"
     file.write_text(f"action: clear_current_audience\nad_account_id: '{AD_ACCOUNT_ID}'\n")
-    said = "the action in the settings reads no rows: leave out --job, --query and --csv"
+    said = "the action in the settings reads no rows: leave out --job and --query"
     assert at_terminal("export", "--settings", file, "--job", "1").failed(said, code=2)
     ran = at_terminal("export", "--settings", file, "--audience", audience, "--yes")
     assert ran.code == 0, ran.err
@@ -293,61 +201,57 @@ def test_action_without_rows_needs_neither_source_nor_treasure_data_key(
         ("\ta: b\n", "contains tabs"),
     ],
 )
-def test_export_names_wrong_settings(
-    at_terminal: Terminal, tmp_path: Path, csv_file: Path, text: str, said: str
-) -> None:
+def test_export_names_wrong_settings(at_terminal: Terminal, tmp_path: Path, job: str, text: str, said: str) -> None:
     file = tmp_path / "wrong.yml"
     file.write_text(text)
-    assert at_terminal("export", "--settings", file, "--csv", csv_file, "--yes").failed(said)
+    assert at_terminal("export", "--settings", file, "--job", job, "--yes").failed(said)
 
 
 @pytest.mark.parametrize("with_name", [True, False])
 def test_settings_file_may_be_a_task_as_it_is_in_a_workflow(
-    export: Export, settings: Path, csv_file: Path, with_name: bool
+    export: Export, settings: Path, job: str, with_name: bool
 ) -> None:
     task = "py>: td_pinterest_op.export.PinterestExport\nresult_settings:\n" + textwrap.indent(
         settings.read_text(), "  "
     )
     task += "_env:\n  !include : config/environment.yml\n"
     settings.write_text("+export:\n" + textwrap.indent(task, "  ") if with_name else task)
-    ran = export("--csv", csv_file, "--yes")
+    ran = export("--job", job, "--yes")
     assert ran.code == 0, ran.err
 
 
-def test_audience_of_an_action_that_creates_one_is_wrong_usage(
-    at_terminal: Terminal, tmp_path: Path, csv_file: Path
-) -> None:
+def test_audience_of_an_action_that_creates_one_is_wrong_usage(at_terminal: Terminal, tmp_path: Path, job: str) -> None:
     file = tmp_path / "create.yml"
     file.write_text("action: create_new_audience\naudience_name: New\n")
-    ran = at_terminal("export", "--settings", file, "--csv", csv_file, "--audience", "42", "--yes")
+    ran = at_terminal("export", "--settings", file, "--job", job, "--audience", "42", "--yes")
     assert ran.failed(
         "--audience has no effect, since the action create_new_audience creates one: leave it out", code=2
     )
 
 
 def test_renewed_refresh_token_is_saved_in_the_file_it_was_read_from(
-    export: Export, services: Services, csv_file: Path, token_file: Path
+    export: Export, services: Services, job: str, token_file: Path
 ) -> None:
     services.pinterest.switches.rotate_refresh_tokens = True
     for _ in range(3):
-        ran = export("--csv", csv_file, "--yes", "--env-file", token_file)
+        ran = export("--job", job, "--yes", "--env-file", token_file)
         assert ran.code == 0, ran.err
     assert token_file.read_text().splitlines()[0] == "# mine"
     assert token_file.stat().st_mode & 0o777 == 0o600
     token_file.chmod(0o644)
-    assert export("--csv", csv_file, "--env-file", token_file).failed(f"run `chmod 600 {token_file}` first")
+    assert export("--job", job, "--env-file", token_file).failed(f"run `chmod 600 {token_file}` first")
 
 
 @pytest.mark.parametrize("number", select_rows([6, 3, 8], quick=1))
 def test_the_same_command_resumes_a_killed_one(
-    at_terminal: Terminal, services: Services, fake_time: FakeTime, csv_file: Path, tmp_path: Path, number: int
+    at_terminal: Terminal, services: Services, fake_time: FakeTime, job: str, tmp_path: Path, number: int
 ) -> None:
     settings = tmp_path / "create.yml"
     settings.write_text(
         f"ad_account_id: '{AD_ACCOUNT_ID}'\naction: create_new_audience\naudience_name: Newcomers\n"
         "ignore_invalid_records: true\nlimit_records_per_request: 1\n"
     )
-    arguments: list[str | Path] = ["export", "--settings", settings, "--csv", csv_file, "--yes"]
+    arguments: list[str | Path] = ["export", "--settings", settings, "--job", job, "--yes"]
     command = [sys.executable, "-m", "td_pinterest_op", *arguments]
     environ = os.environ | services.environ | {"PYTHONPATH": FAST_CLOCK}
     with children.run_in_background(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL) as process:
@@ -368,17 +272,25 @@ def test_the_same_command_resumes_a_killed_one(
     ],
 )
 def test_ctrl_c_reports_how_many_records_were_sent_and_exits_with_130(
-    services: Services, settings: Path, tmp_path: Path, action: str, number: int, said: str
+    services: Services, settings: Path, action: str, number: int, said: str
 ) -> None:
-    file = tmp_path / "people.csv"
-    file.write_text("email\n" + "\n".join(people(200)) + "\n")
     settings.write_text(
         f"ad_account_id: '{AD_ACCOUNT_ID}'\naction: {action}\nlimit_records_per_request: 1\n"
         + ("audience_name: Newcomers\n" if action.startswith("create") else f"audience_id: '{_audience(services)}'\n")
     )
     services.pinterest.switches.latency_seconds = 0.2
     with children.run_in_background(
-        [sys.executable, "-m", "td_pinterest_op", "export", "--settings", settings, "--csv", file, "--yes"],
+        [
+            sys.executable,
+            "-m",
+            "td_pinterest_op",
+            "export",
+            "--settings",
+            settings,
+            "--job",
+            services.job(people(200)),
+            "--yes",
+        ],
         cwd=ROOT,
         env=os.environ | services.environ | {"PYTHONPATH": FAST_CLOCK},
         stdout=subprocess.PIPE,

@@ -14,7 +14,7 @@ from tests.unit.cli.running import Terminal
 COMMANDS: dict[str, tuple[str, ...]] = {
     "accounts": (),
     "doctor": (),
-    "export": ("--settings", "add.yml", "--csv", "people.csv", "--yes"),
+    "export": ("--settings", "add.yml", "--yes"),
     "rehearse": ("--yes", "--only", "account"),
 }
 
@@ -39,12 +39,12 @@ def test_signal_during_an_exchange_of_tokens_ends_a_command_that_has_stored_the_
     monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
     monkeypatch.setenv("PINTEREST_AUDIENCE_ID", services.audience())
     Path("add.yml").write_text("action: add_people_to_current_audience")
-    Path("people.csv").write_text("\n".join(["email", *people(3)]))
     services.pinterest.switches.rotate_refresh_tokens = True
     services.pinterest.switches.latency_seconds = 0.1  # the answer comes later than the signal
     services.pinterest.on_request(interrupt, when=when)
     before = services.pinterest.state()["lists"]
-    ran = at_terminal(command, *COMMANDS[command], "--env-file", token_file)
+    source = ["--job", services.job(people(3))] if command == "export" else []
+    ran = at_terminal(command, *COMMANDS[command], *source, "--env-file", token_file)
     assert ran.code == 128 + number
     assert f"error: the run was stopped ({number.name})" in ran.err
     assert "Traceback" not in ran.err

@@ -59,9 +59,8 @@ def test_output_is_coloured_at_a_terminal_unless_no_color_is_set(services: Servi
 
 def test_export_asks_and_removes_its_progress_bars(services: Services, tmp_path: Path) -> None:
     audience = services.audience()
-    (tmp_path / "people.csv").write_text("email\n" + "\n".join(people(5)) + "\n")
     (tmp_path / "export.yml").write_text("action: add_people_to_current_audience\n")
-    arguments = ("export", "--settings", tmp_path / "export.yml", "--csv", tmp_path / "people.csv")
+    arguments = ("export", "--settings", tmp_path / "export.yml", "--job", services.job(people(5)))
     shown, code = run_at_width(60, services, *arguments, answers={"[y/N]:": "y\n"})
     assert code == 0
     assert re.search(r"^  requests  1 to write .*\n {12}\S", "\n".join(split_lines(shown)), re.MULTILINE)

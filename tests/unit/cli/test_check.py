@@ -75,20 +75,6 @@ def test_job_and_database_may_come_from_a_workflow_that_calls_this_one(tmp_path:
     assert found_in(tmp_path, text, {"nightly.dig": "+exports:\n  call>: exported\n"}) != []
 
 
-def test_what_withheld_people_in_an_older_version_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "mirror.yml").write_text("ledger: a\ncontrol: {percent: 10, salt: spring}\n")
-    found_in(tmp_path, GOOD)
-    found = {(finding.path.name, finding.line, finding.level) for finding in check_file(tmp_path / "export.dig")}
-    assert found == {("mirror.yml", 1, "warning"), ("mirror.yml", 2, "error")}
-
-
-def test_entry_point_of_an_older_version_is_found_once(tmp_path: Path) -> None:
-    [(line, code, message)] = found_in(tmp_path, "+a:\n  py>: td_pinterest_op.many.Many.renew\n  result_settings: {}\n")
-    assert (line, code) == (2, "outdated")
-    assert "td_pinterest_op.many.Many" in message
-
-
 def test_settings_that_are_text_are_found_as_those_that_are_keys(tmp_path: Path) -> None:
     settings = '{"type": "pinterest", "ad_account_id": "1", "audience_type": "customer_list", "audience_name": "a"}'
     block = GOOD[GOOD.index("  result_settings") : GOOD.index("  _env")]

@@ -10,7 +10,6 @@ from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.records.limits import check_rows, describe_plan
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.treasure_data.job import FILE, QUERY, SourceNouns
 from tests.unit.settings.test_parse import ENVIRON, LEAST
 
 
@@ -58,13 +57,12 @@ def message_of(settings: Settings, stats: Stats) -> str:
 
 
 class TestBrakes:
-    @pytest.mark.parametrize(("nouns", "place"), [(QUERY, "row 3. "), (FILE, "line 3. ")])
-    def test_error_names_the_place_of_a_single_invalid_row(self, nouns: SourceNouns, place: str) -> None:
+    def test_error_names_the_place_of_a_single_invalid_row(self) -> None:
         counted = stats(read=3, valid=2, invalid_by_reason=Counter({"null": 1}), unique=2, first_invalid=[3])
         with pytest.raises(InvalidRowsError) as caught:
-            check_rows(settings(), counted, nouns=nouns)
-        assert f"1 of 3 rows is invalid (null 1); the first is in {place}" in str(caught.value)
-        assert f"Correct {nouns.name}, or set" in str(caught.value)
+            check_rows(settings(), counted)
+        assert "1 of 3 rows is invalid (null 1); the first is in row 3. " in str(caught.value)
+        assert "Correct the query, or set" in str(caught.value)
 
     @pytest.mark.parametrize(("kept", "more"), [(9, ""), (10, ""), (11, ", …")])
     def test_error_names_ten_invalid_rows_at_most(self, kept: int, more: str) -> None:

@@ -277,7 +277,6 @@ WRONG: list[tuple[Any, ...]] = [
     (5, "ad_account_ids", ERASE, '"1, 2" → "one"'),
     (8, "at_once", MANY, "at_once: 4 → at_once: 0"),
     (8, "did you mean at_once", MANY, "at_once: 4 → limit: 4"),
-    (8, "`at_once` of", MANY, "at_once: 4 → concurrent: 4"),
     (
         13,
         "write the query's column first, and the type after it, such as {my_column: email}",
