@@ -1,6 +1,6 @@
 """Writes what pages repeat of the program: `python -m tests.readme`.
 
-The command line's README gets each command's help. docs/settings.md gets its tables of settings, grouped by scope: the
+docs/command-line.md gets a table of the commands. docs/settings.md gets its tables of settings, grouped by scope: the
 meanings are written there by hand and stay.
 """
 
@@ -8,40 +8,43 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-import click
-
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Mirror
 from td_pinterest_op.cli.program import program
 from td_pinterest_op.settings.table import ActionSpec, ConnectionSettings, Setting, find_declared_settings
 from td_pinterest_op.settings.types import TableName
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "td_pinterest_op" / "cli" / "README.md"
+COMMANDS = ROOT / "docs" / "command-line.md"
 SETTINGS = ROOT / "docs" / "settings.md"
 _SECTION = re.compile(r"(<!-- commands: python -m tests\.readme -->\n).*?(<!-- end of commands -->)", re.DOTALL)
-_WIDTH = 100
 
 
 def render_commands() -> str:
-    """Return the help of the program and of every command as Markdown."""
-    names = program.context_settings["help_option_names"]
-    root = click.Context(program, info_name="td-pinterest", terminal_width=_WIDTH, help_option_names=names)
-    parts = [render_help(root)]
+    """Return a table of all commands: what each does, its first example and its options."""
+    rows = ["| command | does | example | options |", "| --- | --- | --- | --- |"]
     for name, command in sorted(program.commands.items()):
-        parts.append(render_help(click.Context(command, info_name=name, parent=root, terminal_width=_WIDTH)))
-    return "\n".join(parts)
-
-
-def render_help(context: click.Context) -> str:
-    lines = "\n".join(line.rstrip() for line in context.get_help().splitlines())
-    return f"### `{context.command_path}`\n\n```text\n{lines}\n```\n"
+        example = re.search(r"^ *(td-pinterest .*)$", command.epilog or "", re.MULTILINE)
+        options = [
+            min(option.opts, key=lambda opt: opt.count("-") != 2)
+            for option in command.params
+            if option.opts[0][0] == "-"
+        ]
+        does = (command.help or "").split("\n\n")[0].replace("\n", " ")
+        cells = (
+            f"`{name}`",
+            " ".join(does.split()),
+            f"`{example and example[1]}`",
+            " ".join(f"`{opt}`" for opt in options),
+        )
+        rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(rows)
 
 
 def replace_commands(text: str) -> str:
-    """Return the command line's README with current commands. Raises ValueError if their marks are missing."""
-    text, count = _SECTION.subn(lambda match: f"{match[1]}\n{render_commands()}\n{match[2]}", text)
+    """Return the page of the command line with the current commands. Raises ValueError if their marks are missing."""
+    text, count = _SECTION.subn(lambda match: f"{match[1]}{render_commands()}\n{match[2]}", text)
     if count != 1:
-        raise ValueError("the README has no section of commands")
+        raise ValueError("the page has no section of commands")
     return text
 
 
@@ -105,5 +108,5 @@ def replace_settings(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(replace_commands(README.read_text()))
+    COMMANDS.write_text(replace_commands(COMMANDS.read_text()))
     SETTINGS.write_text(replace_settings(SETTINGS.read_text()))

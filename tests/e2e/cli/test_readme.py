@@ -1,4 +1,4 @@
-"""The tutorials of the command line's README: each command does what the page says."""
+"""The tutorials of the page about the command line: each command does what the page says."""
 
 import re
 import shlex
@@ -14,7 +14,7 @@ from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 from tests.unit.cli.running import Terminal
 
-PAGE = (ROOT / "td_pinterest_op" / "cli" / "README.md").read_text()
+PAGE = (ROOT / "docs" / "command-line.md").read_text()
 NAME = "scripts/td-pinterest"
 # Commands that need Treasure Data's toolbelt.
 TOOLBELT = ("td ",)
