@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from td_pinterest_op.cli import options
-from td_pinterest_op.cli.bundled_code import IN_CHECKOUT, ROOT, USERS_FILES, collect_code, write_code
+from td_pinterest_op.cli.bundled_code import SHIPPED, USERS_FILES, collect_code, write_code
 from td_pinterest_op.cli.files import explain_error
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime.text import format_count
 
-WORKFLOWS = ROOT / "workflows" if IN_CHECKOUT else Path(__file__).parent / "workflows"
+WORKFLOWS = SHIPPED / "workflows"
 _MENTIONED = re.compile(r"(?<![\w./-])[\w./-]+\.sql\b")
 _INCLUDED = re.compile(r"!include\s*:\s*[\"']?([\w./-]+)")
 _CALLED = re.compile(r"\b(?:call|require)>:\s*[\"']?([\w./-]+)")

@@ -16,6 +16,8 @@ PACKAGE = "td_pinterest_op"
 _SOURCE = Path(td_pinterest_op.__file__).parent
 ROOT = _SOURCE.parent
 IN_CHECKOUT = (ROOT / "setup.cfg").is_file()
+SHIPPED = ROOT if IN_CHECKOUT else _SOURCE / "cli"
+"""The folder with the shipped workflows and pages: `workflows`, `docs`."""
 # For people at a terminal only; the command line needs libraries that no workflow image has.
 _NOT_FOR_WORKFLOWS = ("cli", "__main__.py", "README.md")
 # Treasure Data's image has everything else that the operator imports.

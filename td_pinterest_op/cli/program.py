@@ -9,6 +9,7 @@ from td_pinterest_op import __version__
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.authorize import authorize
 from td_pinterest_op.cli.bundle import bundle
+from td_pinterest_op.cli.bundled_code import SHIPPED
 from td_pinterest_op.cli.check import check
 from td_pinterest_op.cli.doctor.command import doctor
 from td_pinterest_op.cli.explain import explain
@@ -43,11 +44,14 @@ log = logging.getLogger("td_pinterest_op")
         report,
         sql,
     ],
-    epilog="""\b
+    epilog=f"""\b
 Examples:
   td-pinterest authorize --to local
   td-pinterest doctor
   td-pinterest export --settings export.yml --query people.sql --database shop --dry-run
+
+\b
+Pages: {SHIPPED / "docs"}
 """,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

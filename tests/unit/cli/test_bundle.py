@@ -59,14 +59,18 @@ def list_user_files(folder: Path) -> dict[str, str]:
     return {name: (folder / name).read_text() for name in names}
 
 
-def test_setup_cfg_names_every_package_and_the_workflows() -> None:
+def test_setup_cfg_names_every_package_the_pages_and_the_workflows() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    workflows = "td_pinterest_op.cli.workflows"
-    expected = find_packages(str(ROOT), include=["td_pinterest_op*"])
-    expected += [] if workflows in expected else [workflows]
-    assert config["options"]["packages"].split() == sorted(expected)
-    assert config["options"]["package_dir"].strip() == f"{workflows} = workflows"
+    shipped = ["docs", "workflows"]
+    packages = {
+        *find_packages(str(ROOT), include=["td_pinterest_op*"]),
+        *(f"td_pinterest_op.cli.{name}" for name in shipped),
+    }
+    assert config["options"]["packages"].split() == sorted(packages)
+    assert config["options"]["package_dir"].split("\n")[1:] == [
+        f"td_pinterest_op.cli.{name} = {name}" for name in shipped
+    ]
 
 
 def test_bundle_contains_workflows_operator_and_library_with_licences(new_folder: Path) -> None:

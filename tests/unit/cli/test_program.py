@@ -42,6 +42,11 @@ def test_wrong_usage_is_one_paragraph_and_code_2(terminal: Terminal, arguments: 
     assert len(ran.err.splitlines()) == 1
 
 
+def test_help_ends_with_the_folder_of_the_pages(terminal: Terminal) -> None:
+    pages = terminal("--help").out.splitlines()[-1].removeprefix("  Pages: ")
+    assert sorted(path.name for path in Path(pages).glob("co*")) == ["command-line.md"]
+
+
 VALUES = [
     (command, parameter)
     for command in COMMANDS
