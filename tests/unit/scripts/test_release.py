@@ -44,11 +44,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_release_checks_and_tags_with_the_changelog_entry_and_uploads_nothing(project: Path) -> None:
+def test_release_checks_and_tags_with_the_changelog_entry(project: Path) -> None:
     done = run(project, "scripts/release")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("checked\nlisted\n")
-    assert "Nothing was uploaded" in done.stdout
+    assert done.stdout.endswith("tagged v1.2.3. To publish it: git push origin v1.2.3\n")
     message = run(project, "git", "tag", "--list", "--format=%(contents)").stdout
     assert message.strip() == "td_pinterest_op 1.2.3\n\n### Added\n\n- Rooms."
 
