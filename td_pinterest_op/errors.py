@@ -29,8 +29,8 @@ from typing import Any, ClassVar, Literal, TypeVar
 from td_pinterest_op.redaction.secret import defuse_templates, mask
 
 # `missing`: the key is left out. `unknown`: there is no such key. `value`: the value is not allowed, whatever the other
-# settings are. `environment`: a variable is missing there. `wrong`: any other problem.
-ProblemCode = Literal["wrong", "missing", "unknown", "value", "environment"]
+# settings are. `environment`: a variable is missing there. `misplaced`: a setting is beside them. `wrong`: any other.
+ProblemCode = Literal["wrong", "missing", "unknown", "value", "environment", "misplaced"]
 _R = TypeVar("_R")
 _AUTHORS = "the authors of this operator"
 # What may be wrong with the folder of temporary files.

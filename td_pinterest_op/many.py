@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
-from td_pinterest_op.audiences.actions import EXPORT
+from td_pinterest_op.audiences.actions import EXPORT, find_action
 from td_pinterest_op.audiences.request import (
     ROWS,
     extend_task,
     read_task_request,
+    require_lists_in_settings,
     split_parameters,
 )
 from td_pinterest_op.errors import EntriesError, ExportError, SettingsError, StoppedError
@@ -39,7 +40,7 @@ from td_pinterest_op.settings.types import (
     names_secret,
     suggest_word,
 )
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.task_runtime.process import TaskProcess, log_label, may_resubmit
 from td_pinterest_op.task_runtime.services import Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
@@ -87,6 +88,7 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
     """
     runs = [_EntryRun(name=name, entry=entry) for name, entry in read_entries(task).items()]
     at_once = read_at_once(task)
+    require_lists_in_settings(task)
     shared = parse_raw_settings(task.params.get("result_settings"))
     common = {name: value for name, value in shared.items() if name in SHARED.by_name}
     settings = parse_settings(common, table=SHARED, environ=task.environ)
@@ -251,11 +253,11 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     others = {key: value for key, value in entry.items() if key not in ENTRY_KEYS}
     settings, params = split_parameters(others, place=place)
     connecting = SHARED.by_name.keys() - {"type"}
-    if shared := [key for key, value in settings.items() if key in connecting and not is_left_out(value)]:
+    if common := [key for key, value in settings.items() if key in connecting and not is_left_out(value)]:
         raise SettingsError(
-            f"{place} has {', '.join(map(str, shared))}: credentials and connection settings stand on the task, and "
+            f"{place} has {', '.join(map(str, common))}: credentials and connection settings stand on the task, and "
             "count for all entries; to have others for some, spread the entries over several tasks with for_each>",
-            key=str(shared[0]),
+            key=str(common[0]),
         )
     if secret := next((key for key, value in params.items() if names_secret(value)), None):
         raise SettingsError(f"{place}: {secret} names a secret of the workflow, which no entry may do", key=secret)
@@ -271,7 +273,12 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
             )
         params = {key: value for key, value in params.items() if key not in ROWS}
         params["query"] = f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
-    extended = extend_task(task, place, settings, params)
+    shared = parse_raw_settings(task.params.get("result_settings"))
+    action = find_action({**shared, **{key: value for key, value in settings.items() if not is_left_out(value)}})
+    if action and not action.adds_people:  # the task's lists are for the entries that add people
+        shared = {key: value for key, value in shared.items() if key not in LISTS or is_left_out(value)}
+    shared_task = replace(task, params={**task.params, "result_settings": shared})
+    extended = extend_task(shared_task, place, settings, params)
     own = {key: value for key, value in extended.params.items() if key not in (FOR_THIS_RUN, "audiences")}
     for_this_run = parse_raw_settings(task.params.get(FOR_THIS_RUN), place=FOR_THIS_RUN)
     if name in for_this_run:

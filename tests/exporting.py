@@ -67,19 +67,23 @@ class Services:
         job_id: str | None = None,
         session_time: str = SESSION,
         environ: Mapping[str, str] | None = None,
+        suppress: str | None = None,
+        consent: str | None = None,
         **params: Any,
     ) -> dict[str, Any]:
         """Run the operator; return its statistics. Its errors are passed on.
 
-        `settings` extend those of every export, `params` those of the task; None removes one.
+        `settings` extend those of every export, as `suppress` and `consent` do, and `params` those of the task. None
+        removes one.
         """
         least = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "audience_type": "customer_list"}
+        lists = drop_none({"suppress": suppress, "consent": consent})
         task = {
             "session_time": session_time,
             "task_name": TASK_NAME,
             "project_id": 1,
             "job_id": job_id,
-            "result_settings": drop_none(least | dict(settings)),
+            "result_settings": drop_none(least | dict(settings) | lists),
         } | params
         stored = export(Task(params=drop_none(task), environ=self.environ | dict(environ or {})), self.time.timing)
         guard.check(json.dumps(stored), "the store")

@@ -5,11 +5,11 @@ A task may get settings and parameters from one more place: an entry of a list, 
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
+from td_pinterest_op.errors import Problem, SettingsError, SettingsErrorCollector
 from td_pinterest_op.records.hashed_query import ENGINES, require_hashable, require_one_statement
 from td_pinterest_op.settings.parse import (
     ParsedSettings,
@@ -21,16 +21,16 @@ from td_pinterest_op.settings.parse import (
 from td_pinterest_op.settings.table import (
     CREDENTIALS,
     FOR_THIS_RUN,
+    RESTRICTING,
     SETTINGS_FOR_THIS_RUN,
     TASK_PARAMETERS,
-    ActionSpec,
     ConnectionSettings,
     SendingSettings,
     Settings,
     SettingsTable,
 )
-from td_pinterest_op.settings.types import find_nearest, format_value, is_left_out
-from td_pinterest_op.stats import LISTS, SUPPRESS
+from td_pinterest_op.settings.types import format_value, is_left_out
+from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.outcome import name_subjects, require_history_database
 from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_list_source, read_source
 from td_pinterest_op.treasure_data.job import Source
@@ -42,10 +42,6 @@ ROWS = frozenset({"query", "job_id"})
 
 # Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
 _ADDED_BY_CONSOLE = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGNORECASE)
-
-_ENDING = re.compile(r"(?<=s)(?:ions?|ing|ed)$")  # of suppression
-_OPT_OUT = re.compile(r"opt_?out")
-_COMMON_WORDS = ("constant", "content", "contents")  # near `consent` by chance
 
 _S = TypeVar("_S", bound=ConnectionSettings)
 
@@ -77,8 +73,8 @@ def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mappin
     if others:
         names = ", ".join(format_value(key).strip("'") for key in others)
         raise SettingsError(
-            f"{place} has parameters next to result_settings that an export does not accept: {names}. Allowed there: "
-            f"{', '.join(TASK_PARAMETERS)}",
+            f"{place} has keys next to result_settings that are no parameters of an export: {names}. Move settings "
+            f"into result_settings; allowed next to it: {', '.join(TASK_PARAMETERS)}",
             key="result_settings",
         )
     return settings, params
@@ -87,11 +83,13 @@ def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mappin
 def extend_task(task: Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]) -> Task:
     """Return a copy of the task with further settings and parameters, which override the task's own.
 
-    `place`: where they were read, for the log and errors. A blank setting overrides nothing: it must not lift what the
-    task restricts. Raises SettingsError for credentials: whoever writes a list or uses a console must not choose them.
+    `place`: where they were read, for the log and errors. A blank setting overrides nothing, unless it restricts what
+    is sent: then it stays, in either place, as the error that it is. Raises SettingsError for credentials: whoever
+    writes a list or uses a console must not choose them.
     """
     shared = parse_raw_settings(task.params.get("result_settings"))
     new = {key: value for key, value in settings.items() if not is_left_out(value)}
+    blank = [key for each in (shared, settings) for key in each if key in RESTRICTING and is_left_out(each[key])]
     if foreign := [key.name for key in CREDENTIALS if key.name in new]:
         text = f"{place} has {' and '.join(foreign)}: credentials may stand in the task only, or in its _env"
         raise SettingsError(text, key=foreign[0])
@@ -99,12 +97,14 @@ def extend_task(task: Task, place: str, settings: Mapping[object, object], param
     replaced += [name for name in params if task.params.get(name, params[name]) != params[name]]
     if replaced:
         log.info("%s overrides the task's %s", place, ", ".join(replaced))
+    # Unknown keys without a value stay, too: they are errors.
+    merged: dict[object, object] = {**dict.fromkeys(settings), **shared, **new, **dict.fromkeys(blank)}
     own = {name: value for name, value in task.params.items() if name not in ROWS or ROWS.isdisjoint(params)}
-    return replace(task, params={**own, **params, "result_settings": {**dict.fromkeys(settings), **shared, **new}})
+    return replace(task, params={**own, **params, "result_settings": merged})
 
 
 def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
-    """Return the settings from a console, with None for blank ones, and without unknown keys that the console adds.
+    """Return the settings from a console, without those left blank, and without unknown keys that the console adds.
 
     `table`: the known settings. A warning names the keys that are left out.
     """
@@ -113,7 +113,7 @@ def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[An
     if added:
         text = "the settings from the console have keys that this operator does not know, which are ignored: %s"
         log.warning(text, ", ".join(added))
-    return {name: None if is_left_out(value) else value for name, value in settings.items() if name not in added}
+    return {name: value for name, value in settings.items() if name not in added and not is_left_out(value)}
 
 
 def read_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S]:
@@ -134,21 +134,14 @@ def read_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S
     if reads_rows and issubclass(table.settings_class, SendingSettings):
         source = errors.call(read_source, task)
         errors.call(parse_api_key, task.environ)
-    lists = {}
+    lists: dict[str, Source] = {}
     if "action" in table.by_name:
-        for name, meant in find_refused_parameters(task.params, action).items():
-            text = f"{name} is not a parameter of an export; did you mean {meant}? A variable needs another name"
-            errors.append(SettingsError(text, key=name))
-        if action is None or action.adds_people:
-            queries = {name: errors.call(read_list_source, task, name) for name in LISTS}
-            lists = {name: query for name, query in queries.items() if query}
-        elif unused := [name for name in LISTS if name in task.params]:
-            log.warning("the action %s adds no people, so it ignores the task's %s", action.name, " and ".join(unused))
+        errors.call(require_lists_in_settings, task)
+        given = {name: query for name in LISTS if (query := parsed.values[name]) and (not action or action.adds_people)}
+        queries = {name: errors.call(read_list_source, task, name, query) for name, query in given.items()}
+        lists = {name: query for name, query in queries.items() if query}
     if source and isinstance(settings, Settings):
         errors.call(require_hashable, source, settings)
-        beside = task.params.get("control")
-        if settings.control is None and isinstance(beside, Mapping) and "percent" in beside:
-            log.warning("`control` is next to result_settings, where it withholds nobody: move it into them")
     for name, each in {"query": source, **lists}.items():
         if each and each.query and each.engine in ENGINES:  # of several, one result would count
             errors.call(require_one_statement, each.query, name=name)
@@ -163,6 +156,15 @@ def read_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S
     for warning in settings.warnings:
         log.warning("%s", warning)
     return TaskRequest(task=task, settings=settings, source=source, lists=lists)
+
+
+def require_lists_in_settings(task: Task) -> None:
+    """Raise SettingsError if a task has opt-out or consent lists beside its settings, where version 0.5 read them."""
+    if names := [name for name in LISTS if name in task.params]:
+        text = (
+            f"{' and '.join(names)} next to result_settings would withhold nobody: move the line into result_settings"
+        )
+        raise SettingsError(text, problems=[Problem(key=names[0], code="misplaced", text=text)])
 
 
 def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: SettingsErrorCollector) -> ParsedSettings:
@@ -205,33 +207,3 @@ def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: Settings
     if unused:
         log.warning("%s has settings that this task does not have: %s", FOR_THIS_RUN, ", ".join(unused))
     return parse_values(settings, table=table, environ=task.environ, for_this_run=used)
-
-
-def find_refused_parameters(names: Iterable[object], action: ActionSpec | None) -> dict[str, str]:
-    """Return each name that seems to be a misspelt parameter, with the parameter that is meant.
-
-    `names`: of a task's parameters and of its workflow's variables, which a run cannot tell apart. So only names that
-    resemble `query`, `suppress` or `consent` are returned; and only if the action reads the parameter that is meant,
-    and `names` do not contain it. `action`: None if it is unknown.
-    """
-    given = {name for name in names if isinstance(name, str)}
-    refused: dict[str, str] = {}
-    for name in sorted(given.difference(TASK_PARAMETERS)):
-        meant = _find_meant_parameter(name.lower())
-        is_read = action is None or (action.adds_people if meant in LISTS else action.reads_rows)
-        if meant and meant not in given and is_read:
-            refused[name] = meant
-    return refused
-
-
-def _find_meant_parameter(name: str) -> str:
-    """Return the one of `query`, `suppress` and `consent` that `name`, in lower case, seems to mean, or ""."""
-    if _OPT_OUT.search(name):
-        return SUPPRESS
-    for word in name.split("_"):
-        stem = _ENDING.sub("", word)
-        near = "" if stem in _COMMON_WORDS else find_nearest(stem, LISTS, cutoff=0.8)
-        if near:
-            return near
-    # A name such as `my_query` is a variable.
-    return "" if "_" in name else find_nearest(name, ["query"], cutoff=0.8)

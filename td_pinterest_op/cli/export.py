@@ -76,15 +76,17 @@ def export(
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
     audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. A file
-    with result_settings may also contain the task's query, job_id, database, engine, suppress and consent; options take
-    precedence. The same command on the same day (in UTC) continues where a stopped or killed one left off.
+    with result_settings may also contain the task's query, job_id, database and engine; options take precedence. The
+    same command on the same day (in UTC) continues where a stopped or killed one left off.
     """
     if project_folder:
         require_new_folder(project_folder)
     credentials = find_credentials(common.env_file)
     file_settings, file_params = files.read_task_file(settings)
-    of_workflow = complete_settings(file_settings, credentials, common)
-    raw = of_workflow | ({"dry_run": True} if dry_run else {})
+    of_workflow = complete_settings({**file_settings, **_read_lists(source, file_settings)}, credentials, common)
+    raw = dict(of_workflow)
+    if dry_run and not is_left_out(raw.get("dry_run", True)):  # a blank one in the file is an error
+        raw["dry_run"] = True
     action = find_action(raw)
     reads_rows = action is None or action.reads_rows
     # The options replace the source of rows in the file.
@@ -95,7 +97,8 @@ def export(
     if not reads_rows and named:
         raise click.UsageError("the action in the settings reads no rows: leave out --job and --query")
     params |= build_query_params(source)
-    is_asked = not params.keys().isdisjoint(("query", *LISTS))
+    has_lists = not raw.keys().isdisjoint(LISTS)
+    is_asked = "query" in params or has_lists
     for name, is_used in (("engine", is_asked), ("database", is_asked or not is_left_out(raw.get("history")))):
         if source[name] and not is_used:
             raise click.UsageError(f"--{name} has no effect without --query, --suppress or --consent: leave it out")
@@ -153,10 +156,20 @@ def complete_settings(
     return raw
 
 
+def _read_lists(source: Mapping[str, Any], file_settings: Mapping[str, object]) -> dict[str, str]:
+    """Return the settings of --suppress and --consent. Raises click.UsageError if the file of --settings has them."""
+    given = {name: source[name] for name in LISTS if source[name]}
+    if twice := [name for name in given if name in file_settings]:
+        raise click.UsageError(f"--{twice[0]}: the file of --settings has {twice[0]}, too: leave one of them out")
+    return {name: files.read_sql(text, f"--{name}") for name, text in given.items()}
+
+
 def build_query_params(source: Mapping[str, Any]) -> dict[str, object]:
-    """Return the parameters of a task for the options in `source`: its job or query, lists, database and engine."""
+    """Return the parameters of a task for the options in `source`: its job or query, database and engine."""
     params = {name: source[name] for name in ("job_id", "database", "engine") if source.get(name)}
-    return params | {name: files.read_sql(source[name], f"--{name}") for name in ("query", *LISTS) if source.get(name)}
+    if source.get("query"):
+        params["query"] = files.read_sql(source["query"], "--query")
+    return params
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,7 +103,7 @@ def init(
         question = "Then try it in a dry run? Nothing is written to Pinterest"
         dry_run = interview.ask_yes_no(question, default=name == "erase")  # which touches every list
     is_right = create_project_folder(folder, answers, common)
-    texts = {option: getattr(answers, option) for option in ("query", "suppress", "consent", "database")}
+    texts = {option: getattr(answers, option) for option in ("query", "database")}
     params = {option: text for option, text in texts.items() if text}
     try:
         for export in check_workflow(folder / answers.kind.workflow)[1] if dry_run else ():

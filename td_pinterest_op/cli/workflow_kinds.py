@@ -154,8 +154,9 @@ def build_answers(action: ActionSpec, settings: Mapping[str, object], params: Ma
         elsewhere.add("audience_name")
     if kind.checks_name and audience_id:
         elsewhere.add("expected_audience_name")
-    names = ("query", *LISTS) if kind.takes_lists else ("query",)
-    queries: dict[str, Any] = {name: read_sql(str(params[name]), key=name) for name in names if name in params}
+    elsewhere.update(LISTS)
+    given_queries = {"query": params.get("query"), **{name: settings.get(name) for name in LISTS}}
+    queries: dict[str, Any] = {name: read_sql(str(sql), key=name) for name, sql in given_queries.items() if sql}
     return ProjectAnswers(
         kind=kind,
         ad_account_id=given.get("ad_account_id", ""),
@@ -168,6 +169,6 @@ def build_answers(action: ActionSpec, settings: Mapping[str, object], params: Ma
             if name not in elsewhere and not name.startswith("audience_id")
         },
         database=str(params.get("database") or ""),
-        parameters={name: value for name, value in params.items() if name not in ("query", "database", *LISTS)},
+        parameters={name: value for name, value in params.items() if name not in ("query", "database")},
         **queries,
     )

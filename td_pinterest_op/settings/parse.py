@@ -161,7 +161,15 @@ def find_action(settings: Mapping[Any, object], *, table: SettingsTable[Any]) ->
 
     Returns None if the entry point of the `table` has no actions.
     """
-    return parse_values(settings, table=table, environ={}).action
+    setting = table.by_name.get("action")
+    name = settings.get("action")
+    action: ActionSpec | None = setting.default if setting else None
+    if setting and not is_left_out(name):
+        try:
+            action = setting.type.parse(name)
+        except WrongValueError:
+            action = None
+    return action
 
 
 def parse_values(
@@ -179,7 +187,6 @@ def parse_values(
     parsed = ParsedSettings(table=table, for_this_run=tuple(for_this_run))
     whole = {**settings, **for_this_run}
     lost_digits = []
-    blank = []  # settings that would restrict what is sent
     # Credentials first, and those of the environment even if the settings have others: no message shows one.
     for key in CREDENTIALS:
         Secret(environ.get(build_variable_name(key.secret), "").strip())
@@ -189,9 +196,11 @@ def parse_values(
             lost_digits.append(name)
         if key.is_credential:
             value = _find_credential(parsed, key, value, environ)
+        elif key.restricts and name in settings and is_left_out(settings[name]):
+            # A template that rendered to nothing must not let everybody through, whatever another place says.
+            parsed.add_problem(name, "is blank; give it a value, or leave the line out")
+            continue
         elif is_left_out(value):
-            if key.restricts and value is not None:
-                blank.append(name)
             continue
         elif names_secret(value):
             value = None
@@ -210,8 +219,6 @@ def parse_values(
                 parsed.add_problem(name, f"{wrong}{hint}; allowed: {key.type.allowed}", code="value")
     if lost_digits:
         parsed.warnings.append(f"{LOST_DIGITS}: {', '.join(lost_digits)}")
-    if blank:
-        parsed.warnings.append(f"these settings are blank, and so have no effect: {', '.join(blank)}")
     _check_unknown_keys(parsed, whole)
     for key in table.settings:
         _check_setting(parsed, key)

@@ -31,6 +31,7 @@ from td_pinterest_op.settings.types import (
     BOOLEAN,
     COUNTRY,
     CREDENTIAL,
+    QUERY,
     RATIO,
     TABLE,
     TEXT,
@@ -40,13 +41,12 @@ from td_pinterest_op.settings.types import (
     build_integer_type,
     build_word_type,
 )
-from td_pinterest_op.stats import LISTS
 
 _K = TypeVar("_K")
 
 JOB_OPTIONS = ("priority", "job_retry", "presto_pool_name", "hive_pool_name", "engine_version", "hive_engine_version")
 """The parameters of a task, or of `td:`, that apply to its jobs, as they do in digdag's td> operator."""
-TASK_PARAMETERS = ("query", "database", "engine", "job_id", *LISTS, *JOB_OPTIONS)
+TASK_PARAMETERS = ("query", "database", "engine", "job_id", *JOB_OPTIONS)
 """The parameters that an export reads; digdag passes on every other parameter of the workflow as well."""
 OTHER_PARAMETERS = ("later_runs", "audiences", "at_once")
 """The parameters of an activation, and of a list of audiences."""
@@ -233,6 +233,8 @@ class Settings(SendingSettings):
     country: str | None = _of_named_actions(build_word_type("US", "CA", "GB"))
     percentage: int | None = _of_named_actions(build_integer_type(1, 10))
     expect_values: ExpectedValues = _of_rows(build_word_type(*get_args(ExpectedValues)), "any", restricts=True)
+    suppress: str | None = _of_people(QUERY, restricts=True)  # SQL, or the name of a file with it
+    consent: str | None = _of_people(QUERY, restricts=True)  # as `suppress`
     allow_empty_suppress: bool = _of_people(BOOLEAN, False)
     control: Control | None = _of_people(CONTROL, restricts=True)
     even_if_used: bool = _of_named_actions(BOOLEAN, False)
@@ -259,6 +261,10 @@ class ErasureSettings(SendingSettings):
     """The settings of a task that erases people from every customer list."""
 
     ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS, single="ad_account_id")  # one at least, each once
+
+
+RESTRICTING = frozenset(key.name for key in find_declared_settings(Settings) if key.restricts)
+"""The settings of an export that restrict what is sent. A blank one is an error."""
 
 
 def _build_settings_table(

@@ -234,6 +234,13 @@ def _parse_text_line(value: object) -> str:
     return value.strip()
 
 
+def _parse_query(value: object) -> str:
+    """Return SQL, or the name of a file, without surrounding spaces. Raises WrongValueError for other types."""
+    if not isinstance(value, str):
+        raise WrongValueError(f"must be a string, not {describe_type(value)}")
+    return value.strip()
+
+
 def _parse_table_name(value: object) -> TableName:
     """Return the name of a table, given as table or database.table. Raises WrongValueError for any other value."""
     match = _TABLE.fullmatch(value.strip()) if isinstance(value, str) else None
@@ -257,6 +264,7 @@ RATIO = SettingType(parse=_parse_ratio, allowed="a number from 0 to 1, such as 0
 AUDIENCE_ID = _build_id_type(_LONGEST_ID, "digits, best in quotes")
 JOB_ID = _build_id_type(_LONGEST_ID, "digits")
 AD_ACCOUNT_ID = _build_id_type(18, "digits, at most 18, best in quotes")
+QUERY = SettingType(parse=_parse_query, allowed="SQL, or the name of a file .sql of the project")
 TEXT = SettingType(parse=_parse_text_line, allowed="text on one line; a number in quotes")
 COUNTRY = SettingType(parse=_parse_country, allowed="two letters (ISO 3166), such as US")
 TABLE = SettingType(

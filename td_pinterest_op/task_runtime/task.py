@@ -184,7 +184,7 @@ def read_source(task: Task) -> Source:
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
-        return replace(_build_source(task, "query"), attempt_key=task.attempt_key)
+        return replace(_build_source(task, "query", str(query)), attempt_key=task.attempt_key)
     job_id = task.td.get("last_job_id") if job_id is None else job_id
     if is_left_out(job_id):
         raise SettingsError(
@@ -202,20 +202,19 @@ def read_source(task: Task) -> Source:
         ) from None
 
 
-def read_list_source(task: Task, name: str) -> Source | None:
-    """Return the query for an opt-out or consent list from the parameter `name`, or None if the parameter is not set.
+def read_list_source(task: Task, name: str, query: str) -> Source:
+    """Return the query of an opt-out or consent list as a source. `query`: the value of the setting called `name`.
 
     Each retry issues the query again, so that people who opted out in between are not sent. Raises SettingsError for a
     wrong query.
     """
-    return None if _get_parameter(task, name) is None else _build_source(task, name)
+    return _build_source(task, name, query)
 
 
 def _get_parameter(task: Task, name: str) -> object:
     """Return a parameter of a task, or None if it is not set. Raises SettingsError for a blank value.
 
-    If a template that rendered to nothing counted as not set, an earlier job's people would be exported, or nobody
-    would be withheld.
+    If a template that rendered to nothing counted as not set, an earlier job's people would be exported.
     """
     value = task.params.get(name)
     if name in task.params and is_left_out(value):
@@ -266,9 +265,12 @@ def require_database(task: Task, *, needed_by: str) -> str:
     return name
 
 
-def _build_source(task: Task, name: str) -> Source:
-    """Return the query in the task's parameter `name` as a source of rows. Raises SettingsError for a wrong query."""
-    sql = read_sql(str(task.params[name]), key=name)
+def _build_source(task: Task, name: str, query: str) -> Source:
+    """Return a query, SQL or a file with it, as a source of rows. Raises SettingsError for a wrong query.
+
+    `name`: the task's parameter or setting that has the query.
+    """
+    sql = read_sql(query, key=name)
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     is_list = name != "query"
     errors = SettingsErrorCollector()

@@ -107,11 +107,11 @@ def test_push_that_fails_names_the_limits_of_servers(bin_folder: Path, folder: P
     assert (ran.returncode, said in ran.stderr) == (1, True), ran.stderr
 
 
-def test_push_refuses_opt_outs_that_nothing_reads(bin_folder: Path, folder: Path) -> None:
-    (folder / "mine.dig").write_text(plant(OWN, "  query →   control: {percent: 10, salt: a}\n  query"))
+def test_push_refuses_opt_outs_next_to_the_settings(bin_folder: Path, folder: Path) -> None:
+    (folder / "mine.dig").write_text(plant(OWN, "  query →   consent: queries/people.sql\n  query"))
     ran = run_push(bin_folder)
     assert (ran.returncode, read_calls(bin_folder)) == (1, [])
-    assert "mine.dig:5: withholds-nobody: nothing reads control here: write control under result_" in ran.stderr
+    assert "mine.dig:5: withholds-nobody: consent next to result_settings would withhold nobody: move" in ran.stderr
     assert "so they would be sent: nothing was pushed" in ran.stderr
 
 
@@ -125,7 +125,7 @@ def test_push_without_a_command_pushes_nothing(bin_folder: Path, folder: Path) -
 def test_push_tells_findings_and_that_the_secrets_cannot_be_listed(bin_folder: Path, folder: Path) -> None:
     (bin_folder.parent / "secrets").unlink()
     with (folder / "mine.dig").open("a") as file:
-        file.write("+b:\n  py>: td_pinterest_op.export.PinterestExport\n  colour: red\n")
+        file.write("+b:\n  py>: td_pinterest_op.export.PinterestExport\n  result_settings: {colour: red}\n")
     ran = run_push(bin_folder)
     assert (ran.returncode, "colour" in ran.stderr) == (1, True), ran.stderr
     assert "Correct these findings before you schedule a workflow" in ran.stderr

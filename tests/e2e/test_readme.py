@@ -14,7 +14,7 @@ from td_pinterest_op.cli.explain import ERRORS, get_meaning
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.many import ENTRY_KEYS
 from td_pinterest_op.settings.table import ERASURE, FOR_THIS_RUN, JOB_OPTIONS, STATUS, TASK_PARAMETERS
-from td_pinterest_op.stats import LISTS, Stats
+from td_pinterest_op.stats import Stats
 from tests import dig
 from tests.dig import warm
 from tests.e2e.audiences import ADD, CREATE, REPLACE
@@ -199,7 +199,6 @@ def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
 
 # Parameters set by digdag, by Audience Studio, by the shipped workflows for their own tasks, and by mistake.
 HANDED = {
-    "control",
     *("_command", "_env", "project_id", "project_name", "result_settings", "session_id", "td"),
     *("result_connection_settings", "segment_name", "activation_actions_table"),
     *("audiences", "lift", "target"),
@@ -212,7 +211,7 @@ _READS = r"(?:\bparams(?:\.get\(|\[)|_get_parameter\(task, )\"(\w+)\""
 
 def test_every_parameter_of_a_task_is_described_once() -> None:
     texts = [path.read_text() for path in (ROOT / "td_pinterest_op").rglob("*.py") if "op/cli/" not in str(path)]
-    read = {name for text in texts for name in re.findall(_READS, text)} | {*LISTS, *JOB_OPTIONS, FOR_THIS_RUN}
+    read = {name for text in texts for name in re.findall(_READS, text)} | {*JOB_OPTIONS, FOR_THIS_RUN}
     table = PAGES["reference"].split("\n| parameter |")[1].split("\n\n")[0]
     described = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])]
     assert sorted(read - HANDED) == sorted(described)

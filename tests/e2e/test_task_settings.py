@@ -94,14 +94,19 @@ def test_secret_references_that_digdag_did_not_resolve_are_resolved(services: Se
     assert services.pinterest.members_of_audience(audience_id) == digests(5)
 
 
-def test_control_group_beside_the_settings_is_warned_of(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_parameters_and_variables_of_a_workflow_are_not_judged(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    variables: dict[str, Any] = {
+        "consent_version": 2,
+        "suppressed_table": "a.b",
+        "querry": "x",
+        "control": {"percent": 10},
+        "opt_outs": "",
+    }
     settings = settings_of(services, ADD)
-    control = {"percent": 10, "salt": "spring"}
-    services.export(settings, job_id=services.job(people(5)), control=control)
-    warning = "`control` is next to result_settings, where it withholds nobody"
-    assert caplog.text.count(warning) == 1
-    services.export(settings | {"control": control}, job_id=services.job(people(5)), control=control)
-    assert caplog.text.count(warning) == 1
+    assert services.export(settings, job_id=services.job(people(5)), **variables)["records"]["sent"] == 5
+    assert [each.getMessage() for each in caplog.records if each.levelname == "WARNING"] == []
 
 
 class TestForThisRun:

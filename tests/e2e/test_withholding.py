@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import JobError, LimitError, SettingsError
-from tests.e2e.audiences import ADD, CLEAR, CREATE, REMOVE, REPLACE, is_in_control, members_of, settings_of
+from td_pinterest_op.export import export
+from td_pinterest_op.task_runtime.task import Task
+from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, is_in_control, members_of, settings_of
 from tests.exporting import ATTEMPT, Services, digest, digests, people
 
 DATABASE: dict[str, Any] = {"database": "crm"}
@@ -188,7 +190,7 @@ def test_exactly_the_people_who_are_not_withheld_are_sent(services: Services, le
 
 BOTH = ("suppress", "consent")
 UNUSABLE = [
-    *((BOTH, blank, "{} of the task is blank", LEVELS) for blank in ("", " \n")),
+    *((BOTH, blank, "{}: is blank", LEVELS) for blank in ("", " \n")),
     (
         BOTH,
         f"{values_query([A])}; SELECT 1",
@@ -398,18 +400,13 @@ class TestFailsClosed:
             services.export(settings, job_id=job, consent=values_query(people(2, first=5)), **DATABASE)
         assert services.pinterest.calls.writes() == []
 
-    @pytest.mark.parametrize("action", [REMOVE, CLEAR])
-    def test_lists_of_an_action_that_adds_nobody_cause_one_warning(
-        self, services: Services, caplog: pytest.LogCaptureFixture, action: str
-    ) -> None:
-        services.export(
-            settings_of(services, action, people(3)),
-            job_id=services.job(people(1)),
-            suppress="",
-            consent="SELECT nothing",
-        )
-        (warning,) = [text for text in caplog.messages if "so it ignores" in text]
-        assert warning == f"the action {action} adds no people, so it ignores the task's suppress and consent"
+    def test_lists_next_to_the_settings_are_an_error_that_says_to_move_them(self, services: Services) -> None:
+        settings = settings_of(services, ADD)
+        task = {"suppress": values_query(people(1)), "consent": None, "consent_version": 2, "querry": "x"}
+        params = {"job_id": services.job(people(3)), "result_settings": settings, **task, **DATABASE}
+        with pytest.raises(SettingsError, match=r"suppress and consent next to result_settings .*: move the line"):
+            export(Task(params=params, environ=services.environ), services.time.timing)
+        assert services.pinterest.calls.writes() == []
 
 
 class TestControl:

@@ -15,7 +15,7 @@ from tests import children, guard
 from tests.dig import py_child, warm
 from tests.emulators.environment import FAST_CLOCK
 from tests.emulators.pinterest import AD_ACCOUNT_ID
-from tests.exporting import SESSION, TASK_NAME, Services
+from tests.exporting import SESSION, TASK_NAME, Services, drop_none
 
 PACKAGE = Path(__file__).resolve().parents[2] / "td_pinterest_op"
 
@@ -64,6 +64,8 @@ def start_run(
     operator: str = EXPORT,
     environ: Mapping[str, str] | None = None,
     hurried: bool = True,
+    suppress: str | None = None,
+    consent: str | None = None,
     **params: Any,
 ) -> Child:
     """Start the run that `Services.export` makes with the same arguments: the same task of the same session.
@@ -79,7 +81,9 @@ def start_run(
         "task_name": TASK_NAME,
         "project_id": 1,
         **({} if job_id is None else {"job_id": job_id}),
-        "result_settings": {**(least if operator == EXPORT else {}), **settings},
+        "result_settings": drop_none(
+            {**(least if operator == EXPORT else {}), **settings, "suppress": suppress, "consent": consent}
+        ),
         **params,
     }
     (folder / "input.json").write_text(json.dumps({"params": params}))

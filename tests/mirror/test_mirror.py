@@ -86,7 +86,7 @@ def test_lists_are_hashed_right_before_the_one_statement_that_reads_the_people(m
     mirror_world.set_people(people(200))
     mirror_world.task["query"] = f"-- set session a = 'b'\n--x\n{mirror_world.task['query']}"
     mirror_world.td.create_people(DATABASE, people(5), table="opted_out")
-    mirror_world.task["suppress"] = "-- set session c = 'd'\nSELECT email FROM opted_out"
+    mirror_world.settings["suppress"] = "-- set session c = 'd'\nSELECT email FROM opted_out"
     types: dict[str, set[str]] = {}
 
     def note_types() -> None:

@@ -22,7 +22,7 @@ def set_lists(world: World, **emails: Sequence[str]) -> None:
     """Set the lists of the task."""
     for name, of_list in emails.items():
         world.td.create_people(DATABASE, of_list, table=name)
-        world.task[name] = f"SELECT * FROM {name}"
+        world.settings[name] = f"SELECT * FROM {name}"
 
 
 def test_only_members_who_opt_out_leave_at_the_next_run(mirror_world: World, audience_id: str) -> None:
@@ -44,7 +44,7 @@ def test_tables_of_no_rows_need_no_columns(mirror_world: World, audience_id: str
     mirror_world.set_people([])
     assert "there is no valid record to send (0 rows read, 0 invalid)" in str(mirror_world.run(0, **settings).error)
     mirror_world.td.create(DATABASE, "nobody", "SELECT 'x' AS email WHERE false")
-    mirror_world.task["suppress"] = "SELECT email FROM nobody"
+    mirror_world.settings["suppress"] = "SELECT email FROM nobody"
     assert "`suppress` has no rows" in str(mirror_world.run(1).error)
     for day in (2, 3):
         mirror_world.follow(day, people(20), allow_empty_suppress=True)

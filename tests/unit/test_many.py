@@ -70,12 +70,15 @@ def fail(services: Services, *entries: object, **params: Any) -> str:
         ({"query": None, "segment": "a; DROP TABLE b"}, "entry vip: segment must be a table"),
         ({"query": None, "segment": "vip", "column": "a, b"}, "entry vip: segment must be a table"),
         ({"supress": "queries/opt_outs.sql"}, "supress: is unknown; did you mean suppress?"),
-        ({"result_settings": {}, "dry_run": True}, "entry vip has parameters next to result_settings that an export"),
+        (
+            {"result_settings": {}, "dry_run": True},
+            "entry vip has keys next to result_settings that are no parameters of an export: ",
+        ),
         ({"result_settings": "["}, "result_settings of entry vip: a string of 1 character is neither valid JSON"),
         ({"audience_id": "549755885175999999"}, "there is no audience 549755885175999999"),
         ({"min_records": "many"}, "min_records: 'many' is not an allowed value"),
         ({"audience_name": "${secret:pinterest.client_secret}"}, "audience_name: names a secret of the workflow"),
-        ({"suppress": "SELECT '${secret:x}'"}, "entry vip: suppress names a secret of the workflow"),
+        ({"suppress": "SELECT '${secret:x}'"}, "suppress: names a secret of the workflow"),
         ({"settings_for_this_run": {"dry_run": True}}, "settings_for_this_run: is given to a run, with `-p`"),
     ],
 )
@@ -241,13 +244,12 @@ def test_segment_is_a_query_of_a_table(services: Services) -> None:
     assert run(services, listed)["vip"]["records"]["sent"] == 3
 
 
-def test_blank_keys_of_an_entry_override_nothing(services: Services, caplog: pytest.LogCaptureFixture) -> None:
-    blanks = {"segment": " ", "column": "", "dry_run": "", "max_records": " "}
-    shared = SHARED_SETTINGS | {"dry_run": True, "control": "", "max_records": 5}
+def test_blank_keys_of_an_entry_override_nothing(services: Services) -> None:
+    blanks = {"segment": " ", "column": "", "ignore_invalid_records": "", "default_country": " "}
+    shared = SHARED_SETTINGS | {"dry_run": True, "ignore_invalid_records": True, "history": ""}
     listed = entry(query="SELECT email FROM vip", audience_id=services.audience(), **blanks)
     figures = run(services, listed, result_settings=shared)["vip"]
-    assert (figures["dry_run"], figures["rows"]["read"]) == (True, 3)
-    assert "these settings are blank, and so have no effect: control\n" in caplog.text
+    assert (figures["dry_run"], figures["rows"]["read"], figures["rows"]["invalid"]) == (True, 3, 0)
 
 
 @pytest.mark.parametrize("dump", [dict, json.dumps, yaml.safe_dump], ids=["mapping", "JSON", "YAML"])
@@ -274,16 +276,34 @@ def test_entry_has_any_action_and_its_own_database(services: Services) -> None:
         ({}, {"suppress": FIRST}, 1),
         ({"suppress": NOBODY}, {"suppress": FIRST}, 2),
         ({"suppress": ""}, {"suppress": FIRST}, None),
+        ({"suppress": FIRST}, {"suppress": ""}, None),
     ],
 )
 def test_lists_of_an_entry_replace_those_of_the_task_and_are_never_blank(
     services: Services, of_entry: dict[str, str], of_task: dict[str, str], sent: int | None
 ) -> None:
     listed = entry(audience_id=services.audience(), **of_entry)
+    shared = SHARED_SETTINGS | of_task
     if sent is None:
-        assert "suppress of the task is blank" in fail(services, listed, **of_task)
+        assert "suppress: is blank" in fail(services, listed, result_settings=shared)
     else:
-        assert run(services, listed, **of_task)["vip"]["records"]["sent"] == sent
+        assert run(services, listed, result_settings=shared)["vip"]["records"]["sent"] == sent
+
+
+def test_lists_of_the_task_are_for_the_entries_that_add_people(services: Services) -> None:
+    audience_id = services.audience(people(3))
+    remove = entry(name="out", audience_id=audience_id, action="remove_people_from_current_audience")
+    shared = SHARED_SETTINGS | {"suppress": FIRST}
+    ran = run(services, remove, entry(audience_id=services.audience()), result_settings=shared)
+    assert (ran["out"]["records"]["sent"], ran["vip"]["records"]["sent"]) == (2, 1)
+    assert "suppress: remove_people_from" in fail(services, {**remove, "suppress": FIRST})
+
+
+@pytest.mark.parametrize("name", ["suppress", "consent"])
+def test_list_next_to_the_settings_is_an_error_before_anything_is_contacted(services: Services, name: str) -> None:
+    with pytest.raises(SettingsError, match=rf"{name} next to result_settings .*: move the line into result_settings"):
+        run(services, entry(audience_id=services.audience()), **{name: FIRST})
+    assert services.pinterest.calls.all() == []
 
 
 def test_report_of_each_entry_is_a_file_of_its_own(

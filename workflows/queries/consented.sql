@@ -1,3 +1,3 @@
--- People who consented, for `consent` of a task: columns email, maid or idfa, plain or hashed with SHA-256.
+-- People who consented, for the setting `consent`: columns email, maid or idfa, plain or hashed with SHA-256.
 SELECT email
 FROM consents

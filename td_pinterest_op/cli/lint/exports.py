@@ -48,7 +48,6 @@ MANY = "td_pinterest_op.many.Many"
 ACTIVATION = "td_pinterest_op.activation.PinterestActivation"
 FAILED = "td_pinterest_op.history.Failed"
 LIFT = "td_pinterest_op.history.Lift"
-_ROWS = tuple(name for name in TASK_PARAMETERS if name not in LISTS)
 
 
 class Operator(NamedTuple):
@@ -65,7 +64,7 @@ OPERATORS: Mapping[str, Operator] = {
     MANY: Operator(EXPORT, (*TASK_PARAMETERS, "audiences", "at_once"), "pinterest_many"),
     ACTIVATION: Operator(EXPORT, (*TASK_PARAMETERS, *ACTIVATION_PARAMETERS), "pinterest"),
     "td_pinterest_op.status.AudienceStatus": Operator(STATUS, ("database",), "pinterest_status"),
-    "td_pinterest_op.erase.PinterestErase": Operator(ERASURE, _ROWS, "pinterest_erasure"),
+    "td_pinterest_op.erase.PinterestErase": Operator(ERASURE, TASK_PARAMETERS, "pinterest_erasure"),
     FAILED: Operator(None, ("database", "history", "ad_account_id", "audience_id", "audiences")),
     LIFT: Operator(None, ("database", "history", "ad_account_id", "audience_id"), "pinterest_lift"),
 }
@@ -224,7 +223,11 @@ def _replace_unknown(dig: DigFile, task: DigTask, values: Mapping[Any, Any], blo
             known[name] = _UNKNOWN_QUERY
         elif name in ("query", *LISTS):
             known[name] = _read_query(dig, task.folder, block.places.get(name, block.place), name, value)
-        elif name == "result_settings" or name in EXPORT.by_name or not isinstance(value, str) or not is_unknown(value):
+        elif name == "result_settings":
+            lists = {each: value[each] for each in LISTS if each in value} if isinstance(value, dict) else {}
+            read = _replace_unknown(dig, task, lists, block.get_block(name))
+            known[name] = {**value, **read} if lists else value
+        elif name in EXPORT.by_name or not isinstance(value, str) or not is_unknown(value):
             known[name] = value
         elif name in _PARAMETERS:
             known[name] = _PARAMETERS[name]

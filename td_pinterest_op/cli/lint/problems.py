@@ -80,7 +80,8 @@ def _add_problem(
         names = ["engine"] * ("uses the engine" in text) + [name for name in names if name]
         place = place or export.find_place(*names, "" if export.entry else at_task)
         if not any(dig.has_finding(place, code) for code in ("withholds-nobody", "template")):  # about it
-            dig.add_finding(place, "setting", f"entry {export.entry}: {text}" if export.entry else text)
+            code = "withholds-nobody" if problem.code == "misplaced" else "setting"
+            dig.add_finding(place, code, f"entry {export.entry}: {text}" if export.entry else text)
         return
     if "_env" not in export.places:
         # Under `_export`, on a group or at the root: digdag gives it to no task.

@@ -1,31 +1,27 @@
 """The rules of the linter. What an export may be is not repeated here: the operator's own functions judge it."""
 
 import re
-from collections import defaultdict
 from collections.abc import Sequence
 from itertools import islice, takewhile
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import Add, Create, Remove
-from td_pinterest_op.cli.lint.dig_file import TEMPLATE, Block, DigFile, DigTask, Place, read_workflow, walk
+from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place, read_workflow, walk
 from td_pinterest_op.cli.lint.environment import read_environ
 from td_pinterest_op.cli.lint.exports import FAILED, LIFT, OPERATORS, is_unknown, read_exports
 from td_pinterest_op.cli.lint.problems import Export, find_second_statement
 from td_pinterest_op.cli.lint.selected_columns import COMMENT_OR_STRING, find_column_problems
 from td_pinterest_op.cli.lint.templates import check_templates
-from td_pinterest_op.cli.lint.unread_keys import check_exported_keys, check_keys
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.requirements import find_other_version
-from td_pinterest_op.settings.table import FOR_THIS_RUN, ActionSpec, Settings
+from td_pinterest_op.settings.table import FOR_THIS_RUN, Settings
 from td_pinterest_op.settings.types import find_nearest, has_lost_digits
-from td_pinterest_op.stats import CONSENT, LISTS, SUPPRESS
+from td_pinterest_op.stats import CONSENT, SUPPRESS
 from td_pinterest_op.treasure_data.job import Source
 
 # Operators after which `td.last_job_id` is what it was before.
 _LEAVES_NO_JOB = ("echo", "mail", "http", "if", "fail", "wait", "loop", "for_each", "for_range", "sh")
-_IS_OPT_OUT = re.compile(r"^(?!.*(?:consent|opt_?in)).*(?:sup+res|opt_?out|unsub)", re.IGNORECASE)
-_IS_CONSENT = re.compile(r"^(?!.*(?:sup+res|opt_?out|unsub)).*(?:consent|opt_?in)", re.IGNORECASE)
 _US = "api.treasuredata.com"
 _PLACEHOLDER = "the name of that audience"  # of the shipped config/pinterest.yml
 _TO_BE_FILLED_IN = re.compile(r"\s*(<[^<>]*(your|name|id|account)\b[^<>]*>|your_\w+|change_?me)\s*", re.IGNORECASE)
@@ -42,13 +38,9 @@ def check_workflow(dig: DigFile) -> list[Export]:
     if not ours and not any("td_pinterest_op." in dig.other_workflows.get(path, "") for path in required):
         return exports
     queries = {task.name: _read_td_query(dig, task) for task in tasks if task.operator == "td"}
-    texts = [value for _, _, value in dig.walk() if isinstance(value, str)]
-    templates = " ".join(template for text in (*texts, *queries.values()) for template in TEMPLATE.findall(text))
     last_job: DigTask | None = None
     last_query: str | None = None  # of the last job, "" if it is not known; None without a job
     for task in tasks:
-        if task in ours or task.operator != "py":
-            check_keys(dig, task, operators[task.name], templates)
         if task in ours:
             found = _check_our_task(dig, task, operators[task.name], last_query)
             if last_job and any(map(_reads_last_job, found)):
@@ -60,10 +52,8 @@ def check_workflow(dig: DigFile) -> list[Export]:
         if task.operator == "mail" and "you@example.com" in str(task.block.get("to")):
             message = "the alert is addressed to the placeholder you@example.com: fill in a real address"
             dig.add_warning(task.block.places["to"], "placeholder", message)
-    _check_unused_lists(dig, exports)
     has_history = any(export.request and export.request.settings.history for export in exports)
     _check_values(dig, ours)
-    check_exported_keys(dig, tasks, operators, templates, adds_people=any(map(_may_add_people, exports)))
     check_templates(dig, tasks, operators)
     # A task without a container image, in a workflow that runs in containers.
     uses_containers = any("docker" in task.params for task in tasks if task.operator in ("py", None))
@@ -96,12 +86,6 @@ def _reads_last_job(export: Export) -> bool:
     """Whether an export sends the rows of the last job before its task."""
     source = export.request.source if export.request else None
     return isinstance(source, Source) and not source.query and "job_id" not in export.places
-
-
-def _may_add_people(export: Export) -> bool:
-    """Whether an export adds people, or may do so by a setting that only a run knows or that is wrong."""
-    settings = export.request.settings if export.request and "action" not in export.unknown else None
-    return settings is None or (isinstance(settings, Settings) and settings.action.adds_people)
 
 
 def _writes_table(task: DigTask) -> bool:
@@ -177,10 +161,6 @@ def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str 
         message = "no td> task stands before this one, so there is no td.last_job_id: move the td> task before it"
         dig.add_finding(task.params.places["job_id"], "order", message)
     exports = list(read_exports(dig, task, operator, environ, has_earlier_job=has_job))
-    suppress, consent = (str(task.params.get(name)) for name in (SUPPRESS, CONSENT))
-    if _IS_CONSENT.search(suppress) and _IS_OPT_OUT.search(consent):
-        message = f"suppress reads {suppress}, and consent {consent}: by their names, these are the wrong way round"
-        dig.add_finding(task.params.places[SUPPRESS], "withholds-nobody", message)
     earlier: dict[tuple[str | None, ...], bool] = {}  # whether none of the entries for an audience replaces people
     for export in exports:
         request = export.request
@@ -259,20 +239,6 @@ def _check_action(dig: DigFile, export: Export, settings: Settings) -> None:
     if blank and settings.expected_audience_name not in (None, _PLACEHOLDER):
         message = "the audience's name is filled in, but not its id: fill it in, too"
         dig.add_finding(export.find_value(blank[0]) or export.find_place(blank[0]), "placeholder", message)
-
-
-def _check_unused_lists(dig: DigFile, exports: Sequence[Export]) -> None:
-    """Add a warning for each opt-out and consent list that only exports have that add nobody."""
-    actions: defaultdict[tuple[str, Place], set[ActionSpec | None]] = defaultdict(set)
-    for export in exports:
-        settings = export.request.settings if export.request and "action" not in export.unknown else None
-        for name in LISTS:
-            if name in export.places:
-                actions[name, export.places[name]].add(settings.action if isinstance(settings, Settings) else None)
-    for (name, place), of_list in actions.items():
-        if all(action and not action.adds_people for action in of_list):
-            names = " and ".join(sorted(action.name for action in of_list if action))
-            dig.add_warning(place, "unused-list", f"{names} adds nobody, so {name} has no effect: remove the line")
 
 
 def _read_td_query(dig: DigFile, task: DigTask) -> str:

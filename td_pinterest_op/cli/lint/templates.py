@@ -7,7 +7,6 @@ from typing import Any
 
 from td_pinterest_op.cli.lint.dig_file import TEMPLATE, Block, DigFile, DigTask, Place, merge_blocks
 from td_pinterest_op.cli.lint.exports import OPERATORS
-from td_pinterest_op.cli.lint.unread_keys import PROGRAMS
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.run_history.lift import COUNTS, compare_arms
 from td_pinterest_op.settings.types import find_nearest, suggest_word
@@ -33,7 +32,9 @@ def check_templates(dig: DigFile, tasks: Sequence[DigTask], operators: Mapping[s
     outputs = {name: OPERATORS[operator].output for name, operator in operators.items() if operator}
     stored = _OUTPUTS if dig.is_called_by_others else _OUTPUTS.intersection(outputs.values())
     # The user's own programs may store variables with similar names.
-    has_programs = any(task.operator in PROGRAMS and not operators[task.name] for task in tasks)
+    has_programs = any(
+        task.operator in ("py", "rb", "sh", "call", "require", "emr") and not operators[task.name] for task in tasks
+    )
     cutoff = 1.0 if has_programs else 0.8
     exported = Block(dig.root.place)
     for task in tasks:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -94,10 +94,11 @@ def test_export_accepts_a_job_or_a_query(export: Export, services: Services, tmp
     assert (ran.code, json.loads(ran.out)["records"]["sent"]) == (0, 4)
 
 
-def write_task_file(settings: Path, **siblings: str) -> None:
-    """Rewrite a settings file as the parameters of a whole task."""
+def write_task_file(settings: Path, lists: Mapping[str, str], **siblings: str) -> None:
+    """Rewrite a settings file as the parameters of a whole task, with further settings `lists`."""
     lines = [f"{name}: {value}\n" for name, value in siblings.items()]
-    settings.write_text("result_settings:\n" + textwrap.indent(settings.read_text(), "  ") + "".join(lines))
+    inner = settings.read_text() + "".join(f"{name}: {value}\n" for name, value in lists.items())
+    settings.write_text("result_settings:\n" + textwrap.indent(inner, "  ") + "".join(lines))
 
 
 PEOPLE = "SELECT email FROM people"
@@ -106,22 +107,27 @@ OPTIONS = ["--suppress", LISTS["suppress"], "--consent", LISTS["consent"]]
 
 
 @pytest.mark.parametrize(
-    ("siblings", "options"),
+    ("lists", "siblings", "options"),
     [
-        ({"query": PEOPLE, **LISTS}, []),
-        ({"job_id": "'{job}'", **LISTS}, []),
-        ({}, ["--query", PEOPLE, *OPTIONS]),
+        (LISTS, {"query": PEOPLE}, []),
+        (LISTS, {"job_id": "'{job}'"}, []),
+        ({}, {}, ["--query", PEOPLE, *OPTIONS]),
         # The options win.
-        (dict.fromkeys(("query", *LISTS), "SELECT nothing"), ["--job", "{job}", *OPTIONS]),
+        ({}, {"query": "SELECT nothing"}, ["--job", "{job}", *OPTIONS]),
     ],
 )
 def test_people_who_opted_out_or_do_not_consent_are_not_sent(
-    export: Export, services: Services, settings: Path, siblings: dict[str, str], options: list[str]
+    export: Export,
+    services: Services,
+    settings: Path,
+    lists: dict[str, str],
+    siblings: dict[str, str],
+    options: list[str],
 ) -> None:
     services.td.create_people("shop", people(4))
     places = {"job": services.job(people(4))}
     filled = {name: text.format(**places) for name, text in siblings.items()}
-    write_task_file(settings, database="shop", **filled)
+    write_task_file(settings, lists, database="shop", **filled)
     ran = export("--yes", "--json", *(option.format(**places) for option in options))
     assert ran.code == 0, ran.err
     counts = json.loads(ran.out)["records"]["withheld"]
@@ -132,16 +138,30 @@ def test_people_who_opted_out_or_do_not_consent_are_not_sent(
 @pytest.mark.parametrize(
     ("siblings", "said"),
     [
-        ({"supress": "SELECT 1"}, "supress. Allowed there: query, database, "),
-        ({"py>": "td_pinterest_op.erase.PinterestErase"}, "that an export does not accept: py>. Allowed there"),
-        ({"suppress": ""}, "suppress of the task is blank"),
+        ({"supress": "SELECT 1"}, "supress. Move settings into result_settings; allowed next to it: query, database, "),
+        ({"py>": "td_pinterest_op.erase.PinterestErase"}, "that are no parameters of an export: py>. Move settings"),
+        ({"suppress": "SELECT 1"}, "suppress. Move settings into result_settings"),
     ],
 )
 def test_parameters_next_to_the_settings_are_used_or_an_error(
     export: Export, services: Services, settings: Path, job: str, siblings: dict[str, str], said: str
 ) -> None:
-    write_task_file(settings, **siblings)
+    write_task_file(settings, {}, **siblings)
     assert export("--job", job, "--yes").failed(said)
+    assert services.pinterest.calls.writes() == []
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_list_that_the_file_has_too_is_wrong_usage_and_a_blank_one_an_error(
+    export: Export, services: Services, settings: Path, job: str, name: str
+) -> None:
+    written = settings.read_text()
+    settings.write_text(f"{written}{name}: ''\n")
+    assert export("--job", job, "--yes", "--database", "shop").failed(f"{name}: is blank")
+    option = ["--job", job, "--yes", "--database", "shop", f"--{name}", LISTS[name]]
+    assert export(*option).failed(f"the file of --settings has {name}, too", code=2)
+    settings.write_text(f"{written}dry_run: ''\n")
+    assert export("--job", job, "--yes", "--dry-run").failed("dry_run: is blank")
     assert services.pinterest.calls.writes() == []
 
 

@@ -16,6 +16,7 @@ import yaml
 from td_pinterest_op.cli import project_folder, screen
 from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.workflow_kinds import KINDS
+from td_pinterest_op.stats import LISTS
 from tests import children, dig
 from tests.campaigns import select_rows
 from tests.dig import warm
@@ -477,17 +478,17 @@ def test_written_workflow_has_the_settings_and_parameters_of_the_command(
     if not action.startswith(("clear", "delete")):
         task |= {"query": "SELECT email FROM people", "database": DATABASE, "engine": "trino"}
         if not action.startswith("remove"):
-            task |= {"suppress": "SELECT email FROM opt_outs", "consent": "SELECT email FROM people -- $$"}
+            settings |= {"suppress": "SELECT email FROM opt_outs", "consent": "SELECT email FROM people -- $$"}
     file = tmp_path / "export.yml"
     file.write_text(json.dumps({"+mine": task}))
     ran = at_terminal("export", "--settings", file, "--write", folder, "--yes", "--json")
     assert (ran.code, check_folder(folder)) == (0, []), ran.err
     written = read_written_task(folder)
-    for name in ("query", "suppress", "consent"):
-        assert (name in written) == (name in task)
-        if name in task:
-            assert (folder / written.pop(name)).read_text().strip() == task.pop(name)
     of_written = written.pop("result_settings")
+    for name, place, of_place in (("query", written, task), *((name, of_written, settings) for name in LISTS)):
+        assert (name in place) == (name in of_place)
+        if name in of_place:
+            assert (folder / place.pop(name)).read_text().strip() == of_place.pop(name)
     of_written = {"audience_id" if name.startswith("audience_id") else name: of_written[name] for name in of_written}
     checked = {} if action.startswith(("add", "create")) or named else {"expected_audience_name": own}
     history = "pinterest_history" if "database" in task else ""
@@ -504,17 +505,14 @@ def test_written_workflow_sends_the_people_of_the_command(
     at_terminal: Terminal, services: Services, folder: Path, tmp_path: Path, action: str
 ) -> None:
     services.td.create(DATABASE, "people", [{"email": each, "customer_id": each[:9]} for each in people(60)])
-    task = {
-        "query": 'SELECT email AS "m$ail", customer_id FROM people',
-        "database": DATABASE,
-        "suppress": "SELECT email FROM people WHERE email LIKE '%1@%' AND '\r\n$$' = chr(13) || chr(10) || '$$'",
-        "consent": "SELECT email FROM people WHERE email NOT LIKE '%2@%'",
-    }
+    task = {"query": 'SELECT email AS "m$ail", customer_id FROM people', "database": DATABASE}
     control = {"percent": 50, "salt": "a $$ b $", "by": "customer_id"}
     settings = {
         "action": action,
         "columns": {"m$ail": "email"},
         "control": control,
+        "suppress": "SELECT email FROM people WHERE email LIKE '%1@%' AND '\r\n$$' = chr(13) || chr(10) || '$$'",
+        "consent": "SELECT email FROM people WHERE email NOT LIKE '%2@%'",
         "ad_account_id": AD_ACCOUNT_ID,
         "audience_id": services.audience(),
     }

@@ -98,7 +98,7 @@ def test_wrong_usage_is_reported(at_terminal: Terminal, query: Path, arguments: 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--columns", "name,age"], "the file of --query (columns: name varchar, age varchar) cannot be exported"),
+        (["--columns", "name,age"], "the query of --query (columns: name varchar, age varchar) cannot be exported"),
         (["--database", "shop", "--columns", "nothing=email"], 'there is no column "nothing"'),
     ],
 )

@@ -11,7 +11,6 @@ from tests.unit.cli.lint.samples import GOOD, found_in, plant
 from tests.unit.cli.running import Ran, Terminal
 
 ROOT = Path(__file__).parent.parent.parent.parent
-UNREAD = plant(GOOD, "people.sql\n → people.sql\n  suppress: queries/suppressed.sql\n")
 
 
 @pytest.mark.parametrize("workflow", sorted((ROOT / "workflows").glob("*.dig")), ids=lambda path: path.name)
@@ -23,12 +22,12 @@ def test_check_prints_a_line_for_each_finding_and_what_it_looked_at(terminal: Te
     found_in(tmp_path, GOOD)
     file = tmp_path / "export.dig"
     assert terminal("check", file) == Ran(code=0, out="", err="1 workflow and 1 other file: no findings\n")
-    file.write_text(plant(UNREAD, "action: add → acton: add"))
+    file.write_text(plant(GOOD, "action: add → acton: add", "  py>: →   suppress: queries/suppressed.sql\n  py>:"))
     ran = terminal("check", file, file)
-    assert (ran.code, ran.err) == (1, "2 workflows and 1 other file: 3 findings\n")
-    assert ran.out.startswith(f"{file}:9: withholds-nobody: nothing reads suppress here, so nobody is withheld")
+    assert (ran.code, ran.err) == (1, "2 workflows and 2 other files: 3 findings\n")
+    assert ran.out.startswith(f"{file}:11: withholds-nobody: suppress next to result_settings would withhold nobody")
     assert terminal("check", "--format", "github", file).out.startswith(
-        f"::error file={file},line=9,title=withholds-nobody::nothing"
+        f"::error file={file},line=11,title=withholds-nobody::suppress"
     )
     assert json.loads(terminal("check", "--json", file).out)[0]["code"] == "withholds-nobody"
     assert terminal("check", "--quiet", file) == Ran(code=1, out=terminal("check", file).out, err="")

@@ -381,16 +381,14 @@ def test_an_id_that_may_have_lost_digits_gives_a_warning(given: object, warned: 
 @pytest.mark.parametrize(
     ("blanks", "named"),
     [
-        ({"control": " ", "dry_run": "", "expected_audience_name": ""}, "dry_run, expected_audience_name, control"),
-        ({"max_records": "", "max_invalid_ratio": "\n", "columns": ""}, "max_invalid_ratio, max_records"),
-        ({"dry_run": None, "audience_name": "", "history": "", "report": " "}, None),
+        ({"control": " ", "dry_run": "", "audience_name": ""}, ["dry_run", "control"]),
+        ({"max_records": "", "max_invalid_ratio": "\n", "columns": ""}, ["max_invalid_ratio", "max_records"]),
+        ({"suppress": "", "consent": None, "history": "", "report": " "}, ["suppress", "consent"]),
     ],
 )
-def test_blank_settings_that_would_restrict_the_export_are_named_in_a_warning(
-    blanks: dict[str, Any], named: str | None
-) -> None:
-    expected = f"these settings are blank, and so have no effect: {named}"
-    assert ((expected,) if named else ()) == read({**LEAST, **blanks}).warnings
+def test_blank_setting_is_an_error_if_it_would_restrict_the_export(blanks: dict[str, Any], named: list[str]) -> None:
+    assert problems_of({**LEAST, **blanks}) == named
+    assert f"{named[0]}: is blank; give it a value, or leave the line out" in message_of({**LEAST, **blanks})
 
 
 @pytest.mark.parametrize("key", ["td_user", "_internal", "resultType", "connection_type", "TD_x"])
@@ -399,7 +397,7 @@ def test_a_key_that_audience_studio_adds_is_a_warning_there_and_an_error_elsewhe
 ) -> None:
     console: dict[object, object] = dict(LEAST.items())
     console |= {"dry_run": "", "control": " ", key: "x"}
-    assert drop_console_keys(console, EXPORT) == LEAST | {"dry_run": None, "control": None}
+    assert drop_console_keys(console, EXPORT) == LEAST
     assert (
         "the settings from the console have keys that this operator does not know, which are "
         f"ignored: {key}" in caplog.text
@@ -528,10 +526,9 @@ def test_yaml_text_is_read_as_strings(line: str, name: str, expected: object) ->
         ),
         ('{"percent": 0.01, "salt": "a b"}', Control(percent=Decimal("0.01"), salt="a b")),
         ({"percent": 50.0, "salt": " spring"}, Control(percent=Decimal(50), salt=" spring")),
-        ("", None),
     ],
 )
-def test_a_control_group_is_read(control: object, expected: Control | None) -> None:
+def test_a_control_group_is_read(control: object, expected: Control) -> None:
     assert read({**LEAST, "control": control}).control == expected
 
 

@@ -129,9 +129,8 @@ class TestSource:
         assert source.domain_key == key
 
     def test_a_list_has_no_scheduled_time_and_nothing_has_one_outside_a_session(self) -> None:
-        params = {"database": "crm", "suppress": "select 1", "query": "select 1"}
-        source = read_list_source(task(**params), "suppress")
-        assert source
+        params = {"database": "crm", "query": "select 1"}
+        source = read_list_source(task(**params), "suppress", "select 1")
         assert (source.scheduled_time, source.tracing) == (None, TRACING)
         outside = read_source(Task(params=params, environ={}))
         assert (outside.scheduled_time, outside.tracing) == (None, "")
@@ -151,9 +150,8 @@ class TestSource:
     def test_options_of_jobs_are_those_of_digdags_td_operator(
         self, engine: str, params: dict[str, Any], options: dict[str, str]
     ) -> None:
-        given = {"query": "select 1", "suppress": "select 1", "database": "crm", "engine": engine, **params}
-        suppress = read_list_source(task(**given), "suppress")
-        assert suppress
+        given = {"query": "select 1", "database": "crm", "engine": engine, **params}
+        suppress = read_list_source(task(**given), "suppress", "select 1")
         assert read_source(task(**given)).job_options == options
         assert suppress.job_options == options
 

@@ -31,7 +31,7 @@ from td_pinterest_op.withholding.people import Lists, People, SingleIdentifierPe
 from td_pinterest_op.withholding.readers import open_reader
 from tests.campaigns import examples
 from tests.e2e.audiences import is_in_control
-from tests.exporting import digest
+from tests.exporting import digest, drop_none
 from tests.unit.settings import test_parse
 
 SALT = "spring"
@@ -216,7 +216,7 @@ def result(types: Sequence[str], rows: Sequence[Sequence[Any]], *, arrays: bool 
 
 def begin(**given: Any) -> tuple[Settings, Stats]:
     """The settings and the statistics of a run."""
-    settings = parse_export(LEAST | given, environ=test_parse.ENVIRON)
+    settings = parse_export(LEAST | drop_none(given), environ=test_parse.ENVIRON)
     return settings, Stats(action="", ad_account_id="", dry_run=False)
 
 

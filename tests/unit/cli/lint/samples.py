@@ -39,13 +39,13 @@ _export:
 +export:
   py>: td_pinterest_op.export.PinterestExport
   query: SELECT email FROM people
-  suppress: queries/suppressed.sql
   result_settings:
     type: pinterest
     ad_account_id: "549755885175"
     audience_type: customer_list
     action: add_people_to_current_audience
     audience_id: "2542620905475"
+    suppress: queries/suppressed.sql
 {ENV}"""
 ENTRY = (
     "{name: vip, ad_account_id: '1', action: add_people_to_current_audience, audience_id: '2', "
