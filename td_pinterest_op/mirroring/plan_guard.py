@@ -22,8 +22,8 @@ _TRUSTED = 10.0
 class PlanGuard:
     """Stops a mirror run from sending its plan (the run's changes) once the ledger has a newer plan of another run.
 
-    The ledger is asked after each wait that Pinterest or a failure caused (`RateLimiter.waits`), before anything else
-    is sent, and otherwise ten seconds after its last answer, while sending goes on. `trust_plan` must be called first,
+    The ledger is asked after each wait (`RateLimiter.waits`), before anything else is sent, and otherwise ten seconds
+    after its last answer, while sending goes on. `trust_plan` must be called first,
     right after the plan was read.
     """
 
@@ -69,11 +69,12 @@ class PlanGuard:
                 self._question = None
 
     @contextlib.contextmanager
-    def watch(self, *changes: str) -> Iterator[None]:
+    def fail_if_overtaken(self, *changes: str) -> Iterator[None]:
         """Guard a `with` block that sends `changes` (JOIN, LEAVE or REPLACING): its writes fail if a newer plan exists.
 
-        If the block fails and a newer plan exists, the ledger records that these changes are unsettled, and MirrorError
-        replaces the error. If the ledger cannot be asked, a text about it is added to the error.
+        If the block fails and a newer plan exists, the ledger records that the `changes` of this block and of earlier
+        ones are unsettled, and MirrorError replaces the error. If the ledger cannot be asked, a text about it is added
+        to the error.
         """
         self._changes += changes
         try:

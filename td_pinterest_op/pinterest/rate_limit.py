@@ -18,6 +18,8 @@ _QUOTA = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
 # In seconds: the steps of a wait, so that a stopped run is noticed; how soon to look again for the response to a write.
 _POLL_SECONDS = 1.0
 _RESPONSE_POLL_SECONDS = 0.05
+# A request that had to wait longer than this, in seconds, counts as a wait, whatever the reason.
+_LONG_PAUSE = 10.0
 
 
 def parse_quotas(headers: Mapping[str, str]) -> list[tuple[int, int]]:
@@ -39,6 +41,7 @@ class _SharedLimits:
     writes: collections.deque[_Write]  # the last ones, as many as the limit allows in a minute
     slots: threading.Semaphore  # one for each write that may be in flight
     not_before: float  # the time before which no request may be sent
+    waits: int = 0  # how many responses have delayed all requests
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -59,8 +62,7 @@ class RateLimiter:
             not_before=self._clock(),
         )
         self._stopped: Exception | None = None
-        # How many waits a server or a failed request of this run has caused.
-        self.waits = 0
+        self._own_waits = 0
 
     def share(self) -> "RateLimiter":
         """Return a limiter for another run with the same limits: both runs together keep to them.
@@ -69,8 +71,16 @@ class RateLimiter:
         """
         other = copy.copy(self)
         other._stopped = None
-        other.waits = 0
+        other._own_waits = 0
         return other
+
+    @property
+    def waits(self) -> int:
+        """How many waits there were: after failed requests of this run, before its requests, and of all runs together.
+
+        Of pauses before a request, only long ones count.
+        """
+        return self._own_waits + self._limits.waits
 
     @contextlib.contextmanager
     def hold_permit(self, *, write: bool) -> Iterator[float]:
@@ -81,6 +91,7 @@ class RateLimiter:
         """
         limits = self._limits
         request = _Write()
+        began = self._clock()
         waited = 0.0
         while write and not limits.slots.acquire(timeout=_RESPONSE_POLL_SECONDS):
             self._raise_if_stopped()
@@ -96,6 +107,7 @@ class RateLimiter:
                 step = min(delay, _POLL_SECONDS)
                 self._sleep(step)
                 waited += step
+            self._own_waits += self._clock() - began > _LONG_PAUSE
             yield waited
         finally:
             with limits.lock:
@@ -106,7 +118,7 @@ class RateLimiter:
     def wait(self, seconds: float) -> None:
         """Wait `seconds` before one request, and delay no other. Raises StoppedError as `hold_permit` does."""
         until = self._clock() + seconds
-        self.waits += 1
+        self._own_waits += 1
         while (left := until - self._clock()) > 0:
             self._raise_if_stopped()
             self._sleep(min(left, _POLL_SECONDS))
@@ -138,7 +150,7 @@ class RateLimiter:
         with self._limits.lock:
             now = self._clock()
             before = self._limits.not_before
-            self.waits += 1
+            self._limits.waits += seconds > 0
             self._limits.not_before = max(before, now + seconds)
             return before <= now or self._limits.not_before > before + _POLL_SECONDS
 

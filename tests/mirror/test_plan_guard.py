@@ -14,6 +14,8 @@ from td_pinterest_op.mirroring import plan_guard
 from td_pinterest_op.mirroring.ledger import JOIN, Ledger, LedgerState
 from td_pinterest_op.mirroring.plan_guard import PlanGuard
 from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.pinterest.rate_limit import RateLimiter
+from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.stats import Stats
 
 
@@ -32,10 +34,14 @@ class Sending:
     def __post_init__(self) -> None:
         self.state = LedgerState(number=7)
         self.jobs = SimpleNamespace(audience_id="1")
-        self.rate_limiter = SimpleNamespace(waits=0)
+        timing = Timing(monotonic=lambda: self.now, now=lambda: self.now, sleep=self.sleep)
+        self.rate_limiter = RateLimiter(requests_per_minute=1000, timing=timing)
         self.stats = Stats(action="", ad_account_id="", dry_run=False)
         self.timing = SimpleNamespace(monotonic=lambda: self.now)
         self.guard = PlanGuard(ledger=cast("Ledger", self), stats=self.stats, client=cast("Client", self))
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
     def find_newer_plan(self) -> int | None:
         self.asked_at.append(self.now)
@@ -68,10 +74,11 @@ class Sending:
 
     def send(self, requests: int) -> None:
         """Send requests one after the other, as a run does."""
-        with self.guard.watch(JOIN):
+        with self.guard.fail_if_overtaken(JOIN):
             for _ in range(requests):
-                self.check()
-                self.now += 1
+                with self.rate_limiter.hold_permit(write=True):
+                    self.check()
+                    self.now += 1
                 self.stats.sent += 1
                 for answered_at, ask, future in self.awaited:
                     if self.now >= answered_at and not future.done():
@@ -103,13 +110,17 @@ def test_sending_goes_on_while_an_answer_is_awaited_and_asks_ten_seconds_after_i
     assert sending.now == 58 + answer_after
 
 
-def test_request_after_a_wait_leaves_only_once_the_ledger_has_answered(begin: Callable[..., Sending]) -> None:
+@pytest.mark.parametrize("is_other", [False, True], ids=["of this run", "of another entry of the list"])
+def test_request_after_a_wait_leaves_only_once_the_ledger_has_answered(
+    begin: Callable[..., Sending], is_other: bool
+) -> None:
     sending = begin(12)
     sending.send(12)
-    sending.rate_limiter.waits += 1
+    limiter = sending.rate_limiter.share() if is_other else sending.rate_limiter
+    limiter.block_for(4)  # after a 429
     sending.send(1)
-    assert sending.asked_at == [11, 12]
-    assert sending.now == 25
+    assert sending.asked_at == [11, 16]
+    assert sending.now == 29
 
 
 @pytest.mark.parametrize("waits", [0, 1])
@@ -117,7 +128,8 @@ def test_newer_plan_stops_sending_and_its_people_are_noted(begin: Callable[..., 
     sending = begin(3)
     sending.send(12)
     sending.newer = 9
-    sending.rate_limiter.waits += waits
+    for _ in range(waits):
+        sending.rate_limiter.wait(1)
     with pytest.raises(MirrorError, match=r"plan 7 of audience 1 was superseded: .* plan 9\. Partly sent: ") as caught:
         sending.send(50)
     assert sending.stats.sent == (12 if waits else 14)

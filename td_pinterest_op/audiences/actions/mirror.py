@@ -183,7 +183,7 @@ class Mirror(MembersAction):
     def _send_changes(self, change: str) -> None:
         """Send the people of the plan who join the audience (`change` is JOIN) or who leave it (`change` is LEAVE)."""
         self._sender.on_refused = partial(self._note_refused, change)
-        with self._guard.watch(change):
+        with self._guard.fail_if_overtaken(change):
             self._send_records(self._existing_audience, self._plan[change], adds=change == JOIN)
 
     def _note_refused(self, change: str, record: Batch) -> None:
@@ -202,7 +202,7 @@ class Mirror(MembersAction):
         self._session_key = hashlib.sha256(key.encode()).hexdigest()[:8]
         text = self.stats.summary_text
         self._sender.on_refused = partial(self._note_refused, JOIN)
-        with self._guard.watch(REPLACING):
+        with self._guard.fail_if_overtaken(REPLACING):
             for step in self._plan_replacement(self._find_usable_audience(audience.id), self._plan[JOIN]):
                 step.run()
         self.stats.summary_text = text
@@ -214,7 +214,7 @@ class Mirror(MembersAction):
         Raises MirrorError if another run has written a newer plan, and PinterestError if Pinterest refused to remove
         people.
         """
-        with self._guard.watch():
+        with self._guard.fail_if_overtaken():
             self._guard.require_newest()
         refused = self._refused[LEAVE]
         if refused:

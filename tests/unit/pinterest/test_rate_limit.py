@@ -148,6 +148,28 @@ def test_block_holds_a_request_that_is_waiting_already() -> None:
     assert time.now() == NOW + 20
 
 
+@pytest.mark.parametrize(
+    ("wait", "counts"),
+    [
+        (lambda own, _other: own.wait(1), True),
+        (lambda _own, other: other.wait(1), False),
+        (lambda own, _other: own.block_for(1), True),
+        (lambda _own, other: other.block_for(1), True),
+        (lambda _own, other: other.block_for(0), False),
+        (lambda own, _other: [send(own, write=True) for _ in range(6)], False),
+        (lambda own, _other: [send(own, write=True) for _ in range(7)], True),
+        (lambda own, other: [send(other, write=True) for _ in range(6)] and send(own, write=True), True),
+    ],
+)
+def test_waits_are_own_retries_pauses_of_all_and_long_pauses_before_an_own_request(
+    wait: Callable[[RateLimiter, RateLimiter], Any], counts: bool
+) -> None:
+    own = paced(FakeTime(), per_minute=6)
+    other = own.share()
+    wait(own, other)
+    assert (own.waits > 0) == counts
+
+
 def test_stopped_limiter_lets_no_request_leave_and_names_the_first_reason() -> None:
     rate_limiter = paced(FakeTime())
     rate_limiter.stop(RuntimeError("the first"))
