@@ -56,6 +56,7 @@ class Sender:
     stats: Stats
     reporter: ProgressReporter
     on_refused: Callable[[Batch], object] = lambda _: None
+    accepts_refusals: bool = False  # whether it is no failure if Pinterest refuses records, be it all of them
     # Set once a batch was too large, for all later ones. Without a lock: if two threads set it at once, another request
     # may be too large.
     _largest: int | None = None  # how many records a request may have; None for any number
@@ -169,18 +170,23 @@ class Sender:
                 part.halvings += 1
                 if size > 1:
                     parts += part.split(half)  # last: all are tried at one size before any at half of that
-                is_request_refused = not accepted and all(each.halvings > MAX_HALVINGS for each in (part, *parts))
+                is_request_refused = not (accepted or self.accepts_refusals) and all(
+                    each.halvings > MAX_HALVINGS for each in (part, *parts)
+                )
             else:
                 stats.count_records(sent=count, in_doubt=-count)
                 accepted += size
                 was_throttled = was_throttled or (response is not None and response.throttled)
+        if self.accepts_refusals:
+            return was_throttled
         advice = "" if stats.sent or not records.has_rows else _ROWS_ADVICE
         if refused and not is_request_refused and not self.settings.ignore_invalid_records:
             raise RecordsRefusedError(
                 f"Pinterest refused {refused} of the {len(records)} records of a batch (400); set "
                 f"ignore_invalid_records: true to skip and count such records{advice}"
             )
-        is_none_accepted = not stats.sent and stats.refused >= min(2**MAX_HALVINGS, stats.to_send_count)
+        # Of a mirror, a single change may be a record that Pinterest refuses.
+        is_none_accepted = not stats.sent and stats.refused >= min(2**MAX_HALVINGS, stats.allowed_count)
         if is_request_refused or is_none_accepted:
             raise RequestRefusedError(
                 "Pinterest refused all records of a batch (400), also in smaller parts: the cause seems to be the "

@@ -4,7 +4,7 @@ From the inside out: put together the ledger's rows and the query's answers, in 
 the digest's newest row whether it is in the audience. Decide on its change. Count the changes.
 """
 
-from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, build_membership_sql
+from td_pinterest_op.mirroring.ledger import Ledger, build_state_sql
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.withholding_sql import BLANK_ROW, build_counts_sql
 
@@ -20,14 +20,22 @@ def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_
 
     The column `op` is the change: join, leave, due (a member who is sent again), stay (any other member), refused (not
     sent, as Pinterest has refused it) or out (not a member, before or after). If `op` is rejected or withheld, `digest`
-    is a reason; if it is unreadable, `digest` is a text from the ledger that is no digest. `is_member` is 1 for a
-    member before the run, else 0. `people`: a SELECT with the columns of `build_people_select`. `replaces`: True if the
-    run replaces everybody. `resend_days`: the number of days in which a member is due once.
+    is a reason; if it is unreadable, `digest` is a text from the ledger that is no digest. `oldest` is the oldest of
+    the newest plans of the digests in a row.
+
+    Three columns of the ledger's side are about different things. `state`: what the digest's newest row makes it, see
+    `build_state_sql`; it decides on the change. `was_member`: 1 if the newest row that is known to be on Pinterest made
+    it a member, else 0; for `max_leave_ratio`, which an unsettled plan must not change. `is_member`: the same, but 0
+    for whoever an unsettled plan makes leave, whom max_leave_ratio has counted in that plan's run.
+
+    `people`: a SELECT with the columns of `build_people_select`. `replaces`: True if the run replaces everybody.
+    `resend_days`: the number of days in which a member is due once.
     """
     state = ledger.state
     # Without rows, the ledger's table may be missing.
     ledger_select = f"""\
-      SELECT digest, plan, op, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count, 0 AS invalid_rows, 1 AS ledger_rows
+      SELECT digest, plan, {build_state_sql(state.sent)},
+        0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count, 0 AS invalid_rows, 1 AS ledger_rows
       {ledger.build_digest_rows_clause()}
       UNION ALL """
     # The change of a digest that the query has.
@@ -43,17 +51,16 @@ def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_
 WHEN state = 'refused' AND NOT {due} THEN 'refused'
       {cases}
       WHEN {due} THEN 'due'"""
-    # `was_member`: 1 if the newest row that is known to be on Pinterest made the digest a member. Whose newest row is a
-    # `leave` may have left already, by an unsettled plan: max_leave_ratio has counted this digest in that plan's run.
-    sent = ", ".join(map(str, state.sent or (0,)))
     return f"""\
 -- digests that need no row are counted together
-SELECT op, is_member,
-  CASE WHEN op NOT IN ('out', 'refused'{"" if replaces else ", 'stay'"}) THEN digest END AS digest, {_SUMS}
+SELECT op, was_member, is_member, CASE
+    WHEN op NOT IN ('out', 'refused'{"" if replaces else ", 'stay'"}) OR (op = 'out' AND state = 'refused') THEN digest
+    END AS digest, {_SUMS}, min(plan) AS oldest
 FROM (
     -- its change
-    SELECT digest, CASE WHEN was_member = 1 AND last_op <> 'leave' THEN 1 ELSE 0 END AS is_member, given, hashed,
-      row_count, invalid_rows, ledger_rows, CASE WHEN digest IN {_WITHHELD} THEN people ELSE 1 END AS people, CASE
+    SELECT digest, plan, state, was_member, CASE state WHEN 'leaving' THEN 0 ELSE was_member END AS is_member,
+      given, hashed, row_count, invalid_rows, ledger_rows,
+      CASE WHEN digest IN {_WITHHELD} THEN people ELSE 1 END AS people, CASE
       WHEN ledger_rows > 0 AND NOT regexp_like(digest, '\\A[0-9a-f]{{64}}\\z') THEN 'unreadable'
       WHEN digest IN {_WITHHELD} THEN 'withheld'
       WHEN length(digest) < 64 THEN 'rejected'
@@ -61,27 +68,25 @@ FROM (
       {cases}
       ELSE 'stay' END AS op
     FROM (
-      -- its state
-      SELECT digest, was_member, op AS last_op, {", ".join(_AMOUNTS)}, {build_membership_sql(state.sent)}
-      FROM (
-      -- one row per digest
-      SELECT digest, {NEWEST}, {_SUMS}, max_by(CASE WHEN op IN ('leave', 'refused') THEN 0 ELSE 1 END,
-        CASE WHEN op = 'member' OR digest_rows.plan IN ({sent}) THEN digest_rows.plan END) AS was_member
-      FROM ({ledger_select if state.all_rows else ""}
-      SELECT answer AS digest, cast(NULL AS bigint) AS plan, cast(NULL AS varchar) AS op, people, given, hashed,
+      -- its state, in one row per digest
+      SELECT digest, max(digest_rows.plan) AS plan, coalesce(max_by(state, digest_rows.plan), 'out') AS state, {_SUMS},
+        coalesce(max_by(CASE state WHEN 'in' THEN 1 ELSE 0 END,
+          CASE WHEN state NOT IN ('joining', 'leaving') THEN digest_rows.plan END), 0) AS was_member
+      FROM ({ledger_select if state.seen else ""}
+      SELECT answer AS digest, cast(NULL AS bigint) AS plan, cast(NULL AS varchar) AS state, people, given, hashed,
         row_count, invalid_rows, 0 AS ledger_rows
       FROM ({people}){BLANK_ROW}, NULL, NULL, 0, 0, 0, 0, 0, 0) AS digest_rows
-      GROUP BY digest)))
-GROUP BY 1, 2, 3"""
+      GROUP BY digest))
+GROUP BY 1, 2, 3, 4"""
 
 
 def build_figures_query(changes: str) -> str:
     """Return the query for the counts of a mirror run: of values, people, members and changes.
 
     Its one row has, among others, the columns `given` (values in the people's query), `hashed` (those that were digests
-    already), `leavers` (members who leave), `ledger_rows` (rows of the ledger with a digest that no newer row makes
-    void) and `unreadable` (those of them whose digest is not 64 hex digits). `changes`: the name of the table that
-    holds the rows of `build_changes_select`.
+    already), `leavers` (members who leave), `oldest_leaver` (the plan of the oldest of those who are out),
+    `ledger_rows` (rows of the ledger with a digest that no newer row makes void) and `unreadable` (those of them whose
+    digest is not 64 hex digits). `changes`: the name of the table that holds the rows of `build_changes_select`.
     """
     return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
@@ -96,5 +101,6 @@ SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
   coalesce(sum(CASE WHEN op = 'leave' AND is_member = 1 THEN people END), 0) AS leavers,
   coalesce(sum(CASE WHEN op = 'due' THEN people END), 0) AS resent,
   coalesce(sum(CASE WHEN op = 'unreadable' THEN ledger_rows END), 0) AS unreadable,
+  coalesce(min(CASE WHEN op = 'out' THEN oldest END), 0) AS oldest_leaver,
   coalesce(sum(ledger_rows), 0) AS ledger_rows
 FROM {changes}"""

@@ -5,35 +5,42 @@ run. A plan's number is the time at which it was made, in milliseconds. There ar
 event of a plan:
 
     op                    digest  joined            figure       resent
-    join, leave           yes     when it joined
-    refused               yes
+    join, leave           yes     when it joined    1: see below
+    refused, out          yes
     member, unsure        yes    (of a compaction; it has `refused` rows too)
     planned, replacing            the plan seen     rows         members sent again
     settled, replaced
     compacted                     the plan seen     members      1 if the audience was adopted
     overtaken                     the plan seen
 
-`joined` of a row with a digest is for people who read the table: no statement uses it. Event rows reuse the columns
-`joined` and `resent` as the table says. The plan seen is the newest plan that was taken into account.
+`joined` of a row with a digest is for people who read the table: no statement uses it. `figure` of a `leave` row is 1
+if no settled plan has joined the digest. Event rows reuse the columns `joined` and `resent` as the table says. The plan
+seen is the newest plan that was taken into account.
 
 A plan has `join` and `leave` rows, and a row `planned` (or `replacing`, if it replaces everybody) with their number.
 Once all of it is on Pinterest, there is a row `settled` (or `replaced`). If Pinterest refused to add somebody, the next
-number is a settled plan with `refused` rows. A compaction puts a row for each digest that is not out of the audience in
-place of all older rows: it has `member`, `unsure` and `refused` rows, and `compacted`, which makes them valid. An
-`overtaken` plan repeats the rows of an older plan that was still being sent when the newer one was made.
+number is a settled plan with `refused` rows or, if the plan failed, an unsettled one with `out` rows. A compaction puts
+a row for each digest that is not out of the audience in place of all older rows: it has `member`, `unsure` and
+`refused` rows, and `compacted`, which makes them valid. An `overtaken` plan repeats the rows of an older plan that was
+still being sent when the newer one was made.
+
+Two runs that do not see each other's plan may give both the same number: the one that reads its plan back last stops.
+`session` tells their rows apart: a plan is settled by a row of its number and session. A plan has a number at least 3
+above all that its run has seen. So the numbers after a plan, of its refusals and of a compaction, are those of no plan
+that is sent.
 
 A digest is a member if its newest row is a `join` of a settled plan, or a `member` of a compaction. A digest whose
-newest row is of an unsettled plan is unsure: the next plan makes it join or leave again.
+newest row is a `join` or `leave` of an unsettled plan is unsure: the next plan makes it join or leave again.
 
 Trino evaluates a CTE at every place that names it. So none is named twice, and what a run computes is in a table of its
 try (one execution of the task), which no other try reads.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from td_pinterest_op.errors import ExportError, StoppedError
+from td_pinterest_op.errors import ExportError, MirrorError, StoppedError
 from td_pinterest_op.identifiers.hashing_sql import quote_literal, quote_name
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.stats import MirrorFigures
@@ -45,27 +52,31 @@ DIFFERENCE = "difference"
 """The modes of a run: it replaces everybody in the audience, or sends only the changes."""
 JOIN = "join"
 LEAVE = "leave"
+UNSURE_LEAVE = "unsure leave"
 REPLACING = "replacing"
 PROOFS = (b"planned", b"replacing")
 """The rows with the number of a plan's rows."""
 # The rows that end a plan, and those that make all older rows void.
 _DONE = "('settled', 'replaced', 'compacted')"
 _BASES = "('replaced', 'compacted')"
+# SQL for what tells a plan from all others.
+_PLAN_KEY = "concat(cast(plan AS varchar), ' ', session)"
 _COLUMNS = """\
 audience_id varchar, plan bigint, op varchar, digest varchar, joined bigint, figure bigint, resent bigint,
 ad_account_id varchar, customer_list_id varchar, session varchar, time bigint"""
 # The values of a row with a digest in the columns about an event.
 _NULLS = """\
-cast(NULL AS bigint) AS figure, cast(NULL AS bigint) AS resent, cast(NULL AS varchar) AS ad_account_id,
-  cast(NULL AS varchar) AS customer_list_id"""
-NEWEST = "max(digest_rows.plan) AS plan, max_by(op, digest_rows.plan) AS op"
-"""SQL for the plan and the op of a digest's newest row, in a SELECT ... FROM (...) AS digest_rows GROUP BY digest."""
+cast(NULL AS bigint) AS resent, cast(NULL AS varchar) AS ad_account_id, cast(NULL AS varchar) AS customer_list_id"""
 # Queries skip rows by `time`, in seconds; clocks and plan numbers may differ by up to a day.
 _SLACK = 86_400
-# The ledger is compacted at this many rows for each member, with a margin, or at this many plans, as queries name each.
+# The ledger is compacted at this many rows for each member, with a margin, or at this many plans, as queries name each,
+# or if somebody left this many milliseconds ago: of a mirror that runs each day, nobody stays longer than thirty days.
 _ROWS = 3
 _MARGIN = 100
 _PLANS = 1000
+_LEAVER_AGE = 29 * 86_400_000
+# The least difference between a plan's number and those that its run has seen.
+_GAP = 3
 # Digests in a statement: Treasure Data takes statements of a million characters.
 _DIGESTS = 10_000
 
@@ -84,8 +95,8 @@ class LedgerState:
     adopted: int = 0  # 1 if the audience kept people from before the ledger began (`begin: adopt`)
     compacted: int = 0  # the newest compaction (a row for each member in place of older rows)
     replacing: int = 0  # the newest plan to replace everybody, settled or not
-    sent: Sequence[int] | None = None  # all settled plans; None without such a plan
-    all_rows: int = 0  # the number of all rows of the audience, void ones included
+    sent: Sequence[str] = ()  # the number and session of each settled plan, as "7 0123abcd"
+    oldest: int = 0  # the oldest plan, void ones included
     ad_account_id: str = ""  # of the newest settled plan, "" without such a plan
     customer_list_id: str = ""  # of the newest settled plan, "" without such a plan
 
@@ -112,7 +123,8 @@ class Ledger:
 
         `now`: in Unix seconds. `may_create`: create the ledger's table if it is missing.
         """
-        if self.name not in self.jobs.drop_unused_tables(now=now):
+        table = self.jobs.drop_unused_tables(now=now).get(self.name)
+        if table is None:
             self.state = LedgerState(number=int(now * 1000))
             if not may_create:
                 return
@@ -120,21 +132,23 @@ class Ledger:
 CREATE TABLE IF NOT EXISTS {self._table} ({_COLUMNS})
 WITH (bucketed_on = array['audience_id'], bucket_count = 512)"""
             self.jobs.run("create the ledger", statement)
+        else:
+            require_ledger(table.columns, f"{self.jobs.database}.{self.name}")
         query = f"""\
-SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + 1) AS number,
+SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + {_GAP}) AS number,
   coalesce(max(plan), 0) AS seen,
   coalesce(max(CASE WHEN op IN {_DONE} THEN plan END), 0) AS settled,
   coalesce(max(CASE WHEN op IN {_BASES} THEN plan END), 0) AS base,
   coalesce(max_by(resent, CASE WHEN op IN {_BASES} THEN plan END), 0) AS adopted,
   coalesce(max(CASE WHEN op = 'compacted' THEN plan END), 0) AS compacted,
   coalesce(max(CASE WHEN op = 'replacing' THEN plan END), 0) AS replacing,
-  array_agg(plan) FILTER (WHERE op IN ('settled', 'replaced')) AS sent,
-  count(*) AS all_rows,
+  coalesce(array_join(array_agg({_PLAN_KEY}) FILTER (WHERE op IN ('settled', 'replaced')), ','), '') AS sent,
+  coalesce(min(plan), 0) AS oldest,
   coalesce(max_by(ad_account_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS ad_account_id,
   coalesce(max_by(customer_list_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS customer_list_id
 {self._rows_clause}"""
         (row,) = self.jobs.read_records("read the state of the ledger", query)
-        self.state = LedgerState(**row)
+        self.state = LedgerState(**{**row, "sent": row["sent"].split(",") if row["sent"] else ()})
 
     def build_digest_rows_clause(self) -> str:
         """Return the FROM and WHERE clauses for the audience's rows with a digest that no newer row makes void.
@@ -144,7 +158,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         # `member` rows of an unfinished compaction must not count. Its `refused` rows repeat what older rows say.
         return f"""{self._rows_clause}
     AND digest IS NOT NULL AND plan BETWEEN {self.state.base} AND {self.state.seen}
-    AND (op IN ('join', 'leave', 'refused') OR plan = {self.state.compacted})"""
+    AND (op IN ('join', 'leave', 'refused', 'out') OR plan = {self.state.compacted})"""
 
     def build_new_rows_query(self) -> str:
         """Return the query that reads all rows of the audience written since `state` was read, by this run and others.
@@ -175,12 +189,13 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         return newest
 
     def insert_plan(self, changes: str, figures: MirrorFigures, *, customer_list_id: str) -> None:
-        """Insert this run's plan into the ledger. `changes`: a SELECT of its `op` (join or leave) and `digest`.
+        """Insert this run's plan into the ledger.
 
-        `figures`: the counts of the changes. `customer_list_id`: the audience's list.
+        `changes`: a SELECT of its `op` (join or leave), `digest` and `figure`. `figures`: the counts of the changes.
+        `customer_list_id`: the audience's list.
         """
         number = self.state.number
-        rows = f"SELECT op, digest, CASE op WHEN 'join' THEN {number} END AS joined FROM ({changes})"
+        rows = f"SELECT op, digest, CASE op WHEN 'join' THEN {number} END AS joined, figure FROM ({changes})"
         proof = self._build_event_row_select(
             REPLACING if figures.mode == REPLACE else "planned",
             plan=number,
@@ -203,16 +218,8 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         ended = {state.number: "replaced" if replaces else "settled"}
         if refused:
             # A number of its own: the newest row must win over the `join`.
-            newest = state.number + 1
-            ended[newest] = "settled"
-            for start in range(0, len(refused), _DIGESTS):
-                digests = ",".join(digest.hex() for digest in refused[start : start + _DIGESTS])
-                rows = (
-                    "SELECT 'refused' AS op, digest, cast(NULL AS bigint) AS joined "
-                    f"FROM UNNEST(split('{digests}', ',')) AS refused (digest)"
-                )
-                select = _build_digest_rows_select(rows, plan=newest)
-                self._insert_from_select("note whom Pinterest refused to add", select)
+            ended[state.number + 1] = "settled"
+            self.insert_refused(refused, op="refused")
         events = [
             self._build_event_row_select(event, plan=plan, customer_list_id=customer_list_id)
             for plan, event in ended.items()
@@ -223,10 +230,21 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
             seen=max(ended),
             base=state.number if replaces else state.base,
             adopted=0 if replaces else state.adopted,
-            sent=(*(state.sent or ()), *ended),
-            all_rows=state.all_rows + figures.change_count + len(refused) + len(ended) + 1,  # the row `planned`
+            sent=(*state.sent, *(f"{plan} {self.jobs.token}" for plan in ended)),
             customer_list_id=customer_list_id,
         )
+
+    def insert_refused(self, digests: Sequence[bytes], *, op: str) -> None:
+        """Insert rows about people whom Pinterest refused to add. `op`: "refused", or "out" if the plan has failed."""
+        for start in range(0, len(digests), _DIGESTS):
+            text = ",".join(digest.hex() for digest in digests[start : start + _DIGESTS])
+            rows = (
+                f"SELECT '{op}' AS op, digest, cast(NULL AS bigint) AS joined, cast(NULL AS bigint) AS figure "
+                f"FROM UNNEST(split('{text}', ',')) AS refused (digest)"
+            )
+            # A number of its own: the newest row must win over the `join`.
+            select = _build_digest_rows_select(rows, plan=self.state.number + 1)
+            self._insert_from_select("note whom Pinterest refused to add", select)
 
     def _insert_from_select(self, purpose: str, select: str) -> None:
         """Insert the rows of the SQL `select` into the ledger. `purpose`: what the statement does, for its first line.
@@ -251,46 +269,50 @@ FROM (
         LEAVE again. It replaces everybody if these people are no longer in the ledger, or after REPLACING.
         """
         ops = ", ".join(f"'{change}'" for change in changes)
-        from_sent_rows = f"{self._rows_clause} AND plan = {self.state.number} AND op IN ({ops})"
+        own_plan = f"plan = {self.state.number} AND session = '{self.jobs.token}'"
+        from_sent_rows = f"{self._rows_clause} AND {own_plan} AND op IN ({ops})"
         # REPLACING has only an event row, so its count of digests is 0.
         rows = f"""\
-SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined, {_NULLS}
+SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined,
+  cast(NULL AS bigint) AS figure, {_NULLS}
 FROM (
   SELECT op, digest {from_sent_rows} AND digest IS NOT NULL
   UNION ALL SELECT CASE count(digest) WHEN 0 THEN 'replacing' ELSE 'overtaken' END, NULL {from_sent_rows}
 ) CROSS JOIN (
-  SELECT max(plan) AS newest, greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + 1) AS number
+  SELECT max(plan) AS newest, greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + {_GAP}) AS number
   {self._rows_clause}
 )"""
         self._insert_from_select("note what was sent during a newer plan", rows)
 
-    def compact_rows(self, *, member_count: int, valid_row_count: int) -> None:
-        """Replace all rows by one for each member or refused digest, if the ledger has far more rows or many plans.
+    def compact_rows(self, *, member_count: int, valid_row_count: int, oldest_leaver: int, leavers: str) -> None:
+        """Replace all rows by one for each member or refused digest, if the ledger has far more rows, or many plans.
 
+        Also if somebody left thirty days ago: whoever has left is then out of the ledger. Void rows are always deleted.
         Every plan must be settled. `member_count`: the members of the audience. `valid_row_count`: the rows with a
-        digest that no newer row voids. If this fails, it logs a warning, and the next run tries again.
+        digest that no newer row voids. `oldest_leaver`: the plan of the oldest digest, 0 for none, that is neither in
+        the query nor in the audience. `leavers`: a SELECT of those of them whom Pinterest has refused. If this fails,
+        it logs a warning, and the next run tries again.
         """
         # The new rows have the next plan number, and no query reads them before all are written. Rows that other runs
         # write meanwhile have a higher number, and count as well. Two compactions at once write the same rows.
         state = self.state
-        void_row_count = state.all_rows - valid_row_count
+        is_large = valid_row_count > _ROWS * member_count + _MARGIN or len(state.sent) > _PLANS
         try:
-            if valid_row_count > _ROWS * member_count + _MARGIN or len(state.sent or ()) > _PLANS:
+            if is_large or 0 < oldest_leaver < state.number - _LEAVER_AGE:
                 number = state.seen + 1
                 rows = f"""\
-SELECT CASE state WHEN 'in' THEN 'member' ELSE state END AS op, digest, cast(NULL AS bigint) AS joined
+SELECT CASE state WHEN 'in' THEN 'member' WHEN 'refused' THEN state ELSE 'unsure' END AS op, digest,
+  cast(NULL AS bigint) AS joined, cast(NULL AS bigint) AS figure
 FROM (
-  SELECT digest, {build_membership_sql(state.sent)}
-  FROM (
-    SELECT digest, {NEWEST}
-    FROM (SELECT digest, plan, op {self.build_digest_rows_clause()}) AS digest_rows
-    GROUP BY digest))
-WHERE state <> 'out'"""
+  SELECT digest, max_by(state, plan) AS state
+  FROM (SELECT digest, plan, {build_state_sql(state.sent)} {self.build_digest_rows_clause()})
+  GROUP BY digest)
+WHERE state <> 'out' AND digest NOT IN ({leavers})"""
                 select = _build_digest_rows_select(rows, plan=number)
                 self._insert_from_select("write a row for each member into the ledger", select)
                 count_query = f"""\
 SELECT count(*) AS members {self._rows_clause} AND plan = {number} AND session = '{self.jobs.token}'
-  AND op <> 'refused' AND time >= {number // 1000 - _SLACK}"""
+  AND op = 'member' AND time >= {number // 1000 - _SLACK}"""
                 (row,) = self.jobs.read_records("count them", count_query)
                 if row["members"] != member_count:
                     text = "the ledger was not compacted; the next run tries again: %s rows were written, not %s"
@@ -306,8 +328,7 @@ SELECT count(*) AS members {self._rows_clause} AND plan = {number} AND session =
                 )
                 self._insert_from_select("let them replace the older rows", mark)
                 self.state = replace(state, base=number)
-                void_row_count = state.all_rows  # that is, all but the rows just written
-            if self.state.base and void_row_count > member_count + _MARGIN:
+            if 0 < state.oldest < self.state.base:
                 void = f"{self._rows_clause} AND plan < {self.state.base}"
                 self.jobs.run("delete void rows from the ledger", f"DELETE {void}")
         except StoppedError:
@@ -346,20 +367,29 @@ SELECT cast({plan} AS bigint) AS plan, '{event}' AS op, cast(NULL AS varchar) AS
         return f"FROM {self._table} WHERE audience_id = {quote_literal(self.jobs.audience_id)}"
 
 
-def build_membership_sql(sent_plan_numbers: Sequence[int] | None) -> str:
-    """Return SQL for a digest's `state` by its newest row: "in" the audience, "out", "refused", or "unsure".
+def build_state_sql(sent: Sequence[str]) -> str:
+    """Return SQL for the `state` that a ledger row about a digest gives it. `sent`: the settled plans.
 
-    `sent_plan_numbers`: the settled plans. A digest is unsure if its newest row belongs to no such plan.
+    "in" the audience, "out" of it, "refused", or, in a plan that is not settled, "joining" or "leaving".
     """
-    sent = ", ".join(map(str, sent_plan_numbers or (0,)))
+    settled = ", ".join(map(quote_literal, sent or ("",)))
     return f"""CASE
-        WHEN plan IS NULL THEN 'out'
-        WHEN op = 'member' OR (op = 'join' AND plan IN ({sent})) THEN 'in'
-        WHEN op = 'leave' AND plan IN ({sent}) THEN 'out'
-        WHEN op = 'refused' THEN 'refused'
-        ELSE 'unsure' END AS state"""
+        WHEN op IN ('refused', 'out') THEN op
+        WHEN op = 'member' THEN 'in'
+        WHEN op IN ('join', 'leave') AND {_PLAN_KEY} IN ({settled}) THEN CASE op WHEN 'join' THEN 'in' ELSE 'out' END
+        WHEN op = 'leave' THEN 'leaving'
+        ELSE 'joining' END AS state"""
+
+
+def require_ledger(columns: Collection[str], table: str) -> None:
+    """Raise MirrorError if a table, which has these `columns`, is not a ledger. `table`: its name, for the message."""
+    if missing := sorted({column.split()[0] for column in _COLUMNS.split(",")} - {"time", *columns}):
+        raise MirrorError(
+            f"the table {table} is not a mirror's ledger: it has no column {' and no '.join(missing)}. Nothing was "
+            "sent. Name a ledger or, for a new mirror, a table that does not exist yet"
+        )
 
 
 def _build_digest_rows_select(select: str, *, plan: int) -> str:
-    """Return a SELECT of ledger rows of plan number `plan`. `select` gives their `op`, `digest` and `joined`."""
-    return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, {_NULLS} FROM ({select})"
+    """Return a SELECT of ledger rows of plan number `plan`. `select` gives their `op`, `digest`, `joined`, `figure`."""
+    return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, figure, {_NULLS} FROM ({select})"

@@ -8,18 +8,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from td_pinterest_op.errors import ExportError, JobError
+from td_pinterest_op.errors import ExportError
 from td_pinterest_op.identifiers.hashing_sql import quote_name
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.treasure_data.job import Source, find_first_comments, run_statement
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows, read_small_result
+from td_pinterest_op.treasure_data.tables import Table, list_tables
 from td_pinterest_op.treasure_data.td_api import TreasureData, build_path
 
 log = logging.getLogger(__name__)
 
-_KINDS = "changes|digests|suppress|consent"  # of temporary tables
+# As `create_table` names temporary tables; the audience is an id, or one that is to be created.
+_TEMPORARY = re.compile(r"pinterest_(changes|digests|suppress|consent)_([0-9]+|new)(_[0-9a-f]{8}){2}")
 _UNUSED_AFTER = 6 * 3600  # seconds, after which a temporary table of another run is not used any more
-_NEW = "new"  # in place of the id of an audience that is to be created
 
 
 @dataclass(kw_only=True)
@@ -33,7 +34,7 @@ class MirrorJobs:
     td: TreasureData
     source: Source  # the people's query; all statements use its engine and database
     database: str  # of the temporary tables and the ledger
-    audience_id: str = _NEW  # until the audience is found or created
+    audience_id: str = "new"  # until the audience is found or created
     session_key: str  # of the workflow's session, in hex
     token: str = field(default_factory=lambda: secrets.token_hex(4))  # identifies this try
     tables: list[str] = field(default_factory=list)  # the names of this try's tables
@@ -64,25 +65,21 @@ class MirrorJobs:
         name = f"{quote_name(self.database)}.{quote_name(table)}"
         return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}", embedded=embedded)
 
-    def drop_unused_tables(self, *, now: float) -> set[str]:
-        """Drop temporary tables that earlier runs have left. Return the names of all tables found in the database.
+    def drop_unused_tables(self, *, now: float) -> dict[str, Table]:
+        """Drop temporary tables that earlier runs have left. Return all tables found in the database, by name.
 
-        A table of another session is dropped only if it is six hours old. `now`: in Unix seconds.
+        A table of another session is dropped only if it is six hours old, whatever audience it was for. `now`: in Unix
+        seconds.
         """
-        # As `create_table` names them.
-        pattern = re.compile(rf"pinterest_({_KINDS})_({self.audience_id}|{_NEW})(_[0-9a-f]{{8}}){{2}}")
         # As Treasure Data writes the time at which a table was created.
         before = datetime.fromtimestamp(now - _UNUSED_AFTER, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-        status, content = self.td.call("GET", build_path("table", "list", self.database))
-        if status == 404:
-            raise JobError(f'there is no database "{self.database}" for the ledger: create it, or name another one')
-        tables = {table["name"]: str(table.get("created_at")) for table in content["tables"]}
+        tables = list_tables(self.td, self.database)
         self.drop_tables(
             name
-            for name, created in tables.items()
-            if pattern.fullmatch(name) and (f"_{self.session_key}_" in name or created < before)
+            for name, table in tables.items()
+            if _TEMPORARY.fullmatch(name) and (f"_{self.session_key}_" in name or table.created_at < before)
         )
-        return set(tables)
+        return tables
 
     def drop_tables(self, tables: Iterable[str]) -> None:
         """Drop the named tables, unless the process is about to stop. A failure is only logged as a warning."""
@@ -101,7 +98,7 @@ class MirrorJobs:
         Only a statement that contains the user's query (`embedded`) gets the time of the session, from which its
         TD_INTERVAL counts. The other statements are about the ledger of now, also in a session of the past.
         """
-        comments = f"-- td_pinterest_op: mirror of audience {self.audience_id}: {purpose}\n"
+        comments = f"-- td_pinterest_op: mirror: {purpose}\n"
         source = replace(self.source, scheduled_time=None)
         if embedded:
             comments += find_first_comments(embedded.query)

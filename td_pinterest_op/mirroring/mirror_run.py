@@ -17,7 +17,7 @@ from typing import Any
 from td_pinterest_op.errors import LimitError, MirrorError, extend_errors
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.mirroring.comparison import build_changes_select, build_figures_query
-from td_pinterest_op.mirroring.ledger import DIFFERENCE, JOIN, LEAVE, PROOFS, REPLACE, Ledger
+from td_pinterest_op.mirroring.ledger import DIFFERENCE, JOIN, LEAVE, PROOFS, REPLACE, UNSURE_LEAVE, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.records.columns import (
     Column,
@@ -122,11 +122,13 @@ class MirrorRun:
         lists = {}
         for name, source in self.lists.items():
             with name_list_in_errors(name):
-                lists[name] = self._describe_query(name, source, partial(find_list_columns, settings=self.settings))
+                lists[name] = self._fetch_query_columns(
+                    name, source, partial(find_list_columns, settings=self.settings)
+                )
         list_columns = {name: query.columns for name, query in lists.items()}
         find_columns = partial(find_people_columns, settings=self.settings, list_columns=list_columns)
         people = self.jobs.source
-        query = self._describe_query("query", people, find_columns)
+        query = self._fetch_query_columns("query", people, find_columns)
         # Hash the lists as late as possible: an opt-out after this counts only in the next run.
         list_tables = {}
         for name, list_query in lists.items():
@@ -224,29 +226,32 @@ class MirrorRun:
     def write_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
         """Write the changes into the ledger as a plan, and read them back. Return the records to add and to remove.
 
-        The keys are JOIN and LEAVE. Raises MirrorError if another run has made a plan or compacted the ledger
+        The keys are JOIN, LEAVE (members) and UNSURE_LEAVE (digests that may be in the audience, although no settled
+        plan has joined them). Raises MirrorError if another run has made a plan or compacted the ledger
         meanwhile, or if the plan is not complete. `customer_list_id`: the audience's list.
         """
         figures = self.figures
         changed = "'join', 'stay'" if figures.mode == REPLACE else "'join', 'due', 'leave'"
         changes = f"""\
-SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
+SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
+  CASE WHEN op = 'leave' AND was_member = 0 THEN 1 END AS figure
   FROM {self._table} WHERE op IN ({changed})"""
         self.ledger.insert_plan(changes, figures, customer_list_id=customer_list_id)
         rows = self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query())
         # Sort the rows into joiners and leavers. In a row of another run, `op` is NULL.
-        spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
+        kinds = {JOIN: (b"join", None), LEAVE: (b"leave", None), UNSURE_LEAVE: (b"leave", 1)}
+        spools = {kind: self._files.enter_context(contextlib.closing(Spool())) for kind in kinds}
         proofs: list[int] = []
-        for ops, digests, numbers in rows.blocks:
+        for ops, digests, figures_ in rows.blocks:
             if None in ops:
                 raise MirrorError(
                     f"another run has made a newer plan for audience {self.jobs.audience_id}, or has compacted its "
                     "ledger. Nothing was sent. Run this task again"
                 )
-            for op, spool in spools.items():
-                code = op.encode()
-                spool.add(list(map(unhexlify, compress(digests, [each == code for each in ops]))))
-            proofs += [number for op, number in zip(ops, numbers, strict=True) if op in PROOFS]
+            of_rows = list(zip(ops, figures_, strict=True))
+            for kind, spool in spools.items():
+                spool.add(list(map(unhexlify, compress(digests, [each == kinds[kind] for each in of_rows]))))
+            proofs += [figure for op, figure in of_rows if op in PROOFS]
         for spool in spools.values():
             spool.finish()
         written = sum(spool.unique_count for spool in spools.values())
@@ -255,7 +260,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
                 f"the plan in the ledger differs from what was computed ({written:,} records, not "
                 f"{figures.change_count:,}): an INSERT was interrupted. Nothing was sent. Run this task again"
             )
-        return {op: PreparedRecords({SINGLE_DIGEST: spool}, self._list_type) for op, spool in spools.items()}
+        return {kind: PreparedRecords({SINGLE_DIGEST: spool}, self._list_type) for kind, spool in spools.items()}
 
     def settle_plan(self, customer_list_id: str, *, refused: Sequence[bytes]) -> None:
         """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest, and compact the ledger.
@@ -278,9 +283,14 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
         rows = self.figures.change_count + refused_count
         if self.figures.mode != REPLACE:
             rows += self.counts["ledger_rows"]
-        self.ledger.compact_rows(member_count=members, valid_row_count=rows)
+        self.ledger.compact_rows(
+            member_count=members,
+            valid_row_count=rows,
+            oldest_leaver=self.counts["oldest_leaver"],
+            leavers=f"SELECT digest FROM {self._table} WHERE op = 'out' AND digest IS NOT NULL",
+        )
 
-    def _describe_query(
+    def _fetch_query_columns(
         self, setting_name: str, source: Source, find_columns: Callable[[Job], Sequence[Column]]
     ) -> Query:
         """Ask the warehouse for the columns of the query in `source`, and return the query with them. No rows are read.

@@ -72,13 +72,22 @@ class Attempt:
         return self.error is None
 
 
+class WarehouseTime(FakeTime):
+    """A clock that can stand still for the warehouse. `held`: the warehouse's time, None for that of everybody."""
+
+    held: float | None = None
+
+    def warehouse_now(self) -> float:
+        return self.now() if self.held is None else self.held
+
+
 @dataclass(kw_only=True)
 class World:
     """Both emulators, on one clock. `settings` and `task`: what a mirror's task says."""
 
     td: TreasureData
     pinterest: Pinterest
-    time: FakeTime
+    time: "WarehouseTime"
     environ: dict[str, str]
     settings: dict[str, object]
     task: dict[str, object]
@@ -104,7 +113,7 @@ class World:
         """Count the rows of the ledger."""
         return int(self.sql(f"SELECT count(*) FROM {LEDGER}")[0][0])
 
-    def follow(self, day: int, people: Collection[str], **given: Any) -> Attempt:
+    def follow(self, day: float, people: Collection[str], **given: Any) -> Attempt:
         """Run the mirror on a day on which the query finds these people: they are in the audience then, and no others.
 
         `given`: see `run`.
@@ -122,7 +131,7 @@ class World:
     def tables(self) -> set[str]:
         return {table.name for table in self.td.warehouse.tables(DATABASE)}
 
-    def run(self, day: int, *, death: Death | None = None, session: str = "", **settings: Any) -> Attempt:
+    def run(self, day: float, *, death: Death | None = None, session: str = "", **settings: Any) -> Attempt:
         """Run the mirror on a day, to which the clock advances. `settings` apply to this run only."""
         begin = BEGIN + timedelta(days=day)
         self.time.sleep(begin.timestamp() + 60 - self.time.now())
@@ -200,7 +209,7 @@ class _Steps:
 
 def purpose_of(body: bytes) -> str:
     """Return the purpose in the first line of a statement."""
-    found = re.search(rb"mirror\+of\+audience\+\w+%3A\+([^%]+)", body)
+    found = re.search(rb"td_pinterest_op%3A\+mirror%3A\+([^%]+)", body)
     return found[1].decode().replace("+", " ") if found else "statement"
 
 
@@ -245,10 +254,10 @@ def record_log() -> Iterator[list[str]]:
 @contextlib.contextmanager
 def world(*, batch: int = BATCH) -> Iterator[World]:
     """Run both emulators, with a mirror's task."""
-    time = FakeTime(now=BEGIN.timestamp())
+    time = WarehouseTime(now=BEGIN.timestamp())
     emulated = Pinterest(clock=time.now, monotonic=time.now)
     with (
-        serve_td(state=TreasureData(clock=time.now)) as (td, td_url),
+        serve_td(state=TreasureData(clock=time.warehouse_now)) as (td, td_url),
         serve_pinterest(state=emulated) as (pinterest, endpoint),
     ):
         yield World(

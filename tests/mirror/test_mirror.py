@@ -1,5 +1,6 @@
 """What the mirror does on its first day, on the days after, and after errors and outside changes."""
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from tests.campaigns import campaign
 from tests.emulators.td import JobFault
 from tests.emulators.td.warehouse import trino_type
 from tests.exporting import digest, digests, people
-from tests.mirror.days import BEGIN, COMPACTION, DATABASE, LEDGER, Death, World, run_at_statement
+from tests.mirror.days import BEGIN, COMPACTION, DATABASE, LEDGER, Death, DiedError, World, run_at_statement
 from tests.mirror.test_overtaking import run_during_wait
 
 # The statements and writes of a first day, as `Death` counts them.
@@ -63,7 +64,7 @@ def test_day_takes_eight_statements_four_ledger_reads_and_one_token_exchange(
     tokens = len(mirror_world.pinterest.calls.of("oauth/token"))
     ran = mirror_world.follow(1, people(200, first=10))
     issued = [job.query for job in reversed(mirror_world.td.jobs.all()[:-jobs])]
-    purposes = [query.splitlines()[0].split(f": mirror of audience {audience_id}: ")[1] for query in issued]
+    purposes = [query.splitlines()[0].split(": mirror: ")[1] for query in issued]
     assert purposes == [
         "read the state of the ledger",
         "read the columns of `query`",
@@ -290,10 +291,11 @@ def test_refused_members_do_not_hinder_a_compaction(mirror_world: World, audienc
     assert unchanged.stored["members"] == 198
     assert not unchanged.sent
     assert not mirror_world.follow(5, people(198, first=300)).sent
-    # Those refused once are still known after a second compaction.
-    mirror_world.follow(6, people(198, first=600))
-    mirror_world.follow(7, people(198, first=700))
-    assert mirror_world.sql(count_by_op) == compacted
+    # Those refused once are still known after a second compaction, if the query finds them.
+    for day in (6, 7):
+        mirror_world.set_people([*people(198, first=100 * day), *people(1, first=498)])
+        assert mirror_world.run(day).stored["members"] == 198
+    assert mirror_world.sql(count_by_op) == [("compacted", 1), ("member", 198), ("refused", 1)]
 
 
 def test_refused_removal_fails_the_run_and_is_repeated_by_the_next(mirror_world: World, audience_id: str) -> None:
@@ -307,6 +309,32 @@ def test_refused_removal_fails_the_run_and_is_repeated_by_the_next(mirror_world:
     mirror_world.pinterest.switches.poison = frozenset()
     mirror_world.follow(3, people(200, first=10))
     assert not mirror_world.run(4).sent
+
+
+def die() -> None:
+    raise DiedError("died")
+
+
+@pytest.mark.parametrize(
+    ("ignores", "is_noted"), [(False, True), (False, False), (True, False)], ids=["stop", "stop and die", "die"]
+)
+@pytest.mark.parametrize("count", [1, 20], ids=["one person", "more than a batch"])
+def test_whom_pinterest_refused_in_an_unsettled_plan_hinders_no_later_run(
+    mirror_world: World, audience_id: str, ignores: bool, is_noted: bool, count: int
+) -> None:
+    mirror_world.settings["ignore_invalid_records"] = ignores
+    refused = people(count, first=200)
+    mirror_world.pinterest.switches.poison = frozenset(map(digest, refused))
+    mirror_world.set_people([*people(210, first=-10), *refused])
+    with contextlib.nullcontext() if is_noted else run_at_statement("note whom Pinterest refused", die):
+        assert not mirror_world.run(1).succeeded
+    asked = mirror_world.follow(2, people(200)).sent
+    if is_noted and count == 1:
+        assert asked["REMOVE"] == 10  # of the plan that failed
+    assert not mirror_world.follow(3, people(200)).sent
+    mirror_world.set_people([*people(200), refused[0]])
+    assert mirror_world.run(4).succeeded == ignores
+    assert mirror_world.members() == digests(200)
 
 
 @pytest.mark.parametrize(
@@ -575,13 +603,102 @@ def test_failed_compaction_is_a_warning(mirror_world: World, audience_with_large
     assert mirror_world.count_rows() == 201
 
 
+def list_digests(mirror_world: World) -> set[str]:
+    """Return the digests in all tables of the database but the people's own."""
+    found = set()
+    for table in mirror_world.tables() - {"people"}:
+        columns = {name for (name, *_) in mirror_world.sql(f"DESCRIBE {table}")} & {"digest", "answer"}
+        for column in columns:
+            found |= {digest for (digest,) in mirror_world.sql(f"SELECT {column} FROM {table}")}
+    return found
+
+
+@pytest.mark.parametrize("is_refused", [False, True], ids=["left", "refused"])
+@pytest.mark.parametrize("changes", [True, False], ids=["others change", "nothing changes"])
+def test_whoever_has_left_is_out_of_the_ledger_within_thirty_days(
+    mirror_world: World, audience_id: str, is_refused: bool, changes: bool
+) -> None:
+    gone = digests(1, first=200 if is_refused else 0)
+    mirror_world.pinterest.switches.poison = frozenset(digests(1, first=200))
+    mirror_world.set_people(people(201) if is_refused else people(199, first=1))
+    assert mirror_world.run(1.1).succeeded
+    for day in range(2, 33):
+        found = people(199 if not changes or day < 30 else 198, first=1)
+        ran = mirror_world.follow(day, found)
+        assert gone & list_digests(mirror_world) == (gone if day < 31 else set())
+        assert ran.steps.count("write a row for each member into the ledger") == (day == 31)
+    mirror_world.follow(33, people(190, first=2))
+
+
+def test_rebuild_begins_with_an_empty_ledger(mirror_world: World, audience_id: str) -> None:
+    mirror_world.follow(1, people(200, first=3))
+    mirror_world.follow(2, people(190, first=5), rebuild=True)
+    assert list_digests(mirror_world) == digests(190, first=5) | {None}
+    assert mirror_world.count_rows() == 190 + 2
+
+
+def test_void_rows_that_could_not_be_deleted_are_deleted_by_the_next_run(mirror_world: World, audience_id: str) -> None:
+    mirror_world.td.job_faults.add(JobFault(query="DELETE"))
+    ran = mirror_world.follow(1, people(190, first=5), rebuild=True)
+    assert "the ledger could not be compacted; the next run tries again: job" in ran.output
+    assert digests(5) < list_digests(mirror_world)
+    unchanged = mirror_world.follow(2, people(190, first=5))
+    assert not unchanged.sent
+    assert not digests(5) & list_digests(mirror_world)
+
+
+@pytest.mark.parametrize("milliseconds", [0, 1, 2, 3, 20])
+def test_plan_with_the_number_of_a_settled_one_does_not_count(
+    mirror_world: World, audience_id: str, milliseconds: int
+) -> None:
+    """The plan of a run that stopped, as another run had read the ledger in the same millisecond, or nearly."""
+    mirror_world.pinterest.switches.poison = frozenset(digests(1, first=300))
+    time = mirror_world.time
+    time.held = BEGIN.timestamp() + 86_400
+
+    def run_newer() -> None:
+        time.held = (time.held or 0) + milliseconds / 1000
+        mirror_world.set_people([*people(201), *people(1, first=300)])
+        assert mirror_world.run(1, session="of the same moment").succeeded
+
+    mirror_world.set_people(people(180))
+    with run_at_statement("read the columns", run_newer):
+        mirror_world.set_people(people(180))
+        older = mirror_world.run(1)
+    time.held = None
+    assert "another run has made a newer plan" in str(older.error)
+    # Twenty were to leave by the plan that stopped.
+    assert mirror_world.sql(f"SELECT count(DISTINCT plan) FROM {LEDGER} WHERE op = 'planned'") == [
+        (1 if milliseconds == 0 else 2,)
+    ]
+    assert mirror_world.follow(2, people(180)).sent["REMOVE"] >= 21
+    assert not mirror_world.run(3).sent
+
+
 def test_tables_left_by_earlier_attempts_are_dropped(mirror_world: World, audience_id: str) -> None:
     kinds = ("changes", "digests", "suppress", "consent")
-    ours = {f"pinterest_{kind}_{audience_id}_0123abcd_4567cdef" for kind in kinds}
-    ends = ("", "_crm", "1_0123abcd_4567cdef", "_0123abcd_vip_2026")
+    audiences = (audience_id, f"{audience_id}1", "new")
+    ours = {f"pinterest_{kind}_{audience}_0123abcd_4567cdef" for kind in kinds for audience in audiences}
+    ends = ("", "_crm", "_0123abcd_vip_2026", "_0123abcd_4567cdef_1")
     others = {f"pinterest_digests_{audience_id}{end}" for end in ends} | {"pinterest_digests_new_customers"}
     for name in ours | others:
         mirror_world.td.create(DATABASE, name, [{"email": "a@b.cc"}])
     assert ours < mirror_world.tables()
-    assert mirror_world.run(1).succeeded
-    assert mirror_world.tables() == others | {LEDGER, "people"}
+    for wait, left in ((0, ours), (6 * 3600 - 600, ours), (601, set[str]())):
+        mirror_world.time.sleep(wait)
+        assert mirror_world.run(0).succeeded
+        assert mirror_world.tables() == left | others | {LEDGER, "people"}
+
+
+@pytest.mark.parametrize("missing", ["audience_id", "session", "digest"])
+def test_table_that_is_no_ledger_is_refused_and_unchanged(mirror_world: World, missing: str) -> None:
+    mirror_world.audience()
+    mirror_world.follow(0, people(200))
+    mirror_world.sql(f"ALTER TABLE {LEDGER} DROP COLUMN {missing}")
+    rows = mirror_world.count_rows()
+    stopped = mirror_world.run(1)
+    assert f"the table {DATABASE}.{LEDGER} is not a mirror's ledger: it has no column {missing}. Nothing was sent" in (
+        str(stopped.error)
+    )
+    assert stopped.steps == []
+    assert mirror_world.count_rows() == rows

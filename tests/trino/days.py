@@ -16,6 +16,7 @@ from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHHELD, WITHOUT_CONSENT, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.treasure_data.result import Rows
+from td_pinterest_op.treasure_data.tables import Table
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.withholding.people import assign_control
 from tests.trino.client import Cost, StatementResult, run
@@ -66,8 +67,11 @@ class TrinoJobs(MirrorJobs):
     def read_records(self, purpose: str, statement: str) -> list[dict[str, Any]]:
         return self._run_statement(purpose, statement).rows
 
-    def drop_unused_tables(self, *, now: float) -> set[str]:
-        return {LEDGER} if self.now > BEGIN + _DAY else set()
+    def drop_unused_tables(self, *, now: float) -> dict[str, Table]:
+        if self.now == BEGIN + _DAY:
+            return {}
+        columns = run(self.server, f"SELECT * FROM {LEDGER} LIMIT 0").columns
+        return {LEDGER: Table(columns=frozenset(name for name, _ in columns), created_at="")}
 
     def drop_tables(self, tables: Iterable[str]) -> None:
         for table in tables:

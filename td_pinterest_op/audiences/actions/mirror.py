@@ -12,14 +12,15 @@ from td_pinterest_op.audiences.actions.audience_action import Step, get_list_id
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.audiences import find_audiences_by_name, find_list, wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import get_list_name
-from td_pinterest_op.errors import AudienceError, PinterestError
-from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACE, REPLACING, Ledger
+from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
+from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACE, REPLACING, UNSURE_LEAVE, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.mirroring.mirror_run import MirrorRun
 from td_pinterest_op.mirroring.plan_guard import PlanGuard
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.limits import check_rows
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
+from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.treasure_data.job import Source
@@ -154,10 +155,10 @@ class Mirror(MembersAction):
         if changes.left and not replaces:
             removes = f"remove {format_count(changes.left, 'record')} from {label} ({used})"
             left_batches = math.ceil(changes.left / self._batch_size)
-            steps.append(Step(description=removes, batch_count=left_batches, run=partial(self._send_changes, LEAVE)))
+            steps.append(Step(description=removes, batch_count=left_batches, run=self._remove_leavers))
         if added and not replaces:
             adds = f"add {format_count(added, 'record')} to {label} ({used})"
-            steps.append(Step(description=adds, batch_count=added_batches, run=partial(self._send_changes, JOIN)))
+            steps.append(Step(description=adds, batch_count=added_batches, run=self._add_joiners))
         steps.append(Step(description="mark the plan as settled in the ledger", run=self._settle_plan))
         return steps
 
@@ -180,11 +181,31 @@ class Mirror(MembersAction):
         self._guard.trust_plan()
         self.stats.mirror = replace(self._run.figures, plan=self._ledger.state.number)
 
-    def _send_changes(self, change: str) -> None:
-        """Send the people of the plan who join the audience (`change` is JOIN) or who leave it (`change` is LEAVE)."""
-        self._sender.on_refused = partial(self._note_refused, change)
-        with self._guard.fail_if_overtaken(change):
-            self._send_records(self._existing_audience, self._plan[change], adds=change == JOIN)
+    def _remove_leavers(self) -> None:
+        """Remove the people of the plan who leave the audience."""
+        audience = self._existing_audience
+        self._sender.on_refused = partial(self._note_refused, LEAVE)
+        with self._guard.fail_if_overtaken(LEAVE):
+            self._send_records(audience, self._plan[LEAVE], adds=False)
+            if self._plan[UNSURE_LEAVE].record_count:
+                # Pinterest may have refused to add some of them, whom it then refuses to remove.
+                sender = self._sender
+                self._sender = replace(sender, on_refused=lambda _: None, accepts_refusals=True)
+                self._send_records(audience, self._plan[UNSURE_LEAVE], adds=False)
+                self._sender = sender
+
+    def _add_joiners(self) -> None:
+        """Add the people of the plan who join the audience, or are sent again."""
+        self._sender.on_refused = partial(self._note_refused, JOIN)
+        try:
+            with self._guard.fail_if_overtaken(JOIN):
+                self._send_records(self._existing_audience, self._plan[JOIN], adds=True)
+        except ExportError:
+            # The plan is not settled, but they are not in the audience. There is no time left after a signal.
+            if not shutdown.is_requested():
+                with contextlib.suppress(ExportError):
+                    self._ledger.insert_refused(self._refused[JOIN], op="out")
+            raise
 
     def _note_refused(self, change: str, record: Batch) -> None:
         """Remember the digest of `record`, which Pinterest refused to add (`change` is JOIN) or to remove (LEAVE).
