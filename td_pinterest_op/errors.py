@@ -29,8 +29,9 @@ from typing import Any, ClassVar, Literal, TypeVar
 from td_pinterest_op.redaction.secret import defuse_templates, mask
 
 # `missing`: the key is left out. `unknown`: there is no such key. `value`: the value is not allowed, whatever the other
-# settings are. `environment`: a variable is missing there. `misplaced`: a setting is beside them. `wrong`: any other.
-ProblemCode = Literal["wrong", "missing", "unknown", "value", "environment", "misplaced"]
+# settings are. `environment`: a variable is missing there. `misplaced`: a setting is beside them. `columns`: those of a
+# query. `wrong`: any other. Warnings: `unused`: the action does not use the setting. `digits`: an id may lack some.
+ProblemCode = Literal["wrong", "missing", "unknown", "value", "environment", "misplaced", "columns", "unused", "digits"]
 _R = TypeVar("_R")
 _AUTHORS = "the authors of this operator"
 # What may be wrong with the folder of temporary files.
@@ -101,7 +102,8 @@ class Problem:
 
     key: str  # the name of the setting or parameter, "" for none or several
     code: ProblemCode  # what kind of problem it is
-    text: str  # the message, in which secrets are masked
+    text: str  # the whole message, in which secrets are masked
+    others: tuple[str, ...] = ()  # of a key that is missing: those that may be given in its place
 
 
 class SettingsError(WorkflowError):
@@ -109,9 +111,11 @@ class SettingsError(WorkflowError):
 
     advice = "Correct what the message lists. `td-pinterest check FILE.dig` finds the same before a run, with lines."
 
-    def __init__(self, message: str, *, problems: Sequence[Problem] = (), key: str = "") -> None:
+    def __init__(
+        self, message: str, *, problems: Sequence[Problem] = (), key: str = "", code: ProblemCode = "wrong"
+    ) -> None:
         super().__init__(message)
-        self.problems = tuple(problems) or (Problem(key=key, code="wrong", text=str(self)),)
+        self.problems = tuple(problems) or (Problem(key=key, code=code, text=str(self)),)
 
 
 class SettingsErrorCollector(list[SettingsError]):

@@ -154,7 +154,7 @@ def read_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S
         raise
     assert settings, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:
-        log.warning("%s", warning)
+        log.warning("%s", warning.text)
     return TaskRequest(task=task, settings=settings, source=source, lists=lists)
 
 

@@ -9,10 +9,10 @@ import click
 
 from td_pinterest_op.activation import LATER_RUNS
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.check import check_workflow
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, find_credentials, open_connection
 from td_pinterest_op.cli.export import run_export_task
 from td_pinterest_op.cli.interview import Interview
+from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.project_folder import create_project_folder, print_next_commands, require_new_folder
 from td_pinterest_op.cli.workflow_kinds import KINDS
 from td_pinterest_op.erase import erase_people

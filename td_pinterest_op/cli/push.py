@@ -1,6 +1,7 @@
 """`td-pinterest push`: update a project folder, check it, push it, and name the secrets that the project lacks."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -10,10 +11,10 @@ import click
 
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.bundle import COMMENT, update_code
-from td_pinterest_op.cli.check import check_file
-from td_pinterest_op.cli.lint.environment import SECRET_TEMPLATE
+from td_pinterest_op.cli.lint.rules import BUILT_IN_CONNECTOR, check_workflow
 from td_pinterest_op.errors import SettingsError
 
+_SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
 _PROGRAMS = {"td": ("td", "wf"), "digdag": ("digdag",)}
 _LIMITS = (
     "If the folder is too large: hosted Treasure Workflow accepts an archive of at most 10 MB; a digdag server accepts "
@@ -48,16 +49,13 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     if not (workflows := sorted(folder.glob("*.dig"))):
         raise SettingsError(f"{folder} has no workflow: make a project folder with `td-pinterest init {folder}`")
     update_code(folder)
-    findings = dict.fromkeys(finding for workflow in workflows for finding in check_file(workflow))
+    checked = [check_workflow(workflow)[0] for workflow in workflows]
+    findings = dict.fromkeys(finding for workflow in checked for finding in workflow.findings)
     for finding in findings:
         screen.print_note(str(finding))
-    if any(finding.code == "withholds-nobody" for finding in findings):
-        raise SettingsError(
-            f"{folder} says whom to withhold where nothing reads it, so they would be sent: nothing was pushed. "
-            "Correct what is named above first"
-        )
-    if findings:  # it may be about a workflow that is not used
-        screen.print_note("Correct these findings before you schedule a workflow")
+    # The old connector may run beside this operator for a day.
+    if any(finding.level == "error" and finding.code != BUILT_IN_CONNECTOR for finding in findings):
+        raise SettingsError(f"{folder} has errors, which are named above: nothing was pushed. Correct them first")
     common.print_note(f"Pushing {folder} as {project}")
     server = os.environ.get("DIGDAG_ENDPOINT")
     endpoint = ["-e", server] if program == "digdag" and server else []
@@ -70,9 +68,9 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     if listed.returncode:
         raise SettingsError(f"{project} is pushed, but its secrets cannot be listed: `{shlex.join(secrets)}` failed")
     used = set()
-    for path in (*workflows, *folder.glob("config/*.yml")):
+    for path in {path for workflow in checked for path in workflow.files}:
         text = path.read_text(encoding="utf-8", errors="replace")
-        used.update(SECRET_TEMPLATE.findall(COMMENT.sub("", text)))
+        used.update(_SECRET.findall(COMMENT.sub("", text)))
     missing = sorted(used - set(listed.stdout.split()))
     if not missing:
         screen.print_line(f"The project {project} is pushed and has all secrets that its workflows use.")

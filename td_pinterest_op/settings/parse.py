@@ -47,7 +47,7 @@ class ParsedSettings:
     given_values: dict[str, Any] = field(default_factory=dict)  # by name or alias; None for a wrong value
     refresh_token_secret: str | None = None  # the workflow secret with the refresh token
     for_this_run: tuple[str, ...] = ()  # the settings that are given for this run only
-    warnings: list[str] = field(default_factory=list)  # about values that are unusual but not wrong
+    warnings: list[Problem] = field(default_factory=list)  # about values that are unusual but not wrong
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -77,7 +77,7 @@ class ParsedSettings:
 
     def add_problem(self, name: str, text: str, *, code: ProblemCode = "wrong") -> None:
         """Add a problem with the setting `name`. `text`: the message. `code`: the kind, see `ProblemCode`."""
-        self.problems.append(Problem(key=name, code=code, text=text))
+        self.problems.append(Problem(key=name, code=code, text=f"{name}: {text}"))
 
     def require_equal(self, name: str, other: str) -> None:
         """Add a problem if the settings `name` and `other` are given with different values."""
@@ -90,7 +90,8 @@ class ParsedSettings:
         """Add the problem "missing" unless `name` or an alternative is given. `reason`: text that follows "missing"."""
         if self.given_values.keys().isdisjoint((name, *alternatives)):
             allowed = self.table.by_name[name].type.allowed
-            self.add_problem(name, f"missing{reason}; allowed: {allowed}", code="missing")
+            text = f"{name}: missing{reason}; allowed: {allowed}"
+            self.problems.append(Problem(key=name, code="missing", text=text, others=alternatives))
 
 
 def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[str, str]) -> _C:
@@ -106,7 +107,7 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
 def build_settings(parsed: ParsedSettings) -> Any:
     """Return parsed values as an instance of the entry point's settings class. Raises SettingsError for problems."""
     if parsed.problems:
-        lines = [f"- {problem.key}: {problem.text}" for problem in parsed.problems]
+        lines = [f"- {problem.text}" for problem in parsed.problems]
         text = "\n".join([f"result_settings has {format_count(len(lines), 'problem')}:", *lines])
         raise SettingsError(text, problems=parsed.problems)
     action = parsed.action
@@ -124,7 +125,8 @@ def build_settings(parsed: ParsedSettings) -> Any:
         if action.least_records and "min_records" not in parsed.given_values:
             values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
         if parsed.unused_keys:
-            warnings.append(f"{action.name} does not use these settings: {', '.join(parsed.unused_keys)}")
+            text = f"{action.name} does not use these settings: {', '.join(parsed.unused_keys)}"
+            warnings.append(Problem(key=parsed.unused_keys[0], code="unused", text=text))
     return parsed.table.settings_class(
         **values,
         refresh_token_secret=parsed.refresh_token_secret,
@@ -198,7 +200,7 @@ def parse_values(
             value = _find_credential(parsed, key, value, environ)
         elif key.restricts and name in settings and is_left_out(settings[name]):
             # A template that rendered to nothing must not let everybody through, whatever another place says.
-            parsed.add_problem(name, "is blank; give it a value, or leave the line out")
+            parsed.add_problem(name, "is blank; give it a value, or leave the line out", code="value")
             continue
         elif is_left_out(value):
             continue
@@ -218,7 +220,8 @@ def parse_values(
                 hint = f"; for several use {several[0]}" if several else ""
                 parsed.add_problem(name, f"{wrong}{hint}; allowed: {key.type.allowed}", code="value")
     if lost_digits:
-        parsed.warnings.append(f"{LOST_DIGITS}: {', '.join(lost_digits)}")
+        text = f"{LOST_DIGITS}: {', '.join(lost_digits)}"
+        parsed.warnings.append(Problem(key=lost_digits[0], code="digits", text=text))
     _check_unknown_keys(parsed, whole)
     for key in table.settings:
         _check_setting(parsed, key)

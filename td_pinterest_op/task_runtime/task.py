@@ -123,7 +123,7 @@ def parse_endpoints(environ: Mapping[str, str]) -> Endpoints:
         url = environ.get(name, "").strip() or default
         urls.append(url if "://" in url else f"https://{url}")
         if not is_safe_url(urls[-1]):
-            raise SettingsError(f"{name} must be an https address (http is allowed only for this machine)")
+            raise SettingsError(f"{name} must be an https address (http is allowed only for this machine)", key=name)
     return Endpoints(*urls)
 
 
@@ -133,11 +133,14 @@ def parse_api_key(environ: Mapping[str, str]) -> Secret:
     if not key:
         raise SettingsError(
             "there is no TD_API_KEY: set the workflow's secret td.apikey, and give it to the task as TD_API_KEY, "
-            "under its _env (config/environment.yml has the line)"
+            "under its _env (config/environment.yml has the line)",
+            key="TD_API_KEY",
+            code="environment",
         )
     if not re.fullmatch(f"[!-~]{{1,{LONGEST_SECRET}}}", key):
         raise SettingsError(
-            f"TD_API_KEY has characters other than visible ASCII, or more than {LONGEST_SECRET}: check td.apikey"
+            f"TD_API_KEY has characters other than visible ASCII, or more than {LONGEST_SECRET}: check td.apikey",
+            key="TD_API_KEY",
         )
     return Secret(key)
 
@@ -191,6 +194,7 @@ def read_source(task: Task) -> Source:
             "there is no job to export: put a td> task that writes no table before this task, or give this task a "
             "job_id, or a query and its database",
             key="job_id",
+            code="missing",
         )
     if has_lost_digits(job_id):
         log.warning("%s: job_id", LOST_DIGITS)
@@ -218,7 +222,8 @@ def _get_parameter(task: Task, name: str) -> object:
     """
     value = task.params.get(name)
     if name in task.params and is_left_out(value):
-        raise SettingsError(f"{name} of the task is blank: give it a value, or leave the line out", key=name)
+        text = f"{name} of the task is blank: give it a value, or leave the line out"
+        raise SettingsError(text, key=name, code="value")
     return value
 
 
@@ -237,7 +242,7 @@ def read_sql(text: str, *, key: str, folder: Path = Path()) -> str:
         raise SettingsError(f"{key}: {name} is outside the project: name a file inside its folder", key=key)
     try:
         query = (folder / path).read_bytes().decode()  # with its line ends, which texts in it may contain
-    except (OSError, UnicodeDecodeError):
+    except (OSError, ValueError):  # such as bytes that are no text, or a name with a null character
         query = ""
         problem = f"there is no file {name} in the project: correct the name"
     if not query.strip():
@@ -248,7 +253,7 @@ def read_sql(text: str, *, key: str, folder: Path = Path()) -> str:
             cure = "write `FROM activation_actions_table`, without `$` and braces"
         problem = f"{name} contains a template, which digdag fills in only in a task: {cure}"
     if problem:
-        raise SettingsError(f"{key}: {problem}", key=key)
+        raise SettingsError(f"{key}: {problem}", key=key, code="value")
     return query
 
 
@@ -256,7 +261,8 @@ def require_database(task: Task, *, needed_by: str) -> str:
     """Return the name of the task's database, which the feature `needed_by` uses. Raises SettingsError if unknown."""
     database = task.params.get("database", task.td.get("database"))
     if is_left_out(database):
-        raise SettingsError(f"{needed_by} needs a database: give the task a `database`", key="database")
+        text = f"{needed_by} needs a database: give the task a `database`"
+        raise SettingsError(text, key="database", code="missing")
     if not _DATABASE.fullmatch(name := str(database).strip()):
         raise SettingsError(
             "database must be the name of a database: 3 to 128 lowercase letters, digits and underscores",

@@ -9,7 +9,7 @@ import pytest
 
 from tests import children
 from tests.e2e.project import ROOT
-from tests.unit.cli.lint.samples import OWN, plant
+from tests.unit.cli.lint.samples import CONNECTOR, OWN, plant
 
 NEEDED = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token")
 
@@ -107,12 +107,22 @@ def test_push_that_fails_names_the_limits_of_servers(bin_folder: Path, folder: P
     assert (ran.returncode, said in ran.stderr) == (1, True), ran.stderr
 
 
-def test_push_refuses_opt_outs_next_to_the_settings(bin_folder: Path, folder: Path) -> None:
-    (folder / "mine.dig").write_text(plant(OWN, "  query →   consent: queries/people.sql\n  query"))
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            plant(OWN, "  query →   control: {percent: 10, salt: a}\n  query"),
+            "mine.dig:5: misplaced: a run does not read",
+        ),
+        (plant(OWN, "queries/people.sql → none.sql"), "mine.dig:5: value: query: there is no file none.sql"),
+    ],
+)
+def test_push_stops_for_errors(bin_folder: Path, folder: Path, text: str, said: str) -> None:
+    (folder / "mine.dig").write_text(text)
     ran = run_push(bin_folder)
     assert (ran.returncode, read_calls(bin_folder)) == (1, [])
-    assert "mine.dig:5: withholds-nobody: consent next to result_settings would withhold nobody: move" in ran.stderr
-    assert "so they would be sent: nothing was pushed" in ran.stderr
+    assert said in ran.stderr
+    assert "bundle has errors, which are named above: nothing was pushed" in ran.stderr
 
 
 def test_push_without_a_command_pushes_nothing(bin_folder: Path, folder: Path) -> None:
@@ -122,11 +132,17 @@ def test_push_without_a_command_pushes_nothing(bin_folder: Path, folder: Path) -
     assert read_calls(bin_folder) == []
 
 
-def test_push_tells_findings_and_that_the_secrets_cannot_be_listed(bin_folder: Path, folder: Path) -> None:
-    (bin_folder.parent / "secrets").unlink()
-    with (folder / "mine.dig").open("a") as file:
-        file.write("+b:\n  py>: td_pinterest_op.export.PinterestExport\n  result_settings: {colour: red}\n")
+def test_push_needs_the_secrets_of_an_included_file(bin_folder: Path, folder: Path) -> None:
+    (folder / "mine.dig").write_text("_error:\n  !include : alerts/mail.yaml\n+a: {echo>: a}\n")
+    (folder / "alerts").mkdir()
+    (folder / "alerts" / "mail.yaml").write_text("http>: ${secret:slack.webhook}\n")
     ran = run_push(bin_folder)
-    assert (ran.returncode, "colour" in ran.stderr) == (1, True), ran.stderr
-    assert "Correct these findings before you schedule a workflow" in ran.stderr
+    assert "lacks these secrets: slack.webhook\n" in ran.stdout, ran.stderr
+
+
+def test_push_with_the_built_in_connector_goes_on_without_a_list_of_secrets(bin_folder: Path, folder: Path) -> None:
+    (bin_folder.parent / "secrets").unlink()
+    (folder / "mine.dig").write_text(CONNECTOR)
+    ran = run_push(bin_folder)
+    assert (ran.returncode, "mine.dig:5: built-in-connector: " in ran.stderr) == (1, True), ran.stderr
     assert "audiences is pushed, but its secrets cannot be listed" in ran.stderr

@@ -45,7 +45,7 @@ WORLD: dict[str, set[str]] = {
     "urllib3": {"http", "treasure_data"},
     "backoff": {"http.retry"},
     "phonenumbers": {"identifiers.phones"},
-    "yaml": {"settings.structures", "cli.lint.dig_file", "cli.push"},
+    "yaml": {"settings.structures", "cli.lint.yaml_file", "cli.push"},
     "click": {"cli"},
     "rich": {"cli"},
     "sqlglot": {"cli.lint.selected_columns"},

@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from td_pinterest_op.cli.connection import AdAccount, Credentials, list_ad_accounts
-from td_pinterest_op.cli.lint.dig_file import DigFile
-from td_pinterest_op.cli.lint.problems import Export
+from td_pinterest_op.cli.lint.rules import Export
+from td_pinterest_op.cli.lint.workflow import Workflow
 from td_pinterest_op.task_runtime.services import Services
 
 
@@ -42,7 +42,7 @@ class DoctorContext:
     targets: Sequence[Target]  # at least one, each once
     settings: Mapping[str, object] | None  # of the file of --settings
     params: Mapping[str, Any]  # of a task that reads the job or the query of the options
-    workflow: DigFile | None  # with its findings; None if none is named
+    workflow: Workflow | None  # with its findings; None if none is named
     exports: Sequence[Export]  # of the workflow
     project: str | None  # the name of the project whose secrets are checked
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # closes what was opened

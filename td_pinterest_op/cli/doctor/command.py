@@ -12,17 +12,16 @@ from rich.text import Text
 
 from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.check import check_workflow
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, find_credentials
 from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
 from td_pinterest_op.cli.doctor.check import CheckResult, DoctorContext, Target
 from td_pinterest_op.cli.export import build_query_params, complete_settings
-from td_pinterest_op.cli.lint.problems import Export
+from td_pinterest_op.cli.lint.rules import Export, check_workflow
 from td_pinterest_op.errors import AccountError, ExportError, StoppedError
 from td_pinterest_op.http.endpoints import find_proxy
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.table import ErasureSettings, Settings, StatusSettings
+from td_pinterest_op.settings.table import Settings, StatusSettings
 from td_pinterest_op.task_runtime.task import parse_endpoints
 
 # The sign of each status, its replacement on a terminal that has only ASCII, and its style.
@@ -126,7 +125,7 @@ def _find_targets(export: Export, default: Target) -> Iterator[Target]:
     ids: Sequence[str | None] = [str(value) for value in named if value]
     if None in named:
         ids = [default.audience_id]
-    elif isinstance(parsed, ErasureSettings) or not export.unknown.isdisjoint(("action", "audience_name")):
+    elif "audience_id" not in export.table.by_name or not export.unknown.isdisjoint(("action", "audience_name")):
         ids = [None]
     elif isinstance(parsed, StatusSettings) and any(named):
         ids = parsed.audience_ids
@@ -236,7 +235,7 @@ def _check_settings(context: DoctorContext) -> CheckResult | None:
         return None
     warnings = parse_export(context.settings, environ=context.credentials.environ).warnings
     if warnings:
-        return CheckResult("; ".join(warnings), "warning", "correct the file of --settings")
+        return CheckResult("; ".join(warning.text for warning in warnings), "warning", "correct the file of --settings")
     return CheckResult("the file of --settings has no problems")
 
 

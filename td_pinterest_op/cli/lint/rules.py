@@ -1,288 +1,385 @@
-"""The rules of the linter. What an export may be is not repeated here: the operator's own functions judge it."""
+"""What a run would say about each task of this operator, at the line where it is written, and what no run can see.
 
-import re
-from collections.abc import Sequence
-from itertools import islice, takewhile
+The operator's own functions read the task, with stand-ins for what only a run knows.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.actions import Add, Create, Remove
-from td_pinterest_op.cli.lint.dig_file import Block, DigFile, DigTask, Place, read_workflow, walk
-from td_pinterest_op.cli.lint.environment import read_environ
-from td_pinterest_op.cli.lint.exports import FAILED, LIFT, OPERATORS, is_unknown, read_exports
-from td_pinterest_op.cli.lint.problems import Export, find_second_statement
-from td_pinterest_op.cli.lint.selected_columns import COMMENT_OR_STRING, find_column_problems
-from td_pinterest_op.cli.lint.templates import check_templates
-from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.records.hashed_query import require_one_statement
+from td_pinterest_op.activation import add_activation_settings
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
+from td_pinterest_op.audiences.request import TaskRequest, read_task_request
+from td_pinterest_op.cli.connection import SECRETS
+from td_pinterest_op.cli.lint.selected_columns import TEMPLATE_NAME, find_column_problems
+from td_pinterest_op.cli.lint.workflow import TEMPLATE, DigTask, Workflow
+from td_pinterest_op.cli.lint.yaml_file import Block, Place
+from td_pinterest_op.errors import Problem, SettingsError
+from td_pinterest_op.history import read_control_share
+from td_pinterest_op.many import build_entry_task, read_at_once, read_entries
 from td_pinterest_op.requirements import find_other_version
-from td_pinterest_op.settings.table import FOR_THIS_RUN, Settings
-from td_pinterest_op.settings.types import find_nearest, has_lost_digits
-from td_pinterest_op.stats import CONSENT, SUPPRESS
+from td_pinterest_op.settings.parse import parse_raw_settings
+from td_pinterest_op.settings.table import (
+    CREDENTIALS,
+    ERASURE,
+    FOR_THIS_RUN,
+    RESTRICTING,
+    STATUS,
+    Setting,
+    SettingsTable,
+    build_variable_name,
+)
+from td_pinterest_op.settings.types import WrongValueError, has_lost_digits, is_left_out, suggest_word
+from td_pinterest_op.stats import LISTS
+from td_pinterest_op.task_runtime.task import Task, parse_api_key
 from td_pinterest_op.treasure_data.job import Source
 
-# Operators after which `td.last_job_id` is what it was before.
-_LEAVES_NO_JOB = ("echo", "mail", "http", "if", "fail", "wait", "loop", "for_each", "for_range", "sh")
-_US = "api.treasuredata.com"
-_PLACEHOLDER = "the name of that audience"  # of the shipped config/pinterest.yml
-_TO_BE_FILLED_IN = re.compile(r"\s*(<[^<>]*(your|name|id|account)\b[^<>]*>|your_\w+|change_?me)\s*", re.IGNORECASE)
-_MOST_TASKS = 2_000  # loops and calls can make many of few
+_R = TypeVar("_R")
+
+BUILT_IN_CONNECTOR = "built-in-connector"
+"""The code of the finding about a td> task that exports with Treasure Data's own Pinterest connector."""
+
+_ACTIVATION = "td_pinterest_op.activation.PinterestActivation"
+_MANY = "td_pinterest_op.many.Many"
+_LIFT = "td_pinterest_op.history.Lift"
+# The classes of tasks, with the settings that each may have.
+_CLASSES: Mapping[str, SettingsTable[Any] | None] = {
+    "td_pinterest_op.export.PinterestExport": EXPORT,
+    _MANY: EXPORT,
+    _ACTIVATION: EXPORT,
+    "td_pinterest_op.status.AudienceStatus": STATUS,
+    "td_pinterest_op.erase.PinterestErase": ERASURE,
+    "td_pinterest_op.history.Failed": None,
+    _LIFT: None,
+}
+# Where each credential may be written, with the line that belongs there.
+_CREDENTIALS = {key.name: build_variable_name(key.secret) for key in CREDENTIALS}
+_LINES = {name: f"{name}: ${{secret:{secret}}}" for name, secret in SECRETS.items()}
+_SECRETS = {**_LINES, **{name: _LINES[variable] for name, variable in _CREDENTIALS.items()}}
+_PUBLIC = ("client_id", "PINTEREST_CLIENT_ID")
+# In place of a secret; so short that it is not masked in messages.
+_PLACEHOLDER = "00"
+# In place of what only a run knows: of a parameter, and of a setting the first of these that it allows.
+_NAME = "known_to_the_run"
+_QUERY = "SELECT * FROM known_to_the_run"
+_PARAMETERS = {"query": _QUERY, "engine": "presto", "database": _NAME, "segment": _NAME, "later_runs": "add"}
+_WORDS = (_QUERY, _NAME, "1", "US", "pinterest", "customer_list", "replace")
+_VALUES = (*_WORDS, {_NAME: "email"}, {"percent": "1", "salt": _NAME})
 
 
-def check_workflow(dig: DigFile) -> list[Export]:
-    """Add findings about a workflow's use of this package. Return the exports of its tasks."""
-    tasks = list(islice(dig.walk_tasks(dig.root), _MOST_TASKS))
-    operators = {task.name: _find_operator(dig, task) for task in tasks}
-    ours = [task for task in tasks if operators[task.name]]
-    exports: list[Export] = []
-    required = [dig.folder / f"{task.command}.dig" for task in tasks if task.operator == "require"]
-    if not ours and not any("td_pinterest_op." in dig.other_workflows.get(path, "") for path in required):
-        return exports
-    queries = {task.name: _read_td_query(dig, task) for task in tasks if task.operator == "td"}
-    last_job: DigTask | None = None
-    last_query: str | None = None  # of the last job, "" if it is not known; None without a job
-    for task in tasks:
-        if task in ours:
-            found = _check_our_task(dig, task, operators[task.name], last_query)
-            if last_job and any(map(_reads_last_job, found)):
-                _check_last_job(dig, task, last_job, tasks)
-            exports += found
-        elif task.operator and task.operator not in _LEAVES_NO_JOB:
-            last_query = "" if _writes_table(task) else queries.get(task.name, "")
-            last_job = task
-        if task.operator == "mail" and "you@example.com" in str(task.block.get("to")):
-            message = "the alert is addressed to the placeholder you@example.com: fill in a real address"
-            dig.add_warning(task.block.places["to"], "placeholder", message)
-    has_history = any(export.request and export.request.settings.history for export in exports)
-    _check_values(dig, ours)
-    check_templates(dig, tasks, operators)
-    # A task without a container image, in a workflow that runs in containers.
-    uses_containers = any("docker" in task.params for task in tasks if task.operator in ("py", None))
-    for task in ours:
-        if operators[task.name] == FAILED and has_history and "history" not in task.params:
-            message = (
-                "this task writes no row of a killed run, because it gets no variable `history`: put `history` under "
-                "`_export` of the workflow, and write `history: ${history}` in the settings"
-            )
-            dig.add_warning(task.place, "setting", message)
-        if operators[task.name] == LIFT:
-            _check_salt(dig, task)
-        if operators[task.name] == LIFT and not any("store_last_results" in str(each.params) for each in tasks):
-            message = "the counts are missing: set `store_last_results: true` on the td> task before the comparison"
-            counting = [each.place for each in tasks[: tasks.index(task)] if each.operator == "td"]
-            dig.add_finding(counting[-1] if counting else task.place, "setting", message)
-        if uses_containers and not task.params.get_block("docker").get("image"):
-            message = "hosted Treasure Workflow runs py> in a container: add `docker: {image: …}` to the task"
-            dig.add_warning(task.block.places.get("docker", task.place), "docker", message)
-    if other := find_other_version(dig.folder, __version__):
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """What a task of a workflow, or an entry of its list, asks of the operator.
+
+    `table`: the settings that it may have. `settings`: by name, None for those in `unknown`, whose values only a run
+    knows. `request`: None if a run refuses the task.
+    """
+
+    table: SettingsTable[Any]
+    settings: Mapping[str, Any]
+    unknown: frozenset[str]
+    request: TaskRequest[Any] | None
+
+
+def check_workflow(path: Path) -> tuple[Workflow, list[Export]]:
+    """Return the workflow in a file, with its findings sorted by line, and what its tasks ask of the operator."""
+    workflow = Workflow(path)
+    exports = []
+    logging.disable(logging.WARNING)  # what a run would log is a finding, or no matter of the file
+    try:
+        for task in workflow.tasks:
+            if task.class_name in _CLASSES:
+                exports += _TaskCheck(workflow, task).run()
+            elif task.class_name:
+                near = suggest_word(task.class_name, _CLASSES)
+                workflow.add_finding(task.place, "class", f"this package has no class {task.class_name}{near}")
+            elif task.operator == "td":
+                _check_td_task(workflow, task)
+    finally:
+        logging.disable(logging.NOTSET)
+    if any(task.class_name for task in workflow.tasks) and (other := find_other_version(path.parent, __version__)):
         message = (
-            f"the folder has version {other} of the operator, but a task runs an installed one, such as this version "
+            f"this is version {other} of the operator, but a task runs an installed one, such as this version "
             f"{__version__}: update the folder with `td-pinterest bundle FOLDER --update`"
         )
-        dig.add_warning(Place(dig.path, 1), "version", message)
-    return exports
+        place = Place(path.parent / "td_pinterest_op" / "__init__.py", 1)
+        workflow.add_finding(place, "version", message, level="warning")
+    workflow.findings.sort()
+    return workflow, exports
 
 
-def _reads_last_job(export: Export) -> bool:
-    """Whether an export sends the rows of the last job before its task."""
-    source = export.request.source if export.request else None
-    return isinstance(source, Source) and not source.query and "job_id" not in export.places
-
-
-def _writes_table(task: DigTask) -> bool:
-    """Whether the job of a td> task writes its rows to a table, and so has none to export."""
-    return not task.block.keys().isdisjoint(("insert_into", "create_table"))
-
-
-def _check_last_job(dig: DigFile, task: DigTask, last: DigTask, tasks: Sequence[DigTask]) -> None:
-    """Add a finding if the `last` job before an export has no rows, or may not have ended when the export begins."""
-    pairs = zip(last.name.split("+"), task.name.split("+"), strict=False)
-    name = "+".join(part for part, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    group = next((each.block for each in tasks if each.name == name), last.block)
-    if _writes_table(last):
+def _check_td_task(workflow: Workflow, task: DigTask) -> None:
+    """Add findings about a td> task that has the lists of an export, or exports with the built-in connector."""
+    for name in LISTS:
+        if name in task.block:
+            message = f"td> does not read {name}, so nobody is withheld: move it into the result_settings of the export"
+            workflow.add_finding(task.block.places[name], "misplaced", message)
+    params = task.find_params()
+    settings = params.get_block("result_settings")
+    is_typed = str(settings.get("type")).strip().lower() == "pinterest"
+    if is_typed or ("result_connection" in params and settings.keys() >= {"ad_account_id", "audience_type"}):
+        _check_secrets(workflow, settings)
         message = (
-            f"the last job before this task is that of {last.name}, which writes a table and has no rows to export"
+            "this exports with Treasure Data's built-in Pinterest connector, not with this operator: "
+            f"`td-pinterest init FOLDER --from {workflow.path}` makes a folder that does the same with it"
         )
-        dig.add_finding(task.place, "order", f"{message}: put {last.name} elsewhere, or give this task the query")
-    elif group.get("_parallel") or last.block.get("_background"):
-        message = f"{last.name} runs at the same time as this task, which may so find no job or an older one"
-        dig.add_finding(task.place, "order", f"{message}: put it before the group, or give this task the query")
+        workflow.add_finding(settings.place, BUILT_IN_CONNECTOR, message)
 
 
-def _check_salt(dig: DigFile, task: DigTask) -> None:
-    """Add a finding if a comparison has another control group than all exports in the workflows of the folder."""
-    lift = task.params.get_block("lift")
-    own = task.fill({name: str(lift.get(name)) for name in ("percent", "salt")})
-    groups = [
-        {name: str(value.get(name)) for name in own}
-        for root in (dig.root, *(read_workflow(path).root for path in dig.other_workflows))
-        for _, key, value in walk(root)
-        if key == "control" and isinstance(value, Block)
-    ]
-    if groups and own not in groups and not is_unknown([own, groups]):
-        other = " or ".join(f"percent {each['percent']} and salt {each['salt']}" for each in groups)
-        message = f"no export of this folder has this control group, but one with {other}: write the same in both"
-        dig.add_finding(lift.places.get("salt", task.place), "setting", message)
-
-
-def _find_operator(dig: DigFile, task: DigTask) -> str:
-    """Return the operator of this package that a task runs, or "". Adds a finding about a misspelt one."""
-    name = str(task.command or "").removesuffix(".run") if task.operator == "py" else ""
-    if not name or name in OPERATORS:
-        return name
-    module = name.partition(".")[0]
-    is_ours = module == "td_pinterest_op"
-    is_of_user = not is_ours and ((dig.folder / module).is_dir() or (dig.folder / f"{module}.py").is_file())
-    if is_of_user or dig.has_finding(task.place):  # of an older version
-        return ""
-    near = find_nearest(name, OPERATORS, cutoff=0.8 if is_ours else 0.94)
-    if is_ours or near:
-        suggestion = f"did you mean {near}?" if near else "an export is td_pinterest_op.export.PinterestExport"
-        dig.add_finding(task.place, "class", f"{name} is not an operator of td_pinterest_op: {suggestion}")
-    return near
-
-
-def _check_our_task(dig: DigFile, task: DigTask, operator: str, last_query: str | None) -> list[Export]:
-    """Add to `dig` what is wrong with a task of the operator class `operator`, and return the exports that it makes.
-
-    Judged are its settings, its secrets, the source of its rows, and its opt-out and consent lists. `last_query`: the
-    SQL of the last job before the task, whose rows it exports if it names no other source; "" if the SQL is not known,
-    None if there is no such job.
-    """
-    environ = read_environ(dig, task)
-    if ".history." in operator and "TD_API_KEY" not in environ:
-        message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
-        dig.add_finding(task.block.places.get("_env", task.place), "env", message)
-    endpoint = str(task.params.get_block("td").get("endpoint") or _US)
-    if endpoint != _US and "TD_API_SERVER" not in environ and not is_unknown(endpoint):
-        message = f"td> asks {endpoint}, and this task {_US}: add `TD_API_SERVER: https://{endpoint}/` under its _env"
-        dig.add_finding(task.block.places.get("_env", task.place), "env", message)
-    has_job = last_query is not None or dig.is_called_by_others
-    if not has_job and "td.last_job_id" in str(task.params.get("job_id")):
-        message = "no td> task stands before this one, so there is no td.last_job_id: move the td> task before it"
-        dig.add_finding(task.params.places["job_id"], "order", message)
-    exports = list(read_exports(dig, task, operator, environ, has_earlier_job=has_job))
-    earlier: dict[tuple[str | None, ...], bool] = {}  # whether none of the entries for an audience replaces people
-    for export in exports:
-        request = export.request
-        # A misplaced `control` would make its column seem to be one too many.
-        is_known = export.unknown.isdisjoint(("columns", "records", "control")) and not any(
-            map(dig.has_finding, task.block.places.values())
-        )
-        if request and isinstance(request.source, Source) and is_known:
-            sql = request.source.query or ("" if "job_id" in export.places else last_query or "")
-            lists = {name: each.query for name, each in request.lists.items()}
-            same = {"the query itself": sql, "also consent": lists.get(CONSENT, "")}
-            for name, other in same.items():
-                if other.strip() and other.split() == lists.get(SUPPRESS, "").split():
-                    message = f"suppress is {name}, so everybody is withheld: name only people who must not be sent"
-                    dig.add_finding(export.find_place(SUPPRESS), "setting", message)
-            for name, text in find_column_problems(request.settings, query=sql, lists=lists):
-                what = text.partition("cannot be exported: ")[2] or text.replace("the result of job  ", "the result ")
-                setting = [key for key in ("columns", "control") if f"`{key}` names" in what]
-                place = export.find_place(*setting, name)
-                if not setting:
-                    text = {"query": sql, **lists}[name]
-                    column = re.search(r'column "([^"]+)" (?:is|can)', what)
-                    place = dig.find_query(text, at=text.rfind(column[1]) if column else -1) or place
-                dig.add_finding(place, "columns", f"{export.entry and f'entry {export.entry}: '}{name}: {what}")
-        settings = request.settings if request else None
-        if not isinstance(settings, Settings) or "action" in export.unknown:
-            continue
-        _check_action(dig, export, settings)
-        if any(name.startswith(("ad_account", "audience_")) for name in export.unknown):
-            continue
-        target = (settings.ad_account_id, settings.audience_id or settings.audience_name)
-        adds = settings.action is Create.action and settings.if_exists == "add"
-        changes_only = adds or settings.action in (Add.action, Remove.action)
-        if target in earlier and not (changes_only and earlier[target]):
+def _check_secrets(workflow: Workflow, block: Block) -> None:
+    """Add a finding about each credential in plain text."""
+    for name, line in _SECRETS.items():
+        if name not in _PUBLIC and not is_left_out(block.get(name)) and "${" not in str(block[name]):
             message = (
-                f"an earlier entry changes audience {target[1]} too, at the same time, and one of the two replaces its "
-                "people: which one ends last is not known. Leave one out, or put it into a task of its own"
+                f"{name} is in plain text here, for everybody who can read the workflow: write "
+                f"`{line}` under _env, and get a new one, since whoever has read this one can use it"
             )
-            dig.add_finding(export.places[""], "two-entries", message)
-        earlier[target] = changes_only and earlier.get(target, True)
-    return exports
+            workflow.add_finding(block.find_place(name), "plain-secret", message)
 
 
-def _check_action(dig: DigFile, export: Export, settings: Settings) -> None:
-    """Add findings to `dig` about an export's action.
-
-    It may not fit the workflow's schedule or the task's opt-out and consent lists, or its ids may still be the shipped
-    placeholders.
-    """
-    action = settings.action
-    place = export.find_place("action", "result_settings")
-    schedule = dig.root.get_block("schedule")
-    is_dated = "audience_name" in export.unknown
-    if schedule and action.only_once and settings.if_exists == "fail" and not is_dated:
-        message = f"{action.name} fails from the second scheduled run on, because the audience exists then"
-        instead = "set if_exists: add or replace" if "if_exists" in action.uses else "run it once, by hand"
-        dig.add_finding(place, "create-scheduled", f"{message}: {instead}")
-    if schedule and action.leaves_lists:
-        message = (
-            f"{action.name} leaves an unused customer list behind at every run, and Pinterest needs a day or two to "
-            "fill a new one: send only the differences with mirror_current_audience, or run it by hand"
-        )
-        dig.add_warning(place, "replace-scheduled", message)
-    if schedule and settings.rebuild and "rebuild" not in export.unknown:
-        message = (
-            "every run replaces all people and leaves an unused customer list behind: remove the line, and pass it to "
-            "one run with settings_for_this_run"
-        )
-        dig.add_warning(export.find_place("rebuild"), "replace-scheduled", message)
-    is_filled_in = settings.audience_id and not any(name.startswith("audience_id") for name in export.unknown)
-    if is_filled_in and settings.expected_audience_name == _PLACEHOLDER:
-        message = f"this is not the audience's name but the placeholder `{_PLACEHOLDER}`: fill in the audience's name"
-        place = export.find_value("expected_audience_name") or export.find_place("expected_audience_name")
-        dig.add_finding(place, "placeholder", message)
-    blank = [name for name in export.unknown if name.startswith("audience_id") and export.settings[name] == ""]
-    if blank and settings.expected_audience_name not in (None, _PLACEHOLDER):
-        message = "the audience's name is filled in, but not its id: fill it in, too"
-        dig.add_finding(export.find_value(blank[0]) or export.find_place(blank[0]), "placeholder", message)
-
-
-def _read_td_query(dig: DigFile, task: DigTask) -> str:
-    """Return the SQL of a td> task, or "" if only a run knows it. Adds findings about its database and its file."""
-    has_database = "database" in task.params or "database" in task.params.get_block("td")
-    if not has_database and not dig.is_called_by_others:
-        message = "the query needs a database: give the task a `database`, or set td.database under `_export`"
-        dig.add_finding(task.place, "database", message)
-    command = task.command
-    inline = task.block.get("query") or (command.get("data") if isinstance(command, Block) else None)
-    name = task.fill(command) if isinstance(command, str) and not inline else ""
-    if not name or is_unknown(name):
-        return str(inline or "")
-    path = task.folder / name
+@contextlib.contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    """Work in a folder for a while, as a run works in that of its project, whose files it reads."""
+    before = Path.cwd()
+    os.chdir(folder)
     try:
-        sql = path.read_text(encoding="utf-8", errors="replace")
-    except (OSError, ValueError):  # such as SQL in place of a file's name
-        dig.add_finding(task.place, "file", f"there is no file {name} in the folder {task.folder}: correct the name")
-        return ""
-    dig.queries[path] = sql
-    if not COMMENT_OR_STRING.sub("", sql).strip():
-        dig.add_finding(task.place, "file", f"{name} is blank: write a query into it")
-    engine = task.params.get("engine") or task.params.get_block("td").get("engine")
-    try:
-        if engine != "hive":  # whose queries may begin with statements such as SET
-            require_one_statement(sql, name=name)
-    except SettingsError as error:
-        dig.add_finding(find_second_statement(dig, sql) or task.place, "query", str(error))
-    return sql
+        yield
+    finally:
+        os.chdir(before)
 
 
-def _check_values(dig: DigFile, ours: Sequence[DigTask]) -> None:
-    """Add findings about numbers that digdag may change, placeholders, and settings for one run."""
-    used = " ".join(str(task.fill([dict(task.block), task.exported.get("audiences")])) for task in ours)
-    for block, key, value in dig.walk():
-        place = block.places[key]
-        if key == FOR_THIS_RUN:
-            message = f"{key} is for one run: pass it with -p, and leave it out of the workflow"
-            dig.add_finding(place, "setting", message)
-        if isinstance(value, int) and has_lost_digits(value) and str(value) in used:
+class _TaskCheck:
+    """What a run would say about one task of this operator."""
+
+    def __init__(self, workflow: Workflow, task: DigTask) -> None:
+        self._workflow = workflow
+        self._task = task
+        self._table = _CLASSES[task.class_name]
+        self._params = task.find_params()
+        self._settings = self._params.get_block("result_settings")
+        self._env: Block = task.fill(task.block.get_block("_env"))
+
+    def run(self) -> list[Export]:
+        """Add the findings about the task, and return what it asks of the operator."""
+        params = self._params
+        _check_secrets(self._workflow, self._env)
+        _check_secrets(self._workflow, self._settings)
+        if FOR_THIS_RUN in params:
+            message = f"{FOR_THIS_RUN} is for one run: pass it with -p, and leave it out of the workflow"
+            self._add_finding(params.places[FOR_THIS_RUN], "for-this-run", message)
+            del params[FOR_THIS_RUN]
+        for name in ("result_settings", "audiences"):
+            self._check_values(params.get(name), params.find_place(name))
+        exports = self._find_exports()
+        for name in sorted(RESTRICTING & self._task.block.keys()):
+            if not self._workflow.has_finding(self._task.block.places[name]):
+                message = f"a run does not read {name} here, so it restricts nothing: move it into result_settings"
+                self._add_finding(self._task.block.places[name], "misplaced", message)
+        return exports
+
+    def _add_finding(self, place: Place, code: str, message: str, *, level: str = "error") -> None:
+        """Add a finding about the task."""
+        self._workflow.add_finding(place, code, message, level=level)
+
+    def _check_values(self, value: Any, place: Place) -> None:
+        """Add findings about ids that lose digits, and about templates that name nothing, in a value at any depth."""
+        if isinstance(value, Block):
+            for key, member in value.items():
+                self._check_values(member, value.find_place(key))
+        elif isinstance(value, list):
+            for item in value:
+                self._check_values(item, place)
+        elif isinstance(value, int) and has_lost_digits(value):
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
-            dig.add_finding(place, "unquoted-id", message)
-        if isinstance(value, str) and "${secret:http.uri}" in value:
-            message = "digdag uses a secret http.uri as the address of every http> task: give it another name"
-            dig.add_finding(place, "secret-name", message)
-        if isinstance(value, str) and _TO_BE_FILLED_IN.fullmatch(value):
-            dig.add_finding(place, "placeholder", f"`{value.strip()}` is a placeholder: fill in the real value")
+            self._add_finding(place, "unquoted-id", message)
+        elif isinstance(value, str) and self._workflow.knows_all_variables and self._table and self._is_whole():
+            for name in self._task.find_undefined(value):
+                message = f"nothing in this workflow defines {name}: correct the name, or pass it to the run with -p"
+                self._add_finding(place, "undefined", message, level="warning")
+
+    def _is_whole(self) -> bool:
+        """Whether all files were read that may define what the task reads."""
+        return all(block.is_whole for block in (self._task.exported, self._params, self._settings, self._env))
+
+    def _find_exports(self) -> list[Export]:
+        """Return what the task asks of the operator. Adds a finding for each problem that a run would report."""
+        params = self._params
+        known = _replace_unknown(params, EXPORT, set())
+        known["td"] = {**self._find_known_by_callers(), **known.get("td", {})}
+        environ = {name: _hide_secret(name, value) for name, value in self._env.items()}
+        blocks = [self._settings, params, params.get_block("td"), self._env]
+        if self._table is None:
+            if self._task.class_name == _LIFT and not _is_unknown(params.get("lift")):
+                lift = Task(params=params, environ=environ)
+                self._call(read_control_share, lift, blocks=[params.get_block("lift"), *blocks])
+            self._call(parse_api_key, environ, blocks=blocks)
+            return []
+        raw = params.get("result_settings")
+        settings = {} if _is_template(raw) else self._call(parse_raw_settings, raw, blocks=blocks)
+        unknown: set[str] = set()
+        known["result_settings"] = _replace_unknown(settings or {}, self._table, unknown)
+        task = Task(params=known, environ=environ)
+        if settings is None or _is_template(raw):
+            return []
+        if self._task.class_name == _MANY:
+            return self._read_entries(task, unknown, blocks)
+        if self._task.class_name == _ACTIVATION:
+            ours = {"segment_name": _NAME, "activation_actions_table": f"{_NAME}.{_NAME}"}
+            activation = self._call(add_activation_settings, replace(task, params={**ours, **known}), blocks=blocks)
+            if activation is None:
+                return []
+            task = activation
+            unknown |= {"audience_name"}.difference(settings)
+            given = {name for name, value in task.params["result_settings"].items() if not is_left_out(value)}
+            of_console = self._table.by_name.keys() - given - {"action", *_CREDENTIALS}
+            return [self._read_request(task, unknown, blocks, optional=of_console)]
+        return [self._read_request(task, unknown, blocks)]
+
+    def _find_known_by_callers(self) -> dict[str, str]:
+        """Return stand-ins for what earlier tasks, or a workflow that calls this one, may store under `td`."""
+        is_open = not self._workflow.knows_all_variables
+        has_job = is_open or any(each.operator.startswith("td") for each in self._workflow.tasks)
+        return {**({"database": _NAME} if is_open else {}), **({"last_job_id": "1"} if has_job else {})}
+
+    def _read_entries(self, task: Task, unknown: set[str], blocks: list[Block]) -> list[Export]:
+        """Return what the entries of the task's list ask of the operator, and add findings about them."""
+        listed = self._params.get("audiences")
+        items = listed if isinstance(listed, list) else []
+        shown = [{"name": number} if _is_template(item) else item for number, item in enumerate(items)] or listed
+        task = replace(task, params={**task.params, "audiences": shown})
+        self._call(read_at_once, task, blocks=blocks)
+        entries = {} if _is_template(listed) else self._call(read_entries, task, blocks=blocks) or {}
+        exports = []
+        for number, (name, members) in enumerate(entries.items()):
+            entry = items[number] if items else None
+            if _is_template(entry):
+                continue
+            block = entry if isinstance(entry, Block) else Block(self._params.find_place("audiences"))
+            own: set[str] = set()
+            known = _replace_unknown(members, EXPORT, own)
+            given = {*known, *known.get("result_settings", ())}
+            around = [block.get_block("result_settings"), block, *blocks]
+            built = self._call(build_entry_task, task, known, name, blocks=around)
+            if built:
+                exports.append(self._read_request(built, own | (unknown - given), around))
+        return exports
+
+    def _read_request(
+        self, task: Task, unknown: set[str], blocks: list[Block], *, optional: Set[str] = frozenset()
+    ) -> Export:
+        """Return what a task or an entry asks of the operator, and add findings.
+
+        `unknown`: the names of settings that only a run knows. `optional`: those that the console may give. Added are
+        the problems without them, with valid values for them, and with every action if that is unknown.
+        """
+        assert self._table  # noqa: S101
+        settings = task.params["result_settings"]
+        request: TaskRequest[Any] | None = None
+        found: list[Sequence[Problem]] = []
+        for stand_ins in _list_stand_ins(self._table, unknown | optional):
+            whole = replace(task, params={**task.params, "result_settings": {**settings, **stand_ins}})
+            try:
+                with _inside(self._workflow.path.parent):
+                    request = read_task_request(whole, table=self._table)
+                found.append(request.settings.warnings)
+            except SettingsError as error:
+                found.append(error.problems)
+        self._report([problem for problem in found[0] if all(problem in each for each in found)], blocks)
+        if request and unknown.isdisjoint(("columns", "records", "control")) and isinstance(request.source, Source):
+            lists = {name: each.query for name, each in request.lists.items()}
+            for name, message in find_column_problems(request.settings, query=request.source.query, lists=lists):
+                self._report([Problem(key=name, code="columns", text=message)], blocks)
+        shown = {str(name): value for name, value in settings.items()} | dict.fromkeys(unknown)
+        return Export(table=self._table, settings=shown, unknown=frozenset(unknown), request=request)
+
+    def _call(self, function: Callable[..., _R], *args: Any, blocks: list[Block]) -> _R | None:
+        """Return what one of the operator's readers returns. If it refuses the task, add findings and return None."""
+        try:
+            with _inside(self._workflow.path.parent):
+                return function(*args)
+        except SettingsError as error:
+            self._report(error.problems, blocks)
+            return None
+
+    def _report(self, problems: Iterable[Problem], blocks: list[Block]) -> None:
+        """Add a finding for each problem, at the place of its key in the first of the `blocks` that has it."""
+        for problem in problems:
+            names = [problem.key, _CREDENTIALS.get(problem.key), *problem.others]
+            is_absent = problem.code in ("missing", "environment")
+            if is_absent and not all(block.is_whole for block in (*blocks, self._task.exported)):
+                continue  # an included file that cannot be read may have it
+            place = self._task.place
+            if problem.code == "environment":
+                place = self._task.block.places.get("_env", place)
+            elif self._table and problem.key in self._table.by_name and "result_settings" in self._params:
+                place = blocks[0].place
+            for block in blocks:
+                if name := next((name for name in names if name in block.places), None):
+                    is_about_value = problem.code in ("value", "missing", "digits")
+                    place = block.find_place(name) if is_about_value else block.places[name]
+                    break
+            if problem.code != "digits" or not self._workflow.has_finding(place):
+                level = "warning" if problem.code in ("unused", "digits") else "error"
+                self._add_finding(place, problem.code, problem.text, level=level)
+
+
+def _list_stand_ins(table: SettingsTable[Any], unknown: set[str]) -> list[dict[str, object]]:
+    """Return what the `unknown` settings may be: left out or valid, and each action if the action is unknown."""
+    valid = {name: value for name in unknown if (value := _find_valid(table.by_name[name])) is not None}
+    if "action" not in unknown:
+        return [{}, valid] if unknown else [{}]
+    return [{**each, "action": action.action.name} for action in ACTIONS for each in ({}, valid)]
+
+
+def _find_valid(setting: Setting) -> object:
+    """Return a value that a setting allows, or None if its default is as good."""
+    for value in (_PLACEHOLDER,) if setting.is_credential else _VALUES:
+        with contextlib.suppress(WrongValueError):
+            setting.type.parse(value)
+            return value
+    return None
+
+
+def _replace_unknown(values: Mapping[Any, Any], table: SettingsTable[Any], unknown: set[str]) -> dict[Any, Any]:
+    """Return parameters or settings with stand-ins for values that only a run knows, and for plain credentials.
+
+    Settings of the `table` whose values only a run knows are left out; their names are added to `unknown`.
+    """
+    known: dict[Any, Any] = {}
+    for name, value in values.items():
+        if name in ("td", "result_settings") and isinstance(value, Mapping):
+            known[name] = _replace_unknown(value, table, unknown)
+        elif name in _CREDENTIALS and not is_left_out(value) and "${" not in str(value):
+            known[name] = _PLACEHOLDER
+        elif not _is_unknown(value):
+            known[name] = value
+        elif name in table.by_name:
+            unknown.add(name)
+        elif name == "query" and len(TEMPLATE.sub("", value).split()) > 1:
+            known[name] = TEMPLATE.sub(TEMPLATE_NAME, value)
+        else:
+            known[name] = _PARAMETERS.get(name, "1")
+    return known
+
+
+def _is_unknown(value: object) -> bool:
+    """Whether a value has a template that could not be filled in: only a run knows it."""
+    if isinstance(value, Mapping | list):
+        return any(map(_is_unknown, value.values() if isinstance(value, Mapping) else value))
+    return isinstance(value, str) and TEMPLATE.search(value) is not None
+
+
+def _is_template(value: object) -> bool:
+    """Whether a value is a template and nothing else, for which a run may get a mapping or a list."""
+    return isinstance(value, str) and TEMPLATE.fullmatch(value.strip()) is not None
+
+
+def _hide_secret(name: str, value: object) -> str:
+    """Return a variable's value, or a placeholder for a secret and for what only a run knows."""
+    is_hidden = not is_left_out(value) and (name in SECRETS or "${" in str(value))
+    return _PLACEHOLDER if is_hidden else str("" if value is None else value)

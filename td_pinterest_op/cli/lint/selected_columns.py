@@ -1,9 +1,9 @@
 """The columns of a query, as far as its text shows them, judged by the operator's own rules."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from td_pinterest_op.cli.lint.dig_file import TEMPLATE
+from td_pinterest_op.cli.lint.workflow import TEMPLATE
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.records.columns import (
     Column,
@@ -14,10 +14,9 @@ from td_pinterest_op.records.columns import (
 from td_pinterest_op.settings.table import ErasureSettings, Settings
 from td_pinterest_op.treasure_data.job import Job
 
-_OTHER_HASH = re.compile(r"\b(md5|sha1|sha512)\s*\([^,;]*\)\s*(?:as\s+)?(email|maid|idfa)\b", re.IGNORECASE)
-COMMENT_OR_STRING = re.compile(r"--[^\r\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*'", re.DOTALL)
 _LONGEST_QUERY = 100_000
-_TEMPLATE_NAME = "of_a_template"  # in place of a template; a query without templates has no such name
+TEMPLATE_NAME = "of_a_template"
+"""In place of a template; a query without templates has no such name."""
 
 
 def find_selected_columns(sql: str) -> list[tuple[str, str]] | None:
@@ -31,7 +30,7 @@ def find_selected_columns(sql: str) -> list[tuple[str, str]] | None:
     if len(sql) > _LONGEST_QUERY:
         return None
     try:
-        query = sqlglot.parse_one(TEMPLATE.sub(_TEMPLATE_NAME, sql), read="trino")
+        query = sqlglot.parse_one(TEMPLATE.sub(TEMPLATE_NAME, sql), read="trino")
     except (sqlglot.errors.SqlglotError, RecursionError):
         return None
     columns = []
@@ -39,7 +38,7 @@ def find_selected_columns(sql: str) -> list[tuple[str, str]] | None:
         inner = selected.unnest()
         is_named = isinstance(inner, (sqlglot.exp.Column, sqlglot.exp.Dot, sqlglot.exp.Star))
         name = (selected.alias or (inner.name if is_named else f"_col{position}")).lower()
-        if "*" in name or _TEMPLATE_NAME in name:
+        if "*" in name or TEMPLATE_NAME in name:
             return None
         is_hash = selected.unalias().sql("trino").upper().startswith("SHA256(")
         columns.append((name, "varbinary" if is_hash else "varchar"))
@@ -57,23 +56,20 @@ def find_column_problems(
     for name, sql in lists.items():
         if isinstance(settings, Settings) and (job := describe_job(sql)):
             try:
-                of_lists[name] = find_list_columns(job, settings)
+                of_lists[name] = find_list_columns(replace(job, option=name), settings)
             except JobError as error:
                 yield name, str(error)
-    for name, sql in {"query": query, **lists}.items():
-        if hashed := _OTHER_HASH.search(sql):
-            yield name, f"{hashed[2]} is hashed by {hashed[1]}, but Pinterest matches SHA-256 only: select it as it is"
-    people = describe_job(query)
+    job = describe_job(query)
     # `columns` may name a column of any of the queries.
-    if people and (not settings.columns or len(of_lists) == len(lists)):
+    if job and (not settings.columns or len(of_lists) == len(lists)):
+        people = replace(job, option="this task")
         try:
             if isinstance(settings, Settings):
                 find_people_columns(people, settings, of_lists)
             else:
                 find_identifier_columns(people, settings.columns)
         except JobError as error:
-            about_list = [name for name in of_lists if str(error).startswith(f"`{name}`")]
-            yield (about_list or ["query"])[0], str(error)
+            yield "query", str(error)
 
 
 def describe_job(sql: str) -> Job | None:

@@ -58,9 +58,8 @@ def init(at_terminal: Terminal, folder: Path) -> Init:
 
 
 def check_folder(folder: Path) -> list[str]:
-    """Return the findings of `check`, except missing packages of the Python on the PATH."""
-    found = [finding for workflow in folder.glob("*.dig") for finding in check_file(workflow)]
-    return [str(finding) for finding in found if finding.code != "python"]
+    """Return the findings of `check`."""
+    return [str(finding) for workflow in folder.glob("*.dig") for finding in check_file(workflow)]
 
 
 def run_workflow(folder: Path, workflow: str, services: Services) -> str:

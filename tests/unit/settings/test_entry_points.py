@@ -119,4 +119,4 @@ def test_a_wrong_setting_is_named(parse: Parse, raw: object, expected: str) -> N
 @pytest.mark.parametrize("ids", [[2**53 + 1, 7], [2**53 + 1], "7,549755885175000000", ["549755885175000000"]])
 def test_ids_that_may_have_lost_digits_give_a_warning(ids: object) -> None:
     (warning,) = parse_status({**STATUS, "audience_ids": ids}, environ=ENVIRON).warnings
-    assert warning.endswith(": audience_ids")
+    assert warning.text.endswith(": audience_ids")

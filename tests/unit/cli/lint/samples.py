@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import dedent
 
 from td_pinterest_op.cli.check import check_file
 
@@ -13,39 +12,18 @@ ENV = """\
     PINTEREST_CLIENT_SECRET: ${secret:pinterest.client_secret}
     PINTEREST_REFRESH_TOKEN: ${secret:pinterest.refresh_token}
 """
-GOOD = f"""\
-timezone: UTC
-
-_export:
-  td:
-    database: shop
-
-+query:
-  td>: queries/people.sql
-
-+export:
-  py>: td_pinterest_op.export.PinterestExport
-  result_settings:
-    type: pinterest
-    ad_account_id: "549755885175"
-    audience_type: customer_list
-    action: add_people_to_current_audience
-    audience_id: "2542620905475"
-{ENV}"""
-# A task with a query of its own, and with opt-outs.
 OWN = f"""\
 _export:
   td: {{database: shop}}
 +export:
   py>: td_pinterest_op.export.PinterestExport
-  query: SELECT email FROM people
+  query: queries/people.sql
   result_settings:
     type: pinterest
     ad_account_id: "549755885175"
     audience_type: customer_list
     action: add_people_to_current_audience
     audience_id: "2542620905475"
-    suppress: queries/suppressed.sql
 {ENV}"""
 ENTRY = (
     "{name: vip, ad_account_id: '1', action: add_people_to_current_audience, audience_id: '2', "
@@ -87,15 +65,17 @@ STATUS = f"""\
   py>: td_pinterest_op.status.AudienceStatus
   result_settings: {{ad_account_id: "1", audience_ids: "2, 3", fail_on: TOO_SMALL}}
 {ENV}"""
+CONNECTOR = """\
++export:
+  td>: queries/people.sql
+  database: shop
+  result_connection: my_pinterest
+  result_settings: {ad_account_id: 1, audience_type: customer_list, action: create_new_audience, audience_name: a}
+"""
 FILES = {
     "queries/people.sql": "SELECT email FROM people\n",
     "queries/suppressed.sql": "SELECT email FROM opt_outs\n",
-    "queries/env.yml": dedent(ENV.partition("\n")[2]),
-    "queries/actions.sql": "SELECT email\nFROM ${activation_actions_table}\n",
-    "queries/comments.sql": "-- SELECT email FROM opt_outs\n",
-    "queries/figures.sql": "SELECT email FROM people WHERE ${pinterest.records.snt} > 0\n",
-    "queries/phones.sql": "WITH p AS (\nSELECT email FROM people)\nSELECT phone FROM p\n",
-    "queries/two.sql": "SET a = b; SELECT email FROM people\n",
+    "queries/two.sql": "SELECT email FROM a; SELECT email FROM b\n",
 }
 
 
@@ -108,9 +88,9 @@ def plant(text: str, *changes: str) -> str:
     return text
 
 
-def found_in(folder: Path, text: str, files: dict[str, str] | None = None) -> Sequence[tuple[int, str, str]]:
-    """Line, code and message of each finding in the workflow `text` of a folder. `files`: what else is there."""
+def found_in(folder: Path, text: str, files: dict[str, str] | None = None) -> Sequence[str]:
+    """The findings in a workflow, as printed, with paths in the folder. `files`: what else the folder has."""
     for name, content in {**FILES, **(files or {}), "export.dig": text}.items():
         (folder / name).parent.mkdir(exist_ok=True, parents=True)
         (folder / name).write_text(content)
-    return [(finding.line, finding.code, finding.message) for finding in check_file(folder / "export.dig")]
+    return [str(finding).removeprefix(f"{folder}/") for finding in check_file(folder / "export.dig")]

@@ -1,0 +1,167 @@
+"""The tasks of a workflow, with `${name}` filled in as far as the file knows it."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from td_pinterest_op.cli.lint.yaml_file import Block, Place, Reader
+
+TEMPLATE = re.compile(r"\$\{(?!\s*secret:)([^{}]*)\}")
+"""What digdag fills in, with its expression: not a secret, which it fills in elsewhere."""
+# Blocks that hold tasks, besides the names that begin with +.
+_BLOCKS = ("_do", "_else_do", "_error", "_check")
+_VARIABLE = re.compile(r"\s*([A-Za-z_]\w*)(?:\.\w+)*\s*")
+# What digdag defines, its loops and the operators of tasks that define nothing else.
+_OF_DIGDAG = re.compile(
+    r"(last_|next_|last_executed_)?session_\w+|(task|project|workflow)_(name|id)|attempt_id|timezone|moment|error|td|http"
+    r"|i|range|pinterest(_many|_status|_erasure|_lift)?"
+)
+_DEFINING_NOTHING = [
+    "td",
+    "echo",
+    "mail",
+    "http",
+    "slack",
+    "fail",
+    "if",
+    "wait",
+    "loop",
+    "for_each",
+    "for_range",
+    "td_for_each",
+]
+_DEEPEST = 5  # a variable may name one that names another
+_LONGEST_TEXT = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigTask:
+    """A task or a group. `block`: its own keys. `exported`: the `_export` of the task and its parents.
+
+    `open_names`: the variables of loops, whose values only a run knows.
+    """
+
+    block: Block
+    exported: Block
+    open_names: frozenset[str]
+
+    @property
+    def operator(self) -> str:
+        """The name of the operator, such as `py`, or "" for a group."""
+        return next((key[:-1] for key in self.block if key.endswith(">")), "")
+
+    @property
+    def class_name(self) -> str:
+        """The name of the class of this package that the task runs, or "" if it runs none."""
+        name = str(self.block["py>"]).removesuffix(".run") if self.operator == "py" else ""
+        return name if name.startswith("td_pinterest_op.") else ""
+
+    @property
+    def place(self) -> Place:
+        """The place of the operator, or of the group."""
+        return self.block.places.get(f"{self.operator}>", self.block.place)
+
+    def find_params(self) -> Block:
+        """Return the parameters of the task, filled in, without directives and subtasks."""
+        merged = self.exported.merge(self.block)
+        for name in [name for name in merged if name[:1] in ("_", "+") or name.endswith(">")]:
+            del merged[name]
+        filled: Block = self.fill(merged)
+        return filled
+
+    def fill(self, value: Any, links: int = 0) -> Any:
+        """Return a plain value in which each `${name}` that the file knows is filled in, and each `$$` is `$`.
+
+        `links`: how many variables led to the value.
+        """
+        if isinstance(value, list):
+            return [self.fill(item, links) for item in value]
+        if isinstance(value, Block):
+            filled = Block(value.place)
+            filled.add_members(value)
+            for key, member in value.items():
+                filled[key] = self.fill(member, links)
+                if named := self._find_named(member):
+                    filled.origins[key] = named[1]
+            return filled
+        named = self._find_named(value)
+        if named and links < _DEEPEST:
+            return "" if named[0] is None else self.fill(named[0], links + 1)
+        return self._fill_text(value) if isinstance(value, str) else value
+
+    def find_variable(self, expression: str) -> tuple[Any, Place] | None:
+        """Return the value of a variable such as `target.audience_id`, with its place, or None if it is not known."""
+        path = _VARIABLE.fullmatch(expression)
+        found: Any = self.exported if path and path[1] not in self.open_names else None
+        place = self.exported.place
+        for name in expression.strip().split("."):
+            if not isinstance(found, Block) or name not in found:
+                return None
+            place = found.places[name]
+            found = found[name]
+        return found, place
+
+    def find_undefined(self, text: str) -> list[str]:
+        """Return the names in the templates of a text that the file does not define."""
+        names = []
+        for expression in TEMPLATE.findall(text):
+            path = _VARIABLE.fullmatch(expression)
+            is_open = path is None or path[1] in self.open_names.union(self.block) or _OF_DIGDAG.fullmatch(path[1])
+            if not is_open and self.find_variable(expression) is None:
+                names.append(expression.strip())
+        return names
+
+    def _find_named(self, value: Any) -> tuple[Any, Place] | None:
+        """Return the value and the place of the variable that a value names as a template and nothing else, or None."""
+        template = TEMPLATE.fullmatch(value.strip()) if isinstance(value, str) else None
+        return self.find_variable(template[1]) if template else None
+
+    def _fill_text(self, text: str) -> str:
+        """Return a text with the templates that the file knows filled in, also those in the variables' values."""
+
+        def find_text(template: re.Match[str]) -> str:
+            """Return the text for a template, or the template itself if only a run knows it."""
+            value = (self.find_variable(template[1]) or [template[0]])[0]
+            return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+
+        for _ in range(_DEEPEST):
+            if len(text) < _LONGEST_TEXT:
+                text = TEMPLATE.sub(find_text, text)
+        return re.sub(r"\$\$(?!\{)", "$", text)
+
+
+class Workflow(Reader):
+    """A .dig file with the files it includes, its tasks, and the findings about it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        content = self.read(path)
+        self.root = content if isinstance(content, Block) else Block(Place(path, 1))
+        if not isinstance(content, Block) and not self.findings:
+            self.add_finding(self.root.place, "yaml", "a workflow is a mapping of tasks whose names begin with +")
+        self.tasks = list(_walk(self.root, Block(self.root.place), frozenset()))
+
+    @cached_property
+    def knows_all_variables(self) -> bool:
+        """Whether no program of a task, and no other workflow that calls this one, may define variables."""
+        operators = {each.operator for each in self.tasks if not each.class_name}
+        call = re.compile(rf"call>:.*(\$\{{|\b{re.escape(self.path.stem)}\b)")
+        others = (each for each in self.path.parent.glob("*.dig") if each != self.path and each.is_file())
+        texts = (each.read_text(encoding="utf-8", errors="replace") for each in others)
+        return operators.issubset(["", *_DEFINING_NOTHING]) and not any(map(call.search, texts))
+
+
+def _walk(block: Block, inherited: Block, open_names: frozenset[str]) -> Iterator[DigTask]:
+    """Yield the task in a block, then the tasks nested in it."""
+    exported = inherited.merge(block.get_block("_export"))
+    open_names = open_names.difference(block.get_block("_export"))
+    yield DigTask(block=block, exported=exported, open_names=open_names)
+    for key, member in block.items():
+        if isinstance(member, Block) and (key.startswith("+") or key in _BLOCKS):
+            of_loop = block.get_block("for_each>") if key == "_do" else ()
+            yield from _walk(member, exported, open_names.union(of_loop))

@@ -1,0 +1,169 @@
+"""YAML with the files it includes, as digdag reads it: plain values, with the line at which each key is written."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from td_pinterest_op.cli.screen import replace_unprintable
+
+_WHOLE_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]{0,30})")
+_WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
+# Aliases and includes can make a small file grow without end.
+_MOST_VALUES = 50_000
+
+
+class Place(NamedTuple):
+    """A line of a file, counted from 1."""
+
+    path: Path
+    line: int
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Finding:
+    """A problem in a workflow, with the fix in its message. `line` counts from 1. `level`: `error` or `warning`."""
+
+    path: Path
+    line: int
+    code: str  # the kind of problem, such as `class`
+    message: str
+    level: str = field(default="error", compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.code}: {self.message}"
+
+
+class Block(dict[str, Any]):
+    """A mapping of plain values, in which only whole numbers are numbers.
+
+    `place`: of the mapping. `places`: of each key. `origins`: of a value that a template takes from elsewhere, by key.
+    `is_whole`: whether each file that it includes could be read.
+    """
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place = place
+        self.places: dict[str, Place] = {}
+        self.origins: dict[str, Place] = {}
+        self.is_whole = True
+
+    def get_block(self, key: str) -> "Block":
+        """Return the mapping at `key`, or an empty one with the place of the key."""
+        inner = self.get(key)
+        return inner if isinstance(inner, Block) else Block(self.places.get(key, self.place))
+
+    def find_place(self, key: str) -> Place:
+        """Return the place of a value: where it is written, or else its key, or else the mapping."""
+        return self.origins.get(key) or self.places.get(key, self.place)
+
+    def add_members(self, content: Any) -> None:
+        """Add the members of another mapping, which take precedence. Anything else leaves this one incomplete."""
+        if isinstance(content, Block):
+            self.update(content)
+            self.places |= content.places
+            self.origins |= content.origins
+        self.is_whole = self.is_whole and isinstance(content, Block) and content.is_whole
+
+    def merge(self, over: "Block") -> "Block":
+        """Return a new mapping with the members of both. Those of `over` take precedence, at every level of nesting."""
+        merged = Block(over.place)
+        merged.add_members(self)
+        merged.add_members(over)
+        for key, value in over.items():
+            below = self.get(key)
+            if isinstance(value, Block) and isinstance(below, Block):
+                merged[key] = below.merge(value)
+        return merged
+
+
+class Reader:
+    """Reads files, and collects findings about them. `files`: those that were read."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.files: set[Path] = set()
+        self._left = _MOST_VALUES
+
+    def add_finding(self, place: Place, code: str, message: str, *, level: str = "error") -> None:
+        """Add a finding, unless there is the same. `level`: `error` if a run fails or does harm, else `warning`."""
+        text = replace_unprintable(" ".join(message.split()))
+        finding = Finding(path=place.path, line=place.line, code=code, message=text, level=level)
+        if finding not in self.findings:
+            self.findings.append(finding)
+
+    def has_finding(self, place: Place) -> bool:
+        """Whether there is a finding at a place."""
+        return any((finding.path, finding.line) == place for finding in self.findings)
+
+    def read(self, path: Path, included_at: Place | None = None) -> Any:
+        """Return a YAML file's content. If it cannot be read, add a finding, and return None.
+
+        `included_at`: where another file includes it.
+        """
+        here = Place(path, 1)
+        try:
+            text = path.read_bytes().decode("utf-8-sig")
+            self.files.add(path)
+            node = yaml.compose(text, Loader=yaml.BaseLoader)
+            return self._convert(node, here) if node else None
+        except UnicodeDecodeError:
+            message = "the file is not UTF-8: save it as UTF-8"
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+            here = Place(path, mark.line + 1 if mark else 1)
+            problem = str(getattr(error, "problem", "it cannot be read"))
+            message = f"this is not valid YAML ({problem}), and digdag refuses every workflow of the folder"
+            if "'\\t'" in problem:
+                message = "there is a tab here, where YAML allows none: indent with spaces"
+        except RecursionError:
+            message = "the file is nested too deeply, or its aliases and includes repeat too much: simplify it"
+        except (OSError, ValueError, OverflowError) as error:  # such as a name with a null character
+            here = included_at or here
+            message = f"{path} cannot be read: {getattr(error, 'strerror', None) or type(error).__name__}"
+        self.add_finding(here, "yaml", message)
+        return None
+
+    def _convert(self, node: yaml.Node, place: Place) -> Any:
+        """Return the value of a YAML node at a place, with mappings as `Block`."""
+        self._left -= 1
+        if self._left < 0:
+            raise RecursionError
+        if isinstance(node, yaml.SequenceNode):
+            return [self._convert(item, Place(place.path, item.start_mark.line + 1)) for item in node.value]
+        if not isinstance(node, yaml.MappingNode):
+            if node.tag.startswith("!include"):
+                here = Place(place.path, node.start_mark.line + 1)
+                self.add_finding(here, "yaml", "write `!include : FILE` on a line of its own, with blanks around the :")
+            is_plain = getattr(node, "style", None) is None
+            if is_plain and _WHOLE_NUMBER.fullmatch(node.value):
+                return int(node.value)
+            return _WORDS.get(node.value, node.value) if is_plain else node.value
+        block = Block(place)
+        own: set[str] = set()
+        # The mapping's own members take precedence over those of `<<`, wherever it is.
+        for key, value in sorted(node.value, key=lambda pair: bool(pair[0].value != "<<")):
+            here = Place(place.path, key.start_mark.line + 1)
+            name = str(key.value)
+            if key.tag == "!include":
+                block.add_members(self._read_included(Path(str(value.value)), here))
+            elif name == "<<":
+                # Of several mappings, the first wins.
+                for each in reversed(value.value) if isinstance(value, yaml.SequenceNode) else [value]:
+                    block.add_members(self._convert(each, here))
+            else:
+                if name in own:
+                    self.add_finding(here, "yaml", f"{name} is defined twice: keep one of the two")
+                own.add(name)
+                block[name] = self._convert(value, here)
+                block.places[name] = here
+        return block
+
+    def _read_included(self, name: Path, here: Place) -> Any:
+        """Return the content of the included file `name`. If that fails, add a finding, and return None."""
+        if not name.is_absolute() and ".." not in name.parts:
+            return self.read(here.path.parent / name, here)
+        self.add_finding(here, "yaml", f"{name} is outside the project folder, where digdag includes nothing")
+        return None
