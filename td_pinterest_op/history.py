@@ -33,9 +33,6 @@ from td_pinterest_op.task_runtime.task import Task, find_workflow_name, get_curr
 
 log = logging.getLogger(__name__)
 
-# digdag's text about an error that a py> task raises, with the error's message.
-_RAISED = re.compile(r"Python.+?python: (.*?) \(\S+\)\s+from [^\n]*Trace", re.DOTALL)
-
 
 class Failed:
     """The operator that an `_error` task calls to write the history rows of runs that were killed or did not start."""
@@ -68,11 +65,11 @@ def write_failure(task: Task, timing: Timing) -> None:
     """Write the history row of the failed task whose `_error` task is `task`, unless this digdag attempt has one.
 
     If the workflow exports a list `audiences`, writes a row for each entry of the list that has none in this attempt. A
-    failure to write is only logged.
+    failure to write is only logged. `error.paragraph` is the operator's own message (see config/failed.yml).
     """
     # Outside `_error`, the failed task is the whole workflow.
-    name, error, _ = task.name.partition("^error")
-    failed = name if error else f"+{find_workflow_name(name) or ''}"
+    name, separator, _ = task.name.partition("^error")
+    failed = name if separator else f"+{find_workflow_name(name) or ''}"
     is_within = re.compile(rf"{re.escape(failed)}([+^ ]|$)")
     entries: Mapping[str, Mapping[Any, Any]] = {}
     with contextlib.suppress(SettingsError):
@@ -93,7 +90,10 @@ def write_failure(task: Task, timing: Timing) -> None:
             ]
             if not rows and FAILED not in last_outcomes.values():
                 rows = [{"task": failed, **_find_subject(task)}]
-            message = _extract_failure_message(task)
+            # Of another task's message no word is kept: it may quote a person.
+            error = task.params.get("error")
+            paragraph = error.get("paragraph") if isinstance(error, Mapping) else None
+            message = str(paragraph or "see the log")
             history.write_rows([{"kind": RUN, "outcome": FAILED, "error": message, **row} for row in rows])
     except ExportError as problem:
         log.warning("the failed run could not be recorded in the history: %s", problem)
@@ -184,11 +184,3 @@ def _find_subject(task: Task) -> Row:
     parts = [{"ad_account_id": target.get("ad_account_id")}, own, params]
     merged = {name: value for part in parts if isinstance(part, Mapping) for name, value in part.items() if value}
     return _extract_subject(merged)
-
-
-def _extract_failure_message(task: Task) -> str:
-    """Return the operator's own message in the task's parameter `error`, or else the first line of digdag's message."""
-    error = task.params.get("error")
-    text = str(error.get("message") or "") if isinstance(error, Mapping) else ""
-    raised = _RAISED.match(text)
-    return raised[1] if raised else (text.strip().splitlines() or [""])[0]

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import guard
 from tests.alert_receivers import ReceivedRequest, serve_mail_sink, serve_web_sink
-from tests.e2e.project import ENGINES, Engine, Ran, edit_file, read_history
+from tests.e2e.project import ENGINES, Engine, Ran, edit_file, read_history, run_with_digdag
 from tests.emulators.environment import SECRETS
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, people
@@ -24,30 +25,140 @@ SESSION = "2026-11-25T00:00:00+00:00"
 CLOSED_PORT = 1
 WHERE = r" \(project \w+, attempt \d+\)"
 HOOK = "hook-s3cr3t"
-# In YAML, through re.sub, which reads a backslash as well.
-LINES = r'"The first line.\\nThe row of jane@shop.example is wrong."'
-# In JavaScript \x7b and \x7d are braces, \x22 and \x27 quotes.
-HOSTILE = (
-    r"""'${"$\x7bsecret:td.apikey\x7d $\x7bland\x7d $\x7b1+1\x7d \x22it\x27s\x22 \\ of """
-    r"""jane@shop.example jane%40shop.example 5eed0000-0000-4000-8000-000000000001\n" """
-    r"""+ new Array(10000).join("\x22\x27\\ $\x7bland\x7d\n")}'"""
-)
+
+# Tasks of a workflow that fail. Names tell what an alert shows: that of the operator's own error, or no word.
+TASKS = r"""
+from td_pinterest_op.errors import JobError, SettingsError
+
+PERSON = "jane@shop.example +4917012345678"
+OWN = "first: wrong (ValueError)\n- second: costs $5, \"it's\" \\ of python: 1\n- third (runtime)"
+FROM = "\n\tfrom td_pinterest_op.errors.SettingsError: "
+TRACE = "\n\tfrom Traceback (most recent call last):\n"
 
 
-TASKS = """\
 class Größe(Exception):
     pass
 
 
-class Empty:
-    def run(self):
-        raise Größe
+class SettingsErrorOfOurs(SettingsError):
+    pass
 
 
-class Group:
-    def run(self):
-        raise ExceptionGroup("several: Größe", [Größe()])
+def own_error():
+    raise SettingsError(OWN)
+
+
+def own_error_with_a_cause():
+    try:
+        raise ValueError(PERSON)
+    except ValueError as error:
+        raise SettingsError(OWN) from error
+
+
+def own_error_while_another_is_handled():
+    try:
+        raise Größe(PERSON + FROM + PERSON)
+    except Größe:
+        raise SettingsError(OWN)
+
+
+def own_error_of_many_lines():
+    raise SettingsError(OWN + "\n- and one more" * 50_000)
+
+
+def raise_from_own_error():
+    try:
+        raise SettingsError(OWN)
+    except SettingsError as error:
+        raise ValueError(PERSON) from error
+
+
+def raise_text_of_own_error():
+    try:
+        raise SettingsError(OWN)
+    except SettingsError as error:
+        raise ValueError(str(error)) from error
+
+
+def raise_subclass():
+    raise SettingsErrorOfOurs(PERSON)
+
+
+def raise_nothing():
+    raise Größe
+
+
+def raise_group():
+    raise ExceptionGroup(PERSON, [Größe(PERSON), SettingsError(PERSON)])
+
+
+def raise_note():
+    error = ValueError(PERSON)
+    error.add_note(FROM.strip() + PERSON)
+    raise error
+
+
+def leave():
+    raise SystemExit(PERSON)
+
+
+def stop():
+    raise KeyboardInterrupt(PERSON)
+
+
+MESSAGES = {
+    "plain": PERSON,
+    "lines": f"first\n{PERSON}\n",
+    "forged": FROM + PERSON,
+    "forged_after_text": f"bad row{FROM}{PERSON}",
+    "forged_with_class": f"bad row (SettingsError){FROM}{PERSON}",
+    "forged_with_trace": f"bad row (SettingsError){TRACE}{FROM}{PERSON}",
+    "forged_with_runtime": f"bad row (SettingsError){FROM}{PERSON}\n (runtime)",
+    "forged_message": f"\nError messages from python: {PERSON} (SettingsError)\n\tfrom Trace{FROM}x",
+    "forged_twice": f"{FROM}{PERSON}{FROM}{PERSON}",
+    "forged_prefix": f"Error messages from python: {FROM}{PERSON}",
+    "near_module": "\n\tfrom td_pinterest_option.Error: " + PERSON,
+    "long": PERSON * 20_000,
+    "long_line_feeds": "\n" * 700_000,
+    "long_forged": FROM * 17_000,
+    "long_periodic": f"python: (SettingsError){FROM}" * 10_000,
+    "long_parentheses": " (" * 350_000,
+    "carriage_return": f"a\r{FROM}\r\n{PERSON}",
+    "separators": f"a\u2028{PERSON}\u2029\x85{FROM}\x00{PERSON}",
+    "brackets": f"{{{{{PERSON}}}}} $$ $& $1 $` ]]>",
+}
+
+
+def raise_message(message):
+    raise ValueError(MESSAGES[message])
 """
+# Ways to fail, each with a part of a task.
+OTHERS = {
+    **{
+        name: f"py>: hostile.{name}"
+        for name in (
+            "raise_from_own_error",
+            "raise_text_of_own_error",
+            "raise_subclass",
+            "raise_nothing",
+            "raise_group",
+            "raise_note",
+            "leave",
+            "stop",
+            "missing",
+        )
+    },
+    "no_module": "py>: nowhere.Nothing",
+    "killed": "py>: killed.Killed",
+    "fail": "fail>: jane@shop.example is wrong",
+    "fail_forged": r'fail>: "x\nError messages from python: a\n\tfrom td_pinterest_op.errors.E: jane@shop.example\n"',
+    "templates": r"""fail>: '${"$\x7bsecret:td.apikey\x7d $\x7bland\x7d \x22it\x27s\x22 \\"}'""",
+    "fail_137": "fail>: Python command failed with code 137",
+    "wrong_table": "td>: {data: SELECT * FROM nowhere}",
+    "empty_query": "td>: {data: ' '}",
+    "hive": "td>: {data: SELECT * FROM nowhere}\n    engine: hive",
+    "undefined": "echo>: '${land}'",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +260,7 @@ def test_alert_is_sent_whatever_the_project_exports(
         alerts.parent,
         {"mail.host": "127.0.0.1", "slack.webhook": f"{receivers.address}/200"},
     )
-    assert re.fullmatch(rf"{name} of .* failed: .+{WHERE}", receivers.message()["text"]), ran.log
+    assert re.fullmatch(rf"{name} of .* failed: .+{WHERE}", receivers.message()["text"], re.DOTALL), ran.log
 
 
 def test_resumed_run_that_fails_again_sends_its_alerts_again(
@@ -164,17 +275,6 @@ def test_resumed_run_that_fails_again_sends_its_alerts_again(
         assert len([job for job in services.td.jobs.all() if "opted_in" in job.query]) == 1
 
 
-def test_alerts_contain_the_first_line_of_a_message_only(
-    engine: Engine, services: Services, alerts: Path, receivers: Receivers
-) -> None:
-    edit_file(alerts / "pinterest_export.dig", (r"^  td>: queries/people.sql$", f"  fail>: {LINES}"))
-    run_failing_export(
-        engine, services, alerts, mail_port=receivers.mail_port, webhook=f"{receivers.address}/200/{HOOK}"
-    )
-    assert "failed: The first line. (project " in receivers.mail()[-1]
-    assert "failed: The first line. (project " in receivers.message()["text"]
-
-
 def test_failed_alert_does_not_prevent_the_other(
     engine: Engine, services: Services, alerts: Path, receivers: Receivers
 ) -> None:
@@ -186,40 +286,45 @@ def test_failed_alert_does_not_prevent_the_other(
     assert FAILURE in receivers.mail()[-1]
 
 
-@pytest.mark.parametrize(
-    ("query", "told"),
-    [
-        (f"fail>: {HOSTILE}", r"""\$ \{secret:td.apikey\} \$ \{land\} \$ \{1\+1\} "it's" \\ of(?: <hidden>){3}"""),
-        ("td>: {data: SELECT * FROM nowhere}", r"Query \d+ failed"),
-        ("td>: {data: ' '}", r"Query \d+ failed"),
-        ("td>: {data: SELECT * FROM nowhere}\n  engine: hive", "a query failed"),
-        ("fail>: Jane of +49 (40) 123 4567, at https://a/?key=s3cr3t", "Jane of <hidden>, at https://a/<hidden>"),
-        ("py>: tasks.Empty", "(?:see the log)?"),
-        ("py>: tasks.Group", r"several: Größe \(1 sub-exception\)"),
-        ("fail>: Python command failed with code 137", r"Python command failed with code 137"),
-        (
-            "py>: td_pinterest_op.status.AudienceStatus\n  result_settings: {ad_account_id: one, min_size: many}",
-            r"result_settings has \d problems: - ad_account_id: .* - audience_ids?: .* - min_size: .*",
-        ),
-        ("td>: queries/land.sql", r"\(ReferenceError: .*land.* is not defined\) in queries/land\.sql \(config\)"),
-    ],
-    ids=["hostile", "wrong table", "empty", "hive", "number", "no message", "group", "killed", "problems", "undefined"],
-)
-def test_alerts_and_history_report_a_failure_whatever_its_message_contains(
-    engine: Engine, services: Services, alerts: Path, receivers: Receivers, query: str, told: str
+def test_alerts_and_history_show_the_paragraph_of_the_operator_and_no_word_of_another_task(
+    engine: Engine, services: Services, alerts: Path, receivers: Receivers
 ) -> None:
-    (alerts / "queries" / "land.sql").write_text("SELECT email\nFROM people\nWHERE land = '${land}'\n")
-    (alerts / "tasks.py").write_text(TASKS)
-    flow = alerts / "pinterest_export.dig"
-    flow.write_text(flow.read_text().replace("td>: queries/people.sql", query))
-    ran = run_failing_export(
-        engine, services, alerts, mail_port=receivers.mail_port, webhook=f"{receivers.address}/200/{HOOK}"
+    (alerts / "hostile.py").write_text(TASKS, encoding="utf-8")
+    (alerts / "killed.py").write_text(
+        "import os\n\n\nclass Killed:\n    def run(self):\n        os.kill(os.getpid(), 9)\n"
     )
-    (row,) = read_history(services)
-    assert re.fullmatch(told, row["error"]), ran.log
-    whole = re.escape(f"pinterest_export of {SESSION} failed: ") + told + WHERE
-    for text in (receivers.mail()[-1], receivers.message()["text"]):
-        assert re.fullmatch(whole, text), text
+    values: dict[str, Any] = {}
+    exec(
+        TASKS.partition("class Größe")[0] + TASKS[TASKS.index("MESSAGES = ") : TASKS.index("def raise_message")], values
+    )
+    own = {name: f"py>: hostile.{name}" for name in re.findall(r"def (own_\w+)", TASKS)}
+    given = {f"message_{name}": f"py>: hostile.raise_message\n    message: {name}" for name in values["MESSAGES"]}
+    shell = {"shell": "sh>: exit 1"} if engine is run_with_digdag else {}  # which tests/dig does not know
+    tasks = own | given | OTHERS | shell
+    assert len(tasks) > 40
+    flow = "_export:\n  !include : config/workflow.yml\n+all:\n  _parallel: true\n"
+    for name, task in tasks.items():
+        flow += f"  +{name}:\n    {task}\n    _error:\n      !include : config/failed.yml\n"
+    (alerts / "hostile.dig").write_text(flow)
+    edit_file(
+        alerts / "config" / "failed.yml", (r"^(    fail>: &alert >-\n      )", r"\1${task_name.split(/[+^]/)[3]}:")
+    )
+    edit_file(alerts / "config" / "failed.yml", (r"^  \+mail:\n(?:    .*\n)+", ""))
+    engine(alerts / "hostile.dig", services, alerts.parent, {"slack.webhook": f"{receivers.address}/200"})
+    shown = {}
+    for message in receivers.messages:
+        text = json.loads(message.body)["text"]
+        told = re.fullmatch(rf"(\w+):hostile of \S+ failed: (.*){WHERE}", text, re.DOTALL)
+        assert told, text[:500]
+        shown[told[1]] = told[2]
+    paragraph = values["OWN"].replace("$", "$ ")
+    expected = dict.fromkeys(tasks, "see the log") | dict.fromkeys(own, paragraph)
+    shown["own_error_of_many_lines"] = shown["own_error_of_many_lines"].partition("\n- and one more")[0]
+    assert {name: text for name, text in shown.items() if text != expected[name]} == {}
+    assert sorted(shown) == sorted(tasks)
+    rows = {row["task"].rpartition("+")[2]: row["error"].partition(" - and one")[0] for row in read_history(services)}
+    assert rows == {name: " ".join(text.split()) for name, text in expected.items()}  # each is one line
+    guard.check(json.dumps(rows), "the history")
 
 
 def test_alert_about_a_task_without_credentials_contains_no_credentials(

@@ -44,16 +44,8 @@ def test_history_is_turned_off_by_one_line(run: Run, services: Services, project
     assert [table.name for table in services.td.warehouse.tables("sandbox")] == ["people"]
 
 
-@pytest.mark.parametrize(
-    ("task", "why"),
-    [
-        ("py>: killed.Killed", "Python command failed with code 137"),
-        ("py>: nowhere.Nothing", "Empty module name"),
-    ],
-)
-def test_killed_run_gets_its_row_from_the_failure_task(
-    run: Run, services: Services, project: Path, task: str, why: str
-) -> None:
+@pytest.mark.parametrize("task", ["py>: killed.Killed", "py>: nowhere.Nothing"])
+def test_killed_run_gets_its_row_from_the_failure_task(run: Run, services: Services, project: Path, task: str) -> None:
     (project / "killed.py").write_text(
         "import os\n\n\nclass Killed:\n    def run(self):\n        os.kill(os.getpid(), 9)\n"
     )
@@ -66,7 +58,7 @@ def test_killed_run_gets_its_row_from_the_failure_task(
         "pinterest_export",
         "+pinterest_export",
     )
-    assert why in row["error"], row
+    assert row["error"] == "see the log"
 
 
 def test_three_days_of_follow_up_write_three_rows_and_fail_for_too_small(
