@@ -39,6 +39,8 @@ from td_pinterest_op.withholding.readers import IdentifierReader
 
 log = logging.getLogger(__name__)
 
+_LONGEST_NAME = 255  # of a customer list, in characters
+
 
 class PinterestErase:
     """The operator that removes the people of a query from every customer list of the ad accounts in the settings."""
@@ -106,7 +108,7 @@ class _Target:
         """The list and its ad account as text for messages."""
         lists = "unread lists"
         if self.customer_list_id is not None:
-            lists = f'customer list {self.customer_list_id} "{escape(self.customer_list_name or "")}"'
+            lists = f'customer list {self.customer_list_id} "{self.customer_list_name}"'
         return f"{lists} of ad account {self.ad_account_id}"
 
     def to_json(self) -> dict[str, Any]:
@@ -149,7 +151,7 @@ class _Erasure:
             for account in settings.ad_account_ids:
                 try:
                     for each in services.build_pinterest_api(account).list_customer_lists():
-                        targets.append(_Target(account, each.id, each.name))
+                        targets.append(_Target(account, each.id, escape(each.name[:_LONGEST_NAME])))
                 except StoppedError:
                     raise
                 except ExportError as error:

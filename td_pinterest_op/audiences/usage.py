@@ -5,13 +5,13 @@ in its targeting_spec, its targeting template or its customer segment: by their 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from td_pinterest_op.errors import AudienceError, ExportError
-from td_pinterest_op.pinterest.api import Api, Audience, to_text
+from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
+from td_pinterest_op.pinterest.api import Api, Audience, read_id, read_object, read_text
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.runtime.text import format_count
 
@@ -46,7 +46,8 @@ class AdGroup:
     def __str__(self) -> str:
         name = escape(self.name)[:_LONGEST_NAME]
         campaign = f'"{escape(self.campaign_name)[:_LONGEST_NAME]}" ' if self.campaign_name else ""
-        return f'"{name}" ({self.id}) of campaign {campaign}{self.campaign_id}'.rstrip()
+        campaign_id = escape(self.campaign_id)[:_LONGEST_NAME]
+        return f'"{name}" ({self.id}) of campaign {campaign}{campaign_id}'.rstrip()
 
 
 def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
@@ -72,36 +73,36 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
         """Return the ids of the targeting templates that name the audience, mapped to "includes" or "excludes"."""
         found = {}
         for template in iterate("targeting_templates"):
-            how = _describe_targeting(template.get("targeting_attributes"), audience_id)
+            how = _describe_targeting(read_object(template, "targeting_attributes"), audience_id)
             if how:
-                found[to_text(template["id"])] = how
+                found[template["id"]] = how
         return found
 
     @cache
     def find_segment_ids() -> set[str]:
         """Return the ids of the customer segments that include the audience."""
         segments = iterate("customer_segments")
-        return {to_text(each["id"]) for each in segments if audience_id in _parse_ids(each.get("audience_ids"))}
+        return {each["id"] for each in segments if audience_id in _read_ids(each, "audience_ids")}
 
     groups = []
     for group in iterate("ad_groups", entity_statuses=_LIVE):
-        how = _describe_targeting(group.get("targeting_spec"), audience_id)
-        template_ids = _parse_ids(group.get("targeting_template_ids"))
+        how = _describe_targeting(read_object(group, "targeting_spec"), audience_id)
+        template_ids = _read_ids(group, "targeting_template_ids")
         if not how and template_ids:
             named = sorted(template_ids & find_templates().keys())
             how = f"{find_templates()[named[0]]} by template {named[0]}" if named else ""
-        segment_id = to_text(group.get("customer_segment_id"))
+        segment_id = read_id(group, "customer_segment_id")
         if not how and segment_id and segment_id in find_segment_ids():
             how = f"includes by segment {segment_id}"
         if how:
-            texts = {key: to_text(group.get(key)) for key in ("id", "name", "status", "campaign_id")}
+            texts = {key: read_text(group, key) for key in ("id", "name", "status", "campaign_id")}
             groups.append(AdGroup(**texts, how=how))
     groups.sort(key=lambda group: not group.is_active)
     if denied and not any(group.is_active for group in groups):
         return None
     ids = sorted({group.campaign_id for group in groups[:_MOST_CAMPAIGNS]})
     campaigns = iterate("campaigns", campaign_ids=ids, entity_statuses=_ALL_CAMPAIGNS) if ids else ()
-    names = {to_text(campaign["id"]): to_text(campaign.get("name")) for campaign in campaigns}
+    names = {campaign["id"]: read_text(campaign, "name") for campaign in campaigns}
     return [replace(group, campaign_name=names.get(group.campaign_id, "")) for group in groups]
 
 
@@ -126,15 +127,16 @@ def require_unused(api: Api, audience: Audience) -> None:
         )
 
 
-def _describe_targeting(spec: Any, audience_id: str) -> str:
+def _describe_targeting(spec: Mapping[str, Any], audience_id: str) -> str:
     """Return "includes" or "excludes" if a targeting spec names the audience in that way, "" if it does not."""
-    if not isinstance(spec, dict):
-        return ""
-    if audience_id in _parse_ids(spec.get("AUDIENCE_INCLUDE")):
+    if audience_id in _read_ids(spec, "AUDIENCE_INCLUDE"):
         return "includes"
-    return "excludes" if audience_id in _parse_ids(spec.get("AUDIENCE_EXCLUDE")) else ""
+    return "excludes" if audience_id in _read_ids(spec, "AUDIENCE_EXCLUDE") else ""
 
 
-def _parse_ids(value: object) -> set[str]:
-    """Return the ids in a JSON list as texts, or an empty set if `value` is no list."""
-    return set(map(to_text, value)) if isinstance(value, list) else set()
+def _read_ids(content: Mapping[str, Any], name: str) -> set[str]:
+    """Return the ids, or names, in a list of Pinterest's JSON as texts. Raises PinterestError for other types."""
+    value = content.get(name)
+    if value is not None and not isinstance(value, list):
+        raise PinterestError(f"Pinterest's answer cannot be used, since its field {name} is no list")
+    return set(map(str, value or ()))

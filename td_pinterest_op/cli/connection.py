@@ -12,7 +12,7 @@ import click
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.pinterest.api import Api, to_text
+from td_pinterest_op.pinterest.api import Api, read_object, read_text
 from td_pinterest_op.redaction.secret import Secret, escape
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import parse_settings
@@ -193,12 +193,11 @@ class AdAccount:
 def list_ad_accounts(api: Api) -> Iterator[AdAccount]:
     """Yield all ad accounts that the token may read, including shared ones."""
     for content in api.list_items("/ad_accounts", purpose="list ad accounts", include_shared_accounts="true"):
-        owner = content.get("owner")
         roles = content.get("permissions")
         yield AdAccount(
-            id=to_text(content["id"]),
-            name=to_text(content.get("name")),
-            owner=to_text(owner.get("username")) if isinstance(owner, dict) else "",
+            id=content["id"],
+            name=read_text(content, "name"),
+            owner=read_text(read_object(content, "owner"), "username"),
             roles=tuple(map(str, roles)) if isinstance(roles, list) else (),
         )
 

@@ -12,13 +12,14 @@ from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
 from td_pinterest_op.redaction.secret import escape
-from td_pinterest_op.runtime.text import format_count, parse_whole_number
+from td_pinterest_op.runtime.text import parse_id, parse_whole_number
 
 log = logging.getLogger(__name__)
 
 CUSTOMER_LIST = "CUSTOMER_LIST"
 ACTALIKE = "ACTALIKE"
-_NO_ID = "the answer has no id, so it is unknown whether Pinterest carried out the request"
+_MOST_PAGES = 4000  # of a listing: a million entities
+_LONGEST_NAME = 100  # that a message quotes, in characters
 # Without ownership_type, Pinterest lists audiences that others shared as well.
 _QUERIES = {"audiences": {"ownership_type": "OWNED"}}
 
@@ -56,24 +57,22 @@ class Audience:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Audience":
-        """Return the audience that a JSON object of Pinterest's API describes."""
-        rule = content.get("rule")
-        list_id = rule.get("customer_list_id") if isinstance(rule, dict) else None
+        """Return the audience that a JSON object of Pinterest's API describes. Raises PinterestError as `read_id`."""
         return cls(
-            id=to_text(content["id"]),
-            name=to_text(content.get("name")),
-            audience_type=to_text(content.get("audience_type")),
-            ad_account_id=to_text(content.get("ad_account_id")) or None,
-            customer_list_id=to_text(list_id) or None,
-            status=to_text(content.get("status")),
+            id=read_id(content, "id") or "",
+            name=read_text(content, "name"),
+            audience_type=read_text(content, "audience_type"),
+            ad_account_id=read_id(content, "ad_account_id"),
+            customer_list_id=read_id(read_object(content, "rule"), "customer_list_id"),
+            status=read_text(content, "status"),
             size=parse_whole_number(content.get("size")),
-            description=to_text(content.get("description")),
+            description=read_text(content, "description"),
         )
 
     @property
     def label(self) -> str:
         """The audience's id and name as text for messages."""
-        return f'audience {self.id} "{escape(self.name)}"'
+        return f'audience {self.id} "{escape(self.name[:_LONGEST_NAME])}"'
 
     @property
     def is_removed(self) -> bool:
@@ -92,12 +91,12 @@ class CustomerList:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "CustomerList":
-        """Return the customer list that a JSON object of Pinterest's API describes."""
+        """Return the customer list that a JSON object of Pinterest's API describes. Raises as `Audience.parse`."""
         return cls(
-            id=to_text(content["id"]),
-            name=to_text(content.get("name")),
+            id=read_id(content, "id") or "",
+            name=read_text(content, "name"),
             uploaded=parse_whole_number(content.get("num_uploaded_user_records")),
-            status=to_text(content.get("status")),
+            status=read_text(content, "status"),
         )
 
 
@@ -144,20 +143,20 @@ class Api:
         content = {"audience_type": audience_type, "name": name, "rule": rule}
         if description:
             content["description"] = description
-        response = self._send_write("POST", "/audiences", f'create audience "{name}"', content)
+        response = self._send_write("audiences", f'create audience "{name}"', content)
         return Audience.parse(response.content)
 
     def switch_audience(self, audience_id: str, *, customer_list_id: str) -> None:
         """Make an audience use another customer list. Only reading the audience again shows whether that is done."""
         purpose = f"switch audience {audience_id} to customer list {customer_list_id}"
         content = {"operation_type": "UPDATE", "rule": {"customer_list_id": customer_list_id}}
-        self._send_write("PATCH", f"/audiences/{audience_id}", purpose, content)
+        self._send_write("audiences", purpose, content, entity_id=audience_id)
 
     def remove_audience(self, audience_id: str) -> bool:
         """Remove an audience. Returns False if Pinterest does not know the audience."""
         purpose = f"remove audience {audience_id}"
         try:
-            self._send_write("PATCH", f"/audiences/{audience_id}", purpose, {"operation_type": "REMOVE"})
+            self._send_write("audiences", purpose, {"operation_type": "REMOVE"}, entity_id=audience_id)
         except RequestRefusedError as error:
             if error.status != 404:
                 raise
@@ -182,7 +181,7 @@ class Api:
         """
         purpose = f'create customer list "{name}"' + (f" with {len(records)} records" if records else "")
         content = {"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})
-        response = self._send_write("POST", "/customer_lists", purpose, content, records=records)
+        response = self._send_write("customer_lists", purpose, content, records=records)
         return CustomerList.parse(response.content)
 
     def change_records(self, list_id: str, records: Records, *, operation: str) -> Response:
@@ -190,7 +189,7 @@ class Api:
         change = "add {} records to" if operation == "ADD" else "remove {} records from"
         purpose = f"{change.format(len(records))} customer list {list_id}"
         content = {"operation_type": operation}
-        return self._send_write("PATCH", f"/customer_lists/{list_id}", purpose, content, records=records)
+        return self._send_write("customer_lists", purpose, content, entity_id=list_id, records=records)
 
     def list_entities(self, kind: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the JSON objects of all entities of a `kind`, such as `audiences`, in the ad account, newest first.
@@ -212,62 +211,70 @@ class Api:
         if response.content.get("exceptions"):
             found = f"reports exceptions in earlier uploads [x-pinterest-rid {response.request_id}]"
             log.warning("Pinterest's answer to the request to %s %s", purpose, found)
-        _require_content(response.content.get("id"), response, purpose, _NO_ID)
+        _require_id(response, purpose, entity_id)
         return response.content
 
     def list_items(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the JSON objects in the field `items` of all pages of a listing. `path`: follows the endpoint.
+        """Yield the JSON objects in the field `items` of all pages of a listing, each with its `id` as text.
 
-        `purpose`: what the request is for, to complete "request to …" in errors. `query`: parameters of the URL.
+        `path`: follows the endpoint. `purpose`: what the request is for, to complete "request to …" in errors. `query`:
+        parameters of the URL.
         """
         query["page_size"] = "250"
-        seen = set[str]()
         ids = set[str]()
-        unusable = 0
-        while True:
+        for _ in range(_MOST_PAGES):
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
             content = response.content
             _require_content(isinstance(content.get("items"), list), response, purpose, "the answer has no items")
+            problem = ""  # an error after the other items of the page
             for item in content["items"]:
-                id_ = to_text(item.get("id")) if isinstance(item, dict) else ""
-                unusable += not id_
-                if id_ and id_ not in ids:  # a page that shifts while it is read repeats items
+                id_ = parse_id(item.get("id")) if isinstance(item, dict) else None
+                if id_ is None:
+                    problem = "an item has no id of digits"
+                elif id_ not in ids:  # a page that shifts while it is read repeats items
                     ids.add(id_)
-                    yield item
-            bookmark = to_text(content.get("bookmark"))
+                    yield {**item, "id": id_}
+            bookmark = read_text(content, "bookmark")
+            if bookmark and bookmark == query.get("bookmark"):
+                problem = "the answer names the same next page again"
+            _require_content(not problem, response, purpose, problem)
             if not bookmark:
-                _require_content(not unusable, response, purpose, f"{format_count(unusable, 'item')} had no id")
                 return
-            _require_content(bookmark not in seen, response, purpose, "the answer names the same next page again")
-            seen.add(bookmark)
             query["bookmark"] = bookmark
+        _require_content(False, response, purpose, f"the listing has no end: {_MOST_PAGES:,} pages were read")
 
     def get(self, path: str, *, purpose: str) -> Response:
         """Send a GET request for a `path` and return the response. `purpose` completes "the request to …" in errors."""
         return self.client.send(Request(method="GET", path=path, purpose=purpose), self.tokens)
 
     def _send_write(
-        self, method: str, path: str, purpose: str, content: dict[str, Any], *, records: Records | None = None
+        self,
+        kind: str,
+        purpose: str,
+        content: dict[str, Any],
+        *,
+        entity_id: str | None = None,
+        records: Records | None = None,
     ) -> Response:
-        """Send a POST or PATCH with the JSON fields `content` and the `records`, and return the response.
+        """Create an entity of a `kind`, such as `audiences`, or change the one with `entity_id`. Return the response.
 
-        `purpose` completes "the request to …" in errors. Raises PinterestError if the response has `exceptions` or no
-        id.
+        The request has the JSON fields `content` and the `records`. `purpose` completes "the request to …" in errors.
+        Raises PinterestError if the response has `exceptions`, no id, or that of another entity.
         """
         body = json.dumps(content).encode()
         request = Request(
-            method=method,
-            path=self._account + path,
+            method="PATCH" if entity_id else "POST",
+            path=f"{self._account}/{kind}" + (f"/{entity_id}" if entity_id else ""),
             purpose=purpose,
             body=b"".join([body[:-1], b",", *records.make_json_chunks(), b"}"]) if records else body,
             write=True,
             has_records=records is not None,
-            repeatable=method != "POST",
+            repeatable=entity_id is not None,
         )
         response = self.client.send(request, self.tokens)
         failed = "the answer contains exceptions: Pinterest carried out the request only in part, or not at all"
         _require_content(not response.content.get("exceptions"), response, purpose, failed, is_write=True)
-        _require_content(response.content.get("id"), response, purpose, _NO_ID, is_write=True)
+        _require_id(response, purpose, entity_id, is_write=True)
         return response
 
 
@@ -284,11 +291,50 @@ def _require_content(
         raise PinterestError(text + rid, status=response.status, maybe_applied=is_write)
 
 
+def _require_id(response: Response, purpose: str, entity_id: str | None, *, is_write: bool = False) -> None:
+    """Raise PinterestError unless a response has the id `entity_id`, or any valid id if that is None.
+
+    `purpose`, `is_write`: as of `_require_content`.
+    """
+    id_ = parse_id(response.content.get("id"))
+    expected = f"the id {entity_id}" if entity_id else "an id of digits"
+    problem = f"the answer does not have {expected}, so it is unknown whether Pinterest carried out the request"
+    _require_content(id_ and entity_id in (None, id_), response, purpose, problem, is_write=is_write)
+
+
 def age_key(entity_id: str) -> tuple[int, str]:
     """Return a sort key for the id of an audience or list that puts the oldest first: ids are growing numbers."""
     return len(entity_id), entity_id
 
 
-def to_text(value: object) -> str:
-    """Return a value of Pinterest's JSON as text, or "" for null."""
-    return "" if value is None else str(value)
+def read_text(content: Mapping[str, Any], name: str) -> str:
+    """Return the text in the field `name` of Pinterest's JSON, "" for null. Raises PinterestError for other types."""
+    value = content.get(name)
+    if value is not None and not isinstance(value, str):
+        raise _build_field_error(name, "no text")
+    return value or ""
+
+
+def read_id(content: Mapping[str, Any], name: str) -> str | None:
+    """Return the id in the field `name` of Pinterest's JSON, None for null or "". Raises PinterestError otherwise."""
+    value = content.get(name)
+    id_ = parse_id(value)
+    if id_ is None and value not in (None, ""):
+        raise _build_field_error(name, "no id of digits")
+    return id_
+
+
+def read_object(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the object in the field `name` of Pinterest's JSON, {} for null. Raises PinterestError for other types."""
+    value = content.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise _build_field_error(name, "no object")
+    return value or {}
+
+
+def _build_field_error(name: str, problem: str) -> PinterestError:
+    """Return the error for the field `name` of a response. `problem`: what it is, such as "no text"."""
+    return PinterestError(
+        f"Pinterest's answer cannot be used, since its field {name} is {problem}: run this task again. If that does "
+        "not help, check whether a proxy changes Pinterest's answers"
+    )

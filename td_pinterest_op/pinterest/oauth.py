@@ -1,5 +1,6 @@
 """OAuth: the access tokens of a run, exchanged for the refresh token."""
 
+import re
 import threading
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -218,9 +219,11 @@ class Tokens(TokenSource):
 
 
 def _parse_token(content: Mapping[str, Any], name: str) -> Secret | None:
-    """Return the token in the field `name` of a response, or None if it is missing, empty or too long."""
+    """Return the token in the field `name` of a response, or None for anything but visible ASCII of a usable length."""
     token = content.get(name)
-    return Secret(token) if isinstance(token, str) and 0 < len(token) <= LONGEST_SECRET else None
+    if not isinstance(token, str) or not re.fullmatch(f"[!-~]{{1,{LONGEST_SECRET}}}", token):
+        return None
+    return Secret(token)
 
 
 def _parse_lifetime(value: Any) -> float | None:

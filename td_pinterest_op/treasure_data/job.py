@@ -13,7 +13,7 @@ from typing import Any
 from td_pinterest_op.errors import ExportError, JobError, TreasureDataError
 from td_pinterest_op.redaction.secret import escape, mask_with_numbers, sanitize
 from td_pinterest_op.runtime.clock import format_duration
-from td_pinterest_op.runtime.text import parse_whole_number
+from td_pinterest_op.runtime.text import parse_id, parse_whole_number
 from td_pinterest_op.treasure_data.engine_text import find_names, hide_values
 from td_pinterest_op.treasure_data.td_api import TreasureData, build_path
 
@@ -26,7 +26,6 @@ _LAST_POLL = 10.0
 _UNTOLD_WAIT = 1.0  # the log names no shorter wait
 # How long a run that ends may take to kill the job that it waits for.
 _KILL_SECONDS = 2.0
-_JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _LONGEST_ENGINE_TEXT = 600
 _ADVICE_ABOUT_COLUMNS = (
     ". If the operator made that table, a column policy hides its columns: let the owner of the API key View them (the "
@@ -103,7 +102,8 @@ def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str],
     """
     job_id, details = _run_or_await_job(td, source, on_job_id)
     try:
-        schema = tuple((name, type_) for name, type_, *_ in json.loads(details.get("hive_result_schema") or "null"))
+        columns = json.loads(details.get("hive_result_schema") or "null")
+        schema = tuple((str(name), str(type_)) for name, type_, *_ in columns)
     except (TypeError, ValueError, RecursionError):
         raise JobError(f"job {job_id} succeeded but has no result: its query must be a SELECT") from None
     records, size = (parse_whole_number(details.get(name)) for name in ("num_records", "result_size"))
@@ -164,12 +164,12 @@ def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]
         form["scheduled_time"] = str(source.scheduled_time)
     status, content = td.call("POST", path, subject="the query", **form)
     conflict = content.get("details")
-    job_id = content.get("job_id") if status == 200 else isinstance(conflict, dict) and conflict.get("conflicts_with")
-    if job_id and _JOB_ID.fullmatch(str(job_id)):
+    of_key = conflict.get("conflicts_with") if isinstance(conflict, dict) else None
+    if job_id := parse_id(content.get("job_id") if status == 200 else of_key):
         origin = f"{'adopted' if status == 409 else 'issued'} ({source.engine} on database {source.database})"
         subject = source.purpose or source.list_name
         log.info("job %s %s%s", job_id, origin, subject and f": {subject}")
-        return str(job_id), status == 409
+        return job_id, status == 409
     if status == 404:
         raise JobError(
             f'there is no database "{source.database}" for the query (Treasure Data responded 404): correct its name'
@@ -188,9 +188,10 @@ def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]
             f"Treasure Data has no job {job_id}: check the job id, and that TD_API_SERVER is the region in "
             "which the job ran"
         )
-    if not isinstance(content.get("status"), str):
+    if not isinstance(content.get("status"), str) or str(content.get("job_id") or job_id) != job_id:
         raise TreasureDataError(
-            f"Treasure Data's response about job {job_id} ({view}) has no status: run this task again"
+            f"Treasure Data's response about job {job_id} ({view}) has no status, or the id of another job: run this "
+            "task again"
         )
     return content
 
@@ -200,8 +201,9 @@ def _build_job_error(job_id: str, details: Mapping[str, Any], source: Source) ->
 
     `details`: the JSON object from the endpoint "show".
     """
-    debug = details.get("debug") or {}
-    text = "\n".join(str(debug.get(name) or "") for name in ("stderr", "cmdout"))
+    debug = details.get("debug")
+    parts = [str(debug.get(name) or "") for name in ("stderr", "cmdout")] if isinstance(debug, dict) else []
+    text = "\n".join(parts)
     names = find_names(str(details.get("query") or source.query)) | {source.database}
     # Hidden before it is cut: half of a value would not be recognised.
     lines = hide_values(text, names).splitlines()

@@ -114,7 +114,7 @@ def test_a_new_refresh_token_that_cannot_be_stored_is_reported_and_ends_nothing(
 
 def test_an_ad_account_is_read_whatever_pinterest_leaves_out() -> None:
     full = {"id": 1, "name": "Sh\x1bop", "owner": {"username": "agency"}, "permissions": ["AUDIENCE_MANAGER"]}
-    page = {"items": [full, {"id": "2", "owner": "agency", "permissions": "OWNER"}]}
+    page = {"items": [full, {"id": "2", "owner": None, "permissions": "OWNER"}]}
     first, other = list_ad_accounts(Api(client=scene(answer(200, page)).client, tokens=Keys(), ad_account_id="1"))
     assert first == AdAccount(id="1", name="Sh\x1bop", owner="agency", roles=("AUDIENCE_MANAGER",))
     assert other == AdAccount(id="2", name="", owner="", roles=())

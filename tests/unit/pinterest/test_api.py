@@ -72,13 +72,46 @@ def test_an_audience_is_read_and_unknown_fields_are_tolerated() -> None:
     [
         ({"id": 2542620905475}, READ),
         ({"rule": {"customer_list_id": 643}}, READ),
-        ({"rule": []}, replace(READ, customer_list_id=None)),
+        ({"rule": None}, replace(READ, customer_list_id=None)),
         ({"rule": {"customer_list_id": None}}, replace(READ, customer_list_id=None)),
+        ({"ad_account_id": ""}, replace(READ, ad_account_id=None)),
         *(({"size": size}, replace(READ, size=None)) for size in (None, "x", True, -1)),
     ],
 )
-def test_ids_may_be_numbers_and_what_is_invalid_is_unknown(change: dict[str, object], expected: Audience) -> None:
+def test_ids_may_be_numbers_and_what_is_missing_is_unknown(change: dict[str, object], expected: Audience) -> None:
     assert api(answer(200, AUDIENCE | change))[0].find_audience("2542620905475") == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "2542620905476"},
+        {"id": "2542620905475/x"},
+        {"id": " 2542620905475"},
+        {"id": 2542620905475.0},
+        {"ad_account_id": "../1"},
+        {"rule": []},
+        {"rule": {"customer_list_id": "x)|.*|(x"}},
+        {"rule": {"customer_list_id": ["643"]}},
+        {"rule": {"customer_list_id": "643\r\n"}},
+        {"rule": {"customer_list_id": "6" * 1_000_000}},
+        {"rule": {"customer_list_id": -643}},
+        {"rule": {"customer_list_id": False}},
+        *({name: ["READY"]} for name in ("status", "name", "audience_type", "description")),
+        *({name: 7} for name in ("status", "name", "audience_type", "description")),
+    ],
+    ids=lambda change: json.dumps(change)[:80],
+)
+def test_an_audience_with_an_invalid_field_is_an_error_of_one_short_line(change: dict[str, object]) -> None:
+    with pytest.raises(PinterestError) as caught:
+        api(answer(200, AUDIENCE | change))[0].find_audience("2542620905475")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
+
+
+def test_a_message_quotes_the_beginning_of_a_long_name() -> None:
+    audience = replace(READ, name="\n" + "x" * 1_000_000)
+    assert audience.label == f'audience 2542620905475 "\\n{99 * "x"}"'
 
 
 def test_unknown_id_gives_none_and_any_other_refusal_an_error() -> None:
@@ -109,10 +142,24 @@ def test_a_listing_is_read_no_further_than_it_is_used() -> None:
     assert len(stage.script.sent) == 1
 
 
-@pytest.mark.parametrize("bookmark", ["same", ["odd"]])
-def test_listing_that_names_a_page_again_is_an_error(bookmark: object) -> None:
+def test_listing_that_names_a_page_again_is_an_error() -> None:
     with pytest.raises(PinterestError, match="names the same next page again"):
+        list(api(page("1", bookmark="same"))[0].list_audiences())
+
+
+@pytest.mark.parametrize("bookmark", [["odd"], 7, {"next": "b"}])
+def test_bookmark_that_is_no_text_is_an_error(bookmark: object) -> None:
+    with pytest.raises(PinterestError, match="its field bookmark is no text"):
         list(api(page("1", bookmark=bookmark))[0].list_audiences())
+
+
+def test_listing_without_end_is_an_error_after_4000_pages() -> None:
+    """Two bookmarks in turn: no page names itself as the next one."""
+    pages = [page(str(number), bookmark=f"b{number % 2}") for number in range(4000)]
+    calls, stage = api(*pages)
+    with pytest.raises(PinterestError, match="the listing has no end: 4,000 pages were read"):
+        list(calls.list_audiences())
+    assert len(stage.script.sent) == 4000
 
 
 @pytest.mark.parametrize("content", [{}, {"items": {}}, "nonsense"])
@@ -122,12 +169,11 @@ def test_a_listing_without_items_is_an_error(content: object) -> None:
     assert not caught.value.maybe_applied  # a read changes nothing
 
 
-@pytest.mark.parametrize("item", [None, {"name": "no id"}, {"id": ""}])
-def test_item_without_an_id_is_an_error_after_all_other_items(item: object) -> None:
-    first = answer(200, {"items": [item, {"id": "1"}], "bookmark": "next"})
-    listed = api(first, page("2"))[0].list_customer_lists()
-    assert [next(listed).id, next(listed).id] == ["1", "2"]
-    with pytest.raises(PinterestError, match="list customer lists, but 1 item had no id"):
+@pytest.mark.parametrize("item", [None, {"name": "no id"}, {"id": ""}, {"id": "1\n"}, {"id": ["1"]}, {"id": 1.0}])
+def test_item_without_an_id_of_digits_is_an_error_after_the_others_of_its_page(item: object) -> None:
+    listed = api(answer(200, {"items": [item, {"id": "2"}], "bookmark": "next"}))[0].list_customer_lists()
+    assert next(listed).id == "2"
+    with pytest.raises(PinterestError, match="list customer lists, but an item has no id of digits"):
         next(listed)
 
 
@@ -152,9 +198,9 @@ CREATING: list[Callable[[Api], object]] = [
     lambda api: api.create_customer_list(name="N", list_type="EMAIL", records=Batch([(SINGLE_DIGEST, bytes(32))])),
 ]
 CHANGING: list[Callable[[Api], object]] = [
-    lambda api: api.switch_audience("25", customer_list_id="644"),
-    lambda api: api.remove_audience("25"),
-    lambda api: api.change_records("643", Batch([(SINGLE_DIGEST, bytes(32))]), operation="ADD"),
+    lambda api: api.switch_audience("1", customer_list_id="644"),
+    lambda api: api.remove_audience("1"),
+    lambda api: api.change_records("1", Batch([(SINGLE_DIGEST, bytes(32))]), operation="ADD"),
 ]
 
 
@@ -177,8 +223,10 @@ def test_changing_call_is_repeated(call: Callable[[Api], object]) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ({}, "has no id"),
-        ({"id": ""}, "has no id"),
+        ({}, "does not have"),
+        ({"id": ""}, "does not have"),
+        ({"id": "1\n"}, "does not have"),
+        ({"id": ["1"]}, "does not have"),
         ({"id": "1", "exceptions": [{"code": 2, "message": "jane"}]}, "contains exceptions"),
     ],
 )
@@ -194,6 +242,13 @@ def test_a_2xx_that_is_no_success_is_a_failure_with_its_own_message(
     assert "jane" not in str(error)
     assert (type(error), error.status, error.maybe_applied) == (PinterestError, 200, True)
     assert len(stage.script.sent) == 1
+
+
+@pytest.mark.parametrize("call", CHANGING)
+def test_answer_about_another_entity_is_a_failure(call: Callable[[Api], object]) -> None:
+    with pytest.raises(PinterestError, match="but the answer does not have the id 1, so it is unknown") as caught:
+        call(api(answer(200, {"id": "2"}))[0])
+    assert caught.value.maybe_applied
 
 
 @pytest.mark.parametrize("exceptions", [[], None])

@@ -238,7 +238,8 @@ class TestIssuedJob:
     @pytest.mark.parametrize(
         "answer",
         [
-            *((200, {"job_id": job_id}) for job_id in ("../../database/delete/x", "7?x", "", ["7"], "1" * 65)),
+            *((200, {"job_id": job_id}) for job_id in ("../../database/delete/x", "7?x", "", ["7"], "1" * 65, "7\n")),
+            *((409, {"details": {"conflicts_with": job_id}}) for job_id in ("x)|.*|(x", "a7", -7, [7])),
             (409, {}),
             (409, {"details": None}),
             (409, {"details": {}}),
