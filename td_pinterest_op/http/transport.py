@@ -10,7 +10,6 @@ import os
 import re
 import socket
 import ssl
-import sys
 import time
 import urllib.parse
 import zlib
@@ -33,10 +32,10 @@ RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.2
 
 # The most that is read of a response's body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
 _LARGEST_BODY = 8 * 1024 * 1024
-# The most lines of a response without data between them: http.client bounds each line, and the number of headers, but
-# neither the responses "100 Continue" before the head nor the trailers after a body.
-_MOST_LINES = 500
-# The longest time for such lines, in read limits, and for a body that is read at once, in seconds.
+# The most bytes of a response without data among them: http.client bounds neither the responses "100 Continue" before
+# the head nor the trailers after a body. A piece of the body is far smaller.
+_MOST_BYTES = 1024 * 1024
+# The longest time for such bytes, in read limits, and for a body that is read at once, in seconds.
 _MOST_READ_LIMITS = 10
 _LONGEST_BODY_SECONDS = 1800.0
 # The kernel is to hold little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
@@ -118,58 +117,44 @@ class _OversizedError(OSError):
     """A response is too large: its headers have no end, or its body exceeds _LARGEST_BODY."""
 
 
-class _BoundedReader(io.BufferedReader):
-    """Reads an HTTP response from a socket. Raises _OversizedError for too many lines without data between them."""
+class _BoundedReader(io.RawIOBase):
+    """Reads a response from a socket. Raises _OversizedError for too many bytes, or too much time, without data."""
 
     def __init__(self, raw: io.RawIOBase, longest: float) -> None:
-        super().__init__(raw)
+        self._raw = raw
         self._longest = longest  # seconds
-        self._restart_line_limits()
+        self.restart()
 
-    def _restart_line_limits(self) -> None:
-        """Restart the count of lines and time: data of the body was read, or nothing has been read yet."""
-        self._lines = 0
-        self._began = time.monotonic()
+    def restart(self) -> None:
+        """Restart the count of bytes and time: a piece of the body was read, or nothing has been read yet."""
+        self._left = _MOST_BYTES
+        self._end = time.monotonic() + self._longest
 
-    def readline(self, size: int | None = -1) -> bytes:
-        """Return the next line of the response's headers, chunk heads or trailers, at most `size` bytes of it.
+    def readable(self) -> bool:
+        """Return True."""
+        return True
 
-        Raises _OversizedError if too many lines follow each other without data, or for too long.
-        """
-        self._lines += 1
-        if self._lines > _MOST_LINES or time.monotonic() - self._began > self._longest:
+    def readinto(self, buffer: Any) -> int | None:
+        """Read bytes that have arrived into `buffer`, and return their number. Waits only if there are none."""
+        count: int | None = self._raw.readinto(buffer)
+        self._left -= count or 0
+        if self._left < 0 or time.monotonic() > self._end:
             raise _OversizedError
-        return super().readline(size)
+        return count
 
-    def read(self, size: int | None = -1) -> bytes:
-        """Return `size` bytes of the body, or all of it for None or -1. Raises _OversizedError if that takes too long.
-
-        urllib3 1.26 reads bodies in this way, and would wait for them however slowly they arrive.
-        """
-        most = sys.maxsize if size is None or size < 0 else size
-        began = time.monotonic()
-        pieces = bytearray()
-        while len(pieces) < most and (piece := super().read1(min(most - len(pieces), _PIECE))):
-            pieces += piece
-            if time.monotonic() - began > _LONGEST_BODY_SECONDS:
-                raise _OversizedError
-        self._restart_line_limits()
-        return bytes(pieces)
-
-    def read1(self, size: int = -1) -> bytes:
-        """Return bytes of the body that have arrived, at most `size`. Waits only if there are none."""
-        data = super().read1(size)
-        self._restart_line_limits()
-        return data
+    def close(self) -> None:
+        """Close the reader and the socket's file."""
+        self._raw.close()
+        super().close()
 
 
 class _BoundedResponse(http.client.HTTPResponse):
-    """An HTTP response whose headers and trailers are limited in their number of lines and in time."""
+    """An HTTP response that is limited, between two pieces of its body, in bytes and in time (see `limits`)."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        limit = sock.gettimeout() or _LONGEST_BODY_SECONDS
-        self.fp = _BoundedReader(self.fp.detach(), _MOST_READ_LIMITS * limit)
+        self.limits = _BoundedReader(self.fp.detach(), _MOST_READ_LIMITS * (sock.gettimeout() or _LONGEST_BODY_SECONDS))
+        self.fp = io.BufferedReader(self.limits)
 
 
 class _LimitedConnection(HTTPConnection):
@@ -279,9 +264,11 @@ def read_pieces(response: RawResponse) -> Iterator[bytes]:
     """Yield a response's body, still compressed, as it arrives, in pieces of at most 64 KB."""
     # urllib3 1.26 has no read1: it waits until the piece is full.
     read = getattr(response, "read1", response.read)
+    limits = vars(response)["_original_response"].limits  # urllib3's name for the `_BoundedResponse`
     try:
         while piece := read(_PIECE, decode_content=False):
             yield piece
+            limits.restart()
     except ValueError:  # a chunk of negative length, in urllib3 1.26
         raise urllib3.exceptions.ProtocolError("a chunk has no length") from None
 

@@ -19,6 +19,7 @@ import requests
 from requests.auth import AuthBase
 
 from td_pinterest_op.http.transport import (
+    _MOST_BYTES,
     Failure,
     NoResponseError,
     Response,
@@ -317,21 +318,36 @@ def test_oversized_success_is_rejected_before_its_end(serve: Serve) -> None:
 
 @pytest.mark.parametrize(
     "serve",
-    [repeats(CHUNKED, b"X: y\r\n", 0.01), repeats(b"HTTP/1.1 200 OK\r\n\r\n", b" ", 0.01)],
-    ids=["trailers", "body"],
+    [
+        repeats(b"", b"H", 0.01),
+        repeats(b"HTTP/1.1 200 OK\r\nX: ", b"x", 0.01),
+        repeats(CHUNKED, b"X: y\r\n", 0.01),
+        repeats(CHUNKED.removesuffix(b"0\r\n"), b"0", 0.01),
+        repeats(b"HTTP/1.1 200 OK\r\n\r\n", b" ", 0.01),
+    ],
+    ids=["first line", "header line", "trailers", "chunk's length", "body"],
 )
 def test_response_that_arrives_slowly_without_end_is_rejected(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("td_pinterest_op.http.transport._MOST_LINES", 1_000_000)
     monkeypatch.setattr("td_pinterest_op.http.transport._MOST_READ_LIMITS", LIMIT / GENEROUS)
     monkeypatch.setattr("td_pinterest_op.http.transport._LONGEST_BODY_SECONDS", LIMIT)
     with peer(serve) as server, transport() as client:
         assert failure_of(client, server.address) is Failure.OVERSIZED
 
 
-def test_piece_of_a_body_that_fills_too_slowly_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("td_pinterest_op.http.transport._LONGEST_BODY_SECONDS", -1.0)
-    with _BoundedReader(io.FileIO("/dev/zero"), longest=LIMIT) as reader, pytest.raises(_OversizedError):
+def test_piece_of_a_body_that_fills_too_slowly_is_rejected() -> None:
+    limits = _BoundedReader(io.FileIO("/dev/zero"), longest=-1.0)
+    with io.BufferedReader(limits) as reader, pytest.raises(_OversizedError):
         reader.read(10)  # as urllib3 1.26 reads, which waits for a whole piece
+
+
+def test_more_bytes_than_allowed_since_the_last_piece_of_data_are_rejected() -> None:
+    limits = _BoundedReader(io.FileIO("/dev/zero"), longest=LIMIT)
+    with io.BufferedReader(limits) as reader:
+        reader.read(_MOST_BYTES)
+        limits.restart()
+        reader.read(_MOST_BYTES)
+        with pytest.raises(_OversizedError):
+            reader.read(_MOST_BYTES)
 
 
 def test_response_after_some_that_say_to_continue_and_with_trailers_is_read() -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import Mock
 
 import msgpack
 import pytest
@@ -99,6 +100,7 @@ class Wire(TreasureData):
             status=206 if is_part else 200,
             preload_content=False,
             request_method="GET",
+            original_response=Mock(isclosed=lambda: False),
         )
 
 
