@@ -142,9 +142,10 @@ def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str
                 waited += pause
                 pause = min(pause * 1.5, _LAST_POLL)
             details = _get_job_details(td, "show", job_id)
-        except BaseException:
-            # A job that a retry may adopt, or that others have issued, goes on.
-            if source.job_id is None and not source.attempt_key:
+        except BaseException as error:
+            # A job goes on if a retry may adopt it, if others have issued it, or if it is only waited for so long.
+            is_stopped = not isinstance(error, TreasureDataError) or not td.has_time_limit
+            if is_stopped and source.job_id is None and not source.attempt_key:
                 with contextlib.suppress(ExportError):  # the run ends anyway
                     td.with_time_limit(_KILL_SECONDS).call("POST", build_path("job", "kill", job_id))
             raise

@@ -89,6 +89,11 @@ class TreasureData:
         limited._end = self._timing.monotonic() + seconds
         return limited
 
+    @property
+    def has_time_limit(self) -> bool:
+        """Whether the time of the calls is limited (see `with_time_limit`)."""
+        return self._end is not None
+
     def sleep(self, seconds: float) -> None:
         """Sleep. Raises StoppedError if the run has to end, and TreasureDataError if the time limit comes first."""
         shutdown.raise_if_requested()
