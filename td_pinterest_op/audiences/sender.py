@@ -111,6 +111,8 @@ class Sender:
             failure = ExportError.from_exception(error)
             # After a signal, or a failure of the spool: the threads must not send the batches that they have.
             rate_limiter.stop(failure)
+            # What waits after a 429 was not applied, and ends at once.
+            futures.wait(running, _POLL_SECONDS)
         if failure:
             # Read once each: requests that are still in flight may be counted meanwhile.
             unique = stats.to_send_count

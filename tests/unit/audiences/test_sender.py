@@ -465,3 +465,18 @@ def test_error_of_a_thread_that_does_not_start_counts_sent_records(monkeypatch: 
     assert type(error) is WorkflowError
     assert "the system refused to start another thread" in str(error)
     assert "0 of 500 records sent, 0 refused, 500 not sent." in str(error)
+
+
+def test_stopped_run_counts_records_whose_request_was_not_applied_as_not_sent() -> None:
+    """A request that waits after a 429 ends as soon as no request may leave any more."""
+
+    def wait_after_429(numbers: list[int]) -> None:
+        run.api.stopped.wait()
+        raise StoppedError("the run was stopped")
+
+    def stop(_: int) -> None:
+        raise StoppedError("the run was stopped")
+
+    run = Run(wait_after_429, records=10, batch=10, progress=stop)
+    with pytest.raises(StoppedError, match=r"0 of 10 records sent, 0 refused, 10 not sent\. Running"):
+        run.send()
