@@ -59,8 +59,10 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
     ):
         points = []
         for entry in shown:
+            # At the end of a run, Pinterest has not yet matched its people.
+            is_early = column == "audience_size" and entry.kind != FOLLOW_UP
             number = entry.get_number(column)
-            if entry.at and number is not None:
+            if entry.at and number is not None and not is_early:
                 points.append((entry.at, factor * number))
         # None for fewer than two points in time.
         chart = draw_line_chart(points, label=f"{heading}, over time", value_format=value_format)

@@ -275,3 +275,11 @@ def test_matched_has_one_number_until_the_run_is_matched() -> None:
     text = text_of(run(0), follow_up(0, size=20_538), run(1, audience=None))
     assert "Matched before this run 20,538" in text
     assert "Matched by Pinterest not known yet" in text
+
+
+def test_chart_of_matched_people_has_no_sizes_from_the_ends_of_runs() -> None:
+    """Pinterest has not matched a run's people when the run ends."""
+    chart = 'aria-label="Matched by Pinterest, over time'
+    assert chart not in page(run(0), run(1), run(2))
+    assert chart not in page(run(0), follow_up(0), run(1))
+    assert chart in page(run(0), follow_up(0), run(1), follow_up(1))
