@@ -18,6 +18,7 @@ from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.task import Task, get_current_task, read_sql, store_values
+from td_pinterest_op.treasure_data.job import find_first_comments
 
 _IDS = {"audience_id", *(each.action.audience_id for each in ACTIONS if each.action.audience_id)}
 _TABLE = re.compile(r"\bactivation_actions_table\b", re.IGNORECASE)  # in a query
@@ -81,7 +82,9 @@ def add_activation_settings(task: Task) -> Task:
                     key="query",
                 )
             definition = f"activation_actions_table AS (SELECT * FROM {whole})"  # noqa: S608 - a name
-            params["query"] = f"WITH {definition}\nSELECT * FROM (\n{require_one_statement(sql)}\n) AS people"
+            # Comments that set options of the engine count only in front of the whole.
+            first = find_first_comments(sql)
+            params["query"] = f"{first}WITH {definition}\nSELECT * FROM (\n{require_one_statement(sql)}\n) AS people"
     return dataclasses.replace(extended, params=params)
 
 

@@ -241,7 +241,7 @@ def read_sql(text: str, *, key: str, folder: Path = Path()) -> str:
     if path.is_absolute() or ".." in path.parts:
         raise SettingsError(f"{key}: {name} is outside the project: name a file inside its folder", key=key)
     try:
-        query = (folder / path).read_bytes().decode()  # with its line ends, which texts in it may contain
+        query = (folder / path).read_bytes().decode("utf-8-sig")  # with its line ends, which texts in it may have
     except (OSError, ValueError):  # such as bytes that are no text, or a name with a null character
         query = ""
         problem = f"there is no file {name} in the project: correct the name"

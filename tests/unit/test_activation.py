@@ -125,6 +125,11 @@ def test_a_setting_of_the_console_is_used_and_a_blank_one_lifts_nothing(caplog: 
         ),
         ("SELECT email FROM activation_actions_table", "other_db.t", "(SELECT * FROM other_db.t)"),
         ("SELECT email FROM ACTIVATION_ACTIONS_TABLE", "t", "AS (SELECT * FROM cdp_audience_1.t)\nSELECT * FROM ("),
+        (
+            "-- set session a='b'\nSELECT email FROM activation_actions_table",
+            "t",
+            "-- set session a='b'\nWITH activation_actions_table AS (",
+        ),
         ("SELECT 'a; -- b' FROM activation_actions_table; -- c\n/* d; */\n", "t", "_table\n) AS people"),
     ],
 )

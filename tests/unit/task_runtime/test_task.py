@@ -242,3 +242,11 @@ class TestEnvironment:
         monkeypatch.setitem(sys.modules, "digdag", types.SimpleNamespace(env=types.SimpleNamespace(params={})))
         get_current_task()
         assert [record.args for record in caplog.records] == [(__version__, "0.3.2")]
+
+
+def test_byte_order_mark_of_a_query_file_is_no_part_of_the_query(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("people.sql").write_bytes(b"\xef\xbb\xbfSELECT email FROM people\r\n")
+    assert read_source(task(query="people.sql", database="crm")).query == "SELECT email FROM people\r\n"
