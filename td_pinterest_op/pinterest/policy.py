@@ -79,7 +79,7 @@ FAILURES: dict[Failure, Decision] = {
 # (status, code or None for any, pattern of the message) → decision. The first match counts.
 RESPONSES: tuple[tuple[int, int | None, str, Decision], ...] = (
     (400, 12, "", _IN_DOUBT),
-    (400, None, "something went wrong|retry after|try again", _IN_DOUBT),
+    (400, None, "something went wrong|retry after", _IN_DOUBT),
     (401, 3, "does not have access|restricted feature", _give_up(AccountError, _ACCESS)),
     (401, 3, "sufficient permission|missing|scope", _give_up(AccountError, AUTHORISE_AGAIN)),
     (401, 3, "", _give_up(AccountError, f"{AUTHORISE_AGAIN}. Or {_ACCESS}")),

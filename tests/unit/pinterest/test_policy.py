@@ -77,6 +77,7 @@ def test_failure_without_a_response_decides_what_to_do_and_who_must_act(
         (400, 12, "", RETRY, "later"),
         (400, 1, "Something went wrong on our end", RETRY, "later"),
         (400, 1, "Invalid records", GIVE_UP, "rejected the request as invalid"),
+        (400, 1, "Check the records and please try again", GIVE_UP, "rejected the request as invalid"),
         (401, 3, "Your application does not have access to this restricted feature: x", GIVE_UP, "access tier"),
         (401, 3, "Your token does not have sufficient permissions. Missing: ['ads:write']", GIVE_UP, "with the scopes"),
     ],
