@@ -1,19 +1,24 @@
 """Exports Treasure Data query results to Pinterest audiences, as a custom operator of a Treasure Workflow (digdag).
 
-The layers, from the entry points down; a sub-package imports only from the lines below its own, or from itself:
+The layers, from the entry points down. A module imports only from lines below its own, or from its own folder:
 
     cli/                          `td-pinterest`, for people: one module a command
-    activation  many              entry points that a workflow names after `py>`
-    export  erase  status  history    the same, one operator each
+    history                       an entry point that a workflow names after `py>`
+    activation  many              the same
+    erase  export  status         the same, one operator each
     audiences/                    the actions, customer lists, sending in batches
     mirroring/                    an audience that follows a query: the ledger, the plan, the statements
     withholding/                  reading rows; opt-outs, consent, control group: one rule, in Python and in SQL
     records/                      values to unique records, through a spool on disk; limits and the plan
     task_runtime/                 the digdag task: parameters, services, log, signals, the refresh token's store
-    report/  run_history/         statistics as an HTML page; a row for each run in the user's warehouse
-    pinterest/  treasure_data/  settings/    the two services over HTTP; `result_settings`
-    stats  identifiers/  http/    counters; identifier types and their rules; one HTTP request
-    runtime/  errors  redaction/  clock, signals, files; the error classes; masking of secrets and personal data
+    report/                       statistics as an HTML page
+    run_history/                  a row for each run in the user's warehouse
+    pinterest/  settings/  treasure_data/    the two services over HTTP; `result_settings`
+    stats                         the counters of a run
+    http/  identifiers/           one HTTP request; identifier types and their rules
+    runtime/                      clock, signals, files
+    errors                        the error classes
+    redaction/                    masking of secrets and personal data
 """
 
 from td_pinterest_op import requirements

@@ -1,6 +1,7 @@
 """Imports: a sub-package imports from a lower layer or from itself, and few may import other libraries."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,6 +105,13 @@ def test_a_module_imports_from_a_lower_layer_or_its_own_folder(module: str) -> N
     assert {name for name in others if not within & WORLD.get(name, set())} == set(), "a new way out of the house"
     reaching = {name for name in imported if REACHING & {name, name.split(".")[0]}}
     assert module in MAY_REACH or reaching == set()
+
+
+def test_docstring_of_the_package_lists_the_layers_in_their_order() -> None:
+    text = str(td_pinterest_op.__doc__).partition("its own folder:\n\n")[2]
+    listed = [re.split(" {3,}", line.strip())[0].replace("/", "").split() for line in text.splitlines()]
+    inner = [sorted(layer) for layer in LAYERS if not layer & {"__main__", "__init__", "requirements"}]
+    assert [sorted(layer) for layer in listed] == inner
 
 
 def test_every_room_is_in_one_layer() -> None:
