@@ -13,6 +13,7 @@ from td_pinterest_op.errors import ExportError, SettingsError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.many import read_entries
+from td_pinterest_op.redaction.secret import defuse_templates
 from td_pinterest_op.run_history.history_table import (
     FAILED,
     RUN,
@@ -58,7 +59,7 @@ class Lift:
         Raises SettingsError if the counts, or the control group's percent, are missing.
         """
         with TaskProcess():
-            store_values(pinterest_lift=write_lift(get_current_task(), SYSTEM))
+            store_values(pinterest_lift=compare_and_record(get_current_task(), SYSTEM))
 
 
 def write_failure(task: Task, timing: Timing) -> None:
@@ -86,7 +87,7 @@ def write_failure(task: Task, timing: Timing) -> None:
             rows: list[Row] = [
                 {"task": f"{failed} {name}", **_extract_subject(entry)}
                 for name, entry in entries.items()
-                if name not in done
+                if defuse_templates(name) not in done  # as it is in the table
             ]
             if not rows and FAILED not in last_outcomes.values():
                 rows = [{"task": failed, **_find_subject(task)}]
@@ -99,7 +100,7 @@ def write_failure(task: Task, timing: Timing) -> None:
         log.warning("the failed run could not be recorded in the history: %s", problem)
 
 
-def write_lift(task: Task, timing: Timing) -> dict[str, Any]:
+def compare_and_record(task: Task, timing: Timing) -> dict[str, Any]:
     """Compare the conversions that the last td> task counted, write the comparison to the history, and return it.
 
     The comparison has the counts, rates and lift as JSON types, and a `summary`. Raises SettingsError if the counts, or

@@ -7,6 +7,7 @@ fails does not stop the others.
 
 import collections
 import contextlib
+import hashlib
 import logging
 import re
 import urllib.parse
@@ -51,6 +52,7 @@ log = logging.getLogger(__name__)
 ENTRY_KEYS = ("name", "segment", "column")
 _AT_ONCE = build_integer_type(1, 32)
 _MOST_DESCRIBED = 20
+_LONGEST_FILE_NAME = 120  # of an entry's name in the name of its report's file, in characters
 # How long the entries may take to end by themselves after a signal.
 _LAST_SECONDS = 3.0
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
@@ -67,17 +69,6 @@ class Many:
         """
         with TaskProcess():
             store_values(pinterest_many=export_all(get_current_task(), SYSTEM))
-
-    def renew(self) -> None:
-        """Raise SettingsError, which says to copy the workflow again: only workflows before version 0.5 call this."""
-        with TaskProcess():
-            raise SettingsError(
-                "since version 0.5 a list of audiences is one task, td_pinterest_op.many.Many: copy the operator's "
-                "pinterest_many.dig again. `at_once` is there in place of `concurrent` and `limit`"
-            )
-
-    export = renew
-    gate = renew
 
 
 def export_all(task: Task, timing: Timing) -> dict[str, Any]:
@@ -189,9 +180,12 @@ class _EntryRun:
         settings = request.settings
         if settings.report:
             path = PurePath(settings.report)
-            # Whatever an entry's name contains, it names a file, and two names name two.
-            name = f"{path.stem}-{urllib.parse.quote(self.name, safe=' ')}{path.suffix}"
-            request = replace(request, settings=replace(settings, report=str(path.with_name(name))))
+            # Whatever an entry's name contains, and however long it is, it names a file, and two names name two.
+            name = urllib.parse.quote(self.name, safe=" ")
+            if len(name) > _LONGEST_FILE_NAME:
+                name = f"{name[:_LONGEST_FILE_NAME]}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+            path = path.with_name(f"{path.stem}-{name}{path.suffix}")
+            request = replace(request, settings=replace(settings, report=str(path)))
         self.stats = build_stats(settings)
         own = services.for_another_run(task, self.stats)
         run_export(request, own, self.stats)
@@ -229,6 +223,9 @@ def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
             text = f"entry {number} of `audiences` is empty: write the settings of an audience into it"
             raise SettingsError(text, key="audiences")
         name = str(entry.get("name") or f"entry {number}").strip()
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            text = f"entry {number} of `audiences` has a name with half of a character (a lone surrogate)"
+            raise SettingsError(f"{text}: type the name again", key="audiences")
         if name in entries:
             text = f"entry {number} of `audiences` has the name of another, {name}: give each entry its own name"
             raise SettingsError(text, key="audiences")

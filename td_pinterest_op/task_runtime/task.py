@@ -80,11 +80,18 @@ class Task:
 
     @property
     def session_time(self) -> datetime | None:
-        """The session's time in UTC, or None outside a workflow."""
+        """The session's time in UTC, or None outside a workflow. Raises SettingsError if it is no time."""
         value = self.params.get("session_time")
         if is_left_out(value):
             return None
-        moment = datetime.fromisoformat(str(value))
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            raise SettingsError(
+                "session_time is digdag's own parameter, and must be a time such as 2026-12-01T00:00:00+00:00: give "
+                "your variable another name",
+                key="session_time",
+            ) from None
         return moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
 
     @property

@@ -405,13 +405,13 @@ def test_failure_whose_task_has_a_failed_row_as_its_last_gets_no_second_one(
 def test_each_entry_without_a_row_in_the_attempt_gets_one(services: Services) -> None:
     audiences: list[dict[str, Any]] = [
         {"name": "vip", "action": ADD, "audience_id_add_people": "12", "ad_account_id": AD_ACCOUNT_ID},
-        {"name": "the vip", "result_settings": {"action": CREATE, "audience_name": "New"}},
+        {"name": "the ${vip}", "result_settings": {"action": CREATE, "audience_name": "New"}},
         {"audience_id_add_people": "12", "audience_id_remove_people": "13"},
     ]
     settings = settings_of(services, ADD) | {"type": "pinterest", "audience_type": "customer_list"}
     settings |= {"history": HISTORY, "ad_account_id": AD_ACCOUNT_ID}
     task = task_of(services, settings, job_id=services.job(people(5)), task_name="+pinterest_many+export")
-    export(replace(task, entry="the vip"), services.time.timing)
+    export(replace(task, entry="the ${vip}"), services.time.timing)
     for attempt in (7, 7, 8):
         record_failure(services, scope="+pinterest_many", audiences=audiences, attempt_id=attempt)
     vip = ("+pinterest_many vip", "failed", ADD, AD_ACCOUNT_ID, "12", None)
@@ -421,7 +421,7 @@ def test_each_entry_without_a_row_in_the_attempt_gets_one(services: Services) ->
         vip,
         without_name,
         vip,
-        ("+pinterest_many the vip", "failed", CREATE, None, None, "New"),
+        ("+pinterest_many the $ {vip}", "failed", CREATE, None, None, "New"),
         without_name,
     ]
 
@@ -495,7 +495,9 @@ def test_comparison_without_counts_or_the_percent_of_the_control_group_is_an_err
     services: Services, results: object, complaint: str
 ) -> None:
     with pytest.raises(SettingsError, match=complaint):
-        door.write_lift(task_of(services, {}, lift={"percent": 70}, td={"last_results": results}), services.time.timing)
+        door.compare_and_record(
+            task_of(services, {}, lift={"percent": 70}, td={"last_results": results}), services.time.timing
+        )
 
 
 def test_audiences_beyond_the_size_of_one_statement_all_get_their_row(

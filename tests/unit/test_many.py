@@ -310,16 +310,18 @@ def test_report_of_each_entry_is_a_file_of_its_own(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    entries = make_entries(services, ["vip", "a/b", "Größe 1"])
+    long = "東" * 29
+    entries = make_entries(services, ["vip", "a/b", "Größe 1", f"{long}京", f"{long}都"])
     run(services, *entries, result_settings=SHARED_SETTINGS | {"report": "out/p.html"})
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert files == ["p-Gr%C3%B6%C3%9Fe 1.html", "p-a%2Fb.html", "p-vip.html"]
+    first, second = (file for file in files if "%E6" in file)
+    assert [file for file in files if "%E6" not in file] == ["p-Gr%C3%B6%C3%9Fe 1.html", "p-a%2Fb.html", "p-vip.html"]
+    assert len(first) == len(second) == len("p-") + 120 + len("-01234567.html")
 
 
-@pytest.mark.parametrize("name", ["renew", "export", "gate"])
-def test_entry_points_of_earlier_versions_say_what_to_copy(name: str) -> None:
-    with pytest.raises(SettingsError, match="copy the operator's pinterest_many"):
-        getattr(many.Many(), name)()
+def test_name_with_a_lone_surrogate_is_an_error_that_names_the_entry(services: Services) -> None:
+    with pytest.raises(SettingsError, match="entry 2 of `audiences` has a name with half of a character"):
+        run(services, entry(), entry(name="vip \ud83d"))
 
 
 def test_what_is_shipped_takes_people_from_no_audience_that_it_names() -> None:
