@@ -1,24 +1,35 @@
 """Erasure: `py>: td_pinterest_op.erase.PinterestErase` in a .dig file.
 
 It removes the people of a query from every customer list of several ad accounts. Orphaned lists are included: Pinterest
-still has their members, and a list cannot be deleted.
+still has their members, and a list cannot be deleted. Then it deletes these people from the ledgers of mirrors.
 """
 
 import contextlib
 import json
 import logging
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
 from td_pinterest_op import __version__
+from td_pinterest_op.audiences.audiences import POLL_WAITS
 from td_pinterest_op.audiences.request import read_task_request
 from td_pinterest_op.audiences.sender import Sender
-from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
+from td_pinterest_op.errors import (
+    ExportError,
+    JobError,
+    PinterestError,
+    SettingsError,
+    StoppedError,
+    UnexpectedError,
+)
 from td_pinterest_op.http.transport import Response
+from td_pinterest_op.identifiers.hashing_sql import quote_name
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES
+from td_pinterest_op.mirroring.ledger import require_ledger
 from td_pinterest_op.records.columns import find_identifier_columns
+from td_pinterest_op.records.hashed_query import ENGINES, Query, add_comment
 from td_pinterest_op.records.limits import check_values
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.records.spool import Spool
@@ -33,9 +44,11 @@ from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.services import Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
-from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.treasure_data.job import Source, run_statement
 from td_pinterest_op.treasure_data.result import open_job_rows
+from td_pinterest_op.treasure_data.tables import list_tables
 from td_pinterest_op.withholding.readers import IdentifierReader
+from td_pinterest_op.withholding.withholding_sql import build_list_select
 
 log = logging.getLogger(__name__)
 
@@ -144,41 +157,66 @@ class _Erasure:
         settings = self.settings
         stats = self.stats
         services = self.services
-        targets = self.targets
+        ledgers = self._find_ledgers(source)
         with contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.get_token()
-            for account in settings.ad_account_ids:
-                try:
-                    for each in services.build_pinterest_api(account).list_customer_lists():
-                        targets.append(_Target(account, each.id, escape(each.name[:_LONGEST_NAME])))
-                except StoppedError:
-                    raise
-                except ExportError as error:
-                    log.warning("customer lists of ad account %s cannot be read: %s", account, error)
-                    targets.append(_Target(account, reason=str(error)))
-            prepared = self._read_people(source, spool)
+            targets = self._find_new_lists()
+            query, prepared = self._read_people(source, spool)
             requests = self.list_count * math.ceil(stats.unique / settings.limit_records_per_request)
             log.info(
-                "plan: remove %s from each of %s in %s, %s%s",
+                "plan: remove %s from each of %s in %s, %s%s%s",
                 format_count(stats.unique, "record"),
                 format_count(self.list_count, "customer list"),
                 format_count(len(settings.ad_account_ids), "ad account"),
                 format_count(requests, "request"),
+                f", and delete them from {', '.join(ledgers)}" if ledgers else "",
                 " (dry run: nothing is written)" if settings.dry_run else "",
             )
-            for number, target in enumerate(targets, start=1):
-                if target.customer_list_id is None or settings.dry_run or not stats.unique:
-                    continue
-                try:
-                    self._remove_from_list(target, target.customer_list_id, prepared)
-                except ExportError as error:
-                    finished = f"{len(self._finished_targets)} of {len(targets)} customer lists were finished"
-                    raise error.extend(f". Before that: {finished}") from None
-                log.info("%d of %d: %s: %d records removed", number, len(targets), target.label, target.records)
-                if target.reason:
-                    log.warning("%s: %s", target.label, target.reason)
-        failed = [target for target in targets if target.reason]
+            is_erasing = stats.unique > 0 and not settings.dry_run
+            number = 0
+            while is_erasing:
+                for target in targets:
+                    number += 1
+                    if target.customer_list_id is None:
+                        continue
+                    try:
+                        self._remove_from_list(target, target.customer_list_id, prepared)
+                    except ExportError as error:
+                        finished = f"{len(self._finished_targets)} of {len(self.targets)} customer lists were finished"
+                        raise error.extend(f". Before that: {finished}") from None
+                    text = "%d of %d: %s: %d records removed"
+                    log.info(text, number, len(self.targets), target.label, target.records)
+                    if target.reason:
+                        log.warning("%s: %s", target.label, target.reason)
+                # A replace may have made a list meanwhile. Listings may lag.
+                services.client.rate_limiter.wait(sum(POLL_WAITS))
+                targets = self._find_new_lists()
+                if not targets:
+                    break
+        failed = [target for target in self.targets if target.reason]
+        failure: ExportError | None = None
+        cleaned: list[str] = []
+        if failed and stats.unique:
+            named = "; ".join(f"{target.label}: {target.reason}" for target in failed)
+            failure = PinterestError(
+                f"{len(failed)} of {len(self.targets)} lists may still contain people who opted out: {named}. Lists "
+                f"that are finished: {len(self._finished_targets)}. Run this task again: repeating the whole erasure "
+                "does no harm"
+            )
+        elif is_erasing:
+            # Only now: as long as somebody is in a list, the ledger must say so, or no mirror would remove them.
+            try:
+                for ledger in ledgers:
+                    self._delete_from_ledger(ledger, source, query)
+                    cleaned.append(ledger)
+            except StoppedError:
+                raise
+            except ExportError as error:
+                failure = error.extend(
+                    f". Pinterest was asked to remove the people, but {', '.join(ledgers[len(cleaned) :])} may "
+                    "still have them. Run this task again: repeating the whole erasure does no harm"
+                )
         statistics = stats.to_json()
         receipt = {
             "erased_at": services.timing.utc().isoformat(timespec="seconds"),
@@ -187,23 +225,75 @@ class _Erasure:
             "accounts": len(settings.ad_account_ids),
             "requests": statistics["requests"],
             "lists": self.list_count,
+            "ledgers": cleaned,
             "summary": self.summary,
             "receipt": [target.to_json() for target in self._finished_targets],
             "failed": [target.to_json() for target in failed],
         }
         log.info("receipt: %s", json.dumps(receipt))
         log.info("adds and mirrors send these people again, unless they are in the lists `suppress` of those tasks")
-        if failed and stats.unique:
-            named = "; ".join(f"{target.label}: {target.reason}" for target in failed)
-            raise PinterestError(
-                f"{len(failed)} of {len(targets)} lists may still contain people who opted out: {named}. Lists that "
-                f"are finished: {len(self._finished_targets)}. Run this task again: repeating the whole erasure does "
-                "no harm"
-            )
+        if failure:
+            raise failure
         return receipt
 
-    def _read_people(self, source: Source, spool: Spool) -> PreparedRecords:
-        """Read the distinct identifiers of the query `source` into the temporary file `spool`, and return them."""
+    def _find_ledgers(self, source: Source) -> list[str]:
+        """Return the names of the tables in the setting `ledgers`, each with its database.
+
+        Raises SettingsError if the warehouse cannot find the people of `source`, JobError for a missing table, and
+        MirrorError for one that is not a ledger.
+        """
+        ledgers = self.settings.ledgers
+        if ledgers and (source.job_id is not None or source.engine not in ENGINES):
+            raise SettingsError(
+                "ledgers needs `query` and `database` on this task, and the engine presto or trino: by this query the "
+                "warehouse finds whom to delete from these tables",
+                key="ledgers",
+            )
+        names = []
+        for ledger in ledgers:
+            database = ledger.database or source.database
+            name = f"{database}.{ledger.table}"
+            table = list_tables(self.services.treasure_data, database).get(ledger.table)
+            if table is None:
+                raise JobError(f"there is no table {name}, which `ledgers` names")
+            require_ledger(table.columns, name)
+            names.append(name)
+        return names
+
+    def _delete_from_ledger(self, ledger: str, source: Source, query: Query) -> None:
+        """Delete the rows about the people of `query`, which is that of `source`, from the table `ledger`."""
+        table = ".".join(map(quote_name, ledger.split(".")))
+        # The query again, not its digests: Treasure Data keeps the text of a job.
+        statement = f"DELETE FROM {table} WHERE digest IN (\nSELECT answer FROM (\n{build_list_select(query)}\n))"  # noqa: S608
+        purpose = "delete people from a mirror's ledger"
+        text = add_comment(statement, f"td_pinterest_op: {purpose}", query=query.text)
+        run_statement(self.services.treasure_data, replace(source.with_fresh_query(text), purpose=purpose))
+
+    def _find_new_lists(self) -> list[_Target]:
+        """Read the listings of all ad accounts. Add the lists that are not yet known to `targets`, and return them."""
+        known = {target.customer_list_id for target in self.targets}
+        unreadable = {target.ad_account_id for target in self.targets if target.customer_list_id is None}
+        found: list[_Target] = []
+        for account in self.settings.ad_account_ids:
+            if account in unreadable:
+                continue
+            try:
+                for each in self.services.build_pinterest_api(account).list_customer_lists():
+                    if each.id not in known:
+                        found.append(_Target(account, each.id, escape(each.name[:_LONGEST_NAME])))
+            except StoppedError:
+                raise
+            except ExportError as error:
+                log.warning("customer lists of ad account %s cannot be read: %s", account, error)
+                found.append(_Target(account, reason=str(error)))
+        self.targets += found
+        return found
+
+    def _read_people(self, source: Source, spool: Spool) -> tuple[Query, PreparedRecords]:
+        """Read the distinct identifiers of the query `source` into the temporary file `spool`.
+
+        Returns the query with its columns, and the records.
+        """
         stats = self.stats
         rows = open_job_rows(self.services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
@@ -220,7 +310,7 @@ class _Erasure:
         with ProgressReporter(timing=self.services.timing).show_progress(phase) as progress:
             prepared = reader.read(rows.blocks, progress=progress)
         check_values(self.settings, stats)
-        return prepared
+        return Query(text=source.query, names=rows.job.names, columns=columns), prepared
 
     def _remove_from_list(self, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
         """Remove the `prepared` records from the list `list_id`, and store the outcome in `target`.

@@ -16,6 +16,7 @@ from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NA
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
     AUDIENCE_ID,
+    TABLE,
     TEXT,
     SettingType,
     WrongValueError,
@@ -141,18 +142,18 @@ def _parse_items(item_type: SettingType, value: object) -> list[str]:
     return [_parse_part(f"number {position}", item_type, item) for position, item in items]
 
 
-def _build_id_list_type(id_type: SettingType) -> SettingType:
-    """Return the setting type of a list of ids, or of a single id. `id_type`: the type of each id."""
+def _build_list_type(item_type: SettingType, noun: str) -> SettingType:
+    """Return the setting type of a list of items, or of a single one. `noun`: the word for an item, such as "id"."""
 
-    def parse_ids(value: object) -> tuple[str, ...]:
-        """Return ids as strings, without repeats, in the given order. Raises WrongValueError for a wrong list."""
-        ids = tuple(dict.fromkeys(_parse_items(id_type, value)))
-        if not ids:
-            raise WrongValueError("must contain at least one id")
-        return ids
+    def parse_list_of_items(value: object) -> tuple[Any, ...]:
+        """Return the items, without repeats, in the given order. Raises WrongValueError for a wrong list."""
+        items = tuple(dict.fromkeys(_parse_items(item_type, value)))
+        if not items:
+            raise WrongValueError(f"must contain at least one {noun}")
+        return items
 
-    allowed = f"a list, or a comma-separated string, of ids ({id_type.allowed})"
-    return SettingType(parse=parse_ids, allowed=allowed, is_id=True)
+    allowed = f"a list, or a comma-separated string, of {noun}s ({item_type.allowed})"
+    return SettingType(parse=parse_list_of_items, allowed=allowed, is_id=item_type.is_id)
 
 
 def _parse_columns(value: object) -> Mapping[str, str]:
@@ -206,8 +207,9 @@ STATUS_SET = SettingType(
     parse=lambda value: frozenset(_parse_items(_STATUS, value)),
     allowed=f"a list, or a comma-separated string, of {', '.join(_STATUSES)}",
 )
-AUDIENCE_IDS = _build_id_list_type(AUDIENCE_ID)
-AD_ACCOUNT_IDS = _build_id_list_type(AD_ACCOUNT_ID)
+AUDIENCE_IDS = _build_list_type(AUDIENCE_ID, "id")
+AD_ACCOUNT_IDS = _build_list_type(AD_ACCOUNT_ID, "id")
+TABLES = _build_list_type(TABLE, "table")
 CONTROL = SettingType(
     parse=_parse_control,
     allowed=f"a mapping of percent (more than 0, up to {_MOST_PERCENT}, two decimals at most), salt (text) and, if "

@@ -25,7 +25,15 @@ from typing import Any, Generic, Literal, TypeVar, get_args
 
 from td_pinterest_op.errors import Problem
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings.structures import AD_ACCOUNT_IDS, AUDIENCE_IDS, COLUMNS, CONTROL, STATUS_SET, Control
+from td_pinterest_op.settings.structures import (
+    AD_ACCOUNT_IDS,
+    AUDIENCE_IDS,
+    COLUMNS,
+    CONTROL,
+    STATUS_SET,
+    TABLES,
+    Control,
+)
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
     AUDIENCE_ID,
@@ -262,6 +270,7 @@ class ErasureSettings(SendingSettings):
     """The settings of a task that erases people from every customer list."""
 
     ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS, single="ad_account_id")  # one at least, each once
+    ledgers: tuple[TableName, ...] = declare_setting(TABLES, ())  # of mirrors
 
 
 RESTRICTING = frozenset(key.name for key in find_declared_settings(Settings) if key.restricts)

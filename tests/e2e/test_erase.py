@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from td_pinterest_op import erase
 from td_pinterest_op.erase import erase_people
 from td_pinterest_op.errors import (
     AccountError,
@@ -17,8 +18,9 @@ from td_pinterest_op.errors import (
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.task_runtime.task import Task
+from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from tests import guard
-from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault
+from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Call, Fault
 from tests.exporting import SESSION, TASK_NAME, Services, digests, people
 
 ERASE = "td_pinterest_op.erase.PinterestErase"
@@ -72,6 +74,48 @@ def test_erasure_removes_people_from_every_list_and_logs_a_receipt(
     assert {len(row["request_ids"]) for row in stored["receipt"]} == {3}
     assert stored["summary"] == "Pinterest was asked to remove 40 records from 7 of 7 customer lists."
     assert "send these people again, unless they are in the lists `suppress`" in caplog.messages[-1]
+
+
+@pytest.mark.parametrize("had_lists", [True, False])
+def test_list_that_is_made_during_the_erasure_is_erased_too(
+    services: Services, lists: list[str], had_lists: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One while the people are read, one during the last removal, and one during the removal from that one."""
+    pinterest = services.pinterest
+    made: list[str] = []
+    if not had_lists:
+        pinterest.lists.clear()
+        lists = []
+    pinterest.switches.listing_lag_seconds = 5
+
+    def make_list() -> None:
+        made.append(pinterest.add_list(f"made {len(made)}", ad_account_id=OTHERS[0], members=digests(50)).id)
+
+    def make_second_list(call: Call) -> None:
+        if call.operation == "customer_lists/update" and len(made) in (1, 2) and made[-1] in call.path:
+            make_list()
+
+    def read_people(*given: Any, **more: Any) -> Rows:
+        make_list()
+        return open_job_rows(*given, **more)
+
+    monkeypatch.setattr(erase, "open_job_rows", read_people)
+    pinterest.on_request(make_second_list)
+    stored = run_erasure(services)
+    assert len(made) == 3
+    assert {*lists, *made} == {row["customer_list_id"] for row in stored["receipt"]}
+    for list_id in (*lists, *made):
+        assert pinterest.members(list_id) == digests(10, first=40)
+    assert stored["lists"] == len(lists) + 3
+
+
+def test_listing_that_cannot_be_read_again_is_a_failure(services: Services, lists: list[str]) -> None:
+    listing = f"/{OTHERS[0]}/customer_lists$"
+    services.pinterest.inject(Fault(effect=Answer(status=403), path=listing, after=1, times=None))
+    with pytest.raises(PinterestError, match=f"1 of 8 lists may still .*: unread lists of ad account {OTHERS[0]}: "):
+        run_erasure(services)
+    for list_id in lists:
+        assert services.pinterest.members(list_id) == digests(10, first=40)
 
 
 def test_only_ad_account_is_the_default(services: Services) -> None:
