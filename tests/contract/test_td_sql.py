@@ -1,12 +1,14 @@
 """The SQL of the shipped queries and workflows, as Treasure Data's emulator runs it, through td-client."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import tdclient
 
 from tests.emulators.td import API_KEY, JobFault, TreasureData
+from tests.emulators.td.warehouse import RefusedError
 
 DATABASE = "sandbox"
 # 2026-01-02 00:00:00 UTC, a Friday.
@@ -92,6 +94,12 @@ UNION ALL SELECT 8, 61""")
         "CREATE TABLE made AS SELECT DATE '2026-01-02' AS k",
         "CREATE TABLE made AS SELECT 1.5 AS k",
         "ALTER TABLE ledger ADD COLUMN k array(timestamp)",
+        # Trino takes no number for a condition.
+        "SELECT plan FROM ledger WHERE plan",
+        "SELECT plan FROM ledger WHERE NOT (plan)",
+        "SELECT plan FROM ledger WHERE plan = 1 AND plan",
+        "SELECT if(plan, 1) FROM ledger",
+        "SELECT count_if(plan) FROM ledger",
     ],
 )
 def test_invalid_statement_fails_the_job_and_changes_nothing(td: TreasureData, sql: Session, wrong: str) -> None:
@@ -100,6 +108,14 @@ def test_invalid_statement_fails_the_job_and_changes_nothing(td: TreasureData, s
     assert sql.job(wrong).status() == "error"
     assert sql.rows("SELECT plan FROM ledger") == [[1]]
     assert {table.name for table in td.warehouse.tables(DATABASE)} == {"people", "ledger"}
+
+
+def test_table_with_booleans_is_not_loaded(td: TreasureData, tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("email,opted_in\na@shop.example,true\n")
+    with pytest.raises(ValueError, match="cannot have opted_in as a boolean: write 1 and 0"):
+        td.warehouse.load_file(DATABASE, "others", tmp_path / "people.csv")
+    with pytest.raises(RefusedError, match="cannot have k as a boolean"):
+        td.create(DATABASE, "others", [{"k": True}])
 
 
 @pytest.mark.parametrize("keeps", [True, False])

@@ -195,7 +195,7 @@ def receivers() -> Iterator[Receivers]:
 
 @pytest.fixture(autouse=True)
 def people_to_export(services: Services) -> None:
-    services.td.create("sandbox", "people", [{"email": person, "opted_in": True} for person in people(20)])
+    services.td.create("sandbox", "people", [{"email": person, "opted_in": 1} for person in people(20)])
 
 
 @pytest.fixture

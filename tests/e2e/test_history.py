@@ -14,7 +14,7 @@ pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 @pytest.fixture(autouse=True)
 def people_to_export(services: Services) -> None:
-    services.td.create_people("sandbox", people(120), opted_in=True)
+    services.td.create_people("sandbox", people(120), opted_in=1)
 
 
 def test_each_run_and_each_failure_write_a_row(run: Run, services: Services, project: Path) -> None:

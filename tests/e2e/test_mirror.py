@@ -26,7 +26,7 @@ def test_mirror_follows_the_query(run: Run, services: Services, project: Path) -
     set_up_mirror(project, audience_id)
 
     def log_of(name: str, members: list[str]) -> str:
-        services.td.create_people("sandbox", map(str.upper, members), opted_in=True)
+        services.td.create_people("sandbox", map(str.upper, members), opted_in=1)
         ran = run(name)
         assert ran.succeeded, ran.log
         age_history(services)
@@ -68,7 +68,7 @@ def test_withheld_people_are_never_sent_and_each_day_is_in_the_history(
         Control(percent=Decimal(20), salt="spring", by="customer_id"), [b"%d" % n for n in range(200)]
     )
     left = [person for person, is_chosen in zip(everybody, chosen, strict=True) if not is_chosen]
-    rows = [{"email": person, "customer_id": n, "opted_in": True} for n, person in enumerate(everybody)]
+    rows = [{"email": person, "customer_id": n, "opted_in": 1} for n, person in enumerate(everybody)]
     services.td.create("sandbox", "people", rows)
 
     def run_day(opted_out: list[str], consenting: list[str]) -> None:

@@ -40,7 +40,7 @@ def first_table(text: str, heading: str) -> list[list[str]]:
 def test_workflow_of_the_readme_runs_in_an_empty_project(services: Services, tmp_path: Path, bundle: Path) -> None:
     for part in ("td_pinterest_op", "backoff"):
         shutil.copytree(bundle / part, tmp_path / part)
-    services.td.create_people("sandbox", ["One@shop.example"], opted_in=True)
+    services.td.create_people("sandbox", ["One@shop.example"], opted_in=1)
     audience_id = services.audience()
     block = README.split("## The shortest workflow")[1].split("```yaml\n")[1].split("```")[0]
     text = block.replace("549755885175000002", audience_id)
@@ -53,7 +53,7 @@ def test_workflow_of_the_readme_runs_in_an_empty_project(services: Services, tmp
 def test_documented_change_from_add_to_mirror_works(services: Services, project: Path) -> None:
     audience_id = services.audience(people(3))
     use_audience(project, audience_id)
-    services.td.create_people("sandbox", people(120, first=2), opted_in=True)
+    services.td.create_people("sandbox", people(120, first=2), opted_in=1)
     block = PAGES["mirror"].split("\n### Switch from adding to mirroring\n")[1].split("```yaml\n")[1].split("```")[0]
     block = block.replace("the name of the audience", "Shoppers")
     head = "timezone: UTC\n_export:\n  !include : config/workflow.yml\n"

@@ -64,7 +64,7 @@ ours:
   readers: {id: "2542620905475", name: "Leser"}
 """
 _QUERY = """
-SELECT lower(c.mail) AS contact FROM customers c JOIN consents k ON k.customer = c.id WHERE k.given
+SELECT lower(c.mail) AS contact FROM customers c JOIN consents k ON k.customer = c.id WHERE k.given = 1
 """
 
 
@@ -137,7 +137,7 @@ def project(bundle: Path, tmp_path: Path) -> Path:
         text = _WORKFLOW.format(action=action, audience=audience)
         (folder / f"{name}.dig").write_text(text)
     (tmp_path / "customers.csv").write_text("id,mail\n1,Anna@Shop.example\n2,bela@shop.example\n3,chloe@shop.example\n")
-    (tmp_path / "consents.csv").write_text("customer,given\n1,true\n2,false\n3,true\n")
+    (tmp_path / "consents.csv").write_text("customer,given\n1,1\n2,0\n3,1\n")
     return folder
 
 
@@ -259,11 +259,13 @@ def test_printed_commands_run_the_workflow_again(project: Path, tmp_path: Path) 
     files: list[str | Path] = ["--log", tmp_path / "log", "--page", tmp_path / "page", *_tables(tmp_path)]
     command = [sys.executable, "-m", "tests.sandbox", "--keep", *files, "--project", project, "buyers"]
     with children.run_in_background(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        printed: list[str] = []
+        printed = ""
         assert process.stdout
-        while "/_test/move" not in "".join(printed[-1:]):
-            printed.append(process.stdout.readline())
-        script = "".join(printed).partition("in another shell:")[2]
+        for line in process.stdout:
+            printed += line
+            if "/_test/move" in line:
+                break
+        script = printed.partition("in another shell:")[2]
         assert "\n(cd " in script
         again = children.run(["bash", "-euc", script], cwd=tmp_path)
         process.terminate()
@@ -279,7 +281,7 @@ def test_documented_ci_workflow_passes_and_fails_for_missing_people(tmp_path: Pa
     folder = str(tmp_path / "audiences")
     children.run([sys.executable, "-m", "td_pinterest_op", "bundle", folder, "pinterest_export.dig"], cwd=ROOT)
     samples = {
-        "people.csv": "email,opted_in\nanna@shop.example,true\nbela@shop.example,false\n",
+        "people.csv": "email,opted_in\nanna@shop.example,1\nbela@shop.example,0\n",
         "expected.txt": "anna@shop.example\n",
         "audiences.json": '[{"id": "549755885175000002", "name": "Newsletter readers"}]',
         "accounts.json": '[{"id": "549755885175", "name": "Shop"}]',

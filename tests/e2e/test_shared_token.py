@@ -136,7 +136,7 @@ def test_expired_token_ends_the_workflow_after_three_rejections(services: Servic
 
 def set_people_of_day(services: Services, day: int) -> set[str]:
     """Set the people that the query finds on a day, and return their digests."""
-    rows = [{"email": person, "opted_in": True} for person in people(200, first=10 * day)]
+    rows = [{"email": person, "opted_in": 1} for person in people(200, first=10 * day)]
     services.td.create("sandbox", "people", rows)
     return digests(200, first=10 * day)
 

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 @pytest.fixture(autouse=True)
 def people_to_export(services: Services) -> None:
-    rows: list[tuple[str | None, bool]] = [(person.upper(), True) for person in people(250)]
-    rows += [("nobody", True), (None, True), ("left@shop.example", False)]
+    rows: list[tuple[str | None, int]] = [(person.upper(), 1) for person in people(250)]
+    rows += [("nobody", 1), (None, 1), ("left@shop.example", 0)]
     services.td.create("sandbox", "people", [{"email": email, "opted_in": opted_in} for email, opted_in in rows])
 
 
@@ -127,7 +127,7 @@ def test_lift_workflow_compares_the_arms_and_writes_the_history(run: Run, servic
         ("^start: .*", 'start: "2026-11-01"'),
     )
     keys = [f"{number}" for number in range(3000)]
-    services.td.create("sandbox", "people", [{"customer_id": key, "opted_in": True} for key in keys])
+    services.td.create("sandbox", "people", [{"customer_id": key, "opted_in": 1} for key in keys])
     bought = [key for key in keys if int(key) % (10 if is_in_control(key, 10) else 5) == 0]
     orders = [{"customer_id": key, "time": 1_793_491_200 + 60} for key in bought]
     services.td.create("sandbox", "orders", [*orders, {"customer_id": "1", "time": 1_793_491_200 - 1}])

@@ -56,7 +56,7 @@ SELECT row_number + 1 AS customer_id,
   CASE WHEN pick % 10 >= 4 THEN NULL WHEN pick % 200 = 3 THEN '00000000-0000-0000-0000-000000000000'
        WHEN pick % 20 = 2 THEN lower(device_id) ELSE upper(device_id) END AS idfa,
   (['JP', 'US', 'DE', 'FR', 'BR'])[1 + pick % 5] AS country,
-  pick % 7 <> 0 AS opted_in,
+  CAST(pick % 7 <> 0 AS BIGINT) AS opted_in,
   1700000000 + row_number AS time
 FROM with_devices ORDER BY row_number
 """
@@ -65,7 +65,7 @@ FROM with_devices ORDER BY row_number
 def write_people(path: Path, *, rows: int = 100_000, seed: int = 20_260_101) -> Path:
     """Write `rows` people to `path`, a .csv (with a header) or .parquet file; returns `path`.
 
-    Columns: customer_id (from 1), email, maid, idfa, country, opted_in (boolean), time (Unix seconds). Of the e-mails,
+    Columns: customer_id (from 1), email, maid, idfa, country, opted_in (1 or 0), time (Unix seconds). Of the e-mails,
     about 1.3 % are invalid (no address, several, too long, empty, placeholder, MD5, hash of nothing) and 1 % NULL, 10 %
     are SHA-256 already (half of them in upper case), 5 % in upper case, 4 % padded; 30 % have non-ASCII letters.
     About 2 % of the rows repeat an earlier person. In CSV a NULL is an empty field, an empty string is `""`.

@@ -101,9 +101,9 @@ class World:
 
     def set_people(self, people: Collection[str], *, column: str = "email") -> None:
         """Set the people that the query finds."""
-        rows = [{column: person, "opted_in": True} for person in people]
-        self.td.create(DATABASE, "people", [*rows, {column: "left@shop.example", "opted_in": False}])
-        self.task["query"] = f"SELECT {column} FROM people WHERE opted_in"
+        rows = [{column: person, "opted_in": 1} for person in people]
+        self.td.create(DATABASE, "people", [*rows, {column: "left@shop.example", "opted_in": 0}])
+        self.task["query"] = f"SELECT {column} FROM people WHERE opted_in = 1"
 
     def members(self, audience_id: str = "") -> set[str]:
         """Return the digests in an audience, by default the one of the settings."""

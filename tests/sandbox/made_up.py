@@ -28,7 +28,7 @@ SELECT digest(email) AS digest,
   bool_or(digest(email) IN (SELECT digest(o.email) FROM opt_outs o WHERE digest(o.email) IS NOT NULL)) AS opted_out,
   bool_or(email IN (FROM opt_outs)) AS opted_out_by_text,
   bool_or(('0x' || left(sha256('spring' || chr(10) || customer_id), 8))::BIGINT % 10000 < 1000) AS in_control
-FROM read_parquet($file) WHERE opted_in AND digest(email) IS NOT NULL GROUP BY 1
+FROM read_parquet($file) WHERE opted_in = 1 AND digest(email) IS NOT NULL GROUP BY 1
 """
 
 

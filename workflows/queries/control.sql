@@ -9,7 +9,7 @@ SELECT key, CASE
     ELSE 'sent' END AS arm
 FROM (SELECT CAST(c0 AS varchar) AS key FROM (
 SELECT * FROM (
-SELECT customer_id FROM people WHERE opted_in
+SELECT customer_id FROM people WHERE opted_in = 1
 ) AS given (c0)
 ))
 WHERE key IS NOT NULL

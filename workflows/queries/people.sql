@@ -1,4 +1,4 @@
 -- People to export: one column or more named email, maid or idfa, of a string type, plain or hashed with SHA-256.
 SELECT email
 FROM people
-WHERE opted_in
+WHERE opted_in = 1

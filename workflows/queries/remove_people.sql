@@ -1,4 +1,4 @@
 -- People who leave the audience: one column or more named email, maid or idfa, of a string type, plain or hashed.
 SELECT email
 FROM people
-WHERE NOT opted_in
+WHERE opted_in = 0

@@ -2,4 +2,4 @@
 -- string type, plain or hashed with SHA-256.
 SELECT email
 FROM people
-WHERE opted_in
+WHERE opted_in = 1

@@ -34,14 +34,17 @@ def test_the_commands_of_the_tutorials_succeed_in_order(
     monkeypatch.setattr("webbrowser.open", lambda link: threading.Thread(target=answer_consent, args=(link,)).start())
     monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
     monkeypatch.setenv("PINTEREST_AUDIENCE_ID", audience_id := services.audience())
-    rows = [{"email": person, "customer_id": number, "opted_in": True} for number, person in enumerate(people(5))]
-    services.td.create("sandbox", "people", [*rows, {"email": "nobody", "customer_id": 5, "opted_in": True}])
+    rows = [{"email": person, "customer_id": number, "opted_in": 1} for number, person in enumerate(people(5))]
+    services.td.create("sandbox", "people", [*rows, {"email": "nobody", "customer_id": 5, "opted_in": 1}])
     for command in read_commands():
         if not command.startswith(NAME):
             children.run(["sh", "-c", command]).check_returncode()
             continue
         words, _, file = command.removeprefix(NAME).partition(" > ")
-        arguments = [*shlex.split(words, comments=True), *(["--redirect", redirect] if "authorize" in words else [])]
+        arguments = [
+            *shlex.split(words, comments=True),
+            *(["--redirect", redirect, "--yes"] if "authorize" in words else []),
+        ]
         ran = at_terminal(*arguments)
         assert ran.code == 0, f"{command}: {ran.err}"
         if file:

@@ -105,7 +105,18 @@ def _translate(tree: exp.Expr) -> exp.Expr:
         return exp.func("arg_max_null", tree.this, tree.expression)
     if isinstance(tree, exp.ArgMin):
         return exp.func("arg_min_null", tree.this, tree.expression)
+    # DuckDB takes every number but 0 for true.
+    if isinstance(tree, exp.Column) and _is_condition(tree):
+        return exp.func("td_condition", tree)
     return tree
+
+
+def _is_condition(column: exp.Column) -> bool:
+    place = column
+    while isinstance(place.parent, exp.Paren):
+        place = place.parent
+    conditions = (exp.Where, exp.Having, exp.Connector, exp.Not, exp.CountIf)
+    return isinstance(place.parent, conditions) or (isinstance(place.parent, exp.If) and place.arg_key == "this")
 
 
 def _message(error: SqlglotError) -> str:
@@ -116,6 +127,8 @@ def _message(error: SqlglotError) -> str:
 
 
 FUNCTIONS = """
+CREATE MACRO main.td_condition(c) AS CASE WHEN typeof(c) = 'BOOLEAN' THEN c
+  ELSE error('line 1:1: a condition must evaluate to a boolean: actual type ' || lower(typeof(c))) END;
 CREATE MACRO main.td_time_text(t, f) AS CASE f
   WHEN 'y!' THEN strftime(t, '%Y') WHEN 'M!' THEN strftime(t, '%Y-%m') WHEN 'd!' THEN strftime(t, '%Y-%m-%d')
   WHEN 'h!' THEN strftime(t, '%Y-%m-%d %H') WHEN 'm!' THEN strftime(t, '%Y-%m-%d %H:%M')

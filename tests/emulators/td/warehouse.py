@@ -30,7 +30,7 @@ _TRINO = {
     "timestamp_ns": "timestamp(9)",
     "timestamp with time zone": "timestamp(3) with time zone",
 }
-# What a column of a table can store; `time` and what a loader writes are not checked.
+# What a column of a table can store; `time` is not checked, and of what a loader writes only booleans are refused.
 _STORED = re.compile(r"(?:array\()?(?:varchar|bigint|integer|double)\)?")
 # Empty databases with FUNCTIONS that no warehouse has: to open one takes longer than most tests' statements.
 _spare: list[duckdb.DuckDBPyConnection] = []
@@ -125,8 +125,14 @@ class Warehouse:
         self._connection.cursor().execute(f'DROP TABLE "{database}"."{name}"')
 
     def load(self, database: str, table: str, relation: str, parameters: list[object] | None = None) -> None:
-        """Make or replace `database.table` (and the database) from a SELECT in DuckDB's SQL."""
+        """Make or replace `database.table` (and the database) from a SELECT in DuckDB's SQL.
+
+        Raises RefusedError for a column of booleans, which no table of Treasure Data has.
+        """
         _require_valid_name(table)
+        for name, kind in _columns(self._connection.cursor(), relation, parameters):
+            if "boolean" in kind.lower():
+                raise RefusedError(422, f"Table {table} cannot have {name} as a boolean: write 1 and 0")
         if _require_valid_name(database) not in self._databases:
             self._connection.cursor().execute(f'CREATE SCHEMA "{database}"')
             self._databases.add(database)
@@ -142,6 +148,8 @@ class Warehouse:
         read = "parquet(?)" if path.suffix == ".parquet" else "csv(?, header = true, allow_quoted_nulls = false)"
         try:
             self.load(database, table, f"FROM read_{read}", [str(path)])
+        except RefusedError as error:
+            raise ValueError(f"{path} cannot be loaded: {error}") from None
         except duckdb.Error as error:
             raise ValueError(f"{path} cannot be loaded as a table ({type(error).__name__})") from None
 
@@ -230,8 +238,10 @@ def _with_time(session: duckdb.DuckDBPyConnection, source: str, *, now: int) -> 
     return f'SELECT *, {now}::BIGINT AS "time" FROM ({source})'
 
 
-def _columns(session: duckdb.DuckDBPyConnection, source: str) -> list[tuple[str, str]]:
-    return [(row[0], row[1]) for row in session.execute(f"DESCRIBE {source}").fetchall()]
+def _columns(
+    session: duckdb.DuckDBPyConnection, source: str, parameters: list[object] | None = None
+) -> list[tuple[str, str]]:
+    return [(row[0], row[1]) for row in session.execute(f"DESCRIBE {source}", parameters).fetchall()]
 
 
 def _require_valid_name(name: str) -> str:

@@ -42,7 +42,7 @@ def test_each_key_is_in_the_arm_that_the_setting_control_gives_it(
     database: duckdb.DuckDBPyConnection, salt: object, percent: object
 ) -> None:
     keys = [*NASTY_KEYS, *(f"customer {number}" for number in range(2000))]
-    database.execute("CREATE TABLE people (customer_id VARCHAR, opted_in BOOLEAN)")
+    database.execute("CREATE TABLE people (customer_id VARCHAR, opted_in BIGINT)")
     database.executemany("INSERT INTO people VALUES (?, true)", [[key] for key in [*keys, *keys[:9]]])
     database.execute("INSERT INTO people VALUES (NULL, true), ('left', false)")
     arms = {row["key"]: row["arm"] for row in rows(database, query("control.sql", salt=salt, percent=percent))}
@@ -51,7 +51,7 @@ def test_each_key_is_in_the_arm_that_the_setting_control_gives_it(
 
 
 def test_a_whole_number_is_the_key_of_its_digits(database: duckdb.DuckDBPyConnection) -> None:
-    database.execute("CREATE TABLE people AS SELECT range AS customer_id, true AS opted_in FROM range(500)")
+    database.execute("CREATE TABLE people AS SELECT range AS customer_id, 1 AS opted_in FROM range(500)")
     keys = {row["key"] for row in rows(database, query("control.sql")) if row["arm"] == "control"}
     assert keys == {str(number) for number in range(500) if is_in_control(str(number), 10)}
 
