@@ -5,7 +5,7 @@ import shlex
 import sys
 import urllib.parse
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import click
@@ -15,6 +15,7 @@ from td_pinterest_op.cli.connection import (
     ENVIRONMENT,
     LOCAL,
     TOKEN,
+    AdAccount,
     Credentials,
     find_credentials,
     list_ad_accounts,
@@ -28,13 +29,14 @@ from td_pinterest_op.pinterest.oauth import (
     WRONG_APP_CODE,
     Bearer,
     Grant,
+    Tokens,
     describe_missing_scopes,
 )
 from td_pinterest_op.redaction.secret import Secret, sanitize
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.task_runtime.services import Services
 
+_QUESTION = "Store the token of this user?"
 _APPS = "https://developers.pinterest.com/apps/"
 _CODE_USED_UP = (
     "the code was used before, is too old (it lasts a few minutes) or belongs to another redirect address: run "
@@ -46,6 +48,16 @@ _WRONG_APP = (
 )
 # The advice about a refused consent code, by Pinterest's error code.
 _CODE_ADVICE = {WRONG_APP_CODE: _WRONG_APP, 283: _CODE_USED_UP, None: f"{_CODE_USED_UP}. Or {_WRONG_APP}"}
+
+# How to delete a refresh token, by the place where it is.
+_DELETE = {ENVIRONMENT: f"unset {TOKEN}", LOCAL: "digdag secrets --local --delete pinterest.refresh_token"}
+# What to do once a target has the secrets, with its arguments.
+_NEXT = {
+    "local": "td-pinterest doctor",
+    "file": "td-pinterest doctor --env-file {}",
+    "td": "td wf start {} pinterest_export --session now",
+    "server": "digdag start {1} pinterest_export --session now -e {0}",
+}
 
 
 @options.command(
@@ -82,6 +94,7 @@ Examples:
 )
 @options.env_file
 @options.as_json
+@options.yes
 def authorize(
     common: options.CommonOptions,
     target_kind: str,
@@ -92,9 +105,10 @@ def authorize(
 ) -> None:
     """Get a refresh token by consent in a browser, and store it where --to specifies.
 
-    Opens Pinterest's consent page, waits for the redirect to this machine, checks what was granted, and stores client
-    id, client secret and refresh token: in the local digdag secrets (local), the secrets of a hosted workflow project
-    (td PROJECT), those of a project on a digdag server (server URL PROJECT), or a file (file PATH).
+    Opens Pinterest's consent page, waits for the redirect to this machine, checks what was granted, shows the user and
+    the ad accounts, asks, and stores client id, client secret and refresh token: in the local digdag secrets (local),
+    the secrets of a hosted workflow project (td PROJECT), those of a project on a digdag server (server URL PROJECT),
+    or a file (file PATH).
 
     The app's client id and secret are those that the other commands find (PINTEREST_CLIENT_ID and
     PINTEREST_CLIENT_SECRET); if there are none, this command asks for them. No secret is an argument, and none is
@@ -102,6 +116,8 @@ def authorize(
     """
     credentials = find_credentials(common.env_file)
     store = make_target(target_kind, target_arguments, credentials.environ)
+    if not common.yes:
+        screen.require_terminal(_QUESTION)
     state = secrets.token_urlsafe(32)
     page = credentials.environ.get("PINTEREST_OAUTH_URL") or "https://www.pinterest.com/oauth/"
     with _add_app_credentials(credentials).open_services() as services:
@@ -121,6 +137,7 @@ def authorize(
                 "that page here, and press Enter:"
             )
             answer = parse_answer(sys.stdin.readline(), state=state)
+            screen.discard_pasted_lines()
         else:
             answer = _wait_for_answer(link, state, redirect, timeout)
         if "code" not in answer:
@@ -128,11 +145,7 @@ def authorize(
                 f"the app was not approved on Pinterest's page ({sanitize(answer['error'], longest=40)}): nothing was "
                 "stored. To approve it after all, run the command again"
             )
-        code = Secret(answer["code"])
-        # A code is good once: no signal comes between Pinterest's tokens and where they are kept.
-        grant, stored_in = shutdown.run_uninterrupted(
-            lambda: _exchange_and_store_tokens(services, store, code=code, redirect=redirect)
-        )
+        grant, issued = _exchange_code(services.tokens, code=Secret(answer["code"]), redirect=redirect)
         tokens = TokenSource(Bearer(grant.access_token, expires_at=float("inf")))
         try:
             accounts = list(list_ad_accounts(replace(services.pinterest, tokens=tokens)))
@@ -141,11 +154,16 @@ def authorize(
         except ExportError as error:
             accounts = []
             screen.print_note(f"The user and the ad accounts cannot be shown now: {error}")
+        # The token may not read its user, whom the user's own accounts name.
+        user = next((account.owner for account in accounts if "OWNER" in account.roles), None)
+        if not common.yes:
+            _ask_to_store(user, accounts)
+        # No signal comes between the parts of what is stored.
+        stored_in = shutdown.run_uninterrupted(lambda: _store_secrets(store, issued))
     lasts = grant.refresh_expires_in
     facts = {
         "stored_in": stored_in,
-        # The token may not read its user, whom the user's own accounts name.
-        "user": next((account.owner for account in accounts if "OWNER" in account.roles), None),
+        "user": user,
         "scopes": sorted(grant.scopes),
         "expires": None if lasts is None else SYSTEM.utc(lasts),
     }
@@ -160,16 +178,15 @@ def authorize(
         if rows:
             screen.print_line("\nAd accounts:")
             screen.print_table(rows, columns=("id", "name", "roles", "may_export"))
-        of_file = f" --env-file {shlex.quote(target_arguments[0])}" if target_kind == "file" else ""
-        screen.print_line(f"\nNext: td-pinterest doctor{of_file}")
+        screen.print_line(f"\nNext: {_NEXT[target_kind].format(*map(shlex.quote, target_arguments))}")
     older = credentials.sources.get(TOKEN, "")
     # Where commands look before they look at the target. Only digdag reads the secrets of a project.
     earlier = {"local": (ENVIRONMENT,), "file": (ENVIRONMENT, LOCAL)}
-    if older.startswith(earlier.get(target_kind, ())):
-        screen.print_note(
-            f"Commands find the older refresh token in {older} before this one. Delete it: `unset {TOKEN}`, or `digdag "
-            "secrets --local --delete pinterest.refresh_token`."
-        )
+    for place in earlier.get(target_kind, ()):
+        if older.startswith(place):
+            screen.print_note(
+                f"Commands find the older refresh token in {older} before this one. Delete it: `{_DELETE[place]}`."
+            )
 
 
 def _add_app_credentials(credentials: Credentials) -> Credentials:
@@ -204,7 +221,7 @@ def _wait_for_answer(link: str, state: str, redirect: str, timeout: int) -> Mapp
         screen.print_note(f"Waiting at {redirect} for your approval.")
         webbrowser.open(link)
         end = SYSTEM.monotonic() + timeout
-        while server.answer is None:
+        while (answer := server.wait_for_answer()) is None:
             if SYSTEM.monotonic() > end:
                 raise AccountError(
                     f"Pinterest did not redirect within {timeout} s. Either nobody approved, or the browser shows a "
@@ -212,16 +229,14 @@ def _wait_for_answer(link: str, state: str, redirect: str, timeout: int) -> Mapp
                     f"the redirect address {redirect} (with the final slash). Correct it at {_APPS} and run the "
                     "command again"
                 )
-            server.handle_request()
-        return server.answer
+        return answer
 
 
-def _exchange_and_store_tokens(services: Services, store: Target, *, code: Secret, redirect: str) -> tuple[Grant, str]:
-    """Exchange the consent code for tokens and store them by `store`. Return the tokens and where they are stored.
+def _exchange_code(app: Tokens, *, code: Secret, redirect: str) -> tuple[Grant, Mapping[str, Secret]]:
+    """Exchange the consent code for tokens. Return what Pinterest granted, and the secrets to store, by their names.
 
     `redirect`: the address to which Pinterest sent the code. Raises AccountError if the user granted too little.
     """
-    app = services.tokens
     grant = app.request_grant(
         {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect},
         purpose="exchange the code for a refresh token",
@@ -236,14 +251,28 @@ def _exchange_and_store_tokens(services: Services, store: Target, *, code: Secre
             f"the approval of the app lacks the {missing}, which an export needs: nothing was stored. "
             f"Check which scopes the app may ask for at {_APPS}, and run the command again"
         )
+    return grant, {
+        "pinterest.client_id": app.client_id,
+        "pinterest.client_secret": app.client_secret,
+        "pinterest.refresh_token": grant.refresh_token,
+    }
+
+
+def _ask_to_store(user: str | None, accounts: Sequence[AdAccount]) -> None:
+    """Ask whether to store the token of `user`, which is None if unknown. Raises StoppedError unless the answer is yes.
+
+    Whoever reads the state in the arguments of the browser can send the approval of another Pinterest user here.
+    """
+    labels = [account.label + (" (read only)" if account.may_write is False else "") for account in accounts]
+    screen.print_note(f"Approved by: {user or 'a user that is not shown'}. Ad accounts: {', '.join(labels) or 'none'}")
+    if not screen.ask_yes_no(_QUESTION):
+        raise StoppedError("you answered no: nothing was stored")
+
+
+def _store_secrets(store: Target, issued: Mapping[str, Secret]) -> str:
+    """Store secrets by `store`. Return a text that names the place."""
     with extend_errors(". You approved the app, but its token was lost: run the command again"):
-        stored_in = store(
-            {
-                "pinterest.client_id": app.client_id,
-                "pinterest.client_secret": app.client_secret,
-                "pinterest.refresh_token": grant.refresh_token,
-            }
-        )
+        stored_in = store(issued)
     # At once: a signal may have ended the rest of the command.
     screen.print_note(f"The refresh token is stored in {stored_in}.")
-    return grant, stored_in
+    return stored_in

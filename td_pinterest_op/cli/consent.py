@@ -1,6 +1,9 @@
 """The answer of Pinterest's consent page: a redirect to this machine, or its address as the user pastes it."""
 
+import contextlib
+import errno
 import http.server
+import socket
 import urllib.parse
 from collections.abc import Mapping
 
@@ -14,17 +17,18 @@ _PAGE = """<!doctype html>
 """
 
 
-class RedirectServer(http.server.ThreadingHTTPServer):
-    """A server on this machine for Pinterest's redirect. `answer`: the redirect's parameters, or None before it comes.
+# The addresses of `localhost`: a browser takes either, so nobody else may listen at one of them.
+_ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+_NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+class RedirectServer:
+    """Servers at both addresses of this machine for Pinterest's redirect; a context manager.
 
     Raises SettingsError for an address that is not of this machine, and for a port that is taken.
     """
 
-    timeout = 0.2  # seconds that `handle_request` waits
-    answer: Mapping[str, str] | None = None
-
     def __init__(self, redirect: str, *, state: str) -> None:
-        self.state = state
         try:
             parts = urllib.parse.urlsplit(redirect)
             port = parts.port or 80
@@ -36,21 +40,50 @@ class RedirectServer(http.server.ThreadingHTTPServer):
                 f"the redirect address {redirect} is not on this machine: use http://localhost:PORT/, or use "
                 "--no-browser and paste the address to which Pinterest redirects"
             )
-        try:
-            # Of a name with two addresses, such as localhost, a browser tries the one that listens as well.
-            super().__init__(("127.0.0.1", port), _RedirectHandler)
-        except OSError as error:
-            raise SettingsError(
-                f"this machine cannot listen on port {port}, to which Pinterest redirects ({error.strerror}): end the "
-                "program that uses the port, or register another address such as http://localhost:8086/ in the "
-                "Pinterest app, and give it with --redirect"
-            ) from None
+        with contextlib.ExitStack() as stack:
+            self._listeners = []
+            for family, address in _ADDRESSES:
+                try:
+                    listener = _Listener(family, (address, port), state=state)
+                except OSError as error:
+                    if error.errno in _NO_SUCH_ADDRESS and family == socket.AF_INET6:
+                        continue
+                    raise SettingsError(
+                        f"this machine cannot listen on port {port} of {address}, to which Pinterest redirects "
+                        f"({error.strerror}): end the program that uses the port, or register another address such as "
+                        "http://localhost:8086/ in the Pinterest app, and give it with --redirect"
+                    ) from None
+                self._listeners.append(stack.enter_context(listener))
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> "RedirectServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def wait_for_answer(self) -> Mapping[str, str] | None:
+        """Wait for a moment, and return the redirect's parameters, or None before it comes."""
+        for listener in self._listeners:
+            listener.handle_request()
+        return next((listener.answer for listener in self._listeners if listener.answer), None)
+
+
+class _Listener(http.server.ThreadingHTTPServer):
+    timeout = 0.1  # seconds that `handle_request` waits
+    allow_reuse_port = False  # which newer versions of Python would share with others
+    answer: Mapping[str, str] | None = None
+
+    def __init__(self, family: socket.AddressFamily, address: tuple[str, int], *, state: str) -> None:
+        self.address_family = family
+        self.state = state
+        super().__init__(address, _RedirectHandler)
 
 
 class _RedirectHandler(http.server.BaseHTTPRequestHandler):
     """Handles Pinterest's redirect and shows the result in the browser."""
 
-    server: RedirectServer
+    server: _Listener
 
     def do_GET(self) -> None:
         """Store the parameters of a valid redirect in the server's `answer`. Other requests only get an error page."""

@@ -14,7 +14,7 @@ from tests.browser.conftest import Browser, wait_until
 from tests.e2e.project import ROOT, secrets_for
 from tests.exporting import Services
 
-COMMAND = [sys.executable, "-m", "td_pinterest_op", "authorize", "--to", "local", "--timeout", "60"]
+COMMAND = [sys.executable, "-m", "td_pinterest_op", "authorize", "--to", "local", "--timeout", "60", "--yes"]
 _LINK = re.compile(r"http://127\.0\.0\.1:\d+/oauth/\S+")
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.secret_target import write_local_secret
 from td_pinterest_op.redaction.secret import Secret
 from tests import children, guard
@@ -49,7 +50,7 @@ def authorize(at_terminal: Terminal, redirect: str, monkeypatch: pytest.MonkeyPa
 
     def run(*arguments: object, act: Callable[[str], object] = answer_consent) -> Ran:
         monkeypatch.setattr("webbrowser.open", lambda link: threading.Thread(target=act, args=(link,)).start())
-        return at_terminal("authorize", "--redirect", redirect, *arguments)
+        return at_terminal("authorize", "--redirect", redirect, "--yes", *arguments)
 
     return run
 
@@ -84,7 +85,32 @@ def test_an_older_token_that_commands_find_first_is_reported_with_how_to_delete_
     file = [tmp_path / "secrets.env"] if kind == "file" else []
     ran = authorize("--to", kind, *file)
     assert "Commands find the older refresh token in the " in ran.err
-    assert f"`{delete}`" in ran.err
+    assert ran.err.endswith(f" before this one. Delete it: `{delete}`.\n")
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1), ("", 130)])
+def test_user_and_ad_accounts_are_shown_before_the_token_is_stored(
+    at_terminal: Terminal,
+    authorize: Authorize,
+    redirect: str,
+    type_input: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    answer: str,
+    code: int,
+) -> None:
+    monkeypatch.setattr(screen, "is_interactive", lambda: True)
+    monkeypatch.setattr("webbrowser.open", lambda link: threading.Thread(target=answer_consent, args=(link,)).start())
+    type_input(f"{answer}\n" if answer else "")
+    ran = at_terminal("authorize", "--redirect", redirect)
+    assert ran.code == code
+    shown = ran.err.index('Approved by: emulated. Ad accounts: 549755885175 "Emulated ad account"')
+    assert shown < ran.err.index("Store the token of this user? [y/N]")
+    assert local_secrets_folder(tmp_path).exists() == (code == 0)
+
+
+def test_without_a_terminal_to_ask_at_the_browser_is_not_opened(at_terminal: Terminal, redirect: str) -> None:
+    assert at_terminal("authorize", "--redirect", redirect).failed("use --yes to continue", code=2)
 
 
 def test_json_output_holds_the_account_and_no_token(authorize: Authorize) -> None:
@@ -161,7 +187,7 @@ def test_a_code_that_brings_no_refresh_token_is_an_error_and_is_not_sent_again(
 @pytest.mark.parametrize("address", ["http://shop.test:8085/", "http://[localhost/"])
 def test_redirect_address_of_another_machine_is_rejected(at_terminal: Terminal, address: str) -> None:
     said = f"the redirect address {address} is not on this machine: use http://localhost:PORT/"
-    assert at_terminal("authorize", "--redirect", address).failed(said)
+    assert at_terminal("authorize", "--yes", "--redirect", address).failed(said)
 
 
 def test_a_failure_to_list_accounts_keeps_the_stored_token(
@@ -184,10 +210,16 @@ def test_redirect_with_a_wrong_state_is_ignored(authorize: Authorize, redirect: 
     assert authorize(act=forged_first).code == 0
 
 
-def test_port_in_use_is_reported_before_the_browser_opens(authorize: Authorize, redirect: str) -> None:
-    port = urllib.parse.urlsplit(redirect).port
-    with socket.create_server(("127.0.0.1", port or 0)):
-        assert authorize().failed(f"port {port}, to which Pinterest redirects (Address already in use)")
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_port_in_use_at_either_address_is_reported_before_the_browser_opens(
+    authorize: Authorize, redirect: str, tmp_path: Path, address: str
+) -> None:
+    port = urllib.parse.urlsplit(redirect).port or 0
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, port), family=family):
+        ran = authorize(act=lambda _: pytest.fail("the browser was opened"))
+    assert ran.failed(f"port {port} of {address}, to which Pinterest redirects (Address already in use)")
+    assert not local_secrets_folder(tmp_path).exists()
 
 
 def test_env_file_keeps_its_other_lines(authorize: Authorize, tmp_path: Path) -> None:
@@ -235,7 +267,7 @@ def waiting_command(services: Services, folder: Path) -> Iterator[tuple[children
     environ = {**os.environ, **services.environ, "DIGDAG_CONFIG_HOME": str(folder / "digdag")}
     del environ["PINTEREST_REFRESH_TOKEN"]
     pipe = subprocess.PIPE
-    command = [sys.executable, "-m", "td_pinterest_op", "authorize", "--no-browser"]
+    command = [sys.executable, "-m", "td_pinterest_op", "authorize", "--no-browser", "--yes"]
     with children.run_in_background(command, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stderr
         yield process, next(line.strip() for line in process.stderr if "response_type=code" in line)
@@ -268,7 +300,7 @@ def test_ctrl_c_lets_td_finish_which_gets_no_secret_as_an_argument(services: Ser
         return answer_consent(link, follow=False) + "\n"
 
     command = [sys.executable, "-m", "td_pinterest_op", "authorize", "--no-browser", "--to", "td", "shop"]
-    answers: dict[str, children.Typed] = {"press Enter:": pasted, "storing": "\x03", "^C": "\n"}
+    answers: dict[str, children.Typed] = {"press Enter:": pasted, "[y/N]": "y\n", "storing": "\x03", "^C": "\n"}
     shown, exit_code = children.run_at_terminal(command, answers=answers, env=environ)
     guard.check(shown.partition("storing")[2], "the terminal after the address that was pasted")
     text = " ".join(shown.split())
@@ -280,7 +312,7 @@ def test_ctrl_c_lets_td_finish_which_gets_no_secret_as_an_argument(services: Ser
 
 
 @pytest.mark.parametrize("operation", ["oauth/token", "ad_accounts/list"])
-def test_a_signal_ends_authorize_with_one_sentence_and_loses_no_token(
+def test_a_signal_ends_authorize_with_one_sentence_and_stores_nothing(
     services: Services, tmp_path: Path, operation: str
 ) -> None:
     def interrupt(call: Call) -> None:
@@ -294,7 +326,4 @@ def test_a_signal_ends_authorize_with_one_sentence_and_loses_no_token(
     assert process.returncode == 128 + signal.SIGTERM
     assert [line[:28] for line in err.splitlines() if line.startswith("error")] == ["error: the run was stopped ("]
     assert "Traceback" not in err
-    assert "The refresh token is stored in " in err
-    assert {file.name for file in local_secrets_folder(tmp_path).iterdir()} == STORED
-    token = (local_secrets_folder(tmp_path) / "pinterest.refresh_token").read_text()
-    assert token in services.pinterest.tokens.refresh_tokens()
+    assert not local_secrets_folder(tmp_path).exists()

@@ -112,7 +112,7 @@ def _translate(tree: exp.Expr) -> exp.Expr:
 
 
 def _is_condition(column: exp.Column) -> bool:
-    place = column
+    place: exp.Expr = column
     while isinstance(place.parent, exp.Paren):
         place = place.parent
     conditions = (exp.Where, exp.Having, exp.Connector, exp.Not, exp.CountIf)
