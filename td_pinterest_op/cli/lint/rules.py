@@ -34,10 +34,9 @@ from td_pinterest_op.settings.table import (
     SettingsTable,
     build_variable_name,
 )
-from td_pinterest_op.settings.types import WrongValueError, has_lost_digits, is_left_out, suggest_word
+from td_pinterest_op.settings.types import WrongValueError, has_lost_digits, is_left_out
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.task import Task, parse_api_key
-from td_pinterest_op.treasure_data.job import Source
 
 _R = TypeVar("_R")
 
@@ -46,28 +45,23 @@ BUILT_IN_CONNECTOR = "built-in-connector"
 
 _ACTIVATION = "td_pinterest_op.activation.PinterestActivation"
 _MANY = "td_pinterest_op.many.Many"
-_LIFT = "td_pinterest_op.history.Lift"
-# The classes of tasks, with the settings that each may have.
-_CLASSES: Mapping[str, SettingsTable[Any] | None] = {
+_HISTORY = ("td_pinterest_op.history.Failed", "td_pinterest_op.history.Lift")
+# The settings that a task may have, by its class.
+_TABLES: Mapping[str, SettingsTable[Any]] = {
     "td_pinterest_op.export.PinterestExport": EXPORT,
     _MANY: EXPORT,
     _ACTIVATION: EXPORT,
     "td_pinterest_op.status.AudienceStatus": STATUS,
     "td_pinterest_op.erase.PinterestErase": ERASURE,
-    "td_pinterest_op.history.Failed": None,
-    _LIFT: None,
 }
-# Where each credential may be written, with the line that belongs there.
 _CREDENTIALS = {key.name: build_variable_name(key.secret) for key in CREDENTIALS}
-_LINES = {name: f"{name}: ${{secret:{secret}}}" for name, secret in SECRETS.items()}
-_SECRETS = {**_LINES, **{name: _LINES[variable] for name, variable in _CREDENTIALS.items()}}
-_PUBLIC = ("client_id", "PINTEREST_CLIENT_ID")
+_SECRETS = sorted({*SECRETS, *_CREDENTIALS} - {"client_id", "PINTEREST_CLIENT_ID"})
 # In place of a secret; so short that it is not masked in messages.
 _PLACEHOLDER = "00"
 # In place of what only a run knows: of a parameter, and of a setting the first of these that it allows.
 _NAME = "known_to_the_run"
 _QUERY = "SELECT * FROM known_to_the_run"
-_PARAMETERS = {"query": _QUERY, "engine": "presto", "database": _NAME, "segment": _NAME, "later_runs": "add"}
+_PARAMETERS = {"query": _QUERY, "engine": "presto", "database": _NAME, "segment": _NAME}
 _WORDS = (_QUERY, _NAME, "1", "US", "pinterest", "customer_list", "replace")
 _VALUES = (*_WORDS, {_NAME: "email"}, {"percent": "1", "salt": _NAME})
 
@@ -93,11 +87,13 @@ def check_workflow(path: Path) -> tuple[Workflow, list[Export]]:
     logging.disable(logging.WARNING)  # what a run would log is a finding, or no matter of the file
     try:
         for task in workflow.tasks:
-            if task.class_name in _CLASSES:
+            if task.class_name in _TABLES:
                 exports += _TaskCheck(workflow, task).run()
+            elif task.class_name in _HISTORY:
+                _TaskCheck(workflow, task).check_history()
             elif task.class_name:
-                near = suggest_word(task.class_name, _CLASSES)
-                workflow.add_finding(task.place, "class", f"this package has no class {task.class_name}{near}")
+                message = f"there is no class {task.class_name}; an export is td_pinterest_op.export.PinterestExport"
+                workflow.add_finding(task.place, "class", message)
             elif task.operator == "td":
                 _check_td_task(workflow, task)
     finally:
@@ -133,11 +129,11 @@ def _check_td_task(workflow: Workflow, task: DigTask) -> None:
 
 def _check_secrets(workflow: Workflow, block: Block) -> None:
     """Add a finding about each credential in plain text."""
-    for name, line in _SECRETS.items():
-        if name not in _PUBLIC and not is_left_out(block.get(name)) and "${" not in str(block[name]):
+    for name in _SECRETS:
+        if not is_left_out(block.get(name)) and "${" not in str(block[name]):
             message = (
-                f"{name} is in plain text here, for everybody who can read the workflow: write "
-                f"`{line}` under _env, and get a new one, since whoever has read this one can use it"
+                f"{name} is in plain text here, for everybody who can read the workflow: make it a secret, as in "
+                "config/environment.yml, and get a new one, since whoever has read this one can use it"
             )
             workflow.add_finding(block.find_place(name), "plain-secret", message)
 
@@ -159,32 +155,52 @@ class _TaskCheck:
     def __init__(self, workflow: Workflow, task: DigTask) -> None:
         self._workflow = workflow
         self._task = task
-        self._table = _CLASSES[task.class_name]
+        self._table = _TABLES.get(task.class_name, EXPORT)
         self._params = task.find_params()
+        is_open = task.class_name == _ACTIVATION or not self._params.is_whole
+        self._knows_all_variables = workflow.knows_all_variables and not is_open
         self._settings = self._params.get_block("result_settings")
         self._env: Block = task.fill(task.block.get_block("_env"))
+        self._environ = {
+            name: _PLACEHOLDER
+            if not is_left_out(value) and (name in SECRETS or "${" in str(value))
+            else str(value or "")
+            for name, value in self._env.items()
+        }
+        # Where a key may be written, the place that counts first.
+        self._blocks = [self._settings, self._params, self._params.get_block("td"), self._env]
+        _check_secrets(workflow, self._env)
+
+    def check_history(self) -> None:
+        """Add the findings about a task that writes to the history."""
+        lift = self._params.get_block("lift")
+        if self._task.class_name.endswith(".Lift") and not _is_unknown(self._params.get("lift")):
+            task = Task(params=self._params, environ=self._environ)
+            self._call(read_control_share, task, blocks=[lift, *self._blocks])
+        if not is_left_out(self._params.get("history")):
+            self._call(parse_api_key, self._environ)
 
     def run(self) -> list[Export]:
         """Add the findings about the task, and return what it asks of the operator."""
         params = self._params
-        _check_secrets(self._workflow, self._env)
-        _check_secrets(self._workflow, self._settings)
         if FOR_THIS_RUN in params:
             message = f"{FOR_THIS_RUN} is for one run: pass it with -p, and leave it out of the workflow"
-            self._add_finding(params.places[FOR_THIS_RUN], "for-this-run", message)
+            self._workflow.add_finding(params.places[FOR_THIS_RUN], "for-this-run", message)
             del params[FOR_THIS_RUN]
-        for name in ("result_settings", "audiences"):
-            self._check_values(params.get(name), params.find_place(name))
-        exports = self._find_exports()
+        written = params.get("result_settings")
+        if not isinstance(written, Block) and not _is_template(written):
+            parsed = self._call(parse_raw_settings, written) or {}
+            self._settings.update({str(key): value for key, value in parsed.items()})
+        _check_secrets(self._workflow, self._settings)
+        self._check_values(self._settings, self._settings.place)
+        self._check_values(params.get("audiences"), params.find_place("audiences"))
+        exports = [] if _is_template(written) else self._find_exports()
         for name in sorted(RESTRICTING & self._task.block.keys()):
-            if not self._workflow.has_finding(self._task.block.places[name]):
+            place = self._task.block.places[name]
+            if not self._workflow.has_finding(place):
                 message = f"a run does not read {name} here, so it restricts nothing: move it into result_settings"
-                self._add_finding(self._task.block.places[name], "misplaced", message)
+                self._workflow.add_finding(place, "misplaced", message)
         return exports
-
-    def _add_finding(self, place: Place, code: str, message: str, *, level: str = "error") -> None:
-        """Add a finding about the task."""
-        self._workflow.add_finding(place, code, message, level=level)
 
     def _check_values(self, value: Any, place: Place) -> None:
         """Add findings about ids that lose digits, and about templates that name nothing, in a value at any depth."""
@@ -196,77 +212,59 @@ class _TaskCheck:
                 self._check_values(item, place)
         elif isinstance(value, int) and has_lost_digits(value):
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
-            self._add_finding(place, "unquoted-id", message)
-        elif isinstance(value, str) and self._workflow.knows_all_variables and self._table and self._is_whole():
+            self._workflow.add_finding(place, "unquoted-id", message)
+        elif isinstance(value, str) and self._knows_all_variables:
             for name in self._task.find_undefined(value):
                 message = f"nothing in this workflow defines {name}: correct the name, or pass it to the run with -p"
-                self._add_finding(place, "undefined", message, level="warning")
-
-    def _is_whole(self) -> bool:
-        """Whether all files were read that may define what the task reads."""
-        return all(block.is_whole for block in (self._task.exported, self._params, self._settings, self._env))
+                self._workflow.add_finding(place, "undefined", message, level="warning")
 
     def _find_exports(self) -> list[Export]:
-        """Return what the task asks of the operator. Adds a finding for each problem that a run would report."""
-        params = self._params
-        known = _replace_unknown(params, EXPORT, set())
-        known["td"] = {**self._find_known_by_callers(), **known.get("td", {})}
-        environ = {name: _hide_secret(name, value) for name, value in self._env.items()}
-        blocks = [self._settings, params, params.get_block("td"), self._env]
-        if self._table is None:
-            if self._task.class_name == _LIFT and not _is_unknown(params.get("lift")):
-                lift = Task(params=params, environ=environ)
-                self._call(read_control_share, lift, blocks=[params.get_block("lift"), *blocks])
-            self._call(parse_api_key, environ, blocks=blocks)
-            return []
-        raw = params.get("result_settings")
-        settings = {} if _is_template(raw) else self._call(parse_raw_settings, raw, blocks=blocks)
+        """Return what the task asks of the operator, and add a finding for each problem that a run would report."""
+        params = _replace_unknown(self._params, self._table, set())
         unknown: set[str] = set()
-        known["result_settings"] = _replace_unknown(settings or {}, self._table, unknown)
-        task = Task(params=known, environ=environ)
-        if settings is None or _is_template(raw):
-            return []
-        if self._task.class_name == _MANY:
-            return self._read_entries(task, unknown, blocks)
-        if self._task.class_name == _ACTIVATION:
-            ours = {"segment_name": _NAME, "activation_actions_table": f"{_NAME}.{_NAME}"}
-            activation = self._call(add_activation_settings, replace(task, params={**ours, **known}), blocks=blocks)
-            if activation is None:
-                return []
-            task = activation
-            unknown |= {"audience_name"}.difference(settings)
-            given = {name for name, value in task.params["result_settings"].items() if not is_left_out(value)}
-            of_console = self._table.by_name.keys() - given - {"action", *_CREDENTIALS}
-            return [self._read_request(task, unknown, blocks, optional=of_console)]
-        return [self._read_request(task, unknown, blocks)]
-
-    def _find_known_by_callers(self) -> dict[str, str]:
-        """Return stand-ins for what earlier tasks, or a workflow that calls this one, may store under `td`."""
-        is_open = not self._workflow.knows_all_variables
+        params["result_settings"] = _replace_unknown(self._settings, self._table, unknown)
+        # An earlier task, or a workflow that calls this one, may have run a job, or name the database.
+        is_open = not self._knows_all_variables
         has_job = is_open or any(each.operator.startswith("td") for each in self._workflow.tasks)
-        return {**({"database": _NAME} if is_open else {}), **({"last_job_id": "1"} if has_job else {})}
+        stored = {**({"database": _NAME} if is_open else {}), **({"last_job_id": "1"} if has_job else {})}
+        params["td"] = stored | _replace_unknown(self._params.get_block("td"), self._table, set())
+        task = Task(params=params, environ=self._environ)
+        if self._task.class_name == _MANY:
+            return self._read_entries(task, unknown)
+        if self._task.class_name != _ACTIVATION:
+            return [self._read_request(task, unknown, self._blocks)]
+        if _is_template(self._params.get("later_runs")):
+            del params["later_runs"]
+            unknown.add("action")
+        ours = {"segment_name": _NAME, "activation_actions_table": f"{_NAME}.{_NAME}"}
+        activation = self._call(add_activation_settings, replace(task, params={**ours, **params}))
+        if activation is None:
+            return []
+        unknown |= {"audience_name"}.difference(self._settings)
+        given = {name for name, value in activation.params["result_settings"].items() if not is_left_out(value)}
+        of_console = self._table.by_name.keys() - given - {"action", *_CREDENTIALS}
+        return [self._read_request(activation, unknown, self._blocks, optional=of_console)]
 
-    def _read_entries(self, task: Task, unknown: set[str], blocks: list[Block]) -> list[Export]:
+    def _read_entries(self, task: Task, unknown: set[str]) -> list[Export]:
         """Return what the entries of the task's list ask of the operator, and add findings about them."""
+        self._call(read_at_once, task)
         listed = self._params.get("audiences")
-        items = listed if isinstance(listed, list) else []
-        shown = [{"name": number} if _is_template(item) else item for number, item in enumerate(items)] or listed
-        task = replace(task, params={**task.params, "audiences": shown})
-        self._call(read_at_once, task, blocks=blocks)
-        entries = {} if _is_template(listed) else self._call(read_entries, task, blocks=blocks) or {}
+        if _is_template(listed):
+            return []
+        if isinstance(listed, list):
+            listed = [{"name": number} if _is_template(item) else item for number, item in enumerate(listed)]
         exports = []
-        for number, (name, members) in enumerate(entries.items()):
-            entry = items[number] if items else None
-            if _is_template(entry):
-                continue
-            block = entry if isinstance(entry, Block) else Block(self._params.find_place("audiences"))
+        entries = self._call(read_entries, replace(task, params={**task.params, "audiences": listed})) or {}
+        for name, members in entries.items():
+            if isinstance(listed, list) and not isinstance(members, Block):
+                continue  # only a run knows it
+            block = members if isinstance(members, Block) else Block(self._params.find_place("audiences"))
+            blocks = [block.get_block("result_settings"), block, *self._blocks]
             own: set[str] = set()
-            known = _replace_unknown(members, EXPORT, own)
-            given = {*known, *known.get("result_settings", ())}
-            around = [block.get_block("result_settings"), block, *blocks]
-            built = self._call(build_entry_task, task, known, name, blocks=around)
-            if built:
-                exports.append(self._read_request(built, own | (unknown - given), around))
+            known = _replace_unknown(members, self._table, own)
+            own |= unknown.difference(known, known.get("result_settings", ()))
+            if built := self._call(build_entry_task, task, known, name, blocks=blocks):
+                exports.append(self._read_request(built, own, blocks))
         return exports
 
     def _read_request(
@@ -275,9 +273,8 @@ class _TaskCheck:
         """Return what a task or an entry asks of the operator, and add findings.
 
         `unknown`: the names of settings that only a run knows. `optional`: those that the console may give. Added are
-        the problems without them, with valid values for them, and with every action if that is unknown.
+        the problems that a task has without them, with valid values for them, and with every action if that is unknown.
         """
-        assert self._table  # noqa: S101
         settings = task.params["result_settings"]
         request: TaskRequest[Any] | None = None
         found: list[Sequence[Problem]] = []
@@ -290,42 +287,41 @@ class _TaskCheck:
             except SettingsError as error:
                 found.append(error.problems)
         self._report([problem for problem in found[0] if all(problem in each for each in found)], blocks)
-        if request and unknown.isdisjoint(("columns", "records", "control")) and isinstance(request.source, Source):
+        if request and request.source and unknown.isdisjoint(("columns", "records", "control")):
             lists = {name: each.query for name, each in request.lists.items()}
             for name, message in find_column_problems(request.settings, query=request.source.query, lists=lists):
                 self._report([Problem(key=name, code="columns", text=message)], blocks)
         shown = {str(name): value for name, value in settings.items()} | dict.fromkeys(unknown)
         return Export(table=self._table, settings=shown, unknown=frozenset(unknown), request=request)
 
-    def _call(self, function: Callable[..., _R], *args: Any, blocks: list[Block]) -> _R | None:
+    def _call(self, function: Callable[..., _R], *args: Any, blocks: list[Block] | None = None) -> _R | None:
         """Return what one of the operator's readers returns. If it refuses the task, add findings and return None."""
         try:
             with _inside(self._workflow.path.parent):
                 return function(*args)
         except SettingsError as error:
-            self._report(error.problems, blocks)
+            self._report(error.problems, blocks or self._blocks)
             return None
 
     def _report(self, problems: Iterable[Problem], blocks: list[Block]) -> None:
         """Add a finding for each problem, at the place of its key in the first of the `blocks` that has it."""
         for problem in problems:
-            names = [problem.key, _CREDENTIALS.get(problem.key), *problem.others]
-            is_absent = problem.code in ("missing", "environment")
-            if is_absent and not all(block.is_whole for block in (*blocks, self._task.exported)):
+            if problem.code in ("missing", "environment") and not all(block.is_whole for block in blocks):
                 continue  # an included file that cannot be read may have it
             place = self._task.place
             if problem.code == "environment":
                 place = self._task.block.places.get("_env", place)
-            elif self._table and problem.key in self._table.by_name and "result_settings" in self._params:
+            elif problem.key in self._table.by_name and "result_settings" in self._params:
                 place = blocks[0].place
-            for block in blocks:
+            names = [problem.key, _CREDENTIALS.get(problem.key), *problem.others]
+            for block in blocks if problem.code != "misplaced" else [self._params]:
                 if name := next((name for name in names if name in block.places), None):
                     is_about_value = problem.code in ("value", "missing", "digits")
                     place = block.find_place(name) if is_about_value else block.places[name]
                     break
             if problem.code != "digits" or not self._workflow.has_finding(place):
                 level = "warning" if problem.code in ("unused", "digits") else "error"
-                self._add_finding(place, problem.code, problem.text, level=level)
+                self._workflow.add_finding(place, problem.code, problem.text, level=level)
 
 
 def _list_stand_ins(table: SettingsTable[Any], unknown: set[str]) -> list[dict[str, object]]:
@@ -352,16 +348,16 @@ def _replace_unknown(values: Mapping[Any, Any], table: SettingsTable[Any], unkno
     """
     known: dict[Any, Any] = {}
     for name, value in values.items():
-        if name in ("td", "result_settings") and isinstance(value, Mapping):
+        if name == "result_settings" and isinstance(value, Mapping):
             known[name] = _replace_unknown(value, table, unknown)
         elif name in _CREDENTIALS and not is_left_out(value) and "${" not in str(value):
             known[name] = _PLACEHOLDER
         elif not _is_unknown(value):
             known[name] = value
+        elif name in ("query", *LISTS) and len(TEMPLATE.sub("", str(value)).split()) > 1:
+            known[name] = TEMPLATE.sub(TEMPLATE_NAME, str(value))
         elif name in table.by_name:
             unknown.add(name)
-        elif name == "query" and len(TEMPLATE.sub("", value).split()) > 1:
-            known[name] = TEMPLATE.sub(TEMPLATE_NAME, value)
         else:
             known[name] = _PARAMETERS.get(name, "1")
     return known
@@ -375,11 +371,5 @@ def _is_unknown(value: object) -> bool:
 
 
 def _is_template(value: object) -> bool:
-    """Whether a value is a template and nothing else, for which a run may get a mapping or a list."""
-    return isinstance(value, str) and TEMPLATE.fullmatch(value.strip()) is not None
-
-
-def _hide_secret(name: str, value: object) -> str:
-    """Return a variable's value, or a placeholder for a secret and for what only a run knows."""
-    is_hidden = not is_left_out(value) and (name in SECRETS or "${" in str(value))
-    return _PLACEHOLDER if is_hidden else str("" if value is None else value)
+    """Whether a value is text with a template that only a run can fill in: it may become a mapping or a list."""
+    return isinstance(value, str) and _is_unknown(value)

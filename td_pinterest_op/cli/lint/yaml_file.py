@@ -148,7 +148,7 @@ class Reader:
             here = Place(place.path, key.start_mark.line + 1)
             name = str(key.value)
             if key.tag == "!include":
-                block.add_members(self._read_included(Path(str(value.value)), here))
+                block.add_members(self.read(place.path.parent / str(value.value), here))
             elif name == "<<":
                 # Of several mappings, the first wins.
                 for each in reversed(value.value) if isinstance(value, yaml.SequenceNode) else [value]:
@@ -160,10 +160,3 @@ class Reader:
                 block[name] = self._convert(value, here)
                 block.places[name] = here
         return block
-
-    def _read_included(self, name: Path, here: Place) -> Any:
-        """Return the content of the included file `name`. If that fails, add a finding, and return None."""
-        if not name.is_absolute() and ".." not in name.parts:
-            return self.read(here.path.parent / name, here)
-        self.add_finding(here, "yaml", f"{name} is outside the project folder, where digdag includes nothing")
-        return None

@@ -127,6 +127,13 @@ WRONG: list[tuple[Any, ...]] = [
         "_export:\n → _export:\n  consent: queries/suppressed.sql\n",
     ),
     (4, "misplaced: a run does not read suppress here", ERASE, "  query →   suppress: queries/suppressed.sql\n  query"),
+    (
+        5,
+        "misplaced: suppress next to result_settings",
+        OWN,
+        "  query →   suppress: queries/suppressed.sql\n  query",
+        f"{_ID} → {_ID}    suppress: queries/suppressed.sql\n",
+    ),
     # Lists of audiences, and activations.
     (4, "unknown: ad_acount_id: is unknown; did you mean ad_account_id?", MANY, "ad_account_id → ad_acount_id"),
     (5, "missing: ad_account_id", MANY, "name: new, ad_account_id: '1' → name: new"),
@@ -152,10 +159,9 @@ WRONG: list[tuple[Any, ...]] = [
     (2, "yaml: a is defined twice", "a: 1\na: 2\n"),
     ("config/broken.yml:2", "yaml: there is a tab", OWN, "_export:\n → _export:\n  !include : config/broken.yml\n"),
     (7, "yaml: write `!include : FILE`", OWN, f"{_SETTINGS} →   result_settings:\n    !include: config/export.yml\n"),
-    (2, "yaml: ../a.yml is outside the project folder", OWN, "_export:\n → _export:\n  !include : ../a.yml\n"),
     (
         4,
-        "class: this package has no class td_pinterest_op.export.PinterestExprt; did",
+        "class: there is no class td_pinterest_op.export.PinterestExprt; an",
         OWN,
         "PinterestExport → PinterestExprt",
     ),
@@ -268,6 +274,7 @@ RIGHT: list[str] = [
     plant(MANY, "'2' → '${session_id}'", "name: vip → name: '${session_id}'"),
     plant(MANY, "query: SELECT email FROM a → segment: a.b"),
     plant(ACTIVATION, "later_runs: add → later_runs: ${td.last_results.later}"),
+    plant(ACTIVATION, "    type →     audience_name: VIP ${segment_name}\n    type"),
     # Opt-outs and consents.
     plant(OWN, f"{_ID} → {_ID}    suppress: queries/suppressed.sql\n    consent: SELECT maid, email FROM a\n"),
     plant(OWN, f"{_ID} → {_ID}    suppress: queries/${{session_date}}.sql\n    consent: ${{td.last_results.sql}}\n"),
