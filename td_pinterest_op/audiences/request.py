@@ -19,7 +19,7 @@ from td_pinterest_op.settings.table import (
     SETTINGS_FOR_THIS_RUN,
     TASK_PARAMETERS,
     ConnectionSettings,
-    SendingSettings,
+    RecordSettings,
     Settings,
     SettingsTable,
 )
@@ -101,7 +101,7 @@ def read_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S
     errors.call(parse_endpoints, task.environ)
     source: Source | None = None
     reads_rows = action is None or action.reads_rows
-    if reads_rows and issubclass(table.settings_class, SendingSettings):
+    if reads_rows and issubclass(table.settings_class, RecordSettings):
         source = errors.call(read_source, task)
         errors.call(parse_api_key, task.environ)
     lists: dict[str, Source] = {}

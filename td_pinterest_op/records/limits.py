@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from td_pinterest_op.errors import InvalidRowsError, LimitError
-from td_pinterest_op.settings.table import SendingSettings, Settings
+from td_pinterest_op.settings.table import RecordSettings, Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHOUT_CONSENT, Stats
 
 NAMED_ROWS = 10  # the most invalid rows whose numbers an error names
@@ -54,7 +54,7 @@ def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Se
     return "\n".join(lines)
 
 
-def check_values(settings: SendingSettings, stats: Stats) -> None:
+def check_values(settings: RecordSettings, stats: Stats) -> None:
     """Raise InvalidRowsError if any value is invalid; with `ignore_invalid_records`, only if no value is valid.
 
     With this setting, it is no error if all values are NULL: the setting `allow_empty` decides about that in

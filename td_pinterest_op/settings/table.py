@@ -212,7 +212,7 @@ class ConnectionSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SendingSettings(ConnectionSettings):
+class RecordSettings(ConnectionSettings):
     """The settings for reading people and sending them."""
 
     limit_records_per_request: int = _of_rows(build_integer_type(1, 100_000), 10_000)
@@ -223,7 +223,7 @@ class SendingSettings(ConnectionSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(SendingSettings):
+class Settings(RecordSettings):
     """The settings of one export, which docs/settings.md explains.
 
     A setting that the action does not use has its default, even if it was given. A helper such as `_of_rows` says which
@@ -274,7 +274,7 @@ class StatusSettings(ConnectionSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ErasureSettings(SendingSettings):
+class ErasureSettings(RecordSettings):
     """The settings of a task that erases people from every customer list."""
 
     ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS, single="ad_account_id")  # one at least, each once

@@ -17,7 +17,7 @@ from td_pinterest_op.stats import SUPPRESS, Stats
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
-from td_pinterest_op.withholding.people import Lists
+from td_pinterest_op.withholding.people import WithholdingLists
 from td_pinterest_op.withholding.readers import IdentifierReader
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def open_lists(
     stats: Stats,
     *,
     queries: Mapping[str, Query],
-) -> Iterator[Lists]:
+) -> Iterator[WithholdingLists]:
     """Read the opt-out and consent lists of a task, check them, and yield their digests.
 
     To be called once the people's job has ended: nobody who opts out while it runs is sent. `sources`: the lists'
@@ -71,7 +71,7 @@ def open_lists(
                     rows = open_hashed_rows(td, source, queries[name], on_job_id=on_job_id)
                 columns[name], of_lists[name] = read_list(rows, settings, spools[name])
         check_lists(of_lists, settings)
-        yield Lists(spools=spools, columns=columns)
+        yield WithholdingLists(spools=spools, columns=columns)
 
 
 def name_list_in_errors(name: str) -> contextlib.AbstractContextManager[None]:

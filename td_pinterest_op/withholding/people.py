@@ -58,7 +58,7 @@ def _decide_outcome(facts: int) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lists:
+class WithholdingLists:
     """The digests of a task's opt-out list (SUPPRESS) and consent list (CONSENT), and their identifier columns.
 
     Both are by the list's name. A list that the task does not have is missing.
@@ -88,7 +88,7 @@ def assign_control(control: Control, keys: Iterable[object]) -> list[bool]:
 class SingleIdentifierPeople:
     """Collects people with one identifier each, and tells which identifiers may be sent and which are withheld."""
 
-    def __init__(self, lists: Lists) -> None:
+    def __init__(self, lists: WithholdingLists) -> None:
         self._lists = lists
         self._everybody = Buckets()
         self._controlled = Buckets()
@@ -138,7 +138,7 @@ class SingleIdentifierPeople:
 class People:
     """Collects people with all their identifiers, and tells which people and identifiers are sent or withheld."""
 
-    def __init__(self, lists: Lists) -> None:
+    def __init__(self, lists: WithholdingLists) -> None:
         self._lists = lists
         self._holders = Buckets(_HOLDER.size)
         self._facts = bytearray()  # by the number of a person

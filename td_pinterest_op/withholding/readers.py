@@ -36,7 +36,7 @@ from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
-from td_pinterest_op.withholding.people import SENT, Lists, People, SingleIdentifierPeople, assign_control
+from td_pinterest_op.withholding.people import SENT, People, SingleIdentifierPeople, WithholdingLists, assign_control
 
 log = logging.getLogger(__name__)
 
@@ -342,7 +342,7 @@ class _FilteredRowReader(RowReader):
 
 
 @contextlib.contextmanager
-def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> Iterator[Reader]:
+def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: WithholdingLists) -> Iterator[Reader]:
     """Yield a reader that stores the records of a job's rows, except those that `lists` or the control group withhold.
 
     `lists`: the opt-outs and consents. Raises OSError, JobError if the job's columns cannot be exported, and

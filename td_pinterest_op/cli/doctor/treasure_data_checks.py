@@ -21,7 +21,7 @@ from td_pinterest_op.task_runtime.digdag_secrets import find_hosted_server
 from td_pinterest_op.task_runtime.task import parse_endpoints, read_source
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import open_job_rows
-from td_pinterest_op.withholding.people import Lists
+from td_pinterest_op.withholding.people import WithholdingLists
 from td_pinterest_op.withholding.readers import open_reader
 
 _SAMPLE = 1_000
@@ -120,7 +120,7 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
     source = read_source(context.credentials.build_task(**context.params))
     rows = open_job_rows(context.services.treasure_data, source)
     stats = Stats()
-    with open_reader(rows.job, settings, stats, lists=Lists()) as reader:
+    with open_reader(rows.job, settings, stats, lists=WithholdingLists()) as reader:
         reader.read(_take_sample(rows.blocks))
     label = f"job {rows.job.id} ({', '.join(column.name for column in reader.columns)})"
     advice = [

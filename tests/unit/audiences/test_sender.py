@@ -33,7 +33,7 @@ from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, Batch, PreparedRecords
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.settings.table import SendingSettings
+from td_pinterest_op.settings.table import RecordSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.progress import ProgressReporter
 from tests.campaigns import examples
@@ -142,7 +142,7 @@ class Run:
         reporter = types.SimpleNamespace(show_progress=lambda _: contextlib.nullcontext(progress))
         self.sender = Sender(
             client=cast(Client, self.api),
-            settings=cast(SendingSettings, asked),
+            settings=cast(RecordSettings, asked),
             stats=self.stats,
             reporter=cast(ProgressReporter, reporter),
         )
