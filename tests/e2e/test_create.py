@@ -94,7 +94,7 @@ def test_rerun_keeps_the_oldest_of_two_audiences_that_appear_late(
     mangled = Fault(effect=Mangle(how="no_id"), operation="audiences/create", when=When.AFTER, times=2)
     services.pinterest.inject(mangled)
     for session_time in (SESSION, second):
-        with pytest.raises(PinterestError, match="has no id"):
+        with pytest.raises(PinterestError, match="does not have an id of digits"):
             services.export(NEW, job_id=job_id, session_time=session_time)
     older, newer = services.pinterest.audiences_named("Spring")
     services.time.sleep(60)
