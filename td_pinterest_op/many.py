@@ -101,7 +101,7 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
         try:
             threads += [shutdown.start_thread(run_waiting) for _ in range(min(at_once, len(runs)))]
             for thread in threads:
-                thread.result()
+                shutdown.wait_for(thread)
             shutdown.raise_if_requested()
         except StoppedError as error:
             # The threads end by the same request.

@@ -1,5 +1,6 @@
 """Fixtures for all tests: the guard against leaks in all output, and the two emulated services."""
 
+import _thread
 import functools
 import gc
 import logging
@@ -7,7 +8,8 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # No deadlines: a busy machine is no failure, and the bench measures time.
     hypothesis.settings.register_profile("tests", deadline=None, max_examples=campaigns.examples(100))
     hypothesis.settings.load_profile("tests")
+    if config.pluginmanager.hasplugin("_cov"):
+        _measure_threads()
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(running_tests.RunningTests())
     config.stash[_home] = home = tempfile.TemporaryDirectory(prefix="td-pinterest-tests-")
@@ -66,6 +70,20 @@ def pytest_configure(config: pytest.Config) -> None:
     # A py> task takes the python on the PATH; a wrapper there, such as pyenv's, would take longer than Python.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     os.environ |= {"HOME": home.name, "DIGDAG_CONFIG_HOME": f"{home.name}/digdag", "PATH": path}
+
+
+def _measure_threads() -> None:
+    """Let a measurement of the coverage follow threads that are started by `_thread`, as it follows others."""
+    start = _thread.start_new_thread
+
+    def start_measured(function: Callable[..., object], arguments: tuple[object, ...]) -> int:
+        def run() -> None:
+            sys.settrace(threading.gettrace())
+            function(*arguments)
+
+        return start(run, ())
+
+    vars(_thread)["start_new_thread"] = start_measured
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -4,12 +4,12 @@ The signal's handler raises an exception in the main thread. It also sets a flag
 every loop checks: other threads end by it, and so does code that swallowed the exception.
 """
 
+import _thread
 import concurrent.futures
 import contextlib
 import contextvars
 import logging
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -28,7 +28,6 @@ _SAVING_SECONDS = 5.0
 _SLEEP_SECONDS = 0.2
 
 _reason: str | None = None
-_is_starting = False  # whether the main thread starts another one
 # The calls of `run_uninterrupted` that have not returned yet.
 _uninterrupted: set[Future[Any]] = set()
 
@@ -47,7 +46,7 @@ def end_on_signals() -> Iterator[list[int]]:
         received.append(number)
         is_first = not is_requested()
         request_end(signal.Signals(number).name)
-        if is_first and not _is_starting:
+        if is_first:
             raise_if_requested()
 
     before = {number: signal.signal(number, handle_signal) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -98,14 +97,22 @@ def run_uninterrupted(function: Callable[[], _T]) -> _T:
 
     The end of the process waits for the call. Raises RuntimeError if no thread starts.
     """
-    return start_thread(function, is_interrupted=False).result()
+    return wait_for(start_thread(function, is_interrupted=False))
+
+
+def wait_for(future: Future[_T]) -> _T:
+    """Wait for a future, and return its result or raise its exception. In the main thread, a signal ends the wait."""
+    # In steps: Python would not notice a signal that arrives just as a wait without end begins.
+    while concurrent.futures.wait((future,), _SLEEP_SECONDS).not_done:
+        pass
+    return future.result()
 
 
 def start_thread(function: Callable[[], _T], *, is_interrupted: bool = True) -> Future[_T]:
-    """Call `function` in a new daemon thread, and return a future with its result or exception.
+    """Call `function` in a new thread, and return a future with its result or exception.
 
-    The thread has the context variables of this thread. `is_interrupted`: if false, the end of the process waits for
-    the call. Raises RuntimeError if no thread starts.
+    The thread has the context variables of this thread. The end of the process does not wait for it, unless
+    `is_interrupted` is false. Raises RuntimeError if no thread starts.
     """
     future: Future[_T] = Future()
     if not is_interrupted:
@@ -119,25 +126,6 @@ def start_thread(function: Callable[[], _T], *, is_interrupted: bool = True) -> 
         except BaseException as error:
             future.set_exception(error)
 
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(complete_future,), daemon=True)
-    if threading.current_thread() is threading.main_thread():
-        _start_from_main_thread(thread)
-    else:
-        thread.start()
+    # Not by `threading`, whose `start` waits without end for a thread that dies for lack of memory as it begins.
+    _thread.start_new_thread(contextvars.copy_context().run, (complete_future,))
     return future
-
-
-def _start_from_main_thread(thread: threading.Thread) -> None:
-    """Start a thread, and then raise StoppedError if a signal asked the run to end meanwhile.
-
-    An exception within `start` would make Python forget a thread that begins, which then dies with a KeyError.
-    """
-    global _is_starting
-    before = is_requested()
-    _is_starting = True
-    try:
-        thread.start()
-    finally:
-        _is_starting = False
-    if is_requested() != before:
-        raise_if_requested()

@@ -1,10 +1,11 @@
 """The end of a run on a signal: the flag, the exception, and what the end waits for."""
 
+import _thread
 import contextvars
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -91,15 +92,29 @@ def test_thread_has_the_context_variables_of_its_starter() -> None:
 
 
 def test_a_signal_while_a_thread_begins_does_not_end_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    start = threading._start_new_thread  # type: ignore[attr-defined]
+    start = _thread.start_new_thread
     has_run = threading.Event()
 
-    def start_and_signal(*arguments: object) -> int:
-        ident: int = start(*arguments)
+    def start_and_signal(function: Callable[..., object], arguments: tuple[object, ...]) -> int:
+        ident = start(function, arguments)
         signal.raise_signal(signal.SIGTERM)
         return ident
 
-    monkeypatch.setattr(threading, "_start_new_thread", start_and_signal)
+    monkeypatch.setattr(_thread, "start_new_thread", start_and_signal)
     with pytest.raises(StoppedError), shutdown.end_on_signals():
         shutdown.start_thread(has_run.set)
     assert has_run.wait(5)
+
+
+def test_signal_ends_the_wait_for_a_thread_that_died_as_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for lack of memory: nobody hears of such a thread."""
+
+    def die(*_: object) -> int:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        return 0
+
+    monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
+    monkeypatch.setattr(_thread, "start_new_thread", die)
+    with pytest.raises(StoppedError), shutdown.end_on_signals():
+        shutdown.run_uninterrupted(int)
+    shutdown._uninterrupted.clear()
