@@ -9,6 +9,7 @@ Sources: digdag-core, agent/OperatorManager.java; digdag-standards, digdag/stand
 import contextlib
 import contextvars
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from types import TracebackType
@@ -40,6 +41,7 @@ class TaskProcess:
 
     def __enter__(self) -> None:
         with contextlib.ExitStack() as stack:
+            stack.callback(_discard_unwritten_log)
             # The log of level INFO and above goes to stderr, and nowhere else: the root logger's handlers do not mask.
             handler = SessionLog()
             stack.callback(log.removeHandler, handler)
@@ -62,6 +64,18 @@ class TaskProcess:
         before = sys.excepthook
         sys.excepthook = lambda kind, raised, trace: None if raised is failure else before(kind, raised, trace)
         raise failure.with_traceback(None) from None
+
+
+def _discard_unwritten_log() -> None:
+    """Discard what stderr could not write, on a full disk or without a reader.
+
+    Python would try again at the end of the process, and end it with exit code 120, whatever the run's outcome is.
+    """
+    with contextlib.suppress(AttributeError, ValueError):  # no stream, or a closed one
+        try:
+            sys.stderr.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 class SessionLog(logging.Handler):

@@ -4,12 +4,17 @@ import contextlib
 import logging
 import os
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.task_runtime.process import SessionLog, log_label
+from tests import children
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -78,3 +83,20 @@ def test_run_goes_on_without_a_reader_of_its_log(
 def test_run_goes_on_without_a_log(log: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     log.info("a line")
+
+
+@pytest.mark.parametrize(("end", "code"), [("log.warning('more')", 0), ("raise JobError('no job')", 1)])
+def test_outcome_decides_the_exit_code_if_the_log_cannot_be_written(end: str, code: int) -> None:
+    program = (
+        "import logging\nfrom td_pinterest_op.errors import JobError\n"
+        "from td_pinterest_op.task_runtime.process import TaskProcess\n"
+        f"log = logging.getLogger('td_pinterest_op')\nwith TaskProcess():\n    log.info('a line')\n    {end}\n"
+    )
+    with Path("/dev/full").open("w") as full:
+        options: dict[str, Any] = {
+            "capture_output": False,
+            "stderr": full,
+            "cwd": ROOT,
+            "env": {"PYTHONDONTWRITEBYTECODE": "1"},
+        }
+        assert children.run([sys.executable, "-c", program], **options).returncode == code
