@@ -32,6 +32,7 @@ from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.task_runtime.task import Task, find_workflow_name, require_database
 from td_pinterest_op.treasure_data.job import Source, run_statement
 from td_pinterest_op.treasure_data.result import read_small_result
+from td_pinterest_op.treasure_data.tables import list_tables
 from td_pinterest_op.treasure_data.td_api import RUN_AGAIN, TreasureData
 
 log = logging.getLogger(__name__)
@@ -115,16 +116,8 @@ class History:
         """Create the table, or add the columns that a table of an earlier version lacks. Raises ExportError."""
         if self._is_table_ready:
             return
-        tables = td.with_time_limit(TIME_LIMIT).list_tables(self.database)
-        if tables is None:
-            raise JobError(f'there is no database "{self.database}": create it, or name another one')
-        existing: set[str] | None = None
-        if schema := tables.get(self.table, {}).get("schema"):
-            try:
-                # Each column is a list of its name, its type and, if it has another one in SQL, its alias.
-                existing = {str(name).lower() for column in json.loads(schema) for name in column[::2]}
-            except (TypeError, ValueError):
-                raise TreasureDataError(f"the columns of {self.table} cannot be read{RUN_AGAIN}") from None
+        table = list_tables(td.with_time_limit(TIME_LIMIT), self.database).get(self.table)
+        existing = table.columns if table and table.schema else None
         if statement := build_table_statement(self.table, existing):
             run_statement(td, Source(query=statement, database=self.database, purpose="history"))
         self._is_table_ready = True

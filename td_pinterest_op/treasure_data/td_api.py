@@ -134,19 +134,6 @@ class TreasureData:
             raise build_refusal_error(response.status, text, subject=subject)
         return response.status, response.content
 
-    def list_tables(self, database: str) -> dict[str, dict[str, Any]] | None:
-        """Return Treasure Data's JSON objects about the tables of a database by name, or None for an unknown database.
-
-        Raises as `call` does.
-        """
-        status, content = self.call("GET", build_path("table", "list", database))
-        if status == 404:
-            return None
-        tables = content.get("tables")
-        if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
-            raise TreasureDataError(f"Treasure Data's list of the tables in {database} cannot be read{RUN_AGAIN}")
-        return {str(table.get("name")): table for table in tables}
-
     def prepare_retry(self, failure: TemporaryError, wait: float, where: str) -> float:
         """Log that a request will be repeated, and return the seconds to wait first: `wait`, or Retry-After if longer.
 

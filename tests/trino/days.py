@@ -1,5 +1,6 @@
 """Runs days of the mirror on a Trino server: the operator's statements, with people generated there."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -71,7 +72,7 @@ class TrinoJobs(MirrorJobs):
         if self.now == BEGIN + _DAY:
             return {}
         columns = run(self.server, f"SELECT * FROM {LEDGER} LIMIT 0").columns
-        return {LEDGER: Table(columns=frozenset(name for name, _ in columns), created_at="")}
+        return {LEDGER: Table(name=LEDGER, schema=json.dumps(columns))}
 
     def drop_tables(self, tables: Iterable[str]) -> None:
         for table in tables:
