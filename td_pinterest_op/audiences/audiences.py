@@ -1,27 +1,25 @@
-"""Find, check, create and switch the audiences of an ad account, and wait until Pinterest shows what was written.
+"""Find and check the audiences of an ad account, and wait until Pinterest shows what was written.
 
 Listings and reads lag behind writes, and a new customer list is not ready at once. Functions raise the API's errors.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
 from td_pinterest_op.errors import AudienceError, ExportError, MaybeAppliedError, RequestRefusedError
 from td_pinterest_op.http.retry import retry
-from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience, CustomerList
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience, CustomerList, age_key
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.runtime.clock import format_duration
 
 log = logging.getLogger(__name__)
 
-# Seconds in which Pinterest may still show what it has just written, whatever the retry settings are.
-PATIENCE = 30.0
+# Seconds in which Pinterest may get a new customer list ready, whatever the retry settings are.
+_PATIENCE = 30.0
 # Seconds before each of the reads that look for a new entity, ten in all.
 POLL_WAITS = (0.5, 1.5, 2.0, 3.0, 3.0)
-# So refused, a request may succeed once Pinterest has finished with the list. The client repeats it after 409 and 423.
-_NOT_READY = (400, 404)
 
 _T = TypeVar("_T")
 
@@ -35,6 +33,11 @@ def wait_for_consistency(client: Client) -> None:
     if wait > 0:
         log.info("waiting %s for Pinterest's listings", format_duration(wait))
         client.rate_limiter.wait(wait)
+
+
+def wait_for_other_runs(client: Client) -> None:
+    """Wait ten seconds after a creation or switch, so that reads show what other runs did at the same time."""
+    client.rate_limiter.wait(sum(POLL_WAITS))
 
 
 def read_until_found(
@@ -81,24 +84,50 @@ def create_once(*, create: Callable[[], _T], find: Callable[[], _T | None], clie
 
 
 def repeat_until_list_is_ready(
-    request: Callable[[], _T], client: Client, *, statuses: Collection[int] = _NOT_READY
+    request: Callable[[], _T], client: Client, *, is_unready: Callable[[RequestRefusedError], bool]
 ) -> _T:
     """Call `request`, which sends a request about a customer list that may be new, and return its result.
 
-    While Pinterest refuses the request with one of the `statuses`, which may only mean that the list is not ready,
-    calls it again. Raises the last RequestRefusedError once the retry settings, or half a minute, allow no further
-    wait.
+    While Pinterest refuses the request and `is_unready` returns True for the error, calls it again for half a minute.
+    Raises the last RequestRefusedError. Answers of 409 and 423 are not refusals: the client repeats such requests.
     """
 
     def check_repeatable(error: RequestRefusedError, wait: float) -> float:
-        """Return `wait`, the seconds until the next request. Raises `error` if its status is not in `statuses`."""
-        if error.status not in statuses:
+        """Return `wait`, the seconds until the next request. Raises `error` if it is not about the list."""
+        if error.is_read or not is_unready(error):
             raise error
         log.info("the customer list may not be ready (%s); trying again in %s", error, format_duration(wait))
         return wait
 
-    waits = client.retry.iterate_waits_for(PATIENCE)
+    waits = client.retry.iterate_waits_for(_PATIENCE)
     return retry(request, waits, on=RequestRefusedError, sleep=client.rate_limiter.wait, before_wait=check_repeatable)
+
+
+def request_audience(api: Api, name: str, *, description: str | None, list_id: str) -> Audience:
+    """Ask Pinterest for an audience that uses a customer list, as soon as the list is ready, and return it."""
+    rule = {"customer_list_id": list_id}
+    request = partial(api.create_audience, name=name, description=description, rule=rule)
+    return repeat_until_list_is_ready(request, api.client, is_unready=partial(_is_unready, api, list_id))
+
+
+def request_switch(api: Api, audience_id: str, *, list_id: str) -> None:
+    """Ask Pinterest to make an audience use a customer list, as soon as the list is ready.
+
+    Does not check that the audience uses the list afterwards.
+    """
+    request = partial(api.switch_audience, audience_id, customer_list_id=list_id)
+    repeat_until_list_is_ready(request, api.client, is_unready=partial(_is_unready, api, list_id))
+
+
+def _is_unready(api: Api, list_id: str, error: RequestRefusedError) -> bool:
+    """Return whether Pinterest refused a request about an audience because its customer list is not ready yet.
+
+    A 400 or 404 does not tell, so the list is read: it is not found, or it is still being processed.
+    """
+    if error.status not in (400, 404):
+        return False
+    made = api.find_customer_list(list_id)
+    return made is None or made.is_processing
 
 
 def find_list(api: Api, audience: Audience) -> CustomerList | None:
@@ -106,8 +135,8 @@ def find_list(api: Api, audience: Audience) -> CustomerList | None:
     list_id = audience.customer_list_id
     if list_id is None:
         return None
-    same = (listed for listed in api.list_customer_lists() if listed.id == list_id)
-    return api.find_customer_list(list_id) or next(same, None)
+    listed = api.list_customer_lists(until=lambda made: age_key(made.id) <= age_key(list_id))
+    return api.find_customer_list(list_id) or next((made for made in listed if made.id == list_id), None)
 
 
 def require_audience(api: Api, audience_id: str) -> Audience:
@@ -140,21 +169,6 @@ def find_usable_audience(api: Api, audience_id: str) -> Audience:
 def find_audiences_by_name(api: Api, name: str) -> list[Audience]:
     """Return all audiences of the ad account that have this name, without removed ones. Pinterest allows several."""
     return [audience for audience in api.list_audiences() if audience.name == name and not audience.is_removed]
-
-
-def create_audience(api: Api, name: str, *, description: str | None, list_id: str) -> Audience:
-    """Create and return an audience that uses a customer list, once Pinterest has finished processing the list."""
-    rule = {"customer_list_id": list_id}
-    create = partial(api.create_audience, name=name, description=description, rule=rule)
-    return repeat_until_list_is_ready(create, api.client)
-
-
-def switch_audience(api: Api, audience_id: str, *, list_id: str) -> None:
-    """Wait until Pinterest has processed the customer list, and ask it to make the audience use this list.
-
-    Does not check that the audience uses the list afterwards.
-    """
-    repeat_until_list_is_ready(partial(api.switch_audience, audience_id, customer_list_id=list_id), api.client)
 
 
 def check_type_and_account(api: Api, audience: Audience) -> None:

@@ -1,13 +1,16 @@
 """Name, find, create and fill the customer lists of this operator.
 
-Their names are `{audience name} (td {session key} {jobs} {fingerprint})`: for which workflow session, by which Treasure
-Data jobs and of which records a list was made. By its name, a rerun of a session, or a second run of its task (digdag
-is at-least-once), finds the list that another try has begun, and a run knows whether a list is newer than its own.
+Their names are `{audience name} (td {session key} {jobs} {fingerprint} {records})`: for which workflow session, by
+which Treasure Data jobs and of which records a list was made. By its name, a rerun of a session, or a second run of its
+task (digdag is at-least-once), finds the list that another try has begun, and a run knows whether a list is newer than
+its own. Version 0.5 did not write the number of records.
 """
 
 import hashlib
 import logging
 import re
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
@@ -16,6 +19,7 @@ from td_pinterest_op.audiences.audiences import create_once, repeat_until_list_i
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, CustomerList, age_key
+from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, Batch, compute_fingerprint
 from td_pinterest_op.redaction.secret import escape
 
@@ -25,11 +29,12 @@ NO_JOB = "-"
 """In place of the job ids, in the name of a list for which no query was asked."""
 _LIST_NAME = re.compile(
     r"(?P<audience>.*) \(td (?P<session>[0-9a-f]{8}) "
-    r"(?P<jobs>(?:[0-9]{1,40}|-)(?:\+[0-9]{1,40})?) (?P<fingerprint>[0-9a-f]{8})\)",
+    r"(?P<jobs>(?:[0-9]{1,40}|-)(?:\+[0-9]{1,40})?) (?P<fingerprint>[0-9a-f]{8})(?: (?P<records>[0-9]{1,12}))?\)",
     re.DOTALL,
 )
-# A list's name may have 255 characters; 55 of them follow the audience's name.
-_AUDIENCE_NAME_CHARACTERS = 200
+# A list's name may have 255 characters; 65 of them follow the audience's name.
+_AUDIENCE_NAME_CHARACTERS = 190
+_HASH_DIGITS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,24 +49,16 @@ class ListName:
     session: str  # the key of the digdag session that created the list, eight hex digits
     jobs: str  # the ids of the Treasure Data jobs that selected the people
     fingerprint: str  # a hash of the list's records, eight hex digits
+    records: int | None  # how many records the list was made for; None in a name of version 0.5
 
     def __str__(self) -> str:
-        return f"{self.audience} (td {self.session} {self.jobs} {self.fingerprint})"
-
-    @property
-    def dummy_digest(self) -> bytes:
-        """A digest that belongs to nobody, for an empty list: Pinterest may refuse to create a list without records.
-
-        It is computed from the name, so that a second run of the task gets the same digest.
-        """
-        empty = replace(self, fingerprint=compute_fingerprint())
-        return hashlib.sha256(f"nobody in {empty}".encode("utf-8", "surrogatepass")).digest()
+        records = "" if self.records is None else f" {self.records}"
+        return f"{self.audience} (td {self.session} {self.jobs} {self.fingerprint}{records})"
 
     @property
     def initial_count(self) -> int | None:
-        """How many records an empty list was created with: 0, or 1 dummy record. None for a list with people."""
-        counts = {compute_fingerprint(): 0, compute_fingerprint([self.dummy_digest]): 1}
-        return counts.get(self.fingerprint)
+        """How many records an empty list was created with: 0, or 1 that is nobody's. None for a list with people."""
+        return self.records or 0 if self.fingerprint == compute_fingerprint() else None
 
     def has_newer_jobs(self, other: "ListName") -> bool | None:
         """Whether the job ids in this name are greater than those in `other`. None if equal or not comparable."""
@@ -73,14 +70,21 @@ class ListName:
 
 
 def shorten_audience_name(name: str) -> str:
-    """Return the beginning of an audience's name, up to 200 characters, with which the names of its lists begin."""
-    return name[:_AUDIENCE_NAME_CHARACTERS]
+    """Return an audience's name as it stands in the names of its lists: a long one is cut, and its hash follows."""
+    if len(name) <= _AUDIENCE_NAME_CHARACTERS:
+        return name
+    whole = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
+    return f"{name[: _AUDIENCE_NAME_CHARACTERS - _HASH_DIGITS - 1]} {whole}"
 
 
 def get_list_name(customer_list: CustomerList | None) -> ListName | None:
     """Return the parts of a customer list's name, or None if there is no list or this operator did not name it."""
     match = _LIST_NAME.fullmatch(customer_list.name) if customer_list else None
-    return ListName(**match.groupdict()) if match else None
+    if not match:
+        return None
+    parts = match.groupdict()
+    records = parts.pop("records")
+    return ListName(**parts, records=None if records is None else int(records))
 
 
 @dataclass(kw_only=True)
@@ -94,6 +98,8 @@ class TargetList:
     name: ListName  # by which a rerun of the task finds the list again
     list_type: str  # such as EMAIL
     is_nca: bool  # whether the list is for new-customer acquisition
+    older_id: str | None  # the list that the audience uses; None if there is no audience yet
+    begins: float  # when the session can have begun at the earliest, in seconds since 1970
     id: str = ""  # "" until the list is found or created
     created_ids: set[str]  # the ids of all lists that this run created, not only of this one
 
@@ -101,33 +107,32 @@ class TargetList:
         """Add a batch of records. Returns the response, or None if the list was created with these records."""
         is_new = not self.id
         if is_new:
-            self._find_or_create(records)
+            self._ensure_list(records)
             if self.id in self.created_ids:
                 return None
         # Also if the list was found: the request that created it may have had these records, or others.
         request = partial(self.api.change_records, self.id, records, operation="ADD")
         try:
             # A 404 may be due to a new list, a 400 to the records.
-            return repeat_until_list_is_ready(request, self.api.client, statuses=(404,))
+            return repeat_until_list_is_ready(request, self.api.client, is_unready=lambda error: error.status == 404)
         except ExportError as error:
             error.maybe_applied = error.maybe_applied or is_new
             raise
 
-    def create_empty(self) -> None:
-        """Create the list: empty, or with a single dummy record if Pinterest requires records."""
+    def ensure_empty(self) -> None:
+        """Find or create the list: empty, or with a single dummy record if Pinterest requires records."""
         try:
-            self._find_or_create(None)
+            self._ensure_list(None)
         except RequestRefusedError as error:
             if error.status != 400 or error.is_read:
                 raise
             log.info(
                 "Pinterest refuses a customer list without records: the new list gets one digest that belongs to nobody"
             )
-            nobody = self.name.dummy_digest
-            self.name = replace(self.name, fingerprint=compute_fingerprint([nobody]))
-            self._find_or_create(Batch([(SINGLE_DIGEST, nobody)]))
+            self.name = replace(self.name, records=1)
+            self._ensure_list(Batch([(SINGLE_DIGEST, secrets.token_bytes(DIGEST_BYTES))]))
 
-    def _find_or_create(self, records: Batch | None) -> None:
+    def _ensure_list(self, records: Batch | None) -> None:
         """Find the list that an interrupted run of the task began, or create it with `records`, and store its `id`."""
         api = self.api
 
@@ -140,7 +145,14 @@ class TargetList:
             return created
 
         wait_for_consistency(api.client)
-        made = self._find_unfinished()
+        made = None
+        if self.older_id is None:
+            # Nobody can tell whether an earlier try's list was used by an audience that is removed now, and whether
+            # somebody else's people are in it: only lists that are made from now on count as this run's.
+            newest = api.list_customer_lists(until=lambda _: True)
+            self.older_id = max((made.id for made in newest), key=age_key, default="")
+        else:
+            made = self._find_unfinished()
         if made is None:
             made = create_once(create=create, find=self._find_unfinished, client=api.client)
             try:
@@ -154,11 +166,11 @@ class TargetList:
     def _find_unfinished(self) -> CustomerList | None:
         """Return the customer list with this name that an interrupted run of the task began to fill, or None.
 
-        Lists that an audience uses do not count, and none that is older than a used list, or than one that another task
-        made for the audience's name: somebody may have added people to them. Of several lists, returns the oldest,
-        which two runs at once both find.
+        It is younger than the list that the audience used, and the youngest that was made for the audience's name.
+        Lists that an audience uses do not count: somebody may have added people to them. Of several lists, returns the
+        oldest, which two runs at once both find.
         """
-        own_lists = find_own_lists(self.api, self.name.audience)
+        own_lists = find_own_lists(self.api, self.name.audience, self._is_too_old)
         named = list(takewhile(lambda made: made.name == str(self.name), own_lists))
         if not named:
             return None
@@ -166,15 +178,20 @@ class TargetList:
         unused = list(takewhile(lambda made: made.id not in used_ids, named))
         return unused[-1] if unused else None
 
+    def _is_too_old(self, made: CustomerList) -> bool:
+        """Return whether a list was made before the one that the audience uses, or before the digdag session."""
+        is_older = age_key(made.id) <= age_key(self.older_id or "")
+        return is_older or (made.created is not None and made.created < self.begins)
 
-def find_own_lists(api: Api, audience_name: str) -> list[CustomerList]:
-    """Return the customer lists that this operator created for audiences of a name, the youngest first.
 
-    `audience_name`: as `shorten_audience_name` returns it. Longer names that begin alike are not told apart.
+def find_own_lists(api: Api, audience_name: str, is_too_old: Callable[[CustomerList], bool]) -> list[CustomerList]:
+    """Return the customer lists that this operator made for audiences of a name, the youngest first.
+
+    `audience_name`: as `shorten_audience_name` returns it. `is_too_old`: whether a list is to be left out.
     """
     own = []
-    for made in api.list_customer_lists():
+    for made in api.list_customer_lists(until=is_too_old):
         name = get_list_name(made)
-        if name and name.audience == audience_name:
+        if name and name.audience == audience_name and not is_too_old(made):
             own.append(made)
     return sorted(own, key=lambda made: age_key(made.id), reverse=True)

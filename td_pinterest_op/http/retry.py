@@ -39,14 +39,11 @@ class Retry:
             yield min(next(doubling) * (1 + self.random() / 2), self.longest_wait)
 
     def iterate_waits_for(self, seconds: float) -> Iterator[float]:
-        """Yield the seconds to wait before each retry: at least `count` waits, and at least `seconds` in total."""
+        """Yield the seconds to wait before each retry, `seconds` in total, whatever the number of retries is."""
         waits = self.iterate_waits()
-        retry = 0
-        waited = 0.0
-        while retry < self.count or waited < seconds:
-            wait = max(next(waits), _SHORTEST_WAIT)
-            retry += 1
-            waited += wait
+        while seconds > 0:
+            wait = min(max(next(waits), _SHORTEST_WAIT), seconds)
+            seconds -= wait
             yield wait
 
 

@@ -4,8 +4,9 @@ import enum
 import json
 import logging
 import urllib.parse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
@@ -88,6 +89,7 @@ class CustomerList:
     name: str
     uploaded: int | None  # all records that were ever sent to the list; None if Pinterest has no count
     status: str = ""
+    created: int | None = None  # seconds since 1970; None if Pinterest does not say
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "CustomerList":
@@ -97,7 +99,13 @@ class CustomerList:
             name=read_text(content, "name"),
             uploaded=parse_whole_number(content.get("num_uploaded_user_records")),
             status=read_text(content, "status"),
+            created=parse_whole_number(content.get("created_time")),
         )
+
+    @property
+    def is_processing(self) -> bool:
+        """Whether Pinterest is still working on the list's records, so that no audience may be able to use it yet."""
+        return self.status.upper() in ("PROCESSING", "UPLOADING")
 
 
 class Records(Protocol):
@@ -163,9 +171,22 @@ class Api:
             return False
         return True
 
-    def list_customer_lists(self) -> Iterator[CustomerList]:
-        """Yield all customer lists of the ad account, newest first."""
-        return map(CustomerList.parse, self.list_entities("customer_lists"))
+    def list_customer_lists(self, *, until: Callable[[CustomerList], bool] | None = None) -> Iterator[CustomerList]:
+        """Yield the customer lists of the ad account, newest first, up to the page with the first list for `until`.
+
+        `until`: None for all lists. The listing is also read to its end if Pinterest does not show the newest first.
+        """
+        last_age = None
+        path = f"{self._account}/customer_lists"
+        for items in self._list_pages(path, purpose="list customer lists", order="DESCENDING"):
+            lists = list(map(CustomerList.parse, items))
+            yield from lists
+            ages = [age_key(made.id) for made in lists]
+            if ages != sorted(ages, reverse=True) or (ages and last_age and ages[0] > last_age):
+                until = None
+            if until and any(map(until, lists)):
+                return
+            last_age = ages[-1] if ages else last_age
 
     def find_customer_list(self, list_id: str) -> CustomerList | None:
         """Return the customer list with this id, or None if the ad account has no such list."""
@@ -220,12 +241,17 @@ class Api:
         `path`: follows the endpoint. `purpose`: what the request is for, to complete "request to …" in errors. `query`:
         parameters of the URL.
         """
+        return chain.from_iterable(self._list_pages(path, purpose=purpose, **query))
+
+    def _list_pages(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+        """Yield the items of each page of a listing, without those of an earlier page. See `list_items`."""
         query["page_size"] = "250"
         ids = set[str]()
         for _ in range(_MOST_PAGES):
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
             content = response.content
             _require_content(isinstance(content.get("items"), list), response, purpose, "the answer has no items")
+            page = []
             problem = ""  # an error after the other items of the page
             for item in content["items"]:
                 id_ = parse_id(item.get("id")) if isinstance(item, dict) else None
@@ -233,7 +259,8 @@ class Api:
                     problem = "an item has no id of digits"
                 elif id_ not in ids:  # a page that shifts while it is read repeats items
                     ids.add(id_)
-                    yield {**item, "id": id_}
+                    page.append({**item, "id": id_})
+            yield page
             bookmark = read_text(content, "bookmark")
             if bookmark and bookmark == query.get("bookmark"):
                 problem = "the answer names the same next page again"

@@ -32,7 +32,8 @@ def fingerprint(records: Iterable[str]) -> str:
 
 def list_name(audience: str, job_id: str, records: Iterable[str] = (), session_time: str = SESSION) -> str:
     """Return the name that a session gives to its list for an audience. The job id of an empty list is `-`."""
-    return f"{audience} (td {session_key(session_time)} {job_id} {fingerprint(records)})"
+    held = list(records)
+    return f"{audience} (td {session_key(session_time)} {job_id} {fingerprint(held)} {len(held)})"
 
 
 def is_cleared(services: Services, audience_id: str) -> bool:

@@ -88,19 +88,22 @@ class TestDryRun:
             (REMOVE, ['remove from audience {id} "Shoppers" (customer list {list})']),
             (
                 CREATE,
-                ['fill customer list "Spring (td {key} {job} {records})"', 'create audience "Spring" with this list'],
+                [
+                    'fill customer list "Spring (td {key} {job} {records} 10)"',
+                    'create audience "Spring" with this list',
+                ],
             ),
             (
                 REPLACE,
                 [
-                    'fill customer list "Shoppers (td {key} {job} {records})"',
+                    'fill customer list "Shoppers (td {key} {job} {records} 10)"',
                     'switch audience {id} "Shoppers" to this list; customer list {list} is orphaned',
                 ],
             ),
             (
                 CLEAR,
                 [
-                    'fill customer list "Shoppers (td {key} - {nobody})"',
+                    'fill customer list "Shoppers (td {key} - {nobody} 0)"',
                     'switch audience {id} "Shoppers" to this list; customer list {list} is orphaned',
                 ],
             ),

@@ -1,12 +1,25 @@
 """Replacing and clearing: the audience is switched to another list, and keeps its members until then."""
 
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
-from td_pinterest_op.audiences.audiences import PATIENCE
-from td_pinterest_op.errors import PinterestError, RequestRefusedError
-from tests.e2e.audiences import ADD, CLEAR, NEW, NEXT_DAY, REPLACE, current_list_id, is_cleared, list_name, settings_of
+from td_pinterest_op.errors import AudienceError, ExportError, PinterestError, RequestRefusedError
+from tests.e2e.audiences import (
+    ADD,
+    CLEAR,
+    CREATE,
+    NEW,
+    NEXT_DAY,
+    REPLACE,
+    current_list_id,
+    fingerprint,
+    is_cleared,
+    list_name,
+    session_key,
+    settings_of,
+)
 from tests.emulators.pinterest import Answer, Call, Fault, When
 from tests.exporting import SESSION, Services, digests, people
 
@@ -87,7 +100,7 @@ class TestReplace:
         with pytest.raises(RequestRefusedError, match=message):
             services.export(settings, job_id=services.job(people(10)))
         assert services.pinterest.members_of_audience(audience_id) == digests(5)
-        assert services.time.now() - begin >= PATIENCE
+        assert 30 <= services.time.now() - begin < 75  # several batches wait at once
 
     @pytest.mark.parametrize("operation", ["customer_lists/update", "audiences/update"])
     def test_rejected_records_or_a_rejected_switch_fail_without_waiting(
@@ -125,7 +138,7 @@ class TestClear:
         behind = services.pinterest.lists[current_list_id(services, audience_id)]
         assert is_cleared(services, audience_id)
         assert (len(behind.members), behind.list_type) == (int(demands_records), "EMAIL")
-        assert list_name("Shoppers", "-", [member.hex() for member in behind.members]) == behind.name
+        assert f"Shoppers (td {session_key()} - {fingerprint([])} {int(demands_records)})" == behind.name
         assert (before, behind.id) == (stored["previous_customer_list_id"], stored["customer_list_id"])
         assert services.pinterest.members(before) == digests(5)
         assert services.td.requests == []
@@ -190,21 +203,160 @@ class TestClear:
         assert len(services.pinterest.lists) == 2
 
 
-@pytest.mark.parametrize("action", [REPLACE, CLEAR])
-def test_ignored_switch_is_an_error(services: Services, action: str) -> None:
+OVER_OLD = NEW | {"if_exists": "replace"}
+
+
+def switching_settings(services: Services, action: str) -> dict[str, Any]:
+    """Return the settings of an action that switches an audience with three people to a new list."""
+    audience_id = services.audience(people(3, first=100), name=str(NEW["audience_name"]))
+    return OVER_OLD if action == CREATE else {"action": action, "audience_id": audience_id}
+
+
+@pytest.mark.parametrize("action", [REPLACE, CLEAR, CREATE])
+@pytest.mark.parametrize(
+    ("status", "seconds"), [(400, 0), (403, 0), (404, 0), (422, 0), (409, None)], ids=lambda value: str(value)
+)
+def test_refused_switch_ends_the_run_with_the_ways_that_need_none(
+    services: Services, action: str, status: int, seconds: int | None
+) -> None:
+    settings = switching_settings(services, action)
+    (audience,) = services.pinterest.audiences_named("Spring")
+    job = None if action == CLEAR else services.job(people(10))
+    services.pinterest.answer(status, operation="audiences/update", times=None)
+    times: dict[str, float] = {}
+    services.pinterest.on_request(lambda call: times.setdefault(call.operation, services.time.now()))
+    with pytest.raises(ExportError) as caught:
+        services.export(settings, job_id=job)
+    made = max(services.pinterest.lists, key=int)
+    assert f"The audience is unchanged, and customer list {made} stays without use" in str(caught.value)
+    ways = (
+        ["remove_people_from_current_audience"]
+        if action == CLEAR
+        else ["create_new_audience with another audience_name", "begin: adopt", "not in the query stays"]
+    )
+    assert [way for way in ways if way not in str(caught.value)] == []
+    assert services.pinterest.members_of_audience(audience.id) == digests(3, first=100)
+    if seconds is not None:
+        assert services.time.now() - times["audiences/update"] == seconds
+        assert len(services.pinterest.calls.of("audiences/update")) == 1
+    services.pinterest.faults.clear()
+    services.export(settings, job_id=job)
+    assert current_list_id(services, audience.id) == made == max(services.pinterest.lists, key=int)
+
+
+@pytest.mark.parametrize("action", [REPLACE, CLEAR, CREATE])
+def test_ignored_switch_is_an_error_after_half_a_minute(services: Services, action: str) -> None:
     services.pinterest.switches.moves_rules = False
-    audience_id = services.audience(people(5, first=100))
-    before = current_list_id(services, audience_id)
-    job = services.job(people(10)) if action == REPLACE else None
+    settings = switching_settings(services, action)
+    (audience,) = services.pinterest.audiences_named("Spring")
+    before = current_list_id(services, audience.id)
+    job = None if action == CLEAR else services.job(people(10))
+    times: dict[str, float] = {}
+    services.pinterest.on_request(lambda call: times.setdefault(call.operation, services.time.now()))
     with pytest.raises(PinterestError) as caught:
-        services.export({"action": action, "audience_id": audience_id}, job_id=job)
-    assert services.pinterest.members_of_audience(audience_id) == digests(5, first=100)
+        services.export(settings, job_id=job)
+    assert services.time.now() - times["audiences/update"] == 30
+    assert services.pinterest.members_of_audience(audience.id) == digests(3, first=100)
     for part in (
-        audience_id,
+        audience.id,
         f"when the audience was last read, it used customer list {before}. The change",
         "may appear later",
         "again is safe",
+        "remove_people_from_current_audience" if action == CLEAR else "begin: adopt",
     ):
         assert part in str(caught.value)
     assert "delete" not in str(caught.value).lower()
-    assert (action == REPLACE) == ("Before that, 10 of 10 records were sent" in str(caught.value))
+    assert (action != CLEAR) == ("Before that, 10 of 10 records were sent" in str(caught.value))
+    services.pinterest.switches.moves_rules = True
+    services.export(settings, job_id=job)
+    assert len(services.pinterest.lists) == 2
+
+
+@pytest.mark.parametrize("action", [REPLACE, CLEAR, CREATE])
+@pytest.mark.parametrize("is_used_list_older", [True, False])
+def test_requests_do_not_grow_with_the_lists_that_earlier_days_left_behind(
+    services: Services, action: str, is_used_list_older: bool
+) -> None:
+    settings = dict(NEW) if action == CREATE else {"action": action}
+    counts = []
+    for old_lists in (0, 600):
+        audience_id = services.audience(people(3)) if action != CREATE and is_used_list_older else None
+        for number in range(old_lists):
+            services.pinterest.add_list(f"Old {number}")
+        if action != CREATE:
+            settings["audience_id"] = audience_id or services.audience(people(3))
+        services.time.sleep(3 * 86_400)
+        services.pinterest.calls.clear()
+        day = datetime.fromtimestamp(services.time.now(), timezone.utc).isoformat(timespec="seconds")
+        job = None if action == CLEAR else services.job(people(10))
+        services.export(settings | ({"audience_name": day} if action == CREATE else {}), job_id=job, session_time=day)
+        counts.append(len(services.pinterest.calls.of("customer_lists/list")))
+    assert counts[1] - counts[0] in (0, 1)
+
+
+def test_listing_that_is_not_newest_first_is_read_to_its_end(services: Services) -> None:
+    services.pinterest.switches.ignores_order = True
+    settings = settings_of(services, REPLACE, people(3, first=100))
+    for number in range(300):
+        services.pinterest.add_list(f"Old {number}")
+    job = services.job(people(9))
+    services.pinterest.answer(422, operation="audiences/update", times=1)
+    with pytest.raises(RequestRefusedError):
+        services.export(settings, job_id=job)
+    begun = max(services.pinterest.lists, key=int)
+    assert services.export(settings, job_id=job)["customer_list_id"] == begun
+
+
+def test_retry_of_an_older_replace_does_not_bring_back_cleared_people(services: Services) -> None:
+    settings = settings_of(services, REPLACE, people(3, first=100))
+    older, newer = services.job(people(5)), services.job(people(9))
+    services.export(settings, job_id=newer)
+    clear(services, settings["audience_id"], session_time=NEXT_DAY)
+    with pytest.raises(AudienceError, match=rf"\(job {newer}, here job {older}\), and keeps it"):
+        services.export(settings, job_id=older)
+    assert is_cleared(services, settings["audience_id"])
+
+
+def test_older_list_that_is_switched_to_meanwhile_is_replaced_once_more(services: Services) -> None:
+    settings = settings_of(services, REPLACE, people(3, first=100))
+    services.export(settings, job_id=services.job(people(5)))
+    older_list = current_list_id(services, settings["audience_id"])
+
+    def switch_back(call: Call) -> None:
+        if call.operation == "audiences/update" and len(services.pinterest.calls.of("audiences/update")) == 2:
+            services.pinterest.move_audience(settings["audience_id"], older_list)
+
+    services.pinterest.on_request(switch_back, when=When.AFTER)
+    stored = services.export(settings, job_id=services.job(people(9)), session_time=NEXT_DAY)
+    assert services.pinterest.members_of_audience(settings["audience_id"]) == digests(9)
+    assert current_list_id(services, settings["audience_id"]) == stored["customer_list_id"]
+    assert len(services.pinterest.calls.of("audiences/update")) == 3
+
+
+@pytest.mark.parametrize("change", ["somebody else's list", "removed"])
+def test_audience_that_somebody_else_changes_after_the_switch_is_left_alone(services: Services, change: str) -> None:
+    settings = settings_of(services, REPLACE, people(3, first=100))
+    audience = services.pinterest.audiences[settings["audience_id"]]
+    other = services.pinterest.add_list("Of somebody else")
+
+    def intervene(call: Call) -> None:
+        if call.operation == "audiences/update":
+            audience.rule = {"customer_list_id": other.id}
+            audience.removed = change == "removed"
+
+    services.pinterest.on_request(intervene, when=When.AFTER)
+    message = "was removed by somebody else" if change == "removed" else f"it uses customer list {other.id} now"
+    with pytest.raises(AudienceError, match=message):
+        services.export(settings, job_id=services.job(people(9)))
+    assert len(services.pinterest.calls.of("audiences/update")) == 1
+
+
+def test_lists_of_two_audiences_with_long_names_have_different_names(services: Services) -> None:
+    names = [f"{'Customers of the northern stores, ' * 7}{end}" for end in ("new", "old")]
+    ids = [services.audience(people(1, first=500 + number), name=name) for number, name in enumerate(names)]
+    job = services.job(people(9))
+    for audience_id in ids:
+        services.export({"action": REPLACE, "audience_id": audience_id}, job_id=job)
+    made = [services.pinterest.lists[current_list_id(services, audience_id)].name for audience_id in ids]
+    assert len(set(made)) == 2
+    assert max(map(len, made)) <= 255

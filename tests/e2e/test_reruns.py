@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import RequestRefusedError
+from td_pinterest_op.errors import AudienceError, RequestRefusedError
 from td_pinterest_op.http.transport import Transport
 from tests.e2e.audiences import (
+    ADD,
     CLEAR,
     CREATE,
     DELETE,
@@ -50,12 +51,12 @@ class TestConcurrentAttempts:
             ends.append(services.export(wanted, job_id=job)["audience_id"])
 
         run_during(services, "customer_lists/create", run, when=When.AFTER)
-        run()
+        with pytest.raises(AudienceError, match=r"of a newer run .* and keeps it"):
+            run()
         audience_id = only_audience_id(services)
-        assert ends == [audience_id] * 2
+        assert ends == [audience_id]
         assert services.pinterest.members_of_audience(audience_id) == digests(10)
         assert len(services.pinterest.calls.of("audiences/create")) == 1
-        assert len(services.pinterest.lists) == 1
 
     def test_two_concurrent_replacements_leave_the_new_members(self, services: Services) -> None:
         synchronise_at(services, "customer_lists/create")
@@ -92,21 +93,32 @@ def run_twice_at_once(run: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]
 def test_rerun_with_the_same_jobs_continues_the_youngest_list_if_it_is_not_in_use(
     services: Services, action: str, others: bool
 ) -> None:
-    settings = settings_of(services, action, people(3, first=100)) | {"retry_count": 0}
+    audience_id = services.audience(people(3, first=100), name="Spring")
+    named = NEW | {"if_exists": "replace"} if action == CREATE else {"action": REPLACE, "audience_id": audience_id}
+    settings = named | {"retry_count": 0}
     job = services.job(people(9))
-    write = "audiences/create" if action == CREATE else "audiences/update"
-    services.pinterest.answer(422, operation=write, times=1)
+    services.pinterest.answer(422, operation="audiences/update", times=1)
     with pytest.raises(RequestRefusedError):
         services.export(settings, job_id=job)
     (begun,) = [made for made in services.pinterest.lists.values() if "(td " in made.name]
-    assert begun.name == list_name("Spring" if action == CREATE else "Shoppers", job, digests(9))
+    assert begun.name == list_name("Spring", job, digests(9))
     if others:
-        services.pinterest.add_list(list_name(begun.name[: begun.name.index(" (td")], job, (), NEXT_DAY))
+        services.pinterest.add_list(list_name("Spring", job, (), NEXT_DAY))
     stored = services.export(settings, job_id=job)
     assert (stored["customer_list_id"] == begun.id) is not others
     again = services.export(settings, job_id=job)
     assert again["customer_list_id"] not in (begun.id, stored["customer_list_id"])
     assert members_of(services, settings) == digests(9)
+
+
+def test_creation_never_continues_a_list_that_a_removed_audience_may_have_used(services: Services) -> None:
+    job = services.job(people(9))
+    first = services.export(NEW, job_id=job)
+    services.export({"action": ADD, "audience_id": first["audience_id"]}, job_id=services.job(people(1, first=500)))
+    services.export({"action": DELETE, "audience_id": first["audience_id"]})
+    second = services.export(NEW, job_id=job)
+    assert second["audience_id"] != first["audience_id"]
+    assert members_of(services, NEW) == digests(9)
 
 
 @pytest.mark.parametrize("action", [CREATE, REPLACE])

@@ -70,10 +70,8 @@ RENEWED = {ONCE: SUCCESS, ALWAYS: AccountError}
 NO_TOKEN: dict[tuple[Often, Moment], Outcome] = {(ONCE, Moment.TOKEN): AccountError}
 # A batch is halved; any other request ends the run.
 HALVED = {ONCE: SUCCESS, ALWAYS: RequestRefusedError}
-# Right after the last records, Pinterest may refuse an audience since it still processes its list.
-REPEATED = (Moment.AUDIENCE_CREATION, Moment.MOVE)
 NOT_HALVED: dict[tuple[Often, Moment], Outcome] = {
-    (ONCE, moment): RequestRefusedError for moment in ALL if moment not in (*BATCH, Moment.LIST_CREATION, *REPEATED)
+    (ONCE, moment): RequestRefusedError for moment in ALL if moment not in (*BATCH, Moment.LIST_CREATION)
 }
 # A list that was created a moment ago may not be found yet.
 NEW_LIST: dict[tuple[ActionSpec, Moment], Outcome] = {

@@ -446,8 +446,8 @@ def test_mirror_follows_identifiers_in_any_columns(
     assert used.list_type == ("IDFA" if "idfa" in query else "EMAIL")
 
 
-EMPTY = ListName(audience="Shop's", session="0a0a0a0a", jobs="-", fingerprint=compute_fingerprint())
-OF_NOBODY = replace(EMPTY, fingerprint=compute_fingerprint([EMPTY.dummy_digest]))
+EMPTY = ListName(audience="Shop's", session="0a0a0a0a", jobs="-", fingerprint=compute_fingerprint(), records=0)
+OF_NOBODY = replace(EMPTY, records=1)
 
 
 @pytest.mark.parametrize(
@@ -458,7 +458,7 @@ OF_NOBODY = replace(EMPTY, fingerprint=compute_fingerprint([EMPTY.dummy_digest])
         ("Shop's", 60, False, 1, "already has 1 people"),
         ("Shop's", 60, False, 0, "may have people: how many is not known"),
         ("Shop's", 0, True, 0, ""),
-        ("Shop's (td 0a0a0a0a 12 0b0b0b0b)", 1, True, 0, "already has 1 people"),
+        ("Shop's (td 0a0a0a0a 12 0b0b0b0b 1)", 1, True, 0, "already has 1 people"),
         (str(EMPTY), 0, False, None, ""),
         (str(EMPTY), 1, True, 0, "already has 1 people"),
         (str(OF_NOBODY), 1, True, 0, ""),

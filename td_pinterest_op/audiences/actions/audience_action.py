@@ -13,8 +13,8 @@ from td_pinterest_op.audiences.audiences import (
     find_audiences_by_name,
     find_list,
     find_usable_audience,
-    read_until_found,
     wait_for_consistency,
+    wait_for_other_runs,
 )
 from td_pinterest_op.audiences.customer_lists import get_list_name, shorten_audience_name
 from td_pinterest_op.audiences.request import ExportRequest
@@ -142,7 +142,8 @@ class AudienceAction(abc.ABC):
         `audience`: None if the audience cannot be read, so that its name is unknown.
         """
         expected = self._settings.expected_audience_name
-        if expected is not None and (audience is None or audience.name != expected):
+        # Settings are trimmed, and names at Pinterest are not.
+        if expected is not None and (audience is None or audience.name.strip() != expected.strip()):
             seen = f'is named "{escape(audience.name)}"' if audience else "cannot be read, so its name is unknown"
             raise AudienceError(
                 f'audience {self.stats.audience_id} {seen}, but expected_audience_name is "{expected}": check the id. '
@@ -199,40 +200,43 @@ class AudienceAction(abc.ABC):
         own = [audience for audience in named if self._find_session_key(audience) == self._session_key]
         return [audience for audience in named if audience not in own], own
 
-    def _create_new_audience(self, create: Callable[[], Audience]) -> Audience:
+    def _ensure_created(self, create: Callable[[], Audience]) -> Audience:
         """Create an audience by calling `create`, and return the audience that this digdag session keeps.
 
-        It is an older audience if an earlier, interrupted run of the session already created one. Raises AudienceError
-        if another session created an audience with the name first.
+        Raises AudienceError if another session created an audience with the name first.
         """
         created = create_once(
             create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=self._client
         )
-        return self._keep_oldest(created)
+        wait_for_other_runs(self._client)
+        return self._settle_who_stays(created)
 
-    def _keep_session_audience(self, audience: Audience) -> Audience:
-        """Return `audience` or, if this digdag session created several with its name, the oldest of them.
+    def _settle_before_change(self, audience: Audience) -> Audience:
+        """Return `audience` or, if this digdag session created several with its name, the one that it keeps.
 
-        The others are removed. Raises AudienceError if another session created an audience with the name first.
+        Raises AudienceError if another session created an audience with the name first.
         """
         if not self.action.only_once or self._find_session_key(audience) != self._session_key:
             return audience
         wait_for_consistency(self._client)
-        return self._keep_oldest(audience)
+        return self._settle_who_stays(audience)
 
-    def _keep_oldest(self, audience: Audience) -> Audience:
+    def _settle_who_stays(self, audience: Audience) -> Audience:
         """Return the oldest audience with the settings' name that this digdag session created, and remove the others.
 
-        `audience` is one of them. If another session created an audience with the name before them, removes all of this
-        session's, and raises AudienceError.
+        `audience` is one of them, and was created ten seconds ago or more: listings show it and all older ones, unless
+        they were removed. If another session created an audience with the name before them, removes all of this
+        session's, and raises AudienceError. It is also raised if none is left.
         """
-
-        def find_listed() -> tuple[list[Audience], list[Audience]] | None:
-            """Return the two lists of `_find_namesakes`, or None while Pinterest does not list `audience` yet."""
-            others, own = self._find_namesakes()
-            return (others, own) if audience.id in {each.id for each in own} else None
-
-        others, own = read_until_found(find_listed, self._client) or ([], [audience])
+        others, own = self._find_namesakes()
+        if not own:
+            shown = self._api.find_audience(audience.id)
+            if shown is None or shown.is_removed:
+                raise AudienceError(
+                    f"{audience.label}, which this session created, was removed, or Pinterest does not show it yet: "
+                    "run this task again"
+                )
+            own = [shown]
         kept = own[0]
         # An older audience that was given this name later is no rival.
         rivals = [other for other in others if age_key(other.id) < age_key(kept.id) and self._find_session_key(other)]
@@ -247,6 +251,6 @@ class AudienceAction(abc.ABC):
 
 
 def get_list_id(audience: Audience) -> str:
-    """Return the id of the customer list that an audience uses. The audience must use one."""
-    assert audience.customer_list_id is not None, "find_usable has checked this"  # noqa: S101
+    """Return the id of the customer list that an audience uses. It must use one: see `find_usable_audience`."""
+    assert audience.customer_list_id is not None, "find_usable_audience has checked this"  # noqa: S101
     return audience.customer_list_id

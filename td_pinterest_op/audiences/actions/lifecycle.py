@@ -13,6 +13,8 @@ from td_pinterest_op.pinterest.api import ACTALIKE, Audience, Condition, classif
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.settings.table import ActionSpec
 
+# What a summary says of an audience that another run of the session has created.
+_WAS_THERE = " (which this session had created before)"
 _SESSION_KEY = re.compile(r"\(td ([0-9a-f]{8})\)$")
 
 
@@ -62,34 +64,35 @@ class Create(MembersAction):
         existing, own = self._find_existing()
         audience = existing or own
         if audience and self._settings.if_exists == "add":  # other sessions may have added people, and they stay
-            return self._plan_list_change(audience, prepared)
+            return self._plan_list_change(audience, prepared, note=_WAS_THERE if own else "")
         if audience:
             steps = self._plan_replacement(audience, prepared)
-        else:
-            target, fill = self._plan_list(self._new_name, prepared)
-            description = f'create audience "{self._new_name}" with this list'
-            steps = [fill, Step(description=description, request_count=1, run=partial(self._create_audience, target))]
-        if not existing:
-            people = "with {records}" if prepared.record_count else "without people"
-            self._set_summary(f"Created {{audience}} {people}", f"create {{audience}} {people}")
-        return steps
+            self._sum_up_replacement(prepared, note=_WAS_THERE if own else "")
+            return steps
+        target, fill = self._plan_list(self._new_name, prepared)
+        people = "with {records}" if prepared.record_count else "without people"
+        self._set_summary(f"Created {{audience}} {people}", f"create {{audience}} {people}")
+        run = partial(self._ensure_audience, target, prepared)
+        description = f'create audience "{self._new_name}" with this list'
+        return [fill, Step(description=description, request_count=1, run=run)]
 
-    def _create_audience(self, target: TargetList) -> None:
-        """Create the audience with the customer list `target`, or switch this session's existing audience to that list.
+    def _ensure_audience(self, target: TargetList, prepared: PreparedRecords) -> None:
+        """Create the audience with the customer list `target`, or make this session's existing audience use that list.
 
         Raises AudienceError if another session has created an audience with the name meanwhile.
         """
         self.stats.customer_list_id = target.id  # which has the records, should nothing else be found
         wait_for_consistency(self._client)
-        existing, audience = self._find_existing()  # it may have been created while the records were sent
+        existing, own = self._find_existing()  # it may have been created while the records were sent
         if existing:
             raise self._build_conflict_error(existing)
-        if audience is None:
-            audience = self._create_audience_with_list(target)
-        if audience.customer_list_id == target.id:
-            self._confirm_list(audience, target)
-        else:
-            self._switch_list(audience, target)
+        audience = self._settle_who_stays(own) if own else self._ensure_audience_with_list(target)
+        is_new = audience.customer_list_id == target.id
+        if not is_new:
+            self._sum_up_replacement(prepared, note=_WAS_THERE)
+        self._ensure_list_used(audience, target)
+        if is_new:
+            self.stats.members = self.stats.sent
 
 
 class CreateActalike(AudienceAction):
@@ -140,28 +143,35 @@ class CreateActalike(AudienceAction):
         Raises AudienceError if another session's audience has the name, or the seed audience is missing or not ready.
         """
         own = self._find_own_audience()
-        self._set_summary("Created look-alike {audience}", "create look-alike {audience}")
         if own:
+            self._sum_up_rerun()
             description = f"no change: this session already created {own.label}"
-            return [Step(description=description, run=partial(self._keep_session_audience, own))]
+            return [Step(description=description, run=partial(self._settle_before_change, own))]
+        self._set_summary("Created look-alike {audience}", "create look-alike {audience}")
         description = (
             f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
         )
-        return [Step(description=description, request_count=1, run=self._create_audience)]
+        return [Step(description=description, request_count=1, run=self._ensure_audience)]
 
-    def _create_audience(self) -> None:
+    def _sum_up_rerun(self) -> None:
+        """Store in the statistics that another run of the session has created the audience."""
+        text = "look-alike {audience} unchanged, which this session had created before"
+        self._set_summary(f"Left {text}", f"leave {text}")
+
+    def _ensure_audience(self) -> None:
         """Create the look-alike audience, unless Pinterest now lists one that an earlier run of the session created."""
         wait_for_consistency(self._client)
         own = self._find_own_audience()
         if own:
-            self._keep_session_audience(own)
+            self._sum_up_rerun()
+            self._settle_who_stays(own)
             return
         settings = self._settings
         description = " ".join(filter(None, (settings.audience_description, f"(td {self._session_key})")))
         rule = {"seed_id": [settings.seed_audience_id], "country": settings.country, "percentage": settings.percentage}
         create = partial(self._api.create_audience, name=self._new_name, description=description, rule=rule)
-        self._create_new_audience(partial(create, audience_type=ACTALIKE))
+        self._ensure_created(partial(create, audience_type=ACTALIKE))
 
 
 class Delete(AudienceAction):

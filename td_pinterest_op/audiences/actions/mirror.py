@@ -140,7 +140,7 @@ class Mirror(MembersAction):
         steps = []
         if not audience:
             creates = f'create audience "{self._new_name}" without people'
-            steps.append(Step(description=creates, request_count=2, run=self._create_audience))
+            steps.append(Step(description=creates, request_count=2, run=self._ensure_audience))
         steps.append(Step(description=compared, run=self._write_ledger_plan))
         label = audience.label if audience else "the audience"
         used = f"customer list {audience.customer_list_id}" if audience else "its empty list"
@@ -162,7 +162,7 @@ class Mirror(MembersAction):
         steps.append(Step(description="mark the plan as settled in the ledger", run=self._settle_plan))
         return steps
 
-    def _create_audience(self) -> None:
+    def _ensure_audience(self) -> None:
         """Create the audience with an empty customer list. No audience may have the name in the settings yet.
 
         Raises AudienceError if another run of the session is creating the audience at the same time.
@@ -170,7 +170,7 @@ class Mirror(MembersAction):
         target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
         wait_for_consistency(self._client)
-        self._audience = self._create_audience_with_list(target)
+        self._audience = self._ensure_audience_with_list(target)
         if get_list_id(self._audience) != target.id:  # another run of this session fills it
             raise self._build_conflict_error(self._audience)
         self._ledger.jobs.audience_id = self._audience.id

@@ -10,10 +10,10 @@ from functools import partial
 from itertools import islice
 
 from td_pinterest_op.audiences.audiences import (
-    create_audience,
     find_audiences_by_name,
     read_until_found,
-    switch_audience,
+    request_audience,
+    request_switch,
 )
 from td_pinterest_op.cli.connection import list_ad_accounts
 from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
@@ -197,7 +197,7 @@ class Rehearsal:
     def try_audience(self) -> str:
         """Create the rehearsal's audience from the rehearsal's customer list. Return the verdict."""
         self.may_have_audience = True
-        self.made["audience"] = create_audience(self.api, self.name, description=None, list_id=self.made["list"]).id
+        self.made["audience"] = request_audience(self.api, self.name, description=None, list_id=self.made["list"]).id
         return "created from the list"
 
     def try_move(self) -> str:
@@ -211,7 +211,7 @@ class Rehearsal:
             audience = self.api.find_audience(audience_id)
             return audience is not None and audience.customer_list_id == second
 
-        facts.move_obeyed = self._is_accepted(lambda: switch_audience(self.api, audience_id, list_id=second))
+        facts.move_obeyed = self._is_accepted(lambda: request_switch(self.api, audience_id, list_id=second))
         if not facts.move_obeyed:
             return "refused: an audience keeps its list"
         (facts.move_seconds,) = self._measure_delays(is_switched)

@@ -25,7 +25,7 @@ _VOLATILE = (
     (re.compile(r"\b\d+\.\d+(?= s\b)|\b\d+(?:\.\d+)? s\b"), "TIME"),
     (re.compile(r"(seconds\.\w+ +)[\d.]+"), r"\1TIME"),
     (re.compile(r"\(td [0-9a-f]{8} "), "(td SESSION "),
-    (re.compile(r" [0-9a-f]{8}\)"), " RECORDS)"),
+    (re.compile(r" [0-9a-f]{8}( \d+)\)"), r" RECORDS\1)"),
 )
 
 

@@ -279,7 +279,8 @@ def test_the_same_command_resumes_a_killed_one(
         assert process.wait() == -signal.SIGKILL
     fake_time.sleep(10)  # until listings show what was made
     assert at_terminal(*arguments).code == 0
-    assert (len(services.pinterest.audiences), len(services.pinterest.lists)) == (1, 1)
+    assert len(services.pinterest.audiences) == 1
+    assert len(services.pinterest.lists) <= 2  # the killed one's may have been used by an audience that is removed now
     assert digests(4) <= _members(services)
 
 

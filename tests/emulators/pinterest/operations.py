@@ -100,9 +100,9 @@ def _show_account(request: ApiRequest) -> Callable[[World, AdAccount], dict[str,
 def _lists_list(request: ApiRequest) -> Success:
     shapes.check_query(request.query, shapes.LIST_QUERY)
     world = request.world
-    lag = world.switches.listing_lag_seconds
+    lag_of = world.switches.listing_lag
     lists = (each for each in world.lists.values() if each.ad_account_id == request.account_id)
-    versions = (version for each in lists if (version := world.lagging_list(each, lag)) is not None)
+    versions = (version for each in lists if (version := world.lagging_list(each, lag_of(each.id))) is not None)
     return Success(content=views.page(world, versions, request.query, views.show_listed))
 
 
@@ -184,7 +184,7 @@ def _audiences_list(request: ApiRequest) -> Success:
     shapes.check_query(request.query, shapes.AUDIENCE_QUERY)
     wanted = request.query.get("ownership_type")
     world = request.world
-    lag = world.switches.listing_lag_seconds
+    lag_of = world.switches.listing_lag
     audiences = (
         each
         for each in world.audiences.values()
@@ -193,7 +193,7 @@ def _audiences_list(request: ApiRequest) -> Success:
     versions = (
         version
         for each in audiences
-        if (version := world.lagging_audience(each, lag)) is not None and not version.removed
+        if (version := world.lagging_audience(each, lag_of(each.id))) is not None and not version.removed
     )
     return Success(content=views.page(world, versions, request.query, views.show_listed_audience))
 

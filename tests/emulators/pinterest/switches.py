@@ -1,5 +1,6 @@
 """What is not established of the live service, or differs from app to app: settable while the emulator runs."""
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -29,6 +30,8 @@ class Switches:
     records_required: a list is created with records or not at all, as descriptions up to 5.23 say.
     takes_rows: records_v2 is known; else it is an unknown field, as before 5.28.
     listing_lag_seconds: listings show the state of that long ago, without what was created since.
+    listing_lag_varies: of what was created, listings show some at once, some after a part of the lag, in any order.
+    ignores_order: listings show the oldest first, whatever a request asks for.
     reading_lag_seconds: reads of one list or audience show the state of that long ago; newer ones are not found.
     new_list_missing_seconds: for this long after its creation a list is not found, neither to read nor to write.
     processing_refusal: an audience is not put on a list that is PROCESSING: "409", "400" (invalid audience), or "off".
@@ -70,6 +73,8 @@ class Switches:
     records_required: bool = True
     takes_rows: bool = True
     listing_lag_seconds: float = 0.0
+    listing_lag_varies: bool = False
+    ignores_order: bool = False
     reading_lag_seconds: float = 0.0
     new_list_missing_seconds: float = 0.0
     processing_refusal: str = "off"
@@ -97,6 +102,11 @@ class Switches:
     unknown_audiences: Mapping[str, str] | None = None
     makes_named_only: bool = False
     keeps_members: bool = True
+
+    def listing_lag(self, id_: str) -> float:
+        """Return the seconds by which listings lag behind the state of one list or audience."""
+        share = zlib.crc32(id_.encode()) % 4 / 3 if self.listing_lag_varies else 1.0
+        return self.listing_lag_seconds * share
 
     def set(self, values: Mapping[str, Any]) -> None:
         """Set several by name, from JSON. Raises ValueError for a switch or a value that does not exist."""

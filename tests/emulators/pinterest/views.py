@@ -121,7 +121,7 @@ def page(
     world: World, entities: Iterable[_T], query: Mapping[str, str], show: Callable[[World, _T], dict[str, Any]]
 ) -> dict[str, Any]:
     """One page of a listing, by id, as `page_size`, `bookmark` and `order` ask. Raises the refusal of a bookmark."""
-    descending = query.get("order") == "DESCENDING"
+    descending = query.get("order") == "DESCENDING" and not world.switches.ignores_order
     ordered = sorted(entities, key=lambda entity: int(entity.id), reverse=descending)
     if "bookmark" in query:
         last = _last_id(query["bookmark"], descending)

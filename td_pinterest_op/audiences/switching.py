@@ -1,0 +1,155 @@
+"""Make an audience use another customer list so that, of two runs that do this at once, the newer one wins.
+
+Pinterest has no compare-and-set: an older run may read the audience first, and switch it last. So the newer run looks
+again, and a run whose switch took long looks for a newer run's list.
+"""
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+
+from td_pinterest_op.audiences.audiences import find_list, read_until_found, request_switch, wait_for_other_runs
+from td_pinterest_op.audiences.customer_lists import TargetList, find_own_lists, get_list_name
+from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
+from td_pinterest_op.pinterest.api import Api, Audience, CustomerList, age_key
+
+log = logging.getLogger(__name__)
+
+LONGEST_BLINDNESS = 3.0
+"""Seconds from a run's last reading of an audience to the answer to its switch, in which it need not fear others."""
+# Half a minute in all: reads may show a switch late.
+_LOOKS = 3
+
+
+@dataclass(kw_only=True)
+class Switch:
+    """The switch of an audience to the customer list of this run. Methods raise the errors of `Api`.
+
+    A run is newer than another if the ids of its Treasure Data jobs, which are in its list's name, are greater or, for
+    equal jobs, if its list has a greater id.
+    """
+
+    api: Api
+    target: TargetList
+    replaces_newer: bool  # the setting `replace_newer`
+    advice: str  # a sentence on what to do if Pinterest never switches the audience
+
+    def require_newest(self, audience: Audience) -> bool:
+        """Raise AudienceError if `audience` uses a newer run's list. Returns whether it uses one of this operator."""
+        used = find_list(self.api, audience)
+        if used and self._is_newer(used):
+            advice = "To replace it, run this task again"
+            name = get_list_name(used)
+            if name and name.has_newer_jobs(self.target.name):
+                advice = (
+                    "To replace the result of a newer job anyway, or if the job ids come from two accounts or regions "
+                    "of Treasure Data, set replace_newer: true"
+                )
+            raise AudienceError(
+                f"{audience.label} uses customer list {used.id} of a newer run (job {name and name.jobs}, here job "
+                f"{self.target.name.jobs}), and keeps it. {advice}"
+            )
+        return get_list_name(used) is not None
+
+    def run(self, audience: Audience) -> Audience:
+        """Switch `audience`, as it was just read, and return it as Pinterest shows it ten seconds later or more.
+
+        If an older run has switched it meanwhile, switches it once more. Raises AudienceError if it uses a newer run's
+        list or somebody else's then, or is removed, and PinterestError if Pinterest refuses the switch, or does not
+        show it within half a minute.
+        """
+        client = self.api.client
+        label = audience.label
+        was_blind = self._request(audience)
+        may_repeat = True
+        seen = audience
+        for _ in range(_LOOKS):
+            wait_for_other_runs(client)
+            found = read_until_found(partial(self.api.find_audience, audience.id), client)
+            if found is None or found.is_removed:
+                raise AudienceError(f"{label} was removed by somebody else during this export")
+            seen = found
+            if seen.customer_list_id == self.target.id:
+                if was_blind:
+                    self._require_no_newer_list(audience)
+                return seen
+            is_ours = self.require_newest(seen)
+            if not is_ours and seen.customer_list_id != audience.customer_list_id:
+                raise AudienceError(
+                    f"{label} was changed by somebody else during this export: it uses customer list "
+                    f"{seen.customer_list_id} now, not {self.target.id}. Run this task again to replace its members"
+                )
+            if is_ours and may_repeat:
+                may_repeat = False
+                log.warning("%s uses an older run's customer list %s; switching again", label, seen.customer_list_id)
+                was_blind = self._request(seen) or was_blind
+        raise PinterestError(
+            f"Pinterest accepted customer list {self.target.id} for audience {audience.id} but does not show it yet: "
+            f"when the audience was last read, it used customer list {seen.customer_list_id}. The change may appear "
+            f"later, and running this task again is safe. {self.advice}"
+        )
+
+    def _request(self, audience: Audience) -> bool:
+        """Ask Pinterest for the switch. Returns whether a newer run may have switched the audience in between, unseen.
+
+        The audience is read before each try. Raises AudienceError if a newer run's list is in use then.
+        """
+        api = self.api
+        clock = api.client.timing.monotonic
+        target = self.target
+        read_at = clock()
+        judged_ids: set[str | None] = {target.id}
+
+        def read_audience() -> None:
+            """Read the audience. It may use this run's list after a lost answer, which says nothing of other runs."""
+            nonlocal read_at
+            begin = clock()
+            now = api.find_audience(audience.id) or audience
+            if now.customer_list_id not in judged_ids:
+                self.require_newest(now)
+                judged_ids.add(now.customer_list_id)
+            if now.customer_list_id != target.id:
+                read_at = begin
+
+        try:
+            with api.client.check_writes(read_audience):
+                request_switch(api, audience.id, list_id=target.id)
+        except ExportError as error:
+            # A 401 is about the token, and 408 and 429 about the moment.
+            if 400 <= (error.status or 0) < 500 and error.status not in (401, 408, 429) and not error.maybe_applied:
+                raise error.extend(
+                    f". The audience is unchanged, and customer list {target.id} stays without use: the next run of "
+                    f"this session with the same jobs continues with it. {self.advice}"
+                ) from None
+            raise
+        return clock() - read_at > LONGEST_BLINDNESS
+
+    def _require_no_newer_list(self, audience: Audience) -> None:
+        """Raise AudienceError if a newer run has made a list since `audience` was read, which this one may have undone.
+
+        A list that another audience uses is for that audience.
+        """
+        oldest = age_key(audience.customer_list_id or "")
+        mine = self.target.name
+        own = find_own_lists(self.api, mine.audience, lambda made: age_key(made.id) <= oldest)
+        newer = {made.id: name for made in own if self._is_newer(made) and (name := get_list_name(made))}
+        used_ids = {each.customer_list_id for each in self.api.list_audiences()} if newer else set()
+        for list_id, name in newer.items():
+            has_same_people = not name.has_newer_jobs(mine) and name.fingerprint == mine.fingerprint
+            if list_id not in used_ids and not has_same_people:
+                raise AudienceError(
+                    f"the switch of {audience.label} to customer list {self.target.id} (job {mine.jobs}) took long, "
+                    f"and a newer run made customer list {list_id} (job {name.jobs}) meanwhile, whose switch it may "
+                    "have undone. Run the task of the newer job again"
+                )
+
+    def _is_newer(self, made: CustomerList) -> bool:
+        """Return whether a newer run has made the list `made`, by its jobs or, if they do not tell, by its id."""
+        name = get_list_name(made)
+        target = self.target
+        if name is None or made.id == target.id:
+            return False
+        has_newer_jobs = name.has_newer_jobs(target.name)
+        if has_newer_jobs is None:
+            return target.id != "" and age_key(made.id) > age_key(target.id)
+        return has_newer_jobs and not self.replaces_newer
