@@ -8,6 +8,7 @@ older run names both lists. Only a run that dies then, before it looks, says not
 
 import contextlib
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -79,6 +80,49 @@ class InterruptedTransport(Transport):
 
 
 @dataclass(kw_only=True)
+class Meeting:
+    """When two runs, in two threads, wait for each other.
+
+    The first run waits at one of its requests until the second has come to one of its own, or has ended; the second
+    waits there until the first has ended.
+    """
+
+    at: tuple[int, int]  # the numbers of these requests
+    second: threading.Thread
+    second_waits: threading.Event = field(default_factory=threading.Event)
+    first_ended: threading.Event = field(default_factory=threading.Event)
+
+    def come_to(self, number: int, *, is_second: bool) -> None:
+        """Wait for the other run, if this request is the one at which a run waits."""
+        if number != self.at[is_second]:
+            return
+        if is_second:
+            self.second_waits.set()
+            assert self.first_ended.wait(60)
+        else:
+            self.second.start()
+            assert self.second_waits.wait(60)
+
+
+class MeetingTransport(Transport):
+    """Counts the requests of a run, which meets another."""
+
+    meeting: ClassVar[Meeting]
+
+    def __init__(self, **limits: Any) -> None:
+        super().__init__(**limits)
+        self._is_second = threading.current_thread() is self.meeting.second
+        self._number = 0
+
+    @contextlib.contextmanager
+    def open_response(self, method: str, url: str, **rest: Any) -> Iterator[RawResponse]:
+        self._number += 1
+        self.meeting.come_to(self._number, is_second=self._is_second)
+        with super().open_response(method, url, **rest) as response:
+            yield response
+
+
+@dataclass(kw_only=True)
 class World:
     """An audience that runs of one task fill, the table of opt-outs, and how many are in it."""
 
@@ -129,6 +173,24 @@ class World:
             ended.append(self.run(**outer))
         return ended
 
+    def run_beside(self, first: dict[str, Any], second: dict[str, Any], at: tuple[int, int]) -> list[Any]:
+        """Run `first`, and `second` from its request `at[0]` on, as `Meeting` says; return what both return."""
+        ended: list[dict[str, Any] | None] = []
+
+        def run_second() -> None:
+            ended.append(self.run(**second))
+            meeting.second_waits.set()
+
+        self.warnings.clear()
+        meeting = Meeting(at=at, second=threading.Thread(target=run_second))
+        MeetingTransport.meeting = meeting
+        with use_transport(MeetingTransport):
+            ended.append(self.run(**first))
+            meeting.first_ended.set()
+            if meeting.second.ident:
+                meeting.second.join()
+        return ended
+
     def check(self, ended: list[dict[str, Any] | None]) -> None:
         """Check that the audience has the people of the list that it uses, and that no run that ended well is newer.
 
@@ -150,6 +212,7 @@ class World:
         is_cleared = name.initial_count is not None
         assert members & digests(RECORDS * 3) == (set() if is_cleared else self.find_allowed(name.jobs))
         for stats in filter(None, ended):
+            assert stats["audience_id"] == audiences[0].id
             filled = lists[stats["customer_list_id"]]
             other = get_list_name(CustomerList(id=filled.id, name=filled.name, uploaded=None))
             assert other
@@ -264,6 +327,28 @@ def test_newest_run_wins_whichever_meet_and_die(
     assert last
     world.check([last])
     assert last["members"] == RECORDS - world.opted_out
+
+
+@pytest.mark.parametrize("action", [Create.action.name, Replace.action.name])
+@pytest.mark.parametrize("second_day", [0, 1], ids=["one session", "two sessions"])
+@settings(max_examples=examples(40), suppress_health_check=list(HealthCheck), deadline=None)
+@given(at=st.tuples(st.integers(1, 18), st.integers(1, 18)), lag=st.sampled_from([0.0, 8.0]))
+def test_two_runs_beside_each_other_leave_one_audience_with_the_people_of_the_newer(
+    action: str, second_day: int, at: tuple[int, int], lag: float, shared_services: Services, job_id: str
+) -> None:
+    world = new_world(shared_services, action)
+    world.stage.pinterest.switches.set({"listing_lag_seconds": lag, "listing_lag_varies": True})
+    runs: list[dict[str, Any]] = [{"day": day, "job_id": job_id} for day in (0, second_day)]
+    ended = world.run_beside(runs[0], runs[1], at)
+    world.check(ended)
+    world.opt_out()
+    world.stage.services.time.sleep(LATER)
+    again = [world.run(**run) for run in runs]
+    world.warnings.clear()
+    world.check(again[1:])
+    assert any(again)
+    (audience,) = world.stage.audiences()
+    assert len(world.stage.members(audience)) == RECORDS - world.opted_out
 
 
 def test_two_runs_of_one_task_leave_one_audience_whose_list_is_of_the_newest_run(
