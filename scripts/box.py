@@ -49,7 +49,7 @@ normalised and hashed (SHA-256) before they leave Treasure Data's container.
 
 # How to Run
 
-Set your ids in `config/pinterest.yml`, your database in `config/workflow.yml`, and your query in `queries/people.sql`.
+Set your ids in `config/export.yml`, your database in `config/workflow.yml`, and your query in `queries/people.sql`.
 Uncomment `docker:` in `config/workflow.yml`.
 
     # Upload

@@ -1,12 +1,13 @@
 """Two operators that write history rows: `py>: td_pinterest_op.history.Failed` and `.Lift` in a .dig file.
 
-The table is the task's parameter `history`, which a workflow has under `_export`.
+A workflow has its settings, which name the table, under `_export` as `settings`.
 """
 
 import contextlib
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from td_pinterest_op.errors import ExportError, SettingsError
@@ -73,8 +74,9 @@ def write_failure(task: Task, timing: Timing) -> None:
     failed = name if separator else f"+{find_workflow_name(name) or ''}"
     is_within = re.compile(rf"{re.escape(failed)}([+^ ]|$)")
     entries: Mapping[str, Mapping[Any, Any]] = {}
+    settings = _get_workflow_settings(task)
     with contextlib.suppress(SettingsError):
-        entries = read_entries(task)
+        entries = read_entries(replace(task, params={**task.params, **settings}))
     try:
         with _open_history(task, timing) as history:
             if history is None:
@@ -90,7 +92,7 @@ def write_failure(task: Task, timing: Timing) -> None:
                 if defuse_templates(name) not in done  # as it is in the table
             ]
             if not rows and FAILED not in last_outcomes.values():
-                rows = [{"task": failed, **_find_subject(task)}]
+                rows = [{"task": failed, **_extract_subject(settings)}]
             # Of another task's message no word is kept: it may quote a person.
             error = task.params.get("error")
             paragraph = error.get("paragraph") if isinstance(error, Mapping) else None
@@ -139,8 +141,8 @@ def read_control_share(task: Task) -> float:
 
 @contextlib.contextmanager
 def _open_history(task: Task, timing: Timing) -> Iterator[History | None]:
-    """Yield the run history in the table that the task's parameter `history` names, or None without this parameter."""
-    table = parse_parameter("history", task.params.get("history"), TABLE)
+    """Yield the run history in the table that the workflow's settings name as `history`, or None without it."""
+    table = parse_parameter("history", _get_workflow_settings(task).get("history"), TABLE)
     if table is None:
         yield None
         return
@@ -157,31 +159,25 @@ def _open_history(task: Task, timing: Timing) -> Iterator[History | None]:
         )
 
 
+def _get_workflow_settings(task: Task) -> Mapping[Any, Any]:
+    """Return the workflow's settings, which it has under `_export` as `settings`. Empty if it has none there."""
+    settings = task.params.get("settings")
+    return _merge_result_settings(settings) if isinstance(settings, Mapping) else {}
+
+
 def _extract_subject(settings: Mapping[Any, Any]) -> Row:
     """Return the action, the ad account and the audience that `settings` name, as fields of a history row.
 
-    A field that `settings` do not name is None. `settings` may be an entry of `audiences`, with `result_settings` in
-    it.
+    A field that `settings` do not name is None. `settings` may have the key `result_settings`, as an entry of
+    `audiences` may.
     """
-    inner = settings.get("result_settings")
-    settings = {**settings, **inner} if isinstance(inner, Mapping) else settings
-    row = {name: settings.get(name) for name in ("action", "ad_account_id", "audience_name")}
-    ids = {str(settings[name] or "").strip() for name in settings if re.match("audience_id(_|$)", str(name))} - {""}
+    merged = _merge_result_settings(settings)
+    row = {name: merged.get(name) for name in ("action", "ad_account_id", "audience_name")}
+    ids = {str(merged[name] or "").strip() for name in merged if re.match("audience_id(_|$)", str(name))} - {""}
     return {**row, "audience_id": ids.pop() if len(ids) == 1 else None}
 
 
-def _find_subject(task: Task) -> Row:
-    """Return the action, the ad account and the audience of a failed workflow, as fields of a history row.
-
-    They are taken from the parameters of the `_error` task. A field that no parameter names is None.
-    """
-    params = task.params
-    target = params["target"] if isinstance(params.get("target"), Mapping) else {}
-    job = (find_workflow_name(task.name) or "").removeprefix("pinterest_")
-    # The shipped workflows: their configuration has a part for each that removes people, and one audience for others.
-    existing = {"audience_id": target.get("audience_id")}
-    whole = {"export": existing, "status": existing, "create": {"audience_name": target.get("audience_name")}}
-    own = whole.get(job) or target.get(job) or params.get(job)
-    parts = [{"ad_account_id": target.get("ad_account_id")}, own, params]
-    merged = {name: value for part in parts if isinstance(part, Mapping) for name, value in part.items() if value}
-    return _extract_subject(merged)
+def _merge_result_settings(settings: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return settings with those of their key `result_settings`, if they have it, beside the others."""
+    inner = settings.get("result_settings")
+    return {**settings, **inner} if isinstance(inner, Mapping) else settings

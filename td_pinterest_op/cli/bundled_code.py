@@ -103,16 +103,21 @@ def write_code(folder: Path, code: Contents) -> None:
             "written. Move it away, or name another folder"
         )
     for name in before.keys() - code.keys():
-        (folder / name).unlink(missing_ok=True)
-        # Python would import an empty folder.
-        for parent in (folder / name).parents:
-            if parent == folder or not parent.is_dir() or any(parent.iterdir()):
-                break
-            parent.rmdir()
+        remove_file(folder, name)
     for name, content in code.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     manifest.write_text(json.dumps(hashes, indent=1, sort_keys=True))
+
+
+def remove_file(folder: Path, name: str) -> None:
+    """Remove a file of a project folder, if it exists, and the folders that it leaves empty. `name`: its path."""
+    (folder / name).unlink(missing_ok=True)
+    # Python would import an empty folder.
+    for parent in (folder / name).parents:
+        if parent == folder or not parent.is_dir() or any(parent.iterdir()):
+            break
+        parent.rmdir()
 
 
 def _hash(content: bytes) -> str:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,19 @@ from td_pinterest_op.audiences.actions import find_action
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials
 from td_pinterest_op.cli.options import FILE, CommonOptions
-from td_pinterest_op.cli.project_folder import create_project_folder, print_next_commands, require_new_folder
-from td_pinterest_op.cli.workflow_kinds import build_answers, is_writable_name
+from td_pinterest_op.cli.project_folder import (
+    EXPORTS,
+    Project,
+    create_project_folder,
+    is_writable_name,
+    print_next_commands,
+    require_new_folder,
+)
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.runtime.clock import SYSTEM
+from td_pinterest_op.settings.table import CREDENTIALS, ActionSpec
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.progress import EtaEstimator, Phase, ProgressReporter
@@ -44,7 +51,7 @@ Examples:
     "--settings",
     type=FILE,
     required=True,
-    help="The result_settings of a workflow, or its whole task, as a YAML or JSON file.",
+    help="The result_settings of a workflow as a YAML or JSON file, such as config/export.yml of a project.",
 )
 @click.option("--job", "job_id", metavar="ID", help="Export the result of this Treasure Data job.")
 @click.option("--query", metavar="SQL|FILE", help="Export the result of this query, or of the one in a file.")
@@ -75,35 +82,31 @@ def export(
     """Run an export of a job or a query once, from this terminal.
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
-    audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. A file
-    with result_settings may also contain the task's query, job_id, database and engine; options take precedence. The
-    same command on the same day (in UTC) continues where a stopped or killed one left off.
+    audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. The same
+    command on the same day (in UTC) continues where a stopped or killed one left off.
     """
     if project_folder:
         require_new_folder(project_folder)
     credentials = find_credentials(common.env_file)
-    file_settings, file_params = files.read_task_file(settings)
+    file_settings = files.read_settings_file(settings)
     of_workflow = complete_settings({**file_settings, **_read_lists(source, file_settings)}, credentials, common)
     raw = dict(of_workflow)
     if dry_run and not is_left_out(raw.get("dry_run", True)):  # a blank one in the file is an error
         raw["dry_run"] = True
     action = find_action(raw)
     reads_rows = action is None or action.reads_rows
-    # The options replace the source of rows in the file.
     named = [option for option in _SOURCES if source[option]]
-    params = {name: value for name, value in file_params.items() if not (named and name in _SOURCES)}
-    if len(named) > 1 or (reads_rows and not named and params.keys().isdisjoint(_SOURCES)):
+    if reads_rows and len(named) != 1:
         raise click.UsageError("give either --job ID, or --query FILE --database DB")
     if not reads_rows and named:
         raise click.UsageError("the action in the settings reads no rows: leave out --job and --query")
-    params |= build_query_params(source)
-    has_lists = not raw.keys().isdisjoint(LISTS)
-    is_asked = "query" in params or has_lists
+    params = build_query_params(source)
+    is_asked = "query" in params or not raw.keys().isdisjoint(LISTS)
     for name, is_used in (("engine", is_asked), ("database", is_asked or not is_left_out(raw.get("history")))):
         if source[name] and not is_used:
             raise click.UsageError(f"--{name} has no effect without --query, --suppress or --consent: leave it out")
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
-    answers = build_answers(action, of_workflow, params) if project_folder and action else None
+    project = _build_project(action, of_workflow, params) if project_folder and action else None
     credentials.require_variables(*PINTEREST_SECRETS, *(["TD_API_KEY"] if reads_rows else []))
     common.print_note(f"Credentials: {credentials.describe_sources()}")
     # The same for the same command on the same day, so that a killed run resumes.
@@ -114,14 +117,41 @@ def export(
         screen.print_json(statistics)
     else:
         _print_statistics(statistics)
-    if project_folder is None or answers is None:
+    if project_folder is None or project is None:
         return 0
     name = statistics["audience_name"] or ""
-    if is_writable_name(name) and "$ {" not in name:  # where the name may have a template
-        answers = replace(answers, audiences=[replace(audience, name=name) for audience in answers.audiences])
-    is_right = create_project_folder(project_folder, answers, common)
-    print_next_commands(project_folder, answers, common)
+    # Where the name may have had a template, it has a blank.
+    if project.names_audience and is_writable_name(name) and "$ {" not in name:
+        project.settings["expected_audience_name"] = name
+    project.region = credentials.environ.get("TD_API_SERVER", "")
+    is_right = create_project_folder(project_folder, project, common)
+    print_next_commands(project_folder, project, common)
     return 0 if is_right else 1
+
+
+def _build_project(action: ActionSpec, settings: Mapping[str, Any], params: Mapping[str, str]) -> Project:
+    """Return the project whose workflow repeats an export. `settings`, `params`: those of its task.
+
+    Raises click.UsageError for an export that no workflow can repeat.
+    """
+    job = next((name for name, each in EXPORTS.items() if each is action), None)
+    if job is None:
+        raise click.UsageError(
+            "--write: none of the shipped workflows runs the action in the settings; leave out --write"
+        )
+    if action.reads_rows and "query" not in params:
+        raise click.UsageError("--write needs --query, because a workflow reads people from a query")
+    if secret := next((key.name for key in CREDENTIALS if key.name in settings), None):
+        raise click.UsageError(
+            f"--write: {secret} is a secret: remove it from the settings; `td-pinterest authorize` stores it"
+        )
+    if template := next((name for name, value in {**settings, **params}.items() if "${" in str(value)), None):
+        raise click.UsageError(f"--write: {template} contains a template, which digdag would fill in: remove it")
+    written = dict(settings)
+    if "database" in params:
+        written.setdefault("history", "pinterest_history")
+    td = {"database": "", **{name: params[name] for name in ("database", "engine") if name in params}}
+    return Project(job=job, settings=written, query=params.get("query", ""), td=td)
 
 
 def run_export_task(task: Task, credentials: Credentials, common: CommonOptions) -> Mapping[str, Any]:
@@ -156,20 +186,28 @@ def complete_settings(
     return raw
 
 
-def _read_lists(source: Mapping[str, Any], file_settings: Mapping[str, object]) -> dict[str, str]:
-    """Return the settings of --suppress and --consent. Raises click.UsageError if the file of --settings has them."""
-    given = {name: source[name] for name in LISTS if source[name]}
-    if twice := [name for name in given if name in file_settings]:
-        raise click.UsageError(f"--{twice[0]}: the file of --settings has {twice[0]}, too: leave one of them out")
-    return {name: files.read_sql(text, f"--{name}") for name, text in given.items()}
-
-
-def build_query_params(source: Mapping[str, Any]) -> dict[str, object]:
+def build_query_params(source: Mapping[str, Any]) -> dict[str, str]:
     """Return the parameters of a task for the options in `source`: its job or query, database and engine."""
     params = {name: source[name] for name in ("job_id", "database", "engine") if source.get(name)}
     if source.get("query"):
         params["query"] = files.read_sql(source["query"], "--query")
     return params
+
+
+def _read_lists(source: Mapping[str, Any], file_settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the SQL of the settings `suppress` and `consent`, of the options or else of the file of --settings.
+
+    Raises click.UsageError if both have one, SettingsError for a file with SQL that cannot be read.
+    """
+    lists = {}
+    for name in LISTS:
+        if source[name] and name in file_settings:
+            raise click.UsageError(f"--{name}: the file of --settings has {name}, too: leave one of them out")
+        if source[name]:
+            lists[name] = files.read_sql(source[name], f"--{name}")
+        elif not is_left_out(file_settings.get(name)):  # a blank one is an error, which the run names
+            lists[name] = files.read_sql(str(file_settings[name]), f"`{name}`")
+    return lists
 
 
 @dataclass(frozen=True, kw_only=True)

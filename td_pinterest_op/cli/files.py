@@ -1,4 +1,4 @@
-"""Files that options name: any text, settings of a task, and env files of NAME=VALUE.
+"""Files that options name: any text, settings of an export, and env files of NAME=VALUE.
 
 An env file means what it means to a shell: quotes, backslashes, comments, `export`, several assignments on a line, `;`
 between them; nothing is expanded. Setting a value leaves every other character unchanged. python-dotenv does neither:
@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op.audiences.request import split_parameters
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime import atomic_file
 from td_pinterest_op.settings.parse import parse_raw_settings
+from td_pinterest_op.settings.table import CREDENTIALS
+from td_pinterest_op.settings.types import names_secret
 
 _PIECE = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
 _TOKEN = re.compile(rf"[ \t\r\n;]+ | \\\n | \#[^\n]* | (?P<word> (?: {_PIECE} )+ )", re.VERBOSE | re.DOTALL)
@@ -36,21 +37,30 @@ def read_text(path: Path, option: str = "") -> str:
         ) from None
 
 
-def read_task_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return two mappings from the file of --settings (YAML or JSON): the settings, and the parameters of its task.
+def read_settings_file(path: Path) -> dict[str, Any]:
+    """Return the settings in the file of --settings (YAML or JSON), as digdag would read them: `$$` is one `$`.
 
-    The task may be as it is in a workflow: below its name, and with `py>` and `_env`, which are left out. Raises
-    SettingsError, also for a key that no export takes.
+    Raises SettingsError, also for a template, except a credential's secret.
     """
-    place = f"the file {path} of --settings"
-    whole = dict(parse_raw_settings(read_text(path, "--settings"), place=place))
-    if len(whole) == 1 and str(next(iter(whole))).startswith("+"):
-        whole = dict(parse_raw_settings(next(iter(whole.values())), place=place))
-    if str(whole.get("py>")).startswith("td_pinterest_op.export."):
-        del whole["py>"]
-        whole.pop("_env", None)
-    settings, params = split_parameters(whole, place=place)
-    return {str(name): value for name, value in settings.items()}, params
+    settings = parse_raw_settings(read_text(path, "--settings"), place=f"the file {path} of --settings")
+    credentials = {key.name for key in CREDENTIALS}
+    for name, value in settings.items():
+        if "${" in str(value) and not (name in credentials and names_secret(value)):
+            raise SettingsError(
+                f"{name} in the file {path} of --settings contains a template, which only digdag fills in: write the "
+                "value itself",
+                key=str(name),
+            )
+    return {str(name): _halve_dollars(value) for name, value in settings.items()}
+
+
+def _halve_dollars(value: Any) -> Any:
+    """Return JSON data with each `$$` of its texts as one `$`."""
+    if isinstance(value, Mapping):
+        return {key: _halve_dollars(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_halve_dollars(member) for member in value]
+    return value.replace("$$", "$") if isinstance(value, str) else value
 
 
 def read_sql(text: str, option: str) -> str:
@@ -59,7 +69,7 @@ def read_sql(text: str, option: str) -> str:
     Raises SettingsError, also for a blank file: without a query, `--suppress` would withhold nobody.
     """
     is_sql = len(text.split()) > 1 and not text.strip().lower().endswith(".sql")
-    sql = text if is_sql else read_text(Path(text), option)
+    sql = text if is_sql else read_text(Path(text) if text == "-" else Path.cwd() / text, option)
     if not sql.strip():
         raise SettingsError(f"the file {text} of {option} is blank: write a query into it")
     return sql

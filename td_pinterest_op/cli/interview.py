@@ -1,28 +1,27 @@
 """The questions of `td-pinterest init`, each of which an option may answer."""
 
 import re
+import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
 from functools import partial
 from typing import Any, TypeVar
 
 import click
 
-from td_pinterest_op.activation import LATER_RUNS
+from td_pinterest_op.audiences.actions import EXPORT, Add, Create
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import Credentials, list_ad_accounts, require_id
 from td_pinterest_op.cli.lint.selected_columns import describe_job
-from td_pinterest_op.cli.sql import build_arms_statement
-from td_pinterest_op.cli.workflow_kinds import KINDS, Audience, ProjectAnswers, WorkflowKind, is_writable_name
+from td_pinterest_op.cli.project_folder import EXPORTS, OTHER_JOBS, Project, is_writable_name
 from td_pinterest_op.errors import JobError, SettingsError
-from td_pinterest_op.pinterest.api import CUSTOMER_LIST
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience
 from td_pinterest_op.records.columns import Column, find_identifier_columns, require_common_type
-from td_pinterest_op.records.hashed_query import Query, build_columns_statement, require_one_statement
+from td_pinterest_op.records.hashed_query import build_columns_statement, require_one_statement
 from td_pinterest_op.redaction.secret import escape
-from td_pinterest_op.settings.parse import parse_parameter
-from td_pinterest_op.settings.structures import CONTROL, Control
+from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError, suggest_word
+from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.task_runtime.task import read_source, require_database
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
@@ -32,9 +31,20 @@ _SHOWN = 20
 _LONGEST_ANSWER = 4_000  # a terminal cuts a line after 4,095 bytes
 # Before the name of an audience that does not exist yet.
 _NEW = "new:"
-_CONVERSIONS = re.compile(r"([a-z0-9_]+(?:\.[a-z0-9_]+)?)(?:\s*,\s*([A-Za-z_]\w*)\s*,\s*([A-Za-z_]\w*))?", re.ASCII)
-# The salt in config/lift.yml, as an SQL literal.
-_SALT = """'${String(lift.salt).replace(/'/g, "''")}'"""
+_FORMS = {
+    "region": (re.compile(r"https?://[\w.:-]+/?"), "an address, such as https://api.eu01.treasuredata.com/"),
+    "schedule": (
+        re.compile(r"(?:hourly|daily|weekly|monthly|cron)>: *[\w*/,: -]+"),
+        "as in a .dig file, such as `daily>: 07:00:00` or `cron>: 0 7 * * 1`",
+    ),
+    "alert": (re.compile(r"slack|mail:[^@\s,;$]+@[^@\s,;$]+"), "mail:ADDRESS or slack, with one address"),
+}
+# The options that only some actions use, each with a test of the action.
+_USES: Mapping[str, Callable[[ActionSpec], bool]] = {
+    "audience": lambda _: True,
+    "query": lambda action: action.reads_rows,
+    **{name: EXPORT.by_name[name].is_used_by for name in (*LISTS, "begin", "if_exists")},
+}
 
 
 @dataclass
@@ -49,57 +59,85 @@ class Interview:
     services: Services | None
     credentials: Credentials
     _known: Sequence[Audience] | None = field(default=None, init=False)  # the ad account's audiences; None if not known
-    _types: Mapping[str, str] = field(default_factory=dict, init=False)  # of audiences that take no people, by id, name
     _people_columns: Sequence[Column] = field(default=(), init=False)  # the identifiers that the query selects
     _database: str = field(default="", init=False)  # the name of the queries' database
 
-    def ask_all(self) -> ProjectAnswers:
+    def ask_all(self) -> Project:
         """Return the answers from options, or else from the user. Raises click.UsageError and ExportError."""
-        account = self._ask_ad_account()
-        kind = self._ask_kind()
-        audiences, new_name = self._ask_audiences(kind, account)
-        if self.options["status"] and new_name:
-            raise click.UsageError("--status needs the id of the audience, which is not known yet: leave it out")
-        answers = ProjectAnswers(kind=kind, ad_account_id=account, audiences=audiences, new_name=new_name)
-        if new_name and kind.name == "add":
-            # One workflow serves the first day and every other day.
-            kind = KINDS["create"]
-            answers.kind = kind
-            answers.if_exists = "add"
-        elif kind.creates_audience:
-            question = "If it exists already, as on every day but the first: fail, add to it, or replace its people"
-            parse = partial(self._parse_if_exists, new_name=new_name)
-            answers.if_exists = self._ask(question, "if_exists", parse, default="fail")
-        elif self.options["begin"] and new_name:
-            raise click.UsageError("--begin has no effect on a new audience: leave it out")
-        elif kind.name == "mirror" and audiences:
-            size = audiences[0].size  # 0 may also mean that Pinterest does not know it yet
-            people = f"{size:,} people are in it" if size else "There may be people in it"
-            if self.options["begin"] or size or self.asks:
-                answers.begin = self._choose(f"{people}: replace or adopt (keep) them", "begin", ("replace", "adopt"))
-        needs_database = bool(kind.query_file) or kind.takes_lists
-        question = "Database of the query" if needs_database else "Database of the history (press Enter for none)"
-        default = None if needs_database else ""
-        answers.database = self._ask(question, "database", self._use_database, default=default)
-        if kind.name == "activation":
-            question = "What every run but the first does with the audience: add people, replace all, or mirror"
-            answers.later_runs = self._choose(question, "later_runs", tuple(LATER_RUNS), default="add")
-        if kind.name == "lift":
-            self._ask_comparison(answers)
-        elif kind.query_file:
-            answers.query = self._ask_query("Query (SQL, or a file)", "query")
-        if kind.takes_lists:
-            none = "(SQL or a file; press Enter for none)"
-            answers.suppress = self._ask_query(f"People who must not be sent {none}", "suppress", default="")
-            answers.consent = self._ask_query(f"The only people who may be sent {none}", "consent", default="")
-        answers.with_status = self.options["status"] or (
-            bool(audiences)
-            and kind.may_read_status
-            and self.ask_yes_no("Add a workflow that reads the audience's status a day later?")
-        )
+        job = self._ask_job()
+        project = Project(job=job)
+        if job in EXPORTS:
+            self._ask_export(project)
+        else:
+            project.td["database"] = self._ask_database("Database of the queries and of the history")
+        question = "Address of Treasure Data's API (press Enter for the US)"
+        default = self.credentials.environ.get("TD_API_SERVER", "")
+        project.region = self._ask_form(question, "region", default=default)
+        question = "When it runs, such as daily>: 07:00:00 (press Enter for no schedule)"
+        project.schedule = self._ask_form(question, "schedule")
+        if project.schedule:
+            project.timezone = self._ask("Time zone of the schedule", "timezone", _require_timezone, default="UTC")
         question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
-        answers.alert = self._ask(question, "alert", _require_alert, default="")
-        return answers
+        project.alert = self._ask_form(question, "alert")
+        return project
+
+    def _ask_export(self, project: Project) -> None:
+        """Add to `project` the settings of its export, and its query."""
+        account = self._ask_ad_account()
+        action = EXPORTS[project.job]
+        audience, name = self._ask_audience(action, account)
+        if name and action is Add.action:
+            # One workflow serves the first day and every other day.
+            project.job = "create"
+            action = Create.action
+        settings = project.settings
+        settings.update(type="pinterest", audience_type="customer_list", ad_account_id=account, action=action.name)
+        if audience is None:
+            settings["audience_name"] = name
+        else:
+            settings["audience_id"] = audience.id
+            if is_writable_name(audience.name):
+                settings["expected_audience_name"] = audience.name
+            elif audience.name:
+                screen.print_note(
+                    "A file cannot contain the audience's name, which has a line feed or a template: the workflow will "
+                    "not compare it"
+                )
+        if project.job == "create":
+            default = "add" if EXPORTS[self.options["job"] or "add"] is Add.action and name else "fail"
+            question = "If it exists already, as on every day but the first: fail, add to it, or replace its people"
+            settings["if_exists"] = self._choose(question, "if_exists", ("fail", "add", "replace"), default=default)
+        question = "Database of the query and of the history"
+        none = "" if action.reads_rows else " (press Enter for no history)"
+        default_database = None if action.reads_rows else ""
+        project.td["database"] = self._ask_database(question + none, default=default_database)
+        if action.reads_rows:
+            project.query = self._ask_query("Query (SQL, or a file)", "query")
+            settings["ignore_invalid_records"] = True
+        if action.drops_members and action.least_records is None:
+            settings["min_records"] = 100
+        settings["history"] = "pinterest_history" if project.td["database"] else ""
+        none = "(SQL or a file; press Enter for none)"
+        for option, question in {
+            "suppress": f"People who must not be sent {none}",
+            "consent": f"The only people who may be sent {none}",
+        }.items():
+            if _USES[option](action) and (sql := self._ask_query(question, option, default="")):
+                settings[option] = sql
+        if _USES["begin"](action):
+            self._ask_begin(settings, audience)
+
+    def _ask_begin(self, settings: dict[str, Any], audience: Audience | None) -> None:
+        """Add to the settings of a mirror what its first run does with the people in the audience."""
+        if audience is None:
+            if self.options["begin"]:
+                raise click.UsageError("--begin has no effect on a new audience: leave it out")
+            return
+        # 0 may also mean that Pinterest does not know it yet.
+        people = f"{audience.size:,} people are in it" if audience.size else "There may be people in it"
+        if self.options["begin"] or audience.size or self.asks:
+            question = f"{people}: replace them, or adopt (keep) them, also those who opted out"
+            settings["begin"] = self._choose(question, "begin", ("replace", "adopt"))
 
     def ask_yes_no(self, question: str, *, default: bool = False) -> bool:
         """Return the user's answer to a yes-or-no question, or False if no questions are asked."""
@@ -127,10 +165,38 @@ class Interview:
             except (click.UsageError, SettingsError, JobError) as error:
                 screen.print_note(str(error))
 
+    def _ask_form(self, question: str, option: str, default: str = "") -> str:
+        """Return an answer of the form that `_FORMS` has for an option, or the default."""
+        return self._ask(question, option, partial(_require_form, option=option), default=default)
+
     def _choose(self, question: str, option: str, words: Sequence[str], *, default: str | None = None) -> str:
-        """Return the one of `words` that is the answer. Raises click.UsageError without an answer."""
-        choice = click.Choice(words, case_sensitive=False)
-        return self._ask(question, option, lambda text: choice.convert(text, None, None), default=default)
+        """Return the one of `words` that is the answer, a word or its number. Raises click.UsageError without one."""
+
+        def parse(text: str) -> str:
+            """Return the word that an answer means. Raises click.UsageError for another answer."""
+            if text.isdecimal() and 1 <= int(text) <= len(words):
+                return words[int(text) - 1]
+            choice: str = click.Choice(words, case_sensitive=False).convert(text, None, None)
+            return choice
+
+        return self._ask(question, option, parse, default=default)
+
+    def _ask_job(self) -> str:
+        """Return the job. Raises click.UsageError for an option that it does not use."""
+        jobs = (*EXPORTS, *OTHER_JOBS)
+        if self.options["job"] is None and self.asks:
+            for number, name in enumerate(jobs, start=1):
+                action = EXPORTS.get(name)
+                text = action.name.replace("_", " ") if action else f"pinterest_{name}.dig, with a file to fill in"
+                screen.print_note(f"  {number:2} {name:12}{text}")
+        job = self._choose("What should the workflow do?", "job", jobs, default="add")
+        action = EXPORTS.get(job)
+        for option, is_used in _USES.items():
+            # An add of people to a new audience creates it.
+            if self.options[option] and not (action and is_used(Create.action if job == "add" else action)):
+                shown = option.replace("_", "-")
+                raise click.UsageError(f"--{shown} has no effect in a workflow for the job {job}: leave it out")
+        return job
 
     def _ask_ad_account(self) -> str:
         """Return the ad account's id from the option, or else from the user, who is shown the known ad accounts."""
@@ -148,91 +214,33 @@ class Interview:
 
         return self._ask("Ad account (its id)", "ad_account", parse, default=ids[0] if len(ids) == 1 else None)
 
-    def _ask_kind(self) -> WorkflowKind:
-        """Return the kind of workflow. Raises click.UsageError for an option that this kind does not use."""
-        if self.options["job"] is None and self.asks:
-            for kind in KINDS.values():
-                screen.print_note(f"  {kind.name:12}{kind.description}")
-        kind = KINDS[self._choose("What should the workflow do?", "job", tuple(KINDS), default="add")]
-        for option, is_used in {
-            "audience": kind.creates_audience or kind.names_audience,
-            "query": bool(kind.query_file),
-            "suppress": kind.takes_lists,
-            "consent": kind.takes_lists,
-            "begin": kind.name == "mirror",
-            "if_exists": kind.creates_audience,
-            "later_runs": kind.name == "activation",
-            "control": kind.name == "lift",
-            "conversions": kind.name == "lift",
-            "start": kind.name == "lift",
-            "status": kind.may_read_status,
-        }.items():
-            if self.options[option] and not is_used:
-                shown = option.replace("_", "-")
-                raise click.UsageError(f"--{shown} has no effect in a workflow to {kind.description}: leave it out")
-        return kind
-
-    def _ask_audiences(self, kind: WorkflowKind, account: str) -> tuple[Sequence[Audience], str]:
-        """Return the existing audiences to export to, and the name of an audience to create, or ""."""
-        if not kind.creates_audience and not kind.names_audience:
-            return (), ""
+    def _ask_audience(self, action: ActionSpec, account: str) -> tuple[Audience | None, str]:
+        """Return the existing audience to work on and "", or None and the name of an audience to create."""
         if self.services:
             audiences = self.services.build_pinterest_api(account).list_audiences()
-            known = [each for each in audiences if not each.is_removed]
-            others = [each for each in known if each.audience_type != CUSTOMER_LIST]
-            self._known = [Audience(each.id, each.name, each.size) for each in known if each not in others]
-            self._types = {key: each.audience_type for each in others for key in (each.name, each.id)}
-        if kind.creates_audience:
-            return (), self._ask("Name of the new audience", "audience", partial(self._parse_new_name, most=1))
+            self._known = [each for each in audiences if not each.is_removed and each.audience_type == CUSTOMER_LIST]
+        if action is Create.action:
+            return None, self._ask("Name of the new audience", "audience", partial(self._parse_new_name, most=1))
+        may_be_new = action is Add.action or action.finds_by_name
         if not self.options["audience"]:
             _print_first([f"{audience.id:20}{escape(audience.name)}" for audience in self._known or ()])
         question = "Audience (its id, or its name)"
-        if kind.name == "many":
-            question = "Audiences (ids or names, separated by commas)"
-        elif kind.may_create_audience:
+        if may_be_new:
             question = "Audience (its id, its name, or `new:` and the name of a new one)"
-        return self._ask(question, "audience", partial(self._parse_audiences, kind=kind))
+        return self._ask(question, "audience", partial(self._parse_audience, may_be_new=may_be_new), default="")
 
-    def _parse_audiences(self, text: str, kind: WorkflowKind) -> tuple[Sequence[Audience], str]:
-        """Return the audiences that an answer names, once each, or the name of a new one. Raises click.UsageError."""
-        if text.startswith(_NEW) and kind.may_create_audience:
-            return (), self._parse_new_name(text, most=0)
-        parts = text.split(",") if kind.name == "many" else [text]
-        return list(dict.fromkeys(self._find_audience(part.strip(), kind) for part in parts)), ""
+    def _parse_audience(self, text: str, *, may_be_new: bool) -> tuple[Audience | None, str]:
+        """Return the audience that an answer names and "", or None and a new name. Raises click.UsageError.
 
-    def _parse_new_name(self, text: str, *, most: int) -> str:
-        """Return the name of a new audience, without `new:`. `most`: how many audiences may have this name already.
-
-        Raises click.UsageError if more have it, or if a workflow cannot contain it.
+        `may_be_new`: whether the action creates an audience that does not exist.
         """
-        name = text.removeprefix(_NEW).strip()
-        if not is_writable_name(name):
-            raise click.UsageError(
-                "--audience: the name of the new audience must be one line of text without a template"
-            )
-        names = [audience.name for audience in self._known or ()]
-        if name in self._types or names.count(name) > most:
-            advice = "choose another name" if most or name in self._types else "choose another name, or leave out new:"
-            raise click.UsageError(f'there is an audience "{name}" already: {advice}')
-        return name
-
-    def _parse_if_exists(self, text: str, new_name: str) -> str:
-        """Return what a create does if its audience exists: fail, add or replace. Raises click.UsageError."""
-        choice: str = click.Choice(("fail", "add", "replace"), case_sensitive=False).convert(text, None, None)
-        if choice == "fail" and new_name in [audience.name for audience in self._known or ()]:
-            raise click.UsageError(
-                f'--if-exists: there is an audience "{new_name}" already: choose add or replace, or another name'
-            )
-        return choice
-
-    def _find_audience(self, text: str, kind: WorkflowKind) -> Audience:
-        """Return the audience whose id or name is `text`. Raises click.UsageError if none or several are found.
-
-        `kind`: the kind of workflow, which decides whether a new audience can be meant.
-        """
+        if not text:
+            raise click.UsageError("Audience: give --audience, its id or its name")
+        if text.startswith(_NEW) and may_be_new:
+            return None, self._parse_new_name(text, most=0)
         if self._known is None:
             try:
-                return Audience(str(AUDIENCE_ID.parse(text)))
+                return Audience.parse({"id": AUDIENCE_ID.parse(text)}), ""
             except WrongValueError:
                 raise click.UsageError(
                     "there are no credentials for Pinterest: name the audience by its id, which has only digits"
@@ -242,69 +250,41 @@ class Interview:
             ids = ", ".join(audience.id for audience in found)
             raise click.UsageError(f'{len(found)} audiences are named "{text}": give the id of one of them ({ids})')
         if found:
-            return found[0]
-        if text in self._types:
-            raise click.UsageError(
-                f'"{text}" is of the type {self._types[text]}; only CUSTOMER_LIST audiences take people'
-            )
-        advice = escape(suggest_word(text, [audience.name for audience in self._known]))
+            return found[0], ""
+        advice = escape(suggest_word(text, [each.name for each in self._known]))
         if not advice:
             advice = ": `td-pinterest audiences` lists them; only those of the type CUSTOMER_LIST take people"
-            if kind.may_create_audience:
+            if may_be_new and not text.isdecimal():
                 advice += f'; to create it, answer "{_NEW} {text}"'
         raise click.UsageError(f'the ad account has no audience "{text}"{advice}')
 
-    def _use_database(self, name: str) -> str:
-        """Store the name of the database ("" for none), and return it. Raises ExportError if it does not exist."""
-        self._database = name
-        if name:
-            require_database(self.credentials.build_task(database=name), needed_by="the query")
-            self._run_without_rows("SELECT 1 AS one")
+    def _parse_new_name(self, text: str, *, most: int) -> str:
+        """Return the name of a new audience, without `new:`. `most`: how many audiences may have this name already.
+
+        Raises click.UsageError if more have it, or if a file cannot contain it.
+        """
+        name = text.removeprefix(_NEW).strip()
+        if not is_writable_name(name):
+            raise click.UsageError(
+                "--audience: the name of the new audience must be one line of text without a template"
+            )
+        if [audience.name for audience in self._known or ()].count(name) > most:
+            advice = "" if most else ", or leave out new:"
+            raise click.UsageError(f'there is an audience "{name}" already: choose another name{advice}')
         return name
 
-    def _ask_comparison(self, answers: ProjectAnswers) -> None:
-        """Add to `answers` the content of config/lift.yml, and SQL that puts people into arms, sent and control."""
-        question = "`control` of the export, such as {percent: 10, salt: spring, by: customer_id}"
-        control = self._ask(question, "control", _parse_control)
-        question = f"People of the export, with the column {control.by} (SQL, or a file)"
-        by = str(control.by)
-        answers.query = self._ask(question, "query", partial(self._parse_arms_query, by=by))
-        question = "Conversions: the table, its column with the key, and its column with the time, separated by commas"
-        conversions = self._ask(question, "conversions", partial(self._parse_conversions, by=by))
-        start = self._ask("The first day that counts (UTC), such as 2026-11-25", "start", _parse_day)
-        percent = f"{control.percent.normalize():f}"
-        answers.lift = {"percent": percent, "salt": control.salt, **conversions, "start": start}
+    def _ask_database(self, question: str, *, default: str | None = None) -> str:
+        """Return the name of the database, "" for none. Raises ExportError if it does not exist."""
 
-    def _parse_conversions(self, text: str, by: str) -> Mapping[str, str]:
-        """Return the values about conversions for config/lift.yml, by key. `by`: the default for the key's column.
+        def parse(name: str) -> str:
+            """Return an answer, and remember it for the queries. Raises ExportError if there is no such database."""
+            self._database = name
+            if name:
+                require_database(self.credentials.build_task(database=name), needed_by="the query")
+                self._run_without_rows("SELECT 1 AS one")
+            return name
 
-        Raises click.UsageError for a wrong text, ExportError if the table cannot be queried so.
-        """
-        found = _CONVERSIONS.fullmatch(text)
-        if found is None:
-            raise click.UsageError(
-                "--conversions must be TABLE, or TABLE,KEY,TIME, such as shop.orders,customer_id,time"
-            )
-        table = found[1]
-        key = found[2] or by
-        time = found[3] or "time"
-        self._run_without_rows(f"SELECT CAST({key} AS varchar) AS key FROM {table} WHERE {time} >= 0")  # noqa: S608
-        return {"conversions": table, "conversions_key": key, "conversions_time": time}
-
-    def _parse_arms_query(self, text: str, by: str) -> str:
-        """Return SQL that assigns each person of a query to an arm, `sent` or `control`. `by`: the column with a key.
-
-        `text`: the query, or the name of its file. Raises click.UsageError and ExportError.
-        """
-        sql = _read_query(text, "query")
-        job = self._run_without_rows(sql) or describe_job(sql)
-        names = job.names if job else []
-        if by not in map(str.lower, names):
-            columns = f"it has {', '.join(names)}" if names else "select it by its name"
-            raise click.UsageError(f"--query: the query has no column {by}, which `control` names; {columns}")
-        # digdag halves `$$`, and fills in what config/lift.yml says.
-        people = Query(text=sql.replace("$", "$$"), names=names, columns=())
-        return build_arms_statement(people, by=by, salt=_SALT, share="${Math.round(lift.percent * 100)}")
+        return self._ask(question, "database", parse, default=default)
 
     def _ask_query(self, question: str, option: str, *, default: str | None = None) -> str:
         """Return the SQL of the answer, which is SQL or the name of a file with SQL, or "" for an answer that is "".
@@ -316,12 +296,15 @@ class Interview:
             """Return the SQL of an answer, or "" for the default. Raises click.UsageError and ExportError."""
             if text == default:
                 return ""
-            sql = _read_query(text, option)
+            sql = files.read_sql(text, f"--{option}")
+            if "${" in sql:
+                raise SettingsError(f"--{option} contains a template, which nothing fills in: remove it")
+            sql = require_one_statement(sql, name=f"--{option}")
             if job := self._run_without_rows(sql) or describe_job(sql):
                 columns = find_identifier_columns(replace(job, option=f"--{option}"), {})
                 if option == "query":
                     self._people_columns = columns
-                elif self._people_columns:  # else Audience Studio chooses the people, or their columns are not known
+                elif self._people_columns:  # else they are not known
                     require_common_type(f"--{option}", columns, self._people_columns)
             return sql
 
@@ -347,39 +330,16 @@ def _print_first(lines: Sequence[str]) -> None:
         screen.print_note(f"  and {len(lines) - _SHOWN} more")
 
 
-def _read_query(text: str, option: str) -> str:
-    """Return the SQL of an answer: SQL, or the name of a file with it. Raises SettingsError."""
-    sql = files.read_sql(text, f"--{option}")
-    if "${" in sql:
-        raise SettingsError(f"--{option} contains a template, which digdag fills in only in a .dig file: remove it")
-    return require_one_statement(sql, name=f"--{option}")
+def _require_timezone(text: str) -> str:
+    """Return the name of a time zone unchanged. Raises click.UsageError if there is none of this name."""
+    if text not in zoneinfo.available_timezones():
+        raise click.UsageError("--timezone must be the name of a time zone, such as Europe/Berlin")
+    return text
 
 
-def _parse_control(text: str) -> Control:
-    """Return the control group that a text such as `{percent: 10, salt: spring, by: id}` describes.
-
-    Raises SettingsError for a wrong text, and click.UsageError for one without `by`.
-    """
-    control: Control | None = parse_parameter("--control", text, CONTROL)
-    if control is None or control.by is None:
-        raise click.UsageError(
-            "--control: `by` is missing, the column with the key of each person. For a control group without `by` use "
-            "`td-pinterest sql control`"
-        )
-    return control
-
-
-def _parse_day(text: str) -> str:
-    """Return a day as YYYY-MM-DD. Raises click.UsageError for any other text."""
-    try:
-        return date.fromisoformat(text).isoformat()
-    except ValueError:
-        raise click.UsageError("--start must be a day, such as 2026-11-25") from None
-
-
-def _require_alert(text: str) -> str:
-    """Return the answer about alerts unchanged. Raises click.UsageError unless it names a kind of alert."""
-    is_mail = re.fullmatch(r"mail:[^@\s,;]+@[^@\s,;]+", text) and "${" not in text
-    if text not in ("", "slack") and not is_mail:
-        raise click.UsageError("--alert must be mail:ADDRESS or slack, with one address and without a template")
+def _require_form(text: str, option: str) -> str:
+    """Return the value of one of the options in `_FORMS` unchanged. Raises click.UsageError for a wrong one."""
+    form, description = _FORMS[option]
+    if text and not form.fullmatch(text):
+        raise click.UsageError(f"--{option} must be {description}")
     return text

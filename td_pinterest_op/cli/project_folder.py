@@ -1,38 +1,103 @@
-"""A new project folder for one job: rendered whole from templates, laid out beside its place, and moved."""
+"""A new project folder: the shipped workflow and its files, with a user's answers as the values of settings."""
 
 import json
 import os
 import re
 import shlex
 import sys
-import tempfile
-from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
-import jinja2
 
-from td_pinterest_op.audiences.actions import Add
+from td_pinterest_op.audiences.actions import EXPORT, Add, Clear, Create, Delete, Mirror, Remove, Replace
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.bundle import WORKFLOWS, write_missing_files
-from td_pinterest_op.cli.bundled_code import collect_code, write_code
-from td_pinterest_op.cli.check import check_file
+from td_pinterest_op.cli.bundle import read_workflow_files, write_missing_files
+from td_pinterest_op.cli.bundled_code import collect_code, remove_file, write_code
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.files import explain_error
+from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.options import CommonOptions
-from td_pinterest_op.cli.workflow_kinds import ProjectAnswers, is_writable_name
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.settings.table import ActionSpec
+from td_pinterest_op.settings.types import TEXT, WrongValueError
+from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.digdag_secrets import read_local_secret
 
+EXPORTS: Mapping[str, ActionSpec] = {
+    "add": Add.action,
+    "remove": Remove.action,
+    "create": Create.action,
+    "replace": Replace.action,
+    "mirror": Mirror.action,
+    "clear": Clear.action,
+    "delete": Delete.action,
+}
+"""The actions of pinterest_export.dig, by their short names."""
+OTHER_JOBS = ("many", "activation", "erase", "status", "lift")
+"""The other workflows, each with a file of settings to fill in."""
+LIST_FILES = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
+# Settings that a file has as comments if the action uses them and they are not set.
+_COMMENTED = {**LIST_FILES, "begin": "replace", "max_leave_ratio": 0.5}
+# The paths of the files that an interrupted command was writing. digdag leaves out what begins with a dot.
+_MARKER = ".unfinished_init"
+_EXPORT_HEAD = (
+    "# The settings of pinterest_export.dig. Quote every id: digdag reads a number of more than 16 digits inexactly.\n"
+)
+_COMMENTED_SCHEDULE = re.compile(r"^# To run it .*\n(?:# .*\n)+", re.MULTILINE)
 # Text that YAML takes for text without quotation marks.
 _PLAIN = re.compile(r"[A-Za-z][\w ./@-]*[\w]", re.ASCII)
 _NOT_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "null", "nan", "inf"})
 
 
+@dataclass(kw_only=True)
+class Project:
+    """What a new project folder is made from.
+
+    `settings`: of an export, in the order in which the file has them. `lists`: of these, the SQL of suppress, consent.
+    """
+
+    job: str  # a key of EXPORTS, or one of OTHER_JOBS
+    settings: dict[str, Any] = field(default_factory=dict)
+    query: str = ""  # SQL
+    td: dict[str, str] = field(default_factory=dict)  # `database`, and perhaps `engine`
+    region: str = ""  # the address of Treasure Data's API; "" for the US
+    alert: str = ""  # `mail:ADDRESS`, `slack`, or "" for none
+    schedule: str = ""  # such as `daily>: 07:00:00`; "" for none
+    timezone: str = "UTC"
+
+    @property
+    def workflow(self) -> str:
+        """The name of the .dig file."""
+        return f"pinterest_{'export' if self.job in EXPORTS else self.job}.dig"
+
+    @property
+    def names_audience(self) -> bool:
+        """Whether the settings have the id of an audience."""
+        return any(name.startswith("audience_id") for name in self.settings)
+
+
+def is_writable_name(name: str) -> bool:
+    """Whether a file of settings can contain an audience's name: one line, no template, no spaces at its ends."""
+    try:
+        return TEXT.parse(name) == name and "${" not in name
+    except WrongValueError:
+        return False
+
+
 def require_new_folder(folder: Path) -> None:
-    """Raise SettingsError unless a folder is missing, or holds only files whose names begin with a dot."""
+    """Raise SettingsError unless a folder is missing, or holds only names that begin with a dot.
+
+    The files that an interrupted command has left there are removed.
+    """
+    marker = folder / _MARKER
+    if marker.is_file():
+        for name in marker.read_text(encoding="utf-8").splitlines():
+            if ".." not in Path(name).parts and not Path(name).is_absolute():
+                remove_file(folder, name)
+        marker.unlink()
     if folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir()):
         return
     if folder.exists() or folder.is_symlink():
@@ -42,132 +107,107 @@ def require_new_folder(folder: Path) -> None:
         )
 
 
-def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonOptions) -> bool:
-    """Make the project folder that `answers` describes, and check its workflows. Return True if these have no error.
+def create_project_folder(folder: Path, project: Project, common: CommonOptions) -> bool:
+    """Make a project folder, and check its workflow. Return True if it has no error.
 
-    Raises SettingsError if the folder is not new or cannot be written. An interruption leaves no folder.
+    Raises SettingsError if the folder is not new or cannot be written. What an interruption leaves is removed by the
+    next command that makes this folder.
     """
     require_new_folder(folder)
-    files = render_files(answers)
+    files = render_files(project)
+    code = collect_code(with_phone_numbers="phone" in "".join(files.values()).lower())
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{folder.name}-", dir=folder.resolve().parent, ignore_cleanup_errors=True
-        ) as made:
-            beside = Path(made)
-            write_missing_files(beside, files)
-            write_code(beside, collect_code(with_phone_numbers="phone" in "".join(files.values()).lower()))
-            beside.chmod(0o755)
-            if folder.exists():
-                # It may hold names that begin with a dot, and stays.
-                for path in beside.iterdir():
-                    path.rename(folder / path.name)
-            else:
-                beside.rename(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        marker = folder / _MARKER
+        marker.write_text("\n".join([*files, *code]), encoding="utf-8")
+        write_missing_files(folder, files)
+        write_code(folder, code)
+        marker.unlink()
     except OSError as error:
         raise SettingsError(f"{folder} cannot be made ({explain_error(error)}): name another folder") from None
-    findings = [finding for name in files if name.endswith(".dig") for finding in check_file(folder / name)]
+    # The settings of other jobs are yet to be filled in.
+    findings = check_workflow(folder / project.workflow)[0].findings if project.settings else []
     for finding in findings:
         screen.print_note(str(finding))
     is_right = not any(finding.level == "error" for finding in findings)
     text = " and everything that it needs" if is_right else ", but it would fail: correct what is named above"
-    common.print_note(f"{folder} contains {answers.kind.workflow}{text}")
+    common.print_note(f"{folder} contains {project.workflow}{text}")
     return is_right
 
 
-def render_files(answers: ProjectAnswers) -> dict[str, str]:
-    """Return the texts of the files that `answers` decide, by path in the project folder.
-
-    Raises SettingsError for an answer that contains a template (`${…}`).
-    """
-    kind = answers.kind
-    audience = answers.audiences[0] if answers.audiences and kind.name != "many" else None
-    name = answers.new_name or (audience.name if audience and is_writable_name(audience.name) else "")
-    checked: dict[str, str] = {}
-    if audience:
-        checked["audience_id"] = audience.id
-    if name:
-        checked["audience_name"] = name
-    alert, _, address = answers.alert.partition(":")
-    # A command's query is one of the operator's, in a workflow too.
-    issues_query = bool(kind.query_file) and (answers.from_command or kind.name == "mirror")
-    status_ids = f"${{target.{kind.name}.audience_id}}" if kind.checks_name else "${target.audience_id}"
-    shared = ["workflow.yml", "pinterest.yml", "failed.yml"]
-    others = ["config/environment.yml", *kind.shipped_queries]
-    if answers.with_status:
-        others.append("pinterest_status.dig")
-    entries = []
-    if kind.name == "many":
-        shared.append("audiences.yml")
-        status_ids = json.dumps(", ".join(each.id for each in answers.audiences))
-        counts = Counter(each.name for each in answers.audiences)
-        for each in answers.audiences:
-            is_good = is_writable_name(each.name) and counts[each.name] == 1
-            entries.append(
-                {
-                    "name": each.name if is_good else f"audience {each.id}",
-                    "ad_account_id": answers.ad_account_id,
-                    "audience_id": each.id,
-                    "action": Add.action.name,
-                    "query": kind.query_file,
-                }
-            )
-    if kind.name == "lift":
-        shared.append("lift.yml")
-    values = {
-        **vars(answers),
-        "audience_id": audience.id if audience and kind.action and not kind.checks_name else "",
-        "audience_name": answers.new_name if kind.creates_audience else "",
-        "checked": {kind.name: checked} if kind.checks_name else {},
-        "checks_name": kind.checks_name and bool(name) and audience is not None,
-        "issues_query": issues_query,
-        "alert": alert,
-        "address": address,
-        "entries": entries,
-        "status_ids": status_ids,
-        "history": answers.settings.get("history", "pinterest_history" if answers.database else ""),
-    }
-    files = {kind.workflow: render("export.dig" if kind.action else kind.workflow, values)}
-    files |= {f"config/{each}": render(each, values) for each in shared}
-    files |= {each: render(each, values) for each in others}
-    if kind.query_file:
-        # digdag fills in the query of a td> task, and halves `$$` in it.
-        text = answers.query if issues_query or kind.name in ("many", "lift") else answers.query.replace("$", "$$")
-        files[kind.query_file] = f"{text.strip()}\n"
-    for file, sql in {"queries/suppressed.sql": answers.suppress, "queries/consented.sql": answers.consent}.items():
-        if sql:
-            files[file] = f"{sql.strip()}\n"
+def render_files(project: Project) -> dict[str, str]:
+    """Return the texts of a project folder's files, by path. Raises SettingsError for a value with a template."""
+    files = dict(read_workflow_files([project.workflow]))
+    files[project.workflow] = _render_workflow(files[project.workflow], project)
+    td = "".join(f"  {name}: {format_yaml(value)}\n" for name, value in project.td.items())
+    files["config/workflow.yml"] = re.sub(r"(?<=\ntd:\n)(?:  .*\n)+", lambda _: td, files["config/workflow.yml"])
+    files["config/failed.yml"] = _enable_alert(files["config/failed.yml"], project.alert)
+    if project.region:
+        files["config/environment.yml"] += f"TD_API_SERVER: {format_yaml(project.region)}\n"
+    if action := EXPORTS.get(project.job):
+        files = {name: text for name, text in files.items() if not name.startswith("queries/")}
+        settings = dict(project.settings)
+        for name in LISTS:
+            if name in settings:
+                files[LIST_FILES[name]] = f"{settings[name].strip()}\n"
+                settings[name] = LIST_FILES[name]
+        if action.reads_rows:
+            files["queries/people.sql"] = f"{project.query.strip()}\n"
+        files["config/export.yml"] = _EXPORT_HEAD + _render_settings(settings, action)
     return files
 
 
-def render(template: str, values: Mapping[str, object]) -> str:
-    """Return the text of a project folder's file. `template`: the path of its template, or of a shipped file."""
-    environment = jinja2.Environment(  # noqa: S701 - no HTML
-        loader=jinja2.FileSystemLoader([Path(__file__).parent / "templates", WORKFLOWS]),
-        variable_start_string="<<",
-        variable_end_string=">>",
-        block_start_string="<%",
-        block_end_string="%>",
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["yaml"] = format_yaml
-    return environment.get_template(template).render(values)
+def _render_workflow(text: str, project: Project) -> str:
+    """Return a shipped workflow with the project's schedule and time zone."""
+    text = text.replace("timezone: UTC", f"timezone: {project.timezone}")
+    if project.schedule:
+        schedule = f"schedule:\n  {project.schedule}\n  skip_on_overtime: true\n"
+        text = _COMMENTED_SCHEDULE.sub(lambda _: schedule, text)
+    return text
 
 
-def format_yaml(value: object, *, is_inserted: bool = False) -> str:
+def _enable_alert(text: str, alert: str) -> str:
+    """Return config/failed.yml with the task of an alert, which the shipped file has as a comment."""
+    kind, _, address = alert.partition(":")
+
+    def uncomment(match: re.Match[str]) -> str:
+        """Return the lines of a commented task without their first comment signs."""
+        return re.sub("^  # ", "  ", match[0], flags=re.MULTILINE).replace(
+            "[you@example.com]", f"[{format_yaml(address)}]"
+        )
+
+    return re.sub(rf"^  # \+{kind}:\n(?:  #   .*\n)+", uncomment, text, flags=re.MULTILINE) if alert else text
+
+
+def _render_settings(settings: Mapping[str, Any], action: ActionSpec) -> str:
+    """Return the settings of an export as YAML, one a line, each with its comment, and others as comments."""
+    lines = [_render_setting(name, value) for name, value in settings.items()]
+    if any(name.startswith("audience_id") for name in settings) and "expected_audience_name" not in settings:
+        lines.append("# expected_audience_name: left out, since the name is not known or cannot be written here\n")
+    for name, value in _COMMENTED.items():
+        # The mirror has a limit of its own.
+        is_used = EXPORT.by_name[name].is_used_by(action) or (name == "max_leave_ratio" and action.drops_members)
+        if is_used and name not in settings and not (name == "max_leave_ratio" and action.least_records):
+            lines.append(f"# {_render_setting(name, value)}")
+    return "".join(lines)
+
+
+def _render_setting(name: str, value: object) -> str:
+    """Return a setting as a line of YAML, with its comment."""
+    comment = EXPORT.by_name[name].comment
+    return f"{name}: {format_yaml(value)}{comment and f'    # {comment}'}\n"
+
+
+def format_yaml(value: Any) -> str:
     """Return a value as YAML on one line, with each `$` doubled, which digdag halves.
 
-    `is_inserted`: true if a template of digdag inserts the value into a task, where digdag halves no `$$`. Raises
-    SettingsError for a value that contains a template (`${…}`).
+    Raises SettingsError for a value that contains a template (`${…}`).
     """
     if "${" in str(value):
         raise SettingsError("an answer contains a template, which digdag would fill in: leave it out")
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _NOT_TEXT:
         return value
-    text = json.dumps(value if is_inserted else _double_dollars(value), ensure_ascii=False)
+    text = json.dumps(_double_dollars(value), ensure_ascii=False)
     # YAML allows only some of the other characters.
     return "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in text)
 
@@ -181,33 +221,29 @@ def _double_dollars(value: Any) -> Any:
     return value.replace("$", "$$") if isinstance(value, str) else value
 
 
-def print_next_commands(folder: Path, answers: ProjectAnswers, common: CommonOptions) -> None:
+def print_next_commands(folder: Path, project: Project, common: CommonOptions) -> None:
     """Print the commands with which to run, push and observe the workflow in a new project folder, one per line."""
     if common.quiet:
         return
     place = shlex.quote(str(folder))
-    project = shlex.quote(folder.resolve().name)
-    run = f"digdag run {answers.kind.workflow} --rerun -p py.python={shlex.quote(sys.executable)}"
-    note = ""
-    if answers.kind.name == "activation":
-        run += (
-            f" -p segment_name=trial -p activation_actions_table={answers.database}.people"
-            " -p settings_for_this_run='{\"dry_run\": true}'"
-        )
-        note = f"   # sends nobody; name a table of yours in place of {answers.database}.people"
-    elif answers.kind.name == "erase":
-        run += " -p settings_for_this_run='{\"dry_run\": true}'"
-        note = "   # removes nobody; without the last option it removes the people from every list"
-    ids = [audience.id for audience in answers.audiences]
-    if missing := [secret for secret in SECRETS.values() if not read_local_secret(secret, os.environ)]:
+    name = shlex.quote(folder.resolve().name)
+    run = f"(cd {place} && digdag run {project.workflow} --rerun -p py.python={shlex.quote(sys.executable)})"
+    if project.job in OTHER_JOBS:
+        run += "   # once you have filled in config/ and queries/"
+    audience = project.settings.get("audience_id")
+    wanted = [
+        *SECRETS.values(),
+        *{"slack": ["slack.webhook"], "mail": ["mail.host"]}.get(project.alert[:5].rstrip(":"), []),
+    ]
+    if missing := [secret for secret in wanted if not read_local_secret(secret, os.environ)]:
         common.print_note(
             f"`digdag run` reads the local digdag secrets only, which lack {', '.join(missing)}: `digdag secrets "
             f"--local --set {' '.join(missing)}` asks for them"
         )
     common.print_note("Next:")
     for command in (
-        f"(cd {place} && {run}){note}",
-        f"td-pinterest push {project} {place}   # then `td-pinterest authorize --to td {project}`",
-        f"td-pinterest {f'audience {ids[0]}' if len(ids) == 1 else 'audiences'}   # the day after",
+        run,
+        f"td-pinterest push {name} {place}   # then `td-pinterest authorize --to td {name}`",
+        f"td-pinterest {f'audience {audience}' if audience else 'audiences'}   # the day after",
     ):
         click.echo(f"  {screen.name_program(command)}", err=True)  # it is there to be copied, and stays one line

@@ -67,14 +67,6 @@ SETTINGS_FOR_THIS_RUN = (
 )
 """The settings that may be given for one run."""
 
-SETTINGS_OF_CONSOLE = (
-    *("type", "ad_account_id", "audience_type", "action", "audience_id", "audience_name", "audience_description"),
-    *("limit_records_per_request", "ignore_invalid_records", "ignore_error", "retry_count"),
-    *("retry_initial_wait_millis", "max_retry_wait_millis"),
-    *("connection_timeout_secs", "write_timeout_secs", "read_timeout_secs"),
-)
-"""The settings that Audience Studio's console may choose, besides the actions' own for the audience's id."""
-
 Scope = Literal["every action", "rows", "people", "new audience", "old audience", "new list", "named"]
 """The subject of a setting. An action uses the settings of its scopes, and those that it names.
 
@@ -127,6 +119,7 @@ class Setting:
     harmless: Any = None  # the value that restricts nothing; None: the default
     at_most: str = ""  # the setting whose value (if left out, the default) this one may not exceed
     single: str = ""  # for a list of ids: the setting for a single id
+    comment: str = ""  # beside the setting in a project folder that the command line makes
 
     def is_used_by(self, action: ActionSpec) -> bool:
         """Whether the action uses the setting."""
@@ -206,7 +199,7 @@ class ConnectionSettings:
     # Pinterest's standard tier allows 400 writes a minute, for a user and an app.
     requests_per_minute: int = declare_setting(build_integer_type(1, 100_000), 390)
     max_in_flight: int = _of_rows(build_integer_type(1, 64), 8)
-    history: TableName | None = declare_setting(TABLE)
+    history: TableName | None = declare_setting(TABLE, comment="the table with a row about each run; '' for none")
     for_this_run: tuple[str, ...]  # the names of settings that a parameter of the run has replaced
     warnings: tuple[Problem, ...]  # for the workflow's author, about unusual settings that are not wrong
 
@@ -216,7 +209,9 @@ class RecordSettings(ConnectionSettings):
     """The settings for reading people and sending them."""
 
     limit_records_per_request: int = _of_rows(build_integer_type(1, 100_000), 10_000)
-    ignore_invalid_records: bool = _of_rows(BOOLEAN, False, alias="ignore_error")
+    ignore_invalid_records: bool = _of_rows(
+        BOOLEAN, False, alias="ignore_error", comment="skip and count them; false: stop before anything is sent"
+    )
     dry_run: bool = declare_setting(BOOLEAN, False, restricts=True)
     # The name in the query, in lower case → the name of an identifier type. Empty: columns are named for their type.
     columns: Mapping[str, str] = _of_rows(COLUMNS, {})
@@ -236,11 +231,17 @@ class Settings(RecordSettings):
     audience_id: str | None = _of_old_audience(AUDIENCE_ID)  # the one that the action needs; None if it creates one
     allow_empty: bool = _of_rows(BOOLEAN, False)
     max_invalid_ratio: float = _limit(RATIO, 1.0)
-    min_records: int | None = _limit(build_integer_type(0, _RECORDS_LIMIT), at_most="max_records")
+    min_records: int | None = _limit(
+        build_integer_type(0, _RECORDS_LIMIT), at_most="max_records", comment="the run stops if there are fewer"
+    )
     max_records: int | None = _limit(build_integer_type(1, _RECORDS_LIMIT))
-    if_exists: IfExists = _of_named_actions(build_word_type(*get_args(IfExists)), "fail")
+    if_exists: IfExists = _of_named_actions(
+        build_word_type(*get_args(IfExists)), "fail", comment="what a second run does: fail, add or replace"
+    )
     replace_newer: bool = _of_new_list(BOOLEAN, False)
-    expected_audience_name: str | None = declare_setting(TEXT, restricts=True)
+    expected_audience_name: str | None = declare_setting(
+        TEXT, restricts=True, comment="the run stops if the audience has another name"
+    )
     report: str | None = declare_setting(TEXT)  # path of the page to write
     records: RecordsFormat = _of_rows(build_word_type(*get_args(RecordsFormat)), "identifiers")
     hash_in: HashIn = _of_rows(build_word_type(*get_args(HashIn)), "operator")
@@ -250,15 +251,19 @@ class Settings(RecordSettings):
     country: str | None = _of_named_actions(build_word_type("US", "CA", "GB"))
     percentage: int | None = _of_named_actions(build_integer_type(1, 10))
     expect_values: ExpectedValues = _of_rows(build_word_type(*get_args(ExpectedValues)), "any", restricts=True)
-    suppress: str | None = _of_people(QUERY, restricts=True)  # SQL, or the name of a file with it
-    consent: str | None = _of_people(QUERY, restricts=True)  # as `suppress`
+    suppress: str | None = _of_people(QUERY, restricts=True, comment="people who must not be sent")  # SQL, or its file
+    consent: str | None = _of_people(QUERY, restricts=True, comment="the only people who may be sent")  # as `suppress`
     allow_empty_suppress: bool = _of_people(BOOLEAN, False)
     control: Control | None = _of_people(CONTROL, restricts=True)
     even_if_used: bool = _of_named_actions(BOOLEAN, False)
     ledger: TableName = _of_named_actions(TABLE, TableName(None, "pinterest_ledger"))
-    begin: Begin | None = _of_named_actions(build_word_type(*get_args(Begin)))
+    begin: Begin | None = _of_named_actions(
+        build_word_type(*get_args(Begin)), comment="what the first run does with those who are in it: replace, adopt"
+    )
     rebuild: bool = _of_named_actions(BOOLEAN, False)
-    max_leave_ratio: float = _of_named_actions(RATIO, 0.2, restricts=True, harmless=1.0)
+    max_leave_ratio: float = _of_named_actions(
+        RATIO, 0.2, restricts=True, harmless=1.0, comment="the run stops if a greater share of the people would leave"
+    )
     resend_days: int = _of_named_actions(build_integer_type(0, 3650), 30)
 
 

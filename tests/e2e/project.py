@@ -23,6 +23,7 @@ from tests.exporting import Services
 
 ROOT = Path(__file__).parent.parent.parent
 SESSION = "2026-11-25 00:00:00"
+ADD = "add_people_to_current_audience"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,12 +151,17 @@ def edit_file(file: Path, *changes: tuple[str, str]) -> None:
     file.write_text(text)
 
 
-def use_audience(project: Path, audience_id: str, *, verb: str | None = None, name: str = "Shoppers") -> None:
-    """Fill in the audience of the workflow `pinterest_{verb}`, or of `pinterest_export` if `verb` is None."""
-    config = project / "config" / "pinterest.yml"
-    ids = yaml.safe_load(config.read_text())
-    (ids[verb] if verb else ids).update({"audience_id": audience_id} | ({"audience_name": name} if verb else {}))
-    config.write_text(yaml.safe_dump(ids))
+def use_audience(project: Path, audience_id: str | None, *, action: str = ADD, **settings: object) -> None:
+    """Fill in what pinterest_export does to which audience, and which audience pinterest_status reads.
+
+    `settings`: further settings of the export. `audience_id`: None for an action that creates one.
+    """
+    of_export: dict[str, object] = {"action": action, "audience_id": audience_id, **settings}
+    of_status: dict[str, object] = {"audience_id": audience_id}
+    for name, changes in {"export": of_export, "status": of_status}.items():
+        file = project / "config" / f"{name}.yml"
+        merged = {**yaml.safe_load(file.read_text()), **changes}
+        file.write_text(yaml.safe_dump({key: value for key, value in merged.items() if value is not None}))
 
 
 def read_history(services: Services) -> list[dict[str, Any]]:

@@ -80,8 +80,7 @@ def test_activation_adds_to_the_audience_named_in_the_settings(run: Run, service
 
 
 def test_dry_activation_says_that_nothing_was_written(run: Run, services: Services, project: Path) -> None:
-    edit_file(project / "pinterest_activation.dig", ("    type: pinterest", "    type: pinterest\n    dry_run: true"))
-    log = log_activation(run, services, project, people(5), later="add")
+    log = log_activation(run, services, project, people(5), later="add", dry_run="true")
     summary = 'Dry run: would create audience "Likely buyers" with 5 records; nothing was written.'
     assert f"{summary} 5 rows were read (audience not created)." in log
     assert not services.pinterest.audiences

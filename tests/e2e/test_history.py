@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.project import ENGINES, Run, age_history, edit_file, read_history, use_audience
+from tests.e2e.project import ADD, ENGINES, Run, age_history, edit_file, read_history, use_audience
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
@@ -38,8 +38,9 @@ def test_each_run_and_each_failure_write_a_row(run: Run, services: Services, pro
 
 def test_history_is_turned_off_by_one_line(run: Run, services: Services, project: Path) -> None:
     use_audience(project, services.audience(people(3)))
-    edit_file(project / "config" / "workflow.yml", ("^history: .*$", "history: ''"))
-    for workflow in ("pinterest_export", "pinterest_status", "pinterest_remove"):
+    for name in ("export", "status"):
+        edit_file(project / "config" / f"{name}.yml", ("^history: .*$", "history: ''"))
+    for workflow in ("pinterest_export", "pinterest_status"):
         assert "the history" not in run(workflow).log
     assert [table.name for table in services.td.warehouse.tables("sandbox")] == ["people"]
 
@@ -88,12 +89,11 @@ def test_follow_up_knows_the_members_of_a_replace_until_people_are_added(
     run: Run, services: Services, project: Path
 ) -> None:
     audience_id = services.audience(["before@shop.example"], name="Shoppers")
-    for verb in ("replace", None):
-        use_audience(project, audience_id, verb=verb)
     held = services.pinterest.audiences[audience_id]
     seen = []
-    for workflow in ("pinterest_replace", "pinterest_export"):
-        assert run(workflow).succeeded
+    for action in ("replace_current_audience", ADD):
+        use_audience(project, audience_id, action=action)
+        assert run("pinterest_export").succeeded
         age_history(services)
         held.status = "READY"
         held.size = 90

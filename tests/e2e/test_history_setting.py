@@ -359,8 +359,9 @@ def test_error_after_sending_tells_the_number_of_records_sent(services: Services
 
 def record_failure(services: Services, *, scope: str = "+pinterest_export", **params: Any) -> None:
     name = f"{scope}^error^sub+for-0=0=error=0=%7B%22messag+history"
-    given = {"history": HISTORY, "task_name": name, "error": {"paragraph": "the job failed"}} | params
-    door.write_failure(task_of(services, {}, **given), services.time.timing)
+    given = {"settings": {"history": HISTORY}, "error": {"paragraph": "the job failed"}} | params
+    task = task_of(services, {}, task_name=name)
+    door.write_failure(replace(task, params={**task.params, **given}), services.time.timing)
 
 
 def test_failure_task_writes_one_row_for_a_run_that_never_began(services: Services) -> None:
@@ -432,25 +433,20 @@ def test_failure_of_a_workflow_whose_list_has_no_entries_gets_one_row(services: 
     assert read(services, "task") == [("+pinterest_many",)]
 
 
-TARGET = {"ad_account_id": "5", "audience_id": "12", "audience_name": "New", "replace": {"audience_id": "13"}}
-
-
 @pytest.mark.parametrize(
-    ("workflow", "params", "subject"),
+    ("settings", "subject"),
     [
-        ("export", {"target": TARGET}, ("5", "12", None)),
-        ("create", {"target": TARGET}, ("5", None, "New")),
-        ("replace", {"target": TARGET}, ("5", "13", None)),
-        ("erase", {"target": TARGET}, ("5", None, None)),
-        ("lift", {"target": TARGET, "lift": {"audience_id": "14"}}, ("5", "14", None)),
-        ("export", {"ad_account_id": "6", "audience_id": "15"}, ("6", "15", None)),
-        ("export", {"target": "", "lift": None}, (None, None, None)),
+        ({"ad_account_id": "5", "audience_id": "12"}, ("5", "12", None)),
+        ({"ad_account_id": "5", "audience_name": "New"}, ("5", None, "New")),
+        ({"ad_account_id": "5", "audience_id_replace": "13", "audience_id": None}, ("5", "13", None)),
+        ({"result_settings": {"ad_account_id": "5", "history": HISTORY}}, ("5", None, None)),
+        ({"audience_id_clear": "13", "audience_id": "14"}, (None, None, None)),
     ],
 )
-def test_row_of_a_failure_names_ad_account_and_audience_as_the_parameters_do(
-    services: Services, workflow: str, params: dict[str, Any], subject: tuple[str | None, ...]
+def test_row_of_a_failure_names_ad_account_and_audience_as_the_settings_do(
+    services: Services, settings: dict[str, Any], subject: tuple[str | None, ...]
 ) -> None:
-    record_failure(services, scope=f"+pinterest_{workflow}", **params)
+    record_failure(services, settings={"history": HISTORY, **settings})
     assert read(services, "ad_account_id", "audience_id", "audience_name") == [subject]
 
 
@@ -473,7 +469,7 @@ def test_failure_task_stores_the_masked_paragraph_of_the_operator(services: Serv
 def test_failure_task_without_a_usable_table_writes_nothing_and_succeeds(
     services: Services, history: object, warned: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    record_failure(services, history=history)
+    record_failure(services, settings={"history": history})
     assert services.td.requests == []
     assert len(logged_warnings(caplog)) == warned
 

@@ -13,6 +13,7 @@ from tests.exporting import Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
+SHARED = {"type": "pinterest", "audience_type": "customer_list", "history": "pinterest_history"}
 _GROUPS = """
 _export:
   !include : config/workflow.yml
@@ -52,7 +53,7 @@ def test_ten_of_twelve_entries_are_exact_with_tokens_that_are_valid_once(
 ) -> None:
     audiences = [services.audience(name=f"audience {number}") for number in range(12)]
     entries = build_entries(services, ["77", *audiences[1:11], "78"])
-    (project / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
+    (project / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries, "result_settings": SHARED}))
     services.pinterest.switches.rotate_refresh_tokens = True
     ran = run("pinterest_many")
     assert not ran.succeeded

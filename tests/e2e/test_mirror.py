@@ -12,13 +12,11 @@ from tests.e2e.project import ENGINES, Run, age_history, edit_file, read_history
 from tests.exporting import Services, digest, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
-WORKFLOW = "pinterest_mirror.dig"
 
 
-def set_up_mirror(project: Path, audience_id: str, *changes: tuple[str, str]) -> None:
-    """Fill this audience into the mirror's workflow, with further changes."""
-    use_audience(project, audience_id, verb="mirror")
-    edit_file(project / WORKFLOW, ("# begin: replace", "begin: replace"), *changes)
+def set_up_mirror(project: Path, audience_id: str, **settings: object) -> None:
+    """Let pinterest_export mirror this audience, with further settings."""
+    use_audience(project, audience_id, action="mirror_current_audience", begin="replace", **settings)
 
 
 def test_mirror_follows_the_query(run: Run, services: Services, project: Path) -> None:
@@ -33,20 +31,19 @@ def test_mirror_follows_the_query(run: Run, services: Services, project: Path) -
         return " ".join(ran.log.split())
 
     replaced = "all members replaced by 250 people."
-    assert f"{replaced} Audience {audience_id}: the query finds 250 people" in log_of("pinterest_mirror", people(250))
+    assert f"{replaced} Audience {audience_id}: 250 rows read" in log_of("pinterest_export", people(250))
     assert services.pinterest.members_of_audience(audience_id) == digests(250)
     writes = len(services.pinterest.calls.writes())
     tokens = len(services.pinterest.calls.of("oauth/token"))
     left = people(245, first=10)
-    followed = f"Audience {audience_id}: the query finds 245 people"
-    assert f"5 joiners, 10 leavers. {followed}" in log_of("pinterest_mirror", left)
+    followed = f"Audience {audience_id}: 245 rows read"
+    assert f"5 joiners, 10 leavers. {followed}" in log_of("pinterest_export", left)
     assert services.pinterest.members_of_audience(audience_id) == digests(245, first=10)
     assert len([call for call in services.pinterest.calls.writes()[writes:] if call.records]) == 2
     assert len(services.pinterest.calls.of("oauth/token")) - tokens == 1
-    assert f"no changes. {followed}" in log_of("pinterest_mirror", left)
+    assert f"no changes. {followed}" in log_of("pinterest_export", left)
     rows = [(row["action"], row["members"], row["mirror_mode"]) for row in read_history(services)]
     assert rows == [("mirror_current_audience", 250, "replace"), *[("mirror_current_audience", 245, "difference")] * 2]
-    edit_file(project / "config" / "pinterest.yml", (r"^audience_id: .*", f"audience_id: '{audience_id}'"))
     held = services.pinterest.audiences[audience_id]
     held.status = "READY"
     held.size = 98
@@ -58,10 +55,8 @@ def test_withheld_people_are_never_sent_and_each_day_is_in_the_history(
     run: Run, services: Services, project: Path
 ) -> None:
     audience_id = services.audience(["before@shop.example"])
-    control = "    control: {percent: 20, salt: spring, by: customer_id}\n    begin: replace"
-    set_up_mirror(
-        project, audience_id, ("# suppress:", "suppress:"), ("# consent:", "consent:"), (" +begin: replace", control)
-    )
+    lists = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
+    set_up_mirror(project, audience_id, control={"percent": 20, "salt": "spring", "by": "customer_id"}, **lists)
     edit_file(project / "queries" / "people.sql", ("email$", "email, customer_id"))
     everybody = people(200)
     chosen = assign_control(
@@ -74,7 +69,7 @@ def test_withheld_people_are_never_sent_and_each_day_is_in_the_history(
     def run_day(opted_out: list[str], consenting: list[str]) -> None:
         services.td.create("sandbox", "opt_outs", [{"email": f" {person.upper()}"} for person in opted_out])
         services.td.create("sandbox", "consents", [{"email": digest(person).upper()} for person in consenting])
-        ran = run("pinterest_mirror")
+        ran = run("pinterest_export")
         assert ran.succeeded, ran.log
         expected = {digest(person) for person in left if person in consenting and person not in opted_out}
         assert services.pinterest.members_of_audience(audience_id) == expected
@@ -86,9 +81,3 @@ def test_withheld_people_are_never_sent_and_each_day_is_in_the_history(
     kept = [tuple(row[name] for name in withheld) for row in read_history(services)]
     assert kept == [(10, 20, sum(chosen[10:180])), *[(15, 30, sum(chosen[:5]) + sum(chosen[20:170]))] * 2]
     assert len({(row["lists_suppress"], row["lists_consent"]) for row in read_history(services)}) == 3
-
-
-def test_mirror_workflow_fails_until_an_audience_is_filled_in(run: Run, project: Path) -> None:
-    ran = run("pinterest_mirror")
-    assert not ran.succeeded
-    assert "audience_id: missing, and mirror_current_audience needs it" in ran.log

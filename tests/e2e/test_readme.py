@@ -55,11 +55,9 @@ def test_documented_change_from_add_to_mirror_works(services: Services, project:
     use_audience(project, audience_id)
     services.td.create_people("sandbox", people(120, first=2), opted_in=1)
     block = PAGES["mirror"].split("\n### Switch from adding to mirroring\n")[1].split("```yaml\n")[1].split("```")[0]
-    block = block.replace("the name of the audience", "Shoppers")
-    head = "timezone: UTC\n_export:\n  !include : config/workflow.yml\n"
-    (project / "mine.dig").write_text(head + block)
+    use_audience(project, audience_id, **yaml.safe_load(block.replace("the name of the audience", "Shoppers")))
     environ = services.environ | {"PYTHONPATH": FAST_CLOCK}
-    result = dig.run(project / "mine.dig", secrets=secrets_for(services), environ=environ, start=warm.start)
+    result = dig.run(project / "pinterest_export.dig", secrets=secrets_for(services), environ=environ, start=warm.start)
     assert result.error is None
     assert services.pinterest.members_of_audience(audience_id) == digests(120, first=2)
 
@@ -179,7 +177,7 @@ def all_keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
-@pytest.mark.parametrize("name", ["workflow", "pinterest", "environment", "lift"])
+@pytest.mark.parametrize("name", ["workflow", "environment", "lift"])
 def test_every_key_of_a_configuration_is_described_once(name: str) -> None:
     rows = [cells[0] for cells in first_table(PAGES["reference"], "Configuration")]
     described = described_keys(rows)[f"{name}.yml"]
@@ -201,8 +199,8 @@ def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
 HANDED = {
     *("_command", "_env", "project_id", "project_name", "result_settings", "session_id", "td"),
     *("result_connection_settings", "segment_name", "activation_actions_table"),
-    *("audiences", "lift", "target"),
-    *("attempt_id", "error", "history", "session_time", "session_uuid", "task_name"),
+    *("audiences", "lift", "settings"),
+    *("attempt_id", "error", "session_time", "session_uuid", "task_name"),
 }
 
 

@@ -37,6 +37,9 @@ class ServerSecrets(Mapping[str, str]):
         return len(self._kept.secrets())
 
 
+SHARED = {"at_once": 4, "result_settings": {"type": "pinterest", "audience_type": "customer_list"}}
+
+
 @pytest.fixture
 def project(services: Services, bundle: Path, tmp_path: Path) -> Path:
     """Six audiences in config/audiences.yml, each with two people of its own."""
@@ -54,8 +57,7 @@ def project(services: Services, bundle: Path, tmp_path: Path) -> Path:
         for number in range(6)
     ]
     folder = copy_bundle(bundle, tmp_path)
-    (folder / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
-    edit_file(folder / "config" / "workflow.yml", ("^history: .*$", "history: ''"))
+    (folder / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries, **SHARED}))
     return folder
 
 
@@ -114,7 +116,7 @@ def test_entries_on_a_server_share_one_exchange_of_tokens(services: Services, se
 def test_three_successive_runs_of_digdag_succeed(
     engine: Engine, services: Services, project: Path, tmp_path: Path, at_once: int
 ) -> None:
-    edit_file(project / "pinterest_many.dig", ("at_once: 4", f"at_once: {at_once}"))
+    edit_file(project / "config" / "audiences.yml", ('"at_once": 4', f'"at_once": {at_once}'))
     home = Path(digdag_home(tmp_path, services.environ)["DIGDAG_CONFIG_HOME"])
     for _ in range(3):
         kept = {KEY: (home / "secrets" / KEY).read_text()}
@@ -143,11 +145,11 @@ def set_people_of_day(services: Services, day: int) -> set[str]:
 
 def test_each_day_of_a_mirror_exchanges_one_token(services: Services, server_project: Path) -> None:
     audience_id = services.audience(name="Followers")
-    use_audience(server_project, audience_id, verb="mirror", name="Followers")
+    use_audience(server_project, audience_id, action="mirror_current_audience", expected_audience_name="Followers")
     with workflow_server(services) as (kept, environ):
         for day in range(3):
             expected = set_people_of_day(services, day)
-            ran = run_workflow(server_project, services, ServerSecrets(kept), environ, "pinterest_mirror")
+            ran = run_workflow(server_project, services, ServerSecrets(kept), environ, "pinterest_export")
             assert ran.succeeded, ran.log
             assert services.pinterest.members_of_audience(audience_id) == expected
             assert day + 1 == services.pinterest.tokens.refreshes == kept.requests
@@ -157,7 +159,7 @@ def test_concurrent_mirrors_end_with_the_right_people(services: Services, server
     audiences = [services.audience(name=f"Followers {number}") for number in range(amount(4, quick=2))]
     entry = {"ad_account_id": AD_ACCOUNT_ID, "action": "mirror_current_audience", "query": "queries/people.sql"}
     entries = [{"name": audience_id, "audience_id": audience_id, **entry} for audience_id in audiences]
-    (server_project / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
+    (server_project / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries, **SHARED}))
     with workflow_server(services) as (kept, environ):
         for day in range(amount(3, quick=2)):
             expected = set_people_of_day(services, day)

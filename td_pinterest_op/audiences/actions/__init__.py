@@ -8,7 +8,7 @@
 #    makes "Deleted". A call that Pinterest's client lacks goes into pinterest/api.py and the emulator
 #    (tests/emulators/pinterest/operations.py).
 # 3. Add the class to `ACTIONS`. If it sends no records, give its report a text (report/verdict.py). If it is offered,
-#    add a workflow (workflows/README.md) and a row to cli/workflow_kinds.py.
+#    add it to `EXPORTS` in cli/project_folder.py.
 # 4. Add rows to docs/settings.md, README.md ("Which action?") and docs/guarantees-and-limits.md ("What a run costs"),
 #    and a line to CHANGELOG.md.
 from functools import partial

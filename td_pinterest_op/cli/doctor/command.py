@@ -72,7 +72,7 @@ def doctor(
     if bool(source["query"]) != bool(source["database"]) or (source["query"] and source["job_id"]):
         raise click.UsageError("--query and --database must be given together, and without --job")
     credentials = find_credentials(common.env_file)
-    file_settings = files.read_task_file(settings_file)[0] if settings_file else None
+    file_settings = files.read_settings_file(settings_file) if settings_file else None
     dig, exports = check_workflow(workflow) if workflow else (None, [])
     named = Target(
         account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID") or "",

@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -94,41 +93,38 @@ def test_export_accepts_a_job_or_a_query(export: Export, services: Services, tmp
     assert (ran.code, json.loads(ran.out)["records"]["sent"]) == (0, 4)
 
 
-def write_task_file(settings: Path, lists: Mapping[str, str], **siblings: str) -> None:
-    """Rewrite a settings file as the parameters of a whole task, with further settings `lists`."""
-    lines = [f"{name}: {value}\n" for name, value in siblings.items()]
-    inner = settings.read_text() + "".join(f"{name}: {value}\n" for name, value in lists.items())
-    settings.write_text("result_settings:\n" + textwrap.indent(inner, "  ") + "".join(lines))
-
-
 PEOPLE = "SELECT email FROM people"
 LISTS = {"suppress": f"SELECT '{people(1)[0].upper()}' AS email", "consent": "SELECT email FROM people LIMIT 3"}
 OPTIONS = ["--suppress", LISTS["suppress"], "--consent", LISTS["consent"]]
 
 
 @pytest.mark.parametrize(
-    ("lists", "siblings", "options"),
+    ("lists", "options"),
     [
-        (LISTS, {"query": PEOPLE}, []),
-        (LISTS, {"job_id": "'{job}'"}, []),
-        ({}, {}, ["--query", PEOPLE, *OPTIONS]),
-        # The options win.
-        ({}, {"query": "SELECT nothing"}, ["--job", "{job}", *OPTIONS]),
+        (LISTS, ["--query", PEOPLE]),
+        (LISTS, ["--job", "{job}"]),
+        ({name: f"lists/{name}.sql" for name in LISTS}, ["--job", "{job}"]),
+        ({}, ["--query", PEOPLE, *OPTIONS]),
+        ({}, ["--job", "{job}", *OPTIONS]),
     ],
 )
 def test_people_who_opted_out_or_do_not_consent_are_not_sent(
     export: Export,
     services: Services,
     settings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     lists: dict[str, str],
-    siblings: dict[str, str],
     options: list[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lists").mkdir()
+    for name, sql in LISTS.items():
+        Path(f"lists/{name}.sql").write_text(sql)
     services.td.create_people("shop", people(4))
-    places = {"job": services.job(people(4))}
-    filled = {name: text.format(**places) for name, text in siblings.items()}
-    write_task_file(settings, lists, database="shop", **filled)
-    ran = export("--yes", "--json", *(option.format(**places) for option in options))
+    job = services.job(people(4))
+    settings.write_text(settings.read_text() + "".join(f"{name}: {value}\n" for name, value in lists.items()))
+    ran = export("--yes", "--json", "--database", "shop", *(option.format(job=job) for option in options))
     assert ran.code == 0, ran.err
     counts = json.loads(ran.out)["records"]["withheld"]
     assert (counts["suppressed"], counts["without_consent"]) == (1, 1)
@@ -136,19 +132,39 @@ def test_people_who_opted_out_or_do_not_consent_are_not_sent(
 
 
 @pytest.mark.parametrize(
-    ("siblings", "said"),
+    ("text", "said"),
     [
-        ({"supress": "SELECT 1"}, "supress. Move settings into result_settings; allowed next to it: query, database, "),
-        ({"py>": "td_pinterest_op.erase.PinterestErase"}, "that are no parameters of an export: py>. Move settings"),
-        ({"suppress": "SELECT 1"}, "suppress. Move settings into result_settings"),
+        ("audience_description: ${name}", "audience_description in the file {file} of --settings contains a template"),
+        ("ad_account_id: '${{secret:td.apikey}}'", "ad_account_id in the file"),
+        ("suppress: nowhere.sql", "the file {folder}/nowhere.sql of `suppress` cannot be read: No such file"),
+        ("result_settings: {{action: delete}}", "result_settings: is unknown"),
     ],
 )
-def test_parameters_next_to_the_settings_are_used_or_an_error(
-    export: Export, services: Services, settings: Path, job: str, siblings: dict[str, str], said: str
+def test_settings_that_only_a_workflow_can_fill_in_are_an_error(
+    export: Export,
+    services: Services,
+    settings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    said: str,
 ) -> None:
-    write_task_file(settings, {}, **siblings)
-    assert export("--job", job, "--yes").failed(said)
-    assert services.pinterest.calls.writes() == []
+    monkeypatch.chdir(tmp_path)
+    kept = "".join(line for line in settings.read_text().splitlines(True) if not line.startswith(text.split(":")[0]))
+    settings.write_text(kept + text.replace("{{", "{").replace("}}", "}") + "\n")
+    assert export("--query", PEOPLE, "--yes", "--database", "shop").failed(said.format(file=settings, folder=tmp_path))
+    assert services.pinterest.calls.all() == []
+
+
+def test_settings_are_read_as_digdag_reads_them(
+    at_terminal: Terminal, services: Services, settings: Path, job: str
+) -> None:
+    settings.write_text(
+        f"ad_account_id: '{AD_ACCOUNT_ID}'\naction: create_new_audience\naudience_name: Cash $$ 5\n"
+        "ignore_invalid_records: true\nclient_id: ${secret:pinterest.client_id}\n"
+    )
+    assert at_terminal("export", "--settings", settings, "--job", job, "--yes").code == 0
+    assert [audience.name for audience in services.pinterest.audiences.values()][-1] == "Cash $ 5"
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -225,19 +241,6 @@ def test_export_names_wrong_settings(at_terminal: Terminal, tmp_path: Path, job:
     file = tmp_path / "wrong.yml"
     file.write_text(text)
     assert at_terminal("export", "--settings", file, "--job", job, "--yes").failed(said)
-
-
-@pytest.mark.parametrize("with_name", [True, False])
-def test_settings_file_may_be_a_task_as_it_is_in_a_workflow(
-    export: Export, settings: Path, job: str, with_name: bool
-) -> None:
-    task = "py>: td_pinterest_op.export.PinterestExport\nresult_settings:\n" + textwrap.indent(
-        settings.read_text(), "  "
-    )
-    task += "_env:\n  !include : config/environment.yml\n"
-    settings.write_text("+export:\n" + textwrap.indent(task, "  ") if with_name else task)
-    ran = export("--job", job, "--yes")
-    assert ran.code == 0, ran.err
 
 
 def test_audience_of_an_action_that_creates_one_is_wrong_usage(at_terminal: Terminal, tmp_path: Path, job: str) -> None:

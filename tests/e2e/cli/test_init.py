@@ -5,24 +5,25 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
 from td_pinterest_op.cli import project_folder, screen
+from td_pinterest_op.cli.bundle import WORKFLOWS
 from td_pinterest_op.cli.check import check_file
-from td_pinterest_op.cli.workflow_kinds import KINDS
+from td_pinterest_op.cli.project_folder import EXPORTS, OTHER_JOBS
 from td_pinterest_op.stats import LISTS
 from tests import children, dig
-from tests.campaigns import select_rows
 from tests.dig import warm
 from tests.dig.config import load
 from tests.dig.template import evaluate
-from tests.e2e.audiences import is_in_control
 from tests.e2e.project import ROOT, secrets_for
 from tests.emulators.environment import FAST_CLOCK
 from tests.emulators.pinterest import AD_ACCOUNT_ID
@@ -32,10 +33,6 @@ from tests.unit.cli.running import Terminal
 DATABASE = "shop"
 OPTIONS = ("--database", DATABASE, "--query", "SELECT email FROM people")
 QUERY = shlex.join(OPTIONS)
-LIFT = (
-    f"lift --audience Shoppers --database {DATABASE} --query \"SELECT * FROM people WHERE email <> '$$'\" "
-    '--start 2026-11-01 --control "{percent: 12.5, salt: it\'s $$, by: Customer_id}" --conversions orders'
-)
 Init = Callable[..., Any]
 
 
@@ -62,9 +59,9 @@ def check_folder(folder: Path) -> list[str]:
     return [str(finding) for workflow in folder.glob("*.dig") for finding in check_file(workflow)]
 
 
-def run_workflow(folder: Path, workflow: str, services: Services) -> str:
+def run_workflow(folder: Path, services: Services) -> str:
     environ = services.environ | {"PYTHONPATH": FAST_CLOCK}
-    result = dig.run(folder / workflow, secrets=secrets_for(services), environ=environ, start=warm.start)
+    result = dig.run(folder / "pinterest_export.dig", secrets=secrets_for(services), environ=environ, start=warm.start)
     assert result.error is None, result.log
     return result.log
 
@@ -75,22 +72,50 @@ def list_files(folder: Path) -> list[str]:
     return sorted(name for name in found if name.endswith((".dig", ".yml", ".sql")))
 
 
-CONFIGURATION = [f"config/{name}.yml" for name in ("environment", "failed", "pinterest", "workflow")]
+CONFIGURATION = [f"config/{name}.yml" for name in ("environment", "export", "failed", "workflow")]
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings of a folder's export as digdag reads them."""
+    settings: dict[str, Any] = evaluate(load(folder / "config" / "export.yml"), {})
+    return settings
 
 
 def test_folder_for_adding_runs_without_edits_and_holds_nothing_else(
     init: Init, folder: Path, services: Services
 ) -> None:
     audience = services.audience()
-    ran = init("--job", "add", "--audience", audience, *OPTIONS, "--status")
+    ran = init("--job", "add", "--audience", audience, *OPTIONS)
     assert ran.code == 0, ran.err
-    workflows = ["pinterest_export.dig", "pinterest_status.dig"]
-    assert list_files(folder) == [*CONFIGURATION, *workflows, "queries/people.sql"]
-    ids = yaml.safe_load((folder / "config" / "pinterest.yml").read_text())
-    assert ids == {"ad_account_id": AD_ACCOUNT_ID, "audience_id": audience}
-    run_workflow(folder, "pinterest_export.dig", services)
+    assert list_files(folder) == [*CONFIGURATION, "pinterest_export.dig", "queries/people.sql"]
+    assert read_settings(folder) == {
+        "type": "pinterest",
+        "audience_type": "customer_list",
+        "ad_account_id": AD_ACCOUNT_ID,
+        "action": "add_people_to_current_audience",
+        "audience_id": audience,
+        "expected_audience_name": "Shoppers",
+        "ignore_invalid_records": True,
+        "history": "pinterest_history",
+    }
+    run_workflow(folder, services)
     assert services.pinterest.members_of_audience(audience) == digests(120)
-    assert "Pinterest audiences: 1 ready, 0 still being matched" in run_workflow(folder, workflows[1], services)
+
+
+def test_workflow_is_the_shipped_one_but_for_its_schedule(init: Init, folder: Path, services: Services) -> None:
+    shipped = (WORKFLOWS / "pinterest_export.dig").read_text()
+    options = ("--job", "clear", "--audience", services.audience())
+    assert init(*options).code == 0
+    assert (folder / "pinterest_export.dig").read_text() == shipped
+    shutil.rmtree(folder)
+    assert init(*options, "--schedule", "cron>: 0 7 * * 1", "--timezone", "Europe/Berlin").code == 0
+    config = load(folder / "pinterest_export.dig")
+    assert config["timezone"] == "Europe/Berlin"
+    assert config["schedule"] == {"cron>": "0 7 * * 1", "skip_on_overtime": True}
+    changed = set((folder / "pinterest_export.dig").read_text().splitlines()) ^ set(shipped.splitlines())
+    assert [
+        line for line in changed if not re.match("(# )?(timezone|schedule|  daily|  cron|  skip|To run)", line)
+    ] == []
 
 
 def test_lists_become_files_of_the_folder(init: Init, folder: Path, services: Services, tmp_path: Path) -> None:
@@ -100,31 +125,34 @@ def test_lists_become_files_of_the_folder(init: Init, folder: Path, services: Se
     consent = ("--consent", "SELECT email FROM people WHERE email <> '$$'")
     assert init("--job", "replace", "--audience", audience, *OPTIONS, "--suppress", query, *consent).code == 0
     assert (folder / "queries" / "suppressed.sql").read_text() == "SELECT email FROM opt_outs\n"
-    run_workflow(folder, "pinterest_replace.dig", services)
+    text = (folder / "config" / "export.yml").read_text()
+    assert "\nsuppress: queries/suppressed.sql    # people who must not be sent\n" in text
+    assert "\nmin_records: 100    # the run stops if there are fewer\n" in text
+    assert "\n# max_leave_ratio: 0.5    # the run stops if a greater share of the people would leave\n" in text
+    run_workflow(folder, services)
     assert services.pinterest.members_of_audience(audience) == digests(120) - digests(2)
 
 
-def test_folder_whose_query_names_phone_has_the_library_for_it(init: Init, folder: Path) -> None:
+def test_folder_whose_query_names_phone_has_the_library_for_it(init: Init, folder: Path, services: Services) -> None:
     query = "SELECT email FROM people WHERE email <> 'Phone'"
-    assert init("--job", "erase", "--database", DATABASE, "--query", query).code == 0
+    ran = init("--job", "remove", "--audience", services.audience(), "--database", DATABASE, "--query", query)
+    assert ran.code == 0, ran.err
     assert (folder / "phonenumbers" / "__init__.py").is_file()
 
 
-@pytest.mark.parametrize(("job", "workflow"), [("create", "create"), ("add", "create"), ("mirror", "mirror")])
+@pytest.mark.parametrize("job", ["create", "add", "mirror"])
 def test_folder_for_an_audience_that_does_not_exist_creates_it(
-    init: Init, folder: Path, services: Services, job: str, workflow: str
+    init: Init, folder: Path, services: Services, job: str
 ) -> None:
     name = "Spring: $$ readers"
     limit = ["--if-exists", "add"] if job == "create" else []
     query = "SELECT email FROM people WHERE email <> 'a$$b'"
     ran = init("--job", job, "--audience", f"new: {name}", "--database", DATABASE, "--query", query, *limit)
     assert (ran.code, check_folder(folder)) == (0, []), ran.err
-    run_workflow(folder, f"pinterest_{workflow}.dig", services)
+    run_workflow(folder, services)
     (audience,) = services.pinterest.audiences.values()
     assert (audience.name, services.pinterest.members_of_audience(audience.id)) == (name, digests(120))
-    if job != "mirror":
-        assert "    if_exists: add\n" in (folder / f"pinterest_{workflow}.dig").read_text()
-        assert "a second run" not in ran.err
+    assert read_settings(folder).get("if_exists") == (None if job == "mirror" else "add")
 
 
 @pytest.mark.parametrize("name", ["no\u00a0break", "a\u00adb", "tag \U000e0041", "cash $$ or $"])
@@ -133,107 +161,101 @@ def test_name_with_unusual_characters_is_checked_by_the_workflow(
 ) -> None:
     audience = services.audience(people(2), name=name)
     assert init("--job", "clear", "--audience", audience).code == 0
-    run_workflow(folder, "pinterest_clear.dig", services)
+    assert read_settings(folder)["expected_audience_name"] == name
+    run_workflow(folder, services)
     assert services.pinterest.members_of_audience(audience).isdisjoint(digests(2))
 
 
-def test_several_audiences_become_one_entry_each(init: Init, folder: Path, services: Services) -> None:
-    ids = [services.audience(name=name) for name in ("Same", "Same", "A\x7fb", "Other")]
-    audiences = [part for each in [*ids[:3], "Other", ids[3]] for part in ("--audience", each)]
-    assert init("--job", "many", *audiences, *OPTIONS).code == 0
-    entries = yaml.safe_load((folder / "config" / "audiences.yml").read_text())["audiences"]
-    assert [entry["name"] for entry in entries] == [*(f"audience {each}" for each in ids[:3]), "Other"]
-    run_workflow(folder, "pinterest_many.dig", services)
-    assert [services.pinterest.members_of_audience(each) for each in ids] == [digests(120)] * 4
-
-
-def test_comparison_counts_the_groups_of_the_control_that_is_given(
-    init: Init, folder: Path, services: Services
+@pytest.mark.parametrize("name", ["line\nfeed", "Sale ${price}"])
+def test_name_that_a_file_cannot_contain_is_told_and_left_out(
+    init: Init, folder: Path, services: Services, name: str
 ) -> None:
-    people = [{"customer_id": str(number), "email": "a@shop.example"} for number in range(3000)]
-    services.td.create(DATABASE, "people", people)
-    audience = services.audience(name="Shoppers")
-    ran = init("--job", *shlex.split(LIFT))
+    ran = init("--job", "clear", "--audience", services.audience(people(2), name=name))
+    assert ran.code == 0
+    assert "the workflow will not compare it" in ran.err
+    assert "# expected_audience_name: left out, since" in (folder / "config" / "export.yml").read_text()
+    assert "expected_audience_name" not in read_settings(folder)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_folder_of_every_action_passes_check_with_its_alert_and_region(
+    init: Init, folder: Path, services: Services, name: str
+) -> None:
+    audience = ["--audience", "Shoppers" if name == "create" else services.audience()]
+    source = () if name in ("clear", "delete") else OPTIONS
+    others = ["--alert", "mail:ops@shop.example", "--region", "https://api.eu01.treasuredata.com/"]
+    ran = init("--job", name, *source, *audience, *others)
     assert (ran.code, check_folder(folder)) == (0, []), ran.err
-    files = ["config/lift.yml", "config/pinterest.yml", "config/workflow.yml", "pinterest_lift.dig"]
-    assert list_files(folder) == [*CONFIGURATION[:2], *files, "queries/control.sql", "queries/lift.sql"]
-    assert yaml.safe_load((folder / "config" / "pinterest.yml").read_text()) == {"ad_account_id": AD_ACCOUNT_ID}
-    withheld = sum(is_in_control(str(number), 12.5, salt="it's $$") for number in range(3000))
-    log = run_workflow(folder, "pinterest_lift.dig", services)
-    assert f"Pinterest audience {audience}: " in log
-    assert f"of {3000 - withheld} people converted who were sent, " in log
-    assert f" of {withheld} of the control group." in log
+    assert "\n    to: [ops@shop.example]\n" in (folder / "config" / "failed.yml").read_text()
+    environment = yaml.safe_load((folder / "config" / "environment.yml").read_text())
+    assert environment["TD_API_SERVER"] == "https://api.eu01.treasuredata.com/"
+    assert (folder / "queries" / "people.sql").exists() == bool(source)
+    assert "mail.host" in ran.err
 
 
-@pytest.mark.parametrize("later_runs", ["replace", "mirror"])
-def test_activation_does_in_later_runs_what_is_chosen(init: Init, folder: Path, later_runs: str) -> None:
-    lists = ("--suppress", "SELECT email FROM opt_outs")
-    ran = init("--job", "activation", *OPTIONS[:2], "--later-runs", later_runs, *lists)
-    assert (ran.code, check_folder(folder)) == (0, []), ran.err
-    assert (folder / "queries" / "suppressed.sql").read_text() == "SELECT email FROM opt_outs\n"
-    assert f"  later_runs: {later_runs}    # what" in (folder / "pinterest_activation.dig").read_text()
-
-
-@pytest.mark.parametrize("name", select_rows([name for name in KINDS if name != "lift"], quick=4))
-def test_folder_of_every_job_passes_check(init: Init, folder: Path, services: Services, name: str) -> None:
-    kind = KINDS[name]
-    audience = ["--audience", services.audience()] if kind.names_audience else []
-    audience = ["--audience", "Shoppers"] if kind.creates_audience else audience
-    alert = ["--alert", "mail:ops@shop.example"]
-    ran = init("--job", name, *(OPTIONS if kind.query_file else OPTIONS[:2]), *audience, *alert)
-    assert (ran.code, check_folder(folder)) == (0, []), ran.err
-    assert "    to: [ops@shop.example]" in (folder / "config" / "failed.yml").read_text()
-    (command,) = re.findall(rf"\(cd \S+ && digdag run {kind.workflow} .*\)", ran.err)
-    assert ("activation_actions_table=shop.people" in command) == (name == "activation")
-    assert ("-p settings_for_this_run='{\"dry_run\": true}'" in command) == (name in ("erase", "activation"))
+@pytest.mark.parametrize("name", OTHER_JOBS)
+def test_folder_of_another_job_has_its_shipped_settings_to_fill_in(init: Init, folder: Path, name: str) -> None:
+    ran = init("--job", name, *OPTIONS[:2])
+    assert ran.code == 0, ran.err
+    file = {"many": "audiences"}.get(name, name)
+    assert (folder / "config" / f"{file}.yml").read_text() == (WORKFLOWS / "config" / f"{file}.yml").read_text()
+    assert yaml.safe_load((folder / "config" / "workflow.yml").read_text()) == {"td": {"database": DATABASE}}
+    assert f"digdag run pinterest_{name}.dig" in ran.err
+    assert "once you have filled in config/ and queries/" in ran.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("add", "name of a new one): give --audience"),
+        ("add", "Audience: give --audience, its id or its name"),
         (f"add --audience Shopers {QUERY}", 'no audience "Shopers"; did you mean Shoppers?'),
         (f"add --audience Zebra {QUERY}", 'take people; to create it, answer "new: Zebra"'),
-        ("create --audience New", "Database of the query: give --database"),
+        ("create --audience New", "Database of the query and of the history: give --database"),
         ("create --audience New --database nowhere", "nowhere"),
-        ("erase --database ../x --query 'SELECT 1'", "database must be the name of a database"),
-        ("delete --audience Twice --query x", "--query has no effect in a workflow to delete"),
-        ("remove --suppress x", "--suppress has no effect in a workflow to remove people"),
-        ("erase --consent x", "--consent has no effect in a workflow to remove opt-outs"),
-        ("erase --audience x", "--audience has no effect in a workflow to remove opt-outs"),
-        ("add --begin adopt", "--begin has no effect in a workflow to add people"),
-        ("add --if-exists add", "--if-exists has no effect in a workflow to add people"),
-        ("add --later-runs add", "--later-runs has no effect in a workflow to add people"),
-        ("add --start 2026-11-01", "--start has no effect in a workflow to add people"),
+        ("erase --database ../x", "database must be the name of a database"),
+        ("delete --audience Twice --query x", "--query has no effect in a workflow for the job delete"),
+        ("remove --suppress x", "--suppress has no effect in a workflow for the job remove"),
+        ("erase --consent x", "--consent has no effect in a workflow for the job erase"),
+        ("erase --audience x", "--audience has no effect in a workflow for the job erase"),
+        ("add --begin adopt", "--begin has no effect in a workflow for the job add"),
+        ("replace --if-exists add", "--if-exists has no effect in a workflow for the job replace"),
         (f"create --audience ${{x}} {QUERY}", "must be one line of text without a template"),
         (f"add --audience Twice {QUERY}", '2 audiences are named "Twice": give the id of one of'),
         (f"create --audience New {QUERY} --alert mail:${{x}}@x", "--alert must be mail:ADDRESS or slack"),
         (f"create --audience New {QUERY} --alert pager", "--alert must be mail:ADDRESS or"),
         (f"create --audience New {QUERY} --alert mail:a@x,b@x", "with one address"),
-        (f"create --audience Shoppers {QUERY}", 'there is an audience "Shoppers" already'),
-        (f"add --audience 'new: Zebra' {QUERY} --status", "--status needs the id of the audience"),
-        (f"add --audience Visitors {QUERY}", '"Visitors" is of the type VISITOR; only CUSTOMER_LIST audiences'),
-        (f"create --audience Visitors {QUERY}", 'there is an audience "Visitors" already: choose another name'),
+        (
+            f"remove --audience Visitors {QUERY}",
+            'no audience "Visitors": `td-pinterest audiences` lists them; only those',
+        ),
         (f"create --audience Twice --if-exists add {QUERY}", 'there is an audience "Twice" already'),
         (f"mirror --audience 'new: Shoppers' {QUERY}", "choose another name, or leave out new:"),
         (f"mirror --audience 'new: Zebra' {QUERY} --begin adopt", "--begin has no effect on a new audience"),
         (f"create --audience New {QUERY} --alert mail:@", "--alert must be mail:ADDRESS or slack"),
         (f"add --audience Shoppers {QUERY} --ad-account 7", "the token cannot read ad account 7: it can read"),
-        (f"mirror --audience Full {QUERY}", "20,538 people are in it: replace or adopt (keep) them: give --begin"),
+        (
+            f"mirror --audience Full {QUERY}",
+            "20,538 people are in it: replace them, or adopt (keep) them, also those who opted out: give --begin",
+        ),
         (f"create --audience New {QUERY} --suppress no.sql", "no.sql of --suppress cannot be"),
-        (f"erase --database {DATABASE} --query 'SELECT ${{x}} AS email'", "--query contains a template"),
-        (f"erase --database {DATABASE} --query 'SELECT 1; SELECT 2'", "--query has several statements"),
-        (f"erase --database {DATABASE} --query 'SELECT email FROM nothing'", "nothing"),
-        (f"erase --database {DATABASE} --query 'SELECT email, customer_id FROM people'", "customer_id"),
-        (f"{LIFT} --control '{{percent: 10, salt: a}}'", "--control: `by` is missing, the column with the key"),
-        (f"{LIFT} --control '{{percent: 60, salt: a, by: b}}'", "--control: percent: must be a number from 0.01"),
-        (f"{LIFT} --control '{{percent: 9, salt: a, by: nr}}'", "--query: the query has no column nr, which"),
-        (f"{LIFT} --conversions orders,key", "--conversions must be TABLE, or TABLE,KEY,TIME, such as"),
-        (f"{LIFT} --conversions orders,nr,time", "nr"),
-        (f"{LIFT} --conversions orders,customer_id,paid", "VARCHAR"),
-        (f"{LIFT} --start yesterday", "--start must be a day, such as 2026-11-25"),
-        (f"{LIFT} --dry-run", "--dry-run: a comparison sends nobody; leave it out"),
-        (f"activation --database {DATABASE} --dry-run", "--dry-run: only Audience Studio starts an activation"),
+        (f"create --audience New {QUERY} --schedule often", "--schedule must be as in a .dig file"),
+        (f"create --audience New {QUERY} --schedule 'daily>: 07:00:00' --timezone Mars", "--timezone must be the name"),
+        (f"create --audience New {QUERY} --region eu01", "--region must be an address"),
+        (f"add --audience 77 {QUERY}", 'the ad account has no audience "77": `td-pinterest audiences` lists them'),
+        (f"activation --database {DATABASE} --dry-run", "--dry-run: the settings of the job activation are yet to be"),
+        (
+            f"remove --audience Shoppers --database {DATABASE} --query 'SELECT ${{x}} AS email'",
+            "--query contains a template",
+        ),
+        (
+            f"remove --audience Shoppers --database {DATABASE} --query 'SELECT 1; SELECT 2'",
+            "--query has several statements",
+        ),
+        (f"remove --audience Shoppers --database {DATABASE} --query 'SELECT email FROM nothing'", "nothing"),
+        (
+            f"remove --audience Shoppers --database {DATABASE} --query 'SELECT email, customer_id FROM people'",
+            "customer_id",
+        ),
     ],
 )
 def test_a_missing_or_wrong_answer_is_an_error_and_nothing_is_written(
@@ -250,25 +272,21 @@ def test_a_missing_or_wrong_answer_is_an_error_and_nothing_is_written(
     assert not folder.exists()
 
 
-@pytest.mark.parametrize(("job", "names"), [("add", ["One"]), ("many", ["One", "Two"])])
-def test_dry_run_shows_the_plan_of_each_audience_before_the_next_commands(
-    init: Init, services: Services, job: str, names: list[str]
-) -> None:
-    audiences = [part for name in names for part in ("--audience", services.audience(name=name))]
-    ran = init("--job", job, *audiences, *OPTIONS, "--dry-run")
+def test_dry_run_shows_the_plan_before_the_next_commands(init: Init, services: Services) -> None:
+    ran = init("--job", "add", "--audience", services.audience(name="One"), *OPTIONS, "--dry-run")
     assert (ran.code, services.pinterest.calls.writes()) == (0, [])
-    for name in names:
-        assert f'would add 120 records to audience "{name}"' in ran.out
+    assert 'would add 120 records to audience "One"' in ran.out
     assert re.fullmatch(r"Next:\n(?:  \S.*\n){3}", ran.err[ran.err.index("Next:") :])
     # The secrets are in the environment.
     assert "reads the local digdag secrets only, which lack td.apikey, pinterest.client_id" in " ".join(ran.err.split())
 
 
-def test_dry_run_of_an_erasure_counts_lists_and_removes_nobody(init: Init, services: Services) -> None:
-    services.audience(people(5))
-    ran = init("--job", "erase", *OPTIONS, "--dry-run")
-    assert (ran.code, services.pinterest.calls.writes()) == (0, []), ran.err
-    assert "would" in ran.out
+def test_audience_of_the_environment_is_that_of_a_folder_without_questions(
+    init: Init, folder: Path, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PINTEREST_AUDIENCE_ID", audience := services.audience())
+    assert init("--job", "clear").code == 0
+    assert read_settings(folder)["audience_id"] == audience
 
 
 def test_dry_run_without_credentials_writes_nothing(
@@ -313,21 +331,44 @@ def test_a_folder_that_is_not_empty_is_an_error_before_anything_else(
 def test_a_folder_with_dot_names_alone_is_filled(init: Init, folder: Path, services: Services) -> None:
     (folder / ".git").mkdir(parents=True)
     assert init("--job", "clear", "--audience", services.audience()).code == 0
-    assert (folder / "pinterest_clear.dig").exists()
-    assert (folder / ".git").exists()
-    assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".audiences")] == []
+    assert (folder / "pinterest_export.dig").exists()
+    assert sorted(path.name for path in folder.glob(".*")) == [".git", ".laid_out.json"]
 
 
-def test_an_interruption_while_the_folder_is_laid_out_leaves_nothing(
-    init: Init, folder: Path, services: Services, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("function", ["write_missing_files", "write_code"])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_what_an_interruption_leaves_is_removed_by_the_next_command(
+    init: Init, folder: Path, services: Services, monkeypatch: pytest.MonkeyPatch, function: str, is_late: bool
 ) -> None:
-    def interrupt(*_: object) -> bool:
+    write = getattr(project_folder, function)
+
+    def interrupt(*arguments: Any) -> None:
+        if is_late:
+            write(*arguments)
         raise KeyboardInterrupt
 
+    (folder / ".git").mkdir(parents=True)
+    inode = folder.stat().st_ino
     audience = services.audience()
-    monkeypatch.setattr(project_folder, "write_code", interrupt)
-    assert init("--job", "clear", "--audience", audience).code == 130
-    assert [path.name for path in folder.parent.iterdir() if "audiences" in path.name] == []
+    with monkeypatch.context() as patch:
+        patch.setattr(project_folder, function, interrupt)
+        assert init("--job", "add", "--audience", audience, *OPTIONS).code == 130
+    assert init("--job", "clear", "--audience", audience).code == 0
+    assert list_files(folder) == [*CONFIGURATION, "pinterest_export.dig"]
+    assert sorted(path.name for path in folder.glob(".*")) == [".git", ".laid_out.json"]
+    assert folder.stat().st_ino == inode  # it may be a mounted folder
+
+
+def test_a_file_of_the_user_beside_those_of_an_interrupted_command_stays(
+    init: Init, folder: Path, services: Services
+) -> None:
+    folder.mkdir()
+    (folder / ".unfinished_init").write_text("pinterest_export.dig\n../notes.txt\n")
+    for path in (folder / "pinterest_export.dig", folder / "mine.txt", folder.parent / "notes.txt"):
+        path.write_text("text")
+    assert init("--job", "clear", "--audience", services.audience()).failed("is not empty: name a new folder")
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.txt"]
+    assert (folder.parent / "notes.txt").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(at_terminal: Terminal, services: Services) -> None:
@@ -337,21 +378,8 @@ def test_a_folder_that_cannot_be_made_is_an_error(at_terminal: Terminal, service
     assert "name another folder" in ran.err
 
 
-def test_a_create_whose_name_is_taken_is_asked_about_again(
-    at_terminal: Terminal, services: Services, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    services.audience()
-    first = [AD_ACCOUNT_ID, "create", "Shoppers", "fail", "add"]
-    answers = iter([*first, DATABASE, "SELECT email FROM people", "", "", ""])
-    monkeypatch.setattr(screen, "is_interactive", lambda: True)
-    monkeypatch.setattr("click.prompt", lambda *_, **__: next(answers))
-    monkeypatch.setattr("click.confirm", lambda *_, **__: False)
-    ran = at_terminal("init", folder)
-    assert (ran.code, 'there is an audience "Shoppers" already: choose add or replace' in ran.err) == (0, True)
-    assert "    if_exists: add\n" in (folder / "pinterest_create.dig").read_text()
-
-
-ANSWERS = ["549755885175", "mirror", "{audience}", "adopt", DATABASE, "SELECT email FROM people", "", "", "y", "", "y"]
+QUERY_ANSWERS = (DATABASE, "SELECT email FROM people", "", "")
+ANSWERS = ["mirror", "549755885175", "{audience}", *QUERY_ANSWERS, "adopt", "", "daily>: 07:00:00", "UTC", "", "y"]
 
 
 @pytest.mark.parametrize("answered", range(len(ANSWERS) - 1))
@@ -368,12 +396,13 @@ def test_ctrl_c_at_a_question_leaves_no_file(
         try:
             return next(answers)
         except StopIteration:
-            raise KeyboardInterrupt from None
+            raise click.Abort from None
 
     monkeypatch.setattr("click.prompt", prompt)
     monkeypatch.setattr("click.confirm", lambda question, **_: prompt(question) == "y")
     ran = at_terminal("init", folder)
     assert (ran.code, len(asked)) == (130, answered + 1)
+    assert "Stopped: nothing" in ran.err
     assert not folder.exists()
 
 
@@ -386,7 +415,7 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
         command, cwd=ROOT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
         os.close(theirs)
-        answers = ["12x", "", "add", "Shopper", "Shoppers", "../x", DATABASE, "no.sql", "SELECT 1 AS one"]
+        answers = ["add", "12x", "", "", "Shopper", "Shoppers", "../x", DATABASE, "no.sql", "SELECT 1 AS one"]
         answers += [
             "SELECT email\nFROM people",
             "SELECT email FROM people",
@@ -394,7 +423,8 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
             "SELECT customer_id AS maid FROM people",
             "",
             "",
-            "n",
+            "",
+            "",
             "joe",
             "slack",
             "y",
@@ -411,6 +441,7 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
     for said in (
         "is one line",
         "must be an id",
+        "give --audience, its id or its name",
         "did you mean Shoppers?",
         "no.sql of",
         "none.sql of",
@@ -420,8 +451,7 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
         assert said in text
     assert "there is no column email" in text
     assert "would add 120 records" in text
-    ids = yaml.safe_load((folder / "config" / "pinterest.yml").read_text())
-    assert ids["audience_id"] == audience
+    assert read_settings(folder)["audience_id"] == audience
 
 
 def read_terminal(descriptor: int) -> bytes:
@@ -435,7 +465,7 @@ def read_written_task(folder: Path) -> dict[str, Any]:
     """Return the task of the export in a folder's workflow, with what digdag fills in."""
     (workflow,) = folder.glob("*.dig")
     config = load(workflow)
-    task: dict[str, Any] = evaluate(config["+export"], config["_export"])
+    task: dict[str, Any] = evaluate(config["+export"], evaluate(config["_export"], {}))
     return task
 
 
@@ -473,30 +503,29 @@ def test_written_workflow_has_the_settings_and_parameters_of_the_command(
     audience = services.audience(members=people(2), name=own)
     if not named:
         settings["audience_id"] = audience
-    task: dict[str, Any] = {"py>": "td_pinterest_op.export.PinterestExport", "result_settings": settings}
-    if not action.startswith(("clear", "delete")):
-        task |= {"query": "SELECT email FROM people", "database": DATABASE, "engine": "trino"}
-        if not action.startswith("remove"):
-            settings |= {"suppress": "SELECT email FROM opt_outs", "consent": "SELECT email FROM people -- $$"}
+    has_query = not action.startswith(("clear", "delete"))
+    query = ("--query", "SELECT email FROM people", "--database", DATABASE, "--engine", "trino") if has_query else ()
+    if has_query and not action.startswith("remove"):
+        settings |= {"suppress": "SELECT email FROM opt_outs", "consent": "SELECT email FROM people -- $$"}
     file = tmp_path / "export.yml"
-    file.write_text(json.dumps({"+mine": task}))
-    ran = at_terminal("export", "--settings", file, "--write", folder, "--yes", "--json")
+    file.write_text(json.dumps(settings).replace("$", "$$"))
+    ran = at_terminal("export", "--settings", file, *query, "--write", folder, "--yes", "--json")
     assert (ran.code, check_folder(folder)) == (0, []), ran.err
     written = read_written_task(folder)
-    of_written = written.pop("result_settings")
-    for name, place, of_place in (("query", written, task), *((name, of_written, settings) for name in LISTS)):
-        assert (name in place) == (name in of_place)
-        if name in of_place:
-            assert (folder / place.pop(name)).read_text().strip() == of_place.pop(name)
-    of_written = {"audience_id" if name.startswith("audience_id") else name: of_written[name] for name in of_written}
-    checked = {} if action.startswith(("add", "create")) or named else {"expected_audience_name": own}
-    history = "pinterest_history" if "database" in task else ""
-    shared = {"type": "pinterest", "audience_type": "customer_list", "history": history}
-    expected = {key: each for key, each in {**shared, **settings, **checked}.items() if each != " "}
+    of_written = written["result_settings"]
+    for name in LISTS:
+        assert (name in of_written) == (name in settings)
+        if name in settings:
+            assert (folder / of_written.pop(name)).read_text().strip() == settings.pop(name)
+    checked = {} if action.startswith("create") or named else {"expected_audience_name": own}
+    history = {"history": "pinterest_history"} if has_query else {}
+    expected = {"type": "pinterest", "audience_type": "customer_list", **history, **settings, **checked}
     # A file's decimals are text, as digdag gives them.
     assert of_written == {name: str(each) if isinstance(each, float) else each for name, each in expected.items()}
-    del task["result_settings"]
-    assert written == {**task, "_env": written["_env"]}
+    assert (folder / "queries" / "people.sql").exists() == has_query
+    engine = {"engine": "trino"} if has_query else {}
+    td = yaml.safe_load((folder / "config" / "workflow.yml").read_text())["td"]
+    assert td == {"database": DATABASE if has_query else "", **engine}
 
 
 @pytest.mark.parametrize("action", ["add_people_to_current_audience", "replace_current_audience"])
@@ -504,7 +533,7 @@ def test_written_workflow_sends_the_people_of_the_command(
     at_terminal: Terminal, services: Services, folder: Path, tmp_path: Path, action: str
 ) -> None:
     services.td.create(DATABASE, "people", [{"email": each, "customer_id": each[:9]} for each in people(60)])
-    task = {"query": 'SELECT email AS "m$ail", customer_id FROM people', "database": DATABASE}
+    query = ("--query", 'SELECT email AS "m$ail", customer_id FROM people', "--database", DATABASE)
     control = {"percent": 50, "salt": "a $$ b $", "by": "customer_id"}
     settings = {
         "action": action,
@@ -516,14 +545,13 @@ def test_written_workflow_sends_the_people_of_the_command(
         "audience_id": services.audience(),
     }
     file = tmp_path / "export.yml"
-    file.write_text(json.dumps({"result_settings": settings, **task}))
-    assert at_terminal("export", "--settings", file, "--yes", "--write", folder).code == 0
+    file.write_text(json.dumps(settings).replace("$", "$$").replace("m$$ail", "m$ail"))  # a key stays as it is
+    assert at_terminal("export", "--settings", file, *query, "--yes", "--write", folder).code == 0
     (audience,) = services.pinterest.audiences.values()
     expected = services.pinterest.members_of_audience(audience.id)
     assert 0 < len(expected) < 60
     services.pinterest.lists[audience.rule["customer_list_id"]].members.clear()
-    (workflow,) = folder.glob("*.dig")
-    run_workflow(folder, workflow.name, services)
+    run_workflow(folder, services)
     assert services.pinterest.members_of_audience(audience.id) == expected
 
 
@@ -535,16 +563,16 @@ def test_a_name_with_a_template_is_not_expected_by_what_an_export_writes(
     ids = f"ad_account_id: '{AD_ACCOUNT_ID}', audience_id: '{audience}'"
     file.write_text(f"{{action: replace_current_audience, {ids}}}")
     assert at_terminal("export", "--settings", file, *OPTIONS, "--dry-run", "--write", folder).code == 0
-    assert "Summer" not in (folder / "config" / "pinterest.yml").read_text()
+    assert "expected_audience_name" not in read_settings(folder)
 
 
 @pytest.mark.parametrize(
     ("settings", "source", "said"),
     [
         (
-            "{action: create_new_audience, audience_description: '${x}'}",
-            OPTIONS,
-            "audience_description contains a template",
+            "action: create_new_audience",
+            ["--query", "SELECT '${x}' AS email", "--database", DATABASE],
+            "--write: query contains a template",
         ),
         ("action: add_people_to_current_audience", ["--job", "1"], "--write needs --query"),
         (

@@ -26,7 +26,7 @@ def test_restrictions_on_the_command_line(
     }
 
     def run(settings: dict[str, Any], restriction: dict[str, Any]) -> str:
-        file.write_text(yaml.safe_dump({"result_settings": yaml.safe_dump(settings | restriction), "database": "crm"}))
+        file.write_text(yaml.safe_dump(settings | restriction))
         ran = at_terminal("export", "--settings", file, "--yes", *([] if action in WITHOUT_ROWS else rows[source]))
         return "" if ran.code == 0 else ran.err.partition("error: ")[2].replace("\n", " ")
 

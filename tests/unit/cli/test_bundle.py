@@ -75,7 +75,7 @@ def test_setup_cfg_names_every_package_the_pages_and_the_workflows() -> None:
 
 def test_bundle_contains_workflows_operator_and_library_with_licences(new_folder: Path) -> None:
     names = list_names(new_folder)
-    expected = {"pinterest_export.dig", "config/pinterest.yml", "queries/people.sql", "td_pinterest_op/export.py"}
+    expected = {"pinterest_export.dig", "config/export.yml", "queries/people.sql", "td_pinterest_op/export.py"}
     expected |= {"td_pinterest_op/LICENSE", "backoff/__init__.py"}
     assert expected - set(names) == set()
     assert any(name.startswith("python_backoff-") and "LICENSE" in name for name in names)
@@ -107,8 +107,8 @@ def test_further_calls_add_workflows_and_leave_files_of_the_user(
     terminal("bundle", tmp_path, "pinterest_export.dig")
     assert [path.name for path in tmp_path.glob("*.dig")] == ["pinterest_export.dig"]
     (tmp_path / "queries" / "people.sql").write_text("mine")
-    assert terminal("bundle", tmp_path, "pinterest_clear", "workflows/pinterest_delete.dig").code == 0
-    expected = {f"pinterest_{verb}.dig" for verb in ("export", "clear", "delete")}
+    assert terminal("bundle", tmp_path, "pinterest_erase", "workflows/pinterest_status.dig").code == 0
+    expected = {f"pinterest_{verb}.dig" for verb in ("export", "erase", "status")}
     assert {path.name for path in tmp_path.glob("*.dig")} == expected
     ran = terminal("bundle", tmp_path)
     assert "files of yours left unchanged: " in ran.err
@@ -147,9 +147,9 @@ def test_update_replaces_code_of_an_older_version(terminal: Terminal, folder: Pa
 
 def test_changed_code_is_an_error_before_anything_is_written(terminal: Terminal, folder: Path) -> None:
     (folder / "td_pinterest_op" / "export.py").write_text("changed")
-    (folder / "pinterest_clear.dig").unlink()
+    (folder / "pinterest_erase.dig").unlink()
     assert terminal("bundle", folder).failed("td_pinterest_op/export.py. Nothing was written. Move it away, or name")
-    assert not (folder / "pinterest_clear.dig").exists()
+    assert not (folder / "pinterest_erase.dig").exists()
 
 
 @pytest.mark.parametrize(
