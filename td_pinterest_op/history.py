@@ -28,10 +28,11 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_parameter
 from td_pinterest_op.settings.structures import CONTROL
 from td_pinterest_op.settings.types import TABLE, WrongValueError
-from td_pinterest_op.task_runtime.outcome import TIME_LIMIT, History, require_history_database
+from td_pinterest_op.task_runtime.outcome import History, require_history_database
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.services import build_treasure_data_api
 from td_pinterest_op.task_runtime.task import Task, find_workflow_name, get_current_task, store_values
+from td_pinterest_op.treasure_data.tables import TIME_LIMIT
 
 log = logging.getLogger(__name__)
 

@@ -111,25 +111,6 @@ def build_lift_row(figures: Mapping[str, Any]) -> Row:
     return {"kind": LIFT, "summary": figures.get("summary"), "lift": json.dumps(figures)}
 
 
-def build_table_statement(table: str, existing: Collection[str] | None) -> str:
-    """Return the SQL that creates the history table, or adds the columns that it lacks; "" if it lacks none.
-
-    `existing`: the names of the table's columns, or None if there is no table.
-    """
-    name = quote_name(table)
-    comment = "-- td_pinterest_op: the table of the history\n"
-    if existing is None:
-        columns = ",\n".join(f"  {quote_name(column)} {type_}" for column, type_ in COLUMNS.items())
-        return f"{comment}CREATE TABLE IF NOT EXISTS {name} (\n{columns}\n)"
-    # Every table has a `time`, which no schema lists.
-    statements = [
-        f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {quote_name(column)} {type_}"
-        for column, type_ in COLUMNS.items()
-        if column not in {"time", *existing}
-    ]
-    return comment + ";\n".join(statements) if statements else ""
-
-
 def build_insert_statement(table: str, rows: Sequence[Row]) -> str:
     """Return an INSERT statement for `rows`. Columns without any value are left out."""
     columns = [column for column in COLUMNS if any(row.get(column) is not None for row in rows)]

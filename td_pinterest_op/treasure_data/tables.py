@@ -1,10 +1,27 @@
-"""List the tables of a database of Treasure Data."""
+"""List the tables of a database of Treasure Data, and write to tables that the operator makes there."""
 
 import json
+import logging
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from td_pinterest_op.errors import JobError, TreasureDataError
+from td_pinterest_op.errors import ExportError, JobError, StoppedError, TreasureDataError
+from td_pinterest_op.http.retry import retry
+from td_pinterest_op.identifiers.hashing_sql import quote_name
+from td_pinterest_op.treasure_data.job import Source, run_statement
 from td_pinterest_op.treasure_data.td_api import RUN_AGAIN, TreasureData, build_path
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+TIME_LIMIT = 30.0
+"""Seconds by which reading or writing an `OperatorTable` may delay its task."""
+CREATION_TIME_LIMIT = 180.0
+"""Seconds by which making the table, or adding columns that a new version needs, may delay the first run."""
+# Before a statement is tried again, in seconds.
+_WAITS = (0.5, 2.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,3 +58,84 @@ def list_tables(td: TreasureData, database: str) -> dict[str, Table]:
         for each in tables
     ]
     return {table.name: table for table in found}
+
+
+def build_table_statement(
+    table: str, columns: Mapping[str, str], existing: Collection[str] | None, *, content: str
+) -> str:
+    """Return the SQL that creates a table with these `columns`, or adds those that it lacks; "" if it lacks none.
+
+    `columns`: Trino's type of each. `existing`: the names of the table's columns, or None if there is no table.
+    `content`: what is in the table, for a comment.
+    """
+    name = quote_name(table)
+    comment = f"-- td_pinterest_op: the columns of the {content}\n"
+    if existing is None:
+        declared = ",\n".join(f"  {quote_name(column)} {type_}" for column, type_ in columns.items())
+        return f"{comment}CREATE TABLE IF NOT EXISTS {name} (\n{declared}\n)"
+    # Every table has a `time`, which no schema lists.
+    statements = [
+        f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {quote_name(column)} {type_}"
+        for column, type_ in columns.items()
+        if column not in {"time", *existing}
+    ]
+    return comment + ";\n".join(statements) if statements else ""
+
+
+@dataclass(kw_only=True)
+class OperatorTable:
+    """A table that the operator makes in Treasure Data, writes to, and reads. Nothing about it fails a run.
+
+    After a call that fails, later calls do nothing.
+    """
+
+    connect: Callable[[], TreasureData]  # may raise ExportError
+    database: str
+    table: str
+    columns: Mapping[str, str]  # Trino's type of each
+    marks: Collection[str]  # the columns by which a table of any version of the operator is known
+    content: str  # what is in the table, such as "history"
+    _is_ready: bool = False  # whether the table has all columns
+    _is_disabled: bool = False  # whether a call has failed
+
+    def execute(self, execute: Callable[[TreasureData, Source], _T], build_source: Callable[[], Source]) -> _T | None:
+        """Return what `execute` returns for a statement about the table, or None after an error.
+
+        The first error is logged as a warning. `build_source`: returns the statement. Raises StoppedError.
+        """
+        if self._is_disabled:
+            return None
+        try:
+            # One source for all tries: a request that is repeated because its response was lost is the same job.
+            source = build_source()
+            td = self.connect()
+            preparing = td.with_time_limit(CREATION_TIME_LIMIT)
+            errors = (JobError, TreasureDataError)  # a job fails while another run makes the table
+            retry(lambda: self._prepare(preparing), _WAITS, on=errors, sleep=preparing.sleep)
+            limited = td.with_time_limit(TIME_LIMIT)
+            return retry(lambda: execute(limited, source), _WAITS, on=TreasureDataError, sleep=limited.sleep)
+        except Exception as error:
+            self._is_disabled = True
+            if isinstance(error, StoppedError):
+                raise
+            log.warning(
+                "the %s %s failed: %s. The run continues, and may have no row there",
+                self.content,
+                f"{self.database}.{self.table}".lstrip("."),  # without a query there may be no database
+                str(ExportError.from_exception(error)).removesuffix(RUN_AGAIN),
+            )
+            return None
+
+    def _prepare(self, td: TreasureData) -> None:
+        """Create the table, or add the columns that a table of an earlier version lacks. Raises ExportError."""
+        if self._is_ready:
+            return
+        table = list_tables(td.with_time_limit(TIME_LIMIT), self.database).get(self.table)
+        existing = table.columns if table and table.schema else None
+        if existing and (missing := sorted({*self.marks} - existing)):
+            raise JobError(
+                f"it is not the operator's table, which has a column {' and a column '.join(missing)}: name another one"
+            )
+        if statement := build_table_statement(self.table, self.columns, existing, content=self.content):
+            run_statement(td, Source(query=statement, database=self.database, purpose=self.content))
+        self._is_ready = True

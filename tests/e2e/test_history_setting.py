@@ -18,8 +18,9 @@ from td_pinterest_op.many import export_all
 from td_pinterest_op.run_history.history_table import COLUMNS
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.status import check_audiences
-from td_pinterest_op.task_runtime import outcome as writing
+from td_pinterest_op.task_runtime import outcome
 from td_pinterest_op.task_runtime.task import Task
+from td_pinterest_op.treasure_data import tables as writing
 from tests import guard
 from tests.e2e.audiences import ADD, CLEAR, CREATE, is_cleared, settings_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer
@@ -307,6 +308,16 @@ def test_export_with_an_unwritable_history_succeeds_with_one_warning(
     assert warning.endswith(". The run continues, and may have no row there")
 
 
+def test_table_that_is_no_history_gets_neither_columns_nor_rows(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = services.td.warehouse.tables("crm")
+    run_add(services, settings={"history": "crm.others"})
+    (warning,) = logged_warnings(caplog)
+    assert "it is not the operator's table, which has a column kind and a column outcome and a column " in warning
+    assert services.td.warehouse.tables("crm") == before
+
+
 def test_failed_run_with_an_unwritable_history_keeps_its_error(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -499,7 +510,7 @@ def test_comparison_without_counts_or_the_percent_of_the_control_group_is_an_err
 def test_audiences_beyond_the_size_of_one_statement_all_get_their_row(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "_ROWS_AT_A_TIME", 2)
+    monkeypatch.setattr(outcome, "_ROWS_AT_A_TIME", 2)
     audiences = [services.audience(people(120)) for _ in range(5)]
     settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": audiences, "history": HISTORY}
     check_audiences(task_of(services, settings), services.time.timing)

@@ -11,12 +11,13 @@ from td_pinterest_op.identifiers.hashing_sql import build_hashing_sql, build_low
 from td_pinterest_op.identifiers.identifier_types import EMAIL
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.run_history.history_table import (
+    COLUMNS,
     build_follow_up_row,
     build_insert_statement,
     build_lift_row,
     build_run_row,
-    build_table_statement,
 )
+from td_pinterest_op.treasure_data.tables import build_table_statement
 from tests import warehouses
 from tests.trino.client import run
 from tests.trino.days import QUERIES, most_table_reads
@@ -112,7 +113,7 @@ def check_history(server: str) -> Iterator[str]:
     session = test_history.SESSION
     failed = test_history.FAILED | {"audience_id": "12", "error": test_history.NASTY}
     seen = session | dict(build_follow_up_row(test_history.AUDIENCE)) | {"ad_account_id": "5"}
-    ask(build_table_statement(table, None))
+    ask(build_table_statement(table, COLUMNS, None, content="history"))
     for _ in range(2):
         ask(build_insert_statement(table, [session | dict(build_run_row(statistics())), seen]))
     ask(build_insert_statement(table, [failed]))

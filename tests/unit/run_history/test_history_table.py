@@ -14,10 +14,10 @@ from td_pinterest_op.run_history.history_table import (
     build_follow_up_row,
     build_insert_statement,
     build_run_row,
-    build_table_statement,
     convert_booleans,
     flatten,
 )
+from td_pinterest_op.treasure_data.tables import build_table_statement
 from tests.unit.report.samples import statistics
 from tests.unit.run_history.conftest import TABLE, Warehouse
 
@@ -43,15 +43,17 @@ def write(warehouse: Warehouse, *rows: dict[str, Any]) -> None:
 
 def test_a_table_gets_exactly_the_columns_that_it_lacks() -> None:
     names = COLUMNS.keys() - {"time"}
-    assert build_table_statement(TABLE, names | {"dry_run"}) == ""
-    assert build_table_statement(TABLE, names - {"task", "is_dry_run"}).splitlines()[1:] == [
+    assert build_table_statement(TABLE, COLUMNS, names | {"dry_run"}, content="history") == ""
+    statement = build_table_statement(TABLE, COLUMNS, names - {"task", "is_dry_run"}, content="history")
+    assert statement.splitlines()[1:] == [
         f'ALTER TABLE "{TABLE}" ADD COLUMN IF NOT EXISTS "task" varchar;',
         f'ALTER TABLE "{TABLE}" ADD COLUMN IF NOT EXISTS "is_dry_run" bigint',
     ]
 
 
 def test_every_column_has_a_type_that_treasure_datas_tables_know() -> None:
-    types = set(re.findall(r'^  "\w+" (\w+),?$', build_table_statement(TABLE, None), re.MULTILINE))
+    statement = build_table_statement(TABLE, COLUMNS, None, content="history")
+    types = set(re.findall(r'^  "\w+" (\w+),?$', statement, re.MULTILINE))
     assert types == {"varchar", "bigint", "double"}
 
 
