@@ -7,13 +7,16 @@ import contextlib
 import logging
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction
 from td_pinterest_op.audiences.request import ExportRequest, read_task_request
 from td_pinterest_op.errors import ExportError, JobError, SettingsError, StoppedError, TreasureDataError
 from td_pinterest_op.records.limits import describe_plan
+from td_pinterest_op.records.rejected_rows import write_rejected_rows
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
@@ -97,6 +100,7 @@ def run_export(
     settings = request.settings
     clock = services.timing.monotonic
     error: Exception | None = None
+    action: AudienceAction | None = None
     try:
         action_class = next(each for each in ACTIONS if each.action is settings.action)
         action = action_class(request=request, services=services, stats=stats, reporter=reporter)
@@ -127,7 +131,15 @@ def run_export(
                 failure.extend(f". Before that, {stats.sent:,} of {to_send} were sent")
             elif isinstance(failure, (StoppedError, TreasureDataError, JobError)) and not stats.requests.sent:
                 failure.extend(". Nothing was sent")
-    finish_export(services, error, stats, history_table=settings.history, report=settings.report)
+    query = action.people_query if action else None
+    finish_export(
+        services,
+        error,
+        stats,
+        history_table=settings.history,
+        report=settings.report,
+        write_rejected=partial(write_rejected_rows, settings, request.source, query, stats, services),
+    )
 
 
 def finish_export(
@@ -137,10 +149,12 @@ def finish_export(
     *,
     history_table: TableName | None,
     report: str | None = None,
+    write_rejected: Callable[[], None] = lambda: None,
 ) -> None:
     """Log an export's statistics, write its report and history row, and raise its `error`, if any, as an ExportError.
 
-    `history_table`: None for no history. `report`: the path of the report's file, None for no report.
+    `history_table`: None for no history. `report`: the path of the report's file, None for no report. `write_rejected`:
+    writes the table of rejected rows.
     """
     stats.failed = error is not None
     statistics = stats.to_json()
@@ -155,6 +169,7 @@ def finish_export(
         about=[("ad account", stats.ad_account_id), ("audience", stats.audience_id or stats.audience_name)],
         statistics=statistics,
         report=report,
+        write_rejected=write_rejected,
     )
 
 

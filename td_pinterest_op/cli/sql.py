@@ -7,9 +7,8 @@ import click
 
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import find_credentials
-from td_pinterest_op.identifiers.hashing_sql import build_control_number_sql, quote_literal, quote_name
+from td_pinterest_op.identifiers.hashing_sql import build_control_number_sql, quote_literal
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
-from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column, find_identifier_columns, get_position, is_single
 from td_pinterest_op.records.hashed_query import (
     ENGINES,
@@ -23,6 +22,7 @@ from td_pinterest_op.records.hashed_query import (
     cast_to_text,
     require_one_statement,
 )
+from td_pinterest_op.records.rejected_rows import build_rejected_select
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.task_runtime.task import read_source
@@ -110,9 +110,10 @@ def sql(
             "name the query's columns with --columns, or give --database to ask the warehouse for them"
         )
     found = job.names
-    identifiers = find_identifier_columns(replace(job, option="--query"), types, ignores_other_columns=True)
+    selected = [name.lower() for name in found]
+    identifiers = find_identifier_columns(replace(job, option="--query"), types, other_columns=selected)
     for option, column in [("--by", control["by"]), *(("--key", key) for key in keys)]:
-        if column and column.lower() not in map(str.lower, found):
+        if column and column.lower() not in selected:
             raise click.UsageError(f"{option}: the query has no column {column}; it has {', '.join(found)}")
     made = Query(text=text, names=found, columns=identifiers)
     if group:
@@ -131,7 +132,9 @@ def sql(
             raise click.UsageError(
                 "the query selects only identifiers: add a column that identifies each person, such as a customer id"
             )
-        statement = build_rejected_statement(made, keys=keys or others)
+        statement = f"{build_rejected_select(made, keys=keys or others)}\nORDER BY reason, identifier"
+        comment = "The keys of people, with the column and the reason of each value that is rejected."
+        statement = add_comment(statement, comment, query=text)
     # Standard output as it is: a statement is there to be copied.
     click.echo(statement)
 
@@ -145,45 +148,6 @@ def build_hashed_statement(query: Query) -> str:
         selected[column.position] = of_array if column.is_array else _build_digest_sql(column)
     comment = "The query with digests in place of identifiers, NULL where one is rejected."
     return build_selecting_statement(comment, query, selected)
-
-
-def build_rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
-    """Return SQL that selects a query's rejected values, each with the `keys` of its row, its column and the reason.
-
-    A row without any identifier is listed once. Raises click.UsageError for a key with the name of another column.
-    """
-    if taken := {"identifier", "reason"} & {key.lower() for key in keys}:
-        raise click.UsageError(f"give the query's column {taken.pop()} another name: the statement has its own")
-    named = [f"c{get_position(key, query.names)} AS {quote_name(key)}" for key in keys]
-    absences = []
-    rows = []
-    cases = []
-    for number, column in enumerate(query.columns):
-        answers_of_row = f"a{column.position}"
-        absence = f"c{column.position} IS NULL"
-        if column.is_array:
-            absence = f"coalesce(cardinality(filter({answers_of_row}, each -> each IS NOT NULL)), 0) = 0"
-        else:
-            answers_of_row = f"ARRAY[{answers_of_row}]"
-        absences.append(absence)
-        rows.append(f"({number}, {quote_literal(column.name)})")
-        cases.append(f"WHEN {number} THEN {answers_of_row}")
-    nothing = " AND ".join(absences)
-    keys_alone = ", ".join(quote_name(key) for key in keys)
-    statement = f"""\
-SELECT {keys_alone}, identifier, reason
-FROM (
-  SELECT {", ".join(named)}, CASE WHEN {nothing} THEN '' ELSE identifier END AS identifier, CASE
-    WHEN {nothing} THEN CASE place WHEN 0 THEN ARRAY['{Reason.NULL.value}'] END
-    ELSE CASE place {" ".join(cases)} END END AS answers
-  FROM (
-{build_hashing_select(query)}
-  ) CROSS JOIN (VALUES {", ".join(rows)}) AS columns (place, identifier)
-) CROSS JOIN UNNEST(answers) AS answers_of (reason)
-WHERE length(reason) < 64
-ORDER BY reason, {keys_alone}"""
-    comment = "The keys of people, with the column and the reason of each value that is rejected."
-    return add_comment(statement, comment, query=query.text)
 
 
 def build_arms_statement(query: Query, *, by: str | None, salt: str, share: str) -> str:

@@ -112,11 +112,11 @@ class MirrorRun:
             return state.replacing > state.settled  # a replace that may have been sent in part
         return self.settings.begin != "adopt"
 
-    def compare_with_ledger(self) -> None:
+    def compare_with_ledger(self) -> Query:
         """Compare the query's people with the ledger: write who joins and who leaves to a table, and count them.
 
-        The counts are in `counts`, `figures` and `stats`. Raises LimitError if an opt-out or consent list cannot be
-        used.
+        Returns the query. The counts are in `counts`, `figures` and `stats`. Raises LimitError if an opt-out or consent
+        list cannot be used.
         """
         # Ask for the columns of all queries first: an error in a query then shows before anything is hashed.
         lists = {}
@@ -206,6 +206,7 @@ class MirrorRun:
                 "Nothing was sent. If a policy masks columns, let the user of td.apikey view those of the ledger; else "
                 "set rebuild: true for one run"
             )
+        return query
 
     def check_leavers(self) -> None:
         """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows.

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import JobError
@@ -53,6 +53,7 @@ def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str,
         types=types,
         control_column=control.by if control else None,
         default_country=settings.default_country,
+        other_columns=settings.rejected_keys,
     )
     if settings.records == "rows":
         by_key = {type_.key: [each.name for each in columns if each.type.key == type_.key] for type_ in TYPES.values()}
@@ -104,14 +105,14 @@ def find_identifier_columns(
     types: Mapping[str, IdentifierType] = LIST_TYPES,
     control_column: str | None = None,
     default_country: str | None = None,
-    ignores_other_columns: bool = False,
+    other_columns: Collection[str] = (),
 ) -> list[Column]:
     """Return the columns of a job's result with the name of an identifier type, or which `columns` maps to a type.
 
     `columns`: the names of types, by lower-case column name. `types`: the types that may be used, by name.
     `control_column`: the column that chooses the control group. It is checked, but not returned. `default_country`: of
     phone numbers without a country code. Raises JobError if no column is left, or if any column is missing, not text,
-    or not an identifier (allowed if `ignores_other_columns`).
+    or neither an identifier nor one of the `other_columns`, in lower case.
     """
     type_by_name = {**types, **{name: types[type_] for name, type_ in columns.items()}}
     names = [name.lower() for name, _ in job.schema]
@@ -136,7 +137,7 @@ def find_identifier_columns(
                 # A cast of bytes would take them for UTF-8; what a query holds as bytes is a digest.
                 cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
                 problems.append(f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}')
-        elif not ignores_other_columns and name.lower() not in missing.values():
+        elif name.lower() not in (*other_columns, *missing.values()):
             problems.append(f'column "{sanitize(name)}" {_describe_other_column(name)}')
         if type_:
             column = Column(

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
-from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
+from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, TYPES, join_with_or
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.structures import parse_mapping
@@ -228,6 +228,7 @@ def parse_values(
     if parsed.action:
         _check_action(parsed, parsed.action)
     _check_records_setting(parsed)
+    _check_rejected_keys(parsed)
     places = [*table.by_name, *(problem.key for problem in parsed.problems)]
     parsed.problems.sort(key=lambda problem: places.index(problem.key))
     return parsed
@@ -344,3 +345,13 @@ def _check_records_setting(parsed: ParsedSettings) -> None:
         parsed.add_problem("hash_in", text)
     if has_rows and action and action.needs_query:
         parsed.add_problem("records", f"{action.name} cannot send records: rows; allowed: identifiers")
+
+
+def _check_rejected_keys(parsed: ParsedSettings) -> None:
+    """Add a problem if `rejected` lacks its keys, or one of the keys is a column of identifiers."""
+    values = parsed.values
+    if values.get("rejected"):
+        parsed.require_any("rejected_keys", reason=", and rejected needs it")
+    if wrong := {*(values.get("rejected_keys") or ())} & {*TYPES, *(values.get("columns") or ())}:
+        text = f"must not name a column of identifiers, as {', '.join(map(format_value, sorted(wrong)))} is"
+        parsed.add_problem("rejected_keys", f"{text}; allowed: columns with your own keys of people")

@@ -198,6 +198,10 @@ def _parse_control(value: object) -> Control:
     )
 
 
+COLUMN_NAMES = SettingType(
+    parse=lambda value: tuple(dict.fromkeys(map(str.lower, _parse_items(TEXT, value)))),
+    allowed="a list, or a comma-separated string, of columns of the query",
+)
 COLUMNS = SettingType(
     parse=_parse_columns,
     allowed=f"a mapping from the query's column name to {join_with_or(LIST_TYPES)}; with records: rows also "

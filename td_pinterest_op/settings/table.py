@@ -28,6 +28,7 @@ from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.structures import (
     AD_ACCOUNT_IDS,
     AUDIENCE_IDS,
+    COLUMN_NAMES,
     COLUMNS,
     CONTROL,
     STATUS_SET,
@@ -243,6 +244,8 @@ class Settings(RecordSettings):
         TEXT, restricts=True, comment="the run stops if the audience has another name"
     )
     report: str | None = declare_setting(TEXT)  # path of the page to write
+    rejected: TableName | None = _of_rows(TABLE)
+    rejected_keys: tuple[str, ...] = _of_rows(COLUMN_NAMES, ())  # in lower case, as columns are compared
     records: RecordsFormat = _of_rows(build_word_type(*get_args(RecordsFormat)), "identifiers")
     hash_in: HashIn = _of_rows(build_word_type(*get_args(HashIn)), "operator")
     default_country: str | None = _of_rows(COUNTRY)  # in upper case

@@ -22,7 +22,7 @@ from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience, age_key
 from td_pinterest_op.records.columns import find_people_columns
-from td_pinterest_op.records.hashed_query import describe_query, open_hashed_rows
+from td_pinterest_op.records.hashed_query import Query, describe_query, open_hashed_rows
 from td_pinterest_op.records.limits import check_rows
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape
@@ -77,6 +77,7 @@ class AudienceAction(abc.ABC):
         self._audience_id = settings.audience_id or ""
         self._new_name = settings.audience_name or ""
         self._created_list_ids: set[str] = set()
+        self.people_query: Query | None = None  # once its columns are known
 
     def check_audience(self) -> None:
         """Raise AudienceError if the action cannot be applied to the audience. Called before any row is read.
@@ -104,6 +105,7 @@ class AudienceAction(abc.ABC):
             assert source is not None, "an action without rows reads none"  # noqa: S101
             td = self.services.treasure_data
             on_job_id = partial(setattr, stats, "job_id")
+            query: Query | None = None
             if settings.hash_in == "operator":
                 rows = open_job_rows(td, source, on_job_id=on_job_id)
             else:
@@ -113,6 +115,7 @@ class AudienceAction(abc.ABC):
                 rows = open_hashed_rows(td, source, query, control=settings.control, on_job_id=on_job_id)
             lists = stack.enter_context(open_lists(self.services, sources, settings, stats, queries=queries))
             reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
+            self.people_query = query or Query(text=source.query, names=rows.job.names, columns=reader.columns)
             with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
                 prepared = reader.read(rows.blocks, progress=progress)
             check_rows(settings, stats)

@@ -111,7 +111,7 @@ class Mirror(MembersAction):
                 if uploaded is not None or dummies is not None:
                     people = max(max(people or 0, uploaded or 0) - (dummies or 0), 0)
                 self._run.check_state(customer_list_id=get_list_id(audience), people=people)
-            self._run.compare_with_ledger()
+            self.people_query = self._run.compare_with_ledger()
             check_rows(settings, self.stats)
             self._run.check_leavers()
             yield PreparedRecords()  # the steps read the records, once the plan is in the ledger

@@ -7,10 +7,11 @@ from decimal import Decimal
 import duckdb
 import pytest
 
-from td_pinterest_op.cli.sql import build_arms_statement, build_hashed_statement, build_rejected_statement
+from td_pinterest_op.cli.sql import build_arms_statement, build_hashed_statement
 from td_pinterest_op.errors import SettingsError, UnexpectedError
 from td_pinterest_op.records.digests import decode_hashed_values
 from td_pinterest_op.records.hashed_query import Query, build_columns_statement, require_one_statement
+from td_pinterest_op.records.rejected_rows import build_rejected_select
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.withholding.people import assign_control
 from tests import warehouses
@@ -51,7 +52,7 @@ def test_rejected_values_have_the_keys_of_the_user_the_column_and_the_reason(
         ("n/a", 3, [], HASH[:40], SIGMA),
         ("ann@lee.example", 4, None, None, None),
     ]
-    assert set(read_nasty(database, build_rejected_statement(QUERY, keys=["Customer"]), rows)) == {
+    assert set(read_nasty(database, build_rejected_select(QUERY, keys=["Customer"]), rows)) == {
         (1, 'my "ids"', "empty"),
         (1, 'my "ids"', "not_a_device_id"),
         (2, "", "null"),

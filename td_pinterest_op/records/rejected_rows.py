@@ -1,0 +1,120 @@
+"""List the values that a run rejected, by the keys of their rows, in a table of the warehouse (setting `rejected`)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from td_pinterest_op.errors import JobError
+from td_pinterest_op.identifiers.hashing_sql import quote_literal, quote_name
+from td_pinterest_op.identifiers.identifier_types import ROW_ONLY_NAMES
+from td_pinterest_op.identifiers.reasons import Reason
+from td_pinterest_op.records.columns import get_position
+from td_pinterest_op.records.hashed_query import ENGINES, Query, add_comment, build_hashing_select
+from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.stats import Stats
+from td_pinterest_op.task_runtime.outcome import describe_run
+from td_pinterest_op.task_runtime.services import Services
+from td_pinterest_op.treasure_data.job import Source, run_statement
+from td_pinterest_op.treasure_data.tables import OperatorTable
+
+# The columns of the table that precede the keys. Every table has a `time`, too.
+_ABOUT_RUN = ("session_time", "session_uuid", "attempt_id", "task", "ad_account_id", "audience_id")
+# The columns that follow the keys: the name of a value's column, and the reason why the value is rejected.
+_ABOUT_VALUE = ("identifier", "reason")
+_OWN = {"time", *_ABOUT_RUN, *_ABOUT_VALUE}
+
+
+def write_rejected_rows(
+    settings: Settings, source: Source | None, query: Query | None, stats: Stats, services: Services
+) -> None:
+    """Write the rejected values of a run's `query` to the table of the setting `rejected`, if there are any.
+
+    The warehouse reads the query, which is that of `source`, once more. `query`: None if the run has read no rows. A
+    failure is only logged as a warning. Raises StoppedError.
+    """
+    is_any = stats.invalid_count or stats.invalid_keys_by_reason
+    if not (settings.rejected and source and query and is_any) or settings.dry_run:
+        return
+    keys = settings.rejected_keys
+    names = _name_keys(keys)
+    table = OperatorTable(
+        connect=lambda: services.treasure_data,
+        database=settings.rejected.database or source.database,
+        table=settings.rejected.table,
+        columns={"time": "bigint", **dict.fromkeys([*_ABOUT_RUN, *names, *_ABOUT_VALUE], "varchar")},
+        marks=_OWN - {"time"},
+        content="table of rejected rows",
+    )
+
+    def build_source() -> Source:
+        """Return the statement that writes the rows. Raises JobError if the warehouse cannot judge the values."""
+        if not source.query or source.engine not in ENGINES:
+            raise JobError(f"it needs `query`, and the engine {' or '.join(ENGINES)}")
+        if missing := [key for key in keys if key not in map(str.lower, query.names)]:
+            raise JobError(f"the query has no column {' and no '.join(missing)}, which rejected_keys names")
+        if types := {column.type.name for column in query.columns} & {*ROW_ONLY_NAMES}:
+            raise JobError(f"the warehouse cannot judge the values of {' and '.join(sorted(types))}")
+        run = describe_run(services.task, now=services.timing.now())
+        run |= {"ad_account_id": stats.ad_account_id, "audience_id": stats.audience_id}
+        texts = [f"nullif({quote_literal(str(run[name] or ''))}, '')" for name in _ABOUT_RUN]
+        texts += [f"CAST({quote_name(name)} AS varchar)" for name in names]
+        select = build_rejected_select(query, keys=keys, control_key=settings.control.by if settings.control else None)
+        if settings.hash_in == "operator" and not settings.action.needs_query:
+            select += f" AND reason <> '{Reason.UNSURE.value}'"  # the operator can hash such addresses
+        statement = f"""\
+INSERT INTO {quote_name(table.database)}.{quote_name(table.table)} ({", ".join(map(quote_name, table.columns))})
+SELECT {", ".join([str(run["time"]), *texts, *_ABOUT_VALUE])} FROM (
+{select}
+)"""
+        statement = add_comment(statement, "td_pinterest_op: the rejected rows of this run", query=query.text)
+        return replace(source.with_fresh_query(statement), purpose=table.content)
+
+    table.execute(run_statement, build_source)
+
+
+def build_rejected_select(query: Query, *, keys: Sequence[str], control_key: str | None = None) -> str:
+    """Return a SELECT of a query's rejected values, each with the `keys` of its row, its column and the reason.
+
+    A row is listed once, without a column, if it has no identifier, or no value in the column `control_key`.
+    """
+    names = _name_keys(keys)
+    named = [f"c{get_position(key, query.names)} AS {quote_name(name)}" for key, name in zip(keys, names, strict=True)]
+    absences = []
+    rows = []
+    cases = []
+    for number, column in enumerate(query.columns):
+        answers_of_row = f"a{column.position}"
+        absence = f"c{column.position} IS NULL"
+        if column.is_array:
+            absence = f"coalesce(cardinality(filter({answers_of_row}, each -> each IS NOT NULL)), 0) = 0"
+        else:
+            answers_of_row = f"ARRAY[{answers_of_row}]"
+        absences.append(absence)
+        rows.append(f"({number}, {quote_literal(column.name)})")
+        cases.append(f"WHEN {number} THEN {answers_of_row}")
+    of_row = {" AND ".join(absences): Reason.NULL}
+    if control_key:
+        of_row = {f"c{get_position(control_key, query.names)} IS NULL": Reason.NO_CONTROL_KEY, **of_row}
+    once = "".join(
+        f"\n    WHEN {condition} THEN CASE place WHEN 0 THEN ARRAY['{reason.value}'] END"
+        for condition, reason in of_row.items()
+    )
+    return f"""\
+SELECT {", ".join(map(quote_name, names))}, identifier, reason
+FROM (
+  SELECT {", ".join([*named, ""])}CASE WHEN {" OR ".join(of_row)} THEN '' ELSE identifier END AS identifier, CASE{once}
+    ELSE CASE place {" ".join(cases)} END END AS answers
+  FROM (
+{build_hashing_select(query)}
+  ) CROSS JOIN (VALUES {", ".join(rows)}) AS columns (place, identifier)
+) CROSS JOIN UNNEST(answers) AS answers_of (reason)
+WHERE length(reason) < 64"""
+
+
+def _name_keys(keys: Sequence[str]) -> list[str]:
+    """Return a name for each of the `keys`, columns of a query: its own, after `key_` if the table has that name."""
+    names: list[str] = []
+    for name in keys:
+        while name.lower() in (*_OWN, *names):
+            name = f"key_{name}"
+        names.append(name)
+    return names
