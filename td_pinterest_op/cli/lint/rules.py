@@ -157,8 +157,8 @@ class _TaskCheck:
         self._task = task
         self._table = _TABLES.get(task.class_name, EXPORT)
         self._params = task.find_params()
-        is_open = task.class_name == _ACTIVATION or not self._params.is_whole
-        self._knows_all_variables = workflow.knows_all_variables and not is_open
+        # Audience Studio passes on parameters of its own, and a file that cannot be read may define some.
+        self._is_open = task.class_name == _ACTIVATION or not self._params.is_whole
         self._settings = self._params.get_block("result_settings")
         self._env: Block = task.fill(task.block.get_block("_env"))
         self._environ = {
@@ -177,7 +177,7 @@ class _TaskCheck:
         if self._task.class_name.endswith(".Lift") and not _is_unknown(self._params.get("lift")):
             task = Task(params=self._params, environ=self._environ)
             self._call(read_control_share, task, blocks=[lift, *self._blocks])
-        if not is_left_out(self._params.get("history")):
+        if not is_left_out(self._params.get("history") or self._params.get_block("settings").get("history")):
             self._call(parse_api_key, self._environ)
 
     def run(self) -> list[Export]:
@@ -213,8 +213,9 @@ class _TaskCheck:
         elif isinstance(value, int) and has_lost_digits(value):
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
             self._workflow.add_finding(place, "unquoted-id", message)
-        elif isinstance(value, str) and self._knows_all_variables:
-            for name in self._task.find_undefined(value):
+        elif isinstance(value, str) and self._workflow.knows_all_variables and not self._is_open:
+            # A template may name a key that is beside it.
+            for name in set(self._task.find_undefined(value)).difference(["name", *self._table.by_name]):
                 message = f"nothing in this workflow defines {name}: correct the name, or pass it to the run with -p"
                 self._workflow.add_finding(place, "undefined", message, level="warning")
 
@@ -224,7 +225,7 @@ class _TaskCheck:
         unknown: set[str] = set()
         params["result_settings"] = _replace_unknown(self._settings, self._table, unknown)
         # An earlier task, or a workflow that calls this one, may have run a job, or name the database.
-        is_open = not self._knows_all_variables
+        is_open = not self._workflow.knows_all_variables
         has_job = is_open or any(each.operator.startswith("td") for each in self._workflow.tasks)
         stored = {**({"database": _NAME} if is_open else {}), **({"last_job_id": "1"} if has_job else {})}
         params["td"] = stored | _replace_unknown(self._params.get_block("td"), self._table, set())

@@ -1,5 +1,6 @@
 """The tasks of a workflow, with `${name}` filled in as far as the file knows it."""
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -12,30 +13,19 @@ from td_pinterest_op.cli.lint.yaml_file import Block, Place, Reader
 
 TEMPLATE = re.compile(r"\$\{(?!\s*secret:)([^{}]*)\}")
 """What digdag fills in, with its expression: not a secret, which it fills in elsewhere."""
+_FILLED_IN = re.compile(rf"{TEMPLATE.pattern}|\$\$(?!\{{)")
 # Blocks that hold tasks, besides the names that begin with +.
 _BLOCKS = ("_do", "_else_do", "_error", "_check")
 _VARIABLE = re.compile(r"\s*([A-Za-z_]\w*)(?:\.\w+)*\s*")
-# What digdag defines, its loops and the operators of tasks that define nothing else.
+# What digdag, its loops and its operators define.
 _OF_DIGDAG = re.compile(
     r"(last_|next_|last_executed_)?session_\w+|(task|project|workflow)_(name|id)|attempt_id|timezone|moment|error|td|http"
     r"|i|range|pinterest(_many|_status|_erasure|_lift)?"
 )
-_DEFINING_NOTHING = [
-    "td",
-    "echo",
-    "mail",
-    "http",
-    "slack",
-    "fail",
-    "if",
-    "wait",
-    "loop",
-    "for_each",
-    "for_range",
-    "td_for_each",
-]
-_DEEPEST = 5  # a variable may name one that names another
-_LONGEST_TEXT = 10_000
+# Operators of tasks that may define any variable.
+_DEFINING = ("py", "rb", "sh", "call", "require", "param_get")
+# How deep a value is in the parameters of a task; `_LITERAL`: that of a variable, in which digdag fills in nothing.
+_PARAMETERS, _PARAMETER, _NESTED, _LITERAL = range(4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,28 +60,43 @@ class DigTask:
         merged = self.exported.merge(self.block)
         for name in [name for name in merged if name[:1] in ("_", "+") or name.endswith(">")]:
             del merged[name]
-        filled: Block = self.fill(merged)
+        filled: Block = self.fill(merged, _PARAMETERS)
         return filled
 
-    def fill(self, value: Any, links: int = 0) -> Any:
+    def fill(self, value: Any, depth: int = _NESTED) -> Any:
         """Return a plain value in which each `${name}` that the file knows is filled in, and each `$$` is `$`.
 
-        `links`: how many variables led to the value.
+        As in digdag, the value of a variable counts as it is written; that of a whole parameter is filled in itself.
         """
         if isinstance(value, list):
-            return [self.fill(item, links) for item in value]
+            return [self.fill(item, max(depth, _NESTED)) for item in value]
         if isinstance(value, Block):
             filled = Block(value.place)
             filled.add_members(value)
             for key, member in value.items():
-                filled[key] = self.fill(member, links)
+                filled[key] = self.fill(member, _PARAMETER if depth == _PARAMETERS else max(depth, _NESTED))
                 if named := self._find_named(member):
                     filled.origins[key] = named[1]
             return filled
+        if not isinstance(value, str):
+            return value
+        if depth == _LITERAL:
+            return re.sub(r"\$\{(?!\s*secret:)", "$ {", value)
         named = self._find_named(value)
-        if named and links < _DEEPEST:
-            return "" if named[0] is None else self.fill(named[0], links + 1)
-        return self._fill_text(value) if isinstance(value, str) else value
+        if named and not isinstance(named[0], str):
+            return "" if named[0] is None else self.fill(named[0], depth if depth == _PARAMETER else _LITERAL)
+
+        def find_text(template: re.Match[str]) -> str:
+            """Return the text for a template or for `$$`, or the template itself if only a run knows it."""
+            if template[0] == "$$":
+                return "$"
+            found = self.find_variable(template[1])
+            if found is None:
+                return template[0]
+            text = self.fill("" if found[0] is None else found[0], depth + 1)
+            return text if isinstance(text, str) else json.dumps(text)
+
+        return _FILLED_IN.sub(find_text, value)
 
     def find_variable(self, expression: str) -> tuple[Any, Place] | None:
         """Return the value of a variable such as `target.audience_id`, with its place, or None if it is not known."""
@@ -110,7 +115,7 @@ class DigTask:
         names = []
         for expression in TEMPLATE.findall(text):
             path = _VARIABLE.fullmatch(expression)
-            is_open = path is None or path[1] in self.open_names.union(self.block) or _OF_DIGDAG.fullmatch(path[1])
+            is_open = path is None or path[1] in self.open_names or _OF_DIGDAG.fullmatch(path[1])
             if not is_open and self.find_variable(expression) is None:
                 names.append(expression.strip())
         return names
@@ -119,19 +124,6 @@ class DigTask:
         """Return the value and the place of the variable that a value names as a template and nothing else, or None."""
         template = TEMPLATE.fullmatch(value.strip()) if isinstance(value, str) else None
         return self.find_variable(template[1]) if template else None
-
-    def _fill_text(self, text: str) -> str:
-        """Return a text with the templates that the file knows filled in, also those in the variables' values."""
-
-        def find_text(template: re.Match[str]) -> str:
-            """Return the text for a template, or the template itself if only a run knows it."""
-            value = (self.find_variable(template[1]) or [template[0]])[0]
-            return value if isinstance(value, str) else "" if value is None else json.dumps(value)
-
-        for _ in range(_DEEPEST):
-            if len(text) < _LONGEST_TEXT:
-                text = TEMPLATE.sub(find_text, text)
-        return re.sub(r"\$\$(?!\{)", "$", text)
 
 
 class Workflow(Reader):
@@ -142,8 +134,6 @@ class Workflow(Reader):
         self.path = path
         content = self.read(path)
         self.root = content if isinstance(content, Block) else Block(Place(path, 1))
-        if not isinstance(content, Block) and not self.findings:
-            self.add_finding(self.root.place, "yaml", "a workflow is a mapping of tasks whose names begin with +")
         self.tasks = list(_walk(self.root, Block(self.root.place), frozenset()))
 
     @cached_property
@@ -151,9 +141,11 @@ class Workflow(Reader):
         """Whether no program of a task, and no other workflow that calls this one, may define variables."""
         operators = {each.operator for each in self.tasks if not each.class_name}
         call = re.compile(rf"call>:.*(\$\{{|\b{re.escape(self.path.stem)}\b)")
-        others = (each for each in self.path.parent.glob("*.dig") if each != self.path and each.is_file())
-        texts = (each.read_text(encoding="utf-8", errors="replace") for each in others)
-        return operators.issubset(["", *_DEFINING_NOTHING]) and not any(map(call.search, texts))
+        others = [each for each in self.path.parent.glob("*.dig") if each != self.path]
+        with contextlib.suppress(OSError):
+            texts = [each.read_text(encoding="utf-8", errors="replace") for each in others]
+            return operators.isdisjoint(_DEFINING) and not any(map(call.search, texts))
+        return False
 
 
 def _walk(block: Block, inherited: Block, open_names: frozenset[str]) -> Iterator[DigTask]:

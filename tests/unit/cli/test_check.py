@@ -11,6 +11,7 @@ from td_pinterest_op.cli.lint.rules import check_workflow
 from tests.unit.cli.lint.samples import CONNECTOR, OWN, found_in, plant
 from tests.unit.cli.running import Ran, Terminal
 
+ROOT = Path(__file__).parent.parent.parent.parent
 WRONG = plant(OWN, "action: add → acton: add", "  query →   dry_run: true\n  query")
 
 
@@ -77,3 +78,8 @@ def test_settings_that_are_text_are_found_as_those_that_are_keys(tmp_path: Path)
     assert found_in(tmp_path, plant(OWN, f"{block} →   result_settings: '{settings}'\n")) == []
     (export,) = check_workflow(tmp_path / "export.dig")[1]
     assert export.settings == json.loads(settings)
+
+
+@pytest.mark.parametrize("workflow", sorted((ROOT / "workflows").glob("*.dig")), ids=lambda path: path.name)
+def test_our_own_workflows_lack_only_what_is_to_be_filled_in(workflow: Path) -> None:
+    assert {finding.code for finding in check_file(workflow)} <= {"missing"}

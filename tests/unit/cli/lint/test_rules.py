@@ -37,6 +37,7 @@ WRONG: list[tuple[Any, ...]] = [
     (2, "missing: audience_id_add_people: missing", OWN, *_TARGET, "'7' → ''"),
     (10, "unknown: acton: is unknown; did you mean action?", OWN, "action: add → acton: add"),
     (2, "value: audience_id: must be an id", OWN, *_TARGET, "'7' → your_audience"),
+    (3, "value: audience_id: must be an id", OWN, *_TARGET, "'7' → '${name}'", "_export:\n → _export:\n  name: '8'\n"),
     (12, "value: min_records: 'ten' is not an allowed value; allowed:", OWN, f"{_ID} → {_ID}    min_records: ten\n"),
     (
         12,
@@ -155,7 +156,6 @@ WRONG: list[tuple[Any, ...]] = [
     # What no run can see, or says too late.
     (2, "yaml: there is a tab here", "a: b\n\tc: d\n"),
     (2, "yaml: this is not valid YAML", "a: [b\n"),
-    (1, "yaml: a workflow is a mapping", "- a\n"),
     (2, "yaml: a is defined twice", "a: 1\na: 2\n"),
     ("config/broken.yml:2", "yaml: there is a tab", OWN, "_export:\n → _export:\n  !include : config/broken.yml\n"),
     (7, "yaml: write `!include : FILE`", OWN, f"{_SETTINGS} →   result_settings:\n    !include: config/export.yml\n"),
@@ -222,7 +222,7 @@ _TEXT = (
     '"audience_id": "${id}"}'
 )
 RIGHT: list[str] = [
-    *(OWN, MANY, ACTIVATION, ERASE, STATUS, _LOOP, _LIFT, _SHARED),
+    *("", "- a", OWN, MANY, ACTIVATION, ERASE, STATUS, _LOOP, _LIFT, _SHARED),
     # What is the user's own, however it is named.
     plant(OWN, "_export:\n → _export:\n  consent_version: 3\n  suppressed_table: crm.opt_outs\n  querry: a\n"),
     plant(OWN, "  query →   consent_version: 3\n  suppression: a.sql\n  control_group: 5\n  query"),
@@ -240,8 +240,11 @@ RIGHT: list[str] = [
     f"{OWN}+b:\n  mail>: {{data: done}}\n  to: [you@example.com]\n",
     f"unknown_key: 1\ntask:\n  echo>: a\n{OWN}",
     # Variables.
+    plant(OWN, "${secret:td.apikey} → ${key}", "_export:\n → _export:\n  key: ${secret:td.apikey}\n"),
+    plant(OWN, "queries/people.sql → ${a}${b}/${c}.sql", "_export:\n → _export:\n  a: queries\n  b:\n  c: people\n"),
     plant(OWN, *_TARGET),
-    plant(OWN, _TARGET[0], "_export:\n → _export:\n  id: '7'\n  name: target\n  target: {id: '${id}'}\n"),
+    plant(OWN, "queries/people.sql → ${file}", "_export:\n → _export:\n  file: queries/${name}.sql\n  name: people\n"),
+    plant(OWN, f"{_ID} → {_ID}    report: of ${{audience_id}}.html\n"),
     plant(
         OWN,
         _SETTINGS.partition("\n")[2] + " →     <<: *shared\n",

@@ -15,7 +15,6 @@ _LAUGHS = "a: &a [x]\n" + "".join(
 @pytest.mark.parametrize(
     "text",
     [
-        "",
         "a: &a {b: *a}\n",
         "a: " + "[" * 1_000,
         _LAUGHS,
