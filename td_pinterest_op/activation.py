@@ -1,26 +1,35 @@
 """An activation of Audience Studio: `py>: td_pinterest_op.activation.PinterestActivation` in a .dig file.
 
-The console passes settings as JSON, which override the task's, and the people as a table, which the task's query reads
-by the name `activation_actions_table`. An audience without a name gets that of the segment.
+The console passes settings as JSON, which choose people and audience where the task does not. It passes the people as a
+table, which the task's query reads by the name `activation_actions_table`. An audience without a name gets that of the
+segment.
 """
 
 import dataclasses
+import logging
 import re
 from collections.abc import Mapping
 
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Create, Mirror, Replace, find_action
-from td_pinterest_op.audiences.request import drop_console_keys, extend_task
+from td_pinterest_op.audiences.request import get_task_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import parse_raw_settings
+from td_pinterest_op.settings.table import SETTINGS_OF_CONSOLE
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.task import Task, get_current_task, read_sql, store_values
 from td_pinterest_op.treasure_data.job import find_first_comments
 
+log = logging.getLogger(__name__)
+
 _IDS = {"audience_id", *(each.action.audience_id for each in ACTIONS if each.action.audience_id)}
+# Settings that choose the same thing.
+_SAME = ({*_IDS, "audience_name"}, {"ignore_invalid_records", "ignore_error"})
+# Keys that the console adds to the settings that it passes on: td_…, _…, type and …Type.
+_ADDED = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGNORECASE)
 _TABLE = re.compile(r"\bactivation_actions_table\b", re.IGNORECASE)  # in a query
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_]+\.[A-Za-z0-9_]+")
 PARAMETERS = ("later_runs", "segment_name", "activation_actions_db", "activation_actions_table")  # an activation's own
@@ -36,7 +45,7 @@ LATER_RUNS = {
 class PinterestActivation:
     """The operator that exports the people of an Audience Studio activation to a Pinterest audience.
 
-    It uses the settings of the task, except where the settings from Audience Studio's console override them.
+    It uses the settings of the task, and what the console of Audience Studio chooses besides.
     """
 
     def run(self) -> None:
@@ -55,9 +64,8 @@ def add_activation_settings(task: Task) -> Task:
     `later_runs` (add, replace or mirror) says how to change an audience that already exists. Without it, the settings
     may name any action. Raises SettingsError for settings and parameters that are missing or contradict each other.
     """
-    console = parse_raw_settings(task.params.get("result_connection_settings"), place="the console")
-    extended = extend_task(task, "the console", drop_console_keys(console, EXPORT), {})
-    settings = dict(extended.params["result_settings"])
+    own = get_task_settings(task)
+    settings = {**own, **_read_console_settings(task, own)}
     settings.update(_choose_action(task, settings))
     action = find_action(settings)
     names_audience = action is not None and EXPORT.by_name["audience_name"].is_used_by(action)
@@ -68,7 +76,7 @@ def add_activation_settings(task: Task) -> Task:
                 "the audience has no name: the activation has no segment_name, and its settings have neither "
                 "audience_name nor audience_id"
             )
-    params = {**extended.params, "result_settings": settings}
+    params = {**task.params, "result_settings": settings}
     query = task.params.get("query")
     if not is_left_out(query):
         sql = read_sql(str(query), key="query")
@@ -85,7 +93,40 @@ def add_activation_settings(task: Task) -> Task:
             # Comments that set options of the engine count only in front of the whole.
             first = find_first_comments(sql)
             params["query"] = f"{first}WITH {definition}\nSELECT * FROM (\n{require_one_statement(sql)}\n) AS people"
-    return dataclasses.replace(extended, params=params)
+    return dataclasses.replace(task, params=params)
+
+
+def _read_console_settings(task: Task, own: Mapping[object, object]) -> dict[object, object]:
+    """Return the settings that a console chooses, and that the task's `own` settings leave to it.
+
+    A warning names those that are ignored: unknown keys that the console adds, and what the task chooses itself. Raises
+    SettingsError for settings that only the workflow's author may choose, and for another action than the task's.
+    """
+    raw = parse_raw_settings(task.params.get("result_connection_settings"), place="the console")
+    given = {name: value for name, value in raw.items() if not is_left_out(value)}
+    added = [str(name) for name in given if name not in EXPORT.by_name and _ADDED.fullmatch(str(name))]
+    if added:
+        log.warning("the console has keys that this operator does not know, which are ignored: %s", ", ".join(added))
+    if foreign := [name for name in EXPORT.by_name if name in given and name not in {*SETTINGS_OF_CONSOLE, *_IDS}]:
+        raise SettingsError(
+            f"the console has {', '.join(foreign)}, which only the workflow's author may choose: remove it there, and "
+            "write it into the workflow's task if it is wanted",
+            key=foreign[0],
+        )
+    if _has_value(own, "action") and "action" in given and find_action(own) is not find_action(given):
+        raise SettingsError("the action in the console contradicts that of the task: remove one of them", key="action")
+    chosen = {}
+    kept = []
+    for name, value in given.items():
+        same: set[object] = next(({*names} for names in _SAME if name in names), {name})
+        values = [str(own[each]).strip() for each in same if not is_left_out(own.get(each))]
+        if values and str(value).strip() not in values:
+            kept.append(name)
+        elif not values and name not in added:
+            chosen[name] = value
+    if kept:
+        log.warning("the task chooses these itself, so the console's are ignored: %s", ", ".join(map(str, kept)))
+    return chosen
 
 
 def _choose_action(task: Task, settings: Mapping[object, object]) -> dict[str, str]:

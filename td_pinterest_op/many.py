@@ -20,7 +20,7 @@ from typing import Any
 from td_pinterest_op.audiences.actions import EXPORT, find_action
 from td_pinterest_op.audiences.request import (
     ROWS,
-    extend_task,
+    get_task_settings,
     read_task_request,
     require_lists_in_settings,
     split_parameters,
@@ -32,7 +32,7 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.parse import parse_parameter, parse_raw_settings, parse_settings, parse_values
 from td_pinterest_op.settings.structures import parse_list
-from td_pinterest_op.settings.table import FOR_THIS_RUN, SHARED
+from td_pinterest_op.settings.table import FOR_THIS_RUN, RESTRICTING, SHARED
 from td_pinterest_op.settings.types import (
     WrongValueError,
     build_integer_type,
@@ -80,7 +80,7 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
     runs = [_EntryRun(name=name, entry=entry) for name, entry in read_entries(task).items()]
     at_once = read_at_once(task)
     require_lists_in_settings(task)
-    shared = parse_raw_settings(task.params.get("result_settings"))
+    shared = get_task_settings(task)
     common = {name: value for name, value in shared.items() if name in SHARED.by_name}
     settings = parse_settings(common, table=SHARED, environ=task.environ)
     waiting = collections.deque(runs)
@@ -256,6 +256,9 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
             "count for all entries; to have others for some, spread the entries over several tasks with for_each>",
             key=str(common[0]),
         )
+    report = PurePath(str(settings.get("report") or "page.html").strip())
+    if report.is_absolute() or ".." in report.parts or not report.name:
+        raise SettingsError(f"{place}: report must be the path of a file inside the project's folder", key="report")
     if secret := next((key for key, value in params.items() if names_secret(value)), None):
         raise SettingsError(f"{place}: {secret} names a secret of the workflow, which no entry may do", key=secret)
     segment = str(entry.get("segment") or "").strip()
@@ -270,14 +273,33 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
             )
         params = {key: value for key, value in params.items() if key not in ROWS}
         params["query"] = f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
-    shared = parse_raw_settings(task.params.get("result_settings"))
-    action = find_action({**shared, **{key: value for key, value in settings.items() if not is_left_out(value)}})
+    shared = dict(get_task_settings(task))
+    merged = shared | {key: value for key, value in settings.items() if not is_left_out(value) or key not in shared}
+    # What restricts and is blank, in either place, is an error; any other blank setting overrides nothing.
+    blank = [key for each in (shared, settings) for key in each if key in RESTRICTING and is_left_out(each[key])]
+    merged |= dict.fromkeys(blank)
+    action = find_action(merged)
     if action and not action.adds_people:  # the task's lists are for the entries that add people
-        shared = {key: value for key, value in shared.items() if key not in LISTS or is_left_out(value)}
-    shared_task = replace(task, params={**task.params, "result_settings": shared})
-    extended = extend_task(shared_task, place, settings, params)
-    own = {key: value for key, value in extended.params.items() if key not in (FOR_THIS_RUN, "audiences")}
+        merged = {key: value for key, value in merged.items() if key not in LISTS or key in settings or value is None}
+    replaced = [key for key in settings if key in shared and str(shared[key]) != str(merged[key])]
+    for key in LISTS:
+        if key in replaced:
+            lists = f"{_describe_list(settings[key])} in the entry replaces {_describe_list(shared[key])} of the task"
+            log.warning("%s: for %s, %s", place, key, lists)
+    names = [format_value(key).strip("'") for key in replaced]
+    names += [key for key in params if task.params.get(key, params[key]) != params[key]]
+    if names:
+        log.info("%s overrides the task's %s", place, ", ".join(names))
+    left_out = {FOR_THIS_RUN, "audiences", *([] if ROWS.isdisjoint(params) else ROWS)}
+    own = {key: value for key, value in task.params.items() if key not in left_out}
+    own |= {**params, "result_settings": merged}
     for_this_run = parse_raw_settings(task.params.get(FOR_THIS_RUN), place=FOR_THIS_RUN)
     if name in for_this_run:
         own[FOR_THIS_RUN] = for_this_run[name]
-    return replace(extended, entry=name, params=own)
+    return replace(task, entry=name, params=own)
+
+
+def _describe_list(query: object) -> str:
+    """Return the name of a list's file, or "a query" in place of its SQL, which may have values of people."""
+    text = str(query).strip()
+    return text if text.lower().endswith(".sql") and len(text.split()) == 1 else "a query"

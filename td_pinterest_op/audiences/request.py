@@ -1,16 +1,12 @@
-"""Read the settings, rows and lists of a task, and report every problem before anything is contacted.
-
-A task may get settings and parameters from one more place: an entry of a list, a console, a file. They are merged here.
-"""
+"""Read the settings, rows and lists of a task, and report every problem before anything is contacted."""
 
 import logging
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import Problem, SettingsError, SettingsErrorCollector
-from td_pinterest_op.records.hashed_query import ENGINES, require_hashable, require_one_statement
+from td_pinterest_op.records.hashed_query import require_hashable, require_query
 from td_pinterest_op.settings.parse import (
     ParsedSettings,
     build_settings,
@@ -19,9 +15,7 @@ from td_pinterest_op.settings.parse import (
     parse_values,
 )
 from td_pinterest_op.settings.table import (
-    CREDENTIALS,
     FOR_THIS_RUN,
-    RESTRICTING,
     SETTINGS_FOR_THIS_RUN,
     TASK_PARAMETERS,
     ConnectionSettings,
@@ -39,9 +33,6 @@ log = logging.getLogger(__name__)
 
 ROWS = frozenset({"query", "job_id"})
 """The parameters that name the rows to export. A task has one of them at most."""
-
-# Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
-_ADDED_BY_CONSOLE = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGNORECASE)
 
 _S = TypeVar("_S", bound=ConnectionSettings)
 
@@ -80,40 +71,19 @@ def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mappin
     return settings, params
 
 
-def extend_task(task: Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]) -> Task:
-    """Return a copy of the task with further settings and parameters, which override the task's own.
+def get_task_settings(task: Task) -> Mapping[object, object]:
+    """Return a task's unchecked `result_settings` as a mapping.
 
-    `place`: where they were read, for the log and errors. A blank setting overrides nothing, unless it restricts what
-    is sent: then it stays, in either place, as the error that it is. Raises SettingsError for credentials: whoever
-    writes a list or uses a console must not choose them.
+    Raises SettingsError for text in an activation: it may be the console's, whose users must not choose everything.
     """
-    shared = parse_raw_settings(task.params.get("result_settings"))
-    new = {key: value for key, value in settings.items() if not is_left_out(value)}
-    blank = [key for each in (shared, settings) for key in each if key in RESTRICTING and is_left_out(each[key])]
-    if foreign := [key.name for key in CREDENTIALS if key.name in new]:
-        text = f"{place} has {' and '.join(foreign)}: credentials may stand in the task only, or in its _env"
-        raise SettingsError(text, key=foreign[0])
-    replaced = [format_value(key).strip("'") for key in new if str(shared.get(key, new[key])) != str(new[key])]
-    replaced += [name for name in params if task.params.get(name, params[name]) != params[name]]
-    if replaced:
-        log.info("%s overrides the task's %s", place, ", ".join(replaced))
-    # Unknown keys without a value stay, too: they are errors.
-    merged: dict[object, object] = {**dict.fromkeys(settings), **shared, **new, **dict.fromkeys(blank)}
-    own = {name: value for name, value in task.params.items() if name not in ROWS or ROWS.isdisjoint(params)}
-    return replace(task, params={**own, **params, "result_settings": merged})
-
-
-def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
-    """Return the settings from a console, without those left blank, and without unknown keys that the console adds.
-
-    `table`: the known settings. A warning names the keys that are left out.
-    """
-    unknown = [name for name in settings if name not in table.by_name and isinstance(name, str)]
-    added = list(filter(_ADDED_BY_CONSOLE.fullmatch, unknown))
-    if added:
-        text = "the settings from the console have keys that this operator does not know, which are ignored: %s"
-        log.warning(text, ", ".join(added))
-    return {name: value for name, value in settings.items() if name not in added and not is_left_out(value)}
+    raw = task.params.get("result_settings")
+    if "activation_id" in task.params and isinstance(raw, str) and not is_left_out(raw):
+        raise SettingsError(
+            "result_settings is text beside an activation_id, so it may be the console's, which only "
+            "td_pinterest_op.activation.PinterestActivation takes, by itself: write the task's settings as a mapping",
+            key="result_settings",
+        )
+    return parse_raw_settings(raw)
 
 
 def read_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S]:
@@ -143,8 +113,8 @@ def read_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S
     if source and isinstance(settings, Settings):
         errors.call(require_hashable, source, settings)
     for name, each in {"query": source, **lists}.items():
-        if each and each.query and each.engine in ENGINES:  # of several, one result would count
-            errors.call(require_one_statement, each.query, name=name)
+        if each and each.query:
+            errors.call(require_query, each.query, name=name, engine=each.engine)
     try:
         errors.raise_any()
     except SettingsError as error:
@@ -172,10 +142,7 @@ def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: Settings
 
     `table`: the allowed settings. Problems with the settings for this run are added to `errors`.
     """
-    raw = task.params.get("result_settings")
-    settings = parse_raw_settings(raw)
-    if "activation_id" in task.params and isinstance(raw, str):  # the console's text
-        settings = drop_console_keys(settings, table)
+    settings = get_task_settings(task)
     action = find_action(settings, table=table)
     used = {}
     unused = []

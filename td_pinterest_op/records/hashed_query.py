@@ -29,6 +29,9 @@ NUMBERS = 10_000  # a person's number modulo this decides about the control grou
 ENGINES = ("presto", "trino")  # whose SQL hashes
 _PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\r\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|.""", re.DOTALL)
 
+_HIVE_SETTINGS = re.compile(r"\A(?:\s*set\s[^;]*;)+", re.IGNORECASE)
+_BEGINNING = re.compile(r"[\s(]*(?:select|with|values|table)\b", re.IGNORECASE)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
@@ -81,6 +84,23 @@ def require_one_statement(query: str, *, name: str = "query") -> str:
             key=name,
         )
     return "".join(pieces[:end]).strip()
+
+
+def require_query(sql: str, *, name: str, engine: str) -> None:
+    """Raise SettingsError unless `sql` is a query, and for presto and trino a single one: it must not change anything.
+
+    `name`: the parameter or setting that has the SQL, for the error.
+    """
+    text = "".join(piece for piece in _PIECE.findall(sql) if not piece.startswith(("--", "/*")))
+    if engine in ENGINES:
+        require_one_statement(sql, name=name)
+    else:  # Hive
+        text = _HIVE_SETTINGS.sub("", text, count=1)
+    if not _BEGINNING.match(text):
+        raise SettingsError(
+            f"{name} is no query, so it is not issued: begin it with SELECT, WITH, VALUES or TABLE, in Hive after SET",
+            key=name,
+        )
 
 
 def describe_query(td: TreasureData, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> Query:

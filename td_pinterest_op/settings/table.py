@@ -68,6 +68,14 @@ SETTINGS_FOR_THIS_RUN = (
 )
 """The settings that may be given for one run."""
 
+SETTINGS_OF_CONSOLE = (
+    *("type", "ad_account_id", "audience_type", "action", "audience_id", "audience_name", "audience_description"),
+    *("limit_records_per_request", "ignore_invalid_records", "ignore_error", "retry_count"),
+    *("retry_initial_wait_millis", "max_retry_wait_millis"),
+    *("connection_timeout_secs", "write_timeout_secs", "read_timeout_secs"),
+)
+"""The settings that Audience Studio's console may choose, besides the actions' own for the audience's id."""
+
 Scope = Literal["every action", "rows", "people", "new audience", "old audience", "new list", "named"]
 """The subject of a setting. An action uses the settings of its scopes, and those that it names.
 

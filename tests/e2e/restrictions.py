@@ -7,7 +7,7 @@ from typing import Any
 from td_pinterest_op.audiences.actions import ACTIONS
 from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, is_in_control, members_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID
-from tests.exporting import Services, digest, people
+from tests.exporting import Services, digest, digests, people
 
 ACTALIKE = "create_actalike_audience"
 MIRROR = "mirror_current_audience"
@@ -22,8 +22,12 @@ RESTRICTIONS: Mapping[str, tuple[object, set[str]]] = {
     "max_records": (1, SENDING),
     "expect_values": ("hashed", SENDING),
     "control": ({"percent": 50, "salt": "spring"}, SENDING - {REMOVE}),
+    "suppress": (f"SELECT '{people(1)[0].upper()}' AS email", SENDING - {REMOVE}),
+    "consent": (f"SELECT email FROM people WHERE email <> '{people(1)[0]}'", SENDING - {REMOVE}),
     "max_leave_ratio": (0.01, {MIRROR}),
 }
+# These send the others.
+WITHHOLDING = {"control", "suppress", "consent"}
 # These limit nothing in an action that sends nobody.
 LIMITS = {"max_invalid_ratio", "min_records", "max_records"}
 PEOPLE = people(260)
@@ -55,7 +59,10 @@ def settings_for(services: Services, action: str) -> dict[str, Any]:
 
 
 def check_restrictions(services: Services, action: str, run: RunExport, *, refusal: str = "") -> None:
-    """Run an action with each restricting setting. `refusal`: this entry point rejects the action with this text."""
+    """Run an action with each restricting setting, right, blank and misspelt.
+
+    `refusal`: this entry point rejects the action with this text.
+    """
     for setting, (value, honoured_by) in RESTRICTIONS.items():
         settings = settings_for(services, action)
         if (setting, action, refusal) == ("max_leave_ratio", MIRROR, ""):
@@ -71,14 +78,24 @@ def check_restrictions(services: Services, action: str, run: RunExport, *, refus
         elif action not in honoured_by and setting not in LIMITS:
             assert f"{setting}: {action} cannot apply this setting" in error, (setting, error)
             assert writes == [], setting
-        elif action in honoured_by and setting != "control":
+        elif action in honoured_by and setting not in WITHHOLDING:
             assert (setting == "dry_run") == (error == ""), (setting, error)
             assert setting == "dry_run" or setting in error, (setting, error)
             assert writes == [], setting
         else:
             assert error == "", (setting, error)
-            if setting == "control":
-                assert set(control_digests()).isdisjoint(members_of(services, settings))
+            if setting in WITHHOLDING:
+                withheld = set(control_digests()) if setting == "control" else digests(1)
+                sent = members_of(services, settings)
+                assert (sent & withheld, len(sent)) == (set(), len(PEOPLE) - len(withheld) + (action == ADD) * 150)
+        before = len(services.pinterest.calls.writes())
+        for wrong, said in (
+            ({setting: " "}, f"{setting}: is blank"),
+            ({f"{setting}_": value}, f"{setting}_: is unknown"),
+        ):
+            error = run(settings, wrong)
+            assert said in error or (refusal and refusal in error), (wrong, error)
+        assert len(services.pinterest.calls.writes()) == before
 
 
 def control_digests() -> Iterator[str]:

@@ -38,8 +38,10 @@ def log_activation(
         "activation_actions_table": "cdp_syndication_1",
         "result_connection_settings": json.dumps(console),
     }
+    settings = project / "config" / "activation.yml"
+    settings.write_text(re.sub(r"later_runs: \w+", f"later_runs: {later}", settings.read_text()))
     path = project / "pinterest_activation.dig"
-    text = re.sub(r"later_runs: \w+", f"later_runs: {later}", path.read_text())
+    text = path.read_text()
     if "segment_id" not in text:
         text = text.replace(
             "_export:\n", "_export:\n" + "".join(f"  {key}: {json.dumps(value)}\n" for key, value in handed.items()), 1
@@ -66,7 +68,7 @@ def test_activation_creates_the_audience_and_later_runs_follow_later_runs(
 
 @pytest.mark.parametrize("later", ["add", "mirror", pytest.param("replace", marks=campaign)])
 def test_activation_does_not_send_people_who_opted_out(run: Run, services: Services, project: Path, later: str) -> None:
-    edit_file(project / "pinterest_activation.dig", ("# suppress:", "suppress:"))
+    edit_file(project / "config" / "activation.yml", ("# suppress:", "suppress:"))
     (project / "queries" / "suppressed.sql").write_text("SELECT upper(mail) AS email FROM opt_outs")
     services.td.create("sandbox", "opt_outs", [{"mail": person} for person in people(50)])
     audience_id = run_activation(run, services, project, people(150), later=later)
@@ -80,7 +82,8 @@ def test_activation_adds_to_the_audience_named_in_the_settings(run: Run, service
 
 
 def test_dry_activation_says_that_nothing_was_written(run: Run, services: Services, project: Path) -> None:
-    log = log_activation(run, services, project, people(5), later="add", dry_run="true")
+    edit_file(project / "config" / "activation.yml", ("  type: pinterest", "  type: pinterest\n  dry_run: true"))
+    log = log_activation(run, services, project, people(5), later="add")
     summary = 'Dry run: would create audience "Likely buyers" with 5 records; nothing was written.'
     assert f"{summary} 5 rows were read (audience not created)." in log
     assert not services.pinterest.audiences

@@ -14,7 +14,15 @@ from td_pinterest_op.errors import ExportError
 from td_pinterest_op.export import export
 from td_pinterest_op.task_runtime.task import Task
 from tests.e2e.audiences import ADD, CREATE, REPLACE
-from tests.e2e.restrictions import EVERY, MIRROR, check_restrictions, create_people
+from tests.e2e.restrictions import (
+    EVERY,
+    MIRROR,
+    RESTRICTIONS,
+    WITHHOLDING,
+    check_restrictions,
+    create_people,
+    settings_for,
+)
 from tests.exporting import SESSION, Services
 
 DUMPS: Mapping[str, Callable[[dict[str, Any]], object]] = {"mapping": dict, "JSON": json.dumps, "YAML": yaml.safe_dump}
@@ -79,23 +87,14 @@ LATER = {"add": (ADD, CREATE), "replace": (REPLACE, CREATE), "mirror": (MIRROR,)
 
 
 @pytest.mark.parametrize(
-    ("later", "action", "place"),
-    [
-        ("add", ADD, "task"),
-        ("add", CREATE, "console"),
-        ("add", REPLACE, "task"),
-        ("replace", REPLACE, "console"),
-        ("replace", CREATE, "task"),
-        ("mirror", MIRROR, "console"),
-        ("mirror", ADD, "console"),
-    ],
+    ("later", "action"),
+    [("add", ADD), ("add", CREATE), ("add", REPLACE), ("replace", CREATE), ("mirror", MIRROR), ("mirror", ADD)],
 )
-def test_restriction_of_an_activation_is_honoured_or_rejected(
-    services: Services, later: str, action: str, place: str
-) -> None:
+def test_restriction_of_an_activation_is_honoured_or_rejected(services: Services, later: str, action: str) -> None:
     def run(settings: dict[str, Any], restriction: dict[str, Any]) -> str:
         named = {} if action in LATER[later] else {"action": action}
-        console = settings | {"action": ""} | named | (restriction if place == "console" else {})
+        own = {name: settings[name] for name in ("begin",) if name in settings}
+        console = {name: value for name, value in settings.items() if name not in own} | {"action": ""} | named
         task = make_task(
             services,
             action,
@@ -104,10 +103,38 @@ def test_restriction_of_an_activation_is_honoured_or_rejected(
             query="SELECT email FROM activation_actions_table",
             activation_actions_db="cdp_audience_1",
             activation_actions_table="people",
-            result_settings=SHARED | (restriction if place == "task" else {}),
+            result_settings=SHARED | own | restriction,
             result_connection_settings=json.dumps(console),
         )
         return error_of(lambda: export(add_activation_settings(task), services.time.timing))
 
     refusal = "" if action in LATER[later] else f"later_runs: {later} contradicts action in the settings"
     check_restrictions(services, action, run, refusal=refusal)
+
+
+@pytest.mark.parametrize("setting", RESTRICTIONS)
+def test_restriction_of_a_console_is_the_authors_and_a_blank_one_lifts_nothing(
+    services: Services, setting: str
+) -> None:
+    value = RESTRICTIONS[setting][0]
+
+    def run(console: dict[str, Any], **own: Any) -> str:
+        task = make_task(
+            services,
+            ADD,
+            activation_id=1,
+            query="SELECT email FROM people",
+            result_settings=SHARED | settings | own,
+            result_connection_settings=json.dumps(console),
+        )
+        return error_of(lambda: export(add_activation_settings(task), services.time.timing))
+
+    settings = settings_for(services, ADD)
+    assert f"the console has {setting}, which only the workflow's author may choose" in run({setting: value})
+    assert f"{setting}_: is unknown" in run({f"{setting}_": value})
+    assert f"{setting}: is blank" in run({}, **{setting: ""})
+    assert services.pinterest.calls.writes() == []
+    if ADD in RESTRICTIONS[setting][1] - {MIRROR} and setting not in {"dry_run", *WITHHOLDING}:
+        assert setting in run({setting: ""}, **{setting: value})
+        assert services.pinterest.calls.writes() == []
+    assert run({setting: ""}) == ""

@@ -1,14 +1,18 @@
 """The settings of a task in each of their forms, and the one error about all that is wrong."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from td_pinterest_op.activation import add_activation_settings
+from td_pinterest_op.erase import erase_people
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
+from td_pinterest_op.many import export_all
+from td_pinterest_op.runtime.clock import Timing
+from td_pinterest_op.status import check_audiences
 from td_pinterest_op.task_runtime.task import Task
 from tests.e2e.audiences import ADD, settings_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
@@ -51,16 +55,19 @@ class TestWrongSettings:
         ):
             assert part in str(caught.value)
 
-    def test_settings_of_audience_studio_are_accepted_in_an_activation_only(self, services: Services) -> None:
-        audience_id = services.audience()
-        own = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "audience_type": "customer_list"}
-        settings = own | {"action": "delete_current_audience", "audience_id": audience_id, "td_connection": "x"}
-        text: dict[str, Any] = {"result_settings": json.dumps(settings)}
-        for given in (text, {"result_settings": settings, "activation_id": 5}):
-            with pytest.raises(SettingsError, match="- td_connection: is unknown"):
-                services.export({}, **given)
-        services.export({}, activation_id=5, **text)
-        assert services.pinterest.audiences[audience_id].removed
+    @pytest.mark.parametrize(
+        "run",
+        [export, export_all, erase_people, check_audiences, lambda task, _: add_activation_settings(task)],
+        ids=["export", "many", "erase", "status", "activation"],
+    )
+    def test_console_hands_its_settings_to_no_task_as_text(
+        self, services: Services, run: Callable[[Task, Timing], object]
+    ) -> None:
+        own = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "refresh_token": "pinr.theirs"}
+        params: dict[str, Any] = {"result_settings": json.dumps(own), "activation_id": 5, "audiences": [{"name": "a"}]}
+        with pytest.raises(SettingsError, match=r"only td_pinterest_op\.activation\.PinterestActivation takes"):
+            run(Task(params=params, environ=services.environ), services.time.timing)
+        assert services.pinterest.calls.all() == []
 
     @pytest.mark.parametrize("name", ["TD_API_SERVER", "PINTEREST_API_ENDPOINT"])
     def test_plain_http_to_another_machine_is_rejected(self, services: Services, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What an activation exports: the console's settings over the workflow's, the audience named after the segment."""
+"""What an activation exports: the workflow's settings, what a console may add, the audience named after the segment."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.activation import add_activation_settings
+from td_pinterest_op.audiences.actions import EXPORT
+from td_pinterest_op.audiences.request import read_task_request
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.task_runtime.task import Task
+from tests.unit.settings.test_parse import ENVIRON
 
 OWN = {"type": "pinterest", "ad_account_id": "1", "audience_type": "customer_list"}
 HANDED = {"activation_id": 1, "segment_name": "Likely buyers", "activation_actions_db": "cdp_audience_1"}
@@ -33,7 +36,6 @@ def settings(*, later: str | None = "add", **params: Any) -> dict[str, Any]:
     return {name: value for name, value in whole.items() if name not in OWN}
 
 
-@pytest.mark.parametrize("dump", [dict, json.dumps], ids=["mapping", "text"])
 @pytest.mark.parametrize(
     ("later", "console", "expected"),
     [
@@ -51,24 +53,25 @@ def settings(*, later: str | None = "add", **params: Any) -> dict[str, Any]:
         ("add", {"action": "ADD PEOPLE to current-audience", "audience_id": "7"}, {"action": ADD, "audience_id": "7"}),
         (
             "replace",
-            {"action": "create new audience", "audience_name": "VIP", "if_exists": " Replace "},
+            {"action": "create new audience", "audience_name": "VIP"},
             {"action": CREATE, "audience_name": "VIP", "if_exists": "replace"},
         ),
         (None, None, {"action": CREATE, "audience_name": "Likely buyers", "if_exists": "add"}),
         (None, {"action": REMOVE, "audience_id": "7"}, {"action": REMOVE, "audience_id": "7"}),
         (None, {"action": CREATE}, {"action": CREATE, "audience_name": "Likely buyers", "if_exists": "add"}),
-        (
-            None,
-            {"action": CREATE, "if_exists": "fail"},
-            {"action": CREATE, "audience_name": "Likely buyers", "if_exists": "fail"},
-        ),
         ("add", {"action": "nonsense"}, {"action": "nonsense"}),
     ],
 )
 def test_the_action_is_that_of_later_runs_and_a_nameless_audience_is_named_after_the_segment(
-    later: str | None, console: object, expected: dict[str, Any], dump: Any
+    later: str | None, console: object, expected: dict[str, Any]
 ) -> None:
-    assert settings(later=later, console=console, result_settings=dump(OWN)) == expected
+    assert settings(later=later, console=console) == expected
+
+
+def test_task_may_say_itself_what_a_create_does_with_an_audience_that_exists() -> None:
+    own = OWN | {"action": CREATE, "if_exists": "fail"}
+    expected = {"action": CREATE, "audience_name": "Likely buyers", "if_exists": "fail"}
+    assert settings(later=None, result_settings=own) == expected
 
 
 @pytest.mark.parametrize(
@@ -78,9 +81,9 @@ def test_the_action_is_that_of_later_runs_and_a_nameless_audience_is_named_after
         ("add", {"result_settings": OWN | {"action": REPLACE, "audience_id": "7"}}, "action"),
         ("replace", {"console": {"action": ADD, "audience_id": "7"}}, "action"),
         ("mirror", {"console": {"action": CREATE, "audience_name": "VIP"}}, "action"),
-        ("add", {"console": {"if_exists": "replace"}}, "if_exists"),
+        ("add", {"result_settings": OWN | {"if_exists": "replace"}}, "if_exists"),
         ("replace", {"result_settings": OWN | {"action": CREATE, "if_exists": "fail"}}, "if_exists"),
-        ("mirror", {"console": {"if_exists": "add"}}, "if_exists"),
+        ("mirror", {"result_settings": OWN | {"if_exists": "add"}}, "if_exists"),
     ],
 )
 def test_setting_that_contradicts_later_runs_is_an_error(later: str, params: dict[str, Any], key: str) -> None:
@@ -93,11 +96,14 @@ def test_setting_that_contradicts_later_runs_is_an_error(later: str, params: dic
     [
         ({"later": "append"}, "later_runs must be one of add, replace, mirror"),
         ({"later": ""}, "later_runs must be one of"),
-        ({"console": {"client_secret": "x"}}, "the console has client_secret: credentials may stand in the task only"),
+        (
+            {"result_settings": OWN | {"action": ADD}, "later": None, "console": {"action": REMOVE}},
+            "the action in the console contradicts that of the task",
+        ),
         ({"segment_name": " "}, "the audience has no name"),
         ({"console": "[1]"}, "the console: must be a mapping, not a string of 3 characters"),
         ({"console": "{"}, "the console: a string of 1 character is neither valid JSON nor valid YAML"),
-        ({"result_settings": "["}, "result_settings: a string of 1 character is neither"),
+        ({"result_settings": json.dumps(OWN)}, "which only td_pinterest_op.activation.PinterestActivation takes"),
     ],
 )
 def test_invalid_activation_is_an_error_that_names_the_problem(params: dict[str, Any], message: str) -> None:
@@ -105,11 +111,93 @@ def test_invalid_activation_is_an_error_that_names_the_problem(params: dict[str,
         settings(**params)
 
 
-def test_a_setting_of_the_console_is_used_and_a_blank_one_lifts_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    own = OWN | {"dry_run": True, "max_records": 9}
-    given = settings(console={"max_records": "5", "dry_run": "", "control": " "}, result_settings=own)
-    assert (given["max_records"], given["dry_run"], "control" in given) == ("5", True, False)
-    assert "the console overrides the task's max_records" in caplog.text
+# Of section "Who may choose what" in docs/settings.md: everything that a console may choose, and a value of it.
+CHOSEN: dict[str, Any] = {
+    "type": "pinterest",
+    "ad_account_id": "549",
+    "audience_type": "customer_list",
+    "action": ADD,
+    "audience_id": "7",
+    "audience_id_add_people": "7",
+    "audience_id_remove_people": "7",
+    "audience_id_replace": "7",
+    "audience_id_delete": "7",
+    "audience_id_clear": "7",
+    "audience_name": "VIP",
+    "audience_description": "of the console",
+    "limit_records_per_request": "500",
+    "ignore_invalid_records": "true",
+    "ignore_error": "true",
+    "retry_count": "3",
+    "retry_initial_wait_millis": "100",
+    "max_retry_wait_millis": "1000",
+    "connection_timeout_secs": "9",
+    "write_timeout_secs": "9",
+    "read_timeout_secs": "9",
+}
+# A value that a task may have in place of a console's.
+OTHERS = {"audience_name": "Mine", "audience_description": "mine", "ignore_invalid_records": False, "action": ADD}
+
+
+@pytest.mark.parametrize("name", EXPORT.by_name)
+def test_console_chooses_what_the_task_leaves_to_it_and_nothing_of_the_authors(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    console = {name: CHOSEN.get(name, "x")}
+    if name not in CHOSEN:
+        with pytest.raises(SettingsError, match=rf"the console has {name}, which only the workflow's author may"):
+            extend_settings(console=console)
+        return
+    bare: dict[str, Any] = {each: value for each, value in OWN.items() if each != name}
+    assert extend_settings(console=console, result_settings=bare)["result_settings"][name] == CHOSEN[name]
+    blank = extend_settings(console={name: " "}, result_settings=bare)["result_settings"]
+    assert blank == extend_settings(console={}, result_settings=bare)["result_settings"]
+    own = OTHERS.get(name, "1")
+    assert extend_settings(console=console, result_settings=bare | {name: own})["result_settings"][name] == own
+    assert (f"so the console's are ignored: {name}" in caplog.text) == (own != CHOSEN[name])
+
+
+@pytest.mark.parametrize(
+    ("own", "console"),
+    [
+        ({"audience_name": "Mine"}, {"audience_id": "7"}),
+        ({"audience_id": "8"}, {"audience_id_add_people": "7", "audience_name": "VIP"}),
+        ({"ignore_invalid_records": False}, {"ignore_error": True}),
+    ],
+)
+def test_task_that_chooses_the_audience_or_a_rule_by_another_name_keeps_it(
+    own: dict[str, Any], console: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert settings(console=console, result_settings=OWN | own) == settings(result_settings=OWN | own)
+    assert f"the console's are ignored: {', '.join(console)}" in caplog.text
+
+
+@pytest.mark.parametrize("key", ["td_user", "_internal", "resultType", "connection_type", "TD_x"])
+def test_key_that_the_console_adds_by_itself_is_ignored_with_a_warning(
+    key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert settings(console={key: "x"}) == settings()
+    assert f"the console has keys that this operator does not know, which are ignored: {key}" in caplog.text
+
+
+@pytest.mark.parametrize("key", ["acount_id", "tdx", "types", "_jane@example.com", "query", "suppres"])
+def test_any_other_unknown_key_of_the_console_stays_and_is_an_error(key: str) -> None:
+    assert settings(console={key: "x"})[key] == "x"
+
+
+@pytest.mark.parametrize("name", EXPORT.by_name)
+def test_console_may_name_no_secret_in_any_setting(name: str) -> None:
+    bare = {each: value for each, value in OWN.items() if each != name}
+    params = HANDED | {
+        "query": "SELECT email FROM people",
+        "database": "crm",
+        "result_settings": bare,
+        "result_connection_settings": json.dumps({name: "${secret:any.variable}"}),
+    }
+    with pytest.raises(SettingsError, match=rf"{name}.* which only the workflow's author|{name}: .*secret|action: "):
+        read_task_request(
+            add_activation_settings(Task(params=params, environ={**ENVIRON, "ANY_VARIABLE": "hers"})), table=EXPORT
+        )
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,11 @@ def fail(services: Services, *entries: object, **params: Any) -> str:
         ({"min_records": "many"}, "min_records: 'many' is not an allowed value"),
         ({"audience_name": "${secret:pinterest.client_secret}"}, "audience_name: names a secret of the workflow"),
         ({"suppress": "SELECT '${secret:x}'"}, "suppress: names a secret of the workflow"),
+        ({"report": "../x.html"}, "entry vip: report must be the path of a file inside the project's folder"),
+        ({"report": "/tmp/x.html"}, "entry vip: report must be the path of a file inside"),
+        ({"report": "."}, "entry vip: report must be the path of a file inside"),
+        ({"query": "DROP TABLE opt_outs"}, "query is no query, so it is not issued: begin it with SELECT"),
+        ({"suppress": "-- all\nDELETE FROM opt_outs"}, "suppress is no query, so it is not issued"),
         ({"settings_for_this_run": {"dry_run": True}}, "settings_for_this_run: is given to a run, with `-p`"),
     ],
 )
@@ -288,6 +293,17 @@ def test_lists_of_an_entry_replace_those_of_the_task_and_are_never_blank(
         assert "suppress: is blank" in fail(services, listed, result_settings=shared)
     else:
         assert run(services, listed, result_settings=shared)["vip"]["records"]["sent"] == sent
+
+
+def test_list_of_an_entry_in_place_of_the_tasks_is_a_warning_that_names_both(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.sql").write_text(FIRST)
+    listed = entry(audience_id=services.audience(), suppress="mine.sql", consent=PEOPLE)
+    run(services, listed, result_settings=SHARED_SETTINGS | {"suppress": NOBODY, "consent": PEOPLE})
+    warning = "entry vip: for suppress, mine.sql in the entry replaces a query of the task"
+    assert [each.getMessage() for each in caplog.records if "replaces" in each.getMessage()] == [warning]
 
 
 def test_lists_of_the_task_are_for_the_entries_that_add_people(services: Services) -> None:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from td_pinterest_op.audiences.actions import ACTIONS
+from td_pinterest_op.stats import LISTS
 from tests.e2e.restrictions import EVERY, MIRROR, ROWS, check_restrictions, create_people
 from tests.exporting import Services
 from tests.unit.cli.running import Terminal
@@ -27,7 +28,10 @@ def test_restrictions_on_the_command_line(
 
     def run(settings: dict[str, Any], restriction: dict[str, Any]) -> str:
         file.write_text(yaml.safe_dump(settings | restriction))
-        ran = at_terminal("export", "--settings", file, "--yes", *([] if action in WITHOUT_ROWS else rows[source]))
+        options = [] if action in WITHOUT_ROWS else rows[source]
+        if options and source == "--job" and not restriction.keys().isdisjoint(LISTS):
+            options = [*options, "--database", "crm"]
+        ran = at_terminal("export", "--settings", file, "--yes", *options)
         return "" if ran.code == 0 else ran.err.partition("error: ")[2].replace("\n", " ")
 
     no_query = action == MIRROR and source != "--query"

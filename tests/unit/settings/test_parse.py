@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Remove, parse_export
-from td_pinterest_op.audiences.request import drop_console_keys
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.structures import Control
@@ -391,25 +390,10 @@ def test_blank_setting_is_an_error_if_it_would_restrict_the_export(blanks: dict[
     assert f"{named[0]}: is blank; give it a value, or leave the line out" in message_of({**LEAST, **blanks})
 
 
-@pytest.mark.parametrize("key", ["td_user", "_internal", "resultType", "connection_type", "TD_x"])
-def test_a_key_that_audience_studio_adds_is_a_warning_there_and_an_error_elsewhere(
-    key: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    console: dict[object, object] = dict(LEAST.items())
-    console |= {"dry_run": "", "control": " ", key: "x"}
-    assert drop_console_keys(console, EXPORT) == LEAST
-    assert (
-        "the settings from the console have keys that this operator does not know, which are "
-        f"ignored: {key}" in caplog.text
-    )
-    assert [key] == problems_of({**LEAST, key: "x"})
-
-
-@pytest.mark.parametrize("key", ["acount_id", "tdx", "types", "_jane@example.com", "query", 7])
-def test_any_other_unknown_key_is_an_error_in_the_console_too(key: object) -> None:
+@pytest.mark.parametrize("key", ["td_user", "_internal", "acount_id", "tdx", "_jane@example.com", "query", 7])
+def test_unknown_key_is_an_error(key: object) -> None:
     raw: dict[object, object] = dict(LEAST.items())
     raw[key] = "x"
-    assert raw == drop_console_keys(raw, EXPORT)
     message_of(raw)
 
 
