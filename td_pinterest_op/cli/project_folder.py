@@ -40,7 +40,7 @@ OTHER_JOBS = ("many", "activation", "erase", "status", "lift")
 """The other workflows, each with a file of settings to fill in."""
 LIST_FILES = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
 # Settings that a file has as comments if the action uses them and they are not set.
-_COMMENTED = {**LIST_FILES, "begin": "replace", "max_leave_ratio": 0.5}
+_COMMENTED = {**LIST_FILES, "begin": "replace"}
 # The paths of the files that an interrupted command was writing. digdag leaves out what begins with a dot.
 _MARKER = ".unfinished_init"
 _EXPORT_HEAD = (
@@ -56,7 +56,7 @@ _NOT_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "null", "nan",
 class Project:
     """What a new project folder is made from.
 
-    `settings`: of an export, in the order in which the file has them. `lists`: of these, the SQL of suppress, consent.
+    `settings`: of an export, in the order of the file, with SQL as the values of `suppress` and `consent`; else empty.
     """
 
     job: str  # a key of EXPORTS, or one of OTHER_JOBS
@@ -185,10 +185,10 @@ def _render_settings(settings: Mapping[str, Any], action: ActionSpec) -> str:
     if any(name.startswith("audience_id") for name in settings) and "expected_audience_name" not in settings:
         lines.append("# expected_audience_name: left out, since the name is not known or cannot be written here\n")
     for name, value in _COMMENTED.items():
-        # The mirror has a limit of its own.
-        is_used = EXPORT.by_name[name].is_used_by(action) or (name == "max_leave_ratio" and action.drops_members)
-        if is_used and name not in settings and not (name == "max_leave_ratio" and action.least_records):
+        if EXPORT.by_name[name].is_used_by(action) and name not in settings:
             lines.append(f"# {_render_setting(name, value)}")
+    if action.drops_members and not action.least_records and "max_leave_ratio" not in settings:  # a mirror has a limit
+        lines.append(f"# {_render_setting('max_leave_ratio', 0.5)}")
     return "".join(lines)
 
 

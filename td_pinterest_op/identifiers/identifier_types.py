@@ -7,8 +7,7 @@
 #    them.
 # 3. Add its row to `TYPES`: column, key, list type, what is valid and what is hashed, and its SQL. A type without a
 #    list can only be a key of a row (`records: rows`), and has no SQL. Those that are not hashed stay last.
-# 4. Add its usual headers to cli/csv_rows.py, and, if its plain form can be recognised in a text, to
-#    redaction/secret.py and tests/guard.py.
+# 4. If its plain form can be recognised in a text, add it to redaction/secret.py and tests/guard.py.
 # 5. Add it to docs/reference.md ("Identifiers"), docs/privacy.md and .github/SECURITY.md, and a line to CHANGELOG.md.
 # Columns, lists of people, the control group and messages take it from the table.
 import hashlib
