@@ -61,7 +61,7 @@ _DONE = "('settled', 'replaced', 'compacted')"
 _BASES = "('replaced', 'compacted')"
 # SQL for what tells a plan from all others.
 _PLAN_KEY = "concat(cast(plan AS varchar), ' ', session)"
-_COLUMNS = """\
+COLUMNS = """\
 audience_id varchar, plan bigint, op varchar, digest varchar, joined bigint, figure bigint, resent bigint,
 ad_account_id varchar, customer_list_id varchar, session varchar, time bigint"""
 # The values of a row with a digest in the columns about an event.
@@ -129,7 +129,7 @@ class Ledger:
             if not may_create:
                 return
             statement = f"""\
-CREATE TABLE IF NOT EXISTS {self._table} ({_COLUMNS})
+CREATE TABLE IF NOT EXISTS {self._table} ({COLUMNS})
 WITH (bucketed_on = array['audience_id'], bucket_count = 512)"""
             self.jobs.run("create the ledger", statement)
         else:
@@ -383,7 +383,7 @@ def build_state_sql(sent: Sequence[str]) -> str:
 
 def require_ledger(columns: Collection[str], table: str) -> None:
     """Raise MirrorError if a table, which has these `columns`, is not a ledger. `table`: its name, for the message."""
-    if missing := sorted({column.split()[0] for column in _COLUMNS.split(",")} - {"time", *columns}):
+    if missing := sorted({column.split()[0] for column in COLUMNS.split(",")} - {"time", *columns}):
         raise MirrorError(
             f"the table {table} is not a mirror's ledger: it has no column {' and no '.join(missing)}. Nothing was "
             "sent. Name a ledger or, for a new mirror, a table that does not exist yet"

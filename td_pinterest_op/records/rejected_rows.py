@@ -20,7 +20,7 @@ from td_pinterest_op.treasure_data.tables import OperatorTable
 _ABOUT_RUN = ("session_time", "session_uuid", "attempt_id", "task", "ad_account_id", "audience_id")
 # The columns that follow the keys: the name of a value's column, and the reason why the value is rejected.
 _ABOUT_VALUE = ("identifier", "reason")
-_OWN = {"time", *_ABOUT_RUN, *_ABOUT_VALUE}
+OWN_COLUMNS = {"time", *_ABOUT_RUN, *_ABOUT_VALUE}
 
 
 def write_rejected_rows(
@@ -41,7 +41,7 @@ def write_rejected_rows(
         database=settings.rejected.database or source.database,
         table=settings.rejected.table,
         columns={"time": "bigint", **dict.fromkeys([*_ABOUT_RUN, *names, *_ABOUT_VALUE], "varchar")},
-        marks=_OWN - {"time"},
+        marks=OWN_COLUMNS - {"time"},
         content="table of rejected rows",
     )
 
@@ -114,7 +114,7 @@ def _name_keys(keys: Sequence[str]) -> list[str]:
     """Return a name for each of the `keys`, columns of a query: its own, after `key_` if the table has that name."""
     names: list[str] = []
     for name in keys:
-        while name.lower() in (*_OWN, *names):
+        while name.lower() in (*OWN_COLUMNS, *names):
             name = f"key_{name}"
         names.append(name)
     return names
