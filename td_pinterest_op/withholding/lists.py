@@ -34,6 +34,7 @@ def describe_lists(services: Services, sources: Mapping[str, Source], settings: 
     for name, source in sources.items():
         if source.engine in ENGINES:
             with name_list_in_errors(name):
+                log.info("%s: asking for the columns", name)
                 queries[name] = describe_query(
                     services.treasure_data, source, partial(find_list_columns, settings=settings)
                 )
