@@ -21,6 +21,14 @@ The layers, from the entry points down. A module imports only from lines below i
     redaction/                    masking of secrets and personal data
 """
 
+import os
+import sys
+
+# While `python -m td_pinterest_op` looks for this package, the first place to look in is the working folder, which may
+# be anybody's: nothing but this package is imported from there.
+if sys.argv[:1] == ["-m"] and sys.path[0] == os.getcwd() and not __file__.startswith(sys.path[0]):  # noqa: PTH109
+    del sys.path[0]
+
 from td_pinterest_op import requirements
 
 __version__ = "0.6.0"

@@ -1,16 +1,18 @@
 """`td-pinterest bundle`: a project folder for `digdag run`, `digdag push` and `td wf push`, and its update."""
 
+import contextlib
+import os
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from td_pinterest_op.cli import options
 from td_pinterest_op.cli.bundled_code import SHIPPED, USERS_FILES, collect_code, write_code
-from td_pinterest_op.cli.files import explain_error
-from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.cli.files import explain_error, replace_files
+from td_pinterest_op.errors import SettingsError, StoppedError
 from td_pinterest_op.runtime.text import format_count
 
 WORKFLOWS = SHIPPED / "workflows"
@@ -28,7 +30,7 @@ Examples:
   td-pinterest bundle build/audiences --update
 """,
 )
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=options.PATH)
 @click.argument("workflows", metavar="[WORKFLOW.dig...]", nargs=-1)
 @click.option("--update", is_flag=True, help="Update the operator and its libraries, and write nothing else.")
 @click.option(
@@ -61,11 +63,9 @@ def bundle(
     if update and not any(folder.glob("*.dig")):
         raise SettingsError(f"{folder} is no project folder, since it has no workflow: check its name")
     files = {} if update else read_workflow_files(workflows)
-    try:
-        update_code(folder, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers)
+    update_code(folder, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers)
+    with _explain_failures(folder):
         kept = write_missing_files(folder, files)
-    except OSError as error:
-        raise SettingsError(f"{folder} cannot be written ({explain_error(error)}): name another folder") from None
     if kept:
         common.print_note(f"{format_count(len(kept), 'file')} of yours left unchanged: {', '.join(kept)}")
     click.echo(folder)
@@ -73,11 +73,23 @@ def bundle(
 
 def update_code(folder: Path, *, with_dependencies: bool = False, with_phone_numbers: bool = False) -> None:
     """Write the operator and its libraries to a project folder, which keeps the libraries that it has."""
-    code = collect_code(
-        with_dependencies=with_dependencies or (folder / "requests" / "__init__.py").is_file(),
-        with_phone_numbers=with_phone_numbers or (folder / "phonenumbers" / "__init__.py").is_file(),
-    )
-    write_code(folder, code)
+    with _explain_failures(folder):
+        code = collect_code(
+            with_dependencies=with_dependencies or (folder / "requests" / "__init__.py").is_file(),
+            with_phone_numbers=with_phone_numbers or (folder / "phonenumbers" / "__init__.py").is_file(),
+        )
+        write_code(folder, code)
+
+
+@contextlib.contextmanager
+def _explain_failures(folder: Path) -> Iterator[None]:
+    """Within the block, let the errors of writing to a project folder say what is there."""
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(f"{folder} cannot be written ({explain_error(error)}): name another folder") from None
+    except StoppedError as error:
+        raise error.extend(f": {folder} may lack files, which the same command writes") from None
 
 
 def write_missing_files(folder: Path, files: Mapping[str, str]) -> list[str]:
@@ -85,10 +97,8 @@ def write_missing_files(folder: Path, files: Mapping[str, str]) -> list[str]:
 
     `files`: texts, by path in the folder.
     """
-    kept = [name for name in files if (folder / name).exists()]
-    for name in files.keys() - set(kept):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(files[name], encoding="utf-8")
+    kept = [name for name in files if os.path.lexists(folder / name)]
+    replace_files(folder, {name: text.encode() for name, text in files.items() if name not in kept})
     return kept
 
 

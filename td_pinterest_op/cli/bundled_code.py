@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import td_pinterest_op
+from td_pinterest_op.cli.files import replace_files, require_inside
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.requirements import MODULES
 
@@ -87,27 +88,43 @@ def write_code(folder: Path, code: Contents) -> None:
 
     Raises SettingsError, before anything is written, if somebody has changed code in the folder.
     """
-    manifest = folder / MANIFEST
-    written = json.loads(manifest.read_text()) if manifest.exists() else {}
-    # Up to 0.4 the manifest names the user's files as well, and marks that begin with a dash.
-    before = {name: hash_ for name, hash_ in written.items() if hash_ and not name.endswith(USERS_FILES)}
+    before = _read_manifest(folder / MANIFEST)
     hashes = {name: _hash(content) for name, content in code.items()}
+    known = {
+        name: f"{before.get(name, '')} {hashes.get(name, '')}".split() for name in sorted(before.keys() | hashes.keys())
+    }
     changed = []
-    for name in sorted(before.keys() | code.keys()):
+    for name, accepted in known.items():
+        require_inside(folder, name)
         path = folder / name
-        if path.exists() and _hash(path.read_bytes()) not in (before.get(name), hashes.get(name)):
+        if path.exists() and _hash(path.read_bytes()) not in accepted:
             changed.append(name)
     if changed:
         raise SettingsError(
             f"{folder} has code of the operator that was changed by hand: {', '.join(changed)}. Nothing was "
             "written. Move it away, or name another folder"
         )
+    # Before and after: whatever interrupts this, the next call knows what it finds.
+    _write_manifest(folder, {name: " ".join(accepted) for name, accepted in known.items()})
+    replace_files(folder, code)
     for name in before.keys() - code.keys():
         remove_file(folder, name)
-    for name, content in code.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    manifest.write_text(json.dumps(hashes, indent=1, sort_keys=True))
+    _write_manifest(folder, hashes)
+
+
+def _read_manifest(manifest: Path) -> dict[str, str]:
+    """Return the hashes of the code that a folder has, separated by blanks, by path; none from a damaged manifest."""
+    try:
+        written = json.loads(manifest.read_text(encoding="utf-8"))
+        # Up to 0.4 the manifest names the user's files as well, and marks that begin with a dash.
+        return {name: hash_ for name, hash_ in written.items() if hash_.split() and not name.endswith(USERS_FILES)}
+    except (FileNotFoundError, ValueError, AttributeError, RecursionError):
+        return {}
+
+
+def _write_manifest(folder: Path, hashes: Mapping[str, str]) -> None:
+    """Write the hashes of a folder's code, by path."""
+    replace_files(folder, {MANIFEST: json.dumps(hashes, indent=1, sort_keys=True).encode()})
 
 
 def remove_file(folder: Path, name: str) -> None:

@@ -143,12 +143,19 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
     if env_file:
         in_file = files.read_env_file(env_file, "--env-file")
         if env_file.stat().st_mode & 0o077:
-            raise SettingsError(f"others can read the file {env_file} of --env-file: run `chmod 600 {env_file}` first")
+            command = shlex.join(["chmod", "600", str(env_file)])
+            raise SettingsError(f"others can read the file {env_file} of --env-file: run `{command}` first")
     local = {variable: read_local_secret(name, environ) or "" for variable, name in SECRETS.items()}
     if host := read_local_secret("td.endpoint", environ):
         scheme = "http" if read_local_secret("td.use_ssl", environ) == "false" else "https"
         local["TD_API_SERVER"] = f"{scheme}://{host}"
-    folder = find_local_secrets_folder(environ) if any(local.values()) else ""
+    folder = find_local_secrets_folder(environ) if any(local.values()) else None
+    # `digdag secrets --local` gives a file the permissions of any other: the folder's keep others out.
+    names = [SECRETS[variable] for variable, value in local.items() if value and variable in SECRETS]
+    if folder and folder.stat().st_mode & 0o077 and any((folder / name).stat().st_mode & 0o077 for name in names):
+        raise SettingsError(
+            f"others can read {LOCAL} in {folder}: run `{shlex.join(['chmod', '700', str(folder)])}` first"
+        )
     places = {ENVIRONMENT: environ, f"{LOCAL} ({folder})": local, f"the file {env_file}": in_file}
     values = dict(environ)
     sources = {}

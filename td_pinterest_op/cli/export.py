@@ -63,7 +63,7 @@ Examples:
 @click.option(
     "--write",
     "project_folder",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     metavar="FOLDER",
     help="Then make a new project folder with this export as a workflow, as `init` does.",
 )

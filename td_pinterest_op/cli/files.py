@@ -8,6 +8,7 @@ writing its whole line.
 
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,8 @@ from td_pinterest_op.settings.types import names_secret
 
 _PIECE = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
 _TOKEN = re.compile(rf"[ \t\r\n;]+ | \\\n | \#[^\n]* | (?P<word> (?: {_PIECE} )+ )", re.VERBOSE | re.DOTALL)
+# Where files are written before they are renamed.
+_BESIDE = ".td_pinterest_op-new"
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 
 
@@ -75,6 +78,39 @@ def read_sql(text: str, option: str) -> str:
     return sql
 
 
+def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files to a folder, which is made if it is missing. `contents`: by path in the folder.
+
+    All are written beside the others first, in a folder whose name begins with a dot, and then renamed: a file is as
+    before or new, whatever interrupts this, and the next call removes what an interrupted one has left. Raises OSError,
+    and SettingsError for a path that leads out of the folder.
+    """
+    for name in contents:
+        require_inside(folder, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / _BESIDE
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        for name, content in contents.items():
+            (beside / name).parent.mkdir(parents=True, exist_ok=True)
+            (beside / name).write_bytes(content)
+        for name in contents:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (beside / name).replace(folder / name)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def require_inside(folder: Path, name: str) -> None:
+    """Raise SettingsError if the path `name` leads out of a folder, by a link or by `..`."""
+    inner = folder.resolve() / name
+    if ".." in inner.parts or not inner.parent.resolve().is_relative_to(folder.resolve()):
+        raise SettingsError(
+            f"{name} leads out of {folder}, by a link or by `..`: nothing was written. Remove what leads there, or "
+            "name another folder"
+        )
+
+
 def explain_error(error: OSError | UnicodeDecodeError) -> str:
     """Return the reason why a text file cannot be read or written, without quoting its content."""
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is not UTF-8 text"
@@ -82,7 +118,7 @@ def explain_error(error: OSError | UnicodeDecodeError) -> str:
 
 def read_env_file(path: Path, option: str) -> dict[str, str]:
     """Return the variables in the env file that an `option` names. Raises SettingsError if it cannot be used."""
-    if path.exists() and not path.is_file():
+    if str(path) == "-" or (path.exists() and not path.is_file()):
         raise SettingsError(
             f"{path} of {option} is not a regular file: a refresh token could not be stored in it. Name a file that "
             "only you can read"

@@ -26,7 +26,7 @@ Examples:
 
 
 @options.command(_EXAMPLE)
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=options.PATH)
 @click.option("--job", type=click.Choice((*EXPORTS, *OTHER_JOBS)), help="What the workflow does.")
 @options.ad_account
 @click.option(

@@ -1,5 +1,6 @@
 """Options that several commands have, and their values."""
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,22 @@ from td_pinterest_op.cli import screen
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-FILE = click.Path(path_type=Path, dir_okay=False)
+
+class _Path(click.Path):
+    """The path of something that may be missing, unless no file can have it: a name too long, a link to itself."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(str(super().convert(value, param, ctx)))
+        try:
+            path.stat()
+        except OSError as error:
+            if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+                self.fail(f"{path}: {error.strerror}", param, ctx)
+        return path
+
+
+PATH = _Path(allow_dash=True)
+FILE = _Path(dir_okay=False)
 
 
 @dataclass(kw_only=True)

@@ -12,9 +12,14 @@ import click
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.bundle import COMMENT, update_code
 from td_pinterest_op.cli.lint.rules import BUILT_IN_CONNECTOR, check_workflow
-from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.errors import SettingsError, extend_errors
 
 _SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
+# Pinterest's tokens, Treasure Data's keys, and the lines of an env file.
+_CREDENTIAL = re.compile(
+    rb"\bpin[ar][._][\w.-]{20,}|(?<!\d)\d{1,9}/[0-9a-f]{40}\b|"
+    rb"(?:PINTEREST_CLIENT_SECRET|PINTEREST_REFRESH_TOKEN|TD_API_KEY)=['\"]?[^\s'\"$#]"
+)
 _PROGRAMS = {"td": ("td", "wf"), "digdag": ("digdag",)}
 _LIMITS = (
     "If the folder is too large: hosted Treasure Workflow accepts an archive of at most 10 MB; a digdag server accepts "
@@ -28,7 +33,7 @@ _LIMITS = (
     "  td-pinterest push audiences build/audiences --with digdag",
 )
 @click.argument("project")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=options.PATH)
 @click.option(
     "--with",
     "program",
@@ -47,8 +52,17 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     if shutil.which(program) is None:
         raise SettingsError(f"there is no {program} command on the PATH: install it, or choose the other with --with")
     if not (workflows := sorted(folder.glob("*.dig"))):
-        raise SettingsError(f"{folder} has no workflow: make a project folder with `td-pinterest init {folder}`")
-    update_code(folder)
+        raise SettingsError(
+            f"{folder} has no workflow: make a project folder with `td-pinterest init {shlex.quote(str(folder))}`"
+        )
+    with_secrets = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if _has_secret(path, folder)]
+    if with_secrets:
+        raise SettingsError(
+            f"{folder} has credentials in plain text, which everybody who can read the project would see: nothing was "
+            f"pushed. Move away {', '.join(with_secrets)}; a workflow gets them as ${{secret:…}}"
+        )
+    with extend_errors(". Nothing was pushed"):
+        update_code(folder)
     checked = [check_workflow(workflow)[0] for workflow in workflows]
     findings = dict.fromkeys(finding for workflow in checked for finding in workflow.findings)
     for finding in findings:
@@ -59,12 +73,14 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     common.print_note(f"Pushing {folder} as {project}")
     server = os.environ.get("DIGDAG_ENDPOINT")
     endpoint = ["-e", server] if program == "digdag" and server else []
-    pushed = subprocess.run([*_PROGRAMS[program], "push", project, *endpoint], cwd=folder, check=False)  # noqa: S603
+    with extend_errors(f". Whether {project} was pushed is not known: push it again"):
+        pushed = subprocess.run([*_PROGRAMS[program], "push", project, *endpoint], cwd=folder, check=False)  # noqa: S603
     if pushed.returncode:
         where = "" if server or program == "td" else " DIGDAG_ENDPOINT is not set, so digdag asked this machine."
         raise SettingsError(f"the push of {project} failed, as said above.{where} {_LIMITS}")
     secrets = [*_PROGRAMS[program], "secrets", "--project", project, *endpoint]
-    listed = subprocess.run(secrets, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    with extend_errors(f". {project} is pushed: push it again to see which secrets it lacks"):
+        listed = subprocess.run(secrets, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if listed.returncode:
         raise SettingsError(f"{project} is pushed, but its secrets cannot be listed: `{shlex.join(secrets)}` failed")
     used = set()
@@ -78,3 +94,9 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     screen.print_line(f"The project {project} is pushed, and lacks these secrets: {', '.join(missing)}")
     screen.print_line("Set them (each value is asked for):")
     click.echo(f"  {shlex.join([*secrets, '--set', *missing])}")  # there to be copied: it stays one line
+
+
+def _has_secret(path: Path, folder: Path) -> bool:
+    """Whether a push would send this file with a credential in it. digdag leaves out names that begin with a dot."""
+    is_sent = path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return is_sent and _CREDENTIAL.search(path.read_bytes()) is not None

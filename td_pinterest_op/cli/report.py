@@ -35,7 +35,7 @@ Examples:
   td-pinterest report --history shop.pinterest_history --audience 2542620905475
 """
 )
-@click.argument("statistics", metavar="[FILE]", required=False, type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("statistics", metavar="[FILE]", required=False, type=options.PATH)
 @history_option
 @click.option("--audience", metavar="ID", help="The audience to report.  [default: that of the last run in --history]")
 @click.option("--output", "-o", type=options.FILE, default="report.html", show_default=True, help="The page to write.")
@@ -58,7 +58,7 @@ def report(
     if statistics is not None:
         runs = []
         text = files.read_text(statistics)
-        with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError):
+        with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
             values = json.loads(text)
             values = values.get("pinterest", values)
             runs += [make_entry(values)] if "read" in values["rows"] else []

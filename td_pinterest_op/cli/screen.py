@@ -39,6 +39,8 @@ def prepare_streams() -> Iterator[None]:
 
     At its end, what is left to write to a stream that nobody reads is discarded without an error.
     """
+    if sys.stdin is None:  # closed, by `<&-`
+        sys.stdin = Path(os.devnull).open()  # noqa: SIM115
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
     for stream in streams:
         stream.reconfigure(errors="replace")

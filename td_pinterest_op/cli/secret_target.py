@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from td_pinterest_op.cli import files
+from td_pinterest_op.cli import files, options
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.endpoints import is_safe_url
@@ -40,7 +40,7 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
     if kind == "local":
         return partial(_store_locally, environ=environ)
     if kind == "file":
-        path = Path(arguments[0])
+        path = options.FILE.convert(arguments[0], None, None)
         if not path.parent.is_dir():
             raise SettingsError(
                 f"there is no folder {path.parent} for the file {path.name}: create it, or name another file"

@@ -1,6 +1,8 @@
 """An entry of an audience's history: a run of the operator, a follow-up, or a comparison with the control group."""
 
+import contextlib
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from td_pinterest_op.run_history.history_table import (
     convert_booleans,
     flatten,
 )
+from td_pinterest_op.runtime.text import parse_whole_number
 from td_pinterest_op.stats import WITHHELD
 
 _KEY = ("session_uuid", "attempt_id", "action")
@@ -92,7 +95,7 @@ def make_entry(row: Mapping[str, Any]) -> Entry:
     names = NAMES if every.get("mirror_mode") else NAMES - MIRROR_NAMES
     values = {name: value for name, value in every.items() if name in names}
     rejected = _parse_mapping(values.pop("rows_invalid_by_reason", None))
-    counts = Counter({name: int(count) for name, count in rejected.items() if name in REASONS and count})
+    counts = Counter({name: parse_whole_number(rejected[name]) or 0 for name in rejected if name in REASONS})
     # A report quotes no query engine: rows of earlier versions hold its words as it wrote them.
     message = str(values.get("error") or "").partition("; the engine's last lines: ")[0]
     times = (values.get("time"), every.get("checked_at"), values.get("session_time"))
@@ -103,7 +106,7 @@ def make_entry(row: Mapping[str, Any]) -> Entry:
         at=when,
         key=" ".join([str(values.get(name) or when) for name in _KEY] + [str(values.get("task") or "")]),
         values=values | {"error": message},
-        invalid_by_reason=dict(counts.most_common()),
+        invalid_by_reason=dict((+counts).most_common()),
         lift={name: _parse_number(value) for name, value in _parse_mapping(values.get("lift")).items()},
     )
 
@@ -126,10 +129,15 @@ def _parse_number(value: Any) -> float | None:
         number = float(value)
     except (TypeError, ValueError):
         return None
+    if not math.isfinite(number):
+        return None
     return int(number) if number.is_integer() else number
 
 
 def _parse_mapping(value: object) -> Mapping[str, Any]:
     """Return a value as a mapping, parsed if it is JSON text, or an empty mapping for any other value."""
-    parsed = json.loads(value) if isinstance(value, str) and value.strip() else value
+    parsed = value
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError, RecursionError):
+            parsed = json.loads(value)
     return parsed if isinstance(parsed, Mapping) else {}

@@ -44,11 +44,9 @@ def write_page(path: Path, page: str) -> None:
 
     Raises OSError if the file cannot be written.
     """
-    try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file():  # a pipe has nothing to lose, and would wait for somebody who writes
         earlier = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    else:
         if not any(mark in earlier for mark in _MARKS):
             raise FileExistsError(
                 errno.EEXIST,

@@ -9,6 +9,7 @@ import pytest
 
 from tests import children
 from tests.e2e.project import ROOT
+from tests.emulators.pinterest.tokens import MARKER
 from tests.unit.cli.lint.samples import CONNECTOR, OWN, plant
 
 NEEDED = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token")
@@ -98,6 +99,31 @@ def test_push_refuses_a_folder_without_a_workflow(bin_folder: Path, folder: Path
     assert (ran.returncode, read_calls(bin_folder)) == (1, [])
     assert "bundle has no workflow: make a project folder with" in ran.stderr
     assert not (folder / "td_pinterest_op").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pinterest.env", "export TD_API_KEY='1/s3cr3t'\n"),
+        ("config/token.txt", f"pinr.{MARKER}-{'a' * 20}\n"),
+        ("notes.md", f"curl -H 'Authorization: TD1 1234/{'0' * 40}'\n"),
+    ],
+)
+def test_push_stops_at_a_credential_in_the_folder(bin_folder: Path, folder: Path, name: str, text: str) -> None:
+    (folder / "config").mkdir()
+    (folder / ".hidden.env").write_text(text)
+    (folder / "run.sh").write_text("TD_API_KEY=$KEY td wf run\n")
+    (folder / name).write_text(text)
+    ran = run_push(bin_folder)
+    assert (ran.returncode, read_calls(bin_folder)) == (1, [])
+    assert f"nothing was pushed. Move away {name};" in ran.stderr
+
+
+def test_push_that_is_stopped_says_what_is_known(bin_folder: Path, folder: Path) -> None:
+    (bin_folder / "td").write_text("#!/bin/sh\nkill -INT $PPID\nsleep 60\n")
+    ran = run_push(bin_folder)
+    assert ran.returncode == 130
+    assert "was stopped (SIGINT). Whether audiences was pushed is not known: push it again" in ran.stderr
 
 
 def test_push_that_fails_names_the_limits_of_servers(bin_folder: Path, folder: Path) -> None:

@@ -15,6 +15,7 @@ from td_pinterest_op.cli.connection import TOKEN, make_api, open_connection
 from td_pinterest_op.cli.rehearse.rehearsal import DEFAULT_BATCH, NAME, STEPS, Facts, Rehearsal, Step
 from td_pinterest_op.errors import ExportError, PinterestError, SettingsError, StoppedError
 from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.runtime.atomic_file import replace_file
 from td_pinterest_op.runtime.text import format_count
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
         requested.discard("batches")
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: create it, or name another file")
+    if output.is_file() and not _is_rehearsal(output):
+        raise SettingsError(f"the file {output} of --output exists and is no rehearsal: move it, or name another file")
     # The steps that must run before others are before them in STEPS.
     names = set(requested)
     for step in reversed(STEPS):
@@ -108,12 +111,21 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
         for text in advice or ["nothing to set: the defaults fit this service"]:
             screen.print_line(f"Advice: {text}")
     try:
-        output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        replace_file(output, json.dumps(result, indent=2) + "\n", mode=0o666)
     except OSError as error:
         raise SettingsError(f"the file {output} of --output cannot be written: {files.explain_error(error)}") from None
     common.print_note(
         f"Written to {output}: it contains no id, no secret and no personal data, and may be attached to a bug report."
     )
+
+
+def _is_rehearsal(path: Path) -> bool:
+    """Whether a file is empty or has the results of a rehearsal."""
+    text = files.read_text(path, "--output")
+    try:
+        return not text.strip() or json.loads(text).keys() >= {"facts", "steps"}
+    except (ValueError, AttributeError, RecursionError):
+        return False
 
 
 def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: options.CommonOptions) -> list[dict[str, Any]]:

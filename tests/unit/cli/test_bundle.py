@@ -1,15 +1,21 @@
 """`td-pinterest bundle`: the project folder for digdag, and the files of the user that it leaves alone."""
 
 import configparser
+import contextlib
+import errno
 import hashlib
 import io
+import itertools
 import json
 import os
+import random
 import re
 import shutil
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from setuptools import find_packages  # type: ignore[import-untyped]
@@ -128,17 +134,9 @@ def test_update_writes_code_and_libraries_only(terminal: Terminal, tmp_path: Pat
 
 
 def test_update_replaces_code_of_an_older_version(terminal: Terminal, folder: Path) -> None:
-    manifest = folder / ".laid_out.json"
     package = folder / "td_pinterest_op"
     newest = (package / "export.py").read_text()
-    hashes = json.loads(manifest.read_text())
-    # 0.4 listed the user's files, and a mark.
-    hashes |= {"pinterest_export.dig": "0", "queries/gone.sql": "0", "--with-phone-numbers": ""}
-    for name in ("export.py", "old/gone.py"):
-        (package / name).parent.mkdir(exist_ok=True)
-        (package / name).write_text("older")
-        hashes[f"td_pinterest_op/{name}"] = hashlib.sha256(b"older").hexdigest()
-    manifest.write_text(json.dumps(hashes))
+    write_older_code(folder)
     users = list_user_files(folder)
     assert terminal("bundle", folder, "--update").code == 0
     assert ((package / "export.py").read_text(), (package / "old").exists()) == (newest, False)
@@ -150,6 +148,112 @@ def test_changed_code_is_an_error_before_anything_is_written(terminal: Terminal,
     (folder / "pinterest_erase.dig").unlink()
     assert terminal("bundle", folder).failed("td_pinterest_op/export.py. Nothing was written. Move it away, or name")
     assert not (folder / "pinterest_erase.dig").exists()
+
+
+class _Killed(BaseException):
+    """The end of the process: nothing else is done."""
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, *, at: int, is_full: int) -> Iterator[int]:
+    """Let the writing call number `at` and all later ones fail, by a kill or a full disk. Return a counter of calls."""
+    numbers = itertools.count()
+
+    def patch(owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            number = next(numbers)
+            if number < at or (is_full and name not in ("write_bytes", "mkdir")):
+                return real(*arguments, **options)
+            if number == at and name == "write_bytes":
+                real(arguments[0], arguments[1][: len(arguments[1]) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device") if is_full else _Killed
+
+        monkeypatch.setattr(owner, name, call)
+
+    for name in ("write_bytes", "replace", "mkdir", "unlink", "rmdir"):
+        patch(Path, name)
+    patch(shutil, "rmtree")
+    return numbers
+
+
+def write_older_code(folder: Path) -> None:
+    """Let a folder have the code of an older version, with a file and a folder that are gone."""
+    hashes = json.loads((folder / ".laid_out.json").read_text())
+    # 0.4 listed the user's files, and a mark.
+    hashes |= {"pinterest_export.dig": "0", "queries/gone.sql": "0", "--with-phone-numbers": ""}
+    for name in ("td_pinterest_op/export.py", "td_pinterest_op/old/gone.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("older")
+        hashes[name] = hashlib.sha256(b"older").hexdigest()
+    (folder / ".laid_out.json").write_text(json.dumps(hashes))
+
+
+def read_all(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in list_names(folder)}
+
+
+_PLACES = [(command, is_full, n) for n in range(10) for command in ("bundle", "update", "push") for is_full in (0, 1)]
+
+
+@pytest.mark.parametrize(("command", "is_full", "place"), select_rows(_PLACES, quick=4))
+def test_command_that_was_interrupted_anywhere_ends_well_when_it_runs_again(
+    terminal: Terminal,
+    new_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    is_full: int,
+    place: int,
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "td").write_text("#!/bin/sh\n")
+    (tmp_path / "bin" / "td").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+
+    def run_twice(folder: Path, at: int) -> int:
+        """Run the command with an interruption, and again without. Return the number of its writing calls."""
+        arguments = {"bundle": ["bundle"], "update": ["bundle", "--update"], "push": ["push", "--with=td", "audiences"]}
+        if command != "bundle":
+            shutil.copytree(new_folder, folder, ignore=shutil.ignore_patterns("*.dig"))
+            (folder / "mine.dig").write_text("+a: {echo>: mine}\n")
+            write_older_code(folder)
+        with pytest.MonkeyPatch.context() as patched:
+            numbers = interrupt(patched, at=at, is_full=is_full)
+            with contextlib.suppress(_Killed):
+                terminal(*arguments[command], folder)
+        assert terminal(*arguments[command], folder).code == 0
+        return next(numbers)
+
+    count = run_twice(tmp_path / "whole", sys.maxsize)
+    run_twice(tmp_path / "interrupted", random.Random(f"{command} {is_full} {place}").randrange(count))
+    assert read_all(tmp_path / "interrupted") == read_all(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("text", ["", '{"td_pinterest_op/export.py": "12', "[1]", '{"a": 1}', "[" * 100_000])
+def test_damaged_manifest_is_written_again(terminal: Terminal, folder: Path, text: str) -> None:
+    manifest = folder / ".laid_out.json"
+    whole = manifest.read_text()
+    manifest.write_text(text)
+    assert terminal("bundle", folder, "--update").code == 0
+    assert manifest.read_text() == whole
+
+
+def test_nothing_outside_the_folder_is_removed_or_written(terminal: Terminal, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("")
+    manifest = folder / ".laid_out.json"
+    hashes = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(hashes | {"../mine.py": hashlib.sha256(b"").hexdigest()}))
+    assert terminal("bundle", folder, "--update").failed("../mine.py leads out of ")
+    manifest.write_text(json.dumps(hashes))
+    (folder / "pinterest_export.dig").unlink()
+    (folder / "pinterest_export.dig").symlink_to(tmp_path / "elsewhere")
+    assert terminal("bundle", folder).code == 0
+    shutil.move(folder / "queries", tmp_path / "queries")
+    (folder / "queries").symlink_to(tmp_path / "queries")
+    (tmp_path / "queries" / "people.sql").unlink()
+    assert terminal("bundle", folder).failed("queries/people.sql leads out of ")
+    assert {path.name for path in tmp_path.iterdir()} == {"project", "mine.py", "queries"}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Where credentials come from, what a file of them may hold, and the ad accounts of a token."""
 
+import contextlib
 import os
 from pathlib import Path
 from unittest.mock import Mock
@@ -18,7 +19,7 @@ from tests.unit.scripted import Keys, answer, scene
 def local(tmp_path: Path) -> Path:
     """The folder of the local digdag secrets."""
     folder = tmp_path / "digdag" / "secrets"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, mode=0o700)
     return folder
 
 
@@ -87,9 +88,31 @@ def test_an_invalid_env_file_is_refused_without_quoting_it(
 def test_an_env_file_that_could_not_keep_a_renewed_token_is_refused_unread(local: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)  # without a writer: to read it would wait for ever
-    for path in (pipe, Path("/dev/null")):
+    for path in (pipe, Path("/dev/null"), Path("-")):
         with pytest.raises(SettingsError, match=rf"^{path} of --env-file is not a regular file: .* Name a file that"):
             _find(local, path)
+
+
+@pytest.mark.parametrize(
+    ("folder_mode", "mode", "is_open"), [(0o755, 0o644, True), (0o700, 0o644, False), (0o755, 0o600, False)]
+)
+def test_local_secrets_that_others_can_read_are_refused(
+    local: Path, folder_mode: int, mode: int, is_open: bool
+) -> None:
+    (local / "td.apikey").write_text("1/s3cr3t")
+    (local / "td.apikey").chmod(mode)
+    local.chmod(folder_mode)
+    said = rf"^others can read the local digdag secrets in {local}: run `chmod 700 {local}` first$"
+    with pytest.raises(SettingsError, match=said) if is_open else contextlib.nullcontext():
+        assert _find(local).sources.keys() == {"TD_API_KEY"}
+
+
+def test_env_file_that_others_can_read_is_refused_with_a_command_for_a_shell(local: Path, tmp_path: Path) -> None:
+    path = tmp_path / "my secrets.env"
+    path.write_text("TD_API_KEY=1/s3cr3t")
+    path.chmod(0o644)
+    with pytest.raises(SettingsError, match=f"run `chmod 600 '{path}'` first"):
+        _find(local, path)
 
 
 def test_a_new_refresh_token_that_cannot_be_stored_is_reported_and_ends_nothing(

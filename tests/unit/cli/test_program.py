@@ -111,12 +111,45 @@ def test_a_command_whose_output_nobody_reads_exits_with_141(arguments: list[str]
     assert code == ran.returncode
 
 
+@pytest.mark.parametrize("command", ["report {} -o a", "report a -o {}", "init {}", "bundle {}", "check {}"])
+@pytest.mark.parametrize("name", ["x" * 256, "loop"])
+def test_name_that_no_file_can_have_is_wrong_usage(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    ran = terminal(*command.format(name).split())
+    assert ran.failed("Too many levels of symbolic links" if name == "loop" else "File name too long", code=2)
+
+
+def test_closed_standard_input_is_an_empty_one(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert terminal("report", "-").failed("- does not hold the statistics of a run")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"rows": {"read": NaN}}', "NaN"])
+def test_file_that_is_no_statistics_is_an_error(terminal: Terminal, tmp_path: Path, text: str) -> None:
+    (tmp_path / "statistics.json").write_text(text)
+    ran = terminal("report", tmp_path / "statistics.json", "-o", tmp_path / "page.html")
+    assert (ran.code, "bug" in ran.err) in {(0, False), (1, False)}
+
+
+def test_program_imports_nothing_from_the_working_folder(tmp_path: Path) -> None:
+    for name in ("click", "json", "pathlib"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('from the working folder')")
+    command = [sys.executable, "-m", "td_pinterest_op", "--version"]
+    ran = children.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     select_rows(
         [
             ("nonsense 2>/dev/full", 2, ""),
-            ("authorize --no-browser </dev/null", 1, "no terminal to ask for it"),
+            ("authorize --yes --no-browser </dev/null", 1, "no terminal to ask for it"),
             ("explain >/dev/full", 1, "error: cannot write to standard output (No space left on device)"),
             ("explain --json >/dev/full", 1, "error: cannot write to standard output (No space left on device)"),
         ],

@@ -70,6 +70,12 @@ def test_reasons_that_did_not_occur_are_left_out_and_the_most_frequent_is_first(
     assert list(make_entry(statistics()).invalid_by_reason) == ["null", "not_an_email"]
 
 
+@pytest.mark.parametrize("value", ["{", "x", "[[]]", float("nan"), {"null": float("nan")}, {"null": "x"}])
+def test_unusable_value_of_a_history_row_is_left_out(value: object) -> None:
+    made = make_entry({"kind": "run", "rows_invalid_by_reason": value, "lift": value, "seconds_reading": value})
+    assert (made.invalid_by_reason, made.get_number("seconds_reading")) == ({}, None)
+
+
 def test_personal_data_is_masked_and_an_unknown_column_is_dropped() -> None:
     made = make_entry({"kind": "run", "error": "row 3 holds ann@lee.org", "email": "ann@lee.org"})
     assert made.get_text("error") == "row 3 holds <hidden>"

@@ -1,3 +1,4 @@
+import os
 import sys
 from pathlib import Path
 from unittest.mock import Mock
@@ -6,7 +7,7 @@ import pytest
 
 from td_pinterest_op.errors import ExportError, LimitError
 from td_pinterest_op.report import page
-from td_pinterest_op.report.page_file import report_run
+from td_pinterest_op.report.page_file import report_run, write_page
 from tests.exporting import Services, people
 from tests.unit.report.samples import FIRST_DAY, statistics
 
@@ -51,6 +52,14 @@ def test_a_file_that_is_no_report_is_not_overwritten(
     report_run(path, statistics(), error="", now=FIRST_DAY)
     assert path.read_bytes() == content
     assert f"no report was written to {path}: the file exists and is not a report of td_pinterest_op" in caplog.text
+
+
+def test_page_is_written_to_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        write_page(pipe, "a page")
+        assert reader.read() == b"a page"
 
 
 def test_a_page_of_an_earlier_version_is_overwritten(tmp_path: Path) -> None:

@@ -32,6 +32,15 @@ def test_a_link_stays_a_link_and_the_file_to_which_it_leads_is_replaced(tmp_path
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_a_link_that_another_user_made_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "link").symlink_to("file")
+    monkeypatch.setattr(atomic_file, "_ROOT", -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(PermissionError, match="a link that another user made"):
+        atomic_file.replace_file(tmp_path / "link", "s3cr3t")
+    assert not (tmp_path / "file").exists()
+
+
 def test_a_kill_at_any_moment_leaves_the_whole_file(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("s3cr3t" * 10000)
