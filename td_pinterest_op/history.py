@@ -79,7 +79,7 @@ def write_failure(task: Task, timing: Timing) -> None:
     with contextlib.suppress(SettingsError):
         entries = read_entries(replace(task, params={**task.params, **settings}))
     try:
-        with _open_history(task, timing) as history:
+        with _open_history_of_workflow(task, timing) as history:
             if history is None:
                 return
             query = build_attempt_query(history.table, session_uuid=task.session_uuid, attempt_id=task.attempt_id)
@@ -119,7 +119,7 @@ def compare_and_record(task: Task, timing: Timing) -> dict[str, Any]:
         ) from None
     figures = compare_arms(counts, share=read_control_share(task))
     log.info("%s", figures["summary"])
-    with _open_history(task, timing) as history:
+    with _open_history_of_workflow(task, timing) as history:
         if history:
             ids = {name: task.params.get(name) for name in ("ad_account_id", "audience_id")}
             history.write_rows([{"outcome": SUCCESS, **ids, **build_lift_row(figures)}])
@@ -141,7 +141,7 @@ def read_control_share(task: Task) -> float:
 
 
 @contextlib.contextmanager
-def _open_history(task: Task, timing: Timing) -> Iterator[History | None]:
+def _open_history_of_workflow(task: Task, timing: Timing) -> Iterator[History | None]:
     """Yield the run history in the table that the workflow's settings name as `history`, or None without it."""
     table = parse_parameter("history", _get_workflow_settings(task).get("history"), TABLE)
     if table is None:
