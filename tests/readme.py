@@ -48,21 +48,30 @@ def replace_commands(text: str) -> str:
     return text
 
 
-_RUN = ("dry_run", "history", "report")
-_CONNECTION = {key.name for key in find_declared_settings(ConnectionSettings)} | {"type"}
+_CONNECTION = {key.name for key in find_declared_settings(ConnectionSettings)}
+# The settings of Treasure Data's built-in connector and, of this operator's own, those with which an export begins.
+_FIRST = {
+    *("type", "client_id", "client_secret", "refresh_token", "ad_account_id", "audience_type", "action"),
+    *("audience_name", "audience_description", "limit_records_per_request", "ignore_invalid_records"),
+    *("retry_count", "retry_initial_wait_millis", "max_retry_wait_millis"),
+    *("connection_timeout_secs", "write_timeout_secs", "read_timeout_secs"),
+    *("suppress", "consent", "dry_run", "expected_audience_name", "if_exists", "history"),
+}
 
 
 def find_group(key: Setting) -> str:
     """Return the heading of docs/settings.md under which a setting stands."""
-    if key.name in _RUN:
-        return "The run"
+    if key.name in _FIRST or key.name.startswith("audience_id"):
+        return "First settings"
+    if key.name == "report":
+        return "The report"
     if key.name in _CONNECTION:
-        return "The connection"
+        return "Pace"
     if [each for each in ACTIONS if key.is_used_by(each.action)] == [Mirror]:
         return "The mirror"
     if key.scope == "rows":
         return "Limits" if key.restricts else "Rows and records"
-    return "People" if key.scope == "people" else "The action and its audience"
+    return "People" if key.scope == "people" else "The audience"
 
 
 def format_default(setting: Setting) -> str:
@@ -74,7 +83,7 @@ def format_default(setting: Setting) -> str:
         return f"`{default.name}`"
     if isinstance(default, TableName):
         return default.table
-    return str(default).lower() if default not in (None, "", {}) else "–"
+    return str(default).lower() if default not in (None, "", {}, ()) else "–"
 
 
 def format_requirement(setting: Setting) -> str:
