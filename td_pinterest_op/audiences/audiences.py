@@ -37,7 +37,9 @@ def wait_for_consistency(client: Client) -> None:
 
 def wait_for_other_runs(client: Client) -> None:
     """Wait ten seconds after a creation or switch, so that reads show what other runs did at the same time."""
-    client.rate_limiter.wait(sum(POLL_WAITS))
+    wait = sum(POLL_WAITS)
+    log.info("waiting %s to see what other runs did at the same time", format_duration(wait))
+    client.rate_limiter.wait(wait)
 
 
 def read_until_found(
