@@ -47,6 +47,7 @@ def run(
     *,
     secrets: Mapping[str, str] | None = None,
     session_time: datetime | str | None = None,
+    params: Params | None = None,
     environ: Mapping[str, str] | None = None,
     log: Callable[[str], object] = lambda _text: None,
     sleep: Callable[[float], object] = real_sleep,
@@ -57,10 +58,11 @@ def run(
     """Run the workflow in the .dig file.
 
     `secrets` are by dotted name, looked up for each task when it begins. `session_time` is an aware time, or text, by
-    default this day, in the workflow's time zone. `environ` (default: this process's) is what children get. The file's
-    folder is the project. `log` takes text as it comes. `start` starts a `py>` child, which is killed after `limit`
-    seconds. Tasks that succeeded in the run `resume` do not run again. Raises DigError when the workflow cannot be
-    read, RefusedError when it holds what is unknown here; a task that fails is no exception but a `Result`.
+    default this day, in the workflow's time zone. `params` are those of `-p`, over which `_export` wins. `environ`
+    (default: this process's) is what children get. The file's folder is the project. `log` takes text as it comes.
+    `start` starts a `py>` child, which is killed after `limit` seconds. Tasks that succeeded in the run `resume` do not
+    run again. Raises DigError when the workflow cannot be read, RefusedError when it holds what is unknown here; a task
+    that fails is no exception but a `Result`.
     """
     file = Path(path).absolute()
     check_project(file.parent)
@@ -83,7 +85,7 @@ def run(
     session = session_params(session_time, workflow.timezone)
     done = resume.done if resume else {}
     attempt = Attempt(machine=machine, session=session, source=file.name, done=done)
-    result = attempt.run(workflow.root)
+    result = attempt.run(workflow.root, params or {})
     failed = [node for node in attempt.nodes if node.error is not None]
     return Result(
         status="success" if result.error is None else "error",

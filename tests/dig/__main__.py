@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from . import DigError, run
 from .operators import Start, start_process
@@ -29,6 +30,21 @@ class LocalSecrets(Mapping[str, str]):
         return len(list(self))
 
 
+def read_params(options: Sequence[str]) -> dict[str, Any]:
+    """Return the parameters of `-p NAME=VALUE`, as text; a dot in a name leads into a mapping. Raises DigError."""
+    params: dict[str, Any] = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not name or not equals:
+            raise DigError(f"-p {option}: NAME=VALUE is wanted")
+        *folders, last = name.split(".")
+        inner = params
+        for folder in folders:
+            inner = inner.setdefault(folder, {})
+        inner[last] = value
+    return params
+
+
 def main(arguments: Sequence[str] | None = None, *, start: Start = start_process) -> int:
     """Run a workflow; the exit code is 1 when it cannot be read or a task failed, 2 for a wrong command.
 
@@ -39,11 +55,13 @@ def main(arguments: Sequence[str] | None = None, *, start: Start = start_process
     parser.add_argument("command", choices=("run",))
     parser.add_argument("workflow", help="a .dig file in the project folder")
     parser.add_argument("--project", type=Path, default=Path(), help="the project folder (default: this one)")
+    parser.add_argument("-p", dest="params", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
     options = parser.parse_args(arguments)
     try:
         result = run(
             options.project.absolute() / options.workflow,
             secrets=LocalSecrets(Path(os.environ["DIGDAG_CONFIG_HOME"])),
+            params=read_params(options.params),
             log=lambda text: print(text, end="", flush=True),
             start=start,
             limit=None,

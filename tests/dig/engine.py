@@ -56,9 +56,9 @@ class Attempt:
         self._session = session
         self._source = source
 
-    def run(self, task: Task) -> TreeResult:
-        """Run the tree. Raises DigError when it has too many tasks."""
-        return self._run(self._plan(task), {})
+    def run(self, task: Task, params: Params) -> TreeResult:
+        """Run the tree with the parameters of `-p`. Raises DigError when it has too many tasks."""
+        return self._run(self._plan(task), params)
 
     def _plan(self, task: Task) -> Node:
         if len(self.nodes) >= MOST_TASKS:
@@ -150,6 +150,8 @@ class Attempt:
         merged = evaluate(merge(copy_value(params), local), params)
         command = merged[f"{task.operator}>"]
         shown = command if isinstance(command, str) else json.dumps(command, ensure_ascii=False)
-        self._machine.log(f"[INFO] ({task.name}): {task.operator}>: {'' if command is None else shown}\n")
+        # What `echo>` is to print follows.
+        said = "" if command is None or task.operator == "echo" else shown
+        self._machine.log(f"[INFO] ({task.name}): {task.operator}>: {said}\n")
         merged |= {"_type": task.operator, "_command": command}
         return Call(machine=self._machine, name=task.name, params=merged, local={key: merged[key] for key in local})

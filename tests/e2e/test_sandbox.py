@@ -26,6 +26,7 @@ from tests.emulators.__main__ import AUDIENCE_NAME
 from tests.emulators.environment import FAST_CLOCK
 from tests.exporting import digest
 from tests.sandbox import __main__ as sandbox_program
+from tests.sandbox import story
 from tests.sandbox.__main__ import main
 from tests.sandbox.project import Project, copy_project
 
@@ -90,14 +91,14 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.setenv("PYTHONPATH", FAST_CLOCK)
     run_engine = sandbox_program._run_engine
 
-    def run_here(workflow: str, *, project: Path, environ: Mapping[str, str], log: TextIO) -> int:
+    def run_here(started: tuple[list[str], Path], *, environ: Mapping[str, str], log: TextIO) -> int:
         """Do what `python -m tests.dig` does."""
         if shutil.which("digdag"):
-            return run_engine(workflow, project=project, environ=environ, log=log)
+            return run_engine(started, environ=environ, log=log)
         with redirect_stdout(log), redirect_stderr(log), pytest.MonkeyPatch.context() as patch:
             for name, value in environ.items():
                 patch.setenv(name, value)
-            return dig_program.main(["run", "--project", str(project), workflow], start=warm.start)
+            return dig_program.main(started[0][3:], start=warm.start)
 
     monkeypatch.setattr(sandbox_program, "_run_engine", run_here)
     monkeypatch.setattr(sandbox_program, "copy_project", copy_with_links)
@@ -246,7 +247,8 @@ def test_failure_is_shown_once_with_files_of_the_user(
     code, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers")
     shown = " ".join(said.split())
     assert (code, shown.count(error)) == (1, 1), said
-    assert ("look at   the tables here, which are shop.customers, shop.consents" in said) is ("nowhere" in text)
+    tables = "the tables here, which are shop.customers, shop.consents: --table nowhere=FILE.csv adds it"
+    assert (tables in shown) is ("nowhere" in text)
     for script, arguments in re.findall(r"look at (\S+/td-pinterest) (check .+?\.dig')", shown):
         checked = children.run([sys.executable, "-m", "td_pinterest_op", *shlex.split(arguments)], cwd=ROOT)
         assert (checked.returncode, Path(script).exists()) == (1, True), checked.stderr
@@ -254,8 +256,64 @@ def test_failure_is_shown_once_with_files_of_the_user(
     assert ("ours.yml" in error) is ("td-pinterest check" in shown)
 
 
+def test_project_has_made_up_opt_outs_and_consents(sandbox: Sandbox, project: Path) -> None:
+    lists = "suppress: SELECT email FROM opt_outs\n    consent: SELECT email FROM consents"
+    text = _WORKFLOW.format(action="replace_current_audience", audience="buyers")
+    text = text.replace("columns: {contact: email}", f"ignore_invalid_records: true\n    {lists}")
+    (project / "queries" / "customers_with_consent.sql").write_text("SELECT email FROM people")
+    (project / "listed.dig").write_text(_with_query(text))
+    code, said, _ = sandbox("--project", project, "listed")
+    assert code == 0, said
+    assert re.search(r"records \(suppressed 5\d, without_consent 9\d\d\) withheld", " ".join(said.split())), said
+
+
+def test_missing_table_of_an_exports_query_is_named_once_with_the_option_that_adds_it(
+    sandbox: Sandbox, project: Path
+) -> None:
+    text = _WORKFLOW.format(action="replace_current_audience", audience="buyers")
+    text = text.replace("columns: {contact: email}", "suppress: SELECT email FROM gone")
+    (project / "queries" / "customers_with_consent.sql").write_text("SELECT email FROM people")
+    (project / "listed.dig").write_text(_with_query(text))
+    code, said, _ = sandbox("--project", project, "listed")
+    shown = " ".join(said.split())
+    assert (code, shown.count("ended with status error"), shown.count("Table with name gone")) == (1, 1, 1), said
+    assert "shop.people, shop.opt_outs, shop.consents: --table gone=FILE.csv adds it" in shown
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_activation_is_tried_with_parameters_of_the_run_and_its_waits_are_named(
+    sandbox: Sandbox, project: Path, engine: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine is not run_with_tests_dig:
+        monkeypatch.setenv("PATH", _PATH)
+    text = _WORKFLOW.format(action="", audience="buyers")
+    text = text.replace("export.PinterestExport", "activation.PinterestActivation")
+    text = re.sub(r"    (action|audience_id|expected_audience_name|columns): .*\n", "", text)
+    text = text.replace("audience_type:", "ignore_invalid_records: true\n    audience_type:")
+    (project / "queries" / "customers_with_consent.sql").write_text("SELECT email FROM activation_actions_table")
+    (project / "activation.dig").write_text(_with_query(text))
+    params = ["-p", "segment_name=Spring", "-p", "activation_actions_table=shop.people"]
+    code, said, log = sandbox("--project", project, "activation", *params)
+    assert code == 0, said
+    assert said.count('Created audience "Spring" with 2,874 records') == 1
+    waits = [line for line in log.splitlines(keepends=True) if " INFO waiting " in line]
+    assert [re.sub(r"[\d.]+ s", "10 s", story.wait_of(f"before\n{wait}")) for wait in waits] == [
+        ": waiting 10 s for Pinterest's listings",
+        ": waiting 10 s to see what other runs did at the same time",
+    ]
+    assert story.wait_of(log) == ""
+
+
+def _with_query(workflow: str) -> str:
+    """Return the workflow with the query on its export, in place of a task before it."""
+    query = "  query: queries/customers_with_consent.sql\n  database: shop\n  result_settings:"
+    return re.sub(r"\+people:\n.*\n", "", workflow).replace("  result_settings:", query)
+
+
 @pytest.mark.usefixtures("sandbox")
 def test_printed_commands_run_the_workflow_again(project: Path, tmp_path: Path) -> None:
+    with (project / "buyers.dig").open("a") as file:
+        file.write("+report:\n  echo>: ${pinterest.summary}\n")
     files: list[str | Path] = ["--log", tmp_path / "log", "--page", tmp_path / "page", *_tables(tmp_path)]
     command = [sys.executable, "-m", "tests.sandbox", "--keep", *files, "--project", project, "buyers"]
     with children.run_in_background(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -270,7 +328,8 @@ def test_printed_commands_run_the_workflow_again(project: Path, tmp_path: Path) 
         again = children.run(["bash", "-euc", script], cwd=tmp_path)
         process.terminate()
         assert (again.returncode, process.wait()) == (0, 0), again.stderr
-    assert "Replaced the members" in again.stdout
+    told = [line for line in again.stdout.splitlines() if "statistics: {" not in line]
+    assert "\n".join(told).count("Replaced the members") == 1
 
 
 @campaign
@@ -322,6 +381,7 @@ def _run_step(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
             'an id or a name is wanted; Pinterest holds 549755885175000002 "Sandbox customers"',
         ),
         (["--known", "{wrong}"], "prints is wanted (JSONDecodeError)"),
+        (["-p", "segment_name"], "-p segment_name: NAME=VALUE is wanted"),
     ],
 )
 @pytest.mark.usefixtures("sandbox")

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tests.emulators.environment import environment
-from tests.emulators.people import write_people
+from tests.emulators.people import write_lists, write_people
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CONTROLS, Pinterest, Switches, serve_pinterest
 from tests.emulators.pinterest.like import switches_like
 from tests.emulators.td import TreasureData, serve_td
@@ -43,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ) as emulators,
         ):
             data = options.data or write_people(Path(folder) / "people.parquet", rows=options.rows)
-            emulators.td.warehouse.load_file(DATABASE, TABLE, data)
+            lists = {} if options.data else write_lists(data)
+            for table, file in {TABLE: data, **lists}.items():
+                emulators.td.warehouse.load_file(DATABASE, table, file)
             for name, value in emulators.environment.items():
                 print(f"export {name}={value}")
             print("\n".join(f"# {line}".rstrip() for line in guide_lines(emulators.environment)), flush=True)
@@ -70,7 +72,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--td-port", type=int, default=0, help="port of the Treasure Data emulator (default: a free one)"
     )
     parser.add_argument("--pinterest-port", type=int, default=0, help="port of the Pinterest emulator")
-    parser.add_argument("--rows", type=int, default=100_000, help=f"made-up rows in {DATABASE}.{TABLE}")
+    parser.add_argument(
+        "--rows", type=int, default=100_000, help=f"made-up rows in {DATABASE}.{TABLE}, beside opt_outs and consents"
+    )
     parser.add_argument("--data", type=Path, help="a CSV (with a header) or Parquet file to load instead of those")
     parser.add_argument("--like", type=Path, help="a rehearsal.json: Pinterest behaves as that file describes")
     return parser.parse_args(arguments)

@@ -78,3 +78,31 @@ def write_people(path: Path, *, rows: int = 100_000, seed: int = 20_260_101) -> 
         people = connection.execute(f"CREATE TABLE people AS {_PEOPLE}", {"seed": seed, "rows": rows})
         people.execute(f"COPY people TO '{path}' ({formats[path.suffix]})")
     return path
+
+
+# Every fiftieth opts out, with the address in another form than in the table of people.
+_OPT_OUTS = """
+SELECT CASE customer_id // 50 % 4
+  WHEN 0 THEN upper(value)
+  WHEN 1 THEN '  ' || value || ' '
+  WHEN 2 THEN sha256(value)
+  ELSE upper(sha256(value)) END AS email
+FROM (SELECT customer_id, lower(trim(email)) AS value FROM read_parquet($people) WHERE email LIKE '%_@_%')
+WHERE customer_id % 50 = 0
+"""
+# Two of three consent.
+_CONSENTS = "SELECT email FROM read_parquet($people) WHERE customer_id % 3 > 0 AND email IS NOT NULL"
+
+
+def write_lists(people: Path) -> dict[str, Path]:
+    """Write the tables `opt_outs` and `consents`, with a column email, beside the Parquet file of the people.
+
+    Returns the files by the names of the tables.
+    """
+    files = {}
+    with duckdb.connect(":memory:", config={"threads": 2}) as connection:
+        for table, query in {"opt_outs": _OPT_OUTS, "consents": _CONSENTS}.items():
+            files[table] = people.with_stem(table)
+            rows = connection.execute(f"CREATE TABLE {table} AS {query}", {"people": str(people)})
+            rows.execute(f"COPY {table} TO '{files[table]}' (FORMAT parquet)")
+    return files

@@ -8,6 +8,7 @@ them, tests/sandbox/withheld.dig.
 import argparse
 import logging
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -25,9 +26,11 @@ from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.page import render_page
 from td_pinterest_op.report.page_file import write_page
 from tests import children
-from tests.emulators.__main__ import AUDIENCE_NAME, Emulators, guide_lines, serve_emulators
+from tests.dig import DigError
+from tests.dig.__main__ import read_params
+from tests.emulators.__main__ import AUDIENCE_NAME, TABLE, Emulators, guide_lines, serve_emulators
 from tests.emulators.environment import SECRETS, digdag_home
-from tests.emulators.people import write_people
+from tests.emulators.people import write_lists, write_people
 from tests.emulators.pinterest import Audience
 from tests.emulators.pinterest.like import switches_like
 from tests.sandbox import made_up, story
@@ -38,6 +41,9 @@ from tests.sandbox.screen import Screen, labelled, wrapped
 
 # Seconds; a digdag that cannot reach something tries for ever.
 _LONGEST = 3_600.0
+_LONGEST_ERROR = 6  # lines
+# The emulated engine's words.
+_MISSING_TABLE = re.compile(r"Table with name (\w+) does not exist")
 # What runs after the main job.
 WITHHELD = Path(__file__).with_name("withheld.dig")
 
@@ -54,10 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     screen = Screen()
     try:
         expectations = [read_expectation(option) for option in options.expect]
+        read_params(options.params)  # for its errors: the engine reads them again
         known = dict(pair for option in options.known for pair in read_known_ids(option))
         with tempfile.TemporaryDirectory() as folder, screen.awake():
             return _run(options, Path(folder), expectations, known, screen)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DigError) as error:
         parser.error(str(error))
 
 
@@ -65,19 +72,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class _Sandbox:
     """A project between the emulators, which hold `tables`.
 
-    `environ`: where its workflows find them, and the local secrets.
+    `environ`: where its workflows find them, and the local secrets. `params`: those of each run, as NAME=VALUE.
     """
 
     project: Project
     emulators: Emulators
     environ: Mapping[str, str]
+    params: Sequence[str]
     log: Path
     screen: Screen
     tables: list[str] = field(default_factory=list)
 
     def exports(self) -> list[Entry]:
         """Return the runs of the operator so far, in their order."""
-        return story.exports(self.log.read_text(encoding="utf-8", errors="replace"))
+        return story.exports(self._read_log())
 
     def statement_of(self, export: Entry) -> str:
         """Return what the job of an export ran, "" without a job."""
@@ -86,24 +94,40 @@ class _Sandbox:
 
     def run(self, workflow: str) -> int:
         """Run a workflow and print its story; returns the exit code of the engine."""
-        before = len(self.log.read_text(encoding="utf-8", errors="replace"))
-        self.screen.do(workflow)
+        before = len(self._read_log())
+        self.screen.do(lambda: f"{workflow}{story.wait_of(self._read_log()[before:])}")
         with self.log.open("a", encoding="utf-8") as file:
             file.write(f"Workflow {workflow}\n")
             file.flush()
-            code = _run_engine(workflow, project=self.project.folder, environ=self.environ, log=file)
-        text = self.log.read_text(encoding="utf-8", errors="replace")[before:]
+            code = _run_engine(self.command_of(workflow), environ=self.environ, log=file)
+        text = self._read_log()[before:]
         text = text.replace(str(self.project.folder), str(self.project.source))
 
         self.screen.say(*story.export_lines(text, query_of=self.statement_of))
-        if code and (failure := [*story.failure_lines(text)]):
-            self.screen.say(*failure, *labelled("look at", [self._advice(workflow, failure[0])]))
+        if code:
+            failure, is_told = story.find_failure(text)
+            missing = _MISSING_TABLE.search(failure)
+            if not is_told:
+                self.screen.say(*labelled("failed", failure.splitlines()[:_LONGEST_ERROR]))
+            if missing:
+                adding = f"--table {missing[1]}=FILE.csv adds it (and then none is made up)"
+                advice = f"the tables here, which are {', '.join(self.tables)}: {adding}"
+            else:
+                advice = command("td-pinterest", "check", self.project.source / workflow)
+            if missing or not is_told:
+                self.screen.say(*labelled("look at", [advice]))
         return code
 
-    def _advice(self, workflow: str, failure: str) -> str:
-        if "Query" in failure:
-            return f"the tables here, which are {', '.join(self.tables)}; --table NAME=FILE adds one"
-        return command("td-pinterest", "check", self.project.source / workflow)
+    def command_of(self, workflow: str) -> tuple[list[str], Path]:
+        """Return the command that runs a workflow, by the digdag on the PATH, else by tests/dig, and its folder."""
+        params = [argument for param in self.params for argument in ("-p", param)]
+        if digdag := shutil.which("digdag"):
+            return [digdag, "run", workflow, "--rerun", "--no-save", *params], self.project.folder
+        dig = [sys.executable, "-m", "tests.dig", "run", "--project", str(self.project.folder), workflow]
+        return [*dig, *params], ROOT
+
+    def _read_log(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
 
 
 def _run(
@@ -117,16 +141,17 @@ def _run(
         require_bundle(options.project)
     workflows = choose_workflows(options.project or ROOT / "workflows", options.workflows)
     screen.say(*wrapped(_introduction(workflows, options)), "")
-    people_file = None
+    made_up_tables: dict[str, Path] = {}
     if not options.table:
         screen.do(f"writing {options.rows:,} made-up people")
-        people_file = write_people(folder / "people.parquet", rows=options.rows)
+        people = write_people(folder / "people.parquet", rows=options.rows)
+        made_up_tables = {TABLE: people, **write_lists(people)}
     switches = switches_like(options.like) if options.like else {}
     with serve_emulators(switches=switches, audience=None if options.project else AUDIENCE_NAME) as emulators:
         sandbox = _prepare(workflows, options, folder, emulators, screen)
         if options.project:
             _declare(sandbox, known, is_strict=options.strict)
-        for database, table, path in table_files(options.table, sandbox.project.databases, people_file):
+        for database, table, path in table_files(options.table, sandbox.project.databases, made_up_tables):
             screen.do(f"loading {path} into {database}.{table}")
             emulators.td.warehouse.load_file(database, table, path)
             sandbox.tables.append(f"{database}.{table}")
@@ -134,8 +159,8 @@ def _run(
         screen.say(*story.audience_lines(emulators.pinterest))
         is_right = _only_known(sandbox, known, is_strict=options.strict)
         is_right &= _as_expected(sandbox, expectations, has_failed=bool(code) or not is_right)
-        if people_file and sandbox.project.workflows == (MAIN_JOB,) and not options.project and not code:
-            is_right &= _withhold(people_file, sandbox)
+        if made_up_tables and sandbox.project.workflows == (MAIN_JOB,) and not options.project and not code:
+            is_right &= _withhold(made_up_tables, sandbox)
         is_right &= _write_report(options, sandbox)
         if options.keep:
             _wait(sandbox)
@@ -169,7 +194,10 @@ def _prepare(
     options.log.write_text("", encoding="utf-8")
     home = digdag_home(folder, emulators.environment, secrets=SECRETS | dict(project.secrets))
     environ = emulators.environment | home
-    return _Sandbox(project=project, emulators=emulators, environ=environ, log=options.log, screen=screen)
+    params = tuple(options.params)
+    return _Sandbox(
+        project=project, emulators=emulators, environ=environ, params=params, log=options.log, screen=screen
+    )
 
 
 def _bundle(folder: Path) -> Path:
@@ -205,9 +233,9 @@ def _only_known(sandbox: _Sandbox, known: Collection[str], *, is_strict: bool) -
     return not is_strict
 
 
-def _run_engine(workflow: str, *, project: Path, environ: Mapping[str, str], log: TextIO) -> int:
-    """Run a workflow once; returns the exit code."""
-    arguments, folder = _engine(workflow, project)
+def _run_engine(started: tuple[list[str], Path], *, environ: Mapping[str, str], log: TextIO) -> int:
+    """Run a workflow once, by a command in a folder; returns the exit code."""
+    arguments, folder = started
     # The python of a py> task is the one on the PATH.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return children.run(
@@ -219,13 +247,6 @@ def _run_engine(workflow: str, *, project: Path, environ: Mapping[str, str], log
         stdout=log,
         stderr=subprocess.STDOUT,
     ).returncode
-
-
-def _engine(workflow: str, project: Path) -> tuple[list[str], Path]:
-    """Return the command that runs a workflow, by the digdag on the PATH, else by tests/dig, and its folder."""
-    if digdag := shutil.which("digdag"):
-        return [digdag, "run", workflow, "--rerun", "--no-save"], project
-    return [sys.executable, "-m", "tests.dig", "run", "--project", str(project), workflow], ROOT
 
 
 def _as_expected(sandbox: _Sandbox, expectations: Sequence[Expectation], *, has_failed: bool) -> bool:
@@ -262,13 +283,10 @@ def _expected_audience(expectation: Expectation, sandbox: _Sandbox) -> Audience:
     return meant[0]
 
 
-def _withhold(people: Path, sandbox: _Sandbox) -> bool:
+def _withhold(tables: Mapping[str, Path], sandbox: _Sandbox) -> bool:
     """Check what the main job sent, export once more, and check again; returns whether all is right."""
-    opt_outs = made_up.write_opt_outs(people, people.with_stem(made_up.OPT_OUTS))
-    in_query = made_up.find_people(people, opt_outs)
+    in_query = made_up.find_people(tables[TABLE], tables["opt_outs"])
     is_right = _check(in_query.everybody, "", sandbox)
-    for database in sandbox.project.databases:
-        sandbox.emulators.td.warehouse.load_file(database, made_up.OPT_OUTS, opt_outs)
     shutil.copy(WITHHELD, sandbox.project.folder)
     text = f"Then {WITHHELD.relative_to(ROOT)}, without those who opted out and a control group of 10 %:"
     sandbox.screen.say("", *wrapped(text), "")
@@ -315,7 +333,7 @@ def _wait(sandbox: _Sandbox) -> None:
     for name, value in sandbox.environ.items():
         print(f"export {name}={shlex.quote(value)}")
     for workflow in sandbox.project.workflows:
-        arguments, folder = _engine(workflow, sandbox.project.folder)
+        arguments, folder = sandbox.command_of(workflow)
         path = shlex.quote(str(Path(sys.executable).parent))
         print(f"(cd {shlex.quote(str(folder))} && PATH={path}:$PATH {shlex.join(arguments)})")
     print("\n".join(f"# {line}".rstrip() for line in guide_lines(sandbox.emulators.environment)), flush=True)

@@ -1,21 +1,10 @@
-"""The sandbox's own people: who opts out, and who should be in the audience, by SQL and not by the operator."""
+"""Who of the made-up people should be in the audience, by SQL and not by the operator."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-OPT_OUTS = "opt_outs"
-# Every fiftieth opts out, with the address in another form than in the table of people.
-_OPT_OUTS = """
-SELECT CASE customer_id // 50 % 4
-  WHEN 0 THEN upper(value)
-  WHEN 1 THEN '  ' || value || ' '
-  WHEN 2 THEN sha256(value)
-  ELSE upper(sha256(value)) END AS email
-FROM (SELECT customer_id, lower(trim(email)) AS value FROM read_parquet($file) WHERE email LIKE '%_@_%')
-WHERE customer_id % 50 = 0
-"""
 _MACROS = """
 CREATE MACRO trimmed(text) AS lower(trim(text, ' ' || chr(160) || chr(8203)));
 CREATE MACRO digest(text) AS CASE
@@ -40,14 +29,6 @@ class QueryPeople:
     opted_out: frozenset[str]
     in_control: frozenset[str]
     by_text: int
-
-
-def write_opt_outs(people: Path, into: Path) -> Path:
-    """Write the table of those who opt out, as Parquet; returns `into`."""
-    with duckdb.connect() as connection:
-        connection.execute(f"CREATE TABLE opt_outs AS {_OPT_OUTS}", {"file": str(people)})
-        connection.execute(f"COPY opt_outs TO '{into}' (FORMAT parquet)")
-    return into
 
 
 def find_people(people: Path, opt_outs: Path) -> QueryPeople:

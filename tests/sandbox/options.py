@@ -3,10 +3,9 @@
 import argparse
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.emulators.__main__ import TABLE
 from tests.sandbox.project import ROOT
 
 # They outlive the run's own folder.
@@ -52,7 +51,18 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--like", type=Path, metavar="FILE", help="a rehearsal.json: Pinterest behaves as that file describes"
     )
-    parser.add_argument("--rows", type=int, default=100_000, help="made-up people, where no --table is given")
+    parser.add_argument(
+        "--rows", type=int, default=100_000, help="made-up people, opt_outs and consents, where no --table is given"
+    )
+    parser.add_argument(
+        "-p",
+        dest="params",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the run, as for `digdag run`; try an activation with segment_name and "
+        "activation_actions_table",
+    )
     parser.add_argument("--page", type=Path, default=PAGE, help="the page about the run (default: %(default)s)")
     parser.add_argument("--log", type=Path, default=LOG, help="the log of the engine (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="leave the emulators up for tries of your own")
@@ -76,11 +86,10 @@ def read_known_ids(option: str) -> Iterator[tuple[str, str]]:
 
 
 def table_files(
-    options: Sequence[str], databases: Sequence[str], people: Path | None
+    options: Sequence[str], databases: Sequence[str], made_up: Mapping[str, Path]
 ) -> Iterator[tuple[str, str, Path]]:
     """Yield database, table and file of each table to load. Raises ValueError for an option that is not NAME=FILE."""
-    if people:
-        yield from ((database, TABLE, people) for database in databases)
+    yield from ((database, table, file) for database in databases for table, file in made_up.items())
     for option in options:
         name, equals, file = option.partition("=")
         if not _TABLE.fullmatch(name) or not equals:

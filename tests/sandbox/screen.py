@@ -5,7 +5,7 @@ import shutil
 import textwrap
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 # Seconds without a line after which one shows the current work: fewer than ten, as every command keeps to.
 _LONGEST_SILENCE = 8.0
@@ -37,7 +37,7 @@ class Screen:
         self._begin = time.monotonic()
         self._printed = threading.Event()
         self._is_open = True
-        self._doing = "starting"
+        self._doing: str | Callable[[], str] = "starting"
 
     def say(self, *lines: str) -> None:
         """Print lines of the story."""
@@ -45,8 +45,8 @@ class Screen:
             print("\n".join(lines), flush=True)
             self._printed.set()
 
-    def do(self, doing: str) -> None:
-        """Note what is done from now on."""
+    def do(self, doing: str | Callable[[], str]) -> None:
+        """Note what is done from now on: text, or what returns it."""
         self._doing = doing
 
     @contextlib.contextmanager
@@ -71,5 +71,6 @@ class Screen:
                 self._printed.clear()
             else:
                 seconds = time.monotonic() - self._begin
-                line = f"  {'running':10}{seconds:.0f} s: {self._doing}"
+                doing = self._doing if isinstance(self._doing, str) else self._doing()
+                line = f"  {'running':10}{seconds:.0f} s: {doing}"
                 print(line if len(line) <= width() else f"{line[: width() - 1]}…", flush=True)

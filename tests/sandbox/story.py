@@ -21,22 +21,21 @@ _STATISTICS = re.compile(
     re.MULTILINE,
 )
 _FAILURE = re.compile(r"Error messages from python: (.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|\Z)", re.DOTALL)
+_WAIT = re.compile(r" INFO (waiting [^\n]+)\n\Z")
 _LONGEST_QUERY = 3
-_LONGEST_ERROR = 6
 _MOST_REASONS = 1
 
 
 def export_lines(log: str, *, query_of: Callable[[Entry], str]) -> Iterator[str]:
     """Yield the lines about the exports of a log."""
-    every = exports(log)
-    for export in every:
+    every = _find_runs(log)
+    for export, error in every:
         query = labelled("query", _query_lines(query_of(export)))
         yield from query[:_LONGEST_QUERY]
         if len(query) > _LONGEST_QUERY:
             yield from labelled("", ["…"])
         if export.get_number("rows_read"):
             yield from labelled("rows", [_rows_text(export)])
-        error = export.get_text("error")
         audience = export.get_text("audience_id") or export.get_text("audience_name")
         if error and len(every) > 1 and audience not in error:
             error = f"audience {audience}: {error}"
@@ -45,6 +44,14 @@ def export_lines(log: str, *, query_of: Callable[[Entry], str]) -> Iterator[str]
 
 def exports(log: str) -> list[Entry]:
     """Return the runs of the operator in a log, in its order."""
+    return [export for export, _ in _find_runs(log)]
+
+
+def _find_runs(log: str) -> list[tuple[Entry, str]]:
+    """Return the runs of the operator in a log, in its order, each with its whole error, "" for none.
+
+    An entry's own error has no word of the engine of queries.
+    """
     found = []
     for line in _STATISTICS.finditer(log):
         values = json.loads(line["json"])
@@ -53,16 +60,21 @@ def exports(log: str) -> list[Entry]:
             told = _FAILURE.search(log, line.end())
             error = told[1].strip() if told else "the log does not say why"
         at = datetime.fromisoformat(line["at"]).astimezone()
-        found.append(make_entry(values | {"time": at.timestamp(), "error": error}))
+        found.append((make_entry(values | {"time": at.timestamp(), "error": error}), error))
     return found
 
 
-def failure_lines(log: str) -> Iterator[str]:
-    """Yield the engine's message about a run that failed, unless the story of an export holds it."""
+def find_failure(log: str) -> tuple[str, bool]:
+    """Return the engine's message about a run that failed, and whether the story of an export holds it."""
     messages = [next(filter(None, found)) for found in _ERROR.findall(log)]
     message = messages[-1] if messages else "\n".join(log.splitlines()[-5:])
-    if message not in {export.get_text("error") for export in exports(log)}:
-        yield from labelled("failed", message.splitlines()[:_LONGEST_ERROR])
+    return message, message in {error for _, error in _find_runs(log)}
+
+
+def wait_of(log: str) -> str:
+    """Return what the operator waits for at the end of a log, after a colon; "" if it does not wait."""
+    wait = _WAIT.search(log)
+    return f": {wait[1]}" if wait else ""
 
 
 def audience_lines(pinterest: Pinterest) -> Iterator[str]:
