@@ -131,7 +131,7 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
     if history:
         screen.print_line("\nHistory:")
         columns = ("at", "what", "outcome", "sent", "rejected", "status", "size", "members", "matched")
-        rows = [entry | {"matched": format_share(entry["match_ratio"], 1)} for entry in past]
+        rows = [entry | {"matched": entry["match_ratio"] and format_share(entry["match_ratio"], 1)} for entry in past]
         screen.print_table(rows, columns=columns)
 
 

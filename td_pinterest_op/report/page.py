@@ -39,7 +39,10 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
         is_named = not entry.get_text("audience_id") and entry.get_text("audience_name") in names
         if is_only or is_named or entry.get_text("audience_id") == audience_id:
             own.append(entry)
-    previous, run = [None, None, *(entry for entry in own if entry.kind == RUN)][-2:]
+    runs = [entry for entry in own if entry.kind == RUN]
+    run = runs[-1] if runs else None
+    # A failed run has few figures, or none.
+    previous = next((entry for entry in reversed(runs[:-1]) if entry.outcome == SUCCESS), None)
     start = run.at if run else None
     later = [entry for entry in own if entry.kind == FOLLOW_UP and not (start and entry.at and entry.at < start)]
     follow_up = _find_newest(later, "audience_status")

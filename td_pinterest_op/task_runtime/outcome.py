@@ -118,6 +118,9 @@ def finish_run(
         raise failure
     if failure:
         name_subjects(failure, about)
+        # Ctrl-C ends `digdag run` as well, which then prints no task's error.
+        if isinstance(failure, StoppedError) and services.task.attempt_id:
+            log.error("%s", failure)
     if statistics:
         level, text = (logging.ERROR, "statistics of the failed run") if failure else (logging.INFO, "statistics")
         log.log(level, "%s: %s", text, json.dumps(statistics))

@@ -26,22 +26,22 @@ def text_of(*entries: Entry, **options: Any) -> str:
     return shown(page(*entries, **options))
 
 
-def test_the_table_compares_a_run_with_the_previous_one() -> None:
+def test_the_table_compares_a_run_with_the_last_success() -> None:
     text = text_of(run(0), run(1))
     assert "sent to Pinterest 1,100 1,000 +100" in text
-    assert "This run Run before Change" in text
+    assert "This run Last success Change" in text
 
 
 @pytest.mark.parametrize(
     ("before", "said"),
     [
-        ([], "no earlier run"),
-        ([run(0)], "+100 compared with the run before"),
-        ([run(0, records={"sent": 1100})], "as many as in the run before"),
-        ([run(0, outcome=FAILED, records=None, rows=None)], "not known for the run before"),
+        ([], "no earlier success"),
+        ([run(0)], "+100 compared with the last success"),
+        ([run(0, records={"sent": 1100})], "as many as in the last success"),
+        ([run(-1), run(0, outcome=FAILED, records=None, rows=None)], "+200 compared with the last success"),
     ],
 )
-def test_the_card_of_sent_people_has_one_comparison_with_the_previous_run(before: list[Entry], said: str) -> None:
+def test_the_card_of_sent_people_has_one_comparison_with_the_last_success(before: list[Entry], said: str) -> None:
     text = text_of(*before, run(1))
     assert f"People sent by this run 1,100 {said} Size at the end of the run" in text
 
@@ -57,9 +57,9 @@ def test_records_and_matched_share_are_on_the_card_in_the_table_and_over_time() 
 
 def test_a_single_run_has_no_empty_columns_or_sections() -> None:
     text = text_of(run(0))
-    for missing in ("Run before", "Records known", "records in it", "What the audience brought"):
+    for missing in ("Last success", "Records known", "records in it", "What the audience brought"):
         assert missing not in text
-    assert "no earlier run" in text
+    assert "no earlier success" in text
     assert "A chart of the matched people needs two known sizes" in text
 
 
@@ -234,7 +234,7 @@ def test_an_audience_without_people_shows_no_size(last: dict[str, Any], look: li
 @pytest.mark.parametrize(
     ("before", "last", "tile", "members"),
     [
-        (other_action(0), mirror(1), "People in the audience 1,695 not known for the run before", "1,695"),
+        (other_action(0), mirror(1), "People in the audience 1,695 not known for the last success", "1,695"),
         (mirror(0), mirror(1, members=None), "People of the query in the audience 1,695 other people may be", "–"),
         (mirror(0), other_action(1), "People sent by this run 1,100", "–"),
         (mirror(0), mirror(1, dry_run=True), "", "–"),
