@@ -140,11 +140,12 @@ class Workflow(Reader):
     def knows_all_variables(self) -> bool:
         """Whether no program of a task, and no other workflow that calls this one, may define variables."""
         operators = {each.operator for each in self.tasks if not each.class_name}
-        call = re.compile(rf"call>:.*(\$\{{|\b{re.escape(self.path.stem)}\b)")
+        called = re.compile(rf"\$\{{|\b{re.escape(self.path.stem)}\b")
         others = [each for each in self.path.parent.glob("*.dig") if each != self.path]
         with contextlib.suppress(OSError):
             texts = [each.read_text(encoding="utf-8", errors="replace") for each in others]
-            return operators.isdisjoint(_DEFINING) and not any(map(call.search, texts))
+            names = [line.partition("call>:")[2] for text in texts for line in text.splitlines()]
+            return operators.isdisjoint(_DEFINING) and not any(map(called.search, names))
         return False
 
 
