@@ -6,7 +6,7 @@ simple executor.
 
     from tests.dig import run
     result = run("workflows/pinterest_export.dig", secrets={"td.apikey": "…"})
-    assert result.status == "success", result.error
+    assert result.error is None, result.log
 """
 
 import os
@@ -30,12 +30,10 @@ __all__ = ["DigError", "RefusedError", "Result", "read", "run"]
 class Result:
     """A finished run.
 
-    `status` is success or error; `store` all that tasks stored, merged; `log` all that was logged; `error` the failed
-    tasks and their messages, None when no task failed. A group that succeeds at its second try leaves both status
-    success and an error: `digdag run` then ends with code 1. `done`: see `Attempt`.
+    `store`: all that tasks stored, merged; `log`: all that was logged; `error`: the failed tasks and their messages,
+    None when no task failed. `done`: see `Attempt`.
     """
 
-    status: str
     store: Params
     log: str
     error: str | None
@@ -88,7 +86,6 @@ def run(
     result = attempt.run(workflow.root, params or {})
     failed = [node for node in attempt.nodes if node.error is not None]
     return Result(
-        status="success" if result.error is None else "error",
         store=result.store,
         log="".join(written),
         error="\n".join(f"  * {node.task.name}:\n    {node.error}" for node in failed) if failed else None,

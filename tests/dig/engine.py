@@ -9,7 +9,7 @@ from . import operators, td_operators, web_operators
 from .config import DigError, Params, copy_value, mapping_at, merge
 from .operators import MOST_TASKS, Call, Machine, Outcome
 from .template import evaluate
-from .workflow import GENERATED, Task, compile_task, retry_waits
+from .workflow import GENERATED, Task, compile_task
 
 OPERATORS: Mapping[str | None, Callable[[Call], Outcome]] = {
     "echo": operators.echo,
@@ -45,7 +45,7 @@ class TreeResult:
 class Attempt:
     """One run of a workflow. `session` are the parameters of every task, `source` is the file's name, for messages.
 
-    `nodes` are its tasks in the order of their creation, repetitions included. `done` are the operators' tasks that
+    `nodes` are its tasks in the order of their creation. `done` are the operators' tasks that
     succeeded, by their full names: at first those of the attempt that is resumed, which do not run again.
     """
 
@@ -65,22 +65,19 @@ class Attempt:
             raise DigError(f"Too many tasks. Limit: {MOST_TASKS}")
         node = Node(task=task)
         self.nodes.append(node)
-        node.waves = self._plan_waves(task)
+        node.waves = [[self._plan(subtask) for subtask in wave] for wave in task.waves]
         return node
-
-    def _plan_waves(self, task: Task) -> list[list[Node]]:
-        return [[self._plan(subtask) for subtask in wave] for wave in task.waves]
 
     def _plan_below(self, node: Node, key: str, config: Params) -> list[list[Node]]:
         """Return the task that an operator generated, or the one of `_error`, if there is one."""
         if not config:
             return []
         name = node.task.name + GENERATED[key]
-        return [[self._plan(compile_task(config, name=name, source=self._source, again=key != "_do"))]]
+        return [[self._plan(compile_task(config, name=name, source=self._source))]]
 
     def _run(self, node: Node, params: Params) -> TreeResult:
         visible = merge(copy_value(params), mapping_at(node.task.local, "_export"))
-        result = self._run_operator(node, visible) if node.task.operator else self._run_group(node, visible)
+        result = self._run_operator(node, visible) if node.task.operator else self._run_waves(node.waves, visible)
         if result.error is not None and node.task.local.get("_error"):
             error_tasks = self._plan_below(node, "_error", node.task.local["_error"])
             visible = merge(merge(visible, result.store), {"error": result.error})
@@ -109,21 +106,10 @@ class Attempt:
                 return TreeResult(store=store, error=error)
         return TreeResult(store=store)
 
-    def _run_group(self, node: Node, visible: Params) -> TreeResult:
-        store: Params = {}
-        for wait in (*node.task.waits, None):
-            result = self._run_waves(node.waves, visible)
-            merge(store, result.store)
-            if result.error is None or wait is None:
-                break
-            self._machine.sleep(wait)
-            node.waves = self._plan_waves(node.task)
-        return TreeResult(store=store, error=result.error)
-
     def _run_operator(self, node: Node, visible: Params) -> TreeResult:
         name = node.task.name
         try:
-            outcome = self.done[name] if name in self.done else self._call_with_retry(node.task, visible)
+            outcome = self.done.get(name) or OPERATORS[node.task.operator](self._call(node.task, visible))
             subtasks = self._plan_below(node, "_do", outcome.subtask)
         except DigError as error:
             node.error = str(error)
@@ -133,16 +119,6 @@ class Attempt:
         if result.error is None:
             self.done[name] = outcome
         return TreeResult(store=merge(copy_value(outcome.store), result.store), error=result.error)
-
-    def _call_with_retry(self, task: Task, visible: Params) -> Outcome:
-        call = self._call(task, visible)
-        for wait in retry_waits(call.local):
-            try:
-                return OPERATORS[task.operator](call)
-            except DigError as error:
-                self._machine.log(f"[ERROR] ({task.name}): Task failed, retrying: {error}\n")
-                self._machine.sleep(wait)
-        return OPERATORS[task.operator](call)
 
     def _call(self, task: Task, visible: Params) -> Call:
         local = {key: value for key, value in task.local.items() if key not in ("_export", "_error")}

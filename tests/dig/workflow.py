@@ -6,7 +6,6 @@ Source: digdag-core, workflow/WorkflowCompiler.java.
 import contextlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ _TD = (*_TASK, "database", "endpoint", "use_ssl")
 GENERATED = {"_error": "^error", "_do": "^sub", "_else_do": "^sub"}
 # What an operator takes; None: any name without a leading underscore as well. A group has no operator.
 OPTIONS: dict[str | None, tuple[str | None, ...]] = {
-    None: (*_TASK, "_retry", "_parallel"),
+    None: (*_TASK, "_parallel"),
     "echo": _TASK,
     "fail": _TASK,
     "if": (*_TASK, "_do", "_else_do"),
@@ -28,27 +27,24 @@ OPTIONS: dict[str | None, tuple[str | None, ...]] = {
     "for_each": (*_TASK, "_do", "_parallel", "error"),
     # Keys of its own do not reach what is called.
     "call": (*_TASK, None),
-    "py": (*_TASK, "_retry", "_env", None),
+    "py": (*_TASK, "_env", None),
     "td": (*_TD, "create_table", "engine", "store_last_results"),
     "td_ddl": (*_TD, "drop_tables"),
     "http": (*_TASK, "method", "content"),
     "mail": (*_TASK, "subject", "to", "from", "host", "port"),
 }
-_RETRY = {"limit", "interval", "max_interval", "interval_type"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """One task as written, under its full name.
 
-    A group has no `operator`; its `waves` run in turn, the tasks of one side by side, and it is repeated after each of
-    its `waits` (an operator's `_retry` may hold templates: it is read when the task runs).
+    A group has no `operator`; its `waves` run in turn, the tasks of one side by side.
     """
 
     name: str
     operator: str | None
     local: Params
-    waits: list[int]
     waves: "list[list[Task]]"
 
 
@@ -81,46 +77,23 @@ def check_project(folder: Path) -> None:
             read(path)
 
 
-def retry_waits(params: Mapping[str, Any]) -> list[int]:
-    """Return the seconds to wait before each repetition of `_retry`. Raises DigError for invalid values."""
-    value = params.get("_retry", 0)
-    options = value if isinstance(value, dict) else {"limit": value}
-    kind = options.get("interval_type", "constant")
-    if not set(options) <= _RETRY or kind not in ("constant", "exponential"):
-        raise RefusedError(f"_retry takes a number, or {', '.join(sorted(_RETRY))} (constant or exponential)")
-    interval = as_int(options, "interval", 0)
-    if kind == "constant":
-        return [interval] * as_int(options, "limit")
-    most = as_int(options, "max_interval", interval << 30)
-    return [min(interval << done, most) for done in range(as_int(options, "limit"))]
-
-
-def compile_task(config: Params, *, name: str, source: str, again: bool = False) -> Task:
-    """The task tree of `config`. Raises DigError, naming `source` and the task.
-
-    `again` says that the task repeats with one around it, or is an `_error`; there digdag does not repeat a group by
-    itself, which is refused here.
-    """
+def compile_task(config: Params, *, name: str, source: str) -> Task:
+    """The task tree of `config`. Raises DigError, naming `source` and the task."""
     try:
         operator = _operator(config)
-        waits = [] if operator else retry_waits(config)
-        if waits and again:
-            raise RefusedError("a group's _retry is not known here inside another's, nor in _error")
         size = 1 if operator else _parallel_limit(config.get("_parallel", False))
         generated = {key: mapping_at(config, key) for key in GENERATED}
     except DigError as error:
         raise type(error)(f"{source}: {name}: {error}") from None
     for key, below in generated.items():
         if below:
-            compile_task(below, name=name + GENERATED[key], source=source, again=key in _TASK)
+            compile_task(below, name=name + GENERATED[key], source=source)
     children = [
-        compile_task(below, name=name + key, source=source, again=again or bool(waits))
-        for key, below in config.items()
-        if key.startswith("+")
+        compile_task(below, name=name + key, source=source) for key, below in config.items() if key.startswith("+")
     ]
     waves = [children[start : start + size] for start in range(0, len(children), size)]
     local = {key: value for key, value in config.items() if not key.startswith("+")}
-    return Task(name=name, operator=operator, local=local, waits=waits, waves=waves)
+    return Task(name=name, operator=operator, local=local, waves=waves)
 
 
 def _operator(config: Params) -> str | None:
