@@ -191,32 +191,6 @@ def test_sandbox_runs_an_unchanged_project_and_writes_the_page_of_the_last_audie
     assert before == {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize(
-    ("known", "code", "line"),
-    select_rows(
-        [
-            (["987654321"], 0, "made up   audience 2542620905473"),
-            (["{audiences}", "987654321", "--strict"], 0, ""),
-            (["987654321", "--strict"], 1, "unknown   audience 2542620905473: --strict takes only ids that are known."),
-            (["1", "--strict"], 1, "or add --known 987654321 --known 2542620905473"),
-            (["987654321", "2542620905473=Leser", "--strict"], 1, 'is named "Leser"'),
-        ],
-        quick=3,
-    ),
-)
-def test_unknown_ids_are_listed_or_rejected(
-    sandbox: Sandbox, project: Path, tmp_path: Path, known: list[str], code: int, line: str
-) -> None:
-    audiences = tmp_path / "audiences.json"
-    audiences.write_text(json.dumps([{"id": "2542620905473", "name": "Käufer", "size": 7}]))
-    options = [f"--known={each.format(audiences=audiences)}" for each in known if each != "--strict"]
-    strict = [each for each in known if each == "--strict"]
-    ran, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers", *options, *strict)
-    shown = " ".join(said.split())
-    assert (ran, " ".join(line.split()) in shown) == (code, True), said
-    assert bool(line) is any(word in said for word in ("made up ", "unknown ", "failed "))
-
-
 def test_wrong_expectation_names_missing_people_by_line(sandbox: Sandbox, project: Path, tmp_path: Path) -> None:
     (tmp_path / "people").write_text("anna@shop.example\nbela@shop.example\n\ndora@shop.example\n")
     code, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers", "--expect", tmp_path / "people")
@@ -342,8 +316,6 @@ def test_documented_ci_workflow_passes_and_fails_for_missing_people(tmp_path: Pa
     samples = {
         "people.csv": "email,opted_in\nanna@shop.example,1\nbela@shop.example,0\n",
         "expected.txt": "anna@shop.example\n",
-        "audiences.json": '[{"id": "549755885175000002", "name": "Newsletter readers"}]',
-        "accounts.json": '[{"id": "549755885175", "name": "Shop"}]',
     }
     (tmp_path / "samples").mkdir()
     for name, content in samples.items():
@@ -380,7 +352,6 @@ def _run_step(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
             ["--expect", "VIP={right}"],
             'an id or a name is wanted; Pinterest holds 549755885175000002 "Sandbox customers"',
         ),
-        (["--known", "{wrong}"], "prints is wanted (JSONDecodeError)"),
         (["-p", "segment_name"], "-p segment_name: NAME=VALUE is wanted"),
     ],
 )

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -35,7 +35,7 @@ from tests.emulators.pinterest import Audience
 from tests.emulators.pinterest.like import switches_like
 from tests.sandbox import made_up, story
 from tests.sandbox.expected import Expectation, read_expectation
-from tests.sandbox.options import argument_parser, read_known_ids, table_files
+from tests.sandbox.options import argument_parser, table_files
 from tests.sandbox.project import MAIN_JOB, ROOT, Project, choose_workflows, command, copy_project, require_bundle
 from tests.sandbox.screen import Screen, labelled, wrapped
 
@@ -61,9 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         expectations = [read_expectation(option) for option in options.expect]
         read_params(options.params)  # for its errors: the engine reads them again
-        known = dict(pair for option in options.known for pair in read_known_ids(option))
         with tempfile.TemporaryDirectory() as folder, screen.awake():
-            return _run(options, Path(folder), expectations, known, screen)
+            return _run(options, Path(folder), expectations, screen)
     except (OSError, ValueError, DigError) as error:
         parser.error(str(error))
 
@@ -134,7 +133,6 @@ def _run(
     options: argparse.Namespace,
     folder: Path,
     expectations: Sequence[Expectation],
-    known: Mapping[str, str],
     screen: Screen,
 ) -> int:
     if options.project:
@@ -150,15 +148,19 @@ def _run(
     with serve_emulators(switches=switches, audience=None if options.project else AUDIENCE_NAME) as emulators:
         sandbox = _prepare(workflows, options, folder, emulators, screen)
         if options.project:
-            _declare(sandbox, known, is_strict=options.strict)
+            pinterest = emulators.pinterest
+            pinterest.accounts.clear()
+            pinterest.reserved_ids |= sandbox.project.ids
+            pinterest.switches.set({"unknown_audiences": sandbox.project.names})
         for database, table, path in table_files(options.table, sandbox.project.databases, made_up_tables):
             screen.do(f"loading {path} into {database}.{table}")
             emulators.td.warehouse.load_file(database, table, path)
             sandbox.tables.append(f"{database}.{table}")
         code = next(filter(None, map(sandbox.run, sandbox.project.workflows)), 0)
         screen.say(*story.audience_lines(emulators.pinterest))
-        is_right = _only_known(sandbox, known, is_strict=options.strict)
-        is_right &= _as_expected(sandbox, expectations, has_failed=bool(code) or not is_right)
+        if made_up_ids := emulators.pinterest.unknown:
+            screen.say(*labelled("made up", [", ".join(f"{noun} {id_}" for id_, noun in made_up_ids.items())]))
+        is_right = _as_expected(sandbox, expectations, has_failed=bool(code))
         if made_up_tables and sandbox.project.workflows == (MAIN_JOB,) and not options.project and not code:
             is_right &= _withhold(made_up_tables, sandbox)
         is_right &= _write_report(options, sandbox)
@@ -203,34 +205,6 @@ def _prepare(
 def _bundle(folder: Path) -> Path:
     children.run([sys.executable, "-m", "td_pinterest_op", "bundle", folder], cwd=ROOT).check_returncode()
     return folder
-
-
-def _declare(sandbox: _Sandbox, known: Mapping[str, str], *, is_strict: bool) -> None:
-    """Let Pinterest hold what is known; ids that are not are made up when they are asked for, if that is allowed.
-
-    What a workflow creates gets none of these ids.
-    """
-    pinterest = sandbox.emulators.pinterest
-    names = sandbox.project.names
-    named = {id_: name or names.get(id_, f"Audience {id_}") for id_, name in known.items()}
-    pinterest.accounts.clear()
-    pinterest.reserved_ids |= sandbox.project.ids | known.keys()
-    pinterest.switches.set(
-        {"unknown_audiences": named if is_strict else {**names, **named}, "makes_named_only": is_strict}
-    )
-
-
-def _only_known(sandbox: _Sandbox, known: Collection[str], *, is_strict: bool) -> bool:
-    """Whether only known ids were asked for, or others may be; lists these."""
-    unknown = {id_: noun for id_, noun in sandbox.emulators.pinterest.unknown.items() if id_ not in known}
-    if not unknown:
-        return True
-    text = ", ".join(f"{noun} {id_}" for id_, noun in unknown.items())
-    if is_strict:
-        declaring = " ".join(f"--known {id_}" for id_ in unknown)
-        text += f": --strict takes only ids that are known. Correct them in the project, or add {declaring}"
-    sandbox.screen.say(*labelled("unknown" if is_strict else "made up", [text]))
-    return not is_strict
 
 
 def _run_engine(started: tuple[list[str], Path], *, environ: Mapping[str, str], log: TextIO) -> int:

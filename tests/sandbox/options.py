@@ -1,7 +1,6 @@
 """The options of `scripts/sandbox`, and the values that they hold."""
 
 import argparse
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,6 @@ from tests.sandbox.project import ROOT
 PAGE = ROOT / "build" / "sandbox_report.html"
 LOG = ROOT / "build" / "sandbox.log"
 _TABLE = re.compile(r"(?:[a-z0-9_]+[.])?[a-z0-9_]+")
-_ID = re.compile(r"\d+")
 
 
 def argument_parser(description: str) -> argparse.ArgumentParser:
@@ -38,17 +36,6 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
         "id or name. Ends with 1 if anybody else is, or is not",
     )
     parser.add_argument(
-        "--known",
-        action="append",
-        default=[],
-        metavar="ID=NAME",
-        help="an ad account or audience that exists; or a file with what `td-pinterest audiences --json` or `accounts "
-        "--json` prints. Other ids that the project names are made up, and listed",
-    )
-    parser.add_argument(
-        "--strict", action="store_true", help="ends with 1 if the project names an id that is not known"
-    )
-    parser.add_argument(
         "--like", type=Path, metavar="FILE", help="a rehearsal.json: Pinterest behaves as that file describes"
     )
     parser.add_argument(
@@ -67,22 +54,6 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--log", type=Path, default=LOG, help="the log of the engine (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="leave the emulators up for tries of your own")
     return parser
-
-
-def read_known_ids(option: str) -> Iterator[tuple[str, str]]:
-    """Yield id and name of what exists, from `ID`, `ID=NAME` or a JSON file. Raises ValueError."""
-    id_, _, name = option.partition("=")
-    if _ID.fullmatch(id_):
-        yield id_, name
-        return
-    try:
-        for row in json.loads(Path(option).read_text(encoding="utf-8")):
-            yield str(row["id"]), str(row["name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"--known {option}: ID, ID=NAME, or a file with what `td-pinterest audiences --json` prints is wanted "
-            f"({type(error).__name__})"
-        ) from None
 
 
 def table_files(

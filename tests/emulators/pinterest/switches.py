@@ -60,7 +60,6 @@ class Switches:
     latency_seconds: real seconds that every write takes.
     unknown_audiences: an ad account or an audience that is asked for and does not exist is made, on an empty list; the
         names of audiences by id. None: neither is made. See `World.unknown`.
-    makes_named_only: of those, audiences whose id has no name are not made.
     keeps_members: False counts records without keeping them, for measurements.
     """
 
@@ -100,7 +99,6 @@ class Switches:
     processing_seconds: float = 0.0
     latency_seconds: float = 0.0
     unknown_audiences: Mapping[str, str] | None = None
-    makes_named_only: bool = False
     keeps_members: bool = True
 
     def listing_lag(self, id_: str) -> float:

@@ -239,10 +239,8 @@ class World:
             raise not_found("Audience")
         return audience
 
-    def _make_unknown(self, ad_account_id: str, audience_id: str, names: Mapping[str, str]) -> Audience | None:
+    def _make_unknown(self, ad_account_id: str, audience_id: str, names: Mapping[str, str]) -> Audience:
         self.unknown.setdefault(audience_id, "audience")
-        if self.switches.makes_named_only and audience_id not in names:
-            return None
         name = names.get(audience_id, f"Audience {audience_id}")
         customer_list = self.add_list(name, ad_account_id=ad_account_id)
         return self.add_audience(name, id=audience_id, customer_list_id=customer_list.id, ad_account_id=ad_account_id)
