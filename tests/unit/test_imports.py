@@ -89,20 +89,20 @@ def _inner(module: str) -> str:
     return module.removeprefix(f"{PACKAGE}.") if module != PACKAGE else "__init__"
 
 
-def layer_of(room: str) -> int:
-    return next(depth for depth, rooms in enumerate(LAYERS) if room in rooms)
+def layer_of(part: str) -> int:
+    return next(depth for depth, parts in enumerate(LAYERS) if part in parts)
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_a_module_imports_from_a_lower_layer_or_its_own_folder(module: str) -> None:
-    room = module.split(".")[0]
+    part = module.split(".")[0]
     imported = set(imports(MODULES[module].read_text(), known=set(MODULES)))
     own = {_inner(name).split(".")[0] for name in imported if name.split(".")[0] == PACKAGE}
-    assert {other for other in own - {room} if layer_of(other) <= layer_of(room)} == set(), "a new direction"
+    assert {other for other in own - {part} if layer_of(other) <= layer_of(part)} == set(), "a new direction"
     others = {name.split(".")[0] for name in imported} - {PACKAGE} - set(sys.stdlib_module_names)
     parts = module.split(".")
     within = {".".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
-    assert {name for name in others if not within & WORLD.get(name, set())} == set(), "a new way out of the house"
+    assert {name for name in others if not within & WORLD.get(name, set())} == set(), "a new library"
     reaching = {name for name in imported if REACHING & {name, name.split(".")[0]}}
     assert module in MAY_REACH or reaching == set()
 
@@ -114,6 +114,6 @@ def test_docstring_of_the_package_lists_the_layers_in_their_order() -> None:
     assert [sorted(layer) for layer in listed] == inner
 
 
-def test_every_room_is_in_one_layer() -> None:
-    rooms = [room for layer in LAYERS for room in layer]
-    assert sorted({module.split(".")[0] for module in MODULES}) == sorted(rooms)
+def test_every_part_is_in_one_layer() -> None:
+    parts = [part for layer in LAYERS for part in layer]
+    assert sorted({module.split(".")[0] for module in MODULES}) == sorted(parts)

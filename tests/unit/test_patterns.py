@@ -19,11 +19,6 @@ from tests.campaigns import campaign
 
 pytestmark = campaign
 
-if hasattr(re, "_parser"):  # Python 3.11 and later
-    parser: Any = re._parser
-else:
-    import sre_parse as parser  # type: ignore[no-redef,import-not-found,unused-ignore]
-
 _CALL = re.compile(r"\bre\.(?!escape\b)")
 Pattern = re.Pattern[str] | re.Pattern[bytes]
 PACKAGE = Path(td_pinterest_op.__file__).parent
@@ -97,57 +92,13 @@ def patterns() -> dict[str, tuple[Pattern, bool]]:
 # -- the worst text
 
 
-def samples(parsed: Any, *, most: int = 8) -> list[str]:
-    """Short texts that match, one for each branch."""
-    texts = [""]
-    for operation, argument in parsed:
-        texts = [text + more for text in texts for more in of_one(str(operation), argument)][:most]
-    return texts
-
-
-def of_one(operation: str, argument: Any) -> list[str]:
-    if operation in ("LITERAL", "NOT_LITERAL"):
-        return [chr(argument)] if operation == "LITERAL" else ["x"]
-    if operation == "IN":
-        return members(argument)
-    if operation == "ANY":
-        return ["x"]
-    if operation in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
-        least, _, repeated = argument
-        return [text * max(least, 1) for text in samples(repeated)]
-    if operation == "BRANCH":
-        return [text for branch in argument[1] for text in samples(branch)]
-    if operation in ("SUBPATTERN", "ATOMIC_GROUP"):
-        return samples(argument[-1] if operation == "SUBPATTERN" else argument)
-    return [""]
-
-
-CATEGORIES = {"CATEGORY_DIGIT": "1", "CATEGORY_SPACE": " ", "CATEGORY_WORD": "a"}
-
-
-def members(of_set: list[Any]) -> list[str]:
-    """A few of a set's characters; of a set of all others, one of them."""
-    chosen: list[str] = []
-    for operation, argument in of_set:
-        if str(operation) == "NEGATE":
-            return ["x"]
-        if str(operation) == "LITERAL":
-            chosen.append(chr(argument))
-        elif str(operation) == "RANGE":
-            chosen.append(chr(argument[0]))
-        elif str(operation) == "CATEGORY":
-            chosen.append(CATEGORIES.get(str(argument), "-"))
-    return chosen[:3]
-
-
 def worst_texts(pattern: Pattern) -> list[tuple[str, str, str]]:
     """Texts that nearly match: a beginning, what is repeated after it, and an end."""
     source = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin1")
-    parsed = parser.parse(source, pattern.flags & ~re.UNICODE)
-    begun = sorted({text[:length] for text in samples(parsed) for length in range(1, 60)} - {""}, key=len)
-    characters = sorted({*"".join(begun), *" x1\n"})
-    units = sorted({*begun, *characters, *(text + character for text in begun for character in " x\n")})
-    texts = [("", unit) for unit in units] + list(itertools.product(begun[-8:], characters[:8]))
+    words = re.findall(r"[^\\()\[\]{}|?*+^$.]+", source)
+    characters = sorted({*source, *" x1\n"})
+    units = sorted({*words, *characters, *(word + character for word in words for character in " x1\n")})
+    texts = [("", unit) for unit in units] + list(itertools.product(words[-8:], characters))
     return [(begin, unit, end) for begin, unit in texts for end in ("", "\0")]
 
 

@@ -11,7 +11,7 @@ from td_pinterest_op import __version__
 from tests import children
 
 ROOT = Path(__file__).parent.parent.parent.parent
-CHANGELOG = "# Changelog\n\n## [1.2.3] - 2026-01-02\n\n### Added\n\n- Rooms.\n\n## [1.2.2] - 2026-01-01\n\n- Old.\n"
+CHANGELOG = "# Changelog\n\n## [1.2.3] - 2026-01-02\n\n### Added\n\n- Lists.\n\n## [1.2.2] - 2026-01-01\n\n- Old.\n"
 
 
 def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -50,7 +50,7 @@ def test_release_checks_and_tags_with_the_changelog_entry(project: Path) -> None
     assert done.stdout.startswith("checked\nlisted\n")
     assert done.stdout.endswith("tagged v1.2.3. To publish it: git push origin v1.2.3\n")
     message = run(project, "git", "tag", "--list", "--format=%(contents)").stdout
-    assert message.strip() == "td_pinterest_op 1.2.3\n\n### Added\n\n- Rooms."
+    assert message.strip() == "td_pinterest_op 1.2.3\n\n### Added\n\n- Lists."
 
 
 @pytest.mark.parametrize(
