@@ -4,13 +4,12 @@ import argparse
 import importlib.metadata
 import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import preparing, sending, whole
+from tests.bench import preparing, whole
 
 _LIBRARIES = ("requests", "msgpack", "td-client")
 SIZES = (100_000, 1_000_000)
@@ -23,11 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begin = time.monotonic()
     # Measure everything before printing, as half a table is useless.
     prepared = preparing.measure(options.rows or (FULL_SIZES if options.full else SIZES), say=_say)
-    sent = [] if options.no_sending else sending.measure(say=_say)
-    exported = [] if options.no_sending else whole.measure(FULL_SIZES[1:] if options.full else SIZES[1:], say=_say)
-    print(f"{_machine()}.\n\n{preparing.table(prepared)}")
-    if sent:
-        print(f"\n{sending.table(sent)}\n\n{whole.table(exported)}")
+    exported = whole.measure(options.rows or (FULL_SIZES[1:] if options.full else SIZES[1:]), say=_say)
+    print(f"{_machine()}.\n\n{preparing.table(prepared)}\n\n{whole.table(exported)}")
     _say(f"took {time.monotonic() - begin:.0f} s")
     return 0
 
@@ -39,7 +35,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--full", action="store_true", help="ten million rows too: some 20 minutes, 3 GB of disk, 5 of memory"
     )
     size.add_argument("--rows", type=int, action="append", choices=FULL_SIZES, help="this number of rows only")
-    parser.add_argument("--no-sending", action="store_true", help="leave out what takes real time to send")
     return parser.parse_args(arguments)
 
 
@@ -58,10 +53,6 @@ def _processor() -> str:
         for line in cpuinfo.read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    if platform.system() == "Darwin":
-        return subprocess.run(
-            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
-        ).stdout.strip()
     return platform.processor() or "an unnamed processor"
 
 

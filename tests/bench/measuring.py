@@ -1,9 +1,10 @@
-"""Measures the CPU seconds and the peak memory of a child process, and formats tables."""
+"""Measures the seconds and the peak memory of a child process, and formats tables."""
 
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,13 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """`cpu` in seconds, of user and system, from the interpreter's start on; `peak` in bytes; `said` is its stdout."""
+    """From the interpreter's start to its end: `cpu` (user and system) and `wall` in seconds, `peak` in bytes.
+
+    `said` is its stdout.
+    """
 
     cpu: float
+    wall: float
     peak: int
     said: str
 
@@ -29,6 +34,7 @@ def measure_cost(arguments: Sequence[str], environ: Mapping[str, str]) -> Cost:
     """
     environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **environ}
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        begin = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=_ROOT,
@@ -37,12 +43,14 @@ def measure_cost(arguments: Sequence[str], environ: Mapping[str, str]) -> Cost:
             stderr=err,
         )
         _, status, used = os.wait4(process.pid, 0)
+        wall = time.monotonic() - begin
         process.returncode = os.waitstatus_to_exitcode(status)
         for file in (out, err):
             file.seek(0)
         if process.returncode:
             raise RuntimeError(f"{' '.join(arguments)} ended with {process.returncode}:\n{err.read()}")
-        return Cost(cpu=used.ru_utime + used.ru_stime, peak=used.ru_maxrss * _MAXRSS_UNIT, said=out.read())
+        cpu = used.ru_utime + used.ru_stime
+        return Cost(cpu=cpu, wall=wall, peak=used.ru_maxrss * _MAXRSS_UNIT, said=out.read())
 
 
 def format_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -24,21 +24,12 @@ class Services:
     environ: Mapping[str, str]
     jobs: Mapping[str, str]
 
-    def pinterest(self, path: str, content: object = None) -> Any:
-        """Call one of the emulator's own endpoints, under /_test/: POST `content`, or GET without any."""
-        return _call(self.environ["PINTEREST_API_ENDPOINT"].removesuffix("/v5") + path, content)
-
-    def add_job(self, values: Sequence[str]) -> str:
-        """Add a finished job whose result is one column `email`; return its id."""
-        job = {"columns": [["email", "varchar"]], "rows": [[value] for value in values]}
-        return str(_call(self.environ["TD_API_SERVER"] + "_test/jobs", job)["job_id"])
-
-
-def _call(url: str, content: object) -> Any:
-    body = None if content is None else json.dumps(content).encode()
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as response:
-        return json.load(response)
+    def set_switches(self, switches: Mapping[str, Any]) -> None:
+        """Set switches of Pinterest's emulator."""
+        url = self.environ["PINTEREST_API_ENDPOINT"].removesuffix("/v5") + "/_test/switches"
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(url, data=json.dumps(switches).encode(), headers=headers)
+        urllib.request.urlopen(request).close()
 
 
 @contextlib.contextmanager
