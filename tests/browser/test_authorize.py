@@ -82,5 +82,5 @@ def run_export(stored: dict[str, str], services: Services, folder: Path) -> None
     result = dig.run(
         workflow, secrets={"td.apikey": secrets_for(services)["td.apikey"], **stored}, environ=os.environ | endpoints
     )
-    assert result.status == "success", result.error
+    assert result.error is None, result.log
     assert len(services.pinterest.members_of_audience(audience)) == 2
