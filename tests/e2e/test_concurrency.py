@@ -1,7 +1,6 @@
 """Concurrent runs, and delayed reads of Pinterest: each run ends as specified, with exact members."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -23,7 +22,6 @@ from tests.e2e.audiences import (
     only_audience_id,
     run_during,
     settings_of,
-    synchronise_at,
 )
 from tests.emulators.pinterest import Answer, Fault, Reset, When
 from tests.exporting import Services, digests, people
@@ -33,31 +31,6 @@ SENT = "Before that, 9 of 9 records were sent"
 
 
 # -- two sessions
-
-
-@pytest.mark.parametrize("listing_lag", [0, 2])
-def test_concurrent_creations_of_one_name_remove_the_audience_with_the_higher_id(
-    services: Services, listing_lag: float
-) -> None:
-    services.pinterest.switches.listing_lag_seconds = listing_lag
-    synchronise_at(services, "audiences/create")
-    jobs = [services.job(people(5)), services.job(people(7, first=50))]
-
-    def create(number: int) -> ExportError | None:
-        try:
-            services.export(NEW, job_id=jobs[number], session_time=f"2026-11-2{number}T00:00:00+00:00")
-        except AudienceError as error:
-            return error
-        return None
-
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        errors = list(pool.map(create, range(2)))
-    (failed,) = [error for error in errors if error]
-    kept = only_audience_id(services)
-    assert f"already exists (id {kept})" in str(failed)
-    assert (digests(5) if errors[0] is None else digests(7, first=50)) == services.pinterest.members_of_audience(kept)
-    made = services.pinterest.audiences_named("Spring", removed=None)
-    assert kept == min(made, key=lambda audience: int(audience.id)).id
 
 
 def test_name_taken_while_sending_is_noticed_before_the_audience_is_created(
@@ -300,25 +273,6 @@ def test_unreadable_audience_does_not_have_the_expected_name(services: Services)
 
 
 # -- names, ids, folders
-
-
-def test_list_name_is_never_longer_than_pinterest_allows(services: Services) -> None:
-    name = "Käufer " * 60
-    audience_id = services.audience(people(3), name=name)
-    settings = {"action": REPLACE, "audience_id": audience_id}
-    for _ in range(2):
-        services.export(settings, job_id=services.job(people(5)))
-    services.export({"action": CLEAR, "audience_id": audience_id})
-    lengths = [len(held.name) for held in services.pinterest.lists.values() if "(td " in held.name]
-    assert (len(lengths), len(services.pinterest.lists)) == (3, 4)
-    assert max(lengths) <= 255
-
-
-def test_audience_id_may_have_nineteen_digits(services: Services) -> None:
-    held = services.pinterest.add_list("Shoppers")
-    audience_id = services.pinterest.add_audience("Shoppers", id="4549755885175000001", customer_list_id=held.id).id
-    services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(5)))
-    assert services.pinterest.members_of_audience(audience_id) == digests(5)
 
 
 @pytest.mark.parametrize(

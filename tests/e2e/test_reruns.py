@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import AudienceError, RequestRefusedError
+from td_pinterest_op.errors import RequestRefusedError
 from td_pinterest_op.http.transport import Transport
 from tests.e2e.audiences import (
     ADD,
@@ -21,11 +21,9 @@ from tests.e2e.audiences import (
     list_name,
     members_of,
     only_audience_id,
-    run_during,
     settings_of,
     synchronise_at,
 )
-from tests.emulators.pinterest import When
 from tests.exporting import Services, digests, people
 
 
@@ -41,31 +39,6 @@ class TestConcurrentAttempts:
         assert [first["audience_id"], second["audience_id"]] == [audience_id] * 2
         made = services.pinterest.audiences_named("Spring", removed=None)
         assert audience_id == min(made, key=lambda audience: int(audience.id)).id
-
-    def test_creation_by_another_attempt_while_sending_leaves_one_audience(self, services: Services) -> None:
-        job = services.job(people(10))
-        ends = list[str]()
-        wanted = NEW | {"limit_records_per_request": 3}
-
-        def run() -> None:
-            ends.append(services.export(wanted, job_id=job)["audience_id"])
-
-        run_during(services, "customer_lists/create", run, when=When.AFTER)
-        with pytest.raises(AudienceError, match=r"of a newer run .* and keeps it"):
-            run()
-        audience_id = only_audience_id(services)
-        assert ends == [audience_id]
-        assert services.pinterest.members_of_audience(audience_id) == digests(10)
-        assert len(services.pinterest.calls.of("audiences/create")) == 1
-
-    def test_two_concurrent_replacements_leave_the_new_members(self, services: Services) -> None:
-        synchronise_at(services, "customer_lists/create")
-        audience_id = services.audience(people(5, first=100))
-        job = services.job(people(10))
-        settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 3}
-        first, second = run_twice_at_once(lambda: services.export(settings, job_id=job))
-        assert services.pinterest.members_of_audience(audience_id) == digests(10)
-        assert first["customer_list_id"] == second["customer_list_id"]
 
     @pytest.mark.parametrize("action", [CLEAR, DELETE])
     def test_two_concurrent_clears_or_deletions_both_succeed(self, services: Services, action: str) -> None:
