@@ -53,17 +53,6 @@ def test_export_workflow_adds_the_people_of_the_query_and_reports_them(
     assert __version__ == last_statistics(ran)["version"]
 
 
-def test_remove_workflow_removes_the_people_of_the_query(run: Run, services: Services, project: Path) -> None:
-    edit_file(project / "queries" / "people.sql", ("WHERE opted_in", "WHERE NOT opted_in"))
-    use_audience(
-        project,
-        audience_id := services.audience([*people(3), "left@shop.example"]),
-        action="remove_people_from_current_audience",
-    )
-    assert run("pinterest_export").succeeded
-    assert services.pinterest.members_of_audience(audience_id) == digests(3)
-
-
 def test_create_workflow_run_twice_in_a_session_creates_one_audience(
     run: Run, services: Services, project: Path
 ) -> None:
@@ -76,27 +65,11 @@ def test_create_workflow_run_twice_in_a_session_creates_one_audience(
     assert len(services.pinterest.lists) == 2
 
 
-def test_replace_workflow_leaves_only_the_people_of_the_query(run: Run, services: Services, project: Path) -> None:
-    use_audience(project, audience_id := services.audience(people(5, first=1000)), action="replace_current_audience")
-    ran = run("pinterest_export")
-    assert ran.succeeded, ran.log
-    assert services.pinterest.members_of_audience(audience_id) == digests(250)
-    assert len(services.pinterest.lists) == 2
-
-
 def test_clear_workflow_leaves_nobody(run: Run, services: Services, project: Path) -> None:
     use_audience(project, audience_id := services.audience(people(5)), action="clear_current_audience")
     (project / "queries" / "people.sql").unlink()
     assert run("pinterest_export").succeeded
     assert is_cleared(services, audience_id)
-
-
-def test_delete_workflow_run_twice_succeeds_both_times(run: Run, services: Services, project: Path) -> None:
-    use_audience(project, audience_id := services.audience(people(5)), action="delete_current_audience")
-    (project / "queries" / "people.sql").unlink()
-    assert run("pinterest_export").succeeded
-    assert run("pinterest_export").succeeded
-    assert services.pinterest.audiences[audience_id].removed
 
 
 def test_failure_fails_the_workflow_and_is_reported_with_what_to_do(run: Run, project: Path) -> None:
@@ -105,22 +78,6 @@ def test_failure_fails_the_workflow_and_is_reported_with_what_to_do(run: Run, pr
     assert not ran.succeeded
     assert f"there is no audience 549755885175999999 in ad account {AD_ACCOUNT_ID}" in ran.log
     assert "pinterest_export of 2026-11-25T00:00:00+00:00 failed: there is no audience" in ran.log
-
-
-@pytest.mark.parametrize(
-    "action",
-    [f"{verb}_current_audience" for verb in ("remove_people_from", "replace", "mirror", "clear", "delete")],
-)
-def test_workflow_fails_if_the_audience_has_another_name(
-    run: Run, services: Services, project: Path, action: str
-) -> None:
-    audience_id = services.audience(people(5))
-    use_audience(project, audience_id, action=action, expected_audience_name="Somebody else's")
-    ran = run("pinterest_export")
-    assert not ran.succeeded
-    assert "expected_audience_name" in ran.log
-    assert services.pinterest.calls.writes() == []
-    assert services.pinterest.members_of_audience(audience_id) == digests(5)
 
 
 def test_lift_workflow_compares_the_arms_and_writes_the_history(run: Run, services: Services, project: Path) -> None:
