@@ -1,8 +1,6 @@
 """From a job's rows to the members of a list: which identifiers are sent, and how the others are reported."""
 
-import dataclasses
 import hashlib
-import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -126,12 +124,6 @@ def export_members(services: Services, job_id: str, **settings: Any) -> set[str]
 COUNT = 3000
 
 
-TEMPORARY = [
-    *(Fault(kind="status", status=status, times=3) for status in (429, 500, 502, 503)),
-    *(Fault(kind=kind, times=3) for kind in ("reset", "lost", "cut")),
-]
-
-
 class TestDownload:
     @pytest.mark.parametrize(
         ("share", "with_length", "ignore_range"),
@@ -159,16 +151,6 @@ class TestDownload:
         assert services.time.slept == []
         assert services.pinterest.calls.writes() == []
 
-    # A path treats all faults alike.
-    @pytest.mark.parametrize(
-        ("fault", "path"), list(zip(TEMPORARY, itertools.cycle(["/status/", "/show/", "/result/"]), strict=False))
-    )
-    def test_every_call_is_repeated_after_a_temporary_failure(
-        self, services: Services, fault: Fault, path: str
-    ) -> None:
-        services.td.faults.add(dataclasses.replace(fault, path=path))
-        assert export_members(services, services.job(people(COUNT))) == digests(COUNT)
-
 
 TASK: dict[str, Any] = {"query": "select email from customers", "database": "crm"}
 
@@ -185,25 +167,6 @@ class TestJobs:
             stored = services.export({"action": ADD, "audience_id": audience_id}, **TASK | ATTEMPT)
         assert services.pinterest.members_of_audience(audience_id) == digests(5)
         assert [stored["job_id"]] == [job.id for job in services.td.jobs.all()]
-
-    @pytest.mark.parametrize(
-        "other",
-        [
-            {"query": f"{TASK['query']} limit 3"},
-            {"attempt_id": 8},
-            {"session_uuid": "0c9eb4a2-1111-4222-8333-000000000000"},
-            {"task_name": "+another"},
-            {"attempt_id": None},
-        ],
-    )
-    def test_corrected_query_or_another_attempt_or_task_issues_its_own_job(
-        self, services: Services, other: dict[str, Any]
-    ) -> None:
-        settings = settings_of(services, ADD)
-        create_customers(services)
-        for changed in ({}, other):
-            services.export(settings, **TASK | ATTEMPT | changed)
-        assert len(services.td.jobs.all()) == 2
 
     def test_query_may_be_a_file_of_the_project(
         self, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

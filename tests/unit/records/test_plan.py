@@ -30,25 +30,6 @@ class TestPlan:
         plan = describe_plan(settings(requests_per_minute=pace), stats(), batches=0, changes=(), request_count=requests)
         assert plan.endswith(f"at most {pace} a minute: {told}")
 
-    def test_plan_shows_rows_records_requests_and_changes(self) -> None:
-        counted = stats(
-            read=12_345,
-            valid=12_300,
-            invalid_by_reason=Counter({"placeholder": 15, "null": 30}),
-            unique=12_000,
-            duplicate=300,
-        )
-        expected = (
-            "plan:\n"
-            "  rows      12,345 read, 12,300 valid, 45 invalid (null 30, placeholder 15)\n"
-            "  records   12,000 unique, 300 duplicate\n"
-            "  requests  4 to write (2 of records), at most 390 a minute: under a minute\n"
-            "  change    make a list\n"
-            "  change    move an audience"
-        )
-        changes = ("make a list", "move an audience")
-        assert describe_plan(settings(), counted, batches=2, changes=changes, request_count=2) == expected
-
 
 def message_of(settings: Settings, stats: Stats) -> str:
     with pytest.raises((LimitError, InvalidRowsError)) as caught:
@@ -57,20 +38,6 @@ def message_of(settings: Settings, stats: Stats) -> str:
 
 
 class TestBrakes:
-    def test_error_names_the_place_of_a_single_invalid_row(self) -> None:
-        counted = stats(read=3, valid=2, invalid_by_reason=Counter({"null": 1}), unique=2, first_invalid=[3])
-        with pytest.raises(InvalidRowsError) as caught:
-            check_rows(settings(), counted)
-        assert "1 of 3 rows is invalid (null 1); the first is in row 3. " in str(caught.value)
-        assert "Correct the query, or set" in str(caught.value)
-
-    @pytest.mark.parametrize(("kept", "more"), [(9, ""), (10, ""), (11, ", …")])
-    def test_error_names_ten_invalid_rows_at_most(self, kept: int, more: str) -> None:
-        invalid = list(range(1, kept + 1))
-        counted = stats(read=20, valid=20 - kept, invalid_by_reason=Counter({"null": kept}), first_invalid=invalid)
-        named = ", ".join(map(str, range(1, min(kept, 10) + 1)))
-        assert f"in rows {named}{more}." in message_of(settings(), counted)
-
     def test_withheld_people_do_not_count_towards_a_limit(self) -> None:
         counted = stats(read=3, valid=3, unique=3, withheld=Counter({"suppressed": 1}))
         assert message_of(settings(min_records=3), counted).startswith(

@@ -174,27 +174,6 @@ def taken(job_id: str) -> tuple[int, dict[str, Any]]:
 
 
 class TestIssuedJob:
-    def test_a_query_is_issued_with_the_session_the_options_and_the_comments_of_its_task(
-        self, fake_time: FakeTime
-    ) -> None:
-        td = issuing(fake_time, issued("5"), job_5="success")
-        options = {"priority": "1", "retry_limit": "3", "pool_name": "small"}
-        query = replace(QUERY, query="-- set session a='b'\n\nselect 1 -- one")
-        source = replace(query, scheduled_time=1_764_028_800, job_options=options, tracing="-- task_name: +a\n")
-        expected = {
-            "query": "-- set session a='b'\n-- task_name: +a\n\nselect 1 -- one",
-            "domain_key": query.domain_key,
-            "scheduled_time": "1764028800",
-            **options,
-        }
-        wait_for_job(td, source)
-        assert td.asked[0][1] == expected
-
-    def test_a_statement_without_a_result_is_never_repeated_by_treasure_data(self, fake_time: FakeTime) -> None:
-        td = issuing(fake_time, issued("5"), job_5="success")
-        run_statement(td, replace(QUERY, job_options={"priority": "1", "retry_limit": "3"}))
-        assert td.asked[0][1] == {"query": QUERY.query, "domain_key": QUERY.domain_key, "priority": "1"}
-
     def test_failed_job_of_an_earlier_try_is_replaced_under_the_next_key(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, taken("5"), taken("6"), issued("7"), job_5="error", job_6="killed", job_7="success")
         assert wait_for_job(td, QUERY).id == "7"
