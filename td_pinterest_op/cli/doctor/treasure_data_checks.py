@@ -11,7 +11,7 @@ from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.doctor.check import CheckResult, DoctorContext
 from td_pinterest_op.cli.secret_target import request_project_id
-from td_pinterest_op.errors import WorkflowError
+from td_pinterest_op.errors import WorkflowError, extend_errors
 from td_pinterest_op.records.limits import TOLERATED_SHARE, format_reasons
 from td_pinterest_op.records.limits import check_rows as check_rows_of_export
 from td_pinterest_op.runtime.text import format_count
@@ -41,7 +41,8 @@ def check_api_key(context: DoctorContext) -> CheckResult:
     if "TD_API_KEY" in context.credentials.missing_variables:
         message = f"TD_API_KEY not found (as a secret it is {SECRETS['TD_API_KEY']})"
         return CheckResult(message, "error", "set it, or store it with `digdag secrets --local --set td.apikey`")
-    context.td_services.treasure_data.call("GET", "/v3/database/list")
+    with extend_errors(f" [the key is from {context.credentials.sources['TD_API_KEY']}]"):
+        context.td_services.treasure_data.call("GET", "/v3/database/list")
     endpoints = parse_endpoints(context.credentials.environ)
     host = urllib.parse.urlsplit(endpoints.treasure_data).hostname
     return CheckResult(f"the key is accepted by {host}")

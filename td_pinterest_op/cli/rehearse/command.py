@@ -173,7 +173,8 @@ def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: options.Comm
             if rehearsal.remove_what_is_left()
             else f'its audience "{rehearsal.name}" may still exist: delete it in Ads Manager'
         )
-        raise error.extend(f" after {len(done)} of {len(steps)} steps; {audience}") from None
+        lists = f'; customer lists named "{rehearsal.name} …" stay' if rehearsal.services.client.counts.sent else ""
+        raise error.extend(f" after {len(done)} of {len(steps)} steps; {audience}{lists}") from None
     if not is_tidy:
         raise PinterestError(f'the audience "{rehearsal.name}" could not be removed: delete it in Ads Manager')
     return done
