@@ -32,7 +32,6 @@ _SAME = ({*_IDS, "audience_name"}, {"ignore_invalid_records", "ignore_error"})
 _ADDED = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGNORECASE)
 _TABLE = re.compile(r"\bactivation_actions_table\b", re.IGNORECASE)  # in a query
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_]+\.[A-Za-z0-9_]+")
-PARAMETERS = ("later_runs", "segment_name", "activation_actions_db", "activation_actions_table")  # an activation's own
 
 # The values of the parameter `later_runs`: the action for an audience that the settings name by id, and by name.
 LATER_RUNS = {

@@ -101,7 +101,7 @@ class Stats:
     valid: int = 0  # valid values; if records have several keys, rows with a valid value
     invalid_by_reason: Counter[str] = field(default_factory=Counter)  # values that are not valid, by Reason
     invalid_rows: int = 0  # rows with an invalid value; a row may have several such values
-    first_invalid: list[int] = field(default_factory=list)  # the first of these rows (or lines of a file), from 1
+    first_invalid: list[int] = field(default_factory=list)  # the first of these rows, from 1
     unique: int = 0  # records without duplicates
     duplicate: int = 0  # records that are equal to an earlier one
     sent: int = 0  # records that Pinterest accepted

@@ -7,7 +7,6 @@ import click
 
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.lint.rules import check_workflow
-from td_pinterest_op.cli.lint.yaml_file import Finding
 from td_pinterest_op.runtime.text import format_count
 
 
@@ -41,8 +40,3 @@ def check(common: options.CommonOptions, files: tuple[Path, ...], form: str) -> 
         more = f" and {format_count(others, 'other file')}" if others else ""
         common.print_note(f"{format_count(len(files), 'workflow')} with {tasks} of this operator{more}: {findings}")
     return 1 if any(finding.level == "error" for finding in every) else 0
-
-
-def check_file(file: Path) -> list[Finding]:
-    """Return the findings about a workflow file, sorted by line."""
-    return check_workflow(file)[0].findings

@@ -42,11 +42,10 @@ class Query:
     columns: Sequence[Column]  # those that contain identifiers
 
 
-def require_hashable(source: object, settings: Settings) -> None:
+def require_hashable(source: Source, settings: Settings) -> None:
     """Raise SettingsError if the warehouse must hash the identifiers of `source`, but cannot.
 
-    It must for a mirror, and with `hash_in: warehouse`. It can if `source` is a `Source` with a query for presto or
-    trino: not an existing job, and not the rows of a file.
+    It must for a mirror, and with `hash_in: warehouse`. It can if `source` has a query for presto or trino.
     """
     needed_by = settings.action.name
     key = "action"
@@ -57,11 +56,10 @@ def require_hashable(source: object, settings: Settings) -> None:
         needed_by = "hash_in: warehouse"
         key = "hash_in"
         cure = ", or set hash_in: operator"
-    if not isinstance(source, Source) or source.job_id is not None:
-        place = "a job (`job_id` or the last job)" if isinstance(source, Source) else "a file"
+    if source.job_id is not None:
         raise SettingsError(
-            f"{needed_by} needs `query`, but the rows come from {place}: give the task the query and its "
-            f"database{cure}",
+            f"{needed_by} needs `query`, but the rows come from a job (`job_id` or the last job): give the task the "
+            f"query and its database{cure}",
             key=key,
         )
     if source.engine not in ENGINES:

@@ -95,7 +95,6 @@ class ActionSpec:
     needs: tuple[str, ...] = ()  # settings without which the action is refused
     uses: tuple[str, ...] = ()  # settings besides those in `needs` and those of the `scopes`
     only_once: bool = False  # fails in a second session, unless `if_exists` allows it
-    leaves_lists: bool = False  # each session leaves behind a customer list that no audience uses
     drops_members: bool = False  # removes the people in the audience who are not in the rows
     finds_by_name: bool = False  # `audience_name` may name its audience, which is created if it does not exist
     needs_query: bool = False  # the rows must come from a query, whose result the warehouse reads

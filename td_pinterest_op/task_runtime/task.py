@@ -234,8 +234,8 @@ def _get_parameter(task: Task, name: str) -> object:
     return value
 
 
-def read_sql(text: str, *, key: str, folder: Path = Path()) -> str:
-    """Return SQL: `text`, or the content of the `.sql` file that `text` names, in the project's `folder`.
+def read_sql(text: str, *, key: str) -> str:
+    """Return SQL: `text`, or the content of the `.sql` file that `text` names, in the project's folder.
 
     Raises SettingsError for a file that cannot be used. `key`: the parameter that the error names.
     """
@@ -248,7 +248,7 @@ def read_sql(text: str, *, key: str, folder: Path = Path()) -> str:
     if path.is_absolute() or ".." in path.parts:
         raise SettingsError(f"{key}: {name} is outside the project: name a file inside its folder", key=key)
     try:
-        query = (folder / path).read_bytes().decode("utf-8-sig")  # with its line ends, which texts in it may have
+        query = path.read_bytes().decode("utf-8-sig")  # with its line ends, which texts in it may have
     except (OSError, ValueError):  # such as bytes that are no text, or a name with a null character
         query = ""
         problem = f"there is no file {name} in the project: correct the name"

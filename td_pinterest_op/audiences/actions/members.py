@@ -204,7 +204,6 @@ class Replace(MembersAction):
         name="replace_current_audience",
         audience_id="audience_id_replace",
         scopes=("rows", "people", "old audience", "new list"),
-        leaves_lists=True,
         drops_members=True,
     )
 

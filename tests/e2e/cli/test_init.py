@@ -17,7 +17,7 @@ import yaml
 
 from td_pinterest_op.cli import project_folder, screen
 from td_pinterest_op.cli.bundle import WORKFLOWS
-from td_pinterest_op.cli.check import check_file
+from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.project_folder import EXPORTS, OTHER_JOBS
 from td_pinterest_op.stats import LISTS
 from tests import children, dig
@@ -56,7 +56,7 @@ def init(at_terminal: Terminal, folder: Path) -> Init:
 
 def check_folder(folder: Path) -> list[str]:
     """Return the findings of `check`."""
-    return [str(finding) for workflow in folder.glob("*.dig") for finding in check_file(workflow)]
+    return [str(finding) for workflow in folder.glob("*.dig") for finding in check_workflow(workflow)[0].findings]
 
 
 def run_workflow(folder: Path, services: Services) -> str:

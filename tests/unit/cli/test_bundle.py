@@ -22,7 +22,7 @@ from setuptools import find_packages  # type: ignore[import-untyped]
 
 from td_pinterest_op.cli.bundle import WORKFLOWS
 from td_pinterest_op.cli.bundled_code import ROOT
-from td_pinterest_op.cli.check import check_file
+from td_pinterest_op.cli.lint.rules import check_workflow
 from tests import children
 from tests.campaigns import select_rows
 from tests.unit.cli.running import Terminal
@@ -99,7 +99,7 @@ def test_bundle_of_a_named_workflow_has_only_the_files_it_needs(
     workflow: str, terminal: Terminal, tmp_path: Path
 ) -> None:
     assert terminal("bundle", tmp_path, workflow).code == 0
-    found = [finding for dig in tmp_path.glob("*.dig") for finding in check_file(dig)]
+    found = [finding for dig in tmp_path.glob("*.dig") for finding in check_workflow(dig)[0].findings]
     assert [str(finding) for finding in found if finding.code in ("yaml", "value")] == []
     files = list_user_files(tmp_path)
     others = [name for name in files if name != workflow]

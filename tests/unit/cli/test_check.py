@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.lint.rules import check_workflow
 from tests.unit.cli.lint.samples import CONNECTOR, OWN, found_in, plant
 from tests.unit.cli.running import Ran, Terminal
@@ -47,7 +46,7 @@ def test_a_missing_file_hides_no_finding_of_another(terminal: Terminal, tmp_path
 
 def test_finding_quotes_no_control_character_of_a_workflow(tmp_path: Path) -> None:
     (tmp_path / "odd.dig").write_text('+e:\n  py>: "td_pinterest_op.export.Nope\\e[31m\\n::error::"\n')
-    [finding] = check_file(tmp_path / "odd.dig")
+    [finding] = check_workflow(tmp_path / "odd.dig")[0].findings
     assert finding.message.isprintable()
     assert "Nope\N{REPLACEMENT CHARACTER}[31m" in finding.message
 
@@ -82,4 +81,4 @@ def test_settings_that_are_text_are_found_as_those_that_are_keys(tmp_path: Path)
 
 @pytest.mark.parametrize("workflow", sorted((ROOT / "workflows").glob("*.dig")), ids=lambda path: path.name)
 def test_our_own_workflows_lack_only_what_is_to_be_filled_in(workflow: Path) -> None:
-    assert {finding.code for finding in check_file(workflow)} <= {"missing"}
+    assert {finding.code for finding in check_workflow(workflow)[0].findings} <= {"missing"}

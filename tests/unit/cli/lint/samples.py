@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from td_pinterest_op.cli.check import check_file
+from td_pinterest_op.cli.lint.rules import check_workflow
 
 ENV = """\
   _env:
@@ -93,4 +93,4 @@ def found_in(folder: Path, text: str, files: dict[str, str] | None = None) -> Se
     for name, content in {**FILES, **(files or {}), "export.dig": text}.items():
         (folder / name).parent.mkdir(exist_ok=True, parents=True)
         (folder / name).write_text(content)
-    return [str(finding).removeprefix(f"{folder}/") for finding in check_file(folder / "export.dig")]
+    return [str(finding).removeprefix(f"{folder}/") for finding in check_workflow(folder / "export.dig")[0].findings]
