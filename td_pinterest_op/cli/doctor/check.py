@@ -40,7 +40,6 @@ class DoctorContext:
 
     credentials: Credentials
     targets: Sequence[Target]  # at least one, each once
-    settings: Mapping[str, object] | None  # of the file of --settings
     params: Mapping[str, Any]  # of a task that reads the job or the query of the options
     workflow: Workflow | None  # with its findings; None if none is named
     exports: Sequence[Export]  # of the workflow

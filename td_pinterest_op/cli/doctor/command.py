@@ -10,12 +10,11 @@ from typing import Any
 import click
 from rich.text import Text
 
-from td_pinterest_op.audiences.actions import parse_export
-from td_pinterest_op.cli import files, options, screen
+from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, find_credentials
 from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
 from td_pinterest_op.cli.doctor.check import CheckResult, DoctorContext, Target
-from td_pinterest_op.cli.export import build_query_params, complete_settings
+from td_pinterest_op.cli.export import build_query_params
 from td_pinterest_op.cli.lint.rules import Export, check_workflow
 from td_pinterest_op.errors import AccountError, ExportError, StoppedError
 from td_pinterest_op.http.endpoints import find_proxy
@@ -45,14 +44,9 @@ Examples:
 @click.option("--query", metavar="SQL|FILE", help="Run this query (SQL, or a file with it), and check its rows.")
 @click.option("--database", help="The database of --query.")
 @click.option(
-    "--settings",
-    "settings_file",
+    "--workflow",
     type=options.FILE,
-    help="Check these result_settings, a YAML or JSON file, and the rows against them.  [default: the rows against "
-    "those in --workflow]",
-)
-@click.option(
-    "--workflow", type=options.FILE, help="Check this .dig file too, and the ad account and audience that it names."
+    help="Check this .dig file too, the ad account and audience that it names, and the rows against its settings.",
 )
 @click.option("--project", metavar="NAME", help="Check the secrets of this project on hosted Treasure Workflow too.")
 @options.env_file
@@ -60,7 +54,6 @@ Examples:
 def doctor(
     common: options.CommonOptions,
     /,
-    settings_file: Path | None,
     workflow: Path | None,
     project: str | None,
     **source: Any,
@@ -72,7 +65,6 @@ def doctor(
     if bool(source["query"]) != bool(source["database"]) or (source["query"] and source["job_id"]):
         raise click.UsageError("--query and --database must be given together, and without --job")
     credentials = find_credentials(common.env_file)
-    file_settings = files.read_settings_file(settings_file) if settings_file else None
     dig, exports = check_workflow(workflow) if workflow else (None, [])
     named = Target(
         account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID") or "",
@@ -82,7 +74,6 @@ def doctor(
     context = DoctorContext(
         credentials=credentials,
         targets=list(dict.fromkeys(of_exports)) or [named],
-        settings=None if file_settings is None else complete_settings(file_settings, credentials, common),
         params=build_query_params(source),
         workflow=dig,
         exports=exports,
@@ -198,11 +189,10 @@ def _list_checks(
         yield f"role{which}", partial(pinterest_checks.check_role, target=target), (account,)
         if target.audience_id is not None:
             yield f"audience{which}", partial(pinterest_checks.check_audience, target=target), (account,)
-    yield "settings", _check_settings, ("credentials",)
     yield "treasure_data", treasure_data_checks.check_api_key, ("endpoints",)
     yield "permissions", treasure_data_checks.check_permissions, ("treasure_data",)
     yield "project", treasure_data_checks.check_project, ("treasure_data",)
-    yield "rows", treasure_data_checks.check_rows, ("treasure_data", "credentials", "settings")
+    yield "rows", treasure_data_checks.check_rows, ("treasure_data", "credentials")
     yield "workflow", _check_workflow, ()
 
 
@@ -227,16 +217,6 @@ def check_proxy() -> CheckResult:
 def _check_endpoints(context: DoctorContext) -> None:
     """Raise SettingsError if the environment names an endpoint to which secrets must not be sent."""
     parse_endpoints(context.credentials.environ)
-
-
-def _check_settings(context: DoctorContext) -> CheckResult | None:
-    """Check the settings in the file of --settings, if any. Raises SettingsError with every problem."""
-    if context.settings is None:
-        return None
-    warnings = parse_export(context.settings, environ=context.credentials.environ).warnings
-    if warnings:
-        return CheckResult("; ".join(warning.text for warning in warnings), "warning", "correct the file of --settings")
-    return CheckResult("the file of --settings has no problems")
 
 
 def _check_workflow(context: DoctorContext) -> CheckResult | None:

@@ -19,7 +19,6 @@ from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.digdag_secrets import find_hosted_server
 from td_pinterest_op.task_runtime.task import parse_endpoints, read_source
-from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.withholding.people import WithholdingLists
 from td_pinterest_op.withholding.readers import open_reader
@@ -54,7 +53,7 @@ def check_permissions(context: DoctorContext) -> CheckResult | None:
     if "database" in context.params:
         needed[context.params["database"]] |= {"query", "download"}
     for request in filter(None, (export.request for export in context.exports)):
-        sources = [source for source in (request.source, *request.lists.values()) if isinstance(source, Source)]
+        sources = filter(None, (request.source, *request.lists.values()))
         named = [source.database for source in sources if source.database]
         for name in named:
             needed[name] |= {"query", "download"}
@@ -151,18 +150,17 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
 
 
 def _choose_settings(context: DoctorContext) -> Settings:
-    """Return the settings by which rows are judged: those in the file of --settings, else of the workflow's export.
+    """Return the settings by which rows are judged: those of the workflow's export.
 
-    Without either, or if the workflow has several exports, the settings allow invalid rows. Limits on the numbers of
+    Without one, or if the workflow has several exports, the settings allow invalid rows. Limits on the numbers of
     records are left to a dry run, which reads all rows.
     """
-    environ = context.credentials.environ
-    exports = [each for each in context.exports if each.request and isinstance(each.request.source, Source)]
-    are_known = len(exports) == 1 and exports[0].unknown.isdisjoint(("ignore_invalid_records", "allow_empty"))
-    settings = parse_export(context.settings or _ANY_EXPORT, environ=environ)
-    if context.settings is None and exports and exports[0].request:
-        settings = exports[0].request.settings
-    if context.settings is None and not are_known:
+    exports = [each for each in context.exports if each.request and each.request.source]
+    if exports and exports[0].request:
+        settings: Settings = exports[0].request.settings
+    else:
+        settings = parse_export(_ANY_EXPORT, environ=context.credentials.environ)
+    if len(exports) != 1 or not exports[0].unknown.isdisjoint(("ignore_invalid_records", "allow_empty")):
         settings = replace(settings, ignore_invalid_records=True, allow_empty=True)
     return replace(settings, max_invalid_ratio=1.0, min_records=None, max_records=None)
 

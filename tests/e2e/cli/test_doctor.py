@@ -284,35 +284,14 @@ _GOOD = ["a@b.example", "b@b.example"]
         ("columns: {email: phone}\nrecords: rows\ndefault_country: DE", ["030 901820"], "ok", "first 1: 0"),
     ],
 )
-def test_doctor_judges_rows_by_the_settings_of_a_file_or_a_workflow_as_an_export_does(
+def test_doctor_judges_rows_by_the_settings_of_a_workflow_as_an_export_does(
     at_terminal: Terminal, scene: Scene, settings: str, rows: list[str | None], status: str, said: str
 ) -> None:
     job = scene.services.td.add_job(columns=[_EMAIL], rows=[(row,) for row in rows])
-    file = scene.folder / "export.yml"
-    file.write_text(_ACTION + settings)
-    for named in (["--settings", file], ["--workflow", scene.write_workflow(_ACTION + settings)]):
-        check = run_checks(at_terminal, "--job", job, *named)["rows"]
-        assert check["status"] == status, check
-        assert said in check["message"]
-
-
-@pytest.mark.parametrize(
-    ("settings", "status", "said"),
-    [
-        ("action: nope\nfoo: 1\n", "error", ["result_settings has 2 problems", "- action: ", "- foo: is unknown"]),
-        (f"{_ACTION}audience_name: Spring\n", "warning", ["does not use these settings: audience_name"]),
-    ],
-)
-def test_doctor_checks_the_settings_of_a_file_as_an_export_does(
-    at_terminal: Terminal, scene: Scene, settings: str, status: str, said: list[str]
-) -> None:
-    file = scene.folder / "export.yml"
-    file.write_text(settings)
-    checks = run_checks(at_terminal, "--settings", file, "--job", scene.job)
-    others = {name for name, check in checks.items() if check["status"] != "ok" and not is_skipped(check)}
-    assert (checks["settings"]["status"], others) == (status, {"settings"})
-    assert all(part in checks["settings"]["message"] for part in said)
-    assert is_skipped(checks["rows"]) == (status == "error")
+    workflow = scene.write_workflow(_ACTION + settings)
+    check = run_checks(at_terminal, "--job", job, "--workflow", workflow)["rows"]
+    assert check["status"] == status, check
+    assert said in check["message"]
 
 
 @pytest.mark.parametrize("several", [False, True])
