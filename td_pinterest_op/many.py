@@ -48,15 +48,11 @@ from td_pinterest_op.task_runtime.task import Task, get_current_task, store_valu
 
 log = logging.getLogger(__name__)
 
-# Keys of an entry that are neither settings nor parameters of a task.
-ENTRY_KEYS = ("name", "segment", "column")
 _AT_ONCE = build_integer_type(1, 32)
 _MOST_DESCRIBED = 20
 _LONGEST_FILE_NAME = 120  # of an entry's name in the name of its report's file, in characters
 # How long the entries may take to end by themselves after a signal.
 _LAST_SECONDS = 3.0
-_TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
-_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Many:
@@ -247,7 +243,7 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     Raises SettingsError if the entry has something that only the task may have, such as credentials.
     """
     place = f"entry {name}"
-    others = {key: value for key, value in entry.items() if key not in ENTRY_KEYS}
+    others = {key: value for key, value in entry.items() if key != "name"}
     settings, params = split_parameters(others, place=place)
     connecting = SHARED.by_name.keys() - {"type"}
     if common := [key for key, value in settings.items() if key in connecting and not is_left_out(value)]:
@@ -261,18 +257,6 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
         raise SettingsError(f"{place}: report must be the path of a file inside the project's folder", key="report")
     if secret := next((key for key, value in params.items() if names_secret(value)), None):
         raise SettingsError(f"{place}: {secret} names a secret of the workflow, which no entry may do", key=secret)
-    segment = str(entry.get("segment") or "").strip()
-    column = str(entry.get("column") or "").strip() or "email"
-    has_rows = not all(is_left_out(params.get(name)) for name in ROWS)
-    if segment or ("segment" in entry and not has_rows):  # a blank segment must not export the task's rows
-        if has_rows or not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
-            raise SettingsError(
-                f"{place}: segment must be a table, such as cdp_audience_1.vip, and column the name of a column, with "
-                "neither query nor job_id beside them",
-                key="segment",
-            )
-        params = {key: value for key, value in params.items() if key not in ROWS}
-        params["query"] = f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
     shared = dict(get_task_settings(task))
     merged = shared | {key: value for key, value in settings.items() if not is_left_out(value) or key not in shared}
     # What restricts and is blank, in either place, is an error; any other blank setting overrides nothing.

@@ -13,7 +13,6 @@ from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
 from td_pinterest_op.cli.explain import ERRORS
 from td_pinterest_op.cli.program import program
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.many import ENTRY_KEYS
 from td_pinterest_op.mirroring.ledger import COLUMNS as LEDGER
 from td_pinterest_op.records.rejected_rows import OWN_COLUMNS as REJECTED
 from td_pinterest_op.run_history.history_table import COLUMNS as HISTORY
@@ -43,7 +42,7 @@ def list_names() -> Iterator[str]:
     for entry_point, table in tables.items():
         yield from (f"setting of {entry_point}: {name}" for name in table.by_name)
     yield from (f"parameter {name}" for name in (*TASK_PARAMETERS, *OTHER_PARAMETERS, FOR_THIS_RUN))
-    yield from (f"key of an entry: {name}" for name in ENTRY_KEYS)
+    yield "key of an entry: name"
     yield from (f"statistic {name}" for name in flatten(Stats(keys=0).to_json(), separator=".", nested_names=()))
     yield from (f"column of a history: {name} {type_}" for name, type_ in HISTORY.items())
     yield from (f"column of a ledger: {column.strip()}" for column in LEDGER.split(","))

@@ -12,7 +12,6 @@ import yaml
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.cli.explain import ERRORS, get_meaning
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.many import ENTRY_KEYS
 from td_pinterest_op.settings.table import ERASURE, FOR_THIS_RUN, JOB_OPTIONS, STATUS, TASK_PARAMETERS
 from td_pinterest_op.stats import Stats
 from tests import dig
@@ -207,7 +206,7 @@ def test_every_key_of_a_configuration_is_described_once(name: str) -> None:
 
 def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
     described = described_keys(cells[0] for cells in first_table(PAGES["reference"], "Configuration"))
-    assert sorted([*ENTRY_KEYS, *TASK_PARAMETERS]) == sorted(described["audiences.yml"])
+    assert sorted(["name", *TASK_PARAMETERS]) == sorted(described["audiences.yml"])
 
 
 # Parameters set by digdag, by Audience Studio, by the shipped workflows for their own tasks, and by mistake.

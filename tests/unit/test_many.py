@@ -66,9 +66,7 @@ def fail(services: Services, *entries: object, **params: Any) -> str:
     ("keys", "message"),
     [
         ({"query": None}, "there is no job to export"),
-        ({"segment": "cdp_audience_1.vip"}, "entry vip: segment must be a table"),
-        ({"query": None, "segment": "a; DROP TABLE b"}, "entry vip: segment must be a table"),
-        ({"query": None, "segment": "vip", "column": "a, b"}, "entry vip: segment must be a table"),
+        ({"segment": "cdp_audience_1.vip"}, "segment: is unknown"),
         ({"supress": "queries/opt_outs.sql"}, "supress: is unknown; did you mean suppress?"),
         (
             {"result_settings": {}, "dry_run": True},
@@ -155,7 +153,7 @@ def test_bug_fails_one_entry_without_its_text(services: Services, monkeypatch: p
 def test_log_has_the_entry_in_each_of_its_lines_and_its_figures(
     services: Services, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    entries = [entry(name="100% (vip)s", audience_id="77"), entry(name="two", segment="x y")]
+    entries = [entry(name="100% (vip)s", audience_id="77"), entry(name="two", audience_id="x y")]
     with pytest.raises(EntriesError), TaskProcess():
         run(services, *entries)
     lines = [line for line in capfd.readouterr().err.splitlines() if re.match(r"\d{4}-", line)]
@@ -244,13 +242,8 @@ def test_settings_for_this_run_are_given_by_entry(services: Services, caplog: py
         run(services, *entries, settings_for_this_run={"three": {"dry_run": True}})
 
 
-def test_segment_is_a_query_of_a_table(services: Services) -> None:
-    listed = entry(query="", job_id=None, segment="sandbox.vip", column=" ", audience_id=services.audience())
-    assert run(services, listed)["vip"]["records"]["sent"] == 3
-
-
 def test_blank_keys_of_an_entry_override_nothing(services: Services) -> None:
-    blanks = {"segment": " ", "column": "", "ignore_invalid_records": "", "default_country": " "}
+    blanks = {"ignore_invalid_records": "", "default_country": " "}
     shared = SHARED_SETTINGS | {"dry_run": True, "ignore_invalid_records": True, "history": ""}
     listed = entry(query="SELECT email FROM vip", audience_id=services.audience(), **blanks)
     figures = run(services, listed, result_settings=shared)["vip"]

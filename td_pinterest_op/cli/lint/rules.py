@@ -61,7 +61,7 @@ _PLACEHOLDER = "00"
 # In place of what only a run knows: of a parameter, and of a setting the first of these that it allows.
 _NAME = "known_to_the_run"
 _QUERY = "SELECT * FROM known_to_the_run"
-_PARAMETERS = {"query": _QUERY, "engine": "presto", "database": _NAME, "segment": _NAME}
+_PARAMETERS = {"query": _QUERY, "engine": "presto", "database": _NAME}
 _WORDS = (_QUERY, _NAME, "1", "US", "pinterest", "customer_list", "replace")
 _VALUES = (*_WORDS, {_NAME: "email"}, {"percent": "1", "salt": _NAME})
 

@@ -275,7 +275,6 @@ RIGHT: list[str] = [
     plant(MANY, f"{_LIST} → ", "  at_once →   audiences: ${td.last_results.audiences}\n  at_once"),
     plant(MANY, f"- {ENTRY} → - ${{td.last_results.entry}}"),
     plant(MANY, "'2' → '${session_id}'", "name: vip → name: '${session_id}'"),
-    plant(MANY, "query: SELECT email FROM a → segment: a.b"),
     plant(ACTIVATION, "later_runs: add → later_runs: ${td.last_results.later}"),
     plant(ACTIVATION, "    type →     audience_name: VIP ${segment_name}\n    type"),
     # Opt-outs and consents.
