@@ -83,7 +83,8 @@ If you have any questions, please contact support@treasuredata.com.
 
 def _parameters() -> str:
     lines = []
-    for name, need, default, meaning in _rows("docs/settings.md", "Settings"):
+    page = "docs/settings.md"
+    for name, need, default, meaning in [*_rows(page, "Settings"), *_rows(page, "Advanced settings")]:
         by_default = "" if default == "–" else ", default: " + default.strip("`")
         lines.append(f"- {name}: {meaning} ({_NEEDS.get(need, f'required {need}')}{by_default})")
     return "\n".join(lines)
