@@ -37,6 +37,8 @@ from td_pinterest_op.withholding.lists import check_lists, name_list_in_errors
 
 log = logging.getLogger(__name__)
 
+_MAX_LEAVE_RATIO = 0.2  # if the settings have none
+
 
 @dataclass(kw_only=True)
 class MirrorRun:
@@ -216,6 +218,7 @@ class MirrorRun:
         figures = self.figures
         leavers = self.counts["leavers"]
         limit = self.settings.max_leave_ratio
+        limit = _MAX_LEAVE_RATIO if limit is None else limit
         # Without a settled plan there are no members, and no leavers.
         if leavers / max(figures.members, 1) > limit:
             raise LimitError(

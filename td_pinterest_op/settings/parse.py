@@ -324,6 +324,9 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
         if key.restricts and given[name] not in (None, harmless) and (action.reads_rows or not key.limits_rows):
             text = f"{action.name} cannot apply this setting: remove it, or choose an action that can"
             parsed.add_problem(name, text)
+    if action.only_once and given.get("max_leave_ratio") not in (None, 1.0) and given.get("if_exists") != "replace":
+        text = f"{action.name} cannot apply this setting unless if_exists is replace"
+        parsed.add_problem("max_leave_ratio", text)
     names = given.get("audience_name"), given.get("expected_audience_name")
     is_found_by_id = id_key and not given.keys().isdisjoint(("audience_id", id_key))
     if "new audience" in action.scopes and not is_found_by_id and None not in names and names[0] != names[1]:

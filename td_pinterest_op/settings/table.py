@@ -271,8 +271,9 @@ class Settings(RecordSettings):
         build_word_type(*get_args(Begin)), comment="what the first run does with those who are in it: replace, adopt"
     )
     rebuild: bool = _of_named_actions(BOOLEAN, False)
-    max_leave_ratio: float = _of_named_actions(
-        RATIO, 0.2, restricts=True, harmless=1.0, comment="the run stops if a greater share of the people would leave"
+    # None: 0.2 for a mirror, no limit for other actions.
+    max_leave_ratio: float | None = _of_named_actions(
+        RATIO, restricts=True, harmless=1.0, comment="the run stops if a greater share of the people would leave"
     )
     resend_days: int = _of_named_actions(build_integer_type(0, 3650), 30)
 

@@ -24,7 +24,7 @@ RESTRICTIONS: Mapping[str, tuple[object, set[str]]] = {
     "control": ({"percent": 50, "salt": "spring"}, SENDING - {REMOVE}),
     "suppress": (f"SELECT '{people(1)[0].upper()}' AS email", SENDING - {REMOVE}),
     "consent": (f"SELECT email FROM people WHERE email <> '{people(1)[0]}'", SENDING - {REMOVE}),
-    "max_leave_ratio": (0.01, {MIRROR}),
+    "max_leave_ratio": (0.01, {MIRROR, REPLACE}),
 }
 # These send the others.
 WITHHOLDING = {"control", "suppress", "consent"}
@@ -58,14 +58,18 @@ def settings_for(services: Services, action: str) -> dict[str, Any]:
     return settings | new | {"audience_id": known}
 
 
-def check_restrictions(services: Services, action: str, run: RunExport, *, refusal: str = "") -> None:
+def check_restrictions(
+    services: Services, action: str, run: RunExport, *, refusal: str = "", replaces: bool = False
+) -> None:
     """Run an action with each restricting setting, right, blank and misspelt.
 
-    `refusal`: this entry point rejects the action with this text.
+    `refusal`: this entry point rejects the action with this text. `replaces`: it sets `if_exists: replace`.
     """
     for setting, (value, honoured_by) in RESTRICTIONS.items():
+        if replaces and setting == "max_leave_ratio":
+            honoured_by = honoured_by | {CREATE}
         settings = settings_for(services, action)
-        if (setting, action, refusal) == ("max_leave_ratio", MIRROR, ""):
+        if setting == "max_leave_ratio" and action in honoured_by and not refusal:
             assert run(settings, {}) == ""
             create_people(services, 240)
         before = len(services.pinterest.calls.writes())

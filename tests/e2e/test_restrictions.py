@@ -109,7 +109,7 @@ def test_restriction_of_an_activation_is_honoured_or_rejected(services: Services
         return error_of(lambda: export(add_activation_settings(task), services.time.timing))
 
     refusal = "" if action in LATER[later] else f"later_runs: {later} contradicts action in the settings"
-    check_restrictions(services, action, run, refusal=refusal)
+    check_restrictions(services, action, run, refusal=refusal, replaces=later == "replace")
 
 
 @pytest.mark.parametrize("setting", RESTRICTIONS)

@@ -29,7 +29,7 @@ class Create(MembersAction):
         name="create_new_audience",
         scopes=("rows", "people", "new audience", "new list"),
         needs=("audience_name",),
-        uses=("if_exists",),
+        uses=("if_exists", "max_leave_ratio"),
         only_once=True,
     )
 
@@ -66,6 +66,7 @@ class Create(MembersAction):
         if audience and self._settings.if_exists == "add":  # other sessions may have added people, and they stay
             return self._plan_list_change(audience, prepared, note=_WAS_THERE if own else "")
         if audience:
+            self._check_shrinking(audience, prepared)
             steps = self._plan_replacement(audience, prepared)
             self._sum_up_replacement(prepared, note=_WAS_THERE if own else "")
             return steps

@@ -1,5 +1,6 @@
 """The actions that change the people of an audience: in the list that it uses, or by a switch to a new list."""
 
+import logging
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
@@ -18,11 +19,13 @@ from td_pinterest_op.audiences.customer_lists import (
 )
 from td_pinterest_op.audiences.switching import Switch
 from td_pinterest_op.audiences.usage import require_unused
-from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.errors import AudienceError, LimitError
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.table import ActionSpec
+
+log = logging.getLogger(__name__)
 
 # Before a session's time, its lists cannot have been made. A day more, since clocks and time zones differ.
 _DAY = 86_400.0
@@ -97,6 +100,30 @@ class MembersAction(AudienceAction):
             self._ensure_list_used(self._settle_before_change(audience), target)
 
         return [fill, Step(description=description, request_count=1, run=switch)]
+
+    def _check_shrinking(self, audience: Audience, prepared: PreparedRecords) -> None:
+        """Raise LimitError if far fewer records would take the place of those in use: see `max_leave_ratio`.
+
+        How many are in use is known by the name of their list, without those that were added since.
+        """
+        limit = self._settings.max_leave_ratio
+        if limit is None:
+            return
+        name = get_list_name(find_list(self._api, audience))
+        before = name.records if name else None
+        after = prepared.record_count
+        if before is None:
+            log.warning(
+                "max_leave_ratio cannot be judged: customer list %s of %s has no number of records in its name",
+                audience.customer_list_id,
+                audience.label,
+            )
+        elif before - after > limit * before:
+            raise LimitError(
+                f"{after:,} records would take the place of {before:,}, so that a greater share would leave than "
+                f"max_leave_ratio allows ({limit}). Nothing was sent. Correct the query, or raise max_leave_ratio for "
+                'one run, with the parameter settings_for_this_run: {"max_leave_ratio": …}'
+            )
 
     def _sum_up_replacement(self, prepared: PreparedRecords, *, note: str = "") -> None:
         """Store in the statistics that the audience's members are replaced. `note`: follows the audience's name."""
@@ -204,12 +231,15 @@ class Replace(MembersAction):
         name="replace_current_audience",
         audience_id="audience_id_replace",
         scopes=("rows", "people", "old audience", "new list"),
+        uses=("max_leave_ratio",),
         drops_members=True,
     )
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the two steps that fill a new list with the `prepared` records, and switch the audience to it."""
-        return self._plan_replacement(self._find_usable_audience(), prepared)
+        audience = self._find_usable_audience()
+        self._check_shrinking(audience, prepared)
+        return self._plan_replacement(audience, prepared)
 
 
 class Clear(MembersAction):
