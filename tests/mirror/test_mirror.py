@@ -565,19 +565,6 @@ def test_compaction_that_dies_changes_nothing_and_is_repeated(
     assert mirror_world.count_rows() < 3 * 200 + 100
 
 
-@campaign
-@pytest.mark.parametrize("purpose", COMPACTION)
-def test_plan_made_during_a_compaction_counts(
-    mirror_world: World, audience_with_large_ledger: str, purpose: str
-) -> None:
-    def run_second() -> None:
-        mirror_world.follow(3, people(190, first=310), session="a newer session")
-
-    with run_at_statement(purpose, run_second):
-        assert mirror_world.run(3).succeeded
-    assert mirror_world.follow(4, people(200, first=315)).sent == {"ADD": 15, "REMOVE": 5}
-
-
 @pytest.mark.parametrize("before", [0, 2])
 def test_plan_that_is_overtaken_and_deleted_by_a_compaction_sends_no_more(
     mirror_world: World, audience_with_large_ledger: str, before: int

@@ -1,7 +1,6 @@
 """Two sessions of one mirror at the same time: the older one stops, and the days after it are right."""
 
 import contextlib
-import random
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -10,11 +9,10 @@ from unittest import mock
 import pytest
 
 from td_pinterest_op.http.transport import Transport
-from tests.campaigns import amount, campaign
+from tests.campaigns import campaign
 from tests.emulators.pinterest.faults import Answer, Fault
 from tests.exporting import digests, people
 from tests.mirror.days import BATCH, Attempt, World, run_at_statement
-from tests.mirror.test_fifty_days import choose_next_people
 
 WAIT = 30
 OUTCOME = (
@@ -154,24 +152,3 @@ def test_session_that_runs_twice_at_once_mirrors_into_one_audience(mirror_world:
     assert mirror_world.run(1).succeeded
     (audience,) = mirror_world.pinterest.audiences_named("Segment")
     assert mirror_world.members(audience.id) == digests(200)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_day_after_any_two_concurrent_sessions_is_right(mirror_world: World, seed: int) -> None:
-    dice = random.Random(seed)
-    mirror_world.audience(["before@shop.example"])
-    mirror_world.settings |= {"min_records": 1, "resend_days": dice.choice([0, 3])}
-    emails = set(people(60))
-    for day in range(0, amount(12, quick=4), 2):
-        first = choose_next_people(emails, dice)
-        second = choose_next_people(emails, dice)
-
-        def run_newer(emails: set[str] = second, day: int = day) -> None:
-            mirror_world.set_people(emails)
-            mirror_world.run(day, session=f"a newer session of day {day}")
-
-        mirror_world.set_people(first)
-        with run_at_write(dice.randrange(1, 8), run_newer):
-            mirror_world.run(day)
-        emails = choose_next_people(emails, dice)
-        mirror_world.follow(day + 1, emails)
