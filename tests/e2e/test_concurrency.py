@@ -275,19 +275,6 @@ def test_unreadable_audience_does_not_have_the_expected_name(services: Services)
 # -- names, ids, folders
 
 
-@pytest.mark.parametrize(
-    ("action", "exceptions"),
-    [(ADD, {"code": 1}), (REPLACE, [{"code": 1}]), (CLEAR, {"code": 1}), (DELETE, [{"code": 1}])],
-)
-def test_exceptions_of_earlier_uploads_do_not_block_an_audience(
-    services: Services, action: str, exceptions: object, caplog: pytest.LogCaptureFixture
-) -> None:
-    services.pinterest.switches.list_exceptions = exceptions
-    settings = settings_of(services, action, people(3))
-    services.export(settings, job_id=None if action in (CLEAR, DELETE) else services.job(people(5)))
-    assert (action != DELETE) == ("exceptions in earlier uploads" in caplog.text)
-
-
 def test_statistics_of_a_failed_run_contain_the_known_ids(services: Services, caplog: pytest.LogCaptureFixture) -> None:
     services.pinterest.answer(403, operation="audiences/create")
     job = services.job(people(5))

@@ -349,14 +349,3 @@ def test_audience_that_somebody_else_changes_after_the_switch_is_left_alone(serv
     with pytest.raises(AudienceError, match=message):
         services.export(settings, job_id=services.job(people(9)))
     assert len(services.pinterest.calls.of("audiences/update")) == 1
-
-
-def test_lists_of_two_audiences_with_long_names_have_different_names(services: Services) -> None:
-    names = [f"{'Customers of the northern stores, ' * 7}{end}" for end in ("new", "old")]
-    ids = [services.audience(people(1, first=500 + number), name=name) for number, name in enumerate(names)]
-    job = services.job(people(9))
-    for audience_id in ids:
-        services.export({"action": REPLACE, "audience_id": audience_id}, job_id=job)
-    made = [services.pinterest.lists[current_list_id(services, audience_id)].name for audience_id in ids]
-    assert len(set(made)) == 2
-    assert max(map(len, made)) <= 255

@@ -36,7 +36,6 @@ class Switches:
     new_list_missing_seconds: for this long after its creation a list is not found, neither to read nor to write.
     processing_refusal: an audience is not put on a list that is PROCESSING: "409", "400" (invalid audience), or "off".
     upload_counters: lists show how many records they were sent; False leaves these fields out.
-    list_exceptions: the `exceptions` of every list that is read, an object or an array.
     rotate_refresh_tokens: every refresh issues a new refresh token and refuses the old one from then on.
     renew_refresh_tokens: every refresh issues a new refresh token; the old one stays good.
     token_expiry_fields: answers say when the refresh token ends.
@@ -78,7 +77,6 @@ class Switches:
     new_list_missing_seconds: float = 0.0
     processing_refusal: str = "off"
     upload_counters: bool = True
-    list_exceptions: Any = field(default_factory=dict)
     rotate_refresh_tokens: bool = False
     renew_refresh_tokens: bool = False
     token_expiry_fields: bool = True

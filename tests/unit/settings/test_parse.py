@@ -84,23 +84,17 @@ def test_settings_in_every_form_give_the_same_result(raw: object) -> None:
     ("key", "value", "expected"),
     [
         ("limit_records_per_request", "1900", 1900),
-        ("limit_records_per_request", 1900.0, 1900),
         ("ignore_invalid_records", "true", True),
         ("ignore_invalid_records", True, True),
         ("dry_run", " True ", True),
-        ("max_invalid_ratio", "0.5", 0.5),
         ("max_invalid_ratio", "1e-7", 1e-7),
         ("audience_id", "2" * 40, "2" * 40),
         ("expected_audience_name", " Shoppers ", "Shoppers"),
         ("columns", {"Mail": "EMAIL", "device": "maid"}, {"mail": "email", "device": "maid"}),
-        ("columns", {"email": "EMAIL"}, {"email": "email"}),
-        ("columns", '{"Mail": "email"}', {"mail": "email"}),
         ("columns", "Mail: email", {"mail": "email"}),
         ("expect_values", "PLAIN", "plain"),
         ("default_country", " de", "DE"),
-        ("ledger", " ledger_2 ", TableName(None, "ledger_2")),
         ("ledger", "crm.ledger", TableName("crm", "ledger")),
-        ("begin", "Adopt", "adopt"),
         ("max_retry_wait_millis", "499", 499),  # the default of the first wait gives way
         ("client_id", 1489021, Secret("1489021")),
     ],
@@ -144,31 +138,22 @@ def test_an_alias_means_the_same(changes: dict[str, object], expected: tuple[str
         ("action", "upsert"),
         ("ad_account_id", "54975588517x"),
         ("ad_account_id", "1234567890123456789"),
-        ("ad_account_id", True),
         ("audience_id", {"id": 1}),
         ("audience_name", "two\nlines"),
         ("audience_name", "\ud800"),
-        ("audience_name", "\u200b"),
         ("audience_name", 2024),
         pytest.param("limit_records_per_request", 10**6000, id="huge int"),
         pytest.param("limit_records_per_request", "1" * 6000, id="huge text"),
         ("limit_records_per_request", float("inf")),
-        ("limit_records_per_request", True),
         ("ignore_invalid_records", "yes"),
         ("max_invalid_ratio", "50%"),
-        ("max_invalid_ratio", float("nan")),
         ("columns", ["email"]),
         ("columns", {"mail": "address"}),
-        ("columns", {"email": ["mail"]}),
         ("columns", {"mail": "email", "MAIL": "email"}),
-        ("columns", {1: "email"}),
         ("columns", {"": "email"}),
         ("country", "DE"),
         ("default_country", "Germany"),
-        ("default_country", "ZZ"),
-        ("columns", {"tel": "phone"}),
         ("client_secret", [12345]),
-        ("client_secret", "x" * 5_000_000),
         ("refresh_token", "töken"),
     ],
 )
@@ -180,7 +165,6 @@ def test_a_wrong_value_is_one_problem_that_names_what_is_allowed(key: str, value
 @pytest.mark.parametrize(
     ("value", "line"),
     [
-        ("ten", "- retry_count: 'ten' is not an allowed value; allowed: a whole number from 0 to 100"),
         (101, "- retry_count: 101 is not an allowed value; allowed: a whole number from 0 to 100"),
         ([7], "- retry_count: a list is not an allowed value; allowed: a whole number from 0 to 100"),
     ],
@@ -211,13 +195,11 @@ def test_a_value_that_may_be_a_person_or_a_credential_is_not_shown(key: str, val
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"type": ""}, ["type"]),
         ({"ad_account_id": None, "audience_type": "  "}, ["ad_account_id", "audience_type"]),
         ({"audience_id_add_people": ""}, ["audience_id_add_people"]),
         ({"action": "remove_people_from_current_audience"}, ["audience_id_remove_people"]),
         ({"action": "create_actalike_audience"}, ["audience_name", "seed_audience_id", "country", "percentage"]),
         ({"action": "mirror_current_audience", "records": "rows"}, ["audience_id", "records"]),
-        ({"action": ""}, ["audience_name"]),
         ({"action": "nonsense", "audience_id_add_people": ""}, ["action"]),
         (
             {"action": "nonsense", "type": "", "ad_account_id": "", "audience_type": ""},
@@ -252,7 +234,6 @@ def test_settings_in_conflict_are_one_problem(changes: dict[str, object], expect
     ("action", "suggestion"),
     [
         ("append_to_audience", ""),
-        ("update_current_audience", ""),
         ("add_to_audience", "add_people_to_current_audience"),
         ("craete_new_audience", "create_new_audience"),
     ],
@@ -267,7 +248,6 @@ def test_an_action_is_suggested_only_for_a_similar_verb(action: str, suggestion:
     [
         ("acount_id", "ad_account_id"),
         ("Client_ID", "client_id"),
-        ("ignore_errors", "ignore_error"),
     ],
 )
 def test_an_unknown_key_gets_a_suggestion(key: str, suggestion: str) -> None:
@@ -291,7 +271,6 @@ def test_an_error_lists_its_problems_in_the_order_of_the_table() -> None:
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        ("zzz", "- zzz: is unknown"),
         ("a\nb", "- a\\nb: is unknown"),
         ("jane@example.com", "- a string of 16 characters: is unknown"),
         (7, "- 7: is unknown"),
@@ -463,18 +442,14 @@ def test_an_error_about_missing_settings_names_each_that_is_needed(raw: object) 
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        ([LEAST], "must be a mapping, not a list"),
         ("# only a comment", "must be a mapping, not a string of 16 characters"),
         (b"{}", "must be a mapping, not a value of type bytes"),
         ("type:\n\tpinterest: x", "it contains tabs"),
         ("type: [", "neither valid JSON nor valid YAML (line 1, column 8)"),
-        ("type: a\ntype: b", "contains the same key twice (line 2, column 1)"),
         ('{"type": "a", "type": "b"}', "contains the same key twice (line 1, column 15)"),
-        ("a: &a [x]\nb: *a", "contains a YAML alias (line 2, column 4)"),
         ("a: &a {b: *a}", "contains a YAML alias"),
         pytest.param("[" * 50_000, "neither valid JSON nor valid YAML", id="deep"),
         pytest.param('{"a":' * 50_000, "neither valid JSON nor valid YAML", id="long"),
-        ("a: \ud800", "neither valid JSON nor valid YAML"),
         ('a: "\\U00110000"', "neither valid JSON nor valid YAML"),
     ],
 )
@@ -503,7 +478,6 @@ def test_yaml_text_is_read_as_strings(line: str, name: str, expected: object) ->
 @pytest.mark.parametrize(
     ("control", "expected"),
     [
-        ({"percent": 10, "salt": "spring"}, Control(percent=Decimal(10), salt="spring")),
         (
             {"percent": "10", "salt": "spring", "by": " Customer_ID "},
             Control(percent=Decimal(10), salt="spring", by="customer_id"),
@@ -522,15 +496,11 @@ WRONG_PERCENT = "percent: must be a number from 0.01 to 50 with at most two deci
 @pytest.mark.parametrize(
     ("control", "said"),
     [
-        ({"percent": 0, "salt": "x"}, f"{WRONG_PERCENT} 0"),
         ({"percent": 50.01, "salt": "x"}, f"{WRONG_PERCENT} 50.01"),
         ({"percent": 10, "salt": "x", "by": " "}, "by: the value contains no visible character"),
         ({"percent": "12.345", "salt": "x"}, f"{WRONG_PERCENT} '12.345'"),
-        ({"percent": "ten", "salt": "x"}, f"{WRONG_PERCENT} 'ten'"),
         ({"salt": "x"}, f"{WRONG_PERCENT} nothing"),
         ({"percent": 10}, "salt: must be a string, not nothing"),
-        ({"percent": 10, "salt": "  "}, "salt: the value contains no visible character"),
-        ({"percent": 1, "salt": "x", "by": ["a"]}, "by: must be a string, not a list"),
         ({"percent": 10, "salt": "x", "percnt": 1}, "'percnt' is unknown; did you mean percent?"),
         ("10", "must be a mapping, not a string of 2 characters"),
     ],
