@@ -97,24 +97,6 @@ CASES = {
         sent={B, C, DEVICE(2), DEVICE(3)},
         withheld=(2, 0, 0),
     ),
-    "an opt-out by device": Case(
-        people=SHARED_DEVICE,
-        suppress=values_of("maid", (DEVICE(3).upper(),)),
-        sent={A, B, DEVICE(1), DEVICE(2)},
-        withheld=(2, 0, 0),
-    ),
-    "a list that shares one of its types with the people": Case(
-        people=values_of("email maid", (A, DEVICE(1)), (B, DEVICE(2))),
-        suppress=values_of("email idfa", (A, DEVICE(2))),
-        sent={B, DEVICE(2)},
-        withheld=(2, 0, 0),
-    ),
-    "consent by any identifier": Case(
-        people=SHARED_DEVICE,
-        consent=values_of("email maid", (A, None), (None, DEVICE(2))),
-        sent={A, C, DEVICE(1), DEVICE(2)},
-        withheld=(0, 2, 0),
-    ),
     "an identifier of the control group is sent for nobody": Case(
         people=values_of("email id", (A, OUT), (B, OUT), (B, IN)),
         settings={"control": CONTROL},
@@ -144,12 +126,6 @@ CASES = {
         suppress=values_of("email maid", (B, None), (D, "n0-device")),
         sent={A, C},
         withheld=(1, 0, 0),
-    ),
-    "each element of an array": Case(
-        people=f"SELECT UNNEST([['{A}', NULL, '{B}'], [], [NULL], NULL, ['{C}', 'no'], ['{D}']]) AS email",
-        suppress=values_of("email", (B,)),
-        sent={C, D},
-        withheld=(2, 0, 0),
     ),
     "a row that is withheld for two reasons counts for the first": Case(
         people=values_of(
