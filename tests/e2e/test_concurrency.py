@@ -126,21 +126,6 @@ def test_audience_removed_during_an_add_is_an_error(services: Services, removed:
         services.export({"action": ADD, "audience_id": audience_id}, job_id=job)
 
 
-def test_line_break_in_an_audience_name_adds_no_line_to_messages(services: Services) -> None:
-    audience_id = services.audience(people(3), name="Shoppers\nERROR forged \x1b[31m")
-    job = services.job(people(4))
-    replace = {"action": REPLACE, "audience_id": audience_id}
-    with pytest.raises(AudienceError) as wrong_name:
-        services.export({**replace, "expected_audience_name": "Shoppers"}, job_id=job)
-    newer = services.job(people(5))
-    summary = services.export(replace, job_id=newer)["summary"]
-    with pytest.raises(AudienceError) as overtaken:
-        services.export(replace, job_id=job, session_time=NEXT_DAY)
-    for text in (str(wrong_name.value), summary, str(overtaken.value)):
-        assert "Shoppers\\nERROR forged \\x1b[31m" in text
-        assert text.isprintable()
-
-
 # -- delayed reads
 
 
@@ -285,12 +270,3 @@ def test_statistics_of_a_failed_run_contain_the_known_ids(services: Services, ca
     (made,) = services.pinterest.lists
     assert (stats["job_id"], stats["customer_list_id"], stats["audience_name"]) == (job, made, "Spring")
     assert stats["summary"].startswith('Failed: create_new_audience on audience "Spring"')
-
-
-@pytest.mark.parametrize(("action", "answer"), [(CREATE, "413"), (ADD, "413 and close")])
-def test_too_large_request_is_halved_for_each_form_of_rejection(services: Services, action: str, answer: str) -> None:
-    settings = settings_of(services, action)
-    services.pinterest.switches.set({"largest_body": 30_000, "large_body_answer": answer})
-    stored = services.export(settings, job_id=services.job(people(2_000)))
-    assert members_of(services, settings) == digests(2_000)
-    assert (stored["records"]["sent"], stored["records"]["refused"]) == (2_000, 0)

@@ -162,12 +162,3 @@ def test_unusable_columns_are_an_error_before_a_row_is_read(
     with pytest.raises(JobError, match=re.escape(error)):
         run_export(services, WAREHOUSE, **params)
     assert texts_from_treasure_data(services) == []
-
-
-def test_rerun_adopts_the_job_with_the_digests(services: Services) -> None:
-    attempt = {"query": "SELECT email FROM people", "session_uuid": "u", "attempt_id": 1}
-    first, again = (run_export(services, WAREHOUSE, **attempt)[1]["job_id"] for _ in range(2))
-    assert first == again
-    services.td.create("crm", "people", "SELECT ['a@b.cc'] AS email")
-    _, stored = run_export(services, WAREHOUSE, **attempt)
-    assert (stored["records"]["sent"], stored["job_id"] != first) == (1, True)

@@ -1,15 +1,11 @@
 """The mirror's workflow, run from the bundle: with tests/dig, and with digdag where there is one."""
 
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.withholding.people import assign_control
-from tests.e2e.project import ENGINES, Run, age_history, edit_file, read_history, use_audience
-from tests.exporting import Services, digest, digests, people
+from tests.e2e.project import ENGINES, Run, age_history, read_history, use_audience
+from tests.exporting import Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
@@ -49,35 +45,3 @@ def test_mirror_follows_the_query(run: Run, services: Services, project: Path) -
     held.size = 98
     log_of("pinterest_status", left)
     assert tuple(read_history(services)[-1][name] for name in ("members", "match_ratio")) == (245, 0.4)
-
-
-def test_withheld_people_are_never_sent_and_each_day_is_in_the_history(
-    run: Run, services: Services, project: Path
-) -> None:
-    audience_id = services.audience(["before@shop.example"])
-    lists = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
-    set_up_mirror(project, audience_id, control={"percent": 20, "salt": "spring", "by": "customer_id"}, **lists)
-    edit_file(project / "queries" / "people.sql", ("email$", "email, customer_id"))
-    everybody = people(200)
-    chosen = assign_control(
-        Control(percent=Decimal(20), salt="spring", by="customer_id"), [b"%d" % n for n in range(200)]
-    )
-    left = [person for person, is_chosen in zip(everybody, chosen, strict=True) if not is_chosen]
-    rows = [{"email": person, "customer_id": n, "opted_in": 1} for n, person in enumerate(everybody)]
-    services.td.create("sandbox", "people", rows)
-
-    def run_day(opted_out: list[str], consenting: list[str]) -> None:
-        services.td.create("sandbox", "opt_outs", [{"email": f" {person.upper()}"} for person in opted_out])
-        services.td.create("sandbox", "consents", [{"email": digest(person).upper()} for person in consenting])
-        ran = run("pinterest_export")
-        assert ran.succeeded, ran.log
-        expected = {digest(person) for person in left if person in consenting and person not in opted_out}
-        assert services.pinterest.members_of_audience(audience_id) == expected
-
-    run_day(everybody[:10], everybody[:180])
-    for _ in range(2):
-        run_day(everybody[5:20], everybody[:170])
-    withheld = [f"records_withheld_{why}" for why in WITHHELD]
-    kept = [tuple(row[name] for name in withheld) for row in read_history(services)]
-    assert kept == [(10, 20, sum(chosen[10:180])), *[(15, 30, sum(chosen[:5]) + sum(chosen[20:170]))] * 2]
-    assert len({(row["lists_suppress"], row["lists_consent"]) for row in read_history(services)}) == 3

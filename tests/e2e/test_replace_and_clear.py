@@ -69,19 +69,6 @@ class TestReplace:
         services.export(settings, job_id=job)
         assert services.pinterest.members_of_audience(str(settings["audience_id"])) == digests(60)
 
-    def test_replace_reads_an_audience_again_until_the_switch_is_visible(self, services: Services) -> None:
-        audience_id = services.audience(people(5, first=100))
-        services.pinterest.switches.moves_rules = False
-
-        def move(call: Call) -> None:
-            if call.operation == "audiences/get" and services.pinterest.calls.of("audiences/update"):
-                newest = max(services.pinterest.lists, key=int)
-                services.pinterest.audiences[audience_id].rule = {"customer_list_id": newest}
-
-        services.pinterest.on_request(move, when=When.AFTER)
-        services.export({"action": REPLACE, "audience_id": audience_id}, job_id=services.job(people(10)))
-        assert services.pinterest.members_of_audience(audience_id) == digests(10)
-
     @pytest.mark.parametrize(
         ("switches", "message"),
         [

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import InvalidRowsError, JobError, TreasureDataError, WorkflowError
+from td_pinterest_op.errors import InvalidRowsError, TreasureDataError, WorkflowError
 from tests.e2e.audiences import ADD, settings_of
 from tests.emulators.td import Fault
-from tests.exporting import ATTEMPT, NO_REASONS, NOBODY, Services, digest, digests, people
+from tests.exporting import NO_REASONS, NOBODY, Services, digest, digests, people
 
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}"
 ROWS = 25_000
@@ -104,16 +104,6 @@ class TestMixedRows:
         assert services.pinterest.calls.writes() == []
 
 
-class TestColumns:
-    def test_unusable_columns_are_an_error_before_a_row_is_read(self, services: Services) -> None:
-        job = services.td.add_job(columns=[("email", "varchar"), ("age", "bigint")], rows=[["x", 1]])
-        with pytest.raises(JobError, match='column "age" is not an identifier') as caught:
-            services.export(settings_of(services, ADD), job_id=job)
-        assert f"job {job} (columns: email varchar, age bigint)" in str(caught.value)
-        assert services.td.calls("GET", "/v3/job/result") == []
-        assert services.pinterest.calls.writes() == []
-
-
 def export_members(services: Services, job_id: str, **settings: Any) -> set[str]:
     """Add the rows of a job to a new audience and return its members."""
     audience_id = services.audience()
@@ -160,14 +150,6 @@ def create_customers(services: Services) -> None:
 
 
 class TestJobs:
-    def test_retry_of_an_attempt_adopts_the_job_of_its_query(self, services: Services) -> None:
-        audience_id = services.audience()
-        create_customers(services)
-        for _ in range(2):
-            stored = services.export({"action": ADD, "audience_id": audience_id}, **TASK | ATTEMPT)
-        assert services.pinterest.members_of_audience(audience_id) == digests(5)
-        assert [stored["job_id"]] == [job.id for job in services.td.jobs.all()]
-
     def test_query_may_be_a_file_of_the_project(
         self, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

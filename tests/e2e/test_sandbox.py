@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import pytest
 import yaml
 
 from tests import children, guard
-from tests.campaigns import campaign, select_rows
+from tests.campaigns import campaign
 from tests.dig import __main__ as dig_program
 from tests.dig import warm
 from tests.e2e.project import ENGINES, ROOT, copy_checkout, run_with_tests_dig
@@ -193,37 +192,6 @@ def test_wrong_expectation_names_missing_people_by_line(sandbox: Sandbox, projec
     assert code == 1
     expected = "2 missing (lines 2, 4 of people); 1 too many, which people does not have"
     assert expected in " ".join(said.split())
-
-
-@pytest.mark.parametrize(
-    ("file", "text", "error"),
-    select_rows(
-        [
-            ("customers.csv", "id,mail\n1,nobody\n", "1 of 1 rows is invalid"),
-            ("our project/config/ours.yml", "ours: [", "our project/config/ours.yml: while parsing"),
-            (
-                "our project/queries/customers_with_consent.sql",
-                "SELECT 1 FROM nowhere",
-                "Table with name nowhere does not",
-            ),
-        ],
-        quick=2,
-    ),
-)
-def test_failure_is_shown_once_with_files_of_the_user(
-    sandbox: Sandbox, project: Path, tmp_path: Path, file: str, text: str, error: str
-) -> None:
-    (tmp_path / file).write_text(text)
-    code, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers")
-    shown = " ".join(said.split())
-    assert (code, shown.count(error)) == (1, 1), said
-    tables = "the tables here, which are shop.customers, shop.consents: --table nowhere=FILE.csv adds it"
-    assert (tables in shown) is ("nowhere" in text)
-    for script, arguments in re.findall(r"look at (\S+/td-pinterest) (check .+?\.dig')", shown):
-        checked = children.run([sys.executable, "-m", "td_pinterest_op", *shlex.split(arguments)], cwd=ROOT)
-        assert (checked.returncode, Path(script).exists()) == (1, True), checked.stderr
-        assert "ours.yml" in error
-    assert ("ours.yml" in error) is ("td-pinterest check" in shown)
 
 
 def test_project_has_made_up_opt_outs_and_consents(sandbox: Sandbox, project: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import JobError, PinterestError
-from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, current_list_id, settings_of
+from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, settings_of
 from tests.exporting import NOBODY, Services, digest
 
 ROWS = {"action": ADD, "records": "rows", "ignore_invalid_records": True}
@@ -31,17 +31,6 @@ def all_keys(*numbers: int) -> set[str]:
 
 def add_job(services: Services, *rows: tuple[Any, ...], columns: list[tuple[str, str]] = KEYS) -> str:
     return services.td.add_job(columns=columns, rows=rows)
-
-
-def test_row_is_one_record_with_all_its_keys(services: Services) -> None:
-    audience_id = services.audience()
-    stored = services.export(
-        {**ROWS, "audience_id": audience_id}, job_id=add_job(services, *map(person, range(100, 103)))
-    )
-    assert all_keys(100, 101, 102) == services.pinterest.members_of_audience(audience_id)
-    assert services.pinterest.lists[current_list_id(services, audience_id)].num_uploaded == 3
-    assert stored["records"] == NOTHING | {"unique": 3, "sent": 3, "keys": 12}
-    assert tuple(stored["rows"][name] for name in ("read", "valid", "invalid")) == (3, 3, 0)
 
 
 def test_remove_of_a_row_removes_all_its_keys(services: Services) -> None:
@@ -78,20 +67,6 @@ def test_person_in_several_forms_is_sent_once_and_keys_may_be_missing(services: 
     assert tuple(stored["rows"][name] for name in ("read", "valid", "invalid")) == (6, 4, 2)
     counted = {reason: count for reason, count in stored["rows"]["invalid_by_reason"].items() if count}
     assert counted == {"null": 1, "not_an_email": 1}
-
-
-def test_request_of_rows_ends_at_a_megabyte_of_json_and_the_plan_counts_it(
-    services: Services, caplog: pytest.LogCaptureFixture
-) -> None:
-    audience_id = services.audience()
-    # A row takes 64 hex digits for each digest, 256 characters of external id, and some 80 for names and punctuation.
-    rows = [(f"person{number}@shop.example", f"{number:0256}") for number in range(5_000)]
-    job = add_job(services, *rows, columns=[KEYS[0], KEYS[3]])
-    stored = services.export({**ROWS, "audience_id": audience_id}, job_id=job)
-    *full, last = [call.records for call in services.pinterest.calls.writes()]
-    assert all(2_700 < records < 2_900 for records in full)
-    assert sum(full) + last == 5_000 == stored["records"]["sent"]
-    assert f"requests  {len(full) + 1} to write ({len(full) + 1} of records)" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -50,11 +50,3 @@ def test_traits_of_an_account_that_hinder_nobody(services: Services, switches: d
     audience_id = services.audience()
     services.export({"action": ADD, "audience_id": audience_id}, **QUERY)
     assert services.pinterest.members_of_audience(audience_id) == digests(200)
-
-
-@pytest.mark.parametrize("path", ["/v3/job/status", "/v3/job/show", "/v3/job/result"])
-def test_a_403_in_the_midst_of_a_run_is_asked_again(services: Services, path: str) -> None:
-    services.td.answer(403, path=path, times=2)
-    audience_id = services.audience()
-    services.export({"action": ADD, "audience_id": audience_id}, **QUERY)
-    assert services.pinterest.members_of_audience(audience_id) == digests(200)

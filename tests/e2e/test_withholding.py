@@ -13,8 +13,8 @@ import pytest
 from td_pinterest_op.errors import JobError, LimitError, SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.task_runtime.task import Task
-from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, is_in_control, members_of, settings_of
-from tests.exporting import ATTEMPT, Services, digest, digests, people
+from tests.e2e.audiences import ADD, REMOVE, REPLACE, is_in_control, members_of, settings_of
+from tests.exporting import Services, digest, digests, people
 
 DATABASE: dict[str, Any] = {"database": "crm"}
 
@@ -245,29 +245,6 @@ def test_columns_of_a_list_are_asked_before_the_people_where_the_engine_allows_i
 
 
 class TestLists:
-    @pytest.mark.parametrize(
-        ("action", "rows_from"), [(ADD, "query"), (CREATE, "job"), (REPLACE, "last job"), (REPLACE, "query")]
-    )
-    def test_people_who_opted_out_or_lack_consent_are_not_sent(
-        self, services: Services, action: str, rows_from: str
-    ) -> None:
-        settings = settings_of(services, action)
-        sources: dict[str, dict[str, Any]] = {
-            "query": {"query": values_query(people(10))},
-            "job": {"job_id": services.job(people(10))},
-            "last job": {"td": {"last_job_id": services.job(people(10))}},
-        }
-        lists: dict[str, Any] = {"suppress": values_query(people(2)), "consent": values_query(people(6))}
-        stored = services.export(settings, **lists, **DATABASE | sources[rows_from])
-        assert members_of(services, settings) == digests(4, first=2)
-        assert withheld_of(stored) == (2, 4, 0)
-        assert (stored["records"]["unique"], stored["records"]["sent"]) == (10, 4)
-        assert "; 6 records (suppressed 2, without_consent 4) withheld." in stored["summary"]
-        # Nothing about them reaches Pinterest: no request names them, and none removes anybody.
-        held = set[str]().union(*map(services.pinterest.members, services.pinterest.lists))
-        assert held.isdisjoint(digests(2) | digests(4, first=6))
-        assert "REMOVE" not in {call.operation_type for call in services.pinterest.calls.writes()}
-
     @pytest.mark.parametrize(("name", "count"), [("suppress", 2), ("consent", 1)])
     def test_list_may_be_a_file_and_the_columns_setting_may_name_a_column_of_it_only(
         self, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, count: int
@@ -279,19 +256,6 @@ class TestLists:
         assert services.export(settings, **task)["records"]["sent"] == count
         with pytest.raises(JobError, match='there is no column "male", which `columns` names'):
             services.export(settings | {"columns": {"mail": "email", "male": "email"}}, **task)
-
-    def test_each_query_is_its_own_job_and_each_attempt_reads_the_lists_again(self, services: Services) -> None:
-        settings = settings_of(services, ADD)
-        same = values_query(people(3))
-        task = DATABASE | ATTEMPT | {"query": same, "consent": same}
-        with pytest.raises(LimitError, match="no records are left to send"):
-            services.export(settings, suppress=same, **task)
-        stored = services.export(settings, suppress=values_query(people(1)), **task)
-        issued = [call.form["domain_key"] for call in services.td.calls("POST", "/v3/job/issue")]
-        # Of ten queries, four of them for the columns of the lists, the query of people was adopted.
-        assert (len(issued), len(set(issued)), len(services.td.jobs.all())) == (10, 9, 9)
-        assert None not in stored["lists"].values()
-        assert stored["job_id"] not in stored["lists"].values()
 
     def test_invalid_values_in_lists_match_nobody_and_cause_one_warning(
         self, services: Services, caplog: pytest.LogCaptureFixture

@@ -281,23 +281,6 @@ def test_whom_pinterest_refuses_to_add_is_no_member_and_never_removed(
     assert ran.sent == {"REMOVE": 7}
 
 
-def test_refused_members_do_not_hinder_a_compaction(mirror_world: World, audience_with_large_ledger: str) -> None:
-    mirror_world.pinterest.switches.poison = frozenset(digests(2, first=498))
-    assert mirror_world.run(3).stored["members"] == 198
-    count_by_op = f"SELECT op, count(*) FROM {LEDGER} GROUP BY op ORDER BY op"
-    compacted = [("compacted", 1), ("member", 198), ("refused", 2)]
-    assert mirror_world.sql(count_by_op) == compacted
-    unchanged = mirror_world.run(4)
-    assert unchanged.stored["members"] == 198
-    assert not unchanged.sent
-    assert not mirror_world.follow(5, people(198, first=300)).sent
-    # Those refused once are still known after a second compaction, if the query finds them.
-    for day in (6, 7):
-        mirror_world.set_people([*people(198, first=100 * day), *people(1, first=498)])
-        assert mirror_world.run(day).stored["members"] == 198
-    assert mirror_world.sql(count_by_op) == [("compacted", 1), ("member", 198), ("refused", 1)]
-
-
 def test_refused_removal_fails_the_run_and_is_repeated_by_the_next(mirror_world: World, audience_id: str) -> None:
     refused = digest(people(1)[0])
     mirror_world.pinterest.switches.poison = frozenset([refused])

@@ -1,16 +1,13 @@
 """The counters, what they promise to each other, and their JSON."""
 
-import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
-from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.stats import MirrorFigures, RequestCounts, Stats, SummaryText
+from td_pinterest_op.stats import Stats, SummaryText
 
 TEXT = SummaryText(past="Filled {audience} with {records}", infinitive="fill {audience} with {records}")
 
@@ -68,65 +65,6 @@ def test_counters_that_do_not_add_up_are_an_error_with_the_sum(changed: dict[str
 
 
 FIGURES = ("people", "members", "joined", "resent", "left", "unsure")
-
-
-def test_a_mirror_sends_its_changes() -> None:
-    figures = MirrorFigures(mode="difference", plan=7, people=5, members=6, joined=2, resent=1, left=3)
-    mirrored = full(mirror=figures, sent=5, refused=1)
-    mirrored.check_sums(complete=True)
-    assert (mirrored.to_send_count, mirrored.allowed_count) == (6, 6)
-    assert {name: mirrored.to_json()["mirror"][name] for name in ("plan", "resent")} == {"plan": 7, "resent": 1}
-
-
-def test_json_has_the_documented_shape_and_plain_types() -> None:
-    counted = full(
-        audience_id="2",
-        audience_name="Spring",
-        customer_list_id="3",
-        previous_customer_list_id="4",
-        job_id="5",
-        sent=2,
-        withheld=Counter({"suppressed": 2, "control": 1}),
-        plain_values=4,
-        hashed_values=3,
-        list_jobs={"suppress": "6"},
-        audience_status="READY",
-        audience_size=120,
-        requests=RequestCounts(sent=9, retried=2, failed=3, waiting_seconds=0.5),
-        reading_seconds=1.23456,
-        sending_seconds=2.0,
-    )
-    reasons = dict.fromkeys(sorted(REASONS), 0) | {"empty": 1, "null": 2}
-    withheld = {"suppressed": 2, "without_consent": 0, "control": 1}
-    expected = {
-        "action": "create_new_audience",
-        "ad_account_id": "1",
-        "audience_id": "2",
-        "audience_name": "Spring",
-        "customer_list_id": "3",
-        "previous_customer_list_id": "4",
-        "job_id": "5",
-        "dry_run": False,
-        "audience": {"status": "READY", "size": 120},
-        "members": None,
-        "summary": (
-            'Filled audience "Spring" with 2 records; 3 invalid values left out; '
-            "3 records (suppressed 2, control 1) withheld; Pinterest refused 1."
-        ),
-        "version": __version__,
-        "rows": {"read": 10, "valid": 7, "invalid": 3, "invalid_by_reason": reasons},
-        "records": {"unique": 6, "duplicate": 1, "sent": 2, "refused": 1, "withheld": withheld},
-        "values": {"plain": 4, "hashed": 3},
-        "mirror": {"mode": None, "plan": None} | dict.fromkeys(FIGURES, 0),
-        "lists": {"suppress": "6", "consent": None},
-        "requests": {"sent": 9, "retried": 2, "failed": 3},
-        "seconds": {"reading": 1.235, "sending": 2.0, "waiting": 0.5},
-    }
-    shown = counted.to_json()
-    assert shown == expected
-    assert list(expected) == list(shown)
-    assert json.loads(json.dumps(shown)) == expected
-    assert dict is type(shown["rows"]["invalid_by_reason"])
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests import children
-from tests.campaigns import select_rows
-from tests.clock import FakeTime
 from tests.e2e.project import ROOT
 from tests.emulators.environment import FAST_CLOCK
-from tests.emulators.pinterest import AD_ACCOUNT_ID, When
+from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 from tests.unit.cli.running import Ran, Recorded, Terminal
 
@@ -67,30 +65,6 @@ def test_dry_run_shows_the_plan_and_writes_nothing(
     compare_golden(export("--job", job, "--dry-run"), "export_dry_run")
     assert _members(services) == set()
     assert services.pinterest.calls.writes() == []
-
-
-def test_mirror_shows_its_statements_and_figures(
-    export: Export, services: Services, settings: Path, tmp_path: Path
-) -> None:
-    settings.write_text(settings.read_text().replace("add_people_to", "mirror"))
-    services.td.create_people("sandbox", people(120))
-    (tmp_path / "people.sql").write_text("SELECT email FROM people\n")
-    query = ("--query", tmp_path / "people.sql", "--database", "sandbox")
-    planned = export(*query, "--dry-run")
-    assert (planned.code, services.pinterest.calls.writes()) == (0, [])
-    assert "compare the people with the ledger" in planned.err
-    assert "120 people, 0 known members; all members replaced by 120 people" in planned.err
-    assert export(*query, "--yes").code == 0
-    assert _members(services) == digests(120)
-
-
-def test_export_accepts_a_job_or_a_query(export: Export, services: Services, tmp_path: Path, job: str) -> None:
-    assert job == json.loads(export("--job", job, "--yes", "--json").out)["job_id"]
-    services.td.create_people("shop", people(4))
-    query = tmp_path / "people.sql"
-    query.write_text("SELECT email FROM people")
-    ran = export("--query", query, "--database", "shop", "--yes", "--json")
-    assert (ran.code, json.loads(ran.out)["records"]["sent"]) == (0, 4)
 
 
 PEOPLE = "SELECT email FROM people"
@@ -263,28 +237,6 @@ def test_renewed_refresh_token_is_saved_in_the_file_it_was_read_from(
     assert token_file.stat().st_mode & 0o777 == 0o600
     token_file.chmod(0o644)
     assert export("--job", job, "--env-file", token_file).failed(f"run `chmod 600 {token_file}` first")
-
-
-@pytest.mark.parametrize("number", select_rows([6, 3, 8], quick=1))
-def test_the_same_command_resumes_a_killed_one(
-    at_terminal: Terminal, services: Services, fake_time: FakeTime, job: str, tmp_path: Path, number: int
-) -> None:
-    settings = tmp_path / "create.yml"
-    settings.write_text(
-        f"ad_account_id: '{AD_ACCOUNT_ID}'\naction: create_new_audience\naudience_name: Newcomers\n"
-        "ignore_invalid_records: true\nlimit_records_per_request: 1\n"
-    )
-    arguments: list[str | Path] = ["export", "--settings", settings, "--job", job, "--yes"]
-    command = [sys.executable, "-m", "td_pinterest_op", *arguments]
-    environ = os.environ | services.environ | {"PYTHONPATH": FAST_CLOCK}
-    with children.run_in_background(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL) as process:
-        services.pinterest.on_request(lambda call: process.kill() if call.number == number else None, when=When.AFTER)
-        assert process.wait() == -signal.SIGKILL
-    fake_time.sleep(10)  # until listings show what was made
-    assert at_terminal(*arguments).code == 0
-    assert len(services.pinterest.audiences) == 1
-    assert len(services.pinterest.lists) <= 2  # the killed one's may have been used by an audience that is removed now
-    assert digests(4) <= _members(services)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ SWITCHES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"takes_rows": False}, {"records_v2": False}),
     ({"max_records": 60_000}, {"largest_batch": 50_000, "batch_too_large_status": 413}),
     ({"max_records": 20_000, "max_records_answer": "400"}, {"largest_batch": 20_000, "batch_too_large_status": 400}),
-    ({"largest_body": 2_000_000, "large_body_answer": "drop"}, {"largest_batch": 20_000}),
+    ({"largest_body": 2_000_000}, {"largest_batch": 20_000}),
     ({"new_list_missing_seconds": 3}, {"list_readable_seconds": 3.0}),
     ({"listing_lag_seconds": 3}, {"list_listed_seconds": 3.0}),
     ({"listing_lag_seconds": 600}, {"list_listed_seconds": None}),

@@ -84,16 +84,6 @@ async def perform(effect: Effect, exchange: Exchange) -> web.StreamResponse | No
             return await _stall(exchange)
 
 
-async def close_after(response: web.Response, exchange: Exchange) -> web.Response:
-    """Send `response` and close the connection at once, whatever has not been read yet."""
-    response.force_close()
-    await response.prepare(exchange.request)
-    await response.write_eof()
-    if exchange.request.transport is not None:
-        exchange.request.transport.close()
-    return response
-
-
 def drop(exchange: Exchange) -> web.StreamResponse:
     """Reset the connection; the response that is returned never arrives."""
     exchange.answered = False

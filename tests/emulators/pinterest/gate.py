@@ -15,11 +15,11 @@ from aiohttp import web
 
 from tests.emulators.pinterest.ad_operations import AD_OPERATIONS
 from tests.emulators.pinterest.calls import Call, CallLog
-from tests.emulators.pinterest.effects import Exchange, Outcome, close_after, drop, perform
+from tests.emulators.pinterest.effects import Exchange, Outcome, drop, perform
 from tests.emulators.pinterest.faults import Faults, When
 from tests.emulators.pinterest.limits import Admission, RateLimits
 from tests.emulators.pinterest.operations import OPERATIONS, ApiRequest, Operation, Success
-from tests.emulators.pinterest.refusals import RefusalError, invalid, not_found, throttled, too_large, unauthenticated
+from tests.emulators.pinterest.refusals import RefusalError, invalid, not_found, throttled, unauthenticated
 from tests.emulators.pinterest.shapes import is_audience_id, is_id
 from tests.emulators.pinterest.tokens import CLIENT_ID, CLIENT_SECRET, Tokens
 from tests.emulators.pinterest.world import World
@@ -74,7 +74,7 @@ class Gate:
 
     async def _answer(self, exchange: Exchange) -> web.StreamResponse:
         admission = self._admit(exchange)
-        response = await self._oversized(exchange)
+        response = self._oversized(exchange)
         if response is not None:
             return response
         try:
@@ -105,19 +105,11 @@ class Gate:
         exchange.call.fault = type(met.effect).__name__
         return await perform(met.effect, exchange)
 
-    async def _oversized(self, exchange: Exchange) -> web.StreamResponse | None:
-        """Answer a body that is too large to be read; None for one that may be read."""
-        switches = self._world.switches
-        length = exchange.request.content_length or 0
-        if switches.largest_body is None or length <= switches.largest_body:
-            return None
-        if switches.large_body_answer == "drop":
-            return drop(exchange)
-        response = exchange.respond_json(_refusal(exchange, too_large(switches.largest_body, "bytes")))
-        if switches.large_body_answer == "413 and close":
-            return await close_after(response, exchange)
-        await exchange.request.read()
-        return response
+    def _oversized(self, exchange: Exchange) -> web.StreamResponse | None:
+        """Drop a body that is too large to be read; None for one that may be read."""
+        largest = self._world.switches.largest_body
+        is_oversized = largest is not None and (exchange.request.content_length or 0) > largest
+        return drop(exchange) if is_oversized else None
 
     async def _enter(self, exchange: Exchange, admission: Admission) -> None:
         """Authorise the sender and read the body. Raises the refusal of either."""

@@ -63,7 +63,7 @@ def _batch_switches(facts: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[
     if status is not None:
         switches |= {"max_records": most, "max_records_answer": str(status)}
     elif "cut off" in steps.get("batches", {}).get("verdict", ""):
-        switches |= {"largest_body": most * _RECORD + _AROUND, "large_body_answer": "drop"}
+        switches |= {"largest_body": most * _RECORD + _AROUND}
     return switches
 
 

@@ -170,7 +170,7 @@ def _batch(request: ApiRequest, body: Mapping[str, Any], *, required: bool) -> S
     else:
         records = []
     if switches.max_records is not None and len(records) > switches.max_records:
-        raise too_large(switches.max_records, "records", status=int(switches.max_records_answer))
+        raise too_large(switches.max_records, status=int(switches.max_records_answer))
     poison = {bytes.fromhex(digest) for digest in switches.poison}
     if any(not poison.isdisjoint(record) for record in records):
         raise invalid("some of the records cannot be processed")

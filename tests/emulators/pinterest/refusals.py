@@ -49,5 +49,5 @@ def not_ready(status: int) -> RefusalError:
     return RefusalError(status, 1, "The customer list is still being processed. Try again later.")
 
 
-def too_large(most: int, what: str, *, status: int = 413) -> RefusalError:
-    return RefusalError(status, 1, f"Request entity too large: at most {most} {what}.")
+def too_large(most: int, *, status: int) -> RefusalError:
+    return RefusalError(status, 1, f"Request entity too large: at most {most} records.")

@@ -10,7 +10,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "removed_audiences": ("readable", "gone"),
     "second_remove": ("accepted", "404"),
     "ratelimit_headers": ("delta", "off"),
-    "large_body_answer": ("413", "413 and close", "drop"),
     "processing_refusal": ("off", "409", "400"),
     "removed_status": ("REMOVED", "ARCHIVED"),
     "max_records_answer": ("413", "400"),
@@ -53,8 +52,7 @@ class Switches:
     max_records: more in one request are answered `max_records_answer`: "413" or "400".
     batches_at_once: more batches for one list at the same time are answered 429; every batch takes half a real second,
         so that they meet.
-    largest_body: bytes; a longer body is answered 413 once it is read, 413 before it is read with the connection then
-        closed ("413 and close"), or not at all ("drop"), by `large_body_answer`.
+    largest_body: bytes; a longer body gets no answer, and its connection is reset.
     processing_seconds: for this long after a write a list is PROCESSING and its audiences INITIALIZING.
     latency_seconds: real seconds that every write takes.
     unknown_audiences: an ad account or an audience that is asked for and does not exist is made, on an empty list; the
@@ -93,7 +91,6 @@ class Switches:
     max_records_answer: str = "413"
     batches_at_once: int | None = None
     largest_body: int | None = None
-    large_body_answer: str = "413"
     processing_seconds: float = 0.0
     latency_seconds: float = 0.0
     unknown_audiences: Mapping[str, str] | None = None

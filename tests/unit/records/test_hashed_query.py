@@ -3,28 +3,16 @@
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
-from decimal import Decimal
 
 import duckdb
 import pytest
 
-from td_pinterest_op.cli.sql import build_arms_statement, build_hashed_statement
+from td_pinterest_op.cli.sql import build_hashed_statement
 from td_pinterest_op.errors import SettingsError, UnexpectedError
 from td_pinterest_op.records.digests import decode_hashed_values
-from td_pinterest_op.records.hashed_query import Query, build_columns_statement, require_one_statement, require_query
-from td_pinterest_op.records.rejected_rows import build_rejected_select
-from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.withholding.people import assign_control
+from td_pinterest_op.records.hashed_query import build_columns_statement, require_one_statement, require_query
 from tests import warehouses
-from tests.exporting import digest, people
-from tests.warehouses import COLUMNS, HASH, NASTY, QUERY, SIGMA, UUID, DuckDB, Rows
-
-
-def read_nasty(database: duckdb.DuckDBPyConnection, statement: str, rows: Rows) -> list[tuple[object, ...]]:
-    """Return the rows of a statement over `nasty` with these rows."""
-    warehouse = DuckDB(database)
-    warehouse.load("nasty", NASTY, rows)
-    return warehouse.read(statement)
+from tests.warehouses import COLUMNS, HASH, QUERY, DuckDB
 
 
 def test_every_row_has_the_operators_answers_whatever_is_in_it(database: duckdb.DuckDBPyConnection) -> None:
@@ -36,43 +24,6 @@ def test_every_row_has_the_operators_answers_whatever_is_in_it(database: duckdb.
 def test_an_answer_that_is_neither_digest_nor_reason_ends_the_export(answer: object) -> None:
     with pytest.raises(UnexpectedError, match="neither a digest nor a reason"):
         decode_hashed_values(COLUMNS[0], [HASH.encode(), answer])
-
-
-def test_hashed_query_keeps_other_columns_and_drops_rejected_values(database: duckdb.DuckDBPyConnection) -> None:
-    rows = [(" Ann@Lee.example", 1, [UUID, "x", None], HASH.upper(), SIGMA), (None, 2, None, "n/a", "")]
-    found = read_nasty(database, build_hashed_statement(QUERY), rows)
-    assert found == [(HASH, 1, [digest(UUID)], HASH, None), (None, 2, None, None, None)]
-
-
-def test_rejected_values_have_the_keys_of_the_user_the_column_and_the_reason(
-    database: duckdb.DuckDBPyConnection,
-) -> None:
-    rows = [
-        ("ann@lee.example", 1, [UUID, "x", None, ""], None, None),
-        (None, 2, [None], None, None),
-        ("n/a", 3, [], HASH[:40], SIGMA),
-        ("ann@lee.example", 4, None, None, None),
-    ]
-    assert set(read_nasty(database, build_rejected_select(QUERY, keys=["Customer"]), rows)) == {
-        (1, 'my "ids"', "empty"),
-        (1, 'my "ids"', "not_a_device_id"),
-        (2, "", "null"),
-        (3, "e-mail", "placeholder"),
-        (3, "select", "unsupported_hash"),
-        (3, "E-Mail", "unsure"),
-    }
-
-
-@pytest.mark.parametrize("by", ["customer", None])
-def test_arms_are_those_of_the_operator(database: duckdb.DuckDBPyConnection, by: str | None) -> None:
-    rows = [(person, number, None, None, None) for number, person in enumerate(people(300))]
-    column = replace(COLUMNS[0], name="email")
-    query = Query(text="SELECT a, b FROM nasty", names=["email", "customer"], columns=[column])
-    statement = build_arms_statement(query, by=by, salt="'it''s'", share="2000")
-    known = [str(number) if by else digest(person) for person, number, *_ in rows]
-    chosen = assign_control(Control(percent=Decimal(20), salt="it's", by=by), map(str.encode, known))
-    arms = ["control" if is_chosen else "sent" for is_chosen in chosen]
-    assert sorted(read_nasty(database, statement, [*rows, rows[5]])) == sorted(zip(known, arms, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 
 from td_pinterest_op.records import spool as module
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords, compute_fingerprint
+from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords
 from td_pinterest_op.records.spool import Spool
 
 
@@ -139,13 +139,3 @@ def test_truncated_file_raises_oserror() -> None:
         os.ftruncate(spool._file._file.fileno(), 1000)
         with pytest.raises(OSError, match="incomplete"):
             list(batches(spool, 10))
-
-
-def test_a_fingerprint_is_eight_hex_digits_of_the_sha256_of_the_sorted_digests() -> None:
-    digests = [hashlib.sha256(str(number).encode()).digest() for number in range(1000)]
-    expected = hashlib.sha256(b"".join(sorted(digests))).hexdigest()[:8]
-    for order in (digests, [*digests[::-1], *digests[:5]]):
-        with closing(finished(order)) as spool:
-            assert prepared(spool).fingerprint == expected
-    with closing(finished([])) as spool:
-        assert prepared(spool).fingerprint == compute_fingerprint()

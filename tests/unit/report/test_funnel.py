@@ -5,10 +5,8 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.audiences.actions import ACTIONS
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.funnel import KEPT, LOST, MATCHED, Bar, build_funnel
-from td_pinterest_op.run_history.history_table import FAILED
 from tests.unit.report.samples import follow_up, mirror, page, run
 
 WITHHELD = {"suppressed": 90, "without_consent": 0, "control": 60}
@@ -96,12 +94,3 @@ def test_a_loss_is_drawn_right_of_the_rest_and_omitted_if_zero() -> None:
 @pytest.mark.parametrize("rows", [{"read": 0}, {}])
 def test_a_run_that_read_no_row_has_no_picture(rows: dict[str, Any]) -> None:
     assert build_funnel(run(rows=rows), size_entry=None) == []
-
-
-@pytest.mark.parametrize("action", [each.action.name for each in ACTIONS] + ["mirror_current_audience", "erase"])
-def test_every_action_has_words(action: str) -> None:
-    done = run(action=action)
-    failed = run(action=action, outcome=FAILED)
-    assert "Run" not in (done.action_word, failed.action_word)
-    assert done.action_word != failed.action_word
-    assert failed.action_word == run(action=action, dry_run=True).action_word

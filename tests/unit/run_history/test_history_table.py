@@ -1,6 +1,5 @@
 """The statements about the history, from values, run by DuckDB in place of Trino."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -8,15 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from td_pinterest_op.report.entry import make_entry
 from td_pinterest_op.run_history.history_table import (
     COLUMNS,
-    JSON_NAMES,
     build_follow_up_row,
     build_insert_statement,
     build_run_row,
     convert_booleans,
-    flatten,
 )
 from td_pinterest_op.treasure_data.tables import build_table_statement
 from tests.unit.report.samples import statistics
@@ -69,31 +65,6 @@ def test_every_column_has_a_type_that_treasure_datas_tables_know() -> None:
 )
 def test_columns_of_0_4_0_are_read_as_text(given: dict[str, Any], converted: dict[str, Any]) -> None:
     assert convert_booleans(given) == converted
-
-
-def test_a_run_gets_a_row_with_all_its_figures(warehouse: Warehouse) -> None:
-    write(warehouse, SESSION | dict(build_run_row(statistics())))
-    (row,) = warehouse.rows()
-    assert {name: row[name] for name in SESSION} == SESSION
-    assert json.loads(row["rows_invalid_by_reason"]) == {"empty": 0, "not_an_email": 90, "null": 260}
-    given = make_entry(statistics())
-    kept = make_entry(row)
-    for name in (flatten(statistics()).keys() & COLUMNS.keys()) - set(JSON_NAMES):
-        assert (given.get_text(name), given.get_number(name)) == (kept.get_text(name), kept.get_number(name))
-    assert row["is_dry_run"] == 0
-
-
-def test_a_row_has_the_figures_of_a_mirror_and_of_an_erasure(warehouse: Warehouse) -> None:
-    mirror = {"mode": "difference", "plan": 1_795_000_000_123, "people": 9, "members": 8, "joined": 2, "resent": 1}
-    mirror |= {"left": 1, "unsure": 0}
-    erasure = {"accounts": 2, "lists": 40}
-    for mode in ("difference", None):
-        write(warehouse, SESSION | dict(build_run_row({"mirror": mirror | {"mode": mode}, "erasure": erasure})))
-    mirrored, other = warehouse.rows()
-    assert mirror == {name: mirrored[f"mirror_{name}"] for name in mirror}
-    assert erasure == {name: mirrored[f"erasure_{name}"] for name in erasure}
-    # The figures of a mirror are left out where nothing was mirrored.
-    assert {value for name, value in other.items() if name.startswith("mirror_")} == {None}
 
 
 @pytest.mark.parametrize("name", ["audience_name", "summary", "version"])
