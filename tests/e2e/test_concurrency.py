@@ -250,6 +250,13 @@ def test_audience_with_an_unexpected_name_is_not_changed(services: Services, act
     assert services.pinterest.calls.writes() != []
 
 
+def test_expected_name_is_compared_without_blanks_at_its_ends(services: Services) -> None:
+    audience_id = services.audience(name=" Shoppers  ")
+    settings = {"action": ADD, "audience_id": audience_id, "expected_audience_name": "Shoppers "}
+    services.export(settings, job_id=services.job(people(3)))
+    assert services.pinterest.members_of_audience(audience_id) == digests(3)
+
+
 def test_unreadable_audience_does_not_have_the_expected_name(services: Services) -> None:
     settings = {"action": DELETE, "audience_id": "123", "expected_audience_name": "Customers"}
     with pytest.raises(AudienceError, match="cannot be read, so its name is unknown"):

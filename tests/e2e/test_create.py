@@ -107,6 +107,21 @@ def test_rerun_keeps_the_oldest_of_two_audiences_that_appear_late(
     assert services.pinterest.members_of_audience(older.id) == digests(12 if last else 10)
 
 
+@pytest.mark.parametrize(
+    ("if_exists", "said"),
+    [
+        ("fail", 'Replaced the members of audience "Spring" (which this session had created before) with 5 records.'),
+        ("add", 'Added 5 records to audience "Spring" (which this session had created before).'),
+    ],
+)
+def test_rerun_of_a_finished_create_says_what_it_did_and_not_that_it_created(
+    services: Services, if_exists: str, said: str
+) -> None:
+    settings = NEW | {"if_exists": if_exists}
+    services.export(settings, job_id=services.job(people(3)))
+    assert services.export(settings, job_id=services.job(people(5)))["summary"] == said
+
+
 def test_rerun_keeps_its_audience_when_an_older_one_gets_its_name_later(services: Services) -> None:
     other = services.pinterest.add_audience("Other")
     job_id = services.job(people(10))
