@@ -123,8 +123,9 @@ def export(
     # Where the name may have had a template, it has a blank.
     if project.names_audience and is_writable_name(name) and "$ {" not in name:
         project.settings["expected_audience_name"] = name
-    project.region = credentials.environ.get("TD_API_SERVER", "")
-    is_right = create_project_folder(project_folder, project, common)
+    if region := credentials.environ.get("TD_API_SERVER"):
+        project.environment["TD_API_SERVER"] = region
+    is_right = create_project_folder(project_folder, [project], common)
     print_next_commands(project_folder, project, common)
     return 0 if is_right else 1
 

@@ -1,18 +1,21 @@
 """`td-pinterest init`: a new project folder for one job, made by asking."""
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS, find_credentials, open_connection
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials, open_connection
+from td_pinterest_op.cli.existing_task import read_existing_task
 from td_pinterest_op.cli.export import run_export_task
-from td_pinterest_op.cli.interview import Interview
+from td_pinterest_op.cli.interview import Interview, require_form
 from td_pinterest_op.cli.project_folder import (
     EXPORTS,
     OTHER_JOBS,
+    Project,
     create_project_folder,
     print_next_commands,
     require_new_folder,
@@ -21,12 +24,24 @@ from td_pinterest_op.cli.project_folder import (
 _EXAMPLE = """\b
 Examples:
   td-pinterest init build/audiences
+  td-pinterest init build/audiences --from old/export.dig
   td-pinterest init build/audiences --job mirror --audience 2542620905475 --database shop --query people.sql --yes
 """
 
 
 @options.command(_EXAMPLE)
 @click.argument("folder", type=options.PATH)
+@click.option(
+    "--from",
+    "existing",
+    metavar="OLD.dig",
+    multiple=True,
+    type=options.FILE,
+    help="A workflow whose task, of Treasure Data's built-in connector or of version 0.5, has the answers. Of several, "
+    "the first becomes pinterest_export.dig.",
+)
+@click.option("--task", metavar="+NAME", default="", help="--from: the task, where a file has several exports.")
+@click.option("--entry", metavar="NAME", default="", help="--from: an entry of the task's list of audiences.")
 @click.option("--job", type=click.Choice((*EXPORTS, *OTHER_JOBS)), help="What the workflow does.")
 @options.ad_account
 @click.option(
@@ -48,7 +63,16 @@ Examples:
 @options.yes
 @options.env_file
 @options.quiet
-def init(common: options.CommonOptions, /, folder: Path, dry_run: bool, **named: Any) -> int:
+def init(
+    common: options.CommonOptions,
+    /,
+    folder: Path,
+    existing: Sequence[Path],
+    task: str,
+    entry: str,
+    dry_run: bool,
+    **named: Any,
+) -> int:
     """Make a new project folder with one workflow and its files, from your answers.
 
     Asks for everything that no option gives; with --yes it asks nothing. The folder must be new or empty, and nothing
@@ -56,11 +80,53 @@ def init(common: options.CommonOptions, /, folder: Path, dry_run: bool, **named:
     settings to fill in.
     """
     require_new_folder(folder)
-    if not common.yes and not screen.is_interactive():
+    credentials = find_credentials(common.env_file)
+    asks = not common.yes and screen.is_interactive()
+    if existing:
+        if other := next((name for name in named if named[name] and name not in ("region", "alert")), None):
+            raise click.UsageError(f"--{other.replace('_', '-')} has no effect beside --from: leave it out")
+        projects = [read_existing_task(path, name=task, entry=entry) for path in existing]
+        for path, project in zip(existing, projects, strict=True):
+            project.name = path.stem * (project is not projects[0])
+            project.alert = require_form(named["alert"] or "", "alert")
+            if named["region"]:
+                project.environment["TD_API_SERVER"] = require_form(named["region"], "region")
+    elif task or entry:
+        raise click.UsageError("--task and --entry have no effect without --from: leave them out")
+    elif not common.yes and not asks:
         raise click.UsageError(
             "there is no terminal to ask questions on: give every answer as an option, and use --yes"
         )
-    credentials = find_credentials(common.env_file)
+    else:
+        try:
+            projects = [_ask_project(asks, named, credentials, common)]
+        except click.Abort:
+            screen.print_note("\nStopped: nothing was written")  # below the question
+            return 130
+    exports = [project for project in projects if project.settings and not project.entries]
+    needed = (*PINTEREST_SECRETS, *(["TD_API_KEY"] if any(project.query for project in exports) else []))
+    if dry_run:
+        if not exports:
+            raise click.UsageError(f"--dry-run: the settings of the job {projects[0].job} are yet to be filled in")
+        credentials.require_variables(*needed)
+    elif exports and set(needed).isdisjoint(credentials.missing_variables) and asks:
+        question = "Then try it in a dry run? Nothing is written to Pinterest"
+        dry_run = click.confirm(question, default=False, err=True)
+    is_right = create_project_folder(folder, projects, common)
+    try:
+        for project in exports if dry_run else ():
+            # Nothing but the plan is wanted, and the history keeps runs.
+            settings = {**project.settings, "history": None, "dry_run": True}
+            params = {"query": project.query, **project.td, **project.parameters} if project.query else {}
+            of_run = credentials.build_task(result_settings=settings, **params)
+            screen.print_line(str(run_export_task(of_run, credentials, common)["summary"]))
+    finally:  # the folder stays, also if the dry run fails
+        print_next_commands(folder, projects[0], common)
+    return 0 if is_right else 1
+
+
+def _ask_project(asks: bool, named: dict[str, Any], credentials: Credentials, common: options.CommonOptions) -> Project:
+    """Return the project that the options in `named`, and the user's answers if `asks`, describe."""
     named["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     if common.yes and not named["audience"]:
         named["audience"] = credentials.environ.get("PINTEREST_AUDIENCE_ID")
@@ -73,27 +139,4 @@ def init(common: options.CommonOptions, /, folder: Path, dry_run: bool, **named:
                 "There are no credentials for Pinterest yet, so you must type the ids yourself. To store credentials, "
                 "run `td-pinterest authorize`"
             )
-        interview = Interview(not common.yes, named, services, credentials)
-        try:
-            project = interview.ask_all()
-        except click.Abort:
-            screen.print_note("\nStopped: nothing was written")  # below the question
-            return 130
-    needed = (*PINTEREST_SECRETS, *(["TD_API_KEY"] if project.query else []))
-    if dry_run:
-        if not project.settings:
-            raise click.UsageError(f"--dry-run: the settings of the job {project.job} are yet to be filled in")
-        credentials.require_variables(*needed)
-    elif project.settings and set(needed).isdisjoint(credentials.missing_variables):
-        dry_run = interview.ask_yes_no("Then try it in a dry run? Nothing is written to Pinterest")
-    is_right = create_project_folder(folder, project, common)
-    try:
-        if dry_run:
-            # Nothing but the plan is wanted, and the history keeps runs.
-            settings = {**project.settings, "history": None, "dry_run": True}
-            params = {"query": project.query, **project.td} if project.query else {}
-            task = credentials.build_task(result_settings=settings, **params)
-            screen.print_line(str(run_export_task(task, credentials, common)["summary"]))
-    finally:  # the folder stays, also if the dry run fails
-        print_next_commands(folder, project, common)
-    return 0 if is_right else 1
+        return Interview(asks, named, services, credentials).ask_all()

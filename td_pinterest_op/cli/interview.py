@@ -72,10 +72,12 @@ class Interview:
             project.td["database"] = self._ask_database("Database of the queries and of the history")
         question = "Address of Treasure Data's API (press Enter for the US)"
         default = self.credentials.environ.get("TD_API_SERVER", "")
-        project.region = self._ask_form(question, "region", default=default)
+        if region := self._ask_form(question, "region", default=default):
+            project.environment["TD_API_SERVER"] = region
         question = "When it runs, such as daily>: 07:00:00 (press Enter for no schedule)"
         project.schedule = self._ask_form(question, "schedule")
         if project.schedule:
+            project.schedule += "\nskip_on_overtime: true"
             project.timezone = self._ask("Time zone of the schedule", "timezone", _require_timezone, default="UTC")
         question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
         project.alert = self._ask_form(question, "alert")
@@ -139,10 +141,6 @@ class Interview:
             question = f"{people}: replace them, or adopt (keep) them, also those who opted out"
             settings["begin"] = self._choose(question, "begin", ("replace", "adopt"))
 
-    def ask_yes_no(self, question: str, *, default: bool = False) -> bool:
-        """Return the user's answer to a yes-or-no question, or False if no questions are asked."""
-        return self.asks and click.confirm(question, default=default, err=True)
-
     def _ask(self, question: str, option: str, parse: Callable[[str], _T], *, default: str | None = None) -> _T:
         """Return what `parse` makes of the option's value, else of the user's answer, else of the default.
 
@@ -167,7 +165,7 @@ class Interview:
 
     def _ask_form(self, question: str, option: str, default: str = "") -> str:
         """Return an answer of the form that `_FORMS` has for an option, or the default."""
-        return self._ask(question, option, partial(_require_form, option=option), default=default)
+        return self._ask(question, option, partial(require_form, option=option), default=default)
 
     def _choose(self, question: str, option: str, words: Sequence[str], *, default: str | None = None) -> str:
         """Return the one of `words` that is the answer, a word or its number. Raises click.UsageError without one."""
@@ -337,7 +335,7 @@ def _require_timezone(text: str) -> str:
     return text
 
 
-def _require_form(text: str, option: str) -> str:
+def require_form(text: str, option: str) -> str:
     """Return the value of one of the options in `_FORMS` unchanged. Raises click.UsageError for a wrong one."""
     form, description = _FORMS[option]
     if text and not form.fullmatch(text):

@@ -5,9 +5,11 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, starmap
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import click
@@ -22,7 +24,7 @@ from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.settings.types import TEXT, WrongValueError
+from td_pinterest_op.settings.types import TEXT, WrongValueError, names_secret
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.digdag_secrets import read_local_secret
 
@@ -47,6 +49,7 @@ _EXPORT_HEAD = (
     "# The settings of pinterest_export.dig. Quote every id: digdag reads a number of more than 16 digits inexactly.\n"
 )
 _COMMENTED_SCHEDULE = re.compile(r"^# To run it .*\n(?:# .*\n)+", re.MULTILINE)
+_DATABASE = "  database: ${td.database}\n"
 # Text that YAML takes for text without quotation marks.
 _PLAIN = re.compile(r"[A-Za-z][\w ./@-]*[\w]", re.ASCII)
 _NOT_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "null", "nan", "inf"})
@@ -56,22 +59,33 @@ _NOT_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "null", "nan",
 class Project:
     """What a new project folder is made from.
 
-    `settings`: of an export, in the order of the file, with SQL as the values of `suppress` and `consent`; else empty.
+    `settings`: of an export, in the order in which the file has them; suppress and consent are SQL. Of the job many,
+    those of all entries; without any, its file is yet to be filled in.
     """
 
     job: str  # a key of EXPORTS, or one of OTHER_JOBS
     settings: dict[str, Any] = field(default_factory=dict)
     query: str = ""  # SQL
     td: dict[str, str] = field(default_factory=dict)  # `database`, and perhaps `engine`
-    region: str = ""  # the address of Treasure Data's API; "" for the US
+    environment: dict[str, str] = field(default_factory=dict)  # variables of the tasks, such as the region
     alert: str = ""  # `mail:ADDRESS`, `slack`, or "" for none
-    schedule: str = ""  # such as `daily>: 07:00:00`; "" for none
+    schedule: str = ""  # lines such as `daily>: 07:00:00`; "" for none
     timezone: str = "UTC"
+    parameters: dict[str, Any] = field(default_factory=dict)  # more parameters of the task, such as `priority`
+    exported: dict[str, Any] = field(default_factory=dict)  # more variables of the workflow: `docker`, `py`
+    entries: dict[str, Any] = field(default_factory=dict)  # of the job many: `audiences`, `at_once`
+    files: dict[str, str] = field(default_factory=dict)  # the SQL files that entries name, by path
+    name: str = ""  # of a further workflow, whose files have names of their own
 
     @property
     def workflow(self) -> str:
         """The name of the .dig file."""
-        return f"pinterest_{'export' if self.job in EXPORTS else self.job}.dig"
+        return f"{self.name or self.shipped_name}.dig"
+
+    @property
+    def shipped_name(self) -> str:
+        """The name of the shipped workflow."""
+        return f"pinterest_{'export' if self.job in EXPORTS else self.job}"
 
     @property
     def names_audience(self) -> bool:
@@ -107,14 +121,20 @@ def require_new_folder(folder: Path) -> None:
         )
 
 
-def create_project_folder(folder: Path, project: Project, common: CommonOptions) -> bool:
-    """Make a project folder, and check its workflow. Return True if it has no error.
+def create_project_folder(folder: Path, projects: Sequence[Project], common: CommonOptions) -> bool:
+    """Make a project folder with a workflow for each project, and check them. Return True if they have no error.
 
     Raises SettingsError if the folder is not new or cannot be written. What an interruption leaves is removed by the
     next command that makes this folder.
     """
     require_new_folder(folder)
-    files = render_files(project)
+    files: dict[str, str] = {}
+    for project in projects:
+        for name, text in render_files(project).items():
+            if files.setdefault(name, text) != text:
+                raise SettingsError(
+                    f"{project.workflow} needs another {name} than a workflow before it: give it its own folder"
+                )
     code = collect_code(with_phone_numbers="phone" in "".join(files.values()).lower())
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -126,24 +146,28 @@ def create_project_folder(folder: Path, project: Project, common: CommonOptions)
     except OSError as error:
         raise SettingsError(f"{folder} cannot be made ({explain_error(error)}): name another folder") from None
     # The settings of other jobs are yet to be filled in.
-    findings = check_workflow(folder / project.workflow)[0].findings if project.settings else []
+    checked = [check_workflow(folder / each.workflow)[0].findings for each in projects if each.settings]
+    findings = list(dict.fromkeys(chain(*checked)))
     for finding in findings:
         screen.print_note(str(finding))
     is_right = not any(finding.level == "error" for finding in findings)
     text = " and everything that it needs" if is_right else ", but it would fail: correct what is named above"
-    common.print_note(f"{folder} contains {project.workflow}{text}")
+    common.print_note(f"{folder} contains {', '.join(each.workflow for each in projects)}{text}")
     return is_right
 
 
 def render_files(project: Project) -> dict[str, str]:
     """Return the texts of a project folder's files, by path. Raises SettingsError for a value with a template."""
-    files = dict(read_workflow_files([project.workflow]))
-    files[project.workflow] = _render_workflow(files[project.workflow], project)
-    td = "".join(f"  {name}: {format_yaml(value)}\n" for name, value in project.td.items())
+    shipped = f"{project.shipped_name}.dig"
+    files = dict(read_workflow_files([shipped]))
+    files[shipped] = _render_workflow(files[shipped], project)
+    td = indent(render_mapping(project.td), "  ")
     files["config/workflow.yml"] = re.sub(r"(?<=\ntd:\n)(?:  .*\n)+", lambda _: td, files["config/workflow.yml"])
+    files["config/workflow.yml"] += render_mapping(project.exported)
     files["config/failed.yml"] = _enable_alert(files["config/failed.yml"], project.alert)
-    if project.region:
-        files["config/environment.yml"] += f"TD_API_SERVER: {format_yaml(project.region)}\n"
+    variables = [rf"^{name}: .*\n" for name in project.environment]
+    environment = re.sub("|".join(variables) or "$^", "", files["config/environment.yml"], flags=re.MULTILINE)
+    files["config/environment.yml"] = environment + render_mapping(project.environment)
     if action := EXPORTS.get(project.job):
         files = {name: text for name, text in files.items() if not name.startswith("queries/")}
         settings = dict(project.settings)
@@ -154,14 +178,43 @@ def render_files(project: Project) -> dict[str, str]:
         if action.reads_rows:
             files["queries/people.sql"] = f"{project.query.strip()}\n"
         files["config/export.yml"] = _EXPORT_HEAD + _render_settings(settings, action)
-    return files
+    elif project.settings:
+        files = {name: text for name, text in files.items() if not name.startswith("queries/")} | project.files
+        head, _, _ = files["config/audiences.yml"].partition("audiences:\n")
+        others = dict(project.entries)
+        entries = [indent(render_mapping(entry), "    ").strip() for entry in others.pop("audiences")]
+        settings_text = indent("".join(starmap(_render_setting, project.settings.items())), "  ")
+        files["config/audiences.yml"] = "".join(
+            [head, "audiences:\n", *(f"  - {entry}\n" for entry in entries), render_mapping(others)]
+        )
+        files["config/audiences.yml"] += f"result_settings:\n{settings_text}"
+    return _rename(files, project) if project.name else files
+
+
+def _rename(files: Mapping[str, str], project: Project) -> dict[str, str]:
+    """Return the files of a further workflow, in which its own have the workflow's name."""
+    name = project.name
+    names = {
+        f"{project.shipped_name}.dig": project.workflow,
+        "config/export.yml": f"config/{name}.yml",
+        "config/audiences.yml": f"config/{name}.yml",
+        **{path: f"queries/{name}_{Path(path).name}" for path in ("queries/people.sql", *LIST_FILES.values())},
+    }
+    renamed = {}
+    for path, text in files.items():
+        if not path.endswith(".sql"):
+            for old, new in names.items():
+                text = text.replace(old, new)
+        renamed[names.get(path, path)] = text
+    return renamed
 
 
 def _render_workflow(text: str, project: Project) -> str:
     """Return a shipped workflow with the project's schedule and time zone."""
     text = text.replace("timezone: UTC", f"timezone: {project.timezone}")
+    text = text.replace(_DATABASE, _DATABASE + indent(render_mapping(project.parameters), "  "))
     if project.schedule:
-        schedule = f"schedule:\n  {project.schedule}\n  skip_on_overtime: true\n"
+        schedule = f"schedule:\n{indent(project.schedule, '  ')}\n"
         text = _COMMENTED_SCHEDULE.sub(lambda _: schedule, text)
     return text
 
@@ -195,7 +248,17 @@ def _render_settings(settings: Mapping[str, Any], action: ActionSpec) -> str:
 def _render_setting(name: str, value: object) -> str:
     """Return a setting as a line of YAML, with its comment."""
     comment = EXPORT.by_name[name].comment
-    return f"{name}: {format_yaml(value)}{comment and f'    # {comment}'}\n"
+    return f"{name}: {_render_value(value)}{comment and f'    # {comment}'}\n"
+
+
+def render_mapping(values: Mapping[str, Any]) -> str:
+    """Return a mapping as YAML, one key a line."""
+    return "".join(f"{name}: {_render_value(value)}\n" for name, value in values.items())
+
+
+def _render_value(value: Any) -> str:
+    """Return a value as YAML on one line, or the reference to a secret that it is."""
+    return str(value) if names_secret(value) else format_yaml(value)
 
 
 def format_yaml(value: Any) -> str:
@@ -228,9 +291,9 @@ def print_next_commands(folder: Path, project: Project, common: CommonOptions) -
     place = shlex.quote(str(folder))
     name = shlex.quote(folder.resolve().name)
     run = f"(cd {place} && digdag run {project.workflow} --rerun -p py.python={shlex.quote(sys.executable)})"
-    if project.job in OTHER_JOBS:
+    if not project.settings:
         run += "   # once you have filled in config/ and queries/"
-    audience = project.settings.get("audience_id")
+    audience = next((value for key, value in project.settings.items() if key.startswith("audience_id")), None)
     wanted = [
         *SECRETS.values(),
         *{"slack": ["slack.webhook"], "mail": ["mail.host"]}.get(project.alert[:5].rstrip(":"), []),

@@ -115,10 +115,7 @@ def _check_td_task(workflow: Workflow, task: DigTask) -> None:
         if name in task.block:
             message = f"td> does not read {name}, so nobody is withheld: move it into the result_settings of the export"
             workflow.add_finding(task.block.places[name], "misplaced", message)
-    params = task.find_params()
-    settings = params.get_block("result_settings")
-    is_typed = str(settings.get("type")).strip().lower() == "pinterest"
-    if is_typed or ("result_connection" in params and settings.keys() >= {"ad_account_id", "audience_type"}):
+    if (settings := task.find_connector_settings()) is not None:
         _check_secrets(workflow, settings)
         message = (
             "this exports with Treasure Data's built-in Pinterest connector, not with this operator: "
@@ -139,7 +136,7 @@ def _check_secrets(workflow: Workflow, block: Block) -> None:
 
 
 @contextlib.contextmanager
-def _inside(folder: Path) -> Iterator[None]:
+def work_inside(folder: Path) -> Iterator[None]:
     """Work in a folder for a while, as a run works in that of its project, whose files it reads."""
     before = Path.cwd()
     os.chdir(folder)
@@ -282,7 +279,7 @@ class _TaskCheck:
         for stand_ins in _list_stand_ins(self._table, unknown | optional):
             whole = replace(task, params={**task.params, "result_settings": {**settings, **stand_ins}})
             try:
-                with _inside(self._workflow.path.parent):
+                with work_inside(self._workflow.path.parent):
                     request = read_task_request(whole, table=self._table)
                 found.append(request.settings.warnings)
             except SettingsError as error:
@@ -298,7 +295,7 @@ class _TaskCheck:
     def _call(self, function: Callable[..., _R], *args: Any, blocks: list[Block] | None = None) -> _R | None:
         """Return what one of the operator's readers returns. If it refuses the task, add findings and return None."""
         try:
-            with _inside(self._workflow.path.parent):
+            with work_inside(self._workflow.path.parent):
                 return function(*args)
         except SettingsError as error:
             self._report(error.problems, blocks or self._blocks)

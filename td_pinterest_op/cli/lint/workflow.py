@@ -32,12 +32,19 @@ _PARAMETERS, _PARAMETER, _NESTED, _LITERAL = range(4)
 class DigTask:
     """A task or a group. `block`: its own keys. `exported`: the `_export` of the task and its parents.
 
-    `open_names`: the variables of loops, whose values only a run knows.
+    `open_names`: the variables of loops, whose values only a run knows. `keys`: those that lead to it from the root,
+    such as +group, _do, +export.
     """
 
     block: Block
     exported: Block
     open_names: frozenset[str]
+    keys: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The names of its groups and its own, such as +group+export, or "" for the workflow."""
+        return "".join(key for key in self.keys if key.startswith("+"))
 
     @property
     def operator(self) -> str:
@@ -62,6 +69,14 @@ class DigTask:
             del merged[name]
         filled: Block = self.fill(merged, _PARAMETERS)
         return filled
+
+    def find_connector_settings(self) -> Block | None:
+        """Return the settings of a td> task that exports with the built-in Pinterest connector, or None for another."""
+        params = self.find_params()
+        settings = params.get_block("result_settings")
+        is_typed = str(settings.get("type")).strip().lower() == "pinterest"
+        is_ours = is_typed or ("result_connection" in params and settings.keys() >= {"ad_account_id", "audience_type"})
+        return settings if self.operator == "td" and is_ours else None
 
     def fill(self, value: Any, depth: int = _NESTED) -> Any:
         """Return a plain value in which each `${name}` that the file knows is filled in, and each `$$` is `$`.
@@ -134,7 +149,7 @@ class Workflow(Reader):
         self.path = path
         content = self.read(path)
         self.root = content if isinstance(content, Block) else Block(Place(path, 1))
-        self.tasks = list(_walk(self.root, Block(self.root.place), frozenset()))
+        self.tasks = list(_walk(self.root, Block(self.root.place), frozenset(), ()))
 
     @cached_property
     def knows_all_variables(self) -> bool:
@@ -149,12 +164,12 @@ class Workflow(Reader):
         return False
 
 
-def _walk(block: Block, inherited: Block, open_names: frozenset[str]) -> Iterator[DigTask]:
+def _walk(block: Block, inherited: Block, open_names: frozenset[str], keys: tuple[str, ...]) -> Iterator[DigTask]:
     """Yield the task in a block, then the tasks nested in it."""
     exported = inherited.merge(block.get_block("_export"))
     open_names = open_names.difference(block.get_block("_export"))
-    yield DigTask(block=block, exported=exported, open_names=open_names)
+    yield DigTask(block=block, exported=exported, open_names=open_names, keys=keys)
     for key, member in block.items():
         if isinstance(member, Block) and (key.startswith("+") or key in _BLOCKS):
             of_loop = block.get_block("for_each>") if key == "_do" else ()
-            yield from _walk(member, exported, open_names.union(of_loop))
+            yield from _walk(member, exported, open_names.union(of_loop), (*keys, key))

@@ -1,0 +1,269 @@
+"""A task of an existing workflow, of the built-in connector or of version 0.5, as the answers of `init --from`.
+
+Each key of the task, of its settings and of the groups around it is taken, or named with the reason why it is not.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from td_pinterest_op.audiences.actions import EXPORT, find_action
+from td_pinterest_op.cli import files, screen
+from td_pinterest_op.cli.connection import SECRETS
+from td_pinterest_op.cli.lint.rules import work_inside
+from td_pinterest_op.cli.lint.workflow import DigTask, Workflow
+from td_pinterest_op.cli.lint.yaml_file import Block, Place
+from td_pinterest_op.cli.project_folder import EXPORTS, Project, format_yaml, render_mapping
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.many import build_entry_task, read_entries
+from td_pinterest_op.settings.parse import parse_raw_settings
+from td_pinterest_op.settings.table import JOB_OPTIONS
+from td_pinterest_op.settings.types import has_lost_digits, is_left_out, names_secret, suggest_word
+from td_pinterest_op.stats import LISTS
+from td_pinterest_op.task_runtime.task import Task, read_sql
+
+# `$ {` is one in the value of a variable, which digdag does not fill in.
+_TEMPLATE = re.compile(r"\$ ?\{([^{}]*)")
+_MANY = "td_pinterest_op.many.Many"
+_CLASSES = ("td_pinterest_op.export.PinterestExport", _MANY)
+_OPTIONS = ("engine", *JOB_OPTIONS)
+_OF_WORKFLOW = ("docker", "py")
+_TAKEN = {
+    *("result_settings", "query", "database", "audiences", "at_once", "timezone", "schedule", "_env", "_export", "_do"),
+    *(*_OPTIONS, *_OF_WORKFLOW, *LISTS),
+}
+_WRITING = {"create_table", "insert_into"}  # of a td> task whose job has no result
+_ADDRESSES = ("TD_API_SERVER", "DIGDAG_ENDPOINT")  # variables of `_env` without a secret
+_PLAIN_SECRETS = ("client_secret", "refresh_token", *SECRETS)
+_IN_PLAIN_TEXT = (
+    "in plain text, for everybody who can read the file: revoke it; `td-pinterest authorize` stores another"
+)
+_AUTHORIZE = "the new folder has a secret in its place, which `td-pinterest authorize` stores"
+_OTHERS = "write it into the new folder if you still need it"
+_REASONS = {
+    "result_connection": "its credentials belong to Treasure Data; `td-pinterest authorize` gets a token of your own",
+    "result_url": "this operator has no result URL; if credentials are in it, revoke them",
+    "apikey": _IN_PLAIN_TEXT,
+    "endpoint": "name the address of Treasure Data's API with --region",
+    "_error": "config/failed.yml says what the new workflow does after a failure; enable your alerts there",
+    **dict.fromkeys(("download_file", "store_last_results", "preview"), "it has no meaning for this export"),
+}
+
+
+def read_existing_task(path: Path, *, name: str, entry: str) -> Project:
+    """Return what a task in a workflow file exports as a project, and print what it has and what is left out.
+
+    `name`: the task, where the file has several exports, or "". `entry`: the entry of its list, or "". Raises
+    SettingsError for a file without such a task, and for what only a run knows.
+    """
+    workflow = Workflow(path)
+    if workflow.findings:
+        raise SettingsError(str(workflow.findings[0]))
+    exports = [task for task in workflow.tasks if task.class_name in _CLASSES or task.find_connector_settings()]
+    named = [task for task in exports if task.name.endswith(name)]
+    if len(named) != 1:
+        names = ", ".join(task.name for task in exports) or "no task"
+        raise SettingsError(f"{path} exports to Pinterest in {names}: choose one with --task, or another file")
+    with work_inside(path.parent):
+        return _Reader(workflow, named[0], named[0]).read(entry)
+
+
+def _find_options(params: Block) -> dict[str, Any]:
+    """Return the database, the engine and the other options of a task's jobs, None for those left out."""
+    td = params.get_block("td")
+    return {name: params.get(name, td.get(name)) for name in ("database", *_OPTIONS)}
+
+
+def _move_lists(params: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return a task's settings, with the lists that version 0.5 had beside them."""
+    lists = {name: params[name] for name in LISTS if name in params}
+    return {**parse_raw_settings(params.get("result_settings")), **lists}
+
+
+def _convert_entry(members: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return an entry of a list as this version has it: with its lists in `result_settings`, and no `segment`."""
+    entry = dict(members)
+    if "result_settings" in entry:
+        settings = _move_lists(entry)
+        entry = {key: value for key, value in entry.items() if key not in LISTS} | {"result_settings": settings}
+    column = entry.pop("column", None) or "email"
+    if segment := entry.pop("segment", None):
+        entry["query"] = f"SELECT {column} FROM {segment}"  # noqa: S608 - for a file
+    return entry
+
+
+@dataclass
+class _Reader:
+    """Reads one task. `source`: the task that has its query. `left_out`: the reasons, by what is not in the folder."""
+
+    workflow: Workflow
+    task: DigTask
+    source: DigTask
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def read(self, entry: str) -> Project:
+        """Return the project that does what the task does, or what an `entry` of its list does, and print a report."""
+        params = self.task.find_params()
+        settings = _move_lists(params)
+        project = Project(job="many", exported={name: params[name] for name in _OF_WORKFLOW if name in params})
+        if self.task.class_name == _MANY or entry:
+            listed = read_entries(Task(params=params, environ={}))
+            entries = {name: _convert_entry(members) for name, members in listed.items()}
+            if entry and entry not in entries:
+                raise SettingsError(f"{self.workflow.path} has no entry {entry}: it has {', '.join(entries)}")
+            if entry:
+                whole = Task(params={**params, "result_settings": settings}, environ={})
+                params.update(build_entry_task(whole, entries[entry], entry).params)
+                settings = dict(params["result_settings"])
+            else:
+                project.entries = {"audiences": [self._take_entry(each) for each in entries.values()]}
+                project.entries |= {name: params[name] for name in ("at_once",) if name in params}
+        project.settings = self._take_settings(settings, params)
+        if project.entries:
+            self._find_files(project)
+        else:
+            self._read_export(project, params)
+        if self.source is not self.task:
+            params = self.source.find_params()
+        options = _find_options(params)
+        project.td = {"database": options.pop("database") or ""}
+        project.parameters = {name: value for name, value in options.items() if value is not None}
+        root = self.workflow.root
+        project.timezone = format_yaml(root.get("timezone", "UTC"))
+        project.schedule = render_mapping(root.get_block("schedule")).rstrip()
+        for name, value in self.task.fill(self.task.block.get_block("_env")).items():
+            if value == f"${{secret:{SECRETS.get(name)}}}":
+                continue  # it is in every folder
+            if names_secret(value) or name in _ADDRESSES:
+                project.environment[name] = value
+            else:
+                self.left_out[name] = _IN_PLAIN_TEXT if name in _PLAIN_SECRETS else _OTHERS
+        self._name_others(params)
+        self._print_report(project)
+        return project
+
+    def _read_export(self, project: Project, params: Block) -> None:
+        """Add to a project its job, query and lists."""
+        settings = project.settings
+        action = find_action(settings)
+        job = next((name for name, each in EXPORTS.items() if each is action), None)
+        if action is None or job is None:
+            raise SettingsError(f"{self.workflow.path}: no shipped workflow runs the action {settings.get('action')}")
+        project.job = job
+        for name in [name for name in settings if not EXPORT.by_name[name].is_used_by(action)]:
+            if not EXPORT.by_name[name].restricts:
+                self.left_out[name] = f"{action.name} does not use it"
+                del settings[name]
+        if action.reads_rows:
+            project.query = self._read_query(params)
+        for name in LISTS:
+            if name in settings:
+                settings[name] = self._read_sql(name, settings[name])
+        ours, theirs = _find_options(params), _find_options(self.source.find_params())
+        needed = ("database", *["engine"] * (not settings.keys().isdisjoint(LISTS)))
+        if self.source is not self.task and (differing := [name for name in needed if ours[name] != theirs[name]]):
+            raise SettingsError(
+                f"{self.workflow.path}: {self.source.name} and {self.task.name}, with its lists and history, become "
+                f"one task, but have different values for {' and '.join(differing)}: give both the same"
+            )
+        if not self.task.class_name and action.reads_rows:
+            settings.setdefault("history", "pinterest_history")
+
+    def _read_query(self, params: Block) -> str:
+        """Return the people's SQL."""
+        if self.task.class_name:
+            if not is_left_out(params.get("query")):
+                return self._read_sql("query", params["query"])
+            before = self.workflow.tasks[: self.workflow.tasks.index(self.task)]
+            queries = [task for task in before if task.operator == "td" and not _WRITING & task.block.keys()]
+            if "job_id" in params or not queries:
+                raise SettingsError(
+                    f"{self.workflow.path}: {self.task.name} exports a job that no td> task before it runs: give it a "
+                    "`query`, and its `database`"
+                )
+            self.source = queries[-1]
+            params = self.source.find_params()
+        command = self.source.fill(self.source.block["td>"])
+        if isinstance(command, Block):
+            sql = command.get("data")
+        elif is_left_out(command):
+            sql = params.get("query")
+        else:
+            sql = files.read_text(Path(str(command))).replace("$$", "$")
+        return str(self._require_value("the query", sql or "", self.source.place))
+
+    def _read_sql(self, name: str, value: object) -> str:
+        """Return the SQL of a parameter or setting of this operator, which is SQL or a file with it."""
+        sql = read_sql(str(value), key=name)
+        if is_left_out(sql):
+            raise SettingsError(f"{self.workflow.path}: {name} is blank: give it a value, or leave the line out")
+        return str(self._require_value(name, sql))
+
+    def _find_files(self, project: Project) -> None:
+        """Add to a project the SQL files that its entries and their settings name."""
+        for each in (project.settings, *project.entries["audiences"]):
+            values: dict[Any, Any] = {**each, **parse_raw_settings(each.get("result_settings"))}
+            for name in ("query", *LISTS):
+                path = str(values.get(name, "")).strip()
+                if path and (sql := self._read_sql(name, path)) != path:
+                    project.files[path] = sql
+
+    def _take_settings(self, settings: Mapping[Any, Any], params: Block) -> dict[str, Any]:
+        """Return the settings that the new folder has, with those that a task of the connector may lack."""
+        taken: dict[str, Any] = {"type": "pinterest", "audience_type": "customer_list"}
+        block = params.get_block("result_settings")
+        for name, value in settings.items():
+            setting = EXPORT.by_name.get(name)
+            if setting is None:
+                self.left_out[name] = f"there is no such setting{suggest_word(name, EXPORT.by_name)}"
+            elif not setting.is_credential:
+                taken[name] = self._require_value(name, value, block.find_place(name))
+            elif names_secret(value) and self.task.class_name:
+                taken[name] = value
+            elif not is_left_out(value):
+                is_plain = name in _PLAIN_SECRETS and not names_secret(value)
+                self.left_out[name] = _IN_PLAIN_TEXT if is_plain else _AUTHORIZE
+        return taken
+
+    def _take_entry(self, members: Mapping[Any, Any]) -> dict[Any, Any]:
+        """Return an entry of the list. Raises SettingsError for a template."""
+        return {key: self._require_value(str(key), value) for key, value in members.items()}
+
+    def _require_value(self, name: str, value: Any, place: Place | None = None) -> Any:
+        """Return a value, a long id as text. Raises SettingsError for a template, which only a run fills in."""
+        if named := _TEMPLATE.findall(str(value)):
+            path, line = place or self.task.place
+            raise SettingsError(
+                f"{path}:{line}: {name} contains a template ({', '.join(named)}), whose value only a run knows: write "
+                "the value itself. In SQL, TD_SCHEDULED_TIME() and TD_INTERVAL have the session's time"
+            )
+        return str(value) if isinstance(value, int) and has_lost_digits(value) else value
+
+    def _name_others(self, params: Block) -> None:
+        """Name each key of the task, its groups and the workflow that the new folder does not have, and other tasks."""
+        keys = {f"td.{key}": key for key in params.get_block("td") if key not in ("database", *_OPTIONS)}
+        others = []
+        for task in self.workflow.tasks:
+            if task in (self.task, self.source) or task.keys == self.task.keys[: len(task.keys)]:
+                own = [key for key in task.block if key not in _TAKEN and key[0] != "+" and key != f"{task.operator}>"]
+                keys |= {f"{task.name} {key}".strip(): key for key in own}
+            elif task.operator and "_error" not in task.keys:
+                others.append(task.name)
+        for name, key in keys.items():
+            self.left_out[name] = _REASONS.get(key, _OTHERS)
+        for name in others:
+            self.left_out[name] = "another task: write it into the new workflow if you still need it"
+
+    def _print_report(self, project: Project) -> None:
+        """Print what the new folder has of the task, and what it does not have."""
+        path = self.workflow.path
+        taken = {"query": project.query, "schedule": project.schedule, **project.td, **project.parameters}
+        taken |= {**project.exported, **project.environment, **project.settings, **project.entries}
+        names = ", ".join(name for name, value in taken.items() if value != "")
+        screen.print_note(f"{path}, {self.task.name}: the new folder has its timezone, {names}")
+        for reason in dict.fromkeys(self.left_out.values()):
+            left_out = ", ".join(name for name, each in self.left_out.items() if each == reason)
+            screen.print_note(f"  left out: {left_out}: {reason}")
+        screen.print_note(f"  Once the new workflow runs, end {self.task.name} of {path}: both would send the people")
