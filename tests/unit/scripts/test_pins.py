@@ -2,8 +2,10 @@
 
 import configparser
 import re
+from collections.abc import Set
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -49,8 +51,22 @@ def pad_version(version: str) -> tuple[int, ...]:
     return (*parts, 0, 0, 0)[:4]
 
 
-def test_bundled_libraries_are_pinned_by_hash() -> None:
-    lines = (ROOT / "scripts" / "pins" / "bundle.txt").read_text().splitlines()
+@pytest.mark.parametrize(
+    ("name", "needed"),
+    [
+        ("bundle.txt", declared_requirements().keys()),
+        ("release.txt", parse_requirements(SETUP["options.extras_require"]["release"]).keys()),
+        ("sbom.txt", {"cyclonedx-bom"}),
+    ],
+)
+def test_what_goes_into_a_release_or_makes_it_is_pinned_by_hash(name: str, needed: Set[str]) -> None:
+    lines = (ROOT / "scripts" / "pins" / name).read_text().splitlines()
     names = [number for number, line in enumerate(lines) if not line.startswith(" ")]
-    assert declared_requirements().keys() - read_pins("bundle.txt").keys() == set()
+    assert needed - read_pins(name).keys() == set()
     assert all(lines[number + 1].lstrip().startswith("--hash=sha256:") for number in names)
+
+
+def test_actions_are_pinned_by_commit() -> None:
+    workflows = (ROOT / ".github" / "workflows").glob("*.yml")
+    used = [line for path in workflows for line in path.read_text().splitlines() if "uses:" in line]
+    assert [line for line in used if not re.search(r"@[0-9a-f]{40}  # v[\d.]+$", line)] == []
