@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from td_pinterest_op.cli.bundled_code import ROOT, collect_code, write_code
 
 NAME = "pinterest_export"
 SECRETS = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token")
+_HEADING = "# Workflow: td example (Result Output to Pinterest)"
 _NEEDS = {"yes": "required", "no": "optional"}
 
 
@@ -19,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/box", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "box" / NAME)
     folder: Path = parser.parse_args(arguments).folder
+    box = folder / "README.md"
+    if box.exists() and box.read_text(encoding="utf-8").startswith(_HEADING):
+        shutil.rmtree(folder)  # a box that was made before: nothing of it stays
     # phonenumbers is left out: its six hundred files serve one kind of column.
     write_code(folder, collect_code())
     write_missing_files(folder, {**read_workflow_files(), "README.md": readme()})
@@ -31,7 +36,7 @@ def readme() -> str:
     rows = _rows("workflows/README.md", "The workflows, one by one")
     workflows = "\n".join(f"- `{name}`: {what}" for name, what in rows)
     secrets = " ".join(f"--set {name}" for name in SECRETS)
-    return f"""# Workflow: td example (Result Output to Pinterest)
+    return f"""{_HEADING}
 
 This example exports the result of a query to an audience of [Pinterest](https://www.pinterest.com/business/) with a
 custom operator in Python. E-mail addresses and device ids are

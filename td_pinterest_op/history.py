@@ -21,9 +21,10 @@ from td_pinterest_op.run_history.history_table import (
     SUCCESS,
     Row,
     build_attempt_query,
+    build_control_query,
     build_lift_row,
 )
-from td_pinterest_op.run_history.lift import COUNTS, compare_arms
+from td_pinterest_op.run_history.lift import COUNTS, NO_CONTROL_GROUP, compare_arms
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_parameter
 from td_pinterest_op.settings.structures import CONTROL
@@ -107,7 +108,7 @@ def compare_and_record(task: Task, timing: Timing) -> dict[str, Any]:
     """Compare the conversions that the last td> task counted, write the comparison to the history, and return it.
 
     The comparison has the counts, rates and lift as JSON types, and a `summary`. Raises SettingsError if the counts, or
-    the control group's percent (`lift.percent`), are missing.
+    the control group's percent (`lift.percent`), are missing, or `lift.start` is in the future.
     """
     try:
         counted = task.td["last_results"]
@@ -118,11 +119,20 @@ def compare_and_record(task: Task, timing: Timing) -> dict[str, Any]:
             "queries/lift.sql in a td> task with store_last_results: true before this task"
         ) from None
     figures = compare_arms(counts, share=read_control_share(task))
-    log.info("%s", figures["summary"])
+    start = str(task.params["lift"].get("start") or "")
+    if start > f"{timing.utc():%Y-%m-%d}":
+        raise SettingsError(
+            f"lift.start is in the future ({start}), so no conversion counts yet: set it in config/lift.yml to the "
+            "first day that counts"
+        )
     with _open_history_of_workflow(task, timing) as history:
         if history:
             ids = {name: task.params.get(name) for name in ("ad_account_id", "audience_id")}
+            known = history.read_rows(build_control_query(history.table, audience_id=str(ids["audience_id"])))
+            if known and not known[0]["runs"]:
+                figures["summary"] = NO_CONTROL_GROUP
             history.write_rows([{"outcome": SUCCESS, **ids, **build_lift_row(figures)}])
+    log.info("%s", figures["summary"])
     return figures
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.redaction.secret import defuse_templates, escape
+from td_pinterest_op.redaction.secret import defuse_templates, quote_text
 from td_pinterest_op.runtime.text import format_count
 
 SUPPRESSED = "suppressed"
@@ -168,7 +168,7 @@ class Stats:
     def summary(self) -> str:
         """The outcome of the run in one sentence."""
         name = self.audience_name or self.audience_id
-        audience = f'audience "{escape(name)}"' if name else "an audience"
+        audience = f"audience {quote_text(name)}" if name else "an audience"
         to_send = format_count(self.to_send_count, "record")
         if self.failed or self.summary_text is None:
             sent = f", {self.sent:,} of {to_send} sent" if self.unique else ""

@@ -12,14 +12,13 @@ from typing import Any
 
 from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
 from td_pinterest_op.pinterest.api import Api, Audience, read_id, read_object, read_text
-from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.redaction.secret import quote_text
 from td_pinterest_op.runtime.text import format_count
 
 log = logging.getLogger(__name__)
 
 _MOST_NAMED = 10
 _MOST_CAMPAIGNS = 250  # that one request may name
-_LONGEST_NAME = 100
 ROLES = "OWNER, ADMIN, ANALYST or CAMPAIGN_MANAGER"
 """The roles that may read ad groups."""
 # Statuses of ad groups that deliver, or may again. Sent explicitly, since a default may change.
@@ -44,10 +43,8 @@ class AdGroup:
         return self.status.upper() == "ACTIVE"
 
     def __str__(self) -> str:
-        name = escape(self.name)[:_LONGEST_NAME]
-        campaign = f'"{escape(self.campaign_name)[:_LONGEST_NAME]}" ' if self.campaign_name else ""
-        campaign_id = escape(self.campaign_id)[:_LONGEST_NAME]
-        return f'"{name}" ({self.id}) of campaign {campaign}{campaign_id}'.rstrip()
+        campaign = f"{quote_text(self.campaign_name)} " if self.campaign_name else ""
+        return f"{quote_text(self.name)} ({self.id}) of campaign {campaign}{self.campaign_id}".rstrip()
 
 
 def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:

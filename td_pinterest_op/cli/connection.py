@@ -13,7 +13,7 @@ from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api, read_object, read_text
-from td_pinterest_op.redaction.secret import Secret, escape
+from td_pinterest_op.redaction.secret import Secret, quote_text
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ConnectionSettings, build_variable_name
@@ -189,7 +189,7 @@ class AdAccount:
     @property
     def label(self) -> str:
         """The ad account's id and its name in quotation marks, for messages."""
-        return f'{self.id} "{escape(self.name)}"'
+        return f"{self.id} {quote_text(self.name)}"
 
     @property
     def may_write(self) -> bool | None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
-from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.redaction.secret import quote_text
 from td_pinterest_op.runtime.text import parse_id, parse_whole_number
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 CUSTOMER_LIST = "CUSTOMER_LIST"
 ACTALIKE = "ACTALIKE"
 _MOST_PAGES = 4000  # of a listing: a million entities
-_LONGEST_NAME = 100  # that a message quotes, in characters
 # Without ownership_type, Pinterest lists audiences that others shared as well.
 _QUERIES = {"audiences": {"ownership_type": "OWNED"}}
 
@@ -73,7 +72,7 @@ class Audience:
     @property
     def label(self) -> str:
         """The audience's id and name as text for messages."""
-        return f'audience {self.id} "{escape(self.name[:_LONGEST_NAME])}"'
+        return f"audience {self.id} {quote_text(self.name)}"
 
     @property
     def is_removed(self) -> bool:

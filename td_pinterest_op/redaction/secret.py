@@ -14,6 +14,7 @@ from urllib.parse import quote, quote_plus
 
 # digdag's limit in bytes; only the beginning of a longer secret is recognised.
 LONGEST_SECRET = 16 * 1024
+_LONGEST_QUOTE = 100  # of a name in a message, in characters
 # In characters: longer texts are cut at a space before that.
 LONGEST_TEXT = 100_000
 
@@ -109,6 +110,11 @@ def escape(text: str) -> str:
     if not text.isprintable():
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return str(defuse_templates(text))
+
+
+def quote_text(text: str) -> str:
+    """Return a text, such as a name, in quotation marks for a message: escaped, and cut if it is long."""
+    return f'"{escape(text[:_LONGEST_QUOTE])}{"…" if len(text) > _LONGEST_QUOTE else ""}"'
 
 
 def sanitize(text: str, *, longest: int = 80) -> str:

@@ -133,6 +133,14 @@ def build_attempt_query(table: str, *, session_uuid: str, attempt_id: str) -> st
     )
 
 
+def build_control_query(table: str, *, audience_id: str) -> str:
+    """Return a query for the number of an audience's runs that withheld a control group, as the column `runs`."""
+    return (
+        f"-- td_pinterest_op: the control groups of this audience\nSELECT count(*) AS runs FROM {quote_name(table)} "
+        f"WHERE audience_id = {quote_literal(audience_id)} AND records_withheld_control > 0"
+    )
+
+
 def build_history_query(table: str, audience_ids: Collection[str]) -> str:
     """Return a query for all rows about the audiences, or about runs that may concern them, the oldest first.
 

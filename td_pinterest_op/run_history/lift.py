@@ -8,6 +8,12 @@ from typing import Any
 COUNTS = ("people_sent", "converted_sent", "people_control", "converted_control")
 """The counts of the query: people, and people who converted, who were sent and in the control group."""
 
+_DOUBT = "Do not trust this comparison: "
+NO_CONTROL_GROUP = (
+    f"{_DOUBT}the history has no run of this audience that withheld a control group. Check audience_id in "
+    "config/lift.yml, and `control` in the settings of its export."
+)
+"""The summary of a comparison whose two groups were treated alike."""
 _NORMAL = NormalDist()
 # Of both ends of a 95 % interval, in standard deviations.
 _Z = _NORMAL.inv_cdf(0.975)
@@ -68,21 +74,20 @@ def _compute_score_interval(rate: float, people: int) -> tuple[float, float]:
 
 def _summarise(figures: Mapping[str, Any]) -> str:
     """Return in a sentence what the comparison shows, or why it cannot be trusted. `figures`: as in `compare_arms`."""
-    doubt = "Do not trust this comparison: "
     control = figures["people_control"]
     people = figures["people_sent"] + figures["people_control"]
     converted_sent = figures["converted_sent"]
     converted_control = figures["converted_control"]
     if figures["split_p"] is None:
-        return f"{doubt}one of the two groups is empty."
+        return f"{_DOUBT}one of the two groups is empty."
     if figures["split_p"] < _LEAST_SPLIT_P:
         return (
-            f"{doubt}{control} of {people} people are in the control group, which is hardly chance. Check percent, "
+            f"{_DOUBT}{control} of {people} people are in the control group, which is hardly chance. Check percent, "
             "salt and queries/control.sql."
         )
     if min(converted_sent, converted_control) < _LEAST_CONVERTED:
         return (
-            f"{doubt}too few people converted ({converted_sent} of those sent, {converted_control} of the control "
+            f"{_DOUBT}too few people converted ({converted_sent} of those sent, {converted_control} of the control "
             "group). Wait for ten in each group."
         )
     if figures["lift_absolute_low"] > 0:

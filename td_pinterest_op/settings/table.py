@@ -41,6 +41,7 @@ from td_pinterest_op.settings.types import (
     BOOLEAN,
     COUNTRY,
     CREDENTIAL,
+    NAME,
     QUERY,
     RATIO,
     TABLE,
@@ -234,7 +235,7 @@ class Settings(RecordSettings):
     """
 
     action: ActionSpec  # declared by `build_export_table`, which knows the actions
-    audience_name: str | None = _of_new_audience(TEXT)
+    audience_name: str | None = _of_new_audience(NAME)
     audience_description: str | None = _of_new_audience(TEXT)
     audience_id: str | None = _of_old_audience(AUDIENCE_ID)  # the one that the action needs; None if it creates one
     allow_empty: bool = _of_rows(BOOLEAN, False)
@@ -248,7 +249,7 @@ class Settings(RecordSettings):
     )
     replace_newer: bool = _of_new_list(BOOLEAN, False)
     expected_audience_name: str | None = declare_setting(
-        TEXT, restricts=True, comment="the run stops if the audience has another name"
+        NAME, restricts=True, comment="the run stops if the audience has another name"
     )
     report: str | None = declare_setting(TEXT)  # path of the page to write
     rejected: TableName | None = _of_rows(TABLE)

@@ -43,6 +43,7 @@ _LONG_AND_ROUND = re.compile(r"[0-9]{16,39}0")
 _TABLE = re.compile(r"(?:(?P<database>[a-z0-9_]{3,128})\.)?(?P<table>[a-z0-9_]{3,128})")
 _SECRET_REFERENCE = re.compile(r"\$\{\s*secret\s*:")
 _LARGEST_EXACT = 2**53  # digdag's templates hold numbers as doubles: above this they skip whole numbers
+_LONGEST_NAME = 500  # as for ids: Pinterest documents no limit, and messages, tables and pages show names
 _LONGEST_ID = 40  # Pinterest sets no limit (`^\d+$` since API 5.28); ours keeps messages short
 
 
@@ -234,6 +235,14 @@ def _parse_text_line(value: object) -> str:
     return value.strip()
 
 
+def _parse_name(value: object) -> str:
+    """Return a name without surrounding spaces. Raises WrongValueError as `_parse_text_line`, and for a long one."""
+    name = _parse_text_line(value)
+    if len(name) > _LONGEST_NAME:
+        raise WrongValueError(f"the value has {len(name):,} characters")
+    return name
+
+
 def _parse_query(value: object) -> str:
     """Return SQL, or the name of a file, without surrounding spaces. Raises WrongValueError for other types."""
     if not isinstance(value, str):
@@ -265,6 +274,9 @@ AUDIENCE_ID = _build_id_type(_LONGEST_ID, "digits, best in quotes")
 JOB_ID = _build_id_type(_LONGEST_ID, "digits")
 AD_ACCOUNT_ID = _build_id_type(18, "digits, at most 18, best in quotes")
 QUERY = SettingType(parse=_parse_query, allowed="SQL, or the name of a file .sql of the project")
+NAME = SettingType(
+    parse=_parse_name, allowed=f"text of at most {_LONGEST_NAME} characters on one line; a number in quotes"
+)
 TEXT = SettingType(parse=_parse_text_line, allowed="text on one line; a number in quotes")
 COUNTRY = SettingType(parse=_parse_country, allowed="two letters (ISO 3166), such as US")
 TABLE = SettingType(

@@ -507,6 +507,26 @@ def test_comparison_without_counts_or_the_percent_of_the_control_group_is_an_err
         )
 
 
+@pytest.mark.parametrize(("withheld", "is_doubted"), [(0, True), (7, False)])
+def test_comparison_without_a_control_group_in_the_history_is_doubted(
+    services: Services, withheld: int, is_doubted: bool
+) -> None:
+    row = {"kind": "run", "audience_id": "12", "outcome": "success", "records_withheld_control": withheld}
+    params = {"lift": {"percent": 10, "start": "2020-01-01"}, "td": {"last_results": COUNTS}, "audience_id": "12"}
+    task = Task(params={**TASK, **params, "settings": {"history": HISTORY}}, environ=services.environ)
+    with door._open_history_of_workflow(task, services.time.timing) as history:
+        assert history
+        history.write_rows([row])
+    figures = door.compare_and_record(task, services.time.timing)
+    assert ("no run of this audience that withheld a control group" in figures["summary"]) == is_doubted
+
+
+def test_comparison_that_starts_in_the_future_is_an_error(services: Services) -> None:
+    params = {"lift": {"percent": 10, "start": "2999-01-01"}, "td": {"last_results": COUNTS}}
+    with pytest.raises(SettingsError, match=r"lift\.start is in the future"):
+        door.compare_and_record(task_of(services, {}, **params), services.time.timing)
+
+
 def test_audiences_beyond_the_size_of_one_statement_all_get_their_row(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,7 @@ from td_pinterest_op.records.columns import find_people_columns
 from td_pinterest_op.records.hashed_query import Query, describe_query, open_hashed_rows
 from td_pinterest_op.records.limits import check_rows
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.redaction.secret import quote_text
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.stats import Stats, SummaryText
 from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
@@ -147,10 +147,10 @@ class AudienceAction(abc.ABC):
         expected = self._settings.expected_audience_name
         # Settings are trimmed, and names at Pinterest are not.
         if expected is not None and (audience is None or audience.name.strip() != expected.strip()):
-            seen = f'is named "{escape(audience.name)}"' if audience else "cannot be read, so its name is unknown"
+            seen = f"is named {quote_text(audience.name)}" if audience else "cannot be read, so its name is unknown"
             raise AudienceError(
-                f'audience {self.stats.audience_id} {seen}, but expected_audience_name is "{expected}": check the id. '
-                "Nothing was changed"
+                f"audience {self.stats.audience_id} {seen}, but expected_audience_name is {quote_text(expected)}: "
+                "check the id. Nothing was changed"
             )
 
     def _set_summary(self, past: str, infinitive: str) -> None:
@@ -178,7 +178,7 @@ class AudienceAction(abc.ABC):
 
     def _build_conflict_error(self, audience: Audience) -> AudienceError:
         """Return the error about `audience`, which another digdag session created with the settings' name."""
-        text = f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): '
+        text = f"an audience named {quote_text(audience.name)} already exists (id {audience.id}): "
         if self._settings.if_exists != "fail" or self.action.finds_by_name:
             return AudienceError(f"{text}it was created while this task ran. Run this task again, which then uses it")
         if audience.audience_type == CUSTOMER_LIST:
@@ -190,8 +190,8 @@ class AudienceAction(abc.ABC):
         """Return the error about several `audiences` that all have the name in the settings."""
         ids = ", ".join(audience.id for audience in audiences)
         return AudienceError(
-            f'{len(audiences)} audiences are named "{self._new_name}" (ids {ids}): name the one that you mean by its '
-            "id, with an action for an existing audience"
+            f"{len(audiences)} audiences are named {quote_text(self._new_name)} (ids {ids}): name the one that you "
+            "mean by its id, with an action for an existing audience"
         )
 
     def _find_namesakes(self) -> tuple[list[Audience], list[Audience]]:

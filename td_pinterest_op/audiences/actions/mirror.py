@@ -20,6 +20,7 @@ from td_pinterest_op.mirroring.plan_guard import PlanGuard
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.limits import check_rows
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
+from td_pinterest_op.redaction.secret import quote_text
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ActionSpec
@@ -75,8 +76,8 @@ class Mirror(MembersAction):
             self._audience = self._find_usable_audience(named[0].id)
         if self._audience and name not in (None, self._audience.name):
             raise AudienceError(
-                f'{self._audience.label} is not named "{name}": audience_id and audience_name must name the same '
-                "audience. Nothing was changed"
+                f"{self._audience.label} is not named {quote_text(str(name))}: audience_id and audience_name must name "
+                "the same audience. Nothing was changed"
             )
 
     @property
@@ -139,7 +140,7 @@ class Mirror(MembersAction):
             return [Step(description=f"no change: {compared}", run=self._run.compact_ledger)]
         steps = []
         if not audience:
-            creates = f'create audience "{self._new_name}" without people'
+            creates = f"create audience {quote_text(self._new_name)} without people"
             steps.append(Step(description=creates, request_count=2, run=self._ensure_audience))
         steps.append(Step(description=compared, run=self._write_ledger_plan))
         label = audience.label if audience else "the audience"

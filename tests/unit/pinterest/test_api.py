@@ -111,7 +111,7 @@ def test_an_audience_with_an_invalid_field_is_an_error_of_one_short_line(change:
 
 def test_a_message_quotes_the_beginning_of_a_long_name() -> None:
     audience = replace(READ, name="\n" + "x" * 1_000_000)
-    assert audience.label == f'audience 2542620905475 "\\n{99 * "x"}"'
+    assert audience.label == f'audience 2542620905475 "\\n{99 * "x"}…"'
 
 
 def test_unknown_id_gives_none_and_any_other_refusal_an_error() -> None:

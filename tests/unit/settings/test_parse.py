@@ -142,6 +142,7 @@ def test_an_alias_means_the_same(changes: dict[str, object], expected: tuple[str
         ("audience_name", "two\nlines"),
         ("audience_name", "\ud800"),
         ("audience_name", 2024),
+        ("audience_name", "x" * 501),
         pytest.param("limit_records_per_request", 10**6000, id="huge int"),
         pytest.param("limit_records_per_request", "1" * 6000, id="huge text"),
         ("limit_records_per_request", float("inf")),
