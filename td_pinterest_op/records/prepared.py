@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from td_pinterest_op.identifiers.identifier_types import EXTERNAL_ID
 from td_pinterest_op.records.columns import Column, choose_list_type
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.spool import SortedFile, Spool
+from td_pinterest_op.records.spool import Spool
 
 _SHORTEST_EXTERNAL_ID = 16
 _BUFFERED_BYTES = 4 << 20  # in memory, over all layouts
@@ -177,7 +177,7 @@ class PreparedRecords:
     `list_type`: the type of the customer list that is created for the records. Reading the records may raise OSError.
     """
 
-    files: Mapping[RecordLayout, Spool | SortedFile] = field(default_factory=dict)
+    files: Mapping[RecordLayout, Spool] = field(default_factory=dict)
     list_type: str = choose_list_type([])
 
     @property

@@ -9,9 +9,8 @@ import hashlib
 import secrets
 import tempfile
 from array import array
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, chain, compress, count, islice
-from operator import ne
+from collections.abc import Collection, Iterator
+from itertools import accumulate, chain, count
 from struct import iter_unpack
 
 from td_pinterest_op.records.digests import DIGEST_BYTES
@@ -20,9 +19,6 @@ BUCKETS = 256  # one for each value of a digest's first byte
 _INCOMING_DIGESTS = 1 << 13  # as objects of 88 bytes, before they are packed: a processor's cache holds that many
 _BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
 _CROWD = 1 << 7  # incoming digests of a bucket: four times its share, so that many may be repeats
-_LARGE_BUCKET_BYTES = 8 << 20  # more go through a set: it is slower, but grows with the unique digests only
-_CHUNK_BYTES = 1 << 18  # read at once
-_FEW_DIGESTS = 1 << 10  # of a bucket that is sorted at once, without 256 lists
 
 
 class SpoolFile:
@@ -69,29 +65,6 @@ class SpoolFile:
         return (int.from_bytes(data, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(data), "big")
 
 
-class SortedFile:
-    """Stores digests that come in ascending order, without repeats, in a temporary file. Can stand in for a `Spool`."""
-
-    def __init__(self) -> None:
-        self._file = SpoolFile()
-        self.unique_count = 0
-        self.close = self._file.close
-
-    def add(self, digests: Sequence[bytes]) -> None:
-        """Append digests: in ascending order, and greater than all that were added before. Raises OSError."""
-        self._file.write(self.unique_count * DIGEST_BYTES, b"".join(digests))
-        self.unique_count += len(digests)
-
-    def finish(self) -> None:
-        """Do nothing. A `Spool` sorts its digests here, but these are sorted already."""
-
-    def read_chunks(self) -> Iterator[bytes]:
-        """Yield all digests of the file in ascending order, many joined in each byte string. Raises OSError."""
-        end = self.unique_count * DIGEST_BYTES
-        for start in range(0, end, _CHUNK_BYTES):
-            yield self._file.read(start, min(_CHUNK_BYTES, end - start))
-
-
 class Buckets:
     """Collects digests in a temporary file, in 256 buckets by the digests' first byte, which is the bucket's number.
 
@@ -110,7 +83,7 @@ class Buckets:
         self._segment_offsets: list[array[int]] = []  # for each write: where each bucket's segment begins, and the end
         self._end = 0
 
-    def add(self, digests: Sequence[bytes]) -> None:
+    def add(self, digests: Collection[bytes]) -> None:
         """Add digests in memory. Write them to the temporary file once there are many. Raises OSError."""
         incoming = self._incoming
         for digest in digests:
@@ -178,12 +151,8 @@ class Spool(Buckets):
         self._unique_counts = []
         for bucket in range(BUCKETS):
             segments = self.read_segments(bucket)
-            if sum(length for _, length in self._find_segments(bucket)) > _LARGE_BUCKET_BYTES:
-                digests = list(set(chain.from_iterable(split_fixed(segment, self.width) for segment in segments)))
-            else:
-                digests = list(split_fixed(b"".join(segments), self.width))
-            ordered = sort_digests(digests)
-            data = memoryview(b"".join(compress(ordered, chain((True,), map(ne, islice(ordered, 1, None), ordered)))))
+            digests = set(chain.from_iterable(split_fixed(segment, self.width) for segment in segments))
+            data = memoryview(b"".join(sorted(digests)))
             self._unique_counts.append(len(data) // self.width)
             for offset, length in self._find_segments(bucket):
                 self._file.write(offset, data[:length])
@@ -198,19 +167,6 @@ class Spool(Buckets):
         """Yield for each bucket an iterator of the bucket's unique digests, in ascending order. Raises OSError."""
         for bucket, unique_count in enumerate(self._unique_counts):
             yield split_fixed(b"".join(self.read_segments(bucket, unique_count)), self.width)
-
-
-def sort_digests(digests: list[bytes]) -> list[bytes]:
-    """Return digests in ascending order. All of them must begin with the same byte."""
-    if len(digests) < _FEW_DIGESTS:
-        return sorted(digests)
-    # Many short sorts cost half of one long one.
-    by_second_byte: list[list[bytes]] = [[] for _ in range(256)]
-    for digest in digests:
-        by_second_byte[digest[1]].append(digest)
-    for of_second_byte in by_second_byte:
-        of_second_byte.sort()
-    return list(chain.from_iterable(by_second_byte))
 
 
 def split_fixed(data: bytes | bytearray, width: int = DIGEST_BYTES) -> Iterator[bytes]:

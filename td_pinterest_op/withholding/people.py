@@ -16,7 +16,7 @@ so that memory holds one bucket at a time. If each person has one identifier, no
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import chain, compress
@@ -26,7 +26,7 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnIdentifiers
 from td_pinterest_op.records.hashed_query import NUMBERS
-from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, sort_digests, split_fixed
+from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, split_fixed
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 
@@ -35,8 +35,8 @@ _HOLDER = Struct(f"={DIGEST_BYTES}sI")
 
 SENT = "sent"
 """The outcome of a person or an identifier besides the reasons of WITHHELD."""
-Sendable = tuple[list[bytes], Mapping[str, int]]
-"""Digests that may be sent, in ascending order, and the number of digests that are withheld, by reason."""
+Sendable = tuple[Collection[bytes], Mapping[str, int]]
+"""Different digests that may be sent, and the number of digests that are withheld, by reason."""
 
 
 class _Fact:
@@ -116,7 +116,7 @@ class SingleIdentifierPeople:
     def find_sendable(self) -> Iterator[Sendable]:
         """Yield, for each first byte of digests, those to send and the number withheld by reason. Raises OSError.
 
-        The digests are unique and in ascending order. Nobody can be added afterwards.
+        Nobody can be added afterwards.
         """
         collected = (self._everybody, self._controlled)
         for buckets in collected:
@@ -132,7 +132,7 @@ class SingleIdentifierPeople:
             left -= without_consent
             in_control = left & controlled
             withheld = {SUPPRESSED: len(opted_out), WITHOUT_CONSENT: len(without_consent), CONTROL: len(in_control)}
-            yield sort_digests(list(left - in_control)), withheld
+            yield left - in_control, withheld
 
 
 class People:
@@ -203,7 +203,7 @@ class People:
     def find_sendable(self) -> Iterator[Sendable]:
         """Yield, for each first byte of digests, those to send and the number withheld by reason. Raises OSError.
 
-        The digests are unique and in ascending order. Nobody can be added afterwards.
+        Nobody can be added afterwards.
         """
         self.compare_with_lists()
         for bucket in range(BUCKETS):
@@ -217,7 +217,7 @@ class People:
                 if facts & _Fact.MAY_BE_SENT:
                     by_outcome[_decide_outcome(facts)].append(digest)
             sent = by_outcome.pop(SENT, [])
-            yield sort_digests(sent), {reason: len(digests) for reason, digests in by_outcome.items()}
+            yield sent, {reason: len(digests) for reason, digests in by_outcome.items()}
 
     def find_identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
         """Yield (person's number, reason, digest) for each identifier of a sent person that a withheld person shares.

@@ -31,7 +31,7 @@ from td_pinterest_op.records.digests import (
 from td_pinterest_op.records.hashed_query import NUMBERS
 from td_pinterest_op.records.limits import NAMED_ROWS, format_reasons
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords, Row, RowSpool, encode_rows
-from td_pinterest_op.records.spool import BUCKETS, SortedFile, Spool, SpoolFile
+from td_pinterest_op.records.spool import BUCKETS, Spool, SpoolFile
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
@@ -165,7 +165,7 @@ class IdentifierReader(Reader):
     If several people hold an identifier, what is known of all of them decides whether it is sent.
     """
 
-    spool: Spool | SortedFile
+    spool: Spool
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -361,11 +361,9 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Withholdin
     reader: Reader
     if settings.records == "rows":
         reader = RowReader(**given) if has_all else _FilteredRowReader(people=People(lists), **given)
-    elif has_all:
-        reader = IdentifierReader(spool=Spool(), **given)
     else:
-        people = (SingleIdentifierPeople if is_single(columns) else People)(lists)
-        reader = IdentifierReader(spool=SortedFile(), people=people, **given)
+        people = None if has_all else (SingleIdentifierPeople if is_single(columns) else People)(lists)
+        reader = IdentifierReader(spool=Spool(), people=people, **given)
     with contextlib.closing(reader):
         yield reader
 

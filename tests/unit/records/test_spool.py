@@ -54,8 +54,6 @@ def _pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param == "in many small pieces":
         monkeypatch.setattr(module, "_INCOMING_DIGESTS", 150)
         monkeypatch.setattr(module, "_BUFFERED_BYTES", 400 * DIGEST_BYTES)
-        monkeypatch.setattr(module, "_LARGE_BUCKET_BYTES", 20 * DIGEST_BYTES)
-        monkeypatch.setattr(module, "_CHUNK_BYTES", 3 * DIGEST_BYTES)
 
 
 @pytest.mark.usefixtures("_pieces")
@@ -87,8 +85,7 @@ class TestUnique:
 
 
 def test_memory_grows_with_different_digests_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"_LARGE_BUCKET_BYTES": 1 << 18, "_BUFFERED_BYTES": 1 << 20}.items():
-        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(module, "_BUFFERED_BYTES", 1 << 20)
 
     def peak(different: int) -> int:
         values = [hashlib.sha256(b"%d" % number).digest() * 3 for number in range(different)]
