@@ -16,9 +16,7 @@ from struct import iter_unpack
 from td_pinterest_op.records.digests import DIGEST_BYTES
 
 BUCKETS = 256  # one for each value of a digest's first byte
-_INCOMING_DIGESTS = 1 << 13  # as objects of 88 bytes, before they are packed: a processor's cache holds that many
 _BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
-_CROWD = 1 << 7  # incoming digests of a bucket: four times its share, so that many may be repeats
 
 
 class SpoolFile:
@@ -77,31 +75,19 @@ class Buckets:
         self.width = width
         self._file = SpoolFile(encrypted=encrypted)
         self.close = self._file.close
-        self._incoming: list[list[bytes]] = [[] for _ in range(BUCKETS)]
         self._buffers: list[bytearray] = [bytearray() for _ in range(BUCKETS)]
-        self._incoming_count = self.buffered_bytes = 0
+        self.buffered_bytes = 0
         self._segment_offsets: list[array[int]] = []  # for each write: where each bucket's segment begins, and the end
         self._end = 0
 
     def add(self, digests: Collection[bytes]) -> None:
         """Add digests in memory. Write them to the temporary file once there are many. Raises OSError."""
-        incoming = self._incoming
+        buffers = self._buffers
         for digest in digests:
-            incoming[digest[0]].append(digest)
-        self._incoming_count += len(digests)
-        if self._incoming_count >= _INCOMING_DIGESTS:
-            self._pack_incoming()
+            buffers[digest[0]] += digest
+        self.buffered_bytes += len(digests) * self.width
         if self.buffered_bytes >= _BUFFERED_BYTES:
             self.write_buffers()
-
-    def _pack_incoming(self) -> None:
-        """Move new digests from Python objects into byte buffers. Drop repeats in buckets with many new digests."""
-        for digests, buffer in zip(self._incoming, self._buffers, strict=True):
-            kept = digests if len(digests) < _CROWD else dict.fromkeys(digests)
-            buffer += b"".join(kept)
-            self.buffered_bytes += len(kept) * self.width
-            digests.clear()
-        self._incoming_count = 0
 
     def write_buffers(self) -> None:
         """Write buffered digests to the temporary file. Raises OSError, or ValueError if a digest's length is wrong."""
@@ -118,9 +104,7 @@ class Buckets:
 
     def finish(self) -> None:
         """Write the digests that are still in memory to the file. No digest can be added afterwards. Raises OSError."""
-        self._pack_incoming()
         self.write_buffers()
-        self._incoming = []
         self._buffers = []
 
     def read_segments(self, bucket: int, maximum: int | None = None) -> Iterator[bytes]:

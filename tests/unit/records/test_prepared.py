@@ -26,7 +26,6 @@ def row(number: int, *, external_id: bytes = b"") -> Row:
 @pytest.fixture(params=[8 << 20, 100], ids=["in one piece", "in many small pieces"])
 def spool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[RowSpool]:
     monkeypatch.setattr(module, "_BUFFERED_BYTES", request.param)
-    monkeypatch.setattr(spool_module, "_INCOMING_DIGESTS", request.param)
     with closing(RowSpool()) as made:
         yield made
 

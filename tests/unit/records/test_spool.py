@@ -52,7 +52,6 @@ def batches(spool: Spool, size: int) -> Iterator[list[bytes]]:
 @pytest.fixture(params=["in one piece", "in many small pieces"])
 def _pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "in many small pieces":
-        monkeypatch.setattr(module, "_INCOMING_DIGESTS", 150)
         monkeypatch.setattr(module, "_BUFFERED_BYTES", 400 * DIGEST_BYTES)
 
 
