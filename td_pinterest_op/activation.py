@@ -161,5 +161,4 @@ def _choose_action(task: Task, settings: Mapping[object, object]) -> dict[str, s
 
 
 def _has_value(settings: Mapping[object, object], *names: str) -> bool:
-    """Whether at least one of the settings called `names` has a value."""
     return not all(is_left_out(settings.get(name)) for name in names)

@@ -329,7 +329,6 @@ class _Erasure:
         sender = Sender(client=services.client, settings=self.settings, stats=stats, reporter=reporter)
 
         def remove_batch(records: Batch) -> Response:
-            """Ask Pinterest to remove a batch of records from the list, and return the response. Its id is kept."""
             response = services.pinterest.change_records(list_id, records, operation="REMOVE")
             # Called from several threads: append is atomic.
             target.request_ids.append(response.request_id)

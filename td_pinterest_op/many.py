@@ -86,7 +86,6 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
         services.tokens.get_token()
 
         def run_waiting() -> None:
-            """Run waiting entries one by one, until none is left, the run is asked to end, or a token is refused."""
             with contextlib.suppress(IndexError):
                 while not shutdown.is_requested():
                     run = waiting.popleft()

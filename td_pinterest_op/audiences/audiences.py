@@ -95,7 +95,6 @@ def repeat_until_list_is_ready(
     """
 
     def check_repeatable(error: RequestRefusedError, wait: float) -> float:
-        """Return `wait`, the seconds until the next request. Raises `error` if it is not about the list."""
         if error.is_read or not is_unready(error):
             raise error
         log.info("the customer list may not be ready (%s); trying again in %s", error, format_duration(wait))

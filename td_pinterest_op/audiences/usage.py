@@ -67,7 +67,6 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
     # Most accounts have neither templates nor segments, so they are listed only if an ad group has one.
     @cache
     def find_templates() -> dict[str, str]:
-        """Return the ids of the targeting templates that name the audience, mapped to "includes" or "excludes"."""
         found = {}
         for template in iterate("targeting_templates"):
             how = _describe_targeting(read_object(template, "targeting_attributes"), audience_id)
@@ -77,7 +76,6 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
 
     @cache
     def find_segment_ids() -> set[str]:
-        """Return the ids of the customer segments that include the audience."""
         segments = iterate("customer_segments")
         return {each["id"] for each in segments if audience_id in _read_ids(each, "audience_ids")}
 
@@ -125,14 +123,12 @@ def require_unused(api: Api, audience: Audience) -> None:
 
 
 def _describe_targeting(spec: Mapping[str, Any], audience_id: str) -> str:
-    """Return "includes" or "excludes" if a targeting spec names the audience in that way, "" if it does not."""
     if audience_id in _read_ids(spec, "AUDIENCE_INCLUDE"):
         return "includes"
     return "excludes" if audience_id in _read_ids(spec, "AUDIENCE_EXCLUDE") else ""
 
 
 def _read_ids(content: Mapping[str, Any], name: str) -> set[str]:
-    """Return the ids, or names, in a list of Pinterest's JSON as texts. Raises PinterestError for other types."""
     value = content.get(name)
     if value is not None and not isinstance(value, list):
         raise PinterestError(f"Pinterest's answer cannot be used, since its field {name} is no list")

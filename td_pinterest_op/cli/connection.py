@@ -111,7 +111,6 @@ class Credentials:
             return store.save_token
 
         def save_token(new_token: Secret | None, valid_seconds: float | None) -> None:
-            """Store a new refresh token. For None, warn if the old token, valid for `valid_seconds`, expires soon."""
             if new_token is None:
                 store.save_token(new_token, valid_seconds)
                 return

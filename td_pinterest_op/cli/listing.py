@@ -169,7 +169,6 @@ def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[
 
 
 def _print_listing(common: options.CommonOptions, rows: Sequence[dict[str, Any]], name_part: str | None) -> None:
-    """Print the rows whose name contains `name_part`, sorted by name, then by id, as JSON or a table."""
     wanted = (name_part or "").casefold()
     matching = [row for row in rows if wanted in str(row["name"] or "").casefold()]
     matching.sort(key=lambda row: (str(row["name"] or "").casefold(), row["id"]))

@@ -81,7 +81,6 @@ def command(examples: str) -> Callable[[Callable[..., Any]], click.Command]:
 
 
 def _store_in_context(context: click.Context, option: click.Parameter, value: object) -> None:
-    """Store an option's value in the CommonOptions of the command's context."""
     setattr(context.ensure_object(CommonOptions), str(option.name), value)
 
 

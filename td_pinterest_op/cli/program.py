@@ -82,7 +82,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_command(arguments: Sequence[str] | None) -> int:
-    """Run the command line with these arguments. Return the exit code; an error is printed, not raised."""
     try:
         code = program.main(args=arguments, prog_name="td-pinterest", standalone_mode=False)
     except click.ClickException as error:

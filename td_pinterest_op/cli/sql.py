@@ -173,6 +173,5 @@ GROUP BY key"""
 
 
 def _build_digest_sql(column: Column) -> str:
-    """Return an SQL expression for the column's digest, which is NULL for a rejected value."""
     # A mark may precede the 64 hex digits.
     return f"CASE WHEN length(a{column.position}) >= 64 THEN substr(a{column.position}, -64) END"

@@ -42,7 +42,6 @@ def find_proxy(url: str) -> tuple[str, str]:
 
 
 def _is_loopback(url: str) -> bool:
-    """Whether the host of a URL is this machine's loopback address."""
     with contextlib.suppress(ValueError):
         host = urllib.parse.urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

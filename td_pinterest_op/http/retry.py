@@ -104,7 +104,6 @@ def parse_server_time(headers: Mapping[str, str], *, now: float) -> float:
 
 
 def _parse_http_date(text: str) -> float | None:
-    """Return an HTTP date in seconds since 1970, or None for an invalid date."""
     try:
         moment = email.utils.parsedate_to_datetime(text)
         # The asctime form has no zone; it is UTC as well.

@@ -86,7 +86,6 @@ class IdentifierType:
 
 
 def _normalise_email(text: str, _country: str | None) -> str | Reason:
-    """Return the e-mail address `text` in lower case, or the reason for its rejection."""
     normal = text.lower()
     if len(normal.encode()) > MAX_EMAIL_BYTES:
         return Reason.TOO_LONG
@@ -99,7 +98,6 @@ def _normalise_email(text: str, _country: str | None) -> str | Reason:
 
 
 def _normalise_device_id(text: str, _country: str | None, *, letter_case: Callable[[str], str]) -> str | Reason:
-    """Return the device id `text` in the letter case of its type, or the reason for its rejection."""
     # Before its case is changed: upper() makes two hex digits of the ligature \ufb00.
     if SEPARATOR.search(text):
         return Reason.CONTAINS_SEPARATOR
@@ -107,7 +105,6 @@ def _normalise_device_id(text: str, _country: str | None, *, letter_case: Callab
 
 
 def _normalise_external_id(text: str, _country: str | None) -> str | Reason:
-    """Return the external id `text` unchanged, or the reason for its rejection."""
     if len(text) > MAX_EXTERNAL_ID_CHARACTERS:
         return Reason.TOO_LONG
     return Reason.CONTAINS_SEPARATOR if SEPARATOR.search(text) else text

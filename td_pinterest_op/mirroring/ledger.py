@@ -358,12 +358,10 @@ SELECT cast({plan} AS bigint) AS plan, '{event}' AS op, cast(NULL AS varchar) AS
 
     @property
     def _table(self) -> str:
-        """The ledger's table as SQL names it: its database and its name, in quotes."""
         return f"{quote_name(self.jobs.database)}.{quote_name(self.name)}"
 
     @property
     def _rows_clause(self) -> str:
-        """The FROM and WHERE clauses for all rows of the audience, from all plans."""
         return f"FROM {self._table} WHERE audience_id = {quote_literal(self.jobs.audience_id)}"
 
 

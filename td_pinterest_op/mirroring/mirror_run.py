@@ -106,7 +106,6 @@ class MirrorRun:
 
     @property
     def _replaces(self) -> bool:
-        """Whether the run must replace everybody in the audience, because it cannot send only the changes."""
         state = self.ledger.state
         if self.settings.rebuild:
             return True

@@ -49,7 +49,6 @@ class PlanGuard:
         self._waits = waits
 
     def _ask_ledger(self) -> None:
-        """Ask the ledger. Trust its answer for ten seconds, or raise MirrorError if there is a newer plan."""
         if newer := self.ledger.find_newer_plan():
             raise MirrorError(f"plan {newer} is newer")
         self._trusted_until = self.client.timing.monotonic() + _TRUSTED

@@ -131,7 +131,6 @@ class Api:
 
     @property
     def _account(self) -> str:
-        """The beginning of the paths of the ad account's entities."""
         return f"/ad_accounts/{self.ad_account_id}"
 
     def list_audiences(self) -> Iterator[Audience]:
@@ -359,7 +358,6 @@ def read_object(content: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _build_field_error(name: str, problem: str) -> PinterestError:
-    """Return the error for the field `name` of a response. `problem`: what it is, such as "no text"."""
     return PinterestError(
         f"Pinterest's answer cannot be used, since its field {name} is {problem}: run this task again. If that does "
         "not help, check whether a proxy changes Pinterest's answers"

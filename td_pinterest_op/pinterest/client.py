@@ -106,7 +106,6 @@ class Client:
         before = self._check_write
 
         def call_checks() -> None:
-            """Call the `check` of each enclosing `with` block, the outermost first. An error stops the write."""
             before()
             check()
 
@@ -147,7 +146,6 @@ class Client:
             raise
 
     def _send_once(self, request: Request, auth: AuthBase, *, is_retry: bool) -> Response | _FailedAttempt:
-        """Send a request a single time, when the rate limits allow it. Returns the response, or the failed attempt."""
         url = self.endpoint.rstrip("/") + request.path
         headers = {"Accept": "application/json"}
         if request.body:

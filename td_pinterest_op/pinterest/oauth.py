@@ -110,7 +110,6 @@ class Tokens(TokenSource):
         """Return the access token for the next request. Raises AccountError if Pinterest issues none."""
 
         def renew_token() -> Bearer:
-            """Return a new access token, or the current one if another thread has just renewed it."""
             with self._lock:
                 bearer = self._find_valid_token()
                 if bearer is None:
@@ -138,7 +137,6 @@ class Tokens(TokenSource):
             return True
 
     def _find_valid_token(self) -> Bearer | None:
-        """Return the current access token, or None if there is none or it expires soon."""
         bearer = self._bearer
         return bearer if bearer and self.client.timing.monotonic() < bearer.expires_at else None
 
@@ -227,5 +225,4 @@ def _parse_token(content: Mapping[str, Any], name: str) -> Secret | None:
 
 
 def _parse_lifetime(value: Any) -> float | None:
-    """Return a lifetime in seconds, or None if `value` is not a positive number, or is too large for a date."""
     return float(value) if type(value) in (int, float) and 0 < value <= _LONGEST else None

@@ -130,7 +130,6 @@ class RateLimiter:
             return max(self._compute_delay(write=True), 0.0)
 
     def _raise_if_stopped(self) -> None:
-        """Raise StoppedError if `stop` was called, or the run was asked to end."""
         shutdown.raise_if_requested()
         if self._stopped:
             raise StoppedError(f"the request was not sent, because the run has failed: {self._stopped}")

@@ -163,7 +163,6 @@ def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[
 
 
 def _clear_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:
-    """Return `digests` with b"" in place of each hash of an empty value, or of a placeholder such as "null"."""
     if HASHES_OF_NOTHING.isdisjoint(digests):
         return digests
     return [b"" if digest in HASHES_OF_NOTHING else digest for digest in digests]

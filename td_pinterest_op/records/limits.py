@@ -116,7 +116,6 @@ def check_value_kind(settings: Settings, stats: Stats) -> None:
 
 
 def _describe_invalid_values(stats: Stats) -> str:
-    """Return a text that says how many values are invalid, why, and in which rows the first of them are."""
     first_invalid = stats.first_invalid
     rows = ", ".join(map(str, first_invalid[:NAMED_ROWS])) + (", …" if len(first_invalid) > NAMED_ROWS else "")
     values = stats.valid + stats.invalid_count

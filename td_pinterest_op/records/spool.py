@@ -117,7 +117,6 @@ class Buckets:
                 yield data
 
     def _find_segments(self, bucket: int) -> Iterator[tuple[int, int]]:
-        """Yield the offset and the length, in bytes, of each part of the file that has digests of a bucket."""
         for offsets in self._segment_offsets:
             if length := offsets[bucket + 1] - offsets[bucket]:
                 yield offsets[bucket], length

@@ -62,7 +62,6 @@ def draw_line_chart(points: Points, *, label: str, value_format: str = "{:,.0f}"
 
 
 def _strip_to_image(root: Element, *, label: str) -> Element:
-    """Make an SVG chart one labelled image, without pygal's script, styles, tooltips and hidden texts. Return it."""
     unwanted = {"defs", "title", "desc", "script", "style"}
     for parent in list(root.iter()):
         for child in list(parent):

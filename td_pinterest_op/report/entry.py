@@ -124,7 +124,6 @@ def parse_time(value: object) -> datetime | None:
 
 
 def _parse_number(value: Any) -> float | None:
-    """Return a value as a number, or None if the value is not a number."""
     try:
         number = float(value)
     except (TypeError, ValueError):

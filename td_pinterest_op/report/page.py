@@ -99,5 +99,4 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
 
 
 def _find_newest(entries: Sequence[Entry], column: str) -> Entry | None:
-    """Return the newest entry that has a value in a column of the history, or None. `entries`: the oldest first."""
     return next((entry for entry in reversed(entries) if entry.get_text(column)), None)

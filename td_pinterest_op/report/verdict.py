@@ -91,7 +91,6 @@ def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText
 
 
 def _describe_status_check(follow_up: Entry) -> ReportText:
-    """Return the report's text about an audience at its last status check: its state, its size, and what to do."""
     status = follow_up.get_text("audience_status")
     size = follow_up.get_number("audience_size")
     people = "its size is not known yet" if size is None else f"about {format_number(size)} matched people"

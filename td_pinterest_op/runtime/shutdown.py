@@ -42,7 +42,6 @@ def end_on_signals() -> Iterator[list[int]]:
     received: list[int] = []
 
     def handle_signal(number: int, _frame: FrameType | None) -> None:
-        """Ask the run to end, and raise StoppedError at the first signal. Later signals interrupt nothing."""
         received.append(number)
         is_first = not is_requested()
         request_end(signal.Signals(number).name)
@@ -120,7 +119,6 @@ def start_thread(function: Callable[[], _T], *, is_interrupted: bool = True) -> 
         future.add_done_callback(_uninterrupted.discard)
 
     def complete_future() -> None:
-        """Call `function` in the new thread, and store its result or exception in the future."""
         try:
             future.set_result(function())
         except BaseException as error:

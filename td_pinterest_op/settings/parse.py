@@ -235,7 +235,6 @@ def parse_values(
 
 
 def _check_unknown_keys(parsed: ParsedSettings, keys: Iterable[object]) -> None:
-    """Add a problem to `parsed` for each of the `keys` of `result_settings` that is unknown."""
     for key in keys:
         if key in parsed.table.by_name:
             continue
@@ -284,7 +283,6 @@ def _find_credential(parsed: ParsedSettings, key: Setting, raw: object, environ:
 
 
 def _check_setting(parsed: ParsedSettings, setting: Setting) -> None:
-    """Add a problem if `setting` is needed but missing, or conflicts with a setting that its declaration names."""
     value = parsed.given_values.get(setting.name)
     if setting.is_needed:
         parsed.require_any(setting.name)
@@ -305,7 +303,6 @@ def _check_setting(parsed: ParsedSettings, setting: Setting) -> None:
 
 
 def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
-    """Add a problem for each setting that the action needs but lacks, or cannot apply, or that contradicts another."""
     given = parsed.given_values
     needed_by = f", and {action.name} needs it"
     id_key = action.audience_id
@@ -335,7 +332,6 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
 
 
 def _check_records_setting(parsed: ParsedSettings) -> None:
-    """Add a problem for each setting that contradicts the setting `records`, and for an action that cannot obey it."""
     values = parsed.values
     action = parsed.action
     has_rows = values.get("records") == "rows"
@@ -351,7 +347,6 @@ def _check_records_setting(parsed: ParsedSettings) -> None:
 
 
 def _check_rejected_keys(parsed: ParsedSettings) -> None:
-    """Add a problem if `rejected` lacks its keys, or one of the keys is a column of identifiers."""
     values = parsed.values
     if values.get("rejected"):
         parsed.require_any("rejected_keys", reason=", and rejected needs it")

@@ -97,12 +97,10 @@ def parse_text(text: str) -> object:
 
 
 def _format_position(mark: yaml.Mark | None) -> str:
-    """Return the position of a YAML node for a message, such as " (line 2, column 5)", or "" if `mark` is None."""
     return "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
 
 
 def _build_dict_of_unique_keys(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    """Return the members of a JSON object as a dict. Raises ValueError if a key occurs twice."""
     if len(mapping := dict(pairs)) < len(pairs):
         raise ValueError
     return mapping
@@ -137,7 +135,6 @@ def _parse_part(label: str, part_type: SettingType, value: object) -> Any:
 
 
 def _parse_items(item_type: SettingType, value: object) -> list[str]:
-    """Return the items of a list, each parsed as `item_type`. Raises WrongValueError with a wrong item's position."""
     items = enumerate(parse_list(value), start=1)
     return [_parse_part(f"number {position}", item_type, item) for position, item in items]
 
@@ -146,7 +143,6 @@ def _build_list_type(item_type: SettingType, noun: str) -> SettingType:
     """Return the setting type of a list of items, or of a single one. `noun`: the word for an item, such as "id"."""
 
     def parse_list_of_items(value: object) -> tuple[Any, ...]:
-        """Return the items, without repeats, in the given order. Raises WrongValueError for a wrong list."""
         items = tuple(dict.fromkeys(_parse_items(item_type, value)))
         if not items:
             raise WrongValueError(f"must contain at least one {noun}")
@@ -157,7 +153,6 @@ def _build_list_type(item_type: SettingType, noun: str) -> SettingType:
 
 
 def _parse_columns(value: object) -> Mapping[str, str]:
-    """Return a mapping from lower-case column names to identifier types. Raises WrongValueError for a wrong mapping."""
     columns: dict[str, str] = {}
     for column, identifier_type in parse_mapping(value).items():
         name = column.strip().lower() if isinstance(column, str) else ""
@@ -175,10 +170,6 @@ def _parse_columns(value: object) -> Mapping[str, str]:
 
 
 def _parse_control(value: object) -> Control:
-    """Return the control group that a mapping with `percent`, `salt` and perhaps `by` describes.
-
-    Raises WrongValueError for a wrong value, or an unknown key.
-    """
     parts = parse_mapping(value)
     for name in parts:
         if name not in _CONTROL_NAMES:

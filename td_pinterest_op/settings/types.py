@@ -144,7 +144,6 @@ def build_integer_type(minimum: int, maximum: int) -> SettingType:
     """Return the setting type of an int from `minimum` to `maximum`."""
 
     def parse_integer(value: object) -> int:
-        """Return a whole number within the type's limits as an int. Raises WrongValueError for any other value."""
         number = parse_number(value)
         if number is None or number != number.to_integral_value() or not minimum <= number <= maximum:
             raise WrongValueError(describe_wrong_value(value))
@@ -161,7 +160,6 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
     value_by_word = {_fold_word(word): value for word, value in words.items()}
 
     def parse_choice(value: object) -> object:
-        """Return the value of an allowed word, in any spelling. Raises WrongValueError for other words."""
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in value_by_word:
             # The first part decides: append_to_audience must not be taken for clear_current_audience.
@@ -186,7 +184,6 @@ def _fold_word(word: str) -> str:
 
 
 def _parse_ratio(value: object) -> float:
-    """Return a number from 0 to 1 as a float. Raises WrongValueError for any other value."""
     number = parse_number(value)
     if number is None or not 0 <= number <= 1:
         raise WrongValueError(describe_wrong_value(value))
@@ -197,7 +194,6 @@ def _build_id_type(max_length: int, allowed_text: str) -> SettingType:
     """Return the setting type of an id of up to `max_length` digits. `allowed_text` describes such ids in messages."""
 
     def parse_id(value: object) -> str:
-        """Return an id, given as text or as a number, as text of digits. Raises WrongValueError for any other value."""
         text = value.strip() if isinstance(value, str) else ""
         number = None if isinstance(value, str) else parse_number(value)
         if number is not None and number == number.to_integral_value():
@@ -210,7 +206,6 @@ def _build_id_type(max_length: int, allowed_text: str) -> SettingType:
 
 
 def _parse_credential(value: object) -> Secret:
-    """Return a credential, given as text or a number, as a Secret. Raises WrongValueError, which does not quote it."""
     is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
     text = str(value) if is_number else value
     if not isinstance(text, str):
@@ -224,7 +219,6 @@ def _parse_credential(value: object) -> Secret:
 
 
 def _parse_text_line(value: object) -> str:
-    """Return text without surrounding spaces. Raises WrongValueError unless the text is a single visible line."""
     if not isinstance(value, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
     categories = {unicodedata.category(character) for character in value.strip()}
@@ -244,14 +238,12 @@ def _parse_name(value: object) -> str:
 
 
 def _parse_query(value: object) -> str:
-    """Return SQL, or the name of a file, without surrounding spaces. Raises WrongValueError for other types."""
     if not isinstance(value, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
     return value.strip()
 
 
 def _parse_table_name(value: object) -> TableName:
-    """Return the name of a table, given as table or database.table. Raises WrongValueError for any other value."""
     match = _TABLE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise WrongValueError(describe_wrong_value(value))
@@ -259,7 +251,6 @@ def _parse_table_name(value: object) -> TableName:
 
 
 def _parse_country(value: object) -> str:
-    """Return the two-letter code of a country in upper case. Raises WrongValueError for any other value."""
     code = value.strip().upper() if isinstance(value, str) else ""
     if not re.fullmatch("[A-Z]{2}", code) or not can_be_country(code):
         raise WrongValueError(describe_wrong_value(value))

@@ -165,7 +165,6 @@ class TokenStore:
         return self.current
 
     def _read_local_token(self) -> str | None:
-        """Return the refresh token in the local digdag secrets, or None if it is not there or this is no local run."""
         if self._secret_name is None or not self._is_local_run:
             return None
         return read_local_secret(self._secret_name, self._environ)
@@ -199,7 +198,6 @@ class TokenStore:
             server = find_hosted_server(self._environ)
 
         def store_once() -> None:
-            """Send the token to the server. Raises SettingsError, or _TemporaryError if another try may succeed."""
             try:
                 status = server.put_secret(self._project_id, name, new_token)
             except NoResponseError as error:

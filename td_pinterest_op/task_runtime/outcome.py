@@ -59,7 +59,6 @@ class History(OperatorTable):
         return self.execute(read_small_result, partial(self._build_source, query)) or []
 
     def _build_source(self, statement: str) -> Source:
-        """Return the `Source` of a job that runs a statement."""
         return Source(query=statement, database=self.database, purpose=self.content)
 
 

@@ -131,7 +131,6 @@ def try_resubmit(error: AccountError) -> bool:
 
 
 def _count_refusals(task: Task, error: AccountError) -> int:
-    """Return how often in a row Pinterest has refused the error's token to this task and to those that started it."""
     before = task.params.get(_REFUSED) or {}
     return int(before["times"]) + 1 if before.get("fingerprint") == error.refused_token else 1
 

@@ -79,7 +79,6 @@ class ProgressReporter:
         eta = EtaEstimator(phase, self.timing)
 
         def log_progress(done: int) -> None:
-            """Log that `done` units of the phase are done, at most every 10 s. Raises StoppedError after a signal."""
             nonlocal logged_at
             shutdown.raise_if_requested()
             now = self.timing.monotonic()

@@ -127,7 +127,6 @@ class OperatorTable:
             return None
 
     def _prepare(self, td: TreasureData) -> None:
-        """Create the table, or add the columns that a table of an earlier version lacks. Raises ExportError."""
         if self._is_ready:
             return
         table = list_tables(td.with_time_limit(TIME_LIMIT), self.database).get(self.table)

@@ -114,7 +114,6 @@ class TreasureData:
         request = f"to {method} {path}"
 
         def send() -> Response:
-            """Send the request once, and return the response. Raises TemporaryError if a retry may help."""
             with self.open_response(method, path, params=params) as raw:
                 return read_response(raw)
 

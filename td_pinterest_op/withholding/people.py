@@ -239,5 +239,4 @@ class People:
                     yield person, reasons[digest], digest
 
     def _read_holders(self, bucket: int) -> Iterator[tuple[bytes, int]]:
-        """Yield (digest, person's number) for each digest of a bucket and each person who holds it. Raises OSError."""
         return chain.from_iterable(map(_HOLDER.iter_unpack, self._holders.read_segments(bucket)))

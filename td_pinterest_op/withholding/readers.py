@@ -113,7 +113,6 @@ class Reader(abc.ABC):
         return [(row, Reason.NO_CONTROL_KEY) for row in keyless] + rejected
 
     def _extract_identifiers(self, block: Block) -> list[ColumnIdentifiers]:
-        """Return the identifiers to send in a block of rows, by identifier column: digests, or external ids."""
         return [extract_column_identifiers(column, block) for column in self.columns]
 
     def _store_block(self, block: Block) -> Rejected:
@@ -131,7 +130,6 @@ class Reader(abc.ABC):
         return self._store_valid_records(by_column, len(block[0]))
 
     def _find_rows_in_control(self, block: Block, by_column: Sequence[ColumnIdentifiers]) -> Sequence[bool]:
-        """Return for each row True if its person is in the control group. `by_column`: the rows' identifiers."""
         control = self.control
         index = self.control_key_index
         if control is None:
@@ -369,7 +367,6 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Withholdin
 
 
 def _select_rows(block: Block, positions: Sequence[int]) -> Block:
-    """Return a block with the rows of `block` at `positions`, counted from 0."""
     return [[column[position] for position in positions] for column in block]
 
 

@@ -154,11 +154,9 @@ class AudienceAction(abc.ABC):
             )
 
     def _set_summary(self, past: str, infinitive: str) -> None:
-        """Store in the statistics a sentence on what the run did (`past`) or, in a dry run, would do (`infinitive`)."""
         self.stats.summary_text = SummaryText(past, infinitive)
 
     def _copy_to_stats(self, audience: Audience) -> None:
-        """Store what is known of the audience, such as its id, name and size, in the statistics of the run."""
         self.stats.audience_id = audience.id
         self.stats.audience_name = audience.name
         self.stats.customer_list_id = audience.customer_list_id
@@ -177,7 +175,6 @@ class AudienceAction(abc.ABC):
         return name.session if name and name.audience == shorten_audience_name(self._new_name) else None
 
     def _build_conflict_error(self, audience: Audience) -> AudienceError:
-        """Return the error about `audience`, which another digdag session created with the settings' name."""
         text = f"an audience named {quote_text(audience.name)} already exists (id {audience.id}): "
         if self._settings.if_exists != "fail" or self.action.finds_by_name:
             return AudienceError(f"{text}it was created while this task ran. Run this task again, which then uses it")
@@ -187,7 +184,6 @@ class AudienceAction(abc.ABC):
         return AudienceError(f"{text}choose another audience_name")
 
     def _build_namesakes_error(self, audiences: Sequence[Audience]) -> AudienceError:
-        """Return the error about several `audiences` that all have the name in the settings."""
         ids = ", ".join(audience.id for audience in audiences)
         return AudienceError(
             f"{len(audiences)} audiences are named {quote_text(self._new_name)} (ids {ids}): name the one that you "

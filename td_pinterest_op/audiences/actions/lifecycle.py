@@ -157,7 +157,6 @@ class CreateActalike(AudienceAction):
         return [Step(description=description, request_count=1, run=self._ensure_audience)]
 
     def _sum_up_rerun(self) -> None:
-        """Store in the statistics that another run of the session has created the audience."""
         text = "look-alike {audience} unchanged, which this session had created before"
         self._set_summary(f"Left {text}", f"leave {text}")
 
@@ -224,7 +223,6 @@ class Delete(AudienceAction):
             return
 
         def find_removal() -> bool | None:
-            """Return True if the audience cannot be read or is shown as removed, else None, since reads may lag."""
             audience = self._api.find_audience(self._audience_id)
             return audience is None or audience.is_removed or None
 

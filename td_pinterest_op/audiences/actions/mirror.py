@@ -183,7 +183,6 @@ class Mirror(MembersAction):
         self.stats.mirror = replace(self._run.figures, plan=self._ledger.state.number)
 
     def _remove_leavers(self) -> None:
-        """Remove the people of the plan who leave the audience."""
         audience = self._existing_audience
         self._sender.on_refused = partial(self._note_refused, LEAVE)
         with self._guard.fail_if_overtaken(LEAVE):
@@ -196,7 +195,6 @@ class Mirror(MembersAction):
                 self._sender = sender
 
     def _add_joiners(self) -> None:
-        """Add the people of the plan who join the audience, or are sent again."""
         self._sender.on_refused = partial(self._note_refused, JOIN)
         try:
             with self._guard.fail_if_overtaken(JOIN):
@@ -216,7 +214,6 @@ class Mirror(MembersAction):
         self._refused[change] += [digest for _, digest in record.parts]
 
     def _send_replacement(self) -> None:
-        """Fill a new customer list with all people of the plan, and switch the audience to that list."""
         audience = self._existing_audience
         # A try goes on with an unused list of its session key that has its name: an earlier try has begun to fill it.
         # Each plan gets a key of its own, so that no plan goes on with the list of another.

@@ -215,7 +215,6 @@ def check_proxy() -> CheckResult:
 
 
 def _check_endpoints(context: DoctorContext) -> None:
-    """Raise SettingsError if the environment names an endpoint to which secrets must not be sent."""
     parse_endpoints(context.credentials.environ)
 
 

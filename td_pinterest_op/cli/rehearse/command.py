@@ -120,7 +120,6 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
 
 
 def _is_rehearsal(path: Path) -> bool:
-    """Whether a file is empty or has the results of a rehearsal."""
     text = files.read_text(path, "--output")
     try:
         return not text.strip() or json.loads(text).keys() >= {"facts", "steps"}

@@ -169,7 +169,6 @@ class Rehearsal:
         api = replace(self.api, client=client)
 
         def send_batch(begin: threading.Barrier) -> None:
-            """Send the batch when all threads are ready, that is, when all wait at the barrier `begin`."""
             begin.wait()
             self._add_records(api, batch)
 
@@ -207,7 +206,6 @@ class Rehearsal:
         second = self._create_list(_SECOND_LIST)
 
         def is_switched() -> bool:
-            """Whether Pinterest now shows that the audience uses the second list."""
             audience = self.api.find_audience(audience_id)
             return audience is not None and audience.customer_list_id == second
 
@@ -227,7 +225,6 @@ class Rehearsal:
         self.may_have_audience = False
 
         def is_removed() -> bool:
-            """Whether Pinterest now shows that the audience is removed."""
             audience = self.api.find_audience(audience_id)
             return audience is None or audience.is_removed
 
@@ -264,12 +261,10 @@ class Rehearsal:
         return Batch([(layout, b"".join(hashlib.sha256(person.encode()).digest() for person in people))])
 
     def _create_list(self, count: int) -> str:
-        """Create a customer list of `count` made-up people. Return the id of the list."""
         name = f"{self.name} of {count} records"
         return self.api.create_customer_list(name=name, list_type="EMAIL", records=self._make_batch(count)).id
 
     def _add_records(self, api: Api, records: Batch) -> None:
-        """Add records to the rehearsal's list."""
         api.change_records(self.made["list"], records, operation="ADD")
 
     def _is_accepted(self, request: Callable[[], object]) -> bool:
