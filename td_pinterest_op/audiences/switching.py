@@ -5,7 +5,7 @@ again, and a run whose switch took long looks for a newer run's list.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from td_pinterest_op.audiences.audiences import find_list, read_until_found, request_switch, wait_for_other_runs
@@ -103,6 +103,7 @@ class Switch:
         def read_audience() -> None:
             """Read the audience. It may use this run's list after a lost answer, which says nothing of other runs."""
             nonlocal read_at
+            api.client.check_write()
             begin = clock()
             now = api.find_audience(audience.id) or audience
             if now.customer_list_id not in judged_ids:
@@ -112,8 +113,9 @@ class Switch:
                 read_at = begin
 
         try:
-            with api.client.check_writes(read_audience):
-                request_switch(api, audience.id, list_id=target.id)
+            # By a client of its own: what the check reads is no success of the switch.
+            switching = replace(api, client=replace(api.client, check_write=read_audience))
+            request_switch(switching, audience.id, list_id=target.id)
         except ExportError as error:
             # A 401 is about the token, and 408 and 429 about the moment.
             if 400 <= (error.status or 0) < 500 and error.status not in (401, 408, 429) and not error.maybe_applied:

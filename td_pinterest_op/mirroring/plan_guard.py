@@ -36,6 +36,9 @@ class PlanGuard:
     _changes: list[str] = field(default_factory=list)  # what may have been sent: JOIN, LEAVE, REPLACING
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def __post_init__(self) -> None:
+        self.client.check_write = self._check_before_write
+
     def trust_plan(self) -> None:
         """Trust from now on, for ten seconds, that this run's plan is the newest. The ledger is not asked."""
         self._waits = self.client.rate_limiter.waits
@@ -59,6 +62,8 @@ class PlanGuard:
         Asks the ledger if the last answer is too old: after a wait at once, else in a thread, for a later write.
         """
         with self._lock:
+            if not self._changes:
+                return  # nothing of the plan is sent yet
             if self.client.rate_limiter.waits != self._waits:
                 self.require_newest()
             elif self._question is None and self.client.timing.monotonic() > self._trusted_until:
@@ -77,8 +82,7 @@ class PlanGuard:
         """
         self._changes += changes
         try:
-            with self.client.check_writes(self._check_before_write):
-                yield
+            yield
         except ExportError as error:
             # There is no time left after a signal.
             if shutdown.is_requested():

@@ -1,8 +1,7 @@
 """One request to Pinterest, retried until it succeeds or the retries are used up."""
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -90,30 +89,16 @@ class Client:
     counts: RequestCounts = field(default_factory=RequestCounts)
     # Is called with every response, in the thread that sent the request.
     on_response: Callable[[Response], object] = lambda _: None
+    # Is called before each write request, which an error stops.
+    check_write: Callable[[], object] = lambda: None
     last_request_id: str = "-"  # Pinterest's id of the last response, for messages
     last_headers: Mapping[str, str] = field(default_factory=dict)  # of the last response
-    _check_write: Callable[[], None] = lambda: None  # is called before each write request; an error stops the request
     _throttled_since: float | None = None  # the time of the first 429 since a success, on the monotonic clock
     # The credentials that Pinterest has accepted, by the id() of the object: not all can be hashed.
     _accepted_credentials: dict[int, AuthBase] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.began = self.timing.monotonic()
-
-    @contextlib.contextmanager
-    def check_writes(self, check: Callable[[], None]) -> Iterator[None]:
-        """Within the `with` block, call `check` before each write request. If it raises an error, nothing is sent."""
-        before = self._check_write
-
-        def call_checks() -> None:
-            before()
-            check()
-
-        self._check_write = call_checks
-        try:
-            yield
-        finally:
-            self._check_write = before
 
     def send(self, request: Request, tokens: TokenSource) -> Response:
         """Send a request, and repeat it after each failure that may pass. Returns the successful response.
@@ -153,9 +138,7 @@ class Client:
         try:
             with self.rate_limiter.hold_permit(write=request.write) as waited:
                 if request.write:
-                    throttled_since = self._throttled_since
-                    self._check_write()
-                    self._throttled_since = throttled_since  # a read that the check made does not count
+                    self.check_write()
                 # Before it leaves: a run that is stopped while it waits for the response has sent it.
                 self.counts.add(sent=request.write, retried=request.write and is_retry, waiting_seconds=waited)
                 response = self.transport.send(request.method, url, headers=headers, body=request.body, auth=auth)

@@ -1,7 +1,6 @@
 """When the ledger is asked for a newer plan, and what a newer plan does."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -28,7 +27,7 @@ class Sending:
     now: float = 0.0
     asked_at: list[float] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
-    check: Callable[[], None] = lambda: None
+    check_write: Callable[[], object] = lambda: None  # set by the guard
     awaited: list[tuple[float, Callable[[], None], Future[None]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -67,17 +66,12 @@ class Sending:
         self.awaited.append((self.now + self.answer_after, ask, Future()))
         return self.awaited[-1][2]
 
-    @contextlib.contextmanager
-    def check_writes(self, check: Callable[[], None]) -> Iterator[None]:
-        self.check = check
-        yield
-
     def send(self, requests: int) -> None:
         """Send requests one after the other, as a run does."""
         with self.guard.fail_if_overtaken(JOIN):
             for _ in range(requests):
                 with self.rate_limiter.hold_permit(write=True):
-                    self.check()
+                    self.check_write()
                     self.now += 1
                 self.stats.sent += 1
                 for answered_at, ask, future in self.awaited:
