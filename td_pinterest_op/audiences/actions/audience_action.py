@@ -153,8 +153,10 @@ class AudienceAction(abc.ABC):
                 "check the id. Nothing was changed"
             )
 
-    def _set_summary(self, past: str, infinitive: str) -> None:
-        self.stats.summary_text = SummaryText(past, infinitive)
+    def _set_summary(self, infinitive: str, past: str = "") -> None:
+        """Store the sentence that sums up the run: see `SummaryText`. `past`: by default, that of a regular verb."""
+        verb, _, rest = infinitive.partition(" ")
+        self.stats.summary_text = SummaryText(past or f"{verb.removesuffix('e')}ed {rest}", infinitive)
 
     def _copy_to_stats(self, audience: Audience) -> None:
         self.stats.audience_id = audience.id

@@ -68,12 +68,11 @@ class Create(MembersAction):
             return self._plan_list_change(audience, prepared, note=_WAS_THERE if own else "")
         if audience:
             self._check_shrinking(audience, prepared)
-            steps = self._plan_replacement(audience, prepared)
             self._sum_up_replacement(prepared, note=_WAS_THERE if own else "")
-            return steps
+            return self._plan_replacement(audience, prepared)
         target, fill = self._plan_list(self._new_name, prepared)
         people = "with {records}" if prepared.record_count else "without people"
-        self._set_summary(f"Created {{audience}} {people}", f"create {{audience}} {people}")
+        self._set_summary(f"create {{audience}} {people}")
         run = partial(self._ensure_audience, target, prepared)
         description = f"create audience {quote_text(self._new_name)} with this list"
         return [fill, Step(description=description, request_count=1, run=run)]
@@ -149,7 +148,7 @@ class CreateActalike(AudienceAction):
             self._sum_up_rerun()
             description = f"no change: this session already created {own.label}"
             return [Step(description=description, run=partial(self._settle_before_change, own))]
-        self._set_summary("Created look-alike {audience}", "create look-alike {audience}")
+        self._set_summary("create look-alike {audience}")
         description = (
             f"create audience {quote_text(self._new_name)}: the {self._settings.percentage} % of the people in "
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
@@ -158,7 +157,7 @@ class CreateActalike(AudienceAction):
 
     def _sum_up_rerun(self) -> None:
         text = "look-alike {audience} unchanged, which this session had created before"
-        self._set_summary(f"Left {text}", f"leave {text}")
+        self._set_summary(f"leave {text}", f"left {text}")
 
     def _ensure_audience(self) -> None:
         """Create the look-alike audience, unless Pinterest now lists one that an earlier run of the session created."""
@@ -199,17 +198,17 @@ class Delete(AudienceAction):
         self._check_expected_audience(audience)
         if audience and audience.is_removed:
             self._set_summary(
-                "{audience} was deleted already", "leave {audience} unchanged, since it is deleted already"
+                "leave {audience} unchanged, since it is deleted already", "{audience} was deleted already"
             )
             return [Step(description=f"no change: {audience.label} was already removed")]
         if audience:
             check_type_and_account(self._api, audience)
             if not self._settings.even_if_used:
                 require_unused(self._api, audience)
-            self._set_summary("Deleted {audience}", "delete {audience}")
+            self._set_summary("delete {audience}")
             description = f"remove {audience.label}; its customer list stays"
         else:  # it was removed long ago, for example
-            self._set_summary("{audience} was deleted already", "delete {audience}, if it still exists")
+            self._set_summary("delete {audience}, if it still exists", "{audience} was deleted already")
             description = f"remove audience {self._audience_id}, which cannot be read and may be deleted already"
         run = partial(self._remove_audience, was_read=audience is not None)
         return [Step(description=description, request_count=1, run=run)]

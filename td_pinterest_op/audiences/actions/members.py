@@ -52,12 +52,11 @@ class MembersAction(AudienceAction):
         people = "{records}" if prepared.record_count else "nobody"
         if self.action.adds_people:
             change = f"add to {audience.label}"
-            self._set_summary(f"Added {people} to {{audience}}{note}", f"add {people} to {{audience}}{note}")
+            self._set_summary(f"add {people} to {{audience}}{note}")
         else:
             change = f"remove from {audience.label}"
             # Pinterest does not report which of the people to remove were in the list.
-            removal = f"Pinterest to remove {people} from {{audience}}"
-            self._set_summary(f"Asked {removal}", f"ask {removal}")
+            self._set_summary(f"ask Pinterest to remove {people} from {{audience}}")
         return [
             Step(
                 description=f"{change} (customer list {get_list_id(audience)})",
@@ -90,7 +89,6 @@ class MembersAction(AudienceAction):
 
         Raises AudienceError if a newer run has filled a list for the audience.
         """
-        self._sum_up_replacement(prepared)
         target, fill = self._plan_list(audience.name, prepared, audience)
         self._plan_switch(target).require_newest(audience)
         description = f"switch {audience.label} to this list; customer list {audience.customer_list_id} is orphaned"
@@ -128,10 +126,9 @@ class MembersAction(AudienceAction):
     def _sum_up_replacement(self, prepared: PreparedRecords, *, note: str = "") -> None:
         """Store in the statistics that the audience's members are replaced. `note`: follows the audience's name."""
         if prepared.record_count:
-            people = f"the members of {{audience}}{note} with {{records}}"
-            self._set_summary(f"Replaced {people}", f"replace {people}")
+            self._set_summary(f"replace the members of {{audience}}{note} with {{records}}")
         else:
-            self._set_summary(f"Cleared {{audience}}{note}", f"clear {{audience}}{note}")
+            self._set_summary(f"clear {{audience}}{note}")
 
     def _plan_list(
         self, audience_name: str, prepared: PreparedRecords, audience: Audience | None = None
@@ -239,6 +236,7 @@ class Replace(MembersAction):
         """Return the two steps that fill a new list with the `prepared` records, and switch the audience to it."""
         audience = self._find_usable_audience()
         self._check_shrinking(audience, prepared)
+        self._sum_up_replacement(prepared)
         return self._plan_replacement(audience, prepared)
 
 
@@ -270,6 +268,7 @@ class Clear(MembersAction):
         if not is_empty:
             if not self._settings.even_if_used:
                 require_unused(self._api, audience)
+            self._sum_up_replacement(prepared)
             return self._plan_replacement(audience, prepared)
-        self._set_summary("{audience} was empty already", "leave {audience} unchanged, since it is empty already")
+        self._set_summary("leave {audience} unchanged, since it is empty already", "{audience} was empty already")
         return [Step(description=f"no change: {audience.label} is already empty")]

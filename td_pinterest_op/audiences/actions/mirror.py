@@ -131,7 +131,7 @@ class Mirror(MembersAction):
             text = f"{format_count(changes.joined, 'joiner')}, {format_count(changes.left, 'leaver')}{again}"
         else:
             text = "no changes"
-        self._set_summary(f"Mirrored {{audience}}: {text}", f"mirror {{audience}}: {text}")
+        self._set_summary(f"mirror {{audience}}: {text}")
         known = format_count(changes.members, "known member")
         compared = f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {people}, {known}; {text}"
         if self.stats.list_jobs and not replaces and self._ledger.state.may_have_unknown_people:
@@ -219,12 +219,10 @@ class Mirror(MembersAction):
         # Each plan gets a key of its own, so that no plan goes on with the list of another.
         key = f"{self._session_key} {self._ledger.state.number}"
         self._session_key = hashlib.sha256(key.encode()).hexdigest()[:8]
-        text = self.stats.summary_text
         self._sender.on_refused = partial(self._note_refused, JOIN)
         with self._guard.fail_if_overtaken(REPLACING):
             for step in self._plan_replacement(self._find_usable_audience(audience.id), self._plan[JOIN]):
                 step.run()
-        self.stats.summary_text = text
         self.stats.members = None  # known once the plan is settled
 
     def _settle_plan(self) -> None:
