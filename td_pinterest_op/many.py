@@ -9,6 +9,7 @@ import collections
 import contextlib
 import hashlib
 import logging
+import re
 import urllib.parse
 from collections.abc import Mapping
 from concurrent import futures
@@ -200,6 +201,8 @@ def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
     if listed is None:
         near = suggest_word("audiences", [str(name) for name in task.params if name != "audiences"])
         raise SettingsError(f"there is no list `audiences`: export it, or write it on the task{near}", key="audiences")
+    if isinstance(listed, str) and re.fullmatch(r"\S+\.ya?ml", listed.strip()):
+        raise SettingsError("`audiences` is the name of a file: include the file under `_export`", key="audiences")
     try:
         items = parse_list(listed)
     except WrongValueError as error:

@@ -179,7 +179,7 @@ def test_run_with_a_rejected_token_writes_a_failed_row(
         ({"audience_id": "77"}, "there is no audience 77"),
         ({"colour": "red"}, "colour: is unknown"),
         ({"query": ""}, "query of the task is blank"),
-        ({"segment": "not a table", "query": None, "history": HISTORY}, "segment must be a table"),
+        ({"segment": "a.b", "history": HISTORY}, "segment: is unknown"),
     ],
 )
 def test_entry_of_several_writes_one_row_whatever_its_outcome(
