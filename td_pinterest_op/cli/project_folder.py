@@ -18,10 +18,11 @@ from td_pinterest_op.audiences.actions import EXPORT, Add, Clear, Create, Delete
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.bundle import read_workflow_files, write_missing_files
 from td_pinterest_op.cli.bundled_code import collect_code, remove_file, write_code
-from td_pinterest_op.cli.connection import SECRETS
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS
 from td_pinterest_op.cli.files import explain_error
 from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.options import CommonOptions
+from td_pinterest_op.cli.secret_target import name_authorize_command
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.settings.types import TEXT, WrongValueError, names_secret
@@ -299,14 +300,24 @@ def print_next_commands(folder: Path, project: Project, common: CommonOptions) -
         *{"slack": ["slack.webhook"], "mail": ["mail.host"]}.get(project.alert[:5].rstrip(":"), []),
     ]
     if missing := [secret for secret in wanted if not read_local_secret(secret, os.environ)]:
+        others = [secret for secret in missing if secret not in PINTEREST_SECRETS.values()]
+        by_hand = f"`digdag secrets --local --set {' '.join(others)}`" if others else ""
+        authorize = "`td-pinterest authorize`" if len(others) < len(missing) else ""
         common.print_note(
-            f"`digdag run` reads the local digdag secrets only, which lack {', '.join(missing)}: `digdag secrets "
-            f"--local --set {' '.join(missing)}` asks for them"
+            f"`digdag run` reads the local digdag secrets only, which lack {', '.join(missing)}: run "
+            f"{' and '.join(filter(None, [by_hand, authorize]))}"
         )
+    server = os.environ.get("DIGDAG_ENDPOINT")
+    if server and "DIGDAG_ENDPOINT" not in project.environment:
+        common.print_note(
+            f"To run it on {server}, uncomment DIGDAG_ENDPOINT in config/environment.yml, with this address: a refresh "
+            "token that Pinterest renews is stored there"
+        )
+    push = f"td-pinterest push {name} {place}{' --with digdag' if server else ''}"
     common.print_note("Next:")
     for command in (
         run,
-        f"td-pinterest push {name} {place}   # then `td-pinterest authorize --to td {name}`",
+        f"{push}   # then `{name_authorize_command(folder.resolve().name, server)}`",
         f"td-pinterest {f'audience {audience}' if audience else 'audiences'}   # the day after",
     ):
         click.echo(f"  {screen.name_program(command)}", err=True)  # it is there to be copied, and stays one line

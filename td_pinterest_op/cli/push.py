@@ -11,7 +11,9 @@ import click
 
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.bundle import COMMENT, update_code
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS
 from td_pinterest_op.cli.lint.rules import BUILT_IN_CONNECTOR, check_workflow
+from td_pinterest_op.cli.secret_target import name_authorize_command
 from td_pinterest_op.errors import SettingsError, extend_errors
 
 _SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
@@ -21,6 +23,7 @@ _CREDENTIAL = re.compile(
     rb"(?:PINTEREST_CLIENT_SECRET|PINTEREST_REFRESH_TOKEN|TD_API_KEY)=['\"]?[^\s'\"$#]"
 )
 _PROGRAMS = {"td": ("td", "wf"), "digdag": ("digdag",)}
+_THIS_MACHINE = "http://127.0.0.1:65432"  # the server that the digdag command asks by default
 _LIMITS = (
     "If the folder is too large: hosted Treasure Workflow accepts an archive of at most 10 MB; a digdag server accepts "
     "files of at most 2 MB together, unless its api.max_archive_total_size_limit is greater. Move data and tests out "
@@ -45,8 +48,8 @@ _LIMITS = (
 def push(common: options.CommonOptions, /, project: str, folder: Path, program: str | None) -> None:
     """Push a project folder as PROJECT, and name the secrets that the project lacks.
 
-    First updates the operator in the folder, and checks its workflows. No secret is an argument: the last line shows
-    how to set those that are missing.
+    First updates the operator in the folder, and checks its workflows. No secret is an argument: the last lines
+    show how to set those that are missing.
     """
     program = program or ("td" if shutil.which("td") else "digdag")
     if shutil.which(program) is None:
@@ -83,17 +86,27 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
         listed = subprocess.run(secrets, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if listed.returncode:
         raise SettingsError(f"{project} is pushed, but its secrets cannot be listed: `{shlex.join(secrets)}` failed")
-    used = set()
-    for path in {path for workflow in checked for path in workflow.files}:
-        text = path.read_text(encoding="utf-8", errors="replace")
-        used.update(_SECRET.findall(COMMENT.sub("", text)))
-    missing = sorted(used - set(listed.stdout.split()))
+    paths = {path for workflow in checked for path in workflow.files}
+    text = "\n".join(COMMENT.sub("", path.read_text(encoding="utf-8", errors="replace")) for path in sorted(paths))
+    if program == "digdag" and "pinterest.refresh_token" in text and "DIGDAG_ENDPOINT:" not in text:
+        screen.print_note(
+            "No `_env` has a line DIGDAG_ENDPOINT with the server's address, as config/environment.yml shows it: a "
+            "refresh token that Pinterest renews could not be stored, and would be lost"
+        )
+    missing = sorted(set(_SECRET.findall(text)) - set(listed.stdout.split()))
     if not missing:
         screen.print_line(f"The project {project} is pushed and has all secrets that its workflows use.")
         return
     screen.print_line(f"The project {project} is pushed, and lacks these secrets: {', '.join(missing)}")
-    screen.print_line("Set them (each value is asked for):")
-    click.echo(f"  {shlex.join([*secrets, '--set', *missing])}")  # there to be copied: it stays one line
+    screen.print_line("Set them:")
+    commands = []
+    if others := [name for name in missing if name not in PINTEREST_SECRETS.values()]:
+        commands.append(shlex.join([*secrets, "--set", *others]))
+    if len(others) < len(missing):
+        server = None if program == "td" else server or _THIS_MACHINE
+        commands.append(screen.name_program(name_authorize_command(project, server)))
+    for command in commands:
+        click.echo(f"  {command}")  # there to be copied: it stays one line
 
 
 def _has_secret(path: Path, folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """The places where `authorize` stores secrets. No secret is ever an argument of another program."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import urllib.parse
@@ -28,6 +29,12 @@ ARGUMENTS: Mapping[str, Sequence[str]] = {
 }
 # Stores secrets, by their workflow names, and returns a text that names the place.
 Target = Callable[[Mapping[str, Secret]], str]
+
+
+def name_authorize_command(project: str, server: str | None) -> str:
+    """Return the command that stores a token in a pushed project, on a digdag server or else in hosted workflow."""
+    place = ["server", server] if server else ["td"]
+    return f"td-pinterest authorize --to {shlex.join([*place, project])}"
 
 
 def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Target:

@@ -12,6 +12,7 @@ from tests.e2e.project import ROOT
 from tests.emulators.pinterest.tokens import MARKER
 from tests.unit.cli.lint.samples import CONNECTOR, OWN, plant
 
+AUTHORIZE = f"{ROOT}/scripts/td-pinterest authorize"
 NEEDED = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token")
 
 
@@ -64,9 +65,8 @@ def test_push_with_td_names_the_missing_secrets(bin_folder: Path, folder: Path) 
     assert read_calls(bin_folder) == ["td wf push my audiences", "td wf secrets --project my audiences"]
     assert (bin_folder.parent / "folder").read_text().strip() == str(folder)
     assert "lacks these secrets: pinterest.client_secret, pinterest.refresh_token\n" in ran.stdout
-    command = ran.stdout.splitlines()[-1].strip()
-    missing = ["pinterest.client_secret", "pinterest.refresh_token"]
-    assert shlex.split(command) == ["td", "wf", "secrets", "--project", "my audiences", "--set", *missing]
+    assert ran.stdout.splitlines()[-2:] == ["Set them:", f"  {AUTHORIZE} --to td 'my audiences'"]
+    assert "DIGDAG_ENDPOINT" not in ran.stderr
     assert [path.name for path in folder.glob("*.dig")] == ["mine.dig"]
     assert (folder / "td_pinterest_op" / "export.py").exists()
 
@@ -82,6 +82,30 @@ def test_push_with_digdag_reports_a_complete_project_of_the_server_in_the_enviro
         "digdag secrets --project audiences -e https://digdag.example",
     ]
     assert "has all secrets that its workflows use" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("environ", "endpoint", "server"),
+    [
+        ({"DIGDAG_ENDPOINT": "https://digdag.example"}, ["-e", "https://digdag.example"], "https://digdag.example"),
+        ({}, [], "http://127.0.0.1:65432"),
+    ],
+)
+@pytest.mark.parametrize("has_line", [True, False])
+def test_push_to_a_server_asks_for_no_token_and_names_a_missing_address(
+    bin_folder: Path, folder: Path, environ: dict[str, str], endpoint: list[str], server: str, has_line: bool
+) -> None:
+    workflow = folder / "mine.dig"
+    line = "DIGDAG_ENDPOINT: https://digdag.example\n"
+    workflow.write_text(f"{workflow.read_text()}    {'' if has_line else '# '}{line}")
+    ran = run_push(bin_folder, "--with", "digdag", **environ)
+    assert ran.returncode == 0, ran.stderr
+    secrets = ["digdag", "secrets", "--project", "audiences", *endpoint, "--set", "td.apikey"]
+    assert ran.stdout.splitlines()[-2:] == [
+        f"  {shlex.join(secrets)}",
+        f"  {AUTHORIZE} --to server {server} audiences",
+    ]
+    assert ("No `_env` has a line DIGDAG_ENDPOINT" in ran.stderr) != has_line
 
 
 def test_push_needs_no_secret_that_only_a_comment_names(bin_folder: Path, folder: Path) -> None:

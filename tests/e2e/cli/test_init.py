@@ -281,6 +281,19 @@ def test_dry_run_shows_the_plan_before_the_next_commands(init: Init, services: S
     assert "reads the local digdag secrets only, which lack td.apikey, pinterest.client_id" in " ".join(ran.err.split())
 
 
+@pytest.mark.parametrize("server", ["", "https://digdag.example"])
+def test_next_commands_are_those_for_the_place_of_the_project(
+    init: Init, services: Services, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    monkeypatch.setenv("DIGDAG_ENDPOINT", server)
+    ran = init("--job", "clear", "--audience", services.audience())
+    place = f"server {server}" if server else "td"
+    assert f"{' --with digdag' if server else ''}   # then `td-pinterest authorize --to {place} audiences`" in ran.err
+    assert ("uncomment DIGDAG_ENDPOINT in config/environment.yml" in ran.err) == bool(server)
+    said = "run `digdag secrets --local --set td.apikey` and `td-pinterest authorize`"
+    assert said in " ".join(ran.err.split())
+
+
 def test_audience_of_the_environment_is_that_of_a_folder_without_questions(
     init: Init, folder: Path, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
