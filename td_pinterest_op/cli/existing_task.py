@@ -109,17 +109,17 @@ class _Reader:
         settings = _move_lists(params)
         project = Project(job="many", exported={name: params[name] for name in _OF_WORKFLOW if name in params})
         if self.task.class_name == _MANY or entry:
-            listed = read_entries(Task(params=params, environ={}))
-            entries = {name: _convert_entry(members) for name, members in listed.items()}
-            if entry and entry not in entries:
-                raise SettingsError(f"{self.workflow.path} has no entry {entry}: it has {', '.join(entries)}")
-            if entry:
-                whole = Task(params={**params, "result_settings": settings}, environ={})
-                params.update(build_entry_task(whole, entries[entry], entry).params)
+            whole = Task(params={**params, "result_settings": settings}, environ={})
+            entries = {name: _convert_entry(members) for name, members in read_entries(whole).items()}
+            built = {name: build_entry_task(whole, members, name) for name, members in entries.items()}
+            if entry in built:
+                params.update(built[entry].params)
                 settings = dict(params["result_settings"])
+            elif entry:
+                raise SettingsError(f"{self.workflow.path} has no entry {entry}: it has {', '.join(built)}")
             else:
-                project.entries = {"audiences": [self._take_entry(each) for each in entries.values()]}
-                project.entries |= {name: params[name] for name in ("at_once",) if name in params}
+                listed = [{key: self._require_value(key, each[key]) for key in each} for each in entries.values()]
+                project.entries = {"audiences": listed, "at_once": params.get("at_once", 4)}
         project.settings = self._take_settings(settings, params)
         if project.entries:
             self._find_files(project)
@@ -227,10 +227,6 @@ class _Reader:
                 self.left_out[name] = _IN_PLAIN_TEXT if is_plain else _AUTHORIZE
         return taken
 
-    def _take_entry(self, members: Mapping[Any, Any]) -> dict[Any, Any]:
-        """Return an entry of the list. Raises SettingsError for a template."""
-        return {key: self._require_value(str(key), value) for key, value in members.items()}
-
     def _require_value(self, name: str, value: Any, place: Place | None = None) -> Any:
         """Return a value, a long id as text. Raises SettingsError for a template, which only a run fills in."""
         if named := _TEMPLATE.findall(str(value)):
@@ -243,18 +239,18 @@ class _Reader:
 
     def _name_others(self, params: Block) -> None:
         """Name each key of the task, its groups and the workflow that the new folder does not have, and other tasks."""
+        variables = [key for key in self.task.exported if key not in ("td", *_TAKEN)]
+        self.left_out |= dict.fromkeys(variables, "a variable, filled in where the task names it")
         keys = {f"td.{key}": key for key in params.get_block("td") if key not in ("database", *_OPTIONS)}
-        others = []
         for task in self.workflow.tasks:
             if task in (self.task, self.source) or task.keys == self.task.keys[: len(task.keys)]:
-                own = [key for key in task.block if key not in _TAKEN and key[0] != "+" and key != f"{task.operator}>"]
+                read = {*_TAKEN, f"{task.operator}>"}
+                own = [key for key in task.block if key not in read and not key.startswith("+")]
                 keys |= {f"{task.name} {key}".strip(): key for key in own}
             elif task.operator and "_error" not in task.keys:
-                others.append(task.name)
+                self.left_out[task.name] = "another task: write it into the new workflow if you still need it"
         for name, key in keys.items():
             self.left_out[name] = _REASONS.get(key, _OTHERS)
-        for name in others:
-            self.left_out[name] = "another task: write it into the new workflow if you still need it"
 
     def _print_report(self, project: Project) -> None:
         """Print what the new folder has of the task, and what it does not have."""

@@ -13,7 +13,7 @@ from tests import dig
 from tests.dig import warm
 from tests.dig.config import load
 from tests.e2e.cli.test_init import CONFIGURATION, check_folder, list_files, read_settings, run_workflow
-from tests.e2e.project import secrets_for
+from tests.e2e.project import ENGINES, Engine, secrets_for
 from tests.emulators.environment import FAST_CLOCK
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digest, digests, people
@@ -109,7 +109,7 @@ _error:
   mail>: {data: failed}
 """,
         [],
-        ["_error: config/failed.yml says"],
+        ["_error: config/failed.yml says", "shop, name: a variable, filled in where the task names it"],
     ),
     "capitals": (
         """\
@@ -193,8 +193,9 @@ def list_keys(path: Path) -> set[str]:
     return {key for key in {**task, **task["result_settings"]} if not key.endswith(">")}
 
 
+@pytest.mark.parametrize("run", ENGINES)
 def test_the_vendors_example_becomes_a_folder_that_sends_the_same_people(
-    init: Init, folder: Path, old: Path, services: Services
+    init: Init, folder: Path, old: Path, services: Services, tmp_path: Path, run: Engine
 ) -> None:
     audience = services.audience()
     text = VENDOR.format(
@@ -219,13 +220,15 @@ def test_the_vendors_example_becomes_a_folder_that_sends_the_same_people(
     assert {"client_secret", "audience_name", "result_connection"}.isdisjoint(settings)
     assert "audience_name, audience_description: add_people_to_current_audience does not use it" in report
     assert re.fullmatch(r"Next:\n(?:  \S.*\n){3}", ran.err[ran.err.index("Next:") :])
-    run_workflow(folder, services)
+    done = run(folder / "pinterest_export.dig", services, tmp_path)
+    assert done.succeeded, done.log
     assert services.pinterest.members_of_audience(audience) == digests(120)
 
 
+@pytest.mark.parametrize("run", ENGINES)
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_task_of_the_built_in_connector_becomes_a_folder_that_sends_the_same_people(
-    init: Init, folder: Path, old: Path, services: Services, name: str
+    init: Init, folder: Path, old: Path, services: Services, tmp_path: Path, name: str, run: Engine
 ) -> None:
     audience = services.audience()
     text, options, said = OTHERS[name]
@@ -247,7 +250,8 @@ def test_a_task_of_the_built_in_connector_becomes_a_folder_that_sends_the_same_p
     written = "".join(file.read_text() for file in folder.rglob("*.*") if file.suffix in (".dig", ".yml", ".sql"))
     for secret in ("VerySecretWord", "1/0123456789abcdef", "user:secret"):
         assert secret not in written + ran.err
-    run_workflow(folder, services)
+    done = run(folder / "pinterest_export.dig", services, tmp_path)
+    assert done.succeeded, done.log
     assert services.pinterest.members_of_audience(audience) == digests(120)
 
 
@@ -544,6 +548,7 @@ def test_an_entry_of_a_list_becomes_an_export(
 
 
 EXPORT = "+export:\n  py>: td_pinterest_op.export.PinterestExport\n"
+LISTED = "+export:\n  py>: td_pinterest_op.many.Many\n  audiences:\n    - {name: a, query: SELECT 1, SETTINGS, "
 CONNECTED = "+export:\n  td>: queries/sample.sql\n  database: shop\n  result_settings: "
 
 
@@ -556,6 +561,14 @@ CONNECTED = "+export:\n  td>: queries/sample.sql\n  database: shop\n  result_set
         (f"{CONNECTED}\n\t  type: pinterest\n", "", "", "there is a tab here, where YAML allows none"),
         (f"{CONNECTED}TYPED\n", "SELECT ${x.y} AS email", "", "old.dig:2: the query contains a template (x.y)"),
         (f"{CONNECTED}TYPED\n", "", "--entry x", "there is no list `audiences`"),
+        (
+            f"{LISTED}action: remove_people_from_current_audience}}\n",
+            "",
+            "--entry b",
+            "old.dig has no entry b: it has a",
+        ),
+        (f"{LISTED}refresh_token: pinr.s3cr3t}}\n", "", "", "entry a has refresh_token: credentials and connection"),
+        (f"{LISTED}audience_name: '${{name}}'}}\n", "", "", "old.dig:2: audience_name contains a template (name)"),
         (
             f"{CONNECTED}{{type: pinterest, SETTINGS, action: boil}}\n",
             "",
@@ -607,6 +620,7 @@ def test_a_task_that_no_folder_can_repeat_is_an_error_and_nothing_is_written(
     ran = init("--from", "old.dig", *options.split())
     assert said in ran.err
     assert ran.code in (1, 2)
+    assert "pinr." not in ran.err
     assert not folder.exists()
 
 
