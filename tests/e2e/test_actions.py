@@ -8,7 +8,7 @@ import pytest
 from td_pinterest_op.errors import AudienceError, RequestRefusedError
 from tests.e2e.audiences import ADD, CLEAR, CREATE, DELETE, REMOVE, REPLACE, settings_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Fault, Reset, When
-from tests.exporting import NOBODY, Services, digest, digests, people
+from tests.exporting import Services, digests, people
 
 
 @pytest.mark.parametrize("action", [CREATE, REPLACE, CLEAR, DELETE])
@@ -21,13 +21,6 @@ def test_status_201_for_a_creation_or_update_is_a_success(services: Services, ac
 
 
 class TestAddAndRemove:
-    @pytest.mark.parametrize("held", [people(3), people(5, first=100)], ids=["of them", "others"])
-    def test_add_keeps_existing_members(self, services: Services, held: list[str]) -> None:
-        audience_id = services.audience(held)
-        stored = services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(10)))
-        assert services.pinterest.members_of_audience(audience_id) == digests(10) | set(map(digest, held))
-        assert stored["records"] == {"unique": 10, "duplicate": 0, "sent": 10, "refused": 0, "withheld": NOBODY}
-
     def test_remove_removes_only_the_given_records(self, services: Services) -> None:
         audience_id = services.audience(people(10))
         stored = services.export({"action": REMOVE, "audience_id": audience_id}, job_id=services.job(people(4)))

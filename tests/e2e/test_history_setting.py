@@ -218,18 +218,6 @@ def create_table_of_version_0_4(services: Services) -> None:
     session.execute(f"INSERT INTO {TABLE} (time, kind, dry_run, records_sent) VALUES (1795000000, 'run', 'true', 9)")
 
 
-def test_table_of_an_earlier_version_is_extended_by_what_it_lacks(
-    services: Services, caplog: pytest.LogCaptureFixture
-) -> None:
-    create_table_of_version_0_4(services)
-    run_add(services)
-    assert read(services, "records_sent", "dry_run", "is_dry_run") == [(9, "true", None), (5, None, 0)]
-    queries = [job.query for job in services.td.jobs.all() if "history" in job.query]
-    changes = [[query.count(change) for change in ("CREATE", "ALTER", "INSERT")] for query in queries]
-    assert changes == [[0, 0, 1], [0, 2, 0]]
-    assert logged_warnings(caplog) == []
-
-
 @pytest.mark.parametrize("old", [True, False])
 def test_concurrent_runs_that_create_or_extend_the_table_all_write_their_row(
     services: Services, old: bool, caplog: pytest.LogCaptureFixture

@@ -21,7 +21,6 @@ from tests.e2e.audiences import (
     list_name,
     members_of,
     only_audience_id,
-    settings_of,
     synchronise_at,
 )
 from tests.exporting import Services, digests, people
@@ -92,18 +91,6 @@ def test_creation_never_continues_a_list_that_a_removed_audience_may_have_used(s
     second = services.export(NEW, job_id=job)
     assert second["audience_id"] != first["audience_id"]
     assert members_of(services, NEW) == digests(9)
-
-
-@pytest.mark.parametrize("action", [CREATE, REPLACE])
-def test_rerun_with_another_job_excludes_people_of_the_failed_attempt(services: Services, action: str) -> None:
-    settings = settings_of(services, action, people(3, first=100))
-    batches = settings | {"limit_records_per_request": "2", "retry_count": 0, "max_in_flight": 1}
-    services.pinterest.answer(500, operation="customer_lists/update", after=1, times=None)
-    with pytest.raises(Exception, match="Partly sent: 4 of 9 records sent"):
-        services.export(batches, job_id=services.job(people(9)))
-    services.pinterest.faults.clear()
-    services.export(batches, job_id=services.job(people(9, first=50)))
-    assert members_of(services, settings) == digests(9, first=50)
 
 
 @pytest.mark.parametrize(

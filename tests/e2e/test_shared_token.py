@@ -11,7 +11,7 @@ import pytest
 from tests import dig, guard
 from tests.campaigns import amount
 from tests.dig import warm
-from tests.e2e.project import ENGINES, SESSION, Engine, Ran, copy_bundle, edit_file, use_audience
+from tests.e2e.project import ENGINES, SESSION, Engine, Ran, copy_bundle, edit_file
 from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
 from tests.emulators.environment import FAST_CLOCK, SECRETS, digdag_home
 from tests.emulators.pinterest import AD_ACCOUNT_ID
@@ -141,18 +141,6 @@ def set_people_of_day(services: Services, day: int) -> set[str]:
     rows = [{"email": person, "opted_in": 1} for person in people(200, first=10 * day)]
     services.td.create("sandbox", "people", rows)
     return digests(200, first=10 * day)
-
-
-def test_each_day_of_a_mirror_exchanges_one_token(services: Services, server_project: Path) -> None:
-    audience_id = services.audience(name="Followers")
-    use_audience(server_project, audience_id, action="mirror_current_audience", expected_audience_name="Followers")
-    with workflow_server(services) as (kept, environ):
-        for day in range(3):
-            expected = set_people_of_day(services, day)
-            ran = run_workflow(server_project, services, ServerSecrets(kept), environ, "pinterest_export")
-            assert ran.succeeded, ran.log
-            assert services.pinterest.members_of_audience(audience_id) == expected
-            assert day + 1 == services.pinterest.tokens.refreshes == kept.requests
 
 
 def test_concurrent_mirrors_end_with_the_right_people(services: Services, server_project: Path) -> None:

@@ -83,20 +83,6 @@ def run_two(mirror_world: World, during: Callable[[Callable[[], None]], Any], **
 
 
 @campaign
-@pytest.mark.parametrize("before", [0, 2])
-def test_plan_overtaken_while_waiting_sends_no_more_and_later_days_are_right(
-    mirror_world: World, audience_id: str, before: int
-) -> None:
-    mirror_world.set_people(people(140))
-    older = run_two(mirror_world, partial(run_during_wait, mirror_world, after=before), max_in_flight=1)
-    assert "was superseded: another run has since made plan" in str(older.error)
-    assert OUTCOME[before > 0] in str(older.error)
-    assert "Running this task again is safe" not in str(older.error)
-    assert mirror_world.members() == digests(200, first=5)
-    check_later_days(mirror_world)
-
-
-@campaign
 @pytest.mark.parametrize("number", [3, -(-60 // BATCH)], ids=["in between", "last"])
 def test_records_sent_during_a_newer_plan_are_in_the_ledger_and_corrected_the_next_day(
     mirror_world: World, audience_id: str, number: int

@@ -12,8 +12,6 @@ from td_pinterest_op.errors import (
     AccountError,
     ExportError,
     MaybeAppliedError,
-    PinterestError,
-    RequestRefusedError,
     StoppedError,
     UnavailableError,
 )
@@ -111,21 +109,6 @@ def test_no_retry_and_no_wait_can_be_set(failure: Response, longest_wait: float)
 
 def test_one_attempt_without_a_known_outcome_makes_the_request_maybe_applied() -> None:
     assert error_of(scene(Failure.READ_TIMEOUT, Failure.NOT_CONNECTED)).maybe_applied
-
-
-@pytest.mark.parametrize(
-    ("status", "content", "kind"),
-    [
-        (400, {"code": 1}, RequestRefusedError),
-        (403, {"code": 29}, AccountError),
-        (302, "", PinterestError),
-    ],
-)
-def test_a_final_answer_is_not_repeated(status: int, content: object, kind: type[ExportError]) -> None:
-    stage = scene(answer(status, content), OK)
-    error = error_of(stage)
-    assert (type(error), error.status, error.maybe_applied) == (kind, status, False)
-    assert RequestCounts(sent=1, retried=0, failed=1, waiting_seconds=0) == stage.counts
 
 
 # -- waits that the server asks for
