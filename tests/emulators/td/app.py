@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.emulators.server import post_control, reset, serve
+from tests.emulators.server import reset, serve
 from tests.emulators.td.faults import Fault
 from tests.emulators.td.jobs import description, summary, utc
 from tests.emulators.td.output import Body
@@ -49,8 +49,6 @@ def treasure_data_app(state: TreasureData) -> web.Application:
             web.get("/v3/database/list", tables.list_databases),
             web.get("/v3/table/list/{database}", tables.list_tables),
             web.post("/v3/table/delete/{database}/{table}", tables.delete_table),
-            # For a test in another process.
-            post_control("/_test/jobs", lambda values: {"job_id": state.add_job(**values)}),
         ]
     )
     return app
@@ -72,8 +70,6 @@ def _middleware(state: TreasureData) -> Any:
 
     @web.middleware
     async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith("/_test/"):
-            return await handler(request)
         fault = state.faults.meet(lambda fault: fault.matches(request.method, request.path))
         _met.set(fault)
         state.requests.append(await _record(request, fault))
