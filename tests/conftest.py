@@ -19,7 +19,7 @@ from jinja2.bccache import Bucket, BytecodeCache
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.redaction import secret
-from tests import campaigns, children, guard, running_tests
+from tests import campaigns, children, guard
 from tests.clock import FakeTime
 from tests.emulators.server import free_port
 from tests.exporting import Services, serve_both
@@ -62,8 +62,6 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("tests")
     if config.pluginmanager.hasplugin("_cov"):
         _measure_threads()
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(running_tests.RunningTests())
     config.stash[_home] = home = tempfile.TemporaryDirectory(prefix="td-pinterest-tests-")
     for name in filter(_USERS_OWN.match, list(os.environ)):
         del os.environ[name]

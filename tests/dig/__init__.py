@@ -30,11 +30,10 @@ __all__ = ["DigError", "RefusedError", "Result", "read", "run"]
 class Result:
     """A finished run.
 
-    `store`: all that tasks stored, merged; `log`: all that was logged; `error`: the failed tasks and their messages,
-    None when no task failed. `done`: see `Attempt`.
+    `log`: all that was logged; `error`: the failed tasks and their messages, None when no task failed. `done`: see
+    `Attempt`.
     """
 
-    store: Params
     log: str
     error: str | None
     done: Mapping[str, Outcome]
@@ -83,10 +82,9 @@ def run(
     session = session_params(session_time, workflow.timezone)
     done = resume.done if resume else {}
     attempt = Attempt(machine=machine, session=session, source=file.name, done=done)
-    result = attempt.run(workflow.root, params or {})
+    attempt.run(workflow.root, params or {})
     failed = [node for node in attempt.nodes if node.error is not None]
     return Result(
-        store=result.store,
         log="".join(written),
         error="\n".join(f"  * {node.task.name}:\n    {node.error}" for node in failed) if failed else None,
         done=attempt.done,

@@ -1,11 +1,10 @@
 """Concurrent runs, and delayed reads of Pinterest: each run ends as specified, with exact members."""
 
-import json
 from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import AudienceError, ExportError, RequestRefusedError
+from td_pinterest_op.errors import AudienceError, RequestRefusedError
 from tests.e2e.audiences import (
     ADD,
     CLEAR,
@@ -265,15 +264,3 @@ def test_unreadable_audience_does_not_have_the_expected_name(services: Services)
 
 
 # -- names, ids, folders
-
-
-def test_statistics_of_a_failed_run_contain_the_known_ids(services: Services, caplog: pytest.LogCaptureFixture) -> None:
-    services.pinterest.answer(403, operation="audiences/create")
-    job = services.job(people(5))
-    with pytest.raises(ExportError):
-        services.export(NEW, job_id=job)
-    (line,) = [text for text in caplog.messages if text.startswith("statistics of the failed run: ")]
-    stats = json.loads(line.partition(": ")[2])
-    (made,) = services.pinterest.lists
-    assert (stats["job_id"], stats["customer_list_id"], stats["audience_name"]) == (job, made, "Spring")
-    assert stats["summary"].startswith('Failed: create_new_audience on audience "Spring"')

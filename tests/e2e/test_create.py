@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
-from tests.e2e.audiences import ADD, NEW, NEXT_DAY, REPLACE, current_list_id, list_name, members_of, only_audience_id
+from tests.e2e.audiences import ADD, NEW, NEXT_DAY, REPLACE, current_list_id, list_name, only_audience_id
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Fault, Mangle, When
 from tests.exporting import SESSION, Services, digest, digests, people
 
@@ -52,16 +52,6 @@ class TestCreate:
             assert part in str(caught.value)
         assert services.pinterest.calls.writes() == []
         assert len(services.pinterest.lists) == 1
-
-    def test_rerun_finds_its_list_and_audience_among_hundreds_of_newer_ones(self, services: Services) -> None:
-        job = services.job(people(3))
-        services.export(NEW, job_id=job)
-        for number in range(300):
-            services.pinterest.add_list(f"Other {number}")
-            services.pinterest.add_audience(f"Other {number}")
-        services.export(NEW, job_id=job)
-        assert len(services.pinterest.lists) == 302
-        assert members_of(services, NEW) == digests(3)
 
     @pytest.mark.parametrize(
         ("name", "fields"),

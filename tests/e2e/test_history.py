@@ -1,12 +1,10 @@
 """The history that every workflow keeps, and the follow-up's workflow, run from the bundle."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.project import ADD, ENGINES, Run, age_history, edit_file, read_history, use_audience
-from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
@@ -15,25 +13,6 @@ pytestmark = pytest.mark.parametrize("engine", ENGINES)
 @pytest.fixture(autouse=True)
 def people_to_export(services: Services) -> None:
     services.td.create_people("sandbox", people(120), opted_in=1)
-
-
-def test_each_run_and_each_failure_write_a_row(run: Run, services: Services, project: Path) -> None:
-    use_audience(project, audience_id := services.audience(["before@shop.example"], name='L\'été ${x} "quoted"'))
-    assert run("pinterest_export").succeeded
-    use_audience(project, "77")
-    assert not run("pinterest_export").succeeded
-    done, failed = read_history(services)
-    assert tuple(
-        done[name] for name in ("kind", "outcome", "workflow", "action", "audience_id", "records_sent", "error")
-    ) == ("run", "success", "pinterest_export", "add_people_to_current_audience", audience_id, 120, None)
-    assert done["audience_name"] == 'L\'été $ {x} "quoted"'
-    assert sum(json.loads(done["rows_invalid_by_reason"]).values()) == 0
-    assert tuple(
-        failed[name] for name in ("kind", "outcome", "action", "ad_account_id", "audience_id", "records_sent")
-    ) == ("run", "failed", "add_people_to_current_audience", AD_ACCOUNT_ID, "77", 0)
-    assert failed["error"].startswith("there is no audience 77 in ad account")
-    assert "Traceback" not in failed["error"]
-    assert "\n" not in failed["error"]
 
 
 def test_history_is_turned_off_by_one_line(run: Run, services: Services, project: Path) -> None:

@@ -178,13 +178,6 @@ class TestLimits:
             services.export(settings | brake, job_id=services.job(values))
         assert services.pinterest.calls.writes() == []
 
-    def test_invalid_ratio_of_several_columns_counts_rows(self, services: Services) -> None:
-        rows = [(person, "no device") for person in people(10)]
-        job = services.td.add_job(columns=[("email", "varchar"), ("maid", "varchar")], rows=rows)
-        settings = settings_of(services, REPLACE) | {"ignore_invalid_records": True, "max_invalid_ratio": "0.9"}
-        with pytest.raises(LimitError, match=r"a share of 1\.0000 of the rows"):
-            services.export(settings, job_id=job)
-
     @pytest.mark.parametrize("action", [ADD, REMOVE])
     def test_add_and_remove_with_allow_empty_do_nothing(self, services: Services, action: str) -> None:
         settings = settings_of(services, action, people(5)) | {"allow_empty": True}

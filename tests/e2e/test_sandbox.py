@@ -105,12 +105,6 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         said = "".join(capsys.readouterr())
         log = (tmp_path / "log").read_text()
         guard.check(said + log, "the sandbox")
-        words = " ".join(said.split()).replace(f"{tmp_path / 'our project'}/", "")
-        files = re.findall(r"[\w./-]+\.(?:dig|html)\b|\S+/log\b|tests/dig\b", words)
-        assert [
-            name for name in files if not any((at / name).exists() for at in (ROOT, tmp_path / "our project"))
-        ] == []
-        assert len(files) >= 3
         return code, said, log
 
     return run

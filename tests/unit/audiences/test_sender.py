@@ -209,24 +209,6 @@ def test_progress_is_shown_while_no_request_ends(monkeypatch: pytest.MonkeyPatch
     assert (told[0], told[-1]) == (0, 5)
 
 
-def test_sender_starts_with_one_request_and_never_exceeds_the_limit() -> None:
-    lock = threading.Lock()
-    under_way: list[int] = []
-    now = 0
-
-    def rule(numbers: list[int]) -> None:
-        nonlocal now
-        with lock:
-            now += 1
-            under_way.append(now)
-        with lock:
-            now -= 1
-
-    Run(rule, records=500, batch=1, maximum=4).send()
-    assert under_way[0] == 1
-    assert max(under_way) <= 4
-
-
 @pytest.mark.parametrize(("first_success", "expected"), [(1, [1, 2, 4, 8, 1, 2]), (4, [1, 1, 1, 1, 2, 4])])
 def test_requests_at_once_grow_by_one_from_the_first_success_and_halve_after_each_429(
     first_success: int, expected: list[int], monkeypatch: pytest.MonkeyPatch

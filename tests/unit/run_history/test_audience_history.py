@@ -86,9 +86,3 @@ def test_size_is_that_of_the_last_status_check_after_pinterests_matching(warehou
         warehouse.insert(**{**SEEN, **row})
     history = read_history(warehouse, "12", "13", "14")
     assert [find_size(history, audience_id) for audience_id in ("12", "13", "14")] == [10, 7, None]
-
-
-def test_rows_of_other_audiences_and_lists_are_not_read(warehouse: Warehouse) -> None:
-    for row in (ADD | OTHERS, SEEN | {"audience_id": "13"}, CREATE, ADD | {"audience_id": "13"}, ERASE):
-        warehouse.insert(**{**OF_RUN, "time": 1, **row})
-    assert [row["action"] for row in read_history(warehouse, "12")] == [CREATE["action"], ADD["action"], "erase"]

@@ -53,19 +53,6 @@ def test_a_single_audience_may_be_given_as_audience_id(changes: dict[str, object
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"ad_account_ids": None, "ad_account_id": 7}, ("7",)),
-        ({"ad_account_ids": [1, 2], "ad_account_id": "2"}, ("1", "2")),
-    ],
-)
-def test_a_single_ad_account_may_be_given_as_ad_account_id(
-    changes: dict[str, object], expected: tuple[str, ...]
-) -> None:
-    assert parse_erasure({**ERASURE, **changes}, environ=ENVIRON).ad_account_ids == expected
-
-
-@pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
         ("min_size", "100", 100),

@@ -90,13 +90,6 @@ def test_row_without_a_valid_key_has_the_first_reason_that_is_not_null(
     assert (stats.invalid_by_reason, stats.invalid_keys_by_reason) == ({reason.value: 1}, {})
 
 
-def test_invalid_keys_of_valid_rows_are_counted_by_reason() -> None:
-    rows = [("a@lee.org", "12345"), ("b@lee.org", None), ("n/a", "2025550143"), ("c@lee.org", "12345")]
-    stats, records = read_rows(BOTH, *rows)
-    assert (len(records), stats.invalid_by_reason) == (4, {})
-    assert stats.invalid_keys_by_reason == {"not_a_phone_number": 2, "placeholder": 1}
-
-
 @pytest.mark.parametrize(
     ("external_id", "reason"),
     [
@@ -113,16 +106,6 @@ def test_an_external_id_is_text_of_at_most_256_characters_in_one_piece(external_
 
 
 class TestArrays:
-    def test_a_row_is_one_record_for_each_combination_of_its_values_and_counts_once(self) -> None:
-        stats, records = read_rows(BOTH, (("b@lee.org", None, "a@lee.org"), ("+12025550143", "+12025550144")))
-        combinations = [
-            {"email": digest(email), "hashed_phone_number": digest(phone)}
-            for email in ("a@lee.org", "b@lee.org")
-            for phone in ("12025550143", "12025550144")
-        ]
-        assert sorted(records, key=combinations.index) == combinations
-        assert (stats.valid, stats.unique) == (1, 1)
-
     @pytest.mark.parametrize(("emails", "devices", "is_valid"), [(40, 25, True), (1_000, 0, True), (1_001, 0, False)])
     def test_a_row_with_more_than_a_thousand_combinations_is_invalid(
         self, emails: int, devices: int, is_valid: bool
