@@ -23,11 +23,10 @@ from td_pinterest_op.task_runtime.task import Task
 from td_pinterest_op.treasure_data import tables as writing
 from tests import guard
 from tests.e2e.audiences import ADD, CLEAR, CREATE, is_cleared, settings_of
-from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer
-from tests.emulators.pinterest import Fault as PinterestFault
+from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.emulators.td import Fault, JobFault
 from tests.emulators.td.warehouse import fetch_rows
-from tests.exporting import SESSION, Services, digests, people
+from tests.exporting import SESSION, Services, people
 
 TABLE = "pinterest_history"
 HISTORY = f"crm.{TABLE}"
@@ -131,21 +130,6 @@ def test_history_table_is_in_the_database_of_the_task_unless_it_names_one(servic
     assert [len(read_rows(services, f"{database}.{TABLE}")) for database in ("shop", "crm")] == [1, 1]
     with pytest.raises(SettingsError, match=f"the history {TABLE} needs a database: give the task a `database`"):
         run_add(services, settings={"history": TABLE})
-
-
-def test_erasure_writes_its_row_whether_a_list_fails_or_not(services: Services) -> None:
-    held = [services.pinterest.add_list(f"List {number}", members=digests(9)) for number in range(3)]
-    settings = {"ad_account_id": AD_ACCOUNT_ID, "history": HISTORY, "retry_count": 0}
-    erase_people(task_of(services, settings, job_id=services.job(people(5))), services.time.timing)
-    fault = PinterestFault(effect=Answer(status=500), path=f"/customer_lists/{held[1].id}$", times=None)
-    services.pinterest.inject(fault)
-    with pytest.raises(PinterestError, match="1 of 3 lists may still contain people who opted out") as caught:
-        erase_people(task_of(services, settings, job_id=services.job(people(5))), services.time.timing)
-    names = ("action", "outcome", "records_unique", "erasure_accounts", "erasure_lists", "requests_sent", "error")
-    assert read(services, *names) == [
-        ("erase", "success", 5, 1, 3, 3, None),
-        ("erase", "failed", 5, 1, 3, 3, str(caught.value)),
-    ]
 
 
 def test_follow_up_writes_a_row_for_each_audience_even_an_unreadable_one(services: Services) -> None:
@@ -313,20 +297,6 @@ def test_failed_run_with_an_unwritable_history_keeps_its_error(
     with pytest.raises(AudienceError, match=r"^there is no audience 77 in ad account \d+: check both ids$"):
         run_add(services, settings={"audience_id": "77"})
     assert len(logged_warnings(caplog)) == 1
-
-
-def test_history_job_that_does_not_end_in_time_goes_on_with_a_warning(
-    services: Services, caplog: pytest.LogCaptureFixture
-) -> None:
-    stuck = services.td.add_job(status="running", query="stuck", database="crm")
-    answer = json.dumps({"job_id": stuck, "job": stuck, "database": "crm"})
-    services.td.answer(200, body=answer, path=ISSUE, times=None)
-    begin = services.time.now()
-    services.export(settings_of(services, CLEAR, people(3)) | {"history": HISTORY}, **ATTEMPT)
-    (warning,) = logged_warnings(caplog)
-    assert "within the time limit" in warning
-    assert services.time.now() - begin < writing.TIME_LIMIT + writing.CREATION_TIME_LIMIT
-    assert services.td.job(stuck).status == "running"
 
 
 def test_run_ended_by_a_signal_writes_no_row(services: Services, request: pytest.FixtureRequest) -> None:

@@ -89,17 +89,6 @@ class TestReplace:
         assert services.pinterest.members_of_audience(audience_id) == digests(5)
         assert 30 <= services.time.now() - begin < 75  # several batches wait at once
 
-    @pytest.mark.parametrize("operation", ["customer_lists/update", "audiences/update"])
-    def test_rejected_records_or_a_rejected_switch_fail_without_waiting(
-        self, services: Services, operation: str
-    ) -> None:
-        audience_id = services.audience(people(5))
-        services.pinterest.answer(422, operation=operation, times=None)
-        settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4}
-        with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
-            services.export(settings, job_id=services.job(people(8)))
-        assert len(services.pinterest.calls.of(operation)) == 1
-
 
 def clear(services: Services, audience_id: str, **params: Any) -> dict[str, Any]:
     return services.export({"action": CLEAR, "audience_id": audience_id}, **params)

@@ -349,21 +349,6 @@ class TestFailsClosed:
         assert services.pinterest.calls.writes() == []
 
 
-class TestControl:
-    @pytest.mark.parametrize("hash_in", ["operator", "warehouse"])
-    def test_one_warning_says_that_an_identifier_that_chooses_the_control_group_is_not_sent(
-        self, services: Services, caplog: pytest.LogCaptureFixture, hash_in: str
-    ) -> None:
-        rows = [{"email": person, "maid": DEVICE(number)} for number, person in enumerate(people(20))]
-        services.td.create("crm", "people", rows)
-        control = {"percent": 50, "salt": "spring", "by": "email"}
-        settings = settings_of(services, ADD) | {"control": control, "hash_in": hash_in}
-        services.export(settings, query="SELECT email, maid FROM people", **DATABASE)
-        sent = {digest(row["maid"]) for row in rows if not is_in_control(row["email"], 50)}
-        assert sent == members_of(services, settings)
-        assert len([message for message in caplog.messages if message.startswith('column "email" chooses')]) == 1
-
-
 class TestExpectedValues:
     @pytest.mark.parametrize(
         ("action", "expected", "plain", "hashed", "message"),

@@ -353,12 +353,6 @@ def test_each_member_is_sent_again_on_the_days_of_its_bucket(
         last = day
 
 
-def test_rejected_values_and_joiners_are_in_no_bucket(mirror_world: World, audience_id: str) -> None:
-    mirror_world.set_people([*people(195, first=10), "n/a", "not an address"])
-    ran = mirror_world.run(1, resend_days=1)
-    assert [ran.stored["mirror"][name] for name in ("joined", "left", "resent")] == [5, 10, 190]
-
-
 @pytest.mark.parametrize(
     ("rows", "query", "expected", "counts"),
     [

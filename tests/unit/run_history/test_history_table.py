@@ -90,18 +90,6 @@ def test_text_from_elsewhere_is_masked_and_cut(warehouse: Warehouse, name: str, 
     assert kept == warehouse.rows()[0][name]
 
 
-def test_a_follow_up_gets_a_row_for_each_audience(warehouse: Warehouse) -> None:
-    seen = [AUDIENCE, AUDIENCE | {"audience_id": "13", "size": None}]
-    write(warehouse, *(SESSION | dict(build_follow_up_row(each)) | {"ad_account_id": "5"} for each in seen))
-    assert [
-        tuple(
-            row[name]
-            for name in ("kind", "ad_account_id", "audience_id", "audience_name", "audience_size", "is_usable")
-        )
-        for row in warehouse.rows()
-    ] == [("follow-up", "5", "12", NASTY, 40, 1), ("follow-up", "5", "13", NASTY, None, 1)]
-
-
 def test_the_usual_questions_count_a_row_that_was_written_twice_once(warehouse: Warehouse) -> None:
     for _ in range(2):
         write(warehouse, SESSION | dict(build_run_row(statistics())))
