@@ -1,12 +1,14 @@
-"""Pinterest as a script: a transport with prepared answers, and a client around it on a clock that does not wait."""
+"""A service as a script: a transport with the answers of requests-mock, and a client of Pinterest without waits."""
 
-import collections
 import json
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+from unittest.mock import Mock
 
 import requests
+import requests_mock
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
@@ -26,54 +28,41 @@ def answer(status: int = 200, content: object = None, headers: Mapping[str, str]
     return Response(status=status, headers=CaseInsensitiveDict(headers or {}), body=body)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sent:
-    """A request as it left, and when."""
+def _to_mocked(given: Response | Failure) -> dict[str, Any]:
+    if isinstance(given, Failure):
+        return {"exc": NoResponseError(given)}
+    return {"status_code": given.status, "headers": given.headers, "content": given.body}
 
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-    authorization: str | None
-    at: float
+
+class _Adapter(requests_mock.Adapter):
+    def send(self, *arguments: Any, **options: Any) -> Any:
+        response = super().send(*arguments, **options)
+        response.raw._original_response = Mock()  # which limits what comes from a socket
+        return response
 
 
 class Script(Transport):
-    """Gives its answers (or failures) in turn; the last one for ever. For several threads."""
+    """Gives its answers (or failures) in turn, in place of connections; the last one for ever. For several threads."""
 
     def __init__(self, time: FakeTime, answers: Iterable[Response | Failure]) -> None:
+        super().__init__(connect_timeout=5, write_timeout=5, read_timeout=5, connections=1)
         self._time = time
-        self._answers = collections.deque(answers)
         self._lock = threading.Lock()
-        self.sent: list[Sent] = []
+        self._at: list[float] = []
+        adapter = _Adapter()
+        adapter.register_uri(requests_mock.ANY, requests_mock.ANY, list(map(_to_mocked, answers)))
+        self._adapter = adapter  # type: ignore[assignment]
+        self.sent = adapter.request_history
 
-    def send(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase | None = None
-    ) -> Response:
-        prepared = requests.Request(method, url, headers=dict(headers), auth=auth).prepare()
+    def send(self, *arguments: Any, **options: Any) -> Response:
         with self._lock:
-            self.sent.append(
-                Sent(
-                    method=method,
-                    url=url,
-                    headers=headers,
-                    body=body or b"",
-                    authorization=prepared.headers.get("Authorization"),
-                    at=self._time.now(),
-                )
-            )
-            description = self._answers.popleft() if len(self._answers) > 1 else self._answers[0]
-        if isinstance(description, Failure):
-            raise NoResponseError(description)
-        return description
-
-    def close(self) -> None:
-        """Nothing is open."""
+            self._at.append(self._time.now())
+            return super().send(*arguments, **options)
 
     @property
     def times(self) -> list[float]:
         """When each request left, in seconds after the first."""
-        return [round(sent.at - self.sent[0].at, 3) for sent in self.sent]
+        return [round(at - self._at[0], 3) for at in self._at]
 
 
 @dataclass(kw_only=True)

@@ -58,7 +58,7 @@ def test_the_refresh_token_is_exchanged_with_the_apps_own_credentials() -> None:
     assert rig.token() == "access-1"
     (sent,) = rig.scene.script.sent
     assert (sent.method, sent.url) == ("POST", "https://pinterest.test/v5/oauth/token")
-    assert sent.authorization == "Basic " + base64.b64encode(b"app-1489:s3cr3t:client").decode()
+    assert sent.headers["Authorization"] == "Basic " + base64.b64encode(b"app-1489:s3cr3t:client").decode()
     assert sent.headers["Content-Type"] == "application/x-www-form-urlencoded"
     form = urllib.parse.parse_qs(sent.body.decode())
     assert form == {

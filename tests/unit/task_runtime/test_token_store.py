@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -20,7 +21,7 @@ from td_pinterest_op.task_runtime import digdag_secrets
 from td_pinterest_op.task_runtime.digdag_secrets import TokenStore
 from td_pinterest_op.task_runtime.task import Task
 from tests.clock import FakeTime
-from tests.unit.scripted import Script, Sent, answer
+from tests.unit.scripted import Script, answer
 
 OLD = Secret("s3cr3t-old-token")
 NEW = Secret("s3cr3t-new-token")
@@ -188,7 +189,7 @@ def test_local_secret_that_cannot_be_written_stays_with_a_warning(
 # -- the workflow server
 
 
-def only_request(server: Script) -> Sent:
+def only_request(server: Script) -> Any:
     (request,) = server.sent
     return request
 
@@ -211,7 +212,8 @@ def test_hosted_workflow_keeps_it_in_the_project(
     request = only_request(server)
     assert (request.method, request.url) == ("PUT", f"https://{host}/api/projects/4711/secrets/{KEY}")
     assert json.loads(request.body) == {"value": "s3cr3t-new-token"}
-    assert request.headers == {"Content-Type": "application/json", "Authorization": f"TD1 {TD_KEY}"}
+    assert request.headers["Content-Type"] == "application/json"
+    assert request.headers["Authorization"] == f"TD1 {TD_KEY}"
     assert warnings(caplog) == []
 
 
@@ -223,8 +225,8 @@ def test_another_server_gets_its_own_authorisation_and_never_treasure_datas_key(
     store({"DIGDAG_ENDPOINT": f"{SERVER}/", "DIGDAG_AUTHORIZATION": authorization}).save_token(NEW, None)
     request = only_request(server)
     assert request.url == f"{SERVER}/api/projects/4711/secrets/{KEY}"
-    assert (authorization or None) == request.authorization
-    assert TD_KEY not in str(request)
+    assert (authorization or None) == request.headers.get("Authorization")
+    assert TD_KEY not in f"{request.headers} {request.body}"
 
 
 @pytest.mark.parametrize("passing", [answer(503), answer(429), Failure.NOT_CONNECTED])
