@@ -259,6 +259,7 @@ def test_a_token_of_a_project_is_not_compared_with_those_of_this_machine(
     monkeypatch.setenv("PATH", write_td_command(tmp_path, "cat > /dev/null"))
     ran = authorize("--to", "td", "pinterest_export")
     assert (ran.code, "older refresh token" in ran.err) == (0, False), ran.err
+    assert ran.out.endswith("\nNext: td wf start pinterest_export pinterest_export --session now\n")
 
 
 @contextlib.contextmanager
