@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op import history as door
 from td_pinterest_op.erase import erase_people
 from td_pinterest_op.errors import AudienceError, EntriesError, ExportError, LimitError, PinterestError, SettingsError
 from td_pinterest_op.export import export
+from td_pinterest_op.history import _open_history_of_workflow, compare_and_record, write_failure
 from td_pinterest_op.many import export_all
 from td_pinterest_op.run_history.history_table import COLUMNS
 from td_pinterest_op.runtime import shutdown
@@ -330,7 +330,7 @@ def record_failure(services: Services, *, scope: str = "+pinterest_export", **pa
     name = f"{scope}^error^sub+for-0=0=error=0=%7B%22messag+history"
     given = {"settings": {"history": HISTORY}, "error": {"paragraph": "the job failed"}} | params
     task = task_of(services, {}, task_name=name)
-    door.write_failure(replace(task, params={**task.params, **given}), services.time.timing)
+    write_failure(replace(task, params={**task.params, **given}), services.time.timing)
 
 
 def test_failure_task_writes_one_row_for_a_run_that_never_began(services: Services) -> None:
@@ -460,7 +460,7 @@ def test_comparison_without_counts_or_the_percent_of_the_control_group_is_an_err
     services: Services, results: object, complaint: str
 ) -> None:
     with pytest.raises(SettingsError, match=complaint):
-        door.compare_and_record(
+        compare_and_record(
             task_of(services, {}, lift={"percent": 70}, td={"last_results": results}), services.time.timing
         )
 
@@ -472,17 +472,17 @@ def test_comparison_without_a_control_group_in_the_history_is_doubted(
     row = {"kind": "run", "audience_id": "12", "outcome": "success", "records_withheld_control": withheld}
     params = {"lift": {"percent": 10, "start": "2020-01-01"}, "td": {"last_results": COUNTS}, "audience_id": "12"}
     task = Task(params={**TASK, **params, "settings": {"history": HISTORY}}, environ=services.environ)
-    with door._open_history_of_workflow(task, services.time.timing) as history:
+    with _open_history_of_workflow(task, services.time.timing) as history:
         assert history
         history.write_rows([row])
-    figures = door.compare_and_record(task, services.time.timing)
+    figures = compare_and_record(task, services.time.timing)
     assert ("no run of this audience that withheld a control group" in figures["summary"]) == is_doubted
 
 
 def test_comparison_that_starts_in_the_future_is_an_error(services: Services) -> None:
     params = {"lift": {"percent": 10, "start": "2999-01-01"}, "td": {"last_results": COUNTS}}
     with pytest.raises(SettingsError, match=r"lift\.start is in the future"):
-        door.compare_and_record(task_of(services, {}, **params), services.time.timing)
+        compare_and_record(task_of(services, {}, **params), services.time.timing)
 
 
 def test_audiences_beyond_the_size_of_one_statement_all_get_their_row(
