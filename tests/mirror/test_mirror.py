@@ -1,5 +1,6 @@
 """What the mirror does on its first day, on the days after, and after errors and outside changes."""
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from tests import guard
 from tests.emulators.td import JobFault
 from tests.emulators.td.warehouse import trino_type
 from tests.exporting import digest, digests, people
-from tests.mirror.days import BEGIN, COMPACTION, DATABASE, LEDGER, Death, World, run_at_statement
+from tests.mirror.days import BEGIN, COMPACTION, DATABASE, LEDGER, Death, DiedError, World, run_at_statement
 from tests.mirror.test_overtaking import run_during_wait
 
 # The statements and writes of a first day, as `Death` counts them.
@@ -290,6 +291,32 @@ def test_refused_removal_fails_the_run_and_is_repeated_by_the_next(mirror_world:
     mirror_world.pinterest.switches.poison = frozenset()
     mirror_world.follow(3, people(200, first=10))
     assert not mirror_world.run(4).sent
+
+
+def die() -> None:
+    raise DiedError("died")
+
+
+@pytest.mark.parametrize(
+    ("ignores", "is_noted"), [(False, True), (False, False), (True, False)], ids=["stop", "stop and die", "die"]
+)
+@pytest.mark.parametrize("count", [1, 20], ids=["one person", "more than a batch"])
+def test_whom_pinterest_refused_in_an_unsettled_plan_hinders_no_later_run(
+    mirror_world: World, audience_id: str, ignores: bool, is_noted: bool, count: int
+) -> None:
+    mirror_world.settings["ignore_invalid_records"] = ignores
+    refused = people(count, first=200)
+    mirror_world.pinterest.switches.poison = frozenset(map(digest, refused))
+    mirror_world.set_people([*people(210, first=-10), *refused])
+    with contextlib.nullcontext() if is_noted else run_at_statement("note whom Pinterest refused", die):
+        assert not mirror_world.run(1).succeeded
+    asked = mirror_world.follow(2, people(200)).sent
+    if is_noted and count == 1:
+        assert asked["REMOVE"] == 10  # of the plan that failed
+    assert not mirror_world.follow(3, people(200)).sent
+    mirror_world.set_people([*people(200), refused[0]])
+    assert mirror_world.run(4).succeeded == ignores
+    assert mirror_world.members() == digests(200)
 
 
 @pytest.mark.parametrize(
@@ -569,6 +596,34 @@ def test_void_rows_that_could_not_be_deleted_are_deleted_by_the_next_run(mirror_
     unchanged = mirror_world.follow(2, people(190, first=5))
     assert not unchanged.sent
     assert not digests(5) & list_digests(mirror_world)
+
+
+@pytest.mark.parametrize("milliseconds", [0, 1, 2, 3, 20])
+def test_plan_with_the_number_of_a_settled_one_does_not_count(
+    mirror_world: World, audience_id: str, milliseconds: int
+) -> None:
+    """The plan of a run that stopped, as another run had read the ledger in the same millisecond, or nearly."""
+    mirror_world.pinterest.switches.poison = frozenset(digests(1, first=300))
+    time = mirror_world.time
+    time.held = BEGIN.timestamp() + 86_400
+
+    def run_newer() -> None:
+        time.held = (time.held or 0) + milliseconds / 1000
+        mirror_world.set_people([*people(201), *people(1, first=300)])
+        assert mirror_world.run(1, session="of the same moment").succeeded
+
+    mirror_world.set_people(people(180))
+    with run_at_statement("read the columns", run_newer):
+        mirror_world.set_people(people(180))
+        older = mirror_world.run(1)
+    time.held = None
+    assert "another run has made a newer plan" in str(older.error)
+    # Twenty were to leave by the plan that stopped.
+    assert mirror_world.sql(f"SELECT count(DISTINCT plan) FROM {LEDGER} WHERE op = 'planned'") == [
+        (1 if milliseconds == 0 else 2,)
+    ]
+    assert mirror_world.follow(2, people(180)).sent["REMOVE"] >= 21
+    assert not mirror_world.run(3).sent
 
 
 def test_tables_left_by_earlier_attempts_are_dropped(mirror_world: World, audience_id: str) -> None:

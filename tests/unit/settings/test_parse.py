@@ -155,6 +155,7 @@ def test_an_alias_means_the_same(changes: dict[str, object], expected: tuple[str
         ("country", "DE"),
         ("default_country", "Germany"),
         ("client_secret", [12345]),
+        ("client_secret", "x" * 5_000_000),
         ("refresh_token", "töken"),
     ],
 )
