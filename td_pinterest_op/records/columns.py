@@ -9,7 +9,6 @@ from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.identifier_types import EMAIL, LIST_TYPES, TYPES, IdentifierType, join_with_or
 from td_pinterest_op.redaction.secret import sanitize
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.settings.types import find_nearest
 from td_pinterest_op.treasure_data.job import Job
 
 log = logging.getLogger(__name__)
@@ -116,8 +115,12 @@ def find_identifier_columns(
     """
     type_by_name = {**types, **{name: types[type_] for name, type_ in columns.items()}}
     names = [name.lower() for name, _ in job.schema]
-    missing = _find_missing_columns(names, type_by_name, columns, control_column)
-    problems = list(missing)
+    named = {**dict.fromkeys(columns, "columns"), **({control_column: "control"} if control_column else {})}
+    problems = [
+        f'there is no column "{sanitize(name)}", which `{setting}` names: select it, or correct the name'
+        for name, setting in named.items()
+        if name not in names
+    ]
     never_sent = ""
     if control_column in names:
         if names.count(control_column) > 1:
@@ -137,7 +140,7 @@ def find_identifier_columns(
                 # A cast of bytes would take them for UTF-8; what a query holds as bytes is a digest.
                 cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
                 problems.append(f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}')
-        elif name.lower() not in (*other_columns, *missing.values()):
+        elif name.lower() not in other_columns:
             problems.append(f'column "{sanitize(name)}" {_describe_other_column(name)}')
         if type_:
             column = Column(
@@ -155,30 +158,11 @@ def find_identifier_columns(
         shown = [f"{sanitize(name)} {sanitize(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
         if len(names) > _MAXIMUM_SHOWN:
             shown.append(f"and {len(names) - _MAXIMUM_SHOWN} more")
-        named = "; ".join(problems[:_MAXIMUM_SHOWN])
-        raise JobError(f"{job.label} (columns: {', '.join(shown)}) cannot be exported: {named}")
+        listed = "; ".join(problems[:_MAXIMUM_SHOWN])
+        raise JobError(f"{job.label} (columns: {', '.join(shown)}) cannot be exported: {listed}")
     if never_sent and not job.is_hashed_by_warehouse:  # the columns of such a job were checked before
         log.warning("%s", never_sent)
     return found
-
-
-def _find_missing_columns(
-    names: Sequence[str], types: Mapping[str, IdentifierType], columns: Iterable[str], control_column: str | None
-) -> dict[str, str]:
-    """Return a problem for each column that a setting names and a result lacks, with the column that is meant, or "".
-
-    `names`: of the result's columns. `types`: of those that are identifiers. `columns`, `control_column`: the columns
-    that the settings `columns` and `control` name.
-    """
-    others = [name for name in names if name not in types]
-    missing = {}
-    for setting, named in {"columns": columns, "control": filter(None, [control_column])}.items():
-        for name in named:
-            if name not in names:
-                near = find_nearest(name, others, cutoff=0.65)
-                advice = f"; did you mean {sanitize(near)}?" if near else ": select it, or correct the name"
-                missing[f'there is no column "{sanitize(name)}", which `{setting}` names{advice}'] = near
-    return missing
 
 
 def _describe_other_column(name: str) -> str:
