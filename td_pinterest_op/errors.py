@@ -266,7 +266,6 @@ class UnexpectedError(ExportError):
 
 
 def _describe_shortage(error: Exception) -> str | None:
-    """Return what the machine lacks, such as memory, and what to do. None if `error` has another cause."""
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return (
             "the system refused to start another thread: "

@@ -6,7 +6,7 @@ Settings, audience, rows and plan come first; only then is anything written to P
 import contextlib
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -106,8 +106,11 @@ def run_export(
         action = action_class(request=request, services=services, stats=stats, reporter=reporter)
         action.check_audience()
         with contextlib.ExitStack() as stack:
-            with _measure_seconds(stats, "reading_seconds", clock):
+            begin = clock()
+            try:
                 prepared = stack.enter_context(action.prepare_records())
+            finally:
+                stats.reading_seconds = clock() - begin
             steps = action.plan_steps(prepared)
             plan = describe_plan(
                 settings,
@@ -118,9 +121,12 @@ def run_export(
             )
             reporter.show_plan(plan)
             if not settings.dry_run:
-                with _measure_seconds(stats, "sending_seconds", clock):
+                begin = clock()
+                try:
                     for step in steps:
                         step.run()
+                finally:
+                    stats.sending_seconds = clock() - begin
             stats.check_sums(complete=not settings.dry_run)
     except Exception as failure:
         error = failure
@@ -171,13 +177,3 @@ def finish_export(
         report=report,
         write_rejected=write_rejected,
     )
-
-
-@contextlib.contextmanager
-def _measure_seconds(stats: Stats, name: str, clock: Callable[[], float]) -> Iterator[None]:
-    """Store the duration of the `with` block, in seconds of the `clock`, as the field `name` of the statistics."""
-    begin = clock()
-    try:
-        yield
-    finally:
-        setattr(stats, name, clock() - begin)

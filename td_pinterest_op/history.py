@@ -171,7 +171,6 @@ def _open_history_of_workflow(task: Task, timing: Timing) -> Iterator[History | 
 
 
 def _get_workflow_settings(task: Task) -> Mapping[Any, Any]:
-    """Return the workflow's settings, which it has under `_export` as `settings`. Empty if it has none there."""
     settings = task.params.get("settings")
     return _merge_result_settings(settings) if isinstance(settings, Mapping) else {}
 
@@ -189,6 +188,5 @@ def _extract_subject(settings: Mapping[Any, Any]) -> Row:
 
 
 def _merge_result_settings(settings: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """Return settings with those of their key `result_settings`, if they have it, beside the others."""
     inner = settings.get("result_settings")
     return {**settings, **inner} if isinstance(inner, Mapping) else settings

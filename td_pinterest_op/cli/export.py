@@ -243,7 +243,6 @@ class TerminalReporter(ProgressReporter):
 
 
 def _print_statistics(statistics: Mapping[str, Any]) -> None:
-    """Print an export's figures, one per line and without those that do not apply, then the summary."""
     others = () if statistics["mirror"]["mode"] else ("mirror.",)
     figures = {
         name.replace("rows.invalid_by_reason.", "invalid: "): value

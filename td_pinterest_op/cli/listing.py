@@ -136,7 +136,6 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
 
 
 def _build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row to print, by column, for the audience that Pinterest's JSON `content` describes."""
     seed = read_object(content, "rule").get("seed_id")
     if isinstance(seed, list):  # of one id
         seed = seed[0] if seed else None

@@ -315,7 +315,6 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
 
 
 def _explain_failure(error: BaseException, url: str) -> NoResponseError:
-    """Return the error for an exception during a request to `url`. The message names host, port, proxy and cause."""
     # All exceptions that caused it: requests and urllib3 keep them in `args` or `reason`.
     causes = [error]
     for outer in causes:

@@ -95,14 +95,12 @@ def _build_national_pattern(regions: tuple[str, ...]) -> str:
 
 
 def _build_type_pattern(description: Any) -> str:
-    """Return a regular expression for a type of numbers, such as mobile. `description`: the library's metadata."""
     lengths = "|".join(rf"\d{{{length}}}" for length in description.possible_length)
     return (rf"(?=(?:{lengths})\Z)" if lengths else "") + rf"(?:{description.national_number_pattern})\Z"
 
 
 @functools.cache
 def _import_phonenumbers() -> ModuleType:
-    """Import the library phonenumbers and return it. Raises WorkflowError if it is not installed."""
     # Imported for exports with phone numbers only: it is large and not in Treasure Data's image.
     try:
         import phonenumbers

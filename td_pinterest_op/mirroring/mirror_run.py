@@ -296,10 +296,6 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
     def _fetch_query_columns(
         self, setting_name: str, source: Source, find_columns: Callable[[Job], Sequence[Column]]
     ) -> Query:
-        """Ask the warehouse for the columns of the query in `source`, and return the query with them. No rows are read.
-
-        `setting_name`: the parameter with the query. `find_columns`: returns the identifier columns of a job's result.
-        """
         select = build_columns_select(source.query)
         job = self.jobs.read_rows(f"read the columns of `{setting_name}`", select, embedded=source).job
         return Query(text=source.query, names=job.names, columns=find_columns(job))

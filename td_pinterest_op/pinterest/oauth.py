@@ -217,7 +217,6 @@ class Tokens(TokenSource):
 
 
 def _parse_token(content: Mapping[str, Any], name: str) -> Secret | None:
-    """Return the token in the field `name` of a response, or None for anything but visible ASCII of a usable length."""
     token = content.get(name)
     if not isinstance(token, str) or not re.fullmatch(f"[!-~]{{1,{LONGEST_SECRET}}}", token):
         return None

@@ -135,7 +135,6 @@ class RateLimiter:
             raise StoppedError(f"the request was not sent, because the run has failed: {self._stopped}")
 
     def _compute_delay(self, write: bool) -> float:
-        """Return the seconds until a request (a write request if `write`) is allowed. 0 or less means now."""
         now = self._clock()
         delay = self._limits.not_before - now
         writes = self._limits.writes

@@ -166,7 +166,6 @@ def find_identifier_columns(
 
 
 def _describe_other_column(name: str) -> str:
-    """Return why a column is no identifier, and what to do, as the rest of a sentence."""
     if re.fullmatch(r"_col\d+", name):  # in Trino
         return "is not an identifier: give it a name in the query, such as `AS email`"
     cure = "leave it out of the query"

@@ -199,7 +199,6 @@ def extract_column_identifiers(column: Column, block: Sequence[Sequence[object]]
 
 
 def _parse_array(value: object) -> Sequence[object]:
-    """Return the elements of an array, which may come as JSON text. Any other value is returned as the only element."""
     if isinstance(value, (tuple, list)):
         return value
     if isinstance(value, bytes) and value.lstrip().startswith(b"["):

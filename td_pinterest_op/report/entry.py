@@ -134,7 +134,6 @@ def _parse_number(value: Any) -> float | None:
 
 
 def _parse_mapping(value: object) -> Mapping[str, Any]:
-    """Return a value as a mapping, parsed if it is JSON text, or an empty mapping for any other value."""
     parsed = value
     if isinstance(value, str):
         with contextlib.suppress(ValueError, RecursionError):

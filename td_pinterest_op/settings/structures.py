@@ -127,7 +127,6 @@ def parse_mapping(value: object) -> Mapping[object, object]:
 
 
 def _parse_part(label: str, part_type: SettingType, value: object) -> Any:
-    """Return a part of a setting, parsed as `part_type`. Raises WrongValueError, whose text begins with the `label`."""
     try:
         return part_type.parse(value)
     except WrongValueError as error:

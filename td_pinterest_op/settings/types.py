@@ -179,7 +179,6 @@ def build_word_type(*words: str) -> SettingType:
 
 
 def _fold_word(word: str) -> str:
-    """Return a word in lower case, with one underscore for each run of spaces, hyphens and underscores."""
     return re.sub(r"[\s_-]+", "_", word.strip()).lower()
 
 
@@ -191,8 +190,6 @@ def _parse_ratio(value: object) -> float:
 
 
 def _build_id_type(max_length: int, allowed_text: str) -> SettingType:
-    """Return the setting type of an id of up to `max_length` digits. `allowed_text` describes such ids in messages."""
-
     def parse_id(value: object) -> str:
         text = value.strip() if isinstance(value, str) else ""
         number = None if isinstance(value, str) else parse_number(value)

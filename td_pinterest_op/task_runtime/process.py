@@ -136,7 +136,6 @@ def _count_refusals(task: Task, error: AccountError) -> int:
 
 
 def _escape_templates(value: Any) -> Any:
-    """Return a value with each `$` in its texts escaped, so that digdag passes the value unchanged to a subtask."""
     if isinstance(value, str):
         return value.replace("$", "${'$'}")
     if isinstance(value, Mapping):

@@ -279,10 +279,6 @@ def require_database(task: Task, *, needed_by: str) -> str:
 
 
 def _build_source(task: Task, name: str, query: str) -> Source:
-    """Return a query, SQL or a file with it, as a source of rows. Raises SettingsError for a wrong query.
-
-    `name`: the task's parameter or setting that has the query.
-    """
     sql = read_sql(query, key=name)
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     is_list = name != "query"

@@ -156,7 +156,6 @@ def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str
 
 
 def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
-    """Issue the query of `source` with the domain key `key`. Return the job's id, and True if the job existed."""
     path = build_path("job", "issue", source.engine, source.database)
     first = find_first_comments(source.query)
     text = first + source.tracing + source.query[len(first) :]

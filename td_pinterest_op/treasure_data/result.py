@@ -195,5 +195,4 @@ class JobResult:
             yield columns
 
     def _build_result_error(self, problem: str) -> TreasureDataError:
-        """Return the error for an unusable result. `problem` follows "the result of job 12" in the message."""
         return TreasureDataError(f"{self._job.label} {problem}. Run this task again")

@@ -203,7 +203,6 @@ class TreasureData:
 
 
 def _read_error_text(response: Response) -> str:
-    """Return what a response's JSON says about an error, with secrets and numbers masked, at most 300 characters."""
     # `error` may be the bare word "error".
     texts = map(response.content.get, ("text", "message", "error"))
     return sanitize(mask_with_numbers(str(next(filter(None, texts), ""))), longest=300)

@@ -82,7 +82,6 @@ class Mirror(MembersAction):
 
     @property
     def _existing_audience(self) -> Audience:
-        """The audience that mirrors the query. It must have been found, or created by the first step."""
         assert self._audience is not None, "the first step has created it"  # noqa: S101
         return self._audience
 

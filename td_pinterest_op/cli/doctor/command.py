@@ -197,7 +197,6 @@ def _list_checks(
 
 
 def _check_credentials(context: DoctorContext) -> CheckResult:
-    """Check that Pinterest's credentials are available. Treasure Data's key has a check of its own."""
     if missing := [name for name in PINTEREST_SECRETS if name in context.credentials.missing_variables]:
         message = f"{', '.join(missing)} not found in the environment, the local digdag secrets or --env-file"
         return CheckResult(message, "error", "run `td-pinterest authorize`, which gets and stores them")
@@ -219,7 +218,6 @@ def _check_endpoints(context: DoctorContext) -> None:
 
 
 def _check_workflow(context: DoctorContext) -> CheckResult | None:
-    """Return the most severe finding of `td-pinterest check` about the workflow, or None if no workflow is named."""
     if context.workflow is None:
         return None
     path = context.workflow.path

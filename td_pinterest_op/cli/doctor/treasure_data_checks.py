@@ -166,10 +166,6 @@ def _choose_settings(context: DoctorContext) -> Settings:
 
 
 def _take_sample(blocks: Iterable[list[list[Any]]]) -> Iterator[list[list[Any]]]:
-    """Yield the first rows, as many as the doctor checks. The last block yielded may be cut short.
-
-    Rows come in blocks: a block is a list of columns, and a column a list of values.
-    """
     left = _SAMPLE
     for block in blocks:
         yield [column[:left] for column in block]
