@@ -26,12 +26,28 @@ from td_pinterest_op.task_runtime.task import Task, read_sql
 
 # `$ {` is one in the value of a variable, which digdag does not fill in.
 _TEMPLATE = re.compile(r"\$ ?\{([^{}]*)")
-_MANY = "td_pinterest_op.many.Many"
-_CLASSES = ("td_pinterest_op.export.PinterestExport", _MANY)
+# What `init` calls the jobs of classes; "" for an export, whose action says it.
+_JOBS = {
+    "td_pinterest_op.export.PinterestExport": "",
+    "td_pinterest_op.activation.PinterestActivation": "activation",
+    "td_pinterest_op.many.Many": "many",
+}
 _OPTIONS = ("engine", *JOB_OPTIONS)
 _OF_WORKFLOW = ("docker", "py")
 _TAKEN = {
-    *("result_settings", "query", "database", "audiences", "at_once", "timezone", "schedule", "_env", "_export", "_do"),
+    *(
+        "result_settings",
+        "query",
+        "database",
+        "audiences",
+        "at_once",
+        "later_runs",
+        "timezone",
+        "schedule",
+        "_env",
+        "_export",
+        "_do",
+    ),
     *(*_OPTIONS, *_OF_WORKFLOW, *LISTS),
 }
 _WRITING = {"create_table", "insert_into"}  # of a td> task whose job has no result
@@ -61,7 +77,7 @@ def read_existing_task(path: Path, *, name: str, entry: str) -> Project:
     workflow = Workflow(path)
     if workflow.findings:
         raise SettingsError(str(workflow.findings[0]))
-    exports = [task for task in workflow.tasks if task.class_name in _CLASSES or task.find_connector_settings()]
+    exports = [task for task in workflow.tasks if task.class_name in _JOBS or task.find_connector_settings()]
     named = [task for task in exports if task.name.endswith(name)]
     if len(named) != 1:
         names = ", ".join(task.name for task in exports) or "no task"
@@ -107,21 +123,26 @@ class _Reader:
         """Return the project that does what the task does, or what an `entry` of its list does, and print a report."""
         params = self.task.find_params()
         settings = _move_lists(params)
-        project = Project(job="many", exported={name: params[name] for name in _OF_WORKFLOW if name in params})
-        if self.task.class_name == _MANY or entry:
+        project = Project(job=_JOBS.get(self.task.class_name, ""))
+        project.exported = {name: params[name] for name in _OF_WORKFLOW if name in params}
+        if project.job == "many" or entry:
             whole = Task(params={**params, "result_settings": settings}, environ={})
             entries = {name: _convert_entry(members) for name, members in read_entries(whole).items()}
             built = {name: build_entry_task(whole, members, name) for name, members in entries.items()}
             if entry in built:
                 params.update(built[entry].params)
                 settings = dict(params["result_settings"])
+                project.job = ""
             elif entry:
                 raise SettingsError(f"{self.workflow.path} has no entry {entry}: it has {', '.join(built)}")
             else:
                 listed = [{key: self._require_value(key, each[key]) for key in each} for each in entries.values()]
                 project.entries = {"audiences": listed, "at_once": params.get("at_once", 4)}
         project.settings = self._take_settings(settings, params)
-        if project.entries:
+        if project.job == "activation":
+            project.files["queries/activation.sql"] = self._read_sql("query", params.get("query", ""))
+            project.entries = {"later_runs": params["later_runs"]} if "later_runs" in params else {}
+        if project.job:
             self._find_files(project)
         else:
             self._read_export(project, params)
@@ -203,7 +224,7 @@ class _Reader:
 
     def _find_files(self, project: Project) -> None:
         """Add to a project the SQL files that its entries and their settings name."""
-        for each in (project.settings, *project.entries["audiences"]):
+        for each in (project.settings, *project.entries.get("audiences", ())):
             values: dict[Any, Any] = {**each, **parse_raw_settings(each.get("result_settings"))}
             for name in ("query", *LISTS):
                 path = str(values.get(name, "")).strip()

@@ -103,11 +103,11 @@ def init(
         except click.Abort:
             screen.print_note("\nStopped: nothing was written")  # below the question
             return 130
-    exports = [project for project in projects if project.settings and not project.entries]
+    exports = [project for project in projects if project.job in EXPORTS]
     needed = (*PINTEREST_SECRETS, *(["TD_API_KEY"] if any(project.query for project in exports) else []))
     if dry_run:
         if not exports:
-            raise click.UsageError(f"--dry-run: the settings of the job {projects[0].job} are yet to be filled in")
+            raise click.UsageError(f"--dry-run has no effect on the job {projects[0].job}: leave it out")
         credentials.require_variables(*needed)
     elif exports and set(needed).isdisjoint(credentials.missing_variables) and asks:
         question = "Then try it in a dry run? Nothing is written to Pinterest"

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, starmap
+from itertools import chain, starmap, takewhile
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -60,8 +60,8 @@ _NOT_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "null", "nan",
 class Project:
     """What a new project folder is made from.
 
-    `settings`: of an export, in the order in which the file has them; suppress and consent are SQL. Of the job many,
-    those of all entries; without any, its file is yet to be filled in.
+    `settings`: of an export, in the order in which the file has them; suppress and consent are SQL. Of many and
+    activation those of the task. Without any, the job's file of settings is yet to be filled in.
     """
 
     job: str  # a key of EXPORTS, or one of OTHER_JOBS
@@ -74,8 +74,8 @@ class Project:
     timezone: str = "UTC"
     parameters: dict[str, Any] = field(default_factory=dict)  # more parameters of the task, such as `priority`
     exported: dict[str, Any] = field(default_factory=dict)  # more variables of the workflow: `docker`, `py`
-    entries: dict[str, Any] = field(default_factory=dict)  # of the job many: `audiences`, `at_once`
-    files: dict[str, str] = field(default_factory=dict)  # the SQL files that entries name, by path
+    entries: dict[str, Any] = field(default_factory=dict)  # beside `settings`: `audiences`, `at_once`, `later_runs`
+    files: dict[str, str] = field(default_factory=dict)  # the SQL files of these jobs, by path
     name: str = ""  # of a further workflow, whose files have names of their own
 
     @property
@@ -181,14 +181,13 @@ def render_files(project: Project) -> dict[str, str]:
         files["config/export.yml"] = _EXPORT_HEAD + _render_settings(settings, action)
     elif project.settings:
         files = {name: text for name, text in files.items() if not name.startswith("queries/")} | project.files
-        head, _, _ = files["config/audiences.yml"].partition("audiences:\n")
+        file = next(name for name in ("config/audiences.yml", "config/activation.yml") if name in files)
+        head = "".join(takewhile(lambda line: line.startswith("#"), files[file].splitlines(keepends=True)))
         others = dict(project.entries)
-        entries = [indent(render_mapping(entry), "    ").strip() for entry in others.pop("audiences")]
+        entries = [indent(render_mapping(entry), "    ").strip() for entry in others.pop("audiences", ())]
+        listed = "".join(["audiences:\n"] * bool(entries) + [f"  - {entry}\n" for entry in entries])
         settings_text = indent("".join(starmap(_render_setting, project.settings.items())), "  ")
-        files["config/audiences.yml"] = "".join(
-            [head, "audiences:\n", *(f"  - {entry}\n" for entry in entries), render_mapping(others)]
-        )
-        files["config/audiences.yml"] += f"result_settings:\n{settings_text}"
+        files[file] = f"{head}{listed}{render_mapping(others)}result_settings:\n{settings_text}"
     return _rename(files, project) if project.name else files
 
 
@@ -199,7 +198,11 @@ def _rename(files: Mapping[str, str], project: Project) -> dict[str, str]:
         f"{project.shipped_name}.dig": project.workflow,
         "config/export.yml": f"config/{name}.yml",
         "config/audiences.yml": f"config/{name}.yml",
-        **{path: f"queries/{name}_{Path(path).name}" for path in ("queries/people.sql", *LIST_FILES.values())},
+        "config/activation.yml": f"config/{name}.yml",
+        **{
+            path: f"queries/{name}_{Path(path).name}"
+            for path in ("queries/people.sql", "queries/activation.sql", *LIST_FILES.values())
+        },
     }
     renamed = {}
     for path, text in files.items():

@@ -242,7 +242,7 @@ def test_folder_of_another_job_has_its_shipped_settings_to_fill_in(init: Init, f
         (f"create --audience New {QUERY} --schedule 'daily>: 07:00:00' --timezone Mars", "--timezone must be the name"),
         (f"create --audience New {QUERY} --region eu01", "--region must be an address"),
         (f"add --audience 77 {QUERY}", 'the ad account has no audience "77": `td-pinterest audiences` lists them'),
-        (f"activation --database {DATABASE} --dry-run", "--dry-run: the settings of the job activation are yet to be"),
+        (f"activation --database {DATABASE} --dry-run", "--dry-run has no effect on the job activation"),
         (
             f"remove --audience Shoppers --database {DATABASE} --query 'SELECT ${{x}} AS email'",
             "--query contains a template",

@@ -522,6 +522,54 @@ def test_a_list_of_05_becomes_a_list_that_withholds_the_same_people(
     assert (config["at_once"], [each["name"] for each in config["audiences"]]) == (2, ["newsletter", "half: $$", "out"])
 
 
+ACTIVATION = """\
+_export:
+  !include : config/workflow.yml
++export:
+  py>: td_pinterest_op.activation.PinterestActivation
+  later_runs: mirror
+  query: queries/vip.sql
+  database: ${td.database}
+  suppress: queries/suppressed.sql
+  consent: SELECT email FROM people
+  result_settings:
+    type: pinterest
+    ad_account_id: ${target.ad_account_id}
+    audience_type: customer_list
+    begin: adopt
+    max_leave_ratio: 0.5
+  _env:
+    !include : config/environment.yml
+"""
+
+
+def test_an_activation_of_05_keeps_its_lists_and_settings(
+    init: Init, folder: Path, old: Path, services: Services
+) -> None:
+    write_version_05(old, "mirror", "7")
+    query = "SELECT email FROM activation_actions_table\n"
+    path = write(old, {"pinterest_activation.dig": ACTIVATION, "queries/vip.sql": query})
+    ran = init("--from", old / "pinterest_mirror.dig", "--from", path)
+    assert (ran.code, check_folder(folder)) == (0, []), ran.err
+    assert yaml.safe_load((folder / "config" / "pinterest_activation.yml").read_text()) == {
+        "later_runs": "mirror",
+        "result_settings": {
+            "type": "pinterest",
+            "ad_account_id": AD_ACCOUNT_ID,
+            "audience_type": "customer_list",
+            "begin": "adopt",
+            "max_leave_ratio": "0.5",
+            "suppress": "queries/pinterest_activation_suppressed.sql",
+            "consent": "SELECT email FROM people",
+        },
+    }
+    task = load(folder / "pinterest_activation.dig")["+export"]
+    assert task["query"] == "queries/pinterest_activation_activation.sql"
+    assert (folder / task["query"]).read_text() == query
+    listed = "queries/pinterest_activation_suppressed.sql"
+    assert (folder / listed).read_text() == (old / "queries" / "suppressed.sql").read_text()
+
+
 @pytest.mark.parametrize(
     ("entry", "number", "expected"),
     [
