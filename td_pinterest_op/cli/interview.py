@@ -233,7 +233,7 @@ class Interview:
         `may_be_new`: whether the action creates an audience that does not exist.
         """
         if not text:
-            raise click.UsageError("Audience: give --audience, its id or its name")
+            raise click.UsageError("the workflow needs an audience: give --audience, its id or its name")
         if text.startswith(_NEW) and may_be_new:
             return None, self._parse_new_name(text, most=0)
         if self._known is None:

@@ -89,6 +89,12 @@ class Project:
         return f"pinterest_{'export' if self.job in EXPORTS else self.job}"
 
     @property
+    def settings_file(self) -> str:
+        """The path of the shipped file of settings."""
+        name = "audiences" if self.job == "many" else self.shipped_name.removeprefix("pinterest_")
+        return f"config/{name}.yml"
+
+    @property
     def names_audience(self) -> bool:
         """Whether the settings have the id of an audience."""
         return any(name.startswith("audience_id") for name in self.settings)
@@ -181,29 +187,20 @@ def render_files(project: Project) -> dict[str, str]:
         files["config/export.yml"] = _EXPORT_HEAD + _render_settings(settings, action)
     elif project.settings:
         files = {name: text for name, text in files.items() if not name.startswith("queries/")} | project.files
-        file = next(name for name in ("config/audiences.yml", "config/activation.yml") if name in files)
-        head = "".join(takewhile(lambda line: line.startswith("#"), files[file].splitlines(keepends=True)))
+        head = "".join(takewhile(lambda line: line[0] == "#", files[project.settings_file].splitlines(keepends=True)))
         others = dict(project.entries)
         entries = [indent(render_mapping(entry), "    ").strip() for entry in others.pop("audiences", ())]
         listed = "".join(["audiences:\n"] * bool(entries) + [f"  - {entry}\n" for entry in entries])
         settings_text = indent("".join(starmap(_render_setting, project.settings.items())), "  ")
-        files[file] = f"{head}{listed}{render_mapping(others)}result_settings:\n{settings_text}"
+        files[project.settings_file] = f"{head}{listed}{render_mapping(others)}result_settings:\n{settings_text}"
     return _rename(files, project) if project.name else files
 
 
 def _rename(files: Mapping[str, str], project: Project) -> dict[str, str]:
     """Return the files of a further workflow, in which its own have the workflow's name."""
     name = project.name
-    names = {
-        f"{project.shipped_name}.dig": project.workflow,
-        "config/export.yml": f"config/{name}.yml",
-        "config/audiences.yml": f"config/{name}.yml",
-        "config/activation.yml": f"config/{name}.yml",
-        **{
-            path: f"queries/{name}_{Path(path).name}"
-            for path in ("queries/people.sql", "queries/activation.sql", *LIST_FILES.values())
-        },
-    }
+    names = {f"{project.shipped_name}.dig": project.workflow, project.settings_file: f"config/{name}.yml"}
+    names |= {path: f"queries/{name}_{Path(path).name}" for path in files if path.endswith(".sql")}
     renamed = {}
     for path, text in files.items():
         if not path.endswith(".sql"):
@@ -303,12 +300,11 @@ def print_next_commands(folder: Path, project: Project, common: CommonOptions) -
         *{"slack": ["slack.webhook"], "mail": ["mail.host"]}.get(project.alert[:5].rstrip(":"), []),
     ]
     if missing := [secret for secret in wanted if not read_local_secret(secret, os.environ)]:
-        others = [secret for secret in missing if secret not in PINTEREST_SECRETS.values()]
-        by_hand = f"`digdag secrets --local --set {' '.join(others)}`" if others else ""
-        authorize = "`td-pinterest authorize`" if len(others) < len(missing) else ""
+        others = " ".join(secret for secret in missing if secret not in PINTEREST_SECRETS.values())
+        by_hand = f", and `digdag secrets --local --set {others}`" if others else ""
         common.print_note(
-            f"`digdag run` reads the local digdag secrets only, which lack {', '.join(missing)}: run "
-            f"{' and '.join(filter(None, [by_hand, authorize]))}"
+            f"`digdag run` reads the local digdag secrets only, which lack {', '.join(missing)}: run `td-pinterest "
+            f"authorize`{by_hand}"
         )
     server = os.environ.get("DIGDAG_ENDPOINT")
     if server and "DIGDAG_ENDPOINT" not in project.environment:

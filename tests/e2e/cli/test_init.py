@@ -207,7 +207,7 @@ def test_folder_of_another_job_has_its_shipped_settings_to_fill_in(init: Init, f
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("add", "Audience: give --audience, its id or its name"),
+        ("add", "the workflow needs an audience: give --audience, its id or its name"),
         (f"add --audience Shopers {QUERY}", 'no audience "Shopers"; did you mean Shoppers?'),
         (f"add --audience Zebra {QUERY}", 'take people; to create it, answer "new: Zebra"'),
         ("create --audience New", "Database of the query and of the history: give --database"),
@@ -290,7 +290,7 @@ def test_next_commands_are_those_for_the_place_of_the_project(
     place = f"server {server}" if server else "td"
     assert f"{' --with digdag' if server else ''}   # then `td-pinterest authorize --to {place} audiences`" in ran.err
     assert ("uncomment DIGDAG_ENDPOINT in config/environment.yml" in ran.err) == bool(server)
-    said = "run `digdag secrets --local --set td.apikey` and `td-pinterest authorize`"
+    said = "run `td-pinterest authorize`, and `digdag secrets --local --set td.apikey`"
     assert said in " ".join(ran.err.split())
 
 
