@@ -14,7 +14,6 @@ from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Create, Mirr
 from td_pinterest_op.audiences.request import get_task_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
-from td_pinterest_op.records.hashed_query import require_one_statement
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.table import SETTINGS_OF_CONSOLE
@@ -22,6 +21,7 @@ from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.task import Task, get_current_task, read_sql, store_values
 from td_pinterest_op.treasure_data.job import find_first_comments
+from td_pinterest_op.trino.hashed_query import require_one_statement
 
 log = logging.getLogger(__name__)
 

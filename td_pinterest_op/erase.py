@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, cast
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.audiences import POLL_WAITS
+from td_pinterest_op.audiences.consistency import POLL_WAITS
 from td_pinterest_op.audiences.request import read_task_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import (
@@ -25,11 +25,9 @@ from td_pinterest_op.errors import (
     UnexpectedError,
 )
 from td_pinterest_op.http.transport import Response
-from td_pinterest_op.identifiers.hashing_sql import quote_name
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES
 from td_pinterest_op.mirroring.ledger import require_ledger
 from td_pinterest_op.records.columns import find_identifier_columns
-from td_pinterest_op.records.hashed_query import ENGINES, Query, add_comment
 from td_pinterest_op.records.limits import check_values
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.records.spool import Spool
@@ -45,10 +43,12 @@ from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.services import Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
 from td_pinterest_op.treasure_data.job import Source, run_statement
+from td_pinterest_op.treasure_data.quoting import quote_name
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.treasure_data.tables import list_tables
+from td_pinterest_op.trino.hashed_query import ENGINES, Query, add_comment
+from td_pinterest_op.trino.withholding_sql import build_list_select
 from td_pinterest_op.withholding.readers import IdentifierReader
-from td_pinterest_op.withholding.withholding_sql import build_list_select
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,6 @@ from td_pinterest_op.audiences.actions.audience_action import AudienceAction
 from td_pinterest_op.audiences.request import ExportRequest, read_task_request
 from td_pinterest_op.errors import ExportError, JobError, SettingsError, StoppedError, TreasureDataError
 from td_pinterest_op.records.limits import describe_plan
-from td_pinterest_op.records.rejected_rows import write_rejected_rows
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
@@ -28,6 +27,7 @@ from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.services import OnNewRefreshToken, Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
+from td_pinterest_op.trino.rejected_rows import write_rejected_rows
 
 log = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ from td_pinterest_op.identifiers.identifier_types import (
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column, is_single
 from td_pinterest_op.records.digests import ColumnIdentifiers, extract_column_identifiers
-from td_pinterest_op.records.hashed_query import Query, build_hashing_statement
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.withholding.withholding_sql import build_list_select, build_people_select, build_values_select
+from td_pinterest_op.trino.hashed_query import Query, build_hashing_statement
+from td_pinterest_op.trino.withholding_sql import build_list_select, build_people_select, build_values_select
 from tests.exporting import digest
 from tests.unit.withholding.test_people import SALT, Case, Oracle
 

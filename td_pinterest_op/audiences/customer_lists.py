@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 
-from td_pinterest_op.audiences.audiences import create_once, repeat_until_list_is_ready, wait_for_consistency
+from td_pinterest_op.audiences.consistency import create_once, repeat_until_list_is_ready, wait_for_consistency
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, CustomerList, age_key

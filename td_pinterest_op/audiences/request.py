@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import Problem, SettingsError, SettingsErrorCollector
-from td_pinterest_op.records.hashed_query import require_hashable, require_query
 from td_pinterest_op.settings.parse import (
     ParsedSettings,
     build_settings,
@@ -28,6 +27,7 @@ from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.outcome import name_subjects, require_history_database
 from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_list_source, read_source
 from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.trino.hashed_query import require_hashable, require_query
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,9 @@ import logging
 from dataclasses import dataclass, replace
 from functools import partial
 
-from td_pinterest_op.audiences.audiences import find_list, read_until_found, request_switch, wait_for_other_runs
+from td_pinterest_op.audiences.consistency import read_until_found, request_switch, wait_for_other_runs
 from td_pinterest_op.audiences.customer_lists import TargetList, find_own_lists, get_list_name
+from td_pinterest_op.audiences.lookup import find_list
 from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList, age_key
 

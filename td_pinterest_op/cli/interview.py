@@ -17,7 +17,6 @@ from td_pinterest_op.cli.project_folder import EXPORTS, OTHER_JOBS, Project, is_
 from td_pinterest_op.errors import JobError, SettingsError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience
 from td_pinterest_op.records.columns import Column, find_identifier_columns, require_common_type
-from td_pinterest_op.records.hashed_query import build_columns_statement, require_one_statement
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError, suggest_word
@@ -25,6 +24,7 @@ from td_pinterest_op.stats import LISTS
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.task_runtime.task import read_source, require_database
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
+from td_pinterest_op.trino.hashed_query import build_columns_statement, require_one_statement
 
 _T = TypeVar("_T")
 _SHOWN = 20

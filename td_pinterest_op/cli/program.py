@@ -7,19 +7,19 @@ import click
 
 from td_pinterest_op import __version__
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.authorize import authorize
-from td_pinterest_op.cli.bundle import bundle
 from td_pinterest_op.cli.bundled_code import SHIPPED
-from td_pinterest_op.cli.check import check
-from td_pinterest_op.cli.doctor.command import doctor
-from td_pinterest_op.cli.explain import explain
-from td_pinterest_op.cli.export import export
-from td_pinterest_op.cli.init import init
-from td_pinterest_op.cli.listing import accounts, audience, audiences, lists
-from td_pinterest_op.cli.push import push
-from td_pinterest_op.cli.rehearse.command import rehearse
-from td_pinterest_op.cli.report import report
-from td_pinterest_op.cli.sql import sql
+from td_pinterest_op.cli.commands.authorize import authorize
+from td_pinterest_op.cli.commands.bundle import bundle
+from td_pinterest_op.cli.commands.check import check
+from td_pinterest_op.cli.commands.doctor import doctor
+from td_pinterest_op.cli.commands.explain import explain
+from td_pinterest_op.cli.commands.export import export
+from td_pinterest_op.cli.commands.init import init
+from td_pinterest_op.cli.commands.listing import accounts, audience, audiences, lists
+from td_pinterest_op.cli.commands.push import push
+from td_pinterest_op.cli.commands.rehearse import rehearse
+from td_pinterest_op.cli.commands.report import report
+from td_pinterest_op.cli.commands.sql import sql
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.runtime import shutdown
 

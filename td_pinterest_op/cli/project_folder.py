@@ -16,8 +16,8 @@ import click
 
 from td_pinterest_op.audiences.actions import EXPORT, Add, Clear, Create, Delete, Mirror, Remove, Replace
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.bundle import read_workflow_files, write_missing_files
 from td_pinterest_op.cli.bundled_code import collect_code, remove_file, write_code
+from td_pinterest_op.cli.commands.bundle import read_workflow_files, write_missing_files
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS
 from td_pinterest_op.cli.files import explain_error
 from td_pinterest_op.cli.lint.rules import check_workflow

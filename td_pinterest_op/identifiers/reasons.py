@@ -2,7 +2,7 @@
 
 # To add a reason:
 # 1. Test values that get it: tests/unit/records/test_identifiers.py, and
-#    tests/unit/identifiers/test_hashing_sql.py for its SQL.
+#    tests/unit/trino/test_hashing_sql.py for its SQL.
 # 2. Add it below, with its meaning and an example. Its rule is in identifiers/identifier_types.py, once in Python and
 #    once in SQL; a rule that SQL cannot follow has none there. Run `scripts/trino`: its engine is the real one.
 # 3. Add its row to docs/reference.md ("Identifiers"), and a line to CHANGELOG.md. `explain`, statistics and reports

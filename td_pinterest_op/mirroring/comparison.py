@@ -6,7 +6,7 @@ the digest's newest row whether it is in the audience. Decide on its change. Cou
 
 from td_pinterest_op.mirroring.ledger import Ledger, build_state_sql
 from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.withholding.withholding_sql import BLANK_ROW, build_counts_sql
+from td_pinterest_op.trino.withholding_sql import BLANK_ROW, build_counts_sql
 
 _DAY = 86_400_000  # milliseconds
 _WITHHELD = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))

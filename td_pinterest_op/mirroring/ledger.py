@@ -41,9 +41,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from td_pinterest_op.errors import ExportError, MirrorError, StoppedError
-from td_pinterest_op.identifiers.hashing_sql import quote_literal, quote_name
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.stats import MirrorFigures
+from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 
 log = logging.getLogger(__name__)
 

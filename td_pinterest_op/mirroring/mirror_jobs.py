@@ -9,9 +9,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.identifiers.hashing_sql import quote_name
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.treasure_data.job import Source, find_first_comments, run_statement
+from td_pinterest_op.treasure_data.quoting import quote_name
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows, read_small_result
 from td_pinterest_op.treasure_data.tables import Table, list_tables
 from td_pinterest_op.treasure_data.td_api import TreasureData, build_path

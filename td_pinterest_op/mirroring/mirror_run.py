@@ -26,13 +26,13 @@ from td_pinterest_op.records.columns import (
     find_people_columns,
     is_single,
 )
-from td_pinterest_op.records.hashed_query import Query, build_columns_select
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
-from td_pinterest_op.withholding import withholding_sql
+from td_pinterest_op.trino import withholding_sql
+from td_pinterest_op.trino.hashed_query import Query, build_columns_select
 from td_pinterest_op.withholding.lists import check_lists, name_list_in_errors
 
 log = logging.getLogger(__name__)

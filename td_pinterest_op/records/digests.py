@@ -17,12 +17,13 @@ from hashlib import sha256
 from typing import cast
 
 from td_pinterest_op.errors import UnexpectedError
-from td_pinterest_op.identifiers.hashing_sql import HASHED_MARK
 from td_pinterest_op.identifiers.identifier_types import HASHES_OF_NOTHING, PLACEHOLDERS, TRIMMED, IdentifierType
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column
 
 DIGEST_BYTES = 32  # of a SHA-256
+HASHED_MARK = "="
+"""Precedes the digest of a value that was hashed already, in the answers of the warehouse."""
 _MARK = HASHED_MARK.encode()
 _PLACEHOLDERS = frozenset(map(str.encode, PLACEHOLDERS))
 _SHA256_HEX = re.compile(rb"[0-9A-Fa-f]{64}")

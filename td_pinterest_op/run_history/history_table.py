@@ -9,8 +9,8 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from td_pinterest_op.identifiers.hashing_sql import quote_literal, quote_name
 from td_pinterest_op.redaction.secret import defuse_templates, sanitize
+from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 
 _LONGEST_TEXT = 1000
 

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from td_pinterest_op.errors import ExportError, JobError, StoppedError, TreasureDataError
 from td_pinterest_op.http.retry import retry
-from td_pinterest_op.identifiers.hashing_sql import quote_name
 from td_pinterest_op.treasure_data.job import Source, run_statement
+from td_pinterest_op.treasure_data.quoting import quote_name
 from td_pinterest_op.treasure_data.td_api import RUN_AGAIN, TreasureData, build_path
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,6 @@ from functools import partial
 from td_pinterest_op.errors import LimitError, extend_errors
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column, find_list_columns
-from td_pinterest_op.records.hashed_query import ENGINES, Query, describe_query, open_hashed_rows
 from td_pinterest_op.records.limits import check_value_kind, format_reasons
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime.text import format_count
@@ -17,6 +16,7 @@ from td_pinterest_op.stats import SUPPRESS, Stats
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
+from td_pinterest_op.trino.hashed_query import ENGINES, Query, describe_query, open_hashed_rows
 from td_pinterest_op.withholding.people import WithholdingLists
 from td_pinterest_op.withholding.readers import IdentifierReader
 

@@ -25,10 +25,10 @@ from struct import Struct
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnIdentifiers
-from td_pinterest_op.records.hashed_query import NUMBERS
 from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, split_fixed
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
+from td_pinterest_op.trino.hashed_query import NUMBERS
 
 # An identifier's digest, and the number of a person who holds it: from 0, in the order in which people are added.
 _HOLDER = Struct(f"={DIGEST_BYTES}sI")

@@ -28,7 +28,6 @@ from td_pinterest_op.records.digests import (
     compute_comparable_digest,
     extract_column_identifiers,
 )
-from td_pinterest_op.records.hashed_query import NUMBERS
 from td_pinterest_op.records.limits import NAMED_ROWS, format_reasons
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords, Row, RowSpool, encode_rows
 from td_pinterest_op.records.spool import BUCKETS, Spool, SpoolFile
@@ -36,6 +35,7 @@ from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
+from td_pinterest_op.trino.hashed_query import NUMBERS
 from td_pinterest_op.withholding.people import SENT, People, SingleIdentifierPeople, WithholdingLists, assign_control
 
 log = logging.getLogger(__name__)

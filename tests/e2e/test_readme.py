@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from td_pinterest_op.audiences.actions import EXPORT
-from td_pinterest_op.cli.explain import ERRORS, get_meaning
+from td_pinterest_op.cli.commands.explain import ERRORS, get_meaning
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.settings.table import ERASURE, FOR_THIS_RUN, JOB_OPTIONS, STATUS, TASK_PARAMETERS
 from td_pinterest_op.stats import Stats

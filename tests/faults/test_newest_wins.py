@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from td_pinterest_op.audiences.actions import Clear, Create, Replace
-from td_pinterest_op.audiences.audiences import POLL_WAITS
+from td_pinterest_op.audiences.consistency import POLL_WAITS
 from td_pinterest_op.audiences.customer_lists import get_list_name
 from td_pinterest_op.errors import AudienceError, StoppedError
 from td_pinterest_op.http.transport import RawResponse, Transport

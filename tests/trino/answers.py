@@ -7,7 +7,6 @@ from typing import Any
 
 from hypothesis import given, settings
 
-from td_pinterest_op.identifiers.hashing_sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from td_pinterest_op.identifiers.identifier_types import EMAIL
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.run_history.history_table import (
@@ -18,6 +17,7 @@ from td_pinterest_op.run_history.history_table import (
     build_run_row,
 )
 from td_pinterest_op.treasure_data.tables import build_table_statement
+from td_pinterest_op.trino.hashing_sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from tests import warehouses
 from tests.trino.client import run
 from tests.trino.days import QUERIES, most_table_reads

@@ -23,6 +23,7 @@ LAYERS: list[set[str]] = [
     {"audiences"},
     {"mirroring"},
     {"withholding"},
+    {"trino"},
     {"records"},
     {"task_runtime"},
     {"report"},
@@ -46,7 +47,7 @@ WORLD: dict[str, set[str]] = {
     "urllib3": {"http", "treasure_data"},
     "backoff": {"http.retry"},
     "phonenumbers": {"identifiers.phones"},
-    "yaml": {"settings.structures", "cli.lint.yaml_file", "cli.push"},
+    "yaml": {"settings.structures", "cli.lint.yaml_file", "cli.commands.push"},
     "click": {"cli"},
     "rich": {"cli"},
     "sqlglot": {"cli.lint.selected_columns"},
@@ -62,7 +63,7 @@ REACHING = {
 }
 MAY_REACH = {
     "cli.consent",
-    "cli.push",
+    "cli.commands.push",
     "cli.secret_target",
     "http.transport",
 }

@@ -8,21 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from td_pinterest_op.audiences.audiences import (
-    create_once,
-    find_audiences_by_name,
-    find_list,
-    find_usable_audience,
-    wait_for_consistency,
-    wait_for_other_runs,
-)
+from td_pinterest_op.audiences.consistency import create_once, wait_for_consistency, wait_for_other_runs
 from td_pinterest_op.audiences.customer_lists import get_list_name, shorten_audience_name
+from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_list, find_usable_audience
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience, age_key
 from td_pinterest_op.records.columns import find_people_columns
-from td_pinterest_op.records.hashed_query import Query, describe_query, open_hashed_rows
 from td_pinterest_op.records.limits import check_rows
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import quote_text
@@ -31,6 +24,7 @@ from td_pinterest_op.stats import Stats, SummaryText
 from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.result import open_job_rows
+from td_pinterest_op.trino.hashed_query import Query, describe_query, open_hashed_rows
 from td_pinterest_op.withholding.lists import describe_lists, open_lists
 from td_pinterest_op.withholding.readers import open_reader
 

@@ -5,8 +5,9 @@ from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.audiences.actions.members import MembersAction
-from td_pinterest_op.audiences.audiences import check_type_and_account, read_until_found, wait_for_consistency
+from td_pinterest_op.audiences.consistency import read_until_found, wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import TargetList
+from td_pinterest_op.audiences.lookup import check_type_and_account
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import ACTALIKE, Audience, Condition, classify_status

@@ -4,12 +4,7 @@ import logging
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
-from td_pinterest_op.audiences.audiences import (
-    find_list,
-    read_until_found,
-    request_audience,
-    wait_for_consistency,
-)
+from td_pinterest_op.audiences.consistency import read_until_found, request_audience, wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import (
     NO_JOB,
     ListName,
@@ -17,6 +12,7 @@ from td_pinterest_op.audiences.customer_lists import (
     get_list_name,
     shorten_audience_name,
 )
+from td_pinterest_op.audiences.lookup import find_list
 from td_pinterest_op.audiences.switching import Switch
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, LimitError

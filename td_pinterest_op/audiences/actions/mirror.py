@@ -10,8 +10,9 @@ from typing import cast
 
 from td_pinterest_op.audiences.actions.audience_action import Step, get_list_id
 from td_pinterest_op.audiences.actions.members import MembersAction
-from td_pinterest_op.audiences.audiences import find_audiences_by_name, find_list, wait_for_consistency
+from td_pinterest_op.audiences.consistency import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import get_list_name
+from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_list
 from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACE, REPLACING, UNSURE_LEAVE, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from td_pinterest_op.audiences.audiences import find_audiences_by_name, find_usable_audience, require_audience
+from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_usable_audience, require_audience
 from td_pinterest_op.cli.connection import WRITER_ROLES, AdAccount
-from td_pinterest_op.cli.doctor.check import CheckResult, DoctorContext, Target
+from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext, Target
 from td_pinterest_op.http.retry import parse_server_time
 from td_pinterest_op.pinterest.api import Condition, classify_status
 from td_pinterest_op.pinterest.oauth import describe_missing_scopes

@@ -9,7 +9,7 @@ from typing import Any
 
 from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.cli.connection import SECRETS
-from td_pinterest_op.cli.doctor.check import CheckResult, DoctorContext
+from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext
 from td_pinterest_op.cli.secret_target import request_project_id
 from td_pinterest_op.errors import WorkflowError, extend_errors
 from td_pinterest_op.records.limits import TOLERATED_SHARE, format_reasons

@@ -9,12 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from td_pinterest_op.audiences.audiences import (
-    find_audiences_by_name,
-    read_until_found,
-    request_audience,
-    request_switch,
-)
+from td_pinterest_op.audiences.consistency import read_until_found, request_audience, request_switch
+from td_pinterest_op.audiences.lookup import find_audiences_by_name
 from td_pinterest_op.cli.connection import list_ad_accounts
 from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences import audiences
+from td_pinterest_op.audiences import consistency
 from tests.exporting import Services
 from tests.unit.cli.running import Ran, Recorded, Terminal
 
@@ -39,7 +39,7 @@ def replace_volatile_parts(text: str) -> str:
 @pytest.fixture(autouse=True)
 def shortened_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the ten seconds for which creating waits, since the commands use real clocks."""
-    monkeypatch.setattr(audiences, "POLL_WAITS", tuple(wait / 20 for wait in audiences.POLL_WAITS))
+    monkeypatch.setattr(consistency, "POLL_WAITS", tuple(wait / 20 for wait in consistency.POLL_WAITS))
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.cli import connection
+from td_pinterest_op.cli.commands.doctor import check_proxy
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.doctor import treasure_data_checks
-from td_pinterest_op.cli.doctor.command import check_proxy
 from td_pinterest_op.cli.secret_target import write_local_secret
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.cli.rehearse.command import build_advice
+from td_pinterest_op.cli.commands.rehearse import build_advice
 from td_pinterest_op.cli.rehearse.rehearsal import STEPS, Facts
 from tests import guard
 from tests.campaigns import campaign, select_rows

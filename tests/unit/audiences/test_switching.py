@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
-from td_pinterest_op.audiences.audiences import POLL_WAITS
+from td_pinterest_op.audiences.consistency import POLL_WAITS
 from td_pinterest_op.audiences.switching import LONGEST_BLINDNESS
 
 LOOK_AFTER = sum(POLL_WAITS)

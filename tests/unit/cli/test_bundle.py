@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 from setuptools import find_packages  # type: ignore[import-untyped]
 
-from td_pinterest_op.cli.bundle import WORKFLOWS
 from td_pinterest_op.cli.bundled_code import ROOT
+from td_pinterest_op.cli.commands.bundle import WORKFLOWS
 from td_pinterest_op.cli.lint.rules import check_workflow
 from tests import children
 from tests.campaigns import select_rows

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import td_pinterest_op
-from td_pinterest_op.cli.explain import ERRORS
+from td_pinterest_op.cli.commands.explain import ERRORS
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.identifiers.reasons import REASONS
 from tests.unit.cli.running import Terminal

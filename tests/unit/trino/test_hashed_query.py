@@ -7,10 +7,10 @@ from dataclasses import replace
 import duckdb
 import pytest
 
-from td_pinterest_op.cli.sql import build_hashed_statement
+from td_pinterest_op.cli.commands.sql import build_hashed_statement
 from td_pinterest_op.errors import SettingsError, UnexpectedError
 from td_pinterest_op.records.digests import decode_hashed_values
-from td_pinterest_op.records.hashed_query import build_columns_statement, require_one_statement, require_query
+from td_pinterest_op.trino.hashed_query import build_columns_statement, require_one_statement, require_query
 from tests import warehouses
 from tests.warehouses import COLUMNS, HASH, QUERY, DuckDB
 

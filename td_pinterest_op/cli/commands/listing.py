@@ -9,8 +9,8 @@ import click
 from td_pinterest_op.audiences.customer_lists import get_list_name
 from td_pinterest_op.audiences.usage import ROLES, find_ad_groups
 from td_pinterest_op.cli import options, screen
+from td_pinterest_op.cli.commands.report import history_option, read_history_entries
 from td_pinterest_op.cli.connection import list_ad_accounts, make_api, open_connection, require_id
-from td_pinterest_op.cli.report import history_option, read_history_entries
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Audience, CustomerList, read_object
 from td_pinterest_op.report.entry import parse_time

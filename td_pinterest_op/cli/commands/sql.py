@@ -7,10 +7,14 @@ import click
 
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import find_credentials
-from td_pinterest_op.identifiers.hashing_sql import build_control_number_sql, quote_literal
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.records.columns import Column, find_identifier_columns, get_position, is_single
-from td_pinterest_op.records.hashed_query import (
+from td_pinterest_op.settings.structures import COLUMNS, CONTROL
+from td_pinterest_op.settings.types import WrongValueError
+from td_pinterest_op.task_runtime.task import read_source
+from td_pinterest_op.treasure_data.job import Job, wait_for_job
+from td_pinterest_op.treasure_data.quoting import quote_literal
+from td_pinterest_op.trino.hashed_query import (
     ENGINES,
     NUMBERS,
     Query,
@@ -22,11 +26,8 @@ from td_pinterest_op.records.hashed_query import (
     cast_to_text,
     require_one_statement,
 )
-from td_pinterest_op.records.rejected_rows import build_rejected_select
-from td_pinterest_op.settings.structures import COLUMNS, CONTROL
-from td_pinterest_op.settings.types import WrongValueError
-from td_pinterest_op.task_runtime.task import read_source
-from td_pinterest_op.treasure_data.job import Job, wait_for_job
+from td_pinterest_op.trino.hashing_sql import build_control_number_sql
+from td_pinterest_op.trino.rejected_rows import build_rejected_select
 
 
 @options.command(

@@ -1,4 +1,4 @@
-"""Find and check the audiences of an ad account, and wait until Pinterest shows what was written.
+"""Wait until Pinterest shows what was written, and repeat a request about a list that is not ready yet.
 
 Listings and reads lag behind writes, and a new customer list is not ready at once. Functions raise the API's errors.
 """
@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
-from td_pinterest_op.errors import AudienceError, ExportError, MaybeAppliedError, RequestRefusedError
+from td_pinterest_op.errors import ExportError, MaybeAppliedError, RequestRefusedError
 from td_pinterest_op.http.retry import retry
-from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience, CustomerList, age_key
+from td_pinterest_op.pinterest.api import Api, Audience
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.runtime.clock import format_duration
 
@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 _PATIENCE = 30.0
 # Seconds before each of the reads that look for a new entity, ten in all.
 POLL_WAITS = (0.5, 1.5, 2.0, 3.0, 3.0)
-
 _T = TypeVar("_T")
 
 
@@ -129,59 +128,3 @@ def _is_unready(api: Api, list_id: str, error: RequestRefusedError) -> bool:
         return False
     made = api.find_customer_list(list_id)
     return made is None or made.is_processing
-
-
-def find_list(api: Api, audience: Audience) -> CustomerList | None:
-    """Return the customer list that an audience uses, or None if it uses none, or Pinterest shows no such list."""
-    list_id = audience.customer_list_id
-    if list_id is None:
-        return None
-    listed = api.list_customer_lists(until=lambda made: age_key(made.id) <= age_key(list_id))
-    return api.find_customer_list(list_id) or next((made for made in listed if made.id == list_id), None)
-
-
-def require_audience(api: Api, audience_id: str) -> Audience:
-    """Return the audience with this id. Raises AudienceError if it is missing."""
-    audience = read_until_found(partial(api.find_audience, audience_id), api.client)
-    if audience is None:
-        raise AudienceError(f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids")
-    return audience
-
-
-def find_usable_audience(api: Api, audience_id: str) -> Audience:
-    """Return the audience with this id. Raises AudienceError if it is missing or its list cannot take records."""
-    audience = require_audience(api, audience_id)
-    check_type_and_account(api, audience)
-    if audience.is_removed:
-        raise AudienceError(f"{audience.label} was removed: create a new audience (action create_new_audience)")
-    if audience.customer_list_id is None:
-        raise AudienceError(
-            f"{audience.label} has no customer list, so it cannot take records: create a new audience (action "
-            "create_new_audience)"
-        )
-    if not read_until_found(partial(find_list, api, audience), api.client):
-        raise AudienceError(
-            f"{audience.label} uses customer list {audience.customer_list_id}, which Pinterest does not find: run "
-            "this task again later. If that does not help, create a new audience (action create_new_audience)"
-        )
-    return audience
-
-
-def find_audiences_by_name(api: Api, name: str) -> list[Audience]:
-    """Return all audiences of the ad account that have this name, without removed ones. Pinterest allows several."""
-    return [audience for audience in api.list_audiences() if audience.name == name and not audience.is_removed]
-
-
-def check_type_and_account(api: Api, audience: Audience) -> None:
-    """Raise AudienceError if an audience is not a customer-list audience, or belongs to another ad account."""
-    if audience.audience_type != CUSTOMER_LIST:
-        raise AudienceError(
-            f"{audience.label} is of type {audience.audience_type}: only {CUSTOMER_LIST} audiences accept records. "
-            "Use the id of such an audience"
-        )
-    if audience.ad_account_id not in (None, api.ad_account_id):
-        raise AudienceError(
-            f"{audience.label} belongs to ad account {audience.ad_account_id} and is only shared with "
-            f"{api.ad_account_id}. Only {audience.ad_account_id} can change it: set ad_account_id to "
-            f"{audience.ad_account_id}, or use an audience of {api.ad_account_id}"
-        )

@@ -6,7 +6,6 @@ placeholders: that is enough to recognise them, and a log that prints the query 
 JONI, Trino's engine for regular expressions, reads `\x80` to `\xff` as bytes: every character is written as `\x{…}`.
 """
 
-import re
 import textwrap
 from collections.abc import Iterable
 from string import Template
@@ -19,23 +18,8 @@ from td_pinterest_op.identifiers.identifier_types import (
     IdentifierType,
 )
 from td_pinterest_op.identifiers.reasons import Reason
-
-HASHED_MARK = "="
-"""The prefix of the digest of a value that was hashed already."""
-
-
-def quote_literal(text: str) -> str:
-    """Return a text as an SQL literal. All but printable ASCII is escaped, so that no encoding can change the text."""
-    text = text.replace("'", "''")
-    if text.isascii() and text.isprintable():
-        return f"'{text}'"
-    escaped = re.sub(r"[^ -~]|\\", lambda match: f"\\+{ord(match[0]):06x}", text)
-    return f"U&'{escaped}'"
-
-
-def quote_name(name: str) -> str:
-    """Return the name of a column or table in double quotes. Letter case does not matter in Trino, even in quotes."""
-    return '"' + name.replace('"', '""') + '"'
+from td_pinterest_op.records.digests import HASHED_MARK
+from td_pinterest_op.treasure_data.quoting import quote_literal
 
 
 def build_trim_sql(value: str) -> str:

@@ -15,12 +15,14 @@ An answer is what the warehouse makes of a value: the value's digest, or the rea
 
 from collections.abc import Mapping
 
-from td_pinterest_op.identifiers.hashing_sql import HASHED_MARK, build_control_number_sql, quote_literal
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import get_position, is_single
-from td_pinterest_op.records.hashed_query import NUMBERS, Query, build_hashing_select, cast_to_text
+from td_pinterest_op.records.digests import HASHED_MARK
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
+from td_pinterest_op.treasure_data.quoting import quote_literal
+from td_pinterest_op.trino.hashed_query import NUMBERS, Query, build_hashing_select, cast_to_text
+from td_pinterest_op.trino.hashing_sql import build_control_number_sql
 
 BLANK_ROW = "\nUNION ALL SELECT ''"
 """An `answer` that counts nothing, to add to a SELECT for a table: whether one made of no rows has columns is unknown.

@@ -10,20 +10,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.identifiers.hashing_sql import (
-    build_control_number_sql,
-    build_hashing_sql,
-    build_lower_sql,
-    build_trim_sql,
-    quote_literal,
-    quote_name,
-)
 from td_pinterest_op.records.columns import Column, get_position
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.treasure_data.job import Job, Source, find_first_comments, wait_for_job
+from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
+from td_pinterest_op.trino.hashing_sql import (
+    build_control_number_sql,
+    build_hashing_sql,
+    build_lower_sql,
+    build_trim_sql,
+)
 
 NUMBERS = 10_000  # a person's number modulo this decides about the control group
 ENGINES = ("presto", "trino")  # whose SQL hashes

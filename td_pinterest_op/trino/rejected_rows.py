@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.hashing_sql import quote_literal, quote_name
 from td_pinterest_op.identifiers.identifier_types import ROW_ONLY_NAMES
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import get_position
-from td_pinterest_op.records.hashed_query import ENGINES, Query, add_comment, build_hashing_select
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.outcome import describe_run
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.job import Source, run_statement
+from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 from td_pinterest_op.treasure_data.tables import OperatorTable
+from td_pinterest_op.trino.hashed_query import ENGINES, Query, add_comment, build_hashing_select
 
 # The columns of the table that precede the keys. Every table has a `time`, too.
 _ABOUT_RUN = ("session_time", "session_uuid", "attempt_id", "task", "ad_account_id", "audience_id")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 
 from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.trino.withholding_sql import build_list_counts_select, parse_counts
 from td_pinterest_op.withholding.people import assign_control
-from td_pinterest_op.withholding.withholding_sql import build_list_counts_select, parse_counts
 from tests import warehouses
 from tests.campaigns import examples
 from tests.exporting import people

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from td_pinterest_op.audiences.audiences import create_once, wait_for_consistency
+from td_pinterest_op.audiences.consistency import create_once, wait_for_consistency
 from td_pinterest_op.errors import AccountError, ExportError, MaybeAppliedError, UnavailableError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.pinterest.api import CustomerList, age_key

@@ -12,18 +12,13 @@ import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op.cli.sql import build_arms_statement
-from td_pinterest_op.identifiers.hashing_sql import (
-    build_hashing_sql,
-    build_lower_sql,
-    build_trim_sql,
-    quote_literal,
-    quote_name,
-)
+from td_pinterest_op.cli.commands.sql import build_arms_statement
 from td_pinterest_op.identifiers.identifier_types import EMAIL, LIST_TYPES, IdentifierType
 from td_pinterest_op.identifiers.reasons import UNSURE_LETTERS, Reason
 from td_pinterest_op.records.digests import compute_identifier
-from td_pinterest_op.records.hashed_query import Query
+from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
+from td_pinterest_op.trino.hashed_query import Query
+from td_pinterest_op.trino.hashing_sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from tests.campaigns import examples
 from tests.unit.records.test_identifiers_fuzz import padded, texts
 from tests.warehouses import SIGMA

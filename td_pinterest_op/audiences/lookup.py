@@ -1,0 +1,63 @@
+"""Find and check an ad account's audiences and the customer lists behind them. Functions raise the API's errors."""
+
+from functools import partial
+
+from td_pinterest_op.audiences.consistency import read_until_found
+from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience, CustomerList, age_key
+
+
+def find_list(api: Api, audience: Audience) -> CustomerList | None:
+    """Return the customer list that an audience uses, or None if it uses none, or Pinterest shows no such list."""
+    list_id = audience.customer_list_id
+    if list_id is None:
+        return None
+    listed = api.list_customer_lists(until=lambda made: age_key(made.id) <= age_key(list_id))
+    return api.find_customer_list(list_id) or next((made for made in listed if made.id == list_id), None)
+
+
+def require_audience(api: Api, audience_id: str) -> Audience:
+    """Return the audience with this id. Raises AudienceError if it is missing."""
+    audience = read_until_found(partial(api.find_audience, audience_id), api.client)
+    if audience is None:
+        raise AudienceError(f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids")
+    return audience
+
+
+def find_usable_audience(api: Api, audience_id: str) -> Audience:
+    """Return the audience with this id. Raises AudienceError if it is missing or its list cannot take records."""
+    audience = require_audience(api, audience_id)
+    check_type_and_account(api, audience)
+    if audience.is_removed:
+        raise AudienceError(f"{audience.label} was removed: create a new audience (action create_new_audience)")
+    if audience.customer_list_id is None:
+        raise AudienceError(
+            f"{audience.label} has no customer list, so it cannot take records: create a new audience (action "
+            "create_new_audience)"
+        )
+    if not read_until_found(partial(find_list, api, audience), api.client):
+        raise AudienceError(
+            f"{audience.label} uses customer list {audience.customer_list_id}, which Pinterest does not find: run "
+            "this task again later. If that does not help, create a new audience (action create_new_audience)"
+        )
+    return audience
+
+
+def find_audiences_by_name(api: Api, name: str) -> list[Audience]:
+    """Return all audiences of the ad account that have this name, without removed ones. Pinterest allows several."""
+    return [audience for audience in api.list_audiences() if audience.name == name and not audience.is_removed]
+
+
+def check_type_and_account(api: Api, audience: Audience) -> None:
+    """Raise AudienceError if an audience is not a customer-list audience, or belongs to another ad account."""
+    if audience.audience_type != CUSTOMER_LIST:
+        raise AudienceError(
+            f"{audience.label} is of type {audience.audience_type}: only {CUSTOMER_LIST} audiences accept records. "
+            "Use the id of such an audience"
+        )
+    if audience.ad_account_id not in (None, api.ad_account_id):
+        raise AudienceError(
+            f"{audience.label} belongs to ad account {audience.ad_account_id} and is only shared with "
+            f"{api.ad_account_id}. Only {audience.ad_account_id} can change it: set ad_account_id to "
+            f"{audience.ad_account_id}, or use an audience of {api.ad_account_id}"
+        )

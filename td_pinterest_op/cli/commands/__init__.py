@@ -1,0 +1,1 @@
+"""The commands of `td-pinterest`, a module each."""
