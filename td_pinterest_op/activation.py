@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Create, Mirror, Replace, find_action
 from td_pinterest_op.audiences.request import get_task_settings
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.export import export
+from td_pinterest_op.export import export_task
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.table import SETTINGS_OF_CONSOLE
@@ -53,7 +53,7 @@ class PinterestActivation:
         Raises ExportError, whose message says what to do.
         """
         with TaskProcess():
-            store_values(pinterest=export(add_activation_settings(get_current_task()), SYSTEM))
+            store_values(pinterest=export_task(add_activation_settings(get_current_task()), SYSTEM))
 
 
 def add_activation_settings(task: Task) -> Task:

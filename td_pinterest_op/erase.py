@@ -46,7 +46,7 @@ from td_pinterest_op.treasure_data.job import Source, run_statement
 from td_pinterest_op.treasure_data.quoting import quote_name
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.treasure_data.tables import list_tables
-from td_pinterest_op.trino.hashed_query import ENGINES, Query, add_comment
+from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, Query, add_comment
 from td_pinterest_op.trino.withholding_sql import build_list_select
 from td_pinterest_op.withholding.readers import IdentifierReader
 
@@ -243,7 +243,7 @@ class _Erasure:
         MirrorError for one that is not a ledger.
         """
         ledgers = self.settings.ledgers
-        if ledgers and (source.job_id is not None or source.engine not in ENGINES):
+        if ledgers and (source.job_id is not None or source.engine not in HASHING_ENGINES):
             raise SettingsError(
                 "ledgers needs `query` and `database` on this task, and the engine presto or trino: by this query the "
                 "warehouse finds whom to delete from these tables",

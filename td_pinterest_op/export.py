@@ -44,10 +44,10 @@ class PinterestExport:
         Raises ExportError, whose message says what to do.
         """
         with TaskProcess():
-            store_values(pinterest=export(get_current_task(), SYSTEM))
+            store_values(pinterest=export_task(get_current_task(), SYSTEM))
 
 
-def export(
+def export_task(
     task: Task,
     timing: Timing,
     *,
@@ -72,7 +72,7 @@ def export(
         needs_scopes=True,
     )
     with connected as services:
-        run_export(request, services, stats, reporter)
+        run_request(request, services, stats, reporter)
     return stats.to_json()
 
 
@@ -88,7 +88,7 @@ def build_stats(settings: Settings) -> Stats:
     )
 
 
-def run_export(
+def run_request(
     request: ExportRequest, services: Services, stats: Stats, reporter: ProgressReporter | None = None
 ) -> None:
     """Carry out a task's checked request, and publish the outcome. Raises ExportError.

@@ -26,7 +26,7 @@ from td_pinterest_op.audiences.request import (
     split_parameters,
 )
 from td_pinterest_op.errors import EntriesError, ExportError, SettingsError, StoppedError
-from td_pinterest_op.export import build_stats, finish_export, run_export
+from td_pinterest_op.export import build_stats, finish_export, run_request
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
@@ -41,7 +41,7 @@ from td_pinterest_op.settings.types import (
     names_secret,
     suggest_word,
 )
-from td_pinterest_op.stats import LISTS, Stats
+from td_pinterest_op.stats import WITHHOLDING_LISTS, Stats
 from td_pinterest_op.task_runtime.process import TaskProcess, log_label, may_resubmit
 from td_pinterest_op.task_runtime.services import Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
@@ -183,7 +183,7 @@ class _EntryRun:
             request = replace(request, settings=replace(settings, report=str(path)))
         self.stats = build_stats(settings)
         own = services.for_another_run(task, self.stats)
-        run_export(request, own, self.stats)
+        run_request(request, own, self.stats)
 
 
 def read_at_once(task: Task) -> int:
@@ -263,9 +263,10 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     merged |= dict.fromkeys(blank)
     action = find_action(merged)
     if action and not action.adds_people:  # the task's lists are for the entries that add people
-        merged = {key: value for key, value in merged.items() if key not in LISTS or key in settings or value is None}
+        shared_lists = {key for key in WITHHOLDING_LISTS if key not in settings and merged.get(key) is not None}
+        merged = {key: value for key, value in merged.items() if key not in shared_lists}
     replaced = [key for key in settings if key in shared and str(shared[key]) != str(merged[key])]
-    for key in LISTS:
+    for key in WITHHOLDING_LISTS:
         if key in replaced:
             lists = f"{_describe_list(settings[key])} in the entry replaces {_describe_list(shared[key])} of the task"
             log.warning("%s: for %s, %s", place, key, lists)

@@ -22,7 +22,7 @@ WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
 """Reasons why records are withheld; the first that applies counts."""
 SUPPRESS = "suppress"
 CONSENT = "consent"
-LISTS = (SUPPRESS, CONSENT)
+WITHHOLDING_LISTS = (SUPPRESS, CONSENT)
 """The parameters of a task with queries whose people the rows are compared with."""
 
 
@@ -220,7 +220,7 @@ class Stats:
             },
             "values": {"plain": self.plain_values, "hashed": self.hashed_values},
             "mirror": asdict(self.mirror or MirrorFigures()),
-            "lists": {name: self.list_jobs.get(name) for name in LISTS},
+            "lists": {name: self.list_jobs.get(name) for name in WITHHOLDING_LISTS},
             "requests": {name: getattr(self.requests, name) for name in ("sent", "retried", "failed")},
             "seconds": {
                 "reading": round(self.reading_seconds, 3),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from td_pinterest_op.export import export
+from td_pinterest_op.export import export_task
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.task_runtime.task import Task
@@ -85,7 +85,7 @@ class Services:
             "job_id": job_id,
             "result_settings": drop_none(least | dict(settings) | lists),
         } | params
-        stored = export(Task(params=drop_none(task), environ=self.environ | dict(environ or {})), self.time.timing)
+        stored = export_task(Task(params=drop_none(task), environ=self.environ | dict(environ or {})), self.time.timing)
         guard.check(json.dumps(stored), "the store")
         guard.check_inert(json.dumps(stored), "the store")
         return stored

@@ -23,7 +23,7 @@ from td_pinterest_op.settings.table import (
     SettingsTable,
 )
 from td_pinterest_op.settings.types import format_value, is_left_out
-from td_pinterest_op.stats import LISTS
+from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.outcome import name_subjects, require_history_database
 from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_list_source, read_source
 from td_pinterest_op.treasure_data.job import Source
@@ -107,7 +107,9 @@ def read_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S
     lists: dict[str, Source] = {}
     if "action" in table.by_name:
         errors.call(require_lists_in_settings, task)
-        given = {name: query for name in LISTS if (query := parsed.values[name]) and (not action or action.adds_people)}
+        given = {name: query for name in WITHHOLDING_LISTS if (query := parsed.values[name])}
+        if action and not action.adds_people:
+            given = {}
         queries = {name: errors.call(read_list_source, task, name, query) for name, query in given.items()}
         lists = {name: query for name, query in queries.items() if query}
     if source and isinstance(settings, Settings):
@@ -130,7 +132,7 @@ def read_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S
 
 def require_lists_in_settings(task: Task) -> None:
     """Raise SettingsError if a task has opt-out or consent lists beside its settings, where version 0.5 read them."""
-    if names := [name for name in LISTS if name in task.params]:
+    if names := [name for name in WITHHOLDING_LISTS if name in task.params]:
         text = (
             f"{' and '.join(names)} next to result_settings would withhold nobody: move the line into result_settings"
         )

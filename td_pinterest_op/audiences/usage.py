@@ -55,7 +55,7 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
     """
     denied: list[ExportError] = []
 
-    def iterate(kind: str, **query: Any) -> Iterator[dict[str, Any]]:
+    def list_until_denied(kind: str, **query: Any) -> Iterator[dict[str, Any]]:
         """Yield the JSON objects of all entities of a `kind`, such as ad_groups, up to a 403, which is remembered."""
         try:
             yield from api.list_entities(kind, **query)
@@ -68,7 +68,7 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
     @cache
     def find_templates() -> dict[str, str]:
         found = {}
-        for template in iterate("targeting_templates"):
+        for template in list_until_denied("targeting_templates"):
             how = _describe_targeting(read_object(template, "targeting_attributes"), audience_id)
             if how:
                 found[template["id"]] = how
@@ -76,11 +76,11 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
 
     @cache
     def find_segment_ids() -> set[str]:
-        segments = iterate("customer_segments")
+        segments = list_until_denied("customer_segments")
         return {each["id"] for each in segments if audience_id in _read_ids(each, "audience_ids")}
 
     groups = []
-    for group in iterate("ad_groups", entity_statuses=_LIVE):
+    for group in list_until_denied("ad_groups", entity_statuses=_LIVE):
         how = _describe_targeting(read_object(group, "targeting_spec"), audience_id)
         template_ids = _read_ids(group, "targeting_template_ids")
         if not how and template_ids:
@@ -96,7 +96,7 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
     if denied and not any(group.is_active for group in groups):
         return None
     ids = sorted({group.campaign_id for group in groups[:_MOST_CAMPAIGNS]})
-    campaigns = iterate("campaigns", campaign_ids=ids, entity_statuses=_ALL_CAMPAIGNS) if ids else ()
+    campaigns = list_until_denied("campaigns", campaign_ids=ids, entity_statuses=_ALL_CAMPAIGNS) if ids else ()
     names = {campaign["id"]: read_text(campaign, "name") for campaign in campaigns}
     return [replace(group, campaign_name=names.get(group.campaign_id, "")) for group in groups]
 

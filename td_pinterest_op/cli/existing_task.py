@@ -14,14 +14,14 @@ from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.lint.rules import work_inside
 from td_pinterest_op.cli.lint.workflow import DigTask, Workflow
-from td_pinterest_op.cli.lint.yaml_file import Block, Place
+from td_pinterest_op.cli.lint.yaml_file import Place, YamlBlock
 from td_pinterest_op.cli.project_folder import EXPORTS, Project, format_yaml, render_mapping
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.many import build_entry_task, read_entries
 from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.table import JOB_OPTIONS
 from td_pinterest_op.settings.types import has_lost_digits, is_left_out, names_secret, suggest_word
-from td_pinterest_op.stats import LISTS
+from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.task import Task, read_sql
 
 # `$ {` is one in the value of a variable, which digdag does not fill in.
@@ -48,7 +48,7 @@ _TAKEN = {
         "_export",
         "_do",
     ),
-    *(*_OPTIONS, *_OF_WORKFLOW, *LISTS),
+    *(*_OPTIONS, *_OF_WORKFLOW, *WITHHOLDING_LISTS),
 }
 _WRITING = {"create_table", "insert_into"}  # of a td> task whose job has no result
 _ADDRESSES = ("TD_API_SERVER", "DIGDAG_ENDPOINT")  # variables of `_env` without a secret
@@ -86,7 +86,7 @@ def read_existing_task(path: Path, *, name: str, entry: str) -> Project:
         return _Reader(workflow, named[0], named[0]).read(entry)
 
 
-def _find_options(params: Block) -> dict[str, Any]:
+def _find_options(params: YamlBlock) -> dict[str, Any]:
     """Return the database, the engine and the other options of a task's jobs, None for those left out."""
     td = params.get_block("td")
     return {name: params.get(name, td.get(name)) for name in ("database", *_OPTIONS)}
@@ -94,7 +94,7 @@ def _find_options(params: Block) -> dict[str, Any]:
 
 def _move_lists(params: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return a task's settings, with the lists that version 0.5 had beside them."""
-    lists = {name: params[name] for name in LISTS if name in params}
+    lists = {name: params[name] for name in WITHHOLDING_LISTS if name in params}
     return {**parse_raw_settings(params.get("result_settings")), **lists}
 
 
@@ -103,7 +103,8 @@ def _convert_entry(members: Mapping[Any, Any]) -> dict[Any, Any]:
     entry = dict(members)
     if "result_settings" in entry:
         settings = _move_lists(entry)
-        entry = {key: value for key, value in entry.items() if key not in LISTS} | {"result_settings": settings}
+        entry = {key: value for key, value in entry.items() if key not in WITHHOLDING_LISTS}
+        entry["result_settings"] = settings
     column = entry.pop("column", None) or "email"
     if segment := entry.pop("segment", None):
         entry["query"] = f"SELECT {column} FROM {segment}"  # noqa: S608 - for a file
@@ -165,7 +166,7 @@ class _Reader:
         self._print_report(project)
         return project
 
-    def _read_export(self, project: Project, params: Block) -> None:
+    def _read_export(self, project: Project, params: YamlBlock) -> None:
         """Add to a project its job, query and lists."""
         settings = project.settings
         action = find_action(settings)
@@ -179,11 +180,11 @@ class _Reader:
                 del settings[name]
         if action.reads_rows:
             project.query = self._read_query(params)
-        for name in LISTS:
+        for name in WITHHOLDING_LISTS:
             if name in settings:
                 settings[name] = self._read_sql(name, settings[name])
         ours, theirs = _find_options(params), _find_options(self.source.find_params())
-        needed = ("database", *["engine"] * (not settings.keys().isdisjoint(LISTS)))
+        needed = ("database", *["engine"] * (not settings.keys().isdisjoint(WITHHOLDING_LISTS)))
         if self.source is not self.task and (differing := [name for name in needed if ours[name] != theirs[name]]):
             raise SettingsError(
                 f"{self.workflow.path}: {self.source.name} and {self.task.name}, with its lists and history, become "
@@ -192,7 +193,7 @@ class _Reader:
         if not self.task.class_name and action.reads_rows:
             settings.setdefault("history", "pinterest_history")
 
-    def _read_query(self, params: Block) -> str:
+    def _read_query(self, params: YamlBlock) -> str:
         """Return the people's SQL."""
         if self.task.class_name:
             if not is_left_out(params.get("query")):
@@ -207,7 +208,7 @@ class _Reader:
             self.source = queries[-1]
             params = self.source.find_params()
         command = self.source.fill(self.source.block["td>"])
-        if isinstance(command, Block):
+        if isinstance(command, YamlBlock):
             sql = command.get("data")
         elif is_left_out(command):
             sql = params.get("query")
@@ -226,12 +227,12 @@ class _Reader:
         """Add to a project the SQL files that its entries and their settings name."""
         for each in (project.settings, *project.entries.get("audiences", ())):
             values: dict[Any, Any] = {**each, **parse_raw_settings(each.get("result_settings"))}
-            for name in ("query", *LISTS):
+            for name in ("query", *WITHHOLDING_LISTS):
                 path = str(values.get(name, "")).strip()
                 if path and (sql := self._read_sql(name, path)) != path:
                     project.files[path] = sql
 
-    def _take_settings(self, settings: Mapping[Any, Any], params: Block) -> dict[str, Any]:
+    def _take_settings(self, settings: Mapping[Any, Any], params: YamlBlock) -> dict[str, Any]:
         """Return the settings that the new folder has, with those that a task of the connector may lack."""
         taken: dict[str, Any] = {"type": "pinterest", "audience_type": "customer_list"}
         block = params.get_block("result_settings")
@@ -258,7 +259,7 @@ class _Reader:
             )
         return str(value) if isinstance(value, int) and has_lost_digits(value) else value
 
-    def _name_others(self, params: Block) -> None:
+    def _name_others(self, params: YamlBlock) -> None:
         """Name each key of the task, its groups and the workflow that the new folder does not have, and other tasks."""
         variables = [key for key in self.task.exported if key not in ("td", *_TAKEN)]
         self.left_out |= dict.fromkeys(variables, "a variable, filled in where the task names it")

@@ -66,7 +66,7 @@ def _halve_dollars(value: Any) -> Any:
     return value.replace("$$", "$") if isinstance(value, str) else value
 
 
-def read_sql(text: str, option: str) -> str:
+def read_sql_option(text: str, option: str) -> str:
     """Return the SQL of an option, whose value `text` is SQL or the name of a file with SQL.
 
     Raises SettingsError, also for a blank file: without a query, `--suppress` would withhold nobody.

@@ -20,7 +20,7 @@ from td_pinterest_op.records.columns import Column, find_identifier_columns, req
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError, suggest_word
-from td_pinterest_op.stats import LISTS
+from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.task_runtime.task import read_source, require_database
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
@@ -43,7 +43,7 @@ _FORMS = {
 _USES: Mapping[str, Callable[[ActionSpec], bool]] = {
     "audience": lambda _: True,
     "query": lambda action: action.reads_rows,
-    **{name: EXPORT.by_name[name].is_used_by for name in (*LISTS, "begin", "if_exists")},
+    **{name: EXPORT.by_name[name].is_used_by for name in (*WITHHOLDING_LISTS, "begin", "if_exists")},
 }
 
 
@@ -294,7 +294,7 @@ class Interview:
             """Return the SQL of an answer, or "" for the default. Raises click.UsageError and ExportError."""
             if text == default:
                 return ""
-            sql = files.read_sql(text, f"--{option}")
+            sql = files.read_sql_option(text, f"--{option}")
             if "${" in sql:
                 raise SettingsError(f"--{option} contains a template, which nothing fills in: remove it")
             sql = require_one_statement(sql, name=f"--{option}")

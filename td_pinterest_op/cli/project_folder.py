@@ -26,7 +26,7 @@ from td_pinterest_op.cli.secret_target import name_authorize_command
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.settings.types import TEXT, WrongValueError, names_secret
-from td_pinterest_op.stats import LISTS
+from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.digdag_secrets import read_local_secret
 
 EXPORTS: Mapping[str, ActionSpec] = {
@@ -178,7 +178,7 @@ def render_files(project: Project) -> dict[str, str]:
     if action := EXPORTS.get(project.job):
         files = {name: text for name, text in files.items() if not name.startswith("queries/")}
         settings = dict(project.settings)
-        for name in LISTS:
+        for name in WITHHOLDING_LISTS:
             if name in settings:
                 files[LIST_FILES[name]] = f"{settings[name].strip()}\n"
                 settings[name] = LIST_FILES[name]

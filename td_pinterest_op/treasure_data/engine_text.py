@@ -34,7 +34,7 @@ def hide_values(text: str, names: Collection[str]) -> str:
     rest = "\n".join(filter(None, map(str.strip, text.splitlines())))
     shown = ""
     while True:
-        start = _find_quoted_value(rest, names)
+        start = _find_start_of_value(rest, names)
         unquoted = _UNQUOTED.search(rest)
         if unquoted and unquoted.start(1) < start:
             shown += rest[: unquoted.start(1)] + _HIDDEN
@@ -51,7 +51,7 @@ def hide_values(text: str, names: Collection[str]) -> str:
     return _WORD_WITH_AT.sub(_HIDDEN, shown)
 
 
-def _find_quoted_value(text: str, names: Collection[str]) -> int:
+def _find_start_of_value(text: str, names: Collection[str]) -> int:
     """Return the position of the first quote that opens a value, or the length of `text` without one.
 
     What stands in quotes is no value if it is one of `names`, or a sign such as `=`.

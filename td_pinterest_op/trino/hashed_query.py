@@ -25,7 +25,7 @@ from td_pinterest_op.trino.hashing_sql import (
 )
 
 NUMBERS = 10_000  # a person's number modulo this decides about the control group
-ENGINES = ("presto", "trino")  # whose SQL hashes
+HASHING_ENGINES = ("presto", "trino")  # whose SQL hashes
 _PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\r\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|.""", re.DOTALL)
 
 _HIVE_SETTINGS = re.compile(r"\A(?:\s*set\s[^;]*;)+", re.IGNORECASE)
@@ -61,9 +61,10 @@ def require_hashable(source: Source, settings: Settings) -> None:
             f"query and its database{cure}",
             key=key,
         )
-    if source.engine not in ENGINES:
+    if source.engine not in HASHING_ENGINES:
         raise SettingsError(
-            f"{needed_by} needs the engine {' or '.join(ENGINES)}, but query uses the engine {source.engine}", key=key
+            f"{needed_by} needs the engine {' or '.join(HASHING_ENGINES)}, but query uses the engine {source.engine}",
+            key=key,
         )
 
 
@@ -89,7 +90,7 @@ def require_query(sql: str, *, name: str, engine: str) -> None:
     `name`: the parameter or setting that has the SQL, for the error.
     """
     text = "".join(piece for piece in _PIECE.findall(sql) if not piece.startswith(("--", "/*")))
-    if engine in ENGINES:
+    if engine in HASHING_ENGINES:
         require_one_statement(sql, name=name)
     else:  # Hive
         text = _HIVE_SETTINGS.sub("", text, count=1)

@@ -14,7 +14,7 @@ from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.job import Source, run_statement
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 from td_pinterest_op.treasure_data.tables import OperatorTable
-from td_pinterest_op.trino.hashed_query import ENGINES, Query, add_comment, build_hashing_select
+from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, Query, add_comment, build_hashing_select
 
 # The columns of the table that precede the keys. Every table has a `time`, too.
 _ABOUT_RUN = ("session_time", "session_uuid", "attempt_id", "task", "ad_account_id", "audience_id")
@@ -47,8 +47,8 @@ def write_rejected_rows(
 
     def build_source() -> Source:
         """Return the statement that writes the rows. Raises JobError if the warehouse cannot judge the values."""
-        if not source.query or source.engine not in ENGINES:
-            raise JobError(f"it needs `query`, and the engine {' or '.join(ENGINES)}")
+        if not source.query or source.engine not in HASHING_ENGINES:
+            raise JobError(f"it needs `query`, and the engine {' or '.join(HASHING_ENGINES)}")
         if missing := [key for key in keys if key not in map(str.lower, query.names)]:
             raise JobError(f"the query has no column {' and no '.join(missing)}, which rejected_keys names")
         if types := {column.type.name for column in query.columns} & {*ROW_ONLY_NAMES}:

@@ -16,7 +16,7 @@ from td_pinterest_op.stats import SUPPRESS, Stats
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
-from td_pinterest_op.trino.hashed_query import ENGINES, Query, describe_query, open_hashed_rows
+from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, Query, describe_query, open_hashed_rows
 from td_pinterest_op.withholding.people import WithholdingLists
 from td_pinterest_op.withholding.readers import IdentifierReader
 
@@ -32,7 +32,7 @@ def describe_lists(services: Services, sources: Mapping[str, Source], settings: 
     """
     queries = {}
     for name, source in sources.items():
-        if source.engine in ENGINES:
+        if source.engine in HASHING_ENGINES:
             with name_list_in_errors(name):
                 log.info("%s: asking for the columns", name)
                 queries[name] = describe_query(

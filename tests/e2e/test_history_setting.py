@@ -12,7 +12,7 @@ import pytest
 
 from td_pinterest_op.erase import erase_people
 from td_pinterest_op.errors import AudienceError, EntriesError, ExportError, LimitError, PinterestError, SettingsError
-from td_pinterest_op.export import export
+from td_pinterest_op.export import export_task
 from td_pinterest_op.history import _open_history_of_workflow, compare_and_record, write_failure
 from td_pinterest_op.many import export_all
 from td_pinterest_op.run_history.history_table import COLUMNS
@@ -381,7 +381,7 @@ def test_each_entry_without_a_row_in_the_attempt_gets_one(services: Services) ->
     settings = settings_of(services, ADD) | {"type": "pinterest", "audience_type": "customer_list"}
     settings |= {"history": HISTORY, "ad_account_id": AD_ACCOUNT_ID}
     task = task_of(services, settings, job_id=services.job(people(5)), task_name="+pinterest_many+export")
-    export(replace(task, entry="the ${vip}"), services.time.timing)
+    export_task(replace(task, entry="the ${vip}"), services.time.timing)
     for attempt in (7, 7, 8):
         record_failure(services, scope="+pinterest_many", audiences=audiences, attempt_id=attempt)
     vip = ("+pinterest_many vip", "failed", ADD, AD_ACCOUNT_ID, "12", None)

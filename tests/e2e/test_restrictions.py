@@ -11,7 +11,7 @@ import yaml
 from td_pinterest_op import many
 from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.export import export
+from td_pinterest_op.export import export_task
 from td_pinterest_op.task_runtime.task import Task
 from tests.e2e.audiences import ADD, CREATE, REPLACE
 from tests.e2e.restrictions import (
@@ -56,7 +56,7 @@ def test_restriction_of_a_task_is_honoured_or_rejected(services: Services, actio
     def run(settings: dict[str, Any], restriction: dict[str, Any]) -> str:
         given = DUMPS[form](SHARED | settings | restriction)
         task = make_task(services, action, query="SELECT email FROM people", result_settings=given)
-        return error_of(lambda: export(task, services.time.timing))
+        return error_of(lambda: export_task(task, services.time.timing))
 
     check_restrictions(services, action, run)
 
@@ -106,7 +106,7 @@ def test_restriction_of_an_activation_is_honoured_or_rejected(services: Services
             result_settings=SHARED | own | restriction,
             result_connection_settings=json.dumps(console),
         )
-        return error_of(lambda: export(add_activation_settings(task), services.time.timing))
+        return error_of(lambda: export_task(add_activation_settings(task), services.time.timing))
 
     refusal = "" if action in LATER[later] else f"later_runs: {later} contradicts action in the settings"
     check_restrictions(services, action, run, refusal=refusal, replaces=later == "replace")
@@ -127,7 +127,7 @@ def test_restriction_of_a_console_is_the_authors_and_a_blank_one_lifts_nothing(
             result_settings=SHARED | settings | own,
             result_connection_settings=json.dumps(console),
         )
-        return error_of(lambda: export(add_activation_settings(task), services.time.timing))
+        return error_of(lambda: export_task(add_activation_settings(task), services.time.timing))
 
     settings = settings_for(services, ADD)
     assert f"the console has {setting}, which only the workflow's author may choose" in run({setting: value})

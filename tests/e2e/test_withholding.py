@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import JobError, LimitError, SettingsError
-from td_pinterest_op.export import export
+from td_pinterest_op.export import export_task
 from td_pinterest_op.task_runtime.task import Task
 from tests.e2e.audiences import ADD, REMOVE, REPLACE, is_in_control, members_of, settings_of
 from tests.exporting import Services, digest, digests, people
@@ -345,7 +345,7 @@ class TestFailsClosed:
         task = {"suppress": values_query(people(1)), "consent": None, "consent_version": 2, "querry": "x"}
         params = {"job_id": services.job(people(3)), "result_settings": settings, **task, **DATABASE}
         with pytest.raises(SettingsError, match=r"suppress and consent next to result_settings .*: move the line"):
-            export(Task(params=params, environ=services.environ), services.time.timing)
+            export_task(Task(params=params, environ=services.environ), services.time.timing)
         assert services.pinterest.calls.writes() == []
 
 

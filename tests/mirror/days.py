@@ -17,7 +17,7 @@ from typing import Any
 from unittest import mock
 
 from td_pinterest_op.errors import ExportError, StoppedError
-from td_pinterest_op.export import export
+from td_pinterest_op.export import export_task
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.task_runtime.task import Task
 from tests.clock import FakeTime
@@ -144,7 +144,7 @@ class World:
         calls = len(self.pinterest.calls.all())
         with record_log() as said, steps.patch_transport():
             try:
-                attempt.stored = export(task, self.time.timing)
+                attempt.stored = export_task(task, self.time.timing)
             except ExportError as error:
                 attempt.error = error
         attempt.output = "\n".join([*said, str(attempt.error or "")])

@@ -8,7 +8,7 @@ import pytest
 
 from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.errors import EntriesError
-from td_pinterest_op.export import export
+from td_pinterest_op.export import export_task
 from td_pinterest_op.many import export_all
 from td_pinterest_op.task_runtime.task import Task
 from tests.exporting import digests, people
@@ -34,12 +34,12 @@ def test_activation_mirrors_from_its_first_run(mirror_world: World) -> None:
     mirror_world.set_people(people(200))
     params: dict[str, Any] = {**mirror_world.task, "later_runs": "Mirror", "segment_name": "VIP", "activation_id": "7"}
     task = Task(params={**params, "result_settings": kept}, environ=mirror_world.environ)
-    stored = export(add_activation_settings(task), mirror_world.time.timing)
+    stored = export_task(add_activation_settings(task), mirror_world.time.timing)
     assert stored["summary"] == 'Mirrored audience "VIP": 200 joiners, 0 leavers.'
     (audience,) = mirror_world.pinterest.audiences_named("VIP")
     assert mirror_world.members(audience.id) == digests(200)
     mirror_world.set_people(people(190))
-    stored = export(add_activation_settings(task), mirror_world.time.timing)
+    stored = export_task(add_activation_settings(task), mirror_world.time.timing)
     assert (stored["mirror"]["left"], mirror_world.members(audience.id)) == (10, digests(190))
 
 

@@ -146,7 +146,7 @@ def test_bug_fails_one_entry_without_its_text(services: Services, monkeypatch: p
     def fail_at_once(*_: object) -> None:
         raise ValueError("person@shop.example is odd")
 
-    monkeypatch.setattr(many, "run_export", fail_at_once)
+    monkeypatch.setattr(many, "run_request", fail_at_once)
     assert "vip: ValueError at " in fail(services, entry(audience_id="7"))
 
 

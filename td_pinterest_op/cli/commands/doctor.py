@@ -14,7 +14,7 @@ from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.commands.export import build_query_params
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, find_credentials
 from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
-from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext, Target
+from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext, ExportTarget
 from td_pinterest_op.cli.lint.rules import Export, check_workflow
 from td_pinterest_op.errors import AccountError, ExportError, StoppedError
 from td_pinterest_op.http.endpoints import find_proxy
@@ -66,7 +66,7 @@ def doctor(
         raise click.UsageError("--query and --database must be given together, and without --job")
     credentials = find_credentials(common.env_file)
     dig, exports = check_workflow(workflow) if workflow else (None, [])
-    named = Target(
+    named = ExportTarget(
         account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID") or "",
         audience_id=common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID") or "",
     )
@@ -108,7 +108,7 @@ def doctor(
     return 0 if is_ok else 1
 
 
-def _find_targets(export: Export, default: Target) -> Iterator[Target]:
+def _find_targets(export: Export, default: ExportTarget) -> Iterator[ExportTarget]:
     """Yield the ad accounts and audiences of an export. An id that only a run knows is taken from `default`."""
     settings = export.settings
     parsed = export.request.settings if export.request else None
@@ -125,7 +125,7 @@ def _find_targets(export: Export, default: Target) -> Iterator[Target]:
     expected = settings.get("expected_audience_name")
     for account_id in getattr(parsed, "ad_account_ids", None) or [settings.get("ad_account_id") or default.account_id]:
         for audience_id in ids or [""]:
-            yield Target(
+            yield ExportTarget(
                 account_id=str(account_id),
                 audience_id=audience_id,
                 name=name,
@@ -192,8 +192,8 @@ def _list_checks(
     yield "treasure_data", treasure_data_checks.check_api_key, ("endpoints",)
     yield "permissions", treasure_data_checks.check_permissions, ("treasure_data",)
     yield "project", treasure_data_checks.check_project, ("treasure_data",)
-    yield "rows", treasure_data_checks.check_rows, ("treasure_data", "credentials")
-    yield "workflow", _check_workflow, ()
+    yield "rows", treasure_data_checks.check_sample, ("treasure_data", "credentials")
+    yield "workflow", _judge_workflow, ()
 
 
 def _check_credentials(context: DoctorContext) -> CheckResult:
@@ -217,7 +217,7 @@ def _check_endpoints(context: DoctorContext) -> None:
     parse_endpoints(context.credentials.environ)
 
 
-def _check_workflow(context: DoctorContext) -> CheckResult | None:
+def _judge_workflow(context: DoctorContext) -> CheckResult | None:
     if context.workflow is None:
         return None
     path = context.workflow.path

@@ -24,12 +24,12 @@ from td_pinterest_op.cli.project_folder import (
     require_new_folder,
 )
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.export import export as run_export
+from td_pinterest_op.export import export_task
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import CREDENTIALS, ActionSpec
 from td_pinterest_op.settings.types import is_left_out
-from td_pinterest_op.stats import LISTS
+from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.progress import EtaEstimator, Phase, ProgressReporter
 from td_pinterest_op.task_runtime.task import Task
 
@@ -159,7 +159,7 @@ def run_export_task(task: Task, credentials: Credentials, common: CommonOptions)
         screen.require_terminal(_QUESTION)
     reporter = TerminalReporter(timing=SYSTEM, ask=asks, quiet=common.quiet)
     with screen.print_waits(quiet=common.quiet):
-        return run_export(task, SYSTEM, reporter=reporter, on_new_refresh_token=credentials.make_token_saver())
+        return export_task(task, SYSTEM, reporter=reporter, on_new_refresh_token=credentials.make_token_saver())
 
 
 def complete_settings(
@@ -187,7 +187,7 @@ def build_query_params(source: Mapping[str, Any]) -> dict[str, str]:
     """Return the parameters of a task for the options in `source`: its job or query, database and engine."""
     params = {name: source[name] for name in ("job_id", "database", "engine") if source.get(name)}
     if source.get("query"):
-        params["query"] = files.read_sql(source["query"], "--query")
+        params["query"] = files.read_sql_option(source["query"], "--query")
     return params
 
 
@@ -197,13 +197,13 @@ def _read_lists(source: Mapping[str, Any], file_settings: Mapping[str, Any]) -> 
     Raises click.UsageError if both have one, SettingsError for a file with SQL that cannot be read.
     """
     lists = {}
-    for name in LISTS:
+    for name in WITHHOLDING_LISTS:
         if source[name] and name in file_settings:
             raise click.UsageError(f"--{name}: the file of --settings has {name}, too: leave one of them out")
         if source[name]:
-            lists[name] = files.read_sql(source[name], f"--{name}")
+            lists[name] = files.read_sql_option(source[name], f"--{name}")
         elif not is_left_out(file_settings.get(name)):  # a blank one is an error, which the run names
-            lists[name] = files.read_sql(str(file_settings[name]), f"`{name}`")
+            lists[name] = files.read_sql_option(str(file_settings[name]), f"`{name}`")
     return lists
 
 

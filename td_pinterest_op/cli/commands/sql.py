@@ -15,7 +15,7 @@ from td_pinterest_op.task_runtime.task import read_source
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
 from td_pinterest_op.treasure_data.quoting import quote_literal
 from td_pinterest_op.trino.hashed_query import (
-    ENGINES,
+    HASHING_ENGINES,
     NUMBERS,
     Query,
     add_comment,
@@ -41,7 +41,13 @@ Examples:
 @click.argument("kind", type=click.Choice(["hashed", "rejected", "control"]))
 @click.option("--query", required=True, metavar="SQL|FILE", help="Your query, or a file with it.")
 @click.option("--database", help="Ask the warehouse for the columns of the query, by a job without rows.")
-@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="Its engine.")
+@click.option(
+    "--engine",
+    type=click.Choice(HASHING_ENGINES),
+    default=HASHING_ENGINES[0],
+    show_default=True,
+    help="Its engine.",
+)
 @click.option(
     "--columns",
     "names",
@@ -83,7 +89,7 @@ def sql(
         of_kind = "rejected" if option == "key" else "control"
         if value and kind != of_kind:
             raise click.UsageError(f"--{option} is an option of `sql {of_kind}`: leave it out")
-    text = require_one_statement(files.read_sql(query, "--query"))
+    text = require_one_statement(files.read_sql_option(query, "--query"))
     pairs = [name.strip().partition("=") for name in names.split(",") if name.strip()]
     try:
         types = COLUMNS.parse({name: type_ for name, is_typed, type_ in pairs if is_typed})

@@ -22,7 +22,7 @@ class CheckResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class ExportTarget:
     """The ad account and the audience that an export is for, "" if none is named."""
 
     account_id: str
@@ -39,7 +39,7 @@ class DoctorContext:
     """The options of `td-pinterest doctor`, and what its checks share."""
 
     credentials: Credentials
-    targets: Sequence[Target]  # at least one, each once
+    targets: Sequence[ExportTarget]  # at least one, each once
     params: Mapping[str, Any]  # of a task that reads the job or the query of the options
     workflow: Workflow | None  # with its findings; None if none is named
     exports: Sequence[Export]  # of the workflow
@@ -56,7 +56,7 @@ class DoctorContext:
         """The ad accounts that the token can read."""
         return list(list_ad_accounts(self.services.pinterest))
 
-    def find_accounts(self, target: Target) -> list[AdAccount]:
+    def find_accounts(self, target: ExportTarget) -> list[AdAccount]:
         """Return the target's ad account if the token can read it, or all that it can read if the target names none."""
         return [account for account in self.accounts if target.account_id in ("", account.id)]
 

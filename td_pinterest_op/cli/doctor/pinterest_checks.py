@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_usable_audience, require_audience
 from td_pinterest_op.cli.connection import WRITER_ROLES, AdAccount
-from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext, Target
+from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext, ExportTarget
 from td_pinterest_op.http.retry import parse_server_time
 from td_pinterest_op.pinterest.api import Condition, classify_status
 from td_pinterest_op.pinterest.oauth import describe_missing_scopes
@@ -70,7 +70,7 @@ def judge_tier(headers: Mapping[str, str]) -> CheckResult:
     return CheckResult("no daily limit is shown" if limits else "Pinterest shows no limits")
 
 
-def check_ad_account(context: DoctorContext, *, target: Target) -> CheckResult:
+def check_ad_account(context: DoctorContext, *, target: ExportTarget) -> CheckResult:
     """Check that the token can read the named ad account, or exactly one if none is named."""
     found = context.find_accounts(target)
     if len(found) == 1:
@@ -83,7 +83,7 @@ def check_ad_account(context: DoctorContext, *, target: Target) -> CheckResult:
     return CheckResult(f"the token cannot read ad account {target.account_id}; it can read {labels}", "error", advice)
 
 
-def check_role(context: DoctorContext, *, target: Target) -> CheckResult:
+def check_role(context: DoctorContext, *, target: ExportTarget) -> CheckResult:
     """Check that the user's roles in the target's ad account allow an export."""
     return judge_role(context.find_accounts(target)[0])
 
@@ -97,7 +97,7 @@ def judge_role(account: AdAccount) -> CheckResult:
     return CheckResult(roles)
 
 
-def check_audience(context: DoctorContext, *, target: Target) -> CheckResult:
+def check_audience(context: DoctorContext, *, target: ExportTarget) -> CheckResult:
     """Check that an export could use the audience. The result shows the audience's status and size."""
     api = context.services.build_pinterest_api(context.find_accounts(target)[0].id)
     if target.name:

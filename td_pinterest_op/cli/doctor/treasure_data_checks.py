@@ -12,8 +12,7 @@ from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext
 from td_pinterest_op.cli.secret_target import request_project_id
 from td_pinterest_op.errors import WorkflowError, extend_errors
-from td_pinterest_op.records.limits import TOLERATED_SHARE, format_reasons
-from td_pinterest_op.records.limits import check_rows as check_rows_of_export
+from td_pinterest_op.records.limits import TOLERATED_SHARE, check_rows, format_reasons
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
@@ -112,7 +111,7 @@ def check_project(context: DoctorContext) -> CheckResult | None:
     return CheckResult(f"project {name} has all secrets; storing a renewed token needs Edit, too")
 
 
-def check_rows(context: DoctorContext) -> CheckResult | None:
+def check_sample(context: DoctorContext) -> CheckResult | None:
     """Check that the first rows of a job's result are valid under the export's settings. Return None without a job."""
     if not context.params:
         return None
@@ -130,7 +129,7 @@ def check_rows(context: DoctorContext) -> CheckResult | None:
     try:
         # Of a sample without a valid row, the other rows may be valid.
         if stats.valid or stats.read < _SAMPLE or not settings.ignore_invalid_records:
-            check_rows_of_export(settings, stats)
+            check_rows(settings, stats)
     except WorkflowError as error:
         cure = "; ".join(advice) or (error.advice if stats.read else _NO_ROWS_ADVICE)
         checked = f"{format_count(stats.read, 'row')} checked"

@@ -18,7 +18,7 @@ from td_pinterest_op.audiences.request import TaskRequest, read_task_request
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.lint.selected_columns import TEMPLATE_NAME, find_column_problems
 from td_pinterest_op.cli.lint.workflow import TEMPLATE, DigTask, Workflow
-from td_pinterest_op.cli.lint.yaml_file import Block, Place
+from td_pinterest_op.cli.lint.yaml_file import Place, YamlBlock
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.history import read_control_share
 from td_pinterest_op.many import build_entry_task, read_at_once, read_entries
@@ -35,7 +35,7 @@ from td_pinterest_op.settings.table import (
     build_variable_name,
 )
 from td_pinterest_op.settings.types import WrongValueError, has_lost_digits, is_left_out
-from td_pinterest_op.stats import LISTS
+from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.task import Task, parse_api_key
 
 _R = TypeVar("_R")
@@ -111,7 +111,7 @@ def check_workflow(path: Path) -> tuple[Workflow, list[Export]]:
 
 def _check_td_task(workflow: Workflow, task: DigTask) -> None:
     """Add findings about a td> task that has the lists of an export, or exports with the built-in connector."""
-    for name in LISTS:
+    for name in WITHHOLDING_LISTS:
         if name in task.block:
             message = f"td> does not read {name}, so nobody is withheld: move it into the result_settings of the export"
             workflow.add_finding(task.block.places[name], "misplaced", message)
@@ -124,7 +124,7 @@ def _check_td_task(workflow: Workflow, task: DigTask) -> None:
         workflow.add_finding(settings.place, BUILT_IN_CONNECTOR, message)
 
 
-def _check_secrets(workflow: Workflow, block: Block) -> None:
+def _check_secrets(workflow: Workflow, block: YamlBlock) -> None:
     """Add a finding about each credential in plain text."""
     for name in _SECRETS:
         if not is_left_out(block.get(name)) and "${" not in str(block[name]):
@@ -157,7 +157,7 @@ class _TaskCheck:
         # Audience Studio passes on parameters of its own, and a file that cannot be read may define some.
         self._is_open = task.class_name == _ACTIVATION or not self._params.is_whole
         self._settings = self._params.get_block("result_settings")
-        self._env: Block = task.fill(task.block.get_block("_env"))
+        self._env: YamlBlock = task.fill(task.block.get_block("_env"))
         self._environ = {
             name: _PLACEHOLDER
             if not is_left_out(value) and (name in SECRETS or "${" in str(value))
@@ -185,7 +185,7 @@ class _TaskCheck:
             self._workflow.add_finding(params.places[FOR_THIS_RUN], "for-this-run", message)
             del params[FOR_THIS_RUN]
         written = params.get("result_settings")
-        if not isinstance(written, Block) and not _is_template(written):
+        if not isinstance(written, YamlBlock) and not _is_template(written):
             parsed = self._call(parse_raw_settings, written) or {}
             self._settings.update({str(key): value for key, value in parsed.items()})
         _check_secrets(self._workflow, self._settings)
@@ -201,7 +201,7 @@ class _TaskCheck:
 
     def _check_values(self, value: Any, place: Place) -> None:
         """Add findings about ids that lose digits, and about templates that name nothing, in a value at any depth."""
-        if isinstance(value, Block):
+        if isinstance(value, YamlBlock):
             for key, member in value.items():
                 self._check_values(member, value.find_place(key))
         elif isinstance(value, list):
@@ -254,9 +254,9 @@ class _TaskCheck:
         exports = []
         entries = self._call(read_entries, replace(task, params={**task.params, "audiences": listed})) or {}
         for name, members in entries.items():
-            if isinstance(listed, list) and not isinstance(members, Block):
+            if isinstance(listed, list) and not isinstance(members, YamlBlock):
                 continue  # only a run knows it
-            block = members if isinstance(members, Block) else Block(self._params.find_place("audiences"))
+            block = members if isinstance(members, YamlBlock) else YamlBlock(self._params.find_place("audiences"))
             blocks = [block.get_block("result_settings"), block, *self._blocks]
             own: set[str] = set()
             known = _replace_unknown(members, self._table, own)
@@ -266,7 +266,7 @@ class _TaskCheck:
         return exports
 
     def _read_request(
-        self, task: Task, unknown: set[str], blocks: list[Block], *, optional: Set[str] = frozenset()
+        self, task: Task, unknown: set[str], blocks: list[YamlBlock], *, optional: Set[str] = frozenset()
     ) -> Export:
         """Return what a task or an entry asks of the operator, and add findings.
 
@@ -292,7 +292,7 @@ class _TaskCheck:
         shown = {str(name): value for name, value in settings.items()} | dict.fromkeys(unknown)
         return Export(table=self._table, settings=shown, unknown=frozenset(unknown), request=request)
 
-    def _call(self, function: Callable[..., _R], *args: Any, blocks: list[Block] | None = None) -> _R | None:
+    def _call(self, function: Callable[..., _R], *args: Any, blocks: list[YamlBlock] | None = None) -> _R | None:
         """Return what one of the operator's readers returns. If it refuses the task, add findings and return None."""
         try:
             with work_inside(self._workflow.path.parent):
@@ -301,7 +301,7 @@ class _TaskCheck:
             self._report(error.problems, blocks or self._blocks)
             return None
 
-    def _report(self, problems: Iterable[Problem], blocks: list[Block]) -> None:
+    def _report(self, problems: Iterable[Problem], blocks: list[YamlBlock]) -> None:
         """Add a finding for each problem, at the place of its key in the first of the `blocks` that has it."""
         for problem in problems:
             if problem.code in ("missing", "environment") and not all(block.is_whole for block in blocks):
@@ -352,7 +352,7 @@ def _replace_unknown(values: Mapping[Any, Any], table: SettingsTable[Any], unkno
             known[name] = _PLACEHOLDER
         elif not _is_unknown(value):
             known[name] = value
-        elif name in ("query", *LISTS) and len(TEMPLATE.sub("", str(value)).split()) > 1:
+        elif name in ("query", *WITHHOLDING_LISTS) and len(TEMPLATE.sub("", str(value)).split()) > 1:
             known[name] = TEMPLATE.sub(TEMPLATE_NAME, str(value))
         elif name in table.by_name:
             unknown.add(name)

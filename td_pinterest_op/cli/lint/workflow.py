@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op.cli.lint.yaml_file import Block, Place, Reader
+from td_pinterest_op.cli.lint.yaml_file import Place, Reader, YamlBlock
 
 TEMPLATE = re.compile(r"\$\{(?!\s*secret:)([^{}]*)\}")
 """What digdag fills in, with its expression: not a secret, which it fills in elsewhere."""
@@ -36,8 +36,8 @@ class DigTask:
     such as +group, _do, +export.
     """
 
-    block: Block
-    exported: Block
+    block: YamlBlock
+    exported: YamlBlock
     open_names: frozenset[str]
     keys: tuple[str, ...]
 
@@ -62,15 +62,15 @@ class DigTask:
         """The place of the operator, or of the group."""
         return self.block.places.get(f"{self.operator}>", self.block.place)
 
-    def find_params(self) -> Block:
+    def find_params(self) -> YamlBlock:
         """Return the parameters of the task, filled in, without directives and subtasks."""
         merged = self.exported.merge(self.block)
         for name in [name for name in merged if name[:1] in ("_", "+") or name.endswith(">")]:
             del merged[name]
-        filled: Block = self.fill(merged, _PARAMETERS)
+        filled: YamlBlock = self.fill(merged, _PARAMETERS)
         return filled
 
-    def find_connector_settings(self) -> Block | None:
+    def find_connector_settings(self) -> YamlBlock | None:
         """Return the settings of a td> task that exports with the built-in Pinterest connector, or None for another."""
         params = self.find_params()
         settings = params.get_block("result_settings")
@@ -85,8 +85,8 @@ class DigTask:
         """
         if isinstance(value, list):
             return [self.fill(item, max(depth, _NESTED)) for item in value]
-        if isinstance(value, Block):
-            filled = Block(value.place)
+        if isinstance(value, YamlBlock):
+            filled = YamlBlock(value.place)
             filled.add_members(value)
             for key, member in value.items():
                 filled[key] = self.fill(member, _PARAMETER if depth == _PARAMETERS else max(depth, _NESTED))
@@ -119,7 +119,7 @@ class DigTask:
         found: Any = self.exported if path and path[1] not in self.open_names else None
         place = self.exported.place
         for name in expression.strip().split("."):
-            if not isinstance(found, Block) or name not in found:
+            if not isinstance(found, YamlBlock) or name not in found:
                 return None
             place = found.places[name]
             found = found[name]
@@ -148,8 +148,8 @@ class Workflow(Reader):
         super().__init__()
         self.path = path
         content = self.read(path)
-        self.root = content if isinstance(content, Block) else Block(Place(path, 1))
-        self.tasks = list(_walk(self.root, Block(self.root.place), frozenset(), ()))
+        self.root = content if isinstance(content, YamlBlock) else YamlBlock(Place(path, 1))
+        self.tasks = list(_walk(self.root, YamlBlock(self.root.place), frozenset(), ()))
 
     @cached_property
     def knows_all_variables(self) -> bool:
@@ -164,12 +164,14 @@ class Workflow(Reader):
         return False
 
 
-def _walk(block: Block, inherited: Block, open_names: frozenset[str], keys: tuple[str, ...]) -> Iterator[DigTask]:
+def _walk(
+    block: YamlBlock, inherited: YamlBlock, open_names: frozenset[str], keys: tuple[str, ...]
+) -> Iterator[DigTask]:
     """Yield the task in a block, then the tasks nested in it."""
     exported = inherited.merge(block.get_block("_export"))
     open_names = open_names.difference(block.get_block("_export"))
     yield DigTask(block=block, exported=exported, open_names=open_names, keys=keys)
     for key, member in block.items():
-        if isinstance(member, Block) and (key.startswith("+") or key in _BLOCKS):
+        if isinstance(member, YamlBlock) and (key.startswith("+") or key in _BLOCKS):
             of_loop = block.get_block("for_each>") if key == "_do" else ()
             yield from _walk(member, exported, open_names.union(of_loop), (*keys, key))

@@ -36,7 +36,7 @@ class Finding:
         return f"{self.path}:{self.line}: {self.code}: {self.message}"
 
 
-class Block(dict[str, Any]):
+class YamlBlock(dict[str, Any]):
     """A mapping of plain values, in which only whole numbers are numbers.
 
     `place`: of the mapping. `places`: of each key. `origins`: of a value that a template takes from elsewhere, by key.
@@ -50,10 +50,10 @@ class Block(dict[str, Any]):
         self.origins: dict[str, Place] = {}
         self.is_whole = True
 
-    def get_block(self, key: str) -> "Block":
+    def get_block(self, key: str) -> "YamlBlock":
         """Return the mapping at `key`, or an empty one with the place of the key."""
         inner = self.get(key)
-        return inner if isinstance(inner, Block) else Block(self.places.get(key, self.place))
+        return inner if isinstance(inner, YamlBlock) else YamlBlock(self.places.get(key, self.place))
 
     def find_place(self, key: str) -> Place:
         """Return the place of a value: where it is written, or else its key, or else the mapping."""
@@ -61,20 +61,20 @@ class Block(dict[str, Any]):
 
     def add_members(self, content: Any) -> None:
         """Add the members of another mapping, which take precedence. Anything else leaves this one incomplete."""
-        if isinstance(content, Block):
+        if isinstance(content, YamlBlock):
             self.update(content)
             self.places |= content.places
             self.origins |= content.origins
-        self.is_whole = self.is_whole and isinstance(content, Block) and content.is_whole
+        self.is_whole = self.is_whole and isinstance(content, YamlBlock) and content.is_whole
 
-    def merge(self, over: "Block") -> "Block":
+    def merge(self, over: "YamlBlock") -> "YamlBlock":
         """Return a new mapping with the members of both. Those of `over` take precedence, at every level of nesting."""
-        merged = Block(over.place)
+        merged = YamlBlock(over.place)
         merged.add_members(self)
         merged.add_members(over)
         for key, value in over.items():
             below = self.get(key)
-            if isinstance(value, Block) and isinstance(below, Block):
+            if isinstance(value, YamlBlock) and isinstance(below, YamlBlock):
                 merged[key] = below.merge(value)
         return merged
 
@@ -127,7 +127,7 @@ class Reader:
         return None
 
     def _convert(self, node: yaml.Node, place: Place) -> Any:
-        """Return the value of a YAML node at a place, with mappings as `Block`."""
+        """Return the value of a YAML node at a place, with mappings as `YamlBlock`."""
         self._left -= 1
         if self._left < 0:
             raise RecursionError
@@ -141,7 +141,7 @@ class Reader:
             if is_plain and _WHOLE_NUMBER.fullmatch(node.value):
                 return int(node.value)
             return _WORDS.get(node.value, node.value) if is_plain else node.value
-        block = Block(place)
+        block = YamlBlock(place)
         own: set[str] = set()
         # The mapping's own members take precedence over those of `<<`, wherever it is.
         for key, value in sorted(node.value, key=lambda pair: bool(pair[0].value != "<<")):

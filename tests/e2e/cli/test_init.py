@@ -19,7 +19,7 @@ from td_pinterest_op.cli import project_folder, screen
 from td_pinterest_op.cli.commands.bundle import WORKFLOWS
 from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.project_folder import EXPORTS, OTHER_JOBS
-from td_pinterest_op.stats import LISTS
+from td_pinterest_op.stats import WITHHOLDING_LISTS
 from tests import children, dig
 from tests.dig import warm
 from tests.dig.config import load
@@ -526,7 +526,7 @@ def test_written_workflow_has_the_settings_and_parameters_of_the_command(
     assert (ran.code, check_folder(folder)) == (0, []), ran.err
     written = read_written_task(folder)
     of_written = written["result_settings"]
-    for name in LISTS:
+    for name in WITHHOLDING_LISTS:
         assert (name in of_written) == (name in settings)
         if name in settings:
             assert (folder / of_written.pop(name)).read_text().strip() == settings.pop(name)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from td_pinterest_op.audiences.actions import ACTIONS
-from td_pinterest_op.stats import LISTS
+from td_pinterest_op.stats import WITHHOLDING_LISTS
 from tests.e2e.restrictions import EVERY, MIRROR, ROWS, check_restrictions, create_people
 from tests.exporting import Services
 from tests.unit.cli.running import Terminal
@@ -30,7 +30,7 @@ def test_restrictions_on_the_command_line(
         }
         file.write_text(yaml.safe_dump(settings | restriction))
         options = [] if action in WITHOUT_ROWS else rows[source]
-        if options and source == "--job" and not restriction.keys().isdisjoint(LISTS):
+        if options and source == "--job" and not restriction.keys().isdisjoint(WITHHOLDING_LISTS):
             options = [*options, "--database", "crm"]
         ran = at_terminal("export", "--settings", file, "--yes", *options)
         return "" if ran.code == 0 else ran.err.partition("error: ")[2].replace("\n", " ")

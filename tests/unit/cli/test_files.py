@@ -65,4 +65,4 @@ def test_a_blank_file_of_a_query_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "opted_out.sql"
     file.write_text("\ufeff \n")
     with pytest.raises(SettingsError, match=r"opted_out\.sql of --suppress is blank"):
-        files.read_sql(str(file), "--suppress")
+        files.read_sql_option(str(file), "--suppress")

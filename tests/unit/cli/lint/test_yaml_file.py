@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.cli.lint.yaml_file import Block, Reader
+from td_pinterest_op.cli.lint.yaml_file import Reader, YamlBlock
 from tests.unit.cli.lint.samples import OWN, found_in, plant
 
 _LAUGHS = "a: &a [x]\n" + "".join(
@@ -45,7 +45,7 @@ def test_merged_and_included_members_keep_their_places(tmp_path: Path) -> None:
         "m: &m {a: 1, b: 2}\nn: &n {b: 3}\nt:\n  <<: [*m, *n]\n  a: 5\n  !include : a.yml\n"
     )
     root = Reader().read(tmp_path / "a.dig")
-    assert isinstance(root, Block)
+    assert isinstance(root, YamlBlock)
     block = root.get_block("t")
     assert block == {"a": 5, "b": 2, "x": 1, "y": "2"}
     assert block.places == {
