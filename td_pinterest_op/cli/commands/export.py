@@ -101,6 +101,10 @@ def export(
     if not reads_rows and named:
         raise click.UsageError("the action in the settings reads no rows: leave out --job and --query")
     params = build_query_params(source)
+    is_asked = "query" in params or not raw.keys().isdisjoint(WITHHOLDING_LISTS)
+    for name, is_used in (("engine", is_asked), ("database", is_asked or not is_left_out(raw.get("history")))):
+        if source[name] and not is_used:
+            raise click.UsageError(f"--{name} has no effect without --query, --suppress or --consent: leave it out")
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
     project = _build_project(action, of_workflow, params) if project_folder and action else None
     credentials.require_variables(*PINTEREST_SECRETS, *(["TD_API_KEY"] if reads_rows else []))

@@ -180,6 +180,8 @@ def test_blank_opt_outs_are_wrong_usage_and_nothing_is_sent(
     [
         ([], "give either --job ID, or --query FILE --database DB"),
         (["--job", "1", "--query", "SELECT 1"], "give either --job ID, or --query FILE --database DB"),
+        (["--job", "1", "--engine", "hive"], "--engine has no effect without --query"),
+        (["--job", "1", "--database", "shop"], "--database has no effect without --query"),
     ],
 )
 def test_another_number_of_sources_or_an_option_without_effect_is_wrong_usage(
