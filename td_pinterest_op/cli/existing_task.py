@@ -266,6 +266,12 @@ class _Reader:
         keys = {f"td.{key}": key for key in params.get_block("td") if key not in ("database", *_OPTIONS)}
         for task in self.workflow.tasks:
             if task in (self.task, self.source) or task.keys == self.task.keys[: len(task.keys)]:
+                if task.operator not in ("", "td", "py"):
+                    raise SettingsError(
+                        f"{task.place[0]}:{task.place[1]}: {task.operator}> decides whether, or how often, "
+                        f"{self.task.name} runs, and the new workflow always runs it once: take the task out of it in "
+                        f"a copy of the file, and write {task.operator}> into the new workflow"
+                    )
                 read = {*_TAKEN, f"{task.operator}>"}
                 own = [key for key in task.block if key not in read and not key.startswith("+")]
                 keys |= {f"{task.name} {key}".strip(): key for key in own}

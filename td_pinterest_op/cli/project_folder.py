@@ -17,9 +17,8 @@ import click
 from td_pinterest_op.audiences.actions import EXPORT, Add, Clear, Create, Delete, Mirror, Remove, Replace
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.bundled_code import collect_code, remove_file, write_code
-from td_pinterest_op.cli.commands.bundle import read_workflow_files, write_missing_files
+from td_pinterest_op.cli.commands.bundle import explain_failures, read_workflow_files, write_missing_files
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS
-from td_pinterest_op.cli.files import explain_error
 from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import name_authorize_command
@@ -143,15 +142,13 @@ def create_project_folder(folder: Path, projects: Sequence[Project], common: Com
                     f"{project.workflow} needs another {name} than a workflow before it: give it its own folder"
                 )
     code = collect_code(with_phone_numbers="phone" in "".join(files.values()).lower())
-    try:
+    with explain_failures(folder):
         folder.mkdir(parents=True, exist_ok=True)
         marker = folder / _MARKER
         marker.write_text("\n".join([*files, *code]), encoding="utf-8")
         write_missing_files(folder, files)
         write_code(folder, code)
         marker.unlink()
-    except OSError as error:
-        raise SettingsError(f"{folder} cannot be made ({explain_error(error)}): name another folder") from None
     # The settings of other jobs are yet to be filled in.
     checked = [check_workflow(folder / each.workflow)[0].findings for each in projects if each.settings]
     findings = list(dict.fromkeys(chain(*checked)))

@@ -64,7 +64,7 @@ def bundle(
         raise SettingsError(f"{folder} is no project folder, since it has no workflow: check its name")
     files = {} if update else read_workflow_files(workflows)
     update_code(folder, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers)
-    with _explain_failures(folder):
+    with explain_failures(folder):
         kept = write_missing_files(folder, files)
     if kept:
         common.print_note(f"{format_count(len(kept), 'file')} of yours left unchanged: {', '.join(kept)}")
@@ -73,7 +73,7 @@ def bundle(
 
 def update_code(folder: Path, *, with_dependencies: bool = False, with_phone_numbers: bool = False) -> None:
     """Write the operator and its libraries to a project folder, which keeps the libraries that it has."""
-    with _explain_failures(folder):
+    with explain_failures(folder):
         code = collect_code(
             with_dependencies=with_dependencies or (folder / "requests" / "__init__.py").is_file(),
             with_phone_numbers=with_phone_numbers or (folder / "phonenumbers" / "__init__.py").is_file(),
@@ -82,7 +82,7 @@ def update_code(folder: Path, *, with_dependencies: bool = False, with_phone_num
 
 
 @contextlib.contextmanager
-def _explain_failures(folder: Path) -> Iterator[None]:
+def explain_failures(folder: Path) -> Iterator[None]:
     """Within the block, let the errors of writing to a project folder say what is there."""
     try:
         yield

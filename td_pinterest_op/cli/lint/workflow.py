@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from td_pinterest_op.cli.lint.yaml_file import Place, Reader, YamlBlock
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.settings.parse import parse_raw_settings
 
 TEMPLATE = re.compile(r"\$\{(?!\s*secret:)([^{}]*)\}")
 """What digdag fills in, with its expression: not a secret, which it fills in elsewhere."""
@@ -74,6 +76,11 @@ class DigTask:
         """Return the settings of a td> task that exports with the built-in Pinterest connector, or None for another."""
         params = self.find_params()
         settings = params.get_block("result_settings")
+        if isinstance(params.get("result_settings"), str):  # as JSON
+            with contextlib.suppress(SettingsError):
+                settings.update(
+                    {str(name): value for name, value in parse_raw_settings(params["result_settings"]).items()}
+                )
         is_typed = str(settings.get("type")).strip().lower() == "pinterest"
         is_ours = is_typed or ("result_connection" in params and settings.keys() >= {"ad_account_id", "audience_type"})
         return settings if self.operator == "td" and is_ours else None

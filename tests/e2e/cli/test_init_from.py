@@ -1,6 +1,7 @@
 """`td-pinterest init --from`: the folder that does what a task of the built-in connector, or of version 0.5, did."""
 
 import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,17 @@ _error:
   database: shop
   result_settings: {type: Pinterest, action: ADD PEOPLE-To Current_audience, SETTINGS, ignore_error: TRUE}
 """,
+        [],
+        ["its timezone, query, database"],
+    ),
+    "settings as text": (
+        """\
++export:
+  td>: queries/sample.sql
+  database: shop
+  result_connection: mine
+  result_settings: 'TYPED'
+""".replace("TYPED", TYPED.replace("'", '"')),
         [],
         ["its timezone, query, database"],
     ),
@@ -652,6 +664,18 @@ CONNECTED = "+export:\n  td>: queries/sample.sql\n  database: shop\n  result_set
         ),
         (f"{EXPORT}  query: SELECT 1\n  suppress: ''\n  result_settings: TYPED\n", "", "", "suppress is blank"),
         (f"{CONNECTED}TYPED\n", "SELECT 1", "--job add", "--job has no effect beside --from: leave it out"),
+        (
+            f"+maybe:\n  if>: ${{is_monday}}\n  _do:\n{textwrap.indent(CONNECTED, '    ')}TYPED\n",
+            "SELECT 1",
+            "",
+            "if> decides whether, or how often, +maybe+export runs",
+        ),
+        (
+            f"+each:\n  for_each>: {{day: [1, 2]}}\n  _do:\n{textwrap.indent(CONNECTED, '    ')}TYPED\n",
+            "SELECT 1",
+            "",
+            "for_each> decides whether, or how often, +each+export runs",
+        ),
     ],
 )
 def test_a_task_that_no_folder_can_repeat_is_an_error_and_nothing_is_written(
