@@ -183,8 +183,11 @@ class _Reader:
         for name in WITHHOLDING_LISTS:
             if name in settings:
                 settings[name] = self._read_sql(name, settings[name])
-        ours, theirs = _find_options(params), _find_options(self.source.find_params())
-        needed = ("database", *["engine"] * (not settings.keys().isdisjoint(WITHHOLDING_LISTS)))
+        ours = _find_options(params)
+        theirs = _find_options(self.source.find_params())
+        needed = ["database"]
+        if not settings.keys().isdisjoint(WITHHOLDING_LISTS):
+            needed.append("engine")
         if self.source is not self.task and (differing := [name for name in needed if ours[name] != theirs[name]]):
             raise SettingsError(
                 f"{self.workflow.path}: {self.source.name} and {self.task.name}, with its lists and history, become "

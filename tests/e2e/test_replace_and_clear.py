@@ -285,7 +285,8 @@ def test_listing_that_is_not_newest_first_is_read_to_its_end(services: Services)
 
 def test_retry_of_an_older_replace_does_not_bring_back_cleared_people(services: Services) -> None:
     settings = settings_of(services, REPLACE, people(3, first=100))
-    older, newer = services.job(people(5)), services.job(people(9))
+    older = services.job(people(5))
+    newer = services.job(people(9))
     services.export(settings, job_id=newer)
     clear(services, settings["audience_id"], session_time=NEXT_DAY)
     with pytest.raises(AudienceError, match=rf"\(job {newer}, here job {older}\), and keeps it"):

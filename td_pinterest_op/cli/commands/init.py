@@ -87,7 +87,7 @@ def init(
             raise click.UsageError(f"--{other.replace('_', '-')} has no effect beside --from: leave it out")
         projects = [read_existing_task(path, name=task, entry=entry) for path in existing]
         for path, project in zip(existing, projects, strict=True):
-            project.name = path.stem * (project is not projects[0])
+            project.name = "" if project is projects[0] else path.stem
             project.alert = require_form(named["alert"] or "", "alert")
             if named["region"]:
                 project.environment["TD_API_SERVER"] = require_form(named["region"], "region")
