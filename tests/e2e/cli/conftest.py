@@ -39,7 +39,9 @@ def replace_volatile_parts(text: str) -> str:
 @pytest.fixture(autouse=True)
 def shortened_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the ten seconds for which creating waits, since the commands use real clocks."""
-    monkeypatch.setattr(consistency, "POLL_WAITS", tuple(wait / 20 for wait in consistency.POLL_WAITS))
+    waits = tuple(wait / 20 for wait in consistency.POLL_WAITS)
+    monkeypatch.setattr(consistency, "POLL_WAITS", waits)
+    monkeypatch.setattr(consistency.read_until_found, "__kwdefaults__", {"waits": (0.0, *waits)})
 
 
 @pytest.fixture
