@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from td_pinterest_op.cli.bundled_code import ROOT, collect_code, write_code
-from td_pinterest_op.cli.commands.bundle import read_workflow_files, write_missing_files
+from td_pinterest_op.cli.shipped_files import read_workflow_files, write_missing_files
 
 NAME = "pinterest_export"
 SECRETS = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token")

@@ -17,11 +17,11 @@ import click
 from td_pinterest_op.audiences.actions import EXPORT, Add, Clear, Create, Delete, Mirror, Remove, Replace
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.bundled_code import collect_code, remove_file, write_code
-from td_pinterest_op.cli.commands.bundle import explain_failures, read_workflow_files, write_missing_files
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS
 from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import name_authorize_command
+from td_pinterest_op.cli.shipped_files import explain_failures, read_workflow_files, write_missing_files
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.settings.types import TEXT, WrongValueError, names_secret

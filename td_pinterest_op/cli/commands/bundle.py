@@ -1,26 +1,14 @@
 """`td-pinterest bundle`: a project folder for `digdag run`, `digdag push` and `td wf push`, and its update."""
 
-import contextlib
-import os
-import posixpath
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from td_pinterest_op.cli import options
-from td_pinterest_op.cli.bundled_code import SHIPPED, USERS_FILES, collect_code, write_code
-from td_pinterest_op.cli.files import explain_error, replace_files
-from td_pinterest_op.errors import SettingsError, StoppedError
+from td_pinterest_op.cli.shipped_files import explain_failures, read_workflow_files, update_code, write_missing_files
+from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime.text import format_count
-
-WORKFLOWS = SHIPPED / "workflows"
-_MENTIONED = re.compile(r"(?<![\w./-])[\w./-]+\.sql\b")
-_INCLUDED = re.compile(r"!include\s*:\s*[\"']?([\w./-]+)")
-_CALLED = re.compile(r"\b(?:call|require)>:\s*[\"']?([\w./-]+)")
-COMMENT = re.compile(r"^[ \t]*(?:#|--).*$", re.MULTILINE)
-_LINK_TO_CHECKOUT = re.compile(r"\[([^\[\]]*)\]\(\.\./[^()]*\)")
 
 
 @options.command(
@@ -69,69 +57,3 @@ def bundle(
     if kept:
         common.print_note(f"{format_count(len(kept), 'file')} of yours left unchanged: {', '.join(kept)}")
     click.echo(folder)
-
-
-def update_code(folder: Path, *, with_dependencies: bool = False, with_phone_numbers: bool = False) -> None:
-    """Write the operator and its libraries to a project folder, which keeps the libraries that it has."""
-    with explain_failures(folder):
-        code = collect_code(
-            with_dependencies=with_dependencies or (folder / "requests" / "__init__.py").is_file(),
-            with_phone_numbers=with_phone_numbers or (folder / "phonenumbers" / "__init__.py").is_file(),
-        )
-        write_code(folder, code)
-
-
-@contextlib.contextmanager
-def explain_failures(folder: Path) -> Iterator[None]:
-    """Within the block, let the errors of writing to a project folder say what is there."""
-    try:
-        yield
-    except OSError as error:
-        raise SettingsError(f"{folder} cannot be written ({explain_error(error)}): name another folder") from None
-    except StoppedError as error:
-        raise error.extend(f": {folder} may lack files, which the same command writes") from None
-
-
-def write_missing_files(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """Write those `files` that a project folder lacks. Return the names of those that exist, which are not changed.
-
-    `files`: texts, by path in the folder.
-    """
-    kept = [name for name in files if os.path.lexists(folder / name)]
-    replace_files(folder, {name: text.encode() for name, text in files.items() if name not in kept})
-    return kept
-
-
-def read_workflow_files(workflows: Sequence[str] = ()) -> Mapping[str, str]:
-    """Return the texts of the named workflows and of the files that they need, by path in a project folder.
-
-    If none is named, return all workflows, queries and configuration. Raises click.UsageError for an unknown name.
-    """
-    files = {}
-    for path in sorted(WORKFLOWS.rglob("*")):
-        if path.suffix in USERS_FILES:
-            text = path.read_text(encoding="utf-8")
-            # Links lead to files that a project folder does not have.
-            files[path.relative_to(WORKFLOWS).as_posix()] = _LINK_TO_CHECKOUT.sub(r"\1", text)
-    names = [f"{Path(name).name.removesuffix('.dig')}.dig" for name in workflows]
-    for name in names:
-        if name not in files:
-            known = ", ".join(each for each in files if each.endswith(".dig"))
-            raise click.UsageError(f"there is no workflow {name}: there are {known}")
-    if not names:
-        return files
-    # The files to which the workflows lead: includes, queries, other workflows. A query in a comment is needed once the
-    # comment sign is removed.
-    needed: set[str] = set()
-    while names:
-        name = names.pop()
-        if name in needed or name not in files:
-            continue
-        needed.add(name)
-        text = files[name]
-        without_comments = COMMENT.sub("", text)
-        words = _MENTIONED.findall(text) + _INCLUDED.findall(without_comments)
-        words += [f"{called.removesuffix('.dig')}.dig" for called in _CALLED.findall(without_comments)]
-        for word in words:
-            names += [posixpath.normpath(word), posixpath.normpath(posixpath.join(posixpath.dirname(name), word))]
-    return {name: files[name] for name in sorted(needed)}

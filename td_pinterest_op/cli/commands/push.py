@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.commands.bundle import COMMENT, update_code
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS
 from td_pinterest_op.cli.lint.rules import BUILT_IN_CONNECTOR, check_workflow
 from td_pinterest_op.cli.secret_target import name_authorize_command
+from td_pinterest_op.cli.shipped_files import COMMENT, update_code
 from td_pinterest_op.errors import SettingsError, extend_errors
 
 _SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")

@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 from td_pinterest_op.cli import project_folder, screen
-from td_pinterest_op.cli.commands.bundle import WORKFLOWS
 from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.project_folder import EXPORTS, OTHER_JOBS
+from td_pinterest_op.cli.shipped_files import WORKFLOWS
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.stats import WITHHOLDING_LISTS
 from tests import children, dig

@@ -21,8 +21,8 @@ import pytest
 from setuptools import find_packages  # type: ignore[import-untyped]
 
 from td_pinterest_op.cli.bundled_code import ROOT
-from td_pinterest_op.cli.commands.bundle import WORKFLOWS
 from td_pinterest_op.cli.lint.rules import check_workflow
+from td_pinterest_op.cli.shipped_files import WORKFLOWS
 from tests import children
 from tests.campaigns import select_rows
 from tests.unit.cli.running import Terminal
