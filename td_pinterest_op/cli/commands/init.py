@@ -7,14 +7,12 @@ from typing import Any
 
 import click
 
-from td_pinterest_op.cli import options, screen
+from td_pinterest_op.cli import interview, options, screen
 from td_pinterest_op.cli.commands.export import run_export_task
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials, open_connection
 from td_pinterest_op.cli.existing_task import read_existing_task
-from td_pinterest_op.cli.interview import Interview, require_form
 from td_pinterest_op.cli.project_folder import (
     EXPORTS,
-    OTHER_JOBS,
     Project,
     create_project_folder,
     print_next_commands,
@@ -42,23 +40,32 @@ Examples:
 )
 @click.option("--task", metavar="+NAME", default="", help="--from: the task, where a file has several exports.")
 @click.option("--entry", metavar="NAME", default="", help="--from: an entry of the task's list of audiences.")
-@click.option("--job", type=click.Choice((*EXPORTS, *OTHER_JOBS)), help="What the workflow does.")
+@click.option("--job", type=interview.JOB, help="What the workflow does.")
 @options.ad_account
 @click.option(
     "--audience",
     metavar="ID|NAME|new:NAME",
     help="The audience, or `new:` and the name of one that the workflow creates.",
 )
-@click.option("--begin", type=click.Choice(["replace", "adopt"]), help="mirror: what happens to those who are in it.")
-@click.option("--if-exists", type=click.Choice(["fail", "add", "replace"]), help="create: what a second run does.")
+@click.option("--begin", type=interview.BEGIN, help="mirror: what happens to those who are in it.")
+@click.option("--if-exists", type=interview.IF_EXISTS, help="create: what a second run does.")
 @click.option("--database", help="The database of the queries and of the history.")
 @click.option("--query", metavar="SQL|FILE", help="Who is exported: SQL, or a file with it.")
 @click.option("--suppress", metavar="SQL|FILE", help="The people who must not be sent: SQL, or a file with it.")
 @click.option("--consent", metavar="SQL|FILE", help="The only people who may be sent: SQL, or a file with it.")
-@click.option("--region", metavar="ADDRESS", help="Treasure Data's API, such as https://api.eu01.treasuredata.com/.")
-@click.option("--schedule", metavar="YAML", help="When the workflow runs, such as `daily>: 07:00:00`.")
-@click.option("--timezone", metavar="NAME", help="The time zone of the schedule, such as Europe/Berlin.")
-@click.option("--alert", metavar="mail:ADDRESS|slack", help="Who is notified of a failure.")
+@click.option(
+    "--region",
+    metavar="ADDRESS",
+    type=interview.REGION,
+    help="Treasure Data's API, such as https://api.eu01.treasuredata.com/.",
+)
+@click.option(
+    "--schedule", metavar="YAML", type=interview.SCHEDULE, help="When the workflow runs, such as `daily>: 07:00:00`."
+)
+@click.option(
+    "--timezone", metavar="NAME", type=interview.TIMEZONE, help="The time zone of the schedule, such as Europe/Berlin."
+)
+@click.option("--alert", metavar="mail:ADDRESS|slack", type=interview.ALERT, help="Who is notified of a failure.")
 @click.option("--dry-run", is_flag=True, help="Then run the export up to the plan; write nothing to Pinterest.")
 @options.yes
 @options.env_file
@@ -88,9 +95,9 @@ def init(
         projects = [read_existing_task(path, name=task, entry=entry) for path in existing]
         for path, project in zip(existing, projects, strict=True):
             project.name = "" if project is projects[0] else path.stem
-            project.alert = require_form(named["alert"] or "", "alert")
+            project.alert = named["alert"] or ""
             if named["region"]:
-                project.environment["TD_API_SERVER"] = require_form(named["region"], "region")
+                project.environment["TD_API_SERVER"] = named["region"]
     elif task or entry:
         raise click.UsageError("--task and --entry have no effect without --from: leave them out")
     elif not common.yes and not asks:
@@ -139,4 +146,5 @@ def _ask_project(asks: bool, named: dict[str, Any], credentials: Credentials, co
                 "There are no credentials for Pinterest yet, so you must type the ids yourself. To store credentials, "
                 "run `td-pinterest authorize`"
             )
-        return Interview(asks, named, services, credentials).ask_all()
+        region = credentials.environ.get("TD_API_SERVER", "")
+        return interview.Interview(asks, named, services, region).ask_all()
