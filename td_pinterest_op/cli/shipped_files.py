@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,9 +13,7 @@ from td_pinterest_op.cli.files import explain_error, replace_files
 from td_pinterest_op.errors import SettingsError, StoppedError
 
 WORKFLOWS = SHIPPED / "workflows"
-_MENTIONED = re.compile(r"(?<![\w./-])[\w./-]+\.sql\b")
-_INCLUDED = re.compile(r"!include\s*:\s*[\"']?([\w./-]+)")
-_CALLED = re.compile(r"\b(?:call|require)>:\s*[\"']?([\w./-]+)")
+_FILE = re.compile(r"[\w./-]+\.(?:dig|yml|sql)\b")
 COMMENT = re.compile(r"^[ \t]*(?:#|--).*$", re.MULTILINE)
 _LINK_TO_CHECKOUT = re.compile(r"\[([^\[\]]*)\]\(\.\./[^()]*\)")
 
@@ -70,18 +67,11 @@ def read_workflow_files(workflows: Sequence[str] = ()) -> Mapping[str, str]:
             raise click.UsageError(f"there is no workflow {name}: there are {known}")
     if not names:
         return files
-    # The files to which the workflows lead: includes, queries, other workflows. A query in a comment is needed once the
-    # comment sign is removed.
-    needed: set[str] = set()
+    # Comments name files as well: a query of one is needed once the comment sign is removed.
+    needed = set()
     while names:
         name = names.pop()
-        if name in needed or name not in files:
-            continue
-        needed.add(name)
-        text = files[name]
-        without_comments = COMMENT.sub("", text)
-        words = _MENTIONED.findall(text) + _INCLUDED.findall(without_comments)
-        words += [f"{called.removesuffix('.dig')}.dig" for called in _CALLED.findall(without_comments)]
-        for word in words:
-            names += [posixpath.normpath(word), posixpath.normpath(posixpath.join(posixpath.dirname(name), word))]
+        if name in files and name not in needed:
+            needed.add(name)
+            names += _FILE.findall(files[name])
     return {name: files[name] for name in sorted(needed)}
