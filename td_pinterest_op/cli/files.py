@@ -69,12 +69,15 @@ def _halve_dollars(value: Any) -> Any:
 def read_sql_option(text: str, option: str) -> str:
     """Return the SQL of an option, whose value `text` is SQL or the name of a file with SQL.
 
-    Raises SettingsError, also for a blank file: without a query, `--suppress` would withhold nobody.
+    Raises SettingsError, also for SQL with a template, and for a blank file: without a query, `--suppress` would
+    withhold nobody.
     """
     is_sql = len(text.split()) > 1 and not text.strip().lower().endswith(".sql")
     sql = text if is_sql else read_text(Path(text) if text == "-" else Path.cwd() / text, option)
     if not sql.strip():
         raise SettingsError(f"the file {text} of {option} is blank: write a query into it")
+    if "${" in sql:
+        raise SettingsError(f"{option} contains a template, which only digdag fills in: write the value itself")
     return sql
 
 

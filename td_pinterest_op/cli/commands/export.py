@@ -146,8 +146,6 @@ def _build_project(action: ActionSpec, settings: Mapping[str, Any], params: Mapp
         raise click.UsageError(
             f"--write: {secret} is a secret: remove it from the settings; `td-pinterest authorize` stores it"
         )
-    if template := next((name for name, value in {**settings, **params}.items() if "${" in str(value)), None):
-        raise click.UsageError(f"--write: {template} contains a template, which digdag would fill in: remove it")
     written = dict(settings)
     if "database" in params:
         written.setdefault("history", "pinterest_history")
