@@ -29,7 +29,7 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_parameter
 from td_pinterest_op.settings.structures import CONTROL
 from td_pinterest_op.settings.types import TABLE, WrongValueError
-from td_pinterest_op.task_runtime.outcome import History, require_history_database
+from td_pinterest_op.task_runtime.outcome import HistoryTable, require_history_database
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.services import build_treasure_data_api
 from td_pinterest_op.task_runtime.task import Task, find_workflow_name, get_current_task, store_values
@@ -151,7 +151,7 @@ def read_control_share(task: Task) -> float:
 
 
 @contextlib.contextmanager
-def _open_history_of_workflow(task: Task, timing: Timing) -> Iterator[History | None]:
+def _open_history_of_workflow(task: Task, timing: Timing) -> Iterator[HistoryTable | None]:
     """Yield the run history in the table that the workflow's settings name as `history`, or None without it."""
     table = parse_parameter("history", _get_workflow_settings(task).get("history"), TABLE)
     if table is None:
@@ -161,7 +161,7 @@ def _open_history_of_workflow(task: Task, timing: Timing) -> Iterator[History | 
     transport = Transport(connect_timeout=TIME_LIMIT, write_timeout=TIME_LIMIT, read_timeout=TIME_LIMIT, connections=1)
     with contextlib.closing(transport):
         retry = Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT)
-        yield History(
+        yield HistoryTable(
             task=task,
             connect=lambda: build_treasure_data_api(task, transport=transport, retry=retry, timing=timing),
             database=database,

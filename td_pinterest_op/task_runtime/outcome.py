@@ -35,7 +35,7 @@ _ROWS_AT_A_TIME = 200
 
 
 @dataclass(kw_only=True)
-class History(OperatorTable):
+class HistoryTable(OperatorTable):
     """The rows about one task's runs, in a table of Treasure Data."""
 
     task: Task
@@ -76,11 +76,11 @@ def describe_run(task: Task, *, now: float) -> dict[str, Any]:
     }
 
 
-def open_history(services: Services, table: TableName | None) -> History | None:
+def open_history(services: Services, table: TableName | None) -> HistoryTable | None:
     """Return the history of a run's task, or None if `table` is None. Raises SettingsError if no database is known."""
     if table is None:
         return None
-    return History(
+    return HistoryTable(
         task=services.task,
         connect=lambda: services.treasure_data,
         database=require_history_database(services.task, table),
@@ -98,7 +98,7 @@ def finish_run(
     services: Services,
     error: Exception | None,
     *,
-    history: History | None,
+    history: HistoryTable | None,
     rows: Sequence[Row],
     about: Sequence[tuple[str, str | None]],
     statistics: Mapping[str, Any] | None = None,
