@@ -11,10 +11,10 @@ import click
 from rich.text import Text
 
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.commands.export import build_query_params
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, find_credentials
 from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
 from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext, ExportTarget
+from td_pinterest_op.cli.export_task import build_query_params
 from td_pinterest_op.cli.lint.rules import Export, check_workflow
 from td_pinterest_op.errors import AccountError, ExportError, StoppedError
 from td_pinterest_op.http.endpoints import find_proxy

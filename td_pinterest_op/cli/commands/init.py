@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from td_pinterest_op.cli import interview, options, screen
-from td_pinterest_op.cli.commands.export import run_export_task
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials, open_connection
 from td_pinterest_op.cli.existing_task import read_existing_task
+from td_pinterest_op.cli.export_task import run_export_task
 from td_pinterest_op.cli.project_folder import (
     EXPORTS,
     Project,

@@ -1,0 +1,76 @@
+"""An export that a user at a terminal runs: its plan, the question before its first write, and its progress."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from td_pinterest_op.cli import files, screen
+from td_pinterest_op.cli.connection import Credentials
+from td_pinterest_op.cli.options import CommonOptions
+from td_pinterest_op.errors import StoppedError
+from td_pinterest_op.export import export_task
+from td_pinterest_op.runtime.clock import SYSTEM
+from td_pinterest_op.task_runtime.progress import EtaEstimator, Phase, ProgressReporter
+from td_pinterest_op.task_runtime.task import Task
+
+# The indentation of the plan's facts.
+_FACTS = 12
+_QUESTION = "Write this to Pinterest?"
+
+
+def build_query_params(source: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters of a task for the options in `source`: its job or query, database and engine."""
+    params = {name: source[name] for name in ("job_id", "database", "engine") if source.get(name)}
+    if source.get("query"):
+        params["query"] = files.read_sql_option(source["query"], "--query")
+    return params
+
+
+def run_export_task(task: Task, credentials: Credentials, common: CommonOptions) -> Mapping[str, Any]:
+    """Run an export that asks the user before its first write to Pinterest. Return the export's statistics."""
+    is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
+    asks = not (common.yes or is_dry)
+    if asks:  # before the query's job runs in vain
+        screen.require_terminal(_QUESTION)
+    reporter = TerminalReporter(timing=SYSTEM, ask=asks, quiet=common.quiet)
+    with screen.print_waits(quiet=common.quiet):
+        return export_task(task, SYSTEM, reporter=reporter, on_new_refresh_token=credentials.make_token_saver())
+
+
+@dataclass(frozen=True, kw_only=True)
+class TerminalReporter(ProgressReporter):
+    """Prints the plan of an export, asks for approval, and shows progress bars on a terminal."""
+
+    ask: bool  # whether the plan needs approval
+    quiet: bool  # whether to leave out bars, and a plan that needs no approval
+
+    def show_plan(self, text: str) -> None:
+        """Print the plan and ask for approval. Raises StoppedError if the user declines."""
+        if not self.quiet or self.ask:
+            first, *facts = text.splitlines()
+            screen.print_note(first[0].upper() + first[1:])
+            for fact in facts:
+                screen.print_note(fact, indent=_FACTS)
+        if self.ask and not screen.ask_yes_no(_QUESTION):
+            raise StoppedError("you answered no")
+
+    @contextlib.contextmanager
+    def show_progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
+        """Show a progress bar for a phase of the export. Yields a function that sets the number of finished units."""
+        console = Console(stderr=True)
+        is_hidden = self.quiet or not console.is_terminal
+        columns = (
+            TextColumn(f"{phase.name:7}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(phase.unit),
+            TextColumn("{task.fields[left]}"),
+        )
+        with Progress(*columns, console=console, transient=True, disable=is_hidden) as bar:
+            task = bar.add_task(phase.name, total=phase.total, left="")
+            eta = EtaEstimator(phase, self.timing)
+            yield lambda done: bar.update(task, completed=done, left=eta.format_eta(done))
