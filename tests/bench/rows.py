@@ -3,9 +3,11 @@
 import contextlib
 import gzip
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgpack
 
 _BLOCK = 10_000
 _NAMES = ("anna", "bela.horvath", "chloe", "d.okafor", "emil_larsen", "farah", "goro.tanaka", "h", "ines.costa", "jo")
@@ -19,46 +21,31 @@ _REPEATED = 13
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """`plain` and `hashed` are job results (msgpack.gz), row by row the same people.
+    """`files` are job results (msgpack.gz), row by row of the same people, `unique` of whom are valid and different.
 
-    `keys` is a job result with a device id and a hashed phone number for each e-mail.
+    "plain" and "hashed" have an e-mail; "keys" has a device id and a hashed phone number for each e-mail.
     """
 
-    count: int
-    plain: Path
-    hashed: Path
-    keys: Path
-
-    @property
-    def unique(self) -> int:
-        return count_unique(self.count)
-
-
-def count_unique(count: int) -> int:
-    """Return the number of different valid people in `count` rows, a multiple of 100."""
-    return count * 97 // 100
+    files: dict[str, Path]
+    unique: int
 
 
 def write_rows(folder: Path, count: int) -> Rows:
     """Write `count` rows, a multiple of 100, to files in `folder`."""
-    rows = Rows(
-        count=count,
-        plain=folder / f"{count}-plain.msgpack.gz",
-        hashed=folder / f"{count}-hashed.msgpack.gz",
-        keys=folder / f"{count}-keys.msgpack.gz",
-    )
-    packing: Mapping[Path, Callable[[bytes, bytes], bytes]] = {
-        rows.plain: lambda value, _: pack_row(value),
-        rows.hashed: lambda value, digest: pack_row(digest or value),
-        rows.keys: pack_row_with_keys,
+    makers: dict[str, Callable[[bytes, bytes], Sequence[bytes | None]]] = {
+        "plain": lambda value, _: [value],
+        "hashed": lambda value, digest: [digest or value],
+        "keys": make_row_with_keys,
     }
+    paths = {name: folder / f"{count}-{name}.msgpack.gz" for name in makers}
+    pack = msgpack.Packer(use_bin_type=False).pack
     with contextlib.ExitStack() as stack:
-        files = {path: stack.enter_context(gzip.open(path, "wb", compresslevel=1)) for path in packing}
+        files = {name: stack.enter_context(gzip.open(path, "wb", compresslevel=1)) for name, path in paths.items()}
         for start in range(0, count, _BLOCK):
             block = list(generate_people(start, min(start + _BLOCK, count)))
-            for path, pack in packing.items():
-                files[path].write(b"".join(pack(value, digest) for value, digest in block))
-    return rows
+            for name, make in makers.items():
+                files[name].write(b"".join(pack(make(value, digest)) for value, digest in block))
+    return Rows(files=paths, unique=count * 97 // 100)
 
 
 def generate_people(start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
@@ -75,6 +62,14 @@ def generate_people(start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
         yield value, hashlib.sha256(value).hexdigest().encode()
 
 
+def make_row_with_keys(value: bytes, digest: bytes) -> Sequence[bytes | None]:
+    """Return a row of three keys; an invalid e-mail has no others."""
+    if not digest:
+        return [value, None, None]
+    device = b"-".join((b"5eed" + digest[:4], digest[4:8], digest[8:12], digest[12:16], digest[16:28]))
+    return [value, device, digest[::-1]]
+
+
 def opt_out_query(count: int) -> str:
     """Return a SELECT for DuckDB of `count` addresses, half of which are in every second row."""
     return (
@@ -85,20 +80,3 @@ def opt_out_query(count: int) -> str:
 
 def _sql(words: Sequence[str]) -> str:
     return f"[{', '.join(repr(word) for word in words)}]"
-
-
-def pack_row_with_keys(value: bytes, digest: bytes) -> bytes:
-    """Pack a row of three keys in msgpack; an invalid e-mail has no others."""
-    if not digest:
-        return b"\x93" + format_text(value) + b"\xc0\xc0"
-    device = b"-".join((b"5eed" + digest[:4], digest[4:8], digest[8:12], digest[12:16], digest[16:28]))
-    return b"\x93" + format_text(value) + format_text(device) + format_text(digest[::-1])
-
-
-def pack_row(value: bytes) -> bytes:
-    """Pack a row of one string in msgpack."""
-    return b"\x91" + format_text(value)
-
-
-def format_text(value: bytes) -> bytes:
-    return (bytes([0xA0 | len(value)]) if len(value) < 32 else bytes([0xD9, len(value)])) + value

@@ -4,10 +4,10 @@ import contextlib
 import json
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 _ROOT = Path(__file__).parent.parent.parent
@@ -24,24 +24,22 @@ class Services:
     environ: Mapping[str, str]
     jobs: Mapping[str, str]
 
-    def set_switches(self, switches: Mapping[str, Any]) -> None:
-        """Set switches of Pinterest's emulator."""
-        url = self.environ["PINTEREST_API_ENDPOINT"].removesuffix("/v5") + "/_test/switches"
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(url, data=json.dumps(switches).encode(), headers=headers)
-        urllib.request.urlopen(request).close()
-
 
 @contextlib.contextmanager
 def serve_both(
-    results: Mapping[Path, tuple[int, Sequence[str]]] | None = None, *, tables: Mapping[str, str] | None = None
+    results: Mapping[Path, tuple[int, Sequence[str]]],
+    *,
+    tables: Mapping[str, str] = MappingProxyType({}),
+    switches: Mapping[str, Any] = MappingProxyType({}),
 ) -> Iterator[Services]:
     """Run both emulators; `results` are msgpack.gz files, each with its number of rows and its column names.
 
-    `tables` are SELECTs in DuckDB's SQL, by the names of the tables in DATABASE that they make.
+    `tables` are SELECTs in DuckDB's SQL, by the names of the tables in DATABASE that they make, and `switches` those of
+    Pinterest's emulator.
     """
-    jobs = {str(path): rows_and_columns for path, rows_and_columns in (results or {}).items()}
-    command = [sys.executable, "-m", "tests.bench.services", json.dumps(jobs), json.dumps(tables or {})]
+    jobs = {str(path): rows_and_columns for path, rows_and_columns in results.items()}
+    given = json.dumps([jobs, dict(tables), dict(switches)])
+    command = [sys.executable, "-m", "tests.bench.services", given]
     with subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
@@ -51,12 +49,12 @@ def serve_both(
             process.stdin.close()
 
 
-def main(results: Mapping[str, tuple[int, Sequence[str]]], tables: Mapping[str, str]) -> None:
+def main(results: Mapping[str, tuple[int, Sequence[str]]], tables: Mapping[str, str], switches: dict[str, Any]) -> None:
     """Serve until standard input ends, as it does when the parent process ends."""
     # Imported here, as the process that starts this one must stay small: see `measuring`.
-    from tests.emulators.__main__ import serve_emulators
+    from tests.emulators.both import serve_emulators
 
-    with serve_emulators(switches={"keeps_members": False}) as emulators:
+    with serve_emulators(switches={"keeps_members": False, **switches}) as emulators:
         for name, select in tables.items():
             emulators.td.create(DATABASE, name, select)
         jobs = {
@@ -70,4 +68,4 @@ def main(results: Mapping[str, tuple[int, Sequence[str]]], tables: Mapping[str, 
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]), json.loads(sys.argv[2]))
+    main(*json.loads(sys.argv[1]))

@@ -18,7 +18,7 @@ from tests.campaigns import campaign
 from tests.dig import __main__ as dig_program
 from tests.dig import warm
 from tests.e2e.project import ENGINES, ROOT, copy_checkout, run_with_tests_dig
-from tests.emulators.__main__ import AUDIENCE_NAME
+from tests.emulators.both import AUDIENCE_NAME
 from tests.emulators.environment import FAST_CLOCK
 from tests.exporting import digest
 from tests.sandbox import __main__ as sandbox_program

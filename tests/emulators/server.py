@@ -1,4 +1,4 @@
-"""Serves an aiohttp application on the loop-back interface: in a thread for tests, in the foreground for people."""
+"""Serves an aiohttp application on the loop-back interface."""
 
 import asyncio
 import contextlib
@@ -6,17 +6,16 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from aiohttp import web
 
 
-async def _listen(app: web.Application, port: int) -> tuple[web.AppRunner, int]:
+async def _listen(app: web.Application) -> tuple[web.AppRunner, int]:
     # A handler that hangs on purpose (a stalled server) must not hold up the end of a test.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handle_signals=False)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True)
+    site = web.TCPSite(runner, "127.0.0.1", 0, reuse_address=True)
     await site.start()
     return runner, int(runner.addresses[0][1])
 
@@ -52,16 +51,13 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serve(app: web.Application, *, port: int = 0) -> Iterator[str]:
-    """Serve `app` on 127.0.0.1 in a thread of its own; yields the base URL without a trailing slash.
-
-    `port` 0 takes a free one. Raises OSError when the port is taken.
-    """
+def serve(app: web.Application) -> Iterator[str]:
+    """Serve `app` on 127.0.0.1 in a thread of its own; yields the base URL without a trailing slash."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=_run, args=(loop,), name="emulator", daemon=True)
     thread.start()
     try:
-        runner, bound = asyncio.run_coroutine_threadsafe(_listen(app, port), loop).result()
+        runner, bound = asyncio.run_coroutine_threadsafe(_listen(app), loop).result()
         try:
             yield f"http://127.0.0.1:{bound}"
         finally:
@@ -70,27 +66,6 @@ def serve(app: web.Application, *, port: int = 0) -> Iterator[str]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
-
-
-def post_control(path: str, apply: Callable[[Any], object]) -> web.RouteDef:
-    """Return a control of an emulator: a POST of JSON, answered with the result of `apply`, or with 400 and why."""
-
-    async def handle(request: web.Request) -> web.Response:
-        try:
-            return web.json_response(apply(await request.json()))
-        except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
-            return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
-
-    return web.post(path, handle)
-
-
-def get_control(path: str, show: Callable[[], object]) -> web.RouteDef:
-    """Return a control of an emulator: a GET, answered with the result of `show` as JSON."""
-
-    async def handle(request: web.Request) -> web.Response:
-        return web.json_response(show())
-
-    return web.get(path, handle)
 
 
 def reset(request: web.Request) -> web.Response:

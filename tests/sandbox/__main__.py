@@ -28,7 +28,7 @@ from td_pinterest_op.report.page_file import write_page
 from tests import children
 from tests.dig import DigError
 from tests.dig.__main__ import read_params
-from tests.emulators.__main__ import AUDIENCE_NAME, TABLE, Emulators, guide_lines, serve_emulators
+from tests.emulators.both import AUDIENCE_NAME, TABLE, Emulators, serve_emulators
 from tests.emulators.environment import SECRETS, digdag_home
 from tests.emulators.people import write_lists, write_people
 from tests.emulators.pinterest import Audience
@@ -293,7 +293,6 @@ def _wait(sandbox: _Sandbox) -> None:
         arguments, folder = sandbox.command_of(workflow)
         path = shlex.quote(str(Path(sys.executable).parent))
         print(f"(cd {shlex.quote(str(folder))} && PATH={path}:$PATH {shlex.join(arguments)})")
-    print("\n".join(f"# {line}".rstrip() for line in guide_lines(sandbox.emulators.environment)), flush=True)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())

@@ -6,7 +6,6 @@ Source: Pinterest's API description 5.28.0. What is not established of the live 
 from tests.emulators.pinterest.accounts import AD_ACCOUNT_ID, USER, AdAccount, User
 from tests.emulators.pinterest.calls import Call
 from tests.emulators.pinterest.consent import PATH as CONSENT_PATH
-from tests.emulators.pinterest.control import CONTROLS
 from tests.emulators.pinterest.emulator import Pinterest, serve_pinterest
 from tests.emulators.pinterest.faults import Answer, Effect, Fault, Mangle, Redirect, Reset, Stall, When
 from tests.emulators.pinterest.switches import Switches
@@ -18,7 +17,6 @@ __all__ = [
     "CLIENT_ID",
     "CLIENT_SECRET",
     "CONSENT_PATH",
-    "CONTROLS",
     "MARKER",
     "REFRESH_TOKEN",
     "USER",

@@ -9,7 +9,6 @@ from aiohttp import web
 
 from tests.emulators.pinterest.calls import Call, CallLog
 from tests.emulators.pinterest.consent import Consent
-from tests.emulators.pinterest.control import Control
 from tests.emulators.pinterest.faults import Answer, Fault, Faults, When
 from tests.emulators.pinterest.gate import PREFIX, Gate
 from tests.emulators.pinterest.limits import RateLimits
@@ -45,11 +44,10 @@ class Pinterest(World):
         self._gate = Gate(world=self, tokens=self.tokens, faults=self.faults, calls=self.calls, limits=limits)
 
     def app(self) -> web.Application:
-        """The aiohttp application: the API under /v5, consent at /oauth/, controls under /_test."""
+        """The aiohttp application: the API under /v5, consent at /oauth/."""
         app = web.Application(client_max_size=_LARGEST_BODY)
         app.add_routes(self._gate.routes())
         app.add_routes(Consent(world=self, tokens=self.tokens).routes())
-        app.add_routes(Control(world=self, faults=self.faults, calls=self.calls).routes())
         return app
 
     def inject(self, *faults: Fault) -> None:
@@ -66,8 +64,8 @@ class Pinterest(World):
 
 
 @contextlib.contextmanager
-def serve_pinterest(*, port: int = 0, state: Pinterest | None = None) -> Iterator[tuple[Pinterest, str]]:
-    """Serve on 127.0.0.1; yields the emulator and its endpoint, which ends in /v5. Raises OSError: port taken."""
+def serve_pinterest(*, state: Pinterest | None = None) -> Iterator[tuple[Pinterest, str]]:
+    """Serve on 127.0.0.1; yields the emulator and its endpoint, which ends in /v5."""
     pinterest = state or Pinterest()
-    with serve(pinterest.app(), port=port) as url:
+    with serve(pinterest.app()) as url:
         yield pinterest, url + PREFIX

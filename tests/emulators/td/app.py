@@ -55,11 +55,11 @@ def treasure_data_app(state: TreasureData) -> web.Application:
 
 
 @contextlib.contextmanager
-def serve_td(*, port: int = 0, state: TreasureData | None = None) -> Iterator[tuple[TreasureData, str]]:
+def serve_td(*, state: TreasureData | None = None) -> Iterator[tuple[TreasureData, str]]:
     """Serve an account on 127.0.0.1; yields it and the URL to put into `TD_API_SERVER`, which ends in a slash."""
     account = TreasureData() if state is None else state
     try:
-        with serve(treasure_data_app(account), port=port) as url:
+        with serve(treasure_data_app(account)) as url:
             yield account, f"{url}/"
     finally:
         account.close()
