@@ -32,10 +32,6 @@ def sdk(pinterest: Pinterest) -> Iterator[Sdk]:
         yield Sdk(endpoint, None)
 
 
-def get_consent_page(sdk: Sdk, **asked: str) -> requests.Response:
-    return requests.get(sdk.endpoint.removesuffix("/v5") + "/oauth/", params=ASKED | asked, timeout=10)
-
-
 def submit_decision(
     sdk: Sdk, decision: str, *, user: User = USER, asked: Mapping[str, str] | None = None
 ) -> requests.Response:
@@ -64,28 +60,6 @@ def exchange_code(sdk: Sdk, code: str, redirect_uri: str = REDIRECT) -> Any:
 
 
 # -- the page -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("wrong", "status", "code"),
-    [
-        ({"client_id": "999"}, 401, 283),
-        ({"redirect_uri": "https://attacker.example/"}, 400, 7),
-        ({"response_type": "token"}, 400, 1),
-        ({"scope": "ads:everything"}, 400, 1),
-    ],
-)
-def test_invalid_request_is_answered_with_json_and_no_redirect(
-    sdk: Sdk, wrong: dict[str, str], status: int, code: int
-) -> None:
-    for refused in (get_consent_page(sdk, **wrong), submit_decision(sdk, "approve", asked=wrong)):
-        assert (status, code) == (refused.status_code, refused.json()["code"])
-        assert "Location" not in refused.headers
-
-
-def test_refusal_redirects_with_an_error(sdk: Sdk) -> None:
-    answer = redirect_parameters(submit_decision(sdk, "refuse"))
-    assert (set(answer), answer["error"]) == ({"error", "state"}, "access_denied")
 
 
 # -- the exchange ---------------------------------------------------------------------------------------------------

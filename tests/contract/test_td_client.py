@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -122,16 +121,6 @@ def test_invalid_issue_call_is_refused(
 ) -> None:
     with pytest.raises(error):
         client.query(database, "SELECT 1", type=engine, **options)
-
-
-def test_form_of_digdags_client_is_accepted_like_td_clients_multipart(td_url: str) -> None:
-    form = b"query=SELECT+1+AS+a&version=0.9.0&priority=0&retry_limit=0&scheduled_time=1700000000&domain_key=k"
-    request = urllib.request.Request(
-        f"{td_url}v3/job/issue/presto/{DB}", data=form, headers={"Authorization": f"TD1 {API_KEY}"}
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        issued = json.load(answer)
-    assert set(issued) == {"job", "job_id", "database"}
 
 
 # -- tables of td> and td_ddl> -----------------------------------------------------------------------------------------

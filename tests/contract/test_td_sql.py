@@ -1,14 +1,12 @@
 """The SQL of the shipped queries and workflows, as Treasure Data's emulator runs it, through td-client."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import tdclient
 
-from tests.emulators.td import API_KEY, JobFault, TreasureData
-from tests.emulators.td.warehouse import RefusedError
+from tests.emulators.td import API_KEY, TreasureData
 
 DATABASE = "sandbox"
 # 2026-01-02 00:00:00 UTC, a Friday.
@@ -53,13 +51,6 @@ def sql(td_url: str) -> Iterator[Session]:
 
 LEDGER = """CREATE TABLE IF NOT EXISTS ledger (audience_id varchar, plan bigint, time bigint)
 WITH (bucketed_on = array['audience_id'], bucket_count = 512)"""
-
-
-def test_bucketed_table_keeps_its_rows_from_job_to_job(sql: Session) -> None:
-    sql.do(LEDGER)
-    sql.do("INSERT INTO ledger (plan, audience_id, time) SELECT 1, 'a', 5")
-    sql.do(LEDGER)
-    assert sql.rows("SELECT * FROM ledger") == [["a", 1, 5]]
 
 
 @pytest.mark.parametrize("create", ["CREATE TABLE made (k varchar)", "CREATE TABLE made AS SELECT 'x' AS k"])
@@ -108,30 +99,6 @@ def test_invalid_statement_fails_the_job_and_changes_nothing(td: TreasureData, s
     assert sql.job(wrong).status() == "error"
     assert sql.rows("SELECT plan FROM ledger") == [[1]]
     assert {table.name for table in td.warehouse.tables(DATABASE)} == {"people", "ledger"}
-
-
-def test_table_with_booleans_is_not_loaded(td: TreasureData, tmp_path: Path) -> None:
-    (tmp_path / "people.csv").write_text("email,opted_in\na@shop.example,true\n")
-    with pytest.raises(ValueError, match="cannot have opted_in as a boolean: write 1 and 0"):
-        td.warehouse.load_file(DATABASE, "others", tmp_path / "people.csv")
-    with pytest.raises(RefusedError, match="cannot have k as a boolean"):
-        td.create(DATABASE, "others", [{"k": True}])
-
-
-@pytest.mark.parametrize("keeps", [True, False])
-def test_table_made_of_no_rows_has_its_columns_unless_switched_off(td: TreasureData, sql: Session, keeps: bool) -> None:
-    td.warehouse.keeps_columns_of_no_rows = keeps
-    sql.do("CREATE TABLE made AS SELECT email FROM people WHERE email = 'nobody'")
-    assert sql.job("SELECT email FROM made").status() == ("success" if keeps else "error")
-    sql.do("CREATE TABLE others AS SELECT email FROM people")
-    assert len(sql.rows("SELECT email FROM others")) == 10
-
-
-def test_job_may_have_several_statements_and_a_final_semicolon(sql: Session) -> None:
-    sql.do("DROP TABLE IF EXISTS made; CREATE TABLE made AS SELECT 1 AS a; INSERT INTO made (a) SELECT 2;")
-    assert sql.rows("SELECT a FROM made ORDER BY a;") == [[1], [2]]
-    sql.do("DELETE FROM made WHERE a < 2; ALTER TABLE IF EXISTS made ADD COLUMN IF NOT EXISTS b varchar")
-    assert sql.rows("SELECT a, b FROM made") == [[2, None]]
 
 
 @pytest.mark.parametrize(
@@ -184,18 +151,3 @@ def test_interval_covers_whole_units_before_the_scheduled_time(
     times = f"(VALUES {begin - 1}, {begin}, {end - 1}, {end}) t(time)"
     rows = sql.rows(f"SELECT time FROM {times} WHERE TD_INTERVAL(time, {interval}) ORDER BY time")
     assert rows == [[begin], [end - 1]]
-
-
-@pytest.mark.parametrize(("share", "left"), [(0.0, 0), (0.5, 5), (1.0, 10)])
-@pytest.mark.parametrize("statement", ["INSERT INTO made (email)", "INSERT INTO made"])
-def test_insert_may_fail_with_a_share_of_its_rows_written(
-    td: TreasureData, sql: Session, share: float, left: int, statement: str
-) -> None:
-    sql.do("CREATE TABLE made (email varchar)")
-    td.job_faults.add(JobFault(query="INSERT", share=share, message="Query exceeded its memory"))
-    failed = sql.job(f"{statement} SELECT email FROM people")
-    assert failed.status() == "error"
-    assert "Query exceeded its memory" in failed.debug["stderr"]
-    assert [[left]] == sql.rows("SELECT count(*) AS n FROM made")
-    sql.do(f"{statement} SELECT email FROM people")
-    assert sql.rows("SELECT count(*) AS n FROM made") == [[left + 10]]

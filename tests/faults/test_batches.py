@@ -79,10 +79,3 @@ def test_all_requests_in_flight_wait_after_one_429(stage: Stage) -> None:
     assert len([call for call in later if call.arrived < hit.arrived + WAIT]) < 8
     assert stage.pinterest.members_of_audience(audience_id) == digests(200)
     assert stats["seconds"]["waiting"] >= WAIT
-
-
-@pytest.mark.parametrize("per_minute", [7, 30])
-def test_no_minute_has_more_writes_than_the_setting_allows(stage: Stage, per_minute: int) -> None:
-    audience_id, _ = stage.add(people(150), **TWO, requests_per_minute=per_minute)
-    assert stage.pinterest.calls.busiest() <= per_minute
-    assert stage.pinterest.members_of_audience(audience_id) == digests(150)

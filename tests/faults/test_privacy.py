@@ -10,8 +10,6 @@ import pytest
 from td_pinterest_op.errors import ExportError, PinterestError, WorkflowError
 from tests import guard
 from tests.emulators.pinterest import (
-    CLIENT_SECRET,
-    REFRESH_TOKEN,
     Answer,
     Effect,
     Fault,
@@ -22,7 +20,7 @@ from tests.emulators.pinterest import (
 )
 from tests.emulators.td import API_KEY
 from tests.emulators.td import Fault as TreasureDataFault
-from tests.exporting import digest, people
+from tests.exporting import people
 from tests.faults.conftest import Stage
 
 BATCH = "customer_lists/update"
@@ -82,23 +80,6 @@ def test_response_that_quotes_records_is_not_shown(
     guard.check(str(raised.value), "the error")
     guard.check(caplog.text, "the log")
     assert "Received:" not in str(raised.value) + caplog.text
-
-
-@pytest.mark.parametrize(
-    ("operation", "message"),
-    [
-        ("oauth/token", f"bad {REFRESH_TOKEN} of {CLIENT_SECRET}"),
-        ("audiences/get", "person1@shop.example is not welcome"),
-        ("customer_lists/get", f"bad {digest(people(1)[0])}"),
-        (BATCH, "person1@shop.example is not welcome"),
-    ],
-    ids=["secrets", "person", "digest", "person in a batch"],
-)
-def test_message_of_pinterest_with_a_person_or_a_secret_is_masked(stage: Stage, operation: str, message: str) -> None:
-    stage.pinterest.inject(Fault(effect=Answer(status=403, message=message), operation=operation))
-    with pytest.raises(ExportError) as raised:
-        stage.add(people(20))
-    guard.check(str(raised.value), "the error")
 
 
 TEMPLATES = ["${secret:td.apikey}", "${land}", "${1+1}", "$${x}"]

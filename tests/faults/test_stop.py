@@ -40,6 +40,7 @@ def test_stopped_run_that_waits_for_a_response_ends_with_one_sentence(
     assert json.loads((tmp_path / "output.json").read_text())["store_params"] == {}
     assert f"the run was stopped ({number.name})" in said
     assert ("a new refresh token may not be saved" in said) == (operation == "oauth/token")
+    assert ("Nothing was sent" in said) == (operation != "customer_lists/update")
     assert "Traceback" not in said
     guard.check(said, "the output")
 

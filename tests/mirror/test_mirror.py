@@ -22,15 +22,6 @@ MOVE = 38
 DEVICES = [f"5eed0123-4567-89ab-cdef-{number:012x}" for number in range(120)]
 
 
-def test_first_run_replaces_the_members_by_one_switch(mirror_world: World) -> None:
-    audience_id = mirror_world.audience(people(30, first=1000))
-    before = mirror_world.pinterest.audiences[audience_id].rule["customer_list_id"]
-    ran = mirror_world.follow(0, people(200))
-    assert ran.stored["summary"] == 'Mirrored audience "Newsletter": all members replaced by 200 people.'
-    assert mirror_world.pinterest.members(before) == digests(30, first=1000)
-    assert len(mirror_world.pinterest.calls.of("audiences/update")) == 1
-
-
 def test_later_run_sends_only_the_differences(mirror_world: World, audience_id: str) -> None:
     ran = mirror_world.follow(1, people(200, first=10))
     assert ran.sent == {"ADD": 10, "REMOVE": 10}

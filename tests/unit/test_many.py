@@ -308,13 +308,6 @@ def test_lists_of_the_task_are_for_the_entries_that_add_people(services: Service
     assert "suppress: remove_people_from" in fail(services, {**remove, "suppress": FIRST})
 
 
-@pytest.mark.parametrize("name", ["suppress", "consent"])
-def test_list_next_to_the_settings_is_an_error_before_anything_is_contacted(services: Services, name: str) -> None:
-    with pytest.raises(SettingsError, match=rf"{name} next to result_settings .*: move the line into result_settings"):
-        run(services, entry(audience_id=services.audience()), **{name: FIRST})
-    assert services.pinterest.calls.all() == []
-
-
 def test_report_of_each_entry_is_a_file_of_its_own(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -274,14 +274,6 @@ def test_400_for_all_records_is_about_the_request(records: int, batch: int, skip
     assert run.stats.sent == 0
 
 
-def test_400_for_all_records_of_a_later_batch_is_about_the_request() -> None:
-    run = Run(culprits(*range(100, 200)), records=300, batch=100)
-    error = run.fail()
-    assert "the cause seems to be the request, not" in str(error)
-    assert len(run.api.requests) <= 1 + 15
-    assert "100 of 300 records sent, 0 refused, 200 not sent." in str(error)
-
-
 def test_400_for_one_record_of_every_batch_is_about_the_records() -> None:
     bad = [*range(0, 800, 100)]
     run = Run(culprits(*bad), records=800, batch=100, maximum=4).send()
@@ -353,11 +345,6 @@ def test_error_counts_sent_and_unsent_records(error: ExportError) -> None:
     assert raised.__suppress_context__
     assert run.api.requests == [10, 10, 10]
     assert run.api.stopped.is_set()
-
-
-def test_records_of_a_lost_response_are_counted_as_unknown() -> None:
-    text = str(Run(fails(UnavailableError("no answer", maybe_applied=True)), records=100, batch=10).fail())
-    assert "20 of 100 records sent, 0 refused, 70 not sent, 10 unknown." in text
 
 
 def test_only_the_piece_in_flight_of_a_halved_batch_is_in_doubt() -> None:

@@ -1,6 +1,5 @@
 """Pinterest's calls: what is sent, and how answers are read."""
 
-import contextlib
 import json
 import urllib.parse
 from collections.abc import Callable
@@ -8,10 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from td_pinterest_op.errors import ExportError, MaybeAppliedError, PinterestError, RequestRefusedError
+from td_pinterest_op.errors import MaybeAppliedError, PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.pinterest.api import Api, Audience
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, Batch
@@ -263,29 +260,3 @@ def test_error_about_records_names_their_number_and_quotes_no_response() -> None
     assert "Pinterest answered 413 (code 1) to the request to add 3 records to customer list 643; " in str(caught.value)
     assert "jane" not in str(caught.value)
     assert "[x-pinterest-rid r7]" in str(caught.value)
-
-
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["id", "items", "bookmark", "rule", "exceptions", "customer_list_id", "name"]), inner
-        )
-    ),
-    max_leaves=12,
-)
-
-
-@given(_JSON)
-def test_any_response_is_read_or_raises_an_export_error(content: object) -> None:
-    for call in (
-        lambda api: api.find_audience("1"),
-        lambda api: api.find_customer_list("1"),
-        lambda api: list(api.list_audiences()),
-        lambda api: list(api.list_customer_lists()),
-        *CREATING,
-        *CHANGING,
-    ):
-        with contextlib.suppress(ExportError):
-            call(api(answer(200, content))[0])

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from email.utils import formatdate
 
 import pytest
-from requests.structures import CaseInsensitiveDict
 
 from td_pinterest_op.errors import (
     AccountError,
     ExportError,
-    MaybeAppliedError,
     StoppedError,
     UnavailableError,
 )
@@ -46,20 +44,6 @@ def error_of(stage: Scene, request: Request = WRITE, *, keys: int = 1) -> Export
 
 
 # -- what is sent, and what comes back
-
-
-def test_a_request_goes_below_the_endpoint_with_its_authorisation() -> None:
-    stage = scene(OK)
-    assert send(stage) == OK
-    (sent,) = stage.script.sent
-    assert (
-        sent.method,
-        sent.url,
-        sent.body,
-        sent.headers["Authorization"],
-    ) == ("PATCH", "https://pinterest.test/v5/things", b"{}", "key 1")
-    assert (sent.headers["Accept"], sent.headers["Content-Type"]) == ("application/json", "application/json")
-    assert RequestCounts(sent=1, retried=0, failed=0, waiting_seconds=0) == stage.counts
 
 
 def test_a_read_has_no_content_type_and_is_not_counted() -> None:
@@ -208,14 +192,6 @@ def test_a_401_that_remains_with_every_token_or_ten_is_for_the_accounts_owner(ke
 # -- creating, stopping
 
 
-@pytest.mark.parametrize("failure", [BROKEN, Failure.READ_TIMEOUT])
-def test_a_creating_request_that_may_have_arrived_is_not_repeated(failure: Response | Failure) -> None:
-    stage = scene(failure, OK)
-    error = error_of(stage, CREATING)
-    assert (type(error), error.maybe_applied) == (MaybeAppliedError, True)
-    assert len(stage.script.sent) == 1
-
-
 def test_a_creating_request_that_did_not_arrive_is_repeated() -> None:
     stage = scene(Failure.NOT_CONNECTED, throttled("1"), OK)
     send(stage, CREATING)
@@ -262,12 +238,6 @@ def test_quoted_message_is_masked_before_it_is_cut_to_one_line() -> None:
     assert "jane" not in text
     assert "\n" not in text
     assert len(text) < 400
-
-
-@pytest.mark.parametrize("body", [b"", b"[1]", b'{"code": "x", "message": 7}', b"\xff\xfe", b"[" * 100_000])
-def test_error_with_any_body_is_explained(body: bytes) -> None:
-    description = Response(status=400, headers=CaseInsensitiveDict(), body=body)
-    assert "Pinterest answered 400 to the request to change things" in str(error_of(scene(description)))
 
 
 def test_control_characters_in_the_purpose_are_escaped() -> None:

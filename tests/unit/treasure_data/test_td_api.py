@@ -1,6 +1,5 @@
 """One call to Treasure Data, retried until it succeeds or the retries are used up."""
 
-import logging
 import urllib.parse
 from dataclasses import replace
 
@@ -242,10 +241,3 @@ def test_failure_that_a_retry_does_not_cure_is_an_error_at_once(
     with pytest.raises(error, match=advice):
         client.call("GET", OPEN)
     assert len(time.slept) == waits
-
-
-def test_logger_of_td_client_stays_quiet(caplog: pytest.LogCaptureFixture) -> None:
-    client, _, _ = td(answer(500, "person@shop.example"))
-    client.call("GET", OPEN)
-    assert logging.getLogger("tdclient").getEffectiveLevel() >= logging.ERROR
-    assert [record for record in caplog.records if record.name.startswith("tdclient")] == []
