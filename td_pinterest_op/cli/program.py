@@ -1,5 +1,12 @@
 """The program: its commands, and the one place where an exception becomes a message and an exit code."""
 
+# To add a command:
+# 1. Test what it prints (tests/e2e/cli), and add it to the commands that a signal ends (tests/e2e/cli/test_signals.py).
+# 2. Write a module in cli/commands, whose function has the decorator `options.command` with an example. What it shares
+#    with other commands is a helper in cli/.
+# 3. Import it below, and add it to `program`.
+# 4. Run `python -m tests.readme` and `python -m tests.public_surface`, add it to the first table of
+#    docs/command-line.md, and add a line to CHANGELOG.md.
 import logging
 from collections.abc import Sequence
 

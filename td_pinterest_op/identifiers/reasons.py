@@ -3,8 +3,10 @@
 # To add a reason:
 # 1. Test values that get it: tests/unit/records/test_identifiers.py, and
 #    tests/unit/trino/test_hashing_sql.py for its SQL.
-# 2. Add it below, with its meaning and an example. Its rule is in identifiers/identifier_types.py, once in Python and
-#    once in SQL; a rule that SQL cannot follow has none there. Run `scripts/trino`: its engine is the real one.
+# 2. Add it below, with its meaning and an example. The rule of one type is in identifiers/identifier_types.py three
+#    times: the pattern by which a block of values is recognised, the function for the others, and SQL (a rule that SQL
+#    cannot follow has none). A rule of all types is in records/digests.py and trino/hashing_sql.py. Add values to
+#    tests/warehouses.py, and run `scripts/trino`: its engine is the real one.
 # 3. Add its row to docs/reference.md ("Identifiers"), and a line to CHANGELOG.md. `explain`, statistics and reports
 #    take it from the table.
 import enum

@@ -1,4 +1,4 @@
-"""The warehouse's SQL gives the same answers as the operator, value by value. The corpus: records/test_hashed_query."""
+"""The warehouse's SQL gives the same answers as the operator, value by value. The corpus is that of tests/warehouses.py."""
 
 import re
 import sys
