@@ -8,7 +8,7 @@ several, `rows.valid` and `rows.invalid` count values: each non-null value of a 
 # 1. Count it in a field of `Stats`, and put it into `to_json`, where it is 0 if nothing was counted: digdag merges the
 #    statistics of a task key by key into those of an earlier one. If it is a part of a sum, add it to `check_sums`.
 # 2. Add its column to run_history/history_table.py, and its name to the table in report/page.html.
-# 3. Explain it in docs/reference.md ("Statistics"), and add a line to CHANGELOG.md. Run `python -m tests.public_surface`.
+# 3. Explain it in docs/reference.md ("Statistics"), run `python -m tests.public_surface`, add a line to CHANGELOG.md.
 import threading
 from collections import Counter
 from dataclasses import asdict, dataclass, field

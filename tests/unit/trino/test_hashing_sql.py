@@ -1,4 +1,4 @@
-"""The warehouse's SQL gives the same answers as the operator, value by value. The corpus is that of tests/warehouses.py."""
+"""The warehouse's SQL gives the same answers as the operator, value by value. Corpus: tests/warehouses.py."""
 
 import re
 import sys
