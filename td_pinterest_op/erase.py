@@ -78,7 +78,7 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
     settings = request.settings
     stats = Stats(
         action="erase",
-        ad_account_id=settings.ad_account_id,
+        ad_account_id=settings.ad_account_ids[0],
         dry_run=settings.dry_run,
         for_this_run=settings.for_this_run,
     )

@@ -146,33 +146,27 @@ def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: Settings
     """
     settings = get_task_settings(task)
     action = find_action(settings, table=table)
-    used = {}
-    unused = []
-    faults = []
-    given: Mapping[object, object] | None = {}
-    if FOR_THIS_RUN in task.params:
-        given = errors.call(parse_raw_settings, task.params[FOR_THIS_RUN], place=FOR_THIS_RUN)
-        if given == {}:
-            faults.append("is blank")
-    for name, value in (given or {}).items():
-        text = format_value(name).strip("'")
-        key = table.by_name.get(text)
-        if name not in SETTINGS_FOR_THIS_RUN:
-            faults.append(f"{text} cannot be set for one run")
-        elif is_left_out(value):
-            faults.append(f"{text} is blank")
-        elif key and (action is None or key.is_used_by(action)):
-            used[text] = value
-        else:
-            unused.append(text)
-    if faults:
-        text = (
-            f"{FOR_THIS_RUN}: {'; '.join(faults)}; allowed: a mapping, or its JSON text, with "
-            f"{', '.join(SETTINGS_FOR_THIS_RUN)}"
-        )
-        errors.append(SettingsError(text, key=FOR_THIS_RUN))
+    given = errors.call(_read_settings_for_this_run, task) or {}
+    known = [name for name in given if name in table.by_name]
+    used = {name: given[name] for name in known if action is None or table.by_name[name].is_used_by(action)}
     if used:
         log.warning("set for this run, and for each retry of its attempt: %s", ", ".join(used))
-    if unused:
+    if unused := [name for name in given if name not in used]:
         log.warning("%s has settings that this task does not have: %s", FOR_THIS_RUN, ", ".join(unused))
     return parse_values(settings, table=table, environ=task.environ, for_this_run=used)
+
+
+def _read_settings_for_this_run(task: Task) -> dict[str, object]:
+    """Return the settings that are given for this run only. Raises SettingsError for other settings and blank ones."""
+    if FOR_THIS_RUN not in task.params:
+        return {}
+    given = parse_raw_settings(task.params[FOR_THIS_RUN], place=FOR_THIS_RUN)
+    faults = [name for name, value in given.items() if name not in SETTINGS_FOR_THIS_RUN or is_left_out(value)]
+    if faults or not given:
+        names = ", ".join(format_value(name).strip("'") for name in faults or [FOR_THIS_RUN])
+        raise SettingsError(
+            f"{FOR_THIS_RUN}: blank, or not to be set for one run: {names}; allowed: a mapping, or its JSON text, with "
+            f"values for {', '.join(SETTINGS_FOR_THIS_RUN)}",
+            key=FOR_THIS_RUN,
+        )
+    return {str(name): value for name, value in given.items()}

@@ -80,9 +80,10 @@ class ParsedSettings:
         self.problems.append(Problem(key=name, code=code, text=f"{name}: {text}"))
 
     def require_equal(self, name: str, other: str) -> None:
-        """Add a problem if the settings `name` and `other` are given with different values."""
+        """Add a problem if the settings `name` and `other` are given with different values, or other items of a list."""
         values = [self.given_values.get(name), self.given_values.get(other)]
-        if None not in values and values[0] != values[1]:
+        is_part = isinstance(values[0], tuple) and {*values[0]}.issuperset(values[1] or ())
+        if None not in values and values[0] != values[1] and not is_part:
             text = f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
             self.add_problem(name, text)
 
@@ -90,7 +91,8 @@ class ParsedSettings:
         """Add the problem "missing" unless `name` or an alternative is given. `reason`: text that follows "missing"."""
         if self.given_values.keys().isdisjoint((name, *alternatives)):
             allowed = self.table.by_name[name].type.allowed
-            text = f"{name}: missing{reason}; allowed: {allowed}"
+            others = f" (or {alternatives[-1]})" if alternatives else ""
+            text = f"{name}: missing{reason}{others}; allowed: {allowed}"
             self.problems.append(Problem(key=name, code="missing", text=text, others=alternatives))
 
 
@@ -114,10 +116,6 @@ def build_settings(parsed: ParsedSettings) -> Any:
     given = parsed.values
     keys = find_declared_settings(parsed.table.settings_class)
     values = {key.name: given.get(key.name, key.default) for key in keys}
-    for key in keys:
-        if key.single:
-            values[key.name] = values[key.name] or (values[key.single],)
-            values[key.single] = values[key.name][0]
     warnings = list(parsed.warnings)
     if action:
         values |= {key.name: key.default for key in keys if not key.is_used_by(action)}
@@ -163,15 +161,7 @@ def find_action(settings: Mapping[Any, object], *, table: SettingsTable[Any]) ->
 
     Returns None if the entry point of the `table` has no actions.
     """
-    setting = table.by_name.get("action")
-    name = settings.get("action")
-    action: ActionSpec | None = setting.default if setting else None
-    if setting and not is_left_out(name):
-        try:
-            action = setting.type.parse(name)
-        except WrongValueError:
-            action = None
-    return action
+    return parse_values(settings, table=table, environ={}).action
 
 
 def parse_values(
@@ -216,9 +206,7 @@ def parse_values(
             try:
                 parsed.given_values[name] = key.type.parse(value)
             except WrongValueError as wrong:
-                several = [each.name for each in table.settings if each.single == name and isinstance(value, list)]
-                hint = f"; for several use {several[0]}" if several else ""
-                parsed.add_problem(name, f"{wrong}{hint}; allowed: {key.type.allowed}", code="value")
+                parsed.add_problem(name, f"{wrong}; allowed: {key.type.allowed}", code="value")
     if lost_digits:
         text = f"{LOST_DIGITS}: {', '.join(lost_digits)}"
         parsed.warnings.append(Problem(key=lost_digits[0], code="digits", text=text))
@@ -284,22 +272,17 @@ def _find_credential(parsed: ParsedSettings, key: Setting, raw: object, environ:
 
 def _check_setting(parsed: ParsedSettings, setting: Setting) -> None:
     value = parsed.given_values.get(setting.name)
+    aliases = [setting.alias] if setting.alias else []
     if setting.is_needed:
-        parsed.require_any(setting.name)
-    if setting.alias:
-        parsed.require_equal(setting.name, setting.alias)
+        parsed.require_any(setting.name, *aliases)
+    for alias in aliases:
+        parsed.require_equal(setting.name, alias)
     # A lower bound that is a default gives way to the upper one.
     upper = parsed.values.get(setting.at_most)
     if value is not None and upper is not None and value > upper:
         default = "" if setting.at_most in parsed.given_values else " by default"
         text = f"is {upper}{default}, and must not be less than {setting.name}; allowed: {setting.name} or more"
         parsed.add_problem(setting.at_most, text)
-    if setting.single:
-        parsed.require_any(setting.name, setting.single, reason=f" (or {setting.single})")
-        single = parsed.given_values.get(setting.single)
-        if value and single and single not in value:
-            text = f"conflicts with {setting.single}, which this list does not contain; allowed: one of the two"
-            parsed.add_problem(setting.name, text)
 
 
 def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
@@ -311,10 +294,7 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
     if id_key:
         parsed.require_equal(id_key, "audience_id")
         other = "audience_name" if action.finds_by_name else "audience_id"
-        wrong = [
-            f"; rename {name}, which is for another action" for name in parsed.unused_keys if "audience_id" in name
-        ]
-        parsed.require_any(id_key, "audience_id", other, reason="".join([f"{needed_by} (or {other})", *wrong]))
+        parsed.require_any(id_key, "audience_id", other, reason=needed_by)
     for name in parsed.unused_keys:
         key = parsed.table.by_name[name]
         harmless = key.default if key.harmless is None else key.harmless

@@ -160,11 +160,7 @@ def _parse_columns(value: object) -> Mapping[str, str]:
             raise WrongValueError(f"{label}: the name of a column must be a string that is not blank")
         if name in columns:
             raise WrongValueError(f"{label}: the column is named twice (upper and lower case are equal)")
-        try:
-            columns[name] = _IDENTIFIER_TYPE.parse(identifier_type)
-        except WrongValueError as error:
-            order = f"write the query's column first, and the type after it, such as {{my_column: {name}}}"
-            raise WrongValueError(f"{label}: {order if name in TYPES else error}") from None
+        columns[name] = _parse_part(label, _IDENTIFIER_TYPE, identifier_type)
     return columns
 
 

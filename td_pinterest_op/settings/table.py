@@ -119,7 +119,7 @@ class Setting:
     name: str = ""
     type: SettingType
     default: Any = None
-    alias: str = ""  # another name of the key
+    alias: str = ""  # another name of the key; of a list, for a single item
     is_needed: bool = False  # settings without it are refused
     scope: Scope = "every action"  # its subject, which decides which actions use it
     is_credential: bool = False
@@ -127,7 +127,6 @@ class Setting:
     limits_rows: bool = False  # the setting is a limit on the number or share of rows or records
     harmless: Any = None  # the value that restricts nothing; None: the default
     at_most: str = ""  # the setting whose value (if left out, the default) this one may not exceed
-    single: str = ""  # for a list of ids: the setting for a single id
     comment: str = ""  # beside the setting in a project folder that the command line makes
 
     def is_used_by(self, action: ActionSpec) -> bool:
@@ -196,7 +195,7 @@ class ConnectionSettings:
     client_secret: Secret = _credential(CREDENTIAL)
     refresh_token: Secret = _credential(CREDENTIAL)
     refresh_token_secret: str | None  # the workflow secret with the token; None if the token was in plain text
-    ad_account_id: str = declare_setting(AD_ACCOUNT_ID, "")  # of several ad accounts the first; "" for none
+    ad_account_id: str = declare_setting(AD_ACCOUNT_ID, "")  # "" for none, and for a setting with several
     retry_count: int = declare_setting(build_integer_type(0, 100), 7)
     retry_initial_wait_millis: int = declare_setting(
         build_integer_type(0, 3_600_000), 500, at_most="max_retry_wait_millis"
@@ -283,8 +282,7 @@ class Settings(RecordSettings):
 class StatusSettings(ConnectionSettings):
     """The settings of a task that checks the status and size of audiences (`pinterest_status`)."""
 
-    audience_ids: tuple[str, ...] = declare_setting(AUDIENCE_IDS, single="audience_id")  # one at least, each once
-    audience_id: str | None = declare_setting(AUDIENCE_ID)  # in place of a list of one
+    audience_ids: tuple[str, ...] = declare_setting(AUDIENCE_IDS, alias="audience_id")  # one at least, each once
     min_size: int | None = declare_setting(build_integer_type(0, _RECORDS_LIMIT))
     max_drop_ratio: float | None = declare_setting(RATIO)
     fail_on: frozenset[str] = declare_setting(STATUS_SET, frozenset({"TOO_SMALL", "REMOVED"}))
@@ -294,7 +292,7 @@ class StatusSettings(ConnectionSettings):
 class ErasureSettings(RecordSettings):
     """The settings of a task that erases people from every customer list."""
 
-    ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS, single="ad_account_id")  # one at least, each once
+    ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS, alias="ad_account_id")  # one at least, each once
     ledgers: tuple[TableName, ...] = declare_setting(TABLES, ())  # of mirrors
 
 
@@ -333,8 +331,8 @@ def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) ->
 
 _PACE = ("requests_per_minute", "max_in_flight")
 
-STATUS = _build_settings_table(StatusSettings, needed=("ad_account_id",), omitted=_PACE)
-ERASURE = _build_settings_table(ErasureSettings)
+STATUS = _build_settings_table(StatusSettings, needed=("ad_account_id", "audience_ids"), omitted=_PACE)
+ERASURE = _build_settings_table(ErasureSettings, needed=("ad_account_ids",), omitted=("ad_account_id",))
 CONNECTION = _build_settings_table(ConnectionSettings, omitted=(*_PACE, "history"))
 
 SHARED = _build_settings_table(ConnectionSettings, omitted=("ad_account_id", "history"))

@@ -84,7 +84,7 @@ def names_secret(value: object) -> bool:
 def has_lost_digits(value: object) -> bool:
     """Whether digdag may have changed the last digits of an id: its templates hold unquoted numbers as doubles.
 
-    That is possible for a number over 2^53, and for a text of 17 or more digits that ends in zeros, since a template
+    That is possible for a number over 2^53, and for a text of 17 or more digits that ends in a zero, since a template
     rounds a number to 17 digits and writes zeros for the others.
     """
     if isinstance(value, (list, tuple)):  # a list in a list is no list of ids, however deep it goes
@@ -92,19 +92,13 @@ def has_lost_digits(value: object) -> bool:
     if isinstance(value, (int, float)):
         return abs(value) > _LARGEST_EXACT
     ids = [text.strip() for text in value.split(",")] if isinstance(value, str) else []
-    round_ids = filter(_LONG_AND_ROUND.fullmatch, ids)
-    return any(text.endswith("00") or text == f"{Decimal(repr(float(text))):f}" for text in round_ids)
+    return any(map(_LONG_AND_ROUND.fullmatch, ids))
 
 
 def suggest_word(word: str, words: Iterable[str]) -> str:
     """Return "; did you mean …?" with the most similar of `words`, or "" if none is similar."""
-    near = find_nearest(_fold_word(word), words, cutoff=0.65)
-    return f"; did you mean {near}?" if near else ""
-
-
-def find_nearest(word: str, words: Iterable[str], *, cutoff: float) -> str:
-    """Return the word most similar to `word`, or "" if no similarity (0 to 1) reaches `cutoff`."""
-    return "".join(difflib.get_close_matches(word, list(words), n=1, cutoff=cutoff))
+    near = difflib.get_close_matches(_fold_word(word), list(words), n=1, cutoff=0.65)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def format_value(value: object) -> str:
@@ -162,12 +156,7 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
     def parse_choice(value: object) -> object:
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in value_by_word:
-            # The first part decides: append_to_audience must not be taken for clear_current_audience.
-            verb, _, rest = word.partition("_")
-            alike = [
-                each for each in value_by_word if not rest or find_nearest(verb, [each.partition("_")[0]], cutoff=0.75)
-            ]
-            raise WrongValueError(describe_wrong_value(value) + suggest_word(word, alike))
+            raise WrongValueError(describe_wrong_value(value))
         return value_by_word[word]
 
     return SettingType(parse=parse_choice, allowed=allowed_text or ", ".join(words))

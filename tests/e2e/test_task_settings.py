@@ -131,10 +131,10 @@ class TestForThisRun:
     @pytest.mark.parametrize(
         ("given", "complaint"),
         [
-            ({"audience_id": "7"}, "audience_id cannot be set for one run"),
-            ({"dry_run": ""}, "dry_run is blank"),
-            ("", "settings_for_this_run: is blank"),
-            ({}, "settings_for_this_run: is blank"),
+            ({"audience_id": "7"}, "blank, or not to be set for one run: audience_id"),
+            ({"dry_run": ""}, "blank, or not to be set for one run: dry_run"),
+            ("", "settings_for_this_run: blank"),
+            ({}, "settings_for_this_run: blank"),
             ("dry_run", "must be a mapping"),
             ({"min_records": "many"}, "min_records: 'many' is not an allowed value"),
         ],

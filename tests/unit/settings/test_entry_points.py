@@ -83,7 +83,7 @@ def test_a_setting_of_a_follow_up_is_read(key: str, value: object, expected: obj
         (
             parse_status,
             {**STATUS, "fail_on": "TOSMALL"},
-            "- fail_on: number 1: 'TOSMALL' is not an allowed value; did you mean too",
+            "- fail_on: number 1: 'TOSMALL' is not an allowed value; allowed: a",
         ),
         (
             parse_status,
