@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
-from td_pinterest_op.pinterest.api import Api, Audience, read_id, read_object, read_text
+from td_pinterest_op.errors import AudienceError, ExportError
+from td_pinterest_op.pinterest.api import Api, Audience, read_field, read_id
 from td_pinterest_op.redaction.secret import quote_text
 from td_pinterest_op.runtime.text import format_count
 
@@ -69,7 +69,7 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
     def find_templates() -> dict[str, str]:
         found = {}
         for template in list_until_denied("targeting_templates"):
-            how = _describe_targeting(read_object(template, "targeting_attributes"), audience_id)
+            how = _describe_targeting(read_field(template, "targeting_attributes", {}), audience_id)
             if how:
                 found[template["id"]] = how
         return found
@@ -81,7 +81,7 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
 
     groups = []
     for group in list_until_denied("ad_groups", entity_statuses=_LIVE):
-        how = _describe_targeting(read_object(group, "targeting_spec"), audience_id)
+        how = _describe_targeting(read_field(group, "targeting_spec", {}), audience_id)
         template_ids = _read_ids(group, "targeting_template_ids")
         if not how and template_ids:
             named = sorted(template_ids & find_templates().keys())
@@ -90,14 +90,14 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
         if not how and segment_id and segment_id in find_segment_ids():
             how = f"includes by segment {segment_id}"
         if how:
-            texts = {key: read_text(group, key) for key in ("id", "name", "status", "campaign_id")}
+            texts = {key: read_field(group, key, "") for key in ("id", "name", "status", "campaign_id")}
             groups.append(AdGroup(**texts, how=how))
     groups.sort(key=lambda group: not group.is_active)
     if denied and not any(group.is_active for group in groups):
         return None
     ids = sorted({group.campaign_id for group in groups[:_MOST_CAMPAIGNS]})
     campaigns = list_until_denied("campaigns", campaign_ids=ids, entity_statuses=_ALL_CAMPAIGNS) if ids else ()
-    names = {campaign["id"]: read_text(campaign, "name") for campaign in campaigns}
+    names = {campaign["id"]: read_field(campaign, "name", "") for campaign in campaigns}
     return [replace(group, campaign_name=names.get(group.campaign_id, "")) for group in groups]
 
 
@@ -129,7 +129,4 @@ def _describe_targeting(spec: Mapping[str, Any], audience_id: str) -> str:
 
 
 def _read_ids(content: Mapping[str, Any], name: str) -> set[str]:
-    value = content.get(name)
-    if value is not None and not isinstance(value, list):
-        raise PinterestError(f"Pinterest's answer cannot be used, since its field {name} is no list")
-    return set(map(str, value or ()))
+    return set(map(str, read_field(content, name, [])))

@@ -12,7 +12,7 @@ import click
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.pinterest.api import Api, read_object, read_text
+from td_pinterest_op.pinterest.api import Api, read_field
 from td_pinterest_op.redaction.secret import Secret, quote_text
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import parse_settings
@@ -198,12 +198,12 @@ class AdAccount:
 
 def list_ad_accounts(api: Api) -> Iterator[AdAccount]:
     """Yield all ad accounts that the token may read, including shared ones."""
-    for content in api.list_items("/ad_accounts", purpose="list ad accounts", include_shared_accounts="true"):
+    for content in api.list_items("/ad_accounts", include_shared_accounts="true"):
         roles = content.get("permissions")
         yield AdAccount(
             id=content["id"],
-            name=read_text(content, "name"),
-            owner=read_text(read_object(content, "owner"), "username"),
+            name=read_field(content, "name", ""),
+            owner=read_field(read_field(content, "owner", {}), "username", ""),
             roles=tuple(map(str, roles)) if isinstance(roles, list) else (),
         )
 

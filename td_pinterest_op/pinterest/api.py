@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
@@ -16,6 +16,8 @@ from td_pinterest_op.redaction.secret import quote_text
 from td_pinterest_op.runtime.text import parse_id, parse_whole_number
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 CUSTOMER_LIST = "CUSTOMER_LIST"
 ACTALIKE = "ACTALIKE"
@@ -60,13 +62,13 @@ class Audience:
         """Return the audience that a JSON object of Pinterest's API describes. Raises PinterestError as `read_id`."""
         return cls(
             id=read_id(content, "id") or "",
-            name=read_text(content, "name"),
-            audience_type=read_text(content, "audience_type"),
+            name=read_field(content, "name", ""),
+            audience_type=read_field(content, "audience_type", ""),
             ad_account_id=read_id(content, "ad_account_id"),
-            customer_list_id=read_id(read_object(content, "rule"), "customer_list_id"),
-            status=read_text(content, "status"),
+            customer_list_id=read_id(read_field(content, "rule", {}), "customer_list_id"),
+            status=read_field(content, "status", ""),
             size=parse_whole_number(content.get("size")),
-            description=read_text(content, "description"),
+            description=read_field(content, "description", ""),
         )
 
     @property
@@ -95,9 +97,9 @@ class CustomerList:
         """Return the customer list that a JSON object of Pinterest's API describes. Raises as `Audience.parse`."""
         return cls(
             id=read_id(content, "id") or "",
-            name=read_text(content, "name"),
+            name=read_field(content, "name", ""),
             uploaded=parse_whole_number(content.get("num_uploaded_user_records")),
-            status=read_text(content, "status"),
+            status=read_field(content, "status", ""),
             created=parse_whole_number(content.get("created_time")),
         )
 
@@ -175,8 +177,7 @@ class Api:
         `until`: None for all lists. The listing is also read to its end if Pinterest does not show the newest first.
         """
         last_age = None
-        path = f"{self._account}/customer_lists"
-        for items in self._list_pages(path, purpose="list customer lists", order="DESCENDING"):
+        for items in self._list_pages(f"{self._account}/customer_lists", order="DESCENDING"):
             lists = list(map(CustomerList.parse, items))
             yield from lists
             ages = [age_key(made.id) for made in lists]
@@ -216,7 +217,7 @@ class Api:
         `query`: more parameters of the URL. A sequence gives one parameter several values.
         """
         query = {"order": "DESCENDING", **_QUERIES.get(kind, {}), **query}
-        return self.list_items(f"{self._account}/{kind}", purpose=f"list {kind.replace('_', ' ')}", **query)
+        return self.list_items(f"{self._account}/{kind}", **query)
 
     def get_entity(self, kind: str, entity_id: str) -> dict[str, Any] | None:
         """Return an entity's JSON object, or None if the ad account has no such entity. `kind`: such as `audiences`."""
@@ -233,36 +234,28 @@ class Api:
         _require_id(response, purpose, entity_id)
         return response.content
 
-    def list_items(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
+    def list_items(self, path: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the JSON objects in the field `items` of all pages of a listing, each with its `id` as text.
 
-        `path`: follows the endpoint. `purpose`: what the request is for, to complete "request to …" in errors. `query`:
-        parameters of the URL.
+        `path`: follows the endpoint, and ends with the kind of entity, such as /ad_accounts. `query`: parameters of the
+        URL.
         """
-        return chain.from_iterable(self._list_pages(path, purpose=purpose, **query))
+        return chain.from_iterable(self._list_pages(path, **query))
 
-    def _list_pages(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+    def _list_pages(self, path: str, **query: str | Sequence[str]) -> Iterator[list[dict[str, Any]]]:
         """Yield the items of each page of a listing, without those of an earlier page. See `list_items`."""
+        purpose = f"list {path.rpartition('/')[2].replace('_', ' ')}"
         query["page_size"] = "250"
-        ids = set[str]()
+        seen = set[str | None]()
         for _ in range(_MOST_PAGES):
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
-            content = response.content
-            _require_content(isinstance(content.get("items"), list), response, purpose, "the answer has no items")
-            page = []
-            problem = ""  # an error after the other items of the page
-            for item in content["items"]:
-                id_ = parse_id(item.get("id")) if isinstance(item, dict) else None
-                if id_ is None:
-                    problem = "an item has no id of digits"
-                elif id_ not in ids:  # a page that shifts while it is read repeats items
-                    ids.add(id_)
-                    page.append({**item, "id": id_})
-            yield page
-            bookmark = read_text(content, "bookmark")
-            if bookmark and bookmark == query.get("bookmark"):
-                problem = "the answer names the same next page again"
-            _require_content(not problem, response, purpose, problem)
+            items = read_field(response.content, "items", [None])  # without the field, an answer is no listing
+            page = {parse_id(item.get("id")) if isinstance(item, dict) else None: item for item in items}
+            _require_content(None not in page, response, purpose, "the answer has no items with ids of digits")
+            # A page that shifts while it is read repeats items.
+            yield [{**item, "id": id_} for id_, item in page.items() if id_ not in seen]
+            seen.update(page)
+            bookmark = read_field(response.content, "bookmark", "")
             if not bookmark:
                 return
             query["bookmark"] = bookmark
@@ -332,12 +325,14 @@ def age_key(entity_id: str) -> tuple[int, str]:
     return len(entity_id), entity_id
 
 
-def read_text(content: Mapping[str, Any], name: str) -> str:
-    """Return the text in the field `name` of Pinterest's JSON, "" for null. Raises PinterestError for other types."""
+def read_field(content: Mapping[str, Any], name: str, default: _T) -> _T:
+    """Return a field of Pinterest's JSON, `default` for null. Raises PinterestError if their types differ."""
     value = content.get(name)
-    if value is not None and not isinstance(value, str):
-        raise _build_field_error(name, "no text")
-    return value or ""
+    if value is None:
+        return default
+    if not isinstance(value, type(default)):
+        raise _build_field_error(name)
+    return value
 
 
 def read_id(content: Mapping[str, Any], name: str) -> str | None:
@@ -345,20 +340,12 @@ def read_id(content: Mapping[str, Any], name: str) -> str | None:
     value = content.get(name)
     id_ = parse_id(value)
     if id_ is None and value not in (None, ""):
-        raise _build_field_error(name, "no id of digits")
+        raise _build_field_error(name)
     return id_
 
 
-def read_object(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the object in the field `name` of Pinterest's JSON, {} for null. Raises PinterestError for other types."""
-    value = content.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise _build_field_error(name, "no object")
-    return value or {}
-
-
-def _build_field_error(name: str, problem: str) -> PinterestError:
+def _build_field_error(name: str) -> PinterestError:
     return PinterestError(
-        f"Pinterest's answer cannot be used, since its field {name} is {problem}: run this task again. If that does "
-        "not help, check whether a proxy changes Pinterest's answers"
+        f"Pinterest's answer cannot be used, since its field {name} is not of the documented type: run this task again. "
+        "If that does not help, check whether a proxy changes Pinterest's answers"
     )

@@ -80,7 +80,7 @@ class ParsedSettings:
         self.problems.append(Problem(key=name, code=code, text=f"{name}: {text}"))
 
     def require_equal(self, name: str, other: str) -> None:
-        """Add a problem if the settings `name` and `other` are given with different values, or other items of a list."""
+        """Add a problem if `name` and `other` are given with different values, or `other` is no part of a list."""
         values = [self.given_values.get(name), self.given_values.get(other)]
         is_part = isinstance(values[0], tuple) and {*values[0]}.issuperset(values[1] or ())
         if None not in values and values[0] != values[1] and not is_part:

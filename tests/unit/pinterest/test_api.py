@@ -139,27 +139,21 @@ def test_a_listing_is_read_no_further_than_it_is_used() -> None:
     assert len(stage.script.sent) == 1
 
 
-def test_listing_that_names_a_page_again_is_an_error() -> None:
-    with pytest.raises(PinterestError, match="names the same next page again"):
-        list(api(page("1", bookmark="same"))[0].list_audiences())
-
-
 @pytest.mark.parametrize("bookmark", [["odd"], 7, {"next": "b"}])
 def test_bookmark_that_is_no_text_is_an_error(bookmark: object) -> None:
-    with pytest.raises(PinterestError, match="its field bookmark is no text"):
+    with pytest.raises(PinterestError, match="its field bookmark is not of the documented type"):
         list(api(page("1", bookmark=bookmark))[0].list_audiences())
 
 
 def test_listing_without_end_is_an_error_after_4000_pages() -> None:
-    """Two bookmarks in turn: no page names itself as the next one."""
-    pages = [page(str(number), bookmark=f"b{number % 2}") for number in range(4000)]
+    pages = [page(str(number), bookmark="b") for number in range(4000)]
     calls, stage = api(*pages)
     with pytest.raises(PinterestError, match="the listing has no end: 4,000 pages were read"):
         list(calls.list_audiences())
     assert len(stage.script.sent) == 4000
 
 
-@pytest.mark.parametrize("content", [{}, {"items": {}}, "nonsense"])
+@pytest.mark.parametrize("content", [{}, {"items": None}, "nonsense"])
 def test_a_listing_without_items_is_an_error(content: object) -> None:
     with pytest.raises(PinterestError, match="list customer lists, but the answer has no items") as caught:
         list(api(answer(200, content))[0].list_customer_lists())
@@ -167,10 +161,9 @@ def test_a_listing_without_items_is_an_error(content: object) -> None:
 
 
 @pytest.mark.parametrize("item", [None, {"name": "no id"}, {"id": ""}, {"id": "1\n"}, {"id": ["1"]}, {"id": 1.0}])
-def test_item_without_an_id_of_digits_is_an_error_after_the_others_of_its_page(item: object) -> None:
+def test_item_without_an_id_of_digits_is_an_error(item: object) -> None:
     listed = api(answer(200, {"items": [item, {"id": "2"}], "bookmark": "next"}))[0].list_customer_lists()
-    assert next(listed).id == "2"
-    with pytest.raises(PinterestError, match="list customer lists, but an item has no id of digits"):
+    with pytest.raises(PinterestError, match="list customer lists, but the answer has no items with ids of digits"):
         next(listed)
 
 
