@@ -58,7 +58,9 @@ class ListName:
     @property
     def initial_count(self) -> int | None:
         """How many records an empty list was created with: 0, or 1 that is nobody's. None for a list with people."""
-        return self.records or 0 if self.fingerprint == compute_fingerprint() else None
+        if self.fingerprint != compute_fingerprint():
+            return None
+        return self.records or 0  # in the names of version 0.5, the number is missing
 
     def has_newer_jobs(self, other: "ListName") -> bool | None:
         """Whether the job ids in this name are greater than those in `other`. None if equal or not comparable."""

@@ -346,6 +346,6 @@ def read_id(content: Mapping[str, Any], name: str) -> str | None:
 
 def _build_field_error(name: str) -> PinterestError:
     return PinterestError(
-        f"Pinterest's answer cannot be used, since its field {name} is not of the documented type: run this task again. "
-        "If that does not help, check whether a proxy changes Pinterest's answers"
+        f"Pinterest's answer cannot be used, since its field {name} is not of the documented type: run this task "
+        "again. If that does not help, check whether a proxy changes Pinterest's answers"
     )

@@ -195,16 +195,28 @@ class AudienceAction(abc.ABC):
         own = [audience for audience in named if self._find_session_key(audience) == self._session_key]
         return [audience for audience in named if audience not in own], own
 
+    def _find_own(self) -> Audience | None:
+        """Return the oldest audience with the settings' name that this digdag session created, or None.
+
+        Raises AudienceError if only another session created one.
+        """
+        others, own = self._find_namesakes()
+        if others and not own:
+            raise self._build_conflict_error(others[0])
+        return own[0] if own else None
+
     def _ensure_created(self, create: Callable[[], Audience]) -> Audience:
-        """Create an audience by calling `create`, and return the audience that this digdag session keeps.
+        """Return the audience that this digdag session keeps, which `create` creates if there is none of the session.
 
         Raises AudienceError if another session created an audience with the name first.
         """
-        created = create_once(
-            create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=self._client
-        )
-        wait_for_other_runs(self._client)
-        return self._settle_who_stays(created)
+        wait_for_consistency(self._client)
+        audience = self._find_own()  # it may have been created while the records were sent
+        if audience is None:
+            find = lambda: next(iter(self._find_namesakes()[1]), None)  # noqa: E731
+            audience = create_once(create=create, find=find, client=self._client)
+            wait_for_other_runs(self._client)
+        return self._settle_who_stays(audience)
 
     def _settle_before_change(self, audience: Audience) -> Audience:
         """Return `audience` or, if this digdag session created several with its name, the one that it keeps.

@@ -5,7 +5,7 @@ from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.audiences.actions.members import MembersAction
-from td_pinterest_op.audiences.consistency import read_until_found, wait_for_consistency
+from td_pinterest_op.audiences.consistency import read_until_found
 from td_pinterest_op.audiences.customer_lists import TargetList
 from td_pinterest_op.audiences.lookup import check_type_and_account
 from td_pinterest_op.audiences.usage import require_unused
@@ -84,11 +84,7 @@ class Create(MembersAction):
         Raises AudienceError if another session has created an audience with the name meanwhile.
         """
         self.stats.customer_list_id = target.id  # which has the records, should nothing else be found
-        wait_for_consistency(self._client)
-        existing, own = self._find_existing()  # it may have been created while the records were sent
-        if existing:
-            raise self._build_conflict_error(existing)
-        audience = self._settle_who_stays(own) if own else self._ensure_audience_with_list(target)
+        audience = self._ensure_audience_with_list(target)
         is_new = audience.customer_list_id == target.id
         if not is_new:
             self._sum_up_replacement(prepared, note=_WAS_THERE)
@@ -116,16 +112,16 @@ class CreateActalike(AudienceAction):
         match = _SESSION_KEY.search(audience.description) if audience.audience_type == ACTALIKE else None
         return match[1] if match else None
 
-    def _find_own_audience(self) -> Audience | None:
-        """Return the look-alike audience that this digdag session created, or None if it is still to be created.
+    def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
+        """Return the step that creates the look-alike audience, or one without changes if this session created it.
 
         Raises AudienceError if another session's audience has the name, or the seed audience is missing or not ready.
         """
-        others, own = self._find_namesakes()
+        own = self._find_own()
         if own:
-            return own[0]
-        if others:
-            raise self._build_conflict_error(others[0])
+            self._sum_up_rerun()
+            description = f"no change: this session already created {own.label}"
+            return [Step(description=description, run=partial(self._settle_before_change, own))]
         seed_id = self._settings.seed_audience_id or ""
         seed = self._api.find_audience(seed_id)
         if seed is None or seed.is_removed:
@@ -137,18 +133,6 @@ class CreateActalike(AudienceAction):
                 "matched people, whom Pinterest takes a day or two to find. Add people to it, or run this task again "
                 "then. Nothing was created"
             )
-        return None
-
-    def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
-        """Return the step that creates the look-alike audience, or one without changes if this session created it.
-
-        Raises AudienceError if another session's audience has the name, or the seed audience is missing or not ready.
-        """
-        own = self._find_own_audience()
-        if own:
-            self._sum_up_rerun()
-            description = f"no change: this session already created {own.label}"
-            return [Step(description=description, run=partial(self._settle_before_change, own))]
         self._set_summary("create look-alike {audience}")
         description = (
             f"create audience {quote_text(self._new_name)}: the {self._settings.percentage} % of the people in "
@@ -162,17 +146,20 @@ class CreateActalike(AudienceAction):
 
     def _ensure_audience(self) -> None:
         """Create the look-alike audience, unless Pinterest now lists one that an earlier run of the session created."""
-        wait_for_consistency(self._client)
-        own = self._find_own_audience()
-        if own:
-            self._sum_up_rerun()
-            self._settle_who_stays(own)
-            return
         settings = self._settings
         description = " ".join(filter(None, (settings.audience_description, f"(td {self._session_key})")))
         rule = {"seed_id": [settings.seed_audience_id], "country": settings.country, "percentage": settings.percentage}
-        create = partial(self._api.create_audience, name=self._new_name, description=description, rule=rule)
-        self._ensure_created(partial(create, audience_type=ACTALIKE))
+        summary = self.stats.summary_text
+        self._sum_up_rerun()
+
+        def create() -> Audience:
+            """Create the audience, so that the summary is that of the plan after all."""
+            self.stats.summary_text = summary
+            return self._api.create_audience(
+                name=self._new_name, description=description, rule=rule, audience_type=ACTALIKE
+            )
+
+        self._ensure_created(create)
 
 
 class Delete(AudienceAction):

@@ -10,7 +10,6 @@ from typing import cast
 
 from td_pinterest_op.audiences.actions.audience_action import Step, get_list_id
 from td_pinterest_op.audiences.actions.members import MembersAction
-from td_pinterest_op.audiences.consistency import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import get_list_name
 from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_list
 from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
@@ -170,7 +169,6 @@ class Mirror(MembersAction):
         """
         target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
-        wait_for_consistency(self._client)
         self._audience = self._ensure_audience_with_list(target)
         if get_list_id(self._audience) != target.id:  # another run of this session fills it
             raise self._build_conflict_error(self._audience)
