@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
@@ -16,8 +16,6 @@ from td_pinterest_op.redaction.secret import quote_text
 from td_pinterest_op.runtime.text import parse_id, parse_whole_number
 
 log = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 CUSTOMER_LIST = "CUSTOMER_LIST"
 ACTALIKE = "ACTALIKE"
@@ -246,14 +244,13 @@ class Api:
         """Yield the items of each page of a listing, without those of an earlier page. See `list_items`."""
         purpose = f"list {path.rpartition('/')[2].replace('_', ' ')}"
         query["page_size"] = "250"
-        seen = set[str | None]()
+        seen: set[str | None] = {None}  # a page that shifts while it is read repeats items
         for _ in range(_MOST_PAGES):
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
             items = read_field(response.content, "items", [None])  # without the field, an answer is no listing
             page = {parse_id(item.get("id")) if isinstance(item, dict) else None: item for item in items}
-            _require_content(None not in page, response, purpose, "the answer has no items with ids of digits")
-            # A page that shifts while it is read repeats items.
             yield [{**item, "id": id_} for id_, item in page.items() if id_ not in seen]
+            _require_content(None not in page, response, purpose, "the answer has no items with ids of digits")
             seen.update(page)
             bookmark = read_field(response.content, "bookmark", "")
             if not bookmark:
@@ -325,7 +322,7 @@ def age_key(entity_id: str) -> tuple[int, str]:
     return len(entity_id), entity_id
 
 
-def read_field(content: Mapping[str, Any], name: str, default: _T) -> _T:
+def read_field(content: Mapping[str, Any], name: str, default: Any) -> Any:
     """Return a field of Pinterest's JSON, `default` for null. Raises PinterestError if their types differ."""
     value = content.get(name)
     if value is None:

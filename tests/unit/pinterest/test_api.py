@@ -161,8 +161,9 @@ def test_a_listing_without_items_is_an_error(content: object) -> None:
 
 
 @pytest.mark.parametrize("item", [None, {"name": "no id"}, {"id": ""}, {"id": "1\n"}, {"id": ["1"]}, {"id": 1.0}])
-def test_item_without_an_id_of_digits_is_an_error(item: object) -> None:
+def test_item_without_an_id_of_digits_is_an_error_after_the_others_of_its_page(item: object) -> None:
     listed = api(answer(200, {"items": [item, {"id": "2"}], "bookmark": "next"}))[0].list_customer_lists()
+    assert next(listed).id == "2"
     with pytest.raises(PinterestError, match="list customer lists, but the answer has no items with ids of digits"):
         next(listed)
 
