@@ -27,13 +27,13 @@ from td_pinterest_op.task_runtime.task import Task, read_sql
 # `$ {` is one in the value of a variable, which digdag does not fill in.
 _TEMPLATE = re.compile(r"\$ ?\{([^{}]*)")
 # What `init` calls the jobs of classes; "" for an export, whose action says it.
-_JOBS = {
+_INIT_JOBS = {
     "td_pinterest_op.export.PinterestExport": "",
     "td_pinterest_op.activation.PinterestActivation": "activation",
     "td_pinterest_op.many.Many": "many",
 }
 _OPTIONS = ("engine", *JOB_OPTIONS)
-_OF_WORKFLOW = ("docker", "py")
+_WORKFLOW_PARAMETERS = ("docker", "py")
 _TAKEN = {
     *(
         "result_settings",
@@ -48,7 +48,7 @@ _TAKEN = {
         "_export",
         "_do",
     ),
-    *(*_OPTIONS, *_OF_WORKFLOW, *WITHHOLDING_LISTS),
+    *(*_OPTIONS, *_WORKFLOW_PARAMETERS, *WITHHOLDING_LISTS),
 }
 _WRITING = {"create_table", "insert_into"}  # of a td> task whose job has no result
 _ADDRESSES = ("TD_API_SERVER", "DIGDAG_ENDPOINT")  # variables of `_env` without a secret
@@ -77,7 +77,7 @@ def read_existing_task(path: Path, *, name: str, entry: str) -> Project:
     workflow = Workflow(path)
     if workflow.findings:
         raise SettingsError(str(workflow.findings[0]))
-    exports = [task for task in workflow.tasks if task.class_name in _JOBS or task.find_connector_settings()]
+    exports = [task for task in workflow.tasks if task.class_name in _INIT_JOBS or task.find_connector_settings()]
     named = [task for task in exports if task.name.endswith(name)]
     if len(named) != 1:
         names = ", ".join(task.name for task in exports) or "no task"
@@ -124,8 +124,8 @@ class _Reader:
         """Return the project that does what the task does, or what an `entry` of its list does, and print a report."""
         params = self.task.find_params()
         settings = _move_lists(params)
-        project = Project(job=_JOBS.get(self.task.class_name, ""))
-        project.exported = {name: params[name] for name in _OF_WORKFLOW if name in params}
+        project = Project(job=_INIT_JOBS.get(self.task.class_name, ""))
+        project.exported = {name: params[name] for name in _WORKFLOW_PARAMETERS if name in params}
         if project.job == "many" or entry:
             whole = Task(params={**params, "result_settings": settings}, environ={})
             entries = {name: _convert_entry(members) for name, members in read_entries(whole).items()}

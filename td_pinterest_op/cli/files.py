@@ -135,7 +135,7 @@ def parse_env_file(text: str, path: Path) -> dict[str, str]:
     Raises SettingsError, which names the file `path`, for a line that sets no variable.
     """
     return {
-        name: "".join(map(_unquote_fragment, re.findall(_PIECE, text[word], re.VERBOSE | re.DOTALL)))
+        name: "".join(map(_unquote_shell_text, re.findall(_PIECE, text[word], re.VERBOSE | re.DOTALL)))
         for name, word in _find_assignments(text, path)
     }
 
@@ -179,7 +179,7 @@ def _find_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
         position = token.end()
 
 
-def _unquote_fragment(fragment: str) -> str:
+def _unquote_shell_text(fragment: str) -> str:
     """Return a fragment of a shell word, quoted or unquoted, without its quotes and escapes."""
     if fragment[0] == "'":
         return fragment[1:-1]

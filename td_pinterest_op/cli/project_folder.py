@@ -45,7 +45,7 @@ LIST_FILES = {"suppress": "queries/suppressed.sql", "consent": "queries/consente
 _COMMENTED = {**LIST_FILES, "begin": "replace"}
 # The paths of the files that an interrupted command was writing. digdag leaves out what begins with a dot.
 _MARKER = ".unfinished_init"
-_EXPORT_HEAD = (
+_EXPORT_FILE_COMMENT = (
     "# The settings of pinterest_export.dig. Quote every id: digdag reads a number of more than 16 digits inexactly.\n"
 )
 _COMMENTED_SCHEDULE = re.compile(r"^# To run it .*\n(?:# .*\n)+", re.MULTILINE)
@@ -181,7 +181,7 @@ def render_files(project: Project) -> dict[str, str]:
                 settings[name] = LIST_FILES[name]
         if action.reads_rows:
             files["queries/people.sql"] = f"{project.query.strip()}\n"
-        files["config/export.yml"] = _EXPORT_HEAD + _render_settings(settings, action)
+        files["config/export.yml"] = _EXPORT_FILE_COMMENT + _render_settings(settings, action)
     elif project.settings:
         files = {name: text for name, text in files.items() if not name.startswith("queries/")} | project.files
         head = "".join(takewhile(lambda line: line[0] == "#", files[project.settings_file].splitlines(keepends=True)))

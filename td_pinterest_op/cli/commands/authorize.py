@@ -20,7 +20,7 @@ from td_pinterest_op.cli.connection import (
     find_credentials,
     list_ad_accounts,
 )
-from td_pinterest_op.cli.consent import RedirectServer, parse_answer
+from td_pinterest_op.cli.consent import RedirectServer, parse_redirect
 from td_pinterest_op.cli.secret_target import ARGUMENTS, Target, make_target
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, SettingsError, StoppedError, extend_errors
 from td_pinterest_op.pinterest.client import TokenSource
@@ -136,7 +136,7 @@ def authorize(
                 f"The browser then goes to {redirect} and may say that it cannot connect. Paste the whole address of "
                 "that page here, and press Enter:"
             )
-            answer = parse_answer(sys.stdin.readline(), state=state)
+            answer = parse_redirect(sys.stdin.readline(), state=state)
             screen.discard_pasted_lines()
         else:
             answer = _wait_for_answer(link, state, redirect, timeout)

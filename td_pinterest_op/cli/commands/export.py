@@ -79,7 +79,9 @@ def export(
         require_new_folder(project_folder)
     credentials = find_credentials(common.env_file)
     file_settings = files.read_settings_file(settings)
-    of_workflow = complete_settings({**file_settings, **_read_lists(source, file_settings)}, credentials, common)
+    of_workflow = complete_settings(
+        {**file_settings, **_read_withholding_queries(source, file_settings)}, credentials, common
+    )
     raw = dict(of_workflow)
     if dry_run and not is_left_out(raw.get("dry_run", True)):  # a blank one in the file is an error
         raw["dry_run"] = True
@@ -164,7 +166,7 @@ def complete_settings(
     return raw
 
 
-def _read_lists(source: Mapping[str, Any], file_settings: Mapping[str, Any]) -> dict[str, str]:
+def _read_withholding_queries(source: Mapping[str, Any], file_settings: Mapping[str, Any]) -> dict[str, str]:
     """Return the SQL of the settings `suppress` and `consent`, of the options or else of the file of --settings.
 
     Raises click.UsageError if both have one, SettingsError for a file with SQL that cannot be read.
