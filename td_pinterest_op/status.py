@@ -18,7 +18,7 @@ from td_pinterest_op.run_history.history_table import (
     Row,
     build_follow_up_row,
     build_history_query,
-    find_member_count,
+    find_known_member_count,
     find_size,
 )
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
@@ -192,7 +192,7 @@ def _check_audience(
         size=audience.size,
         customer_list_id=audience.customer_list_id,
         customer_list_status=customer_list.status if customer_list else "",
-        members=find_member_count(history, audience.id, customer_list.id) if customer_list else None,
+        members=find_known_member_count(history, audience.id, customer_list.id) if customer_list else None,
     )
     broken = state.describe_broken_limits(settings, previous_size=find_size(history, audience_id))
     level = logging.INFO if state.condition is Condition.READY and not broken else logging.WARNING

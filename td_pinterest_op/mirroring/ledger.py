@@ -68,17 +68,17 @@ ad_account_id varchar, customer_list_id varchar, session varchar, time bigint"""
 _NULLS = """\
 cast(NULL AS bigint) AS resent, cast(NULL AS varchar) AS ad_account_id, cast(NULL AS varchar) AS customer_list_id"""
 # Queries skip rows by `time`, in seconds; clocks and plan numbers may differ by up to a day.
-_SLACK = 86_400
+_TIME_SLACK_SECONDS = 86_400
 # The ledger is compacted at this many rows for each member, with a margin, or at this many plans, as queries name each,
 # or if somebody left this many milliseconds ago: of a mirror that runs each day, nobody stays longer than thirty days.
-_ROWS = 3
-_MARGIN = 100
-_PLANS = 1000
-_LEAVER_AGE = 29 * 86_400_000
+_ROWS_PER_MEMBER = 3
+_ROWS_MARGIN = 100
+_MOST_PLANS = 1000
+_LEAVER_AGE_MILLIS = 29 * 86_400_000
 # The least difference between a plan's number and those that its run has seen.
-_GAP = 3
+_PLAN_GAP = 3
 # Digests in a statement: Treasure Data takes statements of a million characters.
-_DIGESTS = 10_000
+_MOST_DIGESTS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +135,7 @@ WITH (bucketed_on = array['audience_id'], bucket_count = 512)"""
         else:
             require_ledger(table.columns, f"{self.jobs.database}.{self.name}")
         query = f"""\
-SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + {_GAP}) AS number,
+SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + {_PLAN_GAP}) AS number,
   coalesce(max(plan), 0) AS seen,
   coalesce(max(CASE WHEN op IN {_DONE} THEN plan END), 0) AS settled,
   coalesce(max(CASE WHEN op IN {_BASES} THEN plan END), 0) AS base,
@@ -170,7 +170,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         # Rows of a newer plan; or an older plan became a base meanwhile: the rows in `state` are void.
         return f"""\
 SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
-{self._rows_clause} AND time >= {state.number // 1000 - _SLACK}
+{self._rows_clause} AND time >= {state.number // 1000 - _TIME_SLACK_SECONDS}
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
@@ -182,7 +182,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         plan = self.state.number
         query = (
             f"SELECT max(CASE WHEN digest IS NULL AND joined >= {plan} THEN plan END) AS newest\n"
-            f"{self._rows_clause} AND time >= {plan // 1000 - _SLACK}"
+            f"{self._rows_clause} AND time >= {plan // 1000 - _TIME_SLACK_SECONDS}"
         )
         (row,) = self.jobs.read_records("read the newest plan", query)
         newest: int | None = row["newest"]
@@ -236,8 +236,8 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
 
     def insert_refused(self, digests: Sequence[bytes], *, op: str) -> None:
         """Insert rows about people whom Pinterest refused to add. `op`: "refused", or "out" if the plan has failed."""
-        for start in range(0, len(digests), _DIGESTS):
-            text = ",".join(digest.hex() for digest in digests[start : start + _DIGESTS])
+        for start in range(0, len(digests), _MOST_DIGESTS_AT_ONCE):
+            text = ",".join(digest.hex() for digest in digests[start : start + _MOST_DIGESTS_AT_ONCE])
             rows = (
                 f"SELECT '{op}' AS op, digest, cast(NULL AS bigint) AS joined, cast(NULL AS bigint) AS figure "
                 f"FROM UNNEST(split('{text}', ',')) AS refused (digest)"
@@ -279,7 +279,7 @@ FROM (
   SELECT op, digest {from_sent_rows} AND digest IS NOT NULL
   UNION ALL SELECT CASE count(digest) WHEN 0 THEN 'replacing' ELSE 'overtaken' END, NULL {from_sent_rows}
 ) CROSS JOIN (
-  SELECT max(plan) AS newest, greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + {_GAP}) AS number
+  SELECT max(plan) AS newest, greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + {_PLAN_GAP}) AS number
   {self._rows_clause}
 )"""
         self._insert_from_select("note what was sent during a newer plan", rows)
@@ -296,9 +296,9 @@ FROM (
         # The new rows have the next plan number, and no query reads them before all are written. Rows that other runs
         # write meanwhile have a higher number, and count as well. Two compactions at once write the same rows.
         state = self.state
-        is_large = valid_row_count > _ROWS * member_count + _MARGIN or len(state.sent) > _PLANS
+        is_large = valid_row_count > _ROWS_PER_MEMBER * member_count + _ROWS_MARGIN or len(state.sent) > _MOST_PLANS
         try:
-            if is_large or 0 < oldest_leaver < state.number - _LEAVER_AGE:
+            if is_large or 0 < oldest_leaver < state.number - _LEAVER_AGE_MILLIS:
                 number = state.seen + 1
                 rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' WHEN 'refused' THEN state ELSE 'unsure' END AS op, digest,
@@ -312,7 +312,7 @@ WHERE state <> 'out' AND digest NOT IN ({leavers})"""
                 self._insert_from_select("write a row for each member into the ledger", select)
                 count_query = f"""\
 SELECT count(*) AS members {self._rows_clause} AND plan = {number} AND session = '{self.jobs.token}'
-  AND op = 'member' AND time >= {number // 1000 - _SLACK}"""
+  AND op = 'member' AND time >= {number // 1000 - _TIME_SLACK_SECONDS}"""
                 (row,) = self.jobs.read_records("count them", count_query)
                 if row["members"] != member_count:
                     text = "the ledger was not compacted; the next run tries again: %s rows were written, not %s"

@@ -12,11 +12,11 @@ from typing import Any
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.run_history.history_table import (
+    COLUMNS,
     FAILED,
     FOLLOW_UP,
     LIFT,
     MIRROR_NAMES,
-    NAMES,
     RUN,
     SUCCESS,
     convert_booleans,
@@ -92,7 +92,7 @@ def make_entry(row: Mapping[str, Any]) -> Entry:
     """
     every = convert_booleans(flatten(row))
     # Only what is known by name: an export of a table can hold anything.
-    names = NAMES if every.get("mirror_mode") else NAMES - MIRROR_NAMES
+    names = COLUMNS.keys() if every.get("mirror_mode") else COLUMNS.keys() - MIRROR_NAMES
     values = {name: value for name, value in every.items() if name in names}
     rejected = _parse_mapping(values.pop("rows_invalid_by_reason", None))
     counts = Counter({name: parse_whole_number(rejected[name]) or 0 for name in rejected if name in REASONS})

@@ -50,12 +50,11 @@ COLUMNS: Mapping[str, str] = {
 Tables of earlier versions lack some, such as `is_usable` and `is_dry_run`.
 """
 
-NAMES = frozenset(COLUMNS)
 # Text from elsewhere, which could name a person or a secret.
 _FREE = ("audience_name", "summary", "error")
 JSON_NAMES = ("rows_invalid_by_reason", "lift")
 """The columns whose text is JSON."""
-MIRROR_NAMES = frozenset(name for name in NAMES if name.startswith("mirror_"))
+MIRROR_NAMES = frozenset(name for name in COLUMNS if name.startswith("mirror_"))
 
 
 def flatten(
@@ -93,7 +92,7 @@ def build_run_row(statistics: Mapping[str, Any]) -> Row:
     """Return the history row of a run. `statistics`: the run's statistics, as they are stored for digdag."""
     values = convert_booleans(flatten(statistics))
     # The figures of a mirror are all zero for any other action.
-    names = NAMES if values.get("mirror_mode") else NAMES - MIRROR_NAMES
+    names = COLUMNS.keys() if values.get("mirror_mode") else COLUMNS.keys() - MIRROR_NAMES
     row = {name: values[name] for name in names & values.keys()}
     texts = {name: json.dumps(row[name]) for name in JSON_NAMES if row.get(name) is not None}
     return {"kind": RUN, **row, **texts}
@@ -103,7 +102,7 @@ def build_follow_up_row(audience: Mapping[str, Any]) -> Row:
     """Return the history row of a status check. `audience`: the audience's state, as the check stores it for digdag."""
     figures = {"audience_status": audience.get("status"), "audience_size": audience.get("size")}
     values = convert_booleans(audience)
-    return {"kind": FOLLOW_UP, **figures, **{name: value for name, value in values.items() if name in NAMES}}
+    return {"kind": FOLLOW_UP, **figures, **{name: value for name, value in values.items() if name in COLUMNS}}
 
 
 def build_lift_row(figures: Mapping[str, Any]) -> Row:
@@ -171,7 +170,7 @@ def find_size(rows: Sequence[Row], audience_id: str) -> int | None:
     return size
 
 
-def find_member_count(rows: Sequence[Row], audience_id: str, list_id: str) -> int | None:
+def find_known_member_count(rows: Sequence[Row], audience_id: str, list_id: str) -> int | None:
     """Return the number of records that are known to be in an audience's customer list, or None if it is not known.
 
     The last run that may have touched the list decides: after a mirror, create, replace or clear that succeeded, the

@@ -193,7 +193,7 @@ COLUMNS = SettingType(
     allowed=f"a mapping from the query's column name to {join_with_or(LIST_TYPES)}; with records: rows also "
     + ", ".join(ROW_ONLY_NAMES),
 )
-STATUS_SET = SettingType(
+STATUSES = SettingType(
     parse=lambda value: frozenset(_parse_items(_STATUS, value)),
     allowed=f"a list, or a comma-separated string, of {', '.join(_STATUSES)}",
 )

@@ -31,7 +31,7 @@ from td_pinterest_op.settings.structures import (
     COLUMN_NAMES,
     COLUMNS,
     CONTROL,
-    STATUS_SET,
+    STATUSES,
     TABLES,
     Control,
 )
@@ -285,7 +285,7 @@ class StatusSettings(ConnectionSettings):
     audience_ids: tuple[str, ...] = declare_setting(AUDIENCE_IDS, alias="audience_id")  # one at least, each once
     min_size: int | None = declare_setting(build_integer_type(0, _RECORDS_LIMIT))
     max_drop_ratio: float | None = declare_setting(RATIO)
-    fail_on: frozenset[str] = declare_setting(STATUS_SET, frozenset({"TOO_SMALL", "REMOVED"}))
+    fail_on: frozenset[str] = declare_setting(STATUSES, frozenset({"TOO_SMALL", "REMOVED"}))
 
 
 @dataclass(frozen=True, kw_only=True)

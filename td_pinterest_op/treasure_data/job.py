@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 _FINISHED = ("success", "error", "killed")
 # Polling, in seconds: often at first, for short queries, then seldom.
-_FIRST_POLL = 0.1
-_LAST_POLL = 10.0
+_SHORTEST_PAUSE = 0.1
+_LONGEST_PAUSE = 10.0
 _UNTOLD_WAIT = 1.0  # the log names no shorter wait
 # How long a run that ends may take to kill the job that it waits for.
 _KILL_SECONDS = 2.0
@@ -133,14 +133,14 @@ def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str
             job_id, is_adopted = _issue_query(td, source, key)
         on_job_id(job_id)
         try:
-            pause = _FIRST_POLL
+            pause = _SHORTEST_PAUSE
             waited = 0.0
             while (status := _get_job_details(td, "status", job_id)["status"]) not in _FINISHED:
                 if waited >= _UNTOLD_WAIT:
                     log.info("waiting for job %s (%s): %s so far", job_id, sanitize(status), format_duration(waited))
                 td.sleep(pause)
                 waited += pause
-                pause = min(pause * 1.5, _LAST_POLL)
+                pause = min(pause * 1.5, _LONGEST_PAUSE)
             details = _get_job_details(td, "show", job_id)
         except BaseException as error:
             # A job goes on if a retry may adopt it, if others have issued it, or if it is only waited for so long.

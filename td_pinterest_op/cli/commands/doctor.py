@@ -174,7 +174,7 @@ def _list_checks(
 
     The checks of an ad account and its audience are repeated for each of `context.targets`.
     """
-    yield "credentials", _check_credentials, ()
+    yield "credentials", _check_credentials_found, ()
     yield "proxy", lambda _: check_proxy(), ()
     yield "endpoints", _check_endpoints, ()
     yield "token", pinterest_checks.check_token, ("credentials", "endpoints")
@@ -196,7 +196,7 @@ def _list_checks(
     yield "workflow", _judge_workflow, ()
 
 
-def _check_credentials(context: DoctorContext) -> CheckResult:
+def _check_credentials_found(context: DoctorContext) -> CheckResult:
     if missing := [name for name in PINTEREST_SECRETS if name in context.credentials.missing_variables]:
         message = f"{', '.join(missing)} not found in the environment, the local digdag secrets or --env-file"
         return CheckResult(message, "error", "run `td-pinterest authorize`, which gets and stores them")

@@ -38,7 +38,7 @@ _TWO_KEYS = RecordLayout(("email", "maid"))
 _PATIENCE = 60.0
 _SHORTEST_LOOK = 0.5
 # Of a listing, the newest are looked through: its first page.
-_PAGE = 250
+_PAGE_SIZE = 250
 # Refusals of what a request holds, not of the user, the path or the pace.
 _CONTENT = (400, 413, 422)
 
@@ -133,7 +133,7 @@ class Rehearsal:
         facts.largest_batch = DEFAULT_BATCH
         facts.list_readable_seconds, facts.list_listed_seconds = self._measure_delays(
             lambda: self.api.find_customer_list(list_id) is not None,
-            lambda: any(listed.id == list_id for listed in islice(self.api.list_customer_lists(), _PAGE)),
+            lambda: any(listed.id == list_id for listed in islice(self.api.list_customer_lists(), _PAGE_SIZE)),
         )
         is_shown = None not in (facts.list_readable_seconds, facts.list_listed_seconds)
         seen = "it can be read and is listed" if is_shown else "not both read and listed within a minute"

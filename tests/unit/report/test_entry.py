@@ -5,9 +5,9 @@ import pytest
 
 from td_pinterest_op.report.entry import make_entry, parse_time
 from td_pinterest_op.run_history.history_table import (
+    COLUMNS,
     FAILED,
     FOLLOW_UP,
-    NAMES,
     RUN,
     SUCCESS,
     convert_booleans,
@@ -24,7 +24,7 @@ def test_statistics_and_their_history_row_give_the_same_entry() -> None:
     of_row = make_entry(row)
     of_statistics = make_entry(statistics())
     assert of_statistics.invalid_by_reason == of_row.invalid_by_reason
-    for name in given.keys() & NAMES:
+    for name in given.keys() & COLUMNS.keys():
         assert of_statistics.get_text(name) == of_row.get_text(name)
         assert of_statistics.get_number(name) == of_row.get_number(name)
     assert (of_row.kind, of_row.outcome) == (RUN, SUCCESS)
@@ -32,7 +32,7 @@ def test_statistics_and_their_history_row_give_the_same_entry() -> None:
 
 def test_every_figure_of_the_statistics_has_its_column() -> None:
     stats = Stats(action="a", ad_account_id="1", dry_run=False)
-    assert set(convert_booleans(flatten(stats.to_json()))) - NAMES == set()
+    assert set(convert_booleans(flatten(stats.to_json()))) - COLUMNS.keys() == set()
 
 
 @pytest.mark.parametrize(

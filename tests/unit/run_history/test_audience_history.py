@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.run_history.history_table import build_history_query, find_member_count, find_size
+from td_pinterest_op.run_history.history_table import build_history_query, find_known_member_count, find_size
 from tests.unit.run_history.conftest import TABLE, Warehouse
 
 SEEN = {"kind": "follow-up", "outcome": "success", "audience_status": "READY"}
@@ -75,7 +75,7 @@ def test_members_are_known_after_a_run_that_succeeded_and_nothing_since(
     warehouse.run(f"ALTER TABLE {TABLE} ADD COLUMN dry_run varchar")
     for time, run in enumerate(runs, start=1):
         warehouse.insert(**{**OF_RUN, "time": time, **run})
-    assert find_member_count(read_history(warehouse, "12"), "12", "77") == members
+    assert find_known_member_count(read_history(warehouse, "12"), "12", "77") == members
 
 
 def test_size_is_that_of_the_last_status_check_after_pinterests_matching(warehouse: Warehouse) -> None:
