@@ -1,4 +1,4 @@
-"""Made-up people for the sandbox, tests and benches: the same ones for the same seed, as a CSV or a Parquet file.
+"""Made-up people for the sandbox, tests and benches: the same ones for the same seed, as a Parquet file.
 
 Every e-mail address, valid or not, is at a domain that ends in `.example`, so that a leak can be recognised anywhere.
 """
@@ -63,20 +63,16 @@ FROM with_devices ORDER BY row_number
 
 
 def write_people(path: Path, *, rows: int = 100_000, seed: int = 20_260_101) -> Path:
-    """Write `rows` people to `path`, a .csv (with a header) or .parquet file; returns `path`.
+    """Write `rows` people to `path`, a Parquet file; returns `path`.
 
     Columns: customer_id (from 1), email, maid, idfa, country, opted_in (1 or 0), time (Unix seconds). Of the e-mails,
     about 1.3 % are invalid (no address, several, too long, empty, placeholder, MD5, hash of nothing) and 1 % NULL, 10 %
     are SHA-256 already (half of them in upper case), 5 % in upper case, 4 % padded; 30 % have non-ASCII letters.
-    About 2 % of the rows repeat an earlier person. In CSV a NULL is an empty field, an empty string is `""`.
-    Raises ValueError for another suffix.
+    About 2 % of the rows repeat an earlier person.
     """
-    formats = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet"}
-    if path.suffix not in formats:
-        raise ValueError(f"people are written as .csv or .parquet, not {path.suffix!r}")
     with duckdb.connect(":memory:", config={"threads": 2}) as connection:
         people = connection.execute(f"CREATE TABLE people AS {_PEOPLE}", {"seed": seed, "rows": rows})
-        people.execute(f"COPY people TO '{path}' ({formats[path.suffix]})")
+        people.execute(f"COPY people TO '{path}' (FORMAT parquet)")
     return path
 
 

@@ -5,16 +5,6 @@ from dataclasses import dataclass
 
 AD_ACCOUNT_ID = "549755885175"
 
-ROLES = (
-    "OWNER",
-    "ADMIN",
-    "ANALYST",
-    "SOS_READER",
-    "FINANCE_MANAGER",
-    "AUDIENCE_MANAGER",
-    "CAMPAIGN_MANAGER",
-    "CATALOGS_MANAGER",
-)
 # With one of these a user may write customer lists and audiences.
 WRITERS = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
 

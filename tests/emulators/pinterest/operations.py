@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.emulators.pinterest import shapes, views
-from tests.emulators.pinterest.accounts import AdAccount, User
+from tests.emulators.pinterest.accounts import User
 from tests.emulators.pinterest.refusals import (
     RefusalError,
     invalid,
@@ -67,13 +67,6 @@ def _token(request: ApiRequest) -> Success:
     return Success(content=request.tokens.exchange(form["code"], redirect_uri=form["redirect_uri"]), creates=True)
 
 
-def _user_get(request: ApiRequest) -> Success:
-    shapes.check_query(request.query, shapes.USER_QUERY)
-    account_id = request.query.get("ad_account_id")
-    user = request.user if account_id is None else request.world.require_account(account_id, request.user).owner
-    return Success(content=views.show_user(user))
-
-
 def _accounts_list(request: ApiRequest) -> Success:
     shapes.check_query(request.query, shapes.ACCOUNT_QUERY)
     shared = request.query.get("include_shared_accounts", "true").lower() == "true"
@@ -82,16 +75,10 @@ def _accounts_list(request: ApiRequest) -> Success:
         for account in request.world.accounts.values()
         if account.may_read(request.user) and (shared or account.owner == request.user)
     )
-    return Success(content=views.page(request.world, readable, request.query, _show_account(request)))
-
-
-def _accounts_get(request: ApiRequest) -> Success:
-    account = request.world.require_account(request.account_id, request.user)
-    return Success(content=_show_account(request)(request.world, account))
-
-
-def _show_account(request: ApiRequest) -> Callable[[World, AdAccount], dict[str, Any]]:
-    return lambda _, account: views.show_account(account, request.user)
+    shown = views.page(
+        request.world, readable, request.query, lambda _, account: views.show_account(account, request.user)
+    )
+    return Success(content=shown)
 
 
 # -- customer lists -------------------------------------------------------------------------------------------------
@@ -320,9 +307,7 @@ _AUDIENCE = f"{_ACCOUNT}/audiences/{{audience_id}}"
 
 OPERATIONS = (
     Operation("oauth/token", "POST", "/oauth/token", "org_read", None, _token),
-    Operation("user_account/get", "GET", "/user_account", "org_read", "user_accounts:read", _user_get),
     Operation("ad_accounts/list", "GET", "/ad_accounts", *_READ, _accounts_list),
-    Operation("ad_accounts/get", "GET", _ACCOUNT, *_READ, _accounts_get),
     Operation("customer_lists/list", "GET", _LISTS, *_READ, _lists_list),
     Operation("customer_lists/create", "POST", _LISTS, *_WRITE, _lists_create),
     Operation("customer_lists/get", "GET", _LIST, *_READ, _lists_get),

@@ -208,7 +208,6 @@ def _is_flag(value: str) -> bool:
     return value in ("true", "false", "True", "False")
 
 
-USER_QUERY: dict[str, Callable[[str], bool]] = {"ad_account_id": is_id}
 ACCOUNT_QUERY: dict[str, Callable[[str], bool]] = {
     "page_size": _is_page_size,
     "bookmark": bool,

@@ -17,18 +17,6 @@ _DEFAULT_PAGE = 25
 _T = TypeVar("_T", AdAccount, AdvertisingEntity, Audience, CustomerList)
 
 
-def show_user(user: User) -> dict[str, Any]:
-    return EXTRA | {
-        "id": user.id,
-        "username": user.username,
-        "account_type": "BUSINESS" if user.business_name else "PINNER",
-        "business_name": user.business_name,
-        "about": "",
-        "profile_image": None,
-        "website_url": None,
-    }
-
-
 def show_account(account: AdAccount, user: User) -> dict[str, Any]:
     return EXTRA | {
         "id": account.id,

@@ -23,7 +23,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _met: ContextVar[Fault | None] = ContextVar("fault", default=None)
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
-_OPEN = "/v3/system/server_status"
 # How often a status looks whether its job has ended, and after how many real seconds again.
 _LOOKS = 25
 _LOOK = 0.002
@@ -40,7 +39,6 @@ def treasure_data_app(state: TreasureData) -> web.Application:
     tables = _TableCalls(state)
     app.add_routes(
         [
-            web.get(_OPEN, _server_status),
             web.post("/v3/job/issue/{type}/{database}", calls.issue),
             web.get("/v3/job/status/{id}", calls.status),
             web.get("/v3/job/show/{id}", calls.show),
@@ -110,7 +108,7 @@ def _status(fault: Fault) -> web.Response:
 
 async def _call(request: web.Request, handler: Handler) -> web.StreamResponse:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    if request.path != _OPEN and (scheme != "TD1" or key != API_KEY):
+    if scheme != "TD1" or key != API_KEY:
         return error(401, "Authentication failed")
     if request.method == "POST" and request.body_exists and request.content_type not in _FORMS:
         return error(415, f"A POST carries a form, not {request.content_type}")
@@ -132,10 +130,6 @@ async def _record(request: web.Request, fault: Fault | None) -> ReceivedRequest:
         form={name: str(value) for name, value in form.items()},
         fault=fault.kind if fault else None,
     )
-
-
-async def _server_status(request: web.Request) -> web.Response:
-    return answer({"status": "ok"})
 
 
 class _JobCalls:

@@ -182,6 +182,16 @@ class TestBrokenOff:
         assert named(500) == rows(wire, job(500, len(CONTENT)))
         assert set(fake_time.slept) == {1.0}
 
+    def test_response_with_a_later_part_is_rejected(self, fake_time: FakeTime) -> None:
+        wire = Wire(fake_time, CONTENT, [Serving(at_most=100), Serving(off=-5)])
+        assert named(500) == rows(wire, job(500, len(CONTENT)))
+        assert wire.ranges == [None, "bytes=100-", "bytes=100-"]
+
+    def test_close_within_a_member_of_the_file_is_not_its_end(self, fake_time: FakeTime) -> None:
+        wire = Wire(fake_time, CONTENT, [Serving(at_most=len(CONTENT) - 1, with_length=False)])
+        assert named(500) == rows(wire, job(None, None))
+        assert len(wire.ranges) == 2
+
     def test_failing_download_ends_after_the_retries_with_the_reason(self, fake_time: FakeTime) -> None:
         wire = Wire(fake_time, CONTENT, [Serving(at_most=900), *[Serving(status=503)] * 9])
         with pytest.raises(TreasureDataError) as caught:
