@@ -1,7 +1,6 @@
 """What an activation exports: the workflow's settings, what a console may add, the audience named after the segment."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -223,12 +222,6 @@ def test_console_may_name_no_secret_in_any_setting(name: str) -> None:
 )
 def test_query_may_name_the_table_of_the_activation(query: str, table: str, expected: str | None) -> None:
     assert (expected or query) in extend_settings(query=query, activation_actions_table=table)["query"]
-
-
-def test_the_query_may_be_a_file_of_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("a.sql").write_text("-- people\nSELECT email FROM activation_actions_table -- all\n")
-    assert "-- all\n) AS people" in extend_settings(query="a.sql", activation_actions_table="t")["query"]
 
 
 @pytest.mark.parametrize("table", [None, "", "a.b.c", "t; DROP TABLE x", "t -- ", '"t"', "a..b", "ü"])
