@@ -139,9 +139,7 @@ def _store_on_server(secrets: Mapping[str, Secret], server: DigdagServer, projec
                     "stores secrets only if its configuration has digdag.secret-encryption-key"
                 )
     except NoResponseError as error:
-        raise SettingsError(
-            f"{where} gave no answer ({error.brief_text}): check that it runs and has this address"
-        ) from None
+        raise SettingsError(f"{where} gave no answer ({error}): check that it runs and has this address") from None
     return f"the secrets of project {project} on {server.url}"
 
 

@@ -12,7 +12,6 @@ import socket
 import ssl
 import time
 import urllib.parse
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -30,7 +29,7 @@ from td_pinterest_op.runtime.text import parse_whole_number
 
 RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.26 lacks this class
 
-# The most that is read of a response's body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
+# The most that is read of a response's body, in bytes. A page of 250 audiences takes a tenth of it.
 _LARGEST_BODY = 8 * 1024 * 1024
 # The most bytes of a response without data among them: http.client bounds neither the responses "100 Continue" before
 # the head nor the trailers after a body. A piece of the body is far smaller.
@@ -41,7 +40,7 @@ _LONGEST_BODY_SECONDS = 1800.0
 # The kernel is to hold little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
 _PIECE = 64 * 1024
 _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE)]
-_HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip", "Accept": "*/*", "Connection": "keep-alive"}
+_HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Accept": "*/*", "Connection": "keep-alive"}
 # The last is OpenSSL's, which requests does not read.
 _CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _PROXY_REFUSAL = re.compile("Tunnel connection failed: ([0-9]{3})")
@@ -51,9 +50,9 @@ class Failure(enum.Enum):
     """The reasons why a request got no usable response. Each value is the text of the reason for messages."""
 
     NOT_CONNECTED = "could not connect"
-    CONNECT_TIMEOUT = "no connection within connection_timeout_secs"
-    WRITE_TIMEOUT = "the server stopped reading for write_timeout_secs"
-    READ_TIMEOUT = "no byte of the response for read_timeout_secs"
+    CONNECT_TIMEOUT = "no connection within the connection timeout"
+    WRITE_TIMEOUT = "the server stopped reading for the write timeout"
+    READ_TIMEOUT = "no byte of the response within the read timeout"
     BROKEN = "the connection broke"
     OVERSIZED = "the response has no end, or is larger than 8 MB"
     TLS = "the TLS connection could not be trusted"
@@ -61,15 +60,11 @@ class Failure(enum.Enum):
 
 
 class NoResponseError(Exception):
-    """A request got no usable response. `failure`: the reason. `details` (host, port, proxy and cause) end the message.
-
-    `brief_text`: a message that names no setting, such as "connect timeout: api.pinterest.com:443".
-    """
+    """A request got no usable response, for the reason `failure`. `details`: host, port, proxy and cause."""
 
     def __init__(self, failure: Failure, details: str = "") -> None:
         super().__init__(f"{failure.value}{details}")
         self.failure = failure
-        self.brief_text = failure.name.lower().replace("_", " ") + details
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,7 +247,7 @@ class Transport:
                 # urllib3 before 2.0 takes a body that breaks off for a whole one, unless it has to compare the lengths.
                 response.raw.enforce_content_length = True
                 yield response.raw
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, zlib.error, ValueError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise _explain_failure(error, url) from None
 
     def close(self) -> None:
@@ -261,40 +256,24 @@ class Transport:
 
 
 def read_pieces(response: RawResponse) -> Iterator[bytes]:
-    """Yield a response's body, still compressed, as it arrives, in pieces of at most 64 KB."""
+    """Yield a response's body as it arrives, in pieces of at most 64 KB. What is compressed stays so."""
     # urllib3 1.26 has no read1: it waits until the piece is full.
     read = getattr(response, "read1", response.read)
     limits = vars(response)["_original_response"].limits  # urllib3's name for the `_BoundedResponse`
-    try:
-        while piece := read(_PIECE, decode_content=False):
-            yield piece
-            limits.restart()
-    except ValueError:  # a chunk of negative length, in urllib3 1.26
-        raise urllib3.exceptions.ProtocolError("a chunk has no length") from None
+    while piece := read(_PIECE, decode_content=False):
+        yield piece
+        limits.restart()
 
 
 def read_response(raw: RawResponse) -> Response:
-    """Read and decompress the body of the unread response `raw`, and return the whole response.
-
-    Raises OSError for a body that is too large, and zlib.error for one that is cut off.
-    """
+    """Read the body of the unread response `raw`, and return the whole response. Raises OSError for a large body."""
     began = time.monotonic()
     data = bytearray()
     for piece in read_pieces(raw):
         data += piece
         if len(data) > _LARGEST_BODY or time.monotonic() - began > _LONGEST_BODY_SECONDS:
             raise _OversizedError
-    body = bytes(data)
-    encoding = raw.headers.get("Content-Encoding", "").strip().lower()
-    if body and encoding in ("gzip", "x-gzip", "deflate"):
-        unzipper = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: gzip or zlib
-        # One byte more than allowed shows that there is more.
-        body = unzipper.decompress(body, _LARGEST_BODY + 1)
-        if len(body) > _LARGEST_BODY:
-            raise _OversizedError
-        if not unzipper.eof:
-            raise zlib.error("the compressed body is cut off")
-    return Response(status=raw.status, headers=raw.headers, body=body)
+    return Response(status=raw.status, headers=raw.headers, body=bytes(data))
 
 
 _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
@@ -308,18 +287,16 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
     ((requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError), Failure.READ_TIMEOUT),
     # InvalidHeader: two Content-Length headers that differ.
     (
-        (requests.ConnectionError, urllib3.exceptions.ProtocolError, urllib3.exceptions.InvalidHeader, zlib.error),
+        (requests.ConnectionError, urllib3.exceptions.ProtocolError, urllib3.exceptions.InvalidHeader),
         Failure.BROKEN,
     ),
 )
 
 
 def _explain_failure(error: BaseException, url: str) -> NoResponseError:
-    # All exceptions that caused it: requests and urllib3 keep them in `args` or `reason`.
     causes = [error]
-    for outer in causes:
-        inner = (*outer.args, getattr(outer, "reason", None), outer.__cause__ or outer.__context__)
-        causes += [cause for cause in inner if isinstance(cause, BaseException) and cause not in causes]
+    while inner := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(inner)
     failures = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
     failure = next(failures, Failure.UNUSABLE)
     text = ""

@@ -121,12 +121,8 @@ def _describe_invalid_values(stats: Stats) -> str:
     values = stats.valid + stats.invalid_count
     # With several columns a row has several values, or none.
     of = f"{stats.read:,} rows" if values == stats.read else f"{values:,} values in {stats.read:,} rows"
-    first = "; the first are in rows" if len(first_invalid) > 1 else "; the first is in row"
-    where = f"{first} {rows}" if rows else ""  # a warehouse that has judged the rows does not number them
-    return (
-        f"{stats.invalid_count:,} of {of} {'is' if stats.invalid_count == 1 else 'are'} invalid "
-        f"({format_reasons(stats.invalid_by_reason)}){where}"
-    )
+    where = f"; the first in rows {rows}" if rows else ""  # a warehouse that has judged the rows does not number them
+    return f"{stats.invalid_count:,} of {of} invalid ({format_reasons(stats.invalid_by_reason)}){where}"
 
 
 def format_reasons(counts: Counter[str]) -> str:

@@ -181,19 +181,15 @@ class TokenStore:
             # Only the file is replaced: other users may share its folder.
             atomic_file.replace_file(find_local_secrets_folder(self._environ) / name, new_token.reveal())
             return
-        if self._is_local_run:
+        if self._is_local_run or self._project_id is None:
             raise SettingsError(
-                "the old token is not in a local secrets file, and a local run stores no token on a server"
+                "the old token is not in a local secrets file, and only a task of a workflow server stores one there"
             )
         if endpoint := self._environ.get("DIGDAG_ENDPOINT", "").rstrip("/"):
             if not is_safe_url(endpoint):
                 raise SettingsError("DIGDAG_ENDPOINT must be an https address (http is allowed only for this machine)")
-            if self._project_id is None:
-                raise SettingsError("the task must belong to a project of the digdag server: push the project first")
             # Never the Treasure Data key: it is not for that server.
             server = DigdagServer(url=endpoint, authorization=Secret(self._environ.get("DIGDAG_AUTHORIZATION", "")))
-        elif self._project_id in (None, LOCAL_PROJECT):
-            raise SettingsError("DIGDAG_ENDPOINT is missing in the task's _env")
         else:
             server = find_hosted_server(self._environ)
 
@@ -201,7 +197,7 @@ class TokenStore:
             try:
                 status = server.put_secret(self._project_id, name, new_token)
             except NoResponseError as error:
-                raise _TemporaryError(f"the workflow server cannot be reached: {error.brief_text}") from None
+                raise _TemporaryError(f"the workflow server cannot be reached: {error}") from None
             if not 200 <= status < 300:
                 kind = _TemporaryError if status >= 500 or status in (408, 409, 429) else SettingsError
                 raise kind(f"the workflow server answered {status}")

@@ -255,10 +255,10 @@ def read_sql(text: str, *, key: str) -> str:
     if not query.strip():
         problem = problem or f"the file {name} is blank: write a query into it"
     elif "${" in query:
-        cure = "write the query into the task"
-        if "${activation_actions_table}" in query:
-            cure = "write `FROM activation_actions_table`, without `$` and braces"
-        problem = f"{name} contains a template, which digdag fills in only in a task: {cure}"
+        problem = (
+            f"{name} contains a template, which digdag fills in only in a task: write the query into the task. An "
+            "activation's table is `activation_actions_table`, without `$` and braces"
+        )
     if problem:
         raise SettingsError(f"{key}: {problem}", key=key, code="value")
     return query

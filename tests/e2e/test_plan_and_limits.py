@@ -127,8 +127,8 @@ class TestDryRun:
 MANY = [*people(10), "n/a", None]
 JUNK = ["n/a", None, "nobody"]
 # Independent of allow_empty.
-ALL_JUNK = r"3 of 3 rows are invalid \(placeholder 1, null 1, not_an_email 1\)(?!.*allow_empty)"
-ONE_IN_FOUR = r"1 of 4 rows is invalid \(null 1\); the first is in row 4"
+ALL_JUNK = r"3 of 3 rows invalid \(placeholder 1, null 1, not_an_email 1\)(?!.*allow_empty)"
+ONE_IN_FOUR = r"1 of 4 rows invalid \(null 1\); the first in rows 4"
 
 
 class TestLimits:

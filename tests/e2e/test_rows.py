@@ -96,10 +96,10 @@ class TestMixedRows:
         with pytest.raises(InvalidRowsError) as caught:
             services.export(settings_of(services, ADD), job_id=services.job(rows))
         message = str(caught.value)
-        assert f"{len(positions):,} of {ROWS:,} rows are invalid" in message
+        assert f"{len(positions):,} of {ROWS:,} rows invalid" in message
         for reason, count in rejected.items():
             assert f"{reason} {count:,}" in message
-        assert f"the first are in rows {', '.join(map(str, positions[:10]))}, …. Nothing was sent" in message
+        assert f"the first in rows {', '.join(map(str, positions[:10]))}, …. Nothing was sent" in message
         assert "ignore_invalid_records: true" in message
         assert services.pinterest.calls.writes() == []
 

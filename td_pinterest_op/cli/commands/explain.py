@@ -20,7 +20,7 @@ _EXAMPLES = {
     "JobError": (
         'the result of job 2345678 (columns: mail varchar) cannot be exported: column "mail" is not an identifier'
     ),
-    "InvalidRowsError": "12 of 1,000 rows are invalid (not_an_email 12); the first are in rows 17, 23",
+    "InvalidRowsError": "12 of 1,000 rows invalid (not_an_email 12); the first in rows 17, 23",
     "LimitError": "there is no valid record to send (0 rows read, 0 invalid)",
     "MirrorError": "plan 1795564860000 of audience 7 was superseded: another run has since made plan 1795564901500",
     "AudienceError": "there is no audience 2542620905475 in ad account 549755885175: check both ids",
@@ -39,8 +39,8 @@ _EXAMPLES = {
         "Pinterest answered 503 to the request to add 10000 records to customer list 5497558851750; tried 8 times"
     ),
     "MaybeAppliedError": (
-        "no response from Pinterest (no byte of the response for read_timeout_secs) to the request to create customer "
-        'list "Shoppers"'
+        "no response from Pinterest (no byte of the response within the read timeout) to the request to create "
+        'customer list "Shoppers"'
     ),
     "StoppedError": "the run was stopped (SIGTERM)",
     "UnexpectedError": (

@@ -89,4 +89,4 @@ def test_an_error_names_the_server_that_does_not_answer(values: dict[str, str]) 
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
         with pytest.raises(SettingsError) as failure:
             _store(values, "server", url, "shop")
-    assert f"the digdag server {url} gave no answer (not connected: " in str(failure.value)
+    assert f"the digdag server {url} gave no answer (could not connect: " in str(failure.value)

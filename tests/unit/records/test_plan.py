@@ -47,5 +47,5 @@ class TestBrakes:
     def test_error_counts_values_of_several_columns_and_names_rows(self) -> None:
         counted = stats(read=2, valid=1, invalid_by_reason=Counter({"empty": 3}), unique=1, first_invalid=[1, 2])
         assert message_of(settings(), counted).startswith(
-            "3 of 4 values in 2 rows are invalid (empty 3); the first are in rows 1, 2."
+            "3 of 4 values in 2 rows invalid (empty 3); the first in rows 1, 2."
         )
