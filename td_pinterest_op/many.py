@@ -39,7 +39,6 @@ from td_pinterest_op.settings.types import (
     format_value,
     is_left_out,
     names_secret,
-    suggest_word,
 )
 from td_pinterest_op.stats import WITHHOLDING_LISTS, Stats
 from td_pinterest_op.task_runtime.process import TaskProcess, log_label, may_resubmit
@@ -199,8 +198,7 @@ def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
     """
     listed = task.params.get("audiences")
     if listed is None:
-        near = suggest_word("audiences", [str(name) for name in task.params if name != "audiences"])
-        raise SettingsError(f"there is no list `audiences`: export it, or write it on the task{near}", key="audiences")
+        raise SettingsError("there is no list `audiences`: export it, or write it on the task", key="audiences")
     if isinstance(listed, str) and re.fullmatch(r"\S+\.ya?ml", listed.strip()):
         raise SettingsError("`audiences` is the name of a file: include the file under `_export`", key="audiences")
     try:
@@ -270,10 +268,6 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
         if key in replaced:
             lists = f"{_describe_list(settings[key])} in the entry replaces {_describe_list(shared[key])} of the task"
             log.warning("%s: for %s, %s", place, key, lists)
-    names = [format_value(key).strip("'") for key in replaced]
-    names += [key for key in params if task.params.get(key, params[key]) != params[key]]
-    if names:
-        log.info("%s overrides the task's %s", place, ", ".join(names))
     left_out = {FOR_THIS_RUN, "audiences", *([] if ROWS.isdisjoint(params) else ROWS)}
     own = {key: value for key, value in task.params.items() if key not in left_out}
     own |= {**params, "result_settings": merged}

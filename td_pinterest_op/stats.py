@@ -42,22 +42,26 @@ class SummaryText(NamedTuple):
 
 
 @dataclass(kw_only=True)
-class RequestCounts:
-    """Counts the requests that write to Pinterest, and the seconds that all requests waited. Thread-safe."""
+class _Counters:
+    """Counters to which several threads may add."""
+
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def add(self, **numbers: float) -> None:
+        """Add numbers to the counters of these names."""
+        with self._lock:
+            for name, number in numbers.items():
+                setattr(self, name, getattr(self, name) + number)
+
+
+@dataclass(kw_only=True)
+class RequestCounts(_Counters):
+    """Counts the requests that write to Pinterest, and the seconds that all requests waited."""
 
     sent: int = 0  # write requests, repetitions included
     retried: int = 0  # write requests that repeated a failed one
     failed: int = 0  # write requests without a successful response
     waiting_seconds: float = 0.0  # of all requests, before they were sent
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
-
-    def add(self, *, sent: int = 0, retried: int = 0, failed: int = 0, waiting_seconds: float = 0.0) -> None:
-        """Add these numbers of requests and seconds to the counters. Thread-safe."""
-        with self._lock:
-            self.sent += sent
-            self.retried += retried
-            self.failed += failed
-            self.waiting_seconds += waiting_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +84,8 @@ class MirrorFigures:
 
 
 @dataclass(kw_only=True)
-class Stats:
-    """The counters and results of one run. Only `count_records` and `requests` may be used by several threads.
+class Stats(_Counters):
+    """The counters and results of one run. Only `add` and `requests` may be used by several threads.
 
     A record is what is sent for a row of the query. A record has one or more keys: digests or an external id. Without
     an action, these are only the counts of some rows, such as those of an opt-out list.
@@ -123,7 +127,6 @@ class Stats:
     reading_seconds: float = 0.0
     sending_seconds: float = 0.0
     requests: RequestCounts = field(default_factory=RequestCounts)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def allowed_count(self) -> int:
@@ -145,16 +148,6 @@ class Stats:
     def invalid_count(self) -> int:
         """The number of values in the query's rows that are not valid identifiers."""
         return self.invalid_by_reason.total()
-
-    def count_records(self, *, sent: int = 0, refused: int = 0, in_doubt: int = 0) -> None:
-        """Add these numbers of records to the counters. Thread-safe.
-
-        `in_doubt`: records of a request whose outcome is not known yet, or a negative number once it is known.
-        """
-        with self._lock:
-            self.sent += sent
-            self.refused += refused
-            self.in_doubt += in_doubt
 
     def check_sums(self, *, complete: bool) -> None:
         """Raise UnexpectedError if the counts do not add up. `complete`: whether the run has sent all records."""

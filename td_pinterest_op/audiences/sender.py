@@ -147,20 +147,20 @@ class Sender:
                 continue
             count = part.records.record_count
             if not part.is_in_doubt:
-                stats.count_records(in_doubt=count)  # until the outcome is known
+                stats.add(in_doubt=count)  # until the outcome is known
             try:
                 response = send_records(part.records)
             except ExportError as error:
                 status = error.status if isinstance(error, RequestRefusedError) and not error.is_read else None
                 half = (size + 1) // 2
                 if status == 400 and size == 1:
-                    stats.count_records(refused=count, in_doubt=-count)
+                    stats.add(refused=count, in_doubt=-count)
                     refused += 1
                     self.on_refused(part.records)
                 else:
                     part.is_in_doubt = part.is_in_doubt or error.maybe_applied
                     if not part.is_in_doubt:
-                        stats.count_records(in_doubt=-count)
+                        stats.add(in_doubt=-count)
                     if status == 413 and size > 1:
                         self._largest = min(half, self._largest or half)
                         text = "a batch of %d records is too large for Pinterest; from now on, batches have at most %d"
@@ -176,7 +176,7 @@ class Sender:
                     each.halvings > MAX_HALVINGS for each in (part, *parts)
                 )
             else:
-                stats.count_records(sent=count, in_doubt=-count)
+                stats.add(sent=count, in_doubt=-count)
                 accepted += size
                 was_throttled = was_throttled or (response is not None and response.throttled)
         if self.accepts_refusals:

@@ -39,16 +39,12 @@ class Switch:
         """Raise AudienceError if `audience` uses a newer run's list. Returns whether it uses one of this operator."""
         used = find_list(self.api, audience)
         if used and self._is_newer(used):
-            advice = "To replace it, run this task again"
             name = get_list_name(used)
-            if name and name.has_newer_jobs(self.target.name):
-                advice = (
-                    "To replace the result of a newer job anyway, or if the job ids come from two accounts or regions "
-                    "of Treasure Data, set replace_newer: true"
-                )
             raise AudienceError(
                 f"{audience.label} uses customer list {used.id} of a newer run (job {name and name.jobs}, here job "
-                f"{self.target.name.jobs}), and keeps it. {advice}"
+                f"{self.target.name.jobs}), and keeps it. To replace it, run this task again; to replace the result of "
+                "a newer job anyway, or if the job ids come from two accounts or regions of Treasure Data, set "
+                "replace_newer: true"
             )
         return get_list_name(used) is not None
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import cast
 
-from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.identifiers.identifier_types import HASHES_OF_NOTHING, PLACEHOLDERS, TRIMMED, IdentifierType
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column
@@ -118,21 +117,15 @@ def decode_hashed_values(column: Column, values: Sequence[object]) -> ColumnIden
     """Return the identifiers of a column whose values the warehouse has checked and hashed.
 
     `values`: each a digest in hex, the reason for a rejection, or None for NULL. HASHED_MARK precedes the digest of a
-    value that was hashed already. Raises UnexpectedError for anything else.
+    value that was hashed already. Raises ValueError for anything else.
     """
     texts = [value if isinstance(value, bytes) else b"" for value in values]
-    try:
-        digests = [unhexlify(text[-64:]) if len(text) >= 64 else b"" for text in texts]
-        rejected = [
-            (row, Reason.NULL if values[row] is None else Reason(texts[row].decode()))
-            for row, digest in enumerate(digests)
-            if not digest
-        ]
-    except ValueError:
-        raise UnexpectedError(
-            "the warehouse returned neither a digest nor a reason for a rejection: a bug in td_pinterest_op; please "
-            "report it with this line"
-        ) from None
+    digests = [unhexlify(text[-64:]) if len(text) >= 64 else b"" for text in texts]
+    rejected = [
+        (row, Reason.NULL if values[row] is None else Reason(texts[row].decode()))
+        for row, digest in enumerate(digests)
+        if not digest
+    ]
     hashed_count = sum(text.startswith(_MARK) for text in texts)
     return ColumnIdentifiers(column=column, identifiers=digests, rejected=rejected, hashed_count=hashed_count)
 

@@ -10,7 +10,6 @@ import msgpack
 
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.transport import read_pieces
-from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData, build_path, build_refusal_error
 
@@ -20,6 +19,7 @@ _INFLATED = 64 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 # The most rows of a result that a user without the permission Download may see.
 _PREVIEW_ROWS = 50
+_DAMAGED = "cannot be read, because its data is damaged"
 _DOWNLOAD_ADVICE = "give the owner of the API key the permission Download on the query's database"
 
 
@@ -176,7 +176,7 @@ class JobResult:
                 self._unpacker.feed(self._inflater.decompress(data, self._block_bytes))
                 rows = list(self._unpacker)
             except (zlib.error, TypeError, ValueError, msgpack.UnpackException):
-                raise self._build_result_error("cannot be read, because its data is damaged") from None
+                raise self._build_result_error(_DAMAGED) from None
             data = self._inflater.unconsumed_tail or self._inflater.unused_data
             if not rows:
                 continue
@@ -186,7 +186,7 @@ class JobResult:
             except (TypeError, ValueError):
                 columns = []
             if len(columns) != width:
-                raise self._build_result_error(f"contains a row that does not have {format_count(width, 'column')}")
+                raise self._build_result_error(_DAMAGED)
             self._rows += len(rows)
             if self._job.records is not None and self._rows > self._job.records:
                 raise self._build_result_error(

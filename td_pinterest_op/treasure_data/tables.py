@@ -50,13 +50,13 @@ def list_tables(td: TreasureData, database: str) -> dict[str, Table]:
     status, content = td.call("GET", build_path("table", "list", database))
     if status == 404:
         raise JobError(f'there is no database "{database}": create it, or name another one')
-    tables = content.get("tables")
-    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
-        raise TreasureDataError(f"Treasure Data's list of the tables in {database} cannot be read{RUN_AGAIN}")
-    found = [
-        Table(name=str(each.get("name")), created_at=str(each.get("created_at")), schema=str(each.get("schema") or ""))
-        for each in tables
-    ]
+    try:
+        found = [
+            Table(name=each["name"], created_at=each["created_at"], schema=each.get("schema") or "")
+            for each in content["tables"]
+        ]
+    except (LookupError, TypeError):
+        raise TreasureDataError(f"Treasure Data's list of the tables in {database} cannot be read{RUN_AGAIN}") from None
     return {table.name: table for table in found}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import tdclient.api
 
 from td_pinterest_op import USER_AGENT
-from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError, WorkflowError
+from td_pinterest_op.errors import TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import Retry, parse_retry_after, retry
 from td_pinterest_op.http.transport import Failure, NoResponseError, RawResponse, Response, Transport, read_response
 from td_pinterest_op.redaction.secret import Secret, mask_with_numbers, sanitize
@@ -31,11 +31,6 @@ _ADVICE_ABOUT_KEY = {
 }
 # Repeats of a reading request whose key, which worked before in this run, is refused: that may pass.
 _REFUSAL_RETRIES = 2
-# By the hundred of the status, for all other responses.
-_ADVICE = {
-    3: "; redirects are not followed: check TD_API_SERVER, and a proxy that may respond in its place",
-    4: "; repeating the request does not help: correct {subject}",
-}
 # The end of a message about a failure that may pass.
 RUN_AGAIN = "; run this task again later"
 
@@ -45,15 +40,16 @@ def build_path(*parts: str) -> str:
     return "/v3/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
 
 
-def build_refusal_error(status: int, response_text: str, *, subject: str) -> ExportError:
+def build_refusal_error(status: int, response_text: str, *, subject: str) -> WorkflowError:
     """Return the error for a response that refuses a request for good: repeating the request does not help.
 
     `response_text`: the response and the request, for the message. `subject`: what the user must correct.
     """
-    advice = _ADVICE.get(status // 100)
-    if advice is None:
-        return TreasureDataError(f"Treasure Data: {response_text}{RUN_AGAIN}", status=status)
-    return WorkflowError(f"Treasure Data: {response_text}{advice.format(subject=subject)}", status=status)
+    return WorkflowError(
+        f"Treasure Data: {response_text}; repeating the request does not help: correct {subject}. Or check "
+        "TD_API_SERVER, and a proxy that may respond in its place: redirects are not followed",
+        status=status,
+    )
 
 
 class TemporaryError(Exception):
@@ -109,7 +105,7 @@ class TreasureData:
 
         `path`: see `build_path`. `subject`: what the user must correct if the request is refused. `params`: the fields
         of a form. A POST is repeated like a GET: give it a `domain_key`, or make sure that it may be repeated. Raises
-        SettingsError, WorkflowError (for a request that is refused for good) and TreasureDataError.
+        WorkflowError (for a request that is refused for good) and TreasureDataError.
         """
         request = f"to {method} {path}"
 
@@ -160,7 +156,7 @@ class TreasureData:
         """Send one request, without retries, and yield the response. The `with` block reads it.
 
         `params`: the fields of a form. Raises TemporaryError if a retry may help, else WorkflowError for a refused API
-        key, TreasureDataError or SettingsError. The caller judges any other status.
+        key, or a server or proxy that cannot be used. The caller judges any other status.
         """
         request = f"to {method} {path}"
         form = {"Content-Type": "application/x-www-form-urlencoded"} if params else {}
@@ -185,19 +181,12 @@ class TreasureData:
                     self._refusals_left = min(_REFUSAL_RETRIES, self.retry.count)
                 yield response
         except NoResponseError as error:
-            text = f"Treasure Data: {error}"
             # Any other failure of TLS may pass.
-            if error.failure is Failure.TLS and "certificate" in text.lower():
-                raise TreasureDataError(
-                    f"{text}. If your network has a certificate authority of its own, name its file in "
-                    "REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
-                ) from None
-            if error.failure is Failure.OVERSIZED:
-                raise TreasureDataError(f"{text}, {request}") from None
-            if error.failure is Failure.UNUSABLE:
-                raise SettingsError(
-                    f"{text}; check TD_API_SERVER, the proxy (HTTPS_PROXY or ALL_PROXY) and the certificates "
-                    "(REQUESTS_CA_BUNDLE or SSL_CERT_FILE)"
+            if error.failure is Failure.UNUSABLE or "certificate" in str(error).lower():
+                raise WorkflowError(
+                    f"Treasure Data: {error}; check TD_API_SERVER, the proxy (HTTPS_PROXY or ALL_PROXY) and the "
+                    "certificates: if your network has an authority of its own, name its file in REQUESTS_CA_BUNDLE or "
+                    "SSL_CERT_FILE"
                 ) from None
             raise TemporaryError(f"no response ({error})") from None
 

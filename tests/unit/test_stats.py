@@ -94,7 +94,7 @@ def test_threads_count_without_losses() -> None:
 
     def count() -> None:
         for _ in range(1000):
-            counted.count_records(sent=3, in_doubt=-2)
+            counted.add(sent=3, in_doubt=-2)
             counted.requests.add(sent=1, waiting_seconds=0.5)
 
     with ThreadPoolExecutor(max_workers=8) as pool:

@@ -220,7 +220,7 @@ def test_requests_at_once_grow_by_one_from_the_first_success_and_halve_after_eac
         for future in running:
             future.set_result(len(running) == 8)  # whether it was throttled
         if len(rounds) >= first_success:
-            run.stats.count_records(sent=len(running))
+            run.stats.add(sent=len(running))
         return running, set()
 
     monkeypatch.setattr(sender, "start_thread", lambda _: Future())

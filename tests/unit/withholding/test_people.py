@@ -234,7 +234,7 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
         with open_reader(of_people.job, given, stats, lists=opened) as reader:
             prepared = reader.read(of_people.blocks, progress=lambda _: None)
             batches = list(prepared.read_batches(3))
-    stats.count_records(sent=stats.to_send_count)
+    stats.add(sent=stats.to_send_count)
     stats.check_sums(complete=True)
     return stats, batches
 
