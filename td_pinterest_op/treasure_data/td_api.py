@@ -46,8 +46,8 @@ def build_refusal_error(status: int, response_text: str, *, subject: str) -> Wor
     `response_text`: the response and the request, for the message. `subject`: what the user must correct.
     """
     return WorkflowError(
-        f"Treasure Data: {response_text}; repeating the request does not help: correct {subject}. Or check "
-        "TD_API_SERVER, and a proxy that may respond in its place: redirects are not followed",
+        f"Treasure Data: {response_text}; repeating the request does not help: correct {subject}. "
+        "Redirects are not followed: check TD_API_SERVER, and a proxy that may respond in its place",
         status=status,
     )
 
