@@ -7,22 +7,18 @@ import pytest
 from td_pinterest_op.errors import AudienceError, RequestRefusedError
 from tests.e2e.audiences import (
     ADD,
-    CLEAR,
     CREATE,
     DELETE,
     NEW,
     NEXT_DAY,
     REMOVE,
     REPLACE,
-    audience_id_of,
     current_list_id,
-    is_cleared,
     members_of,
-    only_audience_id,
     run_during,
     settings_of,
 )
-from tests.emulators.pinterest import Answer, Fault, Reset, When
+from tests.emulators.pinterest import Answer, Fault, When
 from tests.exporting import Services, digests, people
 
 # The end of an error when another session has won after records were sent.
@@ -128,30 +124,6 @@ def test_audience_removed_during_an_add_is_an_error(services: Services, removed:
 # -- delayed reads
 
 
-@pytest.mark.parametrize("lost", [False, True], ids=["answered", "answers lost"])
-@pytest.mark.parametrize("action", [ADD, REMOVE, CREATE, REPLACE, CLEAR, DELETE])
-def test_delayed_listings_and_reads_cause_no_duplicates(services: Services, action: str, lost: bool) -> None:
-    settings = settings_of(services, action, people(6))
-    services.time.sleep(60)
-    services.pinterest.switches.set({"listing_lag_seconds": 2, "reading_lag_seconds": 12})
-    if lost:
-        for operation in ("customer_lists/create", "audiences/create", "audiences/update"):
-            services.pinterest.inject(Fault(effect=Reset(), when=When.AFTER, operation=operation))
-    job = None if action in (CLEAR, DELETE) else services.job(people(9, first=3))
-    for _ in range(2):
-        services.export(settings | {"limit_records_per_request": 4}, job_id=job)
-    services.time.sleep(60)
-    audience_id = audience_id_of(services, settings)
-    members = {ADD: digests(12), REMOVE: digests(3), DELETE: digests(6)}
-    if action == CLEAR:
-        assert is_cleared(services, audience_id)
-    else:
-        assert members.get(action, digests(9, first=3)) == services.pinterest.members_of_audience(audience_id)
-    assert [audience_id] == list(services.pinterest.audiences)
-    assert (action == DELETE) == services.pinterest.audiences[audience_id].removed
-    assert len(services.pinterest.lists) == {CREATE: 2, REPLACE: 3, CLEAR: 2}.get(action, 1)
-
-
 @pytest.mark.parametrize(
     ("action", "switches"),
     [
@@ -201,18 +173,6 @@ def test_export_waits_at_least_half_a_minute_for_a_slow_switch(services: Service
 # -- if_exists, expected_audience_name
 
 
-@pytest.mark.parametrize(("if_exists", "members"), [("add", digests(12)), ("replace", digests(9, first=3))])
-def test_create_with_if_exists_works_on_the_first_day_and_later(
-    services: Services, if_exists: str, members: set[str]
-) -> None:
-    settings = NEW | {"if_exists": if_exists}
-    first = services.export(settings, job_id=services.job(people(6)))
-    for _ in range(2):
-        stored = services.export(settings, job_id=services.job(people(9, first=3)), session_time=NEXT_DAY)
-    assert first["audience_id"] == stored["audience_id"] == only_audience_id(services)
-    assert members == members_of(services, NEW)
-
-
 @pytest.mark.parametrize(
     ("again", "others"),
     [(people(6), set()), (people(9, first=50), digests(9, first=50)), ([], set())],
@@ -238,17 +198,6 @@ def test_several_audiences_of_one_name_are_an_error_with_their_ids(services: Ser
     assert services.pinterest.calls.writes() == []
 
 
-@pytest.mark.parametrize("action", [ADD, REMOVE, REPLACE, CLEAR, DELETE])
-def test_audience_with_an_unexpected_name_is_not_changed(services: Services, action: str) -> None:
-    settings = settings_of(services, action, people(3)) | {"expected_audience_name": "Customers"}
-    job = None if action in (CLEAR, DELETE) else services.job(people(2))
-    with pytest.raises(AudienceError, match='is named "Shoppers", but expected_audience_name is "Customers"'):
-        services.export(settings, job_id=job)
-    assert services.pinterest.calls.writes() == []
-    services.export(settings | {"expected_audience_name": "Shoppers"}, job_id=job)
-    assert services.pinterest.calls.writes() != []
-
-
 def test_expected_name_is_compared_without_blanks_at_its_ends(services: Services) -> None:
     audience_id = services.audience(name=" Shoppers  ")
     settings = {"action": ADD, "audience_id": audience_id, "expected_audience_name": "Shoppers "}
@@ -261,6 +210,3 @@ def test_unreadable_audience_does_not_have_the_expected_name(services: Services)
     with pytest.raises(AudienceError, match="cannot be read, so its name is unknown"):
         services.export(settings)
     assert services.pinterest.calls.writes() == []
-
-
-# -- names, ids, folders

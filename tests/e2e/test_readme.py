@@ -83,21 +83,6 @@ def test_number_of_jobs_matches_the_table_of_costs(services: Services) -> None:
         assert jobs[name] == str(len(services.td.jobs.all()) - before), name
 
 
-@pytest.mark.parametrize("hash_in", ["operator", "warehouse"])
-def test_a_list_takes_the_jobs_that_the_page_says(services: Services, hash_in: str) -> None:
-    services.td.create_people("crm", people(120))
-    services.td.create("crm", "opt_outs", [{"email": person} for person in people(2)])
-    counts = []
-    for day, lists in enumerate([{}, {"suppress": "SELECT email FROM opt_outs"}], start=1):
-        settings = {"action": ADD, "audience_id": services.audience(), "hash_in": hash_in, **lists}
-        before = len(services.td.jobs.all())
-        services.export(
-            settings, session_time=f"2026-11-{day:02}T00:00:00+00:00", query="SELECT email FROM people", database="crm"
-        )
-        counts.append(len(services.td.jobs.all()) - before)
-    assert counts[1] - counts[0] == 2
-
-
 def test_tables_of_settings_have_every_key_with_its_requirement_and_default() -> None:
     assert replace_settings(PAGES["settings"]) == PAGES["settings"], "run python -m tests.readme"
 

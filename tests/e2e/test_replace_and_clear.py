@@ -20,28 +20,24 @@ from tests.e2e.audiences import (
     session_key,
     settings_of,
 )
-from tests.emulators.pinterest import Answer, Call, Fault, When
+from tests.emulators.pinterest import Call, When
 from tests.exporting import SESSION, Services, digests, people
 
 
 class TestReplace:
-    def test_replace_leaves_the_people_of_the_query_and_keeps_the_audience_id(self, services: Services) -> None:
+    def test_replace_switches_the_audience_to_a_list_of_the_querys_people_after_the_last_batch(
+        self, services: Services
+    ) -> None:
         audience_id = services.audience(people(5, first=100))
         before = current_list_id(services, audience_id)
         job = services.job(people(10))
-        stored = services.export({"action": REPLACE, "audience_id": audience_id}, job_id=job)
+        settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4}
+        stored = services.export(settings, job_id=job)
         after = current_list_id(services, audience_id)
         assert services.pinterest.members_of_audience(audience_id) == digests(10)
         assert list_name("Shoppers", job, digests(10)) == services.pinterest.lists[after].name
         assert (before, after) == (stored["previous_customer_list_id"], stored["customer_list_id"])
         assert services.pinterest.members(before) == digests(5, first=100)
-
-    def test_replace_switches_the_audience_after_the_last_batch(self, services: Services) -> None:
-        audience_id = services.audience(people(5))
-        services.export(
-            {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4},
-            job_id=services.job(people(10)),
-        )
         operations = [call.operation for call in services.pinterest.calls.writes()]
         assert operations == ["customer_lists/create", *["customer_lists/update"] * 2, "audiences/update"]
 
@@ -59,15 +55,6 @@ class TestReplace:
         stored = services.export(settings, job_id=job)
         assert services.pinterest.members_of_audience(first["audience_id"]) == digests(60)
         assert (dry["members"], stored["members"]) == (None, 60)
-
-    def test_replace_does_not_reuse_an_orphaned_list_with_other_people(self, services: Services) -> None:
-        settings = settings_of(services, REPLACE)
-        job = services.job(people(60))
-        services.export(settings, job_id=job)
-        services.export(settings | {"action": ADD}, job_id=services.job(people(50, first=100)))
-        services.export(settings, job_id=job, session_time=NEXT_DAY)
-        services.export(settings, job_id=job)
-        assert services.pinterest.members_of_audience(str(settings["audience_id"])) == digests(60)
 
     @pytest.mark.parametrize(
         ("switches", "message"),
@@ -164,19 +151,6 @@ class TestClear:
         services.pinterest.switches.set(switches)
         clear(services, audience_id)
         assert is_cleared(services, audience_id)
-
-    def test_rerun_of_clear_reuses_the_empty_list_of_a_failed_attempt(self, services: Services) -> None:
-        audience_id = services.audience(people(5))
-        services.pinterest.inject(
-            Fault(effect=Answer(status=400, message="Invalid rule"), operation="audiences/update", times=100)
-        )
-        with pytest.raises(PinterestError):
-            clear(services, audience_id)
-        services.pinterest.faults.clear()
-        assert services.pinterest.members_of_audience(audience_id) == digests(5)
-        clear(services, audience_id)
-        assert is_cleared(services, audience_id)
-        assert len(services.pinterest.lists) == 2
 
 
 OVER_OLD = NEW | {"if_exists": "replace"}
