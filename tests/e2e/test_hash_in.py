@@ -10,8 +10,8 @@ from td_pinterest_op.errors import InvalidRowsError, JobError, LimitError, Setti
 from td_pinterest_op.identifiers.reasons import Reason
 from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD
-from tests.exporting import Services, digest, digests, people
-from tests.warehouses import SIGMA, corpus
+from tests.exporting import Services, people
+from tests.warehouses import corpus
 
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}".format
 SKIPS = {"ignore_invalid_records": True}
@@ -110,15 +110,6 @@ def test_limits_stop_an_export_with_the_same_message_for_both_places_of_hashing(
         messages.append(str(caught.value).split(" (ad account")[0])
     assert messages[0] == messages[1]
     assert services.pinterest.calls.writes() == []
-
-
-def test_address_that_only_the_operator_can_hash_is_counted_and_not_sent(services: Services) -> None:
-    services.td.create("crm", "greek", [{"email": SIGMA}, {"email": people(1)[0]}])
-    members, stored = run_export(services, {"hash_in": "warehouse"}, query="SELECT email FROM greek")
-    assert members == digests(1)
-    assert stored["rows"]["invalid_by_reason"]["unsure"] == 1
-    members, _ = run_export(services, {}, query="SELECT email FROM greek")
-    assert members == {digest("sofi\u03c2@shop.example")} | digests(1)
 
 
 @pytest.mark.parametrize(

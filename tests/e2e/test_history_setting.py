@@ -16,7 +16,6 @@ from td_pinterest_op.export import export_task
 from td_pinterest_op.history import _open_history_of_workflow, compare_and_record, write_failure
 from td_pinterest_op.many import export_all
 from td_pinterest_op.run_history.history_table import COLUMNS
-from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.status import check_audiences
 from td_pinterest_op.task_runtime import outcome
 from td_pinterest_op.task_runtime.task import Task
@@ -299,30 +298,6 @@ def test_failed_run_with_an_unwritable_history_keeps_its_error(
     assert len(logged_warnings(caplog)) == 1
 
 
-def test_run_ended_by_a_signal_writes_no_row(services: Services, request: pytest.FixtureRequest) -> None:
-    request.addfinalizer(shutdown.clear_request)
-    services.pinterest.on_request(
-        lambda call: shutdown.request_end("SIGTERM") if call.operation == "audiences/get" else None
-    )
-    with pytest.raises(ExportError, match="was stopped"):
-        run_add(services)
-    assert read_rows(services) == []
-
-
-def test_error_after_sending_tells_the_number_of_records_sent(services: Services) -> None:
-    sent: list[object] = []
-
-    def refuse(call: Any) -> None:
-        if call.operation == "customer_lists/update":
-            sent.append(call)
-        if call.operation == "audiences/get" and sent:
-            services.pinterest.answer(403, operation="audiences/get", times=None)
-
-    services.pinterest.on_request(refuse)
-    with pytest.raises(ExportError, match=r"Before that, 5 of 5 records were sent$"):
-        run_add(services, settings={"retry_count": 0, "max_retry_wait_millis": 0})
-
-
 # -- the row of a run that could not write its own
 
 
@@ -417,21 +392,6 @@ def test_row_of_a_failure_names_ad_account_and_audience_as_the_settings_do(
 ) -> None:
     record_failure(services, settings={"history": HISTORY, **settings})
     assert read(services, "ad_account_id", "audience_id", "audience_name") == [subject]
-
-
-@pytest.mark.parametrize(
-    ("error", "kept"),
-    [
-        ({"paragraph": "There is no audience 7: check\n  both ids"}, "There is no audience 7: check both ids"),
-        ({"paragraph": "of jane@shop.example and ${secret:td.apikey}"}, "of <hidden> and $ {secret:td.apikey}"),
-        ({"paragraph": "", "message": "The row of jane@shop.example is wrong."}, "see the log"),
-        ({"message": "The row of jane@shop.example is wrong."}, "see the log"),
-        ("The row of jane@shop.example is wrong.", "see the log"),
-    ],
-)
-def test_failure_task_stores_the_masked_paragraph_of_the_operator(services: Services, error: object, kept: str) -> None:
-    record_failure(services, error=error)
-    assert read(services, "error") == [(kept,)]
 
 
 @pytest.mark.parametrize(("history", "warned"), [(None, 0), ("", 0), ("a.b.c", 1), (TABLE, 1)])

@@ -1,14 +1,12 @@
 """The follow-up, between the two emulators."""
 
 import json
-import sys
-import types
 from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import AccountError, AudienceError, SettingsError
-from td_pinterest_op.status import AudienceStatus, check_audiences
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.status import check_audiences
 from td_pinterest_op.task_runtime.task import Task
 from tests import guard
 from tests.emulators.pinterest import AD_ACCOUNT_ID
@@ -71,28 +69,6 @@ def test_removed_audience_is_a_problem_whether_readable_or_not(services: Service
     seen = run_follow_up(services, audience_id)
     assert [audience_id in problem for problem in seen["problems"]] == [True]
     assert (["REMOVED"] if readable else []) == [state["status"] for state in seen["audiences"]]
-
-
-def test_rejected_token_ends_the_follow_up_at_once(services: Services, caplog: pytest.LogCaptureFixture) -> None:
-    services.environ["PINTEREST_REFRESH_TOKEN"] = "pinr.s3cr3t-wrong-token"
-    with pytest.raises(AccountError):
-        run_follow_up(services, "77", "88")
-    assert "cannot be read" not in caplog.text
-
-
-def test_task_stores_problems_and_fails_for_them(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    stored: dict[str, Any] = {}
-    audience_id = services.audience(people(40))
-    settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": [audience_id]}
-    env = types.SimpleNamespace(params={"result_settings": settings}, store=stored.update)
-    monkeypatch.setitem(sys.modules, "digdag", types.SimpleNamespace(env=env))
-    for name, value in services.environ.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    with pytest.raises(AudienceError, match="its status is TOO_SMALL"):
-        AudienceStatus().run()
-    (problem,) = stored["pinterest_status"]["problems"]
-    assert f'audience {audience_id} "Shoppers": its status is TOO_SMALL' in problem
 
 
 def test_wrong_settings_are_reported_before_anything_is_contacted(services: Services) -> None:

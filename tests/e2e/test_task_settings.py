@@ -15,8 +15,8 @@ from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.status import check_audiences
 from td_pinterest_op.task_runtime.task import Task
 from tests.e2e.audiences import ADD, settings_of
-from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
-from tests.exporting import Services, digests, people
+from tests.emulators.pinterest import AD_ACCOUNT_ID
+from tests.exporting import Services, people
 
 
 class TestWrongSettings:
@@ -68,37 +68,6 @@ class TestWrongSettings:
         with pytest.raises(SettingsError, match=r"only td_pinterest_op\.activation\.PinterestActivation takes"):
             run(Task(params=params, environ=services.environ), services.time.timing)
         assert services.pinterest.calls.all() == []
-
-    @pytest.mark.parametrize("name", ["TD_API_SERVER", "PINTEREST_API_ENDPOINT"])
-    def test_plain_http_to_another_machine_is_rejected(self, services: Services, name: str) -> None:
-        with pytest.raises(SettingsError, match=f"{name} must be an https address"):
-            services.export({"action": ADD, "audience_id": "1"}, job_id="1", environ={name: "http://api.example/v5"})
-
-    def test_action_without_rows_needs_neither_job_nor_api_key(self, services: Services) -> None:
-        services.environ.pop("TD_API_KEY")
-        with pytest.raises(SettingsError) as caught:
-            services.export({"action": "delete_current_audience"})
-        assert "TD_API_KEY" not in str(caught.value)
-        services.export({"action": "delete_current_audience", "audience_id": services.audience()})
-        assert services.td.requests == []
-
-
-def test_secret_references_that_digdag_did_not_resolve_are_resolved(services: Services) -> None:
-    audience_id = services.audience()
-    for name in ("PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET", "PINTEREST_REFRESH_TOKEN"):
-        services.environ.pop(name)
-    services.export(
-        {
-            "action": ADD,
-            "audience_id": audience_id,
-            "client_id": "${secret:app.id}",
-            "client_secret": "${secret:app.secret-one}",
-            "refresh_token": "${secret:app.token}",
-        },
-        job_id=services.job(people(5)),
-        environ={"APP_ID": CLIENT_ID, "APP_SECRET_ONE": CLIENT_SECRET, "APP_TOKEN": REFRESH_TOKEN},
-    )
-    assert services.pinterest.members_of_audience(audience_id) == digests(5)
 
 
 def test_other_parameters_and_variables_of_a_workflow_are_not_judged(
