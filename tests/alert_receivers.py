@@ -5,39 +5,25 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import NamedTuple
-
-
-class ReceivedRequest(NamedTuple):
-    """A request that the web server received."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: str
 
 
 @contextlib.contextmanager
-def serve_web_sink() -> Iterator[tuple[str, list[ReceivedRequest]]]:
-    """Serve responses with the status in the path; yield the address and the received requests."""
-    asked: list[ReceivedRequest] = []
+def serve_web_sink() -> Iterator[tuple[str, list[str]]]:
+    """Answer messages with the status in the path; yield the address and the bodies of the received messages."""
+    received: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            asked.append(ReceivedRequest(self.command, self.path, dict(self.headers), body))
-            status = self.path.split("/")[1]
-            self.send_response(int(status) if status.isdigit() else 404)
+        def do_POST(self) -> None:
+            received.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(int(self.path.split("/")[1]))
             self.end_headers()
             self.wfile.write(b"heard")
-
-        do_POST = do_GET  # noqa: N815 (the name that http.server looks for)
 
         def log_message(self, *_: object) -> None:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server, serve_in_thread(server):
-        yield f"http://127.0.0.1:{server.server_port}", asked
+        yield f"http://127.0.0.1:{server.server_port}", received
 
 
 class _Smtp(socketserver.StreamRequestHandler):

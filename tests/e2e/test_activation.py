@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaigns import campaign
 from tests.e2e.project import ENGINES, Run, edit_file
 from tests.exporting import Services, digests, people
 
@@ -64,15 +63,6 @@ def test_activation_creates_the_audience_and_later_runs_follow_later_runs(
     assert audience_id == run_activation(run, services, project, people(150, first=20), later=later, **console)
     expected = digests(170) if later == "add" else digests(150, first=20)
     assert services.pinterest.members_of_audience(audience_id) == expected
-
-
-@pytest.mark.parametrize("later", ["add", "mirror", pytest.param("replace", marks=campaign)])
-def test_activation_does_not_send_people_who_opted_out(run: Run, services: Services, project: Path, later: str) -> None:
-    edit_file(project / "config" / "activation.yml", ("# suppress:", "suppress:"))
-    (project / "queries" / "suppressed.sql").write_text("SELECT upper(mail) AS email FROM opt_outs")
-    services.td.create("sandbox", "opt_outs", [{"mail": person} for person in people(50)])
-    audience_id = run_activation(run, services, project, people(150), later=later)
-    assert services.pinterest.members_of_audience(audience_id) == digests(100, first=50)
 
 
 def test_activation_adds_to_the_audience_named_in_the_settings(run: Run, services: Services, project: Path) -> None:

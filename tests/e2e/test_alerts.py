@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests import guard
-from tests.alert_receivers import ReceivedRequest, serve_mail_sink, serve_web_sink
+from tests.alert_receivers import serve_mail_sink, serve_web_sink
 from tests.e2e.project import ENGINES, Engine, Ran, edit_file, read_history, run_with_digdag
 from tests.emulators.environment import SECRETS
 from tests.emulators.pinterest import AD_ACCOUNT_ID
@@ -168,7 +168,7 @@ class Receivers:
     mail_port: int
     mails: list[bytes]
     address: str
-    messages: list[ReceivedRequest]
+    messages: list[str]
 
     def mail(self) -> tuple[str, str, str]:
         """Receiver, subject and text of the only mail."""
@@ -181,9 +181,9 @@ class Receivers:
 
     def message(self) -> dict[str, str]:
         """The JSON of the only message."""
-        (asked,) = self.messages
-        guard.check(asked.body, "the message")
-        alert: dict[str, str] = json.loads(asked.body)
+        (message,) = self.messages
+        guard.check(message, "the message")
+        alert: dict[str, str] = json.loads(message)
         return alert
 
 
@@ -271,7 +271,7 @@ def test_resumed_run_that_fails_again_sends_its_alerts_again(
     for count in (1, 2, 3):
         ran = run_failing_export(engine, services, alerts, mail_port=receivers.mail_port, webhook=webhook, resume=ran)
         assert (count, count) == (len(receivers.mails), len(receivers.messages)), ran.log
-        assert all(FAILURE in message.body for message in receivers.messages)
+        assert all(FAILURE in message for message in receivers.messages)
 
 
 def test_failed_alert_does_not_prevent_the_other(
@@ -313,7 +313,7 @@ def test_alerts_and_history_show_the_paragraph_of_the_operator_and_no_word_of_an
     engine(alerts / "hostile.dig", services, alerts.parent, {"slack.webhook": f"{receivers.address}/200"})
     shown = {}
     for message in receivers.messages:
-        text = json.loads(message.body)["text"]
+        text = json.loads(message)["text"]
         told = re.fullmatch(rf"(\w+):hostile of \S+ failed: (.*){WHERE}", text, re.DOTALL)
         assert told, text[:500]
         shown[told[1]] = told[2]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.project import ADD, ENGINES, Run, age_history, edit_file, read_history, use_audience
+from tests.e2e.project import ENGINES, Run, edit_file, read_history, use_audience
 from tests.exporting import Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
@@ -30,7 +30,9 @@ def test_killed_run_gets_its_row_from_the_failure_task(run: Run, services: Servi
         "import os\n\n\nclass Killed:\n    def run(self):\n        os.kill(os.getpid(), 9)\n"
     )
     edit_file(project / "pinterest_export.dig", ("py>: td_pinterest_op.export.PinterestExport", task))
-    assert not run("pinterest_export").succeeded
+    ran = run("pinterest_export")
+    assert not ran.succeeded
+    assert "pinterest_export of 2026-11-25T00:00:00+00:00 failed: see the log" in ran.log
     (row,) = read_history(services)
     assert tuple(row[name] for name in ("kind", "outcome", "workflow", "task")) == (
         "run",
@@ -62,24 +64,6 @@ def test_three_days_of_follow_up_write_three_rows_and_fail_for_too_small(
     ]
     failed = [row for row in read_history(services) if row["outcome"] == "failed"]
     assert [(row["kind"], row["audience_id"]) for row in failed] == [("follow-up", audience_id)]
-
-
-def test_follow_up_knows_the_members_of_a_replace_until_people_are_added(
-    run: Run, services: Services, project: Path
-) -> None:
-    audience_id = services.audience(["before@shop.example"], name="Shoppers")
-    held = services.pinterest.audiences[audience_id]
-    seen = []
-    for action in ("replace_current_audience", ADD):
-        use_audience(project, audience_id, action=action)
-        assert run("pinterest_export").succeeded
-        age_history(services)
-        held.status = "READY"
-        held.size = 90
-        assert (ran := run("pinterest_status")).succeeded, ran.log
-        seen.append([(row["members"], row["match_ratio"]) for row in read_history(services)][-1])
-        age_history(services)
-    assert seen == [(120, 0.75), (None, None)]
 
 
 def test_erasure_removes_people_from_every_list_and_writes_a_row(run: Run, services: Services) -> None:

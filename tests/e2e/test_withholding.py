@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import JobError, LimitError, SettingsError
-from td_pinterest_op.export import export_task
-from td_pinterest_op.task_runtime.task import Task
 from tests.e2e.audiences import ADD, REMOVE, REPLACE, is_in_control, members_of, settings_of
 from tests.exporting import Services, digest, digests, people
 
@@ -341,14 +339,6 @@ class TestFailsClosed:
             LimitError, match=r"\(without_consent 3\) withheld\. Nothing was sent\. Check the query of `consent` "
         ):
             services.export(settings, job_id=job, consent=values_query(people(2, first=5)), **DATABASE)
-        assert services.pinterest.calls.writes() == []
-
-    def test_lists_next_to_the_settings_are_an_error_that_says_to_move_them(self, services: Services) -> None:
-        settings = settings_of(services, ADD)
-        task = {"suppress": values_query(people(1)), "consent": None, "consent_version": 2, "querry": "x"}
-        params = {"job_id": services.job(people(3)), "result_settings": settings, **task, **DATABASE}
-        with pytest.raises(SettingsError, match=r"suppress and consent next to result_settings .*: move the line"):
-            export_task(Task(params=params, environ=services.environ), services.time.timing)
         assert services.pinterest.calls.writes() == []
 
 

@@ -11,7 +11,6 @@ from td_pinterest_op import __version__
 from tests import children
 from tests.e2e.audiences import is_cleared, is_in_control
 from tests.e2e.project import ENGINES, ROOT, Ran, Run, edit_file, read_history, use_audience
-from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import NOBODY, Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
@@ -70,14 +69,6 @@ def test_clear_workflow_leaves_nobody(run: Run, services: Services, project: Pat
     (project / "queries" / "people.sql").unlink()
     assert run("pinterest_export").succeeded
     assert is_cleared(services, audience_id)
-
-
-def test_failure_fails_the_workflow_and_is_reported_with_what_to_do(run: Run, project: Path) -> None:
-    use_audience(project, "549755885175999999")
-    ran = run("pinterest_export")
-    assert not ran.succeeded
-    assert f"there is no audience 549755885175999999 in ad account {AD_ACCOUNT_ID}" in ran.log
-    assert "pinterest_export of 2026-11-25T00:00:00+00:00 failed: there is no audience" in ran.log
 
 
 def test_lift_workflow_compares_the_arms_and_writes_the_history(run: Run, services: Services, project: Path) -> None:

@@ -35,11 +35,8 @@ EXPORTED = EXPORT.replace(LISTS, "  _export: {{consent: queries/consented.sql}}\
 @pytest.mark.parametrize(
     ("task", "action", "said"),
     [
-        (EXPORT, "add_people_to_current_audience", "suppress and consent next to result_settings"),
-        (EXPORT, "replace_current_audience", "suppress and consent next to result_settings"),
-        (EXPORT, "mirror_current_audience", "suppress and consent next to result_settings"),
         (EXPORT, "remove_people_from_current_audience", "suppress and consent next to result_settings"),
-        (EXPORTED, "add_people_to_current_audience", "consent next to result_settings"),
+        (EXPORTED, "mirror_current_audience", "consent next to result_settings"),
         (ACTIVATION, "add_people_to_current_audience", "suppress and consent next to result_settings"),
         (MANY, "add_people_to_current_audience", "suppress and consent next to result_settings"),
     ],
