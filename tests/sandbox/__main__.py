@@ -8,7 +8,6 @@ them, tests/sandbox/withheld.dig.
 import argparse
 import logging
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -17,12 +16,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
 
-from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.page import render_page
 from td_pinterest_op.report.page_file import write_page
 from tests import children
@@ -37,13 +35,10 @@ from tests.sandbox import story
 from tests.sandbox.expected import Expectation, read_expectation
 from tests.sandbox.options import argument_parser, table_files
 from tests.sandbox.project import MAIN_JOB, ROOT, Project, choose_workflows, command, copy_project, require_bundle
-from tests.sandbox.screen import Screen, labelled, wrapped
+from tests.sandbox.screen import labelled, say, wrapped
 
 # Seconds; a digdag that cannot reach something tries for ever.
 _LONGEST = 3_600.0
-_LONGEST_ERROR = 6  # lines
-# The emulated engine's words.
-_MISSING_TABLE = re.compile(r"Table with name (\w+) does not exist")
 # What runs after the main job.
 WITHHELD = Path(__file__).with_name("withheld.dig")
 
@@ -57,19 +52,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     # The operator's code also runs in this process; what it logs is no part of the story.
     logging.getLogger("td_pinterest_op").addHandler(logging.NullHandler())
-    screen = Screen()
     try:
         expectations = [read_expectation(option) for option in options.expect]
         read_params(options.params)  # for its errors: the engine reads them again
-        with tempfile.TemporaryDirectory() as folder, screen.awake():
-            return _run(options, Path(folder), expectations, screen)
+        with tempfile.TemporaryDirectory() as folder:
+            return _run(options, Path(folder), expectations)
     except (OSError, ValueError, DigError) as error:
         parser.error(str(error))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Sandbox:
-    """A project between the emulators, which hold `tables`.
+    """A project between the emulators.
 
     `environ`: where its workflows find them, and the local secrets. `params`: those of each run, as NAME=VALUE.
     """
@@ -79,42 +73,25 @@ class _Sandbox:
     environ: Mapping[str, str]
     params: Sequence[str]
     log: Path
-    screen: Screen
-    tables: list[str] = field(default_factory=list)
 
-    def exports(self) -> list[Entry]:
-        """Return the runs of the operator so far, in their order."""
-        return story.exports(self._read_log())
-
-    def statement_of(self, export: Entry) -> str:
-        """Return what the job of an export ran, "" without a job."""
-        job_id = export.get_text("job_id")
-        return self.emulators.td.jobs.get(job_id).query if job_id else ""
+    def read_log(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
 
     def run(self, workflow: str) -> int:
         """Run a workflow and print its story; returns the exit code of the engine."""
-        before = len(self._read_log())
-        self.screen.do(lambda: f"{workflow}{story.wait_of(self._read_log()[before:])}")
+        before = len(self.read_log())
+        say(labelled("running", [workflow]))
         with self.log.open("a", encoding="utf-8") as file:
             file.write(f"Workflow {workflow}\n")
             file.flush()
             code = _run_engine(self.command_of(workflow), environ=self.environ, log=file)
-        text = self._read_log()[before:]
-        text = text.replace(str(self.project.folder), str(self.project.source))
-
-        self.screen.say(*story.export_lines(text, query_of=self.statement_of))
-        if code:
-            failure, is_told = story.find_failure(text)
-            missing = _MISSING_TABLE.search(failure)
-            if not is_told:
-                self.screen.say(*labelled("failed", failure.splitlines()[:_LONGEST_ERROR]))
-            if missing:
-                adding = f"--table {missing[1]}=FILE.csv adds it (and then none is made up)"
-                advice = f"the tables here, which are {', '.join(self.tables)}: {adding}"
-            else:
-                advice = command("td-pinterest", "check", self.project.source / workflow)
-            if missing or not is_told:
-                self.screen.say(*labelled("look at", [advice]))
+        text = self.read_log()[before:].replace(str(self.project.folder), str(self.project.source))
+        exports = story.find_exports(text)
+        for export, error in exports:
+            say(story.export_lines(export, error, query_of=lambda job_id: self.emulators.td.jobs.get(job_id).query))
+        if code and not any(error for _, error in exports):
+            say(labelled("failed", story.find_failure(text)))
+            say(labelled("look at", [command("td-pinterest", "check", self.project.source / workflow)]))
         return code
 
     def command_of(self, workflow: str) -> tuple[list[str], Path]:
@@ -125,45 +102,34 @@ class _Sandbox:
         dig = [sys.executable, "-m", "tests.dig", "run", "--project", str(self.project.folder), workflow]
         return [*dig, *params], ROOT
 
-    def _read_log(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")
 
-
-def _run(
-    options: argparse.Namespace,
-    folder: Path,
-    expectations: Sequence[Expectation],
-    screen: Screen,
-) -> int:
+def _run(options: argparse.Namespace, folder: Path, expectations: Sequence[Expectation]) -> int:
     if options.project:
         require_bundle(options.project)
     workflows = choose_workflows(options.project or ROOT / "workflows", options.workflows)
-    screen.say(*wrapped(_introduction(workflows, options)), "")
+    say([*wrapped(_introduction(workflows, options)), ""])
     made_up_tables: dict[str, Path] = {}
     if not options.table:
-        screen.do(f"writing {options.rows:,} made-up people")
         people = write_people(folder / "people.parquet", rows=options.rows)
         made_up_tables = {TABLE: people, **write_lists(people)}
     switches = switches_like(options.like) if options.like else {}
     with serve_emulators(switches=switches, audience=None if options.project else AUDIENCE_NAME) as emulators:
-        sandbox = _prepare(workflows, options, folder, emulators, screen)
+        sandbox = _prepare(workflows, options, folder, emulators)
+        pinterest = emulators.pinterest
         if options.project:
-            pinterest = emulators.pinterest
             pinterest.accounts.clear()
             pinterest.reserved_ids |= sandbox.project.ids
             pinterest.switches.set({"unknown_audiences": sandbox.project.names})
         for database, table, path in table_files(options.table, sandbox.project.databases, made_up_tables):
-            screen.do(f"loading {path} into {database}.{table}")
             emulators.td.warehouse.load_file(database, table, path)
-            sandbox.tables.append(f"{database}.{table}")
         code = next(filter(None, map(sandbox.run, sandbox.project.workflows)), 0)
-        screen.say(*story.audience_lines(emulators.pinterest))
-        if made_up_ids := emulators.pinterest.unknown:
-            screen.say(*labelled("made up", [", ".join(f"{noun} {id_}" for id_, noun in made_up_ids.items())]))
+        say(story.audience_lines(pinterest))
+        if pinterest.unknown:
+            say(labelled("made up", [", ".join(f"{noun} {id_}" for id_, noun in pinterest.unknown.items())]))
         is_right = _as_expected(sandbox, expectations, has_failed=bool(code))
         if made_up_tables and sandbox.project.workflows == (MAIN_JOB,) and not options.project and not code:
             code = _withhold(sandbox)
-        is_right &= _write_report(options, sandbox)
+        _write_report(options, sandbox)
         if options.keep:
             _wait(sandbox)
     return 0 if not code and is_right else 1
@@ -172,19 +138,15 @@ def _run(
 def _introduction(workflows: Sequence[str], options: argparse.Namespace) -> str:
     files = ", ".join(str((options.project or Path("workflows")) / name) for name in workflows)
     engine = shutil.which("digdag") or "tests/dig (no digdag is on the PATH)"
-    tables = f"{len(options.table)} table{'s' if len(options.table) > 1 else ''} of your own"
-    rows = tables if options.table else f"{options.rows:,} made-up people"
+    rows = "tables of your own" if options.table else f"{options.rows:,} made-up people"
     return (
         f"Runs {files} by {engine}, between emulators of Treasure Data, with {rows}, and of Pinterest. "
         "Nothing leaves this machine."
     )
 
 
-def _prepare(
-    workflows: tuple[str, ...], options: argparse.Namespace, folder: Path, emulators: Emulators, screen: Screen
-) -> _Sandbox:
+def _prepare(workflows: tuple[str, ...], options: argparse.Namespace, folder: Path, emulators: Emulators) -> _Sandbox:
     """Copy the project, and make what it needs outside of its folder."""
-    screen.do("laying out the workflows and the operator")
     project = copy_project(
         options.project or _bundle(folder / "bundled"),
         folder / "project",
@@ -196,10 +158,7 @@ def _prepare(
     options.log.write_text("", encoding="utf-8")
     home = digdag_home(folder, emulators.environment, secrets=SECRETS | dict(project.secrets))
     environ = emulators.environment | home
-    params = tuple(options.params)
-    return _Sandbox(
-        project=project, emulators=emulators, environ=environ, params=params, log=options.log, screen=screen
-    )
+    return _Sandbox(project=project, emulators=emulators, environ=environ, params=options.params, log=options.log)
 
 
 def _bundle(folder: Path) -> Path:
@@ -235,24 +194,20 @@ def _as_expected(sandbox: _Sandbox, expectations: Sequence[Expectation], *, has_
         except ValueError as error:
             if not has_failed:
                 raise
-            is_right = False
-            sandbox.screen.say(*labelled("expected", [str(error)]))
-            continue
-        held = sandbox.emulators.pinterest.members_of_audience(audience.id)
-        wrong = expectation.differences(held)
+            say(labelled("expected", [str(error)]))
+            return False
+        wrong = expectation.differences(sandbox.emulators.pinterest.members_of_audience(audience.id))
         is_right = is_right and not wrong
         verdict = "; ".join(wrong) or f"exactly the {len(expectation.lines):,} people of {expectation.file}"
-        sandbox.screen.say(*labelled("expected", [f"audience {audience.id}: {verdict}"]))
+        say(labelled("expected", [f"audience {audience.id}: {verdict}"]))
     return is_right
 
 
 def _expected_audience(expectation: Expectation, sandbox: _Sandbox) -> Audience:
     audiences = [audience for audience in sandbox.emulators.pinterest.audiences.values() if not audience.removed]
-    meant = [audience for audience in audiences if expectation.audience in (None, audience.id, audience.name)]
-    if not audiences:
-        raise ValueError(f"--expect {expectation.file}: Pinterest holds no audience to compare with")
+    meant = [audience for audience in audiences if expectation.audience in ("", audience.id, audience.name)]
     if len(meant) != 1:
-        names = ", ".join(f'{audience.id} "{audience.name}"' for audience in audiences)
+        names = ", ".join(f'{audience.id} "{audience.name}"' for audience in audiences) or "no audience"
         raise ValueError(f"--expect AUDIENCE={expectation.file}: an id or a name is wanted; Pinterest holds {names}")
     return meant[0]
 
@@ -260,33 +215,28 @@ def _expected_audience(expectation: Expectation, sandbox: _Sandbox) -> Audience:
 def _withhold(sandbox: _Sandbox) -> int:
     """Export once more, without some of the people; returns the exit code."""
     shutil.copy(WITHHELD, sandbox.project.folder)
-    text = f"Then {WITHHELD.relative_to(ROOT)}, without those who opted out and a control group of 10 %:"
-    sandbox.screen.say("", *wrapped(text), "")
+    text = (
+        f"Then {WITHHELD.relative_to(ROOT)}, without those who opted out and a control group of 10 %. It waits twenty "
+        "seconds, since Pinterest may show a new list late:"
+    )
+    say(["", *wrapped(text), ""])
     code = sandbox.run(WITHHELD.name)
-    sandbox.screen.say(*story.audience_lines(sandbox.emulators.pinterest))
+    say(story.audience_lines(sandbox.emulators.pinterest))
     return code
 
 
-def _write_report(options: argparse.Namespace, sandbox: _Sandbox) -> bool:
-    """Write the page about the runs in the log, and say where both are. Returns whether that succeeded."""
-    page = options.page.absolute()
-    log = options.log.absolute()
-    lines = labelled("log", [str(log)])
-    if exports := sandbox.exports():
-        sandbox.screen.do("writing the page")
-        try:
-            write_page(page, render_page(exports, now=datetime.now(timezone.utc)))
-        except OSError as error:
-            sandbox.screen.say(f"{page} cannot be written: {error.strerror}")
-            return False
+def _write_report(options: argparse.Namespace, sandbox: _Sandbox) -> None:
+    """Write the page about the exports in the log, if there are any, and say where both are."""
+    lines = labelled("log", [str(options.log.absolute())])
+    if exports := [export for export, _ in story.find_exports(sandbox.read_log())]:
+        page = options.page.absolute()
+        write_page(page, render_page(exports, now=datetime.now(timezone.utc)))
         lines = labelled("page", [str(page)]) + lines
-    sandbox.screen.say("", *lines)
-    return True
+    say(["", *lines])
 
 
 def _wait(sandbox: _Sandbox) -> None:
-    sandbox.screen.close()
-    sandbox.screen.say("", "The emulators stay up; end them with Ctrl-C. For tries of your own, in another shell:", "")
+    say(["", "The emulators stay up; end them with Ctrl-C. For tries of your own, in another shell:", ""])
     for name, value in sandbox.environ.items():
         print(f"export {name}={shlex.quote(value)}")
     for workflow in sandbox.project.workflows:

@@ -15,9 +15,9 @@ _MOST = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """`audience`: an id or a name, None for the only one. `lines`: the first line of each digest (hex), from 1."""
+    """`audience`: an id or a name, "" for the only one. `lines`: the first line of each digest (hex), from 1."""
 
-    audience: str | None
+    audience: str
     file: str
     lines: dict[str, int]
 
@@ -42,28 +42,21 @@ def read_expectation(option: str) -> Expectation:
     A first line may name their type (email, maid, idfa); else their form shows it. Raises ValueError, which names the
     line.
     """
-    audience, equals, name = option.rpartition("=")
+    audience, _, name = option.rpartition("=")
     path = Path(name)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read ({type(error).__name__})") from None
-    first = lines[0].strip().strip('"').lower() if lines else ""
-    column = first if first in ("email", "maid", "idfa", "digest") else None
+    lines = [line.strip().strip('"') for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    column = lines[0].lower() if lines and lines[0].lower() in ("email", "maid", "idfa") else ""
     numbers: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        value = line.strip().strip('"')
+    for number, value in enumerate(lines, 1):
         if value and not (column and number == 1):
             numbers.setdefault(_digest_of(value, column, where=f"line {number} of {path}"), number)
-    return Expectation(audience=audience if equals else None, file=path.name, lines=numbers)
+    return Expectation(audience=audience, file=path.name, lines=numbers)
 
 
-def _digest_of(value: str, column: str | None, *, where: str) -> str:
+def _digest_of(value: str, column: str, *, where: str) -> str:
     if _DIGEST.fullmatch(value):
         return value.lower()
     type_ = column or ("email" if "@" in value else "idfa" if value.isupper() else "maid")
-    if type_ == "digest":
-        raise ValueError(f"{where} is no digest of 64 hex digits")
     digest = compute_identifier(TYPES[type_], value.encode())
     if not isinstance(digest, Reason):
         return digest.hex()

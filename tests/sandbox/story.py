@@ -9,72 +9,45 @@ from td_pinterest_op.report.entry import Entry, make_entry
 from tests.emulators.pinterest import Audience, Pinterest
 from tests.sandbox.screen import labelled
 
-# The lines of an error that the operator, the emulated engine of queries and the engines of workflows print.
-_ERROR = re.compile(
-    r"Error messages from python: (.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|\Z)|^(Query \d+ failed: .*?)$"
-    r"|^error:\s+(?:\* \S+:\s+)?(.+?)(?:\n\n|\Z)",
-    re.DOTALL | re.MULTILINE,
-)
 # The line in which the operator logs its figures, and the engine's message about a task that failed.
 _STATISTICS = re.compile(
     r"^(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)[^\n{]*statistics(?P<failed> of the failed run)?: (?P<json>\{[^\n]*\})$",
     re.MULTILINE,
 )
 _FAILURE = re.compile(r"Error messages from python: (.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|\Z)", re.DOTALL)
-_WAIT = re.compile(r" INFO (waiting [^\n]+)\n\Z")
-_LONGEST_QUERY = 3
-_MOST_REASONS = 1
+_LONGEST_QUERY = 3  # lines
+_LONGEST_ERROR = 6
 
 
-def export_lines(log: str, *, query_of: Callable[[Entry], str]) -> Iterator[str]:
-    """Yield the lines about the exports of a log."""
-    every = _find_runs(log)
-    for export, error in every:
-        query = labelled("query", _query_lines(query_of(export)))
-        yield from query[:_LONGEST_QUERY]
-        if len(query) > _LONGEST_QUERY:
-            yield from labelled("", ["…"])
-        if export.get_number("rows_read"):
-            yield from labelled("rows", [_rows_text(export)])
-        audience = export.get_text("audience_id") or export.get_text("audience_name")
-        if error and len(every) > 1 and audience not in error:
-            error = f"audience {audience}: {error}"
-        yield from labelled("failed" if error else "sent", [error or export.get_text("summary")])
-
-
-def exports(log: str) -> list[Entry]:
-    """Return the runs of the operator in a log, in its order."""
-    return [export for export, _ in _find_runs(log)]
-
-
-def _find_runs(log: str) -> list[tuple[Entry, str]]:
+def find_exports(log: str) -> list[tuple[Entry, str]]:
     """Return the runs of the operator in a log, in its order, each with its whole error, "" for none.
 
     An entry's own error has no word of the engine of queries.
     """
     found = []
     for line in _STATISTICS.finditer(log):
-        values = json.loads(line["json"])
         error = ""
         if line["failed"]:
             told = _FAILURE.search(log, line.end())
             error = told[1].strip() if told else "the log does not say why"
         at = datetime.fromisoformat(line["at"]).astimezone()
-        found.append((make_entry(values | {"time": at.timestamp(), "error": error}), error))
+        found.append((make_entry(json.loads(line["json"]) | {"time": at.timestamp(), "error": error}), error))
     return found
 
 
-def find_failure(log: str) -> tuple[str, bool]:
-    """Return the engine's message about a run that failed, and whether the story of an export holds it."""
-    messages = [next(filter(None, found)) for found in _ERROR.findall(log)]
-    message = messages[-1] if messages else "\n".join(log.splitlines()[-5:])
-    return message, message in {error for _, error in _find_runs(log)}
+def find_failure(log: str) -> list[str]:
+    """Return the lines of the operator's error in a log, or else the last lines of the log."""
+    told = _FAILURE.search(log)
+    return (told[1] if told else log).strip().splitlines()[-_LONGEST_ERROR:]
 
 
-def wait_of(log: str) -> str:
-    """Return what the operator waits for at the end of a log, after a colon; "" if it does not wait."""
-    wait = _WAIT.search(log)
-    return f": {wait[1]}" if wait else ""
+def export_lines(export: Entry, error: str, *, query_of: Callable[[str], str]) -> Iterator[str]:
+    """Yield the lines about an export. `query_of` returns the query of a job."""
+    if job_id := export.get_text("job_id"):
+        yield from labelled("query", _query_lines(query_of(job_id)))[:_LONGEST_QUERY]
+    if export.get_number("rows_read"):
+        yield from labelled("rows", [_rows_text(export)])
+    yield from labelled("failed" if error else "sent", [error or export.get_text("summary")])
 
 
 def audience_lines(pinterest: Pinterest) -> Iterator[str]:
@@ -99,12 +72,10 @@ def _content(audience: Audience, pinterest: Pinterest) -> str:
 
 
 def _rows_text(export: Entry) -> str:
-    invalid = export.get_number("rows_invalid") or 0
-    reasons = [f"{name} {count:,}" for name, count in export.invalid_by_reason.items()]
-    shown = ", ".join(reasons[:_MOST_REASONS] + (["…"] if len(reasons) > _MOST_REASONS else []))
+    reasons = ", ".join(f"{name} {count:,}" for name, count in export.invalid_by_reason.items())
     return (
-        f"{export.get_number('rows_read'):,} read, {invalid:,} invalid{f' ({shown})' if shown else ''}; "
-        f"{export.get_number('records_unique') or 0:,} unique records"
+        f"{export.get_number('rows_read'):,} read, {export.get_number('rows_invalid') or 0:,} invalid"
+        f"{f' ({reasons})' if reasons else ''}; {export.get_number('records_unique') or 0:,} unique records"
     )
 
 
