@@ -268,7 +268,7 @@ def test_newer_list_of_opt_outs_wins_at_each_request_of_the_other_run(
     action: str, is_before: bool, lag: float, shared_services: Services, job_id: str
 ) -> None:
     count = count_requests(new_world(shared_services, action), job_id)
-    for number in range(1, count + 1, amount(1, quick=2)):
+    for number in range(1, count + 1, amount(1, quick=4)):
         world = new_world(shared_services, action)
         world.stage.pinterest.switches.listing_lag_seconds = lag
         run: dict[str, Any] = {"day": 0, "job_id": job_id}

@@ -24,7 +24,7 @@ def settings_to_add(services: Services) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("operation", ["oauth/token", "audiences/get", "customer_lists/update"])
+@pytest.mark.parametrize("operation", ["customer_lists/update", "audiences/get", "oauth/token"])
 def test_stopped_run_that_waits_for_a_response_ends_with_one_sentence(
     services: Services, tmp_path: Path, operation: str, number: signal.Signals
 ) -> None:

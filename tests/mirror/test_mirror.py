@@ -564,7 +564,7 @@ def test_whoever_has_left_is_out_of_the_ledger_within_thirty_days(
     mirror_world.pinterest.switches.poison = frozenset(digests(1, first=200))
     mirror_world.set_people(people(201) if is_refused else people(199, first=1))
     assert mirror_world.run(1.1).succeeded
-    for day in range(2, 33):
+    for day in (2, 16, 29, 30, 31, 32):
         found = people(199 if not changes or day < 30 else 198, first=1)
         ran = mirror_world.follow(day, found)
         assert gone & list_digests(mirror_world) == (gone if day < 31 else set())
