@@ -115,7 +115,7 @@ class Attempt:
             node.error = str(error)
             self._machine.log(f"[ERROR] ({name}): Task failed: {error}\n")
             return TreeResult(error=error.params())
-        result = self._run_waves(subtasks, merge(merge(visible, outcome.export), outcome.store))
+        result = self._run_waves(subtasks, merge(visible, outcome.store))
         if result.error is None:
             self.done[name] = outcome
         return TreeResult(store=merge(copy_value(outcome.store), result.store), error=result.error)

@@ -99,11 +99,10 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The outcome of a task: its subtasks, the values that it stores, and those that it exports to its subtasks."""
+    """The outcome of a task: its subtasks, and the values that it stores."""
 
     subtask: Params = field(default_factory=dict)
     store: Params = field(default_factory=dict)
-    export: Params = field(default_factory=dict)
 
 
 def echo(call: Call) -> Outcome:
@@ -194,7 +193,6 @@ def py(call: Call) -> Outcome:
     return Outcome(
         subtask=mapping_at(output, "subtask_config"),
         store=mapping_at(output, "store_params"),
-        export=mapping_at(output, "export_params"),
     )
 
 

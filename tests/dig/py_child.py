@@ -19,14 +19,10 @@ class Env:
     def __init__(self, params: dict[str, Any]) -> None:
         self.params = params
         self.store_params: dict[str, Any] = {}
-        self.export_params: dict[str, Any] = {}
         self.subtask_config: dict[str, Any] = {}
 
     def store(self, params: dict[str, Any] = {}, **named: Any) -> None:  # noqa: B006
         self.store_params.update(params, **named)
-
-    def export(self, params: dict[str, Any] = {}, **named: Any) -> None:  # noqa: B006
-        self.export_params.update(params, **named)
 
     def add_subtask(self, function: dict[str, Any], **params: Any) -> None:
         # Of digdag's two forms, the one without a function: a task as in a .dig file.
@@ -89,7 +85,6 @@ def main(command: str, in_file: str, out_file: str) -> None:
         message = str(error)
     out: dict[str, Any] = {
         "subtask_config": env.subtask_config,
-        "export_params": env.export_params,
         "store_params": env.store_params,
     }
     if raised is not None:

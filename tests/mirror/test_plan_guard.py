@@ -1,4 +1,4 @@
-"""When the ledger is asked for a newer plan, and what a newer plan does."""
+"""When the ledger is asked for a newer plan. What a newer plan does: test_overtaking."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -8,7 +8,6 @@ from typing import cast
 
 import pytest
 
-from td_pinterest_op.errors import MirrorError
 from td_pinterest_op.mirroring import plan_guard
 from td_pinterest_op.mirroring.ledger import JOIN, Ledger, LedgerState
 from td_pinterest_op.mirroring.plan_guard import PlanGuard
@@ -23,10 +22,8 @@ class Sending:
     """Requests of a second each, under a guard whose ledger takes `answer_after` seconds for an answer."""
 
     answer_after: float
-    newer: int | None = None
     now: float = 0.0
     asked_at: list[float] = field(default_factory=list)
-    noted: list[str] = field(default_factory=list)
     check_write: Callable[[], object] = lambda: None  # set by the guard
     awaited: list[tuple[float, Callable[[], None], Future[None]]] = field(default_factory=list)
 
@@ -42,24 +39,16 @@ class Sending:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def find_newer_plan(self) -> int | None:
+    def find_newer_plan(self) -> None:
         self.asked_at.append(self.now)
         self.now += self.answer_after
-        return self.newer
 
     def answer(self, ask: Callable[[], None], future: Future[None]) -> None:
         """The end of a thread that asks."""
-        try:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(self, "find_newer_plan", lambda: self.newer)
-                ask()
-        except MirrorError as error:
-            future.set_exception(error)
-        else:
-            future.set_result(None)
-
-    def record_unsure_people(self, *changes: str) -> None:
-        self.noted += changes
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self, "find_newer_plan", lambda: None)
+            ask()
+        future.set_result(None)
 
     def start_thread(self, ask: Callable[[], None]) -> Future[None]:
         self.asked_at.append(self.now)
@@ -115,19 +104,3 @@ def test_request_after_a_wait_leaves_only_once_the_ledger_has_answered(
     sending.send(1)
     assert sending.asked_at == [11, 16]
     assert sending.now == 29
-
-
-@pytest.mark.parametrize("waits", [0, 1])
-def test_newer_plan_stops_sending_and_its_people_are_noted(begin: Callable[..., Sending], waits: int) -> None:
-    sending = begin(3)
-    sending.send(12)
-    sending.newer = 9
-    for _ in range(waits):
-        sending.rate_limiter.wait(1)
-    with pytest.raises(MirrorError, match=r"plan 7 of audience 1 was superseded: .* plan 9\. Partly sent: ") as caught:
-        sending.send(50)
-    assert sending.stats.sent == (12 if waits else 14)
-    assert f"Partly sent: {sending.stats.sent} records of this plan. The ledger marks these people as" in str(
-        caught.value
-    )
-    assert sending.noted == [JOIN, JOIN]

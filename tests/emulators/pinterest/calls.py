@@ -79,16 +79,6 @@ class CallLog:
     def writes(self) -> list[Call]:
         return [call for call in self.all() if call.is_write]
 
-    def busiest(self) -> int:
-        """Return the highest number of writes that arrived in any window of a minute."""
-        arrivals = [call.arrived for call in self.writes()]
-        most = start = 0
-        for end, arrived in enumerate(arrivals):
-            while arrivals[start] <= arrived - 60:
-                start += 1
-            most = max(most, end - start + 1)
-        return most
-
     def clear(self) -> None:
         """Forget all requests so far; those under way still count as under way."""
         with self._lock:

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from td_pinterest_op.audiences.consistency import create_once, wait_for_consistency
-from td_pinterest_op.errors import AccountError, ExportError, MaybeAppliedError, UnavailableError
+from td_pinterest_op.errors import AccountError, ExportError, MaybeAppliedError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.pinterest.api import CustomerList, age_key
 from td_pinterest_op.pinterest.client import Client
@@ -68,25 +68,11 @@ def test_lagging_listing_is_read_for_ten_seconds_before_the_request_is_repeated(
     assert (world.count, sum(world.time.slept)) == (1, waited)
 
 
-def test_thing_is_created_again_if_it_is_not_found() -> None:
-    world = World(answers=[maybe(), maybe()])
-    assert thing(99) == world.once()
-    assert (world.count, sum(world.time.slept)) == (1, 20.0)
-
-
 def test_listing_is_read_before_each_repetition_and_after_the_last() -> None:
     world = World(answers=[maybe()] * 10)
     with pytest.raises(MaybeAppliedError):
         world.once()
     assert (len(world.answers), sum(world.time.slept)) == (6, 40.0)
-
-
-@pytest.mark.parametrize("error", [AccountError("no"), UnavailableError("no")])
-def test_other_error_ends_the_creation(error: ExportError) -> None:
-    world = World(answers=[error])
-    with pytest.raises(type(error)):
-        world.once()
-    assert (world.count, world.looked) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -51,20 +51,6 @@ def test_a_kill_at_any_moment_leaves_the_whole_file(tmp_path: Path) -> None:
         assert file.read_text() == "s3cr3t" * 10000
 
 
-def test_failed_write_leaves_the_old_text_and_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "token"
-    file.write_text("s3cr3t-old")
-
-    def fails(self: Path, target: Path) -> Path:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", fails)
-    with pytest.raises(OSError, match="No space left"):
-        atomic_file.replace_file(file, "s3cr3t-new")
-    assert file.read_text() == "s3cr3t-old"
-    assert [file] == list(tmp_path.iterdir())
-
-
 def test_a_pipe_without_a_name_is_written_to() -> None:
     read, write = os.pipe()
     with os.fdopen(write, "wb"), os.fdopen(read, "rb") as pipe:

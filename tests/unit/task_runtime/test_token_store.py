@@ -177,13 +177,14 @@ def test_token_is_saved_over_the_one_that_this_run_knows(
 def test_local_secret_that_cannot_be_written_stays_with_a_warning(
     home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secrets_file(home / ".config" / "digdag")
+    file = secrets_file(home / ".config" / "digdag")
     kept = store(project_id=1)
     monkeypatch.setattr(Path, "replace", Mock(side_effect=OSError(28, "No space left on device")))
     kept.save_token(NEW, 60 * DAY)
     (warning,) = warnings(caplog)
     assert "could not be saved (No space left on device)" in warning
     assert OLD == kept.current == kept.read_token()
+    assert [file] == list(file.parent.iterdir())
 
 
 # -- the workflow server

@@ -10,7 +10,7 @@ from td_pinterest_op.errors import JobError, StoppedError, TreasureDataError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.treasure_data.job import Job, Source, run_statement, wait_for_job
+from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from tests.clock import FakeTime
 
@@ -203,20 +203,6 @@ class TestIssuedJob:
         monkeypatch.setattr(td, "sleep", Mock(side_effect=error))
         with pytest.raises(type(error)):
             wait_for_job(td, source)
-        assert killed == [call for call, _ in td.asked if "kill" in call]
-
-    @pytest.mark.parametrize(
-        ("error", "killed"), [(TreasureDataError("no result"), []), (StoppedError("stopped"), ["POST /v3/job/kill/5"])]
-    )
-    def test_job_that_is_waited_for_within_a_time_limit_is_killed_by_a_signal_only(
-        self, fake_time: FakeTime, monkeypatch: pytest.MonkeyPatch, error: Exception, killed: list[str]
-    ) -> None:
-        td = issuing(fake_time, issued("5"), job_5="running").with_time_limit(30)
-        assert isinstance(td, Scripted)
-        td.script["/v3/job/kill/5"] = [(200, {})]
-        monkeypatch.setattr(td, "sleep", Mock(side_effect=error))
-        with pytest.raises(type(error)):
-            run_statement(td, Source(query="insert", database="crm"))
         assert killed == [call for call, _ in td.asked if "kill" in call]
 
     def test_failed_job_of_this_try_is_an_error(self, fake_time: FakeTime) -> None:
