@@ -2,6 +2,7 @@
 
 import datetime
 import email.utils
+import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ class Retry:
 
     def iterate_waits(self) -> Iterator[float]:
         """Yield, without end, the seconds to wait before each retry: about double each time, up to `longest_wait`."""
+        if not self.initial_wait:
+            yield from itertools.repeat(0.0)
         doubling = backoff.expo(base=2, factor=self.initial_wait, max_value=self.longest_wait)
         next(doubling)  # its first value is no wait
         while True:

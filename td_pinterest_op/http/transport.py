@@ -247,7 +247,8 @@ class Transport:
                 # urllib3 before 2.0 takes a body that breaks off for a whole one, unless it has to compare the lengths.
                 response.raw.enforce_content_length = True
                 yield response.raw
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        # AttributeError: of an older requests, by a Content-Type whose charset has no value.
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
             raise _explain_failure(error, url) from None
 
     def close(self) -> None:

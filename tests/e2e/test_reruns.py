@@ -23,6 +23,7 @@ from tests.e2e.audiences import (
     only_audience_id,
     synchronise_at,
 )
+from tests.emulators.pinterest.faults import Answer, Fault, When
 from tests.exporting import Services, digests, people
 
 
@@ -81,6 +82,19 @@ def test_rerun_with_the_same_jobs_continues_the_youngest_list_if_it_is_not_in_us
     again = services.export(settings, job_id=job)
     assert again["customer_list_id"] not in (begun.id, stored["customer_list_id"])
     assert members_of(services, settings) == digests(9)
+
+
+@pytest.mark.parametrize("action", [CREATE, REPLACE])
+def test_list_whose_creation_got_no_answer_is_found_also_in_a_session_of_the_future(
+    services: Services, action: str
+) -> None:
+    audience_id = services.audience(people(3, first=100), name="Winter")
+    settings = NEW if action == CREATE else {"action": REPLACE, "audience_id": audience_id}
+    services.pinterest.inject(
+        Fault(effect=Answer(status=500), when=When.AFTER, operation="customer_lists/create", times=1)
+    )
+    services.export(settings, job_id=services.job(people(9)), session_time="2031-01-01T00:00:00+00:00")
+    assert len([made for made in services.pinterest.lists.values() if "(td " in made.name]) == 1
 
 
 def test_creation_never_continues_a_list_that_a_removed_audience_may_have_used(services: Services) -> None:

@@ -196,7 +196,7 @@ class Delete(AudienceAction):
             self._set_summary("delete {audience}")
             description = f"remove {audience.label}; its customer list stays"
         else:  # it was removed long ago, for example
-            self._set_summary("delete {audience}, if it still exists", "{audience} was deleted already")
+            self._set_summary("delete {audience}, if it still exists", "deleted {audience}, or it was deleted before")
             description = f"remove audience {self._audience_id}, which cannot be read and may be deleted already"
         run = partial(self._remove_audience, was_read=audience is not None)
         return [Step(description=description, request_count=1, run=run)]

@@ -147,6 +147,7 @@ class MembersAction(AudienceAction):
             fingerprint=records.fingerprint,
             records=records.record_count,
         )
+        now = self.services.timing.now()
         session_time = self.services.task.session_time
         target = TargetList(
             api=self._api,
@@ -154,7 +155,7 @@ class MembersAction(AudienceAction):
             list_type=records.list_type,
             is_nca=self._settings.is_nca,
             older_id=audience.customer_list_id if audience else None,
-            begins=(session_time.timestamp() if session_time else self.services.timing.now()) - _DAY,
+            begins=min(session_time.timestamp() if session_time else now, now) - _DAY,  # a session may be in the future
             created_ids=self._created_list_ids,
         )
         description = f'fill customer list "{escape(str(name))}"'

@@ -43,7 +43,7 @@ def test_error_of_the_last_call_is_raised(outcomes: list[object]) -> None:
     [
         (0.5, 300, 0.0, [0.5, 1, 2, 4, 8, 16, 32]),
         (0.5, 5, 1.0, [0.75, 1.5, 3, *[5] * 5_000]),
-        (0, 300, 1.0, [0, 0, 0]),
+        (0, 300, 1.0, [0] * 2_000),
     ],
 )
 def test_waits_double_with_up_to_half_added_at_random_up_to_the_longest(

@@ -413,6 +413,12 @@ def test_header_that_is_none_is_not_logged(caplog: pytest.LogCaptureFixture) -> 
     assert caplog.messages == []
 
 
+def test_a_charset_without_a_value_is_no_bug_of_the_operator() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json; charset\r\n\r\n{}"
+    with peer(says(head)) as server, transport() as client, contextlib.suppress(NoResponseError):
+        assert exchange(client, server.address).status == 200
+
+
 def test_tls_connection_that_is_cut_off_is_broken_and_not_untrusted() -> None:
     with peer(hangs_up_in_the_handshake) as server, transport() as client:
         assert failure_of(client, server.address, scheme="https") is Failure.BROKEN
