@@ -144,14 +144,6 @@ def test_table_of_a_query_has_a_time_column(client: tdclient.Client) -> None:
     assert read_rows(client, "SELECT * FROM copy ORDER BY email LIMIT 1") == [["u0@a.example", 1_700_000_000]]
 
 
-@pytest.mark.parametrize("table", ['"filled"', f'"{DB}"."filled"'])
-def test_inserts_of_td_add_their_columns_by_name(client: tdclient.Client, table: str) -> None:
-    run_query(client, 'CREATE TABLE "filled" (id bigint, email varchar)')
-    for columns in ("id, email", "email, id"):
-        assert run_query(client, f"{HEADER}INSERT INTO {table}\nSELECT {columns} FROM people LIMIT 2").success()
-    assert read_rows(client, "SELECT count(*) AS n, min(email) AS e FROM filled") == [[4, "u0@a.example"]]
-
-
 @pytest.mark.parametrize(
     "call",
     [

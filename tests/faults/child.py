@@ -44,11 +44,6 @@ class Child:
         shown = json.loads(output.read_text()).get("error", {}) if output.exists() else {}
         return self.process.returncode, f"{said}\n{shown.get('message', '')}"
 
-    @property
-    def stored(self) -> dict[str, Any]:
-        stored: dict[str, Any] = json.loads((self.folder / "output.json").read_text())["store_params"]["pinterest"]
-        return stored
-
 
 # The exit code of a run that was killed.
 KILLED = -signal.SIGKILL

@@ -23,7 +23,7 @@ class QueryFailedError(Exception):
 class Statement:
     """One statement in DuckDB's SQL; `source` is the SELECT in it, and `table` what an INSERT writes to.
 
-    `columns` are those that an INSERT names, in lower case; none for one that goes by the names of its SELECT.
+    `columns` are those that an INSERT names, in lower case.
     `declared`: name and type of the columns that a CREATE TABLE or ALTER TABLE declares.
     """
 

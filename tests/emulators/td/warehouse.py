@@ -209,26 +209,15 @@ def limit_insert(session: duckdb.DuckDBPyConnection, statement: Statement, share
 
 
 def _insert(session: duckdb.DuckDBPyConnection, statement: Statement, *, now: int) -> None:
-    # Treasure Data's tables have no fixed schema: columns go by name, and new ones are added.
-    if statement.columns:
-        columns = statement.columns
-        source = statement.source
-        if "time" not in columns:
-            columns = (*columns, "time")
-            source = f"SELECT *, {now}::BIGINT FROM ({source})"
-        names = ", ".join(f'"{name}"' for name in columns)
-        session.execute(f"INSERT INTO {statement.table} ({names}) {source}")
-        return
-    source = _with_time(session, statement.source, now=now)
-    session.begin()
-    try:
-        for name, kind in _columns(session, source):
-            session.execute(f'ALTER TABLE {statement.table} ADD COLUMN IF NOT EXISTS "{name}" {kind}')
-        session.execute(f"INSERT INTO {statement.table} BY NAME {source}")
-    except duckdb.Error:
-        session.rollback()
-        raise
-    session.commit()
+    columns = statement.columns
+    source = statement.source
+    if not columns:
+        raise QueryFailedError("this emulator takes an INSERT only with the names of its columns")
+    if "time" not in columns:
+        columns = (*columns, "time")
+        source = f"SELECT *, {now}::BIGINT FROM ({source})"
+    names = ", ".join(f'"{name}"' for name in columns)
+    session.execute(f"INSERT INTO {statement.table} ({names}) {source}")
 
 
 def _with_time(session: duckdb.DuckDBPyConnection, source: str, *, now: int) -> str:
