@@ -17,13 +17,12 @@ from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
 from td_pinterest_op.audiences.request import TaskRequest, read_task_request
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.lint.selected_columns import TEMPLATE_NAME, find_column_problems
-from td_pinterest_op.cli.lint.workflow import TEMPLATE, DigTask, Workflow
+from td_pinterest_op.cli.lint.workflow import TEMPLATE, DigTask, Workflow, find_settings
 from td_pinterest_op.cli.lint.yaml_file import Place, YamlBlock
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.history import read_control_share
 from td_pinterest_op.many import build_entry_task, read_at_once, read_entries
 from td_pinterest_op.requirements import find_other_version
-from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.table import (
     CREDENTIALS,
     ERASURE,
@@ -86,16 +85,19 @@ def check_workflow(path: Path) -> tuple[Workflow, list[Export]]:
     exports = []
     logging.disable(logging.WARNING)  # what a run would log is a finding, or no matter of the file
     try:
-        for task in workflow.tasks:
-            if task.class_name in _TABLES:
-                exports += _TaskCheck(workflow, task).run()
-            elif task.class_name in _HISTORY:
-                _TaskCheck(workflow, task).check_history()
-            elif task.class_name:
-                message = f"there is no class {task.class_name}; an export is td_pinterest_op.export.PinterestExport"
-                workflow.add_finding(task.place, "class", message)
-            elif task.operator == "td":
-                _check_td_task(workflow, task)
+        with work_inside(path.parent):
+            for task in workflow.tasks:
+                if task.class_name in _TABLES:
+                    exports += _TaskCheck(workflow, task).run()
+                elif task.class_name in _HISTORY:
+                    _TaskCheck(workflow, task).check_history()
+                elif task.class_name:
+                    message = (
+                        f"there is no class {task.class_name}; an export is td_pinterest_op.export.PinterestExport"
+                    )
+                    workflow.add_finding(task.place, "class", message)
+                elif task.operator == "td":
+                    _check_td_task(workflow, task)
     finally:
         logging.disable(logging.NOTSET)
     if any(task.class_name for task in workflow.tasks) and (other := find_other_version(path.parent, __version__)):
@@ -185,9 +187,8 @@ class _TaskCheck:
             self._workflow.add_finding(params.places[FOR_THIS_RUN], "for-this-run", message)
             del params[FOR_THIS_RUN]
         written = params.get("result_settings")
-        if not isinstance(written, YamlBlock) and not _is_template(written):
-            parsed = self._call(parse_raw_settings, written) or {}
-            self._settings.update({str(key): value for key, value in parsed.items()})
+        if not _is_template(written):
+            self._settings.update(self._call(find_settings, params) or {})
         _check_secrets(self._workflow, self._settings)
         self._check_values(self._settings, self._settings.place)
         self._check_values(params.get("audiences"), params.find_place("audiences"))
@@ -279,8 +280,7 @@ class _TaskCheck:
         for stand_ins in _list_stand_ins(self._table, unknown | optional):
             whole = replace(task, params={**task.params, "result_settings": {**settings, **stand_ins}})
             try:
-                with work_inside(self._workflow.path.parent):
-                    request = read_task_request(whole, table=self._table)
+                request = read_task_request(whole, table=self._table)
                 found.append(request.settings.warnings)
             except SettingsError as error:
                 found.append(error.problems)
@@ -295,8 +295,7 @@ class _TaskCheck:
     def _call(self, function: Callable[..., _R], *args: Any, blocks: list[YamlBlock] | None = None) -> _R | None:
         """Return what one of the operator's readers returns. If it refuses the task, add findings and return None."""
         try:
-            with work_inside(self._workflow.path.parent):
-                return function(*args)
+            return function(*args)
         except SettingsError as error:
             self._report(error.problems, blocks or self._blocks)
             return None
@@ -362,10 +361,8 @@ def _replace_unknown(values: Mapping[Any, Any], table: SettingsTable[Any], unkno
 
 
 def _is_unknown(value: object) -> bool:
-    """Whether a value has a template that could not be filled in: only a run knows it."""
-    if isinstance(value, Mapping | list):
-        return any(map(_is_unknown, value.values() if isinstance(value, Mapping) else value))
-    return isinstance(value, str) and TEMPLATE.search(value) is not None
+    """Whether a value, at any depth, has a template that could not be filled in: only a run knows it."""
+    return TEMPLATE.search(str(value)) is not None
 
 
 def _is_template(value: object) -> bool:

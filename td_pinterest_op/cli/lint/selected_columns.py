@@ -19,11 +19,11 @@ TEMPLATE_NAME = "of_a_template"
 """In place of a template; a query without templates has no such name."""
 
 
-def find_selected_columns(sql: str) -> list[tuple[str, str]] | None:
-    """Return the columns that a query selects, or None if its text does not show all.
+def describe_job(sql: str) -> Job | None:
+    """Return a job with the columns that a query selects, or None if its text does not show all.
 
-    Each is a name in lower case, "_col0" for a first column without a name, as in Trino, and a type: "varbinary" or
-    else "varchar".
+    Their names are in lower case, "_col0" for a first column without a name, as in Trino. Their types are "varbinary"
+    or "varchar".
     """
     import sqlglot  # which takes time
 
@@ -42,7 +42,7 @@ def find_selected_columns(sql: str) -> list[tuple[str, str]] | None:
             return None
         is_hash = selected.unalias().sql("trino").upper().startswith("SHA256(")
         columns.append((name, "varbinary" if is_hash else "varchar"))
-    return columns or None
+    return Job(id="", schema=tuple(columns)) if columns else None
 
 
 def find_column_problems(
@@ -70,9 +70,3 @@ def find_column_problems(
                 find_identifier_columns(people, settings.columns)
         except JobError as error:
             yield "query", str(error)
-
-
-def describe_job(sql: str) -> Job | None:
-    """Return a job with the columns that a query selects, or None if the query does not show them."""
-    columns = find_selected_columns(sql)
-    return Job(id="", schema=tuple(columns), records=None, size=None) if columns else None

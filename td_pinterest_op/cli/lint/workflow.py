@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +75,8 @@ class DigTask:
         """Return the settings of a td> task that exports with the built-in Pinterest connector, or None for another."""
         params = self.find_params()
         settings = params.get_block("result_settings")
-        if isinstance(params.get("result_settings"), str):  # as JSON
-            with contextlib.suppress(SettingsError):
-                settings.update(
-                    {str(name): value for name, value in parse_raw_settings(params["result_settings"]).items()}
-                )
+        with contextlib.suppress(SettingsError):
+            settings.update(find_settings(params))
         is_typed = str(settings.get("type")).strip().lower() == "pinterest"
         is_ours = is_typed or ("result_connection" in params and settings.keys() >= {"ad_account_id", "audience_type"})
         return settings if self.operator == "td" and is_ours else None
@@ -157,18 +153,19 @@ class Workflow(Reader):
         content = self.read(path)
         self.root = content if isinstance(content, YamlBlock) else YamlBlock(Place(path, 1))
         self.tasks = list(_walk(self.root, YamlBlock(self.root.place), frozenset(), ()))
-
-    @cached_property
-    def knows_all_variables(self) -> bool:
-        """Whether no program of a task, and no other workflow that calls this one, may define variables."""
+        # Whether no program of a task, and no other workflow that calls this one, may define variables.
+        self.knows_all_variables = False
         operators = {each.operator for each in self.tasks if not each.class_name}
-        called = re.compile(rf"\$\{{|\b{re.escape(self.path.stem)}\b")
-        others = [each for each in self.path.parent.glob("*.dig") if each != self.path]
+        called = re.compile(rf"call>:.*(\$\{{|\b{re.escape(path.stem)}\b)")
+        others = [each for each in path.parent.glob("*.dig") if each != path]
         with contextlib.suppress(OSError):
             texts = [each.read_text(encoding="utf-8", errors="replace") for each in others]
-            names = [line.partition("call>:")[2] for text in texts for line in text.splitlines()]
-            return operators.isdisjoint(_DEFINING) and not any(map(called.search, names))
-        return False
+            self.knows_all_variables = operators.isdisjoint(_DEFINING) and not any(map(called.search, texts))
+
+
+def find_settings(params: YamlBlock) -> dict[str, Any]:
+    """Return the settings in a task's parameters, a mapping or its text. Raises SettingsError for anything else."""
+    return {str(name): value for name, value in parse_raw_settings(params.get("result_settings")).items()}
 
 
 def _walk(

@@ -112,7 +112,7 @@ class Reader:
         except UnicodeDecodeError:
             message = "the file is not UTF-8: save it as UTF-8"
         except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+            mark = getattr(error, "problem_mark", None)
             here = Place(path, mark.line + 1 if mark else 1)
             problem = str(getattr(error, "problem", "it cannot be read"))
             message = f"this is not valid YAML ({problem}), and digdag refuses every workflow of the folder"
@@ -133,18 +133,17 @@ class Reader:
             raise RecursionError
         if isinstance(node, yaml.SequenceNode):
             return [self._convert(item, Place(place.path, item.start_mark.line + 1)) for item in node.value]
-        if not isinstance(node, yaml.MappingNode):
+        if isinstance(node, yaml.ScalarNode):
             if node.tag.startswith("!include"):
                 here = Place(place.path, node.start_mark.line + 1)
                 self.add_finding(here, "yaml", "write `!include : FILE` on a line of its own, with blanks around the :")
-            is_plain = getattr(node, "style", None) is None
-            if is_plain and _WHOLE_NUMBER.fullmatch(node.value):
-                return int(node.value)
-            return _WORDS.get(node.value, node.value) if is_plain else node.value
+            if node.style:  # in quotes, or a block of text
+                return node.value
+            return int(node.value) if _WHOLE_NUMBER.fullmatch(node.value) else _WORDS.get(node.value, node.value)
         block = YamlBlock(place)
         own: set[str] = set()
         # The mapping's own members take precedence over those of `<<`, wherever it is.
-        for key, value in sorted(node.value, key=lambda pair: bool(pair[0].value != "<<")):
+        for key, value in sorted(node.value, key=lambda pair: pair[0].value != "<<"):
             here = Place(place.path, key.start_mark.line + 1)
             name = str(key.value)
             if key.tag == "!include":

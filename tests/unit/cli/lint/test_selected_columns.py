@@ -2,7 +2,7 @@
 
 import pytest
 
-from td_pinterest_op.cli.lint.selected_columns import find_selected_columns
+from td_pinterest_op.cli.lint.selected_columns import describe_job
 
 
 @pytest.mark.parametrize(
@@ -32,5 +32,5 @@ from td_pinterest_op.cli.lint.selected_columns import find_selected_columns
     ],
 )
 def test_names_of_selected_columns_are_read_or_unknown(sql: str, names: list[str] | None) -> None:
-    columns = find_selected_columns(sql)
-    assert (None if columns is None else [name for name, _ in columns]) == names
+    job = describe_job(sql)
+    assert (job and job.names) == names
