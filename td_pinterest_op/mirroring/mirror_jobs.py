@@ -47,13 +47,13 @@ class MirrorJobs:
         """
         return run_statement(self.td, self._build_source(purpose, statement, embedded))
 
-    def read_rows(self, purpose: str, statement: str, *, embedded: Source | None = None) -> Rows:
-        """Run a query, and return its rows. `purpose`, `embedded`: see `run`."""
-        return open_job_rows(self.td, self._build_source(purpose, statement, embedded))
+    def read_rows(self, purpose: str, statement: str) -> Rows:
+        """Run a query, and return its rows. `purpose`: see `run`."""
+        return open_job_rows(self.td, self._build_source(purpose, statement))
 
     def read_records(self, purpose: str, statement: str) -> list[dict[str, Any]]:
-        """Run a query with few rows, and return each row as a dict by column name."""
-        return read_small_result(self.td, self._build_source(purpose, statement, None))
+        """Run a query with few rows, and return each row as a dict by column name. `purpose`: see `run`."""
+        return read_small_result(self.td, self._build_source(purpose, statement))
 
     def create_table(self, kind: str, purpose: str, select: str, *, embedded: Source | None) -> tuple[str, str]:
         """Create a temporary table of the rows of the SQL `select`. Return its quoted name and the job's id.
@@ -92,15 +92,12 @@ class MirrorJobs:
         except ExportError as error:
             log.warning("could not delete temporary tables in %s; a later run tries again: %s", self.database, error)
 
-    def _build_source(self, purpose: str, statement: str, embedded: Source | None) -> Source:
+    def _build_source(self, purpose: str, statement: str, embedded: Source | None = None) -> Source:
         """Return the `Source` of a job that runs `statement`, after comments: the purpose and the user's own.
 
         Only a statement that contains the user's query (`embedded`) gets the time of the session, from which its
         TD_INTERVAL counts. The other statements are about the ledger of now, also in a session of the past.
         """
-        comments = f"-- td_pinterest_op: mirror: {purpose}\n"
-        source = replace(self.source, scheduled_time=None)
-        if embedded:
-            comments += find_first_comments(embedded.query)
-            source = embedded
-        return replace(source.with_fresh_query(f"{comments}{statement}"), purpose=purpose)
+        source = embedded or replace(self.source, query="", scheduled_time=None)
+        text = f"-- td_pinterest_op: mirror: {purpose}\n{find_first_comments(source.query)}{statement}"
+        return replace(source.with_fresh_query(text), purpose=purpose)

@@ -8,7 +8,7 @@ import contextlib
 import logging
 from binascii import unhexlify
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import compress
@@ -19,21 +19,15 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.mirroring.comparison import build_changes_select, build_figures_query
 from td_pinterest_op.mirroring.ledger import DIFFERENCE, JOIN, LEAVE, PROOFS, REPLACE, UNSURE_LEAVE, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
-from td_pinterest_op.records.columns import (
-    Column,
-    choose_list_type,
-    find_list_columns,
-    find_people_columns,
-    is_single,
-)
+from td_pinterest_op.records.columns import choose_list_type, find_people_columns, is_single
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
-from td_pinterest_op.treasure_data.job import Job, Source
+from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.trino import withholding_sql
-from td_pinterest_op.trino.hashed_query import Query, build_columns_select
-from td_pinterest_op.withholding.lists import check_lists, name_list_in_errors
+from td_pinterest_op.trino.hashed_query import Query, describe_query
+from td_pinterest_op.withholding.lists import check_lists, describe_lists, name_list_in_errors
 
 log = logging.getLogger(__name__)
 
@@ -120,16 +114,12 @@ class MirrorRun:
         list cannot be used.
         """
         # Ask for the columns of all queries first: an error in a query then shows before anything is hashed.
-        lists = {}
-        for name, source in self.lists.items():
-            with name_list_in_errors(name):
-                lists[name] = self._fetch_query_columns(
-                    name, source, partial(find_list_columns, settings=self.settings)
-                )
+        td = self.jobs.td
+        lists = describe_lists(td, self.lists, self.settings)
         list_columns = {name: query.columns for name, query in lists.items()}
         find_columns = partial(find_people_columns, settings=self.settings, list_columns=list_columns)
         people = self.jobs.source
-        query = self._fetch_query_columns("query", people, find_columns)
+        query = describe_query(td, people, find_columns)
         # Hash the lists as late as possible: an opt-out after this counts only in the next run.
         list_tables = {}
         for name, list_query in lists.items():
@@ -292,10 +282,3 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
             oldest_leaver=self.counts["oldest_leaver"],
             leavers=f"SELECT digest FROM {self._table} WHERE op = 'out' AND digest IS NOT NULL",
         )
-
-    def _fetch_query_columns(
-        self, setting_name: str, source: Source, find_columns: Callable[[Job], Sequence[Column]]
-    ) -> Query:
-        select = build_columns_select(source.query)
-        job = self.jobs.read_rows(f"read the columns of `{setting_name}`", select, embedded=source).job
-        return Query(text=source.query, names=job.names, columns=find_columns(job))

@@ -129,13 +129,9 @@ def open_hashed_rows(
 
 
 def build_columns_statement(query: str) -> str:
-    """Return the statement of `build_columns_select`, preceded by the query's first comments and its purpose."""
-    return add_comment(build_columns_select(query), "td_pinterest_op: the columns of the query", query=query)
-
-
-def build_columns_select(query: str) -> str:
-    """Return a SELECT, without comments, whose result has the columns of `query`, but no rows."""
-    return f"SELECT * FROM (\n{require_one_statement(query)}\n) AS given LIMIT 0"
+    """Return a SELECT whose result has the columns of `query`, but no rows, after its purpose and first comments."""
+    select = f"SELECT * FROM (\n{require_one_statement(query)}\n) AS given LIMIT 0"
+    return f"-- td_pinterest_op: read the columns of the query\n{find_first_comments(query)}{select}"
 
 
 def build_hashing_statement(query: Query, *, control: Control | None) -> str:

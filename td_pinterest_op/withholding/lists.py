@@ -16,6 +16,7 @@ from td_pinterest_op.stats import SUPPRESS, Stats
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
+from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, Query, describe_query, open_hashed_rows
 from td_pinterest_op.withholding.people import WithholdingLists
 from td_pinterest_op.withholding.readers import IdentifierReader
@@ -23,7 +24,7 @@ from td_pinterest_op.withholding.readers import IdentifierReader
 log = logging.getLogger(__name__)
 
 
-def describe_lists(services: Services, sources: Mapping[str, Source], settings: Settings) -> Mapping[str, Query]:
+def describe_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settings) -> Mapping[str, Query]:
     """Ask the warehouse for the columns of the opt-out and consent lists, without rows. Return each query with them.
 
     `sources`: the queries of the lists, by list name; the same names are the keys of the result. Without any, Treasure
@@ -35,9 +36,7 @@ def describe_lists(services: Services, sources: Mapping[str, Source], settings: 
         if source.engine in HASHING_ENGINES:
             with name_list_in_errors(name):
                 log.info("%s: asking for the columns", name)
-                queries[name] = describe_query(
-                    services.treasure_data, source, partial(find_list_columns, settings=settings)
-                )
+                queries[name] = describe_query(td, source, partial(find_list_columns, settings=settings))
     return queries
 
 

@@ -209,7 +209,7 @@ class _Steps:
 
 def purpose_of(body: bytes) -> str:
     """Return the purpose in the first line of a statement."""
-    found = re.search(rb"td_pinterest_op%3A\+mirror%3A\+([^%]+)", body)
+    found = re.search(rb"td_pinterest_op%3A\+(?:mirror%3A\+)?([^%]+)", body)
     return found[1].decode().replace("+", " ") if found else "statement"
 
 

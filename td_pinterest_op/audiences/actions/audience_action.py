@@ -95,9 +95,9 @@ class AudienceAction(abc.ABC):
         source = self.request.source
         sources = self.request.lists
         with contextlib.ExitStack() as stack:
-            queries = describe_lists(self.services, sources, settings)
-            assert source is not None, "an action without rows reads none"  # noqa: S101
             td = self.services.treasure_data
+            queries = describe_lists(td, sources, settings)
+            assert source is not None, "an action without rows reads none"  # noqa: S101
             on_job_id = partial(setattr, stats, "job_id")
             query: Query | None = None
             if settings.hash_in == "operator":
