@@ -31,7 +31,7 @@ from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.limits import check_values
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.redaction.secret import sanitize
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
@@ -51,8 +51,6 @@ from td_pinterest_op.trino.withholding_sql import build_list_select
 from td_pinterest_op.withholding.readers import IdentifierReader
 
 log = logging.getLogger(__name__)
-
-_LONGEST_NAME = 255  # of a customer list, in characters
 
 
 class PinterestErase:
@@ -94,7 +92,7 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
         # The records sent are counted list by list, in the receipt.
         for name in ("sent", "refused"):
             del statistics["records"][name]
-        counts = {"accounts": len(settings.ad_account_ids), "lists": erasure.list_count}
+        counts = {"accounts": len(settings.ad_account_ids), "lists": len(erasure.targets)}
         finish_run(
             services,
             error,
@@ -107,7 +105,7 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
 
 @dataclass
 class _Target:
-    """A customer list to remove people from, or an ad account (`customer_list_id` is None) with unreadable lists."""
+    """A customer list to remove people from, or an ad account with unreadable lists, which has only a `reason`."""
 
     ad_account_id: str
     customer_list_id: str | None = None
@@ -119,10 +117,8 @@ class _Target:
     @property
     def label(self) -> str:
         """The list and its ad account as text for messages."""
-        lists = "unread lists"
-        if self.customer_list_id is not None:
-            lists = f'customer list {self.customer_list_id} "{self.customer_list_name}"'
-        return f"{lists} of ad account {self.ad_account_id}"
+        named = self.customer_list_id and f'customer list {self.customer_list_id} "{self.customer_list_name}"'
+        return f"{named or 'unread lists'} of ad account {self.ad_account_id}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the removals from the list as plain JSON types, without any identifier or digest of a person."""
@@ -136,17 +132,13 @@ class _Erasure:
     settings: ErasureSettings
     stats: Stats
     services: Services
-    targets: list[_Target] = field(default_factory=list)  # filled by `execute`
+    targets: list[_Target] = field(default_factory=list)  # the customer lists, filled by `execute`
+    unread: list[_Target] = field(default_factory=list)  # the ad accounts whose lists cannot be read
 
     @property
     def _finished_targets(self) -> list[_Target]:
         """The customer lists that accepted all removals. Empty in a dry run, and if there is nobody to remove."""
         return [target for target in self.targets if target.records == self.stats.unique > 0]
-
-    @property
-    def list_count(self) -> int:
-        """The number of customer lists to remove people from."""
-        return sum(target.customer_list_id is not None for target in self.targets)
 
     def execute(self, source: Source) -> dict[str, Any]:
         """Remove the people of `source` from every list. Returns the receipt: JSON types for the workflow store.
@@ -163,11 +155,11 @@ class _Erasure:
             services.tokens.get_token()
             targets = self._find_new_lists()
             query, prepared = self._read_people(source, spool)
-            requests = self.list_count * math.ceil(stats.unique / settings.limit_records_per_request)
+            requests = len(targets) * math.ceil(stats.unique / settings.limit_records_per_request)
             log.info(
                 "plan: remove %s from each of %s in %s, %s%s%s",
                 format_count(stats.unique, "record"),
-                format_count(self.list_count, "customer list"),
+                format_count(len(targets), "customer list"),
                 format_count(len(settings.ad_account_ids), "ad account"),
                 format_count(requests, "request"),
                 f", and delete them from {', '.join(ledgers)}" if ledgers else "",
@@ -178,10 +170,8 @@ class _Erasure:
             while is_erasing:
                 for target in targets:
                     number += 1
-                    if target.customer_list_id is None:
-                        continue
                     try:
-                        self._remove_from_list(target, target.customer_list_id, prepared)
+                        self._remove_from_list(target, prepared)
                     except ExportError as error:
                         finished = f"{len(self._finished_targets)} of {len(self.targets)} customer lists were finished"
                         raise error.extend(f". Before that: {finished}") from None
@@ -194,15 +184,15 @@ class _Erasure:
                 targets = self._find_new_lists()
                 if not targets:
                     break
-        failed = [target for target in self.targets if target.reason]
+        failed = [target for target in (*self.targets, *self.unread) if target.reason]
         failure: ExportError | None = None
         cleaned: list[str] = []
         if failed and stats.unique:
             named = "; ".join(f"{target.label}: {target.reason}" for target in failed)
             failure = PinterestError(
-                f"{len(failed)} of {len(self.targets)} lists may still contain people who opted out: {named}. Lists "
-                f"that are finished: {len(self._finished_targets)}. Run this task again: repeating the whole erasure "
-                "does no harm"
+                f"{len(failed)} of {len(self.targets) + len(self.unread)} lists may still contain people who opted "
+                f"out: {named}. Lists that are finished: {len(self._finished_targets)}. Run this task again: repeating "
+                "the whole erasure does no harm"
             )
         elif is_erasing:
             # Only now: as long as somebody is in a list, the ledger must say so, or no mirror would remove them.
@@ -224,7 +214,7 @@ class _Erasure:
             "records": stats.unique,
             "accounts": len(settings.ad_account_ids),
             "requests": statistics["requests"],
-            "lists": self.list_count,
+            "lists": len(self.targets),
             "ledgers": cleaned,
             "summary": self.summary,
             "receipt": [target.to_json() for target in self._finished_targets],
@@ -272,20 +262,20 @@ class _Erasure:
     def _find_new_lists(self) -> list[_Target]:
         """Read the listings of all ad accounts. Add the lists that are not yet known to `targets`, and return them."""
         known = {target.customer_list_id for target in self.targets}
-        unreadable = {target.ad_account_id for target in self.targets if target.customer_list_id is None}
+        unread = {target.ad_account_id for target in self.unread}
         found: list[_Target] = []
         for account in self.settings.ad_account_ids:
-            if account in unreadable:
+            if account in unread:
                 continue
             try:
                 for each in self.services.build_pinterest_api(account).list_customer_lists():
                     if each.id not in known:
-                        found.append(_Target(account, each.id, escape(each.name[:_LONGEST_NAME])))
+                        found.append(_Target(account, each.id, sanitize(each.name, longest=255)))
             except StoppedError:
                 raise
             except ExportError as error:
                 log.warning("customer lists of ad account %s cannot be read: %s", account, error)
-                found.append(_Target(account, reason=str(error)))
+                self.unread.append(_Target(account, reason=str(error)))
         self.targets += found
         return found
 
@@ -312,8 +302,8 @@ class _Erasure:
         check_values(self.settings, stats)
         return Query(text=source.query, names=rows.job.names, columns=columns), prepared
 
-    def _remove_from_list(self, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
-        """Remove the `prepared` records from the list `list_id`, and store the outcome in `target`.
+    def _remove_from_list(self, target: _Target, prepared: PreparedRecords) -> None:
+        """Remove the `prepared` records from the list `target`, and store the outcome in it.
 
         A refusal is stored as the target's `reason`. StoppedError and UnexpectedError are raised: they concern all
         lists.
@@ -329,6 +319,7 @@ class _Erasure:
         sender = Sender(client=services.client, settings=self.settings, stats=stats, reporter=reporter)
 
         def remove_batch(records: Batch) -> Response:
+            list_id = target.customer_list_id or ""
             response = services.pinterest.change_records(list_id, records, operation="REMOVE")
             # Called from several threads: append is atomic.
             target.request_ids.append(response.request_id)
@@ -349,9 +340,9 @@ class _Erasure:
     def summary(self) -> str:
         """A sentence about the requested removals. It gives no number of people removed: Pinterest reports none."""
         records = format_count(self.stats.unique, "record")
-        lists = format_count(self.list_count, "customer list")
-        unread = len(self.targets) - self.list_count
-        more = f"; lists of {format_count(unread, 'ad account')} cannot be read" if unread else ""
+        lists = format_count(len(self.targets), "customer list")
+        unread = format_count(len(self.unread), "ad account")
+        more = f"; lists of {unread} cannot be read" if self.unread else ""
         more += self.stats.for_this_run_text
         if self.settings.dry_run:
             return f"Dry run: Pinterest would be asked to remove {records} from {lists}{more}; nothing was written."
