@@ -37,8 +37,7 @@ def run_export_task(task: Task, credentials: Credentials, common: CommonOptions)
     if asks:  # before the query's job runs in vain
         screen.require_terminal(_QUESTION)
     reporter = TerminalReporter(timing=SYSTEM, ask=asks, quiet=common.quiet)
-    with screen.print_waits(quiet=common.quiet):
-        return export_task(task, SYSTEM, reporter=reporter, on_new_refresh_token=credentials.make_token_saver())
+    return export_task(task, SYSTEM, reporter=reporter, on_new_refresh_token=credentials.make_token_saver())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Options that several commands have, and their values."""
 
 import errno
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -82,6 +83,8 @@ def command(examples: str) -> Callable[[Callable[..., Any]], click.Command]:
 
 def _store_in_context(context: click.Context, option: click.Parameter, value: object) -> None:
     setattr(context.ensure_object(CommonOptions), str(option.name), value)
+    if option.name == "quiet" and value:
+        logging.getLogger("td_pinterest_op").setLevel(logging.WARNING)
 
 
 # As `click.option`, but for an option whose value is stored in CommonOptions.

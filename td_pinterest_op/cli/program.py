@@ -80,12 +80,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     warnings = screen.MessageHandler()
     log.addHandler(warnings)
+    log.setLevel(logging.INFO)
     try:
         with screen.prepare_streams(), shutdown.end_on_signals() as signals:
             code = _run_command(arguments)
         return 128 + signals[0] if signals else code
     finally:
         log.removeHandler(warnings)
+        log.setLevel(logging.NOTSET)
 
 
 def _run_command(arguments: Sequence[str] | None) -> int:

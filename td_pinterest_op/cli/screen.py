@@ -63,28 +63,17 @@ def make_console(*, stderr: bool = False) -> Console:
 
 
 # Whose lines tell a person what a command waits for.
-_WAITING = ("td_pinterest_op.treasure_data.job", "td_pinterest_op.mirroring", "td_pinterest_op.pinterest.rate_limit")
+_WAITING = "td_pinterest_op.treasure_data.job"
 
 
 class MessageHandler(logging.Handler):
-    """Logging handler that prints warnings, and notes on waits, on standard error with secrets masked."""
+    """Logging handler that prints warnings, and notes on jobs, on standard error with secrets masked."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a log record if it is a warning, or about a job or rate limit for which the command waits."""
+        """Print a log record if it is a warning, or about a job for which the command waits."""
         label = "warning: " if record.levelno == logging.WARNING else ""
-        if label or record.name.startswith(_WAITING):
+        if label or record.name == _WAITING:
             print_note(Text.assemble((label, "bold yellow"), mask(record.getMessage())))
-
-
-@contextlib.contextmanager
-def print_waits(*, quiet: bool) -> Iterator[None]:
-    """Within the block, print notes on the jobs and rate limits for which the command waits, unless `quiet`."""
-    logger = logging.getLogger("td_pinterest_op")
-    logger.setLevel(logging.WARNING if quiet else logging.INFO)
-    try:
-        yield
-    finally:
-        logger.setLevel(logging.NOTSET)
 
 
 def name_program(text: str) -> str:

@@ -108,7 +108,7 @@ def sql(
         credentials.require_variables("TD_API_KEY")
         common.print_note(f"Credentials: {credentials.describe_sources()}")
         source = read_source(credentials.build_task(query=text, database=database, engine=engine))
-        with credentials.without_pinterest().open_services() as services, screen.print_waits(quiet=common.quiet):
+        with credentials.without_pinterest().open_services() as services:
             job = wait_for_job(services.treasure_data, source.with_fresh_query(build_columns_statement(text)))
     elif pairs:
         job = Job(id="", schema=tuple((name, "varchar") for name, _, _ in pairs))
