@@ -1,11 +1,8 @@
 """Checks of Treasure Data: the key, permissions, a project's secrets, and the first rows of a job."""
 
 import shlex
-import urllib.parse
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from itertools import chain, islice
 
 from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.cli.connection import SECRETS
@@ -41,34 +38,29 @@ def check_api_key(context: DoctorContext) -> CheckResult:
         return CheckResult(message, "error", "set it, or store it with `digdag secrets --local --set td.apikey`")
     with extend_errors(f" [the key is from {context.credentials.sources['TD_API_KEY']}]"):
         context.td_services.treasure_data.call("GET", "/v3/database/list")
-    endpoints = parse_endpoints(context.credentials.environ)
-    host = urllib.parse.urlsplit(endpoints.treasure_data).hostname
-    return CheckResult(f"the key is accepted by {host}")
+    return CheckResult(f"the key is accepted by {parse_endpoints(context.credentials.environ).treasure_data}")
 
 
 def check_permissions(context: DoctorContext) -> CheckResult | None:
     """Check that the key's user may do in each database what the exports do there. Return None without a database."""
-    needed: dict[str, set[str]] = defaultdict(set)
-    if "database" in context.params:
-        needed[context.params["database"]] |= {"query", "download"}
+    read = {context.params.get("database")}
+    written = set()
     for request in filter(None, (export.request for export in context.exports)):
-        sources = filter(None, (request.source, *request.lists.values()))
-        named = [source.database for source in sources if source.database]
-        for name in named:
-            needed[name] |= {"query", "download"}
-        tables = [request.settings.history]
-        if isinstance(request.settings, Settings) and request.settings.action.needs_query:
-            tables.append(request.settings.ledger)
-        for table in filter(None, tables):
-            name = table.database or next(iter(named), str(request.task.td.get("database") or ""))
-            if name:
-                needed[name] |= {"query", "download", "edit"}
+        settings = request.settings
+        named = [source.database for source in (request.source, *request.lists.values()) if source and source.database]
+        read.update(named)
+        tables = [settings.history]
+        if isinstance(settings, Settings):
+            tables += [settings.rejected, settings.ledger if settings.action.needs_query else None]
+        own = next(iter(named), request.task.td.get("database"))
+        written.update([table.database or own for table in tables if table])
+    needed = sorted(filter(None, read | written))
     if not needed:
         return None
     _, content = context.td_services.treasure_data.call("GET", "/v3/database/list?require_permissions=true")
     databases = {each.get("name"): each for each in content.get("databases") or ()}
     problems = []
-    for database, rights in needed.items():
+    for database in needed:
         if database not in databases:
             problems.append(f"there is no database {database}, or the user may not see it")
             continue
@@ -78,7 +70,8 @@ def check_permissions(context: DoctorContext) -> CheckResult | None:
             older = databases[database].get("permission")
             may_read = older != "import_only"
             granted = {"query": may_read, "download": may_read, "edit": may_read and older != "query_only"}
-        missing = [name.capitalize() for name in sorted(rights) if not granted.get(name)]
+        rights = ("download", "edit", "query") if database in written else ("download", "query")
+        missing = [name.capitalize() for name in rights if not granted.get(name)]
         if missing:
             problems.append(f"the user of the key lacks {' and '.join(missing)} on database {database}")
     if problems:
@@ -120,7 +113,8 @@ def check_sample(context: DoctorContext) -> CheckResult | None:
     rows = open_job_rows(context.services.treasure_data, source)
     stats = Stats()
     with open_reader(rows.job, settings, stats, lists=WithholdingLists()) as reader:
-        reader.read(_take_sample(rows.blocks))
+        sample = list(islice(chain.from_iterable(zip(*block, strict=True) for block in rows.blocks), _SAMPLE))
+        reader.read([list(zip(*sample, strict=True))] if sample else [])
     label = f"job {rows.job.id} ({', '.join(column.name for column in reader.columns)})"
     advice = [
         f"`td-pinterest explain {reason}` explains the invalid rows, with SQL that finds them"
@@ -154,20 +148,12 @@ def _choose_settings(context: DoctorContext) -> Settings:
     Without one, or if the workflow has several exports, the settings allow invalid rows. Limits on the numbers of
     records are left to a dry run, which reads all rows.
     """
-    exports = [each for each in context.exports if each.request and each.request.source]
-    if exports and exports[0].request:
-        settings: Settings = exports[0].request.settings
-    else:
-        settings = parse_export(_ANY_EXPORT, environ=context.credentials.environ)
-    if len(exports) != 1 or not exports[0].unknown.isdisjoint(("ignore_invalid_records", "allow_empty")):
+    found = [
+        (each.request.settings, each.unknown)
+        for each in context.exports
+        if each.request and each.request.source and isinstance(each.request.settings, Settings)
+    ]
+    settings = found[0][0] if found else parse_export(_ANY_EXPORT, environ=context.credentials.environ)
+    if len(found) != 1 or not found[0][1].isdisjoint(("ignore_invalid_records", "allow_empty")):
         settings = replace(settings, ignore_invalid_records=True, allow_empty=True)
     return replace(settings, max_invalid_ratio=1.0, min_records=None, max_records=None)
-
-
-def _take_sample(blocks: Iterable[list[list[Any]]]) -> Iterator[list[list[Any]]]:
-    left = _SAMPLE
-    for block in blocks:
-        yield [column[:left] for column in block]
-        left -= len(block[0])
-        if left <= 0:
-            return
