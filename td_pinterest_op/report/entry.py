@@ -16,11 +16,8 @@ from td_pinterest_op.run_history.history_table import (
     FAILED,
     FOLLOW_UP,
     LIFT,
-    MIRROR_NAMES,
-    RUN,
     SUCCESS,
     convert_booleans,
-    flatten,
 )
 from td_pinterest_op.runtime.text import parse_whole_number
 from td_pinterest_op.stats import WITHHELD
@@ -86,22 +83,16 @@ class Entry:
 
 
 def make_entry(row: Mapping[str, Any]) -> Entry:
-    """Return the report entry for `row`: a history row, a run's statistics, or an audience's state.
-
-    A state is what a status check stores (`pinterest_status`).
-    """
-    every = convert_booleans(flatten(row))
-    # Only what is known by name: an export of a table can hold anything.
-    names = COLUMNS.keys() if every.get("mirror_mode") else COLUMNS.keys() - MIRROR_NAMES
-    values = {name: value for name, value in every.items() if name in names}
+    """Return the report entry for a row of the history, or for what `build_run_row` makes of a run's statistics."""
+    # Only what is known by name: a table can have any columns.
+    values = {name: value for name, value in convert_booleans(row).items() if name in COLUMNS}
     rejected = _parse_mapping(values.pop("rows_invalid_by_reason", None))
     counts = Counter({name: parse_whole_number(rejected[name]) or 0 for name in rejected if name in REASONS})
     # A report quotes no query engine: rows of earlier versions hold its words as it wrote them.
     message = str(values.get("error") or "").partition("; the engine's last lines: ")[0]
-    times = (values.get("time"), every.get("checked_at"), values.get("session_time"))
-    when = next(filter(None, map(parse_time, times)), None)
+    when = parse_time(values.get("time")) or parse_time(values.get("session_time"))
     return Entry(
-        kind=str(values.get("kind") or (RUN if "rows_read" in values else FOLLOW_UP)),
+        kind=str(values.get("kind")),
         outcome=FAILED if message or values.get("outcome") == FAILED else SUCCESS,
         at=when,
         key=" ".join([str(values.get(name) or when) for name in _KEY] + [str(values.get("task") or "")]),
@@ -113,11 +104,11 @@ def make_entry(row: Mapping[str, Any]) -> Entry:
 
 def parse_time(value: object) -> datetime | None:
     """Return the UTC time in `value` (seconds since 1970 or ISO 8601 text), or None for anything else."""
+    seconds = _parse_number(value)
     try:
-        text = str(value).strip().replace("Z", "+00:00")
-        if text.replace(".", "", 1).isdecimal():
-            return datetime.fromtimestamp(float(text), timezone.utc)
-        time = datetime.fromisoformat(text)
+        if seconds is not None:
+            return datetime.fromtimestamp(seconds, timezone.utc)
+        time = datetime.fromisoformat(str(value).strip().replace("Z", "+00:00"))
     except (ValueError, OverflowError, OSError):
         return None
     return time.astimezone(timezone.utc) if time.tzinfo else time.replace(tzinfo=timezone.utc)

@@ -9,6 +9,7 @@ from typing import Any
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.report.entry import make_entry
+from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.atomic_file import replace_file
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ def report_run(path: Path, statistics: Mapping[str, Any], *, error: str, now: da
     try:
         from td_pinterest_op.report.page import render_page
 
-        write_page(path, render_page([make_entry({**statistics, "time": now.timestamp(), "error": error})], now=now))
+        run = make_entry({**build_run_row(statistics), "time": now.timestamp(), "error": error})
+        write_page(path, render_page([run], now=now))
     except ImportError as missing:
         log.warning(
             "no report was written: the Python package %s is not installed. Install td_pinterest_op[report]",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from td_pinterest_op.report.entry import Entry, make_entry
+from td_pinterest_op.run_history.history_table import build_run_row
 from tests.emulators.pinterest import Audience, Pinterest
 from tests.sandbox.screen import labelled
 
@@ -31,7 +32,8 @@ def find_exports(log: str) -> list[tuple[Entry, str]]:
             told = _FAILURE.search(log, line.end())
             error = told[1].strip() if told else "the log does not say why"
         at = datetime.fromisoformat(line["at"]).astimezone()
-        found.append((make_entry(json.loads(line["json"]) | {"time": at.timestamp(), "error": error}), error))
+        run = build_run_row(json.loads(line["json"]))
+        found.append((make_entry({**run, "time": at.timestamp(), "error": error}), error))
     return found
 
 

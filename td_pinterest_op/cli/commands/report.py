@@ -13,6 +13,7 @@ from td_pinterest_op.cli.connection import find_credentials, require_id
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.page_file import write_page
+from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import read_small_result
@@ -61,7 +62,7 @@ def report(
         with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
             values = json.loads(text)
             values = values.get("pinterest", values)
-            runs += [make_entry(values)] if "read" in values["rows"] else []
+            runs += [make_entry(build_run_row(values))] if "read" in values["rows"] else []
         if not runs:
             raise SettingsError(
                 f"{statistics} does not hold the statistics of a run: give the JSON of the variable `pinterest`, or "

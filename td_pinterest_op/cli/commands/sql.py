@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import click
 
-from td_pinterest_op.cli import files, options, screen
+from td_pinterest_op.cli import files, options
 from td_pinterest_op.cli.connection import find_credentials
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.records.columns import Column, find_identifier_columns, get_position, is_single

@@ -5,7 +5,7 @@ from typing import Any
 
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.page import render_page
-from td_pinterest_op.run_history.history_table import FOLLOW_UP, RUN
+from td_pinterest_op.run_history.history_table import FOLLOW_UP, RUN, build_run_row
 
 FIRST_DAY = datetime(2026, 11, 1, 7, 0, tzinfo=timezone.utc)
 AUDIENCE_ID = "549755885175000002"
@@ -44,7 +44,7 @@ def run(day: int = 0, **others: Any) -> Entry:
     """A run on a day; every day a hundred people more."""
     row = {"kind": RUN, "session_uuid": f"session {day} {others.get('time')}", "attempt_id": 1}
     time = {"time": (FIRST_DAY + timedelta(days=day)).timestamp()}
-    return make_entry(time | statistics(sent=1000 + 100 * day, **others) | row)
+    return make_entry(build_run_row(time | statistics(sent=1000 + 100 * day, **others) | row))
 
 
 def mirror(day: int = 0, **others: Any) -> Entry:
