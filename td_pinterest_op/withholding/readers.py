@@ -15,8 +15,9 @@ import marshal
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, groupby
 from math import prod
+from operator import itemgetter
 from struct import Struct
 from typing import Any
 
@@ -140,7 +141,7 @@ class Reader(abc.ABC):
         keys = block[index]
         # The warehouse has put the number of `build_control_number_sql` in place of each key.
         if by_column[0].column.is_hashed_by_warehouse:
-            return [isinstance(key, int) and key % NUMBERS < control.share_of_ten_thousand for key in keys]
+            return [key % NUMBERS < control.share_of_ten_thousand for key in keys]
         # The query's result has the plain keys.
         return assign_control(control, keys)
 
@@ -287,32 +288,32 @@ class _FilteredRowReader(RowReader):
         people = self.people
         columns = self.columns
         people.compare_with_lists()
-        # Sort by person which identifiers each person loses. A spool has a bucket for each first byte, and sorts within
-        # buckets: the first byte is the number of one of 256 parts of the people.
+        # What a sent person loses is found digest by digest, and needed row by row: a spool sorts it by the person's
+        # number. A spool has a bucket for each first byte, and sorts within buckets: so that byte is the number of one
+        # of 256 parts of the people, and the person's number follows.
         for person, reason, digest in people.find_identifiers_to_strip():
             part = person * BUCKETS // people.count
             self._to_strip.add([_TO_STRIP.pack(part, person, digest, WITHHELD.index(reason))])
         self._to_strip.finish()
         entries = map(_TO_STRIP.unpack, chain.from_iterable(self._to_strip.read_buckets()))
-        entry = next(entries, None)
-        # The kept rows once more, block by block, together with the entries of their people. Keyless people have
-        # numbers too, but no kept row, and no entries, since they are not sent.
+        by_person = groupby(entries, key=itemgetter(1))
+        upcoming = next(by_person, None)
+        # The kept rows once more, block by block. Rows and what they lose are both in the order of their people, so one
+        # pass over both is enough. Keyless people have numbers too, but no kept row, and lose nothing.
         for offset, length, first in self._blocks:
             # The file is private and has no name: nobody else can have written it.
             rows = marshal.loads(self._file.read(offset, length))  # noqa: S302
             outcomes = people.find_outcomes(first, first + len(rows))
-            to_strip: defaultdict[int, dict[bytes, str]] = defaultdict(dict)  # by the position of a row
-            while entry and entry[1] < first + len(rows):
-                _, person, digest, reason = entry
-                to_strip[person - first][digest] = WITHHELD[reason]
-                entry = next(entries, None)
-            # Strip the rows. A row of which nothing is left is withheld.
-            for position, reasons in to_strip.items():
+            while upcoming and upcoming[0] < first + len(rows):
+                person, of_person = upcoming
+                position = person - first
+                reasons = {digest: WITHHELD[reason] for _, _, digest, reason in of_person}
                 left = _strip_row(columns, rows[position], reasons)
                 if any(left):
                     rows[position] = left
-                else:
+                else:  # a row of which nothing is left is withheld
                     outcomes[position] = SUPPRESSED if SUPPRESSED in reasons.values() else CONTROL
+                upcoming = next(by_person, None)
             # Store rows to send as records, and withheld ones apart, to count each different row once.
             by_outcome: defaultdict[str, list[Row]] = defaultdict(list)
             for outcome, row in zip(outcomes, rows, strict=True):
