@@ -95,7 +95,7 @@ class LedgerState:
     adopted: int = 0  # 1 if the audience kept people from before the ledger began (`begin: adopt`)
     compacted: int = 0  # the newest compaction (a row for each member in place of older rows)
     replacing: int = 0  # the newest plan to replace everybody, settled or not
-    sent: Sequence[str] = ()  # the number and session of each settled plan, as "7 0123abcd"
+    sent: Sequence[str] = ("",)  # the number and session of each settled plan, as "7 0123abcd"; "" is of none
     oldest: int = 0  # the oldest plan, void ones included
     ad_account_id: str = ""  # of the newest settled plan, "" without such a plan
     customer_list_id: str = ""  # of the newest settled plan, "" without such a plan
@@ -148,7 +148,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
   coalesce(max_by(customer_list_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS customer_list_id
 {self._rows_clause}"""
         (row,) = self.jobs.read_records("read the state of the ledger", query)
-        self.state = LedgerState(**{**row, "sent": row["sent"].split(",") if row["sent"] else ()})
+        self.state = LedgerState(**{**row, "sent": row["sent"].split(",")})
 
     def build_digest_rows_clause(self) -> str:
         """Return the FROM and WHERE clauses for the audience's rows with a digest that no newer row makes void.
@@ -370,7 +370,7 @@ def build_state_sql(sent: Sequence[str]) -> str:
 
     "in" the audience, "out" of it, "refused", or, in a plan that is not settled, "joining" or "leaving".
     """
-    settled = ", ".join(map(quote_literal, sent or ("",)))
+    settled = ", ".join(map(quote_literal, sent))
     return f"""CASE
         WHEN op IN ('refused', 'out') THEN op
         WHEN op = 'member' THEN 'in'

@@ -5,7 +5,6 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import cast
 
 from td_pinterest_op.audiences.actions.audience_action import Step, get_list_id
@@ -60,23 +59,24 @@ class Mirror(MembersAction):
         self._run = MirrorRun(ledger=self._ledger, settings=self._settings, lists=self.request.lists, stats=self.stats)
         self._guard = PlanGuard(ledger=self._ledger, stats=self.stats, client=self._client)
         self._plan: Mapping[str, PreparedRecords] = {}
-        self._refused: dict[str, list[bytes]] = {JOIN: [], LEAVE: []}  # digests of the plan, by change
+        # Records of the plan that Pinterest refused to add or to remove, each as a batch of one.
+        self._refused: dict[str, list[Batch]] = {JOIN: [], LEAVE: []}
 
     def check_audience(self) -> None:
         """Find the audience that mirrors the query, and keep it for the steps. A first run may find none.
 
         Raises AudienceError if the audience cannot take records, or several audiences have the name in the settings.
         """
-        name = self._settings.audience_name
+        name = self._new_name
         if self._audience_id:
             self._audience = self._find_usable_audience()
-        elif named := find_audiences_by_name(self._api, self._new_name):
+        elif named := find_audiences_by_name(self._api, name):
             if len(named) > 1:
                 raise self._build_namesakes_error(named)
             self._audience = self._find_usable_audience(named[0].id)
-        if self._audience and name not in (None, self._audience.name):
+        if self._audience and name not in ("", self._audience.name):
             raise AudienceError(
-                f"{self._audience.label} is not named {quote_text(str(name))}: audience_id and audience_name must name "
+                f"{self._audience.label} is not named {quote_text(name)}: audience_id and audience_name must name "
                 "the same audience. Nothing was changed"
             )
 
@@ -182,7 +182,7 @@ class Mirror(MembersAction):
 
     def _remove_leavers(self) -> None:
         audience = self._existing_audience
-        self._sender.on_refused = partial(self._note_refused, LEAVE)
+        self._sender.on_refused = self._refused[LEAVE].append
         with self._guard.fail_if_overtaken(LEAVE):
             self._send_records(audience, self._plan[LEAVE], adds=False)
             if self._plan[UNSURE_LEAVE].record_count:
@@ -193,7 +193,7 @@ class Mirror(MembersAction):
                 self._sender = sender
 
     def _add_joiners(self) -> None:
-        self._sender.on_refused = partial(self._note_refused, JOIN)
+        self._sender.on_refused = self._refused[JOIN].append
         try:
             with self._guard.fail_if_overtaken(JOIN):
                 self._send_records(self._existing_audience, self._plan[JOIN], adds=True)
@@ -201,15 +201,13 @@ class Mirror(MembersAction):
             # The plan is not settled, but they are not in the audience. There is no time left after a signal.
             if not shutdown.is_requested():
                 with contextlib.suppress(ExportError):
-                    self._ledger.insert_refused(self._refused[JOIN], op="out")
+                    self._ledger.insert_refused(self._refused_joiners, op="out")
             raise
 
-    def _note_refused(self, change: str, record: Batch) -> None:
-        """Remember the digest of `record`, which Pinterest refused to add (`change` is JOIN) or to remove (LEAVE).
-
-        `record`: a batch of one.
-        """
-        self._refused[change] += [digest for _, digest in record.parts]
+    @property
+    def _refused_joiners(self) -> list[bytes]:
+        """The digests of the people whom Pinterest refused to add."""
+        return [digest for record in self._refused[JOIN] for _, digest in record.parts]
 
     def _send_replacement(self) -> None:
         audience = self._existing_audience
@@ -217,7 +215,7 @@ class Mirror(MembersAction):
         # Each plan gets a key of its own, so that no plan goes on with the list of another.
         key = f"{self._session_key} {self._ledger.state.number}"
         self._session_key = hashlib.sha256(key.encode()).hexdigest()[:8]
-        self._sender.on_refused = partial(self._note_refused, JOIN)
+        self._sender.on_refused = self._refused[JOIN].append
         with self._guard.fail_if_overtaken(REPLACING):
             for step in self._plan_replacement(self._find_usable_audience(audience.id), self._plan[JOIN]):
                 step.run()
@@ -238,4 +236,4 @@ class Mirror(MembersAction):
                 "was sent; the next run sends the plan again. If that fails too, set rebuild: true for one run"
             )
         # The list that the audience uses now: after a replace, the new one.
-        self._run.settle_plan(self.stats.customer_list_id or "", refused=self._refused[JOIN])
+        self._run.settle_plan(self.stats.customer_list_id or "", refused=self._refused_joiners)
