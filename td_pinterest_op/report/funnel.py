@@ -36,25 +36,24 @@ def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
     if not read:
         return []
     invalid = run.get_number("rows_invalid") or 0
-    valid = run.get_number("rows_valid")
-    if valid is None:
-        valid = read - invalid
-    bars = [Bar(KEPT, "Rows read", read)]
-    if valid + invalid != read:
-        # Several columns of identifiers.
-        bars.append(Bar(KEPT, "Identifiers in them", valid + invalid))
+    valid = run.get_number("rows_valid") or 0
+    unique = run.get_number("records_unique") or 0
     reasons = [f"{reason.replace('_', ' ')} {format_number(count)}" for reason, count in run.invalid_by_reason.items()]
     if len(reasons) > _MOST_REASONS:
         reasons[_MOST_REASONS:] = [f"{len(reasons) - _MOST_REASONS} other reasons"]
-    bars.append(Bar(LOST, "Rejected", invalid, ", ".join(reasons)))
-    bars.append(Bar(KEPT, "Valid", valid))
-    unique = run.get_number("records_unique")
-    if unique is not None:
-        bars.append(Bar(LOST, "Repeats", valid - unique))
-        bars.append(Bar(KEPT, "Different people", unique))
-    bars += [Bar(LOST, _WITHHELD[each], run.get_number(f"records_withheld_{each}"), "withheld") for each in WITHHELD]
+    bars = [
+        Bar(KEPT, "Rows read", read),
+        Bar(KEPT, "Identifiers in them", valid + invalid),
+        Bar(LOST, "Rejected", invalid, ", ".join(reasons)),
+        Bar(KEPT, "Valid", valid),
+        Bar(LOST, "Repeats", valid - unique),
+        Bar(KEPT, "Different people", unique),
+        *(Bar(LOST, _WITHHELD[each], run.get_number(f"records_withheld_{each}"), "withheld") for each in WITHHELD),
+    ]
+    if valid + invalid == read:  # one column of identifiers
+        del bars[1]
     sent = run.get_number("records_sent") or 0
-    allowed = run.allowed_count
+    allowed = run.allowed_count or 0
     removes = run.get_text("action") == _REMOVE
     if run.is_mirror:
         names = {"mirror_joined": "joined", "mirror_left": "left", "mirror_resent": "sent again"}
@@ -68,8 +67,8 @@ def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
     else:
         refused = run.get_number("records_refused") or 0
         bars.append(Bar(LOST, "Refused by Pinterest", refused))
-        missing = 0 if allowed is None else allowed - sent - refused
-        bars.append(Bar(LOST, "Not sent", missing, "the run failed before" if run.outcome == FAILED else ""))
+        why = "the run failed before" if run.outcome == FAILED else ""
+        bars.append(Bar(LOST, "Not sent", allowed - sent - refused, why))
         bars.append(Bar(KEPT, "Taken out" if removes else "Sent", sent))
     bars = [bar for bar in bars if bar.kind == KEPT or bar.count]
     if run.outcome != FAILED and not run.dry_run and not removes:

@@ -23,7 +23,6 @@ RUNS: dict[str, Entry] = {
     "dry run": run(records=RECORDS | {"sent": 0, "refused": 0}, dry_run=True),
     "two columns": run(rows=TWO_COLUMNS),
     "remove": run(**REMOVE),
-    "an old row": run(rows={"read": 110, "invalid": 10}, records={"sent": 100}),
     "nothing unique": run(rows={"read": 100, "invalid": 100}, records={"unique": 0, "sent": 0}),
 }
 
@@ -87,7 +86,9 @@ def test_a_loss_is_drawn_right_of_the_rest_and_omitted_if_zero() -> None:
     assert "Without consent" not in bars
     assert bars["Rejected"].note == "null 260, not an email 90"
     reasons = {"null": 5, "empty": 4, "too_long": 3, "not_an_email": 2, "placeholder": 1}
-    mixed = build_funnel(run(rows={"read": 20, "invalid": 15, "invalid_by_reason": reasons}), size_entry=None)
+    mixed = build_funnel(
+        run(rows={"read": 20, "valid": 5, "invalid": 15, "invalid_by_reason": reasons}), size_entry=None
+    )
     assert mixed[1].note == "null 5, empty 4, too long 3, 2 other reasons"
 
 
