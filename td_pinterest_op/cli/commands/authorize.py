@@ -5,7 +5,7 @@ import shlex
 import sys
 import urllib.parse
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import click
@@ -15,13 +15,12 @@ from td_pinterest_op.cli.connection import (
     ENVIRONMENT,
     LOCAL,
     TOKEN,
-    AdAccount,
     Credentials,
     find_credentials,
     list_ad_accounts,
 )
 from td_pinterest_op.cli.consent import RedirectServer, parse_redirect
-from td_pinterest_op.cli.secret_target import ARGUMENTS, Target, make_target
+from td_pinterest_op.cli.secret_target import ARGUMENTS, make_target
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, SettingsError, StoppedError, extend_errors
 from td_pinterest_op.pinterest.client import TokenSource
 from td_pinterest_op.pinterest.oauth import (
@@ -156,10 +155,23 @@ def authorize(
             screen.print_note(f"The user and the ad accounts cannot be shown now: {error}")
         # The token may not read its user, whom the user's own accounts name.
         user = next((account.owner for account in accounts if "OWNER" in account.roles), None)
-        if not common.yes:
-            _ask_to_store(user, accounts)
+        # Whoever reads the state in the arguments of the browser can send the approval of another Pinterest user here.
+        labels = [account.label + (" (read only)" if account.may_write is False else "") for account in accounts]
+        screen.print_note(
+            f"Approved by: {user or 'a user that is not shown'}. Ad accounts: {', '.join(labels) or 'none'}"
+        )
+        if not (common.yes or screen.ask_yes_no(_QUESTION)):
+            raise StoppedError("you answered no: nothing was stored")
+
+        def store_secrets() -> str:
+            with extend_errors(". You approved the app, but its token was lost: run the command again"):
+                place = store(issued)
+            # At once: a signal may have ended the rest of the command.
+            screen.print_note(f"The refresh token is stored in {place}.")
+            return place
+
         # No signal comes between the parts of what is stored.
-        stored_in = shutdown.run_uninterrupted(lambda: _store_secrets(store, issued))
+        stored_in = shutdown.run_uninterrupted(store_secrets)
     lasts = grant.refresh_expires_in
     facts = {
         "stored_in": stored_in,
@@ -256,23 +268,3 @@ def _exchange_code(app: Tokens, *, code: Secret, redirect: str) -> tuple[Grant, 
         "pinterest.client_secret": app.client_secret,
         "pinterest.refresh_token": grant.refresh_token,
     }
-
-
-def _ask_to_store(user: str | None, accounts: Sequence[AdAccount]) -> None:
-    """Ask whether to store the token of `user`, which is None if unknown. Raises StoppedError unless the answer is yes.
-
-    Whoever reads the state in the arguments of the browser can send the approval of another Pinterest user here.
-    """
-    labels = [account.label + (" (read only)" if account.may_write is False else "") for account in accounts]
-    screen.print_note(f"Approved by: {user or 'a user that is not shown'}. Ad accounts: {', '.join(labels) or 'none'}")
-    if not screen.ask_yes_no(_QUESTION):
-        raise StoppedError("you answered no: nothing was stored")
-
-
-def _store_secrets(store: Target, issued: Mapping[str, Secret]) -> str:
-    """Store secrets by `store`. Return a text that names the place."""
-    with extend_errors(". You approved the app, but its token was lost: run the command again"):
-        stored_in = store(issued)
-    # At once: a signal may have ended the rest of the command.
-    screen.print_note(f"The refresh token is stored in {stored_in}.")
-    return stored_in

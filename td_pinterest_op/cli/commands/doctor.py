@@ -121,7 +121,7 @@ def _find_targets(export: Export, default: ExportTarget) -> Iterator[ExportTarge
     elif isinstance(parsed, StatusSettings) and any(named):
         ids = parsed.audience_ids
     name = "" if ids else str(settings.get("audience_name") or "")
-    is_create = isinstance(parsed, Settings) and parsed.action.only_once
+    must_be_new = isinstance(parsed, Settings) and parsed.action.only_once and parsed.if_exists == "fail"
     expected = settings.get("expected_audience_name")
     for account_id in getattr(parsed, "ad_account_ids", None) or [settings.get("ad_account_id") or default.account_id]:
         for audience_id in ids or [""]:
@@ -129,7 +129,7 @@ def _find_targets(export: Export, default: ExportTarget) -> Iterator[ExportTarge
                 account_id=str(account_id),
                 audience_id=audience_id,
                 name=name,
-                must_be_new=is_create and getattr(parsed, "if_exists", "") == "fail",
+                must_be_new=must_be_new,
                 expected_name=str(expected) if expected else None,
                 takes_people=not isinstance(parsed, StatusSettings),
                 is_of_workflow=True,
