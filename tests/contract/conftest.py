@@ -4,10 +4,11 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+import tdclient
 
 from tests.contract.sdk import Sdk, refresh_access_token
 from tests.emulators.pinterest import Pinterest, Switches, serve_pinterest
-from tests.emulators.td import TreasureData, serve_td
+from tests.emulators.td import API_KEY, TreasureData, serve_td
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +39,12 @@ def td(td_with_url: tuple[TreasureData, str]) -> TreasureData:
 @pytest.fixture
 def td_url(td_with_url: tuple[TreasureData, str]) -> str:
     return td_with_url[1]
+
+
+@pytest.fixture
+def client(td_url: str) -> Iterator[tdclient.Client]:
+    with tdclient.Client(API_KEY, endpoint=td_url, max_cumul_retry_delay=0) as client:
+        yield client
 
 
 @pytest.fixture

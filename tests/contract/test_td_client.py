@@ -4,7 +4,6 @@ import gzip
 import io
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 import msgpack
@@ -23,12 +22,6 @@ HEADER = "-- project_id: 1\n-- project_name: demo\n-- workflow_name: export\n-- 
 def people(td: TreasureData) -> None:
     source = "SELECT i AS id, 'u' || i || '@a.example' AS email, 1700000000 + i AS time FROM range(500) r(i)"
     td.create(DB, "people", source)
-
-
-@pytest.fixture
-def client(td_url: str) -> Iterator[tdclient.Client]:
-    with tdclient.Client(API_KEY, endpoint=td_url, max_cumul_retry_delay=0) as client:
-        yield client
 
 
 def run_query(client: tdclient.Client, sql: str, **options: Any) -> Any:

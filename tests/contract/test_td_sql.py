@@ -1,52 +1,27 @@
 """The SQL of the shipped queries and workflows, as Treasure Data's emulator runs it, through td-client."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import tdclient
 
-from tests.emulators.td import API_KEY, TreasureData
+from tests.contract.test_td_client import DB, run_query
+from tests.emulators.td import TreasureData
 
-DATABASE = "sandbox"
 # 2026-01-02 00:00:00 UTC, a Friday.
 SCHEDULED = 1_767_312_000
 
 
 @pytest.fixture(autouse=True)
 def people(td: TreasureData) -> None:
-    td.create_people(DATABASE, (f"p{number}@shop.example" for number in range(10)))
+    td.create_people(DB, (f"p{number}@shop.example" for number in range(10)))
 
 
-class Session:
-    """Queries of one database, one after the other."""
-
-    def __init__(self, url: str) -> None:
-        self._client = tdclient.Client(apikey=API_KEY, endpoint=url)
-
-    def job(self, sql: str) -> Any:
-        job_id = self._client.api.query(sql, type="presto", db=DATABASE, scheduled_time=SCHEDULED)
-        job = self._client.job(job_id)
-        job.wait(wait_interval=0.02)  # type: ignore[arg-type]
-        return job
-
-    def rows(self, sql: str) -> list[list[Any]]:
-        return list(self.do(sql).result())
-
-    def do(self, sql: str) -> Any:
-        job = self.job(sql)
-        assert job.status() == "success", job.debug
-        return job
-
-    def close(self) -> None:
-        self._client.close()
-
-
-@pytest.fixture
-def sql(td_url: str) -> Iterator[Session]:
-    session = Session(td_url)
-    yield session
-    session.close()
+def run(client: tdclient.Client, sql: str) -> list[list[Any]]:
+    """Run a query and return its rows, none for a statement without a result."""
+    job = run_query(client, sql, scheduled_time=SCHEDULED)
+    assert job.success(), job.debug
+    return list(job.result()) if job.result_schema else []
 
 
 LEDGER = """CREATE TABLE IF NOT EXISTS ledger (audience_id varchar, plan bigint, time bigint)
@@ -54,20 +29,23 @@ WITH (bucketed_on = array['audience_id'], bucket_count = 512)"""
 
 
 @pytest.mark.parametrize("create", ["CREATE TABLE made (k varchar)", "CREATE TABLE made AS SELECT 'x' AS k"])
-def test_row_without_time_gets_that_of_its_job(sql: Session, create: str) -> None:
-    sql.do(create)
-    sql.do("INSERT INTO made (k) VALUES ('y')")
-    assert ["y", SCHEDULED] in sql.rows("SELECT k, time FROM made")
+def test_row_without_time_gets_that_of_its_job(client: tdclient.Client, create: str) -> None:
+    run(client, create)
+    run(client, "INSERT INTO made (k) VALUES ('y')")
+    assert ["y", SCHEDULED] in run(client, "SELECT k, time FROM made")
 
 
-def test_insert_with_columns_goes_by_position_and_fills_others_with_null(sql: Session) -> None:
-    sql.do(LEDGER)
-    sql.do("""-- project_id: 1
+def test_insert_with_columns_goes_by_position_and_fills_others_with_null(client: tdclient.Client) -> None:
+    run(client, LEDGER)
+    run(
+        client,
+        """-- project_id: 1
 -- task_name: +mirror+plan
 INSERT INTO ledger (plan, time)
 WITH number AS (SELECT 7 AS a) SELECT a, cast(to_unixtime(TIMESTAMP '1970-01-01 00:01:00') AS bigint) FROM number
-UNION ALL SELECT 8, 61""")
-    assert sql.rows("SELECT * FROM ledger ORDER BY plan") == [[None, 7, 60], [None, 8, 61]]
+UNION ALL SELECT 8, 61""",
+    )
+    assert run(client, "SELECT * FROM ledger ORDER BY plan") == [[None, 7, 60], [None, 8, 61]]
 
 
 @pytest.mark.parametrize(
@@ -93,12 +71,14 @@ UNION ALL SELECT 8, 61""")
         "SELECT count_if(plan) FROM ledger",
     ],
 )
-def test_invalid_statement_fails_the_job_and_changes_nothing(td: TreasureData, sql: Session, wrong: str) -> None:
-    sql.do(LEDGER)
-    sql.do("INSERT INTO ledger (plan) SELECT 1")
-    assert sql.job(wrong).status() == "error"
-    assert sql.rows("SELECT plan FROM ledger") == [[1]]
-    assert {table.name for table in td.warehouse.tables(DATABASE)} == {"people", "ledger"}
+def test_invalid_statement_fails_the_job_and_changes_nothing(
+    td: TreasureData, client: tdclient.Client, wrong: str
+) -> None:
+    run(client, LEDGER)
+    run(client, "INSERT INTO ledger (plan) SELECT 1")
+    assert run_query(client, wrong, scheduled_time=SCHEDULED).status() == "error"
+    assert run(client, "SELECT plan FROM ledger") == [[1]]
+    assert {table.name for table in td.warehouse.tables(DB)} == {"people", "ledger"}
 
 
 @pytest.mark.parametrize(
@@ -128,8 +108,10 @@ def test_invalid_statement_fails_the_job_and_changes_nothing(td: TreasureData, s
         ("TD_TIME_RANGE(86400, NULL, '1970-01-02')", False),
     ],
 )
-def test_functions_return_the_results_of_trino(sql: Session, expression: str, value: object) -> None:
-    assert [[value]] == sql.rows(f"SELECT {expression} AS v FROM (VALUES ('a', 3), ('b', 2), ('c', 1)) t(x, y) LIMIT 1")
+def test_functions_return_the_results_of_trino(client: tdclient.Client, expression: str, value: object) -> None:
+    assert [[value]] == run(
+        client, f"SELECT {expression} AS v FROM (VALUES ('a', 3), ('b', 2), ('c', 1)) t(x, y) LIMIT 1"
+    )
 
 
 HOUR = 3600
@@ -146,8 +128,8 @@ DAY = 86400
     ],
 )
 def test_interval_covers_whole_units_before_the_scheduled_time(
-    sql: Session, interval: str, begin: int, end: int
+    client: tdclient.Client, interval: str, begin: int, end: int
 ) -> None:
     times = f"(VALUES {begin - 1}, {begin}, {end - 1}, {end}) t(time)"
-    rows = sql.rows(f"SELECT time FROM {times} WHERE TD_INTERVAL(time, {interval}) ORDER BY time")
+    rows = run(client, f"SELECT time FROM {times} WHERE TD_INTERVAL(time, {interval}) ORDER BY time")
     assert rows == [[begin], [end - 1]]

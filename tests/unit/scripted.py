@@ -16,6 +16,7 @@ from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.client import Client, TokenSource
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
+from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.stats import RequestCounts
 from tests.clock import FakeTime
 
@@ -89,6 +90,17 @@ def scene(*answers: Response | Failure, retry: Retry = RETRY, requests_per_minut
         counts=counts,
     )
     return Scene(time=time, script=script, counts=counts, client=client)
+
+
+def describe_td(time: FakeTime, *, retries: int, transport: Transport | None = None) -> dict[str, Any]:
+    """Return the arguments of a client of Treasure Data whose requests, if it sends any, go to this transport."""
+    return {
+        "api_key": Secret("1/unused"),
+        "endpoint": "https://td.test",
+        "transport": transport or Script(time, []),
+        "retry": Retry(count=retries, initial_wait=1, longest_wait=60, random=lambda: 0.0),
+        "timing": time.timing,
+    }
 
 
 class Keys(TokenSource):

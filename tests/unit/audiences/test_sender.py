@@ -414,14 +414,6 @@ def test_records_in_doubt_stay_so_until_a_later_request_settles_them() -> None:
     assert "4 of 8 records sent, 0 refused, 0 not sent, 4 unknown" in text
 
 
-def test_each_refused_record_is_handed_out() -> None:
-    handed: list[int] = []
-    run = Run(culprits(3, 90), records=100, batch=10)
-    run.sender.on_refused = lambda record: handed.extend(decode(record))
-    run.send()
-    assert sorted(handed) == [3, 90]
-
-
 # -- threads
 
 

@@ -7,12 +7,10 @@ from unittest.mock import Mock
 import pytest
 
 from td_pinterest_op.errors import JobError, StoppedError, TreasureDataError
-from td_pinterest_op.http.retry import Retry
-from td_pinterest_op.http.transport import Transport
-from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from tests.clock import FakeTime
+from tests.unit.scripted import describe_td
 
 QUERY = Source(query="select email from customers", database="crm", engine="presto", attempt_key="first")
 EMAIL = '[["email","varchar"]]'
@@ -30,14 +28,7 @@ class Scripted(TreasureData):
     """Answers each call from a script, the last answer of a path again and again; nothing is sent."""
 
     def __init__(self, time: FakeTime, script: dict[str, list[tuple[int, dict[str, Any]]]]) -> None:
-        retry = Retry(count=1, initial_wait=1, longest_wait=10, random=lambda: 0.0)
-        super().__init__(
-            api_key=Secret("1/unused"),
-            endpoint="http://127.0.0.1:9",
-            transport=Transport(connect_timeout=1, write_timeout=1, read_timeout=1, connections=1),
-            retry=retry,
-            timing=time.timing,
-        )
+        super().__init__(**describe_td(time, retries=1))
         self.script = script
         self.asked: list[tuple[str, dict[str, str]]] = []
 

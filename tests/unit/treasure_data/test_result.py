@@ -17,14 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
-from td_pinterest_op.http.retry import Retry
-from td_pinterest_op.http.transport import RawResponse, Transport
-from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.http.transport import RawResponse
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData
 from tests.campaigns import examples
 from tests.clock import FakeTime
+from tests.unit.scripted import describe_td
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +49,7 @@ class Wire(TreasureData):
     """A Treasure Data that serves `content`, each request as the next of `servings` says, all others whole."""
 
     def __init__(self, time: FakeTime, content: bytes, servings: Sequence[Serving] = (), *, retries: int = 3) -> None:
-        super().__init__(
-            api_key=Secret("1/unused"),
-            endpoint="http://127.0.0.1:9",
-            transport=Transport(connect_timeout=1, write_timeout=1, read_timeout=1, connections=1),
-            retry=Retry(count=retries, initial_wait=1, longest_wait=60, random=lambda: 0.0),
-            timing=time.timing,
-        )
+        super().__init__(**describe_td(time, retries=retries))
         self._content = content
         self._servings = itertools.chain(servings, itertools.repeat(WHOLE))
         self.ranges: list[str | None] = []

@@ -6,13 +6,10 @@ from dataclasses import replace
 import pytest
 
 from td_pinterest_op.errors import TreasureDataError, WorkflowError
-from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Failure, NoResponseError, Response
-from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData, build_path
 from tests.clock import FakeTime
-from tests.emulators.td import API_KEY
-from tests.unit.scripted import Script, answer
+from tests.unit.scripted import Script, answer, describe_td
 
 OPEN = "/v3/system/server_status"
 DELETE = "/v3/table/delete/nowhere/none"
@@ -22,13 +19,7 @@ def td(*answers: Response | Failure, endpoint: str = "https://td.test") -> tuple
     """A client between a script, which ends with a success, and a clock that does not wait."""
     time = FakeTime()
     script = Script(time, [*answers, answer()])
-    made = TreasureData(
-        api_key=Secret(API_KEY),
-        endpoint=endpoint,
-        transport=script,
-        retry=Retry(count=3, initial_wait=1, longest_wait=300, random=lambda: 0.0),
-        timing=time.timing,
-    )
+    made = TreasureData(**describe_td(time, retries=3, transport=script) | {"endpoint": endpoint})
     return made, script, time
 
 
@@ -91,9 +82,9 @@ def test_requested_wait_is_never_shortened(status: int, asked: str, slept: float
 
 
 def test_a_wait_that_is_longer_than_allowed_is_not_begun() -> None:
-    client, _, time = td(answer(429, headers={"Retry-After": "301"}))
+    client, _, time = td(answer(429, headers={"Retry-After": "61"}))
     with pytest.raises(
-        TreasureDataError, match=r"asks to wait 5 min 1 s, more than max_retry_wait_millis allows \(5 min\)"
+        TreasureDataError, match=r"asks to wait 1 min 1 s, more than max_retry_wait_millis allows \(1 min\)"
     ):
         client.call("GET", OPEN)
     assert time.slept == []
