@@ -57,6 +57,8 @@ class Sender:
     reporter: ProgressReporter
     on_refused: Callable[[Batch], object] = lambda _: None
     accepts_refusals: bool = False  # whether it is no failure if Pinterest refuses records, be it all of them
+    _sent_before: int = 0  # the records that were sent before this call of `send`
+    _has_given_up: bool = False  # whether the rest counts as refused, as Pinterest has refused all so far
     # Set once a batch was too large, for all later ones. Without a lock: if two threads set it at once, another request
     # may be too large.
     _largest: int | None = None  # how many records a request may have; None for any number
@@ -78,8 +80,8 @@ class Sender:
             pace=settings.requests_per_minute * settings.limit_records_per_request / 60,  # in full batches
             pause=lambda: rate_limiter.write_delay,
         )
-        sent_before = stats.sent
-        before = sent_before + stats.refused
+        self._sent_before = stats.sent
+        before = stats.sent + stats.refused
         failure: ExportError | None = None
         most_running = 1
         # Daemon threads: a run that is stopped must not wait for a response that may take minutes.
@@ -103,7 +105,7 @@ class Sender:
                         else:
                             # One at a time until a request succeeds: that one creates a missing list, a second would
                             # create another.
-                            faster = most_running + 1 if stats.sent > sent_before else 1
+                            faster = most_running + 1 if stats.sent > self._sent_before else 1
                             slower = max(most_running // 2, 1)
                             most_running = slower if was_throttled else min(faster, settings.max_in_flight)
                     progress(stats.sent + stats.refused - before)
@@ -138,7 +140,7 @@ class Sender:
         accepted = 0
         refused = 0
         parts = deque([_BatchPart(records=records)])
-        is_request_refused = False
+        is_request_refused = self._has_given_up
         while parts and not is_request_refused:
             part = parts.popleft()
             size = len(part.records)
@@ -172,7 +174,8 @@ class Sender:
                 part.halvings += 1
                 if size > 1:
                     parts += part.split(half)  # last: all are tried at one size before any at half of that
-                is_request_refused = not (accepted or self.accepts_refusals) and all(
+                is_any_accepted = stats.sent > self._sent_before if self.accepts_refusals else accepted
+                is_request_refused = not is_any_accepted and all(
                     each.halvings > MAX_HALVINGS for each in (part, *parts)
                 )
             else:
@@ -180,6 +183,8 @@ class Sender:
                 accepted += size
                 was_throttled = was_throttled or (response is not None and response.throttled)
         if self.accepts_refusals:
+            self._has_given_up = is_request_refused
+            stats.add(refused=sum(part.records.record_count for part in parts))
             return was_throttled
         advice = "" if stats.sent or not records.has_rows else _ROWS_ADVICE
         if refused and not is_request_refused and not self.settings.ignore_invalid_records:

@@ -18,8 +18,9 @@ _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _AMOUNTS)
 def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_days: int) -> str:
     """Return the SELECT that compares the query's people with the ledger, and decides on the change of each digest.
 
-    The column `op` is the change: join, leave, due (a member who is sent again), stay (any other member), refused (not
-    sent, as Pinterest has refused it) or out (not a member, before or after). If `op` is rejected or withheld, `digest`
+    The column `op` is the change: join, unsure (joins, and may be in the audience already), leave, due (a member who is
+    sent again), stay (any other member), refused (not sent, as Pinterest has refused it) or out (not a member, before
+    or after). If `op` is rejected or withheld, `digest`
     is a reason; if it is unreadable, `digest` is a text from the ledger that is no digest. `oldest` is the oldest of
     the newest plans of the digests in a row.
 
@@ -49,6 +50,7 @@ def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_
         due = f"(from_base(substr(digest, 1, 6), 16) % {resend_days} IN ({buckets}))" if buckets else "false"
         cases = f"""\
 WHEN state = 'refused' AND NOT {due} THEN 'refused'
+      WHEN state IN ('joining', 'leaving') THEN 'unsure'
       {cases}
       WHEN {due} THEN 'due'"""
     return f"""\
@@ -93,10 +95,10 @@ SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
   coalesce(sum(row_count), 0) AS row_count, coalesce(sum(invalid_rows), 0) AS invalid_rows,
   {build_counts_sql("digest", "given", where="op = 'rejected' AND given > 0")} AS rejected,
   {build_counts_sql("digest", "people", where="op = 'withheld'")} AS withheld,
-  coalesce(sum(CASE WHEN op IN ('join', 'stay', 'due', 'refused') THEN people END), 0) AS people,
+  coalesce(sum(CASE WHEN op IN ('join', 'unsure', 'stay', 'due', 'refused') THEN people END), 0) AS people,
   coalesce(sum(CASE WHEN op = 'refused' THEN people END), 0) AS refused,
   coalesce(sum(CASE WHEN is_member = 1 THEN people END), 0) AS members,
-  coalesce(sum(CASE WHEN op = 'join' THEN people END), 0) AS "join",
+  coalesce(sum(CASE WHEN op IN ('join', 'unsure') THEN people END), 0) AS "join",
   coalesce(sum(CASE WHEN op = 'leave' THEN people END), 0) AS leave,
   coalesce(sum(CASE WHEN op = 'leave' AND is_member = 1 THEN people END), 0) AS leavers,
   coalesce(sum(CASE WHEN op = 'due' THEN people END), 0) AS resent,

@@ -5,21 +5,25 @@ run. A plan's number is the time at which it was made, in milliseconds. There ar
 event of a plan:
 
     op                    digest  joined            figure       resent
-    join, leave           yes     when it joined    1: see below
-    refused, out          yes
-    member, unsure        yes    (of a compaction; it has `refused` rows too)
+    join, leave           yes     when it joined    1, 2: see below
+    refused, out, unsure  yes
+    member                yes    (of a compaction, which has `refused` and `unsure` rows too)
     planned, replacing            the plan seen     rows         members sent again
     settled, replaced
     compacted                     the plan seen     members      1 if the audience was adopted
     overtaken                     the plan seen
 
 `joined` of a row with a digest is for people who read the table: no statement uses it. `figure` of a `leave` row is 1
-if no settled plan has joined the digest. Event rows reuse the columns `joined` and `resent` as the table says. The plan
+if no settled plan has joined the digest. `figure` of a `join` row is 1 for a member, who is sent again, and 2 if an
+unsettled plan may have added the digest. Event rows reuse the columns `joined` and `resent` as the table says. The plan
 seen is the newest plan that was taken into account.
 
 A plan has `join` and `leave` rows, and a row `planned` (or `replacing`, if it replaces everybody) with their number.
-Once all of it is on Pinterest, there is a row `settled` (or `replaced`). If Pinterest refused to add somebody, the next
-number is a settled plan with `refused` rows or, if the plan failed, an unsettled one with `out` rows. A compaction puts
+Once all of it is on Pinterest, there is a row `settled` (or `replaced`). If Pinterest refused to add somebody who was
+not in the audience, the next number is a settled plan with `refused` rows or, if the plan failed, an unsettled one with
+`out` rows. A refusal says nothing about a member. Who may be in the audience gets a row `unsure`: whom an unsettled
+plan may have added, if Pinterest refuses to add him, and all whom no settled plan has joined, if Pinterest refuses to
+remove each of them. A compaction puts
 a row for each digest that is not out of the audience in place of all older rows: it has `member`, `unsure` and
 `refused` rows, and `compacted`, which makes them valid. An `overtaken` plan repeats the rows of an older plan that was
 still being sent when the newer one was made.
@@ -30,7 +34,8 @@ above all that its run has seen. So the numbers after a plan, of its refusals an
 that is sent.
 
 A digest is a member if its newest row is a `join` of a settled plan, or a `member` of a compaction. A digest whose
-newest row is a `join` or `leave` of an unsettled plan is unsure: the next plan makes it join or leave again.
+newest row is a `join` or `leave` of an unsettled plan, or `unsure`, is unsure: the next plan makes it join or leave
+again.
 
 Trino evaluates a CTE at every place that names it. So none is named twice, and what a run computes is in a table of its
 try (one execution of the task), which no other try reads.
@@ -155,10 +160,10 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
 
         A row `replaced` or `compacted` makes all rows of older plans void.
         """
-        # `member` rows of an unfinished compaction must not count. Its `refused` rows repeat what older rows say.
+        # `member` rows of an unfinished compaction must not count. Its other rows repeat what older rows say.
         return f"""{self._rows_clause}
     AND digest IS NOT NULL AND plan BETWEEN {self.state.base} AND {self.state.seen}
-    AND (op IN ('join', 'leave', 'refused', 'out') OR plan = {self.state.compacted})"""
+    AND (op IN ('join', 'leave', 'refused', 'out', 'unsure') OR plan = {self.state.compacted})"""
 
     def build_new_rows_query(self) -> str:
         """Return the query that reads all rows of the audience written since `state` was read, by this run and others.
@@ -207,19 +212,33 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         plan = f"{_build_digest_rows_select(rows, plan=number)}\nUNION ALL {proof}"
         self._insert_from_select("write the plan into the ledger", plan)
 
-    def settle_plan(self, figures: MirrorFigures, *, customer_list_id: str, refused: Sequence[bytes]) -> None:
+    def settle_plan(
+        self,
+        figures: MirrorFigures,
+        *,
+        customer_list_id: str,
+        refused: Sequence[bytes],
+        keeps_unsure_leavers: bool,
+    ) -> int:
         """Record that this run's plan, its changes, is on Pinterest, and update `state`.
 
-        `figures`: the counts of the changes. `customer_list_id`: the audience's list, now. `refused`: the digests that
-        Pinterest refused to add.
+        Returns how many of the people whom Pinterest refused to add (`refused`, their digests) are no members.
+        `figures`: the counts of the changes. `customer_list_id`: the audience's list, now. `keeps_unsure_leavers`:
+        whether those whom no settled plan has joined may be in the audience still.
         """
         state = self.state
         replaces = figures.mode == REPLACE
         ended = {state.number: "replaced" if replaces else "settled"}
-        if refused:
-            # A number of its own: the newest row must win over the `join`.
+        refused_count = 0
+        if refused or keeps_unsure_leavers:
             ended[state.number + 1] = "settled"
-            self.insert_refused(refused, op="refused")
+        if refused:
+            self.insert_refused(refused, is_settled=True)
+            count_query = f"SELECT count(digest) AS people {self._rows_clause} AND {self._plan_clause(1)}"
+            (row,) = self.jobs.read_records("count them", count_query)
+            refused_count = row["people"]
+        if keeps_unsure_leavers:
+            self._insert_about_plan("note who may be in the audience still", "'unsure'", "op = 'leave' AND figure = 1")
         events = [
             self._build_event_row_select(event, plan=plan, customer_list_id=customer_list_id)
             for plan, event in ended.items()
@@ -233,18 +252,39 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
             sent=(*state.sent, *(f"{plan} {self.jobs.token}" for plan in ended)),
             customer_list_id=customer_list_id,
         )
+        return refused_count
 
-    def insert_refused(self, digests: Sequence[bytes], *, op: str) -> None:
-        """Insert rows about people whom Pinterest refused to add. `op`: "refused", or "out" if the plan has failed."""
+    def insert_refused(self, digests: Sequence[bytes], *, is_settled: bool) -> None:
+        """Insert rows about people of this run's plan whom Pinterest refused to add, except members.
+
+        `is_settled`: whether the plan is. In one that failed, the people whom an earlier plan may have added are unsure
+        without a row.
+        """
+        op, noted = "'out'", "figure IS NULL"
+        if is_settled:
+            op, noted = "CASE figure WHEN 2 THEN 'unsure' ELSE 'refused' END", "coalesce(figure, 2) = 2"
         for start in range(0, len(digests), _MOST_DIGESTS_AT_ONCE):
             text = ",".join(digest.hex() for digest in digests[start : start + _MOST_DIGESTS_AT_ONCE])
-            rows = (
-                f"SELECT '{op}' AS op, digest, cast(NULL AS bigint) AS joined, cast(NULL AS bigint) AS figure "
-                f"FROM UNNEST(split('{text}', ',')) AS refused (digest)"
-            )
-            # A number of its own: the newest row must win over the `join`.
-            select = _build_digest_rows_select(rows, plan=self.state.number + 1)
-            self._insert_from_select("note whom Pinterest refused to add", select)
+            refused = f"digest IN (SELECT value FROM UNNEST(split('{text}', ',')) AS refused (value))"
+            where = f"op = 'join' AND {noted} AND {refused}"
+            self._insert_about_plan("note whom Pinterest refused to add", op, where)
+
+    def _insert_about_plan(self, purpose: str, op: str, where: str) -> None:
+        """Insert rows with a new `op`, an SQL expression, about the digests of this run's plan for which `where` holds.
+
+        They have a number of their own: a digest's newest row must win over that of the plan.
+        """
+        rows = (
+            f"SELECT {op} AS op, digest, cast(NULL AS bigint) AS joined, cast(NULL AS bigint) AS figure\n"
+            f"{self._rows_clause} AND {self._plan_clause(0)} AND {where}"
+        )
+        self._insert_from_select(purpose, _build_digest_rows_select(rows, plan=self.state.number + 1))
+
+    def _plan_clause(self, offset: int) -> str:
+        """Return a condition for the rows of this run's plan (`offset` 0), or of its refusals (`offset` 1)."""
+        number = self.state.number
+        earliest = number // 1000 - _TIME_SLACK_SECONDS
+        return f"plan = {number + offset} AND session = '{self.jobs.token}' AND time >= {earliest}"
 
     def _insert_from_select(self, purpose: str, select: str) -> None:
         """Insert the rows of the SQL `select` into the ledger. `purpose`: what the statement does, for its first line.
@@ -269,8 +309,7 @@ FROM (
         LEAVE again. It replaces everybody if these people are no longer in the ledger, or after REPLACING.
         """
         ops = ", ".join(f"'{change}'" for change in changes)
-        own_plan = f"plan = {self.state.number} AND session = '{self.jobs.token}'"
-        from_sent_rows = f"{self._rows_clause} AND {own_plan} AND op IN ({ops})"
+        from_sent_rows = f"{self._rows_clause} AND {self._plan_clause(0)} AND op IN ({ops})"
         # REPLACING has only an event row, so its count of digests is 0.
         rows = f"""\
 SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined,

@@ -224,10 +224,10 @@ class MirrorRun:
         meanwhile, or if the plan is not complete. `customer_list_id`: the audience's list.
         """
         figures = self.figures
-        changed = "'join', 'stay'" if figures.mode == REPLACE else "'join', 'due', 'leave'"
+        changed = "'join', 'stay'" if figures.mode == REPLACE else "'join', 'unsure', 'due', 'leave'"
         changes = f"""\
 SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
-  CASE WHEN op = 'leave' AND was_member = 0 THEN 1 END AS figure
+  CASE WHEN op = 'due' OR (op = 'leave' AND was_member = 0) THEN 1 WHEN op = 'unsure' THEN 2 END AS figure
   FROM {self._table} WHERE op IN ({changed})"""
         self.ledger.insert_plan(changes, figures, customer_list_id=customer_list_id)
         rows = self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query())
@@ -241,10 +241,10 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
                     f"another run has made a newer plan for audience {self.jobs.audience_id}, or has compacted its "
                     "ledger. Nothing was sent. Run this task again"
                 )
-            of_rows = list(zip(ops, figures_, strict=True))
+            proofs += [figure for op, figure in zip(ops, figures_, strict=True) if op in PROOFS]
+            of_rows = [(op, figure if op == b"leave" else None) for op, figure in zip(ops, figures_, strict=True)]
             for kind, spool in spools.items():
                 spool.add(list(map(unhexlify, compress(digests, [each == kinds[kind] for each in of_rows]))))
-            proofs += [figure for op, figure in of_rows if op in PROOFS]
         for spool in spools.values():
             spool.finish()
         written = sum(spool.unique_count for spool in spools.values())
@@ -255,15 +255,19 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
             )
         return {kind: PreparedRecords({SINGLE_DIGEST: spool}, self._list_type) for kind, spool in spools.items()}
 
-    def settle_plan(self, customer_list_id: str, *, refused: Sequence[bytes]) -> None:
+    def settle_plan(self, customer_list_id: str, *, refused: Sequence[bytes], keeps_unsure_leavers: bool) -> None:
         """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest, and compact the ledger.
 
-        `customer_list_id`: the audience's list, now. `refused`: the digests that Pinterest refused to add, who are no
-        members.
+        For the parameters see `Ledger.settle_plan`.
         """
         with extend_errors(". The whole plan was sent, but is not settled in the ledger: the next run sends it again"):
-            self.ledger.settle_plan(self.figures, customer_list_id=customer_list_id, refused=refused)
-        self.compact_ledger(refused_count=len(refused))
+            refused_count = self.ledger.settle_plan(
+                self.figures,
+                customer_list_id=customer_list_id,
+                refused=refused,
+                keeps_unsure_leavers=keeps_unsure_leavers,
+            )
+        self.compact_ledger(refused_count=refused_count)
 
     def compact_ledger(self, *, refused_count: int = 0) -> None:
         """Store the member count in `stats`. In a large ledger, put a row for each member in place of all rows.

@@ -289,6 +289,44 @@ def die() -> None:
     raise DiedError("died")
 
 
+@pytest.mark.parametrize("ignores", [True, False])
+def test_members_whom_pinterest_refuses_to_add_again_are_members_and_removed_when_they_leave(
+    mirror_world: World, audience_id: str, ignores: bool
+) -> None:
+    mirror_world.follow(1, people(205))
+    mirror_world.pinterest.switches.poison = frozenset(digests(5, first=200))
+    assert mirror_world.run(2, resend_days=1, ignore_invalid_records=ignores).succeeded == ignores
+    mirror_world.pinterest.switches.poison = frozenset()
+    assert mirror_world.follow(3, people(200)).sent["REMOVE"] == 5
+
+
+@pytest.mark.parametrize("count", [205, 200], ids=["join again", "leave"])
+def test_a_refusal_of_everything_says_nothing_about_people_whom_a_failed_run_added(
+    mirror_world: World, audience_id: str, count: int
+) -> None:
+    mirror_world.set_people(people(205))
+    with run_at_statement("settle the plan", die):
+        assert not mirror_world.run(1).succeeded
+    mirror_world.pinterest.answer(400, method="PATCH", path="customer_lists", times=None)
+    mirror_world.set_people(people(count))
+    assert mirror_world.run(2).succeeded == (count == 200)
+    assert mirror_world.follow(3, people(200)).sent == {"REMOVE": 5}
+
+
+def test_a_refusal_of_every_unsure_leaver_ends_their_removal_within_fifteen_requests(
+    mirror_world: World, audience_id: str
+) -> None:
+    mirror_world.set_people(people(250))
+    with run_at_statement("settle the plan", die):
+        assert not mirror_world.run(1).succeeded
+    mirror_world.pinterest.answer(400, method="PATCH", path="customer_lists", times=None)
+    mirror_world.set_people(people(200))
+    refused = mirror_world.run(2)
+    assert refused.stored["records"]["refused"] == 50
+    assert refused.stored["requests"]["failed"] <= 15
+    assert mirror_world.follow(3, people(200)).sent == {"REMOVE": 50}
+
+
 @pytest.mark.parametrize(
     ("ignores", "is_noted"), [(False, True), (False, False), (True, False)], ids=["stop", "stop and die", "die"]
 )

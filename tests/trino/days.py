@@ -146,7 +146,7 @@ class Days:
             mirror.compare_with_ledger()
         mirror.write_plan("5")
         mirror.ledger.find_newer_plan()
-        mirror.settle_plan("5", refused=[])
+        mirror.settle_plan("5", refused=[bytes(32)], keeps_unsure_leavers=True)
         mirror.close()
         return jobs
 

@@ -61,6 +61,7 @@ class Mirror(MembersAction):
         self._plan: Mapping[str, PreparedRecords] = {}
         # Records of the plan that Pinterest refused to add or to remove, each as a batch of one.
         self._refused: dict[str, list[Batch]] = {JOIN: [], LEAVE: []}
+        self._keeps_unsure_leavers = False  # whether Pinterest refused to remove each of them
 
     def check_audience(self) -> None:
         """Find the audience that mirrors the query, and keep it for the steps. A first run may find none.
@@ -186,11 +187,14 @@ class Mirror(MembersAction):
         with self._guard.fail_if_overtaken(LEAVE):
             self._send_records(audience, self._plan[LEAVE], adds=False)
             if self._plan[UNSURE_LEAVE].record_count:
-                # Pinterest may have refused to add some of them, whom it then refuses to remove.
+                # Pinterest may have refused to add some of them, whom it then refuses to remove. But a refusal of each
+                # may be about the request: then they stay unsure.
+                sent = self.stats.sent
                 sender = self._sender
                 self._sender = replace(sender, on_refused=lambda _: None, accepts_refusals=True)
                 self._send_records(audience, self._plan[UNSURE_LEAVE], adds=False)
                 self._sender = sender
+                self._keeps_unsure_leavers = self.stats.sent == sent
 
     def _add_joiners(self) -> None:
         self._sender.on_refused = self._refused[JOIN].append
@@ -201,7 +205,7 @@ class Mirror(MembersAction):
             # The plan is not settled, but they are not in the audience. There is no time left after a signal.
             if not shutdown.is_requested():
                 with contextlib.suppress(ExportError):
-                    self._ledger.insert_refused(self._refused_joiners, op="out")
+                    self._ledger.insert_refused(self._refused_joiners, is_settled=False)
             raise
 
     @property
@@ -236,4 +240,8 @@ class Mirror(MembersAction):
                 "was sent; the next run sends the plan again. If that fails too, set rebuild: true for one run"
             )
         # The list that the audience uses now: after a replace, the new one.
-        self._run.settle_plan(self.stats.customer_list_id or "", refused=self._refused_joiners)
+        self._run.settle_plan(
+            self.stats.customer_list_id or "",
+            refused=self._refused_joiners,
+            keeps_unsure_leavers=self._keeps_unsure_leavers,
+        )
