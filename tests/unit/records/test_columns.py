@@ -14,124 +14,130 @@ def job(*schema: tuple[str, str]) -> Job:
     return Job(id="5", schema=schema, records=1, size=1)
 
 
-class TestColumns:
-    @pytest.mark.parametrize(
-        ("schema", "mapping", "expected"),
-        [
-            ([("email", "varchar")], {}, [("email", EMAIL, 0)]),
-            ([("E_Mail", "varchar")], {"e_mail": "email"}, [("E_Mail", EMAIL, 0)]),
-            ([("IDFA", "string"), ("Maid", "char(36)")], {}, [("IDFA", IDFA, 0), ("Maid", MAID, 1)]),
-            ([("a", "varchar"), ("email", "varchar")], {"a": "email"}, [("a", EMAIL, 0), ("email", EMAIL, 1)]),
-            ([("email", "varchar")], {"email": "maid"}, [("email", MAID, 0)]),
-        ],
+@pytest.mark.parametrize(
+    ("schema", "mapping", "expected"),
+    [
+        ([("email", "varchar")], {}, [("email", EMAIL, 0)]),
+        ([("E_Mail", "varchar")], {"e_mail": "email"}, [("E_Mail", EMAIL, 0)]),
+        ([("IDFA", "string"), ("Maid", "char(36)")], {}, [("IDFA", IDFA, 0), ("Maid", MAID, 1)]),
+        ([("a", "varchar"), ("email", "varchar")], {"a": "email"}, [("a", EMAIL, 0), ("email", EMAIL, 1)]),
+        ([("email", "varchar")], {"email": "maid"}, [("email", MAID, 0)]),
+    ],
+)
+def test_identifiers_are_found_by_name_in_any_case_or_as_they_are_mapped(
+    schema: list[tuple[str, str]], mapping: dict[str, str], expected: list[tuple[str, IdentifierType, int]]
+) -> None:
+    columns = [Column(name=name, type=type_, position=position) for name, type_, position in expected]
+    assert columns == find_identifier_columns(job(*schema), mapping)
+
+
+@pytest.mark.parametrize("is_array", [False, True])
+@pytest.mark.parametrize("type_", ["varchar", "VARCHAR(64)", "char(64)", "string"])
+def test_types_of_text_and_arrays_of_it_are_good(type_: str, is_array: bool) -> None:
+    schema = ("email", f"Array({type_})" if is_array else type_)
+    assert [is_array] == [column.is_array for column in find_identifier_columns(job(schema), {})]
+
+
+@pytest.mark.parametrize(
+    ("type_", "cure"),
+    [
+        *((type_, "cast it to varchar") for type_ in ("bigint", "array(bigint)", "array(array(varchar))", "")),
+        *((type_, "cast it to varchar") for type_ in ("map(varchar, varchar)", "unknown", "json", "charm")),
+        ("VARBINARY", "wrap it in to_hex(…)"),
+    ],
+)
+def test_every_other_type_is_an_error_that_says_what_to_do(type_: str, cure: str) -> None:
+    with pytest.raises(JobError) as caught:
+        find_identifier_columns(job(("email", type_)), {})
+    assert f'column "email" is of type {type_}: {cure}' in str(caught.value)
+
+
+def test_hundred_thousand_columns_are_an_error_of_a_few_lines() -> None:
+    with pytest.raises(JobError) as caught:
+        find_identifier_columns(job(*((f"column{number}", "varchar") for number in range(100_000))), {"mail": "email"})
+    assert len(str(caught.value)) < 5_000
+    assert "column19 varchar, and 99980 more)" in str(caught.value)
+
+
+def test_a_name_is_shown_on_one_line_masked_and_cut() -> None:
+    with pytest.raises(JobError) as caught:
+        find_identifier_columns(job(("a\n\x1b[31mINFO x", "varchar"), ("x@shop.example", "y" * 500)), {})
+    text = str(caught.value)
+    assert "\\n\\x1b[31mINFO x" in text
+    assert ("\n" in text, "x@shop" in text, "y" * 80 + "…" in text) == (False, False, True)
+
+
+def test_error_lists_all_problems_and_all_columns() -> None:
+    with pytest.raises(JobError) as caught:
+        find_identifier_columns(job(("Maid", "bigint"), ("age", "integer")), {"mail": "email"})
+    expected = (
+        "the result of job 5 (columns: Maid bigint, age integer) cannot be exported: "
+        'there is no column "mail", which `columns` names: select it, or correct the name; '
+        'column "Maid" is of type bigint: cast it to varchar; '
+        'column "age" is not an identifier: leave it out of the query, or name it in `columns`'
     )
-    def test_identifiers_are_found_by_name_in_any_case_or_as_they_are_mapped(
-        self, schema: list[tuple[str, str]], mapping: dict[str, str], expected: list[tuple[str, IdentifierType, int]]
-    ) -> None:
-        columns = [Column(name=name, type=type_, position=position) for name, type_, position in expected]
-        assert columns == find_identifier_columns(job(*schema), mapping)
+    assert str(caught.value) == expected
 
-    @pytest.mark.parametrize("is_array", [False, True])
-    @pytest.mark.parametrize("type_", ["varchar", "VARCHAR(64)", "char(64)", "string"])
-    def test_types_of_text_and_arrays_of_it_are_good(self, type_: str, is_array: bool) -> None:
-        schema = ("email", f"Array({type_})" if is_array else type_)
-        assert [is_array] == [column.is_array for column in find_identifier_columns(job(schema), {})]
 
-    @pytest.mark.parametrize(
-        ("type_", "cure"),
-        [
-            *((type_, "cast it to varchar") for type_ in ("bigint", "array(bigint)", "array(array(varchar))", "")),
-            *((type_, "cast it to varchar") for type_ in ("map(varchar, varchar)", "unknown", "json", "charm")),
-            ("VARBINARY", "wrap it in to_hex(…)"),
-        ],
-    )
-    def test_every_other_type_is_an_error_that_says_what_to_do(self, type_: str, cure: str) -> None:
-        with pytest.raises(JobError) as caught:
-            find_identifier_columns(job(("email", type_)), {})
-        assert f'column "email" is of type {type_}: {cure}' in str(caught.value)
+@pytest.mark.parametrize(
+    ("names", "by", "sent"),
+    [(["email", "Maid"], "email", "Maid"), (["CRM", "email"], "crm", "email"), (["email", "id"], "id", "email")],
+)
+def test_warning_names_the_control_column_that_would_be_sent_otherwise(
+    caplog: pytest.LogCaptureFixture, names: list[str], by: str, sent: str
+) -> None:
+    mapping = {"crm": "maid"} if by == "crm" else {}
+    found = find_identifier_columns(job(*((name, "varchar") for name in names)), mapping, control_column=by)
+    assert [sent] == [column.name for column in found]
+    warning = f'column "{by}" chooses the control group, and is never sent: to send it too, select it a second time'
+    assert [message.startswith(warning) for message in caplog.messages] == [True] * (by != "id")
 
-    def test_hundred_thousand_columns_are_an_error_of_a_few_lines(self) -> None:
-        with pytest.raises(JobError) as caught:
-            find_identifier_columns(
-                job(*((f"column{number}", "varchar") for number in range(100_000))), {"mail": "email"}
-            )
-        assert len(str(caught.value)) < 5_000
-        assert "column19 varchar, and 99980 more)" in str(caught.value)
 
-    def test_a_name_is_shown_on_one_line_masked_and_cut(self) -> None:
-        with pytest.raises(JobError) as caught:
-            find_identifier_columns(job(("a\n\x1b[31mINFO x", "varchar"), ("x@shop.example", "y" * 500)), {})
-        text = str(caught.value)
-        assert "\\n\\x1b[31mINFO x" in text
-        assert ("\n" in text, "x@shop" in text, "y" * 80 + "…" in text) == (False, False, True)
+@pytest.mark.parametrize(
+    ("names", "by", "said"),
+    [
+        (["Email"], "email", 'cannot be exported: column "email" chooses the control group, and is never sent'),
+        (
+            ["crm"],
+            "email",
+            'no column "email", which `control` names: select it, or correct the name; column "crm"',
+        ),
+        (["email", "id", "ID"], "id", 'several columns are named "id", which `control` names: select one'),
+    ],
+)
+def test_control_column_that_leaves_no_identifiers_or_is_not_unique_is_an_error(
+    names: list[str], by: str, said: str
+) -> None:
+    with pytest.raises(JobError) as caught:
+        find_identifier_columns(job(*((name, "varchar") for name in names)), {}, control_column=by)
+    assert said in str(caught.value)
+    assert ("there is no column email" in str(caught.value)) == (by not in map(str.lower, names))
 
-    def test_error_lists_all_problems_and_all_columns(self) -> None:
-        with pytest.raises(JobError) as caught:
-            find_identifier_columns(job(("Maid", "bigint"), ("age", "integer")), {"mail": "email"})
-        expected = (
-            "the result of job 5 (columns: Maid bigint, age integer) cannot be exported: "
-            'there is no column "mail", which `columns` names: select it, or correct the name; '
-            'column "Maid" is of type bigint: cast it to varchar; '
-            'column "age" is not an identifier: leave it out of the query, or name it in `columns`'
-        )
-        assert str(caught.value) == expected
 
-    @pytest.mark.parametrize(
-        ("names", "by", "sent"),
-        [(["email", "Maid"], "email", "Maid"), (["CRM", "email"], "crm", "email"), (["email", "id"], "id", "email")],
-    )
-    def test_warning_names_the_control_column_that_would_be_sent_otherwise(
-        self, caplog: pytest.LogCaptureFixture, names: list[str], by: str, sent: str
-    ) -> None:
-        mapping = {"crm": "maid"} if by == "crm" else {}
-        found = find_identifier_columns(job(*((name, "varchar") for name in names)), mapping, control_column=by)
-        assert [sent] == [column.name for column in found]
-        warning = f'column "{by}" chooses the control group, and is never sent: to send it too, select it a second time'
-        assert [message.startswith(warning) for message in caplog.messages] == [True] * (by != "id")
+def test_columns_of_rows_are_in_the_order_of_their_keys() -> None:
+    given = {"records": "rows", "columns": {"tel": "phone", "crm_id": "external_id"}}
+    settings = parse_export(LEAST | given, environ=ENVIRON)
+    names = ("crm_id", "Email", "tel", "idfa")
+    found = find_people_columns(job(*((name, "varchar") for name in names)), settings, {})
+    assert [(column.name, column.position) for column in found] == [
+        ("Email", 1),
+        ("idfa", 3),
+        ("tel", 2),
+        ("crm_id", 0),
+    ]
 
-    @pytest.mark.parametrize(
-        ("names", "by", "said"),
-        [
-            (["Email"], "email", 'cannot be exported: column "email" chooses the control group, and is never sent'),
-            (
-                ["crm"],
-                "email",
-                'no column "email", which `control` names: select it, or correct the name; column "crm"',
-            ),
-            (["email", "id", "ID"], "id", 'several columns are named "id", which `control` names: select one'),
-        ],
-    )
-    def test_control_column_that_leaves_no_identifiers_or_is_not_unique_is_an_error(
-        self, names: list[str], by: str, said: str
-    ) -> None:
-        with pytest.raises(JobError) as caught:
-            find_identifier_columns(job(*((name, "varchar") for name in names)), {}, control_column=by)
-        assert said in str(caught.value)
-        assert ("there is no column email" in str(caught.value)) == (by not in map(str.lower, names))
 
-    def test_columns_of_rows_are_in_the_order_of_their_keys(self) -> None:
-        given = {"records": "rows", "columns": {"tel": "phone", "crm_id": "external_id"}}
-        settings = parse_export(LEAST | given, environ=ENVIRON)
-        names = ("crm_id", "Email", "tel", "idfa")
-        found = find_people_columns(job(*((name, "varchar") for name in names)), settings, {})
-        assert [(column.name, column.position) for column in found] == [
-            ("Email", 1),
-            ("idfa", 3),
-            ("tel", 2),
-            ("crm_id", 0),
-        ]
-
-    @pytest.mark.parametrize(
-        ("types", "expected"),
-        [
-            ([EMAIL], "EMAIL"),
-            ([MAID], "MAID"),
-            ([IDFA], "IDFA"),
-            ([IDFA, IDFA], "IDFA"),
-            ([MAID, IDFA], "EMAIL"),
-            ([], "EMAIL"),
-        ],
-    )
-    def test_a_list_has_the_type_of_its_only_identifiers(self, types: list[IdentifierType], expected: str) -> None:
-        columns = [Column(name="", type=type_, position=position) for position, type_ in enumerate(types)]
-        assert choose_list_type(columns) == expected
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        ([EMAIL], "EMAIL"),
+        ([MAID], "MAID"),
+        ([IDFA], "IDFA"),
+        ([IDFA, IDFA], "IDFA"),
+        ([MAID, IDFA], "EMAIL"),
+        ([], "EMAIL"),
+    ],
+)
+def test_a_list_has_the_type_of_its_only_identifiers(types: list[IdentifierType], expected: str) -> None:
+    columns = [Column(name="", type=type_, position=position) for position, type_ in enumerate(types)]
+    assert choose_list_type(columns) == expected

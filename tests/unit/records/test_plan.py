@@ -21,14 +21,13 @@ def stats(**counts: Any) -> Stats:
     return Stats(action="add_people_to_current_audience", ad_account_id="1", dry_run=False, **counts)
 
 
-class TestPlan:
-    @pytest.mark.parametrize(
-        ("requests", "pace", "told"),
-        [(1, 390, "under a minute"), (390, 390, "under a minute"), (391, 390, "2 min"), (500_000, 300, "1,667 min")],
-    )
-    def test_plan_rounds_minutes_up(self, requests: int, pace: int, told: str) -> None:
-        plan = describe_plan(settings(requests_per_minute=pace), stats(), batches=0, changes=(), request_count=requests)
-        assert plan.endswith(f"at most {pace} a minute: {told}")
+@pytest.mark.parametrize(
+    ("requests", "pace", "told"),
+    [(1, 390, "under a minute"), (390, 390, "under a minute"), (391, 390, "2 min"), (500_000, 300, "1,667 min")],
+)
+def test_plan_rounds_minutes_up(requests: int, pace: int, told: str) -> None:
+    plan = describe_plan(settings(requests_per_minute=pace), stats(), batches=0, changes=(), request_count=requests)
+    assert plan.endswith(f"at most {pace} a minute: {told}")
 
 
 def message_of(settings: Settings, stats: Stats) -> str:
@@ -37,15 +36,18 @@ def message_of(settings: Settings, stats: Stats) -> str:
     return str(caught.value)
 
 
-class TestBrakes:
-    def test_withheld_people_do_not_count_towards_a_limit(self) -> None:
-        counted = stats(read=3, valid=3, unique=3, withheld=Counter({"suppressed": 1}))
-        assert message_of(settings(min_records=3), counted).startswith(
-            "2 unique records, without 1 record (suppressed 1), are fewer than min_records (3)"
-        )
+# -- limits
 
-    def test_error_counts_values_of_several_columns_and_names_rows(self) -> None:
-        counted = stats(read=2, valid=1, invalid_by_reason=Counter({"empty": 3}), unique=1, first_invalid=[1, 2])
-        assert message_of(settings(), counted).startswith(
-            "3 of 4 values in 2 rows invalid (empty 3); the first in rows 1, 2."
-        )
+
+def test_withheld_people_do_not_count_towards_a_limit() -> None:
+    counted = stats(read=3, valid=3, unique=3, withheld=Counter({"suppressed": 1}))
+    assert message_of(settings(min_records=3), counted).startswith(
+        "2 unique records, without 1 record (suppressed 1), are fewer than min_records (3)"
+    )
+
+
+def test_error_counts_values_of_several_columns_and_names_rows() -> None:
+    counted = stats(read=2, valid=1, invalid_by_reason=Counter({"empty": 3}), unique=1, first_invalid=[1, 2])
+    assert message_of(settings(), counted).startswith(
+        "3 of 4 values in 2 rows invalid (empty 3); the first in rows 1, 2."
+    )

@@ -40,208 +40,220 @@ def domain_key(task: Task, **params: Any) -> str:
     return read_source(replace(task, params={**task.params, **query})).domain_key
 
 
-class TestKeys:
-    def test_a_session_key_is_eight_hex_digits_of_session_time_project_and_task_name(self) -> None:
-        text = "2026-11-25T00:00:00+00:00 4711 +pinterest_export+export"
-        assert digest(text)[:8] == task().session_key
+# -- keys
 
-    @pytest.mark.parametrize(
-        ("name", "value"),
-        [
-            ("session_time", "2026-11-25T00:00:00-08:00"),
-            ("project_id", "4712"),
-            ("task_name", "+pinterest_export+other"),
-        ],
+
+def test_a_session_key_is_eight_hex_digits_of_session_time_project_and_task_name() -> None:
+    text = "2026-11-25T00:00:00+00:00 4711 +pinterest_export+export"
+    assert digest(text)[:8] == task().session_key
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("session_time", "2026-11-25T00:00:00-08:00"),
+        ("project_id", "4712"),
+        ("task_name", "+pinterest_export+other"),
+    ],
+)
+def test_another_session_project_or_task_has_another_key(name: str, value: str) -> None:
+    assert task(**{name: value}).session_key != task().session_key
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("session_time", "2026-11-25T09:00:00+09:00"),
+        ("session_time", "2026-11-24T16:00:00-08:00"),
+        ("task_name", "+pinterest_export+export^sub+subtask0"),
+        ("task_name", "+pinterest_export+export^sub+subtask0^sub+subtask0"),
+    ],
+)
+def test_same_moment_and_task_that_started_again_have_the_same_keys(name: str, value: str) -> None:
+    other = task(**{name: value})
+    assert (other.session_key, domain_key(other)) == (task().session_key, domain_key(task()))
+
+
+def test_entries_of_a_list_have_keys_of_their_own() -> None:
+    tasks = [task(), *(replace(task(), entry=name) for name in ("one", "two"))]
+    assert len({each.session_key for each in tasks}) == 3
+    assert len({domain_key(each) for each in tasks}) == 3
+
+
+@pytest.mark.parametrize("name", ["session_time", "task_name"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_outside_a_session_each_run_has_a_random_key_of_its_own(name: str, value: object) -> None:
+    runs = [task(**{name: value}) for _ in range(10)]
+    assert len({run.session_key for run in runs}) == 10
+    assert {len(run.session_key) for run in runs} == {8}
+    assert runs[0].session_key == runs[0].session_key
+
+
+@pytest.mark.parametrize("name", ["session_uuid", "attempt_id", "task_name"])
+def test_another_attempt_or_task_has_another_domain_key_and_one_without_a_name_a_random_one(name: str) -> None:
+    others = [task(**{name: value}) for value in ("another", None, None)]
+    assert len({domain_key(each) for each in (task(), *others)}) == 4
+
+
+def test_a_domain_key_is_the_same_for_the_same_query_and_another_for_a_corrected_one() -> None:
+    assert domain_key(task()) == domain_key(task(session_time="2026-11-26T00:00:00+00:00"))
+    corrected = [{}, {"query": "select 2"}, {"database": "dev"}, {"engine": "trino"}]
+    assert len({domain_key(task(), **params) for params in corrected}) == 4
+    assert "select" not in domain_key(task())
+
+
+# -- the job or the query
+
+
+@pytest.mark.parametrize(
+    ("params", "job_id"),
+    [
+        ({"job_id": "12"}, "12"),
+        ({"job_id": 12}, "12"),
+        ({"job_id": 12.0}, "12"),
+        ({"td": {"last_job_id": "13"}}, "13"),
+    ],
+)
+def test_a_job_is_that_of_the_task_or_else_the_last_one_of_the_workflow(params: dict[str, Any], job_id: str) -> None:
+    assert Source(job_id=job_id) == read_source(task(**params))
+
+
+@pytest.mark.parametrize(
+    ("params", "engine"),
+    [
+        ({"database": "crm"}, "presto"),
+        ({"database": "crm", "engine": "HIVE"}, "hive"),
+        ({"td": {"database": "crm", "engine": "trino"}}, "trino"),
+        ({"database": "crm", "td": {"database": "other", "last_job_id": "13"}}, "presto"),
+    ],
+)
+def test_a_query_comes_with_its_database_and_engine(params: dict[str, Any], engine: str) -> None:
+    source = read_source(task(**params, query="select 1"))
+    assert source == Source(
+        query="select 1", database="crm", engine=engine, scheduled_time=SESSION_SECONDS, tracing=TRACING
     )
-    def test_another_session_project_or_task_has_another_key(self, name: str, value: str) -> None:
-        assert task(**{name: value}).session_key != task().session_key
-
-    @pytest.mark.parametrize(
-        ("name", "value"),
-        [
-            ("session_time", "2026-11-25T09:00:00+09:00"),
-            ("session_time", "2026-11-24T16:00:00-08:00"),
-            ("task_name", "+pinterest_export+export^sub+subtask0"),
-            ("task_name", "+pinterest_export+export^sub+subtask0^sub+subtask0"),
-        ],
-    )
-    def test_same_moment_and_task_that_started_again_have_the_same_keys(self, name: str, value: str) -> None:
-        other = task(**{name: value})
-        assert (other.session_key, domain_key(other)) == (task().session_key, domain_key(task()))
-
-    def test_entries_of_a_list_have_keys_of_their_own(self) -> None:
-        tasks = [task(), *(replace(task(), entry=name) for name in ("one", "two"))]
-        assert len({each.session_key for each in tasks}) == 3
-        assert len({domain_key(each) for each in tasks}) == 3
-
-    @pytest.mark.parametrize("name", ["session_time", "task_name"])
-    @pytest.mark.parametrize("value", [None, ""])
-    def test_outside_a_session_each_run_has_a_random_key_of_its_own(self, name: str, value: object) -> None:
-        runs = [task(**{name: value}) for _ in range(10)]
-        assert len({run.session_key for run in runs}) == 10
-        assert {len(run.session_key) for run in runs} == {8}
-        assert runs[0].session_key == runs[0].session_key
-
-    @pytest.mark.parametrize("name", ["session_uuid", "attempt_id", "task_name"])
-    def test_another_attempt_or_task_has_another_domain_key_and_one_without_a_name_a_random_one(
-        self, name: str
-    ) -> None:
-        others = [task(**{name: value}) for value in ("another", None, None)]
-        assert len({domain_key(each) for each in (task(), *others)}) == 4
-
-    def test_a_domain_key_is_the_same_for_the_same_query_and_another_for_a_corrected_one(self) -> None:
-        assert domain_key(task()) == domain_key(task(session_time="2026-11-26T00:00:00+00:00"))
-        corrected = [{}, {"query": "select 2"}, {"database": "dev"}, {"engine": "trino"}]
-        assert len({domain_key(task(), **params) for params in corrected}) == 4
-        assert "select" not in domain_key(task())
+    key = replace(source, attempt_key=task().attempt_key, scheduled_time=None, tracing="").domain_key
+    assert source.domain_key == key
 
 
-class TestSource:
-    @pytest.mark.parametrize(
-        ("params", "job_id"),
-        [
-            ({"job_id": "12"}, "12"),
-            ({"job_id": 12}, "12"),
-            ({"job_id": 12.0}, "12"),
-            ({"td": {"last_job_id": "13"}}, "13"),
-        ],
-    )
-    def test_a_job_is_that_of_the_task_or_else_the_last_one_of_the_workflow(
-        self, params: dict[str, Any], job_id: str
-    ) -> None:
-        assert Source(job_id=job_id) == read_source(task(**params))
-
-    @pytest.mark.parametrize(
-        ("params", "engine"),
-        [
-            ({"database": "crm"}, "presto"),
-            ({"database": "crm", "engine": "HIVE"}, "hive"),
-            ({"td": {"database": "crm", "engine": "trino"}}, "trino"),
-            ({"database": "crm", "td": {"database": "other", "last_job_id": "13"}}, "presto"),
-        ],
-    )
-    def test_a_query_comes_with_its_database_and_engine(self, params: dict[str, Any], engine: str) -> None:
-        source = read_source(task(**params, query="select 1"))
-        assert source == Source(
-            query="select 1", database="crm", engine=engine, scheduled_time=SESSION_SECONDS, tracing=TRACING
-        )
-        key = replace(source, attempt_key=task().attempt_key, scheduled_time=None, tracing="").domain_key
-        assert source.domain_key == key
-
-    def test_a_list_has_no_scheduled_time_and_nothing_has_one_outside_a_session(self) -> None:
-        params = {"database": "crm", "query": "select 1"}
-        source = read_list_source(task(**params), "suppress", "select 1")
-        assert (source.scheduled_time, source.tracing) == (None, TRACING)
-        outside = read_source(Task(params=params, environ={}))
-        assert (outside.scheduled_time, outside.tracing) == (None, "")
-
-    @pytest.mark.parametrize(
-        ("engine", "params", "options"),
-        [
-            ("presto", {"priority": 0, "job_retry": "2"}, {"priority": "0", "retry_limit": "2"}),
-            ("presto", {"presto_pool_name": "p", "hive_pool_name": "h"}, {"pool_name": "p"}),
-            ("hive", {"presto_pool_name": "p", "hive_pool_name": "h"}, {"pool_name": "h"}),
-            ("presto", {"engine_version": "350", "hive_engine_version": "stable"}, {"engine_version": "350"}),
-            ("hive", {"engine_version": "350", "hive_engine_version": "stable"}, {"engine_version": "stable"}),
-            ("presto", {"td": {"priority": 1, "job_retry": 3}, "priority": 2}, {"priority": "2", "retry_limit": "3"}),
-            ("presto", {"priority": "", "pool_name": "none", "td": {"priority": None}}, {}),
-        ],
-    )  # fmt: skip
-    def test_options_of_jobs_are_those_of_digdags_td_operator(
-        self, engine: str, params: dict[str, Any], options: dict[str, str]
-    ) -> None:
-        given = {"query": "select 1", "database": "crm", "engine": engine, **params}
-        suppress = read_list_source(task(**given), "suppress", "select 1")
-        assert read_source(task(**given)).job_options == options
-        assert suppress.job_options == options
-
-    def test_tracing_comments_are_those_of_digdags_td_operator_a_line_each(self) -> None:
-        source = read_source(task(query="select 1", database="crm", project_name="a\nb", session_id=3))
-        assert source.tracing == TRACING.replace("name: \n", "name: a b\n").replace("session_id: ", "session_id: 3")
-
-    @pytest.mark.parametrize(
-        ("params", "complaint"),
-        [
-            ({}, "there is no job to export: put a td> task that writes no table before this task"),
-            ({"job_id": "1", "query": "select 1"}, "both job_id and query"),
-            ({"job_id": "", "td": {"last_job_id": "13"}}, "job_id of the task is blank"),
-            ({"query": " \n", "td": {"last_job_id": "13"}}, "query of the task is blank"),
-            ({"query": "select 1", "database": "", "td": {"database": "crm"}}, "a query needs a database"),
-            ({"query": "select 1", "database": "../../../database/delete/people"}, "must be the name of a database"),
-            ({"job_id": "1" * 41}, "job_id must be the id of a Treasure Data job"),
-            (
-                {"query": "select 1", "engine": "spark"},
-                "a query needs a database: give the task a `database`\nengine must be one of",
-            ),
-            ({"job_id": "${td.last_job_id}"}, "job_id must be the id of a Treasure Data job"),
-            ({"job_id": 1.5}, "job_id must be the id of a Treasure Data job"),
-            ({"job_id": True}, "job_id must be the id of a Treasure Data job"),
-        ],
-    )
-    def test_invalid_source_is_an_error_with_advice(self, params: dict[str, Any], complaint: str) -> None:
-        with pytest.raises(SettingsError) as caught:
-            read_source(task(**params))
-        assert complaint in str(caught.value)
-        assert {problem.key for problem in caught.value.problems} <= {"job_id", "query", "database", "engine"}
-
-    @pytest.mark.parametrize(
-        ("job_id", "warned"),
-        [
-            (2**53, False),
-            (2**53 + 2, True),
-            (str(2**53 + 2), False),
-            ("1234567890123456800", True),
-        ],
-    )
-    def test_number_that_may_have_lost_digits_causes_a_warning(
-        self, caplog: pytest.LogCaptureFixture, job_id: object, warned: bool
-    ) -> None:
-        read_source(task(job_id=job_id))
-        assert warned == ("over 2^53" in caplog.text)
+def test_a_list_has_no_scheduled_time_and_nothing_has_one_outside_a_session() -> None:
+    params = {"database": "crm", "query": "select 1"}
+    source = read_list_source(task(**params), "suppress", "select 1")
+    assert (source.scheduled_time, source.tracing) == (None, TRACING)
+    outside = read_source(Task(params=params, environ={}))
+    assert (outside.scheduled_time, outside.tracing) == (None, "")
 
 
-class TestEnvironment:
-    @pytest.mark.parametrize(
-        ("key", "complaint"),
-        [
-            *(
-                (key, r"^there is no TD_API_KEY: .* give it to the task as TD_API_KEY, under its _env")
-                for key in ("", " ")
-            ),
-            *(
-                (key, r"^TD_API_KEY has characters other than visible ASCII, or more than 16384: check td\.apikey$")
-                for key in ("1/a b", "1/\u00e9\u2603", "x" * 5_000_000)
-            ),
-        ],
-    )
-    def test_unusable_api_key_is_an_error_that_does_not_show_it(self, key: str, complaint: str) -> None:
-        with pytest.raises(SettingsError, match=complaint):
-            parse_api_key({"TD_API_KEY": key})
+@pytest.mark.parametrize(
+    ("engine", "params", "options"),
+    [
+        ("presto", {"priority": 0, "job_retry": "2"}, {"priority": "0", "retry_limit": "2"}),
+        ("presto", {"presto_pool_name": "p", "hive_pool_name": "h"}, {"pool_name": "p"}),
+        ("hive", {"presto_pool_name": "p", "hive_pool_name": "h"}, {"pool_name": "h"}),
+        ("presto", {"engine_version": "350", "hive_engine_version": "stable"}, {"engine_version": "350"}),
+        ("hive", {"engine_version": "350", "hive_engine_version": "stable"}, {"engine_version": "stable"}),
+        ("presto", {"td": {"priority": 1, "job_retry": 3}, "priority": 2}, {"priority": "2", "retry_limit": "3"}),
+        ("presto", {"priority": "", "pool_name": "none", "td": {"priority": None}}, {}),
+    ],
+)  # fmt: skip
+def test_options_of_jobs_are_those_of_digdags_td_operator(
+    engine: str, params: dict[str, Any], options: dict[str, str]
+) -> None:
+    given = {"query": "select 1", "database": "crm", "engine": engine, **params}
+    suppress = read_list_source(task(**given), "suppress", "select 1")
+    assert read_source(task(**given)).job_options == options
+    assert suppress.job_options == options
 
-    def test_no_task_outside_digdag(self) -> None:
-        with pytest.raises(SettingsError, match=r"only as a py> task of a digdag workflow"):
-            get_current_task()
 
-    def test_task_has_digdags_parameters_and_stores_values_without_templates(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        stored: list[object] = []
-        env = types.SimpleNamespace(params={"job_id": "1"}, store=stored.append)
-        monkeypatch.setitem(sys.modules, "digdag", types.SimpleNamespace(env=env))
-        assert Task(params={"job_id": "1"}, environ=os.environ) == get_current_task()
-        store_values(pinterest={"name": "a ${b}", "rows": {"read": 1}, "audiences": [{"name": "${c}"}], "id": None})
-        plain = {"name": "a $ {b}", "rows": {"read": 1}, "audiences": [{"name": "$ {c}"}], "id": None}
-        assert stored == [{"pinterest": plain}]
+def test_tracing_comments_are_those_of_digdags_td_operator_a_line_each() -> None:
+    source = read_source(task(query="select 1", database="crm", project_name="a\nb", session_id=3))
+    assert source.tracing == TRACING.replace("name: \n", "name: a b\n").replace("session_id: ", "session_id: 3")
 
-    def test_task_warns_if_its_folder_has_another_version_of_the_operator(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        (tmp_path / "td_pinterest_op").mkdir()
-        (tmp_path / "td_pinterest_op" / "__init__.py").write_text('__version__ = "0.3.2"\n')
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setitem(sys.modules, "digdag", types.SimpleNamespace(env=types.SimpleNamespace(params={})))
+
+@pytest.mark.parametrize(
+    ("params", "complaint"),
+    [
+        ({}, "there is no job to export: put a td> task that writes no table before this task"),
+        ({"job_id": "1", "query": "select 1"}, "both job_id and query"),
+        ({"job_id": "", "td": {"last_job_id": "13"}}, "job_id of the task is blank"),
+        ({"query": " \n", "td": {"last_job_id": "13"}}, "query of the task is blank"),
+        ({"query": "select 1", "database": "", "td": {"database": "crm"}}, "a query needs a database"),
+        ({"query": "select 1", "database": "../../../database/delete/people"}, "must be the name of a database"),
+        ({"job_id": "1" * 41}, "job_id must be the id of a Treasure Data job"),
+        (
+            {"query": "select 1", "engine": "spark"},
+            "a query needs a database: give the task a `database`\nengine must be one of",
+        ),
+        ({"job_id": "${td.last_job_id}"}, "job_id must be the id of a Treasure Data job"),
+        ({"job_id": 1.5}, "job_id must be the id of a Treasure Data job"),
+        ({"job_id": True}, "job_id must be the id of a Treasure Data job"),
+    ],
+)
+def test_invalid_source_is_an_error_with_advice(params: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_source(task(**params))
+    assert complaint in str(caught.value)
+    assert {problem.key for problem in caught.value.problems} <= {"job_id", "query", "database", "engine"}
+
+
+@pytest.mark.parametrize(
+    ("job_id", "warned"),
+    [
+        (2**53, False),
+        (2**53 + 2, True),
+        (str(2**53 + 2), False),
+        ("1234567890123456800", True),
+    ],
+)
+def test_number_that_may_have_lost_digits_causes_a_warning(
+    caplog: pytest.LogCaptureFixture, job_id: object, warned: bool
+) -> None:
+    read_source(task(job_id=job_id))
+    assert warned == ("over 2^53" in caplog.text)
+
+
+# -- the environment
+
+
+@pytest.mark.parametrize(
+    ("key", "complaint"),
+    [
+        *((key, r"^there is no TD_API_KEY: .* give it to the task as TD_API_KEY, under its _env") for key in ("", " ")),
+        *(
+            (key, r"^TD_API_KEY has characters other than visible ASCII, or more than 16384: check td\.apikey$")
+            for key in ("1/a b", "1/\u00e9\u2603", "x" * 5_000_000)
+        ),
+    ],
+)
+def test_unusable_api_key_is_an_error_that_does_not_show_it(key: str, complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        parse_api_key({"TD_API_KEY": key})
+
+
+def test_no_task_outside_digdag() -> None:
+    with pytest.raises(SettingsError, match=r"only as a py> task of a digdag workflow"):
         get_current_task()
-        assert [record.args for record in caplog.records] == [(__version__, "0.3.2")]
+
+
+def test_task_has_digdags_parameters_and_stores_values_without_templates(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored: list[object] = []
+    env = types.SimpleNamespace(params={"job_id": "1"}, store=stored.append)
+    monkeypatch.setitem(sys.modules, "digdag", types.SimpleNamespace(env=env))
+    assert Task(params={"job_id": "1"}, environ=os.environ) == get_current_task()
+    store_values(pinterest={"name": "a ${b}", "rows": {"read": 1}, "audiences": [{"name": "${c}"}], "id": None})
+    plain = {"name": "a $ {b}", "rows": {"read": 1}, "audiences": [{"name": "$ {c}"}], "id": None}
+    assert stored == [{"pinterest": plain}]
+
+
+def test_task_warns_if_its_folder_has_another_version_of_the_operator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "td_pinterest_op").mkdir()
+    (tmp_path / "td_pinterest_op" / "__init__.py").write_text('__version__ = "0.3.2"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "digdag", types.SimpleNamespace(env=types.SimpleNamespace(params={})))
+    get_current_task()
+    assert [record.args for record in caplog.records] == [(__version__, "0.3.2")]
 
 
 @pytest.mark.parametrize("value", ["last night", "2026-13-01T00:00:00", {"a": 1}])

@@ -153,98 +153,111 @@ def test_blocks_stay_small_however_well_the_result_is_compressed(fake_time: Fake
     assert max(len(block[0]) for block in blocks) <= 525
 
 
-class TestBrokenOff:
-    @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
-    @pytest.mark.parametrize("with_length", [True, False], ids=["length", "no length"])
-    @pytest.mark.parametrize(
-        "again",
-        [WHOLE, Serving(ignores_range=True), Serving(off=10), Serving(off=10_000)],
-        ids=["range", "range ignored", "earlier", "from the start"],
+# -- a download that breaks off
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+@pytest.mark.parametrize("with_length", [True, False], ids=["length", "no length"])
+@pytest.mark.parametrize(
+    "again",
+    [WHOLE, Serving(ignores_range=True), Serving(off=10), Serving(off=10_000)],
+    ids=["range", "range ignored", "earlier", "from the start"],
+)
+@pytest.mark.parametrize("size_known", [True, False], ids=["size", "no size"])
+def test_download_is_resumed_where_it_ended(
+    fake_time: FakeTime, share: float, with_length: bool, again: Serving, size_known: bool
+) -> None:
+    cut = int(len(CONTENT) * share)
+    wire = Wire(fake_time, CONTENT, [Serving(at_most=cut, with_length=with_length), again])
+    assert named(500) == rows(wire, job(500, len(CONTENT) if size_known else None))
+    assert wire.ranges == [None, f"bytes={cut}-" if cut else None]
+
+
+def test_download_is_resumed_as_long_as_it_progresses(fake_time: FakeTime) -> None:
+    wire = Wire(fake_time, CONTENT, [Serving(at_most=1)] * (len(CONTENT) - 1), retries=0)
+    assert named(500) == rows(wire, job(500, len(CONTENT)))
+    assert set(fake_time.slept) == {1.0}
+
+
+def test_response_with_a_later_part_is_rejected(fake_time: FakeTime) -> None:
+    wire = Wire(fake_time, CONTENT, [Serving(at_most=100), Serving(off=-5)])
+    assert named(500) == rows(wire, job(500, len(CONTENT)))
+    assert wire.ranges == [None, "bytes=100-", "bytes=100-"]
+
+
+def test_close_within_a_member_of_the_file_is_not_its_end(fake_time: FakeTime) -> None:
+    wire = Wire(fake_time, CONTENT, [Serving(at_most=len(CONTENT) - 1, with_length=False)])
+    assert named(500) == rows(wire, job(None, None))
+    assert len(wire.ranges) == 2
+
+
+def test_failing_download_ends_after_the_retries_with_the_reason(fake_time: FakeTime) -> None:
+    wire = Wire(fake_time, CONTENT, [Serving(at_most=900), *[Serving(status=503)] * 9])
+    with pytest.raises(TreasureDataError) as caught:
+        rows(wire, job(500, len(CONTENT)))
+    assert re.search(
+        r"is truncated: \d+ of 500 rows arrived \(the last of 4 tries: response 503\)\. Run", str(caught.value)
     )
-    @pytest.mark.parametrize("size_known", [True, False], ids=["size", "no size"])
-    def test_download_is_resumed_where_it_ended(
-        self, fake_time: FakeTime, share: float, with_length: bool, again: Serving, size_known: bool
-    ) -> None:
-        cut = int(len(CONTENT) * share)
-        wire = Wire(fake_time, CONTENT, [Serving(at_most=cut, with_length=with_length), again])
-        assert named(500) == rows(wire, job(500, len(CONTENT) if size_known else None))
-        assert wire.ranges == [None, f"bytes={cut}-" if cut else None]
-
-    def test_download_is_resumed_as_long_as_it_progresses(self, fake_time: FakeTime) -> None:
-        wire = Wire(fake_time, CONTENT, [Serving(at_most=1)] * (len(CONTENT) - 1), retries=0)
-        assert named(500) == rows(wire, job(500, len(CONTENT)))
-        assert set(fake_time.slept) == {1.0}
-
-    def test_response_with_a_later_part_is_rejected(self, fake_time: FakeTime) -> None:
-        wire = Wire(fake_time, CONTENT, [Serving(at_most=100), Serving(off=-5)])
-        assert named(500) == rows(wire, job(500, len(CONTENT)))
-        assert wire.ranges == [None, "bytes=100-", "bytes=100-"]
-
-    def test_close_within_a_member_of_the_file_is_not_its_end(self, fake_time: FakeTime) -> None:
-        wire = Wire(fake_time, CONTENT, [Serving(at_most=len(CONTENT) - 1, with_length=False)])
-        assert named(500) == rows(wire, job(None, None))
-        assert len(wire.ranges) == 2
-
-    def test_failing_download_ends_after_the_retries_with_the_reason(self, fake_time: FakeTime) -> None:
-        wire = Wire(fake_time, CONTENT, [Serving(at_most=900), *[Serving(status=503)] * 9])
-        with pytest.raises(TreasureDataError) as caught:
-            rows(wire, job(500, len(CONTENT)))
-        assert re.search(
-            r"is truncated: \d+ of 500 rows arrived \(the last of 4 tries: response 503\)\. Run", str(caught.value)
-        )
-        assert fake_time.slept == [1, 1, 2, 4]
-        assert len(wire.ranges) == 5
-
-    def test_a_wait_that_is_longer_than_allowed_is_not_begun(self, fake_time: FakeTime) -> None:
-        wire = Wire(fake_time, b"", [Serving(status=429, asked=61)])
-        with pytest.raises(
-            TreasureDataError, match="response 429 in the result of job 5; Treasure Data asks to wait 1 min 1 s"
-        ):
-            rows(wire, job(1, 1))
-        assert fake_time.slept == []
+    assert fake_time.slept == [1, 1, 2, 4]
+    assert len(wire.ranges) == 5
 
 
-class TestWrongCount:
-    @pytest.mark.parametrize("again", [WHOLE, Serving(ignores_range=True)], ids=["range", "range ignored"])
-    @pytest.mark.parametrize("size_known", [True, False], ids=["size", "no size"])
-    def test_fewer_rows_than_the_job_says_are_an_error_with_both_numbers_and_no_wait(
-        self, fake_time: FakeTime, again: Serving, size_known: bool
-    ) -> None:
-        wire = Wire(fake_time, CONTENT, [WHOLE, again])
-        with pytest.raises(TreasureDataError, match=r"is truncated: 500 of 501 rows arrived\. Run this task"):
-            rows(wire, job(501, len(CONTENT) if size_known else None))
-        assert fake_time.slept == []
-
-    @pytest.mark.parametrize("records", [0, 1, 499])
-    def test_more_rows_than_the_job_says_are_an_error(self, fake_time: FakeTime, records: int) -> None:
-        with pytest.raises(TreasureDataError, match=f"rows, but the job reports {records}\\."):
-            rows(Wire(fake_time, CONTENT), job(records, None))
+def test_a_wait_that_is_longer_than_allowed_is_not_begun(fake_time: FakeTime) -> None:
+    wire = Wire(fake_time, b"", [Serving(status=429, asked=61)])
+    with pytest.raises(
+        TreasureDataError, match="response 429 in the result of job 5; Treasure Data asks to wait 1 min 1 s"
+    ):
+        rows(wire, job(1, 1))
+    assert fake_time.slept == []
 
 
-class TestDamaged:
-    @pytest.mark.parametrize(
-        "content",
-        [
-            b"no gzip at all",
-            CONTENT[:-8] + bytes(8),
-            gzip.compress(b"\xc1" * 10),
-            gzip.compress(b"\x91\x81\x80\x01"),
-            buffers(TEXTS[:10]) + b"trailing garbage",
-        ],
-        ids=["no gzip", "check sum", "no msgpack", "a map as a key", "garbage behind it"],
-    )
-    def test_data_that_cannot_be_read_is_an_error(self, fake_time: FakeTime, content: bytes) -> None:
-        with pytest.raises(
-            TreasureDataError,
-            match=r"the result of job 5 cannot be read, because its data is damaged\. Run this task again",
-        ):
-            rows(Wire(fake_time, content), job(500, len(content)))
+# -- another number of rows
 
-    @pytest.mark.parametrize("row", [7, "text", {}, [], ["a", "b"]], ids=repr)
-    def test_row_of_another_schema_is_an_error(self, fake_time: FakeTime, row: object) -> None:
-        content = gzip.compress(msgpack.packb(["fine"]) + msgpack.packb(row))
-        with pytest.raises(TreasureDataError, match="its data is damaged"):
-            rows(Wire(fake_time, content), job(2, len(content)))
+
+@pytest.mark.parametrize("again", [WHOLE, Serving(ignores_range=True)], ids=["range", "range ignored"])
+@pytest.mark.parametrize("size_known", [True, False], ids=["size", "no size"])
+def test_fewer_rows_than_the_job_says_are_an_error_with_both_numbers_and_no_wait(
+    fake_time: FakeTime, again: Serving, size_known: bool
+) -> None:
+    wire = Wire(fake_time, CONTENT, [WHOLE, again])
+    with pytest.raises(TreasureDataError, match=r"is truncated: 500 of 501 rows arrived\. Run this task"):
+        rows(wire, job(501, len(CONTENT) if size_known else None))
+    assert fake_time.slept == []
+
+
+@pytest.mark.parametrize("records", [0, 1, 499])
+def test_more_rows_than_the_job_says_are_an_error(fake_time: FakeTime, records: int) -> None:
+    with pytest.raises(TreasureDataError, match=f"rows, but the job reports {records}\\."):
+        rows(Wire(fake_time, CONTENT), job(records, None))
+
+
+# -- damaged data
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"no gzip at all",
+        CONTENT[:-8] + bytes(8),
+        gzip.compress(b"\xc1" * 10),
+        gzip.compress(b"\x91\x81\x80\x01"),
+        buffers(TEXTS[:10]) + b"trailing garbage",
+    ],
+    ids=["no gzip", "check sum", "no msgpack", "a map as a key", "garbage behind it"],
+)
+def test_data_that_cannot_be_read_is_an_error(fake_time: FakeTime, content: bytes) -> None:
+    with pytest.raises(
+        TreasureDataError,
+        match=r"the result of job 5 cannot be read, because its data is damaged\. Run this task again",
+    ):
+        rows(Wire(fake_time, content), job(500, len(content)))
+
+
+@pytest.mark.parametrize("row", [7, "text", {}, [], ["a", "b"]], ids=repr)
+def test_row_of_another_schema_is_an_error(fake_time: FakeTime, row: object) -> None:
+    content = gzip.compress(msgpack.packb(["fine"]) + msgpack.packb(row))
+    with pytest.raises(TreasureDataError, match="its data is damaged"):
+        rows(Wire(fake_time, content), job(2, len(content)))
 
 
 @pytest.mark.parametrize(

@@ -105,46 +105,49 @@ def test_an_external_id_is_text_of_at_most_256_characters_in_one_piece(external_
     assert stats.invalid_by_reason == {reason.value: 1}
 
 
-class TestArrays:
-    @pytest.mark.parametrize(("emails", "devices", "is_valid"), [(40, 25, True), (1_000, 0, True), (1_001, 0, False)])
-    def test_a_row_with_more_than_a_thousand_combinations_is_invalid(
-        self, emails: int, devices: int, is_valid: bool
-    ) -> None:
-        row = (
-            (*(f"p{number}@lee.org" for number in range(emails)), "p1@lee.org", "n/a"),
-            tuple(f"5eed0123-4567-89ab-cdef-{number:012d}" for number in range(devices)),
-        )
-        stats, records = read_rows(("email", "maid"), row)
-        assert stats.invalid_by_reason == ({} if is_valid else {"too_many_combinations": 1})
-        assert len(records) == (1_000 if is_valid else 0)
-        assert stats.invalid_keys_by_reason == ({"placeholder": 1} if is_valid else {})
+# -- arrays
 
-    @pytest.mark.parametrize("array", [None, (), (None,), (None, None)])
-    def test_array_without_elements_is_null(self, array: object) -> None:
-        stats, _ = read_rows(("email",), (("a@lee.org",),), (array,))
-        assert (stats.invalid_by_reason, stats.first_invalid) == ({"null": 1}, [2])
 
-    def test_invalid_elements_are_dropped_and_counted(self) -> None:
-        stats, records = read_rows(BOTH, (("a@lee.org", "n/a", ""), None), (("ann",), None))
-        assert records == [{"email": digest("a@lee.org")}]
-        assert stats.invalid_by_reason == {"not_an_email": 1}
-        assert stats.invalid_keys_by_reason == {"placeholder": 1, "empty": 1}
-
-    @pytest.mark.parametrize(
-        ("value", "expected"),
-        [
-            (b'["a@lee.org", null, "b@lee.org"]', ["a@lee.org", "b@lee.org"]),
-            (b"[]", []),
-            (b"[1", []),
-            (b"[" * 100_000, []),
-            (rb'["a@lee.org", "b\ud800@lee.org"]', ["a@lee.org"]),
-            (b'["a@lee.org", "b\xed\xa0\x80@lee.org"]', ["a@lee.org"]),
-            (b"a@lee.org", ["a@lee.org"]),
-        ],
+@pytest.mark.parametrize(("emails", "devices", "is_valid"), [(40, 25, True), (1_000, 0, True), (1_001, 0, False)])
+def test_a_row_with_more_than_a_thousand_combinations_is_invalid(emails: int, devices: int, is_valid: bool) -> None:
+    row = (
+        (*(f"p{number}@lee.org" for number in range(emails)), "p1@lee.org", "n/a"),
+        tuple(f"5eed0123-4567-89ab-cdef-{number:012d}" for number in range(devices)),
     )
-    def test_array_as_json_is_parsed(self, value: bytes, expected: list[str]) -> None:
-        _, records = read_rows(("email",), (("x@lee.org",),), (value,))
-        assert sorted(record["email"] for record in records) == sorted(map(digest, ["x@lee.org", *expected]))
+    stats, records = read_rows(("email", "maid"), row)
+    assert stats.invalid_by_reason == ({} if is_valid else {"too_many_combinations": 1})
+    assert len(records) == (1_000 if is_valid else 0)
+    assert stats.invalid_keys_by_reason == ({"placeholder": 1} if is_valid else {})
+
+
+@pytest.mark.parametrize("array", [None, (), (None,), (None, None)])
+def test_array_without_elements_is_null(array: object) -> None:
+    stats, _ = read_rows(("email",), (("a@lee.org",),), (array,))
+    assert (stats.invalid_by_reason, stats.first_invalid) == ({"null": 1}, [2])
+
+
+def test_invalid_elements_are_dropped_and_counted() -> None:
+    stats, records = read_rows(BOTH, (("a@lee.org", "n/a", ""), None), (("ann",), None))
+    assert records == [{"email": digest("a@lee.org")}]
+    assert stats.invalid_by_reason == {"not_an_email": 1}
+    assert stats.invalid_keys_by_reason == {"placeholder": 1, "empty": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b'["a@lee.org", null, "b@lee.org"]', ["a@lee.org", "b@lee.org"]),
+        (b"[]", []),
+        (b"[1", []),
+        (b"[" * 100_000, []),
+        (rb'["a@lee.org", "b\ud800@lee.org"]', ["a@lee.org"]),
+        (b'["a@lee.org", "b\xed\xa0\x80@lee.org"]', ["a@lee.org"]),
+        (b"a@lee.org", ["a@lee.org"]),
+    ],
+)
+def test_array_as_json_is_parsed(value: bytes, expected: list[str]) -> None:
+    _, records = read_rows(("email",), (("x@lee.org",),), (value,))
+    assert sorted(record["email"] for record in records) == sorted(map(digest, ["x@lee.org", *expected]))
 
 
 def read_identifiers(blocks: list[list[list[object]]], *columns: Column) -> Stats:
