@@ -187,17 +187,17 @@ class Sender:
             stats.add(refused=sum(part.records.record_count for part in parts))
             return was_throttled
         advice = "" if stats.sent or not records.has_rows else _ROWS_ADVICE
-        if refused and not is_request_refused and not self.settings.ignore_invalid_records:
-            raise RecordsRefusedError(
-                f"Pinterest refused {refused} of the {len(records)} records of a batch (400); set "
-                f"ignore_invalid_records: true to skip and count such records{advice}"
-            )
-        # Of a mirror, a single change may be a record that Pinterest refuses.
+        # Fewer refusals may be about records: of a mirror, a single change may be one that Pinterest refuses.
         is_none_accepted = not stats.sent and stats.refused >= min(2**MAX_HALVINGS, stats.allowed_count)
         if is_request_refused or is_none_accepted:
             raise RequestRefusedError(
                 "Pinterest refused all records of a batch (400), also in smaller parts: the cause seems to be the "
                 "request, not its records. If Pinterest does refuse that many records, set a much smaller "
                 f"limit_records_per_request to find them{advice}"
+            )
+        if refused and not self.settings.ignore_invalid_records:
+            raise RecordsRefusedError(
+                f"Pinterest refused {refused} of the {len(records)} records of a batch (400); set "
+                f"ignore_invalid_records: true to skip and count such records{advice}"
             )
         return was_throttled

@@ -255,6 +255,7 @@ class Api:
             bookmark = read_field(response.content, "bookmark", "")
             if not bookmark:
                 return
+            _require_content(bookmark != query.get("bookmark"), response, purpose, "the listing repeats a page")
             query["bookmark"] = bookmark
         _require_content(False, response, purpose, f"the listing has no end: {_MOST_PAGES:,} pages were read")
 

@@ -263,6 +263,8 @@ def test_stop_mode_error_counts_refused_records(bad: tuple[int, ...]) -> None:
         *((records, batch, True, 15) for records, batch in [(8, 8), (1_000, 9)]),
         # Batches that are too small to be halved three times.
         *((records, batch, True, 24) for records, batch in [(1, 10), (7, 7), (7, 1), (1_000, 1), (1_000, 5)]),
+        # Advice to skip these few would only lead to this error.
+        *((records, 10, False, 15) for records in (1, 4)),
     ],
 )
 def test_400_for_all_records_is_about_the_request(records: int, batch: int, skip: bool, requests: int) -> None:

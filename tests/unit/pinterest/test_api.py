@@ -1,5 +1,6 @@
 """Pinterest's calls: what is sent, and how answers are read."""
 
+import itertools
 import json
 import urllib.parse
 from collections.abc import Callable
@@ -146,13 +147,17 @@ def test_bookmark_that_is_no_text_is_an_error(bookmark: object) -> None:
         list(api(page("1", bookmark=bookmark))[0].list_audiences())
 
 
-def test_listing_without_end_is_an_error_after_4000_pages() -> None:
+@pytest.mark.parametrize(
+    ("bookmarks", "requests", "said"),
+    [("bc", 4_000, "the listing has no end: 4,000 pages were read"), ("bb", 2, "the listing repeats a page")],
+)
+def test_listing_without_end_is_an_error(bookmarks: str, requests: int, said: str) -> None:
     client = Mock()
-    client.send.return_value = page("1", bookmark="b")
+    client.send.side_effect = (page("1", bookmark=each) for each in itertools.cycle(bookmarks))
     calls = Api(client=client, tokens=Keys(), ad_account_id=ACCOUNT)
-    with pytest.raises(PinterestError, match="the listing has no end: 4,000 pages were read"):
+    with pytest.raises(PinterestError, match=said):
         list(calls.list_audiences())
-    assert client.send.call_count == 4000
+    assert client.send.call_count == requests
 
 
 @pytest.mark.parametrize("content", [{}, {"items": None}, "nonsense"])
