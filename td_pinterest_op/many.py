@@ -34,11 +34,11 @@ from td_pinterest_op.settings.parse import parse_parameter, parse_raw_settings, 
 from td_pinterest_op.settings.structures import parse_list
 from td_pinterest_op.settings.table import FOR_THIS_RUN, RESTRICTING, SHARED
 from td_pinterest_op.settings.types import (
+    NAME,
     WrongValueError,
     build_integer_type,
     format_value,
     is_left_out,
-    names_secret,
 )
 from td_pinterest_op.stats import WITHHOLDING_LISTS, Stats
 from td_pinterest_op.task_runtime.process import TaskProcess, log_label, may_resubmit
@@ -215,10 +215,7 @@ def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
         if not entry:
             text = f"entry {number} of `audiences` is empty: write the settings of an audience into it"
             raise SettingsError(text, key="audiences")
-        name = str(entry.get("name") or f"entry {number}").strip()
-        if any("\ud800" <= character <= "\udfff" for character in name):
-            text = f"entry {number} of `audiences` has a name with half of a character (a lone surrogate)"
-            raise SettingsError(f"{text}: type the name again", key="audiences")
+        name = parse_parameter(f"name of entry {number}", str(entry.get("name") or f"entry {number}"), NAME)
         if name in entries:
             text = f"entry {number} of `audiences` has the name of another, {name}: give each entry its own name"
             raise SettingsError(text, key="audiences")
@@ -252,8 +249,6 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     report = PurePath(str(settings.get("report") or "page.html").strip())
     if report.is_absolute() or ".." in report.parts or not report.name:
         raise SettingsError(f"{place}: report must be the path of a file inside the project's folder", key="report")
-    if secret := next((key for key, value in params.items() if names_secret(value)), None):
-        raise SettingsError(f"{place}: {secret} names a secret of the workflow, which no entry may do", key=secret)
     shared = dict(get_task_settings(task))
     merged = shared | {key: value for key, value in settings.items() if not is_left_out(value) or key not in shared}
     # What restricts and is blank, in either place, is an error; any other blank setting overrides nothing.

@@ -16,8 +16,8 @@ from td_pinterest_op.runtime.clock import format_duration
 
 log = logging.getLogger(__name__)
 
-# Seconds in which Pinterest may get a new customer list ready, whatever the retry settings are.
-_PATIENCE = 30.0
+# Seconds to wait before each further request about a customer list that is not ready yet: half a minute in all.
+_READY_WAITS = (0.5, 1.0, 2.0, 4.0, 7.5, 15.0)
 # Seconds before each of the reads that look for a new entity, ten in all.
 POLL_WAITS = (0.5, 1.5, 2.0, 3.0, 3.0)
 _T = TypeVar("_T")
@@ -99,8 +99,8 @@ def repeat_until_list_is_ready(
         log.info("the customer list may not be ready (%s); trying again in %s", error, format_duration(wait))
         return wait
 
-    waits = client.retry.iterate_waits_for(_PATIENCE)
-    return retry(request, waits, on=RequestRefusedError, sleep=client.rate_limiter.wait, before_wait=check_repeatable)
+    wait = client.rate_limiter.wait
+    return retry(request, _READY_WAITS, on=RequestRefusedError, sleep=wait, before_wait=check_repeatable)
 
 
 def request_audience(api: Api, name: str, *, description: str | None, list_id: str) -> Audience:

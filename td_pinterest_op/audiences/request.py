@@ -25,7 +25,7 @@ from td_pinterest_op.settings.table import (
 from td_pinterest_op.settings.types import format_value, is_left_out
 from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.outcome import name_subjects, require_history_database
-from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_list_source, read_source
+from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_query, read_source
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.trino.hashed_query import require_hashable, require_query
 
@@ -110,7 +110,7 @@ def read_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S
         given = {name: query for name in WITHHOLDING_LISTS if (query := parsed.values[name])}
         if action and not action.adds_people:
             given = {}
-        queries = {name: errors.call(read_list_source, task, name, query) for name, query in given.items()}
+        queries = {name: errors.call(read_query, task, name, query) for name, query in given.items()}
         lists = {name: query for name, query in queries.items() if query}
     if source and isinstance(settings, Settings):
         errors.call(require_hashable, source, settings)

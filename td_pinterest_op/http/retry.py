@@ -13,8 +13,6 @@ import backoff
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=Exception)
 
-# Retries may be set to come at once; waiting for somebody else's work must let time pass. In seconds.
-_SHORTEST_WAIT = 0.5
 # Some thirty years, in seconds.
 _LONGEST = 1_000_000_000.0
 
@@ -40,14 +38,6 @@ class Retry:
         next(doubling)  # its first value is no wait
         while True:
             yield min(next(doubling) * (1 + self.random() / 2), self.longest_wait)
-
-    def iterate_waits_for(self, seconds: float) -> Iterator[float]:
-        """Yield the seconds to wait before each retry, `seconds` in total, whatever the number of retries is."""
-        waits = self.iterate_waits()
-        while seconds > 0:
-            wait = min(max(next(waits), _SHORTEST_WAIT), seconds)
-            seconds -= wait
-            yield wait
 
 
 def retry(

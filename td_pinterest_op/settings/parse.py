@@ -297,11 +297,10 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
         parsed.require_any(id_key, "audience_id", other, reason=needed_by)
     for name in parsed.unused_keys:
         key = parsed.table.by_name[name]
-        harmless = key.default if key.harmless is None else key.harmless
-        if key.restricts and given[name] not in (None, harmless) and (action.reads_rows or not key.limits_rows):
+        if key.restricts and given[name] not in (None, key.default) and (action.reads_rows or not key.limits_rows):
             text = f"{action.name} cannot apply this setting: remove it, or choose an action that can"
             parsed.add_problem(name, text)
-    if action.only_once and given.get("max_leave_ratio") not in (None, 1.0) and given.get("if_exists") != "replace":
+    if action.only_once and "max_leave_ratio" in given and given.get("if_exists") != "replace":
         text = f"{action.name} cannot apply this setting unless if_exists is replace"
         parsed.add_problem("max_leave_ratio", text)
     names = given.get("audience_name"), given.get("expected_audience_name")

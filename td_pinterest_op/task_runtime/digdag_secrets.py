@@ -69,8 +69,9 @@ class DigdagServer:
 
     def send_request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Send a request to the server, and return the response. `path`: below the server's URL, with `/api`."""
-        values = {"Content-Type": "application/json" if body else "", "Authorization": self.authorization.reveal()}
-        headers = {name: value for name, value in values.items() if value}
+        headers = {"Content-Type": "application/json"}
+        if authorization := self.authorization.reveal():
+            headers["Authorization"] = authorization
         transport = Transport(connect_timeout=_TIMEOUT, write_timeout=_TIMEOUT, read_timeout=_TIMEOUT, connections=1)
         with contextlib.closing(transport):
             return transport.send(method, self.url + path, headers=headers, body=body)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from td_pinterest_op import __version__
-from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
+from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.endpoints import is_safe_url
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, defuse_templates, sanitize
 from td_pinterest_op.requirements import find_other_version
@@ -194,7 +194,7 @@ def read_source(task: Task) -> Source:
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
-        return replace(_build_source(task, "query", str(query)), attempt_key=task.attempt_key)
+        return replace(read_query(task, "query", str(query)), attempt_key=task.attempt_key)
     job_id = task.td.get("last_job_id") if job_id is None else job_id
     if is_left_out(job_id):
         raise SettingsError(
@@ -211,15 +211,6 @@ def read_source(task: Task) -> Source:
         raise SettingsError(
             "job_id must be the id of a Treasure Data job, which has only digits", key="job_id"
         ) from None
-
-
-def read_list_source(task: Task, name: str, query: str) -> Source:
-    """Return the query of an opt-out or consent list as a source. `query`: the value of the setting called `name`.
-
-    Each retry issues the query again, so that people who opted out in between are not sent. Raises SettingsError for a
-    wrong query.
-    """
-    return _build_source(task, name, query)
 
 
 def _get_parameter(task: Task, name: str) -> object:
@@ -278,17 +269,20 @@ def require_database(task: Task, *, needed_by: str) -> str:
     return name
 
 
-def _build_source(task: Task, name: str, query: str) -> Source:
+def read_query(task: Task, name: str, query: str) -> Source:
+    """Return a task's query as a source. `name`: the parameter `query`, or the setting of an opt-out or consent list.
+
+    Each retry issues it again: people who have opted out in between are not sent. Raises SettingsError for a query that
+    cannot be used.
+    """
     sql = read_sql(query, key=name)
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     is_list = name != "query"
-    errors = SettingsErrorCollector()
-    database = errors.call(require_database, task, needed_by=name if is_list else "a query") or ""
+    database = require_database(task, needed_by=name if is_list else "a query")
     if engine not in ENGINES:
-        errors.append(SettingsError(f"engine must be one of {', '.join(ENGINES)}", key="engine"))
+        raise SettingsError(f"engine must be one of {', '.join(ENGINES)}", key="engine")
     # Whoever has opted out since the session's day must not be sent: a list is asked as of now.
     session_time = None if is_list else task.session_time
-    errors.raise_any()
     # As of digdag's td> operator: the fields of a job's request, and the comments before each query. Treasure Data's
     # pages about usage, and others' tools, tell by the comments which workflow a job belongs to.
     params = {**task.td, **task.params}

@@ -322,7 +322,9 @@ def test_report_of_each_entry_is_a_file_of_its_own(
 
 
 def test_name_with_a_lone_surrogate_is_an_error_that_names_the_entry(services: Services) -> None:
-    with pytest.raises(SettingsError, match="entry 2 of `audiences` has a name with half of a character"):
+    with pytest.raises(
+        SettingsError, match="name of entry 2: the value contains line breaks, control characters or invalid"
+    ):
         run(services, entry(), entry(name="vip \ud83d"))
 
 

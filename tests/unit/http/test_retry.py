@@ -54,17 +54,6 @@ def test_waits_double_with_up_to_half_added_at_random_up_to_the_longest(
         assert list(islice(setting.iterate_waits(), len(expected))) == expected
 
 
-@pytest.mark.parametrize(
-    ("count", "initial", "waits"),
-    [(7, 0.5, [0.5, 1, 2, 4, 8, 14.5]), (0, 20, [20, 10]), (0, 0, [0.5] * 60)],
-)
-def test_waits_for_a_time_last_as_long_whatever_the_number_of_retries_is(
-    count: int, initial: float, waits: list[float]
-) -> None:
-    setting = Retry(count=count, initial_wait=initial, longest_wait=300, random=lambda: 0)
-    assert waits == list(setting.iterate_waits_for(30))
-
-
 # -- what a server asks for
 
 NOW = 1_800_000_000.0

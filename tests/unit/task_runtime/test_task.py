@@ -15,7 +15,7 @@ from td_pinterest_op.task_runtime.task import (
     Task,
     get_current_task,
     parse_api_key,
-    read_list_source,
+    read_query,
     read_source,
     store_values,
 )
@@ -138,7 +138,7 @@ def test_a_query_comes_with_its_database_and_engine(params: dict[str, Any], engi
 
 def test_a_list_has_no_scheduled_time_and_nothing_has_one_outside_a_session() -> None:
     params = {"database": "crm", "query": "select 1"}
-    source = read_list_source(task(**params), "suppress", "select 1")
+    source = read_query(task(**params), "suppress", "select 1")
     assert (source.scheduled_time, source.tracing) == (None, TRACING)
     outside = read_source(Task(params=params, environ={}))
     assert (outside.scheduled_time, outside.tracing) == (None, "")
@@ -160,7 +160,7 @@ def test_options_of_jobs_are_those_of_digdags_td_operator(
     engine: str, params: dict[str, Any], options: dict[str, str]
 ) -> None:
     given = {"query": "select 1", "database": "crm", "engine": engine, **params}
-    suppress = read_list_source(task(**given), "suppress", "select 1")
+    suppress = read_query(task(**given), "suppress", "select 1")
     assert read_source(task(**given)).job_options == options
     assert suppress.job_options == options
 
@@ -180,10 +180,7 @@ def test_tracing_comments_are_those_of_digdags_td_operator_a_line_each() -> None
         ({"query": "select 1", "database": "", "td": {"database": "crm"}}, "a query needs a database"),
         ({"query": "select 1", "database": "../../../database/delete/people"}, "must be the name of a database"),
         ({"job_id": "1" * 41}, "job_id must be the id of a Treasure Data job"),
-        (
-            {"query": "select 1", "engine": "spark"},
-            "a query needs a database: give the task a `database`\nengine must be one of",
-        ),
+        ({"query": "select 1", "engine": "spark", "database": "crm"}, "engine must be one of"),
         ({"job_id": "${td.last_job_id}"}, "job_id must be the id of a Treasure Data job"),
         ({"job_id": 1.5}, "job_id must be the id of a Treasure Data job"),
         ({"job_id": True}, "job_id must be the id of a Treasure Data job"),
