@@ -78,7 +78,6 @@ class Sender:
             unit="records",
             total=prepared.record_count,
             pace=settings.requests_per_minute * settings.limit_records_per_request / 60,  # in full batches
-            pause=lambda: rate_limiter.write_delay,
         )
         self._sent_before = stats.sent
         before = stats.sent + stats.refused

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import Credentials
@@ -14,7 +14,7 @@ from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export_task
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.task_runtime.progress import EtaEstimator, Phase, ProgressReporter
+from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.task import Task
 
 # The indentation of the plan's facts.
@@ -67,9 +67,8 @@ class TerminalReporter(ProgressReporter):
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn(phase.unit),
-            TextColumn("{task.fields[left]}"),
+            TimeRemainingColumn(),
         )
         with Progress(*columns, console=console, transient=True, disable=is_hidden) as bar:
-            task = bar.add_task(phase.name, total=phase.total, left="")
-            eta = EtaEstimator(phase, self.timing)
-            yield lambda done: bar.update(task, completed=done, left=eta.format_eta(done))
+            task = bar.add_task(phase.name, total=phase.total)
+            yield lambda done: bar.update(task, completed=done)

@@ -123,12 +123,6 @@ class RateLimiter:
             self._raise_if_stopped()
             self._sleep(min(left, _POLL_SECONDS))
 
-    @property
-    def write_delay(self) -> float:
-        """The seconds until the next write request may be sent, or 0 if that is now."""
-        with self._limits.lock:
-            return max(self._compute_delay(write=True), 0.0)
-
     def _raise_if_stopped(self) -> None:
         shutdown.raise_if_requested()
         if self._stopped:

@@ -52,25 +52,3 @@ def test_phase_logs_a_line_every_10_seconds(
 def test_phase_raises_once_the_run_was_stopped(fake_time: FakeTime, stopped_run: None) -> None:
     with pytest.raises(StoppedError, match="SIGTERM"):
         run(fake_time, total=None, steps=1, seconds=1)
-
-
-@pytest.mark.parametrize(
-    ("pause", "texts"),
-    [
-        (0.0, ["30 s left", "waiting for 10 s", "waiting for 20 s", "0 s left"]),
-        (
-            35.0,
-            ["30 s left", "waiting another 25 s", "waiting another 15 s", "0 s left"],
-        ),
-    ],
-)
-def test_waiting_phase_logs_when_it_goes_on(
-    fake_time: FakeTime, caplog: pytest.LogCaptureFixture, pause: float, texts: list[str]
-) -> None:
-    ends = fake_time.now() + 10 + pause
-    phase = Phase(name="sending", unit="records", total=4000, pause=lambda: pause and ends - fake_time.now())
-    with ProgressReporter(timing=fake_time.timing).show_progress(phase) as progress:
-        for done in (1000, 1000, 1000, 4000):
-            fake_time.sleep(LOG_INTERVAL)
-            progress(done)
-    assert texts == [message.partition("%")[2].partition(", ")[2] for message in caplog.messages]
