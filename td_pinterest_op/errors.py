@@ -277,16 +277,10 @@ def _describe_shortage(error: Exception) -> str | None:
         return None
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return f"{error.strerror}: raise `ulimit -n`, or run this task again when the machine is less busy"
-    try:
-        folder = tempfile.gettempdir()
-    except OSError:
-        return (
-            "no folder for temporary files is writable: set the environment variable TMPDIR to a writable folder; the "
-            "operator needs 32 bytes there for each identifier"
-        )
-    if error.errno not in _FOLDER_ERRORS:
+    if error.errno not in _FOLDER_ERRORS and "temporary directory" not in str(error):
         return None
     return (
-        f"{error.strerror}: the operator needs 32 bytes for each identifier in {folder}. Make room there, permit files "
-        "of this size (`ulimit -f`), or set the environment variable TMPDIR to another folder"
+        f"{error.strerror}: the operator needs 32 bytes for each identifier in "
+        f"{tempfile.tempdir or 'a folder of temporary files'}. Make room there, permit files of this size "
+        "(`ulimit -f`), or set the environment variable TMPDIR to another folder"
     )

@@ -7,10 +7,8 @@ fails does not stop the others.
 
 import collections
 import contextlib
-import hashlib
 import logging
 import re
-import urllib.parse
 from collections.abc import Mapping
 from concurrent import futures
 from dataclasses import dataclass, replace
@@ -49,7 +47,6 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE = build_integer_type(1, 32)
 _MOST_DESCRIBED = 20
-_LONGEST_FILE_NAME = 120  # of an entry's name in the name of its report's file, in characters
 # How long the entries may take to end by themselves after a signal.
 _LAST_SECONDS = 3.0
 
@@ -174,10 +171,7 @@ class _EntryRun:
         settings = request.settings
         if settings.report:
             path = PurePath(settings.report)
-            # Whatever an entry's name contains, and however long it is, it names a file, and two names name two.
-            name = urllib.parse.quote(self.name, safe=" ")
-            if len(name) > _LONGEST_FILE_NAME:
-                name = f"{name[:_LONGEST_FILE_NAME]}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+            name = self.name.replace("/", "%2F")
             path = path.with_name(f"{path.stem}-{name}{path.suffix}")
             request = replace(request, settings=replace(settings, report=str(path)))
         self.stats = build_stats(settings)

@@ -17,7 +17,9 @@ log = logging.getLogger(__name__)
 _TEXT = re.compile(r"(array\s*[(<]\s*)?(varchar|char|string)\b", re.IGNORECASE)
 # Types of a column that can choose a control group.
 _KEY = re.compile(r"(varchar|char|string|bigint|integer|int|smallint|tinyint|long)\b", re.IGNORECASE)
-_MAXIMUM_SHOWN = 20  # columns or problems, in a message
+# Of a message: characters that name columns, and problems.
+_LONGEST_SHOWN = 600
+_MOST_PROBLEMS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,11 +157,9 @@ def find_identifier_columns(
     if not found:
         problems.insert(0, never_sent or f"there is no column {join_with_or(types)}")
     if problems:
-        shown = [f"{sanitize(name)} {sanitize(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
-        if len(names) > _MAXIMUM_SHOWN:
-            shown.append(f"and {len(names) - _MAXIMUM_SHOWN} more")
-        listed = "; ".join(problems[:_MAXIMUM_SHOWN])
-        raise JobError(f"{job.label} (columns: {', '.join(shown)}) cannot be exported: {listed}")
+        shown = sanitize(", ".join(" ".join(column) for column in job.schema), longest=_LONGEST_SHOWN)
+        listed = "; ".join(problems[:_MOST_PROBLEMS])
+        raise JobError(f"{job.label} (columns: {shown}) cannot be exported: {listed}")
     if never_sent and not job.is_hashed_by_warehouse:  # the columns of such a job were checked before
         log.warning("%s", never_sent)
     return found

@@ -6,14 +6,9 @@ from collections.abc import Sequence
 
 from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.settings.table import RecordSettings, Settings
-from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHOUT_CONSENT, Stats
+from td_pinterest_op.stats import Stats
 
 NAMED_ROWS = 10  # the most invalid rows whose numbers an error names
-_CAUSES = {
-    SUPPRESSED: "the query of `suppress`",
-    WITHOUT_CONSENT: "the query of `consent`",
-    CONTROL: "the share of the control group",
-}
 TOLERATED_SHARE = 0.01  # of valid values, which may be of another kind than `expect_values` says
 # For each expected kind of values: how the other values look, and why.
 _UNEXPECTED_VALUES = {
@@ -88,8 +83,8 @@ def check_rows(settings: Settings, stats: Stats) -> None:
     check_value_kind(settings, stats)
     if stats.unique and not stats.allowed_count:
         raise LimitError(
-            f"no records are left to send: {stats.withheld_text} withheld. Nothing was sent. Check "
-            + " and ".join(cause for reason, cause in _CAUSES.items() if stats.withheld[reason])
+            f"no records are left to send: {stats.withheld_text} withheld. Nothing was sent. Check the queries of "
+            "`suppress` and `consent`, and `control`"
         )
     count = stats.allowed_count
     least = settings.min_records

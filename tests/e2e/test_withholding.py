@@ -336,7 +336,8 @@ class TestFailsClosed:
                 settings, job_id=job, suppress=values_query(people(2)), consent=values_query(people(2)), **DATABASE
             )
         with pytest.raises(
-            LimitError, match=r"\(without_consent 3\) withheld\. Nothing was sent\. Check the query of `consent` "
+            LimitError,
+            match=r"\(without_consent 3\) withheld\. Nothing was sent\. Check the queries of `suppress` and `consent`",
         ):
             services.export(settings, job_id=job, consent=values_query(people(2, first=5)), **DATABASE)
         assert services.pinterest.calls.writes() == []

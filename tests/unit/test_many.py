@@ -312,13 +312,10 @@ def test_report_of_each_entry_is_a_file_of_its_own(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    long = "東" * 29
-    entries = make_entries(services, ["vip", "a/b", "Größe 1", f"{long}京", f"{long}都"])
+    entries = make_entries(services, ["vip", "a/b", "Größe 1"])
     run(services, *entries, result_settings=SHARED_SETTINGS | {"report": "out/p.html"})
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
-    first, second = (file for file in files if "%E6" in file)
-    assert [file for file in files if "%E6" not in file] == ["p-Gr%C3%B6%C3%9Fe 1.html", "p-a%2Fb.html", "p-vip.html"]
-    assert len(first) == len(second) == len("p-") + 120 + len("-01234567.html")
+    assert files == ["p-Größe 1.html", "p-a%2Fb.html", "p-vip.html"]
 
 
 def test_name_with_a_lone_surrogate_is_an_error_that_names_the_entry(services: Services) -> None:

@@ -91,7 +91,7 @@ def test_without_a_folder_for_temporary_files_the_error_says_how_to_name_one(mon
     with monkeypatch.context() as patched:
         patched.setattr(tempfile, "tempdir", None)
         patched.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
-        advice = "set the environment variable TMPDIR to a writable folder"
+        advice = "set the environment variable TMPDIR to another folder"
         with pytest.raises(WorkflowError, match=advice), TaskProcess():
             tempfile.TemporaryFile()  # noqa: SIM115 - it fails
 
