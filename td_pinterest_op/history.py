@@ -172,21 +172,17 @@ def _open_history_of_workflow(task: Task, timing: Timing) -> Iterator[HistoryTab
 
 def _get_workflow_settings(task: Task) -> Mapping[Any, Any]:
     settings = task.params.get("settings")
-    return _merge_result_settings(settings) if isinstance(settings, Mapping) else {}
+    if not isinstance(settings, Mapping):
+        return {}
+    inner = settings.get("result_settings")
+    return {**settings, **inner} if isinstance(inner, Mapping) else settings
 
 
 def _extract_subject(settings: Mapping[Any, Any]) -> Row:
     """Return the action, the ad account and the audience that `settings` name, as fields of a history row.
 
-    A field that `settings` do not name is None. `settings` may have the key `result_settings`, as an entry of
-    `audiences` may.
+    A field that `settings` do not name is None.
     """
-    merged = _merge_result_settings(settings)
-    row = {name: merged.get(name) for name in ("action", "ad_account_id", "audience_name")}
-    ids = {str(merged[name] or "").strip() for name in merged if re.match("audience_id(_|$)", str(name))} - {""}
+    row = {name: settings.get(name) for name in ("action", "ad_account_id", "audience_name")}
+    ids = {str(settings[name] or "").strip() for name in settings if re.match("audience_id(_|$)", str(name))} - {""}
     return {**row, "audience_id": ids.pop() if len(ids) == 1 else None}
-
-
-def _merge_result_settings(settings: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    inner = settings.get("result_settings")
-    return {**settings, **inner} if isinstance(inner, Mapping) else settings

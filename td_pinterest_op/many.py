@@ -21,7 +21,6 @@ from td_pinterest_op.audiences.request import (
     get_task_settings,
     read_task_request,
     require_lists_in_settings,
-    split_parameters,
 )
 from td_pinterest_op.errors import EntriesError, ExportError, SettingsError, StoppedError
 from td_pinterest_op.export import build_stats, finish_export, run_request
@@ -30,7 +29,7 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.parse import parse_parameter, parse_raw_settings, parse_settings, parse_values
 from td_pinterest_op.settings.structures import parse_list
-from td_pinterest_op.settings.table import FOR_THIS_RUN, RESTRICTING, SHARED
+from td_pinterest_op.settings.table import FOR_THIS_RUN, RESTRICTING, SHARED, TASK_PARAMETERS
 from td_pinterest_op.settings.types import (
     NAME,
     WrongValueError,
@@ -231,8 +230,8 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     Raises SettingsError if the entry has something that only the task may have, such as credentials.
     """
     place = f"entry {name}"
-    others = {key: value for key, value in entry.items() if key != "name"}
-    settings, params = split_parameters(others, place=place)
+    params = {key: entry[key] for key in TASK_PARAMETERS if key in entry}
+    settings = {key: value for key, value in entry.items() if key not in {"name", *params}}
     connecting = SHARED.by_name.keys() - {"type"}
     if common := [key for key, value in settings.items() if key in connecting and not is_left_out(value)]:
         raise SettingsError(
@@ -257,6 +256,8 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
         if key in replaced:
             lists = f"{_describe_list(settings[key])} in the entry replaces {_describe_list(shared[key])} of the task"
             log.warning("%s: for %s, %s", place, key, lists)
+    if replaced:
+        log.info("%s overrides the task's %s", place, ", ".join(map(str, replaced)))
     left_out = {FOR_THIS_RUN, "audiences", *([] if ROWS.isdisjoint(params) else ROWS)}
     own = {key: value for key, value in task.params.items() if key not in left_out}
     own |= {**params, "result_settings": merged}

@@ -16,7 +16,6 @@ from td_pinterest_op.settings.parse import (
 from td_pinterest_op.settings.table import (
     FOR_THIS_RUN,
     SETTINGS_FOR_THIS_RUN,
-    TASK_PARAMETERS,
     ConnectionSettings,
     RecordSettings,
     Settings,
@@ -48,27 +47,6 @@ class TaskRequest(Generic[_S]):
 
 
 ExportRequest = TaskRequest[Settings]
-
-
-def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mapping[object, object], dict[str, Any]]:
-    """Split a mapping, such as an entry of `audiences`, into (settings, task parameters such as `query`).
-
-    The settings are the content of the key `result_settings` or, without this key, all keys that are no parameters.
-    `place`: where the mapping was read, for error messages. Raises SettingsError for unknown keys.
-    """
-    params = {name: whole[name] for name in TASK_PARAMETERS if name in whole}
-    others = {key: value for key, value in whole.items() if key not in params}
-    if "result_settings" not in others:
-        return others, params
-    settings = parse_raw_settings(others.pop("result_settings"), place=f"result_settings of {place}")
-    if others:
-        names = ", ".join(format_value(key).strip("'") for key in others)
-        raise SettingsError(
-            f"{place} has keys next to result_settings that are no parameters of an export: {names}. Move settings "
-            f"into result_settings; allowed next to it: {', '.join(TASK_PARAMETERS)}",
-            key="result_settings",
-        )
-    return settings, params
 
 
 def get_task_settings(task: Task) -> Mapping[object, object]:

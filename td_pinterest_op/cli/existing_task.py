@@ -99,12 +99,9 @@ def _move_lists(params: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def _convert_entry(members: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return an entry of a list as this version has it: with its lists in `result_settings`, and no `segment`."""
+    """Return an entry of a list as this version has it: without `result_settings` around its settings or `segment`."""
     entry = dict(members)
-    if "result_settings" in entry:
-        settings = _move_lists(entry)
-        entry = {key: value for key, value in entry.items() if key not in WITHHOLDING_LISTS}
-        entry["result_settings"] = settings
+    entry.update(parse_raw_settings(entry.pop("result_settings", None)))
     column = entry.pop("column", None) or "email"
     if segment := entry.pop("segment", None):
         entry["query"] = f"SELECT {column} FROM {segment}"  # noqa: S608 - for a file
@@ -229,9 +226,8 @@ class _Reader:
     def _find_files(self, project: Project) -> None:
         """Add to a project the SQL files that its entries and their settings name."""
         for each in (project.settings, *project.entries.get("audiences", ())):
-            values: dict[Any, Any] = {**each, **parse_raw_settings(each.get("result_settings"))}
             for name in ("query", *WITHHOLDING_LISTS):
-                path = str(values.get(name, "")).strip()
+                path = str(each.get(name, "")).strip()
                 if path and (sql := self._read_sql(name, path)) != path:
                     project.files[path] = sql
 

@@ -350,7 +350,7 @@ def test_failure_whose_task_has_a_failed_row_as_its_last_gets_no_second_one(
 def test_each_entry_without_a_row_in_the_attempt_gets_one(services: Services) -> None:
     audiences: list[dict[str, Any]] = [
         {"name": "vip", "action": ADD, "audience_id_add_people": "12", "ad_account_id": AD_ACCOUNT_ID},
-        {"name": "the ${vip}", "result_settings": {"action": CREATE, "audience_name": "New"}},
+        {"name": "the ${vip}", "action": CREATE, "audience_name": "New"},
         {"audience_id_add_people": "12", "audience_id_remove_people": "13"},
     ]
     settings = settings_of(services, ADD) | {"type": "pinterest", "audience_type": "customer_list"}

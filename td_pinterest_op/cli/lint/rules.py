@@ -258,10 +258,10 @@ class _TaskCheck:
             if isinstance(listed, list) and not isinstance(members, YamlBlock):
                 continue  # only a run knows it
             block = members if isinstance(members, YamlBlock) else YamlBlock(self._params.find_place("audiences"))
-            blocks = [block.get_block("result_settings"), block, *self._blocks]
+            blocks = [block, *self._blocks]
             own: set[str] = set()
             known = _replace_unknown(members, self._table, own)
-            own |= unknown.difference(known, known.get("result_settings", ()))
+            own |= unknown.difference(known)
             if built := self._call(build_entry_task, task, known, name, blocks=blocks):
                 exports.append(self._read_request(built, own, blocks))
         return exports
