@@ -78,7 +78,7 @@ class MirrorFigures:
     unsure: int = 0  # values that the warehouse cannot hash
 
     @property
-    def change_count(self) -> int:
+    def to_send_count(self) -> int:
         """The number of records to send: people who join, leave or are sent again."""
         return self.joined + self.resent + self.left
 
@@ -135,8 +135,8 @@ class Stats(_Counters):
 
     @property
     def to_send_count(self) -> int:
-        """The number of records to send: all that are not withheld, but in a mirror only its `change_count`."""
-        return self.allowed_count if self.mirror is None else self.mirror.change_count
+        """The number of records to send: all that are not withheld, but in a mirror only its `to_send_count`."""
+        return self.allowed_count if self.mirror is None else self.mirror.to_send_count
 
     @property
     def withheld_text(self) -> str:

@@ -102,7 +102,7 @@ quiet = _common_option("--quiet", is_flag=True, help="Print the result alone, wi
 yes = _common_option("--yes", is_flag=True, help="Do not ask before the first write.")
 
 
-def usual(function: _F) -> _F:
+def usual_options(function: _F) -> _F:
     """Add the options of most commands that connect to a service: --env-file, --json and --quiet."""
     return env_file(as_json(quiet(function)))
 

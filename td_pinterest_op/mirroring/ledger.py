@@ -205,7 +205,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
             REPLACING if figures.mode == REPLACE else "planned",
             plan=number,
             plan_seen=self.state.seen,
-            row_count=figures.change_count,
+            row_count=figures.to_send_count,
             resent=figures.resent,
             customer_list_id=customer_list_id,
         )

@@ -248,10 +248,10 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         for spool in spools.values():
             spool.finish()
         written = sum(spool.unique_count for spool in spools.values())
-        if proofs != [figures.change_count] or written != figures.change_count:
+        if proofs != [figures.to_send_count] or written != figures.to_send_count:
             raise MirrorError(
                 f"the plan in the ledger differs from what was computed ({written:,} records, not "
-                f"{figures.change_count:,}): an INSERT was interrupted. Nothing was sent. Run this task again"
+                f"{figures.to_send_count:,}): an INSERT was interrupted. Nothing was sent. Run this task again"
             )
         return {kind: PreparedRecords({SINGLE_DIGEST: spool}, self._list_type) for kind, spool in spools.items()}
 
@@ -277,7 +277,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         """
         members = self.figures.people - self.counts["refused"] - refused_count
         self.stats.members = None if self.ledger.state.may_have_unknown_people else members
-        rows = self.figures.change_count + refused_count
+        rows = self.figures.to_send_count + refused_count
         if self.figures.mode != REPLACE:
             rows += self.counts["ledger_rows"]
         self.ledger.compact_rows(

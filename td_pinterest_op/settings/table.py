@@ -164,7 +164,7 @@ class SettingsTable(Generic[_K]):
 
 
 IfExists = Literal["fail", "add", "replace"]
-Begin = Literal["replace", "adopt"]
+FirstRun = Literal["replace", "adopt"]
 """What a mirror's first run does with people already in the audience: removes them, or keeps them."""
 ExpectedValues = Literal["any", "plain", "hashed"]
 """What the valid values of a result are expected to be: identifiers in plain text, or their digests."""
@@ -266,8 +266,8 @@ class Settings(RecordSettings):
     control: Control | None = _of_people(CONTROL, restricts=True)
     even_if_used: bool = _of_named_actions(BOOLEAN, False)
     ledger: TableName = _of_named_actions(TABLE, TableName(None, "pinterest_ledger"))
-    begin: Begin | None = _of_named_actions(
-        build_word_type(*get_args(Begin)), comment="what the first run does with those who are in it: replace, adopt"
+    begin: FirstRun | None = _of_named_actions(
+        build_word_type(*get_args(FirstRun)), comment="what the first run does with those who are in it: replace, adopt"
     )
     rebuild: bool = _of_named_actions(BOOLEAN, False)
     # None: 0.2 for a mirror, no limit for other actions.

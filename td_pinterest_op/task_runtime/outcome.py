@@ -41,7 +41,7 @@ class HistoryTable(OperatorTable):
     task: Task
     now: Callable[[], float]  # returns the time in seconds since 1970
     columns: Mapping[str, str] = field(default_factory=lambda: COLUMNS)
-    marks: Collection[str] = ("kind", "outcome", "session_uuid")
+    identifying_columns: Collection[str] = ("kind", "outcome", "session_uuid")
     content: str = "history"
 
     def write_rows(self, rows: Sequence[Row]) -> None:

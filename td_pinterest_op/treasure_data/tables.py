@@ -93,7 +93,7 @@ class OperatorTable:
     database: str
     table: str
     columns: Mapping[str, str]  # Trino's type of each
-    marks: Collection[str]  # the columns by which a table of any version of the operator is known
+    identifying_columns: Collection[str]  # the columns by which a table of any version of the operator is known
     content: str  # what is in the table, such as "history"
     _is_ready: bool = False  # whether the table has all columns
     _is_disabled: bool = False  # whether a call has failed
@@ -131,7 +131,7 @@ class OperatorTable:
             return
         table = list_tables(td.with_time_limit(TIME_LIMIT), self.database).get(self.table)
         existing = table.columns if table and table.schema else None
-        if existing and (missing := sorted({*self.marks} - existing)):
+        if existing and (missing := sorted({*self.identifying_columns} - existing)):
             raise JobError(
                 f"it is not the operator's table, which has a column {' and a column '.join(missing)}: name another one"
             )

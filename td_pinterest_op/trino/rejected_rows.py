@@ -41,7 +41,7 @@ def write_rejected_rows(
         database=settings.rejected.database or source.database,
         table=settings.rejected.table,
         columns={"time": "bigint", **dict.fromkeys([*_ABOUT_RUN, *names, *_ABOUT_VALUE], "varchar")},
-        marks=OWN_COLUMNS - {"time"},
+        identifying_columns=OWN_COLUMNS - {"time"},
         content="table of rejected rows",
     )
 

@@ -126,7 +126,7 @@ class Mirror(MembersAction):
         if replaces and audience:  # it may have members whom the ledger does not know
             leavers = f" without {format_count(self._run.counts['leavers'], 'known member')}" if changes.members else ""
             text = f"all members replaced by {people}{leavers}"
-        elif changes.change_count:
+        elif changes.to_send_count:
             again = f", {changes.resent:,} sent again" if changes.resent else ""
             text = f"{format_count(changes.joined, 'joiner')}, {format_count(changes.left, 'leaver')}{again}"
         else:
@@ -136,7 +136,7 @@ class Mirror(MembersAction):
         compared = f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {people}, {known}; {text}"
         if self.stats.list_jobs and not replaces and self._ledger.state.may_have_unknown_people:
             compared += "; adopted people who are withheld remain in the audience: pinterest_erase.dig removes them"
-        if not replaces and not changes.change_count:
+        if not replaces and not changes.to_send_count:
             return [Step(description=f"no change: {compared}", run=self._run.compact_ledger)]
         steps = []
         if not audience:

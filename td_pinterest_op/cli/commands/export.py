@@ -60,7 +60,7 @@ Examples:
 @options.yes
 @options.ad_account
 @options.audience
-@options.usual
+@options.usual_options
 def export(
     common: CommonOptions,
     /,

@@ -24,7 +24,7 @@ _DETAILS = ("seed_audience_id", "removed", "batches")
 
 @options.command("\b\nExample:\n  td-pinterest accounts")
 @options.name_filter
-@options.usual
+@options.usual_options
 def accounts(common: options.CommonOptions, name_part: str | None) -> None:
     """List the ad accounts that the token may read, with the user's roles."""
     with open_connection(common) as services:
@@ -40,7 +40,7 @@ def accounts(common: options.CommonOptions, name_part: str | None) -> None:
 )
 @options.ad_account
 @options.name_filter
-@options.usual
+@options.usual_options
 def audiences(common: options.CommonOptions, name_part: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and customer list of each."""
     with open_connection(common) as services:
@@ -52,7 +52,7 @@ def audiences(common: options.CommonOptions, name_part: str | None) -> None:
 @options.ad_account
 @click.option("--left-behind", "only_unused", is_flag=True, help="Only lists that no audience uses.")
 @options.name_filter
-@options.usual
+@options.usual_options
 def lists(common: options.CommonOptions, only_unused: bool, name_part: str | None) -> None:
     """List the customer lists of the ad account, and mark those that no audience uses.
 
@@ -74,7 +74,7 @@ def lists(common: options.CommonOptions, only_unused: bool, name_part: str | Non
 @click.argument("audience_id", metavar="[ID]", required=False)
 @options.ad_account
 @history_option
-@options.usual
+@options.usual_options
 def audience(common: options.CommonOptions, audience_id: str | None, history: str | None) -> None:
     """Show one audience in full: its customer list, what created that list, and the ad groups that use it.
 

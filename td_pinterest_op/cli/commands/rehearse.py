@@ -44,7 +44,7 @@ Examples:
 )
 @options.yes
 @options.ad_account
-@options.usual
+@options.usual_options
 def rehearse(common: options.CommonOptions, only: str | None, without_large_batches: bool, output: Path) -> None:
     """Send test requests to find out what Pinterest does where its documentation is silent.
 

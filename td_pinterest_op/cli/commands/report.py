@@ -40,7 +40,7 @@ Examples:
 @history_option
 @click.option("--audience", metavar="ID", help="The audience to report.  [default: that of the last run in --history]")
 @click.option("--output", "-o", type=options.FILE, default="report.html", show_default=True, help="The page to write.")
-@options.usual
+@options.usual_options
 def report(
     common: options.CommonOptions, statistics: Path | None, history: str | None, audience: str | None, output: Path
 ) -> None:
