@@ -173,7 +173,7 @@ class Interview:
             except SettingsError as error:
                 raise click.UsageError(str(error)) from None
 
-        type_: Any = parse  # whose choices are shown
+        type_: Any = None if parse is JOB else parse  # whose choices are shown; those of JOB have been
         answer: _T = click.prompt(question, default, type=type_, value_proc=read, err=True, show_default=bool(default))
         return answer
 

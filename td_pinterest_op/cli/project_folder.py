@@ -297,11 +297,12 @@ def print_next_commands(folder: Path, project: Project, common: CommonOptions) -
         *{"slack": ["slack.webhook"], "mail": ["mail.host"]}.get(project.alert[:5].rstrip(":"), []),
     ]
     if missing := [secret for secret in wanted if not read_local_secret(secret, os.environ)]:
-        others = " ".join(secret for secret in missing if secret not in PINTEREST_SECRETS.values())
-        by_hand = f", and `digdag secrets --local --set {others}`" if others else ""
+        others = [secret for secret in missing if secret not in PINTEREST_SECRETS.values()]
+        commands = ["`td-pinterest authorize`"] if len(others) < len(missing) else []
+        commands += [f"`digdag secrets --local --set {' '.join(others)}`"] if others else []
         common.print_note(
-            f"`digdag run` reads the local digdag secrets only, which lack {', '.join(missing)}: run `td-pinterest "
-            f"authorize`{by_hand}"
+            f"`digdag run` reads the local digdag secrets only, which lack {', '.join(missing)}: run "
+            f"{', and '.join(commands)}"
         )
     server = os.environ.get("DIGDAG_ENDPOINT")
     if server and "DIGDAG_ENDPOINT" not in project.environment:
