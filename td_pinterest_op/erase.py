@@ -116,19 +116,15 @@ class _Target:
 
     @property
     def label(self) -> str:
-        """The list and its ad account as text for messages."""
         named = self.customer_list_id and f'customer list {self.customer_list_id} "{self.customer_list_name}"'
         return f"{named or 'unread lists'} of ad account {self.ad_account_id}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the removals from the list as plain JSON types, without any identifier or digest of a person."""
         return {name: value for name, value in asdict(self).items() if name != "reason" or value}
 
 
 @dataclass(kw_only=True)
 class _Erasure:
-    """The removal of a query's people from all customer lists of several ad accounts."""
-
     settings: ErasureSettings
     stats: Stats
     services: Services
@@ -141,11 +137,7 @@ class _Erasure:
         return [target for target in self.targets if target.records == self.stats.unique > 0]
 
     def execute(self, source: Source) -> dict[str, Any]:
-        """Remove the people of `source` from every list. Returns the receipt: JSON types for the workflow store.
-
-        Raises InvalidRowsError if the result has invalid identifiers that the settings do not ignore, and
-        PinterestError, with the names of the lists that did not accept all removals.
-        """
+        """Remove the people of `source` from every list. Returns the receipt: JSON types for the workflow store."""
         settings = self.settings
         stats = self.stats
         services = self.services
@@ -227,11 +219,7 @@ class _Erasure:
         return receipt
 
     def _find_ledgers(self, source: Source) -> list[str]:
-        """Return the names of the tables in the setting `ledgers`, each with its database.
-
-        Raises SettingsError if the warehouse cannot find the people of `source`, JobError for a missing table, and
-        MirrorError for one that is not a ledger.
-        """
+        """Return the names of the tables in the setting `ledgers`, each with its database. All are ledgers."""
         ledgers = self.settings.ledgers
         if ledgers and (source.job_id is not None or source.engine not in HASHING_ENGINES):
             raise SettingsError(
@@ -251,7 +239,6 @@ class _Erasure:
         return names
 
     def _delete_from_ledger(self, ledger: str, source: Source, query: Query) -> None:
-        """Delete the rows about the people of `query`, which is that of `source`, from the table `ledger`."""
         table = ".".join(map(quote_name, ledger.split(".")))
         # The query again, not its digests: Treasure Data keeps the text of a job.
         statement = f"DELETE FROM {table} WHERE digest IN (\nSELECT answer FROM (\n{build_list_select(query)}\n))"  # noqa: S608
@@ -260,7 +247,7 @@ class _Erasure:
         run_statement(self.services.treasure_data, replace(source.with_fresh_query(text), purpose=purpose))
 
     def _find_new_lists(self) -> list[_Target]:
-        """Read the listings of all ad accounts. Add the lists that are not yet known to `targets`, and return them."""
+        """Return the lists of all ad accounts that are not yet among the `targets`, and add them."""
         known = {target.customer_list_id for target in self.targets}
         unread = {target.ad_account_id for target in self.unread}
         found: list[_Target] = []
@@ -280,10 +267,6 @@ class _Erasure:
         return found
 
     def _read_people(self, source: Source, spool: Spool) -> tuple[Query, PreparedRecords]:
-        """Read the distinct identifiers of the query `source` into the temporary file `spool`.
-
-        Returns the query with its columns, and the records.
-        """
         stats = self.stats
         rows = open_job_rows(self.services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
@@ -303,10 +286,9 @@ class _Erasure:
         return Query(text=source.query, names=rows.job.names, columns=columns), prepared
 
     def _remove_from_list(self, target: _Target, prepared: PreparedRecords) -> None:
-        """Remove the `prepared` records from the list `target`, and store the outcome in it.
+        """Remove the records from a list, and store the outcome in `target`, a refusal as its `reason`.
 
-        A refusal is stored as the target's `reason`. StoppedError and UnexpectedError are raised: they concern all
-        lists.
+        StoppedError and UnexpectedError are raised: they concern all lists.
         """
         stats = Stats(
             ad_account_id=target.ad_account_id,

@@ -428,5 +428,5 @@ def require_ledger(columns: Collection[str], table: str) -> None:
 
 
 def _build_digest_rows_select(select: str, *, plan: int) -> str:
-    """Return a SELECT of ledger rows of plan number `plan`. `select` gives their `op`, `digest`, `joined`, `figure`."""
+    """Return a SELECT of rows of a plan. `select` gives their `op`, `digest`, `joined` and `figure`."""
     return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, figure, {_NULLS} FROM ({select})"

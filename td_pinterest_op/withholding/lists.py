@@ -13,7 +13,6 @@ from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import SUPPRESS, Stats
-from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
@@ -42,7 +41,7 @@ def describe_lists(td: TreasureData, sources: Mapping[str, Source], settings: Se
 
 @contextlib.contextmanager
 def open_lists(
-    services: Services,
+    td: TreasureData,
     sources: Mapping[str, Source],
     settings: Settings,
     stats: Stats,
@@ -61,7 +60,6 @@ def open_lists(
     of_lists: dict[str, Stats] = {}
     with contextlib.ExitStack() as stack:
         for name, source in sources.items():
-            td = services.treasure_data
             spools[name] = stack.enter_context(contextlib.closing(Spool()))
             on_job_id = partial(stats.list_jobs.__setitem__, name)
             with name_list_in_errors(name):

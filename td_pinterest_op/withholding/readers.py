@@ -117,10 +117,7 @@ class Reader(abc.ABC):
         return [extract_column_identifiers(column, block) for column in self.columns]
 
     def _store_block(self, block: Block) -> Rejected:
-        """Store the people and valid records of a block whose rows all have a control-group key, if one is needed.
-
-        Counts the plain and the hashed values. Returns the rejected rows, each with the reason.
-        """
+        """Store a block whose rows all have a control-group key, if one is needed. Otherwise as `_read_block`."""
         by_column = self._extract_identifiers(block)
         for column in by_column:
             if column.column.type.is_hashed:
@@ -173,11 +170,10 @@ class IdentifierReader(Reader):
         self.stats.columns = len(self.columns) + sum(column.is_array for column in self.columns)
 
     def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], _row_count: int) -> Rejected:
-        """Count the valid identifiers of a block of rows, and store them to be sent. Return the rows with invalid ones.
+        """Store each valid identifier of a block. Return a row once for each of its invalid values.
 
         If people may be withheld, identifiers are only counted here: `People` keeps them, and those of people who are
-        sent are stored once all rows are read. A row is returned once for each of its invalid values, with the reason.
-        `by_column`: the rows' identifiers, by column.
+        sent are stored once all rows are read.
         """
         for column in by_column:
             self.stats.valid += column.valid_count
@@ -192,7 +188,6 @@ class IdentifierReader(Reader):
         return [rejection for rejection in rejected if rejection[1] is not Reason.NULL] + null_rows
 
     def _finish(self) -> PreparedRecords:
-        """Return the unique identifiers to send, as records, and count those that are withheld."""
         if self.people:
             for digests, withheld in self.people.find_sendable():
                 self.spool.add(digests)
@@ -210,10 +205,7 @@ class RowReader(Reader):
         self._files.callback(self._kept.close)
 
     def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], row_count: int) -> Rejected:
-        """Store and count each row with a valid identifier as a record. Return the rejected rows, each with the reason.
-
-        A row without a valid identifier is rejected for one reason, NULL only if all its identifiers are null.
-        """
+        """Store each row with a valid identifier. Return the others, each for one reason: NULL only if all are null."""
         reasons: defaultdict[int, list[Reason]] = defaultdict(list)
         for column in by_column:
             for position, reason in column.rejected:
@@ -246,7 +238,6 @@ class RowReader(Reader):
             self._kept.add(layout, records)
 
     def _finish(self) -> PreparedRecords:
-        """Return the unique rows as records: this reader withholds nobody."""
         prepared = replace(self._kept.finish(), list_type=choose_list_type(self.columns))
         self.stats.keys = sum(
             (len(layout.keys) + (layout.id_length > 0)) * file.unique_count for layout, file in prepared.files.items()
@@ -276,7 +267,6 @@ class _FilteredRowReader(RowReader):
             self._files.callback(file.close)
 
     def _store_rows(self, rows: list[Row]) -> None:
-        """Write the rows of a block to the temporary file, which `_finish` reads."""
         data = marshal.dumps(rows, _WITHOUT_REFERENCES)
         self._file.write(self._end, data)
         # `_store_block` has added the people of these rows just before: theirs are the last numbers.

@@ -107,7 +107,7 @@ class AudienceAction(abc.ABC):
                 find_columns = partial(find_people_columns, settings=settings, list_columns=list_columns)
                 query = describe_query(td, source, find_columns)
                 rows = open_hashed_rows(td, source, query, control=settings.control, on_job_id=on_job_id)
-            lists = stack.enter_context(open_lists(self.services, sources, settings, stats, queries=queries))
+            lists = stack.enter_context(open_lists(td, sources, settings, stats, queries=queries))
             reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
             self.people_query = query or Query(text=source.query, names=rows.job.names, columns=reader.columns)
             with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:

@@ -210,7 +210,6 @@ class Mirror(MembersAction):
 
     @property
     def _refused_joiners(self) -> list[bytes]:
-        """The digests of the people whom Pinterest refused to add."""
         return [digest for record in self._refused[JOIN] for _, digest in record.parts]
 
     def _send_replacement(self) -> None:
@@ -226,11 +225,6 @@ class Mirror(MembersAction):
         self.stats.members = None  # known once the plan is settled
 
     def _settle_plan(self) -> None:
-        """Mark the plan in the ledger as sent, and compact the ledger.
-
-        Raises MirrorError if another run has written a newer plan, and PinterestError if Pinterest refused to remove
-        people.
-        """
         with self._guard.fail_if_overtaken():
             self._guard.require_newest()
         refused = self._refused[LEAVE]

@@ -202,10 +202,7 @@ def authorize(
 
 
 def _add_app_credentials(credentials: Credentials) -> Credentials:
-    """Return the credentials with the app's client id and secret, and without a refresh token, which is to be replaced.
-
-    Asks the user for a missing id or secret. Raises SettingsError if there is no terminal to ask at.
-    """
+    """Return the credentials with the app's, for which the user is asked if need be, and without a refresh token."""
     environ = dict(credentials.environ)
     sources = {name: place for name, place in credentials.sources.items() if name != TOKEN}
     for variable in ("PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET"):

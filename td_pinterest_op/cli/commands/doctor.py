@@ -170,10 +170,7 @@ def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
 def _list_checks(
     context: DoctorContext,
 ) -> Iterator[tuple[str, Callable[[DoctorContext], CheckResult | None], tuple[str, ...]]]:
-    """Yield the name and the function of each check, and the checks that must succeed first.
-
-    The checks of an ad account and its audience are repeated for each of `context.targets`.
-    """
+    """Yield the name and the function of each check, and the checks that must succeed first."""
     yield "credentials", _check_credentials_found, ()
     yield "proxy", lambda _: check_proxy(), ()
     yield "endpoints", _check_endpoints, ()

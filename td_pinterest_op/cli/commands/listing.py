@@ -150,7 +150,6 @@ def _build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
-    """Return the row to print, by column, for a customer list in Pinterest's JSON. `used_by`: ids of its audiences."""
     name = get_list_name(CustomerList.parse(content))
     return {
         "id": str(content["id"]),

@@ -128,10 +128,9 @@ def _is_rehearsal(path: Path) -> bool:
 
 
 def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: options.CommonOptions) -> list[dict[str, Any]]:
-    """Run the steps, then remove the rehearsal's audience. Return each step's row: its name, request, status, verdict.
+    """Run the steps, then remove the rehearsal's audience. Return a row for each step.
 
-    Raises StoppedError, whose text says whether an audience is left, PinterestError if the audience cannot be removed,
-    and the errors of a refused token.
+    Raises StoppedError, whose text says whether an audience is left, and PinterestError if it cannot be removed.
     """
     timing = rehearsal.services.timing
     done: list[dict[str, Any]] = []

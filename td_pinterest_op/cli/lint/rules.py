@@ -112,7 +112,6 @@ def check_workflow(path: Path) -> tuple[Workflow, list[Export]]:
 
 
 def _check_td_task(workflow: Workflow, task: DigTask) -> None:
-    """Add findings about a td> task that has the lists of an export, or exports with the built-in connector."""
     for name in WITHHOLDING_LISTS:
         if name in task.block:
             message = f"td> does not read {name}, so nobody is withheld: move it into the result_settings of the export"
@@ -127,7 +126,6 @@ def _check_td_task(workflow: Workflow, task: DigTask) -> None:
 
 
 def _check_secrets(workflow: Workflow, block: YamlBlock) -> None:
-    """Add a finding about each credential in plain text."""
     for name in _SECRETS:
         if not is_left_out(block.get(name)) and "${" not in str(block[name]):
             message = (
@@ -171,7 +169,6 @@ class _TaskCheck:
         _check_secrets(workflow, self._env)
 
     def check_history(self) -> None:
-        """Add the findings about a task that writes to the history."""
         lift = self._params.get_block("lift")
         if self._task.class_name.endswith(".Lift") and not _is_unknown(self._params.get("lift")):
             task = Task(params=self._params, environ=self._environ)
@@ -180,7 +177,6 @@ class _TaskCheck:
             self._call(parse_api_key, self._environ)
 
     def run(self) -> list[Export]:
-        """Add the findings about the task, and return what it asks of the operator."""
         params = self._params
         if FOR_THIS_RUN in params:
             message = f"{FOR_THIS_RUN} is for one run: pass it with -p, and leave it out of the workflow"
@@ -218,7 +214,6 @@ class _TaskCheck:
                 self._workflow.add_finding(place, "undefined", message, level="warning")
 
     def _find_exports(self) -> list[Export]:
-        """Return what the task asks of the operator, and add a finding for each problem that a run would report."""
         params = _replace_unknown(self._params, self._table, set())
         unknown: set[str] = set()
         params["result_settings"] = _replace_unknown(self._settings, self._table, unknown)
@@ -245,7 +240,6 @@ class _TaskCheck:
         return [self._read_request(activation, unknown, self._blocks, optional=of_console)]
 
     def _read_entries(self, task: Task, unknown: set[str]) -> list[Export]:
-        """Return what the entries of the task's list ask of the operator, and add findings about them."""
         self._call(read_at_once, task)
         listed = self._params.get("audiences")
         if _is_template(listed):
@@ -361,7 +355,6 @@ def _replace_unknown(values: Mapping[Any, Any], table: SettingsTable[Any], unkno
 
 
 def _is_unknown(value: object) -> bool:
-    """Whether a value, at any depth, has a template that could not be filled in: only a run knows it."""
     return TEMPLATE.search(str(value)) is not None
 
 

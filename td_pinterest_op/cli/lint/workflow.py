@@ -171,7 +171,6 @@ def find_settings(params: YamlBlock) -> dict[str, Any]:
 def _walk(
     block: YamlBlock, inherited: YamlBlock, open_names: frozenset[str], keys: tuple[str, ...]
 ) -> Iterator[DigTask]:
-    """Yield the task in a block, then the tasks nested in it."""
     exported = inherited.merge(block.get_block("_export"))
     open_names = open_names.difference(block.get_block("_export"))
     yield DigTask(block=block, exported=exported, open_names=open_names, keys=keys)

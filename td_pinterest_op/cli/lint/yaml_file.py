@@ -127,7 +127,6 @@ class Reader:
         return None
 
     def _convert(self, node: yaml.Node, place: Place) -> Any:
-        """Return the value of a YAML node at a place, with mappings as `YamlBlock`."""
         self._left -= 1
         if self._left < 0:
             raise RecursionError

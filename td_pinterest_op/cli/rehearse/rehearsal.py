@@ -249,10 +249,7 @@ class Rehearsal:
         return True
 
     def _make_batch(self, count: int, *, layout: RecordLayout = SINGLE_DIGEST) -> Batch:
-        """Return a batch of `count` records, whose identifiers are digests of made-up e-mail addresses.
-
-        `layout`: which identifiers each record has.
-        """
+        """Return a batch of records, whose identifiers are digests of made-up e-mail addresses."""
         people = (f"{number}@{self.key}.invalid" for number in range(count * layout.width // DIGEST_BYTES))
         return Batch([(layout, b"".join(hashlib.sha256(person.encode()).digest() for person in people))])
 
