@@ -59,11 +59,6 @@ class Credentials:
         return "; ".join(f"{', '.join(variables)} from {place}" for place, variables in places.items()) or "nowhere"
 
     @property
-    def missing_variables(self) -> tuple[str, ...]:
-        """The names of the environment variables whose secrets were found nowhere."""
-        return tuple(variable for variable in SECRETS if variable not in self.sources)
-
-    @property
     def advice_for_the_token(self) -> str:
         """Advice on replacing a refresh token that Pinterest refuses, which depends on where the token was found."""
         place = self.sources.get(TOKEN, "")
@@ -78,7 +73,7 @@ class Credentials:
 
     def require_variables(self, *variables: str) -> None:
         """Raise SettingsError, which names the missing variables, unless a value was found for all `variables`."""
-        missing = [name for name in variables if name in self.missing_variables]
+        missing = [name for name in variables if name not in self.sources]
         if missing:
             raise SettingsError(
                 f"{', '.join(missing)} not found in {ENVIRONMENT}, in {LOCAL} or in a file of --env-file. Store "
@@ -96,7 +91,7 @@ class Credentials:
 
         A missing credential has the value "0".
         """
-        environ = {**self.environ, **dict.fromkeys(self.missing_variables, "0")}
+        environ = {**self.environ, **dict.fromkeys(SECRETS.keys() - self.sources.keys(), "0")}
         return parse_settings({"type": "pinterest", **_PATIENCE}, table=CONNECTION, environ=environ)
 
     def build_task(self, *, session: str | None = None, **params: object) -> Task:

@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import os
-import re
 import select
 import shlex
 import shutil
@@ -82,9 +81,9 @@ def name_program(text: str) -> str:
     name = "td-pinterest"
     if called.parts[-2:] == ("td_pinterest_op", "__main__.py"):
         name = f"{Path(sys.executable).name} -m td_pinterest_op"
-    elif called.name == name and shutil.which(name) not in (str(called), str(called.absolute())):
+    elif called.name == name and shutil.which(name) != str(called):
         name = shlex.quote(str(called))
-    return re.sub(r"\btd-pinterest (?=[a-z])", lambda _: f"{name} ", text)
+    return text.replace("td-pinterest ", f"{name} ")
 
 
 def print_line(renderable: str | Text | Table = "", *, stderr: bool = False, indent: int = 0) -> None:

@@ -194,7 +194,7 @@ def _list_checks(
 
 
 def _check_credentials_found(context: DoctorContext) -> CheckResult:
-    if missing := [name for name in PINTEREST_SECRETS if name in context.credentials.missing_variables]:
+    if missing := [name for name in PINTEREST_SECRETS if name not in context.credentials.sources]:
         message = f"{', '.join(missing)} not found in the environment, the local digdag secrets or --env-file"
         return CheckResult(message, "error", "run `td-pinterest authorize`, which gets and stores them")
     return CheckResult(f"found in {context.credentials.describe_sources()}")

@@ -118,7 +118,7 @@ def init(
         if not exports:
             raise click.UsageError(f"--dry-run has no effect on the job {projects[0].job}: leave it out")
         credentials.require_variables(*needed)
-    elif exports and set(needed).isdisjoint(credentials.missing_variables) and asks:
+    elif exports and credentials.sources.keys() >= set(needed) and asks:
         question = "Then try it in a dry run? Nothing is written to Pinterest"
         dry_run = click.confirm(question, default=False, err=True)
     is_right = create_project_folder(folder, projects, common)
@@ -141,7 +141,7 @@ def _ask_project(asks: bool, named: dict[str, Any], credentials: Credentials, co
         named["audience"] = credentials.environ.get("PINTEREST_AUDIENCE_ID")
     with contextlib.ExitStack() as stack:
         services = None
-        if set(PINTEREST_SECRETS).isdisjoint(credentials.missing_variables):
+        if credentials.sources.keys() >= PINTEREST_SECRETS.keys():
             services = stack.enter_context(open_connection(common))
         else:
             screen.print_note(

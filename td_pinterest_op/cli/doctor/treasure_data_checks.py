@@ -33,7 +33,7 @@ _ANY_EXPORT = {
 
 def check_api_key(context: DoctorContext) -> CheckResult:
     """Check that the configured region of Treasure Data accepts the API key."""
-    if "TD_API_KEY" in context.credentials.missing_variables:
+    if "TD_API_KEY" not in context.credentials.sources:
         message = f"TD_API_KEY not found (as a secret it is {SECRETS['TD_API_KEY']})"
         return CheckResult(message, "error", "set it, or store it with `digdag secrets --local --set td.apikey`")
     with extend_errors(f" [the key is from {context.credentials.sources['TD_API_KEY']}]"):
