@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from xml.etree.ElementTree import Element
 
 import pygal
@@ -25,6 +24,19 @@ def draw_line_chart(points: Points, *, label: str, value_format: str = "{:,.0f}"
     """
     if len({at for at, _ in points}) < 2:
         return None
+
+    def strip_to_image(root: Element) -> Element:
+        unwanted = {"defs", "title", "desc", "script", "style"}
+        for parent in list(root.iter()):
+            for child in list(parent):
+                is_comment = not isinstance(child.tag, str)
+                if is_comment or child.tag in unwanted or "tooltip-overlay" in child.get("class", ""):
+                    parent.remove(child)
+        root.attrib.pop("id", None)
+        root.set("role", "img")
+        root.set("aria-label", label)
+        return root
+
     first = points[0][0]
     last = points[-1][0]
     charts = []
@@ -56,19 +68,6 @@ def draw_line_chart(points: Points, *, label: str, value_format: str = "{:,.0f}"
         )
         chart.x_labels = ticks
         chart.add("", points)
-        chart.add_xml_filter(partial(_strip_to_image, label=label))
+        chart.add_xml_filter(strip_to_image)
         charts.append(Markup(chart.render(is_unicode=True, disable_xml_declaration=True)))  # noqa: S704 - pygal escapes
     return Markup("").join(charts)
-
-
-def _strip_to_image(root: Element, *, label: str) -> Element:
-    unwanted = {"defs", "title", "desc", "script", "style"}
-    for parent in list(root.iter()):
-        for child in list(parent):
-            is_comment = not isinstance(child.tag, str)
-            if is_comment or child.tag in unwanted or "tooltip-overlay" in child.get("class", ""):
-                parent.remove(child)
-    root.attrib.pop("id", None)
-    root.set("role", "img")
-    root.set("aria-label", label)
-    return root

@@ -147,17 +147,17 @@ class Mirror(MembersAction):
         used = f"customer list {audience.customer_list_id}" if audience else "its empty list"
         added = changes.joined + changes.resent  # a replace sends nobody again
         added_batches = math.ceil(added / self._batch_size)
-        if replaces:
-            records = format_count(changes.joined, "record")
-            replacing = f"fill a new customer list with {records}, and switch {label} to it; {used} is orphaned"
-            run = self._send_replacement
-            steps.append(Step(description=replacing, request_count=1, batch_count=added_batches, run=run))
         # Leavers first: some may have opted out, and are gone even if the run fails while it adds.
-        if changes.left and not replaces:
+        if changes.left:  # a replace removes nobody
             removes = f"remove {format_count(changes.left, 'record')} from {label} ({used})"
             left_batches = math.ceil(changes.left / self._batch_size)
             steps.append(Step(description=removes, batch_count=left_batches, run=self._remove_leavers))
-        if added and not replaces:
+        if replaces:
+            records = format_count(added, "record")
+            replacing = f"fill a new customer list with {records}, and switch {label} to it; {used} is orphaned"
+            run = self._send_replacement
+            steps.append(Step(description=replacing, request_count=1, batch_count=added_batches, run=run))
+        elif added:
             adds = f"add {format_count(added, 'record')} to {label} ({used})"
             steps.append(Step(description=adds, batch_count=added_batches, run=self._add_joiners))
         steps.append(Step(description="mark the plan as settled in the ledger", run=self._settle_plan))

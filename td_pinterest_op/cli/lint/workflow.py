@@ -102,7 +102,7 @@ class DigTask:
             return re.sub(r"\$\{(?!\s*secret:)", "$ {", value)
         named = self._find_named(value)
         if named and not isinstance(named[0], str):
-            return "" if named[0] is None else self.fill(named[0], depth if depth == _PARAMETER else _LITERAL)
+            return self.fill(named[0], depth if depth == _PARAMETER else _LITERAL)
 
         def find_text(template: re.Match[str]) -> str:
             """Return the text for a template or for `$$`, or the template itself if only a run knows it."""
@@ -111,7 +111,7 @@ class DigTask:
             found = self.find_variable(template[1])
             if found is None:
                 return template[0]
-            text = self.fill("" if found[0] is None else found[0], depth + 1)
+            text = self.fill(found[0], depth + 1)
             return text if isinstance(text, str) else json.dumps(text)
 
         return _FILLED_IN.sub(find_text, value)
@@ -126,7 +126,7 @@ class DigTask:
                 return None
             place = found.places[name]
             found = found[name]
-        return found, place
+        return "" if found is None else found, place
 
     def find_undefined(self, text: str) -> list[str]:
         """Return the names in the templates of a text that the file does not define."""
