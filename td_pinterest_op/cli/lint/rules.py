@@ -86,7 +86,8 @@ def check_workflow(path: Path) -> tuple[Workflow, list[Export]]:
     logging.disable(logging.WARNING)  # what a run would log is a finding, or no matter of the file
     try:
         with work_inside(path.parent):
-            for task in workflow.tasks:
+            # What cannot be read may have anything, and digdag refuses the whole folder for it.
+            for task in () if workflow.findings else workflow.tasks:
                 if task.class_name in _TABLES:
                     exports += _TaskCheck(workflow, task).run()
                 elif task.class_name in _HISTORY:
@@ -154,8 +155,6 @@ class _TaskCheck:
         self._task = task
         self._table = _TABLES.get(task.class_name, EXPORT)
         self._params = task.find_params()
-        # Audience Studio passes on parameters of its own, and a file that cannot be read may define some.
-        self._is_open = task.class_name == _ACTIVATION or not self._params.is_whole
         self._settings = self._params.get_block("result_settings")
         self._env: YamlBlock = task.fill(task.block.get_block("_env"))
         self._environ = {
@@ -207,7 +206,8 @@ class _TaskCheck:
         elif isinstance(value, int) and has_lost_digits(value):
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
             self._workflow.add_finding(place, "unquoted-id", message)
-        elif isinstance(value, str) and self._workflow.knows_all_variables and not self._is_open:
+        # Audience Studio passes on parameters of its own.
+        elif isinstance(value, str) and self._workflow.knows_all_variables and self._task.class_name != _ACTIVATION:
             # A template may name a key that is beside it.
             for name in set(self._task.find_undefined(value)).difference(["name", *self._table.by_name]):
                 message = f"nothing in this workflow defines {name}: correct the name, or pass it to the run with -p"
@@ -297,8 +297,6 @@ class _TaskCheck:
     def _report(self, problems: Iterable[Problem], blocks: list[YamlBlock]) -> None:
         """Add a finding for each problem, at the place of its key in the first of the `blocks` that has it."""
         for problem in problems:
-            if problem.code in ("missing", "environment") and not all(block.is_whole for block in blocks):
-                continue  # an included file that cannot be read may have it
             place = self._task.place
             if problem.code == "environment":
                 place = self._task.block.places.get("_env", place)

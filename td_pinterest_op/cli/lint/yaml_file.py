@@ -40,7 +40,6 @@ class YamlBlock(dict[str, Any]):
     """A mapping of plain values, in which only whole numbers are numbers.
 
     `place`: of the mapping. `places`: of each key. `origins`: of a value that a template takes from elsewhere, by key.
-    `is_whole`: whether each file that it includes could be read.
     """
 
     def __init__(self, place: Place) -> None:
@@ -48,7 +47,6 @@ class YamlBlock(dict[str, Any]):
         self.place = place
         self.places: dict[str, Place] = {}
         self.origins: dict[str, Place] = {}
-        self.is_whole = True
 
     def get_block(self, key: str) -> "YamlBlock":
         """Return the mapping at `key`, or an empty one with the place of the key."""
@@ -60,12 +58,11 @@ class YamlBlock(dict[str, Any]):
         return self.origins.get(key) or self.places.get(key, self.place)
 
     def add_members(self, content: Any) -> None:
-        """Add the members of another mapping, which take precedence. Anything else leaves this one incomplete."""
+        """Add the members of another mapping, which take precedence. Anything else has none."""
         if isinstance(content, YamlBlock):
             self.update(content)
             self.places |= content.places
             self.origins |= content.origins
-        self.is_whole = self.is_whole and isinstance(content, YamlBlock) and content.is_whole
 
     def merge(self, over: "YamlBlock") -> "YamlBlock":
         """Return a new mapping with the members of both. Those of `over` take precedence, at every level of nesting."""

@@ -56,11 +56,12 @@ def test_merged_and_included_members_keep_their_places(tmp_path: Path) -> None:
     }
 
 
-def test_a_missing_include_hides_no_other_finding_and_makes_none(tmp_path: Path) -> None:
+def test_a_missing_include_is_the_only_finding(tmp_path: Path) -> None:
     settings = OWN[OWN.index("    type") : OWN.index("    action")]
-    text = plant(OWN, f"{settings} →     !include : none.yml\n    retry_count: x\n")
-    found = [each.partition(": ")[0] for each in found_in(tmp_path, text)]
-    assert found == ["export.dig:7", "export.dig:8"]
+    found = [
+        each.partition(": ")[0] for each in found_in(tmp_path, plant(OWN, f"{settings} →     !include : none.yml\n"))
+    ]
+    assert found == ["export.dig:7"]
 
 
 @pytest.mark.parametrize("value", ["${a}", "x${a}", "${c}", "${d}"])
