@@ -98,7 +98,7 @@ def explain(common: options.CommonOptions, name: str | None) -> None:
         suggestion = suggest_word(name.strip(), [*REASONS, *ERRORS]) or "."
         raise click.UsageError(
             f"there is no rejection reason or error with that name{suggestion} Run `td-pinterest explain` without a "
-            "name to list all"
+            "name to list all; the page settings.md explains settings"
         )
     if common.as_json:
         screen.print_json(entry)
