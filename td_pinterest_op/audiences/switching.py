@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from td_pinterest_op.audiences.consistency import read_until_found, request_switch, wait_for_other_runs
-from td_pinterest_op.audiences.customer_lists import TargetList, find_own_lists, get_list_name
+from td_pinterest_op.audiences.customer_lists import ListName, TargetList, find_own_lists, get_list_name
 from td_pinterest_op.audiences.lookup import find_list
 from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList, age_key
@@ -38,10 +38,9 @@ class Switch:
     def require_newest(self, audience: Audience) -> bool:
         """Raise AudienceError if `audience` uses a newer run's list. Returns whether it uses one of this operator."""
         used = find_list(self.api, audience)
-        if used and self._is_newer(used):
-            name = get_list_name(used)
+        if used and (newer := self._find_newer_name(used)):
             raise AudienceError(
-                f"{audience.label} uses customer list {used.id} of a newer run (job {name and name.jobs}, here job "
+                f"{audience.label} uses customer list {used.id} of a newer run (job {newer.jobs}, here job "
                 f"{self.target.name.jobs}), and keeps it. To replace it, run this task again; to replace the result of "
                 "a newer job anyway, or if the job ids come from two accounts or regions of Treasure Data, set "
                 "replace_newer: true"
@@ -78,7 +77,8 @@ class Switch:
                 )
             if is_ours and may_repeat:
                 may_repeat = False
-                log.warning("%s uses an older run's customer list %s; switching again", label, seen.customer_list_id)
+                text = "%s uses customer list %s, which is older than this run's; switching again"
+                log.warning(text, label, seen.customer_list_id)
                 was_blind = self._request(seen) or was_blind
         raise PinterestError(
             f"Pinterest accepted customer list {self.target.id} for audience {audience.id} but does not show it yet: "
@@ -131,7 +131,7 @@ class Switch:
         oldest = age_key(audience.customer_list_id or "")
         mine = self.target.name
         own = find_own_lists(self.api, mine.audience, lambda made: age_key(made.id) <= oldest)
-        newer = {made.id: name for made in own if self._is_newer(made) and (name := get_list_name(made))}
+        newer = {made.id: name for made in own if (name := self._find_newer_name(made))}
         used_ids = {each.customer_list_id for each in self.api.list_audiences()} if newer else set()
         for list_id, name in newer.items():
             has_same_people = not name.has_newer_jobs(mine) and name.fingerprint == mine.fingerprint
@@ -142,13 +142,15 @@ class Switch:
                     "have undone. Run the task of the newer job again"
                 )
 
-    def _is_newer(self, made: CustomerList) -> bool:
-        """Return whether a newer run has made the list `made`, by its jobs or, if they do not tell, by its id."""
+    def _find_newer_name(self, made: CustomerList) -> ListName | None:
+        """Return the name of the list `made` if a newer run has made it, by its jobs or, if they do not tell, its id."""
         name = get_list_name(made)
         target = self.target
         if name is None or made.id == target.id:
-            return False
-        has_newer_jobs = name.has_newer_jobs(target.name)
-        if has_newer_jobs is None:
-            return target.id != "" and age_key(made.id) > age_key(target.id)
-        return has_newer_jobs and not self.replaces_newer
+            return None
+        is_newer = name.has_newer_jobs(target.name)
+        if is_newer is None:
+            is_newer = target.id != "" and age_key(made.id) > age_key(target.id)
+        elif self.replaces_newer:
+            is_newer = False
+        return name if is_newer else None

@@ -122,7 +122,7 @@ class Client:
                 tries = sum(failure.decision.recovery is recovery for failure in failures)
                 has_worked = id(auth) in self._accepted_credentials
                 if recovery is not Recovery.REFRESH:
-                    self._wait_before_retry(request, outcome, tries)
+                    self._prepare_retry(request, outcome, tries)
                 elif tries >= MOST_REFUSALS or not tokens.replace_token(auth, has_worked=has_worked):
                     raise outcome.error
         except ExportError as error:
@@ -168,8 +168,8 @@ class Client:
             error.is_read = request.method == "GET"
         return _FailedAttempt(decision=decision, text=text + request_id, error=error, headers=response.headers)
 
-    def _wait_before_retry(self, request: Request, failed: _FailedAttempt, tries: int) -> None:
-        """Wait until the request may be sent again. Raises an error if it must not be sent again.
+    def _prepare_retry(self, request: Request, failed: _FailedAttempt, tries: int) -> None:
+        """Wait, or let the rate limiter delay the next permit, before a retry. Raises an error if none may come.
 
         `failed`: the last attempt. `tries`: how many attempts have failed in this way so far.
         """

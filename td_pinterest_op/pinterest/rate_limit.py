@@ -84,8 +84,9 @@ class RateLimiter:
 
     @contextlib.contextmanager
     def hold_permit(self, *, write: bool) -> Iterator[float]:
-        """Wait until a request (a write request if `write`) may be sent, and yield the seconds waited.
+        """Wait until a request (a write request if `write`) may be sent, and yield the seconds waited for the limits.
 
+        The wait for one of the slots of `max_in_flight` does not count.
         The `with` block lasts until the request has ended. Raises StoppedError once `stop` was called, or the run was
         asked to end.
         """

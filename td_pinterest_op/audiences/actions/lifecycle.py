@@ -43,7 +43,7 @@ class Create(MembersAction):
         self._find_existing()
 
     def _find_existing(self) -> tuple[Audience | None, Audience | None]:
-        """Return the audience with the settings' name as (another session's, this session's), of which one is None.
+        """Return the audience with the settings' name as (another session's, this session's), at most one of them.
 
         A session is one of the digdag workflow. Both are None if no audience has the name. If this session created one,
         audiences of other sessions do not count. Otherwise raises AudienceError for other sessions' audiences if
@@ -67,7 +67,7 @@ class Create(MembersAction):
         audience = existing or own
         if audience and self._settings.if_exists == "add":  # other sessions may have added people, and they stay
             return self._plan_list_change(audience, prepared, note=_WAS_THERE if own else "")
-        if audience:
+        if audience:  # also this session's own, whatever `if_exists` is
             self._check_shrinking(audience, prepared)
             self._sum_up_replacement(prepared, note=_WAS_THERE if own else "")
             return self._plan_replacement(audience, prepared)
@@ -149,12 +149,10 @@ class CreateActalike(AudienceAction):
         settings = self._settings
         description = " ".join(filter(None, (settings.audience_description, f"(td {self._session_key})")))
         rule = {"seed_id": [settings.seed_audience_id], "country": settings.country, "percentage": settings.percentage}
-        summary = self.stats.summary_text
-        self._sum_up_rerun()
+        self._sum_up_rerun()  # unless it is created
 
         def create() -> Audience:
-            """Create the audience, so that the summary is that of the plan after all."""
-            self.stats.summary_text = summary
+            self._set_summary("create look-alike {audience}")
             return self._api.create_audience(
                 name=self._new_name, description=description, rule=rule, audience_type=ACTALIKE
             )

@@ -134,7 +134,7 @@ class MembersAction(AudienceAction):
         `audience_name`: the name of the audience that will use the list. `audience`: None if it does not exist yet.
         """
         jobs = self.stats.job_id
-        if not jobs:  # a retry of an older replace must not bring back the people whom a clear takes out
+        if not jobs:  # a clear takes those of the list that it replaces: no retry of an older replace is newer
             cleared = get_list_name(find_list(self._api, audience)) if audience else None
             jobs = cleared.jobs if cleared else NO_JOB
         if self.stats.list_jobs:
