@@ -143,7 +143,7 @@ class Switch:
                 )
 
     def _find_newer_name(self, made: CustomerList) -> ListName | None:
-        """Return the name of the list `made` if a newer run has made it, by its jobs or, if they are equal, by its id."""
+        """Return the name of the list `made` if a newer run has made it: by its jobs or, if they are equal, its id."""
         name = get_list_name(made)
         target = self.target
         if name is None or made.id == target.id:
