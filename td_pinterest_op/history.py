@@ -6,7 +6,7 @@ A workflow has its settings, which name the table, under `_export` as `settings`
 import contextlib
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -80,9 +80,8 @@ def write_failure(task: Task, timing: Timing) -> None:
     with contextlib.suppress(SettingsError):
         entries = read_entries(replace(task, params={**task.params, **settings}))
     try:
-        with _open_history_of_workflow(task, timing) as history:
-            if history is None:
-                return
+        history = _open_history_of_workflow(task, timing)
+        if history:
             query = build_attempt_query(history.table, session_uuid=task.session_uuid, attempt_id=task.attempt_id)
             written = [row for row in history.read_rows(query) if is_within.match(row["task"] or "")]
             last_outcomes = {row["task"]: row["outcome"] for row in written}
@@ -125,13 +124,12 @@ def compare_and_record(task: Task, timing: Timing) -> dict[str, Any]:
             f"lift.start is in the future ({start}), so no conversion counts yet: set it in config/lift.yml to the "
             "first day that counts"
         )
-    with _open_history_of_workflow(task, timing) as history:
-        if history:
-            ids = {name: task.params.get(name) for name in ("ad_account_id", "audience_id")}
-            known = history.read_rows(build_control_query(history.table, audience_id=str(ids["audience_id"])))
-            if known and not known[0]["runs"]:
-                figures["summary"] = NO_CONTROL_GROUP
-            history.write_rows([{"outcome": SUCCESS, **ids, **build_lift_row(figures)}])
+    if history := _open_history_of_workflow(task, timing):
+        ids = {name: task.params.get(name) for name in ("ad_account_id", "audience_id")}
+        known = history.read_rows(build_control_query(history.table, audience_id=str(ids["audience_id"])))
+        if known and not known[0]["runs"]:
+            figures["summary"] = NO_CONTROL_GROUP
+        history.write_rows([{"outcome": SUCCESS, **ids, **build_lift_row(figures)}])
     log.info("%s", figures["summary"])
     return figures
 
@@ -150,24 +148,20 @@ def read_control_share(task: Task) -> float:
     return float(control.share_of_ten_thousand / 10_000)
 
 
-@contextlib.contextmanager
-def _open_history_of_workflow(task: Task, timing: Timing) -> Iterator[HistoryTable | None]:
-    """Yield the run history in the table that the workflow's settings name as `history`, or None without it."""
+def _open_history_of_workflow(task: Task, timing: Timing) -> HistoryTable | None:
+    """Return the run history in the table that the workflow's settings name as `history`, or None without it."""
     table = parse_parameter("history", _get_workflow_settings(task).get("history"), TABLE)
     if table is None:
-        yield None
-        return
-    database = require_history_database(task, table)
+        return None
     transport = Transport(connect_timeout=TIME_LIMIT, write_timeout=TIME_LIMIT, read_timeout=TIME_LIMIT, connections=1)
-    with contextlib.closing(transport):
-        retry = Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT)
-        yield HistoryTable(
-            task=task,
-            connect=lambda: build_treasure_data_api(task, transport=transport, retry=retry, timing=timing),
-            database=database,
-            table=table.table,
-            now=timing.now,
-        )
+    retry = Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT)
+    return HistoryTable(
+        task=task,
+        connect=lambda: build_treasure_data_api(task, transport=transport, retry=retry, timing=timing),
+        database=require_history_database(task, table),
+        table=table.table,
+        now=timing.now,
+    )
 
 
 def _get_workflow_settings(task: Task) -> Mapping[Any, Any]:

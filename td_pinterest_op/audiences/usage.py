@@ -67,28 +67,26 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
     # Most accounts have neither templates nor segments, so they are listed only if an ad group has one.
     @cache
     def find_templates() -> dict[str, str]:
-        found = {}
-        for template in list_until_denied("targeting_templates"):
-            how = _describe_targeting(read_field(template, "targeting_attributes", {}), audience_id)
-            if how:
-                found[template["id"]] = how
-        return found
+        """Return how each targeting template names the audience, by the template's id."""
+        templates = list_until_denied("targeting_templates")
+        specs = {each["id"]: read_field(each, "targeting_attributes", {}) for each in templates}
+        return {id_: how for id_, spec in specs.items() if (how := _describe_targeting(spec, audience_id))}
 
     @cache
-    def find_segment_ids() -> set[str]:
+    def find_segments() -> dict[str, str]:
+        """Return how each customer segment names the audience, by the segment's id."""
         segments = list_until_denied("customer_segments")
-        return {each["id"] for each in segments if audience_id in _read_ids(each, "audience_ids")}
+        return {each["id"]: "includes" for each in segments if audience_id in _read_ids(each, "audience_ids")}
 
     groups = []
     for group in list_until_denied("ad_groups", entity_statuses=_LIVE):
         how = _describe_targeting(read_field(group, "targeting_spec", {}), audience_id)
-        template_ids = _read_ids(group, "targeting_template_ids")
-        if not how and template_ids:
-            named = sorted(template_ids & find_templates().keys())
-            how = f"{find_templates()[named[0]]} by template {named[0]}" if named else ""
-        segment_id = read_id(group, "customer_segment_id")
-        if not how and segment_id and segment_id in find_segment_ids():
-            how = f"includes by segment {segment_id}"
+        template_ids = sorted(_read_ids(group, "targeting_template_ids"))
+        segment_ids = filter(None, [read_id(group, "customer_segment_id")])
+        for kind, ids, find in (("template", template_ids, find_templates), ("segment", segment_ids, find_segments)):
+            for id_ in ids:
+                if not how and id_ in find():
+                    how = f"{find()[id_]} by {kind} {id_}"
         if how:
             texts = {key: read_field(group, key, "") for key in ("id", "name", "status", "campaign_id")}
             groups.append(AdGroup(**texts, how=how))

@@ -50,10 +50,9 @@ _ACCESS = (
     "the app has no access to audiences: "
     "its owner must check its access tier at Pinterest (trial or standard), and ask for access"
 )
-_ROLE = "the owner of the ad account must give the authorising user a role that may manage audiences"
-_TRIAL = (
-    f"{_ROLE}; or the app has trial access, which is limited to 300 writes a day: "
-    "its owner must ask Pinterest for standard access"
+_ROLE = (
+    "the owner of the ad account must give the authorising user a role that may manage audiences; or the app has trial "
+    "access, which is limited to 300 writes a day: its owner must ask Pinterest for standard access"
 )
 
 _give_up = partial(Decision, Recovery.GIVE_UP)
@@ -80,11 +79,8 @@ FAILURES: dict[Failure, Decision] = {
 RESPONSES: tuple[tuple[int, int | None, str, Decision], ...] = (
     (400, 12, "", _IN_DOUBT),
     (400, None, "something went wrong|retry after", _IN_DOUBT),
-    (401, 3, "does not have access|restricted feature", _give_up(AccountError, _ACCESS)),
-    (401, 3, "sufficient permission|missing|scope", _give_up(AccountError, AUTHORISE_AGAIN)),
     (401, 3, "", _give_up(AccountError, f"{AUTHORISE_AGAIN}. Or {_ACCESS}")),
     (401, None, "", Decision(Recovery.REFRESH, AccountError, AUTHORISE_AGAIN)),
-    (403, 29, "", _give_up(AccountError, _TRIAL)),
     (403, None, "", _give_up(AccountError, _ROLE)),
     (408, None, "", _IN_DOUBT),
     (409, None, "", _NOT_DONE),

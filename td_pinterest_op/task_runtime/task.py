@@ -242,9 +242,8 @@ def read_sql(text: str, *, key: str) -> str:
         query = path.read_bytes().decode("utf-8-sig")  # with its line ends, which texts in it may have
     except (OSError, ValueError):  # such as bytes that are no text, or a name with a null character
         query = ""
-        problem = f"there is no file {name} in the project: correct the name"
     if not query.strip():
-        problem = problem or f"the file {name} is blank: write a query into it"
+        problem = f"there is no file {name} in the project, or it is blank"
     elif "${" in query:
         problem = (
             f"{name} contains a template, which digdag fills in only in a task: write the query into the task. An "

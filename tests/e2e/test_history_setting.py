@@ -432,9 +432,9 @@ def test_comparison_without_a_control_group_in_the_history_is_doubted(
     row = {"kind": "run", "audience_id": "12", "outcome": "success", "records_withheld_control": withheld}
     params = {"lift": {"percent": 10, "start": "2020-01-01"}, "td": {"last_results": COUNTS}, "audience_id": "12"}
     task = Task(params={**TASK, **params, "settings": {"history": HISTORY}}, environ=services.environ)
-    with _open_history_of_workflow(task, services.time.timing) as history:
-        assert history
-        history.write_rows([row])
+    history = _open_history_of_workflow(task, services.time.timing)
+    assert history
+    history.write_rows([row])
     figures = compare_and_record(task, services.time.timing)
     assert ("no run of this audience that withheld a control group" in figures["summary"]) == is_doubted
 

@@ -298,7 +298,7 @@ class TestFailsClosed:
             ("queries/NONE.SQL", "suppress: there is no file queries/NONE.SQL in the project"),
             ("../people.sql", "suppress: ../people.sql is outside the project"),
             ("/people.sql", "suppress: /people.sql is outside the project"),
-            ("blank.sql", "suppress: the file blank.sql is blank"),
+            ("blank.sql", "suppress: there is no file blank.sql in the project, or it is blank"),
             ("template.sql", "suppress: template.sql contains a template"),
         ],
     )

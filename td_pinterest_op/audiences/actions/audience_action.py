@@ -179,12 +179,15 @@ class AudienceAction(abc.ABC):
             text += "its id, or "
         return AudienceError(f"{text}choose another audience_name")
 
-    def _build_namesakes_error(self, audiences: Sequence[Audience]) -> AudienceError:
-        ids = ", ".join(audience.id for audience in audiences)
-        return AudienceError(
-            f"{len(audiences)} audiences are named {quote_text(self._new_name)} (ids {ids}): name the one that you "
-            "mean by its id, with an action for an existing audience"
-        )
+    def _find_only(self, audiences: Sequence[Audience]) -> Audience:
+        """Return the only one of the `audiences` with the settings' name. Raises AudienceError if there are several."""
+        if len(audiences) > 1:
+            ids = ", ".join(audience.id for audience in audiences)
+            raise AudienceError(
+                f"{len(audiences)} audiences are named {quote_text(self._new_name)} (ids {ids}): name the one that you "
+                "mean by its id, with an action for an existing audience"
+            )
+        return self._find_usable_audience(audiences[0].id)
 
     def _find_namesakes(self) -> tuple[list[Audience], list[Audience]]:
         """Return two lists of the audiences that have the name in the settings, each with the oldest audience first.

@@ -54,9 +54,7 @@ class Create(MembersAction):
             return None, own[0] if own else None
         if self._settings.if_exists == "fail":
             raise self._build_conflict_error(others[0])
-        if len(others) > 1:
-            raise self._build_namesakes_error(others)
-        return self._find_usable_audience(others[0].id), None
+        return self._find_only(others), None
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that create an audience with the `prepared` records, or send them to the existing one.

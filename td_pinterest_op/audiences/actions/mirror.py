@@ -72,9 +72,7 @@ class Mirror(MembersAction):
         if self._audience_id:
             self._audience = self._find_usable_audience()
         elif named := find_audiences_by_name(self._api, name):
-            if len(named) > 1:
-                raise self._build_namesakes_error(named)
-            self._audience = self._find_usable_audience(named[0].id)
+            self._audience = self._find_only(named)
         if self._audience and name not in ("", self._audience.name):
             raise AudienceError(
                 f"{self._audience.label} is not named {quote_text(name)}: audience_id and audience_name must name "
