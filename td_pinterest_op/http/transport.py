@@ -300,12 +300,7 @@ def _explain_failure(error: BaseException, url: str) -> NoResponseError:
         causes.append(inner)
     failures = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
     failure = next(failures, Failure.UNUSABLE)
-    text = ""
-    for cause in causes:  # the last one is the first that happened
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            text = f"certificate: {cause.verify_message}"
-        elif isinstance(cause, OSError) and isinstance(cause.strerror, str):
-            text = cause.strerror
+    text = getattr(causes[-1], "strerror", None) or ""
     if refusal := _PROXY_REFUSAL.search(str(error)):
         failure = Failure.UNUSABLE if refusal[1] in ("403", "407") else Failure.NOT_CONNECTED
         text = f"the proxy answered {refusal[1]}"

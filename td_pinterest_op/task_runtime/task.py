@@ -11,11 +11,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from td_pinterest_op import __version__
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.endpoints import is_safe_url
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, defuse_templates, sanitize
-from td_pinterest_op.requirements import find_other_version
 from td_pinterest_op.settings.types import JOB_ID, LOST_DIGITS, WrongValueError, has_lost_digits, is_left_out
 from td_pinterest_op.treasure_data.job import Source
 
@@ -161,13 +159,6 @@ def get_current_task() -> Task:
             "there is no module named digdag: this class runs only as a py> task of a digdag workflow. To export "
             "from a terminal, use `td-pinterest export`"
         ) from None
-    if other := find_other_version(Path(), __version__):
-        log.warning(
-            "this is version %s of td_pinterest_op, which is installed; the project's folder has version %s, which has "
-            "no effect: install that version, or copy this one into the folder (td-pinterest bundle --update)",
-            __version__,
-            other,
-        )
     return Task(params=digdag.env.params, environ=os.environ)
 
 

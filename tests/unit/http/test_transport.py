@@ -449,7 +449,7 @@ def test_untrusted_certificate_is_reported_with_its_fault(certificate: Path) -> 
     with peer(by_tls(certificate)) as server, transport() as client, pytest.raises(NoResponseError) as caught:
         exchange(client, server.address, scheme="https")
     assert caught.value.failure is Failure.TLS
-    assert f": {server.address} (certificate: self" in str(caught.value)
+    assert f": {server.address} ([SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op import __version__
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.task_runtime.task import (
     Task,
@@ -240,17 +239,6 @@ def test_task_has_digdags_parameters_and_stores_values_without_templates(monkeyp
     store_values(pinterest={"name": "a ${b}", "rows": {"read": 1}, "audiences": [{"name": "${c}"}], "id": None})
     plain = {"name": "a $ {b}", "rows": {"read": 1}, "audiences": [{"name": "$ {c}"}], "id": None}
     assert stored == [{"pinterest": plain}]
-
-
-def test_task_warns_if_its_folder_has_another_version_of_the_operator(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "td_pinterest_op").mkdir()
-    (tmp_path / "td_pinterest_op" / "__init__.py").write_text('__version__ = "0.3.2"\n')
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "digdag", types.SimpleNamespace(env=types.SimpleNamespace(params={})))
-    get_current_task()
-    assert [record.args for record in caplog.records] == [(__version__, "0.3.2")]
 
 
 @pytest.mark.parametrize("value", ["last night", "2026-13-01T00:00:00", {"a": 1}])
