@@ -3,7 +3,6 @@
 import contextlib
 import enum
 import http.client
-import io
 import json
 import logging
 import os
@@ -112,44 +111,28 @@ class _OversizedError(OSError):
     """A response is too large: its headers have no end, or its body exceeds _LARGEST_BODY."""
 
 
-class _BoundedReader(io.RawIOBase):
-    """Reads a response from a socket. Raises _OversizedError for too many bytes, or too much time, without data."""
+class _BoundedResponse(http.client.HTTPResponse):
+    """An HTTP response. Raises _OversizedError for too many bytes, or too much time, without a piece of its body."""
 
-    def __init__(self, raw: io.RawIOBase, longest: float) -> None:
-        self._raw = raw
-        self._longest = longest  # seconds
-        self.restart()
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._longest = _MOST_READ_LIMITS * (sock.gettimeout() or _LONGEST_BODY_SECONDS)
+        self.restart_limits()
+        # All reading ends here. The reader stays that of the socket, which counts how many there are.
+        self._readinto = self.fp.raw.readinto
+        self.fp.raw.readinto = self._read_bounded  # type: ignore[method-assign]
 
-    def restart(self) -> None:
+    def restart_limits(self) -> None:
         """Restart the count of bytes and time: a piece of the body was read, or nothing has been read yet."""
         self._left = _MOST_BYTES
         self._end = time.monotonic() + self._longest
 
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        """Read bytes that have arrived into `buffer`, and return their number. Waits only if there are none."""
-        count: int | None = self._raw.readinto(buffer)
+    def _read_bounded(self, buffer: Any) -> int | None:
+        count = self._readinto(buffer)
         self._left -= count or 0
         if self._left < 0 or time.monotonic() > self._end:
             raise _OversizedError
         return count
-
-    def close(self) -> None:
-        """Close the reader and the socket's file."""
-        self._raw.close()
-        super().close()
-
-
-class _BoundedResponse(http.client.HTTPResponse):
-    """An HTTP response that is limited, between two pieces of its body, in bytes and in time (see `limits`)."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.limits = _BoundedReader(self.fp.detach(), _MOST_READ_LIMITS * (sock.gettimeout() or _LONGEST_BODY_SECONDS))
-        self.fp = io.BufferedReader(self.limits)
 
 
 class _LimitedConnection(HTTPConnection):
@@ -260,10 +243,10 @@ def read_pieces(response: RawResponse) -> Iterator[bytes]:
     """Yield a response's body as it arrives, in pieces of at most 64 KB. What is compressed stays so."""
     # urllib3 1.26 has no read1: it waits until the piece is full.
     read = getattr(response, "read1", response.read)
-    limits = vars(response)["_original_response"].limits  # urllib3's name for the `_BoundedResponse`
+    bounded = vars(response)["_original_response"]  # urllib3's name for the `_BoundedResponse`
     while piece := read(_PIECE, decode_content=False):
         yield piece
-        limits.restart()
+        bounded.restart_limits()
 
 
 def read_response(raw: RawResponse) -> Response:

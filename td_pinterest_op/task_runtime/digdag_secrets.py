@@ -22,6 +22,7 @@ from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import atomic_file, shutdown
 from td_pinterest_op.runtime.clock import DAY, Timing
+from td_pinterest_op.runtime.text import parse_id
 from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.task_runtime.task import Task
 
@@ -107,15 +108,14 @@ class TokenStore:
     """Stores a task's new refresh tokens where the old token was read: in a secrets file or on a workflow server."""
 
     def __init__(self, *, task: Task, settings: ConnectionSettings, timing: Timing) -> None:
-        project = str(task.project_id)
-        self._project_id = int(project) if project.isdecimal() else None
+        self._project_id = parse_id(task.project_id)
         self._environ = task.environ
         self._timing = timing
         # The token that the secret holds, as far as this run knows: the last one that it saved or read.
         self.current = settings.refresh_token
         # The workflow's secret; None for a token in plain text, which cannot be saved.
         self._secret_name = settings.refresh_token_secret
-        self._is_local_run = self._project_id == LOCAL_PROJECT and not _WORKSPACE.search(Path.cwd().as_posix())
+        self._is_local_run = self._project_id == str(LOCAL_PROJECT) and not _WORKSPACE.search(Path.cwd().as_posix())
         # The task's token may come from elsewhere, and the local secret may be another user's.
         self._is_local = self._read_local_token() == self.current.reveal()
 

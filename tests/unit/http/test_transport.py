@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import io
 import resource
 import socket
 import ssl
@@ -17,12 +16,11 @@ import requests
 from requests.auth import AuthBase
 
 from td_pinterest_op.http.transport import (
-    _MOST_BYTES,
     Failure,
     NoResponseError,
     Response,
     Transport,
-    _BoundedReader,
+    _BoundedResponse,
     _OversizedError,
 )
 from td_pinterest_op.redaction.secret import mask
@@ -323,20 +321,27 @@ def test_response_that_arrives_slowly_without_end_is_rejected(serve: Serve, monk
         assert failure_of(client, server.address) is Failure.OVERSIZED
 
 
-def test_piece_of_a_body_that_fills_too_slowly_is_rejected() -> None:
-    limits = _BoundedReader(io.FileIO("/dev/zero"), longest=-1.0)
-    with io.BufferedReader(limits) as reader, pytest.raises(_OversizedError):
-        reader.read(10)  # as urllib3 1.26 reads, which waits for a whole piece
-
-
-def test_more_bytes_than_allowed_since_the_last_piece_of_data_are_rejected() -> None:
-    limits = _BoundedReader(io.FileIO("/dev/zero"), longest=LIMIT)
-    with io.BufferedReader(limits) as reader:
-        reader.read(_MOST_BYTES)
-        limits.restart()
-        reader.read(_MOST_BYTES)
+def test_piece_of_a_body_that_fills_too_slowly_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("td_pinterest_op.http.transport._LONGEST_BODY_SECONDS", -1.0)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, _BoundedResponse(ours) as response:
+        theirs.sendall(bytes(10))
         with pytest.raises(_OversizedError):
-            reader.read(_MOST_BYTES)
+            response.fp.read(10)  # as urllib3 1.26 reads, which waits for a whole piece
+
+
+def test_more_bytes_than_allowed_since_the_last_piece_of_data_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("td_pinterest_op.http.transport._MOST_BYTES", 12)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, _BoundedResponse(ours) as response:
+        theirs.sendall(bytes(10))
+        response.fp.read(10)
+        response.restart_limits()
+        theirs.sendall(bytes(10))
+        response.fp.read(10)
+        theirs.sendall(bytes(10))
+        with pytest.raises(_OversizedError):
+            response.fp.read(10)
 
 
 def test_response_after_some_that_say_to_continue_and_with_trailers_is_read() -> None:
