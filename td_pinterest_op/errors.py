@@ -101,8 +101,8 @@ class Problem:
     """A problem with a setting or a parameter of a task."""
 
     key: str  # the name of the setting or parameter, "" for none or several
-    code: ProblemCode  # what kind of problem it is
-    text: str  # the whole message, in which secrets are masked
+    code: ProblemCode
+    text: str
     others: tuple[str, ...] = ()  # of a key that is missing: those that may be given in its place
 
 

@@ -117,10 +117,10 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
 class _EntryRun:
     """The export of one entry of the list `audiences`."""
 
-    name: str  # the entry's name
-    entry: Mapping[object, Any]  # the settings and parameters of the export
-    stats: Stats | None = None  # None until the export has begun
-    error: ExportError | None = None  # why the export failed, None if it did not
+    name: str
+    entry: Mapping[object, Any]
+    stats: Stats | None = None
+    error: ExportError | None = None
     is_over: bool = False  # whether the export has ended, with or without an error
     # Whether Pinterest refused the task's refresh token, and the whole task may start again with a newer one.
     is_token_refused: bool = False
@@ -149,7 +149,6 @@ class _EntryRun:
             log.error("%s (%s). Who must act: %s. %s", self.error, kind.__name__, kind.who, kind.advice)
 
     def _export(self, services: Services) -> None:
-        """Run the export of this entry. Raises ExportError, once the run history has a row about the failure."""
         whole = {**parse_raw_settings(services.task.params.get("result_settings")), **self.entry}
         task = replace(services.task, entry=self.name, params={**services.task.params, "result_settings": whole})
         try:

@@ -45,7 +45,7 @@ class ListName:
     list. Examples: "1000002", "1000002+1000007", and NO_JOB for no query.
     """
 
-    audience: str  # the audience's name, shortened
+    audience: str
     session: str  # the key of the digdag session that created the list, eight hex digits
     jobs: str  # the ids of the Treasure Data jobs that selected the people
     fingerprint: str  # a hash of the list's records, eight hex digits
@@ -98,8 +98,8 @@ class TargetList:
 
     api: Api
     name: ListName  # by which a rerun of the task finds the list again
-    list_type: str  # such as EMAIL
-    is_nca: bool  # whether the list is for new-customer acquisition
+    list_type: str
+    is_nca: bool
     older_id: str | None  # the list that the audience uses; None if there is no audience yet
     begins: float  # when the session can have begun at the earliest, in seconds since 1970
     id: str = ""  # "" until the list is found or created
@@ -139,7 +139,6 @@ class TargetList:
         api = self.api
 
         def create() -> CustomerList:
-            """Create and return the list with its first records, and remember its id as created by this run."""
             created = api.create_customer_list(
                 name=str(self.name), list_type=self.list_type, records=records, is_nca=self.is_nca
             )
@@ -181,7 +180,6 @@ class TargetList:
         return unused[-1] if unused else None
 
     def _is_too_old(self, made: CustomerList) -> bool:
-        """Return whether a list was made before the one that the audience uses, or before the digdag session."""
         is_older = age_key(made.id) <= age_key(self.older_id or "")
         return is_older or (made.created is not None and made.created < self.begins)
 

@@ -32,7 +32,7 @@ class Switch:
 
     api: Api
     target: TargetList
-    replaces_newer: bool  # the setting `replace_newer`
+    replaces_newer: bool
     advice: str  # a sentence on what to do if Pinterest never switches the audience
 
     def require_newest(self, audience: Audience) -> bool:

@@ -67,14 +67,12 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
     # Most accounts have neither templates nor segments, so they are listed only if an ad group has one.
     @cache
     def find_templates() -> dict[str, str]:
-        """Return how each targeting template names the audience, by the template's id."""
         templates = list_until_denied("targeting_templates")
         specs = {each["id"]: read_field(each, "targeting_attributes", {}) for each in templates}
         return {id_: how for id_, spec in specs.items() if (how := _describe_targeting(spec, audience_id))}
 
     @cache
     def find_segments() -> dict[str, str]:
-        """Return how each customer segment names the audience, by the segment's id."""
         segments = list_until_denied("customer_segments")
         return {each["id"]: "includes" for each in segments if audience_id in _read_ids(each, "audience_ids")}
 

@@ -25,10 +25,10 @@ class Retry:
     requests of a run share it, a signal ends it, and some statuses use up no retry.
     """
 
-    count: int  # how many repetitions are allowed
-    initial_wait: float  # seconds before the first repetition
+    count: int
+    initial_wait: float
     longest_wait: float  # in seconds
-    random: Callable[[], float] = random.random  # returns a number from 0 to 1
+    random: Callable[[], float] = random.random
 
     def iterate_waits(self) -> Iterator[float]:
         """Yield, without end, the seconds to wait before each retry: about double each time, up to `longest_wait`."""

@@ -50,7 +50,7 @@ class Explanation:
 
     meaning: str  # continues the sentence "the value …"
     advice: str  # what the author of the query can do
-    sql: str  # finds the rows
+    sql: str
     example: str | None = None  # a made-up value that is rejected for this reason
 
 

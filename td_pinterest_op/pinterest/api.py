@@ -241,7 +241,6 @@ class Api:
         return chain.from_iterable(self._list_pages(path, **query))
 
     def _list_pages(self, path: str, **query: str | Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-        """Yield the items of each page of a listing, without those of an earlier page. See `list_items`."""
         purpose = f"list {path.rpartition('/')[2].replace('_', ' ')}"
         query["page_size"] = "250"
         seen: set[str | None] = {None}  # a page that shifts while it is read repeats items

@@ -71,9 +71,9 @@ class TokenSource:
 class _FailedAttempt:
     """A failed attempt to send a request, and what follows from it."""
 
-    decision: Decision  # how to continue
-    text: str  # what happened, for the log
-    error: ExportError  # to raise if the request is not sent again
+    decision: Decision
+    text: str
+    error: ExportError
     headers: Mapping[str, str] = field(default_factory=dict)  # of the response; empty without one
 
 
@@ -92,7 +92,7 @@ class Client:
     # Is called before each write request, which an error stops.
     check_write: Callable[[], object] = lambda: None
     last_request_id: str = "-"  # Pinterest's id of the last response, for messages
-    last_headers: Mapping[str, str] = field(default_factory=dict)  # of the last response
+    last_headers: Mapping[str, str] = field(default_factory=dict)
     _throttled_since: float | None = None  # the time of the first 429 since a success, on the monotonic clock
     # The credentials that Pinterest has accepted, by the id() of the object: not all can be hashed.
     _accepted_credentials: dict[int, AuthBase] = field(default_factory=dict)

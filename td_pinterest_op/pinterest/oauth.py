@@ -89,11 +89,11 @@ class Tokens(TokenSource):
     client: Client
     client_id: Secret
     client_secret: Secret
-    refresh_token: Secret  # for the next renewal
+    refresh_token: Secret
     on_new_refresh_token: Callable[[Secret | None, float | None], None]
     read_stored_token: Callable[[], Secret | None] = lambda: None
     needs_scopes: bool = False  # whether AccountError is raised if a token lacks one of SCOPES
-    scopes: frozenset[str] = frozenset()  # from the last response
+    scopes: frozenset[str] = frozenset()
     refresh_expires_in: float | None = None  # in seconds, from the last response; None if unknown
     _bearer: Bearer | None = None
     # Whether the current access token replaces one that Pinterest refused and had never accepted.

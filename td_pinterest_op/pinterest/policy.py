@@ -36,8 +36,8 @@ class Decision:
     """What follows from a failed attempt to send a request: how to continue, and the error if the client gives up."""
 
     recovery: Recovery
-    error: type[ExportError]  # to raise if the request is not sent again
-    advice: str  # what the error tells the reader to do
+    error: type[ExportError]
+    advice: str
     maybe_applied: bool = False  # Pinterest may have carried out the request
 
 

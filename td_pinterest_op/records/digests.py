@@ -20,7 +20,7 @@ from td_pinterest_op.identifiers.identifier_types import HASHES_OF_NOTHING, PLAC
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column
 
-DIGEST_BYTES = 32  # of a SHA-256
+DIGEST_BYTES = 32
 HASHED_MARK = "="
 """Precedes the digest of a value that was hashed already, in the answers of the warehouse."""
 _MARK = HASHED_MARK.encode()

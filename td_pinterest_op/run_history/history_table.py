@@ -192,7 +192,6 @@ def find_known_member_count(rows: Sequence[Row], audience_id: str, list_id: str)
 
 
 def _format_literal(column: str, value: Any) -> str:
-    """Return a value as an SQL literal of its column's type. In free text, what could name a person is masked."""
     if value is None:
         return "NULL"
     if COLUMNS[column] == "bigint":

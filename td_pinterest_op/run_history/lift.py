@@ -73,7 +73,6 @@ def _compute_score_interval(rate: float, people: int) -> tuple[float, float]:
 
 
 def _summarise(figures: Mapping[str, Any]) -> str:
-    """Return in a sentence what the comparison shows, or why it cannot be trusted. `figures`: as in `compare_arms`."""
     control = figures["people_control"]
     people = figures["people_sent"] + figures["people_control"]
     converted_sent = figures["converted_sent"]

@@ -45,8 +45,8 @@ class ParsedSettings:
 
     table: SettingsTable[Any]  # the settings that the entry point of the task allows
     given_values: dict[str, Any] = field(default_factory=dict)  # by name or alias; None for a wrong value
-    refresh_token_secret: str | None = None  # the workflow secret with the refresh token
-    for_this_run: tuple[str, ...] = ()  # the settings that are given for this run only
+    refresh_token_secret: str | None = None
+    for_this_run: tuple[str, ...] = ()
     warnings: list[Problem] = field(default_factory=list)  # about values that are unusual but not wrong
     problems: list[Problem] = field(default_factory=list)
 

@@ -120,7 +120,7 @@ class Setting:
     type: SettingType
     default: Any = None
     alias: str = ""  # another name of the key; of a list, for a single item
-    is_needed: bool = False  # settings without it are refused
+    is_needed: bool = False
     scope: Scope = "every action"  # its subject, which decides which actions use it
     is_credential: bool = False
     restricts: bool = False  # a value other than the default keeps people from being sent, or stops a run
@@ -249,7 +249,7 @@ class Settings(RecordSettings):
     expected_audience_name: str | None = declare_setting(
         NAME, restricts=True, comment="the run stops if the audience has another name"
     )
-    report: str | None = declare_setting(TEXT)  # path of the page to write
+    report: str | None = declare_setting(TEXT)
     rejected: TableName | None = _of_rows(TABLE)
     rejected_keys: tuple[str, ...] = _of_rows(COLUMN_NAMES, ())  # in lower case, as columns are compared
     records: RecordsFormat = _of_rows(build_word_type(*get_args(RecordsFormat)), "identifiers")
@@ -292,7 +292,7 @@ class ErasureSettings(RecordSettings):
     """The settings of a task that erases people from every customer list."""
 
     ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS, alias="ad_account_id")  # one at least, each once
-    ledgers: tuple[TableName, ...] = declare_setting(TABLES, ())  # of mirrors
+    ledgers: tuple[TableName, ...] = declare_setting(TABLES, ())
 
 
 RESTRICTING = frozenset(key.name for key in find_declared_settings(Settings) if key.restricts)

@@ -216,7 +216,6 @@ def _parse_text_line(value: object) -> str:
 
 
 def _parse_name(value: object) -> str:
-    """Return a name without surrounding spaces. Raises WrongValueError as `_parse_text_line`, and for a long one."""
     name = _parse_text_line(value)
     if len(name) > _LONGEST_NAME:
         raise WrongValueError(f"the value has {len(name):,} characters")

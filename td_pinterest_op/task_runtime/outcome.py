@@ -39,7 +39,7 @@ class HistoryTable(OperatorTable):
     """The rows about one task's runs, in a table of Treasure Data."""
 
     task: Task
-    now: Callable[[], float]  # returns the time in seconds since 1970
+    now: Callable[[], float]
     columns: Mapping[str, str] = field(default_factory=lambda: COLUMNS)
     identifying_columns: Collection[str] = ("kind", "outcome", "session_uuid")
     content: str = "history"

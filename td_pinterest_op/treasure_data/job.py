@@ -197,10 +197,6 @@ def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]
 
 
 def _build_job_error(job_id: str, details: Mapping[str, Any], source: Source) -> JobError:
-    """Return the error for a job that did not succeed, with the last lines of the query engine, values hidden.
-
-    `details`: the JSON object from the endpoint "show".
-    """
     debug = details.get("debug")
     parts = [str(debug.get(name) or "") for name in ("stderr", "cmdout")] if isinstance(debug, dict) else []
     text = "\n".join(parts)

@@ -92,11 +92,11 @@ class OperatorTable:
     connect: Callable[[], TreasureData]  # may raise ExportError
     database: str
     table: str
-    columns: Mapping[str, str]  # Trino's type of each
+    columns: Mapping[str, str]
     identifying_columns: Collection[str]  # the columns by which a table of any version of the operator is known
     content: str  # what is in the table, such as "history"
-    _is_ready: bool = False  # whether the table has all columns
-    _is_disabled: bool = False  # whether a call has failed
+    _is_ready: bool = False
+    _is_disabled: bool = False
 
     def execute(self, execute: Callable[[TreasureData, Source], _T], build_source: Callable[[], Source]) -> _T | None:
         """Return what `execute` returns for a statement about the table, or None after an error.

@@ -36,9 +36,9 @@ _BEGINNING = re.compile(r"[\s(]*(?:select|with|values|table)\b", re.IGNORECASE)
 class Query:
     """A user's query, a single SELECT, with what is known of the columns of its result."""
 
-    text: str  # the SQL
-    names: Sequence[str]  # of all columns
-    columns: Sequence[Column]  # those that contain identifiers
+    text: str
+    names: Sequence[str]
+    columns: Sequence[Column]
 
 
 def require_hashable(source: Source, settings: Settings) -> None:

@@ -66,5 +66,4 @@ def build_hashing_sql(type_: IdentifierType, *, text_sql: str, lowered_sql: str)
 
 
 def _format_literals(values: Iterable[str]) -> str:
-    """Return texts as SQL literals, sorted, with commas between them, in lines of at most 110 characters."""
     return textwrap.fill(", ".join(map(quote_literal, sorted(values))), 110, break_on_hyphens=False)

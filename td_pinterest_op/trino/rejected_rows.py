@@ -46,7 +46,6 @@ def write_rejected_rows(
     )
 
     def build_source() -> Source:
-        """Return the statement that writes the rows. Raises JobError if the warehouse cannot judge the values."""
         if not source.query or source.engine not in HASHING_ENGINES:
             raise JobError(f"it needs `query`, and the engine {' or '.join(HASHING_ENGINES)}")
         if missing := [key for key in keys if key not in map(str.lower, query.names)]:

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class Step:
     """One step of an action. Before the first step runs, a run shows the descriptions of all steps as its plan."""
 
-    description: str  # what the step does, as a line of the plan
+    description: str
     request_count: int = 0  # how many requests the step sends, without those that send batches of records
     batch_count: int = 0  # how many batches of records the step sends, each in one request
     run: Callable[[], object] = lambda: None  # carries out the step, if it changes anything; its result is not used
@@ -53,12 +53,12 @@ class AudienceAction(abc.ABC):
     fails with the error of `_build_conflict_error`.
     """
 
-    action: ClassVar[ActionSpec]  # the action's name, and which settings it uses
+    action: ClassVar[ActionSpec]
 
     request: ExportRequest
     services: Services
     stats: Stats  # of the run; the action adds what it finds and does
-    reporter: ProgressReporter  # shows the progress
+    reporter: ProgressReporter
 
     def __post_init__(self) -> None:
         settings = self.request.settings

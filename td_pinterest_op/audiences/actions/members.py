@@ -90,7 +90,6 @@ class MembersAction(AudienceAction):
         description = f"switch {audience.label} to this list; customer list {audience.customer_list_id} is orphaned"
 
         def switch() -> None:
-            """Switch the audience or, if this session created several with its name, the one that it keeps."""
             self._ensure_list_used(self._settle_before_change(audience), target)
 
         return [fill, Step(description=description, request_count=1, run=switch)]
@@ -165,7 +164,6 @@ class MembersAction(AudienceAction):
         return target, Step(description=description, batch_count=prepared.count_batches(self._batch_size), run=send)
 
     def _plan_switch(self, target: TargetList) -> Switch:
-        """Return the switch of an audience to the customer list `target`, which is still to be run."""
         if self.action.adds_people:
             advice = (
                 "Ways that need no switch: create_new_audience with another audience_name; or mirror_current_audience "
