@@ -177,7 +177,7 @@ class _JobCalls:
             return web.Response(body=content, headers={"Content-Encoding": "gzip"})
         fault = _met.get()
         in_body = fault if fault and fault.kind == "cut" else None
-        return await send_part(request, body, ignore_range=self._state.ignore_range, fault=in_body)
+        return await send_part(request, body, fault=in_body)
 
     async def kill(self, request: web.Request) -> web.Response:
         job_id = request.match_info["id"]

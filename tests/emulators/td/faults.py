@@ -14,7 +14,7 @@ class Fault(FaultTurns):
     `kind`: "status": answered with `status`, `headers` and `body` (Treasure Data's error JSON unless given); "stall":
     nothing is done, and nothing is answered; "reset": the connection is reset before anything is done or answered;
     "lost": the request is carried out, but the connection is reset instead of an answer; "cut": the body ends after
-    `after_bytes`, else after `after_fraction` of it; without a length (`with_length` false) the client cannot tell.
+    `after_bytes`, else after half of it.
     `path` is searched in the request's path as a regular expression; `method` empty is any.
     """
 
@@ -25,15 +25,13 @@ class Fault(FaultTurns):
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str | bytes | None = None
     after_bytes: int | None = None
-    after_fraction: float = 0.5
-    with_length: bool = True
 
     def matches(self, method: str, path: str) -> bool:
         return self.method.upper() in ("", method) and re.search(self.path, path) is not None
 
     def mark(self, length: int) -> int:
         """Bytes of a body of `length` bytes that are sent before the fault shows."""
-        return int(length * self.after_fraction) if self.after_bytes is None else min(self.after_bytes, length)
+        return length // 2 if self.after_bytes is None else min(self.after_bytes, length)
 
 
 @dataclass(frozen=True, kw_only=True)

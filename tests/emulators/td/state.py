@@ -31,7 +31,6 @@ class ReceivedRequest:
 class TreasureData:
     """One account: databases, jobs, faults to come, requests received.
 
-    `ignore_range`: a request for a part of a result gets all of it, with 200.
     `claim_extra_records`: jobs claim this many records more than they serve.
     `switches`: what the account does not let the key's user do, and other traits.
     `requests`: everything received but the test's own calls, oldest first.
@@ -44,7 +43,6 @@ class TreasureData:
         self.jobs = JobRunner(self.warehouse, faults=self.job_faults, switches=self.switches, clock=clock)
         self.faults = Faults()
         self.requests: list[ReceivedRequest] = []
-        self.ignore_range = False
         self.claim_extra_records = 0
 
     def create(

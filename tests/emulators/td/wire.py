@@ -10,17 +10,6 @@ from tests.emulators.td.faults import Fault
 from tests.emulators.td.output import Body
 
 
-class _Unframed(web.StreamResponse):
-    """A body of no stated length and no chunks, which only ends with its connection."""
-
-    # aiohttp's switch (its web sockets use it) that keeps it from sending in chunks.
-    _length_check = False
-
-    def __init__(self, *, status: int, headers: Mapping[str, str]) -> None:
-        super().__init__(status=status, headers=headers)
-        self.force_close()
-
-
 def error(
     status: int, text: str, *, headers: Mapping[str, str] | None = None, details: Mapping[str, str] | None = None
 ) -> web.Response:
@@ -44,14 +33,14 @@ def requested_part(request: web.Request, length: int | None) -> slice | None:
     return slice(start, stop)
 
 
-async def send_part(request: web.Request, body: Body, *, ignore_range: bool, fault: Fault | None) -> web.StreamResponse:
+async def send_part(request: web.Request, body: Body, *, fault: Fault | None) -> web.StreamResponse:
     """Serve a result, or the requested part of it: 200, 206, 416, or 400 for a malformed Range."""
     try:
         request.http_range  # noqa: B018 – raises for nonsense
     except ValueError:
         return error(400, "Range is malformed")
     try:
-        part = None if ignore_range else requested_part(request, body.length)
+        part = requested_part(request, body.length)
     except ValueError as beyond:
         return error(416, "Range is past the end of the result", headers={"Content-Range": str(beyond)})
     headers = {"Content-Type": "application/octet-stream"}
@@ -72,11 +61,8 @@ async def send(
 ) -> web.StreamResponse:
     """Send a part of a body; with a fault, only up to its mark."""
     length = None if part.stop is None else part.stop - part.start
-    framed = fault is None or fault.with_length
-    response = (
-        web.StreamResponse(status=status, headers=headers) if framed else _Unframed(status=status, headers=headers)
-    )
-    if framed and length is not None:
+    response = web.StreamResponse(status=status, headers=headers)
+    if length is not None:
         response.content_length = length
     await response.prepare(request)
     mark = part.stop if fault is None else part.start + fault.mark(length or 0)
