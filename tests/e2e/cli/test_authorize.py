@@ -274,13 +274,6 @@ def waiting_command(services: Services, folder: Path) -> Iterator[tuple[children
         yield process, next(line.strip() for line in process.stderr if "response_type=code" in line)
 
 
-def test_authorize_accepts_a_pasted_redirect_address(services: Services, tmp_path: Path) -> None:
-    with waiting_command(services, tmp_path) as (process, link):
-        process.communicate(answer_consent(link, follow=False) + "\n")
-    assert process.returncode == 0
-    assert {file.name for file in local_secrets_folder(tmp_path).iterdir()} == STORED
-
-
 # A td that prints a message, waits for a line from the terminal, and then stores its standard input.
 _SLOW_TD = """
 echo "$*" > {folder}/arguments

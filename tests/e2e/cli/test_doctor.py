@@ -230,38 +230,34 @@ _EMAIL = ("email", "varchar")
 
 
 @pytest.mark.parametrize(
-    ("column", "values", "status", "said", "cure"),
+    ("column", "values", "status", "said"),
     [
-        (("mail", "varchar"), ["a@b.example"], "error", '"mail" is not an identifier', "there is no column email"),
-        (("email", "bigint"), [1], "error", "cast it to varchar", ""),
+        (("mail", "varchar"), ["a@b.example"], "error", '"mail" is not an identifier'),
+        (("email", "bigint"), [1], "error", "cast it to varchar"),
         (
             _EMAIL,
             ["nobody"] * 3,
             "error",
             "3 of 3 rows invalid (not_an_email 3); the first in rows 1, 2, 3: there is no valid record",
-            "explain not_an_email",
         ),
-        (_EMAIL, ["x"] * 1000, "warning", "first 1,000: 1,000 (not_an_email 1,000)", "explain not_an_email"),
-        (_EMAIL, ["nobody", "a@b.example"], "warning", "first 2: 1 (not_an_email 1)", "explain not_an_email"),
-        (_EMAIL, [], "warning", "has no rows", "WHERE"),
+        (_EMAIL, [], "warning", "has no rows"),
         (
             _EMAIL,
             ["e" * 64, "nobody", "n/a", "nobody"],
             "warning",
-            "among the first 4: 3 (not_an_email 2, placeholder 1); 1 values look hashed already",
+            "among the first 4: 3 (not_an_email 2, placeholder 1); 1 values look hashed already "
             "`td-pinterest explain not_an_email` explains the invalid rows, with SQL that finds them; a policy of",
         ),
     ],
 )
 def test_doctor_checks_the_rows_of_a_job(
-    at_terminal: Terminal, scene: Scene, column: tuple[str, str], values: list[Any], status: str, said: str, cure: str
+    at_terminal: Terminal, scene: Scene, column: tuple[str, str], values: list[Any], status: str, said: str
 ) -> None:
     job = scene.services.td.add_job(columns=[column], rows=[(value,) for value in values])
     checks = run_checks(at_terminal, "--job", job)
     assert [name for name, check in checks.items() if check["status"] != "ok"] == ["rows"]
     assert checks["rows"]["status"] == status
-    assert said in checks["rows"]["message"]
-    assert cure in f"{checks['rows']['message']} {checks['rows']['advice']}"
+    assert said in f"{checks['rows']['message']} {checks['rows']['advice']}"
 
 
 _ACTION = "action: add_people_to_current_audience\n"
@@ -442,18 +438,10 @@ def test_doctor_names_a_failed_job_and_ends_with_one(at_terminal: Terminal, scen
     assert f"job {job} ended with status killed" in ran.out
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "status", "said"),
-    [
-        ("HTTPS_PROXY", "", "ok", "none is set"),
-        ("https_proxy", "http://me:s3cr3t@proxy.test:3128", "ok", "proxy.test:3128"),
-        ("HTTPS_PROXY", "me:s3cr3t@proxy.test:3128", "ok", "proxy.test:3128"),
-        ("ALL_PROXY", "socks5h://[::1]:1080/", "error", "the operator uses no SOCKS proxy"),
-    ],
-)
 @pytest.mark.usefixtures("without_proxy")
-def test_proxy_is_judged_as_the_operator_uses_it_and_shown_without_its_password(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, status: str, said: str
-) -> None:
-    monkeypatch.setenv(variable, value)
-    assert (check_proxy().status, said in check_proxy().message) == (status, True)
+def test_proxy_is_shown_without_its_password_and_one_for_socks_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5h://[::1]:1080/")
+    assert check_proxy().status == "error"
+    monkeypatch.setenv("https_proxy", "http://me:s3cr3t@proxy.test:3128")
+    check = check_proxy()
+    assert (check.status, "proxy.test:3128" in check.message, "s3cr3t" in check.message) == ("ok", True, False)
