@@ -37,10 +37,6 @@ def withheld_of(stored: dict[str, Any]) -> tuple[int, int, int]:
     return counts["suppressed"], counts["without_consent"], counts["control"]
 
 
-def add_job(services: Services, *rows: tuple[Any, ...], columns: dict[str, str]) -> str:
-    return services.td.add_job(columns=list(columns.items()), rows=rows)
-
-
 LEVELS: Mapping[str, Mapping[str, Any]] = {
     "operator": {"action": ADD},
     "warehouse": {"action": ADD, "hash_in": "warehouse"},
@@ -71,7 +67,6 @@ class Case:
     sent: set[str]
     withheld: tuple[int, int, int]
     keyless: int = 0
-    levels: Sequence[str] = tuple(LEVELS)
 
 
 SHARED_DEVICE = values_of(
@@ -101,18 +96,14 @@ CASES = {
         sent={A},
         withheld=(0, 0, 1),
     ),
-    **{
-        f"a suppressed row without a key shields what it holds, {form}": Case(
-            people=WITHOUT_KEYS,
-            suppress=values_of("email", (A,)),
-            settings={"control": {**CONTROL, "percent": "0.01"}, "records": form},
-            sent={B, DEVICE(2)},
-            withheld=(1, 0, 0) if form == "identifiers" else (0, 0, 0),
-            keyless=2,
-            levels=tuple(LEVELS) if form == "identifiers" else ("operator",),
-        )
-        for form in ("identifiers", "rows")
-    },
+    "a suppressed row without a key shields what it holds": Case(
+        people=WITHOUT_KEYS,
+        suppress=values_of("email", (A,)),
+        settings={"control": {**CONTROL, "percent": "0.01"}},
+        sent={B, DEVICE(2)},
+        withheld=(1, 0, 0),
+        keyless=2,
+    ),
     "values that are rejected for the same reason give no consent": Case(
         people=REJECTED_DEVICES,
         consent=values_of("email maid", (B, None), (D, "n0-device")),
@@ -125,30 +116,11 @@ CASES = {
         sent={A, C},
         withheld=(1, 0, 0),
     ),
-    "a row that is withheld for two reasons counts for the first": Case(
-        people=values_of(
-            "email maid id",
-            *((A, DEVICE(9), OUT), (B, DEVICE(1), OUT), (C, None, OUT)),
-            *((A, DEVICE(1), n) for n in (IN, OUT)),
-        ),
-        suppress=values_of("email maid", (B, None), (None, DEVICE(9))),
-        settings={"records": "rows", "control": CONTROL},
-        sent={C},
-        withheld=(3, 0, 0),
-        levels=("operator",),
-    ),
-    "a row of which nothing is left": Case(
-        people=values_of("email phone", (A, "+12025550101"), (None, "+12025550101"), (B, "+12025550101"), (B, None)),
-        suppress=values_of("email", (A,)),
-        settings={"records": "rows"},
-        sent={B},
-        withheld=(2, 0, 0),
-        levels=("operator",),
-    ),
 }
 
 
-@pytest.mark.parametrize(("level", "name"), [(level, name) for name, case in CASES.items() for level in case.levels])
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", CASES)
 def test_exactly_the_people_who_are_not_withheld_are_sent(services: Services, level: str, name: str) -> None:
     case = CASES[name]
     settings = {**LEVELS[level], "audience_id": services.audience(), "ignore_invalid_records": True, **case.settings}
@@ -186,6 +158,16 @@ UNUSABLE = [
         ["mirror"],
     ),
     (BOTH[:1], values_query(["SOFI\u03a3@shop.example", A]), "or set hash_in: operator", ["warehouse"]),
+    *(
+        (BOTH[:1], file, f"{{}}: {message}", ["operator"])
+        for file, message in {
+            "queries/NONE.SQL": "there is no file queries/NONE.SQL in the project",
+            "../people.sql": "../people.sql is outside the project",
+            "/people.sql": "/people.sql is outside the project",
+            "blank.sql": "there is no file blank.sql in the project, or it is blank",
+            "template.sql": "template.sql contains a template",
+        }.items()
+    ),
 ]
 
 
@@ -201,8 +183,17 @@ UNUSABLE = [
     ],
 )
 def test_invalid_list_stops_the_export_before_it_writes(
-    services: Services, level: str, name: str, sql: str, message: str
+    services: Services,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    level: str,
+    name: str,
+    sql: str,
+    message: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("blank.sql").write_text(" \n")
+    Path("template.sql").write_text("SELECT email FROM ${table}")
     settings = {**LEVELS[level], "audience_id": services.audience(), "expect_values": "plain"}
     with pytest.raises((JobError, LimitError, SettingsError)) as caught:
         services.export(settings, query=values_query(people(3)), **DATABASE | {name: sql})
@@ -291,29 +282,6 @@ class TestLists:
 
 
 class TestFailsClosed:
-    @pytest.mark.parametrize(
-        ("given", "message"),
-        [
-            ("queries/none.sql", "suppress: there is no file queries/none.sql in the project"),
-            ("queries/NONE.SQL", "suppress: there is no file queries/NONE.SQL in the project"),
-            ("../people.sql", "suppress: ../people.sql is outside the project"),
-            ("/people.sql", "suppress: /people.sql is outside the project"),
-            ("blank.sql", "suppress: there is no file blank.sql in the project, or it is blank"),
-            ("template.sql", "suppress: template.sql contains a template"),
-        ],
-    )
-    def test_list_file_outside_the_project_or_without_a_query_is_an_error(
-        self, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, message: str
-    ) -> None:
-        monkeypatch.chdir(tmp_path)
-        (tmp_path / "blank.sql").write_text(" \n")
-        (tmp_path / "template.sql").write_text("SELECT email FROM ${table}")
-        with pytest.raises(SettingsError) as caught:
-            services.export(
-                {"action": ADD, "audience_id": "1"}, job_id=services.job(people(3)), suppress=given, **DATABASE
-            )
-        assert message in str(caught.value)
-
     def test_empty_list_may_be_allowed_for_opt_outs_only(self, services: Services) -> None:
         settings = settings_of(services, ADD) | {"allow_empty_suppress": True}
         job = services.job(people(3))
