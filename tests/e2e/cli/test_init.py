@@ -486,30 +486,36 @@ def read_written_task(folder: Path) -> dict[str, Any]:
     return task
 
 
-SETTINGS: dict[str, list[Any]] = {
-    "add_people_to_current_audience": [
-        {"ignore_error": False, "expected_audience_name": "Shoppers"},
-        {"limit_records_per_request": 2, "min_records": 3, "max_invalid_ratio": 0.25},
-        {"control": {"percent": 5, "salt": 'a: "$$"'}, "dry_run": True},
-        {"history": "shop.runs", "hash_in": "warehouse"},
-    ],
-    "remove_people_from_current_audience": [{"audience_id_remove_people": " "}, {"max_records": 1000}],
-    "replace_current_audience": [
-        {"expected_audience_name": "Sale $ {a}"},
-        {"history": "", "expect_values": "plain", "replace_newer": True},
-    ],
-    "mirror_current_audience": [
-        {"begin": "adopt", "min_records": 1, "ledger": "shop.led"},
-        {"audience_name": "New $$", "min_records": 1, "max_leave_ratio": 0.5},
-    ],
-    "create_new_audience": [{"audience_name": "New", "expected_audience_name": "New"}, {"audience_name": "$$"}],
-    "clear_current_audience": [{}, {"even_if_used": True}],
-    "delete_current_audience": [{"even_if_used": True}],
+ADD_SETTINGS = {
+    "ignore_error": False,
+    "expected_audience_name": "Shoppers",
+    "limit_records_per_request": 2,
+    "min_records": 3,
+    "max_invalid_ratio": 0.25,
+    "control": {"percent": 5, "salt": 'a: "$$"'},
+    "dry_run": True,
+    "history": "shop.runs",
+}
+REPLACE_SETTINGS = {
+    "expected_audience_name": "Sale $ {a}",
+    "history": "",
+    "expect_values": "plain",
+    "replace_newer": True,
 }
 
 
 @pytest.mark.parametrize(
-    ("action", "others"), [(action, others) for action, each in SETTINGS.items() for others in each]
+    ("action", "others"),
+    [
+        ("add_people_to_current_audience", ADD_SETTINGS),
+        ("remove_people_from_current_audience", {"audience_id_remove_people": " ", "max_records": 1000}),
+        ("replace_current_audience", REPLACE_SETTINGS),
+        ("mirror_current_audience", {"begin": "adopt", "min_records": 1, "ledger": "shop.led"}),
+        ("mirror_current_audience", {"audience_name": "New $$", "min_records": 1, "max_leave_ratio": 0.5}),
+        ("create_new_audience", {"audience_name": "$$", "expected_audience_name": "$$", "hash_in": "warehouse"}),
+        ("clear_current_audience", {}),
+        ("delete_current_audience", {"even_if_used": True}),
+    ],
 )
 def test_written_workflow_has_the_settings_and_parameters_of_the_command(
     at_terminal: Terminal, services: Services, folder: Path, tmp_path: Path, action: str, others: dict[str, Any]

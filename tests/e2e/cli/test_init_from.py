@@ -708,11 +708,3 @@ def test_a_name_that_the_first_workflow_takes_is_an_error(init: Init, folder: Pa
 def test_an_option_of_from_needs_it(init: Init, option: str) -> None:
     assert init(option, "x").failed("--task and --entry have no effect without --from: leave them out", code=2)
     assert init(option, "x", option, "y").failed("give --task and --entry once: each task and each entry gets", code=2)
-
-
-def test_a_dry_run_of_what_was_taken_shows_its_plan(init: Init, folder: Path, old: Path, services: Services) -> None:
-    path = write_version_05(old, "export", services.audience())
-    ran = init("--from", path, "--dry-run")
-    assert ran.code == 0, ran.err
-    assert "would add" in ran.out
-    assert services.pinterest.calls.writes() == []
