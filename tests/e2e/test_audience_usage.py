@@ -1,6 +1,5 @@
 """Before an audience is deleted or cleared: which ad groups use it."""
 
-import json
 import logging
 from typing import Any
 
@@ -8,9 +7,7 @@ import pytest
 
 from td_pinterest_op.errors import AudienceError, ExportError
 from tests.e2e.audiences import CLEAR, DELETE
-from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, AdAccount
 from tests.exporting import Services, people
-from tests.unit.cli.running import Terminal
 
 
 def add_ad_group(
@@ -178,35 +175,3 @@ def test_repeated_clear_or_delete_does_not_check_ad_groups(services: Services, g
     services.pinterest.switches.removed_audiences = "gone" if gone else "readable"
     run_action(services, "delete_current_audience", audience_id)
     assert services.pinterest.audiences[audience_id].removed
-
-
-# -- td-pinterest audience --------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, services: Services) -> Terminal:
-    for name, value in services.environ.items():
-        monkeypatch.setenv(name, value)
-    return Terminal(capsys)
-
-
-def test_audience_command_lists_the_ad_groups(terminal: Terminal, services: Services) -> None:
-    audience_id = services.audience()
-    paused = add_ad_group(services, audience_id, "template", status="PAUSED", name="Later")
-    active = add_ad_group(services, audience_id, "exclude")
-    shown = json.loads(terminal("audience", audience_id, "--json").out)["ad_groups"]
-    assert [
-        (shown[0]["id"], shown[0]["name"], shown[0]["status"], shown[0]["how"], shown[0]["campaign_name"]),
-        (shown[1]["id"], shown[1]["name"], shown[1]["status"], shown[1]["campaign_name"]),
-    ] == [(active, "Fans", "ACTIVE", "excludes", "Spring"), (paused, "Later", "PAUSED", "Spring")]
-    assert f"{active}  Fans   ACTIVE  excludes" in terminal("audience", audience_id).out
-
-
-def test_audience_command_reports_that_ad_groups_may_not_be_read(terminal: Terminal, services: Services) -> None:
-    audience_id = services.audience()
-    services.pinterest.accounts[AD_ACCOUNT_ID] = AdAccount(
-        id=AD_ACCOUNT_ID, name="Shared", roles={USER.id: ("AUDIENCE_MANAGER",)}
-    )
-    assert json.loads(terminal("audience", audience_id, "--json").out)["ad_groups"] is None
-    ran = terminal("audience", audience_id)
-    assert (ran.code, "not known: the token needs one of the roles OWNER, ADMIN" in ran.out) == (0, True)

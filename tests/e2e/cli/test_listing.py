@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.test_audience_usage import add_ad_group
+from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, AdAccount
 from tests.exporting import SESSION, Services
 from tests.unit.cli.running import Recorded, Terminal
 
@@ -124,3 +126,23 @@ def test_missing_credentials_are_named_with_every_place_searched(
 def test_control_character_in_a_name_does_not_reach_the_terminal(at_terminal: Terminal, services: Services) -> None:
     services.audience(name="Evil \x1b[2J name")
     assert "\x1b" not in at_terminal("audiences").out
+
+
+def test_audience_command_lists_the_ad_groups_or_says_who_may_read_them(
+    at_terminal: Terminal, services: Services
+) -> None:
+    audience_id = services.audience()
+    paused = add_ad_group(services, audience_id, "template", status="PAUSED", name="Later")
+    active = add_ad_group(services, audience_id, "exclude")
+    shown = json.loads(at_terminal("audience", audience_id, "--json").out)["ad_groups"]
+    names = ("id", "name", "status", "campaign_name")
+    assert [tuple(group[name] for name in names) for group in shown] == [
+        (active, "Fans", "ACTIVE", "Spring"),
+        (paused, "Later", "PAUSED", "Spring"),
+    ]
+    assert f"{active}  Fans   ACTIVE  excludes" in at_terminal("audience", audience_id).out
+    roles = {USER.id: ("AUDIENCE_MANAGER",)}
+    services.pinterest.accounts[AD_ACCOUNT_ID] = AdAccount(id=AD_ACCOUNT_ID, name="Shared", roles=roles)
+    assert json.loads(at_terminal("audience", audience_id, "--json").out)["ad_groups"] is None
+    ran = at_terminal("audience", audience_id)
+    assert (ran.code, "not known: the token needs one of the roles OWNER, ADMIN" in ran.out) == (0, True)
