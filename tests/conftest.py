@@ -1,7 +1,6 @@
 """Fixtures for all tests: the guard against leaks in all output, and the two emulated services."""
 
 import _thread
-import functools
 import gc
 import logging
 import os
@@ -15,7 +14,6 @@ from typing import Any
 
 import hypothesis
 import pytest
-from jinja2.bccache import Bucket, BytecodeCache
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.redaction import secret
@@ -92,28 +90,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             measurement.stop()
 
 
-class _CompiledTemplates(BytecodeCache):
-    """The report's templates: to compile them takes most of the time of a page."""
-
-    def __init__(self) -> None:
-        self._codes: dict[tuple[str, str], Any] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        bucket.code = self._codes.get((bucket.key, bucket.checksum))
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._codes[bucket.key, bucket.checksum] = bucket.code
-
-
-def _compile_templates_once() -> None:
-    if page := sys.modules.get("td_pinterest_op.report.page"):
-        page.__dict__["Environment"] = functools.partial(page.Environment, bytecode_cache=_CompiledTemplates())
-
-
 def pytest_collection_finish() -> None:
     """Keep the objects shared by all tests out of garbage collection, and leave most programs unmeasured."""
     children.keep_measurement_apart()
-    _compile_templates_once()
     gc.collect()
     gc.freeze()
 
