@@ -46,6 +46,7 @@ def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     Path("stats.json").write_text(json.dumps(statistics()))
     Path("bytes").write_bytes(b"\xff")
     Path("rows.json").write_text('[{"kind": "run"}]')
+    Path("deep.json").write_text("[" * 100_000)
     return Path("page.html")
 
 
@@ -92,6 +93,7 @@ def test_report_of_several_audiences_is_about_that_of_the_last_run(
         (["stats.json", "-o", "stats.json/page.html"], 1, "cannot be written: "),
         (["stats.json", "-o", "stats.json"], 1, "stats.json cannot be written: the file exists and is not a report"),
         (["rows.json"], 1, "rows.json does not hold the statistics of a run"),
+        (["deep.json"], 1, "deep.json does not hold the statistics of a run"),
         (["--history", "shop"], 2, "--history must name a database and a table"),
         (
             ["--history", "shop.pinterest_history", "--audience", "1' OR 1"],

@@ -129,13 +129,6 @@ def test_closed_standard_input_is_an_empty_one(
     assert terminal("report", "-").failed("- does not hold the statistics of a run")
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"rows": {"read": NaN}}', "NaN"])
-def test_file_that_is_no_statistics_is_an_error(terminal: Terminal, tmp_path: Path, text: str) -> None:
-    (tmp_path / "statistics.json").write_text(text)
-    ran = terminal("report", tmp_path / "statistics.json", "-o", tmp_path / "page.html")
-    assert (ran.code, "bug" in ran.err) in {(0, False), (1, False)}
-
-
 def test_program_imports_nothing_from_the_working_folder(tmp_path: Path) -> None:
     for name in ("click", "json", "pathlib"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('from the working folder')")
