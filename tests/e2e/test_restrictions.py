@@ -17,11 +17,8 @@ from tests.e2e.audiences import ADD, CREATE, REPLACE
 from tests.e2e.restrictions import (
     EVERY,
     MIRROR,
-    RESTRICTIONS,
-    WITHHOLDING,
     check_restrictions,
     create_people,
-    settings_for,
 )
 from tests.exporting import SESSION, Services
 
@@ -110,31 +107,3 @@ def test_restriction_of_an_activation_is_honoured_or_rejected(services: Services
 
     refusal = "" if action in LATER[later] else f"later_runs: {later} contradicts action in the settings"
     check_restrictions(services, action, run, refusal=refusal, replaces=later == "replace")
-
-
-@pytest.mark.parametrize("setting", RESTRICTIONS)
-def test_restriction_of_a_console_is_the_authors_and_a_blank_one_lifts_nothing(
-    services: Services, setting: str
-) -> None:
-    value = RESTRICTIONS[setting][0]
-
-    def run(console: dict[str, Any], **own: Any) -> str:
-        task = make_task(
-            services,
-            ADD,
-            activation_id=1,
-            query="SELECT email FROM people",
-            result_settings=SHARED | settings | own,
-            result_connection_settings=json.dumps(console),
-        )
-        return error_of(lambda: export_task(add_activation_settings(task), services.time.timing))
-
-    settings = settings_for(services, ADD)
-    assert f"the console has {setting}, which only the workflow's author may choose" in run({setting: value})
-    assert f"{setting}_: is unknown" in run({f"{setting}_": value})
-    assert f"{setting}: is blank" in run({}, **{setting: ""})
-    assert services.pinterest.calls.writes() == []
-    if ADD in RESTRICTIONS[setting][1] - {MIRROR} and setting not in {"dry_run", *WITHHOLDING}:
-        assert setting in run({setting: ""}, **{setting: value})
-        assert services.pinterest.calls.writes() == []
-    assert run({setting: ""}) == ""

@@ -135,7 +135,13 @@ CHOSEN: dict[str, Any] = {
     "read_timeout_secs": "9",
 }
 # A value that a task may have in place of a console's.
-OTHERS = {"audience_name": "Mine", "audience_description": "mine", "ignore_invalid_records": False, "action": ADD}
+OTHERS = {
+    "audience_name": "Mine",
+    "audience_description": "mine",
+    "ignore_invalid_records": False,
+    "action": ADD,
+    "if_exists": "add",
+}
 
 
 @pytest.mark.parametrize("name", EXPORT.by_name)
@@ -143,15 +149,16 @@ def test_console_chooses_what_the_task_leaves_to_it_and_nothing_of_the_authors(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     console = {name: CHOSEN.get(name, "x")}
+    own = OTHERS.get(name, "1")
+    bare: dict[str, Any] = {each: value for each, value in OWN.items() if each != name}
+    for of_task in (bare, bare | {name: own}):
+        blank = extend_settings(console={name: " "}, result_settings=of_task)["result_settings"]
+        assert blank == extend_settings(console={}, result_settings=of_task)["result_settings"]
     if name not in CHOSEN:
         with pytest.raises(SettingsError, match=rf"the console has {name}, which only the workflow's author may"):
             extend_settings(console=console)
         return
-    bare: dict[str, Any] = {each: value for each, value in OWN.items() if each != name}
     assert extend_settings(console=console, result_settings=bare)["result_settings"][name] == CHOSEN[name]
-    blank = extend_settings(console={name: " "}, result_settings=bare)["result_settings"]
-    assert blank == extend_settings(console={}, result_settings=bare)["result_settings"]
-    own = OTHERS.get(name, "1")
     assert extend_settings(console=console, result_settings=bare | {name: own})["result_settings"][name] == own
     assert (f"so the console's are ignored: {name}" in caplog.text) == (own != CHOSEN[name])
 
