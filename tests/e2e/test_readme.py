@@ -14,11 +14,8 @@ from td_pinterest_op.cli.commands.explain import ERRORS, get_meaning
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.settings.table import ERASURE, FOR_THIS_RUN, JOB_OPTIONS, STATUS, TASK_PARAMETERS
 from td_pinterest_op.stats import Stats
-from tests import dig
-from tests.dig import warm
 from tests.e2e.audiences import ADD, CREATE, REPLACE
-from tests.e2e.project import ROOT, secrets_for, use_audience
-from tests.emulators.environment import FAST_CLOCK
+from tests.e2e.project import ROOT, run_with_tests_dig, use_audience
 from tests.exporting import Services, digest, digests, people
 from tests.readme import replace_commands, replace_settings
 
@@ -44,8 +41,7 @@ def test_workflow_of_the_readme_runs_in_an_empty_project(services: Services, tmp
     block = README.split("## The shortest workflow")[1].split("```yaml\n")[1].split("```")[0]
     text = block.replace("549755885175000002", audience_id)
     (tmp_path / "pinterest_export.dig").write_text(text)
-    result = dig.run(tmp_path / "pinterest_export.dig", secrets=secrets_for(services), environ=services.environ)
-    assert result.error is None
+    assert run_with_tests_dig(tmp_path / "pinterest_export.dig", services, tmp_path).succeeded
     assert services.pinterest.members_of_audience(audience_id) == {digest("one@shop.example")}
 
 
@@ -55,9 +51,7 @@ def test_documented_change_from_add_to_mirror_works(services: Services, project:
     services.td.create_people("sandbox", people(120, first=2), opted_in=1)
     block = PAGES["mirror"].split("\n### Switch from adding to mirroring\n")[1].split("```yaml\n")[1].split("```")[0]
     use_audience(project, audience_id, **yaml.safe_load(block.replace("the name of the audience", "Shoppers")))
-    environ = services.environ | {"PYTHONPATH": FAST_CLOCK}
-    result = dig.run(project / "pinterest_export.dig", secrets=secrets_for(services), environ=environ, start=warm.start)
-    assert result.error is None
+    assert run_with_tests_dig(project / "pinterest_export.dig", services, project).succeeded
     assert services.pinterest.members_of_audience(audience_id) == digests(120, first=2)
 
 

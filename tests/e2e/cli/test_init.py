@@ -21,12 +21,10 @@ from td_pinterest_op.cli.project_folder import EXPORTS, OTHER_JOBS
 from td_pinterest_op.cli.shipped_files import WORKFLOWS
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.stats import WITHHOLDING_LISTS
-from tests import children, dig
-from tests.dig import warm
+from tests import children
 from tests.dig.config import load
 from tests.dig.template import evaluate
-from tests.e2e.project import ROOT, secrets_for
-from tests.emulators.environment import FAST_CLOCK
+from tests.e2e.project import ROOT, run_with_tests_dig
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digest, digests, people
 from tests.unit.cli.running import Terminal
@@ -60,11 +58,9 @@ def check_folder(folder: Path) -> list[str]:
     return [str(finding) for workflow in folder.glob("*.dig") for finding in check_workflow(workflow)[0].findings]
 
 
-def run_workflow(folder: Path, services: Services) -> str:
-    environ = services.environ | {"PYTHONPATH": FAST_CLOCK}
-    result = dig.run(folder / "pinterest_export.dig", secrets=secrets_for(services), environ=environ, start=warm.start)
-    assert result.error is None, result.log
-    return result.log
+def run_workflow(folder: Path, services: Services, name: str = "pinterest_export") -> None:
+    ran = run_with_tests_dig(folder / f"{name}.dig", services, folder)
+    assert ran.succeeded, ran.log
 
 
 def list_files(folder: Path) -> list[str]:

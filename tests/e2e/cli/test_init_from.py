@@ -10,12 +10,9 @@ import pytest
 import yaml
 
 from td_pinterest_op.cli.lint.rules import check_workflow
-from tests import dig
-from tests.dig import warm
 from tests.dig.config import load
 from tests.e2e.cli.test_init import CONFIGURATION, check_folder, list_files, read_settings, run_workflow
-from tests.e2e.project import ENGINES, Engine, secrets_for
-from tests.emulators.environment import FAST_CLOCK
+from tests.e2e.project import ENGINES, Engine
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digest, digests, people
 from tests.unit.cli.running import Terminal
@@ -464,10 +461,8 @@ def test_a_whole_folder_of_05_becomes_a_folder_of_one_workflow_each(
     )
     assert (folder / "queries" / "pinterest_remove_people.sql").read_text() == "SELECT email FROM opt_outs\n"
     (folder / "config" / "environment.yml").write_text(ENVIRONMENT)
-    environ = services.environ | {"PYTHONPATH": FAST_CLOCK}
     for name in ("pinterest_export", *others):
-        ran = dig.run(folder / f"{name}.dig", secrets=secrets_for(services), environ=environ, start=warm.start)
-        assert ran.error is None, ran.log
+        run_workflow(folder, services, name)
     assert find_members(services, "Shoppers") == find_members(services, "New readers") != set()
 
 
@@ -522,9 +517,7 @@ def test_a_list_of_05_becomes_a_list_that_withholds_the_same_people(
     ran = init("--from", path)
     assert (ran.code, check_folder(folder)) == (0, []), ran.err
     (folder / "config" / "environment.yml").write_text(ENVIRONMENT)
-    environ = services.environ | {"PYTHONPATH": FAST_CLOCK}
-    result = dig.run(folder / "pinterest_many.dig", secrets=secrets_for(services), environ=environ, start=warm.start)
-    assert result.error is None, result.log
+    run_workflow(folder, services, "pinterest_many")
     assert [services.pinterest.members_of_audience(each) for each in audiences] == [
         digests(120) - digests(2),
         digests(60) - digests(2),
