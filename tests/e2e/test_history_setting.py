@@ -407,42 +407,31 @@ COUNTS = {"people_sent": 900, "converted_sent": 90, "people_control": 100, "conv
 
 
 @pytest.mark.parametrize(
-    ("results", "complaint"),
+    ("lift", "results", "complaint"),
     [
-        *(
-            (results, "there is no comparison with the control")
-            for results in ({"people_sent": 9}, {"n": "many"}, None)
-        ),
-        (COUNTS, r"lift\.percent"),
+        ({"percent": 10}, None, "there is no comparison with the control"),
+        ({"percent": 10}, {"n": "many"}, "there is no comparison with the control"),
+        ({"percent": 70}, COUNTS, r"lift\.percent"),
+        ({"percent": 10, "start": "2999-01-01"}, COUNTS, r"lift\.start is in the future"),
     ],
 )
-def test_comparison_without_counts_or_the_percent_of_the_control_group_is_an_error(
-    services: Services, results: object, complaint: str
+def test_comparison_without_counts_a_percent_or_a_start_in_the_past_is_an_error(
+    services: Services, lift: dict[str, Any], results: object, complaint: str
 ) -> None:
+    task = task_of(services, {}, lift=lift, td={"last_results": results})
     with pytest.raises(SettingsError, match=complaint):
-        compare_and_record(
-            task_of(services, {}, lift={"percent": 70}, td={"last_results": results}), services.time.timing
-        )
+        compare_and_record(task, services.time.timing)
 
 
-@pytest.mark.parametrize(("withheld", "is_doubted"), [(0, True), (7, False)])
-def test_comparison_without_a_control_group_in_the_history_is_doubted(
-    services: Services, withheld: int, is_doubted: bool
-) -> None:
-    row = {"kind": "run", "audience_id": "12", "outcome": "success", "records_withheld_control": withheld}
+def test_comparison_with_a_control_group_in_the_history_is_not_doubted(services: Services) -> None:
+    row = {"kind": "run", "audience_id": "12", "outcome": "success", "records_withheld_control": 7}
     params = {"lift": {"percent": 10, "start": "2020-01-01"}, "td": {"last_results": COUNTS}, "audience_id": "12"}
     task = Task(params={**TASK, **params, "settings": {"history": HISTORY}}, environ=services.environ)
     history = _open_history_of_workflow(task, services.time.timing)
     assert history
     history.write_rows([row])
-    figures = compare_and_record(task, services.time.timing)
-    assert ("no run of this audience that withheld a control group" in figures["summary"]) == is_doubted
-
-
-def test_comparison_that_starts_in_the_future_is_an_error(services: Services) -> None:
-    params = {"lift": {"percent": 10, "start": "2999-01-01"}, "td": {"last_results": COUNTS}}
-    with pytest.raises(SettingsError, match=r"lift\.start is in the future"):
-        compare_and_record(task_of(services, {}, **params), services.time.timing)
+    summary = compare_and_record(task, services.time.timing)["summary"]
+    assert "no run of this audience that withheld a control group" not in summary
 
 
 def test_audiences_beyond_the_size_of_one_statement_all_get_their_row(

@@ -135,10 +135,12 @@ def test_rows_with_several_keys_list_each_rejected_key_also_of_valid_rows(servic
 
 
 def test_keys_with_the_names_of_the_tables_own_columns_get_a_prefix(services: Services) -> None:
-    query = "SELECT 'x' AS email, 1 AS Time, 'here' AS reason, 'b@c.dd' AS mail"
-    run_export(services, {"rejected_keys": ["time", "Reason"], "columns": {"mail": "email"}}, query=query)
+    query = "SELECT 'x' AS email, 1 AS Time, 'here' AS reason, 2 AS key_reason, 'b@c.dd' AS mail"
+    keys = ["time", "key_reason", "Reason"]
+    run_export(services, {"rejected_keys": keys, "columns": {"mail": "email"}}, query=query)
     (row,) = read_rows(services)
-    assert (row["key_time"], row["key_reason"], row["reason"]) == ("1", "here", "not_an_email")
+    names = ("key_time", "key_reason", "key_key_reason", "reason")
+    assert [row[name] for name in names] == ["1", "2", "here", "not_an_email"]
 
 
 def test_table_gets_further_keys_and_the_rows_of_later_runs(services: Services) -> None:

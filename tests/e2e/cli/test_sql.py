@@ -59,16 +59,6 @@ def test_printed_statement_runs_in_the_warehouse(
     assert services.pinterest.calls.all() == []
 
 
-def test_key_with_the_name_of_the_statements_own_column_gets_a_prefix(
-    at_terminal: Terminal, services: Services
-) -> None:
-    text = "SELECT 'x' AS email, 1 AS Reason, 2 AS key_reason"
-    columns = ["--columns", "email,Reason,key_reason", "--key", "key_reason", "--key", "Reason"]
-    ran = at_terminal("sql", "rejected", "--query", text, *columns)
-    assert ran.out.splitlines()[1] == 'SELECT "key_reason", "key_key_Reason", identifier, reason'
-    assert run_statement(services, ran.out) == [(2, 1, "email", "not_an_email")]
-
-
 def test_array_column_is_recognised_from_the_warehouse(at_terminal: Terminal, services: Services) -> None:
     text = "SELECT ARRAY['a@b.cc', 'x', NULL] AS email"
     ran = at_terminal("sql", "hashed", "--query", text, "--database", "shop", "--quiet")

@@ -22,14 +22,6 @@ def test_box_has_the_workflow_of_its_name_and_the_required_headings(folder: Path
     assert (folder / "pinterest_export.dig").exists()
 
 
-def test_box_that_is_made_again_has_nothing_of_the_one_before(folder: Path) -> None:
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    (folder / "queries" / "people.sql").write_text("SELECT 1")
-    (folder / "gone.dig").write_text("+a: {echo>: a}")
-    assert box.main([str(folder)]) == 0
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-
-
 def test_box_readme_names_every_setting_and_every_workflow(folder: Path) -> None:
     text = (folder / "README.md").read_text()
     names = re.findall(r"^- (\w+): .+ \((?:required|optional)", text, re.MULTILINE)
