@@ -547,15 +547,14 @@ def test_written_workflow_has_the_settings_and_parameters_of_the_command(
     assert td == {"database": DATABASE if has_query else "", **engine}
 
 
-@pytest.mark.parametrize("action", ["add_people_to_current_audience", "replace_current_audience"])
 def test_written_workflow_sends_the_people_of_the_command(
-    at_terminal: Terminal, services: Services, folder: Path, tmp_path: Path, action: str
+    at_terminal: Terminal, services: Services, folder: Path, tmp_path: Path
 ) -> None:
     services.td.create(DATABASE, "people", [{"email": each, "customer_id": each[:9]} for each in people(60)])
     query = ("--query", 'SELECT email AS "m$ail", customer_id FROM people', "--database", DATABASE)
     control = {"percent": 50, "salt": "a $$ b $", "by": "customer_id"}
     settings = {
-        "action": action,
+        "action": "add_people_to_current_audience",
         "columns": {"m$ail": "email"},
         "control": control,
         "suppress": "SELECT email FROM people WHERE email LIKE '%1@%' AND '\r\n$$' = chr(13) || chr(10) || '$$'",

@@ -6,16 +6,17 @@ from typing import Any
 import pytest
 import yaml
 
-from td_pinterest_op.audiences.actions import ACTIONS
 from td_pinterest_op.stats import WITHHOLDING_LISTS
-from tests.e2e.restrictions import EVERY, MIRROR, ROWS, check_restrictions, create_people
+from tests.e2e.audiences import ADD, CLEAR
+from tests.e2e.restrictions import MIRROR, ROWS, check_restrictions, create_people
 from tests.exporting import Services
 from tests.unit.cli.running import Terminal
 
-WITHOUT_ROWS = [each.action.name for each in ACTIONS if not each.action.reads_rows]
 
-
-@pytest.mark.parametrize(("action", "source"), [*((each, "--job") for each in EVERY), (MIRROR, "--query")])
+# The actions themselves honour or reject them in tests/e2e/test_restrictions.py.
+@pytest.mark.parametrize(
+    ("action", "source"), [(ADD, "--job"), (CLEAR, "--job"), (MIRROR, "--job"), (MIRROR, "--query")]
+)
 def test_restrictions_on_the_command_line(
     at_terminal: Terminal, services: Services, tmp_path: Path, action: str, source: str
 ) -> None:
@@ -29,7 +30,7 @@ def test_restrictions_on_the_command_line(
             "--query": ["--query", "SELECT email FROM people", "--database", "crm"],
         }
         file.write_text(yaml.safe_dump(settings | restriction))
-        options = [] if action in WITHOUT_ROWS else rows[source]
+        options = [] if action == CLEAR else rows[source]
         if options and source == "--job" and not restriction.keys().isdisjoint(WITHHOLDING_LISTS):
             options = [*options, "--database", "crm"]
         ran = at_terminal("export", "--settings", file, "--yes", *options)

@@ -19,8 +19,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("when", [When.BEFORE, When.AFTER], ids=["before the exchange", "after the exchange"])
+@pytest.mark.parametrize(("when", "number"), [(When.BEFORE, signal.SIGINT), (When.AFTER, signal.SIGTERM)])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_signal_during_an_exchange_of_tokens_ends_a_command_that_has_stored_the_new_token(
     at_terminal: Terminal,
