@@ -20,80 +20,81 @@ def test_status_201_for_a_creation_or_update_is_a_success(services: Services, ac
     assert [stored["audience_id"]] * (action != DELETE) == [audience.id for audience in kept]
 
 
-class TestAddAndRemove:
-    def test_remove_removes_only_the_given_records(self, services: Services) -> None:
-        audience_id = services.audience(people(10))
-        stored = services.export({"action": REMOVE, "audience_id": audience_id}, job_id=services.job(people(4)))
-        assert services.pinterest.members_of_audience(audience_id) == digests(6, first=4)
-        assert stored["records"]["sent"] == 4
-        # The previous members among them are unknown.
-        assert stored["summary"] == 'Asked Pinterest to remove 4 records from audience "Shoppers".'
-        assert [call.operation_type for call in services.pinterest.calls.writes()] == ["REMOVE"]
+def test_remove_removes_only_the_given_records(services: Services) -> None:
+    audience_id = services.audience(people(10))
+    stored = services.export({"action": REMOVE, "audience_id": audience_id}, job_id=services.job(people(4)))
+    assert services.pinterest.members_of_audience(audience_id) == digests(6, first=4)
+    assert stored["records"]["sent"] == 4
+    # The previous members among them are unknown.
+    assert stored["summary"] == 'Asked Pinterest to remove 4 records from audience "Shoppers".'
+    assert [call.operation_type for call in services.pinterest.calls.writes()] == ["REMOVE"]
 
 
 def delete(services: Services, audience_id: str) -> dict[str, Any]:
     return services.export({"action": DELETE, "audience_id": audience_id})
 
 
-class TestDelete:
-    def test_delete_removes_the_audience_without_reading_rows(self, services: Services) -> None:
-        audience_id = services.audience(people(5))
+def test_delete_removes_the_audience_without_reading_rows(services: Services) -> None:
+    audience_id = services.audience(people(5))
+    stored = delete(services, audience_id)
+    assert services.pinterest.audiences[audience_id].removed
+    assert services.td.requests == []
+    assert (stored["audience_id"], stored["audience_name"], stored["job_id"]) == (audience_id, "Shoppers", None)
+
+
+@pytest.mark.parametrize(
+    ("removed_audiences", "second_remove"), [("readable", "accepted"), ("readable", "404"), ("gone", "accepted")]
+)
+def test_delete_of_a_removed_audience_succeeds_and_is_reported(
+    services: Services, removed_audiences: str, second_remove: str
+) -> None:
+    services.pinterest.switches.set({"removed_audiences": removed_audiences, "second_remove": second_remove})
+    audience_id = services.audience(people(5))
+    for _ in range(2):
         stored = delete(services, audience_id)
-        assert services.pinterest.audiences[audience_id].removed
-        assert services.td.requests == []
-        assert (stored["audience_id"], stored["audience_name"], stored["job_id"]) == (audience_id, "Shoppers", None)
+    assert audience_id == stored["audience_id"]
+    past = " was deleted already." if removed_audiences == "readable" else ", or it was deleted before."
+    assert stored["summary"].endswith(past)
 
-    @pytest.mark.parametrize(
-        ("removed_audiences", "second_remove"), [("readable", "accepted"), ("readable", "404"), ("gone", "accepted")]
-    )
-    def test_delete_of_a_removed_audience_succeeds_and_is_reported(
-        self, services: Services, removed_audiences: str, second_remove: str
-    ) -> None:
-        services.pinterest.switches.set({"removed_audiences": removed_audiences, "second_remove": second_remove})
-        audience_id = services.audience(people(5))
-        for _ in range(2):
-            stored = delete(services, audience_id)
-        assert audience_id == stored["audience_id"]
-        past = " was deleted already." if removed_audiences == "readable" else ", or it was deleted before."
-        assert stored["summary"].endswith(past)
 
-    @pytest.mark.parametrize("known", [True, False], ids=["deleted before", "never there"])
-    def test_removal_with_status_404_names_both_causes(self, services: Services, known: bool) -> None:
-        services.pinterest.switches.set({"removed_audiences": "gone", "second_remove": "404"})
-        audience_id = "123456789"
-        if known:
-            audience_id = services.audience()
-            delete(services, audience_id)
-        with pytest.raises(AudienceError) as caught:
-            delete(services, audience_id)
-        for part in (audience_id, AD_ACCOUNT_ID, "deleted before", "never existed"):
-            assert part in str(caught.value)
-
-    def test_removal_with_status_404_of_an_audience_that_stays_is_an_error(self, services: Services) -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["deleted before", "never there"])
+def test_removal_with_status_404_names_both_causes(services: Services, known: bool) -> None:
+    services.pinterest.switches.set({"removed_audiences": "gone", "second_remove": "404"})
+    audience_id = "123456789"
+    if known:
         audience_id = services.audience()
-        services.pinterest.answer(404, operation="audiences/update")
-        with pytest.raises(
-            AudienceError, match=r"to remove in ad account \d+ \(404\): either it was deleted before, or"
-        ):
-            delete(services, audience_id)
-
-    def test_rejected_removal_is_an_error_and_the_audience_stays(self, services: Services) -> None:
-        audience_id = services.audience(people(5))
-        services.pinterest.answer(422, operation="audiences/update", times=None)
-        with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
-            delete(services, audience_id)
-        assert not services.pinterest.audiences[audience_id].removed
-
-    @pytest.mark.parametrize("lag", [0.0, 5.0])
-    @pytest.mark.parametrize("removed", ["gone", "readable"])
-    def test_removal_whose_response_was_lost_is_a_success(self, services: Services, removed: str, lag: float) -> None:
-        audience_id = services.audience(people(5))
-        services.time.sleep(60)
-        services.pinterest.switches.set({"removed_audiences": removed, "second_remove": "404"})
-        services.pinterest.switches.reading_lag_seconds = lag
-        services.pinterest.inject(Fault(effect=Reset(), when=When.AFTER, operation="audiences/update"))
         delete(services, audience_id)
-        assert services.pinterest.audiences[audience_id].removed
+    with pytest.raises(AudienceError) as caught:
+        delete(services, audience_id)
+    for part in (audience_id, AD_ACCOUNT_ID, "deleted before", "never existed"):
+        assert part in str(caught.value)
+
+
+def test_removal_with_status_404_of_an_audience_that_stays_is_an_error(services: Services) -> None:
+    audience_id = services.audience()
+    services.pinterest.answer(404, operation="audiences/update")
+    with pytest.raises(AudienceError, match=r"to remove in ad account \d+ \(404\): either it was deleted before, or"):
+        delete(services, audience_id)
+
+
+def test_rejected_removal_is_an_error_and_the_audience_stays(services: Services) -> None:
+    audience_id = services.audience(people(5))
+    services.pinterest.answer(422, operation="audiences/update", times=None)
+    with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
+        delete(services, audience_id)
+    assert not services.pinterest.audiences[audience_id].removed
+
+
+@pytest.mark.parametrize("lag", [0.0, 5.0])
+@pytest.mark.parametrize("removed", ["gone", "readable"])
+def test_removal_whose_response_was_lost_is_a_success(services: Services, removed: str, lag: float) -> None:
+    audience_id = services.audience(people(5))
+    services.time.sleep(60)
+    services.pinterest.switches.set({"removed_audiences": removed, "second_remove": "404"})
+    services.pinterest.switches.reading_lag_seconds = lag
+    services.pinterest.inject(Fault(effect=Reset(), when=When.AFTER, operation="audiences/update"))
+    delete(services, audience_id)
+    assert services.pinterest.audiences[audience_id].removed
 
 
 def unknown_audience_id(services: Services) -> str:

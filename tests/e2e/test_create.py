@@ -12,56 +12,55 @@ from tests.exporting import SESSION, Services, digest, digests, people
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-000000000001"
 
 
-class TestCreate:
-    def test_create_fills_a_list_before_it_creates_the_audience(self, services: Services) -> None:
-        job = services.job(people(10))
-        stored = services.export(NEW | {"audience_description": "Spring buyers"}, job_id=job)
-        audience_id = only_audience_id(services)
-        assert services.pinterest.members_of_audience(audience_id) == digests(10)
-        assert (
-            list_name("Spring", job, digests(10))
-            == services.pinterest.lists[current_list_id(services, audience_id)].name
-        )
-        assert services.pinterest.audiences[audience_id].description == "Spring buyers"
-        operations = [call.operation for call in services.pinterest.calls.writes()]
-        assert operations == ["customer_lists/create", "audiences/create"]
-        assert (stored["audience_id"], stored["audience_name"]) == (audience_id, "Spring")
-        assert current_list_id(services, audience_id) == stored["customer_list_id"]
-
-    def test_list_has_the_type_of_its_column(self, services: Services) -> None:
-        services.export(NEW, job_id=services.job([DEVICE], column="idfa"))
-        behind = services.pinterest.lists[current_list_id(services, only_audience_id(services))]
-        assert behind.list_type == "IDFA"
-        assert services.pinterest.members(behind.id) == {digest(DEVICE.upper())}
-
-    def test_create_in_another_session_names_the_audience_with_that_name_and_what_to_do(
-        self, services: Services
-    ) -> None:
-        services.export(NEW, job_id=services.job(people(3)))
-        services.pinterest.calls.clear()
-        with pytest.raises(AudienceError) as caught:
-            services.export(NEW, job_id=services.job(people(5)), session_time=NEXT_DAY)
-        for part in ('"Spring" already exists', f"(id {only_audience_id(services)})", ADD, REPLACE, "audience_name"):
-            assert part in str(caught.value)
-        assert services.pinterest.calls.writes() == []
-        assert len(services.pinterest.lists) == 1
-
-    @pytest.mark.parametrize(
-        ("name", "fields"),
-        [
-            ("Spring", {"removed": True}),
-            ("Spring", {"shared_with": [AD_ACCOUNT_ID], "ad_account_id": "77"}),
-            ("Spring 2", {}),
-        ],
+def test_create_fills_a_list_before_it_creates_the_audience(services: Services) -> None:
+    job = services.job(people(10))
+    stored = services.export(NEW | {"audience_description": "Spring buyers"}, job_id=job)
+    audience_id = only_audience_id(services)
+    assert services.pinterest.members_of_audience(audience_id) == digests(10)
+    assert (
+        list_name("Spring", job, digests(10)) == services.pinterest.lists[current_list_id(services, audience_id)].name
     )
-    def test_removed_received_or_similarly_named_audience_does_not_block_a_name(
-        self, services: Services, name: str, fields: dict[str, Any]
-    ) -> None:
-        services.pinterest.add_ad_account("77")
-        other = services.pinterest.add_audience(name, **fields)
-        stored = services.export(NEW, job_id=services.job(people(3)))
-        assert other.id != stored["audience_id"]
-        assert services.pinterest.members_of_audience(stored["audience_id"]) == digests(3)
+    assert services.pinterest.audiences[audience_id].description == "Spring buyers"
+    operations = [call.operation for call in services.pinterest.calls.writes()]
+    assert operations == ["customer_lists/create", "audiences/create"]
+    assert (stored["audience_id"], stored["audience_name"]) == (audience_id, "Spring")
+    assert current_list_id(services, audience_id) == stored["customer_list_id"]
+
+
+def test_list_has_the_type_of_its_column(services: Services) -> None:
+    services.export(NEW, job_id=services.job([DEVICE], column="idfa"))
+    behind = services.pinterest.lists[current_list_id(services, only_audience_id(services))]
+    assert behind.list_type == "IDFA"
+    assert services.pinterest.members(behind.id) == {digest(DEVICE.upper())}
+
+
+def test_create_in_another_session_names_the_audience_with_that_name_and_what_to_do(services: Services) -> None:
+    services.export(NEW, job_id=services.job(people(3)))
+    services.pinterest.calls.clear()
+    with pytest.raises(AudienceError) as caught:
+        services.export(NEW, job_id=services.job(people(5)), session_time=NEXT_DAY)
+    for part in ('"Spring" already exists', f"(id {only_audience_id(services)})", ADD, REPLACE, "audience_name"):
+        assert part in str(caught.value)
+    assert services.pinterest.calls.writes() == []
+    assert len(services.pinterest.lists) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("Spring", {"removed": True}),
+        ("Spring", {"shared_with": [AD_ACCOUNT_ID], "ad_account_id": "77"}),
+        ("Spring 2", {}),
+    ],
+)
+def test_removed_received_or_similarly_named_audience_does_not_block_a_name(
+    services: Services, name: str, fields: dict[str, Any]
+) -> None:
+    services.pinterest.add_ad_account("77")
+    other = services.pinterest.add_audience(name, **fields)
+    stored = services.export(NEW, job_id=services.job(people(3)))
+    assert other.id != stored["audience_id"]
+    assert services.pinterest.members_of_audience(stored["audience_id"]) == digests(3)
 
 
 @pytest.mark.parametrize(

@@ -24,133 +24,132 @@ from tests.emulators.pinterest import Call, When
 from tests.exporting import SESSION, Services, digests, people
 
 
-class TestReplace:
-    def test_replace_switches_the_audience_to_a_list_of_the_querys_people_after_the_last_batch(
-        self, services: Services
-    ) -> None:
-        audience_id = services.audience(people(5, first=100))
-        before = current_list_id(services, audience_id)
-        job = services.job(people(10))
-        settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4}
-        stored = services.export(settings, job_id=job)
-        after = current_list_id(services, audience_id)
-        assert services.pinterest.members_of_audience(audience_id) == digests(10)
-        assert list_name("Shoppers", job, digests(10)) == services.pinterest.lists[after].name
-        assert (before, after) == (stored["previous_customer_list_id"], stored["customer_list_id"])
-        assert services.pinterest.members(before) == digests(5, first=100)
-        operations = [call.operation for call in services.pinterest.calls.writes()]
-        assert operations == ["customer_lists/create", *["customer_lists/update"] * 2, "audiences/update"]
+def test_replace_switches_the_audience_to_a_list_of_the_querys_people_after_the_last_batch(services: Services) -> None:
+    audience_id = services.audience(people(5, first=100))
+    before = current_list_id(services, audience_id)
+    job = services.job(people(10))
+    settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4}
+    stored = services.export(settings, job_id=job)
+    after = current_list_id(services, audience_id)
+    assert services.pinterest.members_of_audience(audience_id) == digests(10)
+    assert list_name("Shoppers", job, digests(10)) == services.pinterest.lists[after].name
+    assert (before, after) == (stored["previous_customer_list_id"], stored["customer_list_id"])
+    assert services.pinterest.members(before) == digests(5, first=100)
+    operations = [call.operation for call in services.pinterest.calls.writes()]
+    assert operations == ["customer_lists/create", *["customer_lists/update"] * 2, "audiences/update"]
 
-    @pytest.mark.parametrize("settings", [{"action": REPLACE}, NEW], ids=["replace", "create"])
-    def test_replace_or_create_repeated_in_its_session_removes_people_added_since(
-        self, services: Services, settings: dict[str, Any]
-    ) -> None:
-        if settings["action"] == REPLACE:
-            settings = settings | {"audience_id": services.audience(people(3, first=900))}
-        job = services.job(people(60))
-        first = services.export(settings, job_id=job)
-        by_mistake = {"action": ADD, "audience_id": first["audience_id"]}
-        services.export(by_mistake, job_id=services.job(people(50, first=100)))
-        dry = services.export({**settings, "dry_run": True}, job_id=job)
-        stored = services.export(settings, job_id=job)
-        assert services.pinterest.members_of_audience(first["audience_id"]) == digests(60)
-        assert (dry["members"], stored["members"]) == (None, 60)
 
-    @pytest.mark.parametrize(
-        ("switches", "message"),
-        [
-            ({"processing_seconds": 1e9, "processing_refusal": "400"}, "Pinterest answered 400"),
-            ({"new_list_missing_seconds": 1e9}, "Pinterest answered 404.*4 of 10 records sent"),
-        ],
-        ids=["never finished", "never found"],
-    )
-    def test_list_that_never_becomes_ready_is_not_used_after_waiting(
-        self, services: Services, switches: dict[str, Any], message: str
-    ) -> None:
-        services.pinterest.switches.set(switches)
-        audience_id = services.audience(people(5))
-        begin = services.time.now()
-        settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4, "retry_count": 2}
-        with pytest.raises(RequestRefusedError, match=message):
-            services.export(settings, job_id=services.job(people(10)))
-        assert services.pinterest.members_of_audience(audience_id) == digests(5)
-        assert 30 <= services.time.now() - begin < 75  # several batches wait at once
+@pytest.mark.parametrize("settings", [{"action": REPLACE}, NEW], ids=["replace", "create"])
+def test_replace_or_create_repeated_in_its_session_removes_people_added_since(
+    services: Services, settings: dict[str, Any]
+) -> None:
+    if settings["action"] == REPLACE:
+        settings = settings | {"audience_id": services.audience(people(3, first=900))}
+    job = services.job(people(60))
+    first = services.export(settings, job_id=job)
+    by_mistake = {"action": ADD, "audience_id": first["audience_id"]}
+    services.export(by_mistake, job_id=services.job(people(50, first=100)))
+    dry = services.export({**settings, "dry_run": True}, job_id=job)
+    stored = services.export(settings, job_id=job)
+    assert services.pinterest.members_of_audience(first["audience_id"]) == digests(60)
+    assert (dry["members"], stored["members"]) == (None, 60)
+
+
+@pytest.mark.parametrize(
+    ("switches", "message"),
+    [
+        ({"processing_seconds": 1e9, "processing_refusal": "400"}, "Pinterest answered 400"),
+        ({"new_list_missing_seconds": 1e9}, "Pinterest answered 404.*4 of 10 records sent"),
+    ],
+    ids=["never finished", "never found"],
+)
+def test_list_that_never_becomes_ready_is_not_used_after_waiting(
+    services: Services, switches: dict[str, Any], message: str
+) -> None:
+    services.pinterest.switches.set(switches)
+    audience_id = services.audience(people(5))
+    begin = services.time.now()
+    settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4, "retry_count": 2}
+    with pytest.raises(RequestRefusedError, match=message):
+        services.export(settings, job_id=services.job(people(10)))
+    assert services.pinterest.members_of_audience(audience_id) == digests(5)
+    assert 30 <= services.time.now() - begin < 75  # several batches wait at once
 
 
 def clear(services: Services, audience_id: str, **params: Any) -> dict[str, Any]:
     return services.export({"action": CLEAR, "audience_id": audience_id}, **params)
 
 
-class TestClear:
-    def test_clear_creates_no_second_list_after_an_unrelated_rejection(self, services: Services) -> None:
-        audience_id = services.audience(people(5))
-        services.pinterest.answer(422, operation="customer_lists/create", times=None)
-        with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
-            clear(services, audience_id)
-        assert len(services.pinterest.calls.of("customer_lists/create")) == 1
-        assert services.pinterest.members_of_audience(audience_id) == digests(5)
-
-    @pytest.mark.parametrize("demands_records", [True, False])
-    def test_clear_switches_the_audience_to_a_new_empty_email_list(
-        self, services: Services, demands_records: bool
-    ) -> None:
-        services.pinterest.switches.records_required = demands_records
-        audience_id = services.audience(people(5))
-        before = current_list_id(services, audience_id)
-        stored = clear(services, audience_id)
-        behind = services.pinterest.lists[current_list_id(services, audience_id)]
-        assert is_cleared(services, audience_id)
-        assert (len(behind.members), behind.list_type) == (int(demands_records), "EMAIL")
-        assert f"Shoppers (td {session_key()} - {fingerprint([])} {int(demands_records)})" == behind.name
-        assert (before, behind.id) == (stored["previous_customer_list_id"], stored["customer_list_id"])
-        assert services.pinterest.members(before) == digests(5)
-        assert services.td.requests == []
-
-    def test_clear_works_for_a_name_with_half_an_emoji(self, services: Services) -> None:
-        services.pinterest.switches.records_required = True
-        audience_id = services.audience(people(5), name="Shop \ud83d")
+def test_clear_creates_no_second_list_after_an_unrelated_rejection(services: Services) -> None:
+    audience_id = services.audience(people(5))
+    services.pinterest.answer(422, operation="customer_lists/create", times=None)
+    with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
         clear(services, audience_id)
-        assert is_cleared(services, audience_id)
+    assert len(services.pinterest.calls.of("customer_lists/create")) == 1
+    assert services.pinterest.members_of_audience(audience_id) == digests(5)
 
-    @pytest.mark.parametrize("session_time", [SESSION, NEXT_DAY], ids=["the same session", "another session"])
-    def test_clear_of_a_cleared_audience_writes_nothing(self, services: Services, session_time: str) -> None:
-        audience_id = services.audience(people(5))
-        clear(services, audience_id)
-        services.pinterest.calls.clear()
-        stored = clear(services, audience_id, session_time=session_time)
-        assert services.pinterest.calls.writes() == []
-        assert (
-            stored["previous_customer_list_id"],
-            stored["customer_list_id"],
-        ) == (None, current_list_id(services, audience_id))
 
-    @pytest.mark.parametrize(
-        ("came", "demands_records", "session_time"), [(1, True, SESSION), (1, False, NEXT_DAY), (3, True, NEXT_DAY)]
-    )
-    def test_clear_removes_people_added_since_the_last_clear(
-        self, services: Services, session_time: str, came: int, demands_records: bool
-    ) -> None:
-        services.pinterest.switches.records_required = demands_records
-        audience_id = services.audience(people(5))
-        clear(services, audience_id)
-        services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(came)))
-        clear(services, audience_id, session_time=session_time)
-        assert is_cleared(services, audience_id)
-        assert len(services.pinterest.lists) == 3
+@pytest.mark.parametrize("demands_records", [True, False])
+def test_clear_switches_the_audience_to_a_new_empty_email_list(services: Services, demands_records: bool) -> None:
+    services.pinterest.switches.records_required = demands_records
+    audience_id = services.audience(people(5))
+    before = current_list_id(services, audience_id)
+    stored = clear(services, audience_id)
+    behind = services.pinterest.lists[current_list_id(services, audience_id)]
+    assert is_cleared(services, audience_id)
+    assert (len(behind.members), behind.list_type) == (int(demands_records), "EMAIL")
+    assert f"Shoppers (td {session_key()} - {fingerprint([])} {int(demands_records)})" == behind.name
+    assert (before, behind.id) == (stored["previous_customer_list_id"], stored["customer_list_id"])
+    assert services.pinterest.members(before) == digests(5)
+    assert services.td.requests == []
 
-    @pytest.mark.parametrize(
-        "switches", [{"upload_counters": False}, {"reading_lag_seconds": 5.0, "listing_lag_seconds": 5.0}]
-    )
-    def test_clear_repeats_when_the_upload_counter_is_missing_or_late(
-        self, services: Services, switches: dict[str, Any]
-    ) -> None:
-        audience_id = services.audience(people(5))
-        clear(services, audience_id)
-        services.time.sleep(60)
-        services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(3)))
-        services.pinterest.switches.set(switches)
-        clear(services, audience_id)
-        assert is_cleared(services, audience_id)
+
+def test_clear_works_for_a_name_with_half_an_emoji(services: Services) -> None:
+    services.pinterest.switches.records_required = True
+    audience_id = services.audience(people(5), name="Shop \ud83d")
+    clear(services, audience_id)
+    assert is_cleared(services, audience_id)
+
+
+@pytest.mark.parametrize("session_time", [SESSION, NEXT_DAY], ids=["the same session", "another session"])
+def test_clear_of_a_cleared_audience_writes_nothing(services: Services, session_time: str) -> None:
+    audience_id = services.audience(people(5))
+    clear(services, audience_id)
+    services.pinterest.calls.clear()
+    stored = clear(services, audience_id, session_time=session_time)
+    assert services.pinterest.calls.writes() == []
+    assert (
+        stored["previous_customer_list_id"],
+        stored["customer_list_id"],
+    ) == (None, current_list_id(services, audience_id))
+
+
+@pytest.mark.parametrize(
+    ("came", "demands_records", "session_time"), [(1, True, SESSION), (1, False, NEXT_DAY), (3, True, NEXT_DAY)]
+)
+def test_clear_removes_people_added_since_the_last_clear(
+    services: Services, session_time: str, came: int, demands_records: bool
+) -> None:
+    services.pinterest.switches.records_required = demands_records
+    audience_id = services.audience(people(5))
+    clear(services, audience_id)
+    services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(came)))
+    clear(services, audience_id, session_time=session_time)
+    assert is_cleared(services, audience_id)
+    assert len(services.pinterest.lists) == 3
+
+
+@pytest.mark.parametrize(
+    "switches", [{"upload_counters": False}, {"reading_lag_seconds": 5.0, "listing_lag_seconds": 5.0}]
+)
+def test_clear_repeats_when_the_upload_counter_is_missing_or_late(services: Services, switches: dict[str, Any]) -> None:
+    audience_id = services.audience(people(5))
+    clear(services, audience_id)
+    services.time.sleep(60)
+    services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(3)))
+    services.pinterest.switches.set(switches)
+    clear(services, audience_id)
+    assert is_cleared(services, audience_id)
 
 
 OVER_OLD = NEW | {"if_exists": "replace"}

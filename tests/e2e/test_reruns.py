@@ -27,29 +27,29 @@ from tests.emulators.pinterest.faults import Answer, Fault, When
 from tests.exporting import Services, digests, people
 
 
-class TestConcurrentAttempts:
-    @pytest.mark.parametrize("second_remove", ["accepted", "404"])
-    def test_two_concurrent_creations_leave_one_audience(self, services: Services, second_remove: str) -> None:
-        services.pinterest.switches.second_remove = second_remove
-        synchronise_at(services, "customer_lists/create", "audiences/create")
-        job = services.job(people(10))
-        first, second = run_twice_at_once(lambda: services.export(NEW | {"limit_records_per_request": 3}, job_id=job))
-        audience_id = only_audience_id(services)
-        assert services.pinterest.members_of_audience(audience_id) == digests(10)
-        assert [first["audience_id"], second["audience_id"]] == [audience_id] * 2
-        made = services.pinterest.audiences_named("Spring", removed=None)
-        assert audience_id == min(made, key=lambda audience: int(audience.id)).id
+@pytest.mark.parametrize("second_remove", ["accepted", "404"])
+def test_two_concurrent_creations_leave_one_audience(services: Services, second_remove: str) -> None:
+    services.pinterest.switches.second_remove = second_remove
+    synchronise_at(services, "customer_lists/create", "audiences/create")
+    job = services.job(people(10))
+    first, second = run_twice_at_once(lambda: services.export(NEW | {"limit_records_per_request": 3}, job_id=job))
+    audience_id = only_audience_id(services)
+    assert services.pinterest.members_of_audience(audience_id) == digests(10)
+    assert [first["audience_id"], second["audience_id"]] == [audience_id] * 2
+    made = services.pinterest.audiences_named("Spring", removed=None)
+    assert audience_id == min(made, key=lambda audience: int(audience.id)).id
 
-    @pytest.mark.parametrize("action", [CLEAR, DELETE])
-    def test_two_concurrent_clears_or_deletions_both_succeed(self, services: Services, action: str) -> None:
-        services.pinterest.switches.set({"removed_audiences": "gone", "second_remove": "404"})
-        synchronise_at(services, "audiences/update")
-        audience_id = services.audience(people(5))
-        run_twice_at_once(lambda: services.export({"action": action, "audience_id": audience_id}))
-        if action == CLEAR:
-            assert is_cleared(services, audience_id)
-        else:
-            assert services.pinterest.audiences[audience_id].removed
+
+@pytest.mark.parametrize("action", [CLEAR, DELETE])
+def test_two_concurrent_clears_or_deletions_both_succeed(services: Services, action: str) -> None:
+    services.pinterest.switches.set({"removed_audiences": "gone", "second_remove": "404"})
+    synchronise_at(services, "audiences/update")
+    audience_id = services.audience(people(5))
+    run_twice_at_once(lambda: services.export({"action": action, "audience_id": audience_id}))
+    if action == CLEAR:
+        assert is_cleared(services, audience_id)
+    else:
+        assert services.pinterest.audiences[audience_id].removed
 
 
 def run_twice_at_once(run: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:

@@ -18,56 +18,57 @@ from tests.e2e.audiences import ADD, settings_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, people
 
+TEN: Mapping[str, Any] = {
+    "type": "facebook",
+    "ad_account_id": "12a",
+    "audience_type": "visitors",
+    "action": "add_peeple",
+    "limit_records_per_request": "0",
+    "ignore_invalid_records": "perhaps",
+    "retry_count": "-1",
+    "max_invalid_ratio": "1.5",
+    "columns": {"mail": "phone"},
+    "requests_per_minut": "400",
+}
 
-class TestWrongSettings:
-    TEN: Mapping[str, Any] = {
-        "type": "facebook",
-        "ad_account_id": "12a",
-        "audience_type": "visitors",
-        "action": "add_peeple",
-        "limit_records_per_request": "0",
-        "ignore_invalid_records": "perhaps",
-        "retry_count": "-1",
-        "max_invalid_ratio": "1.5",
-        "columns": {"mail": "phone"},
-        "requests_per_minut": "400",
-    }
 
-    def test_wrong_settings_are_one_error_that_names_all_before_any_request(self, services: Services) -> None:
-        with pytest.raises(SettingsError) as caught:
-            services.export(self.TEN, job_id=services.job(people(3)))
-        first, *lines = str(caught.value).splitlines()
-        assert first == "result_settings has 10 problems:"
-        assert {line.removeprefix("- ").split(":")[0] for line in lines} == set(self.TEN)
-        assert all("allowed:" in line or "did you mean requests_per_minute" in line for line in lines)
-        assert services.td.requests == []
-        assert services.pinterest.calls.all() == []
+def test_wrong_settings_are_one_error_that_names_all_before_any_request(services: Services) -> None:
+    with pytest.raises(SettingsError) as caught:
+        services.export(TEN, job_id=services.job(people(3)))
+    first, *lines = str(caught.value).splitlines()
+    assert first == "result_settings has 10 problems:"
+    assert {line.removeprefix("- ").split(":")[0] for line in lines} == set(TEN)
+    assert all("allowed:" in line or "did you mean requests_per_minute" in line for line in lines)
+    assert services.td.requests == []
+    assert services.pinterest.calls.all() == []
 
-    def test_missing_api_key_is_named_together_with_wrong_settings(self, services: Services) -> None:
-        services.environ.pop("TD_API_KEY")
-        with pytest.raises(SettingsError) as caught:
-            services.export({"action": "add_peeple", "ad_account_id": None}, job_id="12x")
-        for part in (
-            "- ad_account_id: missing",
-            "- action: ",
-            "job_id must be the id of a Treasure Data job",
-            "there is no TD_API_KEY",
-        ):
-            assert part in str(caught.value)
 
-    @pytest.mark.parametrize(
-        "run",
-        [export_task, export_all, erase_people, check_audiences, lambda task, _: add_activation_settings(task)],
-        ids=["export", "many", "erase", "status", "activation"],
-    )
-    def test_console_hands_its_settings_to_no_task_as_text(
-        self, services: Services, run: Callable[[Task, Timing], object]
-    ) -> None:
-        own = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "refresh_token": "pinr.theirs"}
-        params: dict[str, Any] = {"result_settings": json.dumps(own), "activation_id": 5, "audiences": [{"name": "a"}]}
-        with pytest.raises(SettingsError, match=r"only td_pinterest_op\.activation\.PinterestActivation takes"):
-            run(Task(params=params, environ=services.environ), services.time.timing)
-        assert services.pinterest.calls.all() == []
+def test_missing_api_key_is_named_together_with_wrong_settings(services: Services) -> None:
+    services.environ.pop("TD_API_KEY")
+    with pytest.raises(SettingsError) as caught:
+        services.export({"action": "add_peeple", "ad_account_id": None}, job_id="12x")
+    for part in (
+        "- ad_account_id: missing",
+        "- action: ",
+        "job_id must be the id of a Treasure Data job",
+        "there is no TD_API_KEY",
+    ):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [export_task, export_all, erase_people, check_audiences, lambda task, _: add_activation_settings(task)],
+    ids=["export", "many", "erase", "status", "activation"],
+)
+def test_console_hands_its_settings_to_no_task_as_text(
+    services: Services, run: Callable[[Task, Timing], object]
+) -> None:
+    own = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "refresh_token": "pinr.theirs"}
+    params: dict[str, Any] = {"result_settings": json.dumps(own), "activation_id": 5, "audiences": [{"name": "a"}]}
+    with pytest.raises(SettingsError, match=r"only td_pinterest_op\.activation\.PinterestActivation takes"):
+        run(Task(params=params, environ=services.environ), services.time.timing)
+    assert services.pinterest.calls.all() == []
 
 
 def test_other_parameters_and_variables_of_a_workflow_are_not_judged(
@@ -85,34 +86,34 @@ def test_other_parameters_and_variables_of_a_workflow_are_not_judged(
     assert [each.getMessage() for each in caplog.records if each.levelname == "WARNING"] == []
 
 
-class TestForThisRun:
-    def test_settings_for_this_run_replace_those_of_the_task_and_are_named(
-        self, services: Services, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        settings = settings_of(services, ADD) | {"min_records": 100}
-        given = '{"min_records": 1, "dry_run": true, "rebuild": true}'
-        stored = services.export(settings, job_id=services.job(people(5)), settings_for_this_run=given)
-        assert (stored["dry_run"], services.pinterest.calls.writes()) == (True, [])
-        assert "set for this run, and for each retry of its attempt: min_records, dry_run" in caplog.text
-        assert "settings_for_this_run has settings that this task does not have: rebuild" in caplog.text
-        assert "; set for this run and each retry of its attempt: min_records, dry_run." in stored["summary"]
+def test_settings_for_this_run_replace_those_of_the_task_and_are_named(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = settings_of(services, ADD) | {"min_records": 100}
+    given = '{"min_records": 1, "dry_run": true, "rebuild": true}'
+    stored = services.export(settings, job_id=services.job(people(5)), settings_for_this_run=given)
+    assert (stored["dry_run"], services.pinterest.calls.writes()) == (True, [])
+    assert "set for this run, and for each retry of its attempt: min_records, dry_run" in caplog.text
+    assert "settings_for_this_run has settings that this task does not have: rebuild" in caplog.text
+    assert "; set for this run and each retry of its attempt: min_records, dry_run." in stored["summary"]
 
-    @pytest.mark.parametrize(
-        ("given", "complaint"),
-        [
-            ({"audience_id": "7"}, "blank, or not to be set for one run: audience_id"),
-            ({"dry_run": ""}, "blank, or not to be set for one run: dry_run"),
-            ("", "settings_for_this_run: blank"),
-            ({}, "settings_for_this_run: blank"),
-            ("dry_run", "must be a mapping"),
-            ({"min_records": "many"}, "min_records: 'many' is not an allowed value"),
-        ],
-    )
-    def test_wrong_setting_for_this_run_is_an_error(self, services: Services, given: object, complaint: str) -> None:
-        settings = settings_of(services, ADD)
-        with pytest.raises(SettingsError, match=complaint):
-            services.export(settings, job_id=services.job(people(5)), settings_for_this_run=given)
-        assert services.pinterest.calls.writes() == []
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"audience_id": "7"}, "blank, or not to be set for one run: audience_id"),
+        ({"dry_run": ""}, "blank, or not to be set for one run: dry_run"),
+        ("", "settings_for_this_run: blank"),
+        ({}, "settings_for_this_run: blank"),
+        ("dry_run", "must be a mapping"),
+        ({"min_records": "many"}, "min_records: 'many' is not an allowed value"),
+    ],
+)
+def test_wrong_setting_for_this_run_is_an_error(services: Services, given: object, complaint: str) -> None:
+    settings = settings_of(services, ADD)
+    with pytest.raises(SettingsError, match=complaint):
+        services.export(settings, job_id=services.job(people(5)), settings_for_this_run=given)
+    assert services.pinterest.calls.writes() == []
 
 
 def test_error_about_settings_names_the_ad_account_and_the_audience_that_they_name(services: Services) -> None:

@@ -236,103 +236,103 @@ def test_columns_of_a_list_are_asked_before_the_people_where_the_engine_allows_i
     assert len(columns) == asked - 2
 
 
-class TestLists:
-    @pytest.mark.parametrize(("name", "count"), [("suppress", 2), ("consent", 1)])
-    def test_list_may_be_a_file_and_the_columns_setting_may_name_a_column_of_it_only(
-        self, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, count: int
-    ) -> None:
-        monkeypatch.chdir(tmp_path)
-        (tmp_path / "listed.sql").write_text(values_query(people(1), "Mail"))
-        settings = settings_of(services, ADD) | {"columns": {"mail": "email"}}
-        task: dict[str, Any] = {"job_id": services.job(people(3)), name: "listed.sql", **DATABASE}
-        assert services.export(settings, **task)["records"]["sent"] == count
-        with pytest.raises(JobError, match='there is no column "male", which `columns` names'):
-            services.export(settings | {"columns": {"mail": "email", "male": "email"}}, **task)
+@pytest.mark.parametrize(("name", "count"), [("suppress", 2), ("consent", 1)])
+def test_list_may_be_a_file_and_the_columns_setting_may_name_a_column_of_it_only(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, count: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "listed.sql").write_text(values_query(people(1), "Mail"))
+    settings = settings_of(services, ADD) | {"columns": {"mail": "email"}}
+    task: dict[str, Any] = {"job_id": services.job(people(3)), name: "listed.sql", **DATABASE}
+    assert services.export(settings, **task)["records"]["sent"] == count
+    with pytest.raises(JobError, match='there is no column "male", which `columns` names'):
+        services.export(settings | {"columns": {"mail": "email", "male": "email"}}, **task)
 
-    def test_invalid_values_in_lists_match_nobody_and_cause_one_warning(
-        self, services: Services, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        settings = settings_of(services, ADD)
+
+def test_invalid_values_in_lists_match_nobody_and_cause_one_warning(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = settings_of(services, ADD)
+    services.export(
+        settings,
+        job_id=services.job(people(2)),
+        suppress=values_query([people(1)[0], "nobody", "", None]),
+        consent=values_query([*people(2), "n/a"]),
+        **DATABASE,
+    )
+    (warning,) = [text for text in caplog.messages if "not valid identifiers" in text]
+    assert warning.endswith("suppress: not_an_email 1, empty 1, null 1; consent: placeholder 1")
+    assert people(1)[0] not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "of_list", "reason"),
+    [("suppress", people(1), "suppressed"), ("consent", people(2), "without_consent")],
+)
+def test_plan_counts_withheld_people_and_warns_that_nobody_is_removed(
+    services: Services, caplog: pytest.LogCaptureFixture, name: str, of_list: list[str], reason: str
+) -> None:
+    caplog.set_level("INFO")
+    settings = settings_of(services, ADD) | {"dry_run": True}
+    task = {name: values_query(of_list)} | DATABASE
+    stored = services.export(settings, job_id=services.job(people(3)), **task)
+    assert f"withheld  1 record ({reason} 1)" in caplog.text
+    assert "withheld people who are already in the audience remain in it: pinterest_erase.dig" in caplog.text
+    assert f"nothing was written; 1 record ({reason} 1) withheld." in stored["summary"]
+    assert f"job {stored['lists'][name]} issued (presto on database {DATABASE['database']}): {name}" in caplog.text
+
+
+def test_empty_list_may_be_allowed_for_opt_outs_only(services: Services) -> None:
+    settings = settings_of(services, ADD) | {"allow_empty_suppress": True}
+    job = services.job(people(3))
+    stored = services.export(settings, job_id=job, suppress=empty_query(), **DATABASE)
+    assert (stored["records"]["sent"], withheld_of(stored)) == (3, (0, 0, 0))
+    with pytest.raises(LimitError, match="`consent` has no rows"):
+        services.export(settings, job_id=job, consent=empty_query(), **DATABASE)
+    for values in ([None], ["n/a", ""]):  # only a list without rows may be empty
+        with pytest.raises(LimitError, match=r"`suppress` contains no identifier .*Correct its query "):
+            services.export(settings, job_id=job, suppress=values_query(values), **DATABASE)
+
+
+@pytest.mark.parametrize("allow_empty", [True, False])
+def test_withholding_everybody_is_an_error(services: Services, allow_empty: bool) -> None:
+    settings = settings_of(services, REPLACE, people(5)) | {"allow_empty": allow_empty}
+    job = services.job(people(3))
+    with pytest.raises(
+        LimitError, match=r"no records are left to send: 3 records \(suppressed 2, without_consent 1\) withheld"
+    ):
         services.export(
-            settings,
-            job_id=services.job(people(2)),
-            suppress=values_query([people(1)[0], "nobody", "", None]),
-            consent=values_query([*people(2), "n/a"]),
-            **DATABASE,
+            settings, job_id=job, suppress=values_query(people(2)), consent=values_query(people(2)), **DATABASE
         )
-        (warning,) = [text for text in caplog.messages if "not valid identifiers" in text]
-        assert warning.endswith("suppress: not_an_email 1, empty 1, null 1; consent: placeholder 1")
-        assert people(1)[0] not in caplog.text
-
-    @pytest.mark.parametrize(
-        ("name", "of_list", "reason"),
-        [("suppress", people(1), "suppressed"), ("consent", people(2), "without_consent")],
-    )
-    def test_plan_counts_withheld_people_and_warns_that_nobody_is_removed(
-        self, services: Services, caplog: pytest.LogCaptureFixture, name: str, of_list: list[str], reason: str
-    ) -> None:
-        caplog.set_level("INFO")
-        settings = settings_of(services, ADD) | {"dry_run": True}
-        task = {name: values_query(of_list)} | DATABASE
-        stored = services.export(settings, job_id=services.job(people(3)), **task)
-        assert f"withheld  1 record ({reason} 1)" in caplog.text
-        assert "withheld people who are already in the audience remain in it: pinterest_erase.dig" in caplog.text
-        assert f"nothing was written; 1 record ({reason} 1) withheld." in stored["summary"]
-        assert f"job {stored['lists'][name]} issued (presto on database {DATABASE['database']}): {name}" in caplog.text
+    with pytest.raises(
+        LimitError,
+        match=r"\(without_consent 3\) withheld\. Nothing was sent\. Check the queries of `suppress` and `consent`",
+    ):
+        services.export(settings, job_id=job, consent=values_query(people(2, first=5)), **DATABASE)
+    assert services.pinterest.calls.writes() == []
 
 
-class TestFailsClosed:
-    def test_empty_list_may_be_allowed_for_opt_outs_only(self, services: Services) -> None:
-        settings = settings_of(services, ADD) | {"allow_empty_suppress": True}
-        job = services.job(people(3))
-        stored = services.export(settings, job_id=job, suppress=empty_query(), **DATABASE)
-        assert (stored["records"]["sent"], withheld_of(stored)) == (3, (0, 0, 0))
-        with pytest.raises(LimitError, match="`consent` has no rows"):
-            services.export(settings, job_id=job, consent=empty_query(), **DATABASE)
-        for values in ([None], ["n/a", ""]):  # only a list without rows may be empty
-            with pytest.raises(LimitError, match=r"`suppress` contains no identifier .*Correct its query "):
-                services.export(settings, job_id=job, suppress=values_query(values), **DATABASE)
-
-    @pytest.mark.parametrize("allow_empty", [True, False])
-    def test_withholding_everybody_is_an_error(self, services: Services, allow_empty: bool) -> None:
-        settings = settings_of(services, REPLACE, people(5)) | {"allow_empty": allow_empty}
-        job = services.job(people(3))
-        with pytest.raises(
-            LimitError, match=r"no records are left to send: 3 records \(suppressed 2, without_consent 1\) withheld"
-        ):
-            services.export(
-                settings, job_id=job, suppress=values_query(people(2)), consent=values_query(people(2)), **DATABASE
-            )
-        with pytest.raises(
-            LimitError,
-            match=r"\(without_consent 3\) withheld\. Nothing was sent\. Check the queries of `suppress` and `consent`",
-        ):
-            services.export(settings, job_id=job, consent=values_query(people(2, first=5)), **DATABASE)
-        assert services.pinterest.calls.writes() == []
-
-
-class TestExpectedValues:
-    @pytest.mark.parametrize(
-        ("action", "expected", "plain", "hashed", "message"),
-        [
-            (ADD, "plain", 0, 200, "expect_values is plain, but 200 of 200 valid values look hashed already"),
-            (REMOVE, "plain", 197, 3, "but 3 of 200 valid values look hashed already"),
-            (ADD, "hashed", 3, 197, "but 3 of 200 valid values are plain"),
-            (ADD, "plain", 198, 2, None),
-            (REMOVE, "hashed", 2, 198, None),
-            (ADD, "any", 100, 100, None),
-        ],
-    )
-    def test_more_than_one_percent_of_unexpected_values_stops_the_export(
-        self, services: Services, action: str, expected: str, plain: int, hashed: int, message: str | None
-    ) -> None:
-        values = [*people(plain), *sorted(digests(hashed, first=1000))]
-        settings = settings_of(services, action) | {"expect_values": expected}
-        if message is None:
-            stored = services.export(settings, job_id=services.job(values))
-            assert stored["values"] == {"plain": plain, "hashed": hashed}
-            return
-        with pytest.raises(LimitError) as caught:
-            services.export(settings, job_id=services.job(values))
-        assert message in str(caught.value)
-        assert services.pinterest.calls.writes() == []
+@pytest.mark.parametrize(
+    ("action", "expected", "plain", "hashed", "message"),
+    [
+        (ADD, "plain", 0, 200, "expect_values is plain, but 200 of 200 valid values look hashed already"),
+        (REMOVE, "plain", 197, 3, "but 3 of 200 valid values look hashed already"),
+        (ADD, "hashed", 3, 197, "but 3 of 200 valid values are plain"),
+        (ADD, "plain", 198, 2, None),
+        (REMOVE, "hashed", 2, 198, None),
+        (ADD, "any", 100, 100, None),
+    ],
+)
+def test_more_than_one_percent_of_unexpected_values_stops_the_export(
+    services: Services, action: str, expected: str, plain: int, hashed: int, message: str | None
+) -> None:
+    values = [*people(plain), *sorted(digests(hashed, first=1000))]
+    settings = settings_of(services, action) | {"expect_values": expected}
+    if message is None:
+        stored = services.export(settings, job_id=services.job(values))
+        assert stored["values"] == {"plain": plain, "hashed": hashed}
+        return
+    with pytest.raises(LimitError) as caught:
+        services.export(settings, job_id=services.job(values))
+    assert message in str(caught.value)
+    assert services.pinterest.calls.writes() == []
