@@ -1,18 +1,16 @@
 """`td-pinterest authorize`: consent, by a redirect and by pasting; every way in which it can fail; where secrets go."""
 
-import contextlib
 import json
 import os
 import re
 import signal
 import socket
 import stat
-import subprocess
 import sys
 import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -262,18 +260,6 @@ def test_a_token_of_a_project_is_not_compared_with_those_of_this_machine(
     assert ran.out.endswith("\nNext: td wf start pinterest_export pinterest_export --session now\n")
 
 
-@contextlib.contextmanager
-def waiting_command(services: Services, folder: Path) -> Iterator[tuple[children.Process, str]]:
-    """Run the command in its own process until it waits for a pasted address; yield the process and its link."""
-    environ = {**os.environ, **services.environ, "DIGDAG_CONFIG_HOME": str(folder / "digdag")}
-    del environ["PINTEREST_REFRESH_TOKEN"]
-    pipe = subprocess.PIPE
-    command = [sys.executable, "-m", "td_pinterest_op", "authorize", "--no-browser", "--yes"]
-    with children.run_in_background(command, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stderr
-        yield process, next(line.strip() for line in process.stderr if "response_type=code" in line)
-
-
 # A td that prints a message, waits for a line from the terminal, and then stores its standard input.
 _SLOW_TD = """
 echo "$*" > {folder}/arguments
@@ -307,17 +293,16 @@ def test_ctrl_c_lets_td_finish_which_gets_no_secret_as_an_argument(services: Ser
 
 @pytest.mark.parametrize("operation", ["oauth/token", "ad_accounts/list"])
 def test_a_signal_ends_authorize_with_one_sentence_and_stores_nothing(
-    services: Services, tmp_path: Path, operation: str
+    authorize: Authorize, services: Services, tmp_path: Path, operation: str
 ) -> None:
     def interrupt(call: Call) -> None:
         if call.operation == operation:
-            process.send_signal(signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
 
+    services.pinterest.switches.latency_seconds = 0.1  # the answer comes later than the signal
     services.pinterest.on_request(interrupt)
-    with waiting_command(services, tmp_path) as (process, link):
-        _, err = process.communicate(answer_consent(link, follow=False) + "\n")
-    guard.check(err, "stderr")
-    assert process.returncode == 128 + signal.SIGTERM
-    assert [line[:28] for line in err.splitlines() if line.startswith("error")] == ["error: the run was stopped ("]
-    assert "Traceback" not in err
+    ran = authorize()
+    assert ran.code == 128 + signal.SIGTERM
+    assert [line[:28] for line in ran.err.splitlines() if line.startswith("error")] == ["error: the run was stopped ("]
+    assert "Traceback" not in ran.err
     assert not local_secrets_folder(tmp_path).exists()
