@@ -3,17 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests import children
-from tests.e2e.project import ROOT
-from tests.emulators.environment import FAST_CLOCK
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 from tests.unit.cli.running import Ran, Recorded, Terminal
@@ -219,32 +214,16 @@ def test_renewed_refresh_token_is_saved_in_the_file_it_was_read_from(
     assert export("--job", job, "--env-file", token_file).failed(f"run `chmod 600 {token_file}` first")
 
 
-def test_ctrl_c_reports_how_many_records_were_sent_and_exits_with_130(services: Services, settings: Path) -> None:
+def test_ctrl_c_reports_how_many_records_were_sent_and_exits_with_130(
+    export: Export, services: Services, settings: Path
+) -> None:
     settings.write_text(f"{settings.read_text()}limit_records_per_request: 1\n")
     services.pinterest.switches.latency_seconds = 0.2
-    with children.run_in_background(
-        [
-            sys.executable,
-            "-m",
-            "td_pinterest_op",
-            "export",
-            "--settings",
-            settings,
-            "--job",
-            services.job(people(200)),
-            "--yes",
-        ],
-        cwd=ROOT,
-        env=os.environ | services.environ | {"PYTHONPATH": FAST_CLOCK},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        services.pinterest.on_request(lambda call: process.send_signal(signal.SIGINT) if call.number == 10 else None)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert "the run was stopped" in err
-    assert "of 200 records sent, 0 refused, " in err
-    assert "Nothing was sent" not in err
-    assert "statistics" not in err
-    assert "Traceback" not in err
+    services.pinterest.on_request(lambda call: os.kill(os.getpid(), signal.SIGINT) if call.number == 10 else None)
+    ran = export("--job", services.job(people(200)), "--yes")
+    assert ran.code == 130, ran.err
+    assert "the run was stopped" in ran.err
+    assert "of 200 records sent, 0 refused, " in ran.err
+    assert "Nothing was sent" not in ran.err
+    assert "statistics" not in ran.err
+    assert "Traceback" not in ran.err
