@@ -144,7 +144,7 @@ def test_push_stops_at_a_credential_in_the_folder(bin_folder: Path, folder: Path
 
 
 def test_push_that_is_stopped_says_what_is_known(bin_folder: Path, folder: Path) -> None:
-    (bin_folder / "td").write_text("#!/bin/sh\nkill -INT $PPID\nsleep 60\n")
+    (bin_folder / "td").write_text("#!/bin/sh\nkill -INT $PPID\nexec sleep 60\n")
     ran = run_push(bin_folder)
     assert ran.returncode == 130
     assert "was stopped (SIGINT). Whether audiences was pushed is not known: push it again" in ran.stderr
