@@ -152,10 +152,8 @@ def test_folder_for_an_audience_that_does_not_exist_creates_it(
     assert read_settings(folder).get("if_exists") == (None if job == "mirror" else "add")
 
 
-@pytest.mark.parametrize("name", ["no\u00a0break", "a\u00adb", "tag \U000e0041", "cash $$ or $"])
-def test_name_with_unusual_characters_is_checked_by_the_workflow(
-    init: Init, folder: Path, services: Services, name: str
-) -> None:
+def test_name_with_unusual_characters_is_checked_by_the_workflow(init: Init, folder: Path, services: Services) -> None:
+    name = "no\u00a0break a\u00adb tag \U000e0041 cash $$ or $"
     audience = services.audience(people(2), name=name)
     assert init("--job", "clear", "--audience", audience).code == 0
     assert read_settings(folder)["expected_audience_name"] == name
