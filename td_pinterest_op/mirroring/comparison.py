@@ -50,7 +50,7 @@ def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_
         due = f"(from_base(substr(digest, 1, 6), 16) % {resend_days} IN ({buckets}))" if buckets else "false"
         cases = f"""\
 WHEN state = 'refused' AND NOT {due} THEN 'refused'
-      WHEN state IN ('joining', 'leaving') THEN 'unsure'
+      WHEN state IN ('joining', 'leaving', 'unsure') THEN 'unsure'
       {cases}
       WHEN {due} THEN 'due'"""
     return f"""\

@@ -407,11 +407,11 @@ SELECT cast({plan} AS bigint) AS plan, '{event}' AS op, cast(NULL AS varchar) AS
 def build_state_sql(sent: Sequence[str]) -> str:
     """Return SQL for the `state` that a ledger row about a digest gives it. `sent`: the settled plans.
 
-    "in" the audience, "out" of it, "refused", or, in a plan that is not settled, "joining" or "leaving".
+    "in" the audience, "out" of it, "refused", "unsure", or, in a plan that is not settled, "joining" or "leaving".
     """
     settled = ", ".join(map(quote_literal, sent))
     return f"""CASE
-        WHEN op IN ('refused', 'out') THEN op
+        WHEN op IN ('refused', 'out', 'unsure') THEN op
         WHEN op = 'member' THEN 'in'
         WHEN op IN ('join', 'leave') AND {_PLAN_KEY} IN ({settled}) THEN CASE op WHEN 'join' THEN 'in' ELSE 'out' END
         WHEN op = 'leave' THEN 'leaving'

@@ -313,6 +313,17 @@ def test_a_refusal_of_everything_says_nothing_about_people_whom_a_failed_run_add
     assert mirror_world.follow(3, people(200)).sent == {"REMOVE": 5}
 
 
+def test_whom_pinterest_refuses_in_a_failed_and_in_a_settled_plan_hinders_no_run_when_he_leaves(
+    mirror_world: World, audience_id: str
+) -> None:
+    mirror_world.pinterest.switches.poison = frozenset(digests(2, first=200))
+    mirror_world.set_people(people(210))
+    with run_at_statement("settle the plan", die):
+        assert not mirror_world.run(1).succeeded
+    assert mirror_world.run(2).stored["members"] == 208
+    assert mirror_world.follow(3, people(200)).stored["mirror"]["left"] == 10
+
+
 def test_a_refusal_of_every_unsure_leaver_ends_their_removal_within_fifteen_requests(
     mirror_world: World, audience_id: str
 ) -> None:
