@@ -318,7 +318,7 @@ def test_whom_pinterest_refuses_in_a_failed_and_in_a_settled_plan_hinders_no_run
 ) -> None:
     mirror_world.pinterest.switches.poison = frozenset(digests(2, first=200))
     mirror_world.set_people(people(210))
-    with run_at_statement("settle the plan", die):
+    with run_at_statement("note whom Pinterest refused", die):
         assert not mirror_world.run(1).succeeded
     assert mirror_world.run(2).stored["members"] == 208
     assert mirror_world.follow(3, people(200)).stored["mirror"]["left"] == 10
