@@ -114,10 +114,10 @@ def _find_targets(export: Export, default: ExportTarget) -> Iterator[ExportTarge
     parsed = export.request.settings if export.request else None
     named = [value for name, value in settings.items() if name.startswith("audience_id")]
     ids: Sequence[str | None] = [str(value) for value in named if value]
-    if None in named:
-        ids = [default.audience_id]
-    elif "audience_id" not in export.table.by_name or not export.unknown.isdisjoint(("action", "audience_name")):
+    if "audience_id" not in export.table.by_name or not export.unknown.isdisjoint(("action", "audience_name")):
         ids = [None]
+    elif None in named:
+        ids = [default.audience_id]
     elif isinstance(parsed, StatusSettings) and any(named):
         ids = parsed.audience_ids
     name = "" if ids else str(settings.get("audience_name") or "")

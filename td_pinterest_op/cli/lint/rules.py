@@ -6,7 +6,7 @@ The operator's own functions read the task, with stand-ins for what only a run k
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +28,7 @@ from td_pinterest_op.settings.table import (
     ERASURE,
     FOR_THIS_RUN,
     RESTRICTING,
+    SETTINGS_OF_CONSOLE,
     STATUS,
     Setting,
     SettingsTable,
@@ -234,10 +235,9 @@ class _TaskCheck:
         activation = self._call(add_activation_settings, replace(task, params={**ours, **params}))
         if activation is None:
             return []
-        unknown |= {"audience_name"}.difference(self._settings)
-        given = {name for name, value in activation.params["result_settings"].items() if not is_left_out(value)}
-        of_console = self._table.by_name.keys() - given - {"action", *_CREDENTIALS}
-        return [self._read_request(activation, unknown, self._blocks, optional=of_console)]
+        given = {name for name, value in self._settings.items() if not is_left_out(value)}
+        unknown |= set(SETTINGS_OF_CONSOLE) - given - {"action"}
+        return [self._read_request(activation, unknown, self._blocks)]
 
     def _read_entries(self, task: Task, unknown: set[str]) -> list[Export]:
         self._call(read_at_once, task)
@@ -260,18 +260,16 @@ class _TaskCheck:
                 exports.append(self._read_request(built, own, blocks))
         return exports
 
-    def _read_request(
-        self, task: Task, unknown: set[str], blocks: list[YamlBlock], *, optional: Set[str] = frozenset()
-    ) -> Export:
+    def _read_request(self, task: Task, unknown: set[str], blocks: list[YamlBlock]) -> Export:
         """Return what a task or an entry asks of the operator, and add findings.
 
-        `unknown`: the names of settings that only a run knows. `optional`: those that the console may give. Added are
-        the problems that a task has without them, with valid values for them, and with every action if that is unknown.
+        `unknown`: the names of settings that only a run knows. Added are the problems that a task has without them,
+        with valid values for them, and with every action if that is unknown.
         """
         settings = task.params["result_settings"]
         request: TaskRequest[Any] | None = None
         found: list[Sequence[Problem]] = []
-        for stand_ins in _list_stand_ins(self._table, unknown | optional):
+        for stand_ins in _list_stand_ins(self._table, unknown):
             whole = replace(task, params={**task.params, "result_settings": {**settings, **stand_ins}})
             try:
                 request = read_task_request(whole, table=self._table)
