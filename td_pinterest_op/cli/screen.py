@@ -130,7 +130,7 @@ def print_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[
     Where the terminal is too narrow for a table without prose, each row becomes a block of lines instead: ids are there
     to be copied, and a cut id is of no use.
     """
-    headings = {key: (key if key == "id" else key.removesuffix("_id")).replace("_", " ").upper() for key in columns}
+    headings = {key: key.removesuffix("_id").replace("_", " ").upper() for key in columns}
     made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for key in columns:
         made.add_column(headings[key], no_wrap=key not in prose)

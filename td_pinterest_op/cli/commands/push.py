@@ -58,7 +58,12 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
         raise SettingsError(
             f"{folder} has no workflow: make a project folder with `td-pinterest init {shlex.quote(str(folder))}`"
         )
-    with_secrets = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if _has_secret(path, folder)]
+    with_secrets = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        # digdag leaves out names that begin with a dot.
+        if path.is_file() and "/." not in f"/{name}" and _CREDENTIAL.search(path.read_bytes()):
+            with_secrets.append(name)
     if with_secrets:
         raise SettingsError(
             f"{folder} has credentials in plain text, which everybody who can read the project would see: nothing was "
@@ -99,17 +104,11 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
         return
     screen.print_line(f"The project {project} is pushed, and lacks these secrets: {', '.join(missing)}")
     screen.print_line("Set them:")
-    commands = []
+    # Each command is there to be copied: it stays one line.
     if others := [name for name in missing if name not in PINTEREST_SECRETS.values()]:
-        commands.append(shlex.join([*secrets, "--set", *others]))
+        command = shlex.join([*secrets, "--set", *others])
+        click.echo(f"  {command}")
     if len(others) < len(missing):
         server = None if program == "td" else server or _THIS_MACHINE
-        commands.append(screen.name_program(name_authorize_command(project, server)))
-    for command in commands:
-        click.echo(f"  {command}")  # there to be copied: it stays one line
-
-
-def _has_secret(path: Path, folder: Path) -> bool:
-    """Whether a push would send this file with a credential in it. digdag leaves out names that begin with a dot."""
-    is_sent = path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return is_sent and _CREDENTIAL.search(path.read_bytes()) is not None
+        command = screen.name_program(name_authorize_command(project, server))
+        click.echo(f"  {command}")
