@@ -14,7 +14,7 @@ from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import SUPPRESS, Stats
 from td_pinterest_op.treasure_data.job import Source
-from td_pinterest_op.treasure_data.result import Rows, open_job_rows
+from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, Query, describe_query, open_hashed_rows
 from td_pinterest_op.withholding.people import WithholdingLists
@@ -67,7 +67,9 @@ def open_lists(
                     rows = open_job_rows(td, source, on_job_id=on_job_id)
                 else:
                     rows = open_hashed_rows(td, source, queries[name], on_job_id=on_job_id)
-                columns[name], of_lists[name] = read_list(rows, settings, spools[name])
+                columns[name] = find_list_columns(rows.job, settings)
+                of_lists[name] = Stats()
+                IdentifierReader(columns=columns[name], stats=of_lists[name], spool=spools[name]).read(rows.blocks)
         check_lists(of_lists, settings)
         yield WithholdingLists(spools=spools, columns=columns)
 
@@ -75,17 +77,6 @@ def open_lists(
 def name_list_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
     """Return a context manager that adds a list's name to the message of each error that leaves its block."""
     return extend_errors(f" [the query of `{name}`]")
-
-
-def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
-    """Read the rows of an opt-out or consent list into `spool`, as digests that are sorted and unique.
-
-    Returns the list's identifier columns, and the counts of its rows. Raises JobError, TreasureDataError and OSError.
-    """
-    columns = find_list_columns(rows.job, settings)
-    of_list = Stats()
-    IdentifierReader(columns=columns, stats=of_list, spool=spool).read(rows.blocks)
-    return columns, of_list
 
 
 def check_lists(list_stats: Mapping[str, Stats], settings: Settings) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.identifiers.identifier_types import EMAIL
 from td_pinterest_op.records import spool
-from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.columns import Column, find_list_columns
 from td_pinterest_op.records.digests import ColumnIdentifiers
 from td_pinterest_op.records.prepared import Batch
 from td_pinterest_op.records.spool import Spool
@@ -26,9 +26,8 @@ from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
-from td_pinterest_op.withholding import lists
 from td_pinterest_op.withholding.people import People, SingleIdentifierPeople, WithholdingLists, assign_control
-from td_pinterest_op.withholding.readers import open_reader
+from td_pinterest_op.withholding.readers import IdentifierReader, open_reader
 from tests.campaigns import examples
 from tests.e2e.audiences import is_in_control
 from tests.exporting import digest, drop_none
@@ -220,6 +219,10 @@ def begin(**given: Any) -> tuple[Settings, Stats]:
     return settings, Stats(action="", ad_account_id="", dry_run=False)
 
 
+def read_list(rows: Rows, given: Settings, spool: Spool) -> None:
+    IdentifierReader(columns=find_list_columns(rows.job, given), stats=Stats(), spool=spool).read(rows.blocks)
+
+
 def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, list[Any]]:
     """The statistics, and the batches that the operator would send."""
     control = {"percent": case.percent, "salt": SALT, "by": "Customer"} if case.percent else None
@@ -227,7 +230,7 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
     with contextlib.closing(Spool()) as suppressed, contextlib.closing(Spool()) as consented:
         spools = {"suppress": suppressed, "consent": consented}
         for name, rows in case.list_rows.items():
-            lists.read_list(result(all_types, rows), given, spools[name])
+            read_list(result(all_types, rows), given, spools[name])
         opened = WithholdingLists(spools={name: spools[name] for name in case.list_rows})
         rows = case.keyed_rows() if control else case.rows
         of_people = result(case.types, rows, arrays=case.arrays, by=control is not None)
@@ -328,7 +331,7 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
     people = [[crowd[:1], b"A"], [crowd, b"B"], [[crowd[7], b"c@lee.org"], b"C"], [[], None]]
     job = Job(id="5", schema=(("email", "array(varchar)"), ("external_id", "varchar")), records=4, size=None)
     with contextlib.closing(Spool()) as suppressed:
-        lists.read_list(result(["email"], [[crowd[1_000]]]), given, suppressed)
+        read_list(result(["email"], [[crowd[1_000]]]), given, suppressed)
         with open_reader(job, given, stats, lists=WithholdingLists(spools={"suppress": suppressed})) as reader:
             prepared = reader.read([list(map(list, zip(*people, strict=True)))], progress=lambda _: None)
             sent = [record for batch in prepared.read_batches(100) for record in records_of(batch)]
