@@ -1,6 +1,5 @@
 """Line charts as SVG, without script or style: the page's style sheet colors them."""
 
-import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from xml.etree.ElementTree import Element
@@ -11,7 +10,7 @@ from pygal.style import Style
 
 Points = Sequence[tuple[datetime, float]]
 
-# Width, height and font size in pixels, and the most ticks of the time axis. A page shows the wide chart or, on a
+# Width, height and font size in pixels, and the number of ticks of the time axis. A page shows the wide chart or, on a
 # phone, the narrow one, so that text keeps its size.
 _SIZES = {"wide": (960, 300, 14, 7), "narrow": (350, 260, 12, 3)}
 
@@ -39,14 +38,9 @@ def draw_line_chart(points: Points, *, label: str, value_format: str = "{:,.0f}"
 
     first = points[0][0]
     last = points[-1][0]
+    form = "%d %b" if last - first > timedelta(days=7) else "%d %b, %H:%M"
     charts = []
-    for size, (width, height, font, most_ticks) in _SIZES.items():
-        form = "%d %b"
-        days = math.ceil((last - first).days / (most_ticks - 1))
-        ticks = [first + timedelta(days=day) for day in range(0, (last - first).days + 1, days or 1)]
-        if last - first < timedelta(days=2):
-            form = "%d %b, %H:%M"
-            ticks = [first, last]
+    for size, (width, height, font, ticks) in _SIZES.items():
         chart = pygal.DateTimeLine(
             style=Style(label_font_size=font, major_label_font_size=font),
             js=[],
@@ -62,11 +56,11 @@ def draw_line_chart(points: Points, *, label: str, value_format: str = "{:,.0f}"
             range=(0, max(value for _, value in points) or 1),
             max_scale=5,
             dots_size=4,
-            x_value_formatter=lambda at, form=form: f"{at:{form}}".lstrip("0"),
+            x_value_formatter=lambda at: f"{at:{form}}".lstrip("0"),
             value_formatter=value_format.format,
             xrange=(first, last),
         )
-        chart.x_labels = ticks
+        chart.x_labels = [first + (last - first) * tick / (ticks - 1) for tick in range(ticks)]
         chart.add("", points)
         chart.add_xml_filter(strip_to_image)
         charts.append(Markup(chart.render(is_unicode=True, disable_xml_declaration=True)))  # noqa: S704 - pygal escapes

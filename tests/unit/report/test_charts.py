@@ -32,11 +32,11 @@ def test_a_chart_is_a_wide_and_a_narrow_image_with_a_label_and_without_script(co
 @pytest.mark.parametrize(
     ("hours", "expected"),
     [
-        ([0, 3, 9], ["1 Nov, 07:00", "1 Nov, 16:00"]),
-        ([0, 24, 96], ["1 Nov", "3 Nov", "5 Nov"]),
+        ([0, 3, 9], ["1 Nov, 07:00", "1 Nov, 11:30", "1 Nov, 16:00"]),
+        ([0, 24, 24 * 16], ["1 Nov", "9 Nov", "17 Nov"]),
     ],
 )
-def test_points_of_one_day_have_hours_on_the_axis(hours: list[float], expected: list[str]) -> None:
+def test_points_of_a_few_days_have_hours_on_the_axis(hours: list[float], expected: list[str]) -> None:
     chart = draw_line_chart([(FIRST_DAY + timedelta(hours=hour), hour) for hour in hours], label="People")
     narrow = str(chart).split("chart narrow")[1]
     assert re.findall(r">(\d+ Nov[^<]*)<", narrow) == expected
