@@ -11,6 +11,7 @@ import socket
 import ssl
 import time
 import urllib.parse
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -28,7 +29,7 @@ from td_pinterest_op.runtime.text import parse_whole_number
 
 RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.26 lacks this class
 
-# The most that is read of a response's body, in bytes. A page of 250 audiences takes a tenth of it.
+# The most that is read of a response's body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
 _LARGEST_BODY = 8 * 1024 * 1024
 # The most bytes of a response without data among them: http.client bounds neither the responses "100 Continue" before
 # the head nor the trailers after a body. A piece of the body is far smaller.
@@ -39,7 +40,7 @@ _LONGEST_BODY_SECONDS = 1800.0
 # The kernel is to hold little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
 _PIECE = 64 * 1024
 _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE)]
-_HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Accept": "*/*", "Connection": "keep-alive"}
+_HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip", "Accept": "*/*", "Connection": "keep-alive"}
 # The last is OpenSSL's, which requests does not read.
 _CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _PROXY_REFUSAL = re.compile("Tunnel connection failed: ([0-9]{3})")
@@ -231,7 +232,14 @@ class Transport:
                 response.raw.enforce_content_length = True
                 yield response.raw
         # AttributeError: of an older requests, by a Content-Type whose charset has no value.
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
+        except (
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            zlib.error,
+            OSError,
+            ValueError,
+            AttributeError,
+        ) as error:
             raise _explain_failure(error, url) from None
 
     def close(self) -> None:
@@ -250,14 +258,26 @@ def read_pieces(response: RawResponse) -> Iterator[bytes]:
 
 
 def read_response(raw: RawResponse) -> Response:
-    """Read the body of the unread response `raw`, and return the whole response. Raises OSError for a large body."""
+    """Read and decompress the body of the unread response `raw`, and return the whole response.
+
+    Raises OSError for a body that is too large, and zlib.error for one that is cut off.
+    """
     began = time.monotonic()
     data = bytearray()
     for piece in read_pieces(raw):
         data += piece
         if len(data) > _LARGEST_BODY or time.monotonic() - began > _LONGEST_BODY_SECONDS:
             raise _OversizedError
-    return Response(status=raw.status, headers=raw.headers, body=bytes(data))
+    body = bytes(data)
+    if body and raw.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip", "deflate"):
+        unzipper = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: gzip or zlib
+        # One byte more than allowed shows that there is more.
+        body = unzipper.decompress(body, _LARGEST_BODY + 1)
+        if len(body) > _LARGEST_BODY:
+            raise _OversizedError
+        if not unzipper.eof:
+            raise zlib.error("the compressed body is cut off")
+    return Response(status=raw.status, headers=raw.headers, body=body)
 
 
 _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
@@ -271,7 +291,7 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
     ((requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError), Failure.READ_TIMEOUT),
     # InvalidHeader: two Content-Length headers that differ.
     (
-        (requests.ConnectionError, urllib3.exceptions.ProtocolError, urllib3.exceptions.InvalidHeader),
+        (requests.ConnectionError, urllib3.exceptions.ProtocolError, urllib3.exceptions.InvalidHeader, zlib.error),
         Failure.BROKEN,
     ),
 )
