@@ -45,11 +45,10 @@ def build_refusal_error(status: int, response_text: str, *, subject: str) -> Wor
 
     `response_text`: the response and the request, for the message. `subject`: what the user must correct.
     """
-    return WorkflowError(
-        f"Treasure Data: {response_text}; repeating the request does not help: correct {subject}. "
-        "Redirects are not followed: check TD_API_SERVER, and a proxy that may respond in its place",
-        status=status,
-    )
+    advice = f"repeating the request does not help: correct {subject}"
+    if 300 <= status < 400:
+        advice = "redirects are not followed: check TD_API_SERVER, and a proxy that may respond in its place"
+    return WorkflowError(f"Treasure Data: {response_text}; {advice}", status=status)
 
 
 class TemporaryError(Exception):

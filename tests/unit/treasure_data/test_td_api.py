@@ -148,7 +148,7 @@ def test_time_limit_ends_calls_waits_and_requests_without_an_answer() -> None:
 @pytest.mark.parametrize(
     ("status", "advice"),
     [
-        (302, "Redirects are not followed: check TD_API_SERVER, and a proxy that may respond"),
+        (302, "redirects are not followed: check TD_API_SERVER, and a proxy that may respond"),
         (400, "repeating the request does not help: correct the name in its path"),
         (206, "repeating the request does not help"),
     ],
