@@ -189,15 +189,13 @@ def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
     Raises SettingsError if the list cannot be read, or is empty, or two entries have one name.
     """
     listed = task.params.get("audiences")
-    if listed is None:
-        raise SettingsError("there is no list `audiences`: export it, or write it on the task", key="audiences")
     if isinstance(listed, str) and re.fullmatch(r"\S+\.ya?ml", listed.strip()):
         raise SettingsError("`audiences` is the name of a file: include the file under `_export`", key="audiences")
     try:
         items = parse_list(listed)
     except WrongValueError as error:
         raise SettingsError(
-            f"`audiences` cannot be read as a list: {error}. Begin each entry with a dash", key="audiences"
+            f"there is no list `audiences`: it {error}. Begin each entry with a dash", key="audiences"
         ) from None
     if not items:
         raise SettingsError("`audiences` is empty: add a mapping of settings for each audience", key="audiences")

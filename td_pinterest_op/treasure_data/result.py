@@ -8,7 +8,7 @@ from typing import Any
 
 import msgpack
 
-from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
+from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.http.transport import read_pieces
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData, build_path, build_refusal_error
@@ -116,48 +116,39 @@ class JobResult:
         path = f"{build_path('job', 'result', self._job.id)}?format=msgpack.gz"
         # A range would be one of the bytes that were compressed again.
         headers = {"Range": f"bytes={self._offset}-"} if self._offset and not self._is_compressed_twice else {}
-        try:
-            with self._td.open_response("GET", path, headers=headers) as response:
-                if response.status == 416 or (response.status == 404 and self._job.records == 0):
-                    self._at_end = True
-                    return
-                # How many bytes of the response to skip: a resumed download may repeat bytes.
-                start = _RANGE_START.match(response.headers.get("Content-Range", ""))
-                if response.status == 200:
-                    skip = self._offset
-                elif response.status == 206 and start and int(start[1]) <= self._offset:
-                    skip = self._offset - int(start[1])
-                elif response.status == 206:
-                    raise TemporaryError("the response contains a different part of the result than requested")
-                elif response.status == 404:
-                    raise JobError(
-                        f"job {self._job.id} no longer has a result: Treasure Data keeps results for seven days. Run "
-                        "the query again (a query that inserts or creates has no result: it must be a SELECT)"
-                    )
-                else:
-                    raise build_refusal_error(
-                        response.status,
-                        f"response {response.status} to the request for {self._job.label}",
-                        subject="the job's id, or let the export run the query",
-                    )
-                pieces = read_pieces(response)
-                if response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip"):
-                    # The file, which is compressed itself, was compressed once more for the transfer.
-                    self._is_compressed_twice = True
-                    pieces = map(zlib.decompressobj(_GZIP).decompress, pieces)
-                for data in pieces:
-                    new = data[skip:]
-                    skip = max(skip - len(data), 0)
-                    self._offset += len(new)
-                    yield new
-        except WorkflowError as error:
-            if error.status == 403:
-                error.extend(
-                    f". The owner of the API key may not read {self._job.label}: {_DOWNLOAD_ADVICE}. Or another user "
-                    "ran the query: use the key of the same user for the query and the export (the secret td.apikey), "
-                    "or let the export run the query"
+        with self._td.open_response("GET", path, headers=headers) as response:
+            if response.status == 416 or (response.status == 404 and self._job.records == 0):
+                self._at_end = True
+                return
+            # How many bytes of the response to skip: a resumed download may repeat bytes.
+            start = _RANGE_START.match(response.headers.get("Content-Range", ""))
+            if response.status == 200:
+                skip = self._offset
+            elif response.status == 206 and start and int(start[1]) <= self._offset:
+                skip = self._offset - int(start[1])
+            elif response.status == 206:
+                raise TemporaryError("the response contains a different part of the result than requested")
+            elif response.status == 404:
+                raise JobError(
+                    f"job {self._job.id} no longer has a result: Treasure Data keeps results for seven days. Run "
+                    "the query again (a query that inserts or creates has no result: it must be a SELECT)"
                 )
-            raise
+            else:
+                raise build_refusal_error(
+                    response.status,
+                    f"response {response.status} to the request for {self._job.label}",
+                    subject="the job's id, or let the export run the query",
+                )
+            pieces = read_pieces(response)
+            if response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip"):
+                # The file, which is compressed itself, was compressed once more for the transfer.
+                self._is_compressed_twice = True
+                pieces = map(zlib.decompressobj(_GZIP).decompress, pieces)
+            for data in pieces:
+                new = data[skip:]
+                skip = max(skip - len(data), 0)
+                self._offset += len(new)
+                yield new
         # Without a Content-Length, a broken connection looks like a clean close. It is the end only if the compressed
         # file ends as well, or if nothing came and nothing was announced.
         is_whole = self._inflater.eof or (self._job.records == 0 and self._offset == 0)

@@ -27,7 +27,8 @@ _ADVICE_ABOUT_KEY = {
     401: "Treasure Data refused the API key: check the secret td.apikey, that TD_API_SERVER is the key's region, and "
     + _ALLOWLIST,
     403: "Treasure Data does not permit this to the owner of the API key: give that user access to the database (the "
-    f"permissions Query and Download, and Edit for the tables that the operator makes), and check {_ALLOWLIST}",
+    "permissions Query and Download, and Edit for the tables that the operator makes) or, for the result of a job, use "
+    f"the key of the user who ran it, and check {_ALLOWLIST}",
 }
 # Repeats of a reading request whose key, which worked before in this run, is refused: that may pass.
 _REFUSAL_RETRIES = 2

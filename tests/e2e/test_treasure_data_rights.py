@@ -19,7 +19,7 @@ def _people(services: Services) -> None:
 @pytest.mark.parametrize(
     ("switches", "complaint"),
     [
-        ({"download": "none"}, r"You do not have the permission.* may not read .* the permission Download on"),
+        ({"download": "none"}, r"the permissions Query and Download.*You do not have the permission"),
         ({"download": "preview"}, r"is truncated: 50 of 200 rows arrived.*: give .* the permission Download on"),
         ({"is_admitted": False}, r"that the account's IP allowlist admits .* \"The IP address 127"),
         ({"invisible_columns": {"email"}}, "Column 'email' cannot be resolved"),

@@ -104,8 +104,8 @@ def test_connection_setting_in_an_entry_is_an_error_that_names_for_each(services
 @pytest.mark.parametrize(
     ("audiences", "message"),
     [
-        (None, "there is no list `audiences`: export it"),
-        ({}, "`audiences` cannot be read as a list"),
+        (None, "there is no list `audiences`: it must be a list, not nothing. Begin each entry with a dash"),
+        ({}, "there is no list `audiences`: it must be a list, not a mapping"),
         ("[]", "`audiences` is empty"),
         (["vip"], "entry 1 of `audiences`: must be a mapping"),
         ([entry(), {}], "entry 2 of `audiences` is empty"),
