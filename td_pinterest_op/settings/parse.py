@@ -10,7 +10,7 @@ from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, TYPES, join_with_or
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.structures import parse_mapping
+from td_pinterest_op.settings.structures import MAPPING
 from td_pinterest_op.settings.table import (
     CREDENTIALS,
     FOR_THIS_RUN,
@@ -138,11 +138,7 @@ def parse_raw_settings(value: object, *, place: str = "result_settings") -> Mapp
 
     Raises SettingsError for any other value. `place`: what the error calls the value.
     """
-    try:
-        return {} if is_left_out(value) else parse_mapping(value)
-    except WrongValueError as error:
-        text = f"{place}: {error}; allowed: a mapping, or a mapping as a JSON or YAML string"
-        raise SettingsError(text, key="result_settings") from None
+    return parse_parameter(place, value, MAPPING) or {}
 
 
 def parse_parameter(name: str, value: object, type_: SettingType) -> Any:

@@ -184,6 +184,7 @@ def _parse_control(value: object) -> Control:
     )
 
 
+MAPPING = SettingType(parse=parse_mapping, allowed="a mapping, or a mapping as a JSON or YAML string")
 COLUMN_NAMES = SettingType(
     parse=lambda value: tuple(dict.fromkeys(map(str.lower, _parse_items(TEXT, value)))),
     allowed="a list, or a comma-separated string, of columns of the query",
