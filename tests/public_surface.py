@@ -18,7 +18,6 @@ from td_pinterest_op.run_history.history_table import COLUMNS as HISTORY
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.settings.table import (
     ERASURE,
-    FOR_THIS_RUN,
     OTHER_PARAMETERS,
     STATUS,
     TASK_PARAMETERS,
@@ -41,7 +40,7 @@ def list_names() -> Iterator[str]:
     tables: dict[str, SettingsTable[Any]] = {"export": EXPORT, "status": STATUS, "erase": ERASURE}
     for entry_point, table in tables.items():
         yield from (f"setting of {entry_point}: {name}" for name in table.by_name)
-    yield from (f"parameter {name}" for name in (*TASK_PARAMETERS, *OTHER_PARAMETERS, FOR_THIS_RUN))
+    yield from (f"parameter {name}" for name in (*TASK_PARAMETERS, *OTHER_PARAMETERS))
     yield "key of an entry: name"
     yield from (f"statistic {name}" for name in flatten(Stats(keys=0).to_json(), separator=".", nested_names=()))
     yield from (f"column of a history: {name} {type_}" for name, type_ in HISTORY.items())

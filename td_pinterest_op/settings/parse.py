@@ -13,7 +13,6 @@ from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.structures import MAPPING
 from td_pinterest_op.settings.table import (
     CREDENTIALS,
-    FOR_THIS_RUN,
     OTHER_PARAMETERS,
     TASK_PARAMETERS,
     ActionSpec,
@@ -223,10 +222,8 @@ def _check_unknown_keys(parsed: ParsedSettings, keys: Iterable[object]) -> None:
         if key in parsed.table.by_name:
             continue
         name = format_value(key).strip("'")
-        if key == FOR_THIS_RUN:
-            parsed.add_problem(name, "is given to a run, with `-p`, and stands in no file and in no list of audiences")
-        elif key in (*TASK_PARAMETERS, *OTHER_PARAMETERS):
-            text = "is not a key of result_settings; it belongs on the task, next to result_settings"
+        if key in (*TASK_PARAMETERS, *OTHER_PARAMETERS):
+            text = "is not a key of result_settings, but a parameter: of the task, or of a run (with `-p`)"
             parsed.add_problem(name, text, code="unknown")
         else:
             known = [*parsed.table.by_name, *TASK_PARAMETERS]
@@ -267,18 +264,11 @@ def _find_credential(parsed: ParsedSettings, key: Setting, raw: object, environ:
 
 
 def _check_setting(parsed: ParsedSettings, setting: Setting) -> None:
-    value = parsed.given_values.get(setting.name)
     aliases = [setting.alias] if setting.alias else []
     if setting.is_needed:
         parsed.require_any(setting.name, *aliases)
     for alias in aliases:
         parsed.require_equal(setting.name, alias)
-    # A lower bound that is a default gives way to the upper one.
-    upper = parsed.values.get(setting.at_most)
-    if value is not None and upper is not None and value > upper:
-        default = "" if setting.at_most in parsed.given_values else " by default"
-        text = f"is {upper}{default}, and must not be less than {setting.name}; allowed: {setting.name} or more"
-        parsed.add_problem(setting.at_most, text)
 
 
 def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:

@@ -59,10 +59,10 @@ JOB_OPTIONS = ("priority", "job_retry", "presto_pool_name", "hive_pool_name", "e
 """The parameters of a task, or of `td:`, that apply to its jobs, as they do in digdag's td> operator."""
 TASK_PARAMETERS = ("query", "database", "engine", "job_id", *JOB_OPTIONS)
 """The parameters that an export reads; digdag passes on every other parameter of the workflow as well."""
-OTHER_PARAMETERS = ("later_runs", "audiences", "at_once")
-"""The parameters of an activation, and of a list of audiences."""
 FOR_THIS_RUN = "settings_for_this_run"
 """The parameter of a run with settings that replace the task's own, such as `dry_run`, without editing a workflow."""
+OTHER_PARAMETERS = ("later_runs", "audiences", "at_once", FOR_THIS_RUN)
+"""The parameters of an activation, of a list of audiences, and of a run."""
 SETTINGS_FOR_THIS_RUN = (
     *("dry_run", "min_records", "max_records", "max_invalid_ratio", "max_leave_ratio", "allow_empty"),
     *("begin", "rebuild", "replace_newer", "even_if_used"),
@@ -125,7 +125,6 @@ class Setting:
     is_credential: bool = False
     restricts: bool = False  # a value other than the default keeps people from being sent, or stops a run
     limits_rows: bool = False  # the setting is a limit on the number or share of rows or records
-    at_most: str = ""  # the setting whose value (if left out, the default) this one may not exceed
     comment: str = ""  # beside the setting in a project folder that the command line makes
 
     def is_used_by(self, action: ActionSpec) -> bool:
@@ -196,9 +195,7 @@ class ConnectionSettings:
     refresh_token_secret: str | None  # the workflow secret with the token; None if the token was in plain text
     ad_account_id: str = declare_setting(AD_ACCOUNT_ID, "")  # "" for none, and for a setting with several
     retry_count: int = declare_setting(build_integer_type(0, 100), 7)
-    retry_initial_wait_millis: int = declare_setting(
-        build_integer_type(0, 3_600_000), 500, at_most="max_retry_wait_millis"
-    )
+    retry_initial_wait_millis: int = declare_setting(build_integer_type(0, 3_600_000), 500)
     max_retry_wait_millis: int = declare_setting(build_integer_type(0, 86_400_000), 300_000)
     connection_timeout_secs: int = declare_setting(_SECONDS, 180)
     write_timeout_secs: int = declare_setting(_SECONDS, 60)
@@ -238,9 +235,7 @@ class Settings(RecordSettings):
     audience_id: str | None = _of_old_audience(AUDIENCE_ID)  # the one that the action needs; None if it creates one
     allow_empty: bool = _of_rows(BOOLEAN, False)
     max_invalid_ratio: float = _limit(RATIO, 1.0)
-    min_records: int | None = _limit(
-        build_integer_type(0, _RECORDS_LIMIT), at_most="max_records", comment="the run stops if there are fewer"
-    )
+    min_records: int | None = _limit(build_integer_type(0, _RECORDS_LIMIT), comment="the run stops if there are fewer")
     max_records: int | None = _limit(build_integer_type(1, _RECORDS_LIMIT))
     if_exists: IfExists = _of_named_actions(
         build_word_type(*get_args(IfExists)), "fail", comment="what a second run does: fail, add or replace"

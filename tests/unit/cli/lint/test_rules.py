@@ -46,7 +46,12 @@ WRONG: list[tuple[Any, ...]] = [
         f"{_ID} → {_ID}    max_leave_ratio: 0.5\n",
     ),
     (12, "unknown: query: is not a key of result_settings", OWN, f"{_ID} → {_ID}    query: SELECT 1\n"),
-    (12, "wrong: settings_for_this_run: is given to a run", OWN, f"{_ID} → {_ID}    settings_for_this_run: {{}}\n"),
+    (
+        12,
+        "unknown: settings_for_this_run: is not a key of result_settings, but a",
+        OWN,
+        f"{_ID} → {_ID}    settings_for_this_run: {{}}\n",
+    ),
     (12, "wrong: history: names a secret", OWN, f"{_ID} → {_ID}    history: ${{secret:a}}\n"),
     (4, "missing: type: missing; allowed: pinterest", OWN, f"{_SETTINGS} → "),
     (6, "wrong: result_settings: ", OWN, f"{_SETTINGS} →   result_settings: [a]\n"),
