@@ -211,18 +211,11 @@ def test_number_that_may_have_lost_digits_causes_a_warning(
 # -- the environment
 
 
-@pytest.mark.parametrize(
-    ("key", "complaint"),
-    [
-        *((key, r"^there is no TD_API_KEY: .* give it to the task as TD_API_KEY, under its _env") for key in ("", " ")),
-        *(
-            (key, r"^TD_API_KEY has characters other than visible ASCII, or more than 16384: check td\.apikey$")
-            for key in ("1/a b", "1/\u00e9\u2603", "x" * 5_000_000)
-        ),
-    ],
-)
-def test_unusable_api_key_is_an_error_that_does_not_show_it(key: str, complaint: str) -> None:
-    with pytest.raises(SettingsError, match=complaint):
+@pytest.mark.parametrize("key", ["", " "])
+def test_missing_api_key_is_an_error_that_says_where_it_comes_from(key: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"^there is no TD_API_KEY: .* give it to the task as TD_API_KEY, under its"
+    ):
         parse_api_key({"TD_API_KEY": key})
 
 

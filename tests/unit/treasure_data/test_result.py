@@ -227,7 +227,7 @@ def test_fewer_rows_than_the_job_says_are_an_error_with_both_numbers_and_no_wait
 
 @pytest.mark.parametrize("records", [0, 1, 499])
 def test_more_rows_than_the_job_says_are_an_error(fake_time: FakeTime, records: int) -> None:
-    with pytest.raises(TreasureDataError, match=f"rows, but the job reports {records}\\."):
+    with pytest.raises(TreasureDataError, match=f"of {records} rows arrived"):
         rows(Wire(fake_time, CONTENT), job(records, None))
 
 
