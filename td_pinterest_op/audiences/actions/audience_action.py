@@ -216,8 +216,9 @@ class AudienceAction(abc.ABC):
         wait_for_consistency(self._client)
         audience = self._find_own()  # it may have been created while the records were sent
         if audience is None:
-            find = lambda: next(iter(self._find_namesakes()[1]), None)  # noqa: E731
-            audience = create_once(create=create, find=find, client=self._client)
+            audience = create_once(
+                create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=self._client
+            )
             wait_for_other_runs(self._client)
         return self._settle_who_stays(audience)
 
