@@ -4,12 +4,17 @@ from functools import partial
 
 from td_pinterest_op.audiences.consistency import read_until_found
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience, CustomerList
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience, CustomerList, age_key
 
 
 def find_list(api: Api, audience: Audience) -> CustomerList | None:
     """Return the customer list that an audience uses, or None if it uses none, or Pinterest shows no such list."""
-    return api.find_customer_list(audience.customer_list_id) if audience.customer_list_id else None
+    list_id = audience.customer_list_id
+    if list_id is None:
+        return None
+    # A new list may be listed before it can be read, or the other way round.
+    listed = api.list_customer_lists(until=lambda made: age_key(made.id) <= age_key(list_id))
+    return api.find_customer_list(list_id) or next((made for made in listed if made.id == list_id), None)
 
 
 def require_audience(api: Api, audience_id: str) -> Audience:
