@@ -91,7 +91,7 @@ class JobResult:
                 failure = error
             # Is all there? If not, another request follows, unless nothing more can come.
             if self._job.records == 0:  # the result may have no bytes at all; one request shows whether it has rows
-                is_complete = self._at_end and not self._rows
+                is_complete = self._at_end
             else:
                 has_all_rows = self._rows == self._job.records or (self._job.records is None and self._at_end)
                 is_complete = self._inflater.eof and has_all_rows
@@ -179,6 +179,8 @@ class JobResult:
             if len(columns) != width:
                 raise self._build_result_error(_DAMAGED)
             self._rows += len(rows)
+            if self._job.records is not None and self._rows > self._job.records:  # it may have no end
+                raise self._build_result_error(f"has more rows than the {self._job.records} that the job reports")
             yield columns
 
     def _build_result_error(self, problem: str) -> TreasureDataError:

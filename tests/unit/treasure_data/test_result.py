@@ -227,7 +227,7 @@ def test_fewer_rows_than_the_job_says_are_an_error_with_both_numbers_and_no_wait
 
 @pytest.mark.parametrize("records", [0, 1, 499])
 def test_more_rows_than_the_job_says_are_an_error(fake_time: FakeTime, records: int) -> None:
-    with pytest.raises(TreasureDataError, match=f"of {records} rows arrived"):
+    with pytest.raises(TreasureDataError, match=f"has more rows than the {records} that the job reports"):
         rows(Wire(fake_time, CONTENT), job(records, None))
 
 
