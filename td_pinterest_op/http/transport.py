@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import requests
 import urllib3.exceptions
 from requests.auth import AuthBase
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op import USER_AGENT
@@ -168,13 +168,11 @@ class _Adapter(requests.adapters.HTTPAdapter):
     """An adapter for the `requests` library whose connections, also to proxies, limit how long each write may take."""
 
     def __init__(self, *, write_timeout: float, connections: int) -> None:
-        limit = {"write_timeout": write_timeout}
-        http = type("Connection", (_LimitedConnection,), limit)
-        https = type("SecureConnection", (_LimitedConnection, HTTPSConnection), limit)
-        self._pools = {
-            "http": type("Pool", (HTTPConnectionPool,), {"ConnectionCls": http}),
-            "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": https}),
-        }
+        self._pools = {}
+        for pool in (HTTPConnectionPool, HTTPSConnectionPool):
+            bases = (_LimitedConnection, pool.ConnectionCls)
+            connection = type("Connection", bases, {"write_timeout": write_timeout})
+            self._pools[pool.scheme] = type("Pool", (pool,), {"ConnectionCls": connection})
         super().__init__(pool_maxsize=connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
