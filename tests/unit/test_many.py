@@ -78,7 +78,10 @@ def fail(services: Services, *entries: object, **params: Any) -> str:
         ({"report": "."}, "entry vip: report must be the path of a file inside"),
         ({"query": "DROP TABLE opt_outs"}, "query is no query, so it is not issued: begin it with SELECT"),
         ({"suppress": "-- all\nDELETE FROM opt_outs"}, "suppress is no query, so it is not issued"),
-        ({"settings_for_this_run": {"dry_run": True}}, "settings_for_this_run: is not a key of result_settings, but a parameter"),
+        (
+            {"settings_for_this_run": {"dry_run": True}},
+            "settings_for_this_run: is not a key of result_settings, but a parameter",
+        ),
     ],
 )
 def test_entry_that_fails_is_named_with_its_message_and_the_others_go_on(
