@@ -84,7 +84,7 @@ def names_secret(value: object) -> bool:
 def has_lost_digits(value: object) -> bool:
     """Whether digdag may have changed the last digits of an id: its templates hold unquoted numbers as doubles.
 
-    That is possible for a number over 2^53, and for a text of 17 or more digits that ends in a zero, since a template
+    That is possible for a number over 2^53, and for a text of 17 or more digits that ends in zeros, since a template
     rounds a number to 17 digits and writes zeros for the others.
     """
     if isinstance(value, (list, tuple)):  # a list in a list is no list of ids, however deep it goes
@@ -92,7 +92,8 @@ def has_lost_digits(value: object) -> bool:
     if isinstance(value, (int, float)):
         return abs(value) > _LARGEST_EXACT
     ids = [text.strip() for text in value.split(",")] if isinstance(value, str) else []
-    return any(map(_LONG_AND_ROUND.fullmatch, ids))
+    round_ids = filter(_LONG_AND_ROUND.fullmatch, ids)
+    return any(text.endswith("00") or text == f"{Decimal(repr(float(text))):f}" for text in round_ids)
 
 
 def suggest_word(word: str, words: Iterable[str]) -> str:

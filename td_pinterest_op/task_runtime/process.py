@@ -89,7 +89,12 @@ class SessionLog(logging.Handler):
         """Write a log record, with further lines of its message indented. Raises StoppedError if a signal arrives."""
         vars(record)["label"] = log_label.get()
         # Indented, so that no line of a message passes for a line of the log.
-        lines = "\n    ".join(escape(line) for line in mask(self.format(record)).split("\n"))
+        try:
+            text = mask(self.format(record))
+        except (TypeError, ValueError) as error:
+            # Not logging's own handling, which prints the arguments unmasked.
+            text = f"a line of the log from {record.name} is left out ({type(error).__name__})"
+        lines = "\n    ".join(escape(line) for line in text.split("\n"))
         # No stream, a closed one, or one without a reader.
         with contextlib.suppress(AttributeError, OSError, ValueError):
             sys.stderr.write(f"{lines}\n")

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.http.endpoints import is_safe_url
 from td_pinterest_op.redaction.secret import Secret, defuse_templates, sanitize
 from td_pinterest_op.settings.types import JOB_ID, LOST_DIGITS, WrongValueError, has_lost_digits, is_left_out
@@ -228,8 +228,9 @@ def read_sql(text: str, *, key: str) -> str:
         query = path.read_bytes().decode("utf-8-sig")  # with its line ends, which texts in it may have
     except (OSError, ValueError):  # such as bytes that are no text, or a name with a null character
         query = ""
+        problem = f"there is no file {name} in the project: correct the name"
     if not query.strip():
-        problem = f"there is no file {name} in the project, or it is blank"
+        problem = problem or f"the file {name} is blank: write a query into it"
     elif "${" in query:
         problem = (
             f"{name} contains a template, which digdag fills in only in a task: write the query into the task. An "
@@ -263,9 +264,11 @@ def read_query(task: Task, name: str, query: str) -> Source:
     sql = read_sql(query, key=name)
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     is_list = name != "query"
-    database = require_database(task, needed_by=name if is_list else "a query")
+    errors = SettingsErrorCollector()
+    database = errors.call(require_database, task, needed_by=name if is_list else "a query") or ""
     if engine not in ENGINES:
-        raise SettingsError(f"engine must be one of {', '.join(ENGINES)}", key="engine")
+        errors.append(SettingsError(f"engine must be one of {', '.join(ENGINES)}", key="engine"))
+    errors.raise_any()
     # Whoever has opted out since the session's day must not be sent: a list is asked as of now.
     session_time = None if is_list else task.session_time
     # As of digdag's td> operator: the fields of a job's request, and the comments before each query. Treasure Data's

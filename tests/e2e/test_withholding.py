@@ -164,7 +164,7 @@ UNUSABLE = [
             "queries/NONE.SQL": "there is no file queries/NONE.SQL in the project",
             "../people.sql": "../people.sql is outside the project",
             "/people.sql": "/people.sql is outside the project",
-            "blank.sql": "there is no file blank.sql in the project, or it is blank",
+            "blank.sql": "the file blank.sql is blank: write a query into it",
             "template.sql": "template.sql contains a template",
         }.items()
     ),

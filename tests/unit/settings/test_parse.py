@@ -333,6 +333,7 @@ def test_a_new_audience_whose_name_is_not_the_expected_one_is_an_error(action: s
         ("549755885175000002", False),
         ("549755885175000000", True),
         ("12345678901234560", True),  # 17 digits, as a template writes a number that has lost one
+        ("12345678901234567890", False),  # no template writes it: its double is 12345678901234567000
     ],
 )
 def test_an_id_that_may_have_lost_digits_gives_a_warning(given: object, warned: bool) -> None:

@@ -192,6 +192,12 @@ def test_invalid_source_is_an_error_with_advice(params: dict[str, Any], complain
     assert {problem.key for problem in caught.value.problems} <= {"job_id", "query", "database", "engine"}
 
 
+def test_a_missing_database_and_a_wrong_engine_are_named_in_one_error() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_source(task(query="select 1", engine="spark"))
+    assert [problem.key for problem in caught.value.problems] == ["database", "engine"]
+
+
 @pytest.mark.parametrize(
     ("job_id", "warned"),
     [
