@@ -79,13 +79,17 @@ def run_with_tests_dig(
     more_secrets: Mapping[str, str] = NO_MORE,
     *,
     resume: Ran | None = None,
+    secrets: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] = NO_MORE,
 ) -> Ran:
-    """Run a workflow with tests/dig. The successful tasks of the run `resume` do not run again."""
-    given = secrets_for(services) | dict(more_secrets)
+    """Run a workflow with tests/dig. The successful tasks of the run `resume` do not run again.
+
+    `secrets`: where digdag looks them up, in place of those of the emulators.
+    """
     result = dig.run(
         workflow,
-        secrets=given,
-        environ=os.environ | services.environ | {"PYTHONPATH": FAST_CLOCK},
+        secrets=secrets_for(services) | dict(more_secrets) if secrets is None else secrets,
+        environ={**os.environ, **services.environ, "PYTHONPATH": FAST_CLOCK, **environ},
         session_time=SESSION,
         start=warm.start,
         # The emulated job ends within milliseconds; the engine would look again after a second.

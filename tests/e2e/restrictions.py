@@ -1,13 +1,13 @@
 """The table of settings that restrict an export, with the actions that honour each; the others reject it by name."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from td_pinterest_op.audiences.actions import ACTIONS
 from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, is_in_control, members_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID
-from tests.exporting import Services, digest, digests, people
+from tests.exporting import Services, digests, people
 
 ACTALIKE = "create_actalike_audience"
 MIRROR = "mirror_current_audience"
@@ -32,6 +32,7 @@ WITHHOLDING = {"control", "suppress", "consent"}
 LIMITS = {"max_invalid_ratio", "min_records", "max_records"}
 PEOPLE = people(260)
 ROWS = [*PEOPLE, "nobody"]
+IN_CONTROL = {key for key in digests(260) if is_in_control(key, 50)}
 _numbers = itertools.count(1)
 
 # Runs an export by an entry point with settings and a restriction; returns the error, "" after a success.
@@ -89,7 +90,7 @@ def check_restrictions(
         else:
             assert error == "", (setting, error)
             if setting in WITHHOLDING:
-                withheld = set(control_digests()) if setting == "control" else digests(1)
+                withheld = IN_CONTROL if setting == "control" else digests(1)
                 sent = members_of(services, settings)
                 assert (sent & withheld, len(sent)) == (set(), len(PEOPLE) - len(withheld) + (action == ADD) * 150)
         before = len(services.pinterest.calls.writes())
@@ -100,9 +101,3 @@ def check_restrictions(
             error = run(settings, wrong)
             assert said in error or (refusal and refusal in error), (wrong, error)
         assert len(services.pinterest.calls.writes()) == before
-
-
-def control_digests() -> Iterator[str]:
-    left_out = [digest(person) for person in PEOPLE if is_in_control(digest(person), 50)]
-    assert 0 < len(left_out) < len(PEOPLE)
-    return iter(left_out)

@@ -279,16 +279,6 @@ def test_export_with_an_unwritable_history_succeeds_with_one_warning(
     assert warning.endswith(". The run continues, and may have no row there")
 
 
-def test_table_that_is_no_history_gets_neither_columns_nor_rows(
-    services: Services, caplog: pytest.LogCaptureFixture
-) -> None:
-    before = services.td.warehouse.tables("crm")
-    run_add(services, settings={"history": "crm.others"})
-    (warning,) = logged_warnings(caplog)
-    assert "it is not the operator's table, which has a column kind and a column outcome and a column " in warning
-    assert services.td.warehouse.tables("crm") == before
-
-
 def test_failed_run_with_an_unwritable_history_keeps_its_error(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,18 +2,17 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests import dig, guard
+from tests import guard
 from tests.campaigns import amount
-from tests.dig import warm
-from tests.e2e.project import ENGINES, SESSION, Engine, Ran, copy_bundle, edit_file
+from tests.e2e.project import ENGINES, Engine, Ran, copy_bundle, edit_file, run_with_tests_dig
 from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
-from tests.emulators.environment import FAST_CLOCK, SECRETS, digdag_home
+from tests.emulators.environment import SECRETS, digdag_home
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
@@ -67,23 +66,11 @@ def has_all_members(services: Services) -> bool:
     return members == {f"audience {number}": digests(2, first=2 * number) for number in range(6)}
 
 
-def run_workflow(
-    project: Path,
-    services: Services,
-    secrets: Mapping[str, str],
-    environ: Mapping[str, str],
-    workflow: str = "pinterest_many",
-) -> Ran:
-    result = dig.run(
-        project / f"{workflow}.dig",
-        secrets=secrets,
-        environ={**os.environ, **services.environ, "PYTHONPATH": FAST_CLOCK, **environ},
-        session_time=SESSION,
-        start=warm.start,
-        sleep=lambda _: None,
-    )
-    guard.check(result.log, "the log")
-    return Ran(succeeded=result.error is None, log=result.log + (result.error or ""))
+def run_entries(project: Path, services: Services, **options: Any) -> Ran:
+    """Run the workflow of several audiences; options as for `run_with_tests_dig`."""
+    ran = run_with_tests_dig(project / "pinterest_many.dig", services, project, **options)
+    guard.check(ran.log, "the log")
+    return ran
 
 
 @contextlib.contextmanager
@@ -104,7 +91,7 @@ def server_project(project: Path, tmp_path: Path) -> Path:
 
 def test_entries_on_a_server_share_one_exchange_of_tokens(services: Services, server_project: Path) -> None:
     with workflow_server(services) as (kept, environ):
-        ran = run_workflow(server_project, services, ServerSecrets(kept), environ)
+        ran = run_entries(server_project, services, secrets=ServerSecrets(kept), environ=environ)
         assert ran.succeeded, ran.log
         assert kept.secrets()[KEY] in services.pinterest.tokens.refresh_tokens()
         assert 1 == services.pinterest.tokens.refreshes == kept.requests
@@ -128,8 +115,7 @@ def test_three_successive_runs_of_digdag_succeed(
 
 def test_expired_token_ends_the_workflow_after_three_rejections(services: Services, project: Path) -> None:
     services.pinterest.tokens.set_refresh_token(services.environ["PINTEREST_REFRESH_TOKEN"], days=0)
-    secrets = {name: services.environ[variable] for name, variable in SECRETS.items()}
-    ran = run_workflow(project, services, secrets, {})
+    ran = run_entries(project, services)
     assert not ran.succeeded
     assert len(services.pinterest.calls.of("oauth/token")) == 3
     assert ran.log.count("this task starts again") == 2
@@ -151,6 +137,6 @@ def test_concurrent_mirrors_end_with_the_right_people(services: Services, server
     with workflow_server(services) as (kept, environ):
         for day in range(amount(3, quick=2)):
             expected = set_people_of_day(services, day)
-            ran = run_workflow(server_project, services, ServerSecrets(kept), environ)
+            ran = run_entries(server_project, services, secrets=ServerSecrets(kept), environ=environ)
             assert ran.succeeded, ran.log
             assert list(map(services.pinterest.members_of_audience, audiences)) == [expected] * len(audiences)
