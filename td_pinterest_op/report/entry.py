@@ -11,19 +11,11 @@ from typing import Any
 
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.redaction.secret import mask
-from td_pinterest_op.run_history.history_table import (
-    COLUMNS,
-    FAILED,
-    FOLLOW_UP,
-    LIFT,
-    SUCCESS,
-    convert_booleans,
-)
+from td_pinterest_op.run_history.history_table import COLUMNS, FAILED, RUN, SUCCESS, convert_booleans
 from td_pinterest_op.runtime.text import parse_whole_number
 from td_pinterest_op.stats import WITHHELD
 
 _KEY = ("session_uuid", "attempt_id", "action")
-_WORDS = {FOLLOW_UP: "Follow-up", LIFT: "Comparison"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +56,12 @@ class Entry:
 
     @property
     def action_word(self) -> str:
-        """A word for the entry: "Replaced" for a run ("Replace" if failed or dry), "Follow-up" or "Comparison"."""
+        """A word for the entry: "Replaced" for a run ("Replace" if failed or dry), "Follow-up" or "Lift"."""
         action = self.get_text("action")
-        if self.kind in _WORDS or not action:
-            return _WORDS.get(self.kind, "Run")
+        if self.kind != RUN or not action:
+            return self.kind.capitalize()
         # The name of an action begins with its verb.
-        verb = "activate" if action == "activation" else action.partition("_")[0]
+        verb = action.partition("_")[0]
         if not self.dry_run and self.outcome != FAILED:
             verb = verb.removesuffix("e") + "ed"
         return verb.capitalize() + (" a look-alike" if action == "create_actalike_audience" else "")

@@ -181,7 +181,7 @@ def test_the_newest_successful_comparison_is_shown() -> None:
     failed = comparison(5, outcome=FAILED, lift=None)
     text = text_of(run(0), comparison(), later, failed)
     assert "What the audience brought No difference can be told." in text
-    assert "Comparison failed" in text
+    assert "Lift failed" in text
 
 
 @pytest.mark.parametrize("entries", [[], [comparison()], [follow_up(status="")], [follow_up(audience_status=None)]])
