@@ -16,14 +16,7 @@ from td_pinterest_op import __version__
 from td_pinterest_op.audiences.consistency import POLL_WAITS
 from td_pinterest_op.audiences.request import read_task_request
 from td_pinterest_op.audiences.sender import Sender
-from td_pinterest_op.errors import (
-    ExportError,
-    JobError,
-    PinterestError,
-    SettingsError,
-    StoppedError,
-    UnexpectedError,
-)
+from td_pinterest_op.errors import ExportError, JobError, PinterestError, SettingsError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES
 from td_pinterest_op.mirroring.ledger import require_ledger

@@ -11,26 +11,12 @@ from dataclasses import replace
 import click
 
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.connection import (
-    ENVIRONMENT,
-    LOCAL,
-    TOKEN,
-    Credentials,
-    find_credentials,
-    list_ad_accounts,
-)
+from td_pinterest_op.cli.connection import ENVIRONMENT, LOCAL, TOKEN, Credentials, find_credentials, list_ad_accounts
 from td_pinterest_op.cli.consent import RedirectServer, parse_redirect
 from td_pinterest_op.cli.secret_target import ARGUMENTS, make_target
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, SettingsError, StoppedError, extend_errors
 from td_pinterest_op.pinterest.client import TokenSource
-from td_pinterest_op.pinterest.oauth import (
-    SCOPES,
-    WRONG_APP_CODE,
-    Bearer,
-    Grant,
-    Tokens,
-    describe_missing_scopes,
-)
+from td_pinterest_op.pinterest.oauth import SCOPES, WRONG_APP_CODE, Bearer, Grant, Tokens, describe_missing_scopes
 from td_pinterest_op.redaction.secret import Secret, sanitize
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM

@@ -5,12 +5,7 @@ from dataclasses import replace
 
 from td_pinterest_op.cli.lint.workflow import TEMPLATE
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.records.columns import (
-    Column,
-    find_identifier_columns,
-    find_list_columns,
-    find_people_columns,
-)
+from td_pinterest_op.records.columns import Column, find_identifier_columns, find_list_columns, find_people_columns
 from td_pinterest_op.settings.table import ErasureSettings, Settings
 from td_pinterest_op.treasure_data.job import Job
 
