@@ -85,8 +85,7 @@ class Reader(abc.ABC):
                 invalid = {stats.read + position + 1 for position, _ in rejected}
                 stats.invalid_rows += len(invalid)
                 # One more than an error names: it then knows whether there are more.
-                first = sorted(invalid)[: NAMED_ROWS + 1 - len(stats.first_invalid)]
-                stats.first_invalid += first
+                stats.first_invalid += sorted(invalid)[: NAMED_ROWS + 1 - len(stats.first_invalid)]
                 stats.read += len(block[0])
                 progress(stats.read)
             prepared = self._finish()
