@@ -118,10 +118,10 @@ class DigTask:
 
     def find_variable(self, expression: str) -> tuple[Any, Place] | None:
         """Return the value of a variable such as `target.audience_id`, with its place, or None if it is not known."""
-        path = _VARIABLE.fullmatch(expression)
-        found: Any = self.exported if path and path[1] not in self.open_names else None
+        names = expression.strip().split(".")
+        found: Any = None if names[0] in self.open_names else self.exported
         place = self.exported.place
-        for name in expression.strip().split("."):
+        for name in names:
             if not isinstance(found, YamlBlock) or name not in found:
                 return None
             place = found.places[name]
