@@ -219,9 +219,11 @@ class _TaskCheck:
         unknown: set[str] = set()
         params["result_settings"] = _replace_unknown(self._settings, self._table, unknown)
         # An earlier task, or a workflow that calls this one, may have run a job, or name the database.
-        is_open = not self._workflow.knows_all_variables
-        has_job = is_open or any(each.operator.startswith("td") for each in self._workflow.tasks)
-        stored = {**({"database": _NAME} if is_open else {}), **({"last_job_id": "1"} if has_job else {})}
+        stored = {}
+        if not self._workflow.knows_all_variables:
+            stored = {"database": _NAME, "last_job_id": "1"}
+        elif any(each.operator.startswith("td") for each in self._workflow.tasks):
+            stored = {"last_job_id": "1"}
         params["td"] = stored | _replace_unknown(self._params.get_block("td"), self._table, set())
         task = Task(params=params, environ=self._environ)
         if self._task.class_name == _MANY:
