@@ -221,6 +221,6 @@ def _judge_workflow(context: DoctorContext) -> CheckResult | None:
     findings = context.workflow.findings
     if not findings:
         return CheckResult(f"{path.name} has no findings")
-    first = next((finding for finding in findings if finding.level == "error"), findings[0])
+    first = min(findings, key=lambda finding: finding.level)  # an error before a warning
     message = f"{format_count(len(findings), 'finding')}; {path.name}:{first.line}: {first.message}"
     return CheckResult(message, first.level, f"run `td-pinterest check {path}` to see all findings")
