@@ -102,11 +102,9 @@ class Credentials:
         """Return a function that stores a new refresh token where the old one was found, or warns if that fails."""
         store = TokenStore(task=self.build_task(), settings=self.build_settings(), timing=SYSTEM)
         path = self.env_file
-        if path is None or self.sources.get(TOKEN) != f"the file {path}":
-            return store.save_token
 
         def save_token(new_token: Secret | None, valid_seconds: float | None) -> None:
-            if new_token is None:
+            if new_token is None or path is None or self.sources.get(TOKEN) != f"the file {path}":
                 store.save_token(new_token, valid_seconds)
                 return
             try:
