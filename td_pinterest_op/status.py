@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from td_pinterest_op.audiences.lookup import find_list, require_audience
 from td_pinterest_op.audiences.request import read_task_request
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api, Condition, classify_status
@@ -170,19 +171,13 @@ def _check_audience(
 
     The state is None if the audience cannot be read. `history`: earlier rows of the run history.
     """
-    customer_list = None
-    reason = f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids"
     try:
-        audience = api.find_audience(audience_id)
-        if audience and audience.customer_list_id:
-            customer_list = api.find_customer_list(audience.customer_list_id)
+        audience = require_audience(api, audience_id)
+        customer_list = find_list(api, audience)
     except (AccountError, StoppedError):
         raise
     except ExportError as error:
-        audience = None
-        reason = str(error)
-    if audience is None:
-        problem = f"audience {audience_id} cannot be read: {reason}"
+        problem = f"audience {audience_id} cannot be read: {error}"
         log.warning("%s", problem)
         return None, problem
     state = AudienceState(

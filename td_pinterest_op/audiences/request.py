@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from td_pinterest_op.errors import Problem, SettingsError, SettingsErrorCollector
+from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.settings.parse import (
     ParsedSettings,
     build_settings,
@@ -114,7 +114,7 @@ def require_lists_in_settings(task: Task) -> None:
         text = (
             f"{' and '.join(names)} next to result_settings would withhold nobody: move the line into result_settings"
         )
-        raise SettingsError(text, problems=[Problem(key=names[0], code="misplaced", text=text)])
+        raise SettingsError(text, key=names[0], code="misplaced")
 
 
 def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: SettingsErrorCollector) -> ParsedSettings:
