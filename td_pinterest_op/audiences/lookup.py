@@ -17,9 +17,14 @@ def find_list(api: Api, audience: Audience) -> CustomerList | None:
     return api.find_customer_list(list_id) or next((made for made in listed if made.id == list_id), None)
 
 
+def read_audience(api: Api, audience_id: str) -> Audience | None:
+    """Return the audience with this id, or None if Pinterest does not show it within ten seconds."""
+    return read_until_found(partial(api.find_audience, audience_id), api.client)
+
+
 def require_audience(api: Api, audience_id: str) -> Audience:
     """Return the audience with this id. Raises AudienceError if it is missing."""
-    audience = read_until_found(partial(api.find_audience, audience_id), api.client)
+    audience = read_audience(api, audience_id)
     if audience is None:
         raise AudienceError(f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids")
     return audience

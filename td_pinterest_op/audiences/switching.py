@@ -6,11 +6,10 @@ again, and a run whose switch took long looks for a newer run's list.
 
 import logging
 from dataclasses import dataclass, replace
-from functools import partial
 
-from td_pinterest_op.audiences.consistency import read_until_found, request_switch, wait_for_other_runs
+from td_pinterest_op.audiences.consistency import request_switch, wait_for_other_runs
 from td_pinterest_op.audiences.customer_lists import ListName, TargetList, find_own_lists, get_list_name
-from td_pinterest_op.audiences.lookup import find_list
+from td_pinterest_op.audiences.lookup import find_list, read_audience
 from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList, age_key
 
@@ -61,7 +60,7 @@ class Switch:
         seen = audience
         for _ in range(_LOOKS):
             wait_for_other_runs(client)
-            found = read_until_found(partial(self.api.find_audience, audience.id), client)
+            found = read_audience(self.api, audience.id)
             if found is None or found.is_removed:
                 raise AudienceError(f"{label} was removed by somebody else during this export")
             seen = found

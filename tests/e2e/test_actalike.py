@@ -80,7 +80,7 @@ def test_lost_response_creates_no_second_actalike(services: Services) -> None:
     [
         (99, {}, "has the status TOO_SMALL, not READY: it needs at least 100 matched people"),
         (150, {"status": "INITIALIZING"}, "has the status INITIALIZING, not READY: it needs"),
-        (150, {"removed": True}, "there is no seed audience"),
+        (150, {"removed": True}, "has the status REMOVED, not READY: .* Name another seed"),
     ],
 )
 def test_seed_that_is_not_ready_or_too_small_is_an_error_before_the_first_write(

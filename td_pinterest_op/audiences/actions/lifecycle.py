@@ -7,7 +7,7 @@ from td_pinterest_op.audiences.actions.audience_action import AudienceAction, St
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.consistency import read_until_found
 from td_pinterest_op.audiences.customer_lists import TargetList
-from td_pinterest_op.audiences.lookup import check_type_and_account
+from td_pinterest_op.audiences.lookup import check_type_and_account, read_audience, require_audience
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import ACTALIKE, Audience, Condition, classify_status
@@ -120,16 +120,12 @@ class CreateActalike(AudienceAction):
             self._sum_up_rerun()
             description = f"no change: this session already created {own.label}"
             return [Step(description=description, run=partial(self._settle_before_change, own))]
-        seed_id = self._settings.seed_audience_id or ""
-        seed = self._api.find_audience(seed_id)
-        if seed is None or seed.is_removed:
-            account = self._api.ad_account_id
-            raise AudienceError(f"there is no seed audience {seed_id} in ad account {account}: check both ids")
+        seed = require_audience(self._api, self._settings.seed_audience_id or "")
         if classify_status(seed.status) is not Condition.READY:
             raise AudienceError(
                 f"seed {seed.label} has the status {seed.status or 'unknown'}, not READY: it needs at least 100 "
-                "matched people, whom Pinterest takes a day or two to find. Add people to it, or run this task again "
-                "then. Nothing was created"
+                "matched people, whom Pinterest takes a day or two to find. Name another seed, add people to it, or run "
+                "this task again then. Nothing was created"
             )
         self._set_summary("create look-alike {audience}")
         description = (
@@ -176,7 +172,7 @@ class Delete(AudienceAction):
 
         Raises AudienceError if the audience must not be removed, for example because active ad groups use it.
         """
-        audience = read_until_found(partial(self._api.find_audience, self._audience_id), self._client)
+        audience = read_audience(self._api, self._audience_id)
         if audience:
             self._copy_to_stats(audience)
         self._check_expected_audience(audience)

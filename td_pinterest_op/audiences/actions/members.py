@@ -4,7 +4,7 @@ import logging
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
-from td_pinterest_op.audiences.consistency import read_until_found, request_audience, wait_for_consistency
+from td_pinterest_op.audiences.consistency import request_audience, wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import (
     NO_JOB,
     ListName,
@@ -12,7 +12,7 @@ from td_pinterest_op.audiences.customer_lists import (
     get_list_name,
     shorten_audience_name,
 )
-from td_pinterest_op.audiences.lookup import find_list
+from td_pinterest_op.audiences.lookup import find_list, read_audience
 from td_pinterest_op.audiences.switching import Switch
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, LimitError
@@ -69,7 +69,7 @@ class MembersAction(AudienceAction):
         audience = self._settle_before_change(audience)
         operation = "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
-        now = read_until_found(partial(self._api.find_audience, audience.id), self._client)
+        now = read_audience(self._api, audience.id)
         if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
             self._copy_to_stats(now)
             return
