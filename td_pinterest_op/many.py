@@ -28,11 +28,10 @@ from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.parse import parse_parameter, parse_raw_settings, parse_settings, parse_values
-from td_pinterest_op.settings.structures import parse_list
+from td_pinterest_op.settings.structures import LIST
 from td_pinterest_op.settings.table import FOR_THIS_RUN, RESTRICTING, SHARED, TASK_PARAMETERS
 from td_pinterest_op.settings.types import (
     NAME,
-    WrongValueError,
     build_integer_type,
     format_value,
     is_left_out,
@@ -191,14 +190,10 @@ def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
     listed = task.params.get("audiences")
     if isinstance(listed, str) and re.fullmatch(r"\S+\.ya?ml", listed.strip()):
         raise SettingsError("`audiences` is the name of a file: include the file under `_export`", key="audiences")
-    try:
-        items = parse_list(listed)
-    except WrongValueError as error:
-        raise SettingsError(
-            f"there is no list `audiences`: it {error}. Begin each entry with a dash", key="audiences"
-        ) from None
+    items = parse_parameter("audiences", listed, LIST)
     if not items:
-        raise SettingsError("`audiences` is empty: add a mapping of settings for each audience", key="audiences")
+        text = "there is no list `audiences`, or it is empty: add a mapping of settings for each audience"
+        raise SettingsError(text, key="audiences")
     entries: dict[str, Mapping[object, Any]] = {}
     for number, item in enumerate(items, start=1):
         entry = parse_raw_settings(item, place=f"entry {number} of `audiences`")

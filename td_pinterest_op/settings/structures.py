@@ -184,6 +184,7 @@ def _parse_control(value: object) -> Control:
     )
 
 
+LIST = SettingType(parse=parse_list, allowed="a list, each entry of which begins with a dash")
 MAPPING = SettingType(parse=parse_mapping, allowed="a mapping, or a mapping as a JSON or YAML string")
 COLUMN_NAMES = SettingType(
     parse=lambda value: tuple(dict.fromkeys(map(str.lower, _parse_items(TEXT, value)))),

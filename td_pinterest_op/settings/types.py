@@ -246,7 +246,8 @@ BOOLEAN = build_choice_type(
 )
 RATIO = SettingType(parse=_parse_ratio, allowed="a number from 0 to 1, such as 0.05")
 AUDIENCE_ID = _build_id_type(_LONGEST_ID, "digits, best in quotes")
-JOB_ID = _build_id_type(_LONGEST_ID, "digits")
+JOB_ID = _build_id_type(_LONGEST_ID, "the id of a Treasure Data job, which has only digits")
+ENGINE = build_word_type("presto", "trino", "hive")
 AD_ACCOUNT_ID = _build_id_type(18, "digits, at most 18, best in quotes")
 QUERY = SettingType(parse=_parse_query, allowed="SQL, or the name of a file .sql of the project")
 NAME = SettingType(

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.http.endpoints import is_safe_url
 from td_pinterest_op.redaction.secret import Secret, defuse_templates, sanitize
-from td_pinterest_op.settings.types import JOB_ID, LOST_DIGITS, WrongValueError, has_lost_digits, is_left_out
+from td_pinterest_op.settings.parse import parse_parameter
+from td_pinterest_op.settings.types import ENGINE, JOB_ID, LOST_DIGITS, has_lost_digits, is_left_out
 from td_pinterest_op.treasure_data.job import Source
 
 log = logging.getLogger(__name__)
 
-ENGINES = ("presto", "trino", "hive")
 # The environment variables of the official clients, and their default values.
 _DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5"}
 # A name, never a path: the API key could do more than query.
@@ -191,12 +191,7 @@ def read_source(task: Task) -> Source:
         )
     if has_lost_digits(job_id):
         log.warning("%s: job_id", LOST_DIGITS)
-    try:
-        return Source(job_id=JOB_ID.parse(job_id))
-    except WrongValueError:
-        raise SettingsError(
-            "job_id must be the id of a Treasure Data job, which has only digits", key="job_id"
-        ) from None
+    return Source(job_id=parse_parameter("job_id", job_id, JOB_ID))
 
 
 def _get_parameter(task: Task, name: str) -> object:
@@ -262,12 +257,11 @@ def read_query(task: Task, name: str, query: str) -> Source:
     cannot be used.
     """
     sql = read_sql(query, key=name)
-    engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     is_list = name != "query"
     errors = SettingsErrorCollector()
     database = errors.call(require_database, task, needed_by=name if is_list else "a query") or ""
-    if engine not in ENGINES:
-        errors.append(SettingsError(f"engine must be one of {', '.join(ENGINES)}", key="engine"))
+    given = task.params.get("engine") or task.td.get("engine")
+    engine = errors.call(parse_parameter, "engine", given, ENGINE) or "presto"
     errors.raise_any()
     # Whoever has opted out since the session's day must not be sent: a list is asked as of now.
     session_time = None if is_list else task.session_time

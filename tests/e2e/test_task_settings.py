@@ -50,7 +50,7 @@ def test_missing_api_key_is_named_together_with_wrong_settings(services: Service
     for part in (
         "- ad_account_id: missing",
         "- action: ",
-        "job_id must be the id of a Treasure Data job",
+        "allowed: the id of a Treasure Data job",
         "there is no TD_API_KEY",
     ):
         assert part in str(caught.value)

@@ -107,9 +107,9 @@ def test_connection_setting_in_an_entry_is_an_error_that_names_for_each(services
 @pytest.mark.parametrize(
     ("audiences", "message"),
     [
-        (None, "there is no list `audiences`: it must be a list, not nothing. Begin each entry with a dash"),
-        ({}, "there is no list `audiences`: it must be a list, not a mapping"),
-        ("[]", "`audiences` is empty"),
+        (None, "there is no list `audiences`, or it is empty: add a mapping of settings"),
+        ({}, "audiences: must be a list, not a mapping; allowed: a list, each entry of which begins with a dash"),
+        ("[]", "there is no list `audiences`, or it is empty"),
         (["vip"], "entry 1 of `audiences`: must be a mapping"),
         ([entry(), {}], "entry 2 of `audiences` is empty"),
         (json.dumps([entry(), entry()]), "entry 2 of `audiences` has the name of another, vip"),

@@ -124,8 +124,8 @@ class CreateActalike(AudienceAction):
         if classify_status(seed.status) is not Condition.READY:
             raise AudienceError(
                 f"seed {seed.label} has the status {seed.status or 'unknown'}, not READY: it needs at least 100 "
-                "matched people, whom Pinterest takes a day or two to find. Name another seed, add people to it, or run "
-                "this task again then. Nothing was created"
+                "matched people, whom Pinterest takes a day or two to find. Name another seed, add people to it, or "
+                "run this task again then. Nothing was created"
             )
         self._set_summary("create look-alike {audience}")
         description = (

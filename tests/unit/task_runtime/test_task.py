@@ -178,11 +178,14 @@ def test_tracing_comments_are_those_of_digdags_td_operator_a_line_each() -> None
         ({"query": " \n", "td": {"last_job_id": "13"}}, "query of the task is blank"),
         ({"query": "select 1", "database": "", "td": {"database": "crm"}}, "a query needs a database"),
         ({"query": "select 1", "database": "../../../database/delete/people"}, "must be the name of a database"),
-        ({"job_id": "1" * 41}, "job_id must be the id of a Treasure Data job"),
-        ({"query": "select 1", "engine": "spark", "database": "crm"}, "engine must be one of"),
-        ({"job_id": "${td.last_job_id}"}, "job_id must be the id of a Treasure Data job"),
-        ({"job_id": 1.5}, "job_id must be the id of a Treasure Data job"),
-        ({"job_id": True}, "job_id must be the id of a Treasure Data job"),
+        ({"job_id": "1" * 41}, "allowed: the id of a Treasure Data job"),
+        (
+            {"query": "select 1", "engine": "spark", "database": "crm"},
+            "engine: 'spark' is not an allowed value; allowed: presto, trino, hive",
+        ),
+        ({"job_id": "${td.last_job_id}"}, "allowed: the id of a Treasure Data job"),
+        ({"job_id": 1.5}, "allowed: the id of a Treasure Data job"),
+        ({"job_id": True}, "allowed: the id of a Treasure Data job"),
     ],
 )
 def test_invalid_source_is_an_error_with_advice(params: dict[str, Any], complaint: str) -> None:

@@ -104,7 +104,7 @@ WRONG: list[tuple[Any, ...]] = [
     (5, "wrong: the task has both job_id and query", OWN, "  result_ →   job_id: 1\n  result_"),
     (4, "missing: there is no job to export", OWN, f"  {_QUERY}\n → "),
     (4, "missing: a query needs a database", OWN, "database: shop → engine: presto"),
-    (2, "wrong: engine must be", OWN, "database: shop → database: shop, engine: oracle"),
+    (2, "wrong: engine: 'oracle' is not an allowed value", OWN, "database: shop → database: shop, engine: oracle"),
     (
         5,
         "columns: the query of this task (columns: name varchar) cannot be exported",
