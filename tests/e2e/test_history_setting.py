@@ -288,6 +288,13 @@ def test_failed_run_with_an_unwritable_history_keeps_its_error(
     assert len(logged_warnings(caplog)) == 1
 
 
+def test_follow_up_with_an_unreadable_history_warns_once(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+    refuse_queries(services)
+    settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_id": services.audience(people(120)), "history": HISTORY}
+    assert check_audiences(task_of(services, settings), services.time.timing)["usable"] == 1
+    assert len(logged_warnings(caplog)) == 1
+
+
 # -- the row of a run that could not write its own
 
 

@@ -39,6 +39,7 @@ def withheld_of(stored: dict[str, Any]) -> tuple[int, int, int]:
 
 LEVELS: Mapping[str, Mapping[str, Any]] = {
     "operator": {"action": ADD},
+    "operator, by rows": {"action": ADD, "records": "rows"},
     "warehouse": {"action": ADD, "hash_in": "warehouse"},
     "mirror": {"action": "mirror_current_audience", "min_records": 0},
 }
@@ -70,7 +71,8 @@ class Case:
 
 
 SHARED_DEVICE = values_of(
-    "email maid", (A, DEVICE(1)), (B, DEVICE(1)), (C, DEVICE(2)), (None, DEVICE(3)), (C, DEVICE(3))
+    "email maid",
+    *((A, DEVICE(1)), (B, DEVICE(1)), (None, DEVICE(1)), (C, DEVICE(2)), (None, DEVICE(3)), (C, DEVICE(3))),
 )
 WITHOUT_KEYS = values_of(
     "email maid id", (A, DEVICE(1), None), (B, DEVICE(1), 1), (C, DEVICE(2), None), (None, DEVICE(2), 2)
@@ -131,7 +133,9 @@ def test_exactly_the_people_who_are_not_withheld_are_sent(services: Services, le
             queries[task_key] = f"SELECT * FROM of_{task_key}"
     stored = services.export(settings, **queries, **DATABASE)
     assert members_of(services, settings) == set(map(digest, case.sent))
-    assert (case.withheld, case.keyless) == (withheld_of(stored), stored["rows"]["invalid_by_reason"]["no_control_key"])
+    assert stored["rows"]["invalid_by_reason"]["no_control_key"] == case.keyless
+    if "records" not in settings:  # which count rows, not identifiers
+        assert withheld_of(stored) == case.withheld
 
 
 BOTH = ("suppress", "consent")
