@@ -12,7 +12,13 @@ Row = TypeVar("Row")
 # Folders whose tests are tables of many rows, each of which is a whole run.
 FOLDERS = ("tests/faults/", "tests/mirror/")
 # The tests of these cover the package.
-MEASURED = ("tests/unit/", "tests/e2e/", "tests/mirror/test_mirror.py", "tests/mirror/test_overtaking.py")
+MEASURED = (
+    "tests/unit/",
+    "tests/e2e/",
+    "tests/mirror/test_erasure.py",
+    "tests/mirror/test_mirror.py",
+    "tests/mirror/test_overtaking.py",
+)
 # All tests in a real browser take long; importing what they need takes long, too.
 BROWSER = "tests/browser"
 # Marks a test or a row that runs only with `--all`.
