@@ -20,10 +20,11 @@ def made(services: Services) -> list[Any]:
     return services.pinterest.audiences_named("Like shoppers")
 
 
-def test_actalike_is_created_on_its_seed(services: Services) -> None:
+def test_actalike_is_planned_and_created_on_its_seed(services: Services, caplog: pytest.LogCaptureFixture) -> None:
     seed_id = seed(services)
     stored = services.export({**ACTALIKE, "seed_audience_id": seed_id, "audience_description": "For spring"})
     (audience,) = made(services)
+    assert f"the 5 % of the people in US who are most like audience {seed_id}" in caplog.text
     assert audience.audience_type == "ACTALIKE"
     assert audience.rule == {"seed_id": [seed_id], "country": "US", "percentage": 5}
     assert str(audience.description).startswith("For spring (td ")
@@ -92,10 +93,3 @@ def test_seed_that_is_not_ready_or_too_small_is_an_error_before_the_first_write(
     with pytest.raises(AudienceError, match=reason):
         services.export({**ACTALIKE, "seed_audience_id": seed_id})
     assert services.pinterest.calls.writes() == []
-
-
-def test_dry_run_plans_the_actalike_and_creates_nothing(services: Services, caplog: pytest.LogCaptureFixture) -> None:
-    seed_id = seed(services)
-    services.export({**ACTALIKE, "seed_audience_id": seed_id, "dry_run": True})
-    assert f"the 5 % of the people in US who are most like audience {seed_id}" in caplog.text
-    assert made(services) == []

@@ -110,7 +110,7 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 @pytest.fixture
 def project(bundle: Path, tmp_path: Path) -> Path:
-    """Three workflows with a query over two tables, and names that are the user's own."""
+    """Two workflows with a query over two tables, and names that are the user's own."""
     folder = tmp_path / "our project"
     for name in ("queries", "config"):
         (folder / name).mkdir(parents=True)
@@ -121,7 +121,6 @@ def project(bundle: Path, tmp_path: Path) -> Path:
     for name, action, audience in (
         ("buyers", "replace_current_audience", "buyers"),
         ("readers", "add_people_to_current_audience", "readers"),
-        ("goodbye", "delete_current_audience", "readers"),
     ):
         text = _WORKFLOW.format(action=action, audience=audience)
         (folder / f"{name}.dig").write_text(text)

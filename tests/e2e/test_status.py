@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.status import check_audiences
 from td_pinterest_op.task_runtime.task import Task
 from tests import guard
@@ -69,9 +68,3 @@ def test_removed_audience_is_a_problem_whether_readable_or_not(services: Service
     seen = run_follow_up(services, audience_id)
     assert [audience_id in problem for problem in seen["problems"]] == [True]
     assert (["REMOVED"] if readable else []) == [state["status"] for state in seen["audiences"]]
-
-
-def test_wrong_settings_are_reported_before_anything_is_contacted(services: Services) -> None:
-    with pytest.raises(SettingsError, match="audience_ids"):
-        run_follow_up(services)
-    assert services.pinterest.calls.all() == []
