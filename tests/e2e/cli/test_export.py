@@ -214,16 +214,27 @@ def test_renewed_refresh_token_is_saved_in_the_file_it_was_read_from(
     assert export("--job", job, "--env-file", token_file).failed(f"run `chmod 600 {token_file}` first")
 
 
+NEW = f"ad_account_id: '{AD_ACCOUNT_ID}'\naction: create_new_audience\naudience_name: Newcomers\n"
+
+
+@pytest.mark.parametrize(
+    ("others", "number", "said"),
+    [
+        ("", 10, "of 200 records sent, 0 refused, "),
+        # A list that is being created may have its first batch.
+        (NEW, 5, "0 of 200 records sent, 0 refused, 199 not sent, 1 unknown."),
+    ],
+)
 def test_ctrl_c_reports_how_many_records_were_sent_and_exits_with_130(
-    export: Export, services: Services, settings: Path
+    export: Export, services: Services, settings: Path, others: str, number: int, said: str
 ) -> None:
-    settings.write_text(f"{settings.read_text()}limit_records_per_request: 1\n")
+    settings.write_text(f"{others or settings.read_text()}limit_records_per_request: 1\n")
     services.pinterest.switches.latency_seconds = 0.2
-    services.pinterest.on_request(lambda call: os.kill(os.getpid(), signal.SIGINT) if call.number == 10 else None)
+    services.pinterest.on_request(lambda call: os.kill(os.getpid(), signal.SIGINT) if call.number == number else None)
     ran = export("--job", services.job(people(200)), "--yes")
     assert ran.code == 130, ran.err
     assert "the run was stopped" in ran.err
-    assert "of 200 records sent, 0 refused, " in ran.err
+    assert said in ran.err
     assert "Nothing was sent" not in ran.err
     assert "statistics" not in ran.err
     assert "Traceback" not in ran.err
