@@ -36,13 +36,6 @@ def test_actalike_is_planned_and_created_on_its_seed(services: Services, caplog:
     assert stored["summary"] == 'Created look-alike audience "Like shoppers".'
 
 
-def test_actalike_created_twice_in_a_session_is_one_audience(services: Services) -> None:
-    settings = {**ACTALIKE, "seed_audience_id": seed(services)}
-    first = services.export(settings)
-    second = services.export(settings)
-    assert [first["audience_id"]] == [audience.id for audience in made(services)] == [second["audience_id"]]
-
-
 def test_actalike_that_is_removed_after_the_plan_is_not_created_again(services: Services) -> None:
     settings = {**ACTALIKE, "seed_audience_id": seed(services)}
     services.export(settings)
@@ -68,12 +61,13 @@ def test_actalike_of_another_session_fails_because_the_name_is_taken(services: S
     assert len(made(services)) == 1
 
 
-def test_lost_response_creates_no_second_actalike(services: Services) -> None:
+def test_lost_response_or_a_rerun_of_the_session_creates_no_second_actalike(services: Services) -> None:
     services.pinterest.switches.listing_lag_seconds = 2.0
     settings = {**ACTALIKE, "seed_audience_id": seed(services)}
     services.pinterest.inject(Fault(effect=Reset(), operation="audiences/create", when=When.AFTER))
-    stored = services.export(settings)
-    assert [stored["audience_id"]] == [audience.id for audience in made(services)]
+    for _ in range(2):
+        stored = services.export(settings)
+        assert [stored["audience_id"]] == [audience.id for audience in made(services)]
 
 
 @pytest.mark.parametrize(

@@ -56,13 +56,11 @@ def test_each_day_of_follow_up_writes_a_row_and_fails_for_too_small(
         succeeded.append(ran.succeeded)
         assert (f'audience {audience_id} "Shoppers": its status is TOO_SMALL' in ran.log) == (status == "TOO_SMALL")
     assert succeeded == [False, True]
-    looks = [row for row in read_history(services) if row["audience_status"]]
-    assert [(row["audience_status"], row["audience_size"]) for row in looks] == [
-        ("TOO_SMALL", 40),
-        ("READY", 4000),
+    names = ("kind", "outcome", "audience_id", "audience_status", "audience_size")
+    assert [tuple(row[name] for name in names) for row in read_history(services)] == [
+        ("follow-up", "failed", audience_id, "TOO_SMALL", 40),
+        ("follow-up", "success", audience_id, "READY", 4000),
     ]
-    failed = [row for row in read_history(services) if row["outcome"] == "failed"]
-    assert [(row["kind"], row["audience_id"]) for row in failed] == [("follow-up", audience_id)]
 
 
 def test_erasure_removes_people_from_every_list_and_writes_a_row(run: Run, services: Services) -> None:
