@@ -1,5 +1,6 @@
 """Many batches, several in flight: every record is sent once whatever fails, and rate limits are obeyed."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -72,6 +73,14 @@ def test_all_requests_in_flight_wait_after_one_429(stage: Stage) -> None:
     stage.pinterest.switches.latency_seconds = 0.005
     stage.pinterest.switches.ratelimit_headers = "off"
     stage.pinterest.inject(Fault(effect=SECONDS, operation=BATCH, after=20))
+
+    def hold(call: Call) -> None:
+        """Let a request that arrives after the one that is hit have no response before the end of the wait."""
+        hit = [each for each in stage.pinterest.calls.all() if each.operation == BATCH][20:21]
+        while hit and call.number > hit[0].number and stage.services.time.now() < hit[0].arrived + WAIT:
+            threading.Event().wait(0.001)
+
+    stage.pinterest.on_request(hold)
     audience_id, stats = stage.add(people(200), **TWO)
     hit, later = split_at_throttling(stage)
     assert stage.pinterest.calls.max_writes_under_way > 1
