@@ -110,10 +110,9 @@ def require_unused(api: Api, audience: Audience) -> None:
         return
     active = [group for group in groups if group.is_active]
     if active:
-        more = f", and {len(active) - _MOST_NAMED} more" if len(active) > _MOST_NAMED else ""
         raise AudienceError(
             f"{audience.label} is used by {format_count(len(active), 'active ad group')}: "
-            f"{', '.join(map(str, active[:_MOST_NAMED]))}{more}. Nothing was changed. Pause these ad groups, "
+            f"{', '.join(map(str, active[:_MOST_NAMED]))}. Nothing was changed. Pause these ad groups, "
             "remove the audience from their targeting, or set even_if_used: true"
         )
 

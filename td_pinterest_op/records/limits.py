@@ -111,8 +111,7 @@ def check_value_kind(settings: Settings, stats: Stats) -> None:
 
 
 def _describe_invalid_values(stats: Stats) -> str:
-    first_invalid = stats.first_invalid
-    rows = ", ".join(map(str, first_invalid[:NAMED_ROWS])) + (", …" if len(first_invalid) > NAMED_ROWS else "")
+    rows = ", ".join(map(str, stats.first_invalid))
     values = stats.valid + stats.invalid_count
     # With several columns a row has several values, or none.
     of = f"{stats.read:,} rows" if values == stats.read else f"{values:,} values in {stats.read:,} rows"

@@ -84,8 +84,7 @@ class Reader(abc.ABC):
                 stats.invalid_by_reason.update(reason.value for _, reason in rejected)
                 invalid = {stats.read + position + 1 for position, _ in rejected}
                 stats.invalid_rows += len(invalid)
-                # One more than an error names: it then knows whether there are more.
-                stats.first_invalid += sorted(invalid)[: NAMED_ROWS + 1 - len(stats.first_invalid)]
+                stats.first_invalid += sorted(invalid)[: NAMED_ROWS - len(stats.first_invalid)]
                 stats.read += len(block[0])
                 progress(stats.read)
             prepared = self._finish()

@@ -86,7 +86,7 @@ def test_invalid_rows_stop_an_export_with_reasons_and_row_numbers(services: Serv
     assert f"{len(positions):,} of {ROWS:,} rows invalid" in message
     for reason, count in rejected.items():
         assert f"{reason} {count:,}" in message
-    assert f"the first in rows {', '.join(map(str, positions[:10]))}, …. Nothing was sent" in message
+    assert f"the first in rows {', '.join(map(str, positions[:10]))}. Nothing was sent" in message
     assert "ignore_invalid_records: true" in message
     assert services.pinterest.calls.writes() == []
 
