@@ -40,7 +40,7 @@ _LONGEST_BODY_SECONDS = 1800.0
 # The kernel is to hold little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
 _PIECE = 64 * 1024
 _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE)]
-_HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip", "Accept": "*/*", "Connection": "keep-alive"}
+_HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"}
 # The last is OpenSSL's, which requests does not read.
 _CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _PROXY_REFUSAL = re.compile("Tunnel connection failed: ([0-9]{3})")

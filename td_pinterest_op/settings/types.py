@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from td_pinterest_op.identifiers.phones import can_be_country
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, mask
@@ -112,9 +112,9 @@ def format_value(value: object) -> str:
     return ascii(value) if isinstance(value, str) else text.lower()
 
 
-def describe_wrong_value(value: object) -> str:
-    """Return the first half of the message about a value that is not allowed. The caller adds what is allowed."""
-    return f"{format_value(value)} is not an allowed value"
+def reject_value(value: object) -> NoReturn:
+    """Raise WrongValueError for a value that is not allowed. The caller adds to its message what is allowed."""
+    raise WrongValueError(f"{format_value(value)} is not an allowed value")
 
 
 def describe_type(value: object) -> str:
@@ -141,7 +141,7 @@ def build_integer_type(minimum: int, maximum: int) -> SettingType:
     def parse_integer(value: object) -> int:
         number = parse_number(value)
         if number is None or number != number.to_integral_value() or not minimum <= number <= maximum:
-            raise WrongValueError(describe_wrong_value(value))
+            reject_value(value)
         return int(number)
 
     return SettingType(parse=parse_integer, allowed=f"a whole number from {minimum} to {maximum}")
@@ -157,7 +157,7 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
     def parse_choice(value: object) -> object:
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in value_by_word:
-            raise WrongValueError(describe_wrong_value(value))
+            reject_value(value)
         return value_by_word[word]
 
     return SettingType(parse=parse_choice, allowed=allowed_text or ", ".join(words))
@@ -175,7 +175,7 @@ def _fold_word(word: str) -> str:
 def _parse_ratio(value: object) -> float:
     number = parse_number(value)
     if number is None or not 0 <= number <= 1:
-        raise WrongValueError(describe_wrong_value(value))
+        reject_value(value)
     return float(number)
 
 
@@ -230,14 +230,14 @@ def _parse_query(value: object) -> str:
 def _parse_table_name(value: object) -> TableName:
     match = _TABLE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise WrongValueError(describe_wrong_value(value))
+        reject_value(value)
     return TableName(**match.groupdict())
 
 
 def _parse_country(value: object) -> str:
     code = value.strip().upper() if isinstance(value, str) else ""
     if not re.fullmatch("[A-Z]{2}", code) or not can_be_country(code):
-        raise WrongValueError(describe_wrong_value(value))
+        reject_value(value)
     return code
 
 
