@@ -194,24 +194,21 @@ def _build_id_type(max_length: int, allowed_text: str) -> SettingType:
 
 def _parse_credential(value: object) -> Secret:
     is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
-    text = str(value) if is_number else value
-    if not isinstance(text, str):
-        raise WrongValueError(f"must be a string, not {describe_type(value)}")
-    secret = Secret(text.strip())  # before the checks: no message may show a wrong one either
+    # A secret before it is checked: no message may show a wrong one either.
+    secret = Secret(_parse_string(str(value) if is_number else value))
     if not re.fullmatch(f"[!-~]{{1,{LONGEST_SECRET}}}", secret.reveal()):
         raise WrongValueError(f"the value has other characters than visible ASCII, or more than {LONGEST_SECRET}")
     return secret
 
 
 def _parse_text_line(value: object) -> str:
-    if not isinstance(value, str):
-        raise WrongValueError(f"must be a string, not {describe_type(value)}")
-    categories = {unicodedata.category(character) for character in value.strip()}
+    text = _parse_string(value)
+    categories = {unicodedata.category(character) for character in text}
     if categories & {"Cc", "Cs", "Zl", "Zp"}:
         raise WrongValueError("the value contains line breaks, control characters or invalid characters")
     if all(category[0] in "CZM" for category in categories):
         raise WrongValueError("the value contains no visible character")
-    return value.strip()
+    return text
 
 
 def _parse_name(value: object) -> str:
@@ -221,7 +218,7 @@ def _parse_name(value: object) -> str:
     return name
 
 
-def _parse_query(value: object) -> str:
+def _parse_string(value: object) -> str:
     if not isinstance(value, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
     return value.strip()
@@ -249,7 +246,7 @@ AUDIENCE_ID = _build_id_type(_LONGEST_ID, "digits, best in quotes")
 JOB_ID = _build_id_type(_LONGEST_ID, "the id of a Treasure Data job, which has only digits")
 ENGINE = build_word_type("presto", "trino", "hive")
 AD_ACCOUNT_ID = _build_id_type(18, "digits, at most 18, best in quotes")
-QUERY = SettingType(parse=_parse_query, allowed="SQL, or the name of a file .sql of the project")
+QUERY = SettingType(parse=_parse_string, allowed="SQL, or the name of a file .sql of the project")
 NAME = SettingType(
     parse=_parse_name, allowed=f"text of at most {_LONGEST_NAME} characters on one line; a number in quotes"
 )
