@@ -138,26 +138,24 @@ def _parse_items(item_type: SettingType, value: object) -> list[str]:
     return [_parse_part(f"number {position}", item_type, item) for position, item in items]
 
 
-def _build_list_type(item_type: SettingType, noun: str) -> SettingType:
-    """Return the setting type of a list of items, or of a single one. `noun`: the word for an item, such as "id"."""
+def _build_list_type(item_type: SettingType) -> SettingType:
+    """Return the setting type of a list of items, or of a single one."""
 
     def parse_list_of_items(value: object) -> tuple[Any, ...]:
         items = tuple(dict.fromkeys(_parse_items(item_type, value)))
         if not items:
-            raise WrongValueError(f"must contain at least one {noun}")
+            raise WrongValueError("must not be empty")
         return items
 
-    allowed = f"a list, or a comma-separated string, of {noun}s ({item_type.allowed})"
+    allowed = f"a list, or a comma-separated string (each: {item_type.allowed})"
     return SettingType(parse=parse_list_of_items, allowed=allowed, is_id=item_type.is_id)
 
 
 def _parse_columns(value: object) -> Mapping[str, str]:
     columns: dict[str, str] = {}
     for column, identifier_type in parse_mapping(value).items():
-        name = column.strip().lower() if isinstance(column, str) else ""
         label = f"column {format_value(column)}"
-        if not name:
-            raise WrongValueError(f"{label}: the name of a column must be a string that is not blank")
+        name = _parse_part(label, TEXT, column).lower()
         if name in columns:
             raise WrongValueError(f"{label}: the column is named twice (upper and lower case are equal)")
         columns[name] = _parse_part(label, _IDENTIFIER_TYPE, identifier_type)
@@ -199,9 +197,9 @@ STATUSES = SettingType(
     parse=lambda value: frozenset(_parse_items(_STATUS, value)),
     allowed=f"a list, or a comma-separated string, of {', '.join(_STATUSES)}",
 )
-AUDIENCE_IDS = _build_list_type(AUDIENCE_ID, "id")
-AD_ACCOUNT_IDS = _build_list_type(AD_ACCOUNT_ID, "id")
-TABLES = _build_list_type(TABLE, "table")
+AUDIENCE_IDS = _build_list_type(AUDIENCE_ID)
+AD_ACCOUNT_IDS = _build_list_type(AD_ACCOUNT_ID)
+TABLES = _build_list_type(TABLE)
 CONTROL = SettingType(
     parse=_parse_control,
     allowed=f"a mapping of percent (more than 0, up to {_MOST_PERCENT}, two decimals at most), salt (text) and, if "

@@ -73,7 +73,7 @@ def test_a_setting_of_a_follow_up_is_read(key: str, value: object, expected: obj
     ("parse", "raw", "expected"),
     [
         (parse_status, {**STATUS, "audience_ids": ""}, "- audience_ids: missing (or audience_id); allowed: a list"),
-        (parse_status, {**STATUS, "audience_ids": []}, "- audience_ids: must contain at least one id; allowed"),
+        (parse_status, {**STATUS, "audience_ids": []}, "- audience_ids: must not be empty; allowed"),
         (
             parse_status,
             {**STATUS, "audience_ids": ["7", "x"]},
