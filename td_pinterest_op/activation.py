@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Mapping
 
-from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Create, Mirror, Replace, find_action
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, Add, Create, Mirror, Replace, find_action
 from td_pinterest_op.audiences.request import get_task_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export_task
@@ -67,7 +67,7 @@ def add_activation_settings(task: Task) -> Task:
     settings = {**own, **_read_console_settings(task, own)}
     settings.update(_choose_action(task, settings))
     action = find_action(settings)
-    names_audience = action is not None and EXPORT.by_name["audience_name"].is_used_by(action)
+    names_audience = action is not None and EXPORT_SETTINGS.by_name["audience_name"].is_used_by(action)
     if names_audience and not _has_value(settings, "audience_name", *_IDS):
         settings["audience_name"] = str(task.params.get("segment_name") or "").strip()
         if not settings["audience_name"]:
@@ -103,10 +103,12 @@ def _read_console_settings(task: Task, own: Mapping[object, object]) -> dict[obj
     """
     raw = parse_raw_settings(task.params.get("result_connection_settings"), place="the console")
     given = {name: value for name, value in raw.items() if not is_left_out(value)}
-    added = [str(name) for name in given if name not in EXPORT.by_name and _ADDED.fullmatch(str(name))]
+    added = [str(name) for name in given if name not in EXPORT_SETTINGS.by_name and _ADDED.fullmatch(str(name))]
     if added:
         log.warning("the console has keys that this operator does not know, which are ignored: %s", ", ".join(added))
-    if foreign := [name for name in EXPORT.by_name if name in given and name not in {*SETTINGS_OF_CONSOLE, *_IDS}]:
+    if foreign := [
+        name for name in EXPORT_SETTINGS.by_name if name in given and name not in {*SETTINGS_OF_CONSOLE, *_IDS}
+    ]:
         raise SettingsError(
             f"the console has {', '.join(foreign)}, which only the workflow's author may choose: remove it there, and "
             "write it into the workflow's task if it is wanted",

@@ -28,7 +28,7 @@ from td_pinterest_op.redaction.secret import sanitize
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.table import ERASURE, ErasureSettings
+from td_pinterest_op.settings.table import ERASURE_SETTINGS, ErasureSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.outcome import finish_run, open_history
 from td_pinterest_op.task_runtime.process import TaskProcess
@@ -65,7 +65,7 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
     message names the lists that failed.
     """
     log.info("td_pinterest_op %s", __version__)
-    request = read_task_request(task, table=ERASURE)
+    request = read_task_request(task, table=ERASURE_SETTINGS)
     settings = request.settings
     stats = Stats(
         action="erase",

@@ -17,7 +17,7 @@ from td_pinterest_op.many import read_entries
 from td_pinterest_op.redaction.secret import defuse_templates
 from td_pinterest_op.run_history.history_table import (
     FAILED,
-    RUN,
+    RUN_ROW,
     SUCCESS,
     Row,
     build_attempt_query,
@@ -98,7 +98,7 @@ def write_failure(task: Task, timing: Timing) -> None:
             error = task.params.get("error")
             paragraph = error.get("paragraph") if isinstance(error, Mapping) else None
             message = str(paragraph or "see the log")
-            history.write_rows([{"kind": RUN, "outcome": FAILED, "error": message, **row} for row in rows])
+            history.write_rows([{"kind": RUN_ROW, "outcome": FAILED, "error": message, **row} for row in rows])
     except ExportError as problem:
         log.warning("the failed run could not be recorded in the history: %s", problem)
 

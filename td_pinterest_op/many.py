@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
-from td_pinterest_op.audiences.actions import EXPORT, find_action
+from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, find_action
 from td_pinterest_op.audiences.request import (
     ROWS,
     get_task_settings,
@@ -29,7 +29,7 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.parse import parse_parameter, parse_raw_settings, parse_settings, parse_values
 from td_pinterest_op.settings.structures import LIST
-from td_pinterest_op.settings.table import FOR_THIS_RUN, RESTRICTING, SHARED, TASK_PARAMETERS
+from td_pinterest_op.settings.table import FOR_THIS_RUN, RESTRICTING, SHARED_SETTINGS, TASK_PARAMETERS
 from td_pinterest_op.settings.types import (
     NAME,
     build_integer_type,
@@ -71,8 +71,8 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
     at_once = read_at_once(task)
     require_lists_in_settings(task)
     shared = get_task_settings(task)
-    common = {name: value for name, value in shared.items() if name in SHARED.by_name}
-    settings = parse_settings(common, table=SHARED, environ=task.environ)
+    common = {name: value for name, value in shared.items() if name in SHARED_SETTINGS.by_name}
+    settings = parse_settings(common, table=SHARED_SETTINGS, environ=task.environ)
     waiting = collections.deque(runs)
     threads = []
     with connect_services(task, settings, timing=timing, needs_scopes=True, at_once=at_once) as services:
@@ -152,9 +152,9 @@ class _EntryRun:
         task = replace(services.task, entry=self.name, params={**services.task.params, "result_settings": whole})
         try:
             task = build_entry_task(services.task, self.entry, self.name)
-            request = read_task_request(task, table=EXPORT)
+            request = read_task_request(task, table=EXPORT_SETTINGS)
         except SettingsError as error:
-            parsed = parse_values(task.params["result_settings"], table=EXPORT, environ=task.environ)
+            parsed = parse_values(task.params["result_settings"], table=EXPORT_SETTINGS, environ=task.environ)
             known = parsed.values
             self.stats = Stats(
                 action=parsed.action.name if parsed.action else "",
@@ -224,7 +224,7 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     place = f"entry {name}"
     params = {key: entry[key] for key in TASK_PARAMETERS if key in entry}
     settings = {key: value for key, value in entry.items() if key not in {"name", *params}}
-    connecting = SHARED.by_name.keys() - {"type"}
+    connecting = SHARED_SETTINGS.by_name.keys() - {"type"}
     if common := [key for key, value in settings.items() if key in connecting and not is_left_out(value)]:
         raise SettingsError(
             f"{place} has {', '.join(map(str, common))}: credentials and connection settings stand on the task, and "

@@ -23,7 +23,7 @@ from td_pinterest_op.run_history.history_table import (
     find_size,
 )
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.table import STATUS, StatusSettings
+from td_pinterest_op.settings.table import STATUS_SETTINGS, StatusSettings
 from td_pinterest_op.task_runtime.outcome import finish_run, open_history
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.services import connect_services
@@ -53,7 +53,7 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
     If the settings name a run history, it is read for earlier sizes, and gets a row for each audience. Raises
     SettingsError and AccountError.
     """
-    settings = read_task_request(task, table=STATUS).settings
+    settings = read_task_request(task, table=STATUS_SETTINGS).settings
     account = settings.ad_account_id
     states: list[AudienceState] = []
     problems: list[str] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from td_pinterest_op import activation, erase, export, history, many, status
-from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS
 from td_pinterest_op.cli.commands.explain import ERRORS
 from td_pinterest_op.cli.program import program
 from td_pinterest_op.identifiers.reasons import Reason
@@ -17,9 +17,9 @@ from td_pinterest_op.mirroring.ledger import COLUMNS as LEDGER
 from td_pinterest_op.run_history.history_table import COLUMNS as HISTORY
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.settings.table import (
-    ERASURE,
+    ERASURE_SETTINGS,
     OTHER_PARAMETERS,
-    STATUS,
+    STATUS_SETTINGS,
     TASK_PARAMETERS,
     SettingsTable,
 )
@@ -37,7 +37,11 @@ def list_names() -> Iterator[str]:
             if class_.__module__ == module.__name__ and hasattr(class_, "run") and not name.startswith("_"):
                 yield f"class {module.__name__}.{name}"
     yield from (f"action {each.action.name}" for each in ACTIONS)
-    tables: dict[str, SettingsTable[Any]] = {"export": EXPORT, "status": STATUS, "erase": ERASURE}
+    tables: dict[str, SettingsTable[Any]] = {
+        "export": EXPORT_SETTINGS,
+        "status": STATUS_SETTINGS,
+        "erase": ERASURE_SETTINGS,
+    }
     for entry_point, table in tables.items():
         yield from (f"setting of {entry_point}: {name}" for name in table.by_name)
     yield from (f"parameter {name}" for name in (*TASK_PARAMETERS, *OTHER_PARAMETERS))

@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Mirror
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, Mirror
 from td_pinterest_op.cli.program import program
 from td_pinterest_op.settings.table import ActionSpec, ConnectionSettings, Setting, find_declared_settings
 from td_pinterest_op.settings.types import TableName
@@ -104,7 +104,7 @@ def replace_settings(text: str) -> str:
     """Return docs/settings.md with current tables. Raises KeyError for a setting that has no row with its meaning."""
     meanings = dict(re.findall(r"^\| `(\w+)` \|[^|]*\|[^|]*\| (.+) \|$", text, re.MULTILINE))
     groups = defaultdict(list)
-    for key in EXPORT.settings:
+    for key in EXPORT_SETTINGS.settings:
         row = (f"`{key.name}`", format_requirement(key), format_default(key), meanings[key.name])
         groups[find_group(key)].append(f"| {' | '.join(row)} |\n")
     for name, rows in groups.items():

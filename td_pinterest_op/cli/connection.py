@@ -16,7 +16,7 @@ from td_pinterest_op.pinterest.api import Api, read_field
 from td_pinterest_op.redaction.secret import Secret, quote_text
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import parse_settings
-from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ConnectionSettings, build_variable_name
+from td_pinterest_op.settings.table import CONNECTION_SETTINGS, CREDENTIALS, ConnectionSettings, build_variable_name
 from td_pinterest_op.task_runtime.digdag_secrets import (
     LOCAL_PROJECT,
     TokenStore,
@@ -92,7 +92,7 @@ class Credentials:
         A missing credential has the value "0".
         """
         environ = {**self.environ, **dict.fromkeys(SECRETS.keys() - self.sources.keys(), "0")}
-        return parse_settings({"type": "pinterest", **_PATIENCE}, table=CONNECTION, environ=environ)
+        return parse_settings({"type": "pinterest", **_PATIENCE}, table=CONNECTION_SETTINGS, environ=environ)
 
     def build_task(self, *, session: str | None = None, **params: object) -> Task:
         """Return a digdag task with these credentials and the parameters `params`. `session`: see `Task`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op.audiences.actions import EXPORT, find_action
+from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, find_action
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.lint.rules import work_inside
@@ -171,8 +171,8 @@ class _Reader:
         if action is None or job is None:
             raise SettingsError(f"{self.workflow.path}: no shipped workflow runs the action {settings.get('action')}")
         project.job = job
-        for name in [name for name in settings if not EXPORT.by_name[name].is_used_by(action)]:
-            if not EXPORT.by_name[name].restricts:
+        for name in [name for name in settings if not EXPORT_SETTINGS.by_name[name].is_used_by(action)]:
+            if not EXPORT_SETTINGS.by_name[name].restricts:
                 self.left_out[name] = f"{action.name} does not use it"
                 del settings[name]
         if action.reads_rows:
@@ -236,9 +236,9 @@ class _Reader:
         taken: dict[str, Any] = {"type": "pinterest", "audience_type": "customer_list"}
         block = params.get_block("result_settings")
         for name, value in settings.items():
-            setting = EXPORT.by_name.get(name)
+            setting = EXPORT_SETTINGS.by_name.get(name)
             if setting is None:
-                self.left_out[name] = f"there is no such setting{suggest_word(name, EXPORT.by_name)}"
+                self.left_out[name] = f"there is no such setting{suggest_word(name, EXPORT_SETTINGS.by_name)}"
             elif not setting.is_credential:
                 taken[name] = self._require_value(name, value, block.find_place(name))
             elif names_secret(value) and self.task.class_name:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from td_pinterest_op.audiences.actions import EXPORT, Add, Create
+from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Add, Create
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import list_ad_accounts, require_id
 from td_pinterest_op.cli.project_folder import EXPORTS, OTHER_JOBS, Project, is_writable_name
@@ -30,7 +30,7 @@ _NEW = "new:"
 _USES: Mapping[str, Callable[[ActionSpec], bool]] = {
     "audience": lambda _: True,
     "query": lambda action: action.reads_rows,
-    **{name: EXPORT.by_name[name].is_used_by for name in (*WITHHOLDING_LISTS, "begin", "if_exists")},
+    **{name: EXPORT_SETTINGS.by_name[name].is_used_by for name in (*WITHHOLDING_LISTS, "begin", "if_exists")},
 }
 
 

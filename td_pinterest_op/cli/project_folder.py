@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from td_pinterest_op.audiences.actions import EXPORT, Add, Clear, Create, Delete, Mirror, Remove, Replace
+from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Add, Clear, Create, Delete, Mirror, Remove, Replace
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.bundled_code import collect_code, remove_file, write_code
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS
@@ -236,7 +236,7 @@ def _render_settings(settings: Mapping[str, Any], action: ActionSpec) -> str:
     if any(name.startswith("audience_id") for name in settings) and "expected_audience_name" not in settings:
         lines.append("# expected_audience_name: left out, since the name is not known or cannot be written here\n")
     for name, value in _COMMENTED.items():
-        if EXPORT.by_name[name].is_used_by(action) and name not in settings:
+        if EXPORT_SETTINGS.by_name[name].is_used_by(action) and name not in settings:
             lines.append(f"# {_render_setting(name, value)}")
     if action.drops_members and not action.least_records and "max_leave_ratio" not in settings:  # a mirror has a limit
         lines.append(f"# {_render_setting('max_leave_ratio', 0.5)}")
@@ -245,7 +245,7 @@ def _render_settings(settings: Mapping[str, Any], action: ActionSpec) -> str:
 
 def _render_setting(name: str, value: object) -> str:
     """Return a setting as a line of YAML, with its comment."""
-    comment = EXPORT.by_name[name].comment
+    comment = EXPORT_SETTINGS.by_name[name].comment
     return f"{name}: {_render_value(value)}{comment and f'    # {comment}'}\n"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.redaction.secret import mask
-from td_pinterest_op.run_history.history_table import COLUMNS, FAILED, RUN, SUCCESS, convert_booleans
+from td_pinterest_op.run_history.history_table import COLUMNS, FAILED, RUN_ROW, SUCCESS, convert_booleans
 from td_pinterest_op.runtime.text import parse_whole_number
 from td_pinterest_op.stats import WITHHELD
 
@@ -22,7 +22,7 @@ _KEY = ("session_uuid", "attempt_id", "action")
 class Entry:
     """An entry of a report: a run, an audience's status, or a comparison with the control group."""
 
-    kind: str  # RUN, FOLLOW_UP (a status) or LIFT (a comparison)
+    kind: str  # RUN_ROW, FOLLOW_UP (a status) or LIFT (a comparison)
     outcome: str  # SUCCESS or FAILED
     at: datetime | None  # when it ran, in UTC
     key: str  # the same for two entries of one run
@@ -58,7 +58,7 @@ class Entry:
     def action_word(self) -> str:
         """A word for the entry: "Replaced" for a run ("Replace" if failed or dry), "Follow-up" or "Lift"."""
         action = self.get_text("action")
-        if self.kind != RUN or not action:
+        if self.kind != RUN_ROW or not action:
             return self.kind.capitalize()
         # The name of an action begins with its verb.
         verb = action.partition("_")[0]

@@ -12,7 +12,7 @@ from td_pinterest_op.report.charts import draw_line_chart
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.funnel import build_funnel
 from td_pinterest_op.report.verdict import choose_report_text
-from td_pinterest_op.run_history.history_table import FOLLOW_UP, LIFT, RUN, SUCCESS
+from td_pinterest_op.run_history.history_table import FOLLOW_UP_ROW, LIFT_ROW, RUN_ROW, SUCCESS
 
 _MOST_ENTRIES = 800  # the newest ones: a year of daily runs with their follow-ups
 # It keeps compiled templates, which take most of the time of a page.
@@ -37,7 +37,7 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
     ids = {each.get_text("audience_id") for each in last} - {""}
     is_only = audience_id is None and len(ids) < 2
     if audience_id is None:
-        of_audience = _find_newest([each for each in last if each.kind == RUN], "audience_id")
+        of_audience = _find_newest([each for each in last if each.kind == RUN_ROW], "audience_id")
         of_audience = of_audience or _find_newest(last, "audience_id")
         audience_id = of_audience.get_text("audience_id") if of_audience else ""
     names = {each.get_text("audience_name") for each in last if each.get_text("audience_id") == audience_id} - {""}
@@ -47,18 +47,18 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
         is_named = not entry.get_text("audience_id") and entry.get_text("audience_name") in names
         if is_only or is_named or entry.get_text("audience_id") == audience_id:
             own.append(entry)
-    runs = [entry for entry in own if entry.kind == RUN]
+    runs = [entry for entry in own if entry.kind == RUN_ROW]
     run = runs[-1] if runs else None
     # A failed run has few figures, or none.
     previous = next((entry for entry in reversed(runs[:-1]) if entry.outcome == SUCCESS), None)
     start = run.at if run else None
-    later = [entry for entry in own if entry.kind == FOLLOW_UP and not (start and entry.at and entry.at < start)]
+    later = [entry for entry in own if entry.kind == FOLLOW_UP_ROW and not (start and entry.at and entry.at < start)]
     follow_up = _find_newest(later, "audience_status")
     latest = run or follow_up
     if latest is None:
         subject = f" of audience {audience_id}" if audience_id else ""
         raise SettingsError(f"the history has no runs and no status checks{subject}: run the workflow first")
-    lifts = [entry for entry in own if entry.kind == LIFT and entry.outcome == SUCCESS and entry.lift]
+    lifts = [entry for entry in own if entry.kind == LIFT_ROW and entry.outcome == SUCCESS and entry.lift]
     named = _find_newest(own, "audience_name")
     size_since_run = _find_newest(later, "audience_size")
     shown = own[-_MOST_ENTRIES:]
@@ -71,7 +71,7 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
         points = []
         for entry in shown:
             # At the end of a run, Pinterest has not yet matched its people.
-            is_early = column == "audience_size" and entry.kind != FOLLOW_UP
+            is_early = column == "audience_size" and entry.kind != FOLLOW_UP_ROW
             number = entry.get_number(column)
             if entry.at and number is not None and not is_early:
                 points.append((entry.at, factor * number))

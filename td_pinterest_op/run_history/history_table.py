@@ -14,9 +14,9 @@ from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 
 _LONGEST_TEXT = 1000
 
-RUN = "run"
-FOLLOW_UP = "follow-up"
-LIFT = "lift"
+RUN_ROW = "run"
+FOLLOW_UP_ROW = "follow-up"
+LIFT_ROW = "lift"
 SUCCESS = "success"
 FAILED = "failed"
 
@@ -95,19 +95,19 @@ def build_run_row(statistics: Mapping[str, Any]) -> Row:
     names = COLUMNS.keys() if values.get("mirror_mode") else COLUMNS.keys() - MIRROR_NAMES
     row = {name: values[name] for name in names & values.keys()}
     texts = {name: json.dumps(row[name]) for name in JSON_NAMES if row.get(name) is not None}
-    return {"kind": RUN, **row, **texts}
+    return {"kind": RUN_ROW, **row, **texts}
 
 
 def build_follow_up_row(audience: Mapping[str, Any]) -> Row:
     """Return the history row of a status check. `audience`: the audience's state, as the check stores it for digdag."""
     figures = {"audience_status": audience.get("status"), "audience_size": audience.get("size")}
     values = convert_booleans(audience)
-    return {"kind": FOLLOW_UP, **figures, **{name: value for name, value in values.items() if name in COLUMNS}}
+    return {"kind": FOLLOW_UP_ROW, **figures, **{name: value for name, value in values.items() if name in COLUMNS}}
 
 
 def build_lift_row(figures: Mapping[str, Any]) -> Row:
     """Return the history row of a lift comparison. `figures`: the result of `compare_arms`."""
-    return {"kind": LIFT, "summary": figures.get("summary"), "lift": json.dumps(figures)}
+    return {"kind": LIFT_ROW, "summary": figures.get("summary"), "lift": json.dumps(figures)}
 
 
 def build_insert_statement(table: str, rows: Sequence[Row]) -> str:
@@ -150,7 +150,7 @@ def build_history_query(table: str, audience_ids: Collection[str]) -> str:
     # All columns: a table of 0.4.0 has others. Of rows of the same second, a failure counts as the last.
     return (
         f"-- td_pinterest_op: what the history knows of these audiences\nSELECT * FROM {name}\n"
-        f"WHERE audience_id IN ({ids}) OR (kind = {quote_literal(RUN)} AND (audience_id IS NULL\n"
+        f"WHERE audience_id IN ({ids}) OR (kind = {quote_literal(RUN_ROW)} AND (audience_id IS NULL\n"
         f"  OR customer_list_id IN (SELECT customer_list_id FROM {name} WHERE audience_id IN ({ids}))))\n"
         "ORDER BY time, outcome DESC"
     )
@@ -163,7 +163,7 @@ def find_size(rows: Sequence[Row], audience_id: str) -> int | None:
     """
     size = None
     for row in rows:
-        is_check = row["kind"] == FOLLOW_UP and row["audience_id"] == audience_id
+        is_check = row["kind"] == FOLLOW_UP_ROW and row["audience_id"] == audience_id
         is_matched = not str(row["audience_status"]).endswith("INITIALIZING")
         if is_check and is_matched and row["audience_size"] is not None:
             size = int(row["audience_size"])
@@ -179,7 +179,7 @@ def find_known_member_count(rows: Sequence[Row], audience_id: str, list_id: str)
     members = None
     for row in rows:
         wrote_nothing = row["requests_sent"] == 0 and row["members"] is None
-        if row["kind"] != RUN or wrote_nothing or convert_booleans(row).get("is_dry_run"):
+        if row["kind"] != RUN_ROW or wrote_nothing or convert_booleans(row).get("is_dry_run"):
             continue
         # A killed run may not have named list and audience, nor its requests.
         if row["customer_list_id"]:

@@ -325,11 +325,11 @@ def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) ->
 
 _PACE = ("requests_per_minute", "max_in_flight")
 
-STATUS = _build_settings_table(StatusSettings, needed=("ad_account_id", "audience_ids"), omitted=_PACE)
-ERASURE = _build_settings_table(ErasureSettings, needed=("ad_account_ids",), omitted=("ad_account_id",))
-CONNECTION = _build_settings_table(ConnectionSettings, omitted=(*_PACE, "history"))
+STATUS_SETTINGS = _build_settings_table(StatusSettings, needed=("ad_account_id", "audience_ids"), omitted=_PACE)
+ERASURE_SETTINGS = _build_settings_table(ErasureSettings, needed=("ad_account_ids",), omitted=("ad_account_id",))
+CONNECTION_SETTINGS = _build_settings_table(ConnectionSettings, omitted=(*_PACE, "history"))
 
-SHARED = _build_settings_table(ConnectionSettings, omitted=("ad_account_id", "history"))
+SHARED_SETTINGS = _build_settings_table(ConnectionSettings, omitted=("ad_account_id", "history"))
 """The settings of a list of audiences that count for all its entries together."""
 
-CREDENTIALS = tuple(key for key in CONNECTION.settings if key.is_credential)
+CREDENTIALS = tuple(key for key in CONNECTION_SETTINGS.settings if key.is_credential)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from td_pinterest_op.audiences.actions import EXPORT
+from td_pinterest_op.audiences.actions import EXPORT_SETTINGS
 from td_pinterest_op.cli.commands.explain import ERRORS, get_meaning
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.settings.table import ERASURE, FOR_THIS_RUN, JOB_OPTIONS, STATUS, TASK_PARAMETERS
+from td_pinterest_op.settings.table import ERASURE_SETTINGS, FOR_THIS_RUN, JOB_OPTIONS, STATUS_SETTINGS, TASK_PARAMETERS
 from td_pinterest_op.stats import Stats
 from tests.e2e.audiences import ADD, CREATE, REPLACE
 from tests.e2e.project import ROOT, run_with_tests_dig, use_audience
@@ -112,8 +112,13 @@ def test_every_workflow_has_a_row() -> None:
 
 
 def test_every_setting_of_single_workflows_has_a_row() -> None:
-    shared = {setting.name for setting in EXPORT.settings}
-    own = [setting.name for table in (STATUS, ERASURE) for setting in table.settings if setting.name not in shared]
+    shared = {setting.name for setting in EXPORT_SETTINGS.settings}
+    own = [
+        setting.name
+        for table in (STATUS_SETTINGS, ERASURE_SETTINGS)
+        for setting in table.settings
+        if setting.name not in shared
+    ]
     explained = re.findall(
         r"^\| `(\w+)` \| `pinterest_\w+\.dig` \|", PAGES["reference"].split("| setting | of |")[1], re.MULTILINE
     )

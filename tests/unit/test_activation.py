@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.activation import add_activation_settings
-from td_pinterest_op.audiences.actions import EXPORT
+from td_pinterest_op.audiences.actions import EXPORT_SETTINGS
 from td_pinterest_op.audiences.request import read_task_request
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.task_runtime.task import Task
@@ -144,7 +144,7 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("name", EXPORT.by_name)
+@pytest.mark.parametrize("name", EXPORT_SETTINGS.by_name)
 def test_console_chooses_what_the_task_leaves_to_it_and_nothing_of_the_authors(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -191,7 +191,7 @@ def test_any_other_unknown_key_of_the_console_stays_and_is_an_error(key: str) ->
     assert settings(console={key: "x"})[key] == "x"
 
 
-@pytest.mark.parametrize("name", EXPORT.by_name)
+@pytest.mark.parametrize("name", EXPORT_SETTINGS.by_name)
 def test_console_may_name_no_secret_in_any_setting(name: str) -> None:
     bare = {each: value for each, value in OWN.items() if each != name}
     params = HANDED | {
@@ -202,7 +202,8 @@ def test_console_may_name_no_secret_in_any_setting(name: str) -> None:
     }
     with pytest.raises(SettingsError, match=rf"{name}.* which only the workflow's author|{name}: .*secret|action: "):
         read_task_request(
-            add_activation_settings(Task(params=params, environ={**ENVIRON, "ANY_VARIABLE": "hers"})), table=EXPORT
+            add_activation_settings(Task(params=params, environ={**ENVIRON, "ANY_VARIABLE": "hers"})),
+            table=EXPORT_SETTINGS,
         )
 
 

@@ -14,7 +14,7 @@ from td_pinterest_op import many
 from td_pinterest_op.audiences.actions import Add
 from td_pinterest_op.errors import AccountError, EntriesError, SettingsError, StoppedError
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.settings.table import SHARED
+from td_pinterest_op.settings.table import SHARED_SETTINGS
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.task import Task
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Call
@@ -25,7 +25,7 @@ ADD = Add.action.name
 PEOPLE = "SELECT * FROM (VALUES ('person0@shop.example'), ('person1@shop.example')) AS t(email)"
 FIRST = "SELECT 'PERSON0@shop.example' AS email"
 NOBODY = "SELECT 'nobody@shop.example' AS email"
-SHARED_SETTINGS = {"type": "pinterest", "audience_type": "customer_list"}
+COMMON = {"type": "pinterest", "audience_type": "customer_list"}
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def make_entries(services: Services, names: Iterable[str]) -> list[dict[str, Any
 
 
 def task_of(services: Services, *entries: object, **params: Any) -> Task:
-    given = {"audiences": list(entries), "database": "sandbox", "result_settings": SHARED_SETTINGS} | params
+    given = {"audiences": list(entries), "database": "sandbox", "result_settings": COMMON} | params
     return Task(params=given, environ=services.environ)
 
 
@@ -97,7 +97,7 @@ def test_entry_that_fails_is_named_with_its_message_and_the_others_go_on(
     assert services.pinterest.members_of_audience(other) == digests(2)
 
 
-@pytest.mark.parametrize("name", [name for name in SHARED.by_name if name != "type"])
+@pytest.mark.parametrize("name", [name for name in SHARED_SETTINGS.by_name if name != "type"])
 def test_connection_setting_in_an_entry_is_an_error_that_names_for_each(services: Services, name: str) -> None:
     error = fail(services, entry(audience_id="7", **{name: "5"}))
     assert f"entry vip has {name}: credentials and connection settings stand on the task" in error
@@ -171,7 +171,7 @@ def test_refused_token_ends_the_task_before_any_entry_begins(services: Services)
 def test_entries_share_one_exchange_of_tokens_and_the_rate_limit(services: Services) -> None:
     entries = make_entries(services, map(str, range(6)))
     began = services.time.now()
-    settings = SHARED_SETTINGS | {"requests_per_minute": 2}
+    settings = COMMON | {"requests_per_minute": 2}
     assert {each["records"]["sent"] for each in run(services, *entries, result_settings=settings).values()} == {2}
     assert len(services.pinterest.calls.of("oauth/token")) == 1
     assert services.time.now() - began >= 120
@@ -192,14 +192,14 @@ def test_writes_in_flight_are_limited_for_all_entries_together(services: Service
                 counts["now"] -= 1
 
     services.pinterest.on_request(count)
-    run(services, *entries, at_once=8, result_settings=SHARED_SETTINGS | {"max_in_flight": 1})
+    run(services, *entries, at_once=8, result_settings=COMMON | {"max_in_flight": 1})
     assert counts["most"] == 1
 
 
 def test_error_of_one_entry_stops_no_request_of_another(services: Services) -> None:
     entries = make_entries(services, "ab")
     services.pinterest.answer(500, operation="customer_lists/update", times=1)
-    error = fail(services, *entries, result_settings=SHARED_SETTINGS | {"retry_count": 0})
+    error = fail(services, *entries, result_settings=COMMON | {"retry_count": 0})
     members = [services.pinterest.members_of_audience(each["audience_id"]) for each in entries]
     assert error.startswith("1 of 2 audiences failed.")
     assert digests(2) in members
@@ -243,7 +243,7 @@ def test_settings_for_this_run_are_given_by_entry(services: Services, caplog: py
 
 def test_blank_keys_of_an_entry_override_nothing(services: Services) -> None:
     blanks = {"ignore_invalid_records": "", "default_country": " "}
-    shared = SHARED_SETTINGS | {"dry_run": True, "ignore_invalid_records": True, "history": ""}
+    shared = COMMON | {"dry_run": True, "ignore_invalid_records": True, "history": ""}
     listed = entry(query="SELECT email FROM vip", audience_id=services.audience(), **blanks)
     figures = run(services, listed, result_settings=shared)["vip"]
     assert (figures["dry_run"], figures["rows"]["read"], figures["rows"]["invalid"]) == (True, 3, 0)
@@ -253,7 +253,7 @@ def test_blank_keys_of_an_entry_override_nothing(services: Services) -> None:
 def test_shared_settings_and_an_entry_may_be_text(services: Services, dump: Callable[[Any], object]) -> None:
     settings = {"ad_account_id": AD_ACCOUNT_ID, "action": ADD, "audience_id": services.audience()}
     listed = dump({"name": "vip", "query": PEOPLE, **settings})
-    assert run(services, listed, result_settings=dump(SHARED_SETTINGS))["vip"]["records"]["sent"] == 2
+    assert run(services, listed, result_settings=dump(COMMON))["vip"]["records"]["sent"] == 2
 
 
 def test_entry_has_any_action_and_its_own_database(services: Services) -> None:
@@ -280,7 +280,7 @@ def test_lists_of_an_entry_replace_those_of_the_task_and_are_never_blank(
     services: Services, of_entry: dict[str, str], of_task: dict[str, str], sent: int | None
 ) -> None:
     listed = entry(audience_id=services.audience(), **of_entry)
-    shared = SHARED_SETTINGS | of_task
+    shared = COMMON | of_task
     if sent is None:
         assert "suppress: is blank" in fail(services, listed, result_settings=shared)
     else:
@@ -293,7 +293,7 @@ def test_list_of_an_entry_in_place_of_the_tasks_is_a_warning_that_names_both(
     monkeypatch.chdir(tmp_path)
     Path("mine.sql").write_text(FIRST)
     listed = entry(audience_id=services.audience(), suppress="mine.sql", consent=PEOPLE)
-    run(services, listed, result_settings=SHARED_SETTINGS | {"suppress": NOBODY, "consent": PEOPLE})
+    run(services, listed, result_settings=COMMON | {"suppress": NOBODY, "consent": PEOPLE})
     warning = "entry vip: for suppress, mine.sql in the entry replaces a query of the task"
     assert [each.getMessage() for each in caplog.records if "replaces" in each.getMessage()] == [warning]
 
@@ -301,7 +301,7 @@ def test_list_of_an_entry_in_place_of_the_tasks_is_a_warning_that_names_both(
 def test_lists_of_the_task_are_for_the_entries_that_add_people(services: Services) -> None:
     audience_id = services.audience(people(3))
     remove = entry(name="out", audience_id=audience_id, action="remove_people_from_current_audience")
-    shared = SHARED_SETTINGS | {"suppress": FIRST}
+    shared = COMMON | {"suppress": FIRST}
     ran = run(services, remove, entry(audience_id=services.audience()), result_settings=shared)
     assert (ran["out"]["records"]["sent"], ran["vip"]["records"]["sent"]) == (2, 1)
     assert "suppress: remove_people_from" in fail(services, {**remove, "suppress": FIRST})
@@ -312,7 +312,7 @@ def test_report_of_each_entry_is_a_file_of_its_own(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     entries = make_entries(services, ["vip", "a/b", "Größe 1"])
-    run(services, *entries, result_settings=SHARED_SETTINGS | {"report": "out/p.html"})
+    run(services, *entries, result_settings=COMMON | {"report": "out/p.html"})
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert files == ["p-Größe 1.html", "p-a%2Fb.html", "p-vip.html"]
 

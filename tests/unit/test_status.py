@@ -4,7 +4,7 @@ import pytest
 
 from td_pinterest_op.pinterest.api import Condition
 from td_pinterest_op.settings.parse import parse_settings
-from td_pinterest_op.settings.table import STATUS
+from td_pinterest_op.settings.table import STATUS_SETTINGS
 from td_pinterest_op.status import AudienceState
 
 
@@ -95,5 +95,5 @@ def test_limits_are_checked_against_the_state(
 ) -> None:
     raw = {"ad_account_id": "1", "audience_id": "1", **limit}
     environ = {f"PINTEREST_{name}": "7" for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}
-    settings = parse_settings(raw, table=STATUS, environ=environ)
+    settings = parse_settings(raw, table=STATUS_SETTINGS, environ=environ)
     assert broken == seen.describe_broken_limits(settings, previous_size=previous)

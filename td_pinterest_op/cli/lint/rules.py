@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from td_pinterest_op import __version__
 from td_pinterest_op.activation import add_activation_settings
-from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS
 from td_pinterest_op.audiences.request import TaskRequest, read_task_request
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.lint.selected_columns import TEMPLATE_NAME, find_column_problems
@@ -25,11 +25,11 @@ from td_pinterest_op.many import build_entry_task, read_at_once, read_entries
 from td_pinterest_op.requirements import find_other_version
 from td_pinterest_op.settings.table import (
     CREDENTIALS,
-    ERASURE,
+    ERASURE_SETTINGS,
     FOR_THIS_RUN,
     RESTRICTING,
     SETTINGS_OF_CONSOLE,
-    STATUS,
+    STATUS_SETTINGS,
     Setting,
     SettingsTable,
     build_variable_name,
@@ -48,11 +48,11 @@ _MANY = "td_pinterest_op.many.Many"
 _HISTORY = ("td_pinterest_op.history.Failed", "td_pinterest_op.history.Lift")
 # The settings that a task may have, by its class.
 _TABLES: Mapping[str, SettingsTable[Any]] = {
-    "td_pinterest_op.export.PinterestExport": EXPORT,
-    _MANY: EXPORT,
-    _ACTIVATION: EXPORT,
-    "td_pinterest_op.status.AudienceStatus": STATUS,
-    "td_pinterest_op.erase.PinterestErase": ERASURE,
+    "td_pinterest_op.export.PinterestExport": EXPORT_SETTINGS,
+    _MANY: EXPORT_SETTINGS,
+    _ACTIVATION: EXPORT_SETTINGS,
+    "td_pinterest_op.status.AudienceStatus": STATUS_SETTINGS,
+    "td_pinterest_op.erase.PinterestErase": ERASURE_SETTINGS,
 }
 _CREDENTIALS = {key.name: build_variable_name(key.secret) for key in CREDENTIALS}
 _SECRETS = sorted({*SECRETS, *_CREDENTIALS} - {"client_id", "PINTEREST_CLIENT_ID"})
@@ -154,7 +154,7 @@ class _TaskCheck:
     def __init__(self, workflow: Workflow, task: DigTask) -> None:
         self._workflow = workflow
         self._task = task
-        self._table = _TABLES.get(task.class_name, EXPORT)
+        self._table = _TABLES.get(task.class_name, EXPORT_SETTINGS)
         self._params = task.find_params()
         self._settings = self._params.get_block("result_settings")
         self._env: YamlBlock = task.fill(task.block.get_block("_env"))

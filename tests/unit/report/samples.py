@@ -5,7 +5,7 @@ from typing import Any
 
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.page import render_page
-from td_pinterest_op.run_history.history_table import FOLLOW_UP, RUN, build_run_row
+from td_pinterest_op.run_history.history_table import FOLLOW_UP_ROW, RUN_ROW, build_run_row
 
 FIRST_DAY = datetime(2026, 11, 1, 7, 0, tzinfo=timezone.utc)
 AUDIENCE_ID = "549755885175000002"
@@ -42,7 +42,7 @@ def statistics(*, sent: int = 1000, **others: Any) -> dict[str, Any]:
 
 def run(day: int = 0, **others: Any) -> Entry:
     """A run on a day; every day a hundred people more."""
-    row = {"kind": RUN, "session_uuid": f"session {day} {others.get('time')}", "attempt_id": 1}
+    row = {"kind": RUN_ROW, "session_uuid": f"session {day} {others.get('time')}", "attempt_id": 1}
     time = {"time": (FIRST_DAY + timedelta(days=day)).timestamp()}
     return make_entry(build_run_row(time | statistics(sent=1000 + 100 * day, **others) | row))
 
@@ -69,7 +69,12 @@ def other_action(day: int = 0, **others: Any) -> Entry:
 def follow_up(day: int = 0, *, status: str = "READY", size: int | None = 900, **others: Any) -> Entry:
     """A look at the audience, five hours after the run of the day."""
     at = FIRST_DAY + timedelta(days=day, hours=5)
-    row = {"kind": FOLLOW_UP, "audience_id": AUDIENCE_ID, "audience_name": "Newsletter readers", "time": at.timestamp()}
+    row = {
+        "kind": FOLLOW_UP_ROW,
+        "audience_id": AUDIENCE_ID,
+        "audience_name": "Newsletter readers",
+        "time": at.timestamp(),
+    }
     return make_entry(row | {"audience_status": status, "audience_size": size} | others)
 
 

@@ -6,8 +6,8 @@ from td_pinterest_op.report.entry import make_entry, parse_time
 from td_pinterest_op.run_history.history_table import (
     COLUMNS,
     FAILED,
-    FOLLOW_UP,
-    RUN,
+    FOLLOW_UP_ROW,
+    RUN_ROW,
     SUCCESS,
     build_run_row,
     convert_booleans,
@@ -25,7 +25,7 @@ def test_a_row_gives_the_same_entry_with_its_values_as_text() -> None:
     for name in given:
         assert of_statistics.get_text(name) == of_row.get_text(name)
         assert of_statistics.get_number(name) == of_row.get_number(name)
-    assert (of_row.kind, of_row.outcome) == (RUN, SUCCESS)
+    assert (of_row.kind, of_row.outcome) == (RUN_ROW, SUCCESS)
 
 
 def test_every_figure_of_the_statistics_has_its_column() -> None:
@@ -36,10 +36,10 @@ def test_every_figure_of_the_statistics_has_its_column() -> None:
 @pytest.mark.parametrize(
     ("given", "kind", "outcome"),
     [
-        ({"kind": "run", "rows_read": 1}, RUN, SUCCESS),
-        ({"kind": "run", "rows_read": 1, "error": "refused"}, RUN, FAILED),
-        ({"kind": "run", "outcome": "failed"}, RUN, FAILED),
-        ({"kind": "follow-up", "audience_status": "READY"}, FOLLOW_UP, SUCCESS),
+        ({"kind": "run", "rows_read": 1}, RUN_ROW, SUCCESS),
+        ({"kind": "run", "rows_read": 1, "error": "refused"}, RUN_ROW, FAILED),
+        ({"kind": "run", "outcome": "failed"}, RUN_ROW, FAILED),
+        ({"kind": "follow-up", "audience_status": "READY"}, FOLLOW_UP_ROW, SUCCESS),
     ],
 )
 def test_an_entry_has_its_kind_and_its_outcome(given: dict[str, object], kind: str, outcome: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scripts import box
-from td_pinterest_op.audiences.actions import EXPORT
+from td_pinterest_op.audiences.actions import EXPORT_SETTINGS
 
 
 @pytest.fixture
@@ -25,6 +25,6 @@ def test_box_has_the_workflow_of_its_name_and_the_required_headings(folder: Path
 def test_box_readme_names_every_setting_and_every_workflow(folder: Path) -> None:
     text = (folder / "README.md").read_text()
     names = re.findall(r"^- (\w+): .+ \((?:required|optional)", text, re.MULTILINE)
-    assert sorted(setting.name for setting in EXPORT.settings) == sorted(names)
+    assert sorted(setting.name for setting in EXPORT_SETTINGS.settings) == sorted(names)
     workflows = sorted(path.name for path in folder.glob("*.dig"))
     assert workflows == sorted(re.findall(r"^- `(\w+\.dig)`: ", text, re.MULTILINE))

@@ -16,9 +16,9 @@ ERASURE = {"ad_account_ids": ["549755885175"]}
 
 Parse = Callable[..., ConnectionSettings]
 
-parse_status = partial(parse_settings, table=tables.STATUS)
-parse_erasure = partial(parse_settings, table=tables.ERASURE)
-parse_connection = partial(parse_settings, table=tables.CONNECTION)
+parse_status = partial(parse_settings, table=tables.STATUS_SETTINGS)
+parse_erasure = partial(parse_settings, table=tables.ERASURE_SETTINGS)
+parse_connection = partial(parse_settings, table=tables.CONNECTION_SETTINGS)
 
 
 def problems_of(parse: Parse, raw: object, environ: Mapping[str, str] = ENVIRON) -> list[str]:

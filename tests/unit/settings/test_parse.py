@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Remove, parse_export
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, Add, Remove, parse_export
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.structures import Control
@@ -51,7 +51,7 @@ def problems_of(raw: object, environ: Mapping[str, str] = ENVIRON) -> list[str]:
 
 def test_the_least_settings_get_every_default() -> None:
     settings = read(LEAST)
-    left_out = [key for key in EXPORT.settings if key.name not in LEAST and key.name != "audience_id"]
+    left_out = [key for key in EXPORT_SETTINGS.settings if key.name not in LEAST and key.name != "audience_id"]
     defaults = {key.name: key.default for key in left_out if hasattr(settings, key.name) and not key.is_credential}
     assert defaults == {name: getattr(settings, name) for name in defaults}
     assert (
@@ -407,7 +407,7 @@ def test_credential_is_the_whole_reference_to_a_secret_of_the_app(value: str) ->
 
 @pytest.mark.parametrize("form", [str, lambda text: f"a {text} b", lambda text: [text], lambda text: {text: "email"}])
 def test_no_other_setting_may_name_a_secret(form: Any) -> None:
-    names = [name for name, each in EXPORT.by_name.items() if not each.is_credential]
+    names = [name for name, each in EXPORT_SETTINGS.by_name.items() if not each.is_credential]
     message = message_of(dict.fromkeys(names, form("${secret:pinterest.refresh_token}")))
     assert [name for name in names if f"- {name}: names a secret of the workflow, as only" not in message] == []
     assert ENVIRON["PINTEREST_REFRESH_TOKEN"] not in message

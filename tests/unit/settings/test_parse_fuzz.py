@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, parse_export
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, parse_export
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.table import Settings
 from tests.campaigns import examples
@@ -16,7 +16,7 @@ from tests.campaigns import examples
 MARKER = "tOpXmarkerXzz"
 CREDENTIALS = ("client_id", "client_secret", "refresh_token")
 ENVIRON = {f"PINTEREST_{name.upper()}": f"env-{MARKER}" for name in CREDENTIALS}
-NAMES = [key.name for key in EXPORT.settings] + ["ignore_error"]
+NAMES = [key.name for key in EXPORT_SETTINGS.settings] + ["ignore_error"]
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=60)  # lone surrogates included
 SCALARS = (

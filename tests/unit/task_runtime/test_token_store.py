@@ -16,7 +16,7 @@ from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import DAY
 from td_pinterest_op.settings.parse import parse_settings
-from td_pinterest_op.settings.table import CONNECTION
+from td_pinterest_op.settings.table import CONNECTION_SETTINGS
 from td_pinterest_op.task_runtime import digdag_secrets
 from td_pinterest_op.task_runtime.digdag_secrets import TokenStore
 from td_pinterest_op.task_runtime.task import Task
@@ -63,7 +63,7 @@ def store(
 ) -> TokenStore:
     params = {} if project_id is None else {"project_id": project_id}
     task = Task(params=params, environ={"TD_API_KEY": TD_KEY} | dict(environ or {}))
-    settings = parse_settings({"type": "pinterest"}, table=CONNECTION, environ=CREDENTIALS)
+    settings = parse_settings({"type": "pinterest"}, table=CONNECTION_SETTINGS, environ=CREDENTIALS)
     settings = replace(settings, refresh_token=OLD, refresh_token_secret=secret_name)
     return TokenStore(task=task, settings=settings, timing=(time or FakeTime()).timing)
 
