@@ -5,10 +5,14 @@ several, `rows.valid` and `rows.invalid` count values: each non-null value of a 
 """
 
 # To add a figure:
-# 1. Count it in a field of `Stats`, and put it into `to_json`, where it is 0 if nothing was counted: digdag merges the
-#    statistics of a task key by key into those of an earlier one. If it is a part of a sum, add it to `check_sums`.
-# 2. Add its column to run_history/history_table.py, and its name to the table in report/page.html.
-# 3. Explain it in docs/reference.md ("Statistics"), run `python -m tests.public_surface`, add a line to CHANGELOG.md.
+# 1. Test it (tests/unit/test_stats.py, tests/e2e), and write the golden files again (`GOLDEN=write scripts/test
+#    tests/e2e/cli`).
+# 2. Count it in a field of `Stats`: withholding/readers.py counts rows, mirroring/mirror_run.py those of a mirror,
+#    audiences/sender.py what is sent. Put it into `to_json`, where it is 0 if nothing was counted: digdag merges the
+#    statistics of a task key by key into those of an earlier one. If it is a part of a sum, add it to `check_sums`, to
+#    the sums in docs/reference.md, and to report/funnel.py if people drop out.
+# 3. Add its column to run_history/history_table.py, and its name to the table in report/page.html.
+# 4. Explain it in docs/reference.md ("Statistics"), and add a line to CHANGELOG.md.
 import threading
 from collections import Counter
 from dataclasses import asdict, dataclass, field

@@ -17,8 +17,8 @@ from td_pinterest_op.mirroring.ledger import COLUMNS as LEDGER
 from td_pinterest_op.run_history.history_table import COLUMNS as HISTORY
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.settings.table import (
+    ENTRY_POINT_PARAMETERS,
     ERASURE_SETTINGS,
-    OTHER_PARAMETERS,
     STATUS_SETTINGS,
     TASK_PARAMETERS,
     SettingsTable,
@@ -44,7 +44,7 @@ def list_names() -> Iterator[str]:
     }
     for entry_point, table in tables.items():
         yield from (f"setting of {entry_point}: {name}" for name in table.by_name)
-    yield from (f"parameter {name}" for name in (*TASK_PARAMETERS, *OTHER_PARAMETERS))
+    yield from (f"parameter {name}" for name in (*TASK_PARAMETERS, *ENTRY_POINT_PARAMETERS))
     yield "key of an entry: name"
     yield from (f"statistic {name}" for name in flatten(Stats(keys=0).to_json(), separator=".", nested_names=()))
     yield from (f"column of a history: {name} {type_}" for name, type_ in HISTORY.items())

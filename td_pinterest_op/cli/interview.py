@@ -46,7 +46,7 @@ def make_form(pattern: str, description: str) -> Callable[[str], str]:
     return require_form
 
 
-JOB = click.Choice((*EXPORTS, *OTHER_JOBS), case_sensitive=False)
+WORKFLOW_KIND = click.Choice((*EXPORTS, *OTHER_JOBS), case_sensitive=False)
 BEGIN = click.Choice(("replace", "adopt"), case_sensitive=False)
 IF_EXISTS = click.Choice(("fail", "add", "replace"), case_sensitive=False)
 TIMEZONE = make_form("|".join(zoneinfo.available_timezones()), "the name of a time zone, such as Europe/Berlin")
@@ -173,18 +173,20 @@ class Interview:
             except SettingsError as error:
                 raise click.UsageError(str(error)) from None
 
-        type_: Any = None if parse is JOB else parse  # whose choices are shown; those of JOB have been
+        type_: Any = (
+            None if parse is WORKFLOW_KIND else parse
+        )  # whose choices are shown; those of WORKFLOW_KIND have been
         answer: _T = click.prompt(question, default, type=type_, value_proc=read, err=True, show_default=bool(default))
         return answer
 
     def _ask_job(self) -> str:
         """Return the job. Raises click.UsageError for an option that it does not use."""
         if self.options["job"] is None and self.asks:
-            for name in JOB.choices:
+            for name in WORKFLOW_KIND.choices:
                 action = EXPORTS.get(name)
                 text = action.name.replace("_", " ") if action else f"pinterest_{name}.dig, with a file to fill in"
                 screen.print_note(f"  {name:12}{text}")
-        job = self._ask("What should the workflow do?", "job", JOB, default="add")
+        job = self._ask("What should the workflow do?", "job", WORKFLOW_KIND, default="add")
         action = EXPORTS.get(job)
         for option, is_used in _USES.items():
             # An add of people to a new audience creates it.

@@ -1,9 +1,11 @@
 """The program: its commands, and the one place where an exception becomes a message and an exit code."""
 
 # To add a command:
-# 1. Test what it prints (tests/e2e/cli), and add it to the commands that a signal ends (tests/e2e/cli/test_signals.py).
+# 1. Test what it prints (tests/e2e/cli, a table also in test_terminal.py). If it exchanges a token in a way of its own,
+#    add it to test_signals.py.
 # 2. Write a module in cli/commands, whose function has the decorator `options.command` with an example. What it shares
-#    with other commands is a helper in cli/.
+#    with other commands is a helper in cli/. It reaches Pinterest by `open_connection` and `make_api`
+#    (cli/connection.py); a new request goes into pinterest/api.py and tests/emulators/pinterest/operations.py.
 # 3. Import it below, and add it to `program`.
 # 4. Run `python -m tests.readme` and `python -m tests.public_surface`, add it to the first table of
 #    docs/command-line.md, and add a line to CHANGELOG.md.

@@ -9,7 +9,7 @@ import requests
 
 from td_pinterest_op.redaction.secret import Secret
 
-_HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+_HOST_PATTERN = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
 def is_safe_url(url: str) -> bool:
@@ -17,7 +17,7 @@ def is_safe_url(url: str) -> bool:
     with contextlib.suppress(ValueError):
         parts = urllib.parse.urlsplit(url)
         # A name and a port, nothing that two parsers could read in two ways.
-        if _HOST.fullmatch(parts.netloc):
+        if _HOST_PATTERN.fullmatch(parts.netloc):
             return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(url))
     return False
 

@@ -51,9 +51,11 @@ HASHES_OF_NOTHING = frozenset(
 # str.strip() removes either white space or a set. A test compares this with all of Unicode.
 _WHITE_SPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
 # Of Unicode's Default_Ignorable_Code_Point and its category Cf: what no font shows, without ancient and musical signs.
-_HEX = "ad 34f 61c 115f-1160 17b4-17b5 180b-180f 200b-200f 202a-202e 2060-206f 3164 fe00-fe0f feff ffa0 fff9-fffb e0001"
-_RUNS = (code.split("-") for code in _HEX.split())
-_INVISIBLE = "".join(chr(code) for ends in _RUNS for code in range(int(ends[0], 16), int(ends[-1], 16) + 1))
+_INVISIBLE_HEX = (
+    "ad 34f 61c 115f-1160 17b4-17b5 180b-180f 200b-200f 202a-202e 2060-206f 3164 fe00-fe0f feff ffa0 fff9-fffb e0001"
+)
+_INVISIBLE_RANGES = (code.split("-") for code in _INVISIBLE_HEX.split())
+_INVISIBLE = "".join(chr(code) for ends in _INVISIBLE_RANGES for code in range(int(ends[0], 16), int(ends[-1], 16) + 1))
 TRIMMED = _WHITE_SPACE + _INVISIBLE
 """Characters that are removed from both ends of a value. `hashing_sql` uses these and `SEPARATORS` in its SQL."""
 SEPARATORS = "," + "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0)))) + TRIMMED

@@ -165,7 +165,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
     AND digest IS NOT NULL AND plan BETWEEN {self.state.base} AND {self.state.seen}
     AND (op IN ('join', 'leave', 'refused', 'out', 'unsure') OR plan = {self.state.compacted})"""
 
-    def build_new_rows_query(self) -> str:
+    def build_rows_since_state_query(self) -> str:
         """Return the query that reads all rows of the audience written since `state` was read, by this run and others.
 
         Its columns are `op`, `digest` and `figure`. In rows of another run, which belong to a newer plan or make the

@@ -230,7 +230,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
   CASE WHEN op = 'due' OR (op = 'leave' AND was_member = 0) THEN 1 WHEN op = 'unsure' THEN 2 END AS figure
   FROM {self._table} WHERE op IN ({changed})"""
         self.ledger.insert_plan(changes, figures, customer_list_id=customer_list_id)
-        rows = self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query())
+        rows = self.jobs.read_rows("read the plan back", self.ledger.build_rows_since_state_query())
         # Sort the rows into joiners and leavers. In a row of another run, `op` is NULL.
         kinds = {JOIN: (b"join", None), LEAVE: (b"leave", None), UNSURE_LEAVE: (b"leave", 1)}
         spools = {kind: self._files.enter_context(contextlib.closing(Spool())) for kind in kinds}

@@ -25,8 +25,8 @@ _MARGIN = 600.0
 # Pinterest's figures, for a response without them.
 _ACCESS_DAYS = 30
 _REFRESH_DAYS = 60
-_LONGEST = 100 * 365 * DAY
-_AUTHORISE = (
+_LONGEST_LIFETIME = 100 * 365 * DAY
+_ADVICE_TO_AUTHORISE = (
     "authorise the app again (scopes ads:read and ads:write) and store the new refresh token. If another export has "
     "just renewed it, running this task again is enough"
 )
@@ -37,9 +37,9 @@ _REFRESH_ADVICE = {
     WRONG_APP_CODE: "client_id or client_secret is wrong: the owner of the Pinterest app must compare them with the "
     "app's page at https://developers.pinterest.com/apps/",
     283: "the refresh token has expired, was replaced, or the account's password was changed: the owner of the "
-    f"Pinterest app must {_AUTHORISE}",
+    f"Pinterest app must {_ADVICE_TO_AUTHORISE}",
     None: "Pinterest refused the app's credentials or the refresh token: the owner of the Pinterest app must check "
-    f"client_id and client_secret, and, if they are right, {_AUTHORISE}",
+    f"client_id and client_secret, and, if they are right, {_ADVICE_TO_AUTHORISE}",
 }
 
 
@@ -224,4 +224,4 @@ def _parse_token(content: Mapping[str, Any], name: str) -> Secret | None:
 
 
 def _parse_lifetime(value: Any) -> float | None:
-    return float(value) if type(value) in (int, float) and 0 < value <= _LONGEST else None
+    return float(value) if type(value) in (int, float) and 0 < value <= _LONGEST_LIFETIME else None

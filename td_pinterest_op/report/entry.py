@@ -15,7 +15,7 @@ from td_pinterest_op.run_history.history_table import COLUMNS, FAILED, RUN_ROW, 
 from td_pinterest_op.runtime.text import parse_whole_number
 from td_pinterest_op.stats import WITHHELD
 
-_KEY = ("session_uuid", "attempt_id", "action")
+_RUN_COLUMNS = ("session_uuid", "attempt_id", "action")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def make_entry(row: Mapping[str, Any]) -> Entry:
         kind=str(values.get("kind")),
         outcome=FAILED if message or values.get("outcome") == FAILED else SUCCESS,
         at=when,
-        key=" ".join([str(values.get(name) or when) for name in _KEY] + [str(values.get("task") or "")]),
+        key=" ".join([str(values.get(name) or when) for name in _RUN_COLUMNS] + [str(values.get("task") or "")]),
         values=values | {"error": message},
         invalid_by_reason=dict((+counts).most_common()),
         lift={name: _parse_number(value) for name, value in _parse_mapping(values.get("lift")).items()},

@@ -13,7 +13,7 @@ from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.structures import MAPPING
 from td_pinterest_op.settings.table import (
     CREDENTIALS,
-    OTHER_PARAMETERS,
+    ENTRY_POINT_PARAMETERS,
     TASK_PARAMETERS,
     ActionSpec,
     ConnectionSettings,
@@ -222,7 +222,7 @@ def _check_unknown_keys(parsed: ParsedSettings, keys: Iterable[object]) -> None:
         if key in parsed.table.by_name:
             continue
         name = format_value(key).strip("'")
-        if key in (*TASK_PARAMETERS, *OTHER_PARAMETERS):
+        if key in (*TASK_PARAMETERS, *ENTRY_POINT_PARAMETERS):
             text = "is not a key of result_settings, but a parameter: of the task, or of a run (with `-p`)"
             parsed.add_problem(name, text, code="unknown")
         else:

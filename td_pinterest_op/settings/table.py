@@ -7,8 +7,9 @@ parameters are here too.
 
 # To add a setting:
 # 1. Test how it is read (tests/unit/settings/test_parse.py) and what it does (tests/e2e). If it can stop an export or
-#    withhold people, also add it to tests/e2e/restrictions.py: every door is then tried with it.
-# 2. Declare it below: a field of `Settings` with its type, its default, and the helper for the actions that use it.
+#    withhold people, also add it to tests/e2e/restrictions.py: every entry point is then tried with it.
+# 2. Declare it below: a field of `Settings`, or of a class that it inherits, with its type, its default, and the helper
+#    for the actions that use it.
 #    `restricts=True` makes an action that cannot honour it refuse it. A new type goes into settings/types.py.
 # 3. Use `settings.NAME` in the one place that has what it is about: the request
 #    (audiences/request.py), rows and records (records/), their limits (records/limits.py, also for the mirror), an
@@ -61,7 +62,7 @@ TASK_PARAMETERS = ("query", "database", "engine", "job_id", *JOB_OPTIONS)
 """The parameters that an export reads; digdag passes on every other parameter of the workflow as well."""
 FOR_THIS_RUN = "settings_for_this_run"
 """The parameter of a run with settings that replace the task's own, such as `dry_run`, without editing a workflow."""
-OTHER_PARAMETERS = ("later_runs", "audiences", "at_once", FOR_THIS_RUN)
+ENTRY_POINT_PARAMETERS = ("later_runs", "audiences", "at_once", FOR_THIS_RUN)
 """The parameters of an activation, of a list of audiences, and of a run."""
 SETTINGS_FOR_THIS_RUN = (
     *("dry_run", "min_records", "max_records", "max_invalid_ratio", "max_leave_ratio", "allow_empty"),

@@ -36,10 +36,10 @@ _SOON = 14 * DAY
 # recognised by the folder into which the server unpacks the project.
 # Source: digdag-core, ExtractArchiveWorkspaceManager.java: workspace/{project}_{workflow}_{attempt}_{task}_{random}.
 LOCAL_PROJECT = 1
-_WORKSPACE = re.compile(rf"/workspace/{LOCAL_PROJECT}_[^/]+_[0-9]+_[0-9]+_[0-9]+(/|$)")
+_WORKSPACE_PATTERN = re.compile(rf"/workspace/{LOCAL_PROJECT}_[^/]+_[0-9]+_[0-9]+_[0-9]+(/|$)")
 # api.treasuredata.com, those of regions, and Private Connect: api-NAME.connect.REGION.treasuredata.com.
 # Source: treasure-data/td, lib/td/config.rb, workflow_endpoint.
-_TD_HOST = re.compile(
+_TD_HOST_PATTERN = re.compile(
     r"(api(?:-staging|-development)?)((?:-[a-z0-9]+)?\.(?:connect\.)?(?:[a-z0-9-]+\.)?treasuredata\.(?:com|co\.jp))"
 )
 
@@ -82,7 +82,7 @@ def find_hosted_server(environ: Mapping[str, str]) -> DigdagServer:
     """Return the hosted Treasure Workflow of the region that TD_API_SERVER names. Raises SettingsError without one."""
     server = environ.get("TD_API_SERVER") or "https://api.treasuredata.com/"
     host = urllib.parse.urlsplit(server if "//" in server else f"//{server}").hostname or ""
-    hosted = _TD_HOST.fullmatch(host)
+    hosted = _TD_HOST_PATTERN.fullmatch(host)
     if not hosted:
         raise SettingsError("DIGDAG_ENDPOINT is missing in the task's _env")
     authorization = Secret(f"TD1 {environ.get('TD_API_KEY', '')}")
@@ -115,7 +115,9 @@ class TokenStore:
         self.current = settings.refresh_token
         # The workflow's secret; None for a token in plain text, which cannot be saved.
         self._secret_name = settings.refresh_token_secret
-        self._is_local_run = self._project_id == str(LOCAL_PROJECT) and not _WORKSPACE.search(Path.cwd().as_posix())
+        self._is_local_run = self._project_id == str(LOCAL_PROJECT) and not _WORKSPACE_PATTERN.search(
+            Path.cwd().as_posix()
+        )
         # The task's token may come from elsewhere, and the local secret may be another user's.
         self._is_local = self._read_local_token() == self.current.reveal()
 

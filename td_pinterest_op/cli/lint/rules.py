@@ -43,14 +43,14 @@ _R = TypeVar("_R")
 BUILT_IN_CONNECTOR = "built-in-connector"
 """The code of the finding about a td> task that exports with Treasure Data's own Pinterest connector."""
 
-_ACTIVATION = "td_pinterest_op.activation.PinterestActivation"
-_MANY = "td_pinterest_op.many.Many"
+_ACTIVATION_CLASS = "td_pinterest_op.activation.PinterestActivation"
+_MANY_CLASS = "td_pinterest_op.many.Many"
 _HISTORY = ("td_pinterest_op.history.Failed", "td_pinterest_op.history.Lift")
 # The settings that a task may have, by its class.
 _TABLES: Mapping[str, SettingsTable[Any]] = {
     "td_pinterest_op.export.PinterestExport": EXPORT_SETTINGS,
-    _MANY: EXPORT_SETTINGS,
-    _ACTIVATION: EXPORT_SETTINGS,
+    _MANY_CLASS: EXPORT_SETTINGS,
+    _ACTIVATION_CLASS: EXPORT_SETTINGS,
     "td_pinterest_op.status.AudienceStatus": STATUS_SETTINGS,
     "td_pinterest_op.erase.PinterestErase": ERASURE_SETTINGS,
 }
@@ -60,9 +60,9 @@ _SECRETS = sorted({*SECRETS, *_CREDENTIALS} - {"client_id", "PINTEREST_CLIENT_ID
 _PLACEHOLDER = "00"
 # In place of what only a run knows: of a parameter, and of a setting the first of these that it allows.
 _NAME = "known_to_the_run"
-_QUERY = "SELECT * FROM known_to_the_run"
-_PARAMETERS = {"query": _QUERY, "engine": "presto", "database": _NAME}
-_WORDS = (_QUERY, _NAME, "1", "US", "pinterest", "customer_list", "replace")
+_SAMPLE_QUERY = "SELECT * FROM known_to_the_run"
+_SAMPLE_VALUES = {"query": _SAMPLE_QUERY, "engine": "presto", "database": _NAME}
+_WORDS = (_SAMPLE_QUERY, _NAME, "1", "US", "pinterest", "customer_list", "replace")
 _VALUES = (*_WORDS, {_NAME: "email"}, {"percent": "1", "salt": _NAME})
 
 
@@ -208,7 +208,9 @@ class _TaskCheck:
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
             self._workflow.add_finding(place, "unquoted-id", message)
         # Audience Studio passes on parameters of its own.
-        elif isinstance(value, str) and self._workflow.knows_all_variables and self._task.class_name != _ACTIVATION:
+        elif (
+            isinstance(value, str) and self._workflow.knows_all_variables and self._task.class_name != _ACTIVATION_CLASS
+        ):
             # A template may name a key that is beside it.
             for name in set(self._task.find_undefined(value)).difference(["name", *self._table.by_name]):
                 message = f"nothing in this workflow defines {name}: correct the name, or pass it to the run with -p"
@@ -226,9 +228,9 @@ class _TaskCheck:
             stored = {"last_job_id": "1"}
         params["td"] = stored | _replace_unknown(self._params.get_block("td"), self._table, set())
         task = Task(params=params, environ=self._environ)
-        if self._task.class_name == _MANY:
+        if self._task.class_name == _MANY_CLASS:
             return self._read_entries(task, unknown)
-        if self._task.class_name != _ACTIVATION:
+        if self._task.class_name != _ACTIVATION_CLASS:
             return [self._read_request(task, unknown, self._blocks)]
         if _is_template(self._params.get("later_runs")):
             del params["later_runs"]
@@ -348,7 +350,7 @@ def _replace_unknown(values: Mapping[Any, Any], table: SettingsTable[Any], unkno
         elif name in table.by_name:
             unknown.add(name)
         else:
-            known[name] = _PARAMETERS.get(name, "1")
+            known[name] = _SAMPLE_VALUES.get(name, "1")
     return known
 
 
