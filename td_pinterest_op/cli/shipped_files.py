@@ -13,7 +13,7 @@ from td_pinterest_op.cli.files import explain_error, replace_files
 from td_pinterest_op.errors import SettingsError, StoppedError
 
 WORKFLOWS = SHIPPED / "workflows"
-_FILE = re.compile(r"[\w./-]+\.(?:dig|yml|sql)\b")
+_PATH = re.compile(r"[\w./-]+")
 COMMENT = re.compile(r"^[ \t]*(?:#|--).*$", re.MULTILINE)
 _LINK_TO_CHECKOUT = re.compile(r"\[([^\[\]]*)\]\(\.\./[^()]*\)")
 
@@ -73,5 +73,5 @@ def read_workflow_files(workflows: Sequence[str] = ()) -> Mapping[str, str]:
         name = names.pop()
         if name in files and name not in needed:
             needed.add(name)
-            names += _FILE.findall(files[name])
+            names += [path.rstrip(".") for path in _PATH.findall(files[name])]
     return {name: files[name] for name in sorted(needed)}

@@ -52,7 +52,7 @@ def list_tables(td: TreasureData, database: str) -> dict[str, Table]:
         raise JobError(f'there is no database "{database}": create it, or name another one')
     try:
         found = [
-            Table(name=each["name"], created_at=each["created_at"], schema=each.get("schema") or "")
+            Table(name=str(each["name"]), created_at=str(each["created_at"]), schema=str(each.get("schema") or ""))
             for each in content["tables"]
         ]
     except (LookupError, TypeError):

@@ -156,11 +156,12 @@ class Workflow(Reader):
         # Whether no program of a task, and no other workflow that calls this one, may define variables.
         self.knows_all_variables = False
         operators = {each.operator for each in self.tasks if not each.class_name}
-        called = re.compile(rf"call>:.*(\$\{{|\b{re.escape(path.stem)}\b)")
+        called = re.compile(rf"\$\{{|\b{re.escape(path.stem)}\b")
         others = [each for each in path.parent.glob("*.dig") if each != path]
         with contextlib.suppress(OSError):
             texts = [each.read_text(encoding="utf-8", errors="replace") for each in others]
-            self.knows_all_variables = operators.isdisjoint(_DEFINING) and not any(map(called.search, texts))
+            names = [line.partition("call>:")[2] for text in texts for line in text.splitlines()]
+            self.knows_all_variables = operators.isdisjoint(_DEFINING) and not any(map(called.search, names))
 
 
 def find_settings(params: YamlBlock) -> dict[str, Any]:
