@@ -260,9 +260,8 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         `is_settled`: whether the plan is. In one that failed, the people whom an earlier plan may have added are unsure
         without a row.
         """
-        op, noted = "'out'", "figure IS NULL"
-        if is_settled:
-            op, noted = "CASE figure WHEN 2 THEN 'unsure' ELSE 'refused' END", "coalesce(figure, 2) = 2"
+        op = "CASE figure WHEN 2 THEN 'unsure' ELSE 'refused' END" if is_settled else "'out'"
+        noted = "coalesce(figure, 2) = 2" if is_settled else "figure IS NULL"
         for start in range(0, len(digests), _MOST_DIGESTS_AT_ONCE):
             text = ",".join(digest.hex() for digest in digests[start : start + _MOST_DIGESTS_AT_ONCE])
             refused = f"digest IN (SELECT value FROM UNNEST(split('{text}', ',')) AS refused (value))"
