@@ -133,7 +133,7 @@ def parse_endpoints(environ: Mapping[str, str]) -> Endpoints:
 
 
 def parse_api_key(environ: Mapping[str, str]) -> Secret:
-    """Return Treasure Data's API key. Raises SettingsError if the environment does not contain it."""
+    """Return Treasure Data's API key. Raises SettingsError if the environment does not contain a usable one."""
     key = environ.get("TD_API_KEY", "").strip()
     if not key:
         raise SettingsError(
@@ -142,6 +142,8 @@ def parse_api_key(environ: Mapping[str, str]) -> Secret:
             key="TD_API_KEY",
             code="environment",
         )
+    if not re.fullmatch("[!-~]+", key):
+        raise SettingsError("TD_API_KEY has other characters than visible ASCII: check td.apikey", key="TD_API_KEY")
     return Secret(key)
 
 

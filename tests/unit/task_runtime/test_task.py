@@ -228,6 +228,11 @@ def test_missing_api_key_is_an_error_that_says_where_it_comes_from(key: str) -> 
         parse_api_key({"TD_API_KEY": key})
 
 
+def test_api_key_that_no_header_can_hold_is_an_error_that_does_not_show_it() -> None:
+    with pytest.raises(SettingsError, match=r"^TD_API_KEY has other characters than visible ASCII: check td\.apikey$"):
+        parse_api_key({"TD_API_KEY": "1/\u00e9\u2603"})
+
+
 def test_no_task_outside_digdag() -> None:
     with pytest.raises(SettingsError, match=r"only as a py> task of a digdag workflow"):
         get_current_task()
