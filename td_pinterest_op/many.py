@@ -7,6 +7,7 @@ fails does not stop the others.
 
 import collections
 import contextlib
+import hashlib
 import logging
 import re
 from collections.abc import Mapping
@@ -35,6 +36,7 @@ from td_pinterest_op.settings.types import (
     build_integer_type,
     format_value,
     is_left_out,
+    names_secret,
 )
 from td_pinterest_op.stats import WITHHOLDING_LISTS, Stats
 from td_pinterest_op.task_runtime.process import TaskProcess, log_label, may_resubmit
@@ -45,6 +47,7 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE = build_integer_type(1, 32)
 _MOST_DESCRIBED = 20
+_LONGEST_FILE_NAME = 120  # of an entry's name in the name of its report's file, in bytes
 # How long the entries may take to end by themselves after a signal.
 _LAST_SECONDS = 3.0
 
@@ -168,7 +171,10 @@ class _EntryRun:
         settings = request.settings
         if settings.report:
             path = PurePath(settings.report)
-            name = self.name.replace("/", "%2F")
+            # No two names name one file, nor a file that no system can have.
+            name = self.name.replace("%", "%25").replace("/", "%2F")
+            if len(name.encode()) > _LONGEST_FILE_NAME:
+                name = f"{name[:30]}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
             path = path.with_name(f"{path.stem}-{name}{path.suffix}")
             request = replace(request, settings=replace(settings, report=str(path)))
         self.stats = build_stats(settings)
@@ -200,7 +206,8 @@ def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
         if not entry:
             text = f"entry {number} of `audiences` is empty: write the settings of an audience into it"
             raise SettingsError(text, key="audiences")
-        name = parse_parameter(f"name of entry {number}", str(entry.get("name") or f"entry {number}"), NAME)
+        given = str(entry.get("name") or "").strip() or f"entry {number}"
+        name = parse_parameter(f"name of entry {number}", given, NAME)
         if name in entries:
             text = f"entry {number} of `audiences` has the name of another, {name}: give each entry its own name"
             raise SettingsError(text, key="audiences")
@@ -234,6 +241,8 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     report = PurePath(str(settings.get("report") or "page.html").strip())
     if report.is_absolute() or ".." in report.parts or not report.name:
         raise SettingsError(f"{place}: report must be the path of a file inside the project's folder", key="report")
+    if secret := next((key for key, value in params.items() if names_secret(value)), None):
+        raise SettingsError(f"{place}: {secret} names a secret of the workflow, which no entry may do", key=secret)
     shared = dict(get_task_settings(task))
     merged = shared | {key: value for key, value in settings.items() if not is_left_out(value) or key not in shared}
     # What restricts and is blank, in either place, is an error; any other blank setting overrides nothing.

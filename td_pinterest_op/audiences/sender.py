@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 # A 400 that every part of a batch gets, this many halvings deep, is about the request and not about its records.
 MAX_HALVINGS = 3
+# As is a 400 for this many single records, where records may be refused, and for none that is accepted.
+_MOST_REFUSED = 32
 _POLL_SECONDS = 1.0  # between two reports of the progress while no request ends
 
 SendRecords = Callable[[Batch], Response | None]
@@ -57,7 +59,8 @@ class Sender:
     reporter: ProgressReporter
     on_refused: Callable[[Batch], object] = lambda _: None
     accepts_refusals: bool = False  # whether it is no failure if Pinterest refuses records, be it all of them
-    _sent_before: int = 0  # the records that were sent before this call of `send`
+    _sent_before: int = 0  # the records that were sent, and refused, before this call of `send`
+    _refused_before: int = 0
     _has_given_up: bool = False  # whether the rest counts as refused, as Pinterest has refused all so far
     # Set once a batch was too large, for all later ones. Without a lock: if two threads set it at once, another request
     # may be too large.
@@ -80,6 +83,7 @@ class Sender:
             pace=settings.requests_per_minute * settings.limit_records_per_request / 60,  # in full batches
         )
         self._sent_before = stats.sent
+        self._refused_before = stats.refused
         before = stats.sent + stats.refused
         failure: ExportError | None = None
         most_running = 1
@@ -127,6 +131,13 @@ class Sender:
                 f"all records again [last x-pinterest-rid {self.client.last_request_id}]"
             ) from None
 
+    def _is_request_refused(self, parts: Sequence[_BatchPart], *, is_any_accepted: bool) -> bool:
+        """Whether Pinterest refuses the request whatever its records are. `parts`: those of a batch that are left."""
+        if self.accepts_refusals:
+            refused = self.stats.refused - self._refused_before
+            return self.stats.sent == self._sent_before and refused >= _MOST_REFUSED
+        return not is_any_accepted and all(each.halvings > MAX_HALVINGS for each in parts)
+
     def _send_batch(self, records: Batch, send_records: SendRecords) -> bool:
         """Send a batch or, if Pinterest refuses it, its halves. Return whether any request was throttled (429).
 
@@ -173,10 +184,7 @@ class Sender:
                 part.halvings += 1
                 if size > 1:
                     parts += part.split(half)  # last: all are tried at one size before any at half of that
-                is_any_accepted = stats.sent > self._sent_before if self.accepts_refusals else accepted
-                is_request_refused = not is_any_accepted and all(
-                    each.halvings > MAX_HALVINGS for each in (part, *parts)
-                )
+                is_request_refused = self._is_request_refused([part, *parts], is_any_accepted=accepted > 0)
             else:
                 stats.add(sent=count, in_doubt=-count)
                 accepted += size
@@ -187,7 +195,9 @@ class Sender:
             return was_throttled
         advice = "" if stats.sent or not records.has_rows else _ROWS_ADVICE
         # Fewer refusals may be about records: of a mirror, a single change may be one that Pinterest refuses.
-        is_none_accepted = not stats.sent and stats.refused >= min(2**MAX_HALVINGS, stats.allowed_count)
+        is_none_accepted = not stats.sent and stats.refused - self._refused_before >= min(
+            2**MAX_HALVINGS, stats.allowed_count
+        )
         if is_request_refused or is_none_accepted:
             raise RequestRefusedError(
                 "Pinterest refused all records of a batch (400), also in smaller parts: the cause seems to be the "

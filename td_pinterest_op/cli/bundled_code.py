@@ -88,32 +88,43 @@ def write_code(folder: Path, code: Contents) -> None:
 
     Raises SettingsError, before anything is written, if somebody has changed code in the folder.
     """
-    before = _read_hashes(folder / MANIFEST)
+    before = _read_manifest(folder / MANIFEST)
     hashes = {name: _hash(content) for name, content in code.items()}
+    known = {
+        name: f"{before.get(name, '')} {hashes.get(name, '')}".split() for name in sorted(before.keys() | hashes.keys())
+    }
     changed = []
-    for name in sorted(before.keys() | hashes.keys()):
+    for name, accepted in known.items():
         require_inside(folder, name)
         path = folder / name
-        if path.exists() and _hash(path.read_bytes()) not in (before.get(name), hashes.get(name)):
+        if path.exists() and _hash(path.read_bytes()) not in accepted:
             changed.append(name)
     if changed:
         raise SettingsError(
             f"{folder} has code of the operator that was changed by hand: {', '.join(changed)}. Nothing was "
             "written. Move it away, or name another folder"
         )
+    # Before and after: whatever interrupts this, the next call knows what it finds.
+    _write_manifest(folder, {name: " ".join(accepted) for name, accepted in known.items()})
     replace_files(folder, code)
     for name in before.keys() - code.keys():
         remove_file(folder, name)
-    replace_files(folder, {MANIFEST: json.dumps(hashes, indent=1, sort_keys=True).encode()})
+    _write_manifest(folder, hashes)
 
 
-def _read_hashes(manifest: Path) -> dict[str, str]:
-    """Return the hashes of the code that an earlier call wrote, by path, or none from a damaged manifest."""
+def _read_manifest(manifest: Path) -> dict[str, str]:
+    """Return the hashes of the code that a folder has, separated by blanks, by path; none from a damaged manifest."""
     try:
-        written = json.loads(manifest.read_text(encoding="utf-8")).items()
-        return {name: hash_ for name, hash_ in written if not name.endswith(USERS_FILES)}  # 0.4 names these as well
+        written = json.loads(manifest.read_text(encoding="utf-8"))
+        # Up to 0.4 the manifest names the user's files as well.
+        return {name: hash_ for name, hash_ in written.items() if hash_.split() and not name.endswith(USERS_FILES)}
     except (FileNotFoundError, ValueError, AttributeError, RecursionError):
         return {}
+
+
+def _write_manifest(folder: Path, hashes: Mapping[str, str]) -> None:
+    """Write the hashes of a folder's code, by path."""
+    replace_files(folder, {MANIFEST: json.dumps(hashes, indent=1, sort_keys=True).encode()})
 
 
 def remove_file(folder: Path, name: str) -> None:

@@ -49,7 +49,9 @@ def make_form(pattern: str, description: str) -> Callable[[str], str]:
 WORKFLOW_KIND = click.Choice((*EXPORTS, *OTHER_JOBS), case_sensitive=False)
 BEGIN = click.Choice(("replace", "adopt"), case_sensitive=False)
 IF_EXISTS = click.Choice(("fail", "add", "replace"), case_sensitive=False)
-TIMEZONE = make_form("|".join(zoneinfo.available_timezones()), "the name of a time zone, such as Europe/Berlin")
+TIMEZONE = make_form(
+    "|".join(map(re.escape, zoneinfo.available_timezones())), "the name of a time zone, such as Europe/Berlin"
+)
 REGION = make_form(r"https?://[\w.:-]+/?", "an address, such as https://api.eu01.treasuredata.com/")
 SCHEDULE = make_form(
     r"(?:hourly|daily|weekly|monthly|cron)>: *[\w*/,: -]+",
@@ -160,7 +162,10 @@ class Interview:
         if given is not None or not self.asks:
             if (text := default if given is None else given) is None:
                 raise click.UsageError(f"{question}: give --{option.replace('_', '-')}")
-            return parse(text.strip())
+            try:
+                return parse(text.strip())
+            except click.BadParameter as error:
+                raise click.UsageError(f"--{option.replace('_', '-')}: {error.message}") from None
 
         def read(text: str) -> _T:
             """Return what `parse` makes of an answer. Raises click.UsageError, after which the question is repeated."""
@@ -170,8 +175,8 @@ class Interview:
                 )
             try:
                 return parse(text.strip())
-            except SettingsError as error:
-                raise click.UsageError(str(error)) from None
+            except (SettingsError, click.UsageError) as error:
+                raise click.UsageError(screen.name_program(str(error))) from None
 
         type_: Any = (
             None if parse is WORKFLOW_KIND else parse

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import re
 import select
 import shlex
 import shutil
@@ -83,7 +84,7 @@ def name_program(text: str) -> str:
         name = f"{Path(sys.executable).name} -m td_pinterest_op"
     elif called.name == name and shutil.which(name) != str(called):
         name = shlex.quote(str(called))
-    return text.replace("td-pinterest ", f"{name} ")
+    return re.sub(r"\btd-pinterest (?=[a-z])", lambda _: f"{name} ", text)
 
 
 def print_line(renderable: str | Text | Table = "", *, stderr: bool = False, indent: int = 0) -> None:

@@ -30,14 +30,15 @@ def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
     """Return the bars of a run's funnel chart.
 
     `size_entry`: the newest entry after the run that has the audience's size, or None. LOST bars of zero are
-    left out. If the run read no row, the list is empty.
+    left out. If the run read no row, or has no figures of records, the list
+    is empty.
     """
     read = run.get_number("rows_read")
-    if not read:
+    unique = run.get_number("records_unique")
+    if not read or unique is None:
         return []
     invalid = run.get_number("rows_invalid") or 0
     valid = run.get_number("rows_valid") or 0
-    unique = run.get_number("records_unique") or 0
     reasons = [f"{reason.replace('_', ' ')} {format_number(count)}" for reason, count in run.invalid_by_reason.items()]
     if len(reasons) > _MOST_REASONS:
         reasons[_MOST_REASONS:] = [f"{len(reasons) - _MOST_REASONS} other reasons"]

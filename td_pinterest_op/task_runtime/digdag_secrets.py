@@ -193,6 +193,8 @@ class TokenStore:
                 raise SettingsError("DIGDAG_ENDPOINT must be an https address (http is allowed only for this machine)")
             # Never the Treasure Data key: it is not for that server.
             server = DigdagServer(url=endpoint, authorization=Secret(self._environ.get("DIGDAG_AUTHORIZATION", "")))
+        elif self._project_id == str(LOCAL_PROJECT):  # of a server of the user's own, since hosted ids are far greater
+            raise SettingsError("DIGDAG_ENDPOINT is missing in the task's _env")
         else:
             server = find_hosted_server(self._environ)
 

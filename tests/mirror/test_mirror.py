@@ -324,18 +324,30 @@ def test_whom_pinterest_refuses_in_a_failed_and_in_a_settled_plan_hinders_no_run
     assert mirror_world.follow(3, people(200)).stored["mirror"]["left"] == 10
 
 
-def test_a_refusal_of_every_unsure_leaver_ends_their_removal_within_fifteen_requests(
+def test_a_refusal_of_every_unsure_leaver_ends_their_removal_and_the_next_run_asks_again(
     mirror_world: World, audience_id: str
 ) -> None:
-    mirror_world.set_people(people(250))
+    mirror_world.set_people(people(300))
     with run_at_statement("settle the plan", die):
         assert not mirror_world.run(1).succeeded
     mirror_world.pinterest.answer(400, method="PATCH", path="customer_lists", times=None)
     mirror_world.set_people(people(200))
     refused = mirror_world.run(2)
-    assert refused.stored["records"]["refused"] == 50
-    assert refused.stored["requests"]["failed"] <= 15
-    assert mirror_world.follow(3, people(200)).sent == {"REMOVE": 50}
+    assert "Pinterest refused to remove each of 100 people whom a failed run may have added" in refused.output
+    assert refused.stored["records"]["refused"] == 100
+    assert refused.stored["requests"]["failed"] < 100
+    assert mirror_world.follow(3, people(200)).sent == {"REMOVE": 100}
+
+
+def test_unsure_leavers_are_removed_from_among_those_whom_pinterest_never_took(
+    mirror_world: World, audience_id: str
+) -> None:
+    mirror_world.pinterest.switches.poison = frozenset(sorted(digests(40, first=200))[::3])
+    mirror_world.set_people(people(240))
+    with run_at_statement("note whom Pinterest refused", die):
+        assert not mirror_world.run(1).succeeded
+    assert mirror_world.follow(2, people(200)).sent["REMOVE"] > 40
+    assert not mirror_world.follow(3, people(200)).sent
 
 
 @pytest.mark.parametrize(

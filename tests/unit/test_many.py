@@ -1,5 +1,6 @@
 """Several audiences in one task: what each entry of the list becomes, and what becomes of one that fails."""
 
+import hashlib
 import json
 import re
 import threading
@@ -130,8 +131,8 @@ def test_wrong_number_at_once_is_an_error(services: Services, at_once: object) -
 
 
 def test_entry_without_a_name_has_its_number(services: Services) -> None:
-    named = [entry(audience_id=services.audience(name="one")), entry(name=None, audience_id=services.audience())]
-    assert list(run(services, *named)) == ["vip", "entry 2"]
+    named = [entry(name=name, audience_id=services.audience(name=str(name))) for name in ("vip", None, "  ")]
+    assert list(run(services, *named)) == ["vip", "entry 2", "entry 3"]
 
 
 def test_error_describes_twenty_entries_and_names_the_others(services: Services) -> None:
@@ -311,10 +312,17 @@ def test_report_of_each_entry_is_a_file_of_its_own(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    entries = make_entries(services, ["vip", "a/b", "Größe 1"])
+    long = "会" * 90
+    entries = make_entries(services, ["vip", "a/b", "a%2Fb", "Größe 1", long])
     run(services, *entries, result_settings=COMMON | {"report": "out/p.html"})
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert files == ["p-Größe 1.html", "p-a%2Fb.html", "p-vip.html"]
+    hashed = f"p-{long[:30]}-{hashlib.sha256(long.encode()).hexdigest()[:8]}.html"
+    assert files == sorted([hashed, "p-Größe 1.html", "p-a%2Fb.html", "p-a%252Fb.html", "p-vip.html"])
+
+
+def test_a_secret_in_a_parameter_of_an_entry_is_an_error_that_names_it(services: Services) -> None:
+    said = fail(services, entry(audience_id=services.audience(), presto_pool_name="${secret:td.apikey}"))
+    assert "entry vip: presto_pool_name names a secret of the workflow, which no entry may do" in said
 
 
 def test_name_with_a_lone_surrogate_is_an_error_that_names_the_entry(services: Services) -> None:

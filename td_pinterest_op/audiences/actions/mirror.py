@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -24,6 +25,8 @@ from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.treasure_data.job import Source
+
+log = logging.getLogger(__name__)
 
 
 class Mirror(MembersAction):
@@ -193,6 +196,12 @@ class Mirror(MembersAction):
                 self._send_records(audience, self._plan[UNSURE_LEAVE], adds=False)
                 self._sender = sender
                 self._keeps_unsure_leavers = self.stats.sent == sent
+                if self._keeps_unsure_leavers:
+                    log.warning(
+                        "Pinterest refused to remove each of %s whom a failed run may have added: the next run asks "
+                        "again",
+                        format_count(self._plan[UNSURE_LEAVE].record_count, "person", "people"),
+                    )
 
     def _add_joiners(self) -> None:
         self._sender.on_refused = self._refused[JOIN].append

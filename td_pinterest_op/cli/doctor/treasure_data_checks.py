@@ -52,7 +52,7 @@ def check_permissions(context: DoctorContext) -> CheckResult | None:
         tables = [settings.history]
         if isinstance(settings, Settings):
             tables += [settings.rejected, settings.ledger if settings.action.needs_query else None]
-        own = next(iter(named), request.task.td.get("database"))
+        own = next(iter(named), str(request.task.td.get("database") or ""))
         written.update([table.database or own for table in tables if table])
     needed = sorted(filter(None, read | written))
     if not needed:

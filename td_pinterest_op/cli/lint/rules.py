@@ -86,9 +86,9 @@ def check_workflow(path: Path) -> tuple[Workflow, list[Export]]:
     exports = []
     logging.disable(logging.WARNING)  # what a run would log is a finding, or no matter of the file
     try:
-        with work_inside(path.parent):
-            # What cannot be read may have anything, and digdag refuses the whole folder for it.
-            for task in () if workflow.findings else workflow.tasks:
+        # What cannot be read may have anything, and digdag refuses the whole folder for it.
+        for task in () if workflow.findings else workflow.tasks:
+            with work_inside(path.parent):
                 if task.class_name in _TABLES:
                     exports += _TaskCheck(workflow, task).run()
                 elif task.class_name in _HISTORY:

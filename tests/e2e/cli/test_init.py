@@ -272,6 +272,13 @@ def test_a_query_that_a_run_would_refuse_is_named_once_the_folder_is_made(
     assert (folder / "queries" / "people.sql").exists()
 
 
+@pytest.mark.parametrize(("name", "is_one"), [("Etc/GMT+5", True), ("Etc/GMT5", False)])
+def test_a_time_zone_is_compared_letter_by_letter(init: Init, services: Services, name: str, is_one: bool) -> None:
+    schedule = ("--schedule", "daily>: 07:00:00", "--timezone", name)
+    ran = init("--job", "clear", "--audience", services.audience(), *schedule)
+    assert (ran.code, "it must be the name of a time zone" in ran.err) == ((0, False) if is_one else (2, True))
+
+
 def test_dry_run_shows_the_plan_before_the_next_commands(init: Init, services: Services) -> None:
     ran = init("--job", "add", "--audience", services.audience(name="One"), *OPTIONS, "--dry-run")
     assert (ran.code, services.pinterest.calls.writes()) == (0, [])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from td_pinterest_op.cli.lint import rules
 from tests.unit.cli.lint.samples import ACTIVATION, CONNECTOR, ENTRY, ENV, ERASE, MANY, OWN, STATUS, found_in, plant
 
 _ID = '    audience_id: "2542620905475"\n'
@@ -305,3 +306,8 @@ RIGHT: list[str] = [
 @pytest.mark.parametrize("text", RIGHT)
 def test_of_a_right_project_nothing_is_said(tmp_path: Path, text: str) -> None:
     assert found_in(tmp_path, text, {"config/export.yml": _YAML}) == []
+
+
+def test_a_file_in_a_folder_that_does_not_exist_is_a_finding(tmp_path: Path) -> None:
+    (finding,) = rules.check_workflow(tmp_path / "no" / "x.dig")[0].findings
+    assert finding.message.endswith("cannot be read: No such file or directory")
