@@ -171,7 +171,7 @@ class _EntryRun:
         settings = request.settings
         if settings.report:
             path = PurePath(settings.report)
-            # No two names name one file, nor a file that no system can have.
+            # Two names give two files, each with a name that a file can have.
             name = self.name.replace("%", "%25").replace("/", "%2F")
             if len(name.encode()) > _LONGEST_FILE_NAME:
                 name = f"{name[:30]}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"

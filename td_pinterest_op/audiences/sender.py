@@ -59,8 +59,8 @@ class Sender:
     reporter: ProgressReporter
     on_refused: Callable[[Batch], object] = lambda _: None
     accepts_refusals: bool = False  # whether it is no failure if Pinterest refuses records, be it all of them
-    _sent_before: int = 0  # the records that were sent, and refused, before this call of `send`
-    _refused_before: int = 0
+    _sent_before: int = 0  # the records that were sent before this call of `send`
+    _refused_before: int = 0  # and those that were refused
     _has_given_up: bool = False  # whether the rest counts as refused, as Pinterest has refused all so far
     # Set once a batch was too large, for all later ones. Without a lock: if two threads set it at once, another request
     # may be too large.
@@ -195,9 +195,8 @@ class Sender:
             return was_throttled
         advice = "" if stats.sent or not records.has_rows else _ROWS_ADVICE
         # Fewer refusals may be about records: of a mirror, a single change may be one that Pinterest refuses.
-        is_none_accepted = not stats.sent and stats.refused - self._refused_before >= min(
-            2**MAX_HALVINGS, stats.allowed_count
-        )
+        refused_in_all = stats.refused - self._refused_before
+        is_none_accepted = not stats.sent and refused_in_all >= min(2**MAX_HALVINGS, stats.allowed_count)
         if is_request_refused or is_none_accepted:
             raise RequestRefusedError(
                 "Pinterest refused all records of a batch (400), also in smaller parts: the cause seems to be the "

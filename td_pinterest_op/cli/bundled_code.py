@@ -113,7 +113,7 @@ def write_code(folder: Path, code: Contents) -> None:
 
 
 def _read_manifest(manifest: Path) -> dict[str, str]:
-    """Return the hashes of the code that a folder has, separated by blanks, by path; none from a damaged manifest."""
+    """Return the hashes of the code that a folder has, separated by spaces, by path; none from a damaged manifest."""
     try:
         written = json.loads(manifest.read_text(encoding="utf-8"))
         # Up to 0.4 the manifest names the user's files as well.

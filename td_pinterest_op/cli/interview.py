@@ -178,9 +178,8 @@ class Interview:
             except (SettingsError, click.UsageError) as error:
                 raise click.UsageError(screen.name_program(str(error))) from None
 
-        type_: Any = (
-            None if parse is WORKFLOW_KIND else parse
-        )  # whose choices are shown; those of WORKFLOW_KIND have been
+        # The choices of a type are shown, but for those that `_ask_job` has listed.
+        type_: Any = None if parse is WORKFLOW_KIND else parse
         answer: _T = click.prompt(question, default, type=type_, value_proc=read, err=True, show_default=bool(default))
         return answer
 

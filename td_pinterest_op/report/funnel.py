@@ -29,9 +29,8 @@ class Bar:
 def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
     """Return the bars of a run's funnel chart.
 
-    `size_entry`: the newest entry after the run that has the audience's size, or None. LOST bars of zero are
-    left out. If the run read no row, or has no figures of records, the list
-    is empty.
+    `size_entry`: the newest entry after the run that has the audience's size, or None. LOST bars of zero are left out.
+    If the run read no row, or has no figures of records, the list is empty.
     """
     read = run.get_number("rows_read")
     unique = run.get_number("records_unique")

@@ -37,9 +37,6 @@ from td_pinterest_op.settings.types import (
 _SECRET_REFERENCE = re.compile(r"\$\{secret:\s*((?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63})\s*\}")
 _C = TypeVar("_C", bound=ConnectionSettings)
 
-# Values that restrict nothing, besides the defaults.
-_HARMLESS = {"max_leave_ratio": 1.0}
-
 
 @dataclass(kw_only=True)
 class ParsedSettings:
@@ -286,8 +283,8 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
         parsed.require_any(id_key, "audience_id", other, reason=needed_by)
     for name in parsed.unused_keys:
         key = parsed.table.by_name[name]
-        is_harmless = given[name] in (None, key.default, _HARMLESS.get(name))
-        if key.restricts and not is_harmless and (action.reads_rows or not key.limits_rows):
+        harmless = key.default if key.harmless is None else key.harmless
+        if key.restricts and given[name] not in (None, harmless) and (action.reads_rows or not key.limits_rows):
             text = f"{action.name} cannot apply this setting: remove it, or choose an action that can"
             parsed.add_problem(name, text)
     if action.only_once and given.get("max_leave_ratio") not in (None, 1.0) and given.get("if_exists") != "replace":

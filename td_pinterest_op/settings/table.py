@@ -124,8 +124,9 @@ class Setting:
     is_needed: bool = False
     scope: Scope = "every action"  # its subject, which decides which actions use it
     is_credential: bool = False
-    restricts: bool = False  # a value other than the default keeps people from being sent, or stops a run
+    restricts: bool = False  # a value other than `harmless` keeps people from being sent, or stops a run
     limits_rows: bool = False  # the setting is a limit on the number or share of rows or records
+    harmless: Any = None  # the value that restricts nothing; None: the default
     comment: str = ""  # beside the setting in a project folder that the command line makes
 
     def is_used_by(self, action: ActionSpec) -> bool:
@@ -268,7 +269,7 @@ class Settings(RecordSettings):
     rebuild: bool = _of_named_actions(BOOLEAN, False)
     # None: 0.2 for a mirror, no limit for other actions.
     max_leave_ratio: float | None = _of_named_actions(
-        RATIO, restricts=True, comment="the run stops if a greater share of the people would leave"
+        RATIO, restricts=True, harmless=1.0, comment="the run stops if a greater share of the people would leave"
     )
     resend_days: int = _of_named_actions(build_integer_type(0, 3650), 30)
 

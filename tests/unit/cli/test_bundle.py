@@ -16,11 +16,13 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from setuptools import find_packages  # type: ignore[import-untyped]
 
-from td_pinterest_op.cli.bundled_code import ROOT
+from td_pinterest_op.cli import bundled_code
+from td_pinterest_op.cli.bundled_code import ROOT, write_code
 from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.shipped_files import WORKFLOWS
 from tests import children
@@ -221,6 +223,18 @@ def test_command_that_was_interrupted_anywhere_ends_well_when_it_runs_again(
     count = run_twice(tmp_path / "whole", sys.maxsize)
     run_twice(tmp_path / "interrupted", random.Random(f"{command} {is_full} {place}").randrange(count))
     assert read_all(tmp_path / "interrupted") == read_all(tmp_path / "whole")
+
+
+def test_update_after_an_interrupted_one_to_another_version_is_no_change_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_code(tmp_path, {"old.py": b"1"})
+    with monkeypatch.context() as patched:
+        patched.setattr(bundled_code, "remove_file", Mock(side_effect=_Killed))
+        with pytest.raises(_Killed):
+            write_code(tmp_path, {"new.py": b"2"})
+    write_code(tmp_path, {"new.py": b"3"})
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.py")} == {"new.py": b"3"}
 
 
 @pytest.mark.parametrize("text", ["", '{"td_pinterest_op/export.py": "12', "[1]", '{"a": 1}', "[" * 100_000])

@@ -307,6 +307,17 @@ def test_token_without_a_store_is_sent_nowhere(
     assert "a day that Pinterest did not name" in warning
 
 
+def test_first_project_of_a_server_without_an_endpoint_sends_its_token_nowhere(
+    home: Path, serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / WORKSPACE).mkdir(parents=True)
+    monkeypatch.chdir(home / WORKSPACE)
+    server = serve()
+    store(project_id=1).save_token(NEW, None)
+    assert server.sent == []
+    assert "DIGDAG_ENDPOINT is missing in the task's _env" in caplog.text
+
+
 # -- the end of the old token
 
 
