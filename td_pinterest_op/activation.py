@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, Add, Create, Mirror, Replace, find_action
-from td_pinterest_op.audiences.request import get_task_settings
+from td_pinterest_op.audiences.request import get_raw_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export_task
 from td_pinterest_op.runtime.clock import SYSTEM
@@ -63,7 +63,7 @@ def add_activation_settings(task: Task) -> Task:
     `later_runs` (add, replace or mirror) says how to change an audience that already exists. Without it, the settings
     may name any action. Raises SettingsError for settings and parameters that are missing or contradict each other.
     """
-    own = get_task_settings(task)
+    own = get_raw_settings(task)
     settings = {**own, **_read_console_settings(task, own)}
     settings.update(_choose_action(task, settings))
     action = find_action(settings)

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.consistency import POLL_WAITS
-from td_pinterest_op.audiences.request import read_task_request
+from td_pinterest_op.audiences.request import parse_task_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, JobError, PinterestError, SettingsError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Response
@@ -65,7 +65,7 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
     message names the lists that failed.
     """
     log.info("td_pinterest_op %s", __version__)
-    request = read_task_request(task, table=ERASURE_SETTINGS)
+    request = parse_task_request(task, table=ERASURE_SETTINGS)
     settings = request.settings
     stats = Stats(
         action="erase",

@@ -13,7 +13,7 @@ from typing import Any
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction
-from td_pinterest_op.audiences.request import ExportRequest, read_task_request
+from td_pinterest_op.audiences.request import ExportRequest, parse_task_request
 from td_pinterest_op.errors import ExportError, JobError, SettingsError, StoppedError, TreasureDataError
 from td_pinterest_op.records.limits import describe_plan
 from td_pinterest_op.run_history.history_table import build_run_row
@@ -60,7 +60,7 @@ def export_task(
     that Pinterest issues, by default where the old one came from. Raises ExportError.
     """
     log.info("td_pinterest_op %s", __version__)
-    request = read_task_request(task, table=EXPORT_SETTINGS)
+    request = parse_task_request(task, table=EXPORT_SETTINGS)
     settings = request.settings
     stats = build_stats(settings)
     connected = connect_services(

@@ -18,10 +18,10 @@ from typing import Any
 
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, find_action
 from td_pinterest_op.audiences.request import (
-    ROWS,
-    get_task_settings,
-    read_task_request,
-    require_lists_in_settings,
+    ROW_SOURCE_PARAMETERS,
+    get_raw_settings,
+    parse_task_request,
+    reject_misplaced_lists,
 )
 from td_pinterest_op.errors import EntriesError, ExportError, SettingsError, StoppedError
 from td_pinterest_op.export import build_stats, finish_export, run_request
@@ -72,8 +72,8 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
     """
     runs = [_EntryRun(name=name, entry=entry) for name, entry in read_entries(task).items()]
     at_once = read_at_once(task)
-    require_lists_in_settings(task)
-    shared = get_task_settings(task)
+    reject_misplaced_lists(task)
+    shared = get_raw_settings(task)
     common = {name: value for name, value in shared.items() if name in SHARED_SETTINGS.by_name}
     settings = parse_settings(common, table=SHARED_SETTINGS, environ=task.environ)
     waiting = collections.deque(runs)
@@ -155,7 +155,7 @@ class _EntryRun:
         task = replace(services.task, entry=self.name, params={**services.task.params, "result_settings": whole})
         try:
             task = build_entry_task(services.task, self.entry, self.name)
-            request = read_task_request(task, table=EXPORT_SETTINGS)
+            request = parse_task_request(task, table=EXPORT_SETTINGS)
         except SettingsError as error:
             parsed = parse_values(task.params["result_settings"], table=EXPORT_SETTINGS, environ=task.environ)
             known = parsed.values
@@ -243,7 +243,7 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
         raise SettingsError(f"{place}: report must be the path of a file inside the project's folder", key="report")
     if secret := next((key for key, value in params.items() if names_secret(value)), None):
         raise SettingsError(f"{place}: {secret} names a secret of the workflow, which no entry may do", key=secret)
-    shared = dict(get_task_settings(task))
+    shared = dict(get_raw_settings(task))
     merged = shared | {key: value for key, value in settings.items() if not is_left_out(value) or key not in shared}
     # What restricts and is blank, in either place, is an error; any other blank setting overrides nothing.
     blank = [key for each in (shared, settings) for key in each if key in RESTRICTING and is_left_out(each[key])]
@@ -259,7 +259,7 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
             log.warning("%s: for %s, %s", place, key, lists)
     if replaced:
         log.info("%s overrides the task's %s", place, ", ".join(map(str, replaced)))
-    left_out = {FOR_THIS_RUN, "audiences", *([] if ROWS.isdisjoint(params) else ROWS)}
+    left_out = {FOR_THIS_RUN, "audiences", *([] if ROW_SOURCE_PARAMETERS.isdisjoint(params) else ROW_SOURCE_PARAMETERS)}
     own = {key: value for key, value in task.params.items() if key not in left_out}
     own |= {**params, "result_settings": merged}
     for_this_run = parse_raw_settings(task.params.get(FOR_THIS_RUN), place=FOR_THIS_RUN)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from td_pinterest_op.audiences.lookup import find_list, require_audience
-from td_pinterest_op.audiences.request import read_task_request
+from td_pinterest_op.audiences.lookup import find_used_list, require_audience
+from td_pinterest_op.audiences.request import parse_task_request
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api, Condition, classify_status
 from td_pinterest_op.run_history.history_table import (
@@ -53,7 +53,7 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
     If the settings name a run history, it is read for earlier sizes, and gets a row for each audience. Raises
     SettingsError and AccountError.
     """
-    settings = read_task_request(task, table=STATUS_SETTINGS).settings
+    settings = parse_task_request(task, table=STATUS_SETTINGS).settings
     account = settings.ad_account_id
     states: list[AudienceState] = []
     problems: list[str] = []
@@ -173,7 +173,7 @@ def _check_audience(
     """
     try:
         audience = require_audience(api, audience_id)
-        customer_list = find_list(api, audience)
+        customer_list = find_used_list(api, audience)
     except (AccountError, StoppedError):
         raise
     except ExportError as error:

@@ -23,7 +23,7 @@ POLL_WAITS = (0.5, 1.5, 2.0, 3.0, 3.0)
 _T = TypeVar("_T")
 
 
-def wait_for_consistency(client: Client) -> None:
+def wait_for_earlier_writes(client: Client) -> None:
     """Wait until about ten seconds after the run's start, so that listings show what was written before the run.
 
     That includes what an earlier run of this task created before it was killed.
@@ -34,7 +34,7 @@ def wait_for_consistency(client: Client) -> None:
         client.rate_limiter.wait(wait)
 
 
-def wait_for_other_runs(client: Client) -> None:
+def wait_for_concurrent_writes(client: Client) -> None:
     """Wait ten seconds after a creation or switch, so that reads show what other runs did at the same time."""
     wait = sum(POLL_WAITS)
     log.info("waiting %s to see what other runs did at the same time", format_duration(wait))
@@ -58,12 +58,12 @@ def read_until_found(
     return None
 
 
-def create_once(*, create: Callable[[], _T], find: Callable[[], _T | None], client: Client) -> _T:
+def create_once(*, create: Callable[[], _T], find_created: Callable[[], _T | None], client: Client) -> _T:
     """Create an audience or list by calling `create`, and return it. A lost response does not create a second one.
 
-    After a lost response, `find` looks for the audience or list, and `create` is called again only if it returns None.
-    Raises the errors of both functions, with `maybe_applied` if the audience or list may exist, and MaybeAppliedError
-    when the retries are used up.
+    After a lost response, `find_created` looks for the audience or list, and `create` is called again only if it
+    returns None. Raises the errors of both functions, with `maybe_applied` if the audience or list may exist, and
+    MaybeAppliedError when the retries are used up.
     """
     lost = 0
     try:
@@ -74,7 +74,7 @@ def create_once(*, create: Callable[[], _T], find: Callable[[], _T | None], clie
                 lost += 1
                 wait = format_duration(sum(POLL_WAITS))
                 log.warning("%s; checking for up to %s whether the request succeeded, before repeating it", error, wait)
-                found = read_until_found(find, client, waits=POLL_WAITS)
+                found = read_until_found(find_created, client, waits=POLL_WAITS)
                 if found is not None:
                     return found
                 if lost > client.retry.count:
@@ -103,11 +103,11 @@ def repeat_until_list_is_ready(
     return retry(request, _READY_WAITS, on=RequestRefusedError, sleep=wait, before_wait=check_repeatable)
 
 
-def request_audience(api: Api, name: str, *, description: str | None, list_id: str) -> Audience:
+def request_new_audience(api: Api, name: str, *, description: str | None, list_id: str) -> Audience:
     """Ask Pinterest for an audience that uses a customer list, as soon as the list is ready, and return it."""
     rule = {"customer_list_id": list_id}
     request = partial(api.create_audience, name=name, description=description, rule=rule)
-    return repeat_until_list_is_ready(request, api.client, is_unready=partial(_is_unready, api, list_id))
+    return repeat_until_list_is_ready(request, api.client, is_unready=partial(_is_list_unready, api, list_id))
 
 
 def request_switch(api: Api, audience_id: str, *, list_id: str) -> None:
@@ -116,10 +116,10 @@ def request_switch(api: Api, audience_id: str, *, list_id: str) -> None:
     Does not check that the audience uses the list afterwards.
     """
     request = partial(api.switch_audience, audience_id, customer_list_id=list_id)
-    repeat_until_list_is_ready(request, api.client, is_unready=partial(_is_unready, api, list_id))
+    repeat_until_list_is_ready(request, api.client, is_unready=partial(_is_list_unready, api, list_id))
 
 
-def _is_unready(api: Api, list_id: str, error: RequestRefusedError) -> bool:
+def _is_list_unready(api: Api, list_id: str, error: RequestRefusedError) -> bool:
     """Return whether Pinterest refused a request about an audience because its customer list is not ready yet.
 
     A 400 or 404 does not tell, so the list is read: it is not found, or it is still being processed.

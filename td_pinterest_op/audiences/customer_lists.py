@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 
-from td_pinterest_op.audiences.consistency import create_once, repeat_until_list_is_ready, wait_for_consistency
+from td_pinterest_op.audiences.consistency import create_once, repeat_until_list_is_ready, wait_for_earlier_writes
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, CustomerList, age_key
@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 
 NO_JOB = "-"
 """In place of the job ids, in the name of a list for which no query was asked."""
-_LIST_NAME = re.compile(
+_LIST_NAME_PATTERN = re.compile(
     r"(?P<audience>.*) \(td (?P<session>[0-9a-f]{8}) "
     r"(?P<jobs>(?:[0-9]{1,40}|-)(?:\+[0-9]{1,40})?) (?P<fingerprint>[0-9a-f]{8})(?: (?P<records>[0-9]{1,12}))?\)",
     re.DOTALL,
 )
 # A list's name may have 255 characters; 65 of them follow the audience's name.
-_AUDIENCE_NAME_CHARACTERS = 190
-_HASH_DIGITS = 8
+_LONGEST_AUDIENCE_NAME = 190
+_NAME_HASH_DIGITS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class ListName:
         return f"{self.audience} (td {self.session} {self.jobs} {self.fingerprint}{records})"
 
     @property
-    def initial_count(self) -> int | None:
+    def dummy_count(self) -> int | None:
         """How many records an empty list was created with: 0, or 1 that is nobody's. None for a list with people."""
         if self.fingerprint != compute_fingerprint():
             return None
@@ -73,15 +73,15 @@ class ListName:
 
 def shorten_audience_name(name: str) -> str:
     """Return an audience's name as it stands in the names of its lists: a long one is cut, and its hash follows."""
-    if len(name) <= _AUDIENCE_NAME_CHARACTERS:
+    if len(name) <= _LONGEST_AUDIENCE_NAME:
         return name
-    whole = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
-    return f"{name[: _AUDIENCE_NAME_CHARACTERS - _HASH_DIGITS - 1]} {whole}"
+    whole = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_NAME_HASH_DIGITS]
+    return f"{name[: _LONGEST_AUDIENCE_NAME - _NAME_HASH_DIGITS - 1]} {whole}"
 
 
-def get_list_name(customer_list: CustomerList | None) -> ListName | None:
+def parse_list_name(customer_list: CustomerList | None) -> ListName | None:
     """Return the parts of a customer list's name, or None if there is no list or this operator did not name it."""
-    match = _LIST_NAME.fullmatch(customer_list.name) if customer_list else None
+    match = _LIST_NAME_PATTERN.fullmatch(customer_list.name) if customer_list else None
     if not match:
         return None
     parts = match.groupdict()
@@ -109,7 +109,7 @@ class TargetList:
         """Add a batch of records. Returns the response, or None if the list was created with these records."""
         is_new = not self.id
         if is_new:
-            self._ensure_list(records)
+            self._find_or_create(records)
             if self.id in self.created_ids:
                 return None
         # Also if the list was found: the request that created it may have had these records, or others.
@@ -121,10 +121,10 @@ class TargetList:
             error.maybe_applied = error.maybe_applied or is_new
             raise
 
-    def ensure_empty(self) -> None:
+    def ensure_created_empty(self) -> None:
         """Find or create the list: empty, or with a single dummy record if Pinterest requires records."""
         try:
-            self._ensure_list(None)
+            self._find_or_create(None)
         except RequestRefusedError as error:
             if error.status != 400 or error.is_read:
                 raise
@@ -132,9 +132,9 @@ class TargetList:
                 "Pinterest refuses a customer list without records: the new list gets one digest that belongs to nobody"
             )
             self.name = replace(self.name, records=1)
-            self._ensure_list(Batch([(SINGLE_DIGEST, secrets.token_bytes(DIGEST_BYTES))]))
+            self._find_or_create(Batch([(SINGLE_DIGEST, secrets.token_bytes(DIGEST_BYTES))]))
 
-    def _ensure_list(self, records: Batch | None) -> None:
+    def _find_or_create(self, records: Batch | None) -> None:
         """Find the list that an interrupted run of the task began, or create it with `records`, and store its `id`."""
         api = self.api
 
@@ -145,7 +145,7 @@ class TargetList:
             self.created_ids.add(created.id)
             return created
 
-        wait_for_consistency(api.client)
+        wait_for_earlier_writes(api.client)
         made = None
         if self.older_id is None:
             # Nobody can tell whether an earlier try's list was used by an audience that is removed now, and whether
@@ -153,18 +153,18 @@ class TargetList:
             newest = api.list_customer_lists(until=lambda _: True)
             self.older_id = max((made.id for made in newest), key=age_key, default="")
         else:
-            made = self._find_unfinished()
+            made = self._find_unfinished_list()
         if made is None:
-            made = create_once(create=create, find=self._find_unfinished, client=api.client)
+            made = create_once(create=create, find_created=self._find_unfinished_list, client=api.client)
             try:
-                made = self._find_unfinished() or made  # a second run may have created it at the same time
+                made = self._find_unfinished_list() or made  # a second run may have created it at the same time
             except ExportError as error:
                 error.maybe_applied = True  # the list has the records
                 raise
         log.info('using customer list %s "%s"', made.id, escape(made.name))
         self.id = made.id
 
-    def _find_unfinished(self) -> CustomerList | None:
+    def _find_unfinished_list(self) -> CustomerList | None:
         """Return the customer list with this name that an interrupted run of the task began to fill, or None.
 
         It is younger than the list that the audience used, and the youngest that was made for the audience's name.
@@ -179,9 +179,9 @@ class TargetList:
         unused = list(takewhile(lambda made: made.id not in used_ids, named))
         return unused[-1] if unused else None
 
-    def _is_too_old(self, made: CustomerList) -> bool:
-        is_older = age_key(made.id) <= age_key(self.older_id or "")
-        return is_older or (made.created is not None and made.created < self.begins)
+    def _is_too_old(self, customer_list: CustomerList) -> bool:
+        is_older = age_key(customer_list.id) <= age_key(self.older_id or "")
+        return is_older or (customer_list.created is not None and customer_list.created < self.begins)
 
 
 def find_own_lists(api: Api, audience_name: str, is_too_old: Callable[[CustomerList], bool]) -> list[CustomerList]:
@@ -191,7 +191,7 @@ def find_own_lists(api: Api, audience_name: str, is_too_old: Callable[[CustomerL
     """
     own = []
     for made in api.list_customer_lists(until=is_too_old):
-        name = get_list_name(made)
+        name = parse_list_name(made)
         if name and name.audience == audience_name and not is_too_old(made):
             own.append(made)
     return sorted(own, key=lambda made: age_key(made.id), reverse=True)

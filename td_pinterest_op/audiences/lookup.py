@@ -7,7 +7,7 @@ from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience, CustomerList, age_key
 
 
-def find_list(api: Api, audience: Audience) -> CustomerList | None:
+def find_used_list(api: Api, audience: Audience) -> CustomerList | None:
     """Return the customer list that an audience uses, or None if it uses none, or Pinterest shows no such list."""
     list_id = audience.customer_list_id
     if list_id is None:
@@ -17,20 +17,20 @@ def find_list(api: Api, audience: Audience) -> CustomerList | None:
     return api.find_customer_list(list_id) or next((made for made in listed if made.id == list_id), None)
 
 
-def read_audience(api: Api, audience_id: str) -> Audience | None:
+def read_audience_until_found(api: Api, audience_id: str) -> Audience | None:
     """Return the audience with this id, or None if Pinterest does not show it within ten seconds."""
     return read_until_found(partial(api.find_audience, audience_id), api.client)
 
 
 def require_audience(api: Api, audience_id: str) -> Audience:
     """Return the audience with this id. Raises AudienceError if it is missing."""
-    audience = read_audience(api, audience_id)
+    audience = read_audience_until_found(api, audience_id)
     if audience is None:
         raise AudienceError(f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids")
     return audience
 
 
-def find_usable_audience(api: Api, audience_id: str) -> Audience:
+def require_usable_audience(api: Api, audience_id: str) -> Audience:
     """Return the audience with this id. Raises AudienceError if it is missing or its list cannot take records."""
     audience = require_audience(api, audience_id)
     check_type_and_account(api, audience)
@@ -41,7 +41,7 @@ def find_usable_audience(api: Api, audience_id: str) -> Audience:
             f"{audience.label} has no customer list, so it cannot take records: create a new audience (action "
             "create_new_audience)"
         )
-    if not read_until_found(partial(find_list, api, audience), api.client):
+    if not read_until_found(partial(find_used_list, api, audience), api.client):
         raise AudienceError(
             f"{audience.label} uses customer list {audience.customer_list_id}, which Pinterest does not find: run "
             "this task again later. If that does not help, create a new audience (action create_new_audience)"

@@ -30,7 +30,7 @@ from td_pinterest_op.trino.hashed_query import require_hashable, require_query
 
 log = logging.getLogger(__name__)
 
-ROWS = frozenset({"query", "job_id"})
+ROW_SOURCE_PARAMETERS = frozenset({"query", "job_id"})
 """The parameters that name the rows to export. A task has one of them at most."""
 
 _S = TypeVar("_S", bound=ConnectionSettings)
@@ -49,7 +49,7 @@ class TaskRequest(Generic[_S]):
 ExportRequest = TaskRequest[Settings]
 
 
-def get_task_settings(task: Task) -> Mapping[object, object]:
+def get_raw_settings(task: Task) -> Mapping[object, object]:
     """Return a task's unchecked `result_settings` as a mapping.
 
     Raises SettingsError for text in an activation: it may be the console's, whose users must not choose everything.
@@ -64,7 +64,7 @@ def get_task_settings(task: Task) -> Mapping[object, object]:
     return parse_raw_settings(raw)
 
 
-def read_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S]:
+def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S]:
     """Return what a task asks for: its settings, the source of its rows, and its opt-out and consent lists.
 
     `table`: the allowed settings. Raises one SettingsError for all problems, which names the ad account and the
@@ -84,7 +84,7 @@ def read_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S
         errors.call(parse_api_key, task.environ)
     lists: dict[str, Source] = {}
     if "action" in table.by_name:
-        errors.call(require_lists_in_settings, task)
+        errors.call(reject_misplaced_lists, task)
         given = {name: query for name in WITHHOLDING_LISTS if (query := parsed.values[name])}
         if action and not action.adds_people:
             given = {}
@@ -108,7 +108,7 @@ def read_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S
     return TaskRequest(task=task, settings=settings, source=source, lists=lists)
 
 
-def require_lists_in_settings(task: Task) -> None:
+def reject_misplaced_lists(task: Task) -> None:
     """Raise SettingsError if a task has opt-out or consent lists beside its settings, where version 0.5 read them."""
     if names := [name for name in WITHHOLDING_LISTS if name in task.params]:
         text = (
@@ -122,9 +122,9 @@ def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: Settings
 
     `table`: the allowed settings. Problems with the settings for this run are added to `errors`.
     """
-    settings = get_task_settings(task)
+    settings = get_raw_settings(task)
     action = find_action(settings, table=table)
-    given = errors.call(_read_settings_for_this_run, task) or {}
+    given = errors.call(_parse_settings_for_this_run, task) or {}
     known = [name for name in given if name in table.by_name]
     used = {name: given[name] for name in known if action is None or table.by_name[name].is_used_by(action)}
     if used:
@@ -134,7 +134,7 @@ def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: Settings
     return parse_values(settings, table=table, environ=task.environ, for_this_run=used)
 
 
-def _read_settings_for_this_run(task: Task) -> dict[str, object]:
+def _parse_settings_for_this_run(task: Task) -> dict[str, object]:
     """Return the settings that are given for this run only. Raises SettingsError for other settings and blank ones."""
     if FOR_THIS_RUN not in task.params:
         return {}

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 # A 400 that every part of a batch gets, this many halvings deep, is about the request and not about its records.
 MAX_HALVINGS = 3
 # As is a 400 for this many single records, where records may be refused, and for none that is accepted.
-_MOST_REFUSED = 32
+_MOST_REFUSED_RECORDS = 32
 _POLL_SECONDS = 1.0  # between two reports of the progress while no request ends
 
 SendRecords = Callable[[Batch], Response | None]
@@ -131,11 +131,11 @@ class Sender:
                 f"all records again [last x-pinterest-rid {self.client.last_request_id}]"
             ) from None
 
-    def _is_request_refused(self, parts: Sequence[_BatchPart], *, is_any_accepted: bool) -> bool:
+    def _is_request_at_fault(self, parts: Sequence[_BatchPart], *, is_any_accepted: bool) -> bool:
         """Whether Pinterest refuses the request whatever its records are. `parts`: those of a batch that are left."""
         if self.accepts_refusals:
             refused = self.stats.refused - self._refused_before
-            return self.stats.sent == self._sent_before and refused >= _MOST_REFUSED
+            return self.stats.sent == self._sent_before and refused >= _MOST_REFUSED_RECORDS
         return not is_any_accepted and all(each.halvings > MAX_HALVINGS for each in parts)
 
     def _send_batch(self, records: Batch, send_records: SendRecords) -> bool:
@@ -184,7 +184,7 @@ class Sender:
                 part.halvings += 1
                 if size > 1:
                     parts += part.split(half)  # last: all are tried at one size before any at half of that
-                is_request_refused = self._is_request_refused([part, *parts], is_any_accepted=accepted > 0)
+                is_request_refused = self._is_request_at_fault([part, *parts], is_any_accepted=accepted > 0)
             else:
                 stats.add(sent=count, in_doubt=-count)
                 accepted += size

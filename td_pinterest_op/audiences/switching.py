@@ -7,18 +7,18 @@ again, and a run whose switch took long looks for a newer run's list.
 import logging
 from dataclasses import dataclass, replace
 
-from td_pinterest_op.audiences.consistency import request_switch, wait_for_other_runs
-from td_pinterest_op.audiences.customer_lists import ListName, TargetList, find_own_lists, get_list_name
-from td_pinterest_op.audiences.lookup import find_list, read_audience
+from td_pinterest_op.audiences.consistency import request_switch, wait_for_concurrent_writes
+from td_pinterest_op.audiences.customer_lists import ListName, TargetList, find_own_lists, parse_list_name
+from td_pinterest_op.audiences.lookup import find_used_list, read_audience_until_found
 from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList, age_key
 
 log = logging.getLogger(__name__)
 
-LONGEST_BLINDNESS = 3.0
-"""Seconds from a run's last reading of an audience to the answer to its switch, in which it need not fear others."""
+# Seconds from a run's last reading of an audience to the answer to its switch, in which it need not fear others.
+_LONGEST_UNSEEN_SECONDS = 3.0
 # Half a minute in all: reads may show a switch late.
-_LOOKS = 3
+_MOST_READS = 3
 
 
 @dataclass(kw_only=True)
@@ -34,17 +34,17 @@ class Switch:
     replaces_newer: bool
     advice: str  # a sentence on what to do if Pinterest never switches the audience
 
-    def require_newest(self, audience: Audience) -> bool:
-        """Raise AudienceError if `audience` uses a newer run's list. Returns whether it uses one of this operator."""
-        used = find_list(self.api, audience)
-        if used and (newer := self._find_newer_name(used)):
+    def require_no_newer_list(self, audience: Audience) -> ListName | None:
+        """Raise AudienceError if `audience` uses a newer run's list. Returns the name if it is one of this operator."""
+        used = find_used_list(self.api, audience)
+        if used and (newer := self._find_name_if_newer(used)):
             raise AudienceError(
                 f"{audience.label} uses customer list {used.id} of a newer run (job {newer.jobs}, here job "
                 f"{self.target.name.jobs}), and keeps it. To replace it, run this task again; to replace the result of "
                 "a newer job anyway, or if the job ids come from two accounts or regions of Treasure Data, set "
                 "replace_newer: true"
             )
-        return get_list_name(used) is not None
+        return parse_list_name(used)
 
     def run(self, audience: Audience) -> Audience:
         """Switch `audience`, as it was just read, and return it as Pinterest shows it ten seconds later or more.
@@ -55,38 +55,38 @@ class Switch:
         """
         client = self.api.client
         label = audience.label
-        was_blind = self._request(audience)
+        unseen_seconds = self._request_timed_switch(audience)
         may_repeat = True
         seen = audience
-        for _ in range(_LOOKS):
-            wait_for_other_runs(client)
-            found = read_audience(self.api, audience.id)
+        for _ in range(_MOST_READS):
+            wait_for_concurrent_writes(client)
+            found = read_audience_until_found(self.api, audience.id)
             if found is None or found.is_removed:
                 raise AudienceError(f"{label} was removed by somebody else during this export")
             seen = found
             if seen.customer_list_id == self.target.id:
-                if was_blind:
-                    self._require_no_newer_list(audience)
+                if unseen_seconds > _LONGEST_UNSEEN_SECONDS:
+                    self._require_no_undone_switch(audience)
                 return seen
-            is_ours = self.require_newest(seen)
-            if not is_ours and seen.customer_list_id != audience.customer_list_id:
+            older = self.require_no_newer_list(seen)
+            if not older and seen.customer_list_id != audience.customer_list_id:
                 raise AudienceError(
                     f"{label} was changed by somebody else during this export: it uses customer list "
                     f"{seen.customer_list_id} now, not {self.target.id}. Run this task again to replace its members"
                 )
-            if is_ours and may_repeat:
+            if older and may_repeat:
                 may_repeat = False
                 text = "%s uses customer list %s, which is older than this run's; switching again"
                 log.warning(text, label, seen.customer_list_id)
-                was_blind = self._request(seen) or was_blind
+                unseen_seconds = max(unseen_seconds, self._request_timed_switch(seen))
         raise PinterestError(
             f"Pinterest accepted customer list {self.target.id} for audience {audience.id} but does not show it yet: "
             f"when the audience was last read, it used customer list {seen.customer_list_id}. The change may appear "
             f"later, and running this task again is safe. {self.advice}"
         )
 
-    def _request(self, audience: Audience) -> bool:
-        """Ask Pinterest for the switch. Returns whether a newer run may have switched the audience in between, unseen.
+    def _request_timed_switch(self, audience: Audience) -> float:
+        """Ask Pinterest for the switch. Returns the seconds from the last reading of the audience to the answer.
 
         The audience is read before each try. Raises AudienceError if a newer run's list is in use then.
         """
@@ -96,21 +96,21 @@ class Switch:
         read_at = clock()
         judged_ids: set[str | None] = {target.id}
 
-        def read_audience() -> None:
+        def check_audience() -> None:
             """Read the audience. It may use this run's list after a lost answer, which says nothing of other runs."""
             nonlocal read_at
             api.client.check_write()
             begin = clock()
             now = api.find_audience(audience.id) or audience
             if now.customer_list_id not in judged_ids:
-                self.require_newest(now)
+                self.require_no_newer_list(now)
                 judged_ids.add(now.customer_list_id)
             if now.customer_list_id != target.id:
                 read_at = begin
 
         try:
             # By a client of its own: what the check reads is no success of the switch.
-            switching = replace(api, client=replace(api.client, check_write=read_audience))
+            switching = replace(api, client=replace(api.client, check_write=check_audience))
             request_switch(switching, audience.id, list_id=target.id)
         except ExportError as error:
             # A 401 is about the token, and 408 and 429 about the moment.
@@ -120,9 +120,9 @@ class Switch:
                     f"this session with the same jobs continues with it. {self.advice}"
                 ) from None
             raise
-        return clock() - read_at > LONGEST_BLINDNESS
+        return clock() - read_at
 
-    def _require_no_newer_list(self, audience: Audience) -> None:
+    def _require_no_undone_switch(self, audience: Audience) -> None:
         """Raise AudienceError if a newer run has made a list since `audience` was read, which this one may have undone.
 
         A list that another audience uses is for that audience.
@@ -130,7 +130,7 @@ class Switch:
         oldest = age_key(audience.customer_list_id or "")
         mine = self.target.name
         own = find_own_lists(self.api, mine.audience, lambda made: age_key(made.id) <= oldest)
-        newer = {made.id: name for made in own if (name := self._find_newer_name(made))}
+        newer = {made.id: name for made in own if (name := self._find_name_if_newer(made))}
         used_ids = {each.customer_list_id for each in self.api.list_audiences()} if newer else set()
         for list_id, name in newer.items():
             has_same_people = not name.has_newer_jobs(mine) and name.fingerprint == mine.fingerprint
@@ -141,15 +141,15 @@ class Switch:
                     "have undone. Run the task of the newer job again"
                 )
 
-    def _find_newer_name(self, made: CustomerList) -> ListName | None:
-        """Return the name of the list `made` if a newer run has made it: by its jobs or, if they are equal, its id."""
-        name = get_list_name(made)
+    def _find_name_if_newer(self, customer_list: CustomerList) -> ListName | None:
+        """Return the name of a customer list if a newer run has made it: by its jobs or, if they are equal, its id."""
+        name = parse_list_name(customer_list)
         target = self.target
-        if name is None or made.id == target.id:
+        if name is None or customer_list.id == target.id:
             return None
         is_newer = name.has_newer_jobs(target.name)
         if is_newer is None:
-            is_newer = target.id != "" and age_key(made.id) > age_key(target.id)
+            is_newer = target.id != "" and age_key(customer_list.id) > age_key(target.id)
         elif self.replaces_newer:
             is_newer = False
         return name if is_newer else None

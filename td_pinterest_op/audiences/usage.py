@@ -11,19 +11,19 @@ from functools import cache
 from typing import Any
 
 from td_pinterest_op.errors import AudienceError, ExportError
-from td_pinterest_op.pinterest.api import Api, Audience, read_field, read_id
+from td_pinterest_op.pinterest.api import Api, Audience, parse_field, parse_id_field
 from td_pinterest_op.redaction.secret import quote_text
 from td_pinterest_op.runtime.text import format_count
 
 log = logging.getLogger(__name__)
 
-_MOST_NAMED = 10
-_MOST_CAMPAIGNS = 250  # that one request may name
-ROLES = "OWNER, ADMIN, ANALYST or CAMPAIGN_MANAGER"
+_MOST_NAMED_AD_GROUPS = 10
+_MOST_CAMPAIGNS_PER_REQUEST = 250  # that one request may name
+CAMPAIGN_READER_ROLES = "OWNER, ADMIN, ANALYST or CAMPAIGN_MANAGER"
 """The roles that may read ad groups."""
 # Statuses of ad groups that deliver, or may again. Sent explicitly, since a default may change.
-_LIVE = ("ACTIVE", "PAUSED")
-_ALL_CAMPAIGNS = ("ACTIVE", "PAUSED", "ARCHIVED", "DRAFT")
+_LIVE_STATUSES = ("ACTIVE", "PAUSED")
+_CAMPAIGN_STATUSES = ("ACTIVE", "PAUSED", "ARCHIVED", "DRAFT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class AdGroup:
         return f"{quote_text(self.name)} ({self.id}) of campaign {campaign}{self.campaign_id}".rstrip()
 
 
-def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
+def find_ad_groups_using(api: Api, audience_id: str) -> list[AdGroup] | None:
     """Return the ad groups that use an audience, active ones first.
 
     If the token may not read all of them (403), returns those that it can read if one of these is active, else None:
@@ -68,60 +68,60 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
     @cache
     def find_templates() -> dict[str, str]:
         templates = list_until_denied("targeting_templates")
-        specs = {each["id"]: read_field(each, "targeting_attributes", {}) for each in templates}
-        return {id_: how for id_, spec in specs.items() if (how := _describe_targeting(spec, audience_id))}
+        specs = {each["id"]: parse_field(each, "targeting_attributes", {}) for each in templates}
+        return {id_: how for id_, spec in specs.items() if (how := _describe_use(spec, audience_id))}
 
     @cache
     def find_segments() -> dict[str, str]:
         segments = list_until_denied("customer_segments")
-        return {each["id"]: "includes" for each in segments if audience_id in _read_ids(each, "audience_ids")}
+        return {each["id"]: "includes" for each in segments if audience_id in _parse_ids(each, "audience_ids")}
 
     groups = []
-    for group in list_until_denied("ad_groups", entity_statuses=_LIVE):
-        how = _describe_targeting(read_field(group, "targeting_spec", {}), audience_id)
-        template_ids = sorted(_read_ids(group, "targeting_template_ids"))
-        segment_ids = filter(None, [read_id(group, "customer_segment_id")])
+    for group in list_until_denied("ad_groups", entity_statuses=_LIVE_STATUSES):
+        how = _describe_use(parse_field(group, "targeting_spec", {}), audience_id)
+        template_ids = sorted(_parse_ids(group, "targeting_template_ids"))
+        segment_ids = filter(None, [parse_id_field(group, "customer_segment_id")])
         for kind, ids, find in (("template", template_ids, find_templates), ("segment", segment_ids, find_segments)):
             for id_ in ids:
                 if not how and id_ in find():
                     how = f"{find()[id_]} by {kind} {id_}"
         if how:
-            texts = {key: read_field(group, key, "") for key in ("id", "name", "status", "campaign_id")}
+            texts = {key: parse_field(group, key, "") for key in ("id", "name", "status", "campaign_id")}
             groups.append(AdGroup(**texts, how=how))
     groups.sort(key=lambda group: not group.is_active)
     if denied and not any(group.is_active for group in groups):
         return None
-    ids = sorted({group.campaign_id for group in groups[:_MOST_CAMPAIGNS]})
-    campaigns = list_until_denied("campaigns", campaign_ids=ids, entity_statuses=_ALL_CAMPAIGNS) if ids else ()
-    names = {campaign["id"]: read_field(campaign, "name", "") for campaign in campaigns}
+    ids = sorted({group.campaign_id for group in groups[:_MOST_CAMPAIGNS_PER_REQUEST]})
+    campaigns = list_until_denied("campaigns", campaign_ids=ids, entity_statuses=_CAMPAIGN_STATUSES) if ids else ()
+    names = {campaign["id"]: parse_field(campaign, "name", "") for campaign in campaigns}
     return [replace(group, campaign_name=names.get(group.campaign_id, "")) for group in groups]
 
 
 def require_unused(api: Api, audience: Audience) -> None:
     """Raise AudienceError if active ad groups use the audience. Only logs a warning if the token may not read them."""
-    groups = find_ad_groups(api, audience.id)
+    groups = find_ad_groups_using(api, audience.id)
     if groups is None:
         log.warning(
             "could not check whether ad groups, templates or segments use %s: the token may not read them (403). To "
             "enable the check, ask the owner of the ad account for a role that can read campaigns: %s",
             audience.label,
-            ROLES,
+            CAMPAIGN_READER_ROLES,
         )
         return
     active = [group for group in groups if group.is_active]
     if active:
         raise AudienceError(
             f"{audience.label} is used by {format_count(len(active), 'active ad group')}: "
-            f"{', '.join(map(str, active[:_MOST_NAMED]))}. Nothing was changed. Pause these ad groups, "
+            f"{', '.join(map(str, active[:_MOST_NAMED_AD_GROUPS]))}. Nothing was changed. Pause these ad groups, "
             "remove the audience from their targeting, or set even_if_used: true"
         )
 
 
-def _describe_targeting(spec: Mapping[str, Any], audience_id: str) -> str:
-    if audience_id in _read_ids(spec, "AUDIENCE_INCLUDE"):
+def _describe_use(targeting_spec: Mapping[str, Any], audience_id: str) -> str:
+    if audience_id in _parse_ids(targeting_spec, "AUDIENCE_INCLUDE"):
         return "includes"
-    return "excludes" if audience_id in _read_ids(spec, "AUDIENCE_EXCLUDE") else ""
+    return "excludes" if audience_id in _parse_ids(targeting_spec, "AUDIENCE_EXCLUDE") else ""
 
 
-def _read_ids(content: Mapping[str, Any], name: str) -> set[str]:
-    return set(map(str, read_field(content, name, [])))
+def _parse_ids(content: Mapping[str, Any], name: str) -> set[str]:
+    return set(map(str, parse_field(content, name, [])))

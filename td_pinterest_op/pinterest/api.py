@@ -57,16 +57,16 @@ class Audience:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Audience":
-        """Return the audience that a JSON object of Pinterest's API describes. Raises PinterestError as `read_id`."""
+        """Return the audience that a JSON object of Pinterest's API describes. Raises as `parse_id_field`."""
         return cls(
-            id=read_id(content, "id") or "",
-            name=read_field(content, "name", ""),
-            audience_type=read_field(content, "audience_type", ""),
-            ad_account_id=read_id(content, "ad_account_id"),
-            customer_list_id=read_id(read_field(content, "rule", {}), "customer_list_id"),
-            status=read_field(content, "status", ""),
+            id=parse_id_field(content, "id") or "",
+            name=parse_field(content, "name", ""),
+            audience_type=parse_field(content, "audience_type", ""),
+            ad_account_id=parse_id_field(content, "ad_account_id"),
+            customer_list_id=parse_id_field(parse_field(content, "rule", {}), "customer_list_id"),
+            status=parse_field(content, "status", ""),
             size=parse_whole_number(content.get("size")),
-            description=read_field(content, "description", ""),
+            description=parse_field(content, "description", ""),
         )
 
     @property
@@ -94,10 +94,10 @@ class CustomerList:
     def parse(cls, content: Mapping[str, Any]) -> "CustomerList":
         """Return the customer list that a JSON object of Pinterest's API describes. Raises as `Audience.parse`."""
         return cls(
-            id=read_id(content, "id") or "",
-            name=read_field(content, "name", ""),
+            id=parse_id_field(content, "id") or "",
+            name=parse_field(content, "name", ""),
             uploaded=parse_whole_number(content.get("num_uploaded_user_records")),
-            status=read_field(content, "status", ""),
+            status=parse_field(content, "status", ""),
             created=parse_whole_number(content.get("created_time")),
         )
 
@@ -246,12 +246,12 @@ class Api:
         seen: set[str | None] = {None}  # a page that shifts while it is read repeats items
         for _ in range(_MOST_PAGES):
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
-            items = read_field(response.content, "items", [None])  # without the field, an answer is no listing
+            items = parse_field(response.content, "items", [None])  # without the field, an answer is no listing
             page = {parse_id(item.get("id")) if isinstance(item, dict) else None: item for item in items}
             yield [{**item, "id": id_} for id_, item in page.items() if id_ not in seen]
             _require_content(None not in page, response, purpose, "the answer has no items with ids of digits")
             seen.update(page)
-            bookmark = read_field(response.content, "bookmark", "")
+            bookmark = parse_field(response.content, "bookmark", "")
             if not bookmark:
                 return
             _require_content(bookmark != query.get("bookmark"), response, purpose, "the listing repeats a page")
@@ -322,7 +322,7 @@ def age_key(entity_id: str) -> tuple[int, str]:
     return len(entity_id), entity_id
 
 
-def read_field(content: Mapping[str, Any], name: str, default: Any) -> Any:
+def parse_field(content: Mapping[str, Any], name: str, default: Any) -> Any:
     """Return a field of Pinterest's JSON, `default` for null. Raises PinterestError if their types differ."""
     value = content.get(name)
     if value is None:
@@ -332,7 +332,7 @@ def read_field(content: Mapping[str, Any], name: str, default: Any) -> Any:
     return value
 
 
-def read_id(content: Mapping[str, Any], name: str) -> str | None:
+def parse_id_field(content: Mapping[str, Any], name: str) -> str | None:
     """Return the id in the field `name` of Pinterest's JSON, None for null or "". Raises PinterestError otherwise."""
     value = content.get(name)
     id_ = parse_id(value)

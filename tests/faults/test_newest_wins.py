@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.audiences.actions import Clear, Create, Replace
 from td_pinterest_op.audiences.consistency import POLL_WAITS
-from td_pinterest_op.audiences.customer_lists import get_list_name
+from td_pinterest_op.audiences.customer_lists import parse_list_name
 from td_pinterest_op.errors import AudienceError, StoppedError
 from td_pinterest_op.http.transport import RawResponse, Transport
 from td_pinterest_op.pinterest.api import CustomerList, age_key
@@ -204,17 +204,17 @@ class World:
             return
         lists = {held.id: held for held in self.stage.lists()}
         used = lists[str(audiences[0].rule["customer_list_id"])]
-        name = get_list_name(CustomerList(id=used.id, name=used.name, uploaded=None))
+        name = parse_list_name(CustomerList(id=used.id, name=used.name, uploaded=None))
         if not name:
             assert not any(ended)
             return
         members = self.stage.members(audiences[0])
-        is_cleared = name.initial_count is not None
+        is_cleared = name.dummy_count is not None
         assert members & digests(RECORDS * 3) == (set() if is_cleared else self.find_allowed(name.jobs))
         for stats in filter(None, ended):
             assert stats["audience_id"] == audiences[0].id
             filled = lists[stats["customer_list_id"]]
-            other = get_list_name(CustomerList(id=filled.id, name=filled.name, uploaded=None))
+            other = parse_list_name(CustomerList(id=filled.id, name=filled.name, uploaded=None))
             assert other
             is_newer = other.has_newer_jobs(name)
             has_same_people = other.fingerprint == name.fingerprint

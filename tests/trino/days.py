@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 from unittest import mock
 
-from td_pinterest_op.audiences.actions import parse_export
+from td_pinterest_op.audiences.actions import parse_export_settings
 from td_pinterest_op.mirroring.ledger import Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.mirroring.mirror_run import MirrorRun
@@ -137,7 +137,7 @@ class Days:
         self.stats = Stats(action="", ad_account_id="", dry_run=False)
         mirror = MirrorRun(
             ledger=Ledger(jobs=jobs, name=LEDGER, ad_account_id="2"),
-            settings=parse_export(self._settings, environ=test_parse.ENVIRON),
+            settings=parse_export_settings(self._settings, environ=test_parse.ENVIRON),
             lists={name: Source(query=query) for name, query in _LISTS.items()} if self.withholds else {},
             stats=self.stats,
         )

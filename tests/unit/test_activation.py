@@ -7,7 +7,7 @@ import pytest
 
 from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS
-from td_pinterest_op.audiences.request import read_task_request
+from td_pinterest_op.audiences.request import parse_task_request
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.task_runtime.task import Task
 from tests.unit.settings.test_parse import ENVIRON
@@ -201,7 +201,7 @@ def test_console_may_name_no_secret_in_any_setting(name: str) -> None:
         "result_connection_settings": json.dumps({name: "${secret:any.variable}"}),
     }
     with pytest.raises(SettingsError, match=rf"{name}.* which only the workflow's author|{name}: .*secret|action: "):
-        read_task_request(
+        parse_task_request(
             add_activation_settings(Task(params=params, environ={**ENVIRON, "ANY_VARIABLE": "hers"})),
             table=EXPORT_SETTINGS,
         )

@@ -25,5 +25,5 @@ __all__ = ["Add", "Clear", "Create", "CreateActalike", "Delete", "Mirror", "Remo
 ACTIONS: tuple[type[AudienceAction], ...] = (Add, Remove, Create, Replace, Mirror, Delete, Clear, CreateActalike)
 
 EXPORT_SETTINGS = build_export_table([each.action for each in ACTIONS], default=Create.action)
-parse_export = partial(parse.parse_settings, table=EXPORT_SETTINGS)
+parse_export_settings = partial(parse.parse_settings, table=EXPORT_SETTINGS)
 find_action = partial(parse.find_action, table=EXPORT_SETTINGS)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from td_pinterest_op.audiences.consistency import create_once, wait_for_consistency, wait_for_other_runs
-from td_pinterest_op.audiences.customer_lists import get_list_name, shorten_audience_name
-from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_list, find_usable_audience
+from td_pinterest_op.audiences.consistency import create_once, wait_for_concurrent_writes, wait_for_earlier_writes
+from td_pinterest_op.audiences.customer_lists import parse_list_name, shorten_audience_name
+from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_used_list, require_usable_audience
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError
@@ -79,7 +79,7 @@ class AudienceAction(abc.ABC):
         Actions that read no rows check the audience in `plan_steps` instead.
         """
         if self.action.reads_rows:
-            self._find_usable_audience()
+            self._require_usable_audience()
 
     @contextlib.contextmanager
     def prepare_records(self) -> Iterator[PreparedRecords]:
@@ -122,18 +122,18 @@ class AudienceAction(abc.ABC):
         Sets the sentence in the run's statistics that sums up the run.
         """
 
-    def _find_usable_audience(self, audience_id: str | None = None) -> Audience:
+    def _require_usable_audience(self, audience_id: str | None = None) -> Audience:
         """Return the audience with an id (by default, the id in the settings), and copy its state to the statistics.
 
         Raises AudienceError if the audience is missing, cannot take records, or does not have the name that the
         settings expect.
         """
-        audience = find_usable_audience(self._api, audience_id or self._audience_id)
+        audience = require_usable_audience(self._api, audience_id or self._audience_id)
         self._copy_to_stats(audience)
-        self._check_expected_audience(audience)
+        self._check_expected_name(audience)
         return audience
 
-    def _check_expected_audience(self, audience: Audience | None) -> None:
+    def _check_expected_name(self, audience: Audience | None) -> None:
         """Raise AudienceError if the setting `expected_audience_name` is set and is not the name of `audience`.
 
         `audience`: None if the audience cannot be read, so that its name is unknown.
@@ -159,7 +159,7 @@ class AudienceAction(abc.ABC):
         self.stats.audience_status = audience.status or None
         self.stats.audience_size = audience.size
 
-    def _find_session_key(self, audience: Audience) -> str | None:
+    def _find_creating_session(self, audience: Audience) -> str | None:
         """Return the key of the digdag session that created `audience`, or None if it is unknown.
 
         `audience`: one with the name in the setting `audience_name`. The key is the eight hex digits in the name of its
@@ -167,7 +167,7 @@ class AudienceAction(abc.ABC):
         """
         if audience.customer_list_id in self._created_list_ids:  # which reads may not show yet
             return self._session_key
-        name = get_list_name(find_list(self._api, audience))
+        name = parse_list_name(find_used_list(self._api, audience))
         return name.session if name and name.audience == shorten_audience_name(self._new_name) else None
 
     def _build_conflict_error(self, audience: Audience) -> AudienceError:
@@ -179,7 +179,7 @@ class AudienceAction(abc.ABC):
             text += "its id, or "
         return AudienceError(f"{text}choose another audience_name")
 
-    def _find_only(self, audiences: Sequence[Audience]) -> Audience:
+    def _require_only_namesake(self, audiences: Sequence[Audience]) -> Audience:
         """Return the only one of the `audiences` with the settings' name. Raises AudienceError if there are several."""
         if len(audiences) > 1:
             ids = ", ".join(audience.id for audience in audiences)
@@ -187,59 +187,61 @@ class AudienceAction(abc.ABC):
                 f"{len(audiences)} audiences are named {quote_text(self._new_name)} (ids {ids}): name the one that you "
                 "mean by its id, with an action for an existing audience"
             )
-        return self._find_usable_audience(audiences[0].id)
+        return self._require_usable_audience(audiences[0].id)
 
-    def _find_namesakes(self) -> tuple[list[Audience], list[Audience]]:
+    def _find_other_and_own_namesakes(self) -> tuple[list[Audience], list[Audience]]:
         """Return two lists of the audiences that have the name in the settings, each with the oldest audience first.
 
         The second list has the audiences that this digdag session created, the first list all others.
         """
         named = sorted(find_audiences_by_name(self._api, self._new_name), key=lambda audience: age_key(audience.id))
-        own = [audience for audience in named if self._find_session_key(audience) == self._session_key]
+        own = [audience for audience in named if self._find_creating_session(audience) == self._session_key]
         return [audience for audience in named if audience not in own], own
 
-    def _find_own(self) -> Audience | None:
+    def _find_own_audience(self) -> Audience | None:
         """Return the oldest audience with the settings' name that this digdag session created, or None.
 
         Raises AudienceError if only another session created one.
         """
-        others, own = self._find_namesakes()
+        others, own = self._find_other_and_own_namesakes()
         if others and not own:
             raise self._build_conflict_error(others[0])
         return own[0] if own else None
 
-    def _ensure_created(self, create: Callable[[], Audience]) -> Audience:
+    def _create_once_per_session(self, create: Callable[[], Audience]) -> Audience:
         """Return the audience that this digdag session keeps, which `create` creates if there is none of the session.
 
         Raises AudienceError if another session created an audience with the name first.
         """
-        wait_for_consistency(self._client)
-        audience = self._find_own()  # it may have been created while the records were sent
+        wait_for_earlier_writes(self._client)
+        audience = self._find_own_audience()  # it may have been created while the records were sent
         if audience is None:
             audience = create_once(
-                create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=self._client
+                create=create,
+                find_created=lambda: next(iter(self._find_other_and_own_namesakes()[1]), None),
+                client=self._client,
             )
-            wait_for_other_runs(self._client)
-        return self._settle_who_stays(audience)
+            wait_for_concurrent_writes(self._client)
+        return self._remove_duplicates(audience)
 
-    def _settle_before_change(self, audience: Audience) -> Audience:
+    def _remove_duplicates_if_own(self, audience: Audience) -> Audience:
         """Return `audience` or, if this digdag session created several with its name, the one that it keeps.
 
         Raises AudienceError if another session created an audience with the name first.
         """
-        if not self.action.only_once or self._find_session_key(audience) != self._session_key:
+        if not self.action.only_once or self._find_creating_session(audience) != self._session_key:
             return audience
-        wait_for_consistency(self._client)
-        return self._settle_who_stays(audience)
+        wait_for_earlier_writes(self._client)
+        return self._remove_duplicates(audience)
 
-    def _settle_who_stays(self, audience: Audience) -> Audience:
+    def _remove_duplicates(self, audience: Audience) -> Audience:
         """Return the oldest audience with the settings' name that this digdag session created, and remove the others.
 
         `audience` is one of them, and was created ten seconds ago or more: listings show it and all older ones, unless
         they were removed. If another session created an audience with the name before them, removes all of this
         session's, and raises AudienceError. It is also raised if none is left.
         """
-        others, own = self._find_namesakes()
+        others, own = self._find_other_and_own_namesakes()
         if not own:
             shown = self._api.find_audience(audience.id)
             if shown is None or shown.is_removed:
@@ -250,7 +252,9 @@ class AudienceAction(abc.ABC):
             own = [shown]
         kept = own[0]
         # An older audience that was given this name later is no rival.
-        rivals = [other for other in others if age_key(other.id) < age_key(kept.id) and self._find_session_key(other)]
+        rivals = [
+            other for other in others if age_key(other.id) < age_key(kept.id) and self._find_creating_session(other)
+        ]
         for duplicate in own if rivals else own[1:]:
             older = rivals[0] if rivals else kept
             log.warning("removing audience %s, which this session created: %s is older", duplicate.id, older.id)
@@ -262,6 +266,6 @@ class AudienceAction(abc.ABC):
 
 
 def get_list_id(audience: Audience) -> str:
-    """Return the id of the customer list that an audience uses. It must use one: see `find_usable_audience`."""
-    assert audience.customer_list_id is not None, "find_usable_audience has checked this"  # noqa: S101
+    """Return the id of the customer list that an audience uses. It must use one: see `require_usable_audience`."""
+    assert audience.customer_list_id is not None, "require_usable_audience has checked this"  # noqa: S101
     return audience.customer_list_id

@@ -7,7 +7,7 @@ from td_pinterest_op.audiences.actions.audience_action import AudienceAction, St
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.consistency import read_until_found
 from td_pinterest_op.audiences.customer_lists import TargetList
-from td_pinterest_op.audiences.lookup import check_type_and_account, read_audience, require_audience
+from td_pinterest_op.audiences.lookup import check_type_and_account, read_audience_until_found, require_audience
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import ACTALIKE, Audience, Condition, classify_status
@@ -16,8 +16,8 @@ from td_pinterest_op.redaction.secret import quote_text
 from td_pinterest_op.settings.table import ActionSpec
 
 # What a summary says of an audience that another run of the session has created.
-_WAS_THERE = " (which this session had created before)"
-_SESSION_KEY = re.compile(r"\(td ([0-9a-f]{8})\)$")
+_CREATED_BEFORE = " (which this session had created before)"
+_SESSION_KEY_PATTERN = re.compile(r"\(td ([0-9a-f]{8})\)$")
 
 
 class Create(MembersAction):
@@ -40,53 +40,53 @@ class Create(MembersAction):
 
         It is also raised if `if_exists` is not fail, but several audiences of other sessions have the name.
         """
-        self._find_existing()
+        self._find_other_or_own_audience()
 
-    def _find_existing(self) -> tuple[Audience | None, Audience | None]:
+    def _find_other_or_own_audience(self) -> tuple[Audience | None, Audience | None]:
         """Return the audience with the settings' name as (another session's, this session's), at most one of them.
 
         A session is one of the digdag workflow. Both are None if no audience has the name. If this session created one,
         audiences of other sessions do not count. Otherwise raises AudienceError for other sessions' audiences if
         `if_exists` is fail or there are several.
         """
-        others, own = self._find_namesakes()
+        others, own = self._find_other_and_own_namesakes()
         if own or not others:
             return None, own[0] if own else None
         if self._settings.if_exists == "fail":
             raise self._build_conflict_error(others[0])
-        return self._find_only(others), None
+        return self._require_only_namesake(others), None
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that create an audience with the `prepared` records, or send them to the existing one.
 
         The existing audience is another session's, or was created by an earlier, interrupted run of this session.
         """
-        existing, own = self._find_existing()
+        existing, own = self._find_other_or_own_audience()
         audience = existing or own
         if audience and self._settings.if_exists == "add":  # other sessions may have added people, and they stay
-            return self._plan_list_change(audience, prepared, note=_WAS_THERE if own else "")
+            return self._plan_add_or_remove(audience, prepared, note=_CREATED_BEFORE if own else "")
         if audience:  # also this session's own, whatever `if_exists` is
             self._check_shrinking(audience, prepared)
-            self._sum_up_replacement(prepared, note=_WAS_THERE if own else "")
+            self._set_replacement_summary(prepared, note=_CREATED_BEFORE if own else "")
             return self._plan_replacement(audience, prepared)
-        target, fill = self._plan_list(self._new_name, prepared)
+        target, fill = self._plan_new_list(self._new_name, prepared)
         people = "with {records}" if prepared.record_count else "without people"
         self._set_summary(f"create {{audience}} {people}")
-        run = partial(self._ensure_audience, target, prepared)
+        run = partial(self._create_or_switch_audience, target, prepared)
         description = f"create audience {quote_text(self._new_name)} with this list"
         return [fill, Step(description=description, request_count=1, run=run)]
 
-    def _ensure_audience(self, target: TargetList, prepared: PreparedRecords) -> None:
+    def _create_or_switch_audience(self, target: TargetList, prepared: PreparedRecords) -> None:
         """Create the audience with the customer list `target`, or make this session's existing audience use that list.
 
         Raises AudienceError if another session has created an audience with the name meanwhile.
         """
         self.stats.customer_list_id = target.id  # which has the records, should nothing else be found
-        audience = self._ensure_audience_with_list(target)
+        audience = self._create_audience_with_list(target)
         is_new = audience.customer_list_id == target.id
         if not is_new:
-            self._sum_up_replacement(prepared, note=_WAS_THERE)
-        self._ensure_list_used(audience, target)
+            self._set_replacement_summary(prepared, note=_CREATED_BEFORE)
+        self._ensure_switched(audience, target)
         if is_new:
             self.stats.members = self.stats.sent
 
@@ -105,9 +105,9 @@ class CreateActalike(AudienceAction):
         only_once=True,
     )
 
-    def _find_session_key(self, audience: Audience) -> str | None:
+    def _find_creating_session(self, audience: Audience) -> str | None:
         """Return the key of the digdag session with which a look-alike audience's description ends, or None."""
-        match = _SESSION_KEY.search(audience.description) if audience.audience_type == ACTALIKE else None
+        match = _SESSION_KEY_PATTERN.search(audience.description) if audience.audience_type == ACTALIKE else None
         return match[1] if match else None
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
@@ -115,11 +115,11 @@ class CreateActalike(AudienceAction):
 
         Raises AudienceError if another session's audience has the name, or the seed audience is missing or not ready.
         """
-        own = self._find_own()
+        own = self._find_own_audience()
         if own:
-            self._sum_up_rerun()
+            self._set_unchanged_summary()
             description = f"no change: this session already created {own.label}"
-            return [Step(description=description, run=partial(self._settle_before_change, own))]
+            return [Step(description=description, run=partial(self._remove_duplicates_if_own, own))]
         seed = require_audience(self._api, self._settings.seed_audience_id or "")
         if classify_status(seed.status) is not Condition.READY:
             raise AudienceError(
@@ -134,7 +134,7 @@ class CreateActalike(AudienceAction):
         )
         return [Step(description=description, request_count=1, run=self._ensure_audience)]
 
-    def _sum_up_rerun(self) -> None:
+    def _set_unchanged_summary(self) -> None:
         text = "look-alike {audience} unchanged, which this session had created before"
         self._set_summary(f"leave {text}", f"left {text}")
 
@@ -143,7 +143,7 @@ class CreateActalike(AudienceAction):
         settings = self._settings
         description = " ".join(filter(None, (settings.audience_description, f"(td {self._session_key})")))
         rule = {"seed_id": [settings.seed_audience_id], "country": settings.country, "percentage": settings.percentage}
-        self._sum_up_rerun()  # unless it is created
+        self._set_unchanged_summary()  # unless it is created
 
         def create() -> Audience:
             self._set_summary("create look-alike {audience}")
@@ -151,7 +151,7 @@ class CreateActalike(AudienceAction):
                 name=self._new_name, description=description, rule=rule, audience_type=ACTALIKE
             )
 
-        self._ensure_created(create)
+        self._create_once_per_session(create)
 
 
 class Delete(AudienceAction):
@@ -172,10 +172,10 @@ class Delete(AudienceAction):
 
         Raises AudienceError if the audience must not be removed, for example because active ad groups use it.
         """
-        audience = read_audience(self._api, self._audience_id)
+        audience = read_audience_until_found(self._api, self._audience_id)
         if audience:
             self._copy_to_stats(audience)
-        self._check_expected_audience(audience)
+        self._check_expected_name(audience)
         if audience and audience.is_removed:
             self._set_summary(
                 "leave {audience} unchanged, since it is deleted already", "{audience} was deleted already"
@@ -190,11 +190,11 @@ class Delete(AudienceAction):
         else:  # it was removed long ago, for example
             self._set_summary("delete {audience}, if it still exists", "deleted {audience}, or it was deleted before")
             description = f"remove audience {self._audience_id}, which cannot be read and may be deleted already"
-        run = partial(self._remove_audience, was_read=audience is not None)
+        run = partial(self._remove_audience, was_found=audience is not None)
         return [Step(description=description, request_count=1, run=run)]
 
-    def _remove_audience(self, *, was_read: bool) -> None:
-        """Remove the audience. `was_read`: whether this run could read the audience before.
+    def _remove_audience(self, *, was_found: bool) -> None:
+        """Remove the audience. `was_found`: whether this run could read the audience before.
 
         Raises AudienceError if Pinterest answers 404, except if the audience was read before and is removed now.
         """
@@ -206,7 +206,7 @@ class Delete(AudienceAction):
             return audience is None or audience.is_removed or None
 
         # A request that is repeated, since its response was lost, gets a 404 too.
-        if was_read and read_until_found(find_removal, self._client):
+        if was_found and read_until_found(find_removal, self._client):
             return
         raise AudienceError(
             f"there is no audience {self._audience_id} to remove in ad account {self._settings.ad_account_id} (404): "

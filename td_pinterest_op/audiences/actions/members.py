@@ -4,15 +4,15 @@ import logging
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
-from td_pinterest_op.audiences.consistency import request_audience, wait_for_consistency
+from td_pinterest_op.audiences.consistency import request_new_audience, wait_for_earlier_writes
 from td_pinterest_op.audiences.customer_lists import (
     NO_JOB,
     ListName,
     TargetList,
-    get_list_name,
+    parse_list_name,
     shorten_audience_name,
 )
-from td_pinterest_op.audiences.lookup import find_list, read_audience
+from td_pinterest_op.audiences.lookup import find_used_list, read_audience_until_found
 from td_pinterest_op.audiences.switching import Switch
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, LimitError
@@ -24,7 +24,7 @@ from td_pinterest_op.settings.table import ActionSpec
 log = logging.getLogger(__name__)
 
 # Before a session's time, its lists cannot have been made. A day more, since clocks and time zones differ.
-_DAY = 86_400.0
+_CLOCK_MARGIN = 86_400.0
 
 
 class MembersAction(AudienceAction):
@@ -38,9 +38,9 @@ class MembersAction(AudienceAction):
 
         `adds_people` of the action decides which.
         """
-        return self._plan_list_change(self._find_usable_audience(), prepared)
+        return self._plan_add_or_remove(self._require_usable_audience(), prepared)
 
-    def _plan_list_change(self, audience: Audience, prepared: PreparedRecords, *, note: str = "") -> list[Step]:
+    def _plan_add_or_remove(self, audience: Audience, prepared: PreparedRecords, *, note: str = "") -> list[Step]:
         """Return the step that adds the `prepared` records to the list of `audience`, or removes them from it.
 
         `adds_people` of the action decides which. `note`: follows the audience's name in the summary.
@@ -66,10 +66,10 @@ class MembersAction(AudienceAction):
 
         Raises AudienceError if the audience uses another list, or is removed, once the records are sent.
         """
-        audience = self._settle_before_change(audience)
+        audience = self._remove_duplicates_if_own(audience)
         operation = "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
-        now = read_audience(self._api, audience.id)
+        now = read_audience_until_found(self._api, audience.id)
         if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
             self._copy_to_stats(now)
             return
@@ -85,12 +85,12 @@ class MembersAction(AudienceAction):
 
         Raises AudienceError if a newer run has filled a list for the audience.
         """
-        target, fill = self._plan_list(audience.name, prepared, audience)
-        self._plan_switch(target).require_newest(audience)
+        target, fill = self._plan_new_list(audience.name, prepared, audience)
+        self._build_switch(target).require_no_newer_list(audience)
         description = f"switch {audience.label} to this list; customer list {audience.customer_list_id} is orphaned"
 
         def switch() -> None:
-            self._ensure_list_used(self._settle_before_change(audience), target)
+            self._ensure_switched(self._remove_duplicates_if_own(audience), target)
 
         return [fill, Step(description=description, request_count=1, run=switch)]
 
@@ -102,7 +102,7 @@ class MembersAction(AudienceAction):
         limit = self._settings.max_leave_ratio
         if limit is None:
             return
-        name = get_list_name(find_list(self._api, audience))
+        name = parse_list_name(find_used_list(self._api, audience))
         before = name.records if name else None
         after = prepared.record_count
         if before is None:
@@ -118,14 +118,14 @@ class MembersAction(AudienceAction):
                 'one run, with the parameter settings_for_this_run: {"max_leave_ratio": …}'
             )
 
-    def _sum_up_replacement(self, prepared: PreparedRecords, *, note: str = "") -> None:
+    def _set_replacement_summary(self, prepared: PreparedRecords, *, note: str = "") -> None:
         """Store in the statistics that the audience's members are replaced. `note`: follows the audience's name."""
         if prepared.record_count:
             self._set_summary(f"replace the members of {{audience}}{note} with {{records}}")
         else:
             self._set_summary(f"clear {{audience}}{note}")
 
-    def _plan_list(
+    def _plan_new_list(
         self, audience_name: str, prepared: PreparedRecords, audience: Audience | None = None
     ) -> tuple[TargetList, Step]:
         """Return the list to fill with the `prepared` records, and the step that fills it.
@@ -134,7 +134,7 @@ class MembersAction(AudienceAction):
         """
         jobs = self.stats.job_id
         if not jobs:  # a clear takes those of the list that it replaces: no retry of an older replace is newer
-            cleared = get_list_name(find_list(self._api, audience)) if audience else None
+            cleared = parse_list_name(find_used_list(self._api, audience)) if audience else None
             jobs = cleared.jobs if cleared else NO_JOB
         if self.stats.list_jobs:
             jobs += f"+{max(map(int, self.stats.list_jobs.values()))}"
@@ -154,16 +154,17 @@ class MembersAction(AudienceAction):
             list_type=records.list_type,
             is_nca=self._settings.is_nca,
             older_id=audience.customer_list_id if audience else None,
-            begins=min(session_time.timestamp() if session_time else now, now) - _DAY,  # a session may be in the future
+            begins=min(session_time.timestamp() if session_time else now, now)
+            - _CLOCK_MARGIN,  # a session may be in the future
             created_ids=self._created_list_ids,
         )
         description = f'fill customer list "{escape(str(name))}"'
         if not prepared.record_count:
-            return target, Step(description=description, request_count=1, run=target.ensure_empty)
+            return target, Step(description=description, request_count=1, run=target.ensure_created_empty)
         send = partial(self._sender.send, prepared, target.add)
         return target, Step(description=description, batch_count=prepared.count_batches(self._batch_size), run=send)
 
-    def _plan_switch(self, target: TargetList) -> Switch:
+    def _build_switch(self, target: TargetList) -> Switch:
         if self.action.adds_people:
             advice = (
                 "Ways that need no switch: create_new_audience with another audience_name; or mirror_current_audience "
@@ -173,24 +174,24 @@ class MembersAction(AudienceAction):
             advice = "Without a switch, only remove_people_from_current_audience with a query of the people clears it"
         return Switch(api=self._api, target=target, replaces_newer=self._settings.replace_newer, advice=advice)
 
-    def _ensure_audience_with_list(self, target: TargetList) -> Audience:
+    def _create_audience_with_list(self, target: TargetList) -> Audience:
         """Create an audience that uses the customer list `target`, and return the one that this session keeps.
 
         That is an older one, which may use another list, if another run of this session has created one.
         """
         description = self._settings.audience_description
-        request = partial(request_audience, self._api, self._new_name, description=description, list_id=target.id)
-        return self._ensure_created(request)
+        request = partial(request_new_audience, self._api, self._new_name, description=description, list_id=target.id)
+        return self._create_once_per_session(request)
 
-    def _ensure_list_used(self, audience: Audience, target: TargetList) -> None:
+    def _ensure_switched(self, audience: Audience, target: TargetList) -> None:
         """Make `audience` use the customer list `target`, unless it does already, or a newer run's list is in use.
 
         Copies the audience's state to the statistics.
         """
-        now = self._find_usable_audience(audience.id)  # somebody else may have switched it since
+        now = self._require_usable_audience(audience.id)  # somebody else may have switched it since
         if now.customer_list_id == target.id:
             return  # by another try of this run; somebody may have added people since
-        self._copy_to_stats(self._plan_switch(target).run(now))
+        self._copy_to_stats(self._build_switch(target).run(now))
         self.stats.members = self.stats.sent
         self.stats.previous_customer_list_id = now.customer_list_id
 
@@ -229,9 +230,9 @@ class Replace(MembersAction):
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the two steps that fill a new list with the `prepared` records, and switch the audience to it."""
-        audience = self._find_usable_audience()
+        audience = self._require_usable_audience()
         self._check_shrinking(audience, prepared)
-        self._sum_up_replacement(prepared)
+        self._set_replacement_summary(prepared)
         return self._plan_replacement(audience, prepared)
 
 
@@ -251,19 +252,19 @@ class Clear(MembersAction):
         An empty audience gets one step without changes: its list was created empty by this operator, and Pinterest has
         counted no person in it. Raises AudienceError if the audience has people and active ad groups use it.
         """
-        audience = self._find_usable_audience()
-        used = find_list(self._api, audience)
-        name = get_list_name(used)
+        audience = self._require_usable_audience()
+        used = find_used_list(self._api, audience)
+        name = parse_list_name(used)
         is_empty = False
-        if used and name and name.initial_count is not None:
-            wait_for_consistency(self._client)  # the counter then includes all that was added before this run
+        if used and name and name.dummy_count is not None:
+            wait_for_earlier_writes(self._client)  # the counter then includes all that was added before this run
             counted = self._api.find_customer_list(used.id)
             uploaded = counted.uploaded if counted else None
-            is_empty = uploaded is not None and uploaded <= name.initial_count
+            is_empty = uploaded is not None and uploaded <= name.dummy_count
         if not is_empty:
             if not self._settings.even_if_used:
                 require_unused(self._api, audience)
-            self._sum_up_replacement(prepared)
+            self._set_replacement_summary(prepared)
             return self._plan_replacement(audience, prepared)
         self._set_summary("leave {audience} unchanged, since it is empty already", "{audience} was empty already")
         return [Step(description=f"no change: {audience.label} is already empty")]

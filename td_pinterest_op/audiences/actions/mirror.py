@@ -10,8 +10,8 @@ from typing import cast
 
 from td_pinterest_op.audiences.actions.audience_action import Step, get_list_id
 from td_pinterest_op.audiences.actions.members import MembersAction
-from td_pinterest_op.audiences.customer_lists import get_list_name
-from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_list
+from td_pinterest_op.audiences.customer_lists import parse_list_name
+from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_used_list
 from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACE, REPLACING, UNSURE_LEAVE, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
@@ -73,9 +73,9 @@ class Mirror(MembersAction):
         """
         name = self._new_name
         if self._audience_id:
-            self._audience = self._find_usable_audience()
+            self._audience = self._require_usable_audience()
         elif named := find_audiences_by_name(self._api, name):
-            self._audience = self._find_only(named)
+            self._audience = self._require_only_namesake(named)
         if self._audience and name not in ("", self._audience.name):
             raise AudienceError(
                 f"{self._audience.label} is not named {quote_text(name)}: audience_id and audience_name must name "
@@ -104,11 +104,11 @@ class Mirror(MembersAction):
                 # How many people may be in it, by the greater of Pinterest's two counts. None if neither is known: for
                 # some time, the size of an audience is unknown or 0, whoever is in it.
                 people = audience.size or None
-                used = find_list(self._api, audience)
-                name = get_list_name(used)
+                used = find_used_list(self._api, audience)
+                name = parse_list_name(used)
                 # 0 or 1 dummy records, with which this operator created the list, by the fingerprint in its name. None
                 # if the list was not created empty.
-                dummies = name.initial_count if name else None
+                dummies = name.dummy_count if name else None
                 uploaded = used.uploaded if used else None  # dummies included
                 if uploaded is not None or dummies is not None:
                     people = max(max(people or 0, uploaded or 0) - (dummies or 0), 0)
@@ -142,7 +142,7 @@ class Mirror(MembersAction):
         steps = []
         if not audience:
             creates = f"create audience {quote_text(self._new_name)} without people"
-            steps.append(Step(description=creates, request_count=2, run=self._ensure_audience))
+            steps.append(Step(description=creates, request_count=2, run=self._create_empty_audience))
         steps.append(Step(description=compared, run=self._write_ledger_plan))
         label = audience.label if audience else "the audience"
         used = f"customer list {audience.customer_list_id}" if audience else "its empty list"
@@ -156,7 +156,7 @@ class Mirror(MembersAction):
         if replaces:
             records = format_count(added, "record")
             replacing = f"fill a new customer list with {records}, and switch {label} to it; {used} is orphaned"
-            run = self._send_replacement
+            run = self._replace_members
             steps.append(Step(description=replacing, request_count=1, batch_count=added_batches, run=run))
         elif added:
             adds = f"add {format_count(added, 'record')} to {label} ({used})"
@@ -164,14 +164,14 @@ class Mirror(MembersAction):
         steps.append(Step(description="mark the plan as settled in the ledger", run=self._settle_plan))
         return steps
 
-    def _ensure_audience(self) -> None:
+    def _create_empty_audience(self) -> None:
         """Create the audience with an empty customer list. No audience may have the name in the settings yet.
 
         Raises AudienceError if another run of the session is creating the audience at the same time.
         """
-        target, create_list = self._plan_list(self._new_name, PreparedRecords())
+        target, create_list = self._plan_new_list(self._new_name, PreparedRecords())
         create_list.run()
-        self._audience = self._ensure_audience_with_list(target)
+        self._audience = self._create_audience_with_list(target)
         if get_list_id(self._audience) != target.id:  # another run of this session fills it
             raise self._build_conflict_error(self._audience)
         self._ledger.jobs.audience_id = self._audience.id
@@ -219,7 +219,7 @@ class Mirror(MembersAction):
     def _refused_joiners(self) -> list[bytes]:
         return [digest for record in self._refused[JOIN] for _, digest in record.parts]
 
-    def _send_replacement(self) -> None:
+    def _replace_members(self) -> None:
         audience = self._existing_audience
         # A try goes on with an unused list of its session key that has its name: an earlier try has begun to fill it.
         # Each plan gets a key of its own, so that no plan goes on with the list of another.
@@ -227,7 +227,7 @@ class Mirror(MembersAction):
         self._session_key = hashlib.sha256(key.encode()).hexdigest()[:8]
         self._sender.on_refused = self._refused[JOIN].append
         with self._guard.fail_if_overtaken(REPLACING):
-            for step in self._plan_replacement(self._find_usable_audience(audience.id), self._plan[JOIN]):
+            for step in self._plan_replacement(self._require_usable_audience(audience.id), self._plan[JOIN]):
                 step.run()
         self.stats.members = None  # known once the plan is settled
 

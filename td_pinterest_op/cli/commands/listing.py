@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from td_pinterest_op.audiences.customer_lists import get_list_name
-from td_pinterest_op.audiences.usage import ROLES, find_ad_groups
+from td_pinterest_op.audiences.customer_lists import parse_list_name
+from td_pinterest_op.audiences.usage import CAMPAIGN_READER_ROLES, find_ad_groups_using
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.commands.report import history_option, read_history_entries
 from td_pinterest_op.cli.connection import list_ad_accounts, make_api, open_connection, require_id
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import Audience, CustomerList, read_field
+from td_pinterest_op.pinterest.api import Audience, CustomerList, parse_field
 from td_pinterest_op.report.entry import parse_time
 from td_pinterest_op.report.figures import format_share
 from td_pinterest_op.run_history.history_table import FAILED
@@ -99,7 +99,7 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
             of_list = _build_list_row(customer_list, [])
             shown = ("id", "list_type", "used_by", "left_behind")  # by the audience itself
             row |= {f"list_{key}": value for key, value in of_list.items() if key not in shown}
-        used_by = find_ad_groups(api, row["id"])
+        used_by = find_ad_groups_using(api, row["id"])
     ad_groups = None if used_by is None else [asdict(use) for use in used_by]
     past: list[dict[str, Any]] = []
     for entry in read_history_entries(history, audience_id=row["id"], env_file=common.env_file) if history else ():
@@ -123,7 +123,9 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
     if common.as_json:
         screen.print_json(row | {"ad_groups": ad_groups} | ({"history": past} if history else {}))
         return
-    known = f"not known: the token needs one of the roles {ROLES}" if ad_groups is None else len(ad_groups)
+    known = (
+        f"not known: the token needs one of the roles {CAMPAIGN_READER_ROLES}" if ad_groups is None else len(ad_groups)
+    )
     screen.print_properties({name.replace("_", " "): value for name, value in {**row, "ad_groups": known}.items()})
     if ad_groups:
         screen.print_line("\nAd groups:")
@@ -136,7 +138,7 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
 
 
 def _build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
-    seed = read_field(content, "rule", {}).get("seed_id")
+    seed = parse_field(content, "rule", {}).get("seed_id")
     if isinstance(seed, list):  # of one id
         seed = seed[0] if seed else None
     return {
@@ -150,7 +152,7 @@ def _build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
-    name = get_list_name(CustomerList.parse(content))
+    name = parse_list_name(CustomerList.parse(content))
     return {
         "id": str(content["id"]),
         **{key: content.get(key) for key in ("name", "list_type", "status")},

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_usable_audience, require_audience
+from td_pinterest_op.audiences.lookup import find_audiences_by_name, require_audience, require_usable_audience
 from td_pinterest_op.cli.connection import WRITER_ROLES, AdAccount
 from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext, ExportTarget
 from td_pinterest_op.http.retry import parse_server_time
@@ -115,7 +115,7 @@ def check_audience(context: DoctorContext, *, target: ExportTarget) -> CheckResu
             return CheckResult("the workflow names no audience", "error", "fill in its id where the workflow reads it")
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return CheckResult("not checked: no audience is named", "warning", advice)
-    find = find_usable_audience if target.takes_people else require_audience
+    find = require_usable_audience if target.takes_people else require_audience
     audience = find(api, target.audience_id)
     size = "unknown" if audience.size is None else f"{audience.size:,}"
     label = f"{audience.id} {quote_text(audience.name)}"

@@ -4,7 +4,7 @@ import shlex
 from dataclasses import replace
 from itertools import chain, islice
 
-from td_pinterest_op.audiences.actions import parse_export
+from td_pinterest_op.audiences.actions import parse_export_settings
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext
 from td_pinterest_op.cli.secret_target import request_project_id
@@ -153,7 +153,7 @@ def _choose_settings(context: DoctorContext) -> Settings:
         for each in context.exports
         if each.request and each.request.source and isinstance(each.request.settings, Settings)
     ]
-    settings = found[0][0] if found else parse_export(_ANY_EXPORT, environ=context.credentials.environ)
+    settings = found[0][0] if found else parse_export_settings(_ANY_EXPORT, environ=context.credentials.environ)
     if len(found) != 1 or not found[0][1].isdisjoint(("ignore_invalid_records", "allow_empty")):
         settings = replace(settings, ignore_invalid_records=True, allow_empty=True)
     return replace(settings, max_invalid_ratio=1.0, min_records=None, max_records=None)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from td_pinterest_op import __version__
 from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS
-from td_pinterest_op.audiences.request import TaskRequest, read_task_request
+from td_pinterest_op.audiences.request import TaskRequest, parse_task_request
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.lint.selected_columns import TEMPLATE_NAME, find_column_problems
 from td_pinterest_op.cli.lint.workflow import TEMPLATE, DigTask, Workflow, find_settings
@@ -276,7 +276,7 @@ class _TaskCheck:
         for stand_ins in _list_stand_ins(self._table, unknown):
             whole = replace(task, params={**task.params, "result_settings": {**settings, **stand_ins}})
             try:
-                request = read_task_request(whole, table=self._table)
+                request = parse_task_request(whole, table=self._table)
                 found.append(request.settings.warnings)
             except SettingsError as error:
                 found.append(error.problems)

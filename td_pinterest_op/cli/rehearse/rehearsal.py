@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from td_pinterest_op.audiences.consistency import read_until_found, request_audience, request_switch
+from td_pinterest_op.audiences.consistency import read_until_found, request_new_audience, request_switch
 from td_pinterest_op.audiences.lookup import find_audiences_by_name
 from td_pinterest_op.cli.connection import list_ad_accounts
 from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
@@ -192,7 +192,9 @@ class Rehearsal:
     def try_audience(self) -> str:
         """Create the rehearsal's audience from the rehearsal's customer list. Return the verdict."""
         self.may_have_audience = True
-        self.made["audience"] = request_audience(self.api, self.name, description=None, list_id=self.made["list"]).id
+        self.made["audience"] = request_new_audience(
+            self.api, self.name, description=None, list_id=self.made["list"]
+        ).id
         return "created from the list"
 
     def try_move(self) -> str:

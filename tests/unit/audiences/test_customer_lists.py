@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from td_pinterest_op.audiences.customer_lists import ListName, get_list_name, shorten_audience_name
+from td_pinterest_op.audiences.customer_lists import ListName, parse_list_name, shorten_audience_name
 from td_pinterest_op.pinterest.api import CustomerList
 from td_pinterest_op.records.prepared import compute_fingerprint
 
@@ -32,7 +32,7 @@ _EMPTY = ListName(audience="Shoppers", session="0123abcd", jobs="-", fingerprint
 def test_list_name_has_its_audience_session_jobs_and_records(
     name: str, expected: tuple[str, str, str, int | None] | None
 ) -> None:
-    parsed = get_list_name(CustomerList(id="1", name=name, uploaded=None))
+    parsed = parse_list_name(CustomerList(id="1", name=name, uploaded=None))
     assert (parsed and (parsed.audience, parsed.session, parsed.jobs, parsed.records)) == expected
     assert parsed is None or str(parsed) == name
 
@@ -47,9 +47,9 @@ def test_list_name_has_its_audience_session_jobs_and_records(
     ],
 )
 def test_list_name_tells_how_many_records_an_empty_list_was_created_with(name: str, expected: int | None) -> None:
-    parsed = get_list_name(CustomerList(id="1", name=name, uploaded=None))
+    parsed = parse_list_name(CustomerList(id="1", name=name, uploaded=None))
     assert parsed
-    assert parsed.initial_count == expected
+    assert parsed.dummy_count == expected
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from td_pinterest_op.audiences.actions import parse_export
+from td_pinterest_op.audiences.actions import parse_export_settings
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.identifier_types import EMAIL, IDFA, MAID, IdentifierType
 from td_pinterest_op.records.columns import Column, choose_list_type, find_identifier_columns, find_people_columns
@@ -116,7 +116,7 @@ def test_control_column_that_leaves_no_identifiers_or_is_not_unique_is_an_error(
 
 def test_columns_of_rows_are_in_the_order_of_their_keys() -> None:
     given = {"records": "rows", "columns": {"tel": "phone", "crm_id": "external_id"}}
-    settings = parse_export(LEAST | given, environ=ENVIRON)
+    settings = parse_export_settings(LEAST | given, environ=ENVIRON)
     names = ("crm_id", "Email", "tel", "idfa")
     found = find_people_columns(job(*((name, "varchar") for name in names)), settings, {})
     assert [(column.name, column.position) for column in found] == [

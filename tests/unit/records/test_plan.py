@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.audiences.actions import parse_export
+from td_pinterest_op.audiences.actions import parse_export_settings
 from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.records.limits import check_rows, describe_plan
 from td_pinterest_op.settings.table import Settings
@@ -14,7 +14,7 @@ from tests.unit.settings.test_parse import ENVIRON, LEAST
 
 
 def settings(**changed: Any) -> Settings:
-    return parse_export(LEAST | changed, environ=ENVIRON)
+    return parse_export_settings(LEAST | changed, environ=ENVIRON)
 
 
 def stats(**counts: Any) -> Stats:

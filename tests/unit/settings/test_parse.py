@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, Add, Remove, parse_export
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, Add, Remove, parse_export_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.structures import Control
@@ -32,12 +32,12 @@ NEEDED_BY_OTHERS = {"seed_audience_id": "8", "country": "US", "percentage": "5"}
 
 
 def read(raw: object, environ: Mapping[str, str] = ENVIRON) -> Settings:
-    return parse_export(raw, environ=environ)
+    return parse_export_settings(raw, environ=environ)
 
 
 def message_of(raw: object, environ: Mapping[str, str] = ENVIRON) -> str:
     with pytest.raises(SettingsError) as caught:
-        parse_export(raw, environ=environ)
+        parse_export_settings(raw, environ=environ)
     assert caught.value.__cause__ is None
     return str(caught.value)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, parse_export
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, parse_export_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.table import Settings
 from tests.campaigns import examples
@@ -37,7 +37,7 @@ MAPPINGS = st.dictionaries(KEY_NAMES, VALUES, max_size=12)
 def outcome(raw: object, environ: dict[str, str]) -> str:
     """What a log could get to see: the settings printed, or the error's traceback."""
     try:
-        result = parse_export(raw, environ=environ)
+        result = parse_export_settings(raw, environ=environ)
     except SettingsError as error:
         problem = error
     else:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op.audiences.actions import parse_export
+from td_pinterest_op.audiences.actions import parse_export_settings
 from td_pinterest_op.identifiers.identifier_types import EMAIL
 from td_pinterest_op.records import spool
 from td_pinterest_op.records.columns import Column, find_list_columns
@@ -215,7 +215,7 @@ def result(types: Sequence[str], rows: Sequence[Sequence[Any]], *, arrays: bool 
 
 def begin(**given: Any) -> tuple[Settings, Stats]:
     """The settings and the statistics of a run."""
-    settings = parse_export(LEAST | drop_none(given), environ=test_parse.ENVIRON)
+    settings = parse_export_settings(LEAST | drop_none(given), environ=test_parse.ENVIRON)
     return settings, Stats(action="", ad_account_id="", dry_run=False)
 
 
