@@ -14,7 +14,7 @@ from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, Add, Cre
 from td_pinterest_op.audiences.request import get_raw_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export_task
-from td_pinterest_op.runtime.clock import SYSTEM
+from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.table import SETTINGS_OF_CONSOLE
 from td_pinterest_op.settings.types import is_left_out
@@ -53,7 +53,7 @@ class PinterestActivation:
         Raises ExportError, whose message says what to do.
         """
         with TaskProcess():
-            store_values(pinterest=export_task(add_activation_settings(get_current_task()), SYSTEM))
+            store_values(pinterest=export_task(add_activation_settings(get_current_task()), SYSTEM_TIMING))
 
 
 def add_activation_settings(task: Task) -> Task:

@@ -21,12 +21,12 @@ from td_pinterest_op.http.transport import Response
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES
 from td_pinterest_op.mirroring.ledger import require_ledger
 from td_pinterest_op.records.columns import find_identifier_columns
-from td_pinterest_op.records.limits import check_values
+from td_pinterest_op.records.limits import check_invalid_values
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.secret import sanitize
 from td_pinterest_op.run_history.history_table import build_run_row
-from td_pinterest_op.runtime.clock import SYSTEM, Timing
+from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ERASURE_SETTINGS, ErasureSettings
 from td_pinterest_op.stats import Stats
@@ -55,7 +55,7 @@ class PinterestErase:
         Raises ExportError, whose message names the lists that failed.
         """
         with TaskProcess():
-            store_values(pinterest_erasure=erase_people(get_current_task(), SYSTEM))
+            store_values(pinterest_erasure=erase_people(get_current_task(), SYSTEM_TIMING))
 
 
 def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class _Erasure:
                 )
         statistics = stats.to_json()
         receipt = {
-            "erased_at": services.timing.utc().isoformat(timespec="seconds"),
+            "erased_at": services.timing.get_utc_time().isoformat(timespec="seconds"),
             **{name: statistics[name] for name in ("job_id", "dry_run", "version", "rows")},
             "records": stats.unique,
             "accounts": len(settings.ad_account_ids),
@@ -275,7 +275,7 @@ class _Erasure:
         phase = Phase(name="reading", unit="rows", total=rows.job.records)
         with ProgressReporter(timing=self.services.timing).show_progress(phase) as progress:
             prepared = reader.read(rows.blocks, progress=progress)
-        check_values(self.settings, stats)
+        check_invalid_values(self.settings, stats)
         return Query(text=source.query, names=rows.job.names, columns=columns), prepared
 
     def _remove_from_list(self, target: _Target, prepared: PreparedRecords) -> None:

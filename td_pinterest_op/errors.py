@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from td_pinterest_op.redaction.secret import defuse_templates, mask
+from td_pinterest_op.redaction.secret import defuse_templates, mask_sensitive_data
 
 # `missing`: the key is left out. `unknown`: there is no such key. `value`: the value is not allowed, whatever the other
 # settings are. `environment`: a variable is missing there. `misplaced`: a setting is beside them. `columns`: those of a
@@ -52,14 +52,14 @@ class ExportError(Exception):
     def __init__(
         self, message: str, *, status: int | None = None, code: int | None = None, maybe_applied: bool = False
     ) -> None:
-        super().__init__(defuse_templates(mask(message)))
+        super().__init__(defuse_templates(mask_sensitive_data(message)))
         self.status = status
         self.code = code
         self.maybe_applied = maybe_applied
 
     def extend(self, text: str) -> "ExportError":
         """Append `text` to the message of this error, and return the error."""
-        self.args = (defuse_templates(f"{self.args[0]}{mask(text)}"),)
+        self.args = (defuse_templates(f"{self.args[0]}{mask_sensitive_data(text)}"),)
         return self
 
     @staticmethod

@@ -17,7 +17,7 @@ from td_pinterest_op.audiences.request import ExportRequest, parse_task_request
 from td_pinterest_op.errors import ExportError, JobError, SettingsError, StoppedError, TreasureDataError
 from td_pinterest_op.records.limits import describe_plan
 from td_pinterest_op.run_history.history_table import build_run_row
-from td_pinterest_op.runtime.clock import SYSTEM, Timing
+from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.settings.types import TableName
@@ -44,7 +44,7 @@ class PinterestExport:
         Raises ExportError, whose message says what to do.
         """
         with TaskProcess():
-            store_values(pinterest=export_task(get_current_task(), SYSTEM))
+            store_values(pinterest=export_task(get_current_task(), SYSTEM_TIMING))
 
 
 def export_task(

@@ -16,16 +16,16 @@ from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.many import read_entries
 from td_pinterest_op.redaction.secret import defuse_templates
 from td_pinterest_op.run_history.history_table import (
-    FAILED,
+    FAILED_OUTCOME,
     RUN_ROW,
-    SUCCESS,
-    Row,
-    build_attempt_query,
-    build_control_query,
+    SUCCESS_OUTCOME,
+    HistoryRow,
+    build_attempt_outcomes_query,
+    build_control_runs_query,
     build_lift_row,
 )
-from td_pinterest_op.run_history.lift import COUNTS, NO_CONTROL_GROUP, compare_arms
-from td_pinterest_op.runtime.clock import SYSTEM, Timing
+from td_pinterest_op.run_history.lift import COUNT_NAMES, NO_CONTROL_GROUP_SUMMARY, compare_with_control_group
+from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.settings.parse import parse_parameter
 from td_pinterest_op.settings.structures import CONTROL
 from td_pinterest_op.settings.types import TABLE, WrongValueError
@@ -47,7 +47,7 @@ class Failed:
         If a row cannot be written, that is logged, and nothing is raised.
         """
         with TaskProcess():
-            write_failure(get_current_task(), SYSTEM)
+            write_failure(get_current_task(), SYSTEM_TIMING)
 
 
 class Lift:
@@ -62,7 +62,7 @@ class Lift:
         Raises SettingsError if the counts, or the control group's percent, are missing.
         """
         with TaskProcess():
-            store_values(pinterest_lift=compare_and_record(get_current_task(), SYSTEM))
+            store_values(pinterest_lift=compare_and_record(get_current_task(), SYSTEM_TIMING))
 
 
 def write_failure(task: Task, timing: Timing) -> None:
@@ -82,23 +82,25 @@ def write_failure(task: Task, timing: Timing) -> None:
     try:
         history = _open_history_of_workflow(task, timing)
         if history:
-            query = build_attempt_query(history.table, session_uuid=task.session_uuid, attempt_id=task.attempt_id)
+            query = build_attempt_outcomes_query(
+                history.table, session_uuid=task.session_uuid, attempt_id=task.attempt_id
+            )
             written = [row for row in history.read_rows(query) if is_within.match(row["task"] or "")]
             last_outcomes = {row["task"]: row["outcome"] for row in written}
             # A task's name has no blank: what follows one is the name of an entry.
             done = {label.partition(" ")[2] for label in last_outcomes}
-            rows: list[Row] = [
+            rows: list[HistoryRow] = [
                 {"task": f"{failed} {name}", **_extract_subject(entry)}
                 for name, entry in entries.items()
                 if defuse_templates(name) not in done  # as it is in the table
             ]
-            if not rows and FAILED not in last_outcomes.values():
+            if not rows and FAILED_OUTCOME not in last_outcomes.values():
                 rows = [{"task": failed, **_extract_subject(settings)}]
             # Of another task's message no word is kept: it may quote a person.
             error = task.params.get("error")
             paragraph = error.get("paragraph") if isinstance(error, Mapping) else None
             message = str(paragraph or "see the log")
-            history.write_rows([{"kind": RUN_ROW, "outcome": FAILED, "error": message, **row} for row in rows])
+            history.write_rows([{"kind": RUN_ROW, "outcome": FAILED_OUTCOME, "error": message, **row} for row in rows])
     except ExportError as problem:
         log.warning("the failed run could not be recorded in the history: %s", problem)
 
@@ -111,25 +113,25 @@ def compare_and_record(task: Task, timing: Timing) -> dict[str, Any]:
     """
     try:
         counted = task.td["last_results"]
-        counts = {name: int(counted[name] or 0) for name in COUNTS}
+        counts = {name: int(counted[name] or 0) for name in COUNT_NAMES}
     except (KeyError, TypeError, ValueError):
         raise SettingsError(
             "td.last_results has no counts, so there is no comparison with the control group to record: run "
             "queries/lift.sql in a td> task with store_last_results: true before this task"
         ) from None
-    figures = compare_arms(counts, share=read_control_share(task))
+    figures = compare_with_control_group(counts, control_share=read_control_share(task))
     start = str(task.params["lift"].get("start") or "")
-    if start > f"{timing.utc():%Y-%m-%d}":
+    if start > f"{timing.get_utc_time():%Y-%m-%d}":
         raise SettingsError(
             f"lift.start is in the future ({start}), so no conversion counts yet: set it in config/lift.yml to the "
             "first day that counts"
         )
     if history := _open_history_of_workflow(task, timing):
         ids = {name: task.params.get(name) for name in ("ad_account_id", "audience_id")}
-        known = history.read_rows(build_control_query(history.table, audience_id=str(ids["audience_id"])))
+        known = history.read_rows(build_control_runs_query(history.table, audience_id=str(ids["audience_id"])))
         if known and not known[0]["runs"]:
-            figures["summary"] = NO_CONTROL_GROUP
-        history.write_rows([{"outcome": SUCCESS, **ids, **build_lift_row(figures)}])
+            figures["summary"] = NO_CONTROL_GROUP_SUMMARY
+        history.write_rows([{"outcome": SUCCESS_OUTCOME, **ids, **build_lift_row(figures)}])
     log.info("%s", figures["summary"])
     return figures
 
@@ -172,7 +174,7 @@ def _get_workflow_settings(task: Task) -> Mapping[Any, Any]:
     return {**settings, **inner} if isinstance(inner, Mapping) else settings
 
 
-def _extract_subject(settings: Mapping[Any, Any]) -> Row:
+def _extract_subject(settings: Mapping[Any, Any]) -> HistoryRow:
     """Return the action, the ad account and the audience that `settings` name, as fields of a history row.
 
     A field that `settings` do not name is None.

@@ -26,7 +26,7 @@ from td_pinterest_op.audiences.request import (
 from td_pinterest_op.errors import EntriesError, ExportError, SettingsError, StoppedError
 from td_pinterest_op.export import build_stats, finish_export, run_request
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import SYSTEM, Timing
+from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.parse import parse_parameter, parse_raw_settings, parse_settings, parse_values
 from td_pinterest_op.settings.structures import LIST
@@ -61,7 +61,7 @@ class Many:
         Raises EntriesError if any of them fails.
         """
         with TaskProcess():
-            store_values(pinterest_many=export_all(get_current_task(), SYSTEM))
+            store_values(pinterest_many=export_all(get_current_task(), SYSTEM_TIMING))
 
 
 def export_all(task: Task, timing: Timing) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
-from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.redaction.secret import defuse_templates, quote_text
+from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
+from td_pinterest_op.redaction.secret import defuse_templates, quote_for_message
 from td_pinterest_op.runtime.text import format_count
 
 SUPPRESSED = "suppressed"
@@ -170,7 +170,7 @@ class Stats(_Counters):
     def summary(self) -> str:
         """The outcome of the run in one sentence."""
         name = self.audience_name or self.audience_id
-        audience = f"audience {quote_text(name)}" if name else "an audience"
+        audience = f"audience {quote_for_message(name)}" if name else "an audience"
         to_send = format_count(self.to_send_count, "record")
         if self.failed or self.summary_text is None:
             sent = f", {self.sent:,} of {to_send} sent" if self.unique else ""
@@ -214,7 +214,7 @@ class Stats(_Counters):
                 "read": self.read,
                 "valid": self.valid,
                 "invalid": self.invalid_count,
-                "invalid_by_reason": {reason: self.invalid_by_reason[reason] for reason in sorted(REASONS)},
+                "invalid_by_reason": {reason: self.invalid_by_reason[reason] for reason in sorted(REASON_EXPLANATIONS)},
             },
             "records": {
                 **{name: getattr(self, name) for name in ("unique", "duplicate", "sent", "refused")},

@@ -14,15 +14,15 @@ from td_pinterest_op.audiences.request import parse_task_request
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api, Condition, classify_status
 from td_pinterest_op.run_history.history_table import (
-    FAILED,
-    SUCCESS,
-    Row,
+    FAILED_OUTCOME,
+    SUCCESS_OUTCOME,
+    HistoryRow,
     build_follow_up_row,
     build_history_query,
     find_known_member_count,
-    find_size,
+    find_last_matched_size,
 )
-from td_pinterest_op.runtime.clock import SYSTEM, Timing
+from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.settings.table import STATUS_SETTINGS, StatusSettings
 from td_pinterest_op.task_runtime.outcome import finish_run, open_history
 from td_pinterest_op.task_runtime.process import TaskProcess
@@ -41,7 +41,7 @@ class AudienceStatus:
         Raises AudienceError if an audience breaks a limit of the settings, or cannot be read.
         """
         with TaskProcess():
-            stored = check_audiences(get_current_task(), SYSTEM)
+            stored = check_audiences(get_current_task(), SYSTEM_TIMING)
             store_values(pinterest_status=stored)
             if stored["problems"]:
                 raise AudienceError("; ".join(stored["problems"]))
@@ -74,7 +74,7 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
                     row.update(build_follow_up_row(state.to_json()))
                 if problem:
                     problems.append(problem)
-                row.update(outcome=FAILED if problem else SUCCESS, error=problem or None)
+                row.update(outcome=FAILED_OUTCOME if problem else SUCCESS_OUTCOME, error=problem or None)
         except Exception as failure:
             error = failure
         finish_run(
@@ -88,7 +88,7 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
     usable = conditions.count(Condition.READY)
     waiting = conditions.count(Condition.MATCHING)
     return {
-        "checked_at": timing.utc().isoformat(timespec="seconds"),
+        "checked_at": timing.get_utc_time().isoformat(timespec="seconds"),
         "ad_account_id": account,
         "audiences": [state.to_json() for state in states],
         "usable": usable,
@@ -165,7 +165,7 @@ class AudienceState:
 
 
 def _check_audience(
-    api: Api, audience_id: str, history: Sequence[Row], settings: StatusSettings
+    api: Api, audience_id: str, history: Sequence[HistoryRow], settings: StatusSettings
 ) -> tuple[AudienceState | None, str]:
     """Read an audience and log its state. Return its state, and what is wrong with it as text ("" for nothing).
 
@@ -189,7 +189,7 @@ def _check_audience(
         customer_list_status=customer_list.status if customer_list else "",
         members=find_known_member_count(history, audience.id, customer_list.id) if customer_list else None,
     )
-    broken = state.describe_broken_limits(settings, previous_size=find_size(history, audience_id))
+    broken = state.describe_broken_limits(settings, previous_size=find_last_matched_size(history, audience_id))
     level = logging.INFO if state.condition is Condition.READY and not broken else logging.WARNING
     log.log(level, "%s: %s", audience.label, state.summary)
     return state, f"{audience.label}: {' and '.join(broken)}. {state.summary}" if broken else ""

@@ -121,7 +121,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forgets the credentials of a test, so that they mask no text of another."""
-    monkeypatch.setattr(secret, "_forms", set())
+    monkeypatch.setattr(secret, "_secret_forms", set())
 
 
 @pytest.fixture(autouse=True)

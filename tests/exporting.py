@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from td_pinterest_op.export import export_task
-from td_pinterest_op.identifiers.reasons import REASONS
+from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.task_runtime.task import Task
 from tests import guard
@@ -21,7 +21,7 @@ from tests.emulators.td import TreasureData, serve_td
 NOBODY = dict.fromkeys(WITHHELD, 0)
 SESSION = "2026-11-25T00:00:00+00:00"
 # The number of rejections by reason when there are none.
-NO_REASONS = dict.fromkeys(REASONS, 0)
+NO_REASONS = dict.fromkeys(REASON_EXPLANATIONS, 0)
 TASK_NAME = "+pinterest_export+export"
 # Parameters of an attempt that is retried; without them every run is its own attempt.
 ATTEMPT = {"session_uuid": "0c9eb4a2-1111-4222-8333-444455556666", "attempt_id": 7}

@@ -14,7 +14,7 @@ from td_pinterest_op.cli.commands.explain import ERRORS
 from td_pinterest_op.cli.program import program
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.mirroring.ledger import COLUMNS as LEDGER
-from td_pinterest_op.run_history.history_table import COLUMNS as HISTORY
+from td_pinterest_op.run_history.history_table import COLUMN_TYPES as HISTORY
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.settings.table import (
     ENTRY_POINT_PARAMETERS,

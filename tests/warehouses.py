@@ -17,11 +17,11 @@ from td_pinterest_op.identifiers.identifier_types import (
     IDFA,
     MAID,
     PLACEHOLDERS,
-    SEPARATORS,
+    SEPARATOR_CHARACTERS,
     TYPES,
 )
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column, is_single
+from td_pinterest_op.records.columns import Column, has_single_identifier
 from td_pinterest_op.records.digests import ColumnIdentifiers, extract_column_identifiers
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.trino.hashed_query import Query, build_hashing_statement
@@ -34,7 +34,9 @@ SIGMA = "SOFI\u03a3@shop.example"  # which only the operator can hash
 UUID = "5eed0123-4567-89ab-cdef-0123456789ab"
 HASH = digest("ann@lee.example")
 # Characters that take part in a rule, or whose case is peculiar.
-CHARACTERS = sorted(set(SEPARATORS) | set("@.-+aA0fF\u0130\u0131\u00df\u1e9e\u212a\ufb00\u00e9\u00c9\u01c5\U0001f600"))
+CHARACTERS = sorted(
+    set(SEPARATOR_CHARACTERS) | set("@.-+aA0fF\u0130\u0131\u00df\u1e9e\u212a\ufb00\u00e9\u00c9\u01c5\U0001f600")
+)
 
 
 class Warehouse(Protocol):
@@ -259,7 +261,7 @@ def select_people(
     """Return the digests to send, the values that are not sent by reason, and counts as in `Withholding`."""
     tables = {name: load_list(warehouse, name, rows) for name, rows in lists.items()}
     answers = warehouse.read(build_people_select(query, list_tables=tables, control=control))
-    if not tables and control is None and is_single(query.columns):
+    if not tables and control is None and has_single_identifier(query.columns):
         values = "SELECT answer, 0, sum(given), sum(hashed), sum(row_count), sum(invalid_rows) FROM ({}) GROUP BY 1"
         alone = warehouse.read(values.format(build_values_select(query)))
         assert sorted(alone) == sorted((row[0], 0, *row[2:]) for row in answers)

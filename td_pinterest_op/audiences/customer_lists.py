@@ -21,7 +21,7 @@ from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, CustomerList, age_key
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, Batch, compute_fingerprint
-from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.redaction.secret import escape_for_message
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class TargetList:
             except ExportError as error:
                 error.maybe_applied = True  # the list has the records
                 raise
-        log.info('using customer list %s "%s"', made.id, escape(made.name))
+        log.info('using customer list %s "%s"', made.id, escape_for_message(made.name))
         self.id = made.id
 
     def _find_unfinished_list(self) -> CustomerList | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.api import Api, Audience, parse_field, parse_id_field
-from td_pinterest_op.redaction.secret import quote_text
+from td_pinterest_op.redaction.secret import quote_for_message
 from td_pinterest_op.runtime.text import format_count
 
 log = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ class AdGroup:
         return self.status.upper() == "ACTIVE"
 
     def __str__(self) -> str:
-        campaign = f"{quote_text(self.campaign_name)} " if self.campaign_name else ""
-        return f"{quote_text(self.name)} ({self.id}) of campaign {campaign}{self.campaign_id}".rstrip()
+        campaign = f"{quote_for_message(self.campaign_name)} " if self.campaign_name else ""
+        return f"{quote_for_message(self.name)} ({self.id}) of campaign {campaign}{self.campaign_id}".rstrip()
 
 
 def find_ad_groups_using(api: Api, audience_id: str) -> list[AdGroup] | None:

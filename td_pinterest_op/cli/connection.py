@@ -13,8 +13,8 @@ from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api, parse_field
-from td_pinterest_op.redaction.secret import Secret, quote_text
-from td_pinterest_op.runtime.clock import SYSTEM
+from td_pinterest_op.redaction.secret import Secret, quote_for_message
+from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import CONNECTION_SETTINGS, CREDENTIALS, ConnectionSettings, build_variable_name
 from td_pinterest_op.task_runtime.digdag_secrets import (
@@ -100,7 +100,7 @@ class Credentials:
 
     def make_token_saver(self) -> OnNewRefreshToken:
         """Return a function that stores a new refresh token where the old one was found, or warns if that fails."""
-        store = TokenStore(task=self.build_task(), settings=self.build_settings(), timing=SYSTEM)
+        store = TokenStore(task=self.build_task(), settings=self.build_settings(), timing=SYSTEM_TIMING)
         path = self.env_file
 
         def save_token(new_token: Secret | None, valid_seconds: float | None) -> None:
@@ -122,7 +122,7 @@ class Credentials:
     def open_services(self) -> contextlib.AbstractContextManager[Services]:
         """Return a context manager that connects to Treasure Data and Pinterest."""
         return connect_services(
-            self.build_task(), self.build_settings(), timing=SYSTEM, on_new_refresh_token=self.make_token_saver()
+            self.build_task(), self.build_settings(), timing=SYSTEM_TIMING, on_new_refresh_token=self.make_token_saver()
         )
 
 
@@ -181,7 +181,7 @@ class AdAccount:
     @property
     def label(self) -> str:
         """The ad account's id and its name in quotation marks, for messages."""
-        return f"{self.id} {quote_text(self.name)}"
+        return f"{self.id} {quote_for_message(self.name)}"
 
     @property
     def may_write(self) -> bool | None:

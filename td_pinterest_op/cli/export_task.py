@@ -13,7 +13,7 @@ from td_pinterest_op.cli.connection import Credentials
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export_task
-from td_pinterest_op.runtime.clock import SYSTEM
+from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.task import Task
 
@@ -36,8 +36,8 @@ def run_export_task(task: Task, credentials: Credentials, common: CommonOptions)
     asks = not (common.yes or is_dry)
     if asks:  # before the query's job runs in vain
         screen.require_terminal(_QUESTION)
-    reporter = TerminalReporter(timing=SYSTEM, ask=asks, quiet=common.quiet)
-    return export_task(task, SYSTEM, reporter=reporter, on_new_refresh_token=credentials.make_token_saver())
+    reporter = TerminalReporter(timing=SYSTEM_TIMING, ask=asks, quiet=common.quiet)
+    return export_task(task, SYSTEM_TIMING, reporter=reporter, on_new_refresh_token=credentials.make_token_saver())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from td_pinterest_op.cli.connection import list_ad_accounts, require_id
 from td_pinterest_op.cli.project_folder import EXPORTS, OTHER_JOBS, Project, is_writable_name
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience
-from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.redaction.secret import escape_for_message
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.settings.types import suggest_word
 from td_pinterest_op.stats import WITHHOLDING_LISTS
@@ -224,7 +224,7 @@ class Interview:
             return self._ask("Name of the new audience", "audience", partial(self._parse_new_name, most=1))
         may_be_new = action is Add.action or action.finds_by_name
         if not self.options["audience"]:
-            _print_first([f"{audience.id:20}{escape(audience.name)}" for audience in self._known])
+            _print_first([f"{audience.id:20}{escape_for_message(audience.name)}" for audience in self._known])
         question = "Audience (its id, or its name)"
         if may_be_new:
             question = "Audience (its id, its name, or `new:` and the name of a new one)"
@@ -247,7 +247,7 @@ class Interview:
             raise click.UsageError(f'{len(found)} audiences are named "{text}": give the id of one of them ({ids})')
         if found:
             return found[0]
-        advice = escape(suggest_word(text, [each.name for each in self._known]))
+        advice = escape_for_message(suggest_word(text, [each.name for each in self._known]))
         if not advice:
             advice = ": `td-pinterest audiences` lists them; only those of the type CUSTOMER_LIST take people"
             if may_be_new and not text.isdecimal():

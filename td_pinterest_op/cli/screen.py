@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from td_pinterest_op.errors import WorkflowError
-from td_pinterest_op.redaction.secret import mask
+from td_pinterest_op.redaction.secret import mask_sensitive_data
 
 # How long to look for more of what was pasted, in seconds.
 _PASTE_SECONDS = 0.1
@@ -73,7 +73,7 @@ class MessageHandler(logging.Handler):
         """Print a log record if it is a warning, or about a job for which the command waits."""
         label = "warning: " if record.levelno == logging.WARNING else ""
         if label or record.name == _WAITING:
-            print_note(Text.assemble((label, "bold yellow"), mask(record.getMessage())))
+            print_note(Text.assemble((label, "bold yellow"), mask_sensitive_data(record.getMessage())))
 
 
 def name_program(text: str) -> str:
@@ -110,7 +110,7 @@ print_note = partial(print_line, stderr=True)
 
 def print_error(message: str) -> None:
     """Print an error message, with secrets masked, as one paragraph on standard error."""
-    print_note(Text.assemble(("error: ", "bold red"), mask(name_program(message))))
+    print_note(Text.assemble(("error: ", "bold red"), mask_sensitive_data(name_program(message))))
 
 
 def print_json(value: object) -> None:

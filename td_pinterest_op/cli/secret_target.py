@@ -16,7 +16,7 @@ from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.endpoints import is_safe_url
 from td_pinterest_op.http.transport import NoResponseError
-from td_pinterest_op.redaction.secret import Secret, mask
+from td_pinterest_op.redaction.secret import Secret, mask_sensitive_data
 from td_pinterest_op.runtime.atomic_file import replace_file
 from td_pinterest_op.task_runtime.digdag_secrets import DigdagServer, find_local_secrets_folder
 
@@ -116,7 +116,7 @@ def _store_with_td(secrets: Mapping[str, Secret], td: str, project: str) -> str:
         command, input=values, capture_output=True, text=True, check=False, start_new_session=True
     )
     if done.returncode:
-        said = " ".join(mask(done.stderr or done.stdout).split())[-300:] or "it printed nothing"
+        said = " ".join(mask_sensitive_data(done.stderr or done.stdout).split())[-300:] or "it printed nothing"
         raise SettingsError(f"`td wf secrets --project {project}` failed (exit code {done.returncode}): {said}")
     return f"the secrets of the hosted workflow project {project}"
 

@@ -24,7 +24,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.http.endpoints import find_proxy
-from td_pinterest_op.redaction.secret import mask, sanitize
+from td_pinterest_op.redaction.secret import mask_sensitive_data, sanitize
 from td_pinterest_op.runtime.text import parse_whole_number
 
 RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.26 lacks this class
@@ -80,7 +80,7 @@ class Response:
     def request_id(self) -> str:
         """Pinterest's id of the request, reduced to letters, digits and `-_*`, or `-` if the response has none."""
         # Masked before characters are dropped: a credential would not be recognised afterwards.
-        header = mask(self.headers.get("x-pinterest-rid", ""))
+        header = mask_sensitive_data(self.headers.get("x-pinterest-rid", ""))
         return "".join(c for c in header if c.isalnum() or c in "-_*")[:64] or "-"
 
     @property

@@ -24,19 +24,19 @@ MAX_EMAIL_BYTES = 254  # RFC 5321: a path of 256, less its angle brackets
 MAX_EXTERNAL_ID_CHARACTERS = 256  # our own limit: Pinterest names none
 
 # What databases, languages and spreadsheets write for "no value".
-_WORDS = "- -- na n/a #n/a nan nil none null (null) <null> \\n undefined unknown"
+_PLACEHOLDER_WORDS = "- -- na n/a #n/a nan nil none null (null) <null> \\n undefined unknown"
 
 # Mailboxes of forms and fixtures, and only those that cannot be a person's: a rule for a whole domain, or for names as
 # common as info@, would reject people.
-_MAILBOXES = """
+_PLACEHOLDER_EMAILS = """
     test@example.com test@example.net test@example.org test@test.com email@example.com example@example.com
     noemail@noemail.com none@none.com null@null.com na@na.com unknown@unknown.com undefined@undefined.com
 """
 
 # The advertising id of a device on which the user has switched it off, with and without dashes.
-_DEVICE_IDS = f"00000000-0000-0000-0000-000000000000 {'0' * 32}"
+_PLACEHOLDER_DEVICE_IDS = f"00000000-0000-0000-0000-000000000000 {'0' * 32}"
 
-PLACEHOLDERS = frozenset(f"{_WORDS} {_MAILBOXES} {_DEVICE_IDS}".split())
+PLACEHOLDERS = frozenset(f"{_PLACEHOLDER_WORDS} {_PLACEHOLDER_EMAILS} {_PLACEHOLDER_DEVICE_IDS}".split())
 """Placeholder values in lower case; compare a trimmed, lower-cased value with them."""
 
 HASHES_OF_NOTHING = frozenset(
@@ -55,14 +55,16 @@ _INVISIBLE_HEX = (
     "ad 34f 61c 115f-1160 17b4-17b5 180b-180f 200b-200f 202a-202e 2060-206f 3164 fe00-fe0f feff ffa0 fff9-fffb e0001"
 )
 _INVISIBLE_RANGES = (code.split("-") for code in _INVISIBLE_HEX.split())
-_INVISIBLE = "".join(chr(code) for ends in _INVISIBLE_RANGES for code in range(int(ends[0], 16), int(ends[-1], 16) + 1))
-TRIMMED = _WHITE_SPACE + _INVISIBLE
-"""Characters that are removed from both ends of a value. `hashing_sql` uses these and `SEPARATORS` in its SQL."""
-SEPARATORS = "," + "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0)))) + TRIMMED
+_INVISIBLE_CHARACTERS = "".join(
+    chr(code) for ends in _INVISIBLE_RANGES for code in range(int(ends[0], 16), int(ends[-1], 16) + 1)
+)
+TRIMMED_CHARACTERS = _WHITE_SPACE + _INVISIBLE_CHARACTERS
+"""Characters that are removed from both ends of a value. SQL of `hashing_sql` has these and `SEPARATOR_CHARACTERS`."""
+SEPARATOR_CHARACTERS = "," + "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0)))) + TRIMMED_CHARACTERS
 """Characters that no plain identifier contains: a comma, control characters of both blocks, DEL, white space."""
-SEPARATOR = re.compile(f"[{re.escape(SEPARATORS)}]")
+_SEPARATOR_PATTERN = re.compile(f"[{re.escape(SEPARATOR_CHARACTERS)}]")
 
-_DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_DEVICE_ID_PATTERN = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +93,7 @@ def _normalise_email(text: str, _country: str | None) -> str | Reason:
     normal = text.lower()
     if len(normal.encode()) > MAX_EMAIL_BYTES:
         return Reason.TOO_LONG
-    if SEPARATOR.search(normal):
+    if _SEPARATOR_PATTERN.search(normal):
         return Reason.CONTAINS_SEPARATOR
     local, _, domain = normal.partition("@")
     labels = domain.split(".")
@@ -101,31 +103,31 @@ def _normalise_email(text: str, _country: str | None) -> str | Reason:
 
 def _normalise_device_id(text: str, _country: str | None, *, letter_case: Callable[[str], str]) -> str | Reason:
     # Before its case is changed: upper() makes two hex digits of the ligature \ufb00.
-    if SEPARATOR.search(text):
+    if _SEPARATOR_PATTERN.search(text):
         return Reason.CONTAINS_SEPARATOR
-    return letter_case(text) if _DEVICE_ID.fullmatch(text) else Reason.NOT_A_DEVICE_ID
+    return letter_case(text) if _DEVICE_ID_PATTERN.fullmatch(text) else Reason.NOT_A_DEVICE_ID
 
 
 def _normalise_external_id(text: str, _country: str | None) -> str | Reason:
     if len(text) > MAX_EXTERNAL_ID_CHARACTERS:
         return Reason.TOO_LONG
-    return Reason.CONTAINS_SEPARATOR if SEPARATOR.search(text) else text
+    return Reason.CONTAINS_SEPARATOR if _SEPARATOR_PATTERN.search(text) else text
 
 
 # For blocks, which is faster: a pattern matches a run of plainly valid lines; `normalise` decides about all others.
 # Repeats never have to backtrack: possessive quantifiers (Python 3.11) save a sixth of the time.
-_POSSESSIVE = "+" if sys.version_info >= (3, 11) else ""
-_LOCAL = r"[^\x00-\x20,@\x7f-\xff]"
-_LABEL = r"[^\x00-\x20,.@\x7f-\xff]"
+_POSSESSIVE_PLUS = "+" if sys.version_info >= (3, 11) else ""
+_LOCAL_PART_CHARACTER = r"[^\x00-\x20,@\x7f-\xff]"
+_DOMAIN_LABEL_CHARACTER = r"[^\x00-\x20,.@\x7f-\xff]"
 # The bounds add up to no more than 254 bytes; longer addresses take the slow way.
-_PLAIN_EMAIL = (
-    rf"{_LOCAL}{{1,64}}{_POSSESSIVE}@{_LABEL}{{1,63}}{_POSSESSIVE}\.{_LABEL}{{1,63}}{_POSSESSIVE}"
-    rf"(?:\.{_LABEL}{{1,29}}{_POSSESSIVE}){{0,2}}{_POSSESSIVE}"
+_PLAIN_EMAIL_PATTERN = (
+    rf"{_LOCAL_PART_CHARACTER}{{1,64}}{_POSSESSIVE_PLUS}@{_DOMAIN_LABEL_CHARACTER}{{1,63}}{_POSSESSIVE_PLUS}\.{_DOMAIN_LABEL_CHARACTER}{{1,63}}{_POSSESSIVE_PLUS}"
+    rf"(?:\.{_DOMAIN_LABEL_CHARACTER}{{1,29}}{_POSSESSIVE_PLUS}){{0,2}}{_POSSESSIVE_PLUS}"
 )
-_PLAIN_EXTERNAL_ID = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}{_POSSESSIVE}"
+_PLAIN_EXTERNAL_ID_PATTERN = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}{_POSSESSIVE_PLUS}"
 
 
-def _recognise_lines(
+def _recognise_each_line(
     lines: bytes, *, pattern: re.Pattern[bytes], letter_case: Callable[[bytes], bytes] = bytes
 ) -> list[bytes]:
     """Return, for each line of `lines`, the text to hash, or b"" if the line is invalid. Each line ends in a line feed.
@@ -143,25 +145,25 @@ def _recognise_lines(
     return values
 
 
-_emails, _device_ids, _external_ids = (
-    re.compile(rf"(?:{line}\n)*{_POSSESSIVE}".encode())
-    for line in (_PLAIN_EMAIL, _DEVICE_ID.pattern, _PLAIN_EXTERNAL_ID)
+_email_lines, _device_id_lines, _external_id_lines = (
+    re.compile(rf"(?:{line}\n)*{_POSSESSIVE_PLUS}".encode())
+    for line in (_PLAIN_EMAIL_PATTERN, _DEVICE_ID_PATTERN.pattern, _PLAIN_EXTERNAL_ID_PATTERN)
 )
 
-_LABELS = r"\A[^@]+@[^@.]+(\.[^@.]+)+\z"
-_DEVICE_ID_SQL = r"\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z"
-_HAS_SEPARATOR = ("regexp_like($text, '$separators')", Reason.CONTAINS_SEPARATOR)
+_EMAIL_SQL_PATTERN = r"\A[^@]+@[^@.]+(\.[^@.]+)+\z"
+_DEVICE_ID_SQL_PATTERN = r"\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z"
+_SEPARATOR_SQL_REJECTION = ("regexp_like($text, '$separators')", Reason.CONTAINS_SEPARATOR)
 
 EMAIL = IdentifierType(
     name="email",
     key="email",
     list_type="EMAIL",
     normalise=_normalise_email,
-    recognise=partial(_recognise_lines, pattern=_emails, letter_case=bytes.lower),
+    recognise=partial(_recognise_each_line, pattern=_email_lines, letter_case=bytes.lower),
     sql_rejections=(
         (f"length(to_hex(to_utf8($lowered))) > {2 * MAX_EMAIL_BYTES}", Reason.TOO_LONG),
-        _HAS_SEPARATOR,
-        (f"NOT regexp_like($lowered, '{_LABELS}')", Reason.NOT_AN_EMAIL),
+        _SEPARATOR_SQL_REJECTION,
+        (f"NOT regexp_like($lowered, '{_EMAIL_SQL_PATTERN}')", Reason.NOT_AN_EMAIL),
         (f"regexp_like($text, '{UNSURE_LETTERS}')", Reason.UNSURE),
     ),
     sql_normal="$lowered",
@@ -171,8 +173,11 @@ MAID = IdentifierType(
     key="maid",
     list_type="MAID",
     normalise=partial(_normalise_device_id, letter_case=str.lower),
-    recognise=partial(_recognise_lines, pattern=_device_ids, letter_case=bytes.lower),
-    sql_rejections=(_HAS_SEPARATOR, (f"NOT regexp_like($text, '{_DEVICE_ID_SQL}')", Reason.NOT_A_DEVICE_ID)),
+    recognise=partial(_recognise_each_line, pattern=_device_id_lines, letter_case=bytes.lower),
+    sql_rejections=(
+        _SEPARATOR_SQL_REJECTION,
+        (f"NOT regexp_like($text, '{_DEVICE_ID_SQL_PATTERN}')", Reason.NOT_A_DEVICE_ID),
+    ),
     sql_normal="$lowered",
 )
 IDFA = replace(
@@ -180,20 +185,20 @@ IDFA = replace(
     name="idfa",
     list_type="IDFA",
     normalise=partial(_normalise_device_id, letter_case=str.upper),
-    recognise=partial(_recognise_lines, pattern=_device_ids, letter_case=bytes.upper),
+    recognise=partial(_recognise_each_line, pattern=_device_id_lines, letter_case=bytes.upper),
     sql_normal="upper($text)",
 )
 PHONE = IdentifierType(
     name="phone",
     key="hashed_phone_number",
     normalise=phones.normalise_phone,
-    recognise=phones.recognise_phones,
+    recognise=phones.recognise_phone_lines,
 )
 EXTERNAL_ID = IdentifierType(
     name="external_id",
     key="external_id",
     normalise=_normalise_external_id,
-    recognise=partial(_recognise_lines, pattern=_external_ids),
+    recognise=partial(_recognise_each_line, pattern=_external_id_lines),
     is_hashed=False,
 )
 
@@ -201,7 +206,7 @@ TYPES: Mapping[str, IdentifierType] = {type_.name: type_ for type_ in (EMAIL, MA
 """All types of identifiers, by column name. The keys of a record are in this order; the unhashed one comes last."""
 LIST_TYPES: Mapping[str, IdentifierType] = {name: type_ for name, type_ in TYPES.items() if type_.list_type}
 """The types whose identifiers can be sent alone."""
-ROW_ONLY_NAMES = [name for name in TYPES if name not in LIST_TYPES]
+ROW_ONLY_TYPE_NAMES = [name for name in TYPES if name not in LIST_TYPES]
 """The names of the types that can only be sent as a key of a record with several keys."""
 
 

@@ -10,18 +10,18 @@ from typing import Any
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.identifiers.reasons import Reason
 
-_NO_COUNTRY = "001"  # the library's region of numbers without a country
-_MAX_CHARACTERS = 80  # no number is longer, and the library takes much longer for a longer text
+_NON_GEOGRAPHIC_REGION = "001"  # the library's region of numbers without a country
+_MAX_PHONE_CHARACTERS = 80  # no number is longer, and the library takes much longer for a longer text
 _NUMBER_TYPES = "premium_rate toll_free shared_cost voip personal_number pager uan voicemail fixed_line mobile"
 
 
-def can_be_country(code: str) -> bool:
-    """Return whether `code`, such as "DE", is a country whose phone numbers the library phonenumbers knows.
+def can_be_phone_country(country_code: str) -> bool:
+    """Return whether `country_code`, such as "DE", is a country whose phone numbers the library phonenumbers knows.
 
     Returns True for any code if the library is not installed.
     """
     with contextlib.suppress(WorkflowError):
-        return code in _import_phonenumbers().SUPPORTED_REGIONS
+        return country_code in _import_phonenumbers().SUPPORTED_REGIONS
     return True
 
 
@@ -34,7 +34,7 @@ def normalise_phone(text: str, default_country: str | None) -> str | Reason:
     leading zeros"). Raises WorkflowError when the library is missing.
     """
     phonenumbers = _import_phonenumbers()
-    if len(text) > _MAX_CHARACTERS:
+    if len(text) > _MAX_PHONE_CHARACTERS:
         return Reason.TOO_LONG
     # No national number begins with 00: it is how one dials abroad in most countries.
     text = f"+{text[2:]}" if text.startswith("00") else text
@@ -50,7 +50,7 @@ def normalise_phone(text: str, default_country: str | None) -> str | Reason:
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)).lstrip("+")
 
 
-def recognise_phones(lines: bytes) -> list[bytes]:
+def recognise_phone_lines(lines: bytes) -> list[bytes]:
     """Return the digits of each line that is plainly a phone number with a plus sign, and b"" for any other line."""
     return [
         line[1:] if line[:1] == b"+" and _compile_number_matcher(line[1:4])(line, 1) else b""
@@ -67,12 +67,12 @@ def _compile_number_matcher(first_digits: bytes) -> Callable[[bytes, int], objec
     codes = _import_phonenumbers().COUNTRY_CODE_TO_REGION_CODE
     for code in (first_digits[:length] for length in (1, 2, 3)):
         regions = codes.get(int(code)) if code.isdigit() and not code.startswith(b"0") else None
-        if regions and regions[0] != _NO_COUNTRY:
-            return re.compile(code + _build_national_pattern(regions).encode()).fullmatch
+        if regions and regions[0] != _NON_GEOGRAPHIC_REGION:
+            return re.compile(code + _build_national_number_pattern(regions).encode()).fullmatch
     return re.compile(b"(?!)").fullmatch  # matches nothing
 
 
-def _build_national_pattern(regions: tuple[str, ...]) -> str:
+def _build_national_number_pattern(regions: tuple[str, ...]) -> str:
     """Return a regular expression for valid phone numbers, without the country code, of regions that share that code.
 
     It assigns numbers to regions as the library phonenumbers does, and matches no number that the library would change.
@@ -84,19 +84,19 @@ def _build_national_pattern(regions: tuple[str, ...]) -> str:
     choices = []
     for region in metadata:
         types = "|".join(
-            _build_type_pattern(of_type)
+            _build_number_type_pattern(of_type)
             for name in _NUMBER_TYPES.split()
             if (of_type := getattr(region, name)) and of_type.national_number_pattern
         )
         leading = f"(?={region.leading_digits})" if region.leading_digits else ""
-        choices.append(f"{not_before}{leading}(?={_build_type_pattern(region.general_desc)})(?:{types})")
+        choices.append(f"{not_before}{leading}(?={_build_number_type_pattern(region.general_desc)})(?:{types})")
         not_before += f"(?!{region.leading_digits})" if region.leading_digits else ""
     return f"(?:{'|'.join(choices)})"
 
 
-def _build_type_pattern(description: Any) -> str:
-    lengths = "|".join(rf"\d{{{length}}}" for length in description.possible_length)
-    return (rf"(?=(?:{lengths})\Z)" if lengths else "") + rf"(?:{description.national_number_pattern})\Z"
+def _build_number_type_pattern(number_type: Any) -> str:
+    lengths = "|".join(rf"\d{{{length}}}" for length in number_type.possible_length)
+    return (rf"(?=(?:{lengths})\Z)" if lengths else "") + rf"(?:{number_type.national_number_pattern})\Z"
 
 
 @functools.cache

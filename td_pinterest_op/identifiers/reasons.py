@@ -3,14 +3,13 @@
 # To add a reason:
 # 1. Test values that get it: tests/unit/records/test_identifiers.py, tests/unit/trino/test_hashing_sql.py for its SQL,
 #    and tests/unit/identifiers/test_reasons.py for the SQL of its explanation.
-# 2. Add it below, to `Reason` and to `REASONS`: its meaning, the advice, SQL that finds such rows, and an example. The
-#    rule of one type is in identifiers/identifier_types.py three times: the pattern by which a block of values is
-#    recognised, the function for the others, and SQL (what SQL cannot judge must be `unsure` there, or a mirror would
-#    send what an add rejects). A rule of all types is in records/digests.py and trino/hashing_sql.py. Add values to
-#    tests/warehouses.py, and run `scripts/trino`: its engine is the real one. A rule also holds for removals, erasures
-#    and lists: whoever was sent before can then not be named any more.
-# 3. Add its row to docs/reference.md ("Identifiers"), and a line to CHANGELOG.md. `explain`, statistics and reports
-#    take it from the table.
+# 2. Add it below, to `Reason` and to `REASON_EXPLANATIONS`: its meaning, the advice, SQL that finds such rows, and an
+# example. The    rule of one type is in identifiers/identifier_types.py three times: the pattern by which a block of
+# values is    recognised, the function for the others, and SQL (what SQL cannot judge must be `unsure` there, or a
+# mirror would    send what an add rejects). A rule of all types is in records/digests.py and trino/hashing_sql.py. Add
+# values to    tests/warehouses.py, and run `scripts/trino`: its engine is the real one. A rule also holds for removals,
+# erasures    and lists: whoever was sent before can then not be named any more. 3. Add its row to docs/reference.md
+# ("Identifiers"), and a line to CHANGELOG.md. `explain`, statistics and reports    take it from the table.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +55,7 @@ class Explanation:
     example: str | None = None  # a made-up value that is rejected for this reason
 
 
-REASONS: Mapping[str, Explanation] = {
+REASON_EXPLANATIONS: Mapping[str, Explanation] = {
     "null": Explanation(
         meaning="is NULL: the row has no identifier",
         example="NULL",

@@ -19,7 +19,7 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.mirroring.comparison import build_changes_select, build_figures_query
 from td_pinterest_op.mirroring.ledger import DIFFERENCE, JOIN, LEAVE, PROOFS, REPLACE, UNSURE_LEAVE, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
-from td_pinterest_op.records.columns import choose_list_type, find_people_columns, is_single
+from td_pinterest_op.records.columns import choose_customer_list_type, find_people_columns, has_single_identifier
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.table import Settings
@@ -131,7 +131,7 @@ class MirrorRun:
         # Hash the people. If some may be withheld or have several identifiers, this is a statement of its own, with a
         # table: together with the comparison it would need the memory of both. Else the comparison hashes them.
         control = self.settings.control
-        if list_tables or control or not is_single(query.columns):
+        if list_tables or control or not has_single_identifier(query.columns):
             select = withholding_sql.build_people_select(query, list_tables=list_tables, control=control)
             select += f"{withholding_sql.BLANK_ROW}, 0, 0, 0, 0, 0"
             purpose = "hash the people, without those withheld"
@@ -165,7 +165,7 @@ class MirrorRun:
         self._table, job_id = self.jobs.create_table("changes", purpose, changes, embedded=embedded)
         self.stats.job_id = self.stats.job_id or job_id
         (self.counts,) = self.jobs.read_records("count who joins and who leaves", build_figures_query(self._table))
-        self._list_type = choose_list_type(query.columns)
+        self._list_type = choose_customer_list_type(query.columns)
         # Turn the counts into statistics.
         counts = self.counts
         stats = self.stats

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
-from td_pinterest_op.redaction.secret import quote_text
+from td_pinterest_op.redaction.secret import quote_for_message
 from td_pinterest_op.runtime.text import parse_id, parse_whole_number
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Audience:
     @property
     def label(self) -> str:
         """The audience's id and name as text for messages."""
-        return f"audience {self.id} {quote_text(self.name)}"
+        return f"audience {self.id} {quote_for_message(self.name)}"
 
     @property
     def is_removed(self) -> bool:

@@ -12,7 +12,7 @@ from td_pinterest_op.http.retry import Retry, parse_reset_delay, parse_retry_aft
 from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, judge_response
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
-from td_pinterest_op.redaction.secret import escape, sanitize
+from td_pinterest_op.redaction.secret import escape_for_message, sanitize
 from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.stats import RequestCounts
 
@@ -148,7 +148,7 @@ class Client:
             self.on_response(response)
         except NoResponseError as broken:
             failure = FAILURES[broken.failure]
-            text = f"no response from Pinterest ({broken}) to the request to {escape(request.purpose)}"
+            text = f"no response from Pinterest ({broken}) to the request to {escape_for_message(request.purpose)}"
             return _FailedAttempt(decision=failure, text=text, error=failure.error(f"{text}; {failure.advice}"))
         status = response.status
         code = response.code
@@ -159,7 +159,7 @@ class Client:
         is_quotable = response.message and not request.has_records and not request.is_about_tokens
         quote = f' "{sanitize(response.message, longest=200)}"' if is_quotable else ""
         code_text = "" if code is None else f" (code {code})"
-        text = f"Pinterest answered {status}{code_text}{quote} to the request to {escape(request.purpose)}"
+        text = f"Pinterest answered {status}{code_text}{quote} to the request to {escape_for_message(request.purpose)}"
         is_about_request = status >= 400 and decision.recovery in (Recovery.REFRESH, Recovery.GIVE_UP)
         advice = request.advice.get(code, request.advice.get(None)) if is_about_request else None
         request_id = "" if request.is_about_tokens else f" [x-pinterest-rid {response.request_id}]"
@@ -183,8 +183,8 @@ class Client:
             requested = requested or parse_reset_delay(failed.headers)
         if requested > longest_wait:
             raise failed.error.extend(
-                f"; Pinterest asks to wait {format_duration(requested, now=now)}, more than max_retry_wait_millis "
-                f"allows ({format_duration(longest_wait)})"
+                f"; Pinterest asks to wait {format_duration(requested, starting_at=now)}, more than "
+                f"max_retry_wait_millis allows ({format_duration(longest_wait)})"
             )
         wait = next(islice(self.retry.iterate_waits(), tries - 1, None))
         if recovery is Recovery.WAIT:
@@ -198,14 +198,14 @@ class Client:
                 raise failed.error.extend(f"; no request has succeeded for {format_duration(clock - since)}")
             # Once for all requests that get the same response at the same time.
             if self.rate_limiter.block_for(pause):
-                log.warning("%s; all requests wait %s", failed.text, format_duration(pause, now=now))
+                log.warning("%s; all requests wait %s", failed.text, format_duration(pause, starting_at=now))
             return
         self.rate_limiter.block_for(requested)
         if failed.decision.maybe_applied and not request.repeatable:
             raise MaybeAppliedError(str(failed.error), status=failed.error.status, code=failed.error.code)
         if tries > self.retry.count:
             raise failed.error.extend(f"; tried {tries} times" if tries > 1 else "")
-        until = format_duration(max(wait, requested), now=now)
+        until = format_duration(max(wait, requested), starting_at=now)
         log.warning("%s (attempt %d of %d); trying again in %s", failed.text, tries, self.retry.count + 1, until)
         self.rate_limiter.wait(wait)
         self.counts.add(waiting_seconds=wait)

@@ -14,12 +14,14 @@ from td_pinterest_op.treasure_data.job import Job
 log = logging.getLogger(__name__)
 
 # varchar(32), char(64), string: Trino's and Hive's types for text; array(varchar), array<string>.
-_TEXT = re.compile(r"(array\s*[(<]\s*)?(varchar|char|string)\b", re.IGNORECASE)
+_TEXT_TYPE_PATTERN = re.compile(r"(array\s*[(<]\s*)?(varchar|char|string)\b", re.IGNORECASE)
 # Types of a column that can choose a control group.
-_KEY = re.compile(r"(varchar|char|string|bigint|integer|int|smallint|tinyint|long)\b", re.IGNORECASE)
+_CONTROL_KEY_TYPE_PATTERN = re.compile(
+    r"(varchar|char|string|bigint|integer|int|smallint|tinyint|long)\b", re.IGNORECASE
+)
 # Of a message: characters that name columns, and problems.
-_LONGEST_SHOWN = 600
-_MOST_PROBLEMS = 20
+_LONGEST_COLUMN_LIST = 600
+_MOST_LISTED_PROBLEMS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,7 @@ def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str,
         columns.sort(key=lambda column: order.index(column.type.name))
     for name, of_list in list_columns.items():
         require_common_type(f"`{name}`", of_list, columns)
-    if control and control.by is None and not (is_single(columns) and columns[0].type.is_hashed):
+    if control and control.by is None and not (has_single_identifier(columns) and columns[0].type.is_hashed):
         raise JobError(
             f"{job.label} has no column that identifies each person for the control group: select a column with a key "
             "of each person, and name that column as `by` in `control`"
@@ -138,12 +140,12 @@ def find_identifier_columns(
     for position, (name, sql_type) in enumerate(job.schema):
         type_ = type_by_name.get(name.lower())
         if type_ or name.lower() == control_column:
-            if not (_TEXT if type_ else _KEY).match(sql_type):
+            if not (_TEXT_TYPE_PATTERN if type_ else _CONTROL_KEY_TYPE_PATTERN).match(sql_type):
                 # A cast of bytes would take them for UTF-8; what a query holds as bytes is a digest.
                 cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
                 problems.append(f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}')
         elif name.lower() not in other_columns:
-            problems.append(f'column "{sanitize(name)}" {_describe_other_column(name)}')
+            problems.append(f'column "{sanitize(name)}" {_explain_unusable_column(name)}')
         if type_:
             column = Column(
                 name=name,
@@ -157,15 +159,15 @@ def find_identifier_columns(
     if not found:
         problems.insert(0, never_sent or f"there is no column {join_with_or(types)}")
     if problems:
-        shown = sanitize(", ".join(" ".join(column) for column in job.schema), longest=_LONGEST_SHOWN)
-        listed = "; ".join(problems[:_MOST_PROBLEMS])
+        shown = sanitize(", ".join(" ".join(column) for column in job.schema), longest=_LONGEST_COLUMN_LIST)
+        listed = "; ".join(problems[:_MOST_LISTED_PROBLEMS])
         raise JobError(f"{job.label} (columns: {shown}) cannot be exported: {listed}")
     if never_sent and not job.is_hashed_by_warehouse:  # the columns of such a job were checked before
         log.warning("%s", never_sent)
     return found
 
 
-def _describe_other_column(name: str) -> str:
+def _explain_unusable_column(name: str) -> str:
     if re.fullmatch(r"_col\d+", name):  # in Trino
         return "is not an identifier: give it a name in the query, such as `AS email`"
     cure = "leave it out of the query"
@@ -174,7 +176,7 @@ def _describe_other_column(name: str) -> str:
     return f"is not an identifier: {cure}, or name it in `columns`"
 
 
-def get_position(name: str, names: Iterable[str]) -> int:
+def get_column_position(name: str, names: Iterable[str]) -> int:
     """Return the position, from 0, of the column `name` in `names`. Letter case is ignored.
 
     Raises ValueError if it is missing.
@@ -182,12 +184,12 @@ def get_position(name: str, names: Iterable[str]) -> int:
     return [each.lower() for each in names].index(name.lower())
 
 
-def is_single(columns: Sequence[Column]) -> bool:
+def has_single_identifier(columns: Sequence[Column]) -> bool:
     """Return True if each row has a single identifier: there is one column, and it is not an array."""
     return len(columns) == 1 and not columns[0].is_array
 
 
-def choose_list_type(columns: Sequence[Column]) -> str:
+def choose_customer_list_type(columns: Sequence[Column]) -> str:
     """Return the type of a new customer list for identifiers in these columns: "EMAIL", "MAID" or "IDFA".
 
     It is "EMAIL" if the identifiers have several types.

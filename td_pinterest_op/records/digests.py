@@ -16,17 +16,22 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import cast
 
-from td_pinterest_op.identifiers.identifier_types import HASHES_OF_NOTHING, PLACEHOLDERS, TRIMMED, IdentifierType
+from td_pinterest_op.identifiers.identifier_types import (
+    HASHES_OF_NOTHING,
+    PLACEHOLDERS,
+    TRIMMED_CHARACTERS,
+    IdentifierType,
+)
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column
 
 DIGEST_BYTES = 32
 HASHED_MARK = "="
 """Precedes the digest of a value that was hashed already, in the answers of the warehouse."""
-_MARK = HASHED_MARK.encode()
-_PLACEHOLDERS = frozenset(map(str.encode, PLACEHOLDERS))
+_ENCODED_HASHED_MARK = HASHED_MARK.encode()
+_ENCODED_PLACEHOLDERS = frozenset(map(str.encode, PLACEHOLDERS))
 _SHA256_HEX = re.compile(rb"[0-9A-Fa-f]{64}")
-_OTHER_HASH = re.compile(rb"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
+_MD5_OR_SHA1_HEX = re.compile(rb"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +57,10 @@ class ColumnIdentifiers:
             return valid
         return [compute_comparable_digest(self.column.type, identifier) for identifier in valid]
 
-    def group_by_row(self, count: int) -> list[list[bytes]]:
-        """Return for each of the block's `count` rows the list of identifiers in the column, without repeats."""
-        by_row: list[list[bytes]] = [[] for _ in range(count)]
-        rows = range(count) if self.rows is None else self.rows
+    def group_by_row(self, row_count: int) -> list[list[bytes]]:
+        """Return for each of the block's `row_count` rows the list of identifiers in the column, without repeats."""
+        by_row: list[list[bytes]] = [[] for _ in range(row_count)]
+        rows = range(row_count) if self.rows is None else self.rows
         for row, identifier in zip(rows, self.identifiers, strict=True):
             if identifier:
                 by_row[row].append(identifier)
@@ -74,7 +79,7 @@ def compute_identifier(type_: IdentifierType, value: object, *, default_country:
     if not isinstance(value, bytes):
         return Reason.NOT_A_STRING
     try:
-        text = value.decode().strip(TRIMMED)
+        text = value.decode().strip(TRIMMED_CHARACTERS)
     except UnicodeDecodeError:
         return Reason.BAD_ENCODING
     if not text or text.lower() in PLACEHOLDERS:
@@ -83,7 +88,7 @@ def compute_identifier(type_: IdentifierType, value: object, *, default_country:
     if type_.is_hashed and _SHA256_HEX.fullmatch(encoded):
         digest = unhexlify(encoded)
         return Reason.HASH_OF_NOTHING if digest in HASHES_OF_NOTHING else digest
-    if type_.is_hashed and _OTHER_HASH.fullmatch(encoded):
+    if type_.is_hashed and _MD5_OR_SHA1_HEX.fullmatch(encoded):
         return Reason.UNSUPPORTED_HASH
     normal = type_.normalise(text, default_country)
     if isinstance(normal, Reason):
@@ -97,7 +102,7 @@ def compute_identifiers(column: Column, values: Sequence[object]) -> ColumnIdent
     `values`: as msgpack returns them with raw=True, so that text is bytes. A few thousand at once are best. Raises
     WorkflowError as `compute_identifier` does.
     """
-    identifiers, hashed_count = _recognise_values(column.type, values)
+    identifiers, hashed_count = _recognise_and_count_hashed(column.type, values)
     rejected = []
     row = -1
     # Few are not recognised, and index() finds them several times faster than a loop.
@@ -113,7 +118,7 @@ def compute_identifiers(column: Column, values: Sequence[object]) -> ColumnIdent
     return ColumnIdentifiers(column=column, identifiers=identifiers, rejected=rejected, hashed_count=hashed_count)
 
 
-def decode_hashed_values(column: Column, values: Sequence[object]) -> ColumnIdentifiers:
+def decode_warehouse_hashed_values(column: Column, values: Sequence[object]) -> ColumnIdentifiers:
     """Return the identifiers of a column whose values the warehouse has checked and hashed.
 
     `values`: each a digest in hex, the reason for a rejection, or None for NULL. HASHED_MARK precedes the digest of a
@@ -126,11 +131,11 @@ def decode_hashed_values(column: Column, values: Sequence[object]) -> ColumnIden
         for row, digest in enumerate(digests)
         if not digest
     ]
-    hashed_count = sum(text.startswith(_MARK) for text in texts)
+    hashed_count = sum(text.startswith(_ENCODED_HASHED_MARK) for text in texts)
     return ColumnIdentifiers(column=column, identifiers=digests, rejected=rejected, hashed_count=hashed_count)
 
 
-def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], int]:
+def _recognise_and_count_hashed(type_: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], int]:
     """Return the identifier of each plainly valid value, b"" for any other value, and how many were hashed already."""
     texts = cast("list[bytes]", values)
     try:
@@ -152,7 +157,7 @@ def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[
     if len(plain) != len(texts):  # a newline inside a value makes a line too many
         return [b""] * len(texts), 0
     if not type_.is_hashed:
-        return [b"" if value.lower() in _PLACEHOLDERS else value for value in plain], 0
+        return [b"" if value.lower() in _ENCODED_PLACEHOLDERS else value for value in plain], 0
     return _clear_hashes_of_nothing([sha256(value).digest() if value else b"" for value in plain]), 0
 
 
@@ -167,24 +172,25 @@ def compute_comparable_digest(type_: IdentifierType, identifier: bytes) -> bytes
     return identifier if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), identifier)).digest()
 
 
-def extract_column_identifiers(column: Column, block: Sequence[Sequence[object]]) -> ColumnIdentifiers:
+def extract_column_identifiers(column: Column, values_by_column: Sequence[Sequence[object]]) -> ColumnIdentifiers:
     """Return the identifiers of a column's values in a block of rows, elements of arrays included.
 
-    `block`: the values of some rows, column by column. Raises WorkflowError as `compute_identifier` does.
+    `values_by_column`: the values of the rows, one sequence for each column of the result. Raises WorkflowError as
+    `compute_identifier` does.
     """
-    values = block[column.position]
+    values = values_by_column[column.position]
     rows: list[int] | None = None
     if column.is_array:
         rows = []
         elements: list[object] = []
         for row, array in enumerate(values):
             # A row without elements gets one null.
-            present = [element for element in _parse_array(array) if element is not None] or [None]
+            present = [element for element in _parse_array_elements(array) if element is not None] or [None]
             elements += present
             rows += [row] * len(present)
         values = elements
     if column.is_hashed_by_warehouse:
-        found = decode_hashed_values(column, values)
+        found = decode_warehouse_hashed_values(column, values)
     else:
         found = compute_identifiers(column, values)
     if rows is None:
@@ -192,7 +198,7 @@ def extract_column_identifiers(column: Column, block: Sequence[Sequence[object]]
     return replace(found, rows=rows, rejected=[(rows[position], reason) for position, reason in found.rejected])
 
 
-def _parse_array(value: object) -> Sequence[object]:
+def _parse_array_elements(value: object) -> Sequence[object]:
     if isinstance(value, (tuple, list)):
         return value
     if isinstance(value, bytes) and value.lstrip().startswith(b"["):

@@ -8,10 +8,10 @@ from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.settings.table import RecordSettings, Settings
 from td_pinterest_op.stats import Stats
 
-NAMED_ROWS = 10  # the most invalid rows whose numbers an error names
-TOLERATED_SHARE = 0.01  # of valid values, which may be of another kind than `expect_values` says
+MOST_NAMED_INVALID_ROWS = 10  # the most invalid rows whose numbers an error names
+TOLERATED_UNEXPECTED_SHARE = 0.01  # of valid values, which may be of another kind than `expect_values` says
 # For each expected kind of values: how the other values look, and why.
-_UNEXPECTED_VALUES = {
+_UNEXPECTED_VALUE_TEXTS = {
     "plain": (
         "look hashed already",
         "A policy of Treasure Data may mask the column: digests of masked values match nobody",
@@ -19,7 +19,7 @@ _UNEXPECTED_VALUES = {
     "hashed": ("are plain", "The query may select another column than the hashed one"),
 }
 
-_MEMBERS_REMAIN = (
+_MEMBERS_REMAIN_NOTE = (
     "  note      withheld people who are already in the audience remain in it: pinterest_erase.dig removes them"
 )
 
@@ -30,7 +30,7 @@ def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Se
     `batches`: the number of requests with records. `request_count`: the number of other writing requests. `changes`: a
     sentence for each thing to create, change or orphan at Pinterest.
     """
-    reasons = format_reasons(stats.invalid_by_reason)
+    reasons = format_reason_counts(stats.invalid_by_reason)
     action = settings.action
     leaves_members = not action.drops_members and (not action.only_once or settings.if_exists == "add")
     pace = settings.requests_per_minute
@@ -44,16 +44,16 @@ def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Se
         f"  requests  {request_count + batches:,} to write ({batches:,} of records), at most {pace:,} a minute: "
         + (f"{math.ceil(minutes):,} min" if minutes > 1 else "under a minute"),
         *(f"  change    {change}" for change in changes),
-        *([_MEMBERS_REMAIN] if stats.list_jobs and leaves_members else []),
+        *([_MEMBERS_REMAIN_NOTE] if stats.list_jobs and leaves_members else []),
     ]
     return "\n".join(lines)
 
 
-def check_values(settings: RecordSettings, stats: Stats) -> None:
+def check_invalid_values(settings: RecordSettings, stats: Stats) -> None:
     """Raise InvalidRowsError if any value is invalid; with `ignore_invalid_records`, only if no value is valid.
 
     With this setting, it is no error if all values are NULL: the setting `allow_empty` decides about that in
-    `check_rows`.
+    `check_export_limits`.
     """
     invalid = _describe_invalid_values(stats)
     fix = "Nothing was sent. Correct the query"
@@ -64,9 +64,9 @@ def check_values(settings: RecordSettings, stats: Stats) -> None:
         raise InvalidRowsError(f"{invalid}: there is no valid record. {fix}")
 
 
-def check_rows(settings: Settings, stats: Stats) -> None:
+def check_export_limits(settings: Settings, stats: Stats) -> None:
     """Raise InvalidRowsError or LimitError if the counts of an export's rows break a limit in `settings`."""
-    check_values(settings, stats)
+    check_invalid_values(settings, stats)
     cure = "Nothing was sent. Check the query"
     share = stats.invalid_rows / max(stats.read, 1)
     if share > settings.max_invalid_ratio:
@@ -80,7 +80,7 @@ def check_rows(settings: Settings, stats: Stats) -> None:
             "was sent. Set allow_empty: true if an empty result is expected (add and remove then do nothing, create "
             "makes an empty audience, replace clears the audience, and mirror removes everybody from it)"
         )
-    check_value_kind(settings, stats)
+    check_expected_value_kind(settings, stats)
     if stats.unique and not stats.allowed_count:
         raise LimitError(
             f"no records are left to send: {stats.withheld_text} withheld. Nothing was sent. Check the queries of "
@@ -96,7 +96,7 @@ def check_rows(settings: Settings, stats: Stats) -> None:
         raise LimitError(f"{left} are more than max_records ({most:,}). {cure}")
 
 
-def check_value_kind(settings: Settings, stats: Stats) -> None:
+def check_expected_value_kind(settings: Settings, stats: Stats) -> None:
     """Raise LimitError if more than 1 % of the valid values are of another kind than the setting `expect_values` says.
 
     The kinds are plain values, and digests. `stats`: the counts of the rows, or of a list.
@@ -104,8 +104,8 @@ def check_value_kind(settings: Settings, stats: Stats) -> None:
     expected = settings.expect_values
     other = stats.hashed_values if expected == "plain" else stats.plain_values
     valid = stats.plain_values + stats.hashed_values
-    if expected in _UNEXPECTED_VALUES and other > valid * TOLERATED_SHARE:
-        state, cause = _UNEXPECTED_VALUES[expected]
+    if expected in _UNEXPECTED_VALUE_TEXTS and other > valid * TOLERATED_UNEXPECTED_SHARE:
+        state, cause = _UNEXPECTED_VALUE_TEXTS[expected]
         values = f"{other:,} of {valid:,} valid values {state}"
         raise LimitError(f"expect_values is {expected}, but {values}. Nothing was sent. {cause}")
 
@@ -116,9 +116,9 @@ def _describe_invalid_values(stats: Stats) -> str:
     # With several columns a row has several values, or none.
     of = f"{stats.read:,} rows" if values == stats.read else f"{values:,} values in {stats.read:,} rows"
     where = f"; the first in rows {rows}" if rows else ""  # a warehouse that has judged the rows does not number them
-    return f"{stats.invalid_count:,} of {of} invalid ({format_reasons(stats.invalid_by_reason)}){where}"
+    return f"{stats.invalid_count:,} of {of} invalid ({format_reason_counts(stats.invalid_by_reason)}){where}"
 
 
-def format_reasons(counts: Counter[str]) -> str:
+def format_reason_counts(counts: Counter[str]) -> str:
     """Return as text how often each reason for rejection occurs, the most frequent first: "null 3, empty 1"."""
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())

@@ -15,12 +15,12 @@ from struct import iter_unpack
 from typing import Any, NamedTuple
 
 from td_pinterest_op.identifiers.identifier_types import EXTERNAL_ID
-from td_pinterest_op.records.columns import Column, choose_list_type
+from td_pinterest_op.records.columns import Column, choose_customer_list_type
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.spool import Spool
 
-_SHORTEST_EXTERNAL_ID = 16
-_BUFFERED_BYTES = 4 << 20  # in memory, over all layouts
+_SHORTEST_PADDED_EXTERNAL_ID = 16
+_MOST_BUFFERED_BYTES = 4 << 20  # in memory, over all layouts
 # Bytes of JSON in a request of rows, about: connectors of others keep to it, and Pinterest names no limit. The number
 # of single digests, which are short, is limited by `limit_records_per_request` alone.
 _MAX_JSON_BYTES = 1_000_000
@@ -50,9 +50,9 @@ class RecordLayout(NamedTuple):
     @property
     def json_width(self) -> int:
         """The most bytes that a record takes in a request's JSON, if no character of its external id is escaped."""
-        return len(self.format_for_request(bytes(self.width))) + len(",") + self.id_length
+        return len(self.format_as_json(bytes(self.width))) + len(",") + self.id_length
 
-    def format_for_request(self, data: bytes) -> bytes:
+    def format_as_json(self, data: bytes) -> bytes:
         """Return joined records (`data`) as JSON, with commas between: as objects, or in hex for single digests."""
         # Put together by hand: digests need no escapes, and a JSON encoder takes ten times as long.
         if self == SINGLE_DIGEST:
@@ -77,11 +77,11 @@ class RecordLayout(NamedTuple):
 SINGLE_DIGEST = RecordLayout()
 """The layout of identifiers that are sent alone, as digests."""
 
-Row = Sequence[Any]
+RowIdentifiers = Sequence[Any]
 """The identifiers of a row, by column: one identifier or b"", or lists of them if any column is an array."""
 
 
-def encode_rows(columns: Sequence[Column], rows: Sequence[Row]) -> Mapping[RecordLayout, list[bytes]]:
+def encode_rows(columns: Sequence[Column], rows: Sequence[RowIdentifiers]) -> Mapping[RecordLayout, list[bytes]]:
     """Return the encoded records to send for rows, by layout: a record for each row that has an identifier.
 
     A row with arrays becomes a record for each combination of its values, one from every column. The first combination
@@ -103,7 +103,9 @@ def encode_rows(columns: Sequence[Column], rows: Sequence[Row]) -> Mapping[Recor
             present = [(key, identifier) for key, identifier in zip(keys, combination, strict=True) if identifier]
             external_id = present.pop()[1] if present[-1][0] == EXTERNAL_ID.key else b""
             digests = b"".join(identifier for _, identifier in present)
-            id_length = max(_SHORTEST_EXTERNAL_ID, 1 << (len(external_id) - 1).bit_length()) if external_id else 0
+            id_length = (
+                max(_SHORTEST_PADDED_EXTERNAL_ID, 1 << (len(external_id) - 1).bit_length()) if external_id else 0
+            )
             padded = external_id.ljust(id_length, b"\0")
             layout = RecordLayout(tuple(key for key, _ in present), id_length, number > 0)
             groups[layout].append((digests or hashlib.sha256(padded).digest()) + padded)
@@ -120,7 +122,7 @@ class Batch:
         return sum(len(data) // layout.width for layout, data in self.parts)
 
     @property
-    def has_rows(self) -> bool:
+    def has_named_keys(self) -> bool:
         """Whether the records are rows with named keys, sent as `records_v2`. False for single digests."""
         return any(layout != SINGLE_DIGEST for layout, _ in self.parts)
 
@@ -135,10 +137,10 @@ class Batch:
 
     def make_json_chunks(self) -> Iterator[bytes]:
         """Yield the JSON text of the records in chunks: the member `records` or `records_v2` of a request's body."""
-        opening, closing = (b'"records_v2":[', b"]") if self.has_rows else (b'"records":"', b'"')
+        opening, closing = (b'"records_v2":[', b"]") if self.has_named_keys else (b'"records":"', b'"')
         for number, (layout, data) in enumerate(self.parts):
             yield b"," if number else opening
-            yield layout.format_for_request(data)
+            yield layout.format_as_json(data)
         yield closing
 
 
@@ -178,7 +180,7 @@ class PreparedRecords:
     """
 
     files: Mapping[RecordLayout, Spool] = field(default_factory=dict)
-    list_type: str = choose_list_type([])
+    list_type: str = choose_customer_list_type([])
 
     @property
     def record_count(self) -> int:
@@ -192,7 +194,7 @@ class PreparedRecords:
         for layout, file in self.files.items():
             if layout != SINGLE_DIGEST:
                 chunks.append([f"{layout} {file.unique_count} ".encode()])
-            chunks.append(file.read_chunks())
+            chunks.append(file.read_sorted_chunks())
         return compute_fingerprint(chain.from_iterable(chunks))
 
     def count_batches(self, size: int) -> int:
@@ -203,7 +205,7 @@ class PreparedRecords:
 
     def read_batches(self, size: int) -> Iterator[Batch]:
         """Yield batches of up to `size` records, fewer if records are long: the same in each call. Raises OSError."""
-        chunks = ((layout, chunk) for layout, file in self.files.items() for chunk in file.read_chunks())
+        chunks = ((layout, chunk) for layout, file in self.files.items() for chunk in file.read_sorted_chunks())
         return _make_batches(chunks, size)
 
 
@@ -230,7 +232,7 @@ class RowSpool:
         if layout not in self.spools:
             self.spools[layout] = Spool(layout.width + self._suffix_bytes, encrypted=layout.id_length > 0)
         self.spools[layout].add(records)
-        if sum(spool.buffered_bytes for spool in self.spools.values()) > _BUFFERED_BYTES:
+        if sum(spool.buffered_bytes for spool in self.spools.values()) > _MOST_BUFFERED_BYTES:
             max(self.spools.values(), key=lambda spool: spool.buffered_bytes).write_buffers()
 
     def finish(self) -> PreparedRecords:

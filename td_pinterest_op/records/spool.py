@@ -15,8 +15,8 @@ from struct import iter_unpack
 
 from td_pinterest_op.records.digests import DIGEST_BYTES
 
-BUCKETS = 256  # one for each value of a digest's first byte
-_BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
+BUCKET_COUNT = 256  # one for each value of a digest's first byte
+_MOST_BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
 
 
 class SpoolFile:
@@ -38,7 +38,7 @@ class SpoolFile:
         """Write `data` to the file, from byte `offset` on. Raises OSError."""
         if self._key and data:  # after an empty write, another one begins at the same offset
             self._writes[offset] = next(self._numbers)
-            data = self._crypt(offset, data)
+            data = self._encrypt_or_decrypt(offset, data)
         self._file.seek(offset)
         left = memoryview(data)
         while left:  # a write may be partial; on a full disk the next one raises
@@ -50,9 +50,9 @@ class SpoolFile:
         data = self._file.read(length)
         if len(data) != length:
             raise OSError(errno.EIO, "the temporary file is incomplete")
-        return self._crypt(offset, data) if self._key else data
+        return self._encrypt_or_decrypt(offset, data) if self._key else data
 
-    def _crypt(self, offset: int, data: bytes | bytearray | memoryview) -> bytes:
+    def _encrypt_or_decrypt(self, offset: int, data: bytes | bytearray | memoryview) -> bytes:
         """Return `data` encrypted or decrypted: the operation is the same.
 
         `offset`: where the write of the data began in the file. Each write has a keystream of its own.
@@ -75,7 +75,7 @@ class Buckets:
         self.width = width
         self._file = SpoolFile(encrypted=encrypted)
         self.close = self._file.close
-        self._buffers: list[bytearray] = [bytearray() for _ in range(BUCKETS)]
+        self._buffers: list[bytearray] = [bytearray() for _ in range(BUCKET_COUNT)]
         self.buffered_bytes = 0
         self._segment_offsets: list[array[int]] = []  # for each write: where each bucket's segment begins, and the end
         self._end = 0
@@ -86,7 +86,7 @@ class Buckets:
         for digest in digests:
             buffers[digest[0]] += digest
         self.buffered_bytes += len(digests) * self.width
-        if self.buffered_bytes >= _BUFFERED_BYTES:
+        if self.buffered_bytes >= _MOST_BUFFERED_BYTES:
             self.write_buffers()
 
     def write_buffers(self) -> None:
@@ -107,9 +107,9 @@ class Buckets:
         self.write_buffers()
         self._buffers = []
 
-    def read_segments(self, bucket: int, maximum: int | None = None) -> Iterator[bytes]:
-        """Yield a bucket's digests, or the first `maximum` of them, many joined in each byte string. Raises OSError."""
-        left = self._end if maximum is None else maximum * self.width
+    def read_segments(self, bucket: int, most_digests: int | None = None) -> Iterator[bytes]:
+        """Yield a bucket's digests, or the first `most_digests`, many joined in each byte string. Raises OSError."""
+        left = self._end if most_digests is None else most_digests * self.width
         for offset, length in self._find_segments(bucket):
             if left:
                 data = self._file.read(offset, min(length, left))
@@ -132,9 +132,9 @@ class Spool(Buckets):
         """Sort the digests in the file and drop repeats. No digest can be added afterwards. Raises OSError."""
         super().finish()
         self._unique_counts = []
-        for bucket in range(BUCKETS):
+        for bucket in range(BUCKET_COUNT):
             segments = self.read_segments(bucket)
-            digests = set(chain.from_iterable(split_fixed(segment, self.width) for segment in segments))
+            digests = set(chain.from_iterable(split_by_width(segment, self.width) for segment in segments))
             data = memoryview(b"".join(sorted(digests)))
             self._unique_counts.append(len(data) // self.width)
             for offset, length in self._find_segments(bucket):
@@ -142,17 +142,17 @@ class Spool(Buckets):
                 data = data[length:]
         self.unique_count = sum(self._unique_counts)
 
-    def read_chunks(self) -> Iterator[bytes]:
+    def read_sorted_chunks(self) -> Iterator[bytes]:
         """Yield all unique digests in ascending order, many joined in each byte string. Raises OSError."""
-        return chain.from_iterable(map(self.read_segments, range(BUCKETS), self._unique_counts))
+        return chain.from_iterable(map(self.read_segments, range(BUCKET_COUNT), self._unique_counts))
 
-    def read_buckets(self) -> Iterator[Iterator[bytes]]:
+    def read_sorted_buckets(self) -> Iterator[Iterator[bytes]]:
         """Yield for each bucket an iterator of the bucket's unique digests, in ascending order. Raises OSError."""
         for bucket, unique_count in enumerate(self._unique_counts):
-            yield split_fixed(b"".join(self.read_segments(bucket, unique_count)), self.width)
+            yield split_by_width(b"".join(self.read_segments(bucket, unique_count)), self.width)
 
 
-def split_fixed(data: bytes | bytearray, width: int = DIGEST_BYTES) -> Iterator[bytes]:
+def split_by_width(data: bytes | bytearray, width: int = DIGEST_BYTES) -> Iterator[bytes]:
     """Return an iterator over the byte strings of `width` bytes each that are joined in `data`."""
     piece = f"{width}s"
     view = memoryview(data)

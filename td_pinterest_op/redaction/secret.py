@@ -14,23 +14,23 @@ from urllib.parse import quote, quote_plus
 
 # digdag's limit in bytes; only the beginning of a longer secret is recognised.
 LONGEST_SECRET = 16 * 1024
-_LONGEST_QUOTE = 100  # of a name in a message, in characters
+_LONGEST_QUOTED_TEXT = 100  # of a name in a message, in characters
 # In characters: longer texts are cut at a space before that.
-LONGEST_TEXT = 100_000
+LONGEST_MASKED_TEXT = 100_000
 
 # In characters: shorter credentials occur in every message, and those of up to five are masked as whole words only.
-_SHORTEST_FORM = 3
-_LONGEST_WORD = 5
+_SHORTEST_MASKED_SECRET = 3
+_LONGEST_WHOLE_WORD_SECRET = 5
 
 # What could be a person: a word with an `@`, a device id, an MD5, SHA-1 or SHA-256.
-_WORD = re.compile(r"[^\s'\"]+")
-_AT = re.compile(r"@|%(?:25)*40|\\u0040|&#(?:0*64|[xX]0*40);|&commat;")
-_DEVICE_OR_DIGEST = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}|[0-9A-Fa-f]{32,}")
+_WORD_PATTERN = re.compile(r"[^\s'\"]+")
+_AT_SIGN_PATTERN = re.compile(r"@|%(?:25)*40|\\u0040|&#(?:0*64|[xX]0*40);|&commat;")
+_DEVICE_OR_DIGEST_PATTERN = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}|[0-9A-Fa-f]{32,}")
 # As of phone numbers and keys. Not digits of a name (customers_20260101), a position (line 1:8) or a time.
-_LONG_NUMBER = re.compile(r"(?<!\w)(?!\d{4}-\d\d-\d\d[T ]\d\d:)\+?\(?\d(?:(?:/|[\s()+.-]{0,3})\d){6,}(?![\d_])")
+_LONG_NUMBER_PATTERN = re.compile(r"(?<!\w)(?!\d{4}-\d\d-\d\d[T ]\d\d:)\+?\(?\d(?:(?:/|[\s()+.-]{0,3})\d){6,}(?![\d_])")
 
 # The forms of all credentials.
-_forms: set[str] = set()
+_secret_forms: set[str] = set()
 
 
 class Secret:
@@ -49,7 +49,7 @@ class Secret:
             json.dumps(value)[1:-1],
             base64.b64encode(data).decode(),
         )
-        _forms.update(form.rstrip("=") for form in forms if len(form) >= _SHORTEST_FORM)
+        _secret_forms.update(form.rstrip("=") for form in forms if len(form) >= _SHORTEST_MASKED_SECRET)
 
     def reveal(self) -> str:
         """Return the credential as plain text, for the request that needs it."""
@@ -72,22 +72,22 @@ class Secret:
         return hash(self._value)
 
 
-def mask(text: str) -> str:
+def mask_sensitive_data(text: str) -> str:
     """Return `text` with `***` for credentials, and `<hidden>` for likely e-mail addresses, device ids and digests."""
-    if len(text) > LONGEST_TEXT:
-        text = text[:LONGEST_TEXT].rpartition(" ")[0] + " …"
+    if len(text) > LONGEST_MASKED_TEXT:
+        text = text[:LONGEST_MASKED_TEXT].rpartition(" ")[0] + " …"
     # The longest first: a credential may contain another.
-    for form in sorted(_forms, key=len, reverse=True):
-        if len(form) > _LONGEST_WORD:
+    for form in sorted(_secret_forms, key=len, reverse=True):
+        if len(form) > _LONGEST_WHOLE_WORD_SECRET:
             text = text.replace(form, "***")
         elif form in text:
             text = re.sub(f"(?<![0-9A-Za-z]){re.escape(form)}(?![0-9A-Za-z])", "***", text)
-    return _DEVICE_OR_DIGEST.sub("<hidden>", _WORD.sub(_hide_address, text))
+    return _DEVICE_OR_DIGEST_PATTERN.sub("<hidden>", _WORD_PATTERN.sub(_hide_if_email, text))
 
 
-def mask_with_numbers(text: str) -> str:
-    """Return `text` masked by `mask`, and with `<hidden>` for long numbers, which may be a person's phone number."""
-    return _LONG_NUMBER.sub("<hidden>", mask(text))
+def mask_long_numbers_too(text: str) -> str:
+    """Return `text` as `mask_sensitive_data` does, also with `<hidden>` for long numbers, such as phone numbers."""
+    return _LONG_NUMBER_PATTERN.sub("<hidden>", mask_sensitive_data(text))
 
 
 def defuse_templates(value: Any) -> Any:
@@ -105,26 +105,28 @@ def defuse_templates(value: Any) -> Any:
     return value
 
 
-def escape(text: str) -> str:
+def escape_for_message(text: str) -> str:
     """Return `text` with control characters escaped and `${` changed: it forges no log line and no template."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return str(defuse_templates(text))
 
 
-def quote_text(text: str) -> str:
+def quote_for_message(text: str) -> str:
     """Return a text, such as a name, in quotation marks for a message: escaped, and cut if it is long."""
-    return f'"{escape(text[:_LONGEST_QUOTE])}{"…" if len(text) > _LONGEST_QUOTE else ""}"'
+    return f'"{escape_for_message(text[:_LONGEST_QUOTED_TEXT])}{"…" if len(text) > _LONGEST_QUOTED_TEXT else ""}"'
 
 
 def sanitize(text: str, *, longest: int = 80) -> str:
-    """Return `text` masked by `mask`, with control characters escaped, on one line, cut to `longest` characters."""
-    line = escape(mask(text))  # before it is cut, since half of an identifier would not be recognised
+    """Return `text` masked and escaped, on one line, cut to `longest` characters. The mask: `mask_sensitive_data`."""
+    line = escape_for_message(
+        mask_sensitive_data(text)
+    )  # before it is cut, since half of an identifier would not be recognised
     return line if len(line) <= longest else f"{line[:longest]}…"
 
 
-def _hide_address(word: re.Match[str]) -> str:
+def _hide_if_email(word: re.Match[str]) -> str:
     """Return the matched word, or "<hidden>" if it looks like an e-mail address (an `@`, later a full stop)."""
     text = word[0]
-    at = _AT.search(text, 1)
+    at = _AT_SIGN_PATTERN.search(text, 1)
     return "<hidden>" if at and text.rfind(".", at.end() + 1, len(text) - 1) > 0 else text

@@ -9,9 +9,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.redaction.secret import mask
-from td_pinterest_op.run_history.history_table import COLUMNS, FAILED, RUN_ROW, SUCCESS, convert_booleans
+from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
+from td_pinterest_op.redaction.secret import mask_sensitive_data
+from td_pinterest_op.run_history.history_table import (
+    COLUMN_TYPES,
+    FAILED_OUTCOME,
+    RUN_ROW,
+    SUCCESS_OUTCOME,
+    convert_flags_to_columns,
+)
 from td_pinterest_op.runtime.text import parse_whole_number
 from td_pinterest_op.stats import WITHHELD
 
@@ -23,7 +29,7 @@ class Entry:
     """An entry of a report: a run, an audience's status, or a comparison with the control group."""
 
     kind: str  # RUN_ROW, FOLLOW_UP (a status) or LIFT (a comparison)
-    outcome: str  # SUCCESS or FAILED
+    outcome: str  # SUCCESS_OUTCOME or FAILED_OUTCOME
     at: datetime | None  # when it ran, in UTC
     key: str  # the same for two entries of one run
     values: Mapping[str, Any] = field(repr=False)  # figures and ids, by column of the history table
@@ -33,7 +39,7 @@ class Entry:
     def get_text(self, name: str) -> str:
         """Return the value of the column `name` as masked text, or "" if it is not known."""
         value = self.values.get(name)
-        return "" if value is None else mask(str(value))
+        return "" if value is None else mask_sensitive_data(str(value))
 
     def get_number(self, name: str) -> float | None:
         """Return the value of the column `name` as a number (a count as an `int`), or None if it is not known."""
@@ -62,7 +68,7 @@ class Entry:
             return self.kind.capitalize()
         # The name of an action begins with its verb.
         verb = action.partition("_")[0]
-        if not self.dry_run and self.outcome != FAILED:
+        if not self.dry_run and self.outcome != FAILED_OUTCOME:
             verb = verb.removesuffix("e") + "ed"
         return verb.capitalize() + (" a look-alike" if action == "create_actalike_audience" else "")
 
@@ -77,15 +83,17 @@ class Entry:
 def make_entry(row: Mapping[str, Any]) -> Entry:
     """Return the report entry for a row of the history, or for what `build_run_row` makes of a run's statistics."""
     # Only what is known by name: a table can have any columns.
-    values = {name: value for name, value in convert_booleans(row).items() if name in COLUMNS}
+    values = {name: value for name, value in convert_flags_to_columns(row).items() if name in COLUMN_TYPES}
     rejected = _parse_mapping(values.pop("rows_invalid_by_reason", None))
-    counts = Counter({name: parse_whole_number(rejected[name]) or 0 for name in rejected if name in REASONS})
+    counts = Counter(
+        {name: parse_whole_number(rejected[name]) or 0 for name in rejected if name in REASON_EXPLANATIONS}
+    )
     # A report quotes no query engine: rows of earlier versions hold its words as it wrote them.
     message = str(values.get("error") or "").partition("; the engine's last lines: ")[0]
     when = parse_time(values.get("time")) or parse_time(values.get("session_time"))
     return Entry(
         kind=str(values.get("kind")),
-        outcome=FAILED if message or values.get("outcome") == FAILED else SUCCESS,
+        outcome=FAILED_OUTCOME if message or values.get("outcome") == FAILED_OUTCOME else SUCCESS_OUTCOME,
         at=when,
         key=" ".join([str(values.get(name) or when) for name in _RUN_COLUMNS] + [str(values.get("task") or "")]),
         values=values | {"error": message},

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import format_number, format_time
-from td_pinterest_op.run_history.history_table import FAILED
+from td_pinterest_op.run_history.history_table import FAILED_OUTCOME
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
 
 KEPT = "kept"
@@ -67,11 +67,11 @@ def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
     else:
         refused = run.get_number("records_refused") or 0
         bars.append(Bar(LOST, "Refused by Pinterest", refused))
-        why = "the run failed before" if run.outcome == FAILED else ""
+        why = "the run failed before" if run.outcome == FAILED_OUTCOME else ""
         bars.append(Bar(LOST, "Not sent", allowed - sent - refused, why))
         bars.append(Bar(KEPT, "Taken out" if removes else "Sent", sent))
     bars = [bar for bar in bars if bar.kind == KEPT or bar.count]
-    if run.outcome != FAILED and not run.dry_run and not removes:
+    if run.outcome != FAILED_OUTCOME and not run.dry_run and not removes:
         count = size_entry.get_number("audience_size") if size_entry else None
         whole = "the whole audience, " if run.get_text("action").startswith("add_people_to_") else ""
         note = f"{whole}about, as of {format_time(size_entry.at)}" if size_entry else "not known yet"

@@ -6,13 +6,13 @@ from datetime import datetime
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.identifiers.reasons import REASONS
+from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
 from td_pinterest_op.report import figures
 from td_pinterest_op.report.charts import draw_line_chart
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.funnel import build_funnel
 from td_pinterest_op.report.verdict import choose_report_text
-from td_pinterest_op.run_history.history_table import FOLLOW_UP_ROW, LIFT_ROW, RUN_ROW, SUCCESS
+from td_pinterest_op.run_history.history_table import FOLLOW_UP_ROW, LIFT_ROW, RUN_ROW, SUCCESS_OUTCOME
 
 _MOST_ENTRIES = 800  # the newest ones: a year of daily runs with their follow-ups
 # It keeps compiled templates, which take most of the time of a page.
@@ -50,7 +50,7 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
     runs = [entry for entry in own if entry.kind == RUN_ROW]
     run = runs[-1] if runs else None
     # A failed run has few figures, or none.
-    previous = next((entry for entry in reversed(runs[:-1]) if entry.outcome == SUCCESS), None)
+    previous = next((entry for entry in reversed(runs[:-1]) if entry.outcome == SUCCESS_OUTCOME), None)
     start = run.at if run else None
     later = [entry for entry in own if entry.kind == FOLLOW_UP_ROW and not (start and entry.at and entry.at < start)]
     follow_up = _find_newest(later, "audience_status")
@@ -58,7 +58,7 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
     if latest is None:
         subject = f" of audience {audience_id}" if audience_id else ""
         raise SettingsError(f"the history has no runs and no status checks{subject}: run the workflow first")
-    lifts = [entry for entry in own if entry.kind == LIFT_ROW and entry.outcome == SUCCESS and entry.lift]
+    lifts = [entry for entry in own if entry.kind == LIFT_ROW and entry.outcome == SUCCESS_OUTCOME and entry.lift]
     named = _find_newest(own, "audience_name")
     size_since_run = _find_newest(later, "audience_size")
     shown = own[-_MOST_ENTRIES:]
@@ -95,7 +95,7 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
         charts=charts,
         filled_columns={name for entry in shown for name in entry.values if entry.get_text(name)},
         figures=figures,
-        reasons=REASONS,
+        reasons=REASON_EXPLANATIONS,
     )
 
 

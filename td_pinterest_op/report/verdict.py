@@ -6,7 +6,7 @@ from datetime import timedelta
 from td_pinterest_op.pinterest.api import Condition, classify_status
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import format_number, format_time
-from td_pinterest_op.run_history.history_table import FAILED
+from td_pinterest_op.run_history.history_table import FAILED_OUTCOME
 
 _MATCHING_TIME = timedelta(hours=48)
 
@@ -57,7 +57,7 @@ _ACTION_TEXTS = {
 
 def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText:
     """Return the text about the last run and the last status check after it, one of which may be missing (None)."""
-    if run and run.outcome == FAILED:
+    if run and run.outcome == FAILED_OUTCOME:
         changes = sum(run.get_number(f"mirror_{name}") or 0 for name in ("joined", "resent", "left"))
         planned = format_number(changes if run.is_mirror else run.allowed_count)
         unit = "changes" if run.is_mirror else "people"
@@ -110,7 +110,7 @@ def _describe_status_check(follow_up: Entry) -> ReportText:
             next="Pinterest shows ads to an audience only if it has at least 100 matched people. Send more people, or "
             "wait if the last ones were sent less than two days ago.",
         )
-    if follow_up.outcome == FAILED or condition is Condition.REMOVED:
+    if follow_up.outcome == FAILED_OUTCOME or condition is Condition.REMOVED:
         return ReportText(
             tone="bad",
             headline="The audience cannot be used",

@@ -12,38 +12,38 @@ from typing import Any
 from td_pinterest_op.redaction.secret import defuse_templates, sanitize
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 
-_LONGEST_TEXT = 1000
+_LONGEST_FREE_TEXT = 1000
 
 RUN_ROW = "run"
 FOLLOW_UP_ROW = "follow-up"
 LIFT_ROW = "lift"
-SUCCESS = "success"
-FAILED = "failed"
+SUCCESS_OUTCOME = "success"
+FAILED_OUTCOME = "failed"
 
-Row = Mapping[str, Any]
+HistoryRow = Mapping[str, Any]
 """A row of the history table: its values by column name. A missing column is NULL."""
 
 # `task` is the full name: several tasks of a workflow may do the same to one audience. `lists_…`: the jobs of these
 # queries. `lift`: a comparison of groups.
-_TEXTS = """
+_TEXT_COLUMNS = """
 kind outcome workflow session_time session_uuid attempt_id version summary error task action ad_account_id audience_id
 audience_name audience_status customer_list_id customer_list_status previous_customer_list_id job_id
 rows_invalid_by_reason mirror_mode lists_suppress lists_consent lift
 """
 # `time`: when the row was written. `members`: how many records are known to be in the audience.
-_INTEGERS = """
+_INTEGER_COLUMNS = """
 time audience_size is_usable is_dry_run rows_read rows_valid rows_invalid records_unique records_duplicate records_sent
 records_refused records_keys records_invalid_keys requests_sent requests_retried requests_failed values_plain
 values_hashed records_withheld_suppressed records_withheld_without_consent records_withheld_control members mirror_plan
 mirror_people mirror_members mirror_joined mirror_resent mirror_left mirror_unsure erasure_accounts erasure_lists
 """
 # `match_ratio`: in a follow-up, the audience's size relative to its members.
-_DOUBLES = "seconds_reading seconds_sending seconds_waiting match_ratio"
+_DOUBLE_COLUMNS = "seconds_reading seconds_sending seconds_waiting match_ratio"
 
-COLUMNS: Mapping[str, str] = {
-    **dict.fromkeys(_TEXTS.split(), "varchar"),
-    **dict.fromkeys(_INTEGERS.split(), "bigint"),
-    **dict.fromkeys(_DOUBLES.split(), "double"),
+COLUMN_TYPES: Mapping[str, str] = {
+    **dict.fromkeys(_TEXT_COLUMNS.split(), "varchar"),
+    **dict.fromkeys(_INTEGER_COLUMNS.split(), "bigint"),
+    **dict.fromkeys(_DOUBLE_COLUMNS.split(), "double"),
 }
 """The columns of the table, with Trino's types. Most hold a statistic of a run: `rows_read` is `rows.read`.
 
@@ -51,14 +51,14 @@ Tables of earlier versions lack some, such as `is_usable` and `is_dry_run`.
 """
 
 # Text from elsewhere, which could name a person or a secret.
-_FREE = ("audience_name", "summary", "error")
-JSON_NAMES = ("rows_invalid_by_reason", "lift")
+_FREE_TEXT_COLUMNS = ("audience_name", "summary", "error")
+_JSON_COLUMNS = ("rows_invalid_by_reason", "lift")
 """The columns whose text is JSON."""
-MIRROR_NAMES = frozenset(name for name in COLUMNS if name.startswith("mirror_"))
+_MIRROR_COLUMNS = frozenset(name for name in COLUMN_TYPES if name.startswith("mirror_"))
 
 
 def flatten(
-    mapping: Mapping[str, Any], prefix: str = "", *, separator: str = "_", nested_names: Collection[str] = JSON_NAMES
+    mapping: Mapping[str, Any], prefix: str = "", *, separator: str = "_", nested_names: Collection[str] = _JSON_COLUMNS
 ) -> dict[str, Any]:
     """Return a nested mapping as a flat one with lower-case names: {"rows": {"read": 1}} as {"rows_read": 1}.
 
@@ -75,7 +75,7 @@ def flatten(
     return values
 
 
-def convert_booleans(values: Mapping[str, Any]) -> dict[str, Any]:
+def convert_flags_to_columns(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of `values` with the numbers `is_dry_run` and `is_usable` in place of `dry_run` and `usable`.
 
     Statistics have these as booleans, and tables of 0.4.0 as text: Treasure Data's tables know no booleans.
@@ -88,31 +88,31 @@ def convert_booleans(values: Mapping[str, Any]) -> dict[str, Any]:
     return converted
 
 
-def build_run_row(statistics: Mapping[str, Any]) -> Row:
+def build_run_row(statistics: Mapping[str, Any]) -> HistoryRow:
     """Return the history row of a run. `statistics`: the run's statistics, as they are stored for digdag."""
-    values = convert_booleans(flatten(statistics))
+    values = convert_flags_to_columns(flatten(statistics))
     # The figures of a mirror are all zero for any other action.
-    names = COLUMNS.keys() if values.get("mirror_mode") else COLUMNS.keys() - MIRROR_NAMES
+    names = COLUMN_TYPES.keys() if values.get("mirror_mode") else COLUMN_TYPES.keys() - _MIRROR_COLUMNS
     row = {name: values[name] for name in names & values.keys()}
-    texts = {name: json.dumps(row[name]) for name in JSON_NAMES if row.get(name) is not None}
+    texts = {name: json.dumps(row[name]) for name in _JSON_COLUMNS if row.get(name) is not None}
     return {"kind": RUN_ROW, **row, **texts}
 
 
-def build_follow_up_row(audience: Mapping[str, Any]) -> Row:
+def build_follow_up_row(audience: Mapping[str, Any]) -> HistoryRow:
     """Return the history row of a status check. `audience`: the audience's state, as the check stores it for digdag."""
     figures = {"audience_status": audience.get("status"), "audience_size": audience.get("size")}
-    values = convert_booleans(audience)
-    return {"kind": FOLLOW_UP_ROW, **figures, **{name: value for name, value in values.items() if name in COLUMNS}}
+    values = convert_flags_to_columns(audience)
+    return {"kind": FOLLOW_UP_ROW, **figures, **{name: value for name, value in values.items() if name in COLUMN_TYPES}}
 
 
-def build_lift_row(figures: Mapping[str, Any]) -> Row:
-    """Return the history row of a lift comparison. `figures`: the result of `compare_arms`."""
+def build_lift_row(figures: Mapping[str, Any]) -> HistoryRow:
+    """Return the history row of a lift comparison. `figures`: the result of `compare_with_control_group`."""
     return {"kind": LIFT_ROW, "summary": figures.get("summary"), "lift": json.dumps(figures)}
 
 
-def build_insert_statement(table: str, rows: Sequence[Row]) -> str:
+def build_insert_statement(table: str, rows: Sequence[HistoryRow]) -> str:
     """Return an INSERT statement for `rows`. Columns without any value are left out."""
-    columns = [column for column in COLUMNS if any(row.get(column) is not None for row in rows)]
+    columns = [column for column in COLUMN_TYPES if any(row.get(column) is not None for row in rows)]
     names = ", ".join(map(quote_name, columns))
     tuples = ([_format_literal(column, row.get(column)) for column in columns] for row in rows)
     values = ",\n".join(f"  ({', '.join(literals)})" for literals in tuples)
@@ -122,7 +122,7 @@ def build_insert_statement(table: str, rows: Sequence[Row]) -> str:
     )
 
 
-def build_attempt_query(table: str, *, session_uuid: str, attempt_id: str) -> str:
+def build_attempt_outcomes_query(table: str, *, session_uuid: str, attempt_id: str) -> str:
     """Return a query for the columns task and outcome of all rows that an attempt has written, the oldest first."""
     # Of rows of the same second, a success counts as the last.
     return (
@@ -132,7 +132,7 @@ def build_attempt_query(table: str, *, session_uuid: str, attempt_id: str) -> st
     )
 
 
-def build_control_query(table: str, *, audience_id: str) -> str:
+def build_control_runs_query(table: str, *, audience_id: str) -> str:
     """Return a query for the number of an audience's runs that withheld a control group, as the column `runs`."""
     return (
         f"-- td_pinterest_op: the control groups of this audience\nSELECT count(*) AS runs FROM {quote_name(table)} "
@@ -156,7 +156,7 @@ def build_history_query(table: str, audience_ids: Collection[str]) -> str:
     )
 
 
-def find_size(rows: Sequence[Row], audience_id: str) -> int | None:
+def find_last_matched_size(rows: Sequence[HistoryRow], audience_id: str) -> int | None:
     """Return the size of an audience (matched people) at its last status check that followed matching, or None.
 
     `rows`: of the history, the oldest first. Checks while Pinterest is still matching do not count.
@@ -170,7 +170,7 @@ def find_size(rows: Sequence[Row], audience_id: str) -> int | None:
     return size
 
 
-def find_known_member_count(rows: Sequence[Row], audience_id: str, list_id: str) -> int | None:
+def find_known_member_count(rows: Sequence[HistoryRow], audience_id: str, list_id: str) -> int | None:
     """Return the number of records that are known to be in an audience's customer list, or None if it is not known.
 
     The last run that may have touched the list decides: after a mirror, create, replace or clear that succeeded, the
@@ -179,7 +179,7 @@ def find_known_member_count(rows: Sequence[Row], audience_id: str, list_id: str)
     members = None
     for row in rows:
         wrote_nothing = row["requests_sent"] == 0 and row["members"] is None
-        if row["kind"] != RUN_ROW or wrote_nothing or convert_booleans(row).get("is_dry_run"):
+        if row["kind"] != RUN_ROW or wrote_nothing or convert_flags_to_columns(row).get("is_dry_run"):
             continue
         # A killed run may not have named list and audience, nor its requests.
         if row["customer_list_id"]:
@@ -187,18 +187,22 @@ def find_known_member_count(rows: Sequence[Row], audience_id: str, list_id: str)
         else:
             may_have_touched = row["audience_id"] in (audience_id, None)
         if may_have_touched:
-            members = row["members"] if row["outcome"] == SUCCESS else None
+            members = row["members"] if row["outcome"] == SUCCESS_OUTCOME else None
     return None if members is None else int(members)
 
 
 def _format_literal(column: str, value: Any) -> str:
     if value is None:
         return "NULL"
-    if COLUMNS[column] == "bigint":
+    if COLUMN_TYPES[column] == "bigint":
         return str(int(value))
-    if COLUMNS[column] == "double":
+    if COLUMN_TYPES[column] == "double":
         return f"{value:.6E}"
     text = str(value)
     # Only free text is masked: the ids of sessions look like those of devices.
-    free = sanitize(" ".join(text.split()), longest=_LONGEST_TEXT) if column in _FREE else defuse_templates(text)
+    free = (
+        sanitize(" ".join(text.split()), longest=_LONGEST_FREE_TEXT)
+        if column in _FREE_TEXT_COLUMNS
+        else defuse_templates(text)
+    )
     return quote_literal(free)

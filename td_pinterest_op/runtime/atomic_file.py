@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-_ROOT = 0  # whose links, such as /dev/stdout, belong to the system
+_ROOT_USER_ID = 0  # whose links, such as /dev/stdout, belong to the system
 
 
 def replace_file(file: Path, text: str, *, mode: int = 0o600, errors: str = "strict") -> None:
@@ -16,7 +16,7 @@ def replace_file(file: Path, text: str, *, mode: int = 0o600, errors: str = "str
     question mark for a lone surrogate; "strict" raises UnicodeEncodeError. Raises OSError.
     """
     data = text.encode(errors=errors)
-    if file.is_symlink() and file.lstat().st_uid not in (os.geteuid(), _ROOT):
+    if file.is_symlink() and file.lstat().st_uid not in (os.geteuid(), _ROOT_USER_ID):
         raise PermissionError(errno.EPERM, "it is a link that another user made")
     # Before `resolve`: the target of a name like /dev/stdout may have no name of its own.
     if file.exists() and not file.is_file():

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from td_pinterest_op.runtime import shutdown
 
 DAY = 86_400.0
-_LONGEST = 1000 * 365 * DAY  # seconds; no date is later than that from now
+_LONGEST_DURATION = 1000 * 365 * DAY  # seconds; no date is later than that from now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,19 +19,19 @@ class Timing:
     now: Callable[[], float] = time.time  # seconds since 1970
     sleep: Callable[[float], None] = time.sleep
 
-    def utc(self, seconds: float = 0.0) -> datetime:
-        """Return the date and time in UTC that is `seconds` from now."""
-        return datetime.fromtimestamp(self.now() + seconds, timezone.utc)
+    def get_utc_time(self, seconds_from_now: float = 0.0) -> datetime:
+        """Return the date and time in UTC that is `seconds_from_now`."""
+        return datetime.fromtimestamp(self.now() + seconds_from_now, timezone.utc)
 
 
-SYSTEM = Timing(sleep=shutdown.sleep)
+SYSTEM_TIMING = Timing(sleep=shutdown.sleep)
 
 
-def format_duration(seconds: float, *, now: float | None = None) -> str:
-    """Return a duration as text, such as "3 min 20 s", and with `now` the time of its end: "5 min (until 14:05 UTC)".
+def format_duration(seconds: float, *, starting_at: float | None = None) -> str:
+    """Return a duration as text, such as "3 min 20 s", and with its end: "5 min (until 14:05 UTC)".
 
-    `now`: seconds since 1970. The text has two units at most. A duration of less than two minutes gets no end, and an
-    end that is half a day ahead or more gets its date.
+    `starting_at`: in seconds since 1970; None leaves the end out. The text has two units at most. A duration of less
+    than two minutes gets no end, and an end that is half a day ahead or more gets its date.
     """
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 ", " ")
@@ -39,7 +39,7 @@ def format_duration(seconds: float, *, now: float | None = None) -> str:
     hours, minutes = divmod(minutes, 60)
     units = ((hours, "h"), (minutes, "min"), (0 if hours else rest, "s"))
     length = " ".join(f"{count} {unit}" for count, unit in units if count)
-    if now is None or seconds < 120:
+    if starting_at is None or seconds < 120:
         return length
-    end = datetime.fromtimestamp(now, timezone.utc) + timedelta(seconds=min(seconds, _LONGEST))
+    end = datetime.fromtimestamp(starting_at, timezone.utc) + timedelta(seconds=min(seconds, _LONGEST_DURATION))
     return f"{length} (until {end:{'%H:%M' if seconds < DAY / 2 else '%Y-%m-%d %H:%M'}} UTC)"

@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 # How many seconds the end waits for a response that may have a new refresh token, and for saving the token.
-_SAVING_SECONDS = 5.0
+_TOKEN_SAVING_SECONDS = 5.0
 
-_SLEEP_SECONDS = 0.2
+_SECONDS_BETWEEN_CHECKS = 0.2
 
-_reason: str | None = None
+_end_reason: str | None = None
 # The calls of `run_uninterrupted` that have not returned yet.
-_uninterrupted: set[Future[Any]] = set()
+_uninterrupted_calls: set[Future[Any]] = set()
 
 
 @contextlib.contextmanager
@@ -53,7 +53,7 @@ def end_on_signals() -> Iterator[list[int]]:
         yield received
     finally:
         # Also after `clear_request`: only a signal leaves something here.
-        if concurrent.futures.wait(tuple(_uninterrupted), _SAVING_SECONDS).not_done:
+        if concurrent.futures.wait(tuple(_uninterrupted_calls), _TOKEN_SAVING_SECONDS).not_done:
             log.warning("a new refresh token may not be saved: if the stored one is refused, authorise the app again")
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -62,25 +62,25 @@ def end_on_signals() -> Iterator[list[int]]:
 
 def request_end(reason: str) -> None:
     """Ask the run to end. The error that ends the run names the `reason`, such as the signal "SIGTERM"."""
-    global _reason
-    _reason = _reason or reason
+    global _end_reason
+    _end_reason = _end_reason or reason
 
 
 def is_requested() -> bool:
     """Whether the run was asked to end."""
-    return _reason is not None
+    return _end_reason is not None
 
 
 def raise_if_requested() -> None:
     """Raise StoppedError if the run was asked to end."""
-    if _reason is not None:
-        raise StoppedError(f"the run was stopped ({_reason})")
+    if _end_reason is not None:
+        raise StoppedError(f"the run was stopped ({_end_reason})")
 
 
 def clear_request() -> None:
     """Forget the request to end, so that another run can begin in this process."""
-    global _reason
-    _reason = None
+    global _end_reason
+    _end_reason = None
 
 
 def sleep(seconds: float) -> None:
@@ -88,7 +88,7 @@ def sleep(seconds: float) -> None:
     before = is_requested()
     end = time.monotonic() + seconds
     while is_requested() == before and (left := end - time.monotonic()) > 0:
-        time.sleep(min(left, _SLEEP_SECONDS))
+        time.sleep(min(left, _SECONDS_BETWEEN_CHECKS))
 
 
 def run_uninterrupted(function: Callable[[], _T]) -> _T:
@@ -102,7 +102,7 @@ def run_uninterrupted(function: Callable[[], _T]) -> _T:
 def wait_for(future: Future[_T]) -> _T:
     """Wait for a future, and return its result or raise its exception. In the main thread, a signal ends the wait."""
     # In steps: Python would not notice a signal that arrives just as a wait without end begins.
-    while concurrent.futures.wait((future,), _SLEEP_SECONDS).not_done:
+    while concurrent.futures.wait((future,), _SECONDS_BETWEEN_CHECKS).not_done:
         pass
     return future.result()
 
@@ -115,8 +115,8 @@ def start_thread(function: Callable[[], _T], *, is_interrupted: bool = True) -> 
     """
     future: Future[_T] = Future()
     if not is_interrupted:
-        _uninterrupted.add(future)
-        future.add_done_callback(_uninterrupted.discard)
+        _uninterrupted_calls.add(future)
+        future.add_done_callback(_uninterrupted_calls.discard)
 
     def complete_future() -> None:
         try:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
-from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, TYPES, join_with_or
+from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_TYPE_NAMES, TYPES, join_with_or
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.structures import MAPPING
@@ -301,9 +301,9 @@ def _check_records_setting(parsed: ParsedSettings) -> None:
     values = parsed.values
     action = parsed.action
     has_rows = values.get("records") == "rows"
-    if not has_rows and not set(ROW_ONLY_NAMES).isdisjoint((values.get("columns") or {}).values()):
+    if not has_rows and not set(ROW_ONLY_TYPE_NAMES).isdisjoint((values.get("columns") or {}).values()):
         allowed = f"allowed: {join_with_or(LIST_TYPES)}, or these with records: rows"
-        text = f"{' and '.join(ROW_ONLY_NAMES)} can be used only with records: rows; {allowed}"
+        text = f"{' and '.join(ROW_ONLY_TYPE_NAMES)} can be used only with records: rows; {allowed}"
         parsed.add_problem("columns", text)
     if has_rows and values.get("hash_in") == "warehouse":
         text = "the warehouse cannot hash identifiers with records: rows; allowed: operator, or records: identifiers"

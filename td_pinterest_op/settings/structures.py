@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, TYPES, join_with_or
+from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_TYPE_NAMES, TYPES, join_with_or
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
     AUDIENCE_ID,
@@ -191,7 +191,7 @@ COLUMN_NAMES = SettingType(
 COLUMNS = SettingType(
     parse=_parse_columns,
     allowed=f"a mapping from the query's column name to {join_with_or(LIST_TYPES)}; with records: rows also "
-    + ", ".join(ROW_ONLY_NAMES),
+    + ", ".join(ROW_ONLY_TYPE_NAMES),
 )
 STATUSES = SettingType(
     parse=lambda value: frozenset(_parse_items(_STATUS, value)),

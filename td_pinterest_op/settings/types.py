@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, NoReturn
 
-from td_pinterest_op.identifiers.phones import can_be_country
-from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, mask
+from td_pinterest_op.identifiers.phones import can_be_phone_country
+from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, mask_sensitive_data
 from td_pinterest_op.runtime.text import format_count
 
 LOST_DIGITS = (
@@ -107,7 +107,7 @@ def format_value(value: object) -> str:
     # Python refuses to write out very large numbers.
     is_short = value.bit_length() <= 128 if isinstance(value, int) else isinstance(value, (str, float))
     text = str(value) if is_short else ""
-    if not 0 < len(text) <= _LONGEST_SHOWN or _NOT_TO_BE_SHOWN.search(text) or mask(text) != text:
+    if not 0 < len(text) <= _LONGEST_SHOWN or _NOT_TO_BE_SHOWN.search(text) or mask_sensitive_data(text) != text:
         return describe_type(value)
     return ascii(value) if isinstance(value, str) else text.lower()
 
@@ -233,7 +233,7 @@ def _parse_table_name(value: object) -> TableName:
 
 def _parse_country(value: object) -> str:
     code = value.strip().upper() if isinstance(value, str) else ""
-    if not re.fullmatch("[A-Z]{2}", code) or not can_be_country(code):
+    if not re.fullmatch("[A-Z]{2}", code) or not can_be_phone_country(code):
         reject_value(value)
     return code
 

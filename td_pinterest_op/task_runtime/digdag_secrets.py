@@ -127,7 +127,11 @@ class TokenStore:
         `valid_seconds`: how long the new token, or else the current one, stays valid (None: unknown). Never raises: a
         failure is logged as a warning.
         """
-        end = f"{self._timing.utc(valid_seconds):%Y-%m-%d}" if valid_seconds else "a day that Pinterest did not name"
+        end = (
+            f"{self._timing.get_utc_time(valid_seconds):%Y-%m-%d}"
+            if valid_seconds
+            else "a day that Pinterest did not name"
+        )
         place = self._secret_name or "pinterest.refresh_token, not in the settings"
         if new_token is None:
             if valid_seconds is not None and valid_seconds <= _SOON:

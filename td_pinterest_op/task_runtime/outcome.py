@@ -16,9 +16,15 @@ from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import ExportError, StoppedError
-from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.redaction.secret import escape_for_message
 from td_pinterest_op.report.page_file import report_run
-from td_pinterest_op.run_history.history_table import COLUMNS, FAILED, SUCCESS, Row, build_insert_statement
+from td_pinterest_op.run_history.history_table import (
+    COLUMN_TYPES,
+    FAILED_OUTCOME,
+    SUCCESS_OUTCOME,
+    HistoryRow,
+    build_insert_statement,
+)
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.task_runtime.process import may_resubmit
@@ -40,11 +46,11 @@ class HistoryTable(OperatorTable):
 
     task: Task
     now: Callable[[], float]
-    columns: Mapping[str, str] = field(default_factory=lambda: COLUMNS)
+    columns: Mapping[str, str] = field(default_factory=lambda: COLUMN_TYPES)
     identifying_columns: Collection[str] = ("kind", "outcome", "session_uuid")
     content: str = "history"
 
-    def write_rows(self, rows: Sequence[Row]) -> None:
+    def write_rows(self, rows: Sequence[HistoryRow]) -> None:
         """Add rows to the table, each with further columns about the task and its session. Never raises."""
         about_run = describe_run(self.task, now=self.now())
         given = [{**about_run, **row} for row in rows]
@@ -99,7 +105,7 @@ def finish_run(
     error: Exception | None,
     *,
     history: HistoryTable | None,
-    rows: Sequence[Row],
+    rows: Sequence[HistoryRow],
     about: Sequence[tuple[str, str | None]],
     statistics: Mapping[str, Any] | None = None,
     report: str | None = None,
@@ -124,10 +130,10 @@ def finish_run(
         level, text = (logging.ERROR, "statistics of the failed run") if failure else (logging.INFO, "statistics")
         log.log(level, "%s: %s", text, json.dumps(statistics))
         if report:
-            report_run(Path(report), statistics, error=str(failure or ""), now=services.timing.utc())
+            report_run(Path(report), statistics, error=str(failure or ""), now=services.timing.get_utc_time())
     if not shutdown.is_requested():
         if history:
-            outcome = {"outcome": FAILED, "error": str(failure)} if failure else {"outcome": SUCCESS}
+            outcome = {"outcome": FAILED_OUTCOME, "error": str(failure)} if failure else {"outcome": SUCCESS_OUTCOME}
             history.write_rows([outcome | dict(row) for row in rows])
         with contextlib.suppress(StoppedError):
             write_rejected()
@@ -140,6 +146,6 @@ def name_subjects(error: ExportError, about: Sequence[tuple[str, str | None]]) -
 
     `about`: what each subject is, and its id or name (None if unknown), such as ("ad account", "549755885175").
     """
-    names = [(label, escape(subject)) for label, subject in about if subject]
+    names = [(label, escape_for_message(subject)) for label, subject in about if subject]
     if unnamed := [f"{label} {name}" for label, name in names if name not in str(error)]:
         error.extend(f" ({', '.join(unnamed)})")

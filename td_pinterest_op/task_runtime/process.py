@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from td_pinterest_op.errors import AccountError, ExportError
-from td_pinterest_op.redaction.secret import escape, mask
+from td_pinterest_op.redaction.secret import escape_for_message, mask_sensitive_data
 from td_pinterest_op.runtime.shutdown import end_on_signals
 from td_pinterest_op.task_runtime.task import Task, get_current_task
 
@@ -90,11 +90,11 @@ class SessionLog(logging.Handler):
         vars(record)["label"] = log_label.get()
         # Indented, so that no line of a message passes for a line of the log.
         try:
-            text = mask(self.format(record))
+            text = mask_sensitive_data(self.format(record))
         except (TypeError, ValueError) as error:
             # Not logging's own handling, which prints the arguments unmasked.
             text = f"a line of the log from {record.name} is left out ({type(error).__name__})"
-        lines = "\n    ".join(escape(line) for line in text.split("\n"))
+        lines = "\n    ".join(escape_for_message(line) for line in text.split("\n"))
         # No stream, a closed one, or one without a reader.
         with contextlib.suppress(AttributeError, OSError, ValueError):
             sys.stderr.write(f"{lines}\n")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from td_pinterest_op.errors import ExportError, JobError, TreasureDataError
-from td_pinterest_op.redaction.secret import escape, mask_with_numbers, sanitize
+from td_pinterest_op.redaction.secret import escape_for_message, mask_long_numbers_too, sanitize
 from td_pinterest_op.runtime.clock import format_duration
 from td_pinterest_op.runtime.text import parse_id, parse_whole_number
 from td_pinterest_op.treasure_data.engine_text import find_names, hide_values
@@ -203,7 +203,7 @@ def _build_job_error(job_id: str, details: Mapping[str, Any], source: Source) ->
     names = find_names(str(details.get("query") or source.query)) | {source.database}
     # Hidden before it is cut: half of a value would not be recognised.
     lines = hide_values(text, names).splitlines()
-    last = escape(mask_with_numbers(" / ".join(lines[-6:])))[-_LONGEST_ENGINE_TEXT:]
+    last = escape_for_message(mask_long_numbers_too(" / ".join(lines[-6:])))[-_LONGEST_ENGINE_TEXT:]
     effect = "" if source.purpose else ": nothing was sent"
     name = f"{job_id} ({source.purpose})" if source.purpose else job_id
     engine = f"; the engine's last lines: {last}" if last else ""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.records.columns import Column, get_position
+from td_pinterest_op.records.columns import Column, get_column_position
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.treasure_data.job import Job, Source, find_first_comments, wait_for_job
@@ -142,7 +142,7 @@ def build_hashing_statement(query: Query, *, control: Control | None) -> str:
     """
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:
-        place = get_position(control.by, query.names)
+        place = get_column_position(control.by, query.names)
         selected[place] = build_control_number_sql(cast_to_text(place), quote_literal(control.salt))
     return build_selecting_statement("td_pinterest_op: identifiers as digests or reasons", query, selected)
 

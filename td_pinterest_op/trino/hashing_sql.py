@@ -13,8 +13,8 @@ from string import Template
 from td_pinterest_op.identifiers.identifier_types import (
     HASHES_OF_NOTHING,
     PLACEHOLDERS,
-    SEPARATORS,
-    TRIMMED,
+    SEPARATOR_CHARACTERS,
+    TRIMMED_CHARACTERS,
     IdentifierType,
 )
 from td_pinterest_op.identifiers.reasons import Reason
@@ -24,7 +24,7 @@ from td_pinterest_op.treasure_data.quoting import quote_literal
 
 def build_trim_sql(value: str) -> str:
     """Return SQL that removes white space and invisible characters from both ends of the SQL expression `value`."""
-    return f"trim(BOTH {quote_literal(''.join(sorted(TRIMMED)))} FROM {value})"
+    return f"trim(BOTH {quote_literal(''.join(sorted(TRIMMED_CHARACTERS)))} FROM {value})"
 
 
 def build_lower_sql(text: str) -> str:
@@ -48,7 +48,7 @@ def build_hashing_sql(type_: IdentifierType, *, text_sql: str, lowered_sql: str)
     `lowered_sql`: SQL for the trimmed value in lower case. They replace `$text` and `$lowered` in the SQL of the type.
     """
     hashes_of_nothing = _format_literals(digest.hex()[:32] for digest in HASHES_OF_NOTHING)
-    separators = "".join(f"\\x{{{ord(character):x}}}" for character in sorted(SEPARATORS))
+    separators = "".join(f"\\x{{{ord(character):x}}}" for character in sorted(SEPARATOR_CHARACTERS))
     cases = "".join(f"\n    WHEN {condition} THEN '{reason.value}'" for condition, reason in type_.sql_rejections)
     of_type = Template(f"{cases}\n    ELSE lower(to_hex(sha256(to_utf8({type_.sql_normal})))) END")
     return f"""CASE

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.identifier_types import ROW_ONLY_NAMES
+from td_pinterest_op.identifiers.identifier_types import ROW_ONLY_TYPE_NAMES
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import get_position
+from td_pinterest_op.records.columns import get_column_position
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.outcome import describe_run
@@ -50,7 +50,7 @@ def write_rejected_rows(
             raise JobError(f"it needs `query`, and the engine {' or '.join(HASHING_ENGINES)}")
         if missing := [key for key in keys if key not in map(str.lower, query.names)]:
             raise JobError(f"the query has no column {' and no '.join(missing)}, which rejected_keys names")
-        if types := {column.type.name for column in query.columns} & {*ROW_ONLY_NAMES}:
+        if types := {column.type.name for column in query.columns} & {*ROW_ONLY_TYPE_NAMES}:
             raise JobError(f"the warehouse cannot judge the values of {' and '.join(sorted(types))}")
         run = describe_run(services.task, now=services.timing.now())
         run |= {"ad_account_id": stats.ad_account_id, "audience_id": stats.audience_id}
@@ -76,7 +76,9 @@ def build_rejected_select(query: Query, *, keys: Sequence[str], control_key: str
     A row is listed once, without a column, if it has no identifier, or no value in the column `control_key`.
     """
     names = _name_keys(keys)
-    named = [f"c{get_position(key, query.names)} AS {quote_name(name)}" for key, name in zip(keys, names, strict=True)]
+    named = [
+        f"c{get_column_position(key, query.names)} AS {quote_name(name)}" for key, name in zip(keys, names, strict=True)
+    ]
     absences = []
     rows = []
     cases = []
@@ -92,7 +94,7 @@ def build_rejected_select(query: Query, *, keys: Sequence[str], control_key: str
         cases.append(f"WHEN {number} THEN {answers_of_row}")
     of_row = {" AND ".join(absences): Reason.NULL}
     if control_key:
-        of_row = {f"c{get_position(control_key, query.names)} IS NULL": Reason.NO_CONTROL_KEY, **of_row}
+        of_row = {f"c{get_column_position(control_key, query.names)} IS NULL": Reason.NO_CONTROL_KEY, **of_row}
     once = "".join(
         f"\n    WHEN {condition} THEN CASE place WHEN 0 THEN ARRAY['{reason.value}'] END"
         for condition, reason in of_row.items()

@@ -16,7 +16,7 @@ An answer is what the warehouse makes of a value: the value's digest, or the rea
 from collections.abc import Mapping
 
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import get_position, is_single
+from td_pinterest_op.records.columns import get_column_position, has_single_identifier
 from td_pinterest_op.records.digests import HASHED_MARK
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
@@ -51,7 +51,7 @@ def build_people_select(query: Query, *, list_tables: Mapping[str, str], control
     column over all rows is the total. `list_tables`: the names of tables with the rows of `build_list_select`, by list
     name.
     """
-    has_person_column = not is_single(query.columns) or (control is not None and control.by is not None)
+    has_person_column = not has_single_identifier(query.columns) or (control is not None and control.by is not None)
     if has_person_column:
         persons = _build_persons_select(query, control)
     else:
@@ -115,7 +115,7 @@ def build_list_select(query: Query) -> str:
     """
     of_rows = (
         _build_single_value_select(query)
-        if is_single(query.columns)
+        if has_single_identifier(query.columns)
         else f"SELECT answer FROM ({_build_row_values_select(query)}) {_UNNESTED}"
     )
     return f"""\
@@ -200,7 +200,7 @@ def _build_persons_select(query: Query, control: Control | None) -> str:
     answers = "answers"
     in_control = "0"
     if control and control.by:
-        position = get_position(control.by, query.names)
+        position = get_column_position(control.by, query.names)
         key = f"c{position}"
         in_control = _build_in_control_sql(control, cast_to_text(position))
         # Of a row without a key only digests are kept, marked, and addresses that may be on the list.

@@ -8,7 +8,7 @@ from functools import partial
 from td_pinterest_op.errors import LimitError, extend_errors
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column, find_list_columns
-from td_pinterest_op.records.limits import check_value_kind, format_reasons
+from td_pinterest_op.records.limits import check_expected_value_kind, format_reason_counts
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings
@@ -90,7 +90,7 @@ def check_lists(list_stats: Mapping[str, Stats], settings: Settings) -> None:
     warnings = []
     for name, stats in list_stats.items():
         with name_list_in_errors(name):
-            check_value_kind(settings, stats)
+            check_expected_value_kind(settings, stats)
         log.info("%s: %s", name, format_count(stats.unique, "identifier"))
         if name == SUPPRESS and (unsure := stats.invalid_by_reason[Reason.UNSURE.value]):
             raise LimitError(
@@ -98,7 +98,7 @@ def check_lists(list_stats: Mapping[str, Stats], settings: Settings) -> None:
                 "these people would not be found. Nothing was sent. Replace each such address with the SHA-256 of its "
                 f"lowercase form{'' if settings.action.needs_query else ', or set hash_in: operator'}"
             )
-        reasons = format_reasons(stats.invalid_by_reason)
+        reasons = format_reason_counts(stats.invalid_by_reason)
         may_be_empty = name == SUPPRESS and not stats.read
         if not stats.unique and not (may_be_empty and settings.allow_empty_suppress):
             problem = f"contains no identifier ({reasons})" if stats.read else "has no rows"

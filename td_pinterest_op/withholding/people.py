@@ -25,7 +25,7 @@ from struct import Struct
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnIdentifiers
-from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, split_fixed
+from td_pinterest_op.records.spool import BUCKET_COUNT, Buckets, Spool, split_by_width
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 from td_pinterest_op.trino.hashed_query import NUMBERS
@@ -67,10 +67,10 @@ class WithholdingLists:
     spools: Mapping[str, Spool] = field(default_factory=dict)  # the digests, sorted and unique
     columns: Mapping[str, Sequence[Column]] = field(default_factory=dict)
 
-    def read_buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes]]]:
+    def read_sorted_buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes]]]:
         """Yield 256 pairs of sets, by the digests' first byte: opt-outs, and consents. A missing list is empty."""
-        sets = {name: map(frozenset, spool.read_buckets()) for name, spool in self.spools.items()}
-        nobody = [frozenset[bytes]()] * BUCKETS
+        sets = {name: map(frozenset, spool.read_sorted_buckets()) for name, spool in self.spools.items()}
+        nobody = [frozenset[bytes]()] * BUCKET_COUNT
         return zip(sets.get(SUPPRESS, nobody), sets.get(CONSENT, nobody), strict=True)
 
 
@@ -121,9 +121,9 @@ class SingleIdentifierPeople:
         collected = (self._everybody, self._controlled)
         for buckets in collected:
             buckets.finish()
-        for bucket, (suppressed, consented) in enumerate(self._lists.read_buckets()):
+        for bucket, (suppressed, consented) in enumerate(self._lists.read_sorted_buckets()):
             everybody, controlled = (
-                set(chain.from_iterable(map(split_fixed, buckets.read_segments(bucket)))) for buckets in collected
+                set(chain.from_iterable(map(split_by_width, buckets.read_segments(bucket)))) for buckets in collected
             )
             # Each set is taken from what is left, since the first reason counts.
             opted_out = everybody & suppressed
@@ -185,7 +185,7 @@ class People:
         Nobody can be added afterwards.
         """
         self._holders.finish()
-        for bucket, (suppressed, consented) in enumerate(self._lists.read_buckets()):
+        for bucket, (suppressed, consented) in enumerate(self._lists.read_sorted_buckets()):
             for digest, person in self._read_holders(bucket):
                 if digest in suppressed:
                     self._facts[person] |= _Fact.SUPPRESSED
@@ -206,7 +206,7 @@ class People:
         Nobody can be added afterwards.
         """
         self.compare_with_lists()
-        for bucket in range(BUCKETS):
+        for bucket in range(BUCKET_COUNT):
             # What is known of any holder of an identifier counts for the identifier.
             facts_by_digest: defaultdict[bytes, int] = defaultdict(int)
             for digest, person in self._read_holders(bucket):
@@ -225,7 +225,7 @@ class People:
         It must be left out of the sent person's row. The reason is SUPPRESSED if any suppressed person shares it, else
         CONTROL.
         """
-        for bucket in range(BUCKETS):
+        for bucket in range(BUCKET_COUNT):
             reasons: dict[bytes, str] = {}  # of identifiers that are sent for nobody
             for digest, person in self._read_holders(bucket):
                 facts = self._facts[person]

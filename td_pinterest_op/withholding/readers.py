@@ -22,16 +22,22 @@ from struct import Struct
 from typing import Any
 
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column, choose_list_type, find_people_columns, get_position, is_single
+from td_pinterest_op.records.columns import (
+    Column,
+    choose_customer_list_type,
+    find_people_columns,
+    get_column_position,
+    has_single_identifier,
+)
 from td_pinterest_op.records.digests import (
     DIGEST_BYTES,
     ColumnIdentifiers,
     compute_comparable_digest,
     extract_column_identifiers,
 )
-from td_pinterest_op.records.limits import NAMED_ROWS, format_reasons
-from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords, Row, RowSpool, encode_rows
-from td_pinterest_op.records.spool import BUCKETS, Spool, SpoolFile
+from td_pinterest_op.records.limits import MOST_NAMED_INVALID_ROWS, format_reason_counts
+from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords, RowIdentifiers, RowSpool, encode_rows
+from td_pinterest_op.records.spool import BUCKET_COUNT, Spool, SpoolFile
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
@@ -84,7 +90,7 @@ class Reader(abc.ABC):
                 stats.invalid_by_reason.update(reason.value for _, reason in rejected)
                 invalid = {stats.read + position + 1 for position, _ in rejected}
                 stats.invalid_rows += len(invalid)
-                stats.first_invalid += sorted(invalid)[: NAMED_ROWS - len(stats.first_invalid)]
+                stats.first_invalid += sorted(invalid)[: MOST_NAMED_INVALID_ROWS - len(stats.first_invalid)]
                 stats.read += len(block[0])
                 progress(stats.read)
             prepared = self._finish()
@@ -191,7 +197,7 @@ class IdentifierReader(Reader):
                 self.spool.add(digests)
                 self.stats.withheld.update(withheld)
         self.spool.finish()
-        return PreparedRecords({SINGLE_DIGEST: self.spool}, choose_list_type(self.columns))
+        return PreparedRecords({SINGLE_DIGEST: self.spool}, choose_customer_list_type(self.columns))
 
 
 class RowReader(Reader):
@@ -208,7 +214,7 @@ class RowReader(Reader):
         for column in by_column:
             for position, reason in column.rejected:
                 reasons[position].append(reason)
-        rows: list[Row] = []
+        rows: list[RowIdentifiers] = []
         if all(column.rows is None for column in by_column):
             rows += zip(*(column.identifiers for column in by_column), strict=True)
         else:
@@ -230,17 +236,17 @@ class RowReader(Reader):
         self._store_rows(rows)
         return rejected
 
-    def _store_rows(self, rows: list[Row]) -> None:
+    def _store_rows(self, rows: list[RowIdentifiers]) -> None:
         """Store the rows of a block as records. A subclass may store only those that may be sent."""
         for layout, records in encode_rows(self.columns, rows).items():
             self._kept.add(layout, records)
 
     def _finish(self) -> PreparedRecords:
-        prepared = replace(self._kept.finish(), list_type=choose_list_type(self.columns))
+        prepared = replace(self._kept.finish(), list_type=choose_customer_list_type(self.columns))
         self.stats.keys = sum(
             (len(layout.keys) + (layout.id_length > 0)) * file.unique_count for layout, file in prepared.files.items()
         )
-        if reasons := format_reasons(self.stats.invalid_keys_by_reason):
+        if reasons := format_reason_counts(self.stats.invalid_keys_by_reason):
             log.warning("invalid identifiers were left out of rows that also have valid identifiers: %s", reasons)
         return prepared
 
@@ -264,7 +270,7 @@ class _FilteredRowReader(RowReader):
         for file in (self._file, self._to_strip, self._withheld):
             self._files.callback(file.close)
 
-    def _store_rows(self, rows: list[Row]) -> None:
+    def _store_rows(self, rows: list[RowIdentifiers]) -> None:
         data = marshal.dumps(rows, _WITHOUT_REFERENCES)
         self._file.write(self._end, data)
         # `_store_block` has added the people of these rows just before: theirs are the last numbers.
@@ -280,10 +286,10 @@ class _FilteredRowReader(RowReader):
         # number. A spool has a bucket for each first byte, and sorts within buckets: so that byte is the number of one
         # of 256 parts of the people, and the person's number follows.
         for person, reason, digest in people.find_identifiers_to_strip():
-            part = person * BUCKETS // people.count
+            part = person * BUCKET_COUNT // people.count
             self._to_strip.add([_TO_STRIP.pack(part, person, digest, WITHHELD.index(reason))])
         self._to_strip.finish()
-        entries = map(_TO_STRIP.unpack, chain.from_iterable(self._to_strip.read_buckets()))
+        entries = map(_TO_STRIP.unpack, chain.from_iterable(self._to_strip.read_sorted_buckets()))
         by_person = groupby(entries, key=itemgetter(1))
         upcoming = next(by_person, None)
         # The kept rows once more, block by block. Rows and what they lose are both in the order of their people, so one
@@ -303,7 +309,7 @@ class _FilteredRowReader(RowReader):
                     outcomes[position] = SUPPRESSED if SUPPRESSED in reasons.values() else CONTROL
                 upcoming = next(by_person, None)
             # Store rows to send as records, and withheld ones apart, to count each different row once.
-            by_outcome: defaultdict[str, list[Row]] = defaultdict(list)
+            by_outcome: defaultdict[str, list[RowIdentifiers]] = defaultdict(list)
             for outcome, row in zip(outcomes, rows, strict=True):
                 by_outcome[outcome].append(row)
             for outcome, of_outcome in by_outcome.items():
@@ -317,7 +323,7 @@ class _FilteredRowReader(RowReader):
         for layout, spool in self._withheld.spools.items():
             spool.finish()
             previous = b""
-            for suffixed in chain.from_iterable(spool.read_buckets()) if not layout.is_extra else ():
+            for suffixed in chain.from_iterable(spool.read_sorted_buckets()) if not layout.is_extra else ():
                 # A row that is withheld for several reasons counts for the first.
                 if suffixed[:-1] != previous:
                     self.stats.withheld[WITHHELD[suffixed[-1]]] += 1
@@ -342,14 +348,14 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Withholdin
         "columns": columns,
         "stats": stats,
         "control": control,
-        "control_key_index": get_position(by, job.names) if by else None,
+        "control_key_index": get_column_position(by, job.names) if by else None,
     }
     has_all = not lists.spools and control is None
     reader: Reader
     if settings.records == "rows":
         reader = RowReader(**given) if has_all else _FilteredRowReader(people=People(lists), **given)
     else:
-        people = None if has_all else (SingleIdentifierPeople if is_single(columns) else People)(lists)
+        people = None if has_all else (SingleIdentifierPeople if has_single_identifier(columns) else People)(lists)
         reader = IdentifierReader(spool=Spool(), people=people, **given)
     with contextlib.closing(reader):
         yield reader
@@ -359,7 +365,7 @@ def _select_rows(block: Block, positions: Sequence[int]) -> Block:
     return [[column[position] for position in positions] for column in block]
 
 
-def _strip_row(columns: Sequence[Column], row: Row, reasons: Mapping[bytes, str]) -> Row:
+def _strip_row(columns: Sequence[Column], row: RowIdentifiers, reasons: Mapping[bytes, str]) -> RowIdentifiers:
     """Return a row without the identifiers whose comparable digests are keys of `reasons`.
 
     `columns`: the columns of the identifiers in the row. An identifier that is left out becomes b"", unless it is in an

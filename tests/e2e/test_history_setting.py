@@ -15,7 +15,7 @@ from td_pinterest_op.errors import AudienceError, EntriesError, ExportError, Lim
 from td_pinterest_op.export import export_task
 from td_pinterest_op.history import _open_history_of_workflow, compare_and_record, write_failure
 from td_pinterest_op.many import export_all
-from td_pinterest_op.run_history.history_table import COLUMNS
+from td_pinterest_op.run_history.history_table import COLUMN_TYPES
 from td_pinterest_op.status import check_audiences
 from td_pinterest_op.task_runtime import outcome
 from td_pinterest_op.task_runtime.task import Task
@@ -97,7 +97,7 @@ def test_run_writes_one_row_with_its_statistics(services: Services) -> None:
         "error": None,
     }
     assert {name: row[name] for name in expected} == expected
-    assert set(COLUMNS) == set(row)
+    assert set(COLUMN_TYPES) == set(row)
 
 
 def test_failed_run_writes_a_row_with_its_error_and_progress(services: Services) -> None:
@@ -195,7 +195,7 @@ def test_resubmitted_task_writes_no_row(services: Services) -> None:
 def create_table_of_version_0_4(services: Services) -> None:
     """Create a history as 0.4.0 did, with one row."""
     names = {"is_dry_run": "dry_run", "is_usable": "usable"}
-    old = [f"{names.get(name, name)} {'varchar' if name in names else type_}" for name, type_ in COLUMNS.items()]
+    old = [f"{names.get(name, name)} {'varchar' if name in names else type_}" for name, type_ in COLUMN_TYPES.items()]
     session = services.td.warehouse.session("crm", scheduled_time=0)
     session.execute(f"CREATE TABLE {TABLE} ({', '.join(old)})")
     session.execute(f"INSERT INTO {TABLE} (time, kind, dry_run, records_sent) VALUES (1795000000, 'run', 'true', 9)")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from td_pinterest_op.identifiers.identifier_types import EMAIL
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.run_history.history_table import (
-    COLUMNS,
+    COLUMN_TYPES,
     build_follow_up_row,
     build_insert_statement,
     build_lift_row,
@@ -113,7 +113,7 @@ def check_history(server: str) -> Iterator[str]:
     session = test_history.SESSION
     failed = test_history.FAILED | {"audience_id": "12", "error": test_history.NASTY}
     seen = session | dict(build_follow_up_row(test_history.AUDIENCE)) | {"ad_account_id": "5"}
-    ask(build_table_statement(table, COLUMNS, None, content="history"))
+    ask(build_table_statement(table, COLUMN_TYPES, None, content="history"))
     for _ in range(2):
         ask(build_insert_statement(table, [session | dict(build_run_row(statistics())), seen]))
     ask(build_insert_statement(table, [failed]))

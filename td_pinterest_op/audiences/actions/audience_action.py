@@ -16,9 +16,9 @@ from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience, age_key
 from td_pinterest_op.records.columns import find_people_columns
-from td_pinterest_op.records.limits import check_rows
+from td_pinterest_op.records.limits import check_export_limits
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.redaction.secret import quote_text
+from td_pinterest_op.redaction.secret import quote_for_message
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.stats import Stats, SummaryText
 from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
@@ -112,7 +112,7 @@ class AudienceAction(abc.ABC):
             self.people_query = query or Query(text=source.query, names=rows.job.names, columns=reader.columns)
             with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
                 prepared = reader.read(rows.blocks, progress=progress)
-            check_rows(settings, stats)
+            check_export_limits(settings, stats)
             yield prepared
 
     @abc.abstractmethod
@@ -141,10 +141,12 @@ class AudienceAction(abc.ABC):
         expected = self._settings.expected_audience_name
         # Settings are trimmed, and names at Pinterest are not.
         if expected is not None and (audience is None or audience.name.strip() != expected.strip()):
-            seen = f"is named {quote_text(audience.name)}" if audience else "cannot be read, so its name is unknown"
+            seen = (
+                f"is named {quote_for_message(audience.name)}" if audience else "cannot be read, so its name is unknown"
+            )
             raise AudienceError(
-                f"audience {self.stats.audience_id} {seen}, but expected_audience_name is {quote_text(expected)}: "
-                "check the id. Nothing was changed"
+                f"audience {self.stats.audience_id} {seen}, but expected_audience_name is "
+                f"{quote_for_message(expected)}: check the id. Nothing was changed"
             )
 
     def _set_summary(self, infinitive: str, past: str = "") -> None:
@@ -171,7 +173,7 @@ class AudienceAction(abc.ABC):
         return name.session if name and name.audience == shorten_audience_name(self._new_name) else None
 
     def _build_conflict_error(self, audience: Audience) -> AudienceError:
-        text = f"an audience named {quote_text(audience.name)} already exists (id {audience.id}): "
+        text = f"an audience named {quote_for_message(audience.name)} already exists (id {audience.id}): "
         if self._settings.if_exists != "fail" or self.action.finds_by_name:
             return AudienceError(f"{text}it was created while this task ran. Run this task again, which then uses it")
         if audience.audience_type == CUSTOMER_LIST:
@@ -184,8 +186,8 @@ class AudienceAction(abc.ABC):
         if len(audiences) > 1:
             ids = ", ".join(audience.id for audience in audiences)
             raise AudienceError(
-                f"{len(audiences)} audiences are named {quote_text(self._new_name)} (ids {ids}): name the one that you "
-                "mean by its id, with an action for an existing audience"
+                f"{len(audiences)} audiences are named {quote_for_message(self._new_name)} (ids {ids}): name the one "
+                "that you mean by its id, with an action for an existing audience"
             )
         return self._require_usable_audience(audiences[0].id)
 

@@ -12,7 +12,7 @@ from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import ACTALIKE, Audience, Condition, classify_status
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.redaction.secret import quote_text
+from td_pinterest_op.redaction.secret import quote_for_message
 from td_pinterest_op.settings.table import ActionSpec
 
 # What a summary says of an audience that another run of the session has created.
@@ -73,7 +73,7 @@ class Create(MembersAction):
         people = "with {records}" if prepared.record_count else "without people"
         self._set_summary(f"create {{audience}} {people}")
         run = partial(self._create_or_switch_audience, target, prepared)
-        description = f"create audience {quote_text(self._new_name)} with this list"
+        description = f"create audience {quote_for_message(self._new_name)} with this list"
         return [fill, Step(description=description, request_count=1, run=run)]
 
     def _create_or_switch_audience(self, target: TargetList, prepared: PreparedRecords) -> None:
@@ -129,7 +129,7 @@ class CreateActalike(AudienceAction):
             )
         self._set_summary("create look-alike {audience}")
         description = (
-            f"create audience {quote_text(self._new_name)}: the {self._settings.percentage} % of the people in "
+            f"create audience {quote_for_message(self._new_name)}: the {self._settings.percentage} % of the people in "
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
         )
         return [Step(description=description, request_count=1, run=self._ensure_audience)]

@@ -18,7 +18,7 @@ from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, LimitError
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.redaction.secret import escape_for_message
 from td_pinterest_op.settings.table import ActionSpec
 
 log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ class MembersAction(AudienceAction):
             - _CLOCK_MARGIN,  # a session may be in the future
             created_ids=self._created_list_ids,
         )
-        description = f'fill customer list "{escape(str(name))}"'
+        description = f'fill customer list "{escape_for_message(str(name))}"'
         if not prepared.record_count:
             return target, Step(description=description, request_count=1, run=target.ensure_created_empty)
         send = partial(self._sender.send, prepared, target.add)

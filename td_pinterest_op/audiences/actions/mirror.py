@@ -18,9 +18,9 @@ from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.mirroring.mirror_run import MirrorRun
 from td_pinterest_op.mirroring.plan_guard import PlanGuard
 from td_pinterest_op.pinterest.api import Audience
-from td_pinterest_op.records.limits import check_rows
+from td_pinterest_op.records.limits import check_export_limits
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
-from td_pinterest_op.redaction.secret import quote_text
+from td_pinterest_op.redaction.secret import quote_for_message
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ActionSpec
@@ -78,8 +78,8 @@ class Mirror(MembersAction):
             self._audience = self._require_only_namesake(named)
         if self._audience and name not in ("", self._audience.name):
             raise AudienceError(
-                f"{self._audience.label} is not named {quote_text(name)}: audience_id and audience_name must name "
-                "the same audience. Nothing was changed"
+                f"{self._audience.label} is not named {quote_for_message(name)}: audience_id and audience_name must "
+                "name the same audience. Nothing was changed"
             )
 
     @property
@@ -114,7 +114,7 @@ class Mirror(MembersAction):
                     people = max(max(people or 0, uploaded or 0) - (dummies or 0), 0)
                 self._run.check_state(customer_list_id=get_list_id(audience), people=people)
             self.people_query = self._run.compare_with_ledger()
-            check_rows(settings, self.stats)
+            check_export_limits(settings, self.stats)
             self._run.check_leavers()
             yield PreparedRecords()  # the steps read the records, once the plan is in the ledger
 
@@ -141,7 +141,7 @@ class Mirror(MembersAction):
             return [Step(description=f"no change: {compared}", run=self._run.compact_ledger)]
         steps = []
         if not audience:
-            creates = f"create audience {quote_text(self._new_name)} without people"
+            creates = f"create audience {quote_for_message(self._new_name)} without people"
             steps.append(Step(description=creates, request_count=2, run=self._create_empty_audience))
         steps.append(Step(description=compared, run=self._write_ledger_plan))
         label = audience.label if audience else "the audience"

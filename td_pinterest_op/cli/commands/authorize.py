@@ -19,7 +19,7 @@ from td_pinterest_op.pinterest.client import TokenSource
 from td_pinterest_op.pinterest.oauth import SCOPES, WRONG_APP_CODE, Bearer, Grant, Tokens, describe_missing_scopes
 from td_pinterest_op.redaction.secret import Secret, sanitize
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import SYSTEM
+from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 
 _QUESTION = "Store the token of this user?"
 _APPS = "https://developers.pinterest.com/apps/"
@@ -163,7 +163,7 @@ def authorize(
         "stored_in": stored_in,
         "user": user,
         "scopes": sorted(grant.scopes),
-        "expires": None if lasts is None else SYSTEM.utc(lasts),
+        "expires": None if lasts is None else SYSTEM_TIMING.get_utc_time(lasts),
     }
     rows = [
         {"id": account.id, "name": account.name, "roles": account.roles, "may_export": account.may_write}
@@ -215,9 +215,9 @@ def _wait_for_answer(link: str, state: str, redirect: str, timeout: int) -> Mapp
     with RedirectServer(redirect, state=state) as server:
         screen.print_note(f"Waiting at {redirect} for your approval.")
         webbrowser.open(link)
-        end = SYSTEM.monotonic() + timeout
+        end = SYSTEM_TIMING.monotonic() + timeout
         while (answer := server.wait_for_answer()) is None:
-            if SYSTEM.monotonic() > end:
+            if SYSTEM_TIMING.monotonic() > end:
                 raise AccountError(
                     f"Pinterest did not redirect within {timeout} s. Either nobody approved, or the browser shows a "
                     "Pinterest error (code 283 or 7): then the client id is wrong, or the app does not have exactly "

@@ -10,7 +10,7 @@ import click
 from td_pinterest_op import errors
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.identifiers.reasons import REASONS
+from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
 from td_pinterest_op.settings.types import suggest_word
 
 _EXAMPLES = {
@@ -73,7 +73,7 @@ def explain(common: options.CommonOptions, name: str | None) -> None:
     """
     entries: list[dict[str, Any]] = [
         {"name": known, "kind": "reason", **asdict(reason), "meaning": f"the value {reason.meaning}"}
-        for known, reason in REASONS.items()
+        for known, reason in REASON_EXPLANATIONS.items()
     ]
     entries += [
         {
@@ -95,7 +95,7 @@ def explain(common: options.CommonOptions, name: str | None) -> None:
     word = name.strip().lower().replace("-", "_")
     entry = next((each for each in entries if each["name"].lower() == word), None)
     if entry is None:
-        suggestion = suggest_word(name.strip(), [*REASONS, *ERRORS]) or "."
+        suggestion = suggest_word(name.strip(), [*REASON_EXPLANATIONS, *ERRORS]) or "."
         raise click.UsageError(
             f"there is no rejection reason or error with that name{suggestion} Run `td-pinterest explain` without a "
             "name to list all; the page settings.md explains settings"

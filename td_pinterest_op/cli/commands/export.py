@@ -21,7 +21,7 @@ from td_pinterest_op.cli.project_folder import (
     require_new_folder,
 )
 from td_pinterest_op.run_history.history_table import flatten
-from td_pinterest_op.runtime.clock import SYSTEM
+from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 from td_pinterest_op.settings.table import CREDENTIALS, ActionSpec
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.stats import WITHHOLDING_LISTS
@@ -102,7 +102,7 @@ def export(
     credentials.require_variables(*PINTEREST_SECRETS, *(["TD_API_KEY"] if reads_rows else []))
     common.print_note(f"Credentials: {credentials.describe_sources()}")
     # The same for the same command on the same day, so that a killed run resumes.
-    session = json.dumps([f"{SYSTEM.utc():%Y-%m-%d}", raw, params], sort_keys=True, default=str)
+    session = json.dumps([f"{SYSTEM_TIMING.get_utc_time():%Y-%m-%d}", raw, params], sort_keys=True, default=str)
     task = credentials.build_task(session=session, result_settings=raw, **params)
     statistics = run_export_task(task, credentials, common)
     if common.as_json:

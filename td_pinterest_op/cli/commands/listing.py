@@ -15,7 +15,7 @@ from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Audience, CustomerList, parse_field
 from td_pinterest_op.report.entry import parse_time
 from td_pinterest_op.report.figures import format_share
-from td_pinterest_op.run_history.history_table import FAILED
+from td_pinterest_op.run_history.history_table import FAILED_OUTCOME
 
 _EXPORT_STATUS = {None: "roles not shown", True: "may export", False: "may read only"}
 # What the tables of a listing leave out.
@@ -110,7 +110,7 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
                 {
                     "at": entry.at,
                     "what": entry.get_text("action") or entry.kind,
-                    "outcome": "failed" if entry.outcome == FAILED else outcome,
+                    "outcome": "failed" if entry.outcome == FAILED_OUTCOME else outcome,
                     "sent": entry.get_number("records_sent"),
                     "rejected": entry.get_number("rows_invalid"),
                     "status": entry.get_text("audience_status") or None,

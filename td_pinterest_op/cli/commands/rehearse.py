@@ -97,7 +97,7 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
     advice = build_advice(rehearsal.facts)
     result = {
         "version": __version__,
-        "at": f"{services.timing.utc():%Y-%m-%dT%H:%M:%SZ}",
+        "at": f"{services.timing.get_utc_time():%Y-%m-%dT%H:%M:%SZ}",
         "writes": {"announced": writes, "made": services.client.counts.sent},
         "facts": asdict(rehearsal.facts),
         "steps": steps,

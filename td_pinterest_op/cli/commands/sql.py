@@ -7,8 +7,8 @@ import click
 
 from td_pinterest_op.cli import files, options
 from td_pinterest_op.cli.connection import find_credentials
-from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
-from td_pinterest_op.records.columns import Column, find_identifier_columns, get_position, is_single
+from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_TYPE_NAMES, join_with_or
+from td_pinterest_op.records.columns import Column, find_identifier_columns, get_column_position, has_single_identifier
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.task_runtime.task import read_source
@@ -96,7 +96,7 @@ def sql(
         group = CONTROL.parse(control) if kind == "control" else None
     except WrongValueError as error:
         raise click.UsageError(str(error)) from None
-    if not set(ROW_ONLY_NAMES).isdisjoint(types.values()):
+    if not set(ROW_ONLY_TYPE_NAMES).isdisjoint(types.values()):
         raise click.UsageError(f"--columns: the warehouse can hash only {join_with_or(LIST_TYPES)}")
     if database and len(types) < len(pairs):
         raise click.UsageError(
@@ -124,7 +124,7 @@ def sql(
             raise click.UsageError(f"{option}: the query has no column {column}; it has {', '.join(found)}")
     made = Query(text=text, names=found, columns=identifiers)
     if group:
-        if group.by is None and not is_single(identifiers):
+        if group.by is None and not has_single_identifier(identifiers):
             raise click.UsageError(
                 "rows of this query have several identifiers: use --by to name the column that identifies each person"
             )
@@ -163,7 +163,7 @@ def build_arms_statement(query: Query, *, by: str | None, salt: str, share: str)
     `by`: the column with a person's key. If None, the key is the digest in the query's only column of identifiers.
     `salt` and `share` are SQL expressions. `share`: how many of 10,000 people are in the control group.
     """
-    key = cast_to_text(get_position(by, query.names)) if by else _build_digest_sql(query.columns[0])
+    key = cast_to_text(get_column_position(by, query.names)) if by else _build_digest_sql(query.columns[0])
     source = build_source_select(query) if by else build_hashing_select(query)
     statement = f"""\
 SELECT key, CASE

@@ -9,8 +9,8 @@ from td_pinterest_op.http.retry import parse_server_time
 from td_pinterest_op.pinterest.api import Condition, classify_status
 from td_pinterest_op.pinterest.oauth import describe_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
-from td_pinterest_op.redaction.secret import quote_text
-from td_pinterest_op.runtime.clock import DAY, SYSTEM
+from td_pinterest_op.redaction.secret import quote_for_message
+from td_pinterest_op.runtime.clock import DAY, SYSTEM_TIMING
 from td_pinterest_op.runtime.text import format_count
 
 # The refresh token ends soon, in seconds.
@@ -47,7 +47,7 @@ def check_token_expiry(context: DoctorContext) -> CheckResult:
 
 def check_clock(context: DoctorContext) -> CheckResult:
     """Check that this machine's clock agrees with Pinterest's clock."""
-    now = SYSTEM.now()
+    now = SYSTEM_TIMING.now()
     skew = now - parse_server_time(context.services.client.last_headers, now=now)
     if abs(skew) > _SKEW:
         message = f"the clock of this machine is {abs(skew):,.0f} s {'ahead' if skew > 0 else 'behind'}"
@@ -102,7 +102,8 @@ def check_audience(context: DoctorContext, *, target: ExportTarget) -> CheckResu
     api = context.services.build_pinterest_api(context.find_accounts(target)[0].id)
     if target.name:
         ids = ", ".join(audience.id for audience in find_audiences_by_name(api, target.name))
-        message = f"the workflow names its audience {quote_text(target.name)}, {f'id {ids}' if ids else 'which is new'}"
+        found = f"id {ids}" if ids else "which is new"
+        message = f"the workflow names its audience {quote_for_message(target.name)}, {found}"
         if ids and target.must_be_new:
             return CheckResult(
                 f"{message}: it fails, because it is to create it", "error", "set if_exists, or a new name"
@@ -118,12 +119,12 @@ def check_audience(context: DoctorContext, *, target: ExportTarget) -> CheckResu
     find = require_usable_audience if target.takes_people else require_audience
     audience = find(api, target.audience_id)
     size = "unknown" if audience.size is None else f"{audience.size:,}"
-    label = f"{audience.id} {quote_text(audience.name)}"
+    label = f"{audience.id} {quote_for_message(audience.name)}"
     message = f"{label}: {audience.status}, size {size}, customer list {audience.customer_list_id}"
     if target.expected_name not in (None, audience.name):
         advice = "correct the id or the name: the export stops otherwise"
         return CheckResult(
-            f"{label}, but expected_audience_name is {quote_text(str(target.expected_name))}", "error", advice
+            f"{label}, but expected_audience_name is {quote_for_message(str(target.expected_name))}", "error", advice
         )
     condition = classify_status(audience.status)
     if condition is Condition.TOO_SMALL:

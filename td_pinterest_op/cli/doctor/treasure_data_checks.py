@@ -9,7 +9,7 @@ from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext
 from td_pinterest_op.cli.secret_target import request_project_id
 from td_pinterest_op.errors import WorkflowError, extend_errors
-from td_pinterest_op.records.limits import TOLERATED_SHARE, check_rows, format_reasons
+from td_pinterest_op.records.limits import TOLERATED_UNEXPECTED_SHARE, check_export_limits, format_reason_counts
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
@@ -123,7 +123,7 @@ def check_sample(context: DoctorContext) -> CheckResult | None:
     try:
         # Of a sample without a valid row, the other rows may be valid.
         if stats.valid or stats.read < _SAMPLE or not settings.ignore_invalid_records:
-            check_rows(settings, stats)
+            check_export_limits(settings, stats)
     except WorkflowError as error:
         cure = "; ".join(advice) or (error.advice if stats.read else _NO_ROWS_ADVICE)
         checked = f"{format_count(stats.read, 'row')} checked"
@@ -131,9 +131,9 @@ def check_sample(context: DoctorContext) -> CheckResult | None:
     if not stats.read:
         return CheckResult(f"{label} has no rows", "warning", _NO_ROWS_ADVICE)
     message = f"{label}: invalid rows among the first {stats.read:,}: {stats.invalid_rows:,}"
-    if reasons := format_reasons(stats.invalid_by_reason):
+    if reasons := format_reason_counts(stats.invalid_by_reason):
         message += f" ({reasons})"
-    if stats.hashed_values > TOLERATED_SHARE * stats.valid and settings.expect_values == "any":
+    if stats.hashed_values > TOLERATED_UNEXPECTED_SHARE * stats.valid and settings.expect_values == "any":
         message += f"; {stats.hashed_values:,} values look hashed already"
         advice.append(
             "a policy of Treasure Data may mask the column: digests of masked values match nobody. "

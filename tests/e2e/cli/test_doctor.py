@@ -105,7 +105,7 @@ def test_a_good_setup_passes_all_checks_and_writes_nothing(
 
 def set_clock_back(scene: Scene) -> None:
     late = Timing(now=lambda: time.time() - 3_600)
-    scene.monkeypatch.setattr("td_pinterest_op.cli.doctor.pinterest_checks.SYSTEM", late)
+    scene.monkeypatch.setattr("td_pinterest_op.cli.doctor.pinterest_checks.SYSTEM_TIMING", late)
 
 
 def close_pinterest(scene: Scene) -> None:

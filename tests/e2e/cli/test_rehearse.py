@@ -63,7 +63,7 @@ def rehearse(
     at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Any]:
     """Runs the command without its question, on the emulators' clock; checks that no audience of it remains."""
-    monkeypatch.setattr("td_pinterest_op.cli.connection.SYSTEM", services.time.timing)
+    monkeypatch.setattr("td_pinterest_op.cli.connection.SYSTEM_TIMING", services.time.timing)
     monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
     monkeypatch.chdir(tmp_path)
     yield lambda *arguments: at_terminal("rehearse", "--yes", *arguments)
@@ -111,7 +111,7 @@ def test_emulator_configured_from_a_rehearsal_gives_the_same_rehearsal(
     first = read_facts(rehearse("--json", "--quiet"))
     with serve_both(FakeTime()) as others:
         others.pinterest.switches.set(switches_like(Path("rehearsal.json")))
-        monkeypatch.setattr("td_pinterest_op.cli.connection.SYSTEM", others.time.timing)
+        monkeypatch.setattr("td_pinterest_op.cli.connection.SYSTEM_TIMING", others.time.timing)
         monkeypatch.setenv("PINTEREST_API_ENDPOINT", others.environ["PINTEREST_API_ENDPOINT"])
         second = read_facts(rehearse("--json", "--quiet"))
     for times in ("list_readable_seconds", "list_listed_seconds", "move_seconds"):

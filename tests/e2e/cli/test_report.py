@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.run_history.history_table import COLUMNS
+from td_pinterest_op.run_history.history_table import COLUMN_TYPES
 from tests import guard
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.emulators.td.sql import statements
@@ -33,7 +33,7 @@ def history(services: Services) -> str:
     names = {name: None for row in rows for name in row}
     services.td.create("shop", "pinterest_history", [names | row for row in rows])
     session = services.td.warehouse.session("shop", scheduled_time=0)
-    for name, type_ in COLUMNS.items():
+    for name, type_ in COLUMN_TYPES.items():
         sql = f"ALTER TABLE pinterest_history ADD COLUMN IF NOT EXISTS {name} {type_}"
         session.execute(statements(sql, dialect="trino")[0].sql)
     return "shop.pinterest_history"

@@ -11,7 +11,7 @@ import pytest
 import td_pinterest_op
 from td_pinterest_op.cli.commands.explain import ERRORS
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.identifiers.reasons import REASONS
+from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
 from tests.unit.cli.running import Terminal
 
 
@@ -45,7 +45,7 @@ def test_an_example_is_what_the_code_says(name: str, terminal: Terminal, literal
     assert any(text in example for text in literals)
 
 
-@pytest.mark.parametrize("name", [*REASONS, *ERRORS])
+@pytest.mark.parametrize("name", [*REASON_EXPLANATIONS, *ERRORS])
 def test_each_name_is_explained_with_what_to_do(terminal: Terminal, name: str) -> None:
     ran = terminal("explain", name)
     assert (ran.code, ran.err) == (0, "")
@@ -83,5 +83,5 @@ def test_an_unknown_name_is_wrong_usage_and_the_nearest_is_named(terminal: Termi
 
 
 def test_explain_without_a_name_lists_all(terminal: Terminal) -> None:
-    assert [entry["name"] for entry in json.loads(terminal("explain", "--json").out)] == [*REASONS, *ERRORS]
-    assert len(terminal("explain").out.splitlines()) == len(REASONS) + len(ERRORS) + 1
+    assert [entry["name"] for entry in json.loads(terminal("explain", "--json").out)] == [*REASON_EXPLANATIONS, *ERRORS]
+    assert len(terminal("explain").out.splitlines()) == len(REASON_EXPLANATIONS) + len(ERRORS) + 1

@@ -25,7 +25,7 @@ from td_pinterest_op.http.transport import (
     _BoundedResponse,
     _OversizedError,
 )
-from td_pinterest_op.redaction.secret import mask
+from td_pinterest_op.redaction.secret import mask_sensitive_data
 from tests import children
 
 LIMIT = 0.3
@@ -405,7 +405,7 @@ def test_the_password_of_a_proxy_is_hidden(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("HTTPS_PROXY", "http://user:pr0xy%2Fs3cr3t@127.0.0.1:9")
     with transport() as client, pytest.raises(NoResponseError):
         exchange(client, "api.invalid", scheme="https")
-    assert mask("pr0xy/s3cr3t") == "***"
+    assert mask_sensitive_data("pr0xy/s3cr3t") == "***"
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")

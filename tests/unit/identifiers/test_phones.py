@@ -106,7 +106,7 @@ _numbers = st.builds(
 @given(_numbers)
 @settings(max_examples=examples(2000))
 def test_fast_path_agrees_with_the_parser_of_the_library(number: str) -> None:
-    assert phones.recognise_phones(number.encode() + b"\n") in (
+    assert phones.recognise_phone_lines(number.encode() + b"\n") in (
         [b""],
         [str(phones.normalise_phone(number, None)).encode()],
     )
@@ -120,6 +120,6 @@ def test_missing_library_error_tells_what_to_install(monkeypatch: pytest.MonkeyP
         match=r"package phonenumbers, .* `td-pinterest bundle FOLDER --update --with-phone-numbers`",
     ):
         compute_identifier(PHONE, b"+12025550143", default_country=None)
-    assert phones.can_be_country("ZZ")
+    assert phones.can_be_phone_country("ZZ")
     monkeypatch.undo()
     phones._import_phonenumbers.cache_clear()

@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from td_pinterest_op.identifiers.identifier_types import EMAIL, MAID, PLACEHOLDERS
-from td_pinterest_op.identifiers.reasons import REASONS, Reason
+from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS, Reason
 from td_pinterest_op.records.digests import compute_identifier
 from tests.warehouses import DuckDB
 
@@ -32,18 +32,18 @@ def count_found(
     warehouse = DuckDB(database)
     rows = [[*[value] * len(COLUMNS), *(["x"] * length for length in lengths)] for value in values]
     warehouse.load("people", COLUMNS | ARRAYS, rows)
-    return len(warehouse.read(REASONS[reason].sql))
+    return len(warehouse.read(REASON_EXPLANATIONS[reason].sql))
 
 
 def test_every_reason_is_explained() -> None:
-    assert {reason.value for reason in Reason} <= set(REASONS)
+    assert {reason.value for reason in Reason} <= set(REASON_EXPLANATIONS)
 
 
 @pytest.mark.parametrize("reason", REJECTED)
 def test_the_sql_of_a_reason_finds_every_row_that_is_rejected_for_it(
     database: duckdb.DuckDBPyConnection, reason: str
 ) -> None:
-    type_ = MAID if "maid" in REASONS[reason].sql else EMAIL
+    type_ = MAID if "maid" in REASON_EXPLANATIONS[reason].sql else EMAIL
     values = REJECTED[reason]
     assert {reason} == {compute_identifier(type_, None if value is None else value.encode()) for value in values}
     assert count_found(database, reason, values) == len(values)
@@ -51,7 +51,7 @@ def test_the_sql_of_a_reason_finds_every_row_that_is_rejected_for_it(
         assert count_found(database, reason, [ADDRESS]) == 0
 
 
-@pytest.mark.parametrize("reason", sorted(set(REASONS) - set(REJECTED)))
+@pytest.mark.parametrize("reason", sorted(set(REASON_EXPLANATIONS) - set(REJECTED)))
 def test_the_sql_of_every_other_reason_runs(database: duckdb.DuckDBPyConnection, reason: str) -> None:
     assert count_found(database, reason, ["n/a", "n/a"]) <= 2
 

@@ -5,7 +5,12 @@ import pytest
 from td_pinterest_op.audiences.actions import parse_export_settings
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.identifier_types import EMAIL, IDFA, MAID, IdentifierType
-from td_pinterest_op.records.columns import Column, choose_list_type, find_identifier_columns, find_people_columns
+from td_pinterest_op.records.columns import (
+    Column,
+    choose_customer_list_type,
+    find_identifier_columns,
+    find_people_columns,
+)
 from td_pinterest_op.treasure_data.job import Job
 from tests.unit.settings.test_parse import ENVIRON, LEAST
 
@@ -140,4 +145,4 @@ def test_columns_of_rows_are_in_the_order_of_their_keys() -> None:
 )
 def test_a_list_has_the_type_of_its_only_identifiers(types: list[IdentifierType], expected: str) -> None:
     columns = [Column(name="", type=type_, position=position) for position, type_ in enumerate(types)]
-    assert choose_list_type(columns) == expected
+    assert choose_customer_list_type(columns) == expected

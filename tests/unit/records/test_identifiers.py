@@ -12,7 +12,7 @@ from td_pinterest_op.identifiers.identifier_types import (
     LIST_TYPES,
     MAID,
     PLACEHOLDERS,
-    TRIMMED,
+    TRIMMED_CHARACTERS,
     IdentifierType,
 )
 from td_pinterest_op.identifiers.reasons import Reason
@@ -178,5 +178,10 @@ def test_all_white_space_of_unicode_is_trimmed() -> None:
 def test_invisible_format_characters_of_the_basic_plane_are_trimmed() -> None:
     shown = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2}  # marks that enclose or precede a number
     codes = {code for code in range(0x10000) if unicodedata.category(chr(code)) == "Cf"}
-    assert codes - shown - set(map(ord, TRIMMED)) == set()
-    assert {code for code in map(ord, TRIMMED) if chr(code).isalnum()} - {0x115F, 0x1160, 0x3164, 0xFFA0} == set()
+    assert codes - shown - set(map(ord, TRIMMED_CHARACTERS)) == set()
+    assert {code for code in map(ord, TRIMMED_CHARACTERS) if chr(code).isalnum()} - {
+        0x115F,
+        0x1160,
+        0x3164,
+        0xFFA0,
+    } == set()

@@ -25,7 +25,7 @@ def row(number: int, *, external_id: bytes = b"") -> Row:
 
 @pytest.fixture(params=[8 << 20, 100], ids=["in one piece", "in many small pieces"])
 def spool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[RowSpool]:
-    monkeypatch.setattr(module, "_BUFFERED_BYTES", request.param)
+    monkeypatch.setattr(module, "_MOST_BUFFERED_BYTES", request.param)
     with closing(RowSpool()) as made:
         yield made
 
@@ -38,7 +38,7 @@ def filled(spool: RowSpool, *blocks: list[Row]) -> PreparedRecords:
 
 
 def apart(batch: Batch) -> list[Row]:
-    return [(layout, row) for layout, data in batch.parts for row in spool_module.split_fixed(data, layout.width)]
+    return [(layout, row) for layout, data in batch.parts for row in spool_module.split_by_width(data, layout.width)]
 
 
 @pytest.mark.parametrize("most_bytes", [2 << 20, 1000, 150, 10])

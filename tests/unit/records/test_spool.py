@@ -52,7 +52,7 @@ def batches(spool: Spool, size: int) -> Iterator[list[bytes]]:
 @pytest.fixture(params=["in one piece", "in many small pieces"])
 def _pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "in many small pieces":
-        monkeypatch.setattr(module, "_BUFFERED_BYTES", 400 * DIGEST_BYTES)
+        monkeypatch.setattr(module, "_MOST_BUFFERED_BYTES", 400 * DIGEST_BYTES)
 
 
 @pytest.mark.usefixtures("_pieces")
@@ -84,7 +84,7 @@ class TestUnique:
 
 
 def test_memory_grows_with_different_digests_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_BUFFERED_BYTES", 1 << 20)
+    monkeypatch.setattr(module, "_MOST_BUFFERED_BYTES", 1 << 20)
 
     def peak(different: int) -> int:
         values = [hashlib.sha256(b"%d" % number).digest() * 3 for number in range(different)]
@@ -94,7 +94,7 @@ def test_memory_grows_with_different_digests_only(monkeypatch: pytest.MonkeyPatc
                 for start in range(0, 80_000, 1000):
                     spool.add([values[number % different] for number in range(start, start + 1000)])
                 spool.finish()
-                assert different * spool.width == sum(map(len, spool.read_chunks()))
+                assert different * spool.width == sum(map(len, spool.read_sorted_chunks()))
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

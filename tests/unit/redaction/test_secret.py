@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.redaction.secret import LONGEST_SECRET, LONGEST_TEXT, Secret, mask, sanitize
+from td_pinterest_op.redaction.secret import LONGEST_MASKED_TEXT, LONGEST_SECRET, Secret, mask_sensitive_data, sanitize
 
 VALUE = "hush-4711-hush"
 
@@ -45,7 +45,7 @@ def test_secrets_are_compared_by_value_and_never_equal_a_text() -> None:
 )
 def test_mask_hides_credentials_and_identifiers_and_nothing_else(text: str, masked: str) -> None:
     Secret(VALUE)
-    assert masked == mask(text)
+    assert masked == mask_sensitive_data(text)
 
 
 TOKEN = "hush:ab/c+d&e=f\"g%h'i-j_k~l.m 4711 é"
@@ -61,7 +61,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
 def test_a_credential_is_hidden_in_every_form(form: str) -> None:
     Secret(TOKEN)
-    assert mask(f"refused: {form.rstrip('=')} (code 7)") == "refused: *** (code 7)"
+    assert mask_sensitive_data(f"refused: {form.rstrip('=')} (code 7)") == "refused: *** (code 7)"
 
 
 @pytest.mark.parametrize("value", ["ab1", "abc12"])
@@ -69,25 +69,28 @@ def test_short_credential_is_hidden_as_a_whole_word(value: str) -> None:
     Secret(value)
     Secret(f"1489:{value}")
     encoded = b64encode(f"1489:{value}".encode()).decode().rstrip("=")
-    assert mask(f"client_secret={value}&x, Basic {encoded}; x{value}x") == f"client_secret=***&x, Basic ***; x{value}x"
+    assert (
+        mask_sensitive_data(f"client_secret={value}&x, Basic {encoded}; x{value}x")
+        == f"client_secret=***&x, Basic ***; x{value}x"
+    )
 
 
 def test_credential_that_contains_another_is_hidden_whole() -> None:
     Secret("inner-value")
     Secret("inner-value-and-more")
-    assert mask("inner-value-and-more, inner-value") == "***, ***"
+    assert mask_sensitive_data("inner-value-and-more, inner-value") == "***, ***"
 
 
 @pytest.mark.parametrize("text", ["x" * 16_000_000, "a@b " * 4_000_000])
 def test_text_of_megabytes_is_cut(text: str) -> None:
     Secret(VALUE)
-    assert len(mask(text)) <= LONGEST_TEXT + 2
+    assert len(mask_sensitive_data(text)) <= LONGEST_MASKED_TEXT + 2
 
 
 @given(st.text(), st.text(min_size=8), st.text())
 def test_credential_is_hidden_within_any_text(before: str, value: str, after: str) -> None:
     Secret(value)
-    assert value not in mask(before + value + after)
+    assert value not in mask_sensitive_data(before + value + after)
 
 
 def test_error_is_masked_and_without_templates_also_when_extended() -> None:
@@ -99,7 +102,7 @@ def test_error_is_masked_and_without_templates_also_when_extended() -> None:
 def test_secret_of_megabytes_is_masked_at_its_beginning() -> None:
     value = f"begins-{'x7' * 2_500_000}"
     Secret(value)
-    assert mask(f"at {value[:LONGEST_SECRET]} end") == "at *** end"
+    assert mask_sensitive_data(f"at {value[:LONGEST_SECRET]} end") == "at *** end"
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ import pytest
 
 from td_pinterest_op.report.entry import make_entry, parse_time
 from td_pinterest_op.run_history.history_table import (
-    COLUMNS,
-    FAILED,
+    COLUMN_TYPES,
+    FAILED_OUTCOME,
     FOLLOW_UP_ROW,
     RUN_ROW,
-    SUCCESS,
+    SUCCESS_OUTCOME,
     build_run_row,
-    convert_booleans,
+    convert_flags_to_columns,
     flatten,
 )
 from td_pinterest_op.stats import Stats
@@ -25,21 +25,21 @@ def test_a_row_gives_the_same_entry_with_its_values_as_text() -> None:
     for name in given:
         assert of_statistics.get_text(name) == of_row.get_text(name)
         assert of_statistics.get_number(name) == of_row.get_number(name)
-    assert (of_row.kind, of_row.outcome) == (RUN_ROW, SUCCESS)
+    assert (of_row.kind, of_row.outcome) == (RUN_ROW, SUCCESS_OUTCOME)
 
 
 def test_every_figure_of_the_statistics_has_its_column() -> None:
     stats = Stats(action="a", ad_account_id="1", dry_run=False)
-    assert set(convert_booleans(flatten(stats.to_json()))) - COLUMNS.keys() == set()
+    assert set(convert_flags_to_columns(flatten(stats.to_json()))) - COLUMN_TYPES.keys() == set()
 
 
 @pytest.mark.parametrize(
     ("given", "kind", "outcome"),
     [
-        ({"kind": "run", "rows_read": 1}, RUN_ROW, SUCCESS),
-        ({"kind": "run", "rows_read": 1, "error": "refused"}, RUN_ROW, FAILED),
-        ({"kind": "run", "outcome": "failed"}, RUN_ROW, FAILED),
-        ({"kind": "follow-up", "audience_status": "READY"}, FOLLOW_UP_ROW, SUCCESS),
+        ({"kind": "run", "rows_read": 1}, RUN_ROW, SUCCESS_OUTCOME),
+        ({"kind": "run", "rows_read": 1, "error": "refused"}, RUN_ROW, FAILED_OUTCOME),
+        ({"kind": "run", "outcome": "failed"}, RUN_ROW, FAILED_OUTCOME),
+        ({"kind": "follow-up", "audience_status": "READY"}, FOLLOW_UP_ROW, SUCCESS_OUTCOME),
     ],
 )
 def test_an_entry_has_its_kind_and_its_outcome(given: dict[str, object], kind: str, outcome: str) -> None:

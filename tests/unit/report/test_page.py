@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.identifiers.reasons import REASONS
+from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
 from td_pinterest_op.report.entry import Entry, make_entry
-from td_pinterest_op.run_history.history_table import FAILED, LIFT_ROW, RUN_ROW
+from td_pinterest_op.run_history.history_table import FAILED_OUTCOME, LIFT_ROW, RUN_ROW
 from tests import guard
 from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, mirror, other_action, page, run
 
@@ -38,7 +38,7 @@ def test_the_table_compares_a_run_with_the_last_success() -> None:
         ([], "no earlier success"),
         ([run(0)], "+100 compared with the last success"),
         ([run(0, records={"sent": 1100})], "as many as in the last success"),
-        ([run(-1), run(0, outcome=FAILED, records=None, rows=None)], "+200 compared with the last success"),
+        ([run(-1), run(0, outcome=FAILED_OUTCOME, records=None, rows=None)], "+200 compared with the last success"),
     ],
 )
 def test_the_card_of_sent_people_has_one_comparison_with_the_last_success(before: list[Entry], said: str) -> None:
@@ -67,7 +67,7 @@ def test_each_known_reason_has_advice_and_sql_and_an_unknown_one_is_left_out() -
     reasons = {"null": 260, "not_an_email": 90, "Jane Doe": 1, "moved_house": 2}
     text = text_of(run(0, rows={"read": 1600, "invalid_by_reason": reasons}))
     for reason in ("null", "not_an_email"):
-        assert REASONS[reason].advice in text
+        assert REASON_EXPLANATIONS[reason].advice in text
     assert "SELECT * FROM people WHERE email IS NULL" in text
     assert "Jane Doe" not in text
 
@@ -99,7 +99,9 @@ def test_a_run_that_failed_before_its_audience_was_known_stays_in_the_history(
     assert is_there == ("The last run failed" in page(run(0), early, audience_id=AUDIENCE_ID))
 
 
-KILLED = make_entry({"kind": RUN_ROW, "outcome": FAILED, "audience_id": AUDIENCE_ID, "error": "no result was stored"})
+KILLED = make_entry(
+    {"kind": RUN_ROW, "outcome": FAILED_OUTCOME, "audience_id": AUDIENCE_ID, "error": "no result was stored"}
+)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_a_lift_shows_both_groups_its_intervals_and_the_split() -> None:
 
 def test_the_newest_successful_comparison_is_shown() -> None:
     later = comparison(4, summary="No difference can be told.")
-    failed = comparison(5, outcome=FAILED, lift=None)
+    failed = comparison(5, outcome=FAILED_OUTCOME, lift=None)
     text = text_of(run(0), comparison(), later, failed)
     assert "What the audience brought No difference can be told." in text
     assert "Lift failed" in text
@@ -264,7 +266,7 @@ def test_erasures_are_listed_and_are_about_no_audience() -> None:
 
 def test_a_failed_run_names_its_audience_and_quotes_no_query_engine() -> None:
     error = "job 7 ended with status error; the engine's last lines: Cannot cast Jane Doe"
-    failed = run(0, outcome=FAILED, audience_name=None, error=error)
+    failed = run(0, outcome=FAILED_OUTCOME, audience_name=None, error=error)
     text = text_of(failed, run(1), audience_id=AUDIENCE_ID)
     assert f"Added – audience {AUDIENCE_ID}".replace("Added", "Add") in text
     assert "job 7 ended with status error" in text

@@ -34,7 +34,9 @@ def test_a_failed_export_is_reported_with_its_error(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, shown: str, hidden: str
 ) -> None:
     path = tmp_path / "page.html"
-    monkeypatch.setattr("td_pinterest_op.audiences.actions.audience_action.check_rows", Mock(side_effect=error))
+    monkeypatch.setattr(
+        "td_pinterest_op.audiences.actions.audience_action.check_export_limits", Mock(side_effect=error)
+    )
     settings = {"action": "add_people_to_current_audience", "audience_id": services.audience(), "report": str(path)}
     with pytest.raises(ExportError):
         services.export(settings, job_id=services.job(people(3)))

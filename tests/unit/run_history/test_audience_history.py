@@ -4,7 +4,11 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.run_history.history_table import build_history_query, find_known_member_count, find_size
+from td_pinterest_op.run_history.history_table import (
+    build_history_query,
+    find_known_member_count,
+    find_last_matched_size,
+)
 from tests.unit.run_history.conftest import TABLE, Warehouse
 
 SEEN = {"kind": "follow-up", "outcome": "success", "audience_status": "READY"}
@@ -85,4 +89,4 @@ def test_size_is_that_of_the_last_status_check_after_pinterests_matching(warehou
         row = {"audience_id": audience_id, "audience_size": size, "audience_status": status, "time": time}
         warehouse.insert(**{**SEEN, **row})
     history = read_history(warehouse, "12", "13", "14")
-    assert [find_size(history, audience_id) for audience_id in ("12", "13", "14")] == [10, 7, None]
+    assert [find_last_matched_size(history, audience_id) for audience_id in ("12", "13", "14")] == [10, 7, None]

@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from td_pinterest_op.run_history.history_table import (
-    COLUMNS,
+    COLUMN_TYPES,
     build_follow_up_row,
     build_insert_statement,
     build_run_row,
-    convert_booleans,
+    convert_flags_to_columns,
 )
 from td_pinterest_op.treasure_data.tables import build_table_statement
 from tests.unit.report.samples import statistics
@@ -39,9 +39,9 @@ def write(warehouse: Warehouse, *rows: dict[str, Any]) -> None:
 
 
 def test_a_table_gets_exactly_the_columns_that_it_lacks() -> None:
-    names = COLUMNS.keys() - {"time"}
-    assert build_table_statement(TABLE, COLUMNS, names | {"dry_run"}, content="history") == ""
-    statement = build_table_statement(TABLE, COLUMNS, names - {"task", "is_dry_run"}, content="history")
+    names = COLUMN_TYPES.keys() - {"time"}
+    assert build_table_statement(TABLE, COLUMN_TYPES, names | {"dry_run"}, content="history") == ""
+    statement = build_table_statement(TABLE, COLUMN_TYPES, names - {"task", "is_dry_run"}, content="history")
     assert statement.splitlines()[1:] == [
         f'ALTER TABLE "{TABLE}" ADD COLUMN IF NOT EXISTS "task" varchar;',
         f'ALTER TABLE "{TABLE}" ADD COLUMN IF NOT EXISTS "is_dry_run" bigint',
@@ -49,7 +49,7 @@ def test_a_table_gets_exactly_the_columns_that_it_lacks() -> None:
 
 
 def test_every_column_has_a_type_that_treasure_datas_tables_know() -> None:
-    statement = build_table_statement(TABLE, COLUMNS, None, content="history")
+    statement = build_table_statement(TABLE, COLUMN_TYPES, None, content="history")
     types = set(re.findall(r'^  "\w+" (\w+),?$', statement, re.MULTILINE))
     assert types == {"varchar", "bigint", "double"}
 
@@ -64,7 +64,7 @@ def test_every_column_has_a_type_that_treasure_datas_tables_know() -> None:
     ],
 )
 def test_columns_of_0_4_0_are_read_as_text(given: dict[str, Any], converted: dict[str, Any]) -> None:
-    assert convert_booleans(given) == converted
+    assert convert_flags_to_columns(given) == converted
 
 
 @pytest.mark.parametrize("name", ["audience_name", "summary", "version"])

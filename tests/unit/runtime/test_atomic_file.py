@@ -34,7 +34,7 @@ def test_a_link_stays_a_link_and_the_file_to_which_it_leads_is_replaced(tmp_path
 
 def test_a_link_that_another_user_made_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "link").symlink_to("file")
-    monkeypatch.setattr(atomic_file, "_ROOT", -1)
+    monkeypatch.setattr(atomic_file, "_ROOT_USER_ID", -1)
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     with pytest.raises(PermissionError, match="a link that another user made"):
         atomic_file.replace_file(tmp_path / "link", "s3cr3t")

@@ -72,7 +72,7 @@ def test_end_waits_for_an_uninterrupted_function() -> None:
 def test_end_does_not_wait_for_ever_and_says_what_may_be_lost(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
+    monkeypatch.setattr(shutdown, "_TOKEN_SAVING_SECONDS", 0.0)
     at_end = threading.Event()
 
     def hang() -> None:
@@ -113,8 +113,8 @@ def test_signal_ends_the_wait_for_a_thread_that_died_as_it_began(monkeypatch: py
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
         return 0
 
-    monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
+    monkeypatch.setattr(shutdown, "_TOKEN_SAVING_SECONDS", 0.0)
     monkeypatch.setattr(_thread, "start_new_thread", die)
     with pytest.raises(StoppedError), shutdown.end_on_signals():
         shutdown.run_uninterrupted(int)
-    shutdown._uninterrupted.clear()
+    shutdown._uninterrupted_calls.clear()

@@ -9,7 +9,7 @@ import pytest
 
 from td_pinterest_op.cli.commands.sql import build_hashed_statement
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.records.digests import decode_hashed_values
+from td_pinterest_op.records.digests import decode_warehouse_hashed_values
 from td_pinterest_op.trino.hashed_query import build_columns_statement, require_one_statement, require_query
 from tests import warehouses
 from tests.warehouses import COLUMNS, HASH, QUERY, DuckDB
@@ -23,7 +23,7 @@ def test_every_row_has_the_operators_answers_whatever_is_in_it(database: duckdb.
 @pytest.mark.parametrize("answer", [b"", b"ann@lee.example", b"x" * 64, b"\xff", 7])
 def test_an_answer_that_is_neither_digest_nor_reason_ends_the_export(answer: object) -> None:
     with pytest.raises(ValueError):
-        decode_hashed_values(COLUMNS[0], [HASH.encode(), answer])
+        decode_warehouse_hashed_values(COLUMNS[0], [HASH.encode(), answer])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from td_pinterest_op.run_history.lift import COUNTS, compare_arms
+from td_pinterest_op.run_history.lift import COUNT_NAMES, compare_with_control_group
 from tests.dig.template import fill
 from tests.e2e.audiences import is_in_control
 from tests.emulators.td.sql import statements
@@ -71,7 +71,7 @@ def test_people_count_once_and_conversions_from_the_first_day_on(database: duckd
 
 def compare(*counts: int, percent: float = 10) -> dict[str, Any]:
     """Compare people and converted of those sent, then of the control group."""
-    return compare_arms(dict(zip(COUNTS, counts, strict=True)), share=percent / 100)
+    return compare_with_control_group(dict(zip(COUNT_NAMES, counts, strict=True)), control_share=percent / 100)
 
 
 def test_figures_are_those_of_a_table_of_statistics() -> None:

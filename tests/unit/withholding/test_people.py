@@ -299,7 +299,7 @@ def combinations(person: frozenset[Identifier]) -> list[dict[str, str]]:
 def test_memory_grows_with_different_identifiers_only(
     kind: type[People | SingleIdentifierPeople], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spool, "_BUFFERED_BYTES", 1 << 18)
+    monkeypatch.setattr(spool, "_MOST_BUFFERED_BYTES", 1 << 18)
 
     def peak(different: int) -> int:
         digests = [hashlib.sha256(b"%d" % number).digest() for number in range(different)]
