@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from td_pinterest_op.cli.bundled_code import ROOT, collect_code, write_code
+from td_pinterest_op.cli.bundled_code import ROOT, collect_code, replace_code
 from td_pinterest_op.cli.shipped_files import read_workflow_files, write_missing_files
 
 NAME = "pinterest_export"
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if box.exists() and box.read_text(encoding="utf-8").startswith(_HEADING):
         shutil.rmtree(folder)  # a box that was made before: nothing of it stays
     # phonenumbers is left out: its six hundred files serve one kind of column.
-    write_code(folder, collect_code())
+    replace_code(folder, collect_code())
     write_missing_files(folder, {**read_workflow_files(), "README.md": readme()})
     print(folder)
     return 0

@@ -14,34 +14,34 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.requirements import MODULES
 
 PACKAGE = "td_pinterest_op"
-_SOURCE = Path(td_pinterest_op.__file__).parent
-ROOT = _SOURCE.parent
+_PACKAGE_FOLDER = Path(td_pinterest_op.__file__).parent
+ROOT = _PACKAGE_FOLDER.parent
 IN_CHECKOUT = (ROOT / "setup.cfg").is_file()
-SHIPPED = ROOT if IN_CHECKOUT else _SOURCE / "cli"
+SHIPPED_FILES_FOLDER = ROOT if IN_CHECKOUT else _PACKAGE_FOLDER / "cli"
 """The folder with the shipped workflows and pages: `workflows`, `docs`."""
 # For people at a terminal only; the command line needs libraries that no workflow image has.
-_NOT_FOR_WORKFLOWS = ("cli", "__main__.py", "README.md")
+_UNBUNDLED_PACKAGE_FILES = ("cli", "__main__.py", "README.md")
 # Treasure Data's image has everything else that the operator imports.
-_MISSING_ON_HOSTED = "python-backoff"
+_LIBRARY_MISSING_ON_HOSTED = "python-backoff"
 # Large, and imported for columns of phone numbers only.
-_PHONE_NUMBERS = "phonenumberslite"
+_PHONE_LIBRARY = "phonenumberslite"
 # The hashes of the code that was laid out. digdag leaves files that begin with a dot out of an archive.
-MANIFEST = ".laid_out.json"
+MANIFEST_FILE = ".laid_out.json"
 # A library requires it for time zones by name, which the operator does not use.
 _UNUSED_LIBRARIES = ("tzdata",)
-_UNUSED_FILES = re.compile(
+_UNUSED_LIBRARY_FILES = re.compile(
     # Compiled files fit one Python only, and each library works without them; the other files serve type checkers,
     # browsers and tests.
     r".*\.(?:pyc|so|pyd|pyx|c|pyi|js)|.*/py\.typed|certifi/tests/.*|urllib3/contrib/emscripten/.*|"
     # Short numbers, carriers, places and time zones.
     r"phonenumbers/(?:shortdata/region_\w+|carrier|geocoder|prefix|timezone)\.py"
 )
-USERS_FILES = (".dig", ".yml", ".sql", ".md")
+USER_FILE_SUFFIXES = (".dig", ".yml", ".sql", ".md")
 
-Contents = Mapping[str, bytes]
+ContentsByPath = Mapping[str, bytes]
 
 
-def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = False) -> Contents:
+def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = False) -> ContentsByPath:
     """Return the content of the operator's files and of its libraries', by path in a project folder.
 
     The libraries are those that hosted Treasure Workflow lacks; `with_dependencies`: all that the operator imports, and
@@ -52,14 +52,14 @@ def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = 
     else:
         licence = str(distribution(PACKAGE).read_text("licenses/LICENSE")).encode()
     code = {f"{PACKAGE}/LICENSE": licence}
-    for path in sorted(_SOURCE.rglob("*")):
-        name = path.relative_to(_SOURCE)
+    for path in sorted(_PACKAGE_FOLDER.rglob("*")):
+        name = path.relative_to(_PACKAGE_FOLDER)
         is_hidden = any(part.startswith((".", "__pycache__")) for part in name.parts)
-        if path.is_file() and not is_hidden and name.parts[0] not in _NOT_FOR_WORKFLOWS:
+        if path.is_file() and not is_hidden and name.parts[0] not in _UNBUNDLED_PACKAGE_FILES:
             code[f"{PACKAGE}/{name.as_posix()}"] = path.read_bytes()
-    waiting = [distribution(name) for name in (MODULES.values() if with_dependencies else [_MISSING_ON_HOSTED])]
+    waiting = [distribution(name) for name in (MODULES.values() if with_dependencies else [_LIBRARY_MISSING_ON_HOSTED])]
     if with_phone_numbers:
-        waiting.append(distribution(_PHONE_NUMBERS))
+        waiting.append(distribution(_PHONE_LIBRARY))
     known = set()
     while waiting:
         library = waiting.pop()
@@ -69,7 +69,7 @@ def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = 
         for file in library.files or []:
             is_metadata = file.parts[0].endswith(".dist-info")
             is_wanted = not is_metadata or file.name == "METADATA" or "licen" in str(file).lower()
-            if is_wanted and file.parts[0] != ".." and not _UNUSED_FILES.fullmatch(file.as_posix()):
+            if is_wanted and file.parts[0] != ".." and not _UNUSED_LIBRARY_FILES.fullmatch(file.as_posix()):
                 content = file.read_binary()
                 if file.name == "METADATA":  # a library may ask for its own version; below the fields is its page
                     content = content.partition(b"\n\n")[0] + b"\n"
@@ -83,13 +83,13 @@ def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = 
     return code
 
 
-def write_code(folder: Path, code: Contents) -> None:
+def replace_code(folder: Path, code: ContentsByPath) -> None:
     """Write code to a project folder, in place of the code that an earlier call wrote. `code`: contents by path.
 
     Raises SettingsError, before anything is written, if somebody has changed code in the folder.
     """
-    before = _read_manifest(folder / MANIFEST)
-    hashes = {name: _hash(content) for name, content in code.items()}
+    before = _read_manifest(folder / MANIFEST_FILE)
+    hashes = {name: _hash_content(content) for name, content in code.items()}
     known = {
         name: f"{before.get(name, '')} {hashes.get(name, '')}".split() for name in sorted(before.keys() | hashes.keys())
     }
@@ -97,7 +97,7 @@ def write_code(folder: Path, code: Contents) -> None:
     for name, accepted in known.items():
         require_inside(folder, name)
         path = folder / name
-        if path.exists() and _hash(path.read_bytes()) not in accepted:
+        if path.exists() and _hash_content(path.read_bytes()) not in accepted:
             changed.append(name)
     if changed:
         raise SettingsError(
@@ -108,7 +108,7 @@ def write_code(folder: Path, code: Contents) -> None:
     _write_manifest(folder, {name: " ".join(accepted) for name, accepted in known.items()})
     replace_files(folder, code)
     for name in before.keys() - code.keys():
-        remove_file(folder, name)
+        remove_with_empty_parents(folder, name)
     _write_manifest(folder, hashes)
 
 
@@ -117,17 +117,19 @@ def _read_manifest(manifest: Path) -> dict[str, str]:
     try:
         written = json.loads(manifest.read_text(encoding="utf-8"))
         # Up to 0.4 the manifest names the user's files as well.
-        return {name: hash_ for name, hash_ in written.items() if hash_.split() and not name.endswith(USERS_FILES)}
+        return {
+            name: hash_ for name, hash_ in written.items() if hash_.split() and not name.endswith(USER_FILE_SUFFIXES)
+        }
     except (FileNotFoundError, ValueError, AttributeError, RecursionError):
         return {}
 
 
 def _write_manifest(folder: Path, hashes: Mapping[str, str]) -> None:
     """Write the hashes of a folder's code, by path."""
-    replace_files(folder, {MANIFEST: json.dumps(hashes, indent=1, sort_keys=True).encode()})
+    replace_files(folder, {MANIFEST_FILE: json.dumps(hashes, indent=1, sort_keys=True).encode()})
 
 
-def remove_file(folder: Path, name: str) -> None:
+def remove_with_empty_parents(folder: Path, name: str) -> None:
     """Remove a file of a project folder, if it exists, and the folders that it leaves empty. `name`: its path."""
     (folder / name).unlink(missing_ok=True)
     # Python would import an empty folder.
@@ -137,6 +139,6 @@ def remove_file(folder: Path, name: str) -> None:
         parent.rmdir()
 
 
-def _hash(content: bytes) -> str:
+def _hash_content(content: bytes) -> str:
     """Return the SHA-256 of a file's content in hex digits."""
     return hashlib.sha256(content).hexdigest()

@@ -26,15 +26,20 @@ from td_pinterest_op.task_runtime.digdag_secrets import (
 from td_pinterest_op.task_runtime.services import OnNewRefreshToken, Services, connect_services
 from td_pinterest_op.task_runtime.task import Task
 
-ENVIRONMENT = "the environment"
-LOCAL = "the local digdag secrets"
+ENVIRONMENT_SOURCE = "the environment"
+LOCAL_SECRETS_SOURCE = "the local digdag secrets"
 # The workflow's secrets, by the variable under which a task gets each: those for Pinterest, and all.
-PINTEREST_SECRETS: Mapping[str, str] = {build_variable_name(key.secret): key.secret for key in CREDENTIALS}
-SECRETS: Mapping[str, str] = {"TD_API_KEY": "td.apikey", **PINTEREST_SECRETS}
-TOKEN = "PINTEREST_REFRESH_TOKEN"  # noqa: S105 - a name
-_OTHERS = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")
+PINTEREST_SECRETS_BY_VARIABLE: Mapping[str, str] = {build_variable_name(key.secret): key.secret for key in CREDENTIALS}
+SECRETS_BY_VARIABLE: Mapping[str, str] = {"TD_API_KEY": "td.apikey", **PINTEREST_SECRETS_BY_VARIABLE}
+REFRESH_TOKEN_VARIABLE = "PINTEREST_REFRESH_TOKEN"  # noqa: S105 - a name
+_OTHER_VARIABLES = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")
 # Somebody waits at the terminal: fewer and shorter tries than in a task. Seconds and milliseconds, as in the settings.
-_PATIENCE = {"retry_count": 3, "max_retry_wait_millis": 10_000, "connection_timeout_secs": 20, "read_timeout_secs": 60}
+_SHORT_WAIT_SETTINGS = {
+    "retry_count": 3,
+    "max_retry_wait_millis": 10_000,
+    "connection_timeout_secs": 20,
+    "read_timeout_secs": 60,
+}
 
 # Roles that may change customer lists and audiences.
 WRITER_ROLES = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
@@ -51,7 +56,7 @@ class Credentials:
     def describe_sources(self) -> str:
         """Return a text that names the places where the secrets were found, without their values."""
         places: dict[str, list[str]] = {}
-        for variable in SECRETS:
+        for variable in SECRETS_BY_VARIABLE:
             if variable in self.sources:
                 places.setdefault(self.sources[variable], []).append(variable)
         if len(places) == 1:
@@ -59,13 +64,13 @@ class Credentials:
         return "; ".join(f"{', '.join(variables)} from {place}" for place, variables in places.items()) or "nowhere"
 
     @property
-    def advice_for_the_token(self) -> str:
+    def refused_token_advice(self) -> str:
         """Advice on replacing a refresh token that Pinterest refuses, which depends on where the token was found."""
-        place = self.sources.get(TOKEN, "")
-        if place == ENVIRONMENT:
+        place = self.sources.get(REFRESH_TOKEN_VARIABLE, "")
+        if place == ENVIRONMENT_SOURCE:
             return (
-                f"`unset {TOKEN}`: the environment takes precedence over what `td-pinterest authorize` stores. Then "
-                "run `td-pinterest authorize`, unless it has already stored a newer token"
+                f"`unset {REFRESH_TOKEN_VARIABLE}`: the environment takes precedence over what `td-pinterest "
+                "authorize` stores. Then run `td-pinterest authorize`, unless it has already stored a newer token"
             )
         if place == f"the file {self.env_file}":
             return f"run `td-pinterest authorize --to file {shlex.quote(str(self.env_file))}`"
@@ -76,23 +81,23 @@ class Credentials:
         missing = [name for name in variables if name not in self.sources]
         if missing:
             raise SettingsError(
-                f"{', '.join(missing)} not found in {ENVIRONMENT}, in {LOCAL} or in a file of --env-file. Store "
-                "Treasure Data's key with `digdag secrets --local --set td.apikey`; `td-pinterest authorize` gets and "
-                "stores the others"
+                f"{', '.join(missing)} not found in {ENVIRONMENT_SOURCE}, in {LOCAL_SECRETS_SOURCE} or in a file of "
+                "--env-file. Store Treasure Data's key with `digdag secrets --local --set td.apikey`; `td-pinterest "
+                "authorize` gets and stores the others"
             )
 
     def without_pinterest(self) -> "Credentials":
         """Return a copy without Pinterest's credentials, for requests to Treasure Data only."""
-        sources = {name: place for name, place in self.sources.items() if name not in PINTEREST_SECRETS}
+        sources = {name: place for name, place in self.sources.items() if name not in PINTEREST_SECRETS_BY_VARIABLE}
         return replace(self, sources=sources)
 
-    def build_settings(self) -> ConnectionSettings:
+    def build_connection_settings(self) -> ConnectionSettings:
         """Return settings with these credentials for a command at a terminal, whose waits are short.
 
         A missing credential has the value "0".
         """
-        environ = {**self.environ, **dict.fromkeys(SECRETS.keys() - self.sources.keys(), "0")}
-        return parse_settings({"type": "pinterest", **_PATIENCE}, table=CONNECTION_SETTINGS, environ=environ)
+        environ = {**self.environ, **dict.fromkeys(SECRETS_BY_VARIABLE.keys() - self.sources.keys(), "0")}
+        return parse_settings({"type": "pinterest", **_SHORT_WAIT_SETTINGS}, table=CONNECTION_SETTINGS, environ=environ)
 
     def build_task(self, *, session: str | None = None, **params: object) -> Task:
         """Return a digdag task with these credentials and the parameters `params`. `session`: see `Task`."""
@@ -100,15 +105,15 @@ class Credentials:
 
     def make_token_saver(self) -> OnNewRefreshToken:
         """Return a function that stores a new refresh token where the old one was found, or warns if that fails."""
-        store = TokenStore(task=self.build_task(), settings=self.build_settings(), timing=SYSTEM_TIMING)
+        store = TokenStore(task=self.build_task(), settings=self.build_connection_settings(), timing=SYSTEM_TIMING)
         path = self.env_file
 
         def save_token(new_token: Secret | None, valid_seconds: float | None) -> None:
-            if new_token is None or path is None or self.sources.get(TOKEN) != f"the file {path}":
+            if new_token is None or path is None or self.sources.get(REFRESH_TOKEN_VARIABLE) != f"the file {path}":
                 store.save_token(new_token, valid_seconds)
                 return
             try:
-                files.set_env_values(path, {TOKEN: new_token.reveal()})
+                files.set_env_values(path, {REFRESH_TOKEN_VARIABLE: new_token.reveal()})
             except SettingsError as error:
                 screen.print_note(
                     f"Pinterest issued a new refresh token, which could not be stored: {error}. Run `td-pinterest "
@@ -122,7 +127,10 @@ class Credentials:
     def open_services(self) -> contextlib.AbstractContextManager[Services]:
         """Return a context manager that connects to Treasure Data and Pinterest."""
         return connect_services(
-            self.build_task(), self.build_settings(), timing=SYSTEM_TIMING, on_new_refresh_token=self.make_token_saver()
+            self.build_task(),
+            self.build_connection_settings(),
+            timing=SYSTEM_TIMING,
+            on_new_refresh_token=self.make_token_saver(),
         )
 
 
@@ -137,26 +145,29 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
         if env_file.stat().st_mode & 0o077:
             command = shlex.join(["chmod", "600", str(env_file)])
             raise SettingsError(f"others can read the file {env_file} of --env-file: run `{command}` first")
-    local = {variable: read_local_secret(name, environ) or "" for variable, name in SECRETS.items()}
+    local = {variable: read_local_secret(name, environ) or "" for variable, name in SECRETS_BY_VARIABLE.items()}
     if host := read_local_secret("td.endpoint", environ):
         scheme = "http" if read_local_secret("td.use_ssl", environ) == "false" else "https"
         local["TD_API_SERVER"] = f"{scheme}://{host}"
     folder = find_local_secrets_folder(environ) if any(local.values()) else None
     # `digdag secrets --local` gives a file the permissions of any other: the folder's keep others out.
-    names = [SECRETS[variable] for variable, value in local.items() if value and variable in SECRETS]
+    names = [
+        SECRETS_BY_VARIABLE[variable] for variable, value in local.items() if value and variable in SECRETS_BY_VARIABLE
+    ]
     if folder and folder.stat().st_mode & 0o077 and any((folder / name).stat().st_mode & 0o077 for name in names):
         raise SettingsError(
-            f"others can read {LOCAL} in {folder}: run `{shlex.join(['chmod', '700', str(folder)])}` first"
+            f"others can read {LOCAL_SECRETS_SOURCE} in {folder}: run `{shlex.join(['chmod', '700', str(folder)])}` "
+            "first"
         )
-    places = {ENVIRONMENT: environ, f"{LOCAL} ({folder})": local, f"the file {env_file}": in_file}
+    places = {ENVIRONMENT_SOURCE: environ, f"{LOCAL_SECRETS_SOURCE} ({folder})": local, f"the file {env_file}": in_file}
     values = dict(environ)
     sources = {}
     for place, found in reversed(places.items()):  # the first place counts
-        for variable in (*SECRETS, *_OTHERS):
+        for variable in (*SECRETS_BY_VARIABLE, *_OTHER_VARIABLES):
             if value := found.get(variable, "").strip():
                 values[variable] = value
                 sources[variable] = place
-                if variable in SECRETS:
+                if variable in SECRETS_BY_VARIABLE:
                     Secret(value)  # masked from here on
     return Credentials(environ=values, sources=sources, env_file=env_file)
 
@@ -164,7 +175,7 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
 def open_connection(common: CommonOptions) -> contextlib.AbstractContextManager[Services]:
     """Return a context manager that connects to both services. Raises SettingsError without Pinterest's credentials."""
     credentials = find_credentials(common.env_file)
-    credentials.require_variables(*PINTEREST_SECRETS)
+    credentials.require_variables(*PINTEREST_SECRETS_BY_VARIABLE)
     common.print_note(f"Credentials: {credentials.describe_sources()}")
     return credentials.open_services()
 
@@ -201,13 +212,13 @@ def list_ad_accounts(api: Api) -> Iterator[AdAccount]:
         )
 
 
-def make_api(services: Services, common: CommonOptions) -> Api:
+def make_ad_account_api(services: Services, common: CommonOptions) -> Api:
     """Return Pinterest's API for the ad account that --ad-account or the environment names, or the only one.
 
     Raises SettingsError if the user has no ad account, click.UsageError if none of several is named.
     """
     if named := common.ad_account or services.task.environ.get("PINTEREST_AD_ACCOUNT_ID"):
-        return services.build_pinterest_api(require_id(named, "--ad-account"))
+        return services.build_pinterest_api(parse_id_option(named, "--ad-account"))
     accounts = list(list_ad_accounts(services.pinterest))
     if not accounts:
         raise SettingsError(
@@ -223,7 +234,7 @@ def make_api(services: Services, common: CommonOptions) -> Api:
     return services.build_pinterest_api(accounts[0].id)
 
 
-def require_id(text: str, option: str) -> str:
+def parse_id_option(text: str, option: str) -> str:
     """Return the id in the text of an option, without spaces. Raises click.UsageError if the text is not all digits."""
     if not (text.isascii() and text.strip().isdecimal()):
         raise click.UsageError(

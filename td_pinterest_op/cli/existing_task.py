@@ -11,7 +11,7 @@ from typing import Any
 
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, find_action
 from td_pinterest_op.cli import files, screen
-from td_pinterest_op.cli.connection import SECRETS
+from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.rules import work_inside
 from td_pinterest_op.cli.lint.workflow import DigTask, Workflow
 from td_pinterest_op.cli.lint.yaml_file import Place, YamlBlock
@@ -52,7 +52,7 @@ _TAKEN = {
 }
 _WRITING = {"create_table", "insert_into"}  # of a td> task whose job has no result
 _ADDRESSES = ("TD_API_SERVER", "DIGDAG_ENDPOINT")  # variables of `_env` without a secret
-_PLAIN_SECRETS = ("client_secret", "refresh_token", *SECRETS)
+_PLAIN_SECRETS = ("client_secret", "refresh_token", *SECRETS_BY_VARIABLE)
 _IN_PLAIN_TEXT = (
     "in plain text, for everybody who can read the file: revoke it; `td-pinterest authorize` stores another"
 )
@@ -153,7 +153,7 @@ class _Reader:
         project.timezone = format_yaml(root.get("timezone", "UTC"))
         project.schedule = render_mapping(root.get_block("schedule")).rstrip()
         for name, value in self.task.fill(self.task.block.get_block("_env")).items():
-            if value == f"${{secret:{SECRETS.get(name)}}}":
+            if value == f"${{secret:{SECRETS_BY_VARIABLE.get(name)}}}":
                 continue  # it is in every folder
             if names_secret(value) or name in _ADDRESSES:
                 project.environment[name] = value

@@ -11,7 +11,7 @@ import click
 
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Add, Create
 from td_pinterest_op.cli import files, screen
-from td_pinterest_op.cli.connection import list_ad_accounts, require_id
+from td_pinterest_op.cli.connection import list_ad_accounts, parse_id_option
 from td_pinterest_op.cli.project_folder import EXPORTS, OTHER_JOBS, Project, is_writable_name
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience
@@ -208,7 +208,7 @@ class Interview:
 
         def parse(text: str) -> str:
             """Return the id in an answer. Raises click.UsageError for no id, and for an account of others."""
-            account_id = require_id(text, option="--ad-account")
+            account_id = parse_id_option(text, option="--ad-account")
             if ids and account_id not in ids:
                 raise click.UsageError(f"the token cannot read ad account {account_id}: it can read {', '.join(ids)}")
             return account_id
@@ -240,7 +240,7 @@ class Interview:
         if text.startswith(_NEW) and may_be_new:
             return self._parse_new_name(text, most=0)
         if self.services is None:
-            return Audience.parse({"id": require_id(text, "without credentials for Pinterest, --audience")})
+            return Audience.parse({"id": parse_id_option(text, "without credentials for Pinterest, --audience")})
         found = [audience for audience in self._known if text in (audience.id, audience.name)]
         if len(found) > 1:
             ids = ", ".join(audience.id for audience in found)

@@ -4,7 +4,7 @@
 # 1. Test what it prints (tests/e2e/cli, a table also in test_terminal.py). If it exchanges a token in a way of its own,
 #    add it to test_signals.py.
 # 2. Write a module in cli/commands, whose function has the decorator `options.command` with an example. What it shares
-#    with other commands is a helper in cli/. It reaches Pinterest by `open_connection` and `make_api`
+#    with other commands is a helper in cli/. It reaches Pinterest by `open_connection` and `make_ad_account_api`
 #    (cli/connection.py); a new request goes into pinterest/api.py and tests/emulators/pinterest/operations.py.
 # 3. Import it below, and add it to `program`.
 # 4. Run `python -m tests.readme` and `python -m tests.public_surface`, add it to the first table of
@@ -16,7 +16,7 @@ import click
 
 from td_pinterest_op import __version__
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.bundled_code import SHIPPED
+from td_pinterest_op.cli.bundled_code import SHIPPED_FILES_FOLDER
 from td_pinterest_op.cli.commands.authorize import authorize
 from td_pinterest_op.cli.commands.bundle import bundle
 from td_pinterest_op.cli.commands.check import check
@@ -60,7 +60,7 @@ Examples:
   td-pinterest export --settings export.yml --query people.sql --database shop --dry-run
 
 \b
-Pages: {SHIPPED / "docs"}
+Pages: {SHIPPED_FILES_FOLDER / "docs"}
 """,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -16,12 +16,12 @@ import click
 
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Add, Clear, Create, Delete, Mirror, Remove, Replace
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.bundled_code import collect_code, remove_file, write_code
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS
+from td_pinterest_op.cli.bundled_code import collect_code, remove_with_empty_parents, replace_code
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.options import CommonOptions
-from td_pinterest_op.cli.secret_target import name_authorize_command
-from td_pinterest_op.cli.shipped_files import explain_failures, read_workflow_files, write_missing_files
+from td_pinterest_op.cli.secret_target import build_authorize_command
+from td_pinterest_op.cli.shipped_files import explain_write_errors, read_workflow_files, write_missing_files
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.settings.types import TEXT, WrongValueError, names_secret
@@ -116,7 +116,7 @@ def require_new_folder(folder: Path) -> None:
     if marker.is_file():
         for name in marker.read_text(encoding="utf-8").splitlines():
             if ".." not in Path(name).parts and not Path(name).is_absolute():
-                remove_file(folder, name)
+                remove_with_empty_parents(folder, name)
         marker.unlink()
     if folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir()):
         return
@@ -142,12 +142,12 @@ def create_project_folder(folder: Path, projects: Sequence[Project], common: Com
                     f"{project.workflow} needs another {name} than a workflow before it: give it its own folder"
                 )
     code = collect_code(with_phone_numbers="phone" in "".join(files.values()).lower())
-    with explain_failures(folder):
+    with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         marker = folder / _MARKER
         marker.write_text("\n".join([*files, *code]), encoding="utf-8")
         write_missing_files(folder, files)
-        write_code(folder, code)
+        replace_code(folder, code)
         marker.unlink()
     # The settings of other jobs are yet to be filled in.
     checked = [check_workflow(folder / each.workflow)[0].findings for each in projects if each.settings]
@@ -293,11 +293,11 @@ def print_next_commands(folder: Path, project: Project, common: CommonOptions) -
         run += "   # once you have filled in config/ and queries/"
     audience = next((value for key, value in project.settings.items() if key.startswith("audience_id")), None)
     wanted = [
-        *SECRETS.values(),
+        *SECRETS_BY_VARIABLE.values(),
         *{"slack": ["slack.webhook"], "mail": ["mail.host"]}.get(project.alert[:5].rstrip(":"), []),
     ]
     if missing := [secret for secret in wanted if not read_local_secret(secret, os.environ)]:
-        others = [secret for secret in missing if secret not in PINTEREST_SECRETS.values()]
+        others = [secret for secret in missing if secret not in PINTEREST_SECRETS_BY_VARIABLE.values()]
         commands = ["`td-pinterest authorize`"] if len(others) < len(missing) else []
         commands += [f"`digdag secrets --local --set {' '.join(others)}`"] if others else []
         common.print_note(
@@ -314,7 +314,7 @@ def print_next_commands(folder: Path, project: Project, common: CommonOptions) -
     common.print_note("Next:")
     for command in (
         run,
-        f"{push}   # then `{name_authorize_command(folder.resolve().name, server)}`",
+        f"{push}   # then `{build_authorize_command(folder.resolve().name, server)}`",
         f"td-pinterest {f'audience {audience}' if audience else 'audiences'}   # the day after",
     ):
         click.echo(f"  {screen.name_program(command)}", err=True)  # it is there to be copied, and stays one line

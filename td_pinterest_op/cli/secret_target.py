@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from td_pinterest_op.cli import files, options
-from td_pinterest_op.cli.connection import SECRETS
+from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.endpoints import is_safe_url
 from td_pinterest_op.http.transport import NoResponseError
@@ -21,29 +21,31 @@ from td_pinterest_op.runtime.atomic_file import replace_file
 from td_pinterest_op.task_runtime.digdag_secrets import DigdagServer, find_local_secrets_folder
 
 # Each kind of place, with the arguments that name one.
-ARGUMENTS: Mapping[str, Sequence[str]] = {
+TARGET_ARGUMENT_NAMES: Mapping[str, Sequence[str]] = {
     "local": (),
     "td": ("PROJECT",),
     "server": ("URL", "PROJECT"),
     "file": ("PATH",),
 }
-# Stores secrets, by their workflow names, and returns a text that names the place.
-Target = Callable[[Mapping[str, Secret]], str]
+# By their names in a workflow.
+SecretsByName = Mapping[str, Secret]
+# Stores secrets, and returns a text that names the place.
+StoreSecrets = Callable[[SecretsByName], str]
 
 
-def name_authorize_command(project: str, server: str | None) -> str:
+def build_authorize_command(project: str, server: str | None) -> str:
     """Return the command that stores a token in a pushed project, on a digdag server or else in hosted workflow."""
     place = ["server", server] if server else ["td"]
     return f"td-pinterest authorize --to {shlex.join([*place, project])}"
 
 
-def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Target:
+def make_store_function(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> StoreSecrets:
     """Return a function that stores secrets where `--to KIND ARGUMENTS` specifies, after a check of that place.
 
     Raises click.UsageError for arguments that do not fit, SettingsError for a place that cannot be used.
     """
-    if len(arguments) != len(ARGUMENTS[kind]):
-        raise click.UsageError(f"write `--to {' '.join((kind, *ARGUMENTS[kind]))}`")
+    if len(arguments) != len(TARGET_ARGUMENT_NAMES[kind]):
+        raise click.UsageError(f"write `--to {' '.join((kind, *TARGET_ARGUMENT_NAMES[kind]))}`")
     if kind == "local":
         return partial(_store_locally, environ=environ)
     if kind == "file":
@@ -63,7 +65,7 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
                 "there is no td command on the PATH, which --to td needs: install Treasure Data's toolbelt, or use "
                 "--to file PATH and set the secrets in the console"
             )
-        return partial(_store_with_td, td=td, project=arguments[0])
+        return partial(_store_with_td, td_program=td, project=arguments[0])
     url, project = arguments
     if not is_safe_url(url):
         raise SettingsError(
@@ -74,7 +76,7 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
     return partial(_store_on_server, server=server, project=project)
 
 
-def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
+def _store_locally(secrets: SecretsByName, environ: Mapping[str, str]) -> str:
     """Store secrets as those of `digdag run`. Return a text that names their folder."""
     try:
         for name, value in secrets.items():
@@ -99,18 +101,18 @@ def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> 
     return file
 
 
-def _store_in_file(secrets: Mapping[str, Secret], path: Path) -> str:
+def _store_in_file(secrets: SecretsByName, path: Path) -> str:
     """Set the secrets as variables of an env file, whose other lines stay. Return a text that names the file."""
-    values = {variable: secrets[name].reveal() for variable, name in SECRETS.items() if name in secrets}
+    values = {variable: secrets[name].reveal() for variable, name in SECRETS_BY_VARIABLE.items() if name in secrets}
     files.set_env_values(path, values)
     return f"the file {path}"
 
 
-def _store_with_td(secrets: Mapping[str, Secret], td: str, project: str) -> str:
+def _store_with_td(secrets: SecretsByName, td_program: str, project: str) -> str:
     """Store secrets in a hosted workflow project by `td wf secrets`. Return a text that names the project."""
     # `@-`: a JSON mapping from standard input. As an argument every user of this machine could read it.
     values = json.dumps({name: value.reveal() for name, value in secrets.items()})
-    command = [td, "wf", "secrets", "--project", project, "--set", "@-"]
+    command = [td_program, "wf", "secrets", "--project", project, "--set", "@-"]
     # In a session of its own: Ctrl-C at the terminal would end it in the middle of storing.
     done = subprocess.run(  # noqa: S603
         command, input=values, capture_output=True, text=True, check=False, start_new_session=True
@@ -121,7 +123,7 @@ def _store_with_td(secrets: Mapping[str, Secret], td: str, project: str) -> str:
     return f"the secrets of the hosted workflow project {project}"
 
 
-def _store_on_server(secrets: Mapping[str, Secret], server: DigdagServer, project: str) -> str:
+def _store_on_server(secrets: SecretsByName, server: DigdagServer, project: str) -> str:
     """Store secrets in a project on a digdag server. Return a text that names project and server."""
     where = f"the digdag server {server.url}"
     try:

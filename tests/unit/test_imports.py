@@ -62,7 +62,7 @@ REACHING = {
     *("subprocess", "asyncio", "multiprocessing"),
 }
 MAY_REACH = {
-    "cli.consent",
+    "cli.oauth_redirect",
     "cli.commands.push",
     "cli.secret_target",
     "http.transport",

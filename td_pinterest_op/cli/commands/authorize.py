@@ -5,15 +5,21 @@ import shlex
 import sys
 import urllib.parse
 import webbrowser
-from collections.abc import Mapping
 from dataclasses import replace
 
 import click
 
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.connection import ENVIRONMENT, LOCAL, TOKEN, Credentials, find_credentials, list_ad_accounts
-from td_pinterest_op.cli.consent import RedirectServer, parse_redirect
-from td_pinterest_op.cli.secret_target import ARGUMENTS, make_target
+from td_pinterest_op.cli.connection import (
+    ENVIRONMENT_SOURCE,
+    LOCAL_SECRETS_SOURCE,
+    REFRESH_TOKEN_VARIABLE,
+    Credentials,
+    find_credentials,
+    list_ad_accounts,
+)
+from td_pinterest_op.cli.oauth_redirect import RedirectParameters, RedirectServer, parse_redirect
+from td_pinterest_op.cli.secret_target import TARGET_ARGUMENT_NAMES, SecretsByName, make_store_function
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, SettingsError, StoppedError, extend_errors
 from td_pinterest_op.pinterest.client import TokenSource
 from td_pinterest_op.pinterest.oauth import SCOPES, WRONG_APP_CODE, Bearer, Grant, Tokens, describe_missing_scopes
@@ -21,23 +27,30 @@ from td_pinterest_op.redaction.secret import Secret, sanitize
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 
-_QUESTION = "Store the token of this user?"
-_APPS = "https://developers.pinterest.com/apps/"
-_CODE_USED_UP = (
+_STORE_QUESTION = "Store the token of this user?"
+_APPS_URL = "https://developers.pinterest.com/apps/"
+_USED_CODE_ADVICE = (
     "the code was used before, is too old (it lasts a few minutes) or belongs to another redirect address: run "
     "`td-pinterest authorize` again and approve within a few minutes"
 )
-_WRONG_APP = (
-    f"check client id and client secret: both are on the app's page at {_APPS}, and the secret changes when somebody "
-    "resets it there"
+_WRONG_APP_ADVICE = (
+    f"check client id and client secret: both are on the app's page at {_APPS_URL}, and the secret changes when "
+    "somebody resets it there"
 )
 # The advice about a refused consent code, by Pinterest's error code.
-_CODE_ADVICE = {WRONG_APP_CODE: _WRONG_APP, 283: _CODE_USED_UP, None: f"{_CODE_USED_UP}. Or {_WRONG_APP}"}
+_ADVICE_BY_ERROR_CODE = {
+    WRONG_APP_CODE: _WRONG_APP_ADVICE,
+    283: _USED_CODE_ADVICE,
+    None: f"{_USED_CODE_ADVICE}. Or {_WRONG_APP_ADVICE}",
+}
 
 # How to delete a refresh token, by the place where it is.
-_DELETE = {ENVIRONMENT: f"unset {TOKEN}", LOCAL: "digdag secrets --local --delete pinterest.refresh_token"}
+_DELETE_TOKEN_COMMANDS = {
+    ENVIRONMENT_SOURCE: f"unset {REFRESH_TOKEN_VARIABLE}",
+    LOCAL_SECRETS_SOURCE: "digdag secrets --local --delete pinterest.refresh_token",
+}
 # What to do once a target has the secrets, with its arguments.
-_NEXT = {
+_NEXT_COMMANDS = {
     "local": "td-pinterest doctor",
     "file": "td-pinterest doctor --env-file {}",
     "td": "td wf start {} pinterest_export --session now",
@@ -57,7 +70,7 @@ Examples:
 @click.option(
     "--to",
     "target_kind",
-    type=click.Choice(tuple(ARGUMENTS)),
+    type=click.Choice(tuple(TARGET_ARGUMENT_NAMES)),
     default="local",
     show_default=True,
     help="Where to store the token and the app's credentials.",
@@ -100,12 +113,12 @@ def authorize(
     shown.
     """
     credentials = find_credentials(common.env_file)
-    store = make_target(target_kind, target_arguments, credentials.environ)
+    store = make_store_function(target_kind, target_arguments, credentials.environ)
     if not common.yes:
-        screen.require_terminal(_QUESTION)
+        screen.require_terminal(_STORE_QUESTION)
     state = secrets.token_urlsafe(32)
     page = credentials.environ.get("PINTEREST_OAUTH_URL") or "https://www.pinterest.com/oauth/"
-    with _add_app_credentials(credentials).open_services() as services:
+    with _ask_for_app_credentials(credentials).open_services() as services:
         query = {
             "client_id": services.tokens.client_id.reveal(),
             "redirect_uri": redirect,
@@ -124,7 +137,7 @@ def authorize(
             answer = parse_redirect(sys.stdin.readline(), state=state)
             screen.discard_pasted_lines()
         else:
-            answer = _wait_for_answer(link, state, redirect, timeout)
+            answer = _open_browser_and_wait(link, state, redirect, timeout)
         if "code" not in answer:
             raise AccountError(
                 f"the app was not approved on Pinterest's page ({sanitize(answer['error'], longest=40)}): nothing was "
@@ -146,7 +159,7 @@ def authorize(
         screen.print_note(
             f"Approved by: {user or 'a user that is not shown'}. Ad accounts: {', '.join(labels) or 'none'}"
         )
-        if not (common.yes or screen.ask_yes_no(_QUESTION)):
+        if not (common.yes or screen.ask_yes_no(_STORE_QUESTION)):
             raise StoppedError("you answered no: nothing was stored")
 
         def store_secrets() -> str:
@@ -176,21 +189,22 @@ def authorize(
         if rows:
             screen.print_line("\nAd accounts:")
             screen.print_table(rows, columns=("id", "name", "roles", "may_export"))
-        screen.print_line(f"\nNext: {_NEXT[target_kind].format(*map(shlex.quote, target_arguments))}")
-    older = credentials.sources.get(TOKEN, "")
+        screen.print_line(f"\nNext: {_NEXT_COMMANDS[target_kind].format(*map(shlex.quote, target_arguments))}")
+    older = credentials.sources.get(REFRESH_TOKEN_VARIABLE, "")
     # Where commands look before they look at the target. Only digdag reads the secrets of a project.
-    earlier = {"local": (ENVIRONMENT,), "file": (ENVIRONMENT, LOCAL)}
+    earlier = {"local": (ENVIRONMENT_SOURCE,), "file": (ENVIRONMENT_SOURCE, LOCAL_SECRETS_SOURCE)}
     for place in earlier.get(target_kind, ()):
         if older.startswith(place):
             screen.print_note(
-                f"Commands find the older refresh token in {older} before this one. Delete it: `{_DELETE[place]}`."
+                f"Commands find the older refresh token in {older} before this one. Delete it: "
+                f"`{_DELETE_TOKEN_COMMANDS[place]}`."
             )
 
 
-def _add_app_credentials(credentials: Credentials) -> Credentials:
+def _ask_for_app_credentials(credentials: Credentials) -> Credentials:
     """Return the credentials with the app's, for which the user is asked if need be, and without a refresh token."""
     environ = dict(credentials.environ)
-    sources = {name: place for name, place in credentials.sources.items() if name != TOKEN}
+    sources = {name: place for name, place in credentials.sources.items() if name != REFRESH_TOKEN_VARIABLE}
     for variable in ("PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET"):
         if place := sources.get(variable):
             screen.print_note(f"{variable}: from {place}")
@@ -198,36 +212,36 @@ def _add_app_credentials(credentials: Credentials) -> Credentials:
         if not screen.is_interactive():
             raise SettingsError(
                 f"{variable} is not set, and there is no terminal to ask for it: set the environment variable; the "
-                f"value is on the app's page at {_APPS}"
+                f"value is on the app's page at {_APPS_URL}"
             )
-        prompt = f"{variable}, from the app's page at {_APPS} (a secret is not shown)"
+        prompt = f"{variable}, from the app's page at {_APPS_URL} (a secret is not shown)"
         environ[variable] = click.prompt(prompt, hide_input=variable.endswith("SECRET"), err=True).strip()
         sources[variable] = "the terminal"
     return replace(credentials, environ=environ, sources=sources)
 
 
-def _wait_for_answer(link: str, state: str, redirect: str, timeout: int) -> Mapping[str, str]:
-    """Open the consent page `link` in a browser. Return the parameters with which Pinterest redirects to `redirect`.
+def _open_browser_and_wait(consent_url: str, state: str, redirect: str, timeout: int) -> RedirectParameters:
+    """Open the consent page in a browser. Return the parameters with which Pinterest redirects to `redirect`.
 
     `state`: the random text that these must contain. Raises AccountError without a redirect in `timeout` seconds.
     """
     # Listening first: a browser that is logged in and has approved before comes back at once.
     with RedirectServer(redirect, state=state) as server:
         screen.print_note(f"Waiting at {redirect} for your approval.")
-        webbrowser.open(link)
+        webbrowser.open(consent_url)
         end = SYSTEM_TIMING.monotonic() + timeout
-        while (answer := server.wait_for_answer()) is None:
+        while (answer := server.poll_for_redirect()) is None:
             if SYSTEM_TIMING.monotonic() > end:
                 raise AccountError(
                     f"Pinterest did not redirect within {timeout} s. Either nobody approved, or the browser shows a "
                     "Pinterest error (code 283 or 7): then the client id is wrong, or the app does not have exactly "
-                    f"the redirect address {redirect} (with the final slash). Correct it at {_APPS} and run the "
+                    f"the redirect address {redirect} (with the final slash). Correct it at {_APPS_URL} and run the "
                     "command again"
                 )
         return answer
 
 
-def _exchange_code(app: Tokens, *, code: Secret, redirect: str) -> tuple[Grant, Mapping[str, Secret]]:
+def _exchange_code(app: Tokens, *, code: Secret, redirect: str) -> tuple[Grant, SecretsByName]:
     """Exchange the consent code for tokens. Return what Pinterest granted, and the secrets to store, by their names.
 
     `redirect`: the address to which Pinterest sent the code. Raises AccountError if the user granted too little.
@@ -235,7 +249,7 @@ def _exchange_code(app: Tokens, *, code: Secret, redirect: str) -> tuple[Grant, 
     grant = app.request_grant(
         {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect},
         purpose="exchange the code for a refresh token",
-        advice=_CODE_ADVICE,
+        advice=_ADVICE_BY_ERROR_CODE,
     )
     if grant.refresh_token is None:
         raise PinterestError(
@@ -244,7 +258,7 @@ def _exchange_code(app: Tokens, *, code: Secret, redirect: str) -> tuple[Grant, 
     if missing := describe_missing_scopes(grant.scopes):
         raise AccountError(
             f"the approval of the app lacks the {missing}, which an export needs: nothing was stored. "
-            f"Check which scopes the app may ask for at {_APPS}, and run the command again"
+            f"Check which scopes the app may ask for at {_APPS_URL}, and run the command again"
         )
     return grant, {
         "pinterest.client_id": app.client_id,

@@ -1,12 +1,18 @@
 """`td-pinterest bundle`: a project folder for `digdag run`, `digdag push` and `td wf push`, and its update."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from td_pinterest_op.cli import options
-from td_pinterest_op.cli.shipped_files import explain_failures, read_workflow_files, update_code, write_missing_files
+from td_pinterest_op.cli.shipped_files import (
+    explain_write_errors,
+    read_workflow_files,
+    update_code,
+    write_missing_files,
+)
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime.text import format_count
 
@@ -51,9 +57,12 @@ def bundle(
     if update and not any(folder.glob("*.dig")):
         raise SettingsError(f"{folder} is no project folder, since it has no workflow: check its name")
     files = {} if update else read_workflow_files(workflows)
+    kept = [name for name in files if os.path.lexists(folder / name)]
+    kept = [name for name in files if os.path.lexists(folder / name)]
+    kept = [name for name in files if os.path.lexists(folder / name)]
     update_code(folder, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers)
-    with explain_failures(folder):
-        kept = write_missing_files(folder, files)
+    with explain_write_errors(folder):
+        write_missing_files(folder, files)
     if kept:
         common.print_note(f"{format_count(len(kept), 'file')} of yours left unchanged: {', '.join(kept)}")
     click.echo(folder)

@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS, find_credentials
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, find_credentials
 from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
 from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext, ExportTarget
 from td_pinterest_op.cli.export_task import build_query_params
@@ -153,7 +153,7 @@ def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
             advice = _ENDPOINTS_ADVICE if name == "endpoints" else failure.advice
             if isinstance(failure, AccountError) and failure.status == _REFUSED:
                 # It depends on where the credential was found.
-                advice = context.credentials.advice_for_the_token
+                advice = context.credentials.refused_token_advice
                 if failure.code == WRONG_APP_CODE:
                     advice = (
                         "correct PINTEREST_CLIENT_ID or PINTEREST_CLIENT_SECRET (found in "
@@ -194,7 +194,7 @@ def _list_checks(
 
 
 def _check_credentials_found(context: DoctorContext) -> CheckResult:
-    if missing := [name for name in PINTEREST_SECRETS if name not in context.credentials.sources]:
+    if missing := [name for name in PINTEREST_SECRETS_BY_VARIABLE if name not in context.credentials.sources]:
         message = f"{', '.join(missing)} not found in the environment, the local digdag secrets or --env-file"
         return CheckResult(message, "error", "run `td-pinterest authorize`, which gets and stores them")
     return CheckResult(f"found in {context.credentials.describe_sources()}")

@@ -9,7 +9,7 @@ import click
 
 from td_pinterest_op.audiences.actions import find_action
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, Credentials, find_credentials
 from td_pinterest_op.cli.export_task import build_query_params, run_export_task
 from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.cli.project_folder import (
@@ -99,7 +99,7 @@ def export(
             raise click.UsageError(f"--{name} has no effect without --query, --suppress or --consent: leave it out")
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
     project = _build_project(action, of_workflow, params) if project_folder and action else None
-    credentials.require_variables(*PINTEREST_SECRETS, *(["TD_API_KEY"] if reads_rows else []))
+    credentials.require_variables(*PINTEREST_SECRETS_BY_VARIABLE, *(["TD_API_KEY"] if reads_rows else []))
     common.print_note(f"Credentials: {credentials.describe_sources()}")
     # The same for the same command on the same day, so that a killed run resumes.
     session = json.dumps([f"{SYSTEM_TIMING.get_utc_time():%Y-%m-%d}", raw, params], sort_keys=True, default=str)

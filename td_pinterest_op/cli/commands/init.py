@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from td_pinterest_op.cli import interview, options, screen
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials, open_connection
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, Credentials, find_credentials, open_connection
 from td_pinterest_op.cli.existing_task import read_existing_task
 from td_pinterest_op.cli.export_task import run_export_task
 from td_pinterest_op.cli.project_folder import (
@@ -113,7 +113,7 @@ def init(
             screen.print_note("\nStopped: nothing was written")  # below the question
             return 130
     exports = [project for project in projects if project.job in EXPORTS]
-    needed = (*PINTEREST_SECRETS, *(["TD_API_KEY"] if any(project.query for project in exports) else []))
+    needed = (*PINTEREST_SECRETS_BY_VARIABLE, *(["TD_API_KEY"] if any(project.query for project in exports) else []))
     if dry_run:
         if not exports:
             raise click.UsageError(f"--dry-run has no effect on the job {projects[0].job}: leave it out")
@@ -141,7 +141,7 @@ def _ask_project(asks: bool, named: dict[str, Any], credentials: Credentials, co
         named["audience"] = credentials.environ.get("PINTEREST_AUDIENCE_ID")
     with contextlib.ExitStack() as stack:
         services = None
-        if credentials.sources.keys() >= PINTEREST_SECRETS.keys():
+        if credentials.sources.keys() >= PINTEREST_SECRETS_BY_VARIABLE.keys():
             services = stack.enter_context(open_connection(common))
         else:
             screen.print_note(

@@ -10,7 +10,7 @@ from td_pinterest_op.audiences.customer_lists import parse_list_name
 from td_pinterest_op.audiences.usage import CAMPAIGN_READER_ROLES, find_ad_groups_using
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.commands.report import history_option, read_history_entries
-from td_pinterest_op.cli.connection import list_ad_accounts, make_api, open_connection, require_id
+from td_pinterest_op.cli.connection import list_ad_accounts, make_ad_account_api, open_connection, parse_id_option
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Audience, CustomerList, parse_field
 from td_pinterest_op.report.entry import parse_time
@@ -44,7 +44,7 @@ def accounts(common: options.CommonOptions, name_part: str | None) -> None:
 def audiences(common: options.CommonOptions, name_part: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and customer list of each."""
     with open_connection(common) as services:
-        rows = list(map(_build_audience_row, make_api(services, common).list_entities("audiences")))
+        rows = list(map(_build_audience_row, make_ad_account_api(services, common).list_entities("audiences")))
     _print_listing(common, rows, name_part)
 
 
@@ -61,7 +61,7 @@ def lists(common: options.CommonOptions, only_unused: bool, name_part: str | Non
     """
     used_by: dict[str | None, list[str]] = {}
     with open_connection(common) as services:
-        api = make_api(services, common)
+        api = make_ad_account_api(services, common)
         for user in api.list_audiences():
             used_by.setdefault(user.customer_list_id, []).append(user.id)
         rows = [_build_list_row(each, used_by.get(str(each["id"]), [])) for each in api.list_entities("customer_lists")]
@@ -81,11 +81,11 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
     Without ID it is the audience of PINTEREST_AUDIENCE_ID. With --history its runs and sizes over time follow.
     """
     with open_connection(common) as services:
-        api = make_api(services, common)
+        api = make_ad_account_api(services, common)
         named = audience_id or services.task.environ.get("PINTEREST_AUDIENCE_ID")
         if not named:
             raise click.UsageError("no audience is named: give its id, which `td-pinterest audiences` lists")
-        content = api.get_entity("audiences", require_id(named, "ID"))
+        content = api.get_entity("audiences", parse_id_option(named, "ID"))
         if content is None:
             raise AudienceError(
                 f"there is no audience {named} in ad account {api.ad_account_id}: "

@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.rules import BUILT_IN_CONNECTOR, check_workflow
-from td_pinterest_op.cli.secret_target import name_authorize_command
-from td_pinterest_op.cli.shipped_files import COMMENT, update_code
+from td_pinterest_op.cli.secret_target import build_authorize_command
+from td_pinterest_op.cli.shipped_files import COMMENT_LINE_PATTERN, update_code
 from td_pinterest_op.errors import SettingsError, extend_errors
 
 _SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
@@ -92,7 +92,9 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     if listed.returncode:
         raise SettingsError(f"{project} is pushed, but its secrets cannot be listed: `{shlex.join(secrets)}` failed")
     paths = {path for workflow in checked for path in workflow.files}
-    text = "\n".join(COMMENT.sub("", path.read_text(encoding="utf-8", errors="replace")) for path in sorted(paths))
+    text = "\n".join(
+        COMMENT_LINE_PATTERN.sub("", path.read_text(encoding="utf-8", errors="replace")) for path in sorted(paths)
+    )
     if program == "digdag" and "pinterest.refresh_token" in text and "DIGDAG_ENDPOINT:" not in text:
         screen.print_note(
             "No `_env` has a line DIGDAG_ENDPOINT with the server's address, as config/environment.yml shows it: a "
@@ -105,10 +107,10 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     screen.print_line(f"The project {project} is pushed, and lacks these secrets: {', '.join(missing)}")
     screen.print_line("Set them:")
     # Each command is there to be copied: it stays one line.
-    if others := [name for name in missing if name not in PINTEREST_SECRETS.values()]:
+    if others := [name for name in missing if name not in PINTEREST_SECRETS_BY_VARIABLE.values()]:
         command = shlex.join([*secrets, "--set", *others])
         click.echo(f"  {command}")
     if len(others) < len(missing):
         server = None if program == "td" else server or _THIS_MACHINE
-        command = screen.name_program(name_authorize_command(project, server))
+        command = screen.name_program(build_authorize_command(project, server))
         click.echo(f"  {command}")

@@ -11,7 +11,7 @@ import click
 
 from td_pinterest_op import __version__
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.connection import TOKEN, make_api, open_connection
+from td_pinterest_op.cli.connection import REFRESH_TOKEN_VARIABLE, make_ad_account_api, open_connection
 from td_pinterest_op.cli.rehearse.rehearsal import DEFAULT_BATCH, NAME, STEPS, Facts, Rehearsal, Step
 from td_pinterest_op.errors import ExportError, PinterestError, SettingsError, StoppedError
 from td_pinterest_op.runtime import shutdown
@@ -75,7 +75,7 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
     if "audience" in names and "remove" not in names:
         writes += 1
     with open_connection(common) as services:
-        api = make_api(services, common)
+        api = make_ad_account_api(services, common)
         if not (common.quiet and common.yes):
             asked = "\n".join(f"- {step.name}: {step.request}" for step in to_do)
             screen.print_note(
@@ -85,9 +85,9 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
                 "in them are made up: digests of addresses under .invalid. An audience of that name is removed at the "
                 "end, also after Ctrl-C. Nothing else in the ad account is touched. It takes a few minutes.\n"
                 "The step token stores each new refresh token where the old one was found. None can be stored in the "
-                f"environment: if your app renews refresh tokens, and {TOKEN} is set there, first run `td-pinterest "
-                "authorize --to local`. If Pinterest takes the return of the old token for theft, run `td-pinterest "
-                "authorize` again."
+                f"environment: if your app renews refresh tokens, and {REFRESH_TOKEN_VARIABLE} is set there, first "
+                "run `td-pinterest authorize --to local`. If Pinterest takes the return of the old token for theft, "
+                "run `td-pinterest authorize` again."
             )
         if not (common.yes or screen.ask_yes_no("Do this?")):
             raise StoppedError("you answered no: nothing was written")

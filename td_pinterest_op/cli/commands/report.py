@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.connection import find_credentials, require_id
+from td_pinterest_op.cli.connection import find_credentials, parse_id_option
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.page_file import write_page
@@ -55,7 +55,7 @@ def report(
     """
     if (statistics is None) == (history is None):
         raise click.UsageError("give either a FILE with the statistics of a run, or --history DATABASE.TABLE")
-    audience = require_id(audience, "--audience") if audience else None
+    audience = parse_id_option(audience, "--audience") if audience else None
     if statistics is not None:
         runs = []
         text = files.read_text(statistics)

@@ -129,7 +129,7 @@ def sql(
                 "rows of this query have several identifiers: use --by to name the column that identifies each person"
             )
         share = str(group.share_of_ten_thousand)
-        statement = build_arms_statement(made, by=group.by, salt=quote_literal(group.salt), share=share)
+        statement = build_arms_statement(made, by=group.by, salt_sql=quote_literal(group.salt), share_sql=share)
     elif kind == "hashed":
         statement = build_hashed_statement(made)
     else:
@@ -157,18 +157,18 @@ def build_hashed_statement(query: Query) -> str:
     return build_selecting_statement(comment, query, selected)
 
 
-def build_arms_statement(query: Query, *, by: str | None, salt: str, share: str) -> str:
+def build_arms_statement(query: Query, *, by: str | None, salt_sql: str, share_sql: str) -> str:
     """Return SQL that assigns each person of a query to an arm: `control` (withheld by an export) or `sent`.
 
     `by`: the column with a person's key. If None, the key is the digest in the query's only column of identifiers.
-    `salt` and `share` are SQL expressions. `share`: how many of 10,000 people are in the control group.
+    `share_sql`: how many of 10,000 people are in the control group.
     """
     key = cast_to_text(get_column_position(by, query.names)) if by else _build_digest_sql(query.columns[0])
     source = build_source_select(query) if by else build_hashing_select(query)
     statement = f"""\
 SELECT key, CASE
-    WHEN {build_control_number_sql("key", salt)} % {NUMBERS}
-      < {share} THEN 'control'
+    WHEN {build_control_number_sql("key", salt_sql)} % {NUMBERS}
+      < {share_sql} THEN 'control'
     ELSE 'sent' END AS arm
 FROM (SELECT {key} AS key FROM (
 {source}

@@ -29,7 +29,7 @@ def check_scopes(context: DoctorContext) -> CheckResult:
     """Check that the token has the scopes that an export needs."""
     granted = context.services.tokens.scopes
     if missing := describe_missing_scopes(granted):
-        advice = f"{context.credentials.advice_for_the_token}, and approve all that the page asks for"
+        advice = f"{context.credentials.refused_token_advice}, and approve all that the page asks for"
         return CheckResult(f"the token lacks the {missing}", "error", advice)
     return CheckResult(" ".join(sorted(granted)) or "Pinterest does not name them")
 
@@ -41,7 +41,7 @@ def check_token_expiry(context: DoctorContext) -> CheckResult:
         return CheckResult("Pinterest does not say how long the refresh token lasts")
     message = f"the refresh token expires in {format_count(int(seconds // DAY), 'day')}"
     if seconds <= _SOON:
-        return CheckResult(message, "warning", f"before it expires: {context.credentials.advice_for_the_token}")
+        return CheckResult(message, "warning", f"before it expires: {context.credentials.refused_token_advice}")
     return CheckResult(message)
 
 

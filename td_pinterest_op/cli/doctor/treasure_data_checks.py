@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import chain, islice
 
 from td_pinterest_op.audiences.actions import parse_export_settings
-from td_pinterest_op.cli.connection import SECRETS
+from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext
 from td_pinterest_op.cli.secret_target import request_project_id
 from td_pinterest_op.errors import WorkflowError, extend_errors
@@ -34,7 +34,7 @@ _ANY_EXPORT = {
 def check_api_key(context: DoctorContext) -> CheckResult:
     """Check that the configured region of Treasure Data accepts the API key."""
     if "TD_API_KEY" not in context.credentials.sources:
-        message = f"TD_API_KEY not found (as a secret it is {SECRETS['TD_API_KEY']})"
+        message = f"TD_API_KEY not found (as a secret it is {SECRETS_BY_VARIABLE['TD_API_KEY']})"
         return CheckResult(message, "error", "set it, or store it with `digdag secrets --local --set td.apikey`")
     with extend_errors(f" [the key is from {context.credentials.sources['TD_API_KEY']}]"):
         context.td_services.treasure_data.call("GET", "/v3/database/list")
@@ -98,7 +98,7 @@ def check_project(context: DoctorContext) -> CheckResult | None:
             "with them a renewed refresh token is stored"
         )
         return CheckResult(message, "error", advice)
-    if missing := [secret for secret in SECRETS.values() if secret not in found]:
+    if missing := [secret for secret in SECRETS_BY_VARIABLE.values() if secret not in found]:
         advice = f"set it with `td wf secrets --project {shlex.quote(name)} --set {missing[0]}`"
         return CheckResult(f"project {name} lacks the secrets {', '.join(missing)}", "error", advice)
     return CheckResult(f"project {name} has all secrets; storing a renewed token needs Edit, too")

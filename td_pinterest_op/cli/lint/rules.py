@@ -15,7 +15,7 @@ from td_pinterest_op import __version__
 from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS
 from td_pinterest_op.audiences.request import TaskRequest, parse_task_request
-from td_pinterest_op.cli.connection import SECRETS
+from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.selected_columns import TEMPLATE_NAME, find_column_problems
 from td_pinterest_op.cli.lint.workflow import TEMPLATE, DigTask, Workflow, find_settings
 from td_pinterest_op.cli.lint.yaml_file import Place, YamlBlock
@@ -55,7 +55,7 @@ _TABLES: Mapping[str, SettingsTable[Any]] = {
     "td_pinterest_op.erase.PinterestErase": ERASURE_SETTINGS,
 }
 _CREDENTIALS = {key.name: build_variable_name(key.secret) for key in CREDENTIALS}
-_SECRETS = sorted({*SECRETS, *_CREDENTIALS} - {"client_id", "PINTEREST_CLIENT_ID"})
+_SECRETS = sorted({*SECRETS_BY_VARIABLE, *_CREDENTIALS} - {"client_id", "PINTEREST_CLIENT_ID"})
 # In place of a secret; so short that it is not masked in messages.
 _PLACEHOLDER = "00"
 # In place of what only a run knows: of a parameter, and of a setting the first of these that it allows.
@@ -160,7 +160,7 @@ class _TaskCheck:
         self._env: YamlBlock = task.fill(task.block.get_block("_env"))
         self._environ = {
             name: _PLACEHOLDER
-            if not is_left_out(value) and (name in SECRETS or "${" in str(value))
+            if not is_left_out(value) and (name in SECRETS_BY_VARIABLE or "${" in str(value))
             else str(value or "")
             for name, value in self._env.items()
         }

@@ -14,7 +14,7 @@ import pytest
 
 from td_pinterest_op.cli import connection
 from td_pinterest_op.cli.commands.doctor import check_proxy
-from td_pinterest_op.cli.connection import SECRETS
+from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.doctor import treasure_data_checks
 from td_pinterest_op.cli.secret_target import write_local_secret
 from td_pinterest_op.redaction.secret import Secret
@@ -110,7 +110,7 @@ def set_clock_back(scene: Scene) -> None:
 
 def close_pinterest(scene: Scene) -> None:
     scene.env("PINTEREST_API_ENDPOINT", f"http://127.0.0.1:{free_port()}/v5")
-    scene.monkeypatch.setitem(connection._PATIENCE, "retry_count", 0)
+    scene.monkeypatch.setitem(connection._SHORT_WAIT_SETTINGS, "retry_count", 0)
 
 
 def remove_audience(scene: Scene) -> None:
@@ -398,7 +398,7 @@ def test_doctor_names_each_permission_that_the_keys_user_lacks(
 @pytest.mark.parametrize(
     ("secrets", "status", "said"),
     [
-        (SECRETS.values(), None, "project pinterest_export has all secrets"),
+        (SECRETS_BY_VARIABLE.values(), None, "project pinterest_export has all secrets"),
         (["td.apikey", "pinterest.client_id"], None, "lacks the secrets pinterest.client_secret, pinterest.refresh_"),
         ([], 403, "the workflow server answered 403 about project pinterest_export and its secrets"),
     ],

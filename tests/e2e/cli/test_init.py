@@ -18,7 +18,7 @@ import yaml
 from td_pinterest_op.cli import project_folder, screen
 from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.project_folder import EXPORTS, OTHER_JOBS
-from td_pinterest_op.cli.shipped_files import WORKFLOWS
+from td_pinterest_op.cli.shipped_files import SHIPPED_WORKFLOWS_FOLDER
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.stats import WITHHOLDING_LISTS
 from tests import children
@@ -100,7 +100,7 @@ def test_folder_for_adding_runs_without_edits_and_holds_nothing_else(
 
 
 def test_workflow_is_the_shipped_one_but_for_its_schedule(init: Init, folder: Path, services: Services) -> None:
-    shipped = (WORKFLOWS / "pinterest_export.dig").read_text()
+    shipped = (SHIPPED_WORKFLOWS_FOLDER / "pinterest_export.dig").read_text()
     options = ("--job", "clear", "--audience", services.audience())
     assert init(*options).code == 0
     assert (folder / "pinterest_export.dig").read_text() == shipped
@@ -193,7 +193,9 @@ def test_folder_of_another_job_has_its_shipped_settings_to_fill_in(init: Init, f
     ran = init("--job", name, *OPTIONS[:2])
     assert ran.code == 0, ran.err
     file = {"many": "audiences"}.get(name, name)
-    assert (folder / "config" / f"{file}.yml").read_text() == (WORKFLOWS / "config" / f"{file}.yml").read_text()
+    assert (folder / "config" / f"{file}.yml").read_text() == (
+        SHIPPED_WORKFLOWS_FOLDER / "config" / f"{file}.yml"
+    ).read_text()
     assert yaml.safe_load((folder / "config" / "workflow.yml").read_text()) == {"td": {"database": DATABASE}}
     assert f"digdag run pinterest_{name}.dig" in ran.err
     assert "once you have filled in config/ and queries/" in ran.err
@@ -355,7 +357,7 @@ def test_a_folder_with_dot_names_alone_is_filled(init: Init, folder: Path, servi
     assert sorted(path.name for path in folder.glob(".*")) == [".git", ".laid_out.json"]
 
 
-@pytest.mark.parametrize("function", ["write_missing_files", "write_code"])
+@pytest.mark.parametrize("function", ["write_missing_files", "replace_code"])
 @pytest.mark.parametrize("is_late", [False, True])
 def test_what_an_interruption_leaves_is_removed_by_the_next_command(
     init: Init, folder: Path, services: Services, monkeypatch: pytest.MonkeyPatch, function: str, is_late: bool

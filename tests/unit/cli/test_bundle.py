@@ -22,9 +22,9 @@ import pytest
 from setuptools import find_packages  # type: ignore[import-untyped]
 
 from td_pinterest_op.cli import bundled_code
-from td_pinterest_op.cli.bundled_code import ROOT, write_code
+from td_pinterest_op.cli.bundled_code import ROOT, replace_code
 from td_pinterest_op.cli.lint.rules import check_workflow
-from td_pinterest_op.cli.shipped_files import WORKFLOWS
+from td_pinterest_op.cli.shipped_files import SHIPPED_WORKFLOWS_FOLDER
 from tests import children
 from tests.campaigns import select_rows
 from tests.unit.cli.running import Terminal
@@ -96,7 +96,9 @@ def test_links_of_the_bundled_readme_have_targets(new_folder: Path) -> None:
     assert [link for link in links if not (new_folder / link).exists()] == []
 
 
-@pytest.mark.parametrize("workflow", select_rows(sorted(path.name for path in WORKFLOWS.glob("*.dig")), quick=3))
+@pytest.mark.parametrize(
+    "workflow", select_rows(sorted(path.name for path in SHIPPED_WORKFLOWS_FOLDER.glob("*.dig")), quick=3)
+)
 def test_bundle_of_a_named_workflow_has_only_the_files_it_needs(
     workflow: str, terminal: Terminal, tmp_path: Path
 ) -> None:
@@ -228,12 +230,12 @@ def test_command_that_was_interrupted_anywhere_ends_well_when_it_runs_again(
 def test_update_after_an_interrupted_one_to_another_version_is_no_change_by_hand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_code(tmp_path, {"old.py": b"1"})
+    replace_code(tmp_path, {"old.py": b"1"})
     with monkeypatch.context() as patched:
-        patched.setattr(bundled_code, "remove_file", Mock(side_effect=_Killed))
+        patched.setattr(bundled_code, "remove_with_empty_parents", Mock(side_effect=_Killed))
         with pytest.raises(_Killed):
-            write_code(tmp_path, {"new.py": b"2"})
-    write_code(tmp_path, {"new.py": b"3"})
+            replace_code(tmp_path, {"new.py": b"2"})
+    replace_code(tmp_path, {"new.py": b"3"})
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.py")} == {"new.py": b"3"}
 
 

@@ -7,7 +7,13 @@ from unittest.mock import Mock
 
 import pytest
 
-from td_pinterest_op.cli.connection import SECRETS, AdAccount, Credentials, find_credentials, list_ad_accounts
+from td_pinterest_op.cli.connection import (
+    SECRETS_BY_VARIABLE,
+    AdAccount,
+    Credentials,
+    find_credentials,
+    list_ad_accounts,
+)
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.redaction.secret import Secret
@@ -40,7 +46,7 @@ def test_a_variable_comes_from_the_first_place_that_has_it(local: Path, file: Pa
     (local / "pinterest.client_secret").write_text("local-s3cr3t")
     file.write_text("PINTEREST_CLIENT_ID=file\nPINTEREST_REFRESH_TOKEN=file-s3cr3t\n")
     held = _find(local, file, PINTEREST_CLIENT_SECRET="environment-s3cr3t", PINTEREST_REFRESH_TOKEN=" ")
-    shown = {name: held.environ[name] for name in SECRETS if name in held.sources}
+    shown = {name: held.environ[name] for name in SECRETS_BY_VARIABLE if name in held.sources}
     assert shown == {
         "PINTEREST_CLIENT_ID": "local",
         "PINTEREST_CLIENT_SECRET": "environment-s3cr3t",

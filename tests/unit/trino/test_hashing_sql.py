@@ -107,7 +107,9 @@ def test_only_an_address_that_the_operator_can_hash_is_unsure(database: duckdb.D
 def test_the_shipped_query_of_the_arms_is_the_one_that_an_export_follows() -> None:
     salt = """'${String(lift.salt).replace(/'/g, "''")}'"""
     query = Query(text="SELECT customer_id FROM people WHERE opted_in = 1", names=["customer_id"], columns=[])
-    statement = build_arms_statement(query, by="customer_id", salt=salt, share="${Math.round(lift.percent * 100)}")
+    statement = build_arms_statement(
+        query, by="customer_id", salt_sql=salt, share_sql="${Math.round(lift.percent * 100)}"
+    )
     shipped = (QUERIES / "control.sql").read_text(encoding="utf-8")
     assert shipped[shipped.index("-- The arm of each person") :] == f"{statement}\n"
 

@@ -9,17 +9,17 @@ from collections.abc import Mapping
 
 from td_pinterest_op.errors import SettingsError
 
-_PAGE = """<!doctype html>
+_PAGE_HTML = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>td-pinterest</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem}</style></head>
 <body><main><h1>%s</h1><p>You can close this page and go back to the terminal.</p></main></body></html>
 """
-
-
+# With a `code` if the user approved the app, else with an `error`.
+RedirectParameters = Mapping[str, str]
 # The addresses of `localhost`: a browser takes either, so nobody else may listen at one of them.
-_ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
-_NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+_LOCALHOST_ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+_MISSING_ADDRESS_ERRNOS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 class RedirectServer:
@@ -42,11 +42,11 @@ class RedirectServer:
             )
         with contextlib.ExitStack() as stack:
             self._listeners = []
-            for family, address in _ADDRESSES:
+            for family, address in _LOCALHOST_ADDRESSES:
                 try:
-                    listener = _Listener(family, (address, port), state=state)
+                    listener = _RedirectListener(family, (address, port), state=state)
                 except OSError as error:
-                    if error.errno in _NO_SUCH_ADDRESS and family == socket.AF_INET6:
+                    if error.errno in _MISSING_ADDRESS_ERRNOS and family == socket.AF_INET6:
                         continue
                     raise SettingsError(
                         f"this machine cannot listen on port {port} of {address}, to which Pinterest redirects "
@@ -62,17 +62,17 @@ class RedirectServer:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def wait_for_answer(self) -> Mapping[str, str] | None:
+    def poll_for_redirect(self) -> RedirectParameters | None:
         """Wait for a moment, and return the redirect's parameters, or None before it comes."""
         for listener in self._listeners:
             listener.handle_request()
         return next((listener.answer for listener in self._listeners if listener.answer), None)
 
 
-class _Listener(http.server.ThreadingHTTPServer):
+class _RedirectListener(http.server.ThreadingHTTPServer):
     timeout = 0.1  # seconds that `handle_request` waits
     allow_reuse_port = False  # which newer versions of Python would share with others
-    answer: Mapping[str, str] | None = None
+    answer: RedirectParameters | None = None
 
     def __init__(self, family: socket.AddressFamily, address: tuple[str, int], *, state: str) -> None:
         self.address_family = family
@@ -83,7 +83,7 @@ class _Listener(http.server.ThreadingHTTPServer):
 class _RedirectHandler(http.server.BaseHTTPRequestHandler):
     """Handles Pinterest's redirect and shows the result in the browser."""
 
-    server: _Listener
+    server: _RedirectListener
 
     def do_GET(self) -> None:
         """Store the parameters of a valid redirect in the server's `answer`. Other requests only get an error page."""
@@ -98,7 +98,7 @@ class _RedirectHandler(http.server.BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.send_header("Referrer-Policy", "no-referrer")  # the address holds the code
         self.end_headers()
-        self.wfile.write((_PAGE % heading).encode())
+        self.wfile.write((_PAGE_HTML % heading).encode())
         if answer:
             self.server.answer = answer
 
@@ -106,7 +106,7 @@ class _RedirectHandler(http.server.BaseHTTPRequestHandler):
         """Log nothing, because the request line contains the authorization code."""
 
 
-def parse_redirect(address: str, *, state: str) -> Mapping[str, str]:
+def parse_redirect(address: str, *, state: str) -> RedirectParameters:
     """Return the parameters of the address to which Pinterest redirected. Raises SettingsError for any other text.
 
     `state`: the random text that the consent page's address had, and that the parameters must contain.
