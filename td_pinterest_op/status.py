@@ -12,7 +12,7 @@ from typing import Any
 from td_pinterest_op.audiences.lookup import find_used_list, require_audience
 from td_pinterest_op.audiences.request import parse_task_request
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
-from td_pinterest_op.pinterest.api import Api, Condition, classify_status
+from td_pinterest_op.pinterest.api import Api, AudienceCondition, classify_audience_status
 from td_pinterest_op.run_history.history_table import (
     FAILED_OUTCOME,
     SUCCESS_OUTCOME,
@@ -85,8 +85,8 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
             about=[("ad account", account)],
         )
     conditions = [state.condition for state in states]
-    usable = conditions.count(Condition.READY)
-    waiting = conditions.count(Condition.MATCHING)
+    usable = conditions.count(AudienceCondition.READY)
+    waiting = conditions.count(AudienceCondition.MATCHING)
     return {
         "checked_at": timing.get_utc_time().isoformat(timespec="seconds"),
         "ad_account_id": account,
@@ -113,14 +113,14 @@ class AudienceState:
     @property
     def match_ratio(self) -> float | None:
         """The matched people per record of the list, such as 0.65. None while Pinterest is matching, or if unknown."""
-        if self.condition is Condition.MATCHING or self.size is None or not self.members:
+        if self.condition is AudienceCondition.MATCHING or self.size is None or not self.members:
             return None
         return self.size / self.members
 
     @property
-    def condition(self) -> Condition:
+    def condition(self) -> AudienceCondition:
         """The condition of the audience: an ad group can use it once it is READY."""
-        return classify_status(self.status)
+        return classify_audience_status(self.status)
 
     @property
     def summary(self) -> str:
@@ -128,17 +128,17 @@ class AudienceState:
         people = f"{'an unknown number of' if self.size is None else f'about {self.size:,}'} matched people"
         if self.match_ratio is not None:
             people += f" ({self.match_ratio:.0%} of {self.members:,} records)"
-        if self.condition is Condition.READY:
+        if self.condition is AudienceCondition.READY:
             return f"The audience is ready, with {people}."
-        if self.condition is Condition.MATCHING:
+        if self.condition is AudienceCondition.MATCHING:
             return f"Pinterest is still matching people (status {self.status or 'unknown'}). Look again tomorrow."
-        if self.condition is Condition.REMOVED:
+        if self.condition is AudienceCondition.REMOVED:
             return "The audience was removed. Create a new one."
         return f"The audience is too small to use, with {people}: Pinterest needs 100."
 
     def to_json(self) -> dict[str, Any]:
         """Return the state as plain JSON types, for the workflow store."""
-        is_usable = self.condition is Condition.READY
+        is_usable = self.condition is AudienceCondition.READY
         return asdict(self) | {"usable": is_usable, "match_ratio": self.match_ratio, "summary": self.summary}
 
     def describe_broken_limits(self, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
@@ -148,7 +148,7 @@ class AudienceState:
         history.
         """
         broken = [f"its status is {self.status}"] if self.status in settings.fail_on else []
-        if self.condition is Condition.MATCHING or self.size is None:
+        if self.condition is AudienceCondition.MATCHING or self.size is None:
             return broken
         smallest = settings.min_size
         max_drop = settings.max_drop_ratio
@@ -190,6 +190,6 @@ def _check_audience(
         members=find_known_member_count(history, audience.id, customer_list.id) if customer_list else None,
     )
     broken = state.describe_broken_limits(settings, previous_size=find_last_matched_size(history, audience_id))
-    level = logging.INFO if state.condition is Condition.READY and not broken else logging.WARNING
+    level = logging.INFO if state.condition is AudienceCondition.READY and not broken else logging.WARNING
     log.log(level, "%s: %s", audience.label, state.summary)
     return state, f"{audience.label}: {' and '.join(broken)}. {state.summary}" if broken else ""

@@ -18,7 +18,7 @@ from itertools import takewhile
 from td_pinterest_op.audiences.consistency import create_once, repeat_until_list_is_ready, wait_for_earlier_writes
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
-from td_pinterest_op.pinterest.api import Api, CustomerList, age_key
+from td_pinterest_op.pinterest.api import Api, CustomerList, build_age_key
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, Batch, compute_fingerprint
 from td_pinterest_op.redaction.secret import escape_for_message
@@ -151,7 +151,7 @@ class TargetList:
             # Nobody can tell whether an earlier try's list was used by an audience that is removed now, and whether
             # somebody else's people are in it: only lists that are made from now on count as this run's.
             newest = api.list_customer_lists(until=lambda _: True)
-            self.older_id = max((made.id for made in newest), key=age_key, default="")
+            self.older_id = max((made.id for made in newest), key=build_age_key, default="")
         else:
             made = self._find_unfinished_list()
         if made is None:
@@ -180,7 +180,7 @@ class TargetList:
         return unused[-1] if unused else None
 
     def _is_too_old(self, customer_list: CustomerList) -> bool:
-        is_older = age_key(customer_list.id) <= age_key(self.older_id or "")
+        is_older = build_age_key(customer_list.id) <= build_age_key(self.older_id or "")
         return is_older or (customer_list.created is not None and customer_list.created < self.begins)
 
 
@@ -194,4 +194,4 @@ def find_own_lists(api: Api, audience_name: str, is_too_old: Callable[[CustomerL
         name = parse_list_name(made)
         if name and name.audience == audience_name and not is_too_old(made):
             own.append(made)
-    return sorted(own, key=lambda made: age_key(made.id), reverse=True)
+    return sorted(own, key=lambda made: build_age_key(made.id), reverse=True)

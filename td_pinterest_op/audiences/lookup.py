@@ -4,7 +4,7 @@ from functools import partial
 
 from td_pinterest_op.audiences.consistency import read_until_found
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience, CustomerList, age_key
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience, CustomerList, build_age_key
 
 
 def find_used_list(api: Api, audience: Audience) -> CustomerList | None:
@@ -13,7 +13,7 @@ def find_used_list(api: Api, audience: Audience) -> CustomerList | None:
     if list_id is None:
         return None
     # A new list may be listed before it can be read, or the other way round.
-    listed = api.list_customer_lists(until=lambda made: age_key(made.id) <= age_key(list_id))
+    listed = api.list_customer_lists(until=lambda made: build_age_key(made.id) <= build_age_key(list_id))
     return api.find_customer_list(list_id) or next((made for made in listed if made.id == list_id), None)
 
 

@@ -11,12 +11,12 @@ from td_pinterest_op.audiences.consistency import request_switch, wait_for_concu
 from td_pinterest_op.audiences.customer_lists import ListName, TargetList, find_own_lists, parse_list_name
 from td_pinterest_op.audiences.lookup import find_used_list, read_audience_until_found
 from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
-from td_pinterest_op.pinterest.api import Api, Audience, CustomerList, age_key
+from td_pinterest_op.pinterest.api import Api, Audience, CustomerList, build_age_key
 
 log = logging.getLogger(__name__)
 
 # Seconds from a run's last reading of an audience to the answer to its switch, in which it need not fear others.
-_LONGEST_UNSEEN_SECONDS = 3.0
+_SAFE_SWITCH_SECONDS = 3.0
 # Half a minute in all: reads may show a switch late.
 _MOST_READS = 3
 
@@ -65,7 +65,7 @@ class Switch:
                 raise AudienceError(f"{label} was removed by somebody else during this export")
             seen = found
             if seen.customer_list_id == self.target.id:
-                if unseen_seconds > _LONGEST_UNSEEN_SECONDS:
+                if unseen_seconds > _SAFE_SWITCH_SECONDS:
                     self._require_no_undone_switch(audience)
                 return seen
             older = self.require_no_newer_list(seen)
@@ -127,9 +127,9 @@ class Switch:
 
         A list that another audience uses is for that audience.
         """
-        oldest = age_key(audience.customer_list_id or "")
+        oldest = build_age_key(audience.customer_list_id or "")
         mine = self.target.name
-        own = find_own_lists(self.api, mine.audience, lambda made: age_key(made.id) <= oldest)
+        own = find_own_lists(self.api, mine.audience, lambda made: build_age_key(made.id) <= oldest)
         newer = {made.id: name for made in own if (name := self._find_name_if_newer(made))}
         used_ids = {each.customer_list_id for each in self.api.list_audiences()} if newer else set()
         for list_id, name in newer.items():
@@ -149,7 +149,7 @@ class Switch:
             return None
         is_newer = name.has_newer_jobs(target.name)
         if is_newer is None:
-            is_newer = target.id != "" and age_key(customer_list.id) > age_key(target.id)
+            is_newer = target.id != "" and build_age_key(customer_list.id) > build_age_key(target.id)
         elif self.replaces_newer:
             is_newer = False
         return name if is_newer else None

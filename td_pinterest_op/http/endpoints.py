@@ -12,7 +12,7 @@ from td_pinterest_op.redaction.secret import Secret
 _HOST_PATTERN = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
-def is_safe_url(url: str) -> bool:
+def is_safe_for_secrets(url: str) -> bool:
     """Whether secrets may be sent to a URL: to https, or by plain http to this machine's loopback address."""
     with contextlib.suppress(ValueError):
         parts = urllib.parse.urlsplit(url)
@@ -22,7 +22,7 @@ def is_safe_url(url: str) -> bool:
     return False
 
 
-def find_proxy(url: str) -> tuple[str, str]:
+def find_proxy_and_address(url: str) -> tuple[str, str]:
     """Return the proxy that the environment sets for requests to `url`: its URL, and its address for messages.
 
     An address is, for example, "proxy.test:8080". Both are "" without a proxy. From then on, the proxy's password is

@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 _E = TypeVar("_E", bound=Exception)
 
 # Some thirty years, in seconds.
-_LONGEST = 1_000_000_000.0
+_LONGEST_WAIT_SECONDS = 1_000_000_000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +70,12 @@ def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float:
     """
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal() and text.isascii():
-        return min(float(text), _LONGEST)
+        return min(float(text), _LONGEST_WAIT_SECONDS)
     until = _parse_http_date(text)
-    return 0.0 if until is None else min(max(0.0, until - parse_server_time(headers, now=now)), _LONGEST)
+    return 0.0 if until is None else min(max(0.0, until - parse_server_time(headers, now=now)), _LONGEST_WAIT_SECONDS)
 
 
-def parse_reset_delay(headers: Mapping[str, str]) -> float:
+def parse_rate_limit_reset(headers: Mapping[str, str]) -> float:
     """Return the seconds in the response's header `x-ratelimit-reset`, after which requests are allowed again.
 
     Returns 0 if the header has no number of seconds.
@@ -85,7 +85,7 @@ def parse_reset_delay(headers: Mapping[str, str]) -> float:
     except ValueError:
         return 0.0
     # NaN, infinity and a point in time (seconds since 1970) are no delays.
-    return seconds if 0 <= seconds < _LONGEST else 0.0
+    return seconds if 0 <= seconds < _LONGEST_WAIT_SECONDS else 0.0
 
 
 def parse_server_time(headers: Mapping[str, str], *, now: float) -> float:

@@ -23,23 +23,23 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op import USER_AGENT
-from td_pinterest_op.http.endpoints import find_proxy
+from td_pinterest_op.http.endpoints import find_proxy_and_address
 from td_pinterest_op.redaction.secret import mask_sensitive_data, sanitize
 from td_pinterest_op.runtime.text import parse_whole_number
 
 RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.26 lacks this class
 
 # The most that is read of a response's body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
-_LARGEST_BODY = 8 * 1024 * 1024
+_LARGEST_BODY_BYTES = 8 * 1024 * 1024
 # The most bytes of a response without data among them: http.client bounds neither the responses "100 Continue" before
 # the head nor the trailers after a body. A piece of the body is far smaller.
-_MOST_BYTES = 1024 * 1024
+_MOST_BYTES_WITHOUT_DATA = 1024 * 1024
 # The longest time for such bytes, in read limits, and for a body that is read at once, in seconds.
-_MOST_READ_LIMITS = 10
+_READ_TIMEOUTS_WITHOUT_DATA = 10
 _LONGEST_BODY_SECONDS = 1800.0
 # The kernel is to hold little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
-_PIECE = 64 * 1024
-_SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE)]
+_PIECE_BYTES = 64 * 1024
+_SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE_BYTES)]
 _HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"}
 # The last is OpenSSL's, which requests does not read.
 _CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
@@ -109,7 +109,7 @@ class _WriteTimeoutError(OSError):
 
 
 class _OversizedError(OSError):
-    """A response is too large: its headers have no end, or its body exceeds _LARGEST_BODY."""
+    """A response is too large: its headers have no end, or its body exceeds _LARGEST_BODY_BYTES."""
 
 
 class _BoundedResponse(http.client.HTTPResponse):
@@ -117,18 +117,18 @@ class _BoundedResponse(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self._longest = _MOST_READ_LIMITS * (sock.gettimeout() or _LONGEST_BODY_SECONDS)
-        self.restart_limits()
+        self._longest = _READ_TIMEOUTS_WITHOUT_DATA * (sock.gettimeout() or _LONGEST_BODY_SECONDS)
+        self.restart_read_limits()
         # All reading ends here. The reader stays that of the socket, which counts how many there are.
         self._readinto = self.fp.raw.readinto
-        self.fp.raw.readinto = self._read_bounded  # type: ignore[method-assign]
+        self.fp.raw.readinto = self._read_into_bounded  # type: ignore[method-assign]
 
-    def restart_limits(self) -> None:
+    def restart_read_limits(self) -> None:
         """Restart the count of bytes and time: a piece of the body was read, or nothing has been read yet."""
-        self._left = _MOST_BYTES
+        self._left = _MOST_BYTES_WITHOUT_DATA
         self._end = time.monotonic() + self._longest
 
-    def _read_bounded(self, buffer: Any) -> int | None:
+    def _read_into_bounded(self, buffer: Any) -> int | None:
         count = self._readinto(buffer)
         self._left -= count or 0
         if self._left < 0 or time.monotonic() > self._end:
@@ -136,7 +136,7 @@ class _BoundedResponse(http.client.HTTPResponse):
         return count
 
 
-class _LimitedConnection(HTTPConnection):
+class _TimedWriteConnection(HTTPConnection):
     """A connection that sends a request in pieces of at most 64 KB, with a time limit (in seconds) for each piece.
 
     urllib3 has a connect and a read limit only: it applies the connect limit to the sending of the whole body.
@@ -155,7 +155,7 @@ class _LimitedConnection(HTTPConnection):
         left = memoryview(data)
         try:
             while left:
-                left = left[self.sock.send(left[:_PIECE]) :]
+                left = left[self.sock.send(left[:_PIECE_BYTES]) :]
         except TimeoutError:
             raise _WriteTimeoutError from None
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
@@ -164,13 +164,13 @@ class _LimitedConnection(HTTPConnection):
             raise BrokenPipeError from None
 
 
-class _Adapter(requests.adapters.HTTPAdapter):
+class _TimedWriteAdapter(requests.adapters.HTTPAdapter):
     """An adapter for the `requests` library whose connections, also to proxies, limit how long each write may take."""
 
     def __init__(self, *, write_timeout: float, connections: int) -> None:
         self._pools = {}
         for pool in (HTTPConnectionPool, HTTPSConnectionPool):
-            bases = (_LimitedConnection, pool.ConnectionCls)
+            bases = (_TimedWriteConnection, pool.ConnectionCls)
             connection = type("Connection", bases, {"write_timeout": write_timeout})
             self._pools[pool.scheme] = type("Pool", (pool,), {"ConnectionCls": connection})
         super().__init__(pool_maxsize=connections, max_retries=0)
@@ -193,7 +193,7 @@ class Transport:
     def __init__(self, *, connect_timeout: float, write_timeout: float, read_timeout: float, connections: int) -> None:
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings quote headers, which may echo credentials
         self._timeout = (connect_timeout, read_timeout)
-        self._adapter = _Adapter(write_timeout=write_timeout, connections=connections)
+        self._adapter = _TimedWriteAdapter(write_timeout=write_timeout, connections=connections)
 
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase | None = None
@@ -222,7 +222,7 @@ class Transport:
             # Not by a session, which adds credentials of ~/.netrc, and parses where a redirect leads.
             request = requests.Request(method, url, headers={**_HEADERS, **headers}, data=body, auth=auth).prepare()
             verify = next(filter(None, map(os.environ.get, _CERTIFICATE_VARIABLES)), True)
-            proxy, _ = find_proxy(url)
+            proxy, _ = find_proxy_and_address(url)
             timeout = self._timeout if limit is None else tuple(min(limit, each) for each in self._timeout)
             options: dict[str, Any] = {"timeout": timeout, "verify": verify, "proxies": {"all": proxy}}
             with self._adapter.send(request, stream=True, **options) as response:
@@ -238,7 +238,7 @@ class Transport:
             ValueError,
             AttributeError,
         ) as error:
-            raise _explain_failure(error, url) from None
+            raise _build_no_response_error(error, url) from None
 
     def close(self) -> None:
         """Close all connections."""
@@ -250,9 +250,9 @@ def read_pieces(response: RawResponse) -> Iterator[bytes]:
     # urllib3 1.26 has no read1: it waits until the piece is full.
     read = getattr(response, "read1", response.read)
     bounded = vars(response)["_original_response"]  # urllib3's name for the `_BoundedResponse`
-    while piece := read(_PIECE, decode_content=False):
+    while piece := read(_PIECE_BYTES, decode_content=False):
         yield piece
-        bounded.restart_limits()
+        bounded.restart_read_limits()
 
 
 def read_response(raw: RawResponse) -> Response:
@@ -264,21 +264,21 @@ def read_response(raw: RawResponse) -> Response:
     data = bytearray()
     for piece in read_pieces(raw):
         data += piece
-        if len(data) > _LARGEST_BODY or time.monotonic() - began > _LONGEST_BODY_SECONDS:
+        if len(data) > _LARGEST_BODY_BYTES or time.monotonic() - began > _LONGEST_BODY_SECONDS:
             raise _OversizedError
     body = bytes(data)
     if body and raw.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip", "deflate"):
         unzipper = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: gzip or zlib
         # One byte more than allowed shows that there is more.
-        body = unzipper.decompress(body, _LARGEST_BODY + 1)
-        if len(body) > _LARGEST_BODY:
+        body = unzipper.decompress(body, _LARGEST_BODY_BYTES + 1)
+        if len(body) > _LARGEST_BODY_BYTES:
             raise _OversizedError
         if not unzipper.eof:
             raise zlib.error("the compressed body is cut off")
     return Response(status=raw.status, headers=raw.headers, body=body)
 
 
-_FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
+_FAILURE_BY_ERROR: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
     ((_WriteTimeoutError,), Failure.WRITE_TIMEOUT),
     ((_OversizedError,), Failure.OVERSIZED),
     # Cut off within TLS: not about trust.
@@ -295,11 +295,11 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
 )
 
 
-def _explain_failure(error: BaseException, url: str) -> NoResponseError:
+def _build_no_response_error(error: BaseException, url: str) -> NoResponseError:
     causes = [error]
     while inner := causes[-1].__cause__ or causes[-1].__context__:
         causes.append(inner)
-    failures = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
+    failures = (failure for kinds, failure in _FAILURE_BY_ERROR if any(isinstance(cause, kinds) for cause in causes))
     failure = next(failures, Failure.UNUSABLE)
     text = getattr(causes[-1], "strerror", None) or ""
     if refusal := _PROXY_REFUSAL.search(str(error)):
@@ -308,7 +308,7 @@ def _explain_failure(error: BaseException, url: str) -> NoResponseError:
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port or (80 if parts.scheme == "http" else 443)
-        _, proxy = find_proxy(url)
+        _, proxy = find_proxy_and_address(url)
     except ValueError:  # the URL or the proxy is not valid
         return NoResponseError(failure)
     through = f" through the proxy {proxy}" if proxy else ""

@@ -22,8 +22,8 @@ _TRUSTED = 10.0
 class PlanGuard:
     """Stops a mirror run from sending its plan (the run's changes) once the ledger has a newer plan of another run.
 
-    The ledger is asked after each wait (`RateLimiter.waits`), before anything else is sent, and otherwise ten seconds
-    after its last answer, while sending goes on. `trust_plan` must be called first,
+    The ledger is asked after each wait (`RateLimiter.wait_count`), before anything else is sent, and otherwise ten
+    seconds after its last answer, while sending goes on. `trust_plan` must be called first,
     right after the plan was read.
     """
 
@@ -41,12 +41,12 @@ class PlanGuard:
 
     def trust_plan(self) -> None:
         """Trust from now on, for ten seconds, that this run's plan is the newest. The ledger is not asked."""
-        self._waits = self.client.rate_limiter.waits
+        self._waits = self.client.rate_limiter.wait_count
         self._trusted_until = self.client.timing.monotonic() + _TRUSTED
 
     def require_newest(self) -> None:
         """Ask the ledger now. Raises MirrorError if another run has written a newer plan than this run's."""
-        waits = self.client.rate_limiter.waits
+        waits = self.client.rate_limiter.wait_count
         self._question = None
         self._ask_ledger()
         self._waits = waits
@@ -64,7 +64,7 @@ class PlanGuard:
         with self._lock:
             if not self._changes:
                 return  # nothing of the plan is sent yet
-            if self.client.rate_limiter.waits != self._waits:
+            if self.client.rate_limiter.wait_count != self._waits:
                 self.require_newest()
             elif self._question is None and self.client.timing.monotonic() > self._trusted_until:
                 self._question = start_thread(self._ask_ledger)

@@ -21,10 +21,10 @@ CUSTOMER_LIST = "CUSTOMER_LIST"
 ACTALIKE = "ACTALIKE"
 _MOST_PAGES = 4000  # of a listing: a million entities
 # Without ownership_type, Pinterest lists audiences that others shared as well.
-_QUERIES = {"audiences": {"ownership_type": "OWNED"}}
+_QUERY_BY_KIND = {"audiences": {"ownership_type": "OWNED"}}
 
 
-class Condition(enum.Enum):
+class AudienceCondition(enum.Enum):
     """What the status of an audience means for its use. Each value lists the Pinterest statuses that have this meaning.
 
     Any other status means MATCHING: Pinterest is still looking for the people.
@@ -37,9 +37,11 @@ class Condition(enum.Enum):
     MATCHING = ()
 
 
-def classify_status(status: str) -> Condition:
-    """Return the Condition of an audience that has this Pinterest status. An unknown status means MATCHING."""
-    return next((condition for condition in Condition if status.upper() in condition.value), Condition.MATCHING)
+def classify_audience_status(status: str) -> AudienceCondition:
+    """Return the AudienceCondition of an audience that has this Pinterest status. An unknown status means MATCHING."""
+    return next(
+        (condition for condition in AudienceCondition if status.upper() in condition.value), AudienceCondition.MATCHING
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,7 @@ class Audience:
     @property
     def is_removed(self) -> bool:
         """Whether the audience has been removed. A removed audience can be read, but not changed."""
-        return classify_status(self.status) is Condition.REMOVED
+        return classify_audience_status(self.status) is AudienceCondition.REMOVED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,12 +109,12 @@ class CustomerList:
         return self.status.upper() in ("PROCESSING", "UPLOADING")
 
 
-class Records(Protocol):
+class RequestRecords(Protocol):
     """Records to send to Pinterest in one request. The length is their number."""
 
     def __len__(self) -> int: ...
 
-    def make_json_chunks(self) -> Iterable[bytes]:
+    def iterate_json_field(self) -> Iterable[bytes]:
         """Yield, in pieces, the field of the request's JSON with all records, such as `"records":"…"`."""
 
 
@@ -130,7 +132,7 @@ class Api:
     ad_account_id: str
 
     @property
-    def _account(self) -> str:
+    def _account_path(self) -> str:
         return f"/ad_accounts/{self.ad_account_id}"
 
     def list_audiences(self) -> Iterator[Audience]:
@@ -139,7 +141,7 @@ class Api:
 
     def find_audience(self, audience_id: str) -> Audience | None:
         """Return the audience with this id, or None if the ad account has no such audience."""
-        content = self.get_entity("audiences", audience_id)
+        content = self.find_entity("audiences", audience_id)
         return None if content is None else Audience.parse(content)
 
     def create_audience(
@@ -175,10 +177,10 @@ class Api:
         `until`: None for all lists. The listing is also read to its end if Pinterest does not show the newest first.
         """
         last_age = None
-        for items in self._list_pages(f"{self._account}/customer_lists", order="DESCENDING"):
+        for items in self._list_pages(f"{self._account_path}/customer_lists", order="DESCENDING"):
             lists = list(map(CustomerList.parse, items))
             yield from lists
-            ages = [age_key(made.id) for made in lists]
+            ages = [build_age_key(made.id) for made in lists]
             if ages != sorted(ages, reverse=True) or (ages and last_age and ages[0] > last_age):
                 until = None
             if until and any(map(until, lists)):
@@ -187,11 +189,11 @@ class Api:
 
     def find_customer_list(self, list_id: str) -> CustomerList | None:
         """Return the customer list with this id, or None if the ad account has no such list."""
-        content = self.get_entity("customer_lists", list_id)
+        content = self.find_entity("customer_lists", list_id)
         return None if content is None else CustomerList.parse(content)
 
     def create_customer_list(
-        self, *, name: str, list_type: str, records: Records | None = None, is_nca: bool = False
+        self, *, name: str, list_type: str, records: RequestRecords | None = None, is_nca: bool = False
     ) -> CustomerList:
         """Create and return a customer list with `records`. `list_type`: such as EMAIL.
 
@@ -202,7 +204,7 @@ class Api:
         response = self._send_write("customer_lists", purpose, content, records=records)
         return CustomerList.parse(response.content)
 
-    def change_records(self, list_id: str, records: Records, *, operation: str) -> Response:
+    def change_records(self, list_id: str, records: RequestRecords, *, operation: str) -> Response:
         """Add records to a customer list, or remove them (`operation` is ADD or REMOVE). Returns the response."""
         change = "add {} records to" if operation == "ADD" else "remove {} records from"
         purpose = f"{change.format(len(records))} customer list {list_id}"
@@ -214,14 +216,14 @@ class Api:
 
         `query`: more parameters of the URL. A sequence gives one parameter several values.
         """
-        query = {"order": "DESCENDING", **_QUERIES.get(kind, {}), **query}
-        return self.list_items(f"{self._account}/{kind}", **query)
+        query = {"order": "DESCENDING", **_QUERY_BY_KIND.get(kind, {}), **query}
+        return self.list_items(f"{self._account_path}/{kind}", **query)
 
-    def get_entity(self, kind: str, entity_id: str) -> dict[str, Any] | None:
+    def find_entity(self, kind: str, entity_id: str) -> dict[str, Any] | None:
         """Return an entity's JSON object, or None if the ad account has no such entity. `kind`: such as `audiences`."""
         purpose = f"look up {kind.removesuffix('s').replace('_', ' ')} {entity_id}"
         try:
-            response = self.get(f"{self._account}/{kind}/{entity_id}", purpose=purpose)
+            response = self.get(f"{self._account_path}/{kind}/{entity_id}", purpose=purpose)
         except RequestRefusedError as error:
             if error.status == 404:
                 return None
@@ -229,7 +231,7 @@ class Api:
         if response.content.get("exceptions"):
             found = f"reports exceptions in earlier uploads [x-pinterest-rid {response.request_id}]"
             log.warning("Pinterest's answer to the request to %s %s", purpose, found)
-        _require_id(response, purpose, entity_id)
+        _require_response_id(response, purpose, entity_id)
         return response.content
 
     def list_items(self, path: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -249,14 +251,14 @@ class Api:
             items = parse_field(response.content, "items", [None])  # without the field, an answer is no listing
             page = {parse_id(item.get("id")) if isinstance(item, dict) else None: item for item in items}
             yield [{**item, "id": id_} for id_, item in page.items() if id_ not in seen]
-            _require_content(None not in page, response, purpose, "the answer has no items with ids of digits")
+            _raise_unless_valid(None not in page, response, purpose, "the answer has no items with ids of digits")
             seen.update(page)
             bookmark = parse_field(response.content, "bookmark", "")
             if not bookmark:
                 return
-            _require_content(bookmark != query.get("bookmark"), response, purpose, "the listing repeats a page")
+            _raise_unless_valid(bookmark != query.get("bookmark"), response, purpose, "the listing repeats a page")
             query["bookmark"] = bookmark
-        _require_content(False, response, purpose, f"the listing has no end: {_MOST_PAGES:,} pages were read")
+        _raise_unless_valid(False, response, purpose, f"the listing has no end: {_MOST_PAGES:,} pages were read")
 
     def get(self, path: str, *, purpose: str) -> Response:
         """Send a GET request for a `path` and return the response. `purpose` completes "the request to …" in errors."""
@@ -269,7 +271,7 @@ class Api:
         content: dict[str, Any],
         *,
         entity_id: str | None = None,
-        records: Records | None = None,
+        records: RequestRecords | None = None,
     ) -> Response:
         """Create an entity of a `kind`, such as `audiences`, or change the one with `entity_id`. Return the response.
 
@@ -279,21 +281,21 @@ class Api:
         body = json.dumps(content).encode()
         request = Request(
             method="PATCH" if entity_id else "POST",
-            path=f"{self._account}/{kind}" + (f"/{entity_id}" if entity_id else ""),
+            path=f"{self._account_path}/{kind}" + (f"/{entity_id}" if entity_id else ""),
             purpose=purpose,
-            body=b"".join([body[:-1], b",", *records.make_json_chunks(), b"}"]) if records else body,
+            body=b"".join([body[:-1], b",", *records.iterate_json_field(), b"}"]) if records else body,
             write=True,
             has_records=records is not None,
             repeatable=entity_id is not None,
         )
         response = self.client.send(request, self.tokens)
         failed = "the answer contains exceptions: Pinterest carried out the request only in part, or not at all"
-        _require_content(not response.content.get("exceptions"), response, purpose, failed, is_write=True)
-        _require_id(response, purpose, entity_id, is_write=True)
+        _raise_unless_valid(not response.content.get("exceptions"), response, purpose, failed, is_write=True)
+        _require_response_id(response, purpose, entity_id, is_write=True)
         return response
 
 
-def _require_content(
+def _raise_unless_valid(
     is_valid: object, response: Response, purpose: str, problem: str, *, is_write: bool = False
 ) -> None:
     """Raise PinterestError "Pinterest answered … to the request to `purpose`, but `problem`" if not `is_valid`.
@@ -306,18 +308,18 @@ def _require_content(
         raise PinterestError(text + rid, status=response.status, maybe_applied=is_write)
 
 
-def _require_id(response: Response, purpose: str, entity_id: str | None, *, is_write: bool = False) -> None:
+def _require_response_id(response: Response, purpose: str, entity_id: str | None, *, is_write: bool = False) -> None:
     """Raise PinterestError unless a response has the id `entity_id`, or any valid id if that is None.
 
-    `purpose`, `is_write`: as of `_require_content`.
+    `purpose`, `is_write`: as of `_raise_unless_valid`.
     """
     id_ = parse_id(response.content.get("id"))
     expected = f"the id {entity_id}" if entity_id else "an id of digits"
     problem = f"the answer does not have {expected}, so it is unknown whether Pinterest carried out the request"
-    _require_content(id_ and entity_id in (None, id_), response, purpose, problem, is_write=is_write)
+    _raise_unless_valid(id_ and entity_id in (None, id_), response, purpose, problem, is_write=is_write)
 
 
-def age_key(entity_id: str) -> tuple[int, str]:
+def build_age_key(entity_id: str) -> tuple[int, str]:
     """Return a sort key for the id of an audience or list that puts the oldest first: ids are growing numbers."""
     return len(entity_id), entity_id
 

@@ -8,10 +8,10 @@ from itertools import islice
 from requests.auth import AuthBase
 
 from td_pinterest_op.errors import ExportError, MaybeAppliedError, RequestRefusedError
-from td_pinterest_op.http.retry import Retry, parse_reset_delay, parse_retry_after
+from td_pinterest_op.http.retry import Retry, parse_rate_limit_reset, parse_retry_after
 from td_pinterest_op.http.transport import NoResponseError, Response, Transport
-from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, judge_response
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
+from td_pinterest_op.pinterest.retry_policy import FAILURE_DECISIONS, Decision, Recovery, judge_response
 from td_pinterest_op.redaction.secret import escape_for_message, sanitize
 from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.stats import RequestCounts
@@ -19,14 +19,14 @@ from td_pinterest_op.stats import RequestCounts
 log = logging.getLogger(__name__)
 
 # A 429 is waited out for this many times the longest single wait, with no other request succeeding meanwhile.
-_PATIENCE = 4
+_PATIENCE_FACTOR = 4
 # The wait after a 429 when neither the server nor the settings ask for any, in seconds.
-_LEAST_PAUSE = 1.0
+_LEAST_PAUSE_AFTER_429 = 1.0
 # A request ends after this many 401s, and a run after this many refusals of refresh tokens.
-MOST_REFUSALS = 10
+MOST_TOKEN_REFUSALS = 10
 
 # What to do about a refusal, by Pinterest's code (None: any other).
-Advice = Mapping[int | None, str]
+AdviceByCode = Mapping[int | None, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,9 @@ class Request:
     write: bool = False  # whether it changes something, so that the limit of writes a minute counts it
     has_records: bool = False  # whether it sends identifiers, which a response may echo
     repeatable: bool = True  # whether it may be sent again if it may have been carried out
-    advice: Advice = field(default_factory=dict)  # what to do after a refusal, by error code; overrides the policy
+    advice: AdviceByCode = field(
+        default_factory=dict
+    )  # what to do after a refusal, by error code; overrides the policy
 
     @property
     def is_about_tokens(self) -> bool:
@@ -59,7 +61,7 @@ class TokenSource:
         """Return the credentials for the next request."""
         return self._auth
 
-    def replace_token(self, token: AuthBase, *, has_worked: bool) -> bool:  # noqa: ARG002 - for other sources
+    def replace_refused_token(self, token: AuthBase, *, has_worked: bool) -> bool:  # noqa: ARG002 - for other sources
         """Replace the credential `token` after a 401. Returns whether to send the request again; here always False.
 
         `has_worked`: whether Pinterest accepted the credential before.
@@ -122,8 +124,8 @@ class Client:
                 tries = sum(failure.decision.recovery is recovery for failure in failures)
                 has_worked = id(auth) in self._accepted_credentials
                 if recovery is not Recovery.REFRESH:
-                    self._prepare_retry(request, outcome, tries)
-                elif tries >= MOST_REFUSALS or not tokens.replace_token(auth, has_worked=has_worked):
+                    self._wait_or_raise(request, outcome, tries)
+                elif tries >= MOST_TOKEN_REFUSALS or not tokens.replace_refused_token(auth, has_worked=has_worked):
                     raise outcome.error
         except ExportError as error:
             # Whatever ends the request, Pinterest may have carried out an earlier attempt.
@@ -147,7 +149,7 @@ class Client:
                 self.last_request_id = response.request_id
             self.on_response(response)
         except NoResponseError as broken:
-            failure = FAILURES[broken.failure]
+            failure = FAILURE_DECISIONS[broken.failure]
             text = f"no response from Pinterest ({broken}) to the request to {escape_for_message(request.purpose)}"
             return _FailedAttempt(decision=failure, text=text, error=failure.error(f"{text}; {failure.advice}"))
         status = response.status
@@ -168,7 +170,7 @@ class Client:
             error.is_read = request.method == "GET"
         return _FailedAttempt(decision=decision, text=text + request_id, error=error, headers=response.headers)
 
-    def _prepare_retry(self, request: Request, failed: _FailedAttempt, tries: int) -> None:
+    def _wait_or_raise(self, request: Request, failed: _FailedAttempt, tries: int) -> None:
         """Wait, or let the rate limiter delay the next permit, before a retry. Raises an error if none may come.
 
         `failed`: the last attempt. `tries`: how many attempts have failed in this way so far.
@@ -180,7 +182,7 @@ class Client:
         longest_wait = self.retry.longest_wait
         requested = parse_retry_after(failed.headers, now=now)
         if recovery is Recovery.WAIT:
-            requested = requested or parse_reset_delay(failed.headers)
+            requested = requested or parse_rate_limit_reset(failed.headers)
         if requested > longest_wait:
             raise failed.error.extend(
                 f"; Pinterest asks to wait {format_duration(requested, starting_at=now)}, more than "
@@ -189,18 +191,18 @@ class Client:
         wait = next(islice(self.retry.iterate_waits(), tries - 1, None))
         if recovery is Recovery.WAIT:
             # A server that asks for no wait at all must not be asked without a pause.
-            pause = requested or wait or min(_LEAST_PAUSE, longest_wait)
+            pause = requested or wait or min(_LEAST_PAUSE_AFTER_429, longest_wait)
             clock = self.timing.monotonic()
             since = self._throttled_since  # which another thread may change meanwhile
             if since is None:
                 since = self._throttled_since = clock
-            if clock - since >= _PATIENCE * longest_wait:
+            if clock - since >= _PATIENCE_FACTOR * longest_wait:
                 raise failed.error.extend(f"; no request has succeeded for {format_duration(clock - since)}")
             # Once for all requests that get the same response at the same time.
-            if self.rate_limiter.block_for(pause):
+            if self.rate_limiter.extend_common_delay(pause):
                 log.warning("%s; all requests wait %s", failed.text, format_duration(pause, starting_at=now))
             return
-        self.rate_limiter.block_for(requested)
+        self.rate_limiter.extend_common_delay(requested)
         if failed.decision.maybe_applied and not request.repeatable:
             raise MaybeAppliedError(str(failed.error), status=failed.error.status, code=failed.error.code)
         if tries > self.retry.count:

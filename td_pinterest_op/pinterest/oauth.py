@@ -11,20 +11,20 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
-from td_pinterest_op.pinterest.client import MOST_REFUSALS, Advice, Client, Request, TokenSource
-from td_pinterest_op.pinterest.policy import AUTHORISE_AGAIN
+from td_pinterest_op.pinterest.client import MOST_TOKEN_REFUSALS, AdviceByCode, Client, Request, TokenSource
+from td_pinterest_op.pinterest.retry_policy import AUTHORISE_AGAIN
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import DAY
 
 # The scopes that an export needs, also in a dry run.
-SCOPES = ("ads:read", "ads:write")
+REQUIRED_SCOPES = ("ads:read", "ads:write")
 
 # An access token of 30 days is renewed this many seconds before it expires, so that no request arrives too late.
-_MARGIN = 600.0
+_RENEWAL_MARGIN_SECONDS = 600.0
 # Pinterest's figures, for a response without them.
-_ACCESS_DAYS = 30
-_REFRESH_DAYS = 60
+_ACCESS_TOKEN_DAYS = 30
+_REFRESH_TOKEN_DAYS = 60
 _LONGEST_LIFETIME = 100 * 365 * DAY
 _ADVICE_TO_AUTHORISE = (
     "authorise the app again (scopes ads:read and ads:write) and store the new refresh token. If another export has "
@@ -55,11 +55,11 @@ class Grant:
 
 
 def describe_missing_scopes(granted: frozenset[str]) -> str:
-    """Return which of SCOPES are not `granted` as text, such as "scope ads:write", or "" for none.
+    """Return which of REQUIRED_SCOPES are not `granted` as text, such as "scope ads:write", or "" for none.
 
     Returns "" if `granted` is empty, since the scopes are unknown then.
     """
-    missing = [scope for scope in SCOPES if granted and scope not in granted]
+    missing = [scope for scope in REQUIRED_SCOPES if granted and scope not in granted]
     return f"scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}" if missing else ""
 
 
@@ -77,7 +77,7 @@ class Bearer(AuthBase):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Tokens(TokenSource):
+class RenewableTokens(TokenSource):
     """Supplies the access tokens of a run, and renews them with a refresh token. May be used from several threads.
 
     `on_new_refresh_token(token, seconds)` is called at once after each renewal: `token` is the new refresh token, or
@@ -92,7 +92,7 @@ class Tokens(TokenSource):
     refresh_token: Secret
     on_new_refresh_token: Callable[[Secret | None, float | None], None]
     read_stored_token: Callable[[], Secret | None] = lambda: None
-    needs_scopes: bool = False  # whether AccountError is raised if a token lacks one of SCOPES
+    needs_scopes: bool = False  # whether AccountError is raised if a token lacks one of REQUIRED_SCOPES
     scopes: frozenset[str] = frozenset()
     refresh_expires_in: float | None = None  # in seconds, from the last response; None if unknown
     _bearer: Bearer | None = None
@@ -120,7 +120,7 @@ class Tokens(TokenSource):
 
         return self._find_valid_token() or shutdown.run_uninterrupted(renew_token)
 
-    def replace_token(self, token: AuthBase, *, has_worked: bool) -> bool:
+    def replace_refused_token(self, token: AuthBase, *, has_worked: bool) -> bool:
         """Give up the access token `token` after a 401. Returns whether to send the request again.
 
         `has_worked`: whether Pinterest accepted the token before. Returns False for the second token in a row that
@@ -132,7 +132,7 @@ class Tokens(TokenSource):
                 if not has_worked and self._replaces_unaccepted:
                     return False
                 self._replaces_unaccepted = not has_worked
-                self._adopt_stored_token()
+                self._adopt_new_stored_token()
                 self._bearer = None
             return True
 
@@ -140,7 +140,7 @@ class Tokens(TokenSource):
         bearer = self._bearer
         return bearer if bearer and self.client.timing.monotonic() < bearer.expires_at else None
 
-    def _adopt_stored_token(self) -> bool:
+    def _adopt_new_stored_token(self) -> bool:
         """Use the stored refresh token from now on. Returns False if it cannot be read or this run has had it."""
         stored = self.read_stored_token()
         if stored is None or stored in self._seen_tokens:
@@ -166,7 +166,7 @@ class Tokens(TokenSource):
                 break
             except AccountError as error:
                 self._refusals += 1
-                if self._refusals >= MOST_REFUSALS or not self._adopt_stored_token():
+                if self._refusals >= MOST_TOKEN_REFUSALS or not self._adopt_new_stored_token():
                     error.refused_token = self._fingerprint
                     raise
         issued = None if grant.refresh_token == self.refresh_token else grant.refresh_token
@@ -174,15 +174,17 @@ class Tokens(TokenSource):
             self.refresh_token = issued
             self._seen_tokens.add(issued)
         self.scopes = grant.scopes
-        self.refresh_expires_in = grant.refresh_expires_in or (_REFRESH_DAYS * DAY if issued else None)
+        self.refresh_expires_in = grant.refresh_expires_in or (_REFRESH_TOKEN_DAYS * DAY if issued else None)
         self.on_new_refresh_token(issued, self.refresh_expires_in)
         if self.needs_scopes and (missing := describe_missing_scopes(grant.scopes)):
             raise AccountError(f"the refresh token lacks the {missing}: {AUTHORISE_AGAIN}")
-        lifetime = grant.expires_in or _ACCESS_DAYS * DAY
+        lifetime = grant.expires_in or _ACCESS_TOKEN_DAYS * DAY
         # At least a little use before it is renewed, however short it lasts.
-        return Bearer(grant.access_token, self.client.timing.monotonic() + max(lifetime - _MARGIN, lifetime / 2))
+        return Bearer(
+            grant.access_token, self.client.timing.monotonic() + max(lifetime - _RENEWAL_MARGIN_SECONDS, lifetime / 2)
+        )
 
-    def request_grant(self, form: Mapping[str, str], *, purpose: str, advice: Advice) -> Grant:
+    def request_grant(self, form: Mapping[str, str], *, purpose: str, advice: AdviceByCode) -> Grant:
         """Send a token request with the fields `form`, and return the tokens.
 
         Raises AccountError after a refusal, and PinterestError if the response has no access token. `purpose` completes

@@ -14,21 +14,21 @@ from td_pinterest_op.runtime.clock import Timing
 
 MINUTE = 60.0
 # `100;w=1;name="…"`: one member of the structured list x-ratelimit-limit (IETF draft RateLimit header fields).
-_QUOTA = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
+_QUOTA_PATTERN = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
 # In seconds: the steps of a wait, so that a stopped run is noticed; how soon to look again for the response to a write.
-_POLL_SECONDS = 1.0
+_WAIT_STEP_SECONDS = 1.0
 _RESPONSE_POLL_SECONDS = 0.05
 # A request that had to wait longer than this, in seconds, counts as a wait, whatever the reason.
-_LONG_PAUSE = 10.0
+_LEAST_COUNTED_WAIT = 10.0
 
 
-def parse_quotas(headers: Mapping[str, str]) -> list[tuple[int, int]]:
+def parse_requests_per_seconds(headers: Mapping[str, str]) -> list[tuple[int, int]]:
     """Return the rate limits in a response's headers, each as (number of requests, period in seconds)."""
-    return [(int(quota), int(window)) for quota, window in _QUOTA.findall(headers.get("x-ratelimit-limit", ""))]
+    return [(int(quota), int(window)) for quota, window in _QUOTA_PATTERN.findall(headers.get("x-ratelimit-limit", ""))]
 
 
 @dataclass
-class _Write:
+class _PermittedWrite:
     """A write request that was permitted."""
 
     completed_at: float | None = None  # when the request ended, on the monotonic clock; None until then
@@ -38,7 +38,7 @@ class _Write:
 class _SharedLimits:
     """The limits that all runs of this process share. Times are on the monotonic clock."""
 
-    writes: collections.deque[_Write]  # the last ones, as many as the limit allows in a minute
+    writes: collections.deque[_PermittedWrite]  # the last ones, as many as the limit allows in a minute
     slots: threading.Semaphore  # one for each write that may be in flight
     not_before: float  # the time before which no request may be sent
     waits: int = 0  # how many responses have delayed all requests
@@ -64,7 +64,7 @@ class RateLimiter:
         self._stopped: Exception | None = None
         self._own_waits = 0
 
-    def share(self) -> "RateLimiter":
+    def copy_with_shared_limits(self) -> "RateLimiter":
         """Return a limiter for another run with the same limits: both runs together keep to them.
 
         `stop` of one limiter does not stop the other run.
@@ -75,7 +75,7 @@ class RateLimiter:
         return other
 
     @property
-    def waits(self) -> int:
+    def wait_count(self) -> int:
         """How many waits there were: after failed requests of this run, before its requests, and of all runs together.
 
         Of pauses before a request, only long ones count.
@@ -91,7 +91,7 @@ class RateLimiter:
         asked to end.
         """
         limits = self._limits
-        request = _Write()
+        request = _PermittedWrite()
         began = self._clock()
         waited = 0.0
         while write and not limits.slots.acquire(timeout=_RESPONSE_POLL_SECONDS):
@@ -105,10 +105,10 @@ class RateLimiter:
                         if write:
                             limits.writes.append(request)
                         break
-                step = min(delay, _POLL_SECONDS)
+                step = min(delay, _WAIT_STEP_SECONDS)
                 self._sleep(step)
                 waited += step
-            self._own_waits += self._clock() - began > _LONG_PAUSE
+            self._own_waits += self._clock() - began > _LEAST_COUNTED_WAIT
             yield waited
         finally:
             with limits.lock:
@@ -122,7 +122,7 @@ class RateLimiter:
         self._own_waits += 1
         while (left := until - self._clock()) > 0:
             self._raise_if_stopped()
-            self._sleep(min(left, _POLL_SECONDS))
+            self._sleep(min(left, _WAIT_STEP_SECONDS))
 
     def _raise_if_stopped(self) -> None:
         shutdown.raise_if_requested()
@@ -138,14 +138,14 @@ class RateLimiter:
             delay = max(delay, _RESPONSE_POLL_SECONDS if completed_at is None else completed_at + MINUTE - now)
         return delay
 
-    def block_for(self, seconds: float) -> bool:
+    def extend_common_delay(self, seconds: float) -> bool:
         """Delay all requests by `seconds`. Returns False if they were already delayed for about that long."""
         with self._limits.lock:
             now = self._clock()
             before = self._limits.not_before
             self._limits.waits += seconds > 0
             self._limits.not_before = max(before, now + seconds)
-            return before <= now or self._limits.not_before > before + _POLL_SECONDS
+            return before <= now or self._limits.not_before > before + _WAIT_STEP_SECONDS
 
     def stop(self, reason: Exception) -> None:
         """Make all further requests raise StoppedError. The message names the `reason` of the first call."""

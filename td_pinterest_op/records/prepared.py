@@ -135,7 +135,7 @@ class Batch:
         """Return smaller batches of the same records, with up to `size` records in each."""
         return list(_make_batches(self.parts, size))
 
-    def make_json_chunks(self) -> Iterator[bytes]:
+    def iterate_json_field(self) -> Iterator[bytes]:
         """Yield the JSON text of the records in chunks: the member `records` or `records_v2` of a request's body."""
         opening, closing = (b'"records_v2":[', b"]") if self.has_named_keys else (b'"records":"', b'"')
         for number, (layout, data) in enumerate(self.parts):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from td_pinterest_op.pinterest.api import Condition, classify_status
+from td_pinterest_op.pinterest.api import AudienceCondition, classify_audience_status
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import format_number, format_time
 from td_pinterest_op.run_history.history_table import FAILED_OUTCOME
@@ -95,14 +95,14 @@ def _describe_status_check(follow_up: Entry) -> ReportText:
     size = follow_up.get_number("audience_size")
     people = "its size is not known yet" if size is None else f"about {format_number(size)} matched people"
     when = format_time(follow_up.at)
-    condition = classify_status(status)
-    if condition is Condition.READY:
+    condition = classify_audience_status(status)
+    if condition is AudienceCondition.READY:
         return ReportText(
             headline=f"The audience is ready: {people}",
             detail=f"As of {when}. Pinterest counts people with an account that it could match.",
             next="Nothing to do. Ad groups can use the audience.",
         )
-    if condition is Condition.TOO_SMALL:
+    if condition is AudienceCondition.TOO_SMALL:
         return ReportText(
             tone="bad",
             headline=f"The audience is too small to use: {people}",
@@ -110,13 +110,13 @@ def _describe_status_check(follow_up: Entry) -> ReportText:
             next="Pinterest shows ads to an audience only if it has at least 100 matched people. Send more people, or "
             "wait if the last ones were sent less than two days ago.",
         )
-    if follow_up.outcome == FAILED_OUTCOME or condition is Condition.REMOVED:
+    if follow_up.outcome == FAILED_OUTCOME or condition is AudienceCondition.REMOVED:
         return ReportText(
             tone="bad",
             headline="The audience cannot be used",
             detail=follow_up.get_text("summary") or f"Its status was {status or 'not readable'} on {when}.",
             next="Check in Ads Manager whether somebody removed it, and which ad account it belongs to.",
-            hides_size=condition is Condition.REMOVED,
+            hides_size=condition is AudienceCondition.REMOVED,
         )
     return ReportText(
         tone="waiting",

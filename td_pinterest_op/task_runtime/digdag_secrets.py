@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.http.endpoints import is_safe_url
+from td_pinterest_op.http.endpoints import is_safe_for_secrets
 from td_pinterest_op.http.retry import retry
 from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.redaction.secret import Secret
@@ -193,7 +193,7 @@ class TokenStore:
                 "the old token is not in a local secrets file, and only a task of a workflow server stores one there"
             )
         if endpoint := self._environ.get("DIGDAG_ENDPOINT", "").rstrip("/"):
-            if not is_safe_url(endpoint):
+            if not is_safe_for_secrets(endpoint):
                 raise SettingsError("DIGDAG_ENDPOINT must be an https address (http is allowed only for this machine)")
             # Never the Treasure Data key: it is not for that server.
             server = DigdagServer(url=endpoint, authorization=Secret(self._environ.get("DIGDAG_AUTHORIZATION", "")))

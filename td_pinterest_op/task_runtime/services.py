@@ -9,7 +9,7 @@ from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.pinterest.oauth import Tokens
+from td_pinterest_op.pinterest.oauth import RenewableTokens
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing
@@ -28,7 +28,7 @@ class Services:
 
     task: Task
     client: Client
-    tokens: Tokens
+    tokens: RenewableTokens
     ad_account_id: str  # the one in the settings, or ""
     timing: Timing
 
@@ -46,7 +46,9 @@ class Services:
 
         Only the stop after a failure, and the counts of requests, are its own.
         """
-        client = replace(self.client, counts=stats.requests, rate_limiter=self.client.rate_limiter.share())
+        client = replace(
+            self.client, counts=stats.requests, rate_limiter=self.client.rate_limiter.copy_with_shared_limits()
+        )
         return replace(self, task=task, client=client, ad_account_id=stats.ad_account_id)
 
     @cached_property
@@ -70,9 +72,9 @@ def connect_services(
     """Yield connections to Treasure Data and Pinterest that last until the end of the block.
 
     `counts`: counts the requests that write to Pinterest. `on_new_refresh_token` gets each refresh token that Pinterest
-    issues (see `Tokens`); by default it is stored where the task's own token came from. `at_once`: how many runs share
-    the connections. Raises AccountError before any other request if the run `needs_scopes` (SCOPES) and the token
-    lacks one, and SettingsError for an endpoint that is unsafe for secrets.
+    issues (see `RenewableTokens`); by default it is stored where the task's own token came from. `at_once`: how many
+    runs share the connections. Raises AccountError before any other request if the run `needs_scopes` (REQUIRED_SCOPES)
+    and the token lacks one, and SettingsError for an endpoint that is unsafe for secrets.
     """
     store = TokenStore(task=task, settings=settings, timing=timing)
     transport = Transport(
@@ -96,7 +98,7 @@ def connect_services(
             timing=timing,
             counts=counts or RequestCounts(),
         )
-        tokens = Tokens(
+        tokens = RenewableTokens(
             client=client,
             client_id=settings.client_id,
             client_secret=settings.client_secret,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
-from td_pinterest_op.http.endpoints import is_safe_url
+from td_pinterest_op.http.endpoints import is_safe_for_secrets
 from td_pinterest_op.redaction.secret import Secret, defuse_templates, sanitize
 from td_pinterest_op.settings.parse import parse_parameter
 from td_pinterest_op.settings.types import ENGINE, JOB_ID, LOST_DIGITS, has_lost_digits, is_left_out
@@ -127,7 +127,7 @@ def parse_endpoints(environ: Mapping[str, str]) -> Endpoints:
     for name, default in _DEFAULTS.items():
         url = environ.get(name, "").strip() or default
         urls.append(url if "://" in url else f"https://{url}")
-        if not is_safe_url(urls[-1]):
+        if not is_safe_for_secrets(urls[-1]):
             raise SettingsError(f"{name} must be an https address (http is allowed only for this machine)", key=name)
     return Endpoints(*urls)
 

@@ -23,7 +23,7 @@ from td_pinterest_op.audiences.consistency import POLL_WAITS
 from td_pinterest_op.audiences.customer_lists import parse_list_name
 from td_pinterest_op.errors import AudienceError, StoppedError
 from td_pinterest_op.http.transport import RawResponse, Transport
-from td_pinterest_op.pinterest.api import CustomerList, age_key
+from td_pinterest_op.pinterest.api import CustomerList, build_age_key
 from tests.campaigns import amount, examples
 from tests.exporting import Services, digest, digests, people
 from tests.faults.conftest import Stage, new_stage, use_transport
@@ -218,7 +218,7 @@ class World:
             assert other
             is_newer = other.has_newer_jobs(name)
             has_same_people = other.fingerprint == name.fingerprint
-            is_older = age_key(filled.id) <= age_key(used.id)
+            is_older = build_age_key(filled.id) <= build_age_key(used.id)
             is_right = is_newer is False or (is_newer is None and (is_older or has_same_people))
             is_told = any(used.id in text and filled.id in text for text in self.warnings)
             assert is_right or is_told or self.died

@@ -99,8 +99,8 @@ def test_request_after_a_wait_leaves_only_once_the_ledger_has_answered(
 ) -> None:
     sending = begin(12)
     sending.send(12)
-    limiter = sending.rate_limiter.share() if is_other else sending.rate_limiter
-    limiter.block_for(4)  # after a 429
+    limiter = sending.rate_limiter.copy_with_shared_limits() if is_other else sending.rate_limiter
+    limiter.extend_common_delay(4)  # after a 429
     sending.send(1)
     assert sending.asked_at == [11, 16]
     assert sending.now == 29

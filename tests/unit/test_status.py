@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.pinterest.api import Condition
+from td_pinterest_op.pinterest.api import AudienceCondition
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import STATUS_SETTINGS
 from td_pinterest_op.status import AudienceState
@@ -55,18 +55,18 @@ def limits(*fail_on: str, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("status", "condition"),
     [
-        ("READY", Condition.READY),
-        ("INITIALIZING", Condition.MATCHING),
-        ("ODD", Condition.MATCHING),
-        ("", Condition.MATCHING),
-        ("TOO_SMALL", Condition.TOO_SMALL),
-        ("PERSONAS_INELIGIBLE_SIZE", Condition.TOO_SMALL),
-        ("REMOVED", Condition.REMOVED),
+        ("READY", AudienceCondition.READY),
+        ("INITIALIZING", AudienceCondition.MATCHING),
+        ("ODD", AudienceCondition.MATCHING),
+        ("", AudienceCondition.MATCHING),
+        ("TOO_SMALL", AudienceCondition.TOO_SMALL),
+        ("PERSONAS_INELIGIBLE_SIZE", AudienceCondition.TOO_SMALL),
+        ("REMOVED", AudienceCondition.REMOVED),
     ],
 )
-def test_audience_is_usable_waiting_or_unusable_by_its_status(status: str, condition: Condition) -> None:
+def test_audience_is_usable_waiting_or_unusable_by_its_status(status: str, condition: AudienceCondition) -> None:
     assert condition is state(status).condition
-    assert (condition is Condition.READY) == state(status).to_json()["usable"]
+    assert (condition is AudienceCondition.READY) == state(status).to_json()["usable"]
     assert state(status).summary
 
 

@@ -14,7 +14,7 @@ from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_used_l
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience, age_key
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience, build_age_key
 from td_pinterest_op.records.columns import find_people_columns
 from td_pinterest_op.records.limits import check_export_limits
 from td_pinterest_op.records.prepared import PreparedRecords
@@ -196,7 +196,9 @@ class AudienceAction(abc.ABC):
 
         The second list has the audiences that this digdag session created, the first list all others.
         """
-        named = sorted(find_audiences_by_name(self._api, self._new_name), key=lambda audience: age_key(audience.id))
+        named = sorted(
+            find_audiences_by_name(self._api, self._new_name), key=lambda audience: build_age_key(audience.id)
+        )
         own = [audience for audience in named if self._find_creating_session(audience) == self._session_key]
         return [audience for audience in named if audience not in own], own
 
@@ -255,7 +257,9 @@ class AudienceAction(abc.ABC):
         kept = own[0]
         # An older audience that was given this name later is no rival.
         rivals = [
-            other for other in others if age_key(other.id) < age_key(kept.id) and self._find_creating_session(other)
+            other
+            for other in others
+            if build_age_key(other.id) < build_age_key(kept.id) and self._find_creating_session(other)
         ]
         for duplicate in own if rivals else own[1:]:
             older = rivals[0] if rivals else kept

@@ -10,7 +10,7 @@ from td_pinterest_op.audiences.customer_lists import TargetList
 from td_pinterest_op.audiences.lookup import check_type_and_account, read_audience_until_found, require_audience
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import ACTALIKE, Audience, Condition, classify_status
+from td_pinterest_op.pinterest.api import ACTALIKE, Audience, AudienceCondition, classify_audience_status
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import quote_for_message
 from td_pinterest_op.settings.table import ActionSpec
@@ -121,7 +121,7 @@ class CreateActalike(AudienceAction):
             description = f"no change: this session already created {own.label}"
             return [Step(description=description, run=partial(self._remove_duplicates_if_own, own))]
         seed = require_audience(self._api, self._settings.seed_audience_id or "")
-        if classify_status(seed.status) is not Condition.READY:
+        if classify_audience_status(seed.status) is not AudienceCondition.READY:
             raise AudienceError(
                 f"seed {seed.label} has the status {seed.status or 'unknown'}, not READY: it needs at least 100 "
                 "matched people, whom Pinterest takes a day or two to find. Name another seed, add people to it, or "

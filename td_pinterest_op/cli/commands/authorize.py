@@ -22,7 +22,14 @@ from td_pinterest_op.cli.oauth_redirect import RedirectParameters, RedirectServe
 from td_pinterest_op.cli.secret_target import TARGET_ARGUMENT_NAMES, SecretsByName, make_store_function
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, SettingsError, StoppedError, extend_errors
 from td_pinterest_op.pinterest.client import TokenSource
-from td_pinterest_op.pinterest.oauth import SCOPES, WRONG_APP_CODE, Bearer, Grant, Tokens, describe_missing_scopes
+from td_pinterest_op.pinterest.oauth import (
+    REQUIRED_SCOPES,
+    WRONG_APP_CODE,
+    Bearer,
+    Grant,
+    RenewableTokens,
+    describe_missing_scopes,
+)
 from td_pinterest_op.redaction.secret import Secret, sanitize
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
@@ -123,7 +130,7 @@ def authorize(
             "client_id": services.tokens.client_id.reveal(),
             "redirect_uri": redirect,
             "response_type": "code",
-            "scope": ",".join(SCOPES),  # by commas here, by spaces in the response
+            "scope": ",".join(REQUIRED_SCOPES),  # by commas here, by spaces in the response
             "state": state,
         }
         link = f"{page}?{urllib.parse.urlencode(query)}"
@@ -241,7 +248,7 @@ def _open_browser_and_wait(consent_url: str, state: str, redirect: str, timeout:
         return answer
 
 
-def _exchange_code(app: Tokens, *, code: Secret, redirect: str) -> tuple[Grant, SecretsByName]:
+def _exchange_code(app: RenewableTokens, *, code: Secret, redirect: str) -> tuple[Grant, SecretsByName]:
     """Exchange the consent code for tokens. Return what Pinterest granted, and the secrets to store, by their names.
 
     `redirect`: the address to which Pinterest sent the code. Raises AccountError if the user granted too little.

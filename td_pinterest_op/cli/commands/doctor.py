@@ -17,7 +17,7 @@ from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext, Expor
 from td_pinterest_op.cli.export_task import build_query_params
 from td_pinterest_op.cli.lint.rules import Export, check_workflow
 from td_pinterest_op.errors import AccountError, ExportError, StoppedError
-from td_pinterest_op.http.endpoints import find_proxy
+from td_pinterest_op.http.endpoints import find_proxy_and_address
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings, StatusSettings
@@ -203,7 +203,7 @@ def _check_credentials_found(context: DoctorContext) -> CheckResult:
 def check_proxy() -> CheckResult:
     """Check the proxy that the environment sets for Pinterest. The result shows its host and port."""
     try:
-        _, address = find_proxy("https://api.pinterest.com/")
+        _, address = find_proxy_and_address("https://api.pinterest.com/")
     except ValueError:
         message = "HTTPS_PROXY or ALL_PROXY is not the address of an HTTP proxy; the operator uses no SOCKS proxy"
         return CheckResult(message, "error", "set it to http://HOST:PORT, or unset it")

@@ -85,7 +85,7 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
         named = audience_id or services.task.environ.get("PINTEREST_AUDIENCE_ID")
         if not named:
             raise click.UsageError("no audience is named: give its id, which `td-pinterest audiences` lists")
-        content = api.get_entity("audiences", parse_id_option(named, "ID"))
+        content = api.find_entity("audiences", parse_id_option(named, "ID"))
         if content is None:
             raise AudienceError(
                 f"there is no audience {named} in ad account {api.ad_account_id}: "
@@ -94,7 +94,7 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
         row = _build_audience_row(content)
         row |= {"description": content.get("description"), "ad_account_id": api.ad_account_id}
         list_id = row["customer_list_id"]
-        customer_list = api.get_entity("customer_lists", list_id) if list_id else None
+        customer_list = api.find_entity("customer_lists", list_id) if list_id else None
         if customer_list:
             of_list = _build_list_row(customer_list, [])
             shown = ("id", "list_type", "used_by", "left_behind")  # by the audience itself

@@ -6,9 +6,9 @@ from td_pinterest_op.audiences.lookup import find_audiences_by_name, require_aud
 from td_pinterest_op.cli.connection import WRITER_ROLES, AdAccount
 from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext, ExportTarget
 from td_pinterest_op.http.retry import parse_server_time
-from td_pinterest_op.pinterest.api import Condition, classify_status
+from td_pinterest_op.pinterest.api import AudienceCondition, classify_audience_status
 from td_pinterest_op.pinterest.oauth import describe_missing_scopes
-from td_pinterest_op.pinterest.rate_limit import parse_quotas
+from td_pinterest_op.pinterest.rate_limit import parse_requests_per_seconds
 from td_pinterest_op.redaction.secret import quote_for_message
 from td_pinterest_op.runtime.clock import DAY, SYSTEM_TIMING
 from td_pinterest_op.runtime.text import format_count
@@ -59,7 +59,7 @@ def check_clock(context: DoctorContext) -> CheckResult:
 
 def judge_tier(headers: Mapping[str, str]) -> CheckResult:
     """Return a check result with the app's access tier, which is derived from the limits in a response's headers."""
-    limits = parse_quotas(headers)
+    limits = parse_requests_per_seconds(headers)
     of_day = [quota for quota, window in limits if window >= DAY]
     if of_day:
         message = (
@@ -126,9 +126,9 @@ def check_audience(context: DoctorContext, *, target: ExportTarget) -> CheckResu
         return CheckResult(
             f"{label}, but expected_audience_name is {quote_for_message(str(target.expected_name))}", "error", advice
         )
-    condition = classify_status(audience.status)
-    if condition is Condition.TOO_SMALL:
+    condition = classify_audience_status(audience.status)
+    if condition is AudienceCondition.TOO_SMALL:
         return CheckResult(message, "warning", "ads need at least 100 matched people: export more people")
-    if condition is not Condition.READY:
+    if condition is not AudienceCondition.READY:
         return CheckResult(message, "warning", "Pinterest takes a day or two: look again tomorrow")
     return CheckResult(message)

@@ -16,8 +16,8 @@ from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.oauth import Tokens
-from td_pinterest_op.pinterest.rate_limit import parse_quotas
+from td_pinterest_op.pinterest.oauth import RenewableTokens
+from td_pinterest_op.pinterest.rate_limit import parse_requests_per_seconds
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, Batch, RecordLayout
 from td_pinterest_op.runtime.shutdown import start_thread
@@ -91,7 +91,7 @@ class Rehearsal:
         tokens = self.services.tokens
         used = tokens.get_token()
         facts.refresh_rotates = tokens.refresh_token != self._first_token
-        old = Tokens(
+        old = RenewableTokens(
             client=tokens.client,
             client_id=tokens.client_id,
             client_secret=tokens.client_secret,
@@ -104,7 +104,7 @@ class Rehearsal:
         except AccountError:
             facts.old_refresh_token_lives = False
         # The one that is kept must be good, whatever the old one's return did.
-        tokens.replace_token(used, has_worked=True)
+        tokens.replace_refused_token(used, has_worked=True)
         new = "a new" if facts.refresh_rotates else "no new"
         fate = "still accepted" if facts.old_refresh_token_lives else "refused from then on"
         return f"a refresh brings {new} refresh token; the old one is {fate}"
@@ -115,7 +115,7 @@ class Rehearsal:
         account = accounts.get(self.api.ad_account_id)
         role = judge_role(account).message if account else "the ad account is not listed"
         headers = self.services.client.last_headers
-        self.limits = ", ".join(f"{quota};w={window}" for quota, window in parse_quotas(headers)) or None
+        self.limits = ", ".join(f"{quota};w={window}" for quota, window in parse_requests_per_seconds(headers)) or None
         return f"{role}; {judge_tier(headers).message}"
 
     def try_empty_list(self) -> str:

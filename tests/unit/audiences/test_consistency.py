@@ -9,7 +9,7 @@ import pytest
 from td_pinterest_op.audiences.consistency import create_once, wait_for_earlier_writes
 from td_pinterest_op.errors import AccountError, ExportError, MaybeAppliedError
 from td_pinterest_op.http.retry import Retry
-from td_pinterest_op.pinterest.api import CustomerList, age_key
+from td_pinterest_op.pinterest.api import CustomerList, build_age_key
 from td_pinterest_op.pinterest.client import Client
 from tests.clock import FakeTime
 
@@ -49,7 +49,11 @@ class World:
         self.looked += 1
         if self.refused:
             raise self.refused
-        return None if self.looked <= self.hidden else min(self.things, key=lambda made: age_key(made.id), default=None)
+        return (
+            None
+            if self.looked <= self.hidden
+            else min(self.things, key=lambda made: build_age_key(made.id), default=None)
+        )
 
     def once(self) -> CustomerList:
         rate_limiter = types.SimpleNamespace(wait=self.time.sleep)

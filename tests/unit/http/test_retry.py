@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from td_pinterest_op.http.retry import Retry, parse_reset_delay, parse_retry_after, retry
+from td_pinterest_op.http.retry import Retry, parse_rate_limit_reset, parse_retry_after, retry
 
 
 def answer(*outcomes: object) -> Callable[[], object]:
@@ -100,12 +100,12 @@ def test_date_is_compared_with_the_servers_clock_if_it_shows_one(date: str, wron
     ],
 )
 def test_reset_is_read_as_seconds(reset: str, expected: float) -> None:
-    assert parse_reset_delay(headers(x_ratelimit_reset=reset)) == expected
+    assert parse_rate_limit_reset(headers(x_ratelimit_reset=reset)) == expected
 
 
 @given(st.dictionaries(st.sampled_from(["Retry-After", "Date", "x-ratelimit-reset"]), st.text(max_size=40)))
 @example({"Retry-After": "9" * 60_000, "x-ratelimit-reset": "9" * 60_000})
 def test_any_header_gives_no_wait_or_one_within_bounds(description: dict[str, str]) -> None:
     given_headers = CaseInsensitiveDict(description)
-    for asked in (parse_retry_after(given_headers, now=NOW), parse_reset_delay(given_headers)):
+    for asked in (parse_retry_after(given_headers, now=NOW), parse_rate_limit_reset(given_headers)):
         assert 0 <= asked <= 1e9

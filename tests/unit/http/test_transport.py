@@ -327,7 +327,7 @@ def test_oversized_success_is_rejected_before_its_end(serve: Serve) -> None:
     ids=["first line", "header line", "trailers", "chunk's length", "body"],
 )
 def test_response_that_arrives_slowly_without_end_is_rejected(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("td_pinterest_op.http.transport._MOST_READ_LIMITS", LIMIT / GENEROUS)
+    monkeypatch.setattr("td_pinterest_op.http.transport._READ_TIMEOUTS_WITHOUT_DATA", LIMIT / GENEROUS)
     monkeypatch.setattr("td_pinterest_op.http.transport._LONGEST_BODY_SECONDS", LIMIT)
     with peer(serve) as server, transport() as client:
         assert failure_of(client, server.address) is Failure.OVERSIZED
@@ -343,12 +343,12 @@ def test_piece_of_a_body_that_fills_too_slowly_is_rejected(monkeypatch: pytest.M
 
 
 def test_more_bytes_than_allowed_since_the_last_piece_of_data_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("td_pinterest_op.http.transport._MOST_BYTES", 12)
+    monkeypatch.setattr("td_pinterest_op.http.transport._MOST_BYTES_WITHOUT_DATA", 12)
     ours, theirs = socket.socketpair()
     with ours, theirs, _BoundedResponse(ours) as response:
         theirs.sendall(bytes(10))
         response.fp.read(10)
-        response.restart_limits()
+        response.restart_read_limits()
         theirs.sendall(bytes(10))
         response.fp.read(10)
         theirs.sendall(bytes(10))

@@ -9,7 +9,7 @@ import pytest
 
 from td_pinterest_op.errors import AccountError, PinterestError
 from td_pinterest_op.http.transport import Failure, Response
-from td_pinterest_op.pinterest.oauth import Tokens
+from td_pinterest_op.pinterest.oauth import RenewableTokens
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import DAY
 from tests.unit.scripted import Scene, answer, scene
@@ -23,7 +23,7 @@ def issued(token: object = "access-1", **more: object) -> Response:
 class Office:
     """Tokens, the scene they act in, and what they gave to be kept."""
 
-    tokens: Tokens
+    tokens: RenewableTokens
     scene: Scene
     stored: list[Secret]
     kept: list[tuple[str | None, float | None]]
@@ -33,7 +33,7 @@ class Office:
 
     def replace(self, *, has_worked: bool) -> bool:
         """Replace the token in use."""
-        return self.tokens.replace_token(self.tokens.get_token(), has_worked=has_worked)
+        return self.tokens.replace_refused_token(self.tokens.get_token(), has_worked=has_worked)
 
 
 def office(*answers: Response | Failure, needs_scopes: bool = False) -> Office:
@@ -41,7 +41,7 @@ def office(*answers: Response | Failure, needs_scopes: bool = False) -> Office:
     stage = scene(*(answers or (issued("access-1"), issued("access-2"))))
     stored = [Secret("s3cr3t-refresh&1")]
     kept: list[tuple[str | None, float | None]] = []
-    tokens = Tokens(
+    tokens = RenewableTokens(
         client=stage.client,
         client_id=Secret("app-1489"),
         client_secret=Secret("s3cr3t:client"),
@@ -112,7 +112,7 @@ def test_threads_whose_token_was_refused_renew_it_once_together() -> None:
     refused = rig.tokens.get_token()
 
     def renewed() -> str:
-        assert rig.tokens.replace_token(refused, has_worked=False)
+        assert rig.tokens.replace_refused_token(refused, has_worked=False)
         return rig.token()
 
     assert in_threads(16, renewed) == ["access-2"] * 16
@@ -189,9 +189,9 @@ def test_a_token_that_never_worked_is_renewed_once() -> None:
 def test_refusal_of_an_earlier_token_renews_nothing() -> None:
     rig = office()
     first = rig.tokens.get_token()
-    assert rig.tokens.replace_token(first, has_worked=True)
+    assert rig.tokens.replace_refused_token(first, has_worked=True)
     for _ in range(20):
-        assert rig.tokens.replace_token(first, has_worked=True)
+        assert rig.tokens.replace_refused_token(first, has_worked=True)
     assert rig.token() == "access-2"
     assert len(rig.scene.script.sent) == 2
 
@@ -200,7 +200,7 @@ def test_a_refresh_after_a_refusal_uses_the_token_that_another_task_has_stored()
     rig = office()
     token = rig.tokens.get_token()
     rig.stored[0] = Secret("s3cr3t-refresh-of-another-task")
-    assert rig.tokens.replace_token(token, has_worked=False)
+    assert rig.tokens.replace_refused_token(token, has_worked=False)
     assert rig.token() == "access-2"
     assert b"refresh_token=s3cr3t-refresh-of-another-task" in rig.scene.script.sent[1].body
 

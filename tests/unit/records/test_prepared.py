@@ -68,7 +68,7 @@ def test_batch_of_rows_ends_where_the_next_row_would_exceed_its_bytes_of_json(
     external_id = "Ж".encode() * 16  # fills its place
     rows = [row(number, external_id=external_id if number % 2 else b"") for number in range(100)]
     *full, last = filled(spool, rows).read_batches(10_000)
-    lengths = [len(b"".join(batch.make_json_chunks())) - len(b'"records_v2":[]') for batch in (*full, last)]
+    lengths = [len(b"".join(batch.iterate_json_field())) - len(b'"records_v2":[]') for batch in (*full, last)]
     assert max(lengths) <= 2_000
     assert min(lengths[:-1]) > 2_000 - max(layout.json_width for layout, _ in rows)
     assert lengths[-1] > 0

@@ -45,7 +45,7 @@ def prepared(spool: Spool) -> PreparedRecords:
 def batches(spool: Spool, size: int) -> Iterator[list[bytes]]:
     """The digests of each batch, from its JSON."""
     for batch in prepared(spool).read_batches(size):
-        digests: str = json.loads(b"{%s}" % b"".join(batch.make_json_chunks()))["records"]
+        digests: str = json.loads(b"{%s}" % b"".join(batch.iterate_json_field()))["records"]
         yield [*map(bytes.fromhex, digests.split(","))]
 
 

@@ -243,7 +243,7 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
 
 
 def body_of(batch: Batch) -> Any:
-    return json.loads(b"{%s}" % b"".join(batch.make_json_chunks()))
+    return json.loads(b"{%s}" % b"".join(batch.iterate_json_field()))
 
 
 def digests_of(batch: Batch) -> list[str]:

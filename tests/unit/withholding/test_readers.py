@@ -36,7 +36,7 @@ def read_rows(types: tuple[str, ...], *rows: tuple[object, ...]) -> tuple[Stats,
     stats = Stats(action="", ad_account_id="1", dry_run=False)
     with closing(RowReader(columns=columns, stats=stats)) as reader:
         prepared = reader.read([values], progress=lambda _: None)
-        bodies = [b"{%s}" % b"".join(batch.make_json_chunks()) for batch in prepared.read_batches(10_000)]
+        bodies = [b"{%s}" % b"".join(batch.iterate_json_field()) for batch in prepared.read_batches(10_000)]
     return stats, [record for body in bodies for record in json.loads(body)["records_v2"]]
 
 

@@ -4,10 +4,10 @@ Source of the codes: Pinterest API v5, `Pinterest.Lib.Error`, and responses of t
 """
 
 # To handle a status code:
-# 1. Add it to the table in tests/unit/pinterest/test_policy.py, and to tests/faults/table.py, which tries it at each
-#    step of each action. Only a refusal that depends on a request or a state is raised by the emulator itself.
-# 2. Add a row to `RESPONSES`. The first that matches counts, so a special one stands above a general one. It says how
-#    to go on, the error when nothing helps, the advice, and whether the request may have been carried out.
+# 1. Add it to the table in tests/unit/pinterest/test_retry_policy.py, and to tests/faults/table.py, which tries it at
+#    each step of each action. Only a refusal that depends on a request or a state is raised by the emulator itself.
+# 2. Add a row to `RESPONSE_DECISIONS`. The first that matches counts, so a special one stands above a general one. It
+#    says how to go on, the error when nothing helps, the advice, and whether the request may have been carried out.
 # 3. If the caller can do more than repeat, such as halve a batch, do that there: audiences/sender.py for records,
 #    audiences/consistency.py for creations.
 # 4. The error's class says who must act; a new class also needs a row in docs/reference.md and an example in
@@ -41,30 +41,30 @@ class Decision:
     maybe_applied: bool = False  # Pinterest may have carried out the request
 
 
-_LATER = "run this task again later"
+_LATER_ADVICE = "run this task again later"
 AUTHORISE_AGAIN = (
     "the owner of the Pinterest account must authorise the app again, with the scopes ads:read and ads:write, "
     "and store the new refresh token"
 )
-_ACCESS = (
+_ACCESS_ADVICE = (
     "the app has no access to audiences: "
     "its owner must check its access tier at Pinterest (trial or standard), and ask for access"
 )
-_ROLE = (
+_ROLE_ADVICE = (
     "the owner of the ad account must give the authorising user a role that may manage audiences; or the app has trial "
     "access, which is limited to 300 writes a day: its owner must ask Pinterest for standard access"
 )
 
 _give_up = partial(Decision, Recovery.GIVE_UP)
-_NOT_DONE = Decision(Recovery.RETRY, UnavailableError, _LATER)
+_NOT_DONE = Decision(Recovery.RETRY, UnavailableError, _LATER_ADVICE)
 _IN_DOUBT = replace(_NOT_DONE, maybe_applied=True)
 _BROKEN = replace(
     _IN_DOUBT,
-    advice=f"{_LATER}; if that happens whenever records are sent, a proxy may refuse large bodies: lower "
+    advice=f"{_LATER_ADVICE}; if that happens whenever records are sent, a proxy may refuse large bodies: lower "
     "limit_records_per_request",
 )
 
-FAILURES: dict[Failure, Decision] = {
+FAILURE_DECISIONS: dict[Failure, Decision] = {
     Failure.NOT_CONNECTED: _NOT_DONE,
     Failure.CONNECT_TIMEOUT: _NOT_DONE,
     Failure.WRITE_TIMEOUT: _BROKEN,
@@ -76,19 +76,19 @@ FAILURES: dict[Failure, Decision] = {
 }
 
 # (status, code or None for any, pattern of the message) → decision. The first match counts.
-RESPONSES: tuple[tuple[int, int | None, str, Decision], ...] = (
+RESPONSE_DECISIONS: tuple[tuple[int, int | None, str, Decision], ...] = (
     (400, 12, "", _IN_DOUBT),
     (400, None, "something went wrong|retry after", _IN_DOUBT),
-    (401, 3, "", _give_up(AccountError, f"{AUTHORISE_AGAIN}. Or {_ACCESS}")),
+    (401, 3, "", _give_up(AccountError, f"{AUTHORISE_AGAIN}. Or {_ACCESS_ADVICE}")),
     (401, None, "", Decision(Recovery.REFRESH, AccountError, AUTHORISE_AGAIN)),
-    (403, None, "", _give_up(AccountError, _ROLE)),
+    (403, None, "", _give_up(AccountError, _ROLE_ADVICE)),
     (408, None, "", _IN_DOUBT),
     (409, None, "", _NOT_DONE),
     (423, None, "", _NOT_DONE),
-    (429, None, "", Decision(Recovery.WAIT, UnavailableError, _LATER)),
+    (429, None, "", Decision(Recovery.WAIT, UnavailableError, _LATER_ADVICE)),
 )
 # By the hundred of the status, for all other responses.
-_OTHER_RESPONSES = {
+_STATUS_CLASS_DECISIONS = {
     3: _give_up(PinterestError, "redirects are not followed; check PINTEREST_API_ENDPOINT"),
     4: _give_up(RequestRefusedError, "Pinterest rejected the request as invalid"),
 }
@@ -101,7 +101,7 @@ def judge_response(status: int, code: int | None, unmasked_message: str = "") ->
     """
     if 200 <= status < 300:
         return None
-    for of_status, of_code, pattern, decision in RESPONSES:
+    for of_status, of_code, pattern, decision in RESPONSE_DECISIONS:
         if status == of_status and of_code in (None, code) and re.search(pattern, unmasked_message, re.IGNORECASE):
             return decision
-    return _OTHER_RESPONSES.get(status // 100, _IN_DOUBT)
+    return _STATUS_CLASS_DECISIONS.get(status // 100, _IN_DOUBT)

@@ -4,7 +4,7 @@ import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError
 from td_pinterest_op.http.transport import Failure
-from td_pinterest_op.pinterest.policy import FAILURES, Recovery, judge_response
+from td_pinterest_op.pinterest.retry_policy import FAILURE_DECISIONS, Recovery, judge_response
 
 RETRY = Recovery.RETRY
 WAIT = Recovery.WAIT
@@ -67,7 +67,7 @@ def test_failure_without_a_response_decides_what_to_do_and_who_must_act(
     failures: set[Failure], recovery: Recovery, error: type[ExportError], maybe_applied: bool
 ) -> None:
     expected = (recovery, error, maybe_applied)
-    rows = {failure: (row.recovery, row.error, row.maybe_applied) for failure, row in FAILURES.items()}
+    rows = {failure: (row.recovery, row.error, row.maybe_applied) for failure, row in FAILURE_DECISIONS.items()}
     assert {failure for failure, row in rows.items() if row == expected} == failures
 
 
