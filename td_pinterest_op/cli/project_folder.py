@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import click
 
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Add, Clear, Create, Delete, Mirror, Remove, Replace
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.bundled_code import collect_code, remove_with_empty_parents, replace_code
+from td_pinterest_op.cli.bundled_code import collect_code, replace_code
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.options import CommonOptions
@@ -43,8 +44,8 @@ OTHER_JOBS = ("many", "activation", "erase", "status", "lift")
 LIST_FILES = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
 # Settings that a file has as comments if the action uses them and they are not set.
 _COMMENTED = {**LIST_FILES, "begin": "replace"}
-# The paths of the files that an interrupted command was writing. digdag leaves out what begins with a dot.
-_MARKER = ".unfinished_init"
+# Where a folder is laid out. digdag leaves out what begins with a dot.
+_UNFINISHED = ".unfinished_init"
 _EXPORT_FILE_COMMENT = (
     "# The settings of pinterest_export.dig. Quote every id: digdag reads a number of more than 16 digits inexactly.\n"
 )
@@ -108,16 +109,7 @@ def is_writable_name(name: str) -> bool:
 
 
 def require_new_folder(folder: Path) -> None:
-    """Raise SettingsError unless a folder is missing, or holds only names that begin with a dot.
-
-    The files that an interrupted command has left there are removed.
-    """
-    marker = folder / _MARKER
-    if marker.is_file():
-        for name in marker.read_text(encoding="utf-8").splitlines():
-            if ".." not in Path(name).parts and not Path(name).is_absolute():
-                remove_with_empty_parents(folder, name)
-        marker.unlink()
+    """Raise SettingsError unless a folder is missing, or holds only names that begin with a dot."""
     if folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir()):
         return
     if folder.exists() or folder.is_symlink():
@@ -130,8 +122,8 @@ def require_new_folder(folder: Path) -> None:
 def create_project_folder(folder: Path, projects: Sequence[Project], common: CommonOptions) -> bool:
     """Make a project folder with a workflow for each project, and check them. Return True if they have no error.
 
-    Raises SettingsError if the folder is not new or cannot be written. What an interruption leaves is removed by the
-    next command that makes this folder.
+    All is laid out in a folder whose name begins with a dot, and then renamed: the next command that makes this folder
+    removes what an interruption has left. Raises SettingsError if the folder is not new or cannot be written.
     """
     require_new_folder(folder)
     files: dict[str, str] = {}
@@ -143,12 +135,13 @@ def create_project_folder(folder: Path, projects: Sequence[Project], common: Com
                 )
     code = collect_code(with_phone_numbers="phone" in "".join(files.values()).lower())
     with explain_write_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        marker = folder / _MARKER
-        marker.write_text("\n".join([*files, *code]), encoding="utf-8")
-        write_missing_files(folder, files)
-        replace_code(folder, code)
-        marker.unlink()
+        unfinished = folder / _UNFINISHED
+        shutil.rmtree(unfinished, ignore_errors=True)
+        write_missing_files(unfinished, files)
+        replace_code(unfinished, code)
+        for path in unfinished.iterdir():
+            path.rename(folder / path.name)
+        unfinished.rmdir()
     # The settings of other jobs are yet to be filled in.
     checked = [check_workflow(folder / each.workflow)[0].findings for each in projects if each.settings]
     findings = list(dict.fromkeys(chain(*checked)))

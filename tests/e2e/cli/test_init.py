@@ -382,18 +382,6 @@ def test_what_an_interruption_leaves_is_removed_by_the_next_command(
     assert folder.stat().st_ino == inode  # it may be a mounted folder
 
 
-def test_a_file_of_the_user_beside_those_of_an_interrupted_command_stays(
-    init: Init, folder: Path, services: Services
-) -> None:
-    folder.mkdir()
-    (folder / ".unfinished_init").write_text("pinterest_export.dig\n../notes.txt\n")
-    for path in (folder / "pinterest_export.dig", folder / "mine.txt", folder.parent / "notes.txt"):
-        path.write_text("text")
-    assert init("--job", "clear", "--audience", services.audience()).failed("is not empty: name a new folder")
-    assert sorted(path.name for path in folder.iterdir()) == ["mine.txt"]
-    assert (folder.parent / "notes.txt").exists()
-
-
 def test_a_folder_that_cannot_be_made_is_an_error(at_terminal: Terminal, services: Services) -> None:
     arguments = ("--yes", "--job", "delete", "--audience", services.audience())
     ran = at_terminal("init", "/dev/null/project", *arguments)
