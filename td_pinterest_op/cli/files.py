@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.redaction.secret import replace_in_texts
 from td_pinterest_op.runtime import atomic_file
 from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.table import CREDENTIALS
@@ -54,16 +55,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
                 "value itself",
                 key=str(name),
             )
-    return {str(name): _halve_dollars(value) for name, value in settings.items()}
-
-
-def _halve_dollars(value: Any) -> Any:
-    """Return JSON data with each `$$` of its texts as one `$`."""
-    if isinstance(value, Mapping):
-        return {key: _halve_dollars(member) for key, member in value.items()}
-    if isinstance(value, list):
-        return [_halve_dollars(member) for member in value]
-    return value.replace("$$", "$") if isinstance(value, str) else value
+    return {str(name): replace_in_texts(value, "$$", "$") for name, value in settings.items()}
 
 
 def read_sql_option(text: str, option: str) -> str:

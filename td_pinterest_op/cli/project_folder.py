@@ -24,6 +24,7 @@ from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import build_authorize_command
 from td_pinterest_op.cli.shipped_files import explain_write_errors, read_workflow_files, write_missing_files
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.redaction.secret import replace_in_texts
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.settings.types import TEXT, WrongValueError, names_secret
 from td_pinterest_op.stats import WITHHOLDING_LISTS
@@ -253,7 +254,7 @@ def _render_value(value: Any) -> str:
 
 
 def format_yaml(value: Any) -> str:
-    """Return a value as YAML on one line, with each `$` doubled, which digdag halves.
+    """Return a value as YAML on one line, with each `$` doubled, which digdag halves in values, and not in keys.
 
     Raises SettingsError for a value that contains a template (`${…}`).
     """
@@ -261,18 +262,9 @@ def format_yaml(value: Any) -> str:
         raise SettingsError("an answer contains a template, which digdag would fill in: leave it out")
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _NOT_TEXT:
         return value
-    text = json.dumps(_double_dollars(value), ensure_ascii=False)
+    text = json.dumps(replace_in_texts(value, "$", "$$"), ensure_ascii=False)
     # YAML allows only some of the other characters.
     return "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in text)
-
-
-def _double_dollars(value: Any) -> Any:
-    """Return JSON data with each `$` of its texts doubled. digdag halves them in values, and not in keys."""
-    if isinstance(value, Mapping):
-        return {key: _double_dollars(member) for key, member in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_double_dollars(member) for member in value]
-    return value.replace("$", "$$") if isinstance(value, str) else value
 
 
 def print_next_commands(folder: Path, project: Project, common: CommonOptions) -> None:

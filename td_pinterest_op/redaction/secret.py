@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -96,13 +97,17 @@ def defuse_templates(value: Any) -> Any:
     Source: digdag-core, agent/ConfigEvalEngine.java: digdag evaluates all parameters of a task, even values that other
     tasks stored, and `error.message`. digdag-plugin-utils, UserSecretTemplate.java: `http>` then fills in secrets.
     """
+    return replace_in_texts(value, "${", "$ {", in_keys=True)
+
+
+def replace_in_texts(value: Any, old: str, new: str, *, in_keys: bool = False) -> Any:
+    """Return JSON data with `new` in place of `old` in all its texts, and in its keys if `in_keys`."""
     if isinstance(value, str):
-        return value.replace("${", "$ {")
+        return value.replace(old, new)
+    change = partial(replace_in_texts, old=old, new=new, in_keys=in_keys)
     if isinstance(value, Mapping):
-        return {defuse_templates(key): defuse_templates(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [defuse_templates(entry) for entry in value]
-    return value
+        return {change(key) if in_keys else key: change(member) for key, member in value.items()}
+    return list(map(change, value)) if isinstance(value, (list, tuple)) else value
 
 
 def escape_for_message(text: str) -> str:

@@ -11,12 +11,10 @@ import contextvars
 import logging
 import os
 import sys
-from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
 
 from td_pinterest_op.errors import AccountError, ExportError
-from td_pinterest_op.redaction.secret import escape_for_message, mask_sensitive_data
+from td_pinterest_op.redaction.secret import escape_for_message, mask_sensitive_data, replace_in_texts
 from td_pinterest_op.runtime.shutdown import end_on_signals
 from td_pinterest_op.task_runtime.task import Task, get_current_task
 
@@ -122,7 +120,7 @@ def try_resubmit(error: AccountError) -> bool:
     )
     # Without digdag's directives, such as `py>` and `_retry`.
     names = [name for name in task.params if not name.startswith(("_", "+")) and not name.endswith(">")]
-    params = {name: _escape_templates(task.params[name]) for name in names}
+    params = {name: replace_in_texts(task.params[name], "$", "${'$'}") for name in names}
     params |= {name: task.params[name] for name in ("_env", "_workdir") if name in task.params}
     refused = {"fingerprint": error.refused_token, "times": _count_refusals(task, error)}
     params |= {"py>": task.params["_command"], _REFUSED: refused}
@@ -133,11 +131,3 @@ def try_resubmit(error: AccountError) -> bool:
 def _count_refusals(task: Task, error: AccountError) -> int:
     before = task.params.get(_REFUSED) or {}
     return int(before["times"]) + 1 if before.get("fingerprint") == error.refused_token else 1
-
-
-def _escape_templates(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.replace("$", "${'$'}")
-    if isinstance(value, Mapping):
-        return {name: _escape_templates(inner) for name, inner in value.items()}
-    return [_escape_templates(inner) for inner in value] if isinstance(value, list) else value
