@@ -16,7 +16,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export_task
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 from td_pinterest_op.settings.parse import parse_raw_settings
-from td_pinterest_op.settings.table import SETTINGS_OF_CONSOLE
+from td_pinterest_op.settings.table import CONSOLE_SETTING_NAMES
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.task import Task, get_current_task, read_sql, store_values
@@ -107,7 +107,7 @@ def _read_console_settings(task: Task, own: Mapping[object, object]) -> dict[obj
     if added:
         log.warning("the console has keys that this operator does not know, which are ignored: %s", ", ".join(added))
     if foreign := [
-        name for name in EXPORT_SETTINGS.by_name if name in given and name not in {*SETTINGS_OF_CONSOLE, *_IDS}
+        name for name in EXPORT_SETTINGS.by_name if name in given and name not in {*CONSOLE_SETTING_NAMES, *_IDS}
     ]:
         raise SettingsError(
             f"the console has {', '.join(foreign)}, which only the workflow's author may choose: remove it there, and "

@@ -27,8 +27,8 @@ from td_pinterest_op.run_history.history_table import (
 from td_pinterest_op.run_history.lift import COUNT_NAMES, NO_CONTROL_GROUP_SUMMARY, compare_with_control_group
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.settings.parse import parse_parameter
-from td_pinterest_op.settings.structures import CONTROL
-from td_pinterest_op.settings.types import TABLE, WrongValueError
+from td_pinterest_op.settings.structures import CONTROL_TYPE
+from td_pinterest_op.settings.types import TABLE_TYPE, WrongValueError
 from td_pinterest_op.task_runtime.outcome import HistoryTable, require_history_database
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.services import build_treasure_data_api
@@ -142,17 +142,17 @@ def read_control_share(task: Task) -> float:
     if not isinstance(lift, Mapping):
         raise SettingsError("there is no mapping `lift`: include config/lift.yml under this name, in `_export`")
     try:
-        control = CONTROL.parse({"percent": lift.get("percent"), "salt": "any"})
+        control = CONTROL_TYPE.parse({"percent": lift.get("percent"), "salt": "any"})
     except WrongValueError as error:
         raise SettingsError(
             f"lift.percent must be the percent of the control group (config/lift.yml): {error}", key="percent"
         ) from None
-    return float(control.share_of_ten_thousand / 10_000)
+    return float(control.share_in_ten_thousandths / 10_000)
 
 
 def _open_history_of_workflow(task: Task, timing: Timing) -> HistoryTable | None:
     """Return the run history in the table that the workflow's settings name as `history`, or None without it."""
-    table = parse_parameter("history", _get_workflow_settings(task).get("history"), TABLE)
+    table = parse_parameter("history", _get_workflow_settings(task).get("history"), TABLE_TYPE)
     if table is None:
         return None
     transport = Transport(connect_timeout=TIME_LIMIT, write_timeout=TIME_LIMIT, read_timeout=TIME_LIMIT, connections=1)

@@ -29,14 +29,19 @@ from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.parse import parse_parameter, parse_raw_settings, parse_settings, parse_values
-from td_pinterest_op.settings.structures import LIST
-from td_pinterest_op.settings.table import FOR_THIS_RUN, RESTRICTING, SHARED_SETTINGS, TASK_PARAMETERS
+from td_pinterest_op.settings.structures import LIST_TYPE
+from td_pinterest_op.settings.table import (
+    FOR_THIS_RUN_PARAMETER,
+    RESTRICTING_SETTING_NAMES,
+    SHARED_SETTINGS,
+    TASK_PARAMETERS,
+)
 from td_pinterest_op.settings.types import (
-    NAME,
+    NAME_TYPE,
     build_integer_type,
-    format_value,
+    describe_value,
+    has_secret_reference,
     is_left_out,
-    names_secret,
 )
 from td_pinterest_op.stats import WITHHOLDING_LISTS, Stats
 from td_pinterest_op.task_runtime.process import TaskProcess, log_label, may_resubmit
@@ -196,7 +201,7 @@ def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
     listed = task.params.get("audiences")
     if isinstance(listed, str) and re.fullmatch(r"\S+\.ya?ml", listed.strip()):
         raise SettingsError("`audiences` is the name of a file: include the file under `_export`", key="audiences")
-    items = parse_parameter("audiences", listed, LIST)
+    items = parse_parameter("audiences", listed, LIST_TYPE)
     if not items:
         text = "there is no list `audiences`, or it is empty: add a mapping of settings for each audience"
         raise SettingsError(text, key="audiences")
@@ -207,18 +212,18 @@ def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
             text = f"entry {number} of `audiences` is empty: write the settings of an audience into it"
             raise SettingsError(text, key="audiences")
         given = str(entry.get("name") or "").strip() or f"entry {number}"
-        name = parse_parameter(f"name of entry {number}", given, NAME)
+        name = parse_parameter(f"name of entry {number}", given, NAME_TYPE)
         if name in entries:
             text = f"entry {number} of `audiences` has the name of another, {name}: give each entry its own name"
             raise SettingsError(text, key="audiences")
         entries[name] = entry
-    for_this_run = parse_raw_settings(task.params.get(FOR_THIS_RUN), place=FOR_THIS_RUN)
-    unknown = [format_value(name).strip("'") for name in for_this_run if name not in entries]
-    if unknown or (FOR_THIS_RUN in task.params and not for_this_run):
+    for_this_run = parse_raw_settings(task.params.get(FOR_THIS_RUN_PARAMETER), place=FOR_THIS_RUN_PARAMETER)
+    unknown = [describe_value(name).strip("'") for name in for_this_run if name not in entries]
+    if unknown or (FOR_THIS_RUN_PARAMETER in task.params and not for_this_run):
         raise SettingsError(
-            f"{FOR_THIS_RUN} must be a mapping from names of entries to settings"
+            f"{FOR_THIS_RUN_PARAMETER} must be a mapping from names of entries to settings"
             + (f", and there is no entry {', '.join(unknown)}" if unknown else ""),
-            key=FOR_THIS_RUN,
+            key=FOR_THIS_RUN_PARAMETER,
         )
     return entries
 
@@ -241,12 +246,17 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     report = PurePath(str(settings.get("report") or "page.html").strip())
     if report.is_absolute() or ".." in report.parts or not report.name:
         raise SettingsError(f"{place}: report must be the path of a file inside the project's folder", key="report")
-    if secret := next((key for key, value in params.items() if names_secret(value)), None):
+    if secret := next((key for key, value in params.items() if has_secret_reference(value)), None):
         raise SettingsError(f"{place}: {secret} names a secret of the workflow, which no entry may do", key=secret)
     shared = dict(get_raw_settings(task))
     merged = shared | {key: value for key, value in settings.items() if not is_left_out(value) or key not in shared}
     # What restricts and is blank, in either place, is an error; any other blank setting overrides nothing.
-    blank = [key for each in (shared, settings) for key in each if key in RESTRICTING and is_left_out(each[key])]
+    blank = [
+        key
+        for each in (shared, settings)
+        for key in each
+        if key in RESTRICTING_SETTING_NAMES and is_left_out(each[key])
+    ]
     merged |= dict.fromkeys(blank)
     action = find_action(merged)
     if action and not action.adds_people:  # the task's lists are for the entries that add people
@@ -259,12 +269,16 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
             log.warning("%s: for %s, %s", place, key, lists)
     if replaced:
         log.info("%s overrides the task's %s", place, ", ".join(map(str, replaced)))
-    left_out = {FOR_THIS_RUN, "audiences", *([] if ROW_SOURCE_PARAMETERS.isdisjoint(params) else ROW_SOURCE_PARAMETERS)}
+    left_out = {
+        FOR_THIS_RUN_PARAMETER,
+        "audiences",
+        *([] if ROW_SOURCE_PARAMETERS.isdisjoint(params) else ROW_SOURCE_PARAMETERS),
+    }
     own = {key: value for key, value in task.params.items() if key not in left_out}
     own |= {**params, "result_settings": merged}
-    for_this_run = parse_raw_settings(task.params.get(FOR_THIS_RUN), place=FOR_THIS_RUN)
+    for_this_run = parse_raw_settings(task.params.get(FOR_THIS_RUN_PARAMETER), place=FOR_THIS_RUN_PARAMETER)
     if name in for_this_run:
-        own[FOR_THIS_RUN] = for_this_run[name]
+        own[FOR_THIS_RUN_PARAMETER] = for_this_run[name]
     return replace(task, entry=name, params=own)
 
 

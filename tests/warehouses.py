@@ -23,7 +23,7 @@ from td_pinterest_op.identifiers.identifier_types import (
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column, has_single_identifier
 from td_pinterest_op.records.digests import ColumnIdentifiers, extract_column_identifiers
-from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.trino.hashed_query import Query, build_hashing_statement
 from td_pinterest_op.trino.withholding_sql import build_list_select, build_people_select, build_values_select
 from tests.exporting import digest
@@ -107,7 +107,7 @@ COLUMNS = [
     Column(name=NAMES[4], type=EMAIL, position=4),
 ]
 QUERY = Query(text="SELECT * FROM nasty -- all of them;\n;\n", names=NAMES, columns=COLUMNS)
-CONTROL = Control(percent=Decimal(50), salt=" it's \u00fc\\'\n${x}", by="customer")
+CONTROL = ControlGroup(percent=Decimal(50), salt=" it's \u00fc\\'\n${x}", by="customer")
 
 
 def compare_values(warehouse: Warehouse) -> tuple[list[Any], list[Any]]:
@@ -159,7 +159,7 @@ def _leave_out_unsure(columns: Sequence[ColumnIdentifiers], judged: Sequence[Col
 
 
 DEVICE = "5eed0123-4567-89ab-cdef-000000000001"
-_NARROW = Control(percent=Decimal("0.01"), salt=SALT, by="customer")
+_NARROW = ControlGroup(percent=Decimal("0.01"), salt=SALT, by="customer")
 _UNSURE: Rows = [[SIGMA, DEVICE, None], ["b@b.cc", None, 7], [None, DEVICE, 8]]
 _REJECTED: Rows = [[SIGMA, DEVICE, None], ["a@b.cc", "no-device", 1], ["b@b.cc", DEVICE, 2]]
 _LISTED: Rows = [["b@b.cc", None], ["x@b.cc", "n0-device"]]
@@ -174,7 +174,7 @@ class Withholding:
 
     rows: Rows
     lists: Mapping[str, Rows]
-    control: Control | None
+    control: ControlGroup | None
     sent: Sequence[str]
     reasons: Mapping[str, int]
     counts: Sequence[int]
@@ -234,7 +234,7 @@ def compare_withholding(warehouse: Warehouse, case: Withholding) -> tuple[Any, A
 
 def compare_people(warehouse: Warehouse, case: Case) -> tuple[Any, Any]:
     """Return whom the operator sends and withholds in a random case, and whom the warehouse does."""
-    control = Control(percent=Decimal(case.percent), salt=SALT, by="customer") if case.percent else None
+    control = ControlGroup(percent=Decimal(case.percent), salt=SALT, by="customer") if case.percent else None
     types = dict.fromkeys(case.types, "array(varchar)" if case.arrays else "varchar")
     rows = case.keyed_rows()
     warehouse.load("people", types | {"customer": "bigint"}, rows)
@@ -256,7 +256,7 @@ def build_query(table: str, types: Sequence[str], *, arrays: bool = False, key: 
 
 
 def select_people(
-    warehouse: Warehouse, query: Query, *, lists: Mapping[str, Rows], control: Control | None
+    warehouse: Warehouse, query: Query, *, lists: Mapping[str, Rows], control: ControlGroup | None
 ) -> tuple[set[str], dict[str, int], list[int]]:
     """Return the digests to send, the values that are not sent by reason, and counts as in `Withholding`."""
     tables = {name: load_list(warehouse, name, rows) for name, rows in lists.items()}

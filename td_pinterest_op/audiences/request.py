@@ -14,14 +14,14 @@ from td_pinterest_op.settings.parse import (
     parse_values,
 )
 from td_pinterest_op.settings.table import (
-    FOR_THIS_RUN,
-    SETTINGS_FOR_THIS_RUN,
+    FOR_THIS_RUN_PARAMETER,
+    FOR_THIS_RUN_SETTING_NAMES,
     ConnectionSettings,
     RecordSettings,
     Settings,
     SettingsTable,
 )
-from td_pinterest_op.settings.types import format_value, is_left_out
+from td_pinterest_op.settings.types import describe_value, is_left_out
 from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.outcome import name_subjects, require_history_database
 from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_query, read_source
@@ -130,21 +130,21 @@ def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: Settings
     if used:
         log.warning("set for this run, and for each retry of its attempt: %s", ", ".join(used))
     if unused := [name for name in given if name not in used]:
-        log.warning("%s has settings that this task does not have: %s", FOR_THIS_RUN, ", ".join(unused))
+        log.warning("%s has settings that this task does not have: %s", FOR_THIS_RUN_PARAMETER, ", ".join(unused))
     return parse_values(settings, table=table, environ=task.environ, for_this_run=used)
 
 
 def _parse_settings_for_this_run(task: Task) -> dict[str, object]:
     """Return the settings that are given for this run only. Raises SettingsError for other settings and blank ones."""
-    if FOR_THIS_RUN not in task.params:
+    if FOR_THIS_RUN_PARAMETER not in task.params:
         return {}
-    given = parse_raw_settings(task.params[FOR_THIS_RUN], place=FOR_THIS_RUN)
-    faults = [name for name, value in given.items() if name not in SETTINGS_FOR_THIS_RUN or is_left_out(value)]
+    given = parse_raw_settings(task.params[FOR_THIS_RUN_PARAMETER], place=FOR_THIS_RUN_PARAMETER)
+    faults = [name for name, value in given.items() if name not in FOR_THIS_RUN_SETTING_NAMES or is_left_out(value)]
     if faults or not given:
-        names = ", ".join(format_value(name).strip("'") for name in faults or [FOR_THIS_RUN])
+        names = ", ".join(describe_value(name).strip("'") for name in faults or [FOR_THIS_RUN_PARAMETER])
         raise SettingsError(
-            f"{FOR_THIS_RUN}: blank, or not to be set for one run: {names}; allowed: a mapping, or its JSON text, with "
-            f"values for {', '.join(SETTINGS_FOR_THIS_RUN)}",
-            key=FOR_THIS_RUN,
+            f"{FOR_THIS_RUN_PARAMETER}: blank, or not to be set for one run: {names}; allowed: a mapping, or its JSON "
+            f"text, with values for {', '.join(FOR_THIS_RUN_SETTING_NAMES)}",
+            key=FOR_THIS_RUN_PARAMETER,
         )
     return {str(name): value for name, value in given.items()}

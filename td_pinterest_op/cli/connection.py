@@ -16,7 +16,12 @@ from td_pinterest_op.pinterest.api import Api, parse_field
 from td_pinterest_op.redaction.secret import Secret, quote_for_message
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 from td_pinterest_op.settings.parse import parse_settings
-from td_pinterest_op.settings.table import CONNECTION_SETTINGS, CREDENTIALS, ConnectionSettings, build_variable_name
+from td_pinterest_op.settings.table import (
+    CONNECTION_SETTINGS,
+    CREDENTIAL_SETTINGS,
+    ConnectionSettings,
+    build_variable_name,
+)
 from td_pinterest_op.task_runtime.digdag_secrets import (
     LOCAL_PROJECT,
     TokenStore,
@@ -29,7 +34,9 @@ from td_pinterest_op.task_runtime.task import Task
 ENVIRONMENT_SOURCE = "the environment"
 LOCAL_SECRETS_SOURCE = "the local digdag secrets"
 # The workflow's secrets, by the variable under which a task gets each: those for Pinterest, and all.
-PINTEREST_SECRETS_BY_VARIABLE: Mapping[str, str] = {build_variable_name(key.secret): key.secret for key in CREDENTIALS}
+PINTEREST_SECRETS_BY_VARIABLE: Mapping[str, str] = {
+    build_variable_name(key.secret_name): key.secret_name for key in CREDENTIAL_SETTINGS
+}
 SECRETS_BY_VARIABLE: Mapping[str, str] = {"TD_API_KEY": "td.apikey", **PINTEREST_SECRETS_BY_VARIABLE}
 REFRESH_TOKEN_VARIABLE = "PINTEREST_REFRESH_TOKEN"  # noqa: S105 - a name
 _OTHER_VARIABLES = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")

@@ -20,7 +20,12 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.many import build_entry_task, read_entries
 from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.table import JOB_OPTIONS
-from td_pinterest_op.settings.types import has_lost_digits, is_left_out, names_secret, suggest_word
+from td_pinterest_op.settings.types import (
+    build_suggestion_text,
+    has_secret_reference,
+    is_left_out,
+    may_have_lost_digits,
+)
 from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.task import Task, read_sql
 
@@ -155,7 +160,7 @@ class _Reader:
         for name, value in self.task.fill(self.task.block.get_block("_env")).items():
             if value == f"${{secret:{SECRETS_BY_VARIABLE.get(name)}}}":
                 continue  # it is in every folder
-            if names_secret(value) or name in _ADDRESSES:
+            if has_secret_reference(value) or name in _ADDRESSES:
                 project.environment[name] = value
             else:
                 self.left_out[name] = _IN_PLAIN_TEXT if name in _PLAIN_SECRETS else _OTHERS
@@ -238,13 +243,13 @@ class _Reader:
         for name, value in settings.items():
             setting = EXPORT_SETTINGS.by_name.get(name)
             if setting is None:
-                self.left_out[name] = f"there is no such setting{suggest_word(name, EXPORT_SETTINGS.by_name)}"
+                self.left_out[name] = f"there is no such setting{build_suggestion_text(name, EXPORT_SETTINGS.by_name)}"
             elif not setting.is_credential:
                 taken[name] = self._require_value(name, value, block.find_place(name))
-            elif names_secret(value) and self.task.class_name:
+            elif has_secret_reference(value) and self.task.class_name:
                 taken[name] = value
             elif not is_left_out(value):
-                is_plain = name in _PLAIN_SECRETS and not names_secret(value)
+                is_plain = name in _PLAIN_SECRETS and not has_secret_reference(value)
                 self.left_out[name] = _IN_PLAIN_TEXT if is_plain else _AUTHORIZE
         return taken
 
@@ -256,7 +261,7 @@ class _Reader:
                 f"{path}:{line}: {name} contains a template ({', '.join(named)}), whose value only a run knows: write "
                 "the value itself. In SQL, TD_SCHEDULED_TIME() and TD_INTERVAL have the session's time"
             )
-        return str(value) if isinstance(value, int) and has_lost_digits(value) else value
+        return str(value) if isinstance(value, int) and may_have_lost_digits(value) else value
 
     def _name_others(self, params: YamlBlock) -> None:
         """Name each key of the task, its groups and the workflow that the new folder does not have, and other tasks."""

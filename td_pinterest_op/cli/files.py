@@ -18,8 +18,8 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import replace_in_texts
 from td_pinterest_op.runtime import atomic_file
 from td_pinterest_op.settings.parse import parse_raw_settings
-from td_pinterest_op.settings.table import CREDENTIALS
-from td_pinterest_op.settings.types import names_secret
+from td_pinterest_op.settings.table import CREDENTIAL_SETTINGS
+from td_pinterest_op.settings.types import has_secret_reference
 
 _PIECE = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
 _TOKEN = re.compile(rf"[ \t\r\n;]+ | \\\n | \#[^\n]* | (?P<word> (?: {_PIECE} )+ )", re.VERBOSE | re.DOTALL)
@@ -47,9 +47,9 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     Raises SettingsError, also for a template, except a credential's secret.
     """
     settings = parse_raw_settings(read_text(path, "--settings"), place=f"the file {path} of --settings")
-    credentials = {key.name for key in CREDENTIALS}
+    credentials = {key.name for key in CREDENTIAL_SETTINGS}
     for name, value in settings.items():
-        if "${" in str(value) and not (name in credentials and names_secret(value)):
+        if "${" in str(value) and not (name in credentials and has_secret_reference(value)):
             raise SettingsError(
                 f"{name} in the file {path} of --settings contains a template, which only digdag fills in: write the "
                 "value itself",

@@ -17,7 +17,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience
 from td_pinterest_op.redaction.secret import escape_for_message
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.settings.types import suggest_word
+from td_pinterest_op.settings.types import build_suggestion_text
 from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.services import Services
 
@@ -247,7 +247,7 @@ class Interview:
             raise click.UsageError(f'{len(found)} audiences are named "{text}": give the id of one of them ({ids})')
         if found:
             return found[0]
-        advice = escape_for_message(suggest_word(text, [each.name for each in self._known]))
+        advice = escape_for_message(build_suggestion_text(text, [each.name for each in self._known]))
         if not advice:
             advice = ": `td-pinterest audiences` lists them; only those of the type CUSTOMER_LIST take people"
             if may_be_new and not text.isdecimal():

@@ -26,7 +26,7 @@ from td_pinterest_op.cli.shipped_files import explain_write_errors, read_workflo
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import replace_in_texts
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.settings.types import TEXT, WrongValueError, names_secret
+from td_pinterest_op.settings.types import TEXT_TYPE, WrongValueError, has_secret_reference
 from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.digdag_secrets import read_local_secret
 
@@ -104,7 +104,7 @@ class Project:
 def is_writable_name(name: str) -> bool:
     """Whether a file of settings can contain an audience's name: one line, no template, no spaces at its ends."""
     try:
-        return TEXT.parse(name) == name and "${" not in name
+        return TEXT_TYPE.parse(name) == name and "${" not in name
     except WrongValueError:
         return False
 
@@ -250,7 +250,7 @@ def render_mapping(values: Mapping[str, Any]) -> str:
 
 def _render_value(value: Any) -> str:
     """Return a value as YAML on one line, or the reference to a secret that it is."""
-    return str(value) if names_secret(value) else format_yaml(value)
+    return str(value) if has_secret_reference(value) else format_yaml(value)
 
 
 def format_yaml(value: Any) -> str:

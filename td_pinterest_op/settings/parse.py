@@ -10,9 +10,9 @@ from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_TYPE_NAMES, TYPES, join_with_or
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.structures import MAPPING
+from td_pinterest_op.settings.structures import MAPPING_TYPE
 from td_pinterest_op.settings.table import (
-    CREDENTIALS,
+    CREDENTIAL_SETTINGS,
     ENTRY_POINT_PARAMETERS,
     TASK_PARAMETERS,
     ActionSpec,
@@ -23,19 +23,19 @@ from td_pinterest_op.settings.table import (
     find_declared_settings,
 )
 from td_pinterest_op.settings.types import (
-    LOST_DIGITS,
+    LOST_DIGITS_WARNING,
     SettingType,
     WrongValueError,
-    format_value,
-    has_lost_digits,
+    build_suggestion_text,
+    describe_value,
+    has_secret_reference,
     is_left_out,
-    names_secret,
-    suggest_word,
+    may_have_lost_digits,
 )
 
 # Not with a token in place of the name.
-_SECRET_REFERENCE = re.compile(r"\$\{secret:\s*((?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63})\s*\}")
-_C = TypeVar("_C", bound=ConnectionSettings)
+_VALID_SECRET_REFERENCE = re.compile(r"\$\{secret:\s*((?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63})\s*\}")
+_SettingsT = TypeVar("_SettingsT", bound=ConnectionSettings)
 
 
 @dataclass(kw_only=True)
@@ -78,7 +78,7 @@ class ParsedSettings:
         """Add a problem with the setting `name`. `text`: the message. `code`: the kind, see `ProblemCode`."""
         self.problems.append(Problem(key=name, code=code, text=f"{name}: {text}"))
 
-    def require_equal(self, name: str, other: str) -> None:
+    def add_problem_if_different(self, name: str, other: str) -> None:
         """Add a problem if `name` and `other` are given with different values, or `other` is no part of a list."""
         values = [self.given_values.get(name), self.given_values.get(other)]
         is_part = isinstance(values[0], tuple) and {*values[0]}.issuperset(values[1] or ())
@@ -86,7 +86,7 @@ class ParsedSettings:
             text = f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
             self.add_problem(name, text)
 
-    def require_any(self, name: str, *alternatives: str, reason: str = "") -> None:
+    def add_problem_if_missing(self, name: str, *alternatives: str, reason: str = "") -> None:
         """Add the problem "missing" unless `name` or an alternative is given. `reason`: text that follows "missing"."""
         if self.given_values.keys().isdisjoint((name, *alternatives)):
             allowed = self.table.by_name[name].type.allowed
@@ -95,13 +95,13 @@ class ParsedSettings:
             self.problems.append(Problem(key=name, code="missing", text=text, others=alternatives))
 
 
-def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[str, str]) -> _C:
+def parse_settings(raw: object, *, table: SettingsTable[_SettingsT], environ: Mapping[str, str]) -> _SettingsT:
     """Return the settings in `raw`, a mapping or its JSON or YAML text, checked by the `table` of an entry point.
 
     `environ`: the environment variables with the credentials that are left out, or are `${secret:…}`. Raises
     SettingsError, whose message has a line for each problem, and no credential.
     """
-    settings: _C = build_settings(parse_values(parse_raw_settings(raw), table=table, environ=environ))
+    settings: _SettingsT = build_settings(parse_values(parse_raw_settings(raw), table=table, environ=environ))
     return settings
 
 
@@ -137,7 +137,7 @@ def parse_raw_settings(value: object, *, place: str = "result_settings") -> Mapp
 
     Raises SettingsError for any other value. `place`: what the error calls the value.
     """
-    return parse_parameter(place, value, MAPPING) or {}
+    return parse_parameter(place, value, MAPPING_TYPE) or {}
 
 
 def parse_parameter(name: str, value: object, type_: SettingType) -> Any:
@@ -175,11 +175,11 @@ def parse_values(
     whole = {**settings, **for_this_run}
     lost_digits = []
     # Credentials first, and those of the environment even if the settings have others: no message shows one.
-    for key in CREDENTIALS:
-        Secret(environ.get(build_variable_name(key.secret), "").strip())
+    for key in CREDENTIAL_SETTINGS:
+        Secret(environ.get(build_variable_name(key.secret_name), "").strip())
     for name, key in sorted(table.by_name.items(), key=lambda item: not item[1].is_credential):
         value = whole.get(name)
-        if key.type.is_id and has_lost_digits(value):
+        if key.type.is_id and may_have_lost_digits(value):
             lost_digits.append(name)
         if key.is_credential:
             value = _find_credential(parsed, key, value, environ)
@@ -189,7 +189,7 @@ def parse_values(
             continue
         elif is_left_out(value):
             continue
-        elif names_secret(value):
+        elif has_secret_reference(value):
             value = None
             text = (
                 "names a secret of the workflow, as only client_id, client_secret and refresh_token may; "
@@ -203,31 +203,31 @@ def parse_values(
             except WrongValueError as wrong:
                 parsed.add_problem(name, f"{wrong}; allowed: {key.type.allowed}", code="value")
     if lost_digits:
-        text = f"{LOST_DIGITS}: {', '.join(lost_digits)}"
+        text = f"{LOST_DIGITS_WARNING}: {', '.join(lost_digits)}"
         parsed.warnings.append(Problem(key=lost_digits[0], code="digits", text=text))
-    _check_unknown_keys(parsed, whole)
+    _add_unknown_key_problems(parsed, whole)
     for key in table.settings:
-        _check_setting(parsed, key)
+        _add_setting_problems(parsed, key)
     if parsed.action:
-        _check_action(parsed, parsed.action)
-    _check_records_setting(parsed)
-    _check_rejected_keys(parsed)
+        _add_action_problems(parsed, parsed.action)
+    _add_records_problems(parsed)
+    _add_rejected_keys_problems(parsed)
     places = [*table.by_name, *(problem.key for problem in parsed.problems)]
     parsed.problems.sort(key=lambda problem: places.index(problem.key))
     return parsed
 
 
-def _check_unknown_keys(parsed: ParsedSettings, keys: Iterable[object]) -> None:
+def _add_unknown_key_problems(parsed: ParsedSettings, keys: Iterable[object]) -> None:
     for key in keys:
         if key in parsed.table.by_name:
             continue
-        name = format_value(key).strip("'")
+        name = describe_value(key).strip("'")
         if key in (*TASK_PARAMETERS, *ENTRY_POINT_PARAMETERS):
             text = "is not a key of result_settings, but a parameter: of the task, or of a run (with `-p`)"
             parsed.add_problem(name, text, code="unknown")
         else:
             known = [*parsed.table.by_name, *TASK_PARAMETERS]
-            suggestion = suggest_word(key, known) if isinstance(key, str) else ""
+            suggestion = build_suggestion_text(key, known) if isinstance(key, str) else ""
             parsed.add_problem(name, f"is unknown{suggestion}", code="unknown")
 
 
@@ -236,16 +236,16 @@ def _find_credential(parsed: ParsedSettings, key: Setting, raw: object, environ:
 
     If `raw` is left out, the secret is the setting's own. Without a value, adds a problem to `parsed`, returns None.
     """
-    secret = key.secret
+    secret = key.secret_name
     if not is_left_out(raw):
-        if not names_secret(raw):
+        if not has_secret_reference(raw):
             return raw
-        reference = _SECRET_REFERENCE.fullmatch(str(raw).strip())
+        reference = _VALID_SECRET_REFERENCE.fullmatch(str(raw).strip())
         if reference is None or build_variable_name(reference[1]) == "TD_API_KEY":
             parsed.add_problem(
                 key.name,
                 "is no reference to a secret of the Pinterest app; allowed: such as "
-                f"${{secret:{key.secret}}}, without a space, with letters, digits, dots and dashes in the name",
+                f"${{secret:{key.secret_name}}}, without a space, with letters, digits, dots and dashes in the name",
             )
             return None
         secret = reference[1]
@@ -263,24 +263,24 @@ def _find_credential(parsed: ParsedSettings, key: Setting, raw: object, environ:
     return value
 
 
-def _check_setting(parsed: ParsedSettings, setting: Setting) -> None:
+def _add_setting_problems(parsed: ParsedSettings, setting: Setting) -> None:
     aliases = [setting.alias] if setting.alias else []
     if setting.is_needed:
-        parsed.require_any(setting.name, *aliases)
+        parsed.add_problem_if_missing(setting.name, *aliases)
     for alias in aliases:
-        parsed.require_equal(setting.name, alias)
+        parsed.add_problem_if_different(setting.name, alias)
 
 
-def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
+def _add_action_problems(parsed: ParsedSettings, action: ActionSpec) -> None:
     given = parsed.given_values
     needed_by = f", and {action.name} needs it"
     id_key = action.audience_id
     for name in action.needs:
-        parsed.require_any(name, reason=needed_by)
+        parsed.add_problem_if_missing(name, reason=needed_by)
     if id_key:
-        parsed.require_equal(id_key, "audience_id")
+        parsed.add_problem_if_different(id_key, "audience_id")
         other = "audience_name" if action.finds_by_name else "audience_id"
-        parsed.require_any(id_key, "audience_id", other, reason=needed_by)
+        parsed.add_problem_if_missing(id_key, "audience_id", other, reason=needed_by)
     for name in parsed.unused_keys:
         key = parsed.table.by_name[name]
         harmless = key.default if key.harmless is None else key.harmless
@@ -297,7 +297,7 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
         parsed.add_problem("expected_audience_name", text)
 
 
-def _check_records_setting(parsed: ParsedSettings) -> None:
+def _add_records_problems(parsed: ParsedSettings) -> None:
     values = parsed.values
     action = parsed.action
     has_rows = values.get("records") == "rows"
@@ -312,10 +312,10 @@ def _check_records_setting(parsed: ParsedSettings) -> None:
         parsed.add_problem("records", f"{action.name} cannot send records: rows; allowed: identifiers")
 
 
-def _check_rejected_keys(parsed: ParsedSettings) -> None:
+def _add_rejected_keys_problems(parsed: ParsedSettings) -> None:
     values = parsed.values
     if values.get("rejected"):
-        parsed.require_any("rejected_keys", reason=", and rejected needs it")
+        parsed.add_problem_if_missing("rejected_keys", reason=", and rejected needs it")
     if wrong := {*(values.get("rejected_keys") or ())} & {*TYPES, *(values.get("columns") or ())}:
-        text = f"must not name a column of identifiers, as {', '.join(map(format_value, sorted(wrong)))} is"
+        text = f"must not name a column of identifiers, as {', '.join(map(describe_value, sorted(wrong)))} is"
         parsed.add_problem("rejected_keys", f"{text}; allowed: columns with your own keys of people")

@@ -14,34 +14,34 @@ import yaml
 
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_TYPE_NAMES, TYPES, join_with_or
 from td_pinterest_op.settings.types import (
-    AD_ACCOUNT_ID,
-    AUDIENCE_ID,
-    TABLE,
-    TEXT,
+    AD_ACCOUNT_ID_TYPE,
+    AUDIENCE_ID_TYPE,
+    TABLE_TYPE,
+    TEXT_TYPE,
     SettingType,
     WrongValueError,
+    build_suggestion_text,
     build_word_type,
     describe_type,
-    format_value,
+    describe_value,
     parse_number,
-    suggest_word,
 )
 
-_MOST_PERCENT = 50  # in a control group
-_CONTROL_NAMES = ("percent", "salt", "by")
+_MOST_CONTROL_PERCENT = 50  # in a control group
+_CONTROL_KEYS = ("percent", "salt", "by")
 
 # AudienceStatus of Pinterest's API 5.28; REMOVED is the operator's own word for an audience that is gone.
-_STATUSES = (
+_AUDIENCE_STATUSES = (
     *("INITIALIZING", "READY", "TOO_SMALL", "ELIGIBLE"),
     *("PERSONAS_INELIGIBLE_SIZE", "PERSONAS_INITIALIZING", "REMOVED"),
 )
 
-_IDENTIFIER_TYPE = build_word_type(*TYPES)
-_STATUS = build_word_type(*_STATUSES)
+_IDENTIFIER_NAME_TYPE = build_word_type(*TYPES)
+_AUDIENCE_STATUS_TYPE = build_word_type(*_AUDIENCE_STATUSES)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Control:
+class ControlGroup:
     """A control group of `percent` of the people. `by`: the column hashed with `salt`, None for the identifier."""
 
     percent: Decimal  # 0.01 to 50, at most two decimals
@@ -49,12 +49,12 @@ class Control:
     by: str | None = None  # in lower case, as columns are compared
 
     @property
-    def share_of_ten_thousand(self) -> int:
+    def share_in_ten_thousandths(self) -> int:
         """The group's size in ten-thousandths. People whose hash modulo 10,000 is below it are in the group."""
         return int(self.percent * 100)
 
 
-class _Loader(yaml.BaseLoader):
+class _StrictYamlLoader(yaml.BaseLoader):
     """Loads YAML with each scalar as a string, as digdag's templates give them. Refuses aliases and repeated keys."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
@@ -77,7 +77,7 @@ class _Loader(yaml.BaseLoader):
         return mapping
 
 
-def parse_text(text: str) -> object:
+def parse_json_or_yaml(text: str) -> object:
     """Return the value of JSON text, or else of YAML text, in which each scalar is a string.
 
     Raises WrongValueError, whose message does not quote the text: it could contain a credential.
@@ -85,7 +85,7 @@ def parse_text(text: str) -> object:
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(text, object_pairs_hook=_build_dict_of_unique_keys)
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - it makes strings, lists and mappings only
+        return yaml.load(text, Loader=_StrictYamlLoader)  # noqa: S506 - it makes strings, lists and mappings only
     except WrongValueError as error:
         fault = str(error)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -110,7 +110,7 @@ def parse_list(value: object) -> Sequence[object]:
     """Return the items of a list, or of JSON, YAML or comma-separated text. Raises WrongValueError for other values."""
     if isinstance(value, str):
         is_list = value.lstrip().startswith(("[", "- ", "{"))
-        value = parse_text(value) if is_list else [item.strip() for item in value.split(",") if item.strip()]
+        value = parse_json_or_yaml(value) if is_list else [item.strip() for item in value.split(",") if item.strip()]
     elif isinstance(value, (int, float)):
         value = [value]
     if not isinstance(value, (list, tuple)):
@@ -120,13 +120,13 @@ def parse_list(value: object) -> Sequence[object]:
 
 def parse_mapping(value: object) -> Mapping[object, object]:
     """Return a mapping unchanged, or the mapping in JSON or YAML text. Raises WrongValueError for any other value."""
-    mapping = parse_text(value) if isinstance(value, str) else value
+    mapping = parse_json_or_yaml(value) if isinstance(value, str) else value
     if not isinstance(mapping, Mapping):
         raise WrongValueError(f"must be a mapping, not {describe_type(value)}")
     return mapping
 
 
-def _parse_part(label: str, part_type: SettingType, value: object) -> Any:
+def _parse_with_label(label: str, part_type: SettingType, value: object) -> Any:
     try:
         return part_type.parse(value)
     except WrongValueError as error:
@@ -135,7 +135,7 @@ def _parse_part(label: str, part_type: SettingType, value: object) -> Any:
 
 def _parse_items(item_type: SettingType, value: object) -> list[str]:
     items = enumerate(parse_list(value), start=1)
-    return [_parse_part(f"number {position}", item_type, item) for position, item in items]
+    return [_parse_with_label(f"number {position}", item_type, item) for position, item in items]
 
 
 def _build_list_type(item_type: SettingType) -> SettingType:
@@ -154,54 +154,56 @@ def _build_list_type(item_type: SettingType) -> SettingType:
 def _parse_columns(value: object) -> Mapping[str, str]:
     columns: dict[str, str] = {}
     for column, identifier_type in parse_mapping(value).items():
-        label = f"column {format_value(column)}"
-        name = _parse_part(label, TEXT, column).lower()
+        label = f"column {describe_value(column)}"
+        name = _parse_with_label(label, TEXT_TYPE, column).lower()
         if name in columns:
             raise WrongValueError(f"{label}: the column is named twice (upper and lower case are equal)")
-        columns[name] = _parse_part(label, _IDENTIFIER_TYPE, identifier_type)
+        columns[name] = _parse_with_label(label, _IDENTIFIER_NAME_TYPE, identifier_type)
     return columns
 
 
-def _parse_control(value: object) -> Control:
+def _parse_control(value: object) -> ControlGroup:
     parts = parse_mapping(value)
     for name in parts:
-        if name not in _CONTROL_NAMES:
-            raise WrongValueError(f"{format_value(name)} is unknown{suggest_word(str(name), _CONTROL_NAMES)}")
+        if name not in _CONTROL_KEYS:
+            raise WrongValueError(f"{describe_value(name)} is unknown{build_suggestion_text(str(name), _CONTROL_KEYS)}")
     given = parts.get("percent")
     percent = parse_number(given)
-    if percent is None or not 0 < percent <= _MOST_PERCENT or percent != round(percent, 2):
-        numbers = f"a number from 0.01 to {_MOST_PERCENT} with at most two decimals"
-        raise WrongValueError(f"percent: must be {numbers}, not {format_value(given)}")
+    if percent is None or not 0 < percent <= _MOST_CONTROL_PERCENT or percent != round(percent, 2):
+        numbers = f"a number from 0.01 to {_MOST_CONTROL_PERCENT} with at most two decimals"
+        raise WrongValueError(f"percent: must be {numbers}, not {describe_value(given)}")
     salt = parts.get("salt")
-    _parse_part("salt", TEXT, salt)
+    _parse_with_label("salt", TEXT_TYPE, salt)
     by = parts.get("by")
     # The salt with its spaces: a query that computes the same group has them as well. A blank `by` is an error: a
     # template that rendered to nothing must not choose another group, that of the digests.
-    return Control(
-        percent=round(percent, 2), salt=str(salt), by=None if by is None else _parse_part("by", TEXT, by).lower()
+    return ControlGroup(
+        percent=round(percent, 2),
+        salt=str(salt),
+        by=None if by is None else _parse_with_label("by", TEXT_TYPE, by).lower(),
     )
 
 
-LIST = SettingType(parse=parse_list, allowed="a list, each entry of which begins with a dash")
-MAPPING = SettingType(parse=parse_mapping, allowed="a mapping, or a mapping as a JSON or YAML string")
-COLUMN_NAMES = SettingType(
-    parse=lambda value: tuple(dict.fromkeys(map(str.lower, _parse_items(TEXT, value)))),
+LIST_TYPE = SettingType(parse=parse_list, allowed="a list, each entry of which begins with a dash")
+MAPPING_TYPE = SettingType(parse=parse_mapping, allowed="a mapping, or a mapping as a JSON or YAML string")
+COLUMN_NAMES_TYPE = SettingType(
+    parse=lambda value: tuple(dict.fromkeys(map(str.lower, _parse_items(TEXT_TYPE, value)))),
     allowed="a list, or a comma-separated string, of columns of the query",
 )
-COLUMNS = SettingType(
+COLUMNS_TYPE = SettingType(
     parse=_parse_columns,
     allowed=f"a mapping from the query's column name to {join_with_or(LIST_TYPES)}; with records: rows also "
     + ", ".join(ROW_ONLY_TYPE_NAMES),
 )
-STATUSES = SettingType(
-    parse=lambda value: frozenset(_parse_items(_STATUS, value)),
-    allowed=f"a list, or a comma-separated string, of {', '.join(_STATUSES)}",
+STATUSES_TYPE = SettingType(
+    parse=lambda value: frozenset(_parse_items(_AUDIENCE_STATUS_TYPE, value)),
+    allowed=f"a list, or a comma-separated string, of {', '.join(_AUDIENCE_STATUSES)}",
 )
-AUDIENCE_IDS = _build_list_type(AUDIENCE_ID)
-AD_ACCOUNT_IDS = _build_list_type(AD_ACCOUNT_ID)
-TABLES = _build_list_type(TABLE)
-CONTROL = SettingType(
+AUDIENCE_IDS_TYPE = _build_list_type(AUDIENCE_ID_TYPE)
+AD_ACCOUNT_IDS_TYPE = _build_list_type(AD_ACCOUNT_ID_TYPE)
+TABLES_TYPE = _build_list_type(TABLE_TYPE)
+CONTROL_TYPE = SettingType(
     parse=_parse_control,
-    allowed=f"a mapping of percent (more than 0, up to {_MOST_PERCENT}, two decimals at most), salt (text) and, if "
-    "wanted, by (a column's name)",
+    allowed=f"a mapping of percent (more than 0, up to {_MOST_CONTROL_PERCENT}, two decimals at most), salt (text) "
+    "and, if wanted, by (a column's name)",
 )

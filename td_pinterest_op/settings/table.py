@@ -14,10 +14,10 @@ parameters are here too.
 # 3. Use `settings.NAME` in the one place that has what it is about: the request
 #    (audiences/request.py), rows and records (records/), their limits (records/limits.py, also for the mirror), an
 #    action, the sender. If it depends on another setting, add a rule to settings/parse.py.
-# 4. If a single run may set it, add it to `SETTINGS_FOR_THIS_RUN` and docs/how-to.md ("One run with other settings").
-# 5. Add a row with its meaning to docs/settings.md, then run `.venv/bin/python -m tests.readme`. Add a line to
-#    CHANGELOG.md.
-# Messages, suggestions, `check`, the command line, entries of a list and activations follow by themselves.
+# 4. If a single run may set it, add it to `FOR_THIS_RUN_SETTING_NAMES` and docs/how-to.md ("One run with other
+# settings"). 5. Add a row with its meaning to docs/settings.md, then run `.venv/bin/python -m tests.readme`. Add a line
+# to    CHANGELOG.md. Messages, suggestions, `check`, the command line, entries of a list and activations follow by
+# themselves.
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -27,26 +27,26 @@ from typing import Any, Generic, Literal, TypeVar, get_args
 from td_pinterest_op.errors import Problem
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.structures import (
-    AD_ACCOUNT_IDS,
-    AUDIENCE_IDS,
-    COLUMN_NAMES,
-    COLUMNS,
-    CONTROL,
-    STATUSES,
-    TABLES,
-    Control,
+    AD_ACCOUNT_IDS_TYPE,
+    AUDIENCE_IDS_TYPE,
+    COLUMN_NAMES_TYPE,
+    COLUMNS_TYPE,
+    CONTROL_TYPE,
+    STATUSES_TYPE,
+    TABLES_TYPE,
+    ControlGroup,
 )
 from td_pinterest_op.settings.types import (
-    AD_ACCOUNT_ID,
-    AUDIENCE_ID,
-    BOOLEAN,
-    COUNTRY,
-    CREDENTIAL,
-    NAME,
-    QUERY,
-    RATIO,
-    TABLE,
-    TEXT,
+    AD_ACCOUNT_ID_TYPE,
+    AUDIENCE_ID_TYPE,
+    BOOLEAN_TYPE,
+    COUNTRY_TYPE,
+    CREDENTIAL_TYPE,
+    NAME_TYPE,
+    QUERY_TYPE,
+    RATIO_TYPE,
+    TABLE_TYPE,
+    TEXT_TYPE,
     SettingType,
     TableName,
     build_choice_type,
@@ -54,23 +54,23 @@ from td_pinterest_op.settings.types import (
     build_word_type,
 )
 
-_K = TypeVar("_K")
+_SettingsT = TypeVar("_SettingsT")
 
 JOB_OPTIONS = ("priority", "job_retry", "presto_pool_name", "hive_pool_name", "engine_version", "hive_engine_version")
 """The parameters of a task, or of `td:`, that apply to its jobs, as they do in digdag's td> operator."""
 TASK_PARAMETERS = ("query", "database", "engine", "job_id", *JOB_OPTIONS)
 """The parameters that an export reads; digdag passes on every other parameter of the workflow as well."""
-FOR_THIS_RUN = "settings_for_this_run"
+FOR_THIS_RUN_PARAMETER = "settings_for_this_run"
 """The parameter of a run with settings that replace the task's own, such as `dry_run`, without editing a workflow."""
-ENTRY_POINT_PARAMETERS = ("later_runs", "audiences", "at_once", FOR_THIS_RUN)
+ENTRY_POINT_PARAMETERS = ("later_runs", "audiences", "at_once", FOR_THIS_RUN_PARAMETER)
 """The parameters of an activation, of a list of audiences, and of a run."""
-SETTINGS_FOR_THIS_RUN = (
+FOR_THIS_RUN_SETTING_NAMES = (
     *("dry_run", "min_records", "max_records", "max_invalid_ratio", "max_leave_ratio", "allow_empty"),
     *("begin", "rebuild", "replace_newer", "even_if_used"),
 )
 """The settings that may be given for one run."""
 
-SETTINGS_OF_CONSOLE = (
+CONSOLE_SETTING_NAMES = (
     *("type", "ad_account_id", "audience_type", "action", "audience_id", "audience_name", "audience_description"),
     *("limit_records_per_request", "ignore_invalid_records", "ignore_error", "retry_count"),
     *("retry_initial_wait_millis", "max_retry_wait_millis"),
@@ -135,14 +135,14 @@ class Setting:
         return self.scope == "every action" or self.scope in action.scopes or self.name in named
 
     @property
-    def secret(self) -> str:
+    def secret_name(self) -> str:
         """The name of the workflow secret that contains the credential if the setting is left out."""
         return f"pinterest.{self.name}"
 
 
-def build_variable_name(secret: str) -> str:
+def build_variable_name(secret_name: str) -> str:
     """Return the name of a workflow secret's environment variable: PINTEREST_CLIENT_ID for pinterest.client_id."""
-    return re.sub(r"[.-]", "_", secret).upper()
+    return re.sub(r"[.-]", "_", secret_name).upper()
 
 
 def declare_setting(type_: SettingType, default: Any = None, **attributes: Any) -> Any:
@@ -156,10 +156,10 @@ def find_declared_settings(class_: type[Any]) -> list[Setting]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SettingsTable(Generic[_K]):
+class SettingsTable(Generic[_SettingsT]):
     """The settings that an entry point allows. `settings_class`: the dataclass of the settings' values."""
 
-    settings_class: type[_K]
+    settings_class: type[_SettingsT]
     settings: tuple[Setting, ...]  # in the order in which problems are reported
     by_name: Mapping[str, Setting]  # by name and by alias
 
@@ -173,8 +173,8 @@ HashIn = Literal["operator", "warehouse"]
 RecordsFormat = Literal["identifiers", "rows"]
 """What a record is: one identifier, or a row of the query with all its keys."""
 
-_SECONDS = build_integer_type(1, 86_400)
-_RECORDS_LIMIT = 1_000_000_000_000
+_SECONDS_TYPE = build_integer_type(1, 86_400)
+_HIGHEST_RECORDS_LIMIT = 1_000_000_000_000
 
 # For whom a setting makes a difference.
 _credential = partial(declare_setting, is_credential=True)
@@ -184,28 +184,28 @@ _of_new_audience = partial(declare_setting, scope="new audience")
 _of_old_audience = partial(declare_setting, scope="old audience")
 _of_new_list = partial(declare_setting, scope="new list")
 _of_named_actions = partial(declare_setting, scope="named")
-_limit = partial(declare_setting, scope="rows", restricts=True, limits_rows=True)
+_row_limit = partial(declare_setting, scope="rows", restricts=True, limits_rows=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionSettings:
     """The settings for the connections to Treasure Data and Pinterest."""
 
-    client_id: Secret = _credential(CREDENTIAL)
-    client_secret: Secret = _credential(CREDENTIAL)
-    refresh_token: Secret = _credential(CREDENTIAL)
+    client_id: Secret = _credential(CREDENTIAL_TYPE)
+    client_secret: Secret = _credential(CREDENTIAL_TYPE)
+    refresh_token: Secret = _credential(CREDENTIAL_TYPE)
     refresh_token_secret: str | None  # the workflow secret with the token; None if the token was in plain text
-    ad_account_id: str = declare_setting(AD_ACCOUNT_ID, "")  # "" for none, and for a setting with several
+    ad_account_id: str = declare_setting(AD_ACCOUNT_ID_TYPE, "")  # "" for none, and for a setting with several
     retry_count: int = declare_setting(build_integer_type(0, 100), 7)
     retry_initial_wait_millis: int = declare_setting(build_integer_type(0, 3_600_000), 500)
     max_retry_wait_millis: int = declare_setting(build_integer_type(0, 86_400_000), 300_000)
-    connection_timeout_secs: int = declare_setting(_SECONDS, 180)
-    write_timeout_secs: int = declare_setting(_SECONDS, 60)
-    read_timeout_secs: int = declare_setting(_SECONDS, 180)
+    connection_timeout_secs: int = declare_setting(_SECONDS_TYPE, 180)
+    write_timeout_secs: int = declare_setting(_SECONDS_TYPE, 60)
+    read_timeout_secs: int = declare_setting(_SECONDS_TYPE, 180)
     # Pinterest's standard tier allows 400 writes a minute, for a user and an app.
     requests_per_minute: int = declare_setting(build_integer_type(1, 100_000), 390)
     max_in_flight: int = _of_rows(build_integer_type(1, 64), 8)
-    history: TableName | None = declare_setting(TABLE, comment="the table with a row about each run; '' for none")
+    history: TableName | None = declare_setting(TABLE_TYPE, comment="the table with a row about each run; '' for none")
     for_this_run: tuple[str, ...]  # the names of settings that a parameter of the run has replaced
     warnings: tuple[Problem, ...]  # for the workflow's author, about unusual settings that are not wrong
 
@@ -216,11 +216,11 @@ class RecordSettings(ConnectionSettings):
 
     limit_records_per_request: int = _of_rows(build_integer_type(1, 100_000), 10_000)
     ignore_invalid_records: bool = _of_rows(
-        BOOLEAN, False, alias="ignore_error", comment="skip and count them; false: stop before anything is sent"
+        BOOLEAN_TYPE, False, alias="ignore_error", comment="skip and count them; false: stop before anything is sent"
     )
-    dry_run: bool = declare_setting(BOOLEAN, False, restricts=True)
+    dry_run: bool = declare_setting(BOOLEAN_TYPE, False, restricts=True)
     # The name in the query, in lower case → the name of an identifier type. Empty: columns are named for their type.
-    columns: Mapping[str, str] = _of_rows(COLUMNS, {})
+    columns: Mapping[str, str] = _of_rows(COLUMNS_TYPE, {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,44 +232,52 @@ class Settings(RecordSettings):
     """
 
     action: ActionSpec  # declared by `build_export_table`, which knows the actions
-    audience_name: str | None = _of_new_audience(NAME)
-    audience_description: str | None = _of_new_audience(TEXT)
-    audience_id: str | None = _of_old_audience(AUDIENCE_ID)  # the one that the action needs; None if it creates one
-    allow_empty: bool = _of_rows(BOOLEAN, False)
-    max_invalid_ratio: float = _limit(RATIO, 1.0)
-    min_records: int | None = _limit(build_integer_type(0, _RECORDS_LIMIT), comment="the run stops if there are fewer")
-    max_records: int | None = _limit(build_integer_type(1, _RECORDS_LIMIT))
+    audience_name: str | None = _of_new_audience(NAME_TYPE)
+    audience_description: str | None = _of_new_audience(TEXT_TYPE)
+    audience_id: str | None = _of_old_audience(
+        AUDIENCE_ID_TYPE
+    )  # the one that the action needs; None if it creates one
+    allow_empty: bool = _of_rows(BOOLEAN_TYPE, False)
+    max_invalid_ratio: float = _row_limit(RATIO_TYPE, 1.0)
+    min_records: int | None = _row_limit(
+        build_integer_type(0, _HIGHEST_RECORDS_LIMIT), comment="the run stops if there are fewer"
+    )
+    max_records: int | None = _row_limit(build_integer_type(1, _HIGHEST_RECORDS_LIMIT))
     if_exists: IfExists = _of_named_actions(
         build_word_type(*get_args(IfExists)), "fail", comment="what a second run does: fail, add or replace"
     )
-    replace_newer: bool = _of_new_list(BOOLEAN, False)
+    replace_newer: bool = _of_new_list(BOOLEAN_TYPE, False)
     expected_audience_name: str | None = declare_setting(
-        NAME, restricts=True, comment="the run stops if the audience has another name"
+        NAME_TYPE, restricts=True, comment="the run stops if the audience has another name"
     )
-    report: str | None = declare_setting(TEXT)
-    rejected: TableName | None = _of_rows(TABLE)
-    rejected_keys: tuple[str, ...] = _of_rows(COLUMN_NAMES, ())  # in lower case, as columns are compared
+    report: str | None = declare_setting(TEXT_TYPE)
+    rejected: TableName | None = _of_rows(TABLE_TYPE)
+    rejected_keys: tuple[str, ...] = _of_rows(COLUMN_NAMES_TYPE, ())  # in lower case, as columns are compared
     records: RecordsFormat = _of_rows(build_word_type(*get_args(RecordsFormat)), "identifiers")
     hash_in: HashIn = _of_rows(build_word_type(*get_args(HashIn)), "operator")
-    default_country: str | None = _of_rows(COUNTRY)  # in upper case
-    is_nca: bool = _of_new_list(BOOLEAN, False)
-    seed_audience_id: str | None = _of_named_actions(AUDIENCE_ID)
+    default_country: str | None = _of_rows(COUNTRY_TYPE)  # in upper case
+    is_nca: bool = _of_new_list(BOOLEAN_TYPE, False)
+    seed_audience_id: str | None = _of_named_actions(AUDIENCE_ID_TYPE)
     country: str | None = _of_named_actions(build_word_type("US", "CA", "GB"))
     percentage: int | None = _of_named_actions(build_integer_type(1, 10))
     expect_values: ExpectedValues = _of_rows(build_word_type(*get_args(ExpectedValues)), "any", restricts=True)
-    suppress: str | None = _of_people(QUERY, restricts=True, comment="people who must not be sent")  # SQL, or its file
-    consent: str | None = _of_people(QUERY, restricts=True, comment="the only people who may be sent")  # as `suppress`
-    allow_empty_suppress: bool = _of_people(BOOLEAN, False)
-    control: Control | None = _of_people(CONTROL, restricts=True)
-    even_if_used: bool = _of_named_actions(BOOLEAN, False)
-    ledger: TableName = _of_named_actions(TABLE, TableName(None, "pinterest_ledger"))
+    suppress: str | None = _of_people(
+        QUERY_TYPE, restricts=True, comment="people who must not be sent"
+    )  # SQL, or its file
+    consent: str | None = _of_people(
+        QUERY_TYPE, restricts=True, comment="the only people who may be sent"
+    )  # as `suppress`
+    allow_empty_suppress: bool = _of_people(BOOLEAN_TYPE, False)
+    control: ControlGroup | None = _of_people(CONTROL_TYPE, restricts=True)
+    even_if_used: bool = _of_named_actions(BOOLEAN_TYPE, False)
+    ledger: TableName = _of_named_actions(TABLE_TYPE, TableName(None, "pinterest_ledger"))
     begin: FirstRun | None = _of_named_actions(
         build_word_type(*get_args(FirstRun)), comment="what the first run does with those who are in it: replace, adopt"
     )
-    rebuild: bool = _of_named_actions(BOOLEAN, False)
+    rebuild: bool = _of_named_actions(BOOLEAN_TYPE, False)
     # None: 0.2 for a mirror, no limit for other actions.
     max_leave_ratio: float | None = _of_named_actions(
-        RATIO, restricts=True, harmless=1.0, comment="the run stops if a greater share of the people would leave"
+        RATIO_TYPE, restricts=True, harmless=1.0, comment="the run stops if a greater share of the people would leave"
     )
     resend_days: int = _of_named_actions(build_integer_type(0, 3650), 30)
 
@@ -278,27 +286,33 @@ class Settings(RecordSettings):
 class StatusSettings(ConnectionSettings):
     """The settings of a task that checks the status and size of audiences (`pinterest_status`)."""
 
-    audience_ids: tuple[str, ...] = declare_setting(AUDIENCE_IDS, alias="audience_id")  # one at least, each once
-    min_size: int | None = declare_setting(build_integer_type(0, _RECORDS_LIMIT))
-    max_drop_ratio: float | None = declare_setting(RATIO)
-    fail_on: frozenset[str] = declare_setting(STATUSES, frozenset({"TOO_SMALL", "REMOVED"}))
+    audience_ids: tuple[str, ...] = declare_setting(AUDIENCE_IDS_TYPE, alias="audience_id")  # one at least, each once
+    min_size: int | None = declare_setting(build_integer_type(0, _HIGHEST_RECORDS_LIMIT))
+    max_drop_ratio: float | None = declare_setting(RATIO_TYPE)
+    fail_on: frozenset[str] = declare_setting(STATUSES_TYPE, frozenset({"TOO_SMALL", "REMOVED"}))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ErasureSettings(RecordSettings):
     """The settings of a task that erases people from every customer list."""
 
-    ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS, alias="ad_account_id")  # one at least, each once
-    ledgers: tuple[TableName, ...] = declare_setting(TABLES, ())
+    ad_account_ids: tuple[str, ...] = declare_setting(
+        AD_ACCOUNT_IDS_TYPE, alias="ad_account_id"
+    )  # one at least, each once
+    ledgers: tuple[TableName, ...] = declare_setting(TABLES_TYPE, ())
 
 
-RESTRICTING = frozenset(key.name for key in find_declared_settings(Settings) if key.restricts)
+RESTRICTING_SETTING_NAMES = frozenset(key.name for key in find_declared_settings(Settings) if key.restricts)
 """The settings of an export that restrict what is sent. A blank one is an error."""
 
 
 def _build_settings_table(
-    class_: type[_K], *, needed: Collection[str] = (), extra: Sequence[Setting] = (), omitted: Collection[str] = ()
-) -> SettingsTable[_K]:
+    class_: type[_SettingsT],
+    *,
+    needed: Collection[str] = (),
+    extra: Sequence[Setting] = (),
+    omitted: Collection[str] = (),
+) -> SettingsTable[_SettingsT]:
     """Return the SettingsTable of a dataclass, with the `extra` settings, and without those named in `omitted`.
 
     `needed`: the names of settings that must be given, as credentials must. Needed settings come first.
@@ -320,18 +334,20 @@ def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) ->
     extra = (
         Setting(name="audience_type", type=build_word_type("customer_list"), is_needed=True),
         Setting(name="action", type=action, default=default),
-        *(Setting(name=str(name), type=AUDIENCE_ID, scope="named") for name in ids),
+        *(Setting(name=str(name), type=AUDIENCE_ID_TYPE, scope="named") for name in ids),
     )
     return _build_settings_table(Settings, needed=("type", "ad_account_id"), extra=extra)
 
 
-_PACE = ("requests_per_minute", "max_in_flight")
+_PACE_SETTING_NAMES = ("requests_per_minute", "max_in_flight")
 
-STATUS_SETTINGS = _build_settings_table(StatusSettings, needed=("ad_account_id", "audience_ids"), omitted=_PACE)
+STATUS_SETTINGS = _build_settings_table(
+    StatusSettings, needed=("ad_account_id", "audience_ids"), omitted=_PACE_SETTING_NAMES
+)
 ERASURE_SETTINGS = _build_settings_table(ErasureSettings, needed=("ad_account_ids",), omitted=("ad_account_id",))
-CONNECTION_SETTINGS = _build_settings_table(ConnectionSettings, omitted=(*_PACE, "history"))
+CONNECTION_SETTINGS = _build_settings_table(ConnectionSettings, omitted=(*_PACE_SETTING_NAMES, "history"))
 
 SHARED_SETTINGS = _build_settings_table(ConnectionSettings, omitted=("ad_account_id", "history"))
 """The settings of a list of audiences that count for all its entries together."""
 
-CREDENTIALS = tuple(key for key in CONNECTION_SETTINGS.settings if key.is_credential)
+CREDENTIAL_SETTINGS = tuple(key for key in CONNECTION_SETTINGS.settings if key.is_credential)

@@ -16,33 +16,33 @@ from td_pinterest_op.identifiers.phones import can_be_phone_country
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, mask_sensitive_data
 from td_pinterest_op.runtime.text import format_count
 
-LOST_DIGITS = (
+LOST_DIGITS_WARNING = (
     "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that end in "
     "zeros); put them in quotes where they are first written"
 )
-"""The warning about ids for which `has_lost_digits` is true; their names follow."""
+"""The warning about ids for which `may_have_lost_digits` is true; their names follow."""
 
-_LONGEST_SHOWN = 40
-_NOT_TO_BE_SHOWN = re.compile(
+_LONGEST_SHOWN_VALUE = 40
+_SENSITIVE_VALUE_PATTERN = re.compile(
     r"@"  # an e-mail address
     r"|secret|bearer|pin[ar][._]"  # a credential, or where one is kept
     r"|[0-9a-f]{8}-[0-9a-f]{4}-"  # a device id
     r"|(?=[a-z]{0,19}[0-9])[a-z0-9]{20}",  # a token
     re.IGNORECASE,
 )
-_TYPES: Mapping[str, type | tuple[type, ...]] = {
+_TYPES_BY_PHRASE: Mapping[str, type | tuple[type, ...]] = {
     "a boolean": bool,  # before the numbers: to Python it is one
     "a number": (int, float),
     "a mapping": Mapping,
     "a list": (list, tuple),
     "nothing": type(None),
 }
-_DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,24}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
-_DIGITS = re.compile(r"[0-9]+")
-_LONG_AND_ROUND = re.compile(r"[0-9]{16,39}0")
-_TABLE = re.compile(r"(?:(?P<database>[a-z0-9_]{3,128})\.)?(?P<table>[a-z0-9_]{3,128})")
-_SECRET_REFERENCE = re.compile(r"\$\{\s*secret\s*:")
-_LARGEST_EXACT = 2**53  # digdag's templates hold numbers as doubles: above this they skip whole numbers
+_DECIMAL_PATTERN = re.compile(r"[+-]?(?:[0-9]{1,24}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
+_DIGITS_PATTERN = re.compile(r"[0-9]+")
+_ROUNDED_ID_PATTERN = re.compile(r"[0-9]{16,39}0")
+_TABLE_NAME_PATTERN = re.compile(r"(?:(?P<database>[a-z0-9_]{3,128})\.)?(?P<table>[a-z0-9_]{3,128})")
+_SECRET_REFERENCE_START = re.compile(r"\$\{\s*secret\s*:")
+_LARGEST_EXACT_NUMBER = 2**53  # digdag's templates hold numbers as doubles: above this they skip whole numbers
 _LONGEST_NAME = 500  # as for ids: Pinterest documents no limit, and messages, tables and pages show names
 _LONGEST_ID = 40  # Pinterest sets no limit (`^\d+$` since API 5.28); ours keeps messages short
 
@@ -60,7 +60,9 @@ class SettingType:
 
     parse: Callable[[object], Any]
     allowed: str
-    is_id: bool = False  # the value is an id: if it may have lost digits (see `has_lost_digits`), a warning follows
+    is_id: bool = (
+        False  # the value is an id: if it may have lost digits (see `may_have_lost_digits`), a warning follows
+    )
 
 
 class TableName(NamedTuple):
@@ -75,46 +77,50 @@ def is_left_out(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def names_secret(value: object) -> bool:
+def has_secret_reference(value: object) -> bool:
     """Whether a value, or a part of a list or mapping, refers to a secret of the workflow as `${secret:…}`."""
     has_text = isinstance(value, (str, Mapping, list, tuple))
-    return has_text and _SECRET_REFERENCE.search(str(value)) is not None
+    return has_text and _SECRET_REFERENCE_START.search(str(value)) is not None
 
 
-def has_lost_digits(value: object) -> bool:
+def may_have_lost_digits(value: object) -> bool:
     """Whether digdag may have changed the last digits of an id: its templates hold unquoted numbers as doubles.
 
     That is possible for a number over 2^53, and for a text of 17 or more digits that ends in zeros, since a template
     rounds a number to 17 digits and writes zeros for the others.
     """
     if isinstance(value, (list, tuple)):  # a list in a list is no list of ids, however deep it goes
-        return any(has_lost_digits(item) for item in value if not isinstance(item, (list, tuple)))
+        return any(may_have_lost_digits(item) for item in value if not isinstance(item, (list, tuple)))
     if isinstance(value, (int, float)):
-        return abs(value) > _LARGEST_EXACT
+        return abs(value) > _LARGEST_EXACT_NUMBER
     ids = [text.strip() for text in value.split(",")] if isinstance(value, str) else []
-    round_ids = filter(_LONG_AND_ROUND.fullmatch, ids)
+    round_ids = filter(_ROUNDED_ID_PATTERN.fullmatch, ids)
     return any(text.endswith("00") or text == f"{Decimal(repr(float(text))):f}" for text in round_ids)
 
 
-def suggest_word(word: str, words: Iterable[str]) -> str:
+def build_suggestion_text(word: str, words: Iterable[str]) -> str:
     """Return "; did you mean …?" with the most similar of `words`, or "" if none is similar."""
-    near = difflib.get_close_matches(_fold_word(word), list(words), n=1, cutoff=0.65)
+    near = difflib.get_close_matches(_normalise_word(word), list(words), n=1, cutoff=0.65)
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def format_value(value: object) -> str:
+def describe_value(value: object) -> str:
     """Return a value as text for a message: unchanged if it is short and harmless, else only its type and size."""
     # Python refuses to write out very large numbers.
     is_short = value.bit_length() <= 128 if isinstance(value, int) else isinstance(value, (str, float))
     text = str(value) if is_short else ""
-    if not 0 < len(text) <= _LONGEST_SHOWN or _NOT_TO_BE_SHOWN.search(text) or mask_sensitive_data(text) != text:
+    if (
+        not 0 < len(text) <= _LONGEST_SHOWN_VALUE
+        or _SENSITIVE_VALUE_PATTERN.search(text)
+        or mask_sensitive_data(text) != text
+    ):
         return describe_type(value)
     return ascii(value) if isinstance(value, str) else text.lower()
 
 
 def reject_value(value: object) -> NoReturn:
     """Raise WrongValueError for a value that is not allowed. The caller adds to its message what is allowed."""
-    raise WrongValueError(f"{format_value(value)} is not an allowed value")
+    raise WrongValueError(f"{describe_value(value)} is not an allowed value")
 
 
 def describe_type(value: object) -> str:
@@ -122,13 +128,13 @@ def describe_type(value: object) -> str:
     if isinstance(value, str):
         return f"a string of {format_count(len(value), 'character')}"
     other = f"a value of type {type(value).__name__}"
-    return next((word for word, types in _TYPES.items() if isinstance(value, types)), other)
+    return next((word for word, types in _TYPES_BY_PHRASE.items() if isinstance(value, types)), other)
 
 
 def parse_number(value: object) -> Decimal | None:
     """Return a number, or text that is a number, as a finite Decimal. Return None for any other value."""
     if isinstance(value, str):
-        return Decimal(value.strip()) if _DECIMAL.fullmatch(value.strip()) else None
+        return Decimal(value.strip()) if _DECIMAL_PATTERN.fullmatch(value.strip()) else None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return None
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
@@ -152,10 +158,10 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
 
     `allowed_text` lists the words in messages. Letter case does not matter. Spaces, hyphens and underscores are equal.
     """
-    value_by_word = {_fold_word(word): value for word, value in words.items()}
+    value_by_word = {_normalise_word(word): value for word, value in words.items()}
 
     def parse_choice(value: object) -> object:
-        word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
+        word = _normalise_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in value_by_word:
             reject_value(value)
         return value_by_word[word]
@@ -168,7 +174,7 @@ def build_word_type(*words: str) -> SettingType:
     return build_choice_type(dict(zip(words, words, strict=True)))
 
 
-def _fold_word(word: str) -> str:
+def _normalise_word(word: str) -> str:
     return re.sub(r"[\s_-]+", "_", word.strip()).lower()
 
 
@@ -185,7 +191,7 @@ def _build_id_type(max_length: int, allowed_text: str) -> SettingType:
         number = None if isinstance(value, str) else parse_number(value)
         if number is not None and number == number.to_integral_value():
             text = f"{number:.0f}"
-        if len(text) > max_length or not _DIGITS.fullmatch(text):
+        if len(text) > max_length or not _DIGITS_PATTERN.fullmatch(text):
             raise WrongValueError(f"must be an id (only digits, at most {max_length}), not {describe_type(value)}")
         return text
 
@@ -225,7 +231,7 @@ def _parse_string(value: object) -> str:
 
 
 def _parse_table_name(value: object) -> TableName:
-    match = _TABLE.fullmatch(value.strip()) if isinstance(value, str) else None
+    match = _TABLE_NAME_PATTERN.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         reject_value(value)
     return TableName(**match.groupdict())
@@ -238,24 +244,24 @@ def _parse_country(value: object) -> str:
     return code
 
 
-BOOLEAN = build_choice_type(
+BOOLEAN_TYPE = build_choice_type(
     {"true": True, "false": False}, allowed_text="true or false, in upper or lower case (not yes, no, 1 or 0)"
 )
-RATIO = SettingType(parse=_parse_ratio, allowed="a number from 0 to 1, such as 0.05")
-AUDIENCE_ID = _build_id_type(_LONGEST_ID, "digits, best in quotes")
-JOB_ID = _build_id_type(_LONGEST_ID, "the id of a Treasure Data job, which has only digits")
-ENGINE = build_word_type("presto", "trino", "hive")
-AD_ACCOUNT_ID = _build_id_type(18, "digits, at most 18, best in quotes")
-QUERY = SettingType(parse=_parse_string, allowed="SQL, or the name of a file .sql of the project")
-NAME = SettingType(
+RATIO_TYPE = SettingType(parse=_parse_ratio, allowed="a number from 0 to 1, such as 0.05")
+AUDIENCE_ID_TYPE = _build_id_type(_LONGEST_ID, "digits, best in quotes")
+JOB_ID_TYPE = _build_id_type(_LONGEST_ID, "the id of a Treasure Data job, which has only digits")
+ENGINE_TYPE = build_word_type("presto", "trino", "hive")
+AD_ACCOUNT_ID_TYPE = _build_id_type(18, "digits, at most 18, best in quotes")
+QUERY_TYPE = SettingType(parse=_parse_string, allowed="SQL, or the name of a file .sql of the project")
+NAME_TYPE = SettingType(
     parse=_parse_name, allowed=f"text of at most {_LONGEST_NAME} characters on one line; a number in quotes"
 )
-TEXT = SettingType(parse=_parse_text_line, allowed="text on one line; a number in quotes")
-COUNTRY = SettingType(parse=_parse_country, allowed="two letters (ISO 3166), such as US")
-TABLE = SettingType(
+TEXT_TYPE = SettingType(parse=_parse_text_line, allowed="text on one line; a number in quotes")
+COUNTRY_TYPE = SettingType(parse=_parse_country, allowed="two letters (ISO 3166), such as US")
+TABLE_TYPE = SettingType(
     parse=_parse_table_name,
     allowed="table or database.table, each of 3 to 128 lowercase letters, digits and underscores",
 )
-CREDENTIAL = SettingType(
+CREDENTIAL_TYPE = SettingType(
     parse=_parse_credential, allowed="text, as Pinterest shows it, or the template of a secret", is_id=True
 )

@@ -15,7 +15,13 @@ from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.http.endpoints import is_safe_for_secrets
 from td_pinterest_op.redaction.secret import Secret, defuse_templates, sanitize
 from td_pinterest_op.settings.parse import parse_parameter
-from td_pinterest_op.settings.types import ENGINE, JOB_ID, LOST_DIGITS, has_lost_digits, is_left_out
+from td_pinterest_op.settings.types import (
+    ENGINE_TYPE,
+    JOB_ID_TYPE,
+    LOST_DIGITS_WARNING,
+    is_left_out,
+    may_have_lost_digits,
+)
 from td_pinterest_op.treasure_data.job import Source
 
 log = logging.getLogger(__name__)
@@ -191,9 +197,9 @@ def read_source(task: Task) -> Source:
             key="job_id",
             code="missing",
         )
-    if has_lost_digits(job_id):
-        log.warning("%s: job_id", LOST_DIGITS)
-    return Source(job_id=parse_parameter("job_id", job_id, JOB_ID))
+    if may_have_lost_digits(job_id):
+        log.warning("%s: job_id", LOST_DIGITS_WARNING)
+    return Source(job_id=parse_parameter("job_id", job_id, JOB_ID_TYPE))
 
 
 def _get_parameter(task: Task, name: str) -> object:
@@ -263,7 +269,7 @@ def read_query(task: Task, name: str, query: str) -> Source:
     errors = SettingsErrorCollector()
     database = errors.call(require_database, task, needed_by=name if is_list else "a query") or ""
     given = task.params.get("engine") or task.td.get("engine")
-    engine = errors.call(parse_parameter, "engine", given, ENGINE) or "presto"
+    engine = errors.call(parse_parameter, "engine", given, ENGINE_TYPE) or "presto"
     errors.raise_any()
     # Whoever has opted out since the session's day must not be sent: a list is asked as of now.
     session_time = None if is_list else task.session_time

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.columns import Column, get_column_position
-from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.treasure_data.job import Job, Source, find_first_comments, wait_for_job
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
@@ -115,7 +115,7 @@ def open_hashed_rows(
     source: Source,
     query: Query,
     *,
-    control: Control | None = None,
+    control: ControlGroup | None = None,
     on_job_id: Callable[[str], None],
 ) -> Rows:
     """Run a query in the warehouse, and return its rows with digests, or reasons for rejection, as identifiers.
@@ -134,7 +134,7 @@ def build_columns_statement(query: str) -> str:
     return f"-- td_pinterest_op: read the columns of the query\n{find_first_comments(query)}{select}"
 
 
-def build_hashing_statement(query: Query, *, control: Control | None) -> str:
+def build_hashing_statement(query: Query, *, control: ControlGroup | None) -> str:
     """Return the statement with which the warehouse hashes a query's identifiers (setting `hash_in: warehouse`).
 
     It selects each row of the query. An identifier becomes its digest (after HASHED_MARK if it was a digest already),

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import get_column_position, has_single_identifier
 from td_pinterest_op.records.digests import HASHED_MARK
-from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 from td_pinterest_op.treasure_data.quoting import quote_literal
 from td_pinterest_op.trino.hashed_query import NUMBERS, Query, build_hashing_select, cast_to_text
@@ -43,7 +43,7 @@ _UNNESTED = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 
 
-def build_people_select(query: Query, *, list_tables: Mapping[str, str], control: Control | None) -> str:
+def build_people_select(query: Query, *, list_tables: Mapping[str, str], control: ControlGroup | None) -> str:
     """Return a SELECT with a row for each digest to send, and a row with counts for each reason not to send values.
 
     The column `answer` is the digest or the reason. The other columns count: `people` (digests), `given` (values),
@@ -178,7 +178,7 @@ FROM (SELECT {extra_columns}filter({of_columns}, each -> each IS NOT NULL) AS fo
 ))"""
 
 
-def _build_in_control_sql(control: Control | None, key_sql: str, *, condition: str = "") -> str:
+def _build_in_control_sql(control: ControlGroup | None, key_sql: str, *, condition: str = "") -> str:
     """Return SQL that is 1 if a person is in the control group and the SQL `condition` (if any) holds, or else 0.
 
     `key_sql`: SQL for the person's key.
@@ -187,10 +187,10 @@ def _build_in_control_sql(control: Control | None, key_sql: str, *, condition: s
         return "0"
     required = condition and f"{condition} AND "
     number = build_control_number_sql(key_sql, quote_literal(control.salt))
-    return f"CASE WHEN {required}{number} % {NUMBERS} < {control.share_of_ten_thousand} THEN 1 ELSE 0 END"
+    return f"CASE WHEN {required}{number} % {NUMBERS} < {control.share_in_ten_thousandths} THEN 1 ELSE 0 END"
 
 
-def _build_persons_select(query: Query, control: Control | None) -> str:
+def _build_persons_select(query: Query, control: ControlGroup | None) -> str:
     """Return a SELECT with a row for each answer of each person: each digest, or reason for rejection.
 
     Columns: `person` (a hash of all answers in a row of the query), `answer`, `in_control` (1 or 0), and the counts of

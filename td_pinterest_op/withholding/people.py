@@ -26,7 +26,7 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnIdentifiers
 from td_pinterest_op.records.spool import BUCKET_COUNT, Buckets, Spool, split_by_width
-from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 from td_pinterest_op.trino.hashed_query import NUMBERS
 
@@ -74,13 +74,13 @@ class WithholdingLists:
         return zip(sets.get(SUPPRESS, nobody), sets.get(CONSENT, nobody), strict=True)
 
 
-def assign_control(control: Control, keys: Iterable[object]) -> list[bool]:
+def assign_control(control: ControlGroup, keys: Iterable[object]) -> list[bool]:
     """Return for each person's key (bytes, text or a whole number) True if the person is in the control group.
 
     The first eight hex digits of SHA-256 (salt, a line feed, the key) decide, as in `build_control_number_sql`.
     """
     prefix = control.salt.encode() + b"\n"
-    share = control.share_of_ten_thousand
+    share = control.share_in_ten_thousandths
     encoded = [key if isinstance(key, bytes) else str(key).encode() for key in keys]
     return [int.from_bytes(sha256(prefix + key).digest()[:4], "big") % NUMBERS < share for key in encoded]
 

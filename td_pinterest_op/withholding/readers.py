@@ -38,7 +38,7 @@ from td_pinterest_op.records.digests import (
 from td_pinterest_op.records.limits import MOST_NAMED_INVALID_ROWS, format_reason_counts
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords, RowIdentifiers, RowSpool, encode_rows
 from td_pinterest_op.records.spool import BUCKET_COUNT, Spool, SpoolFile
-from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
@@ -68,7 +68,7 @@ class Reader(abc.ABC):
     columns: Sequence[Column]
     stats: Stats
     people: People | SingleIdentifierPeople | None = None
-    control: Control | None = None
+    control: ControlGroup | None = None
     control_key_index: int | None = None  # the position of the column that chooses the control group
 
     def __post_init__(self) -> None:
@@ -142,7 +142,7 @@ class Reader(abc.ABC):
         keys = block[index]
         # The warehouse has put the number of `build_control_number_sql` in place of each key.
         if by_column[0].column.is_hashed_by_warehouse:
-            return [key % NUMBERS < control.share_of_ten_thousand for key in keys]
+            return [key % NUMBERS < control.share_in_ten_thousandths for key in keys]
         # The query's result has the plain keys.
         return assign_control(control, keys)
 

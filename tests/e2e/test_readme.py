@@ -12,7 +12,13 @@ import yaml
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS
 from td_pinterest_op.cli.commands.explain import ERRORS, get_meaning
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.settings.table import ERASURE_SETTINGS, FOR_THIS_RUN, JOB_OPTIONS, STATUS_SETTINGS, TASK_PARAMETERS
+from td_pinterest_op.settings.table import (
+    ERASURE_SETTINGS,
+    FOR_THIS_RUN_PARAMETER,
+    JOB_OPTIONS,
+    STATUS_SETTINGS,
+    TASK_PARAMETERS,
+)
 from td_pinterest_op.stats import Stats
 from tests.e2e.audiences import ADD, CREATE, REPLACE
 from tests.e2e.project import ROOT, run_with_tests_dig, use_audience
@@ -207,7 +213,7 @@ _READS = r"(?:\bparams(?:\.get\(|\[)|_get_parameter\(task, )\"(\w+)\""
 
 def test_every_parameter_of_a_task_is_described_once() -> None:
     texts = [path.read_text() for path in (ROOT / "td_pinterest_op").rglob("*.py") if "op/cli/" not in str(path)]
-    read = {name for text in texts for name in re.findall(_READS, text)} | {*JOB_OPTIONS, FOR_THIS_RUN}
+    read = {name for text in texts for name in re.findall(_READS, text)} | {*JOB_OPTIONS, FOR_THIS_RUN_PARAMETER}
     table = PAGES["reference"].split("\n| parameter |")[1].split("\n\n")[0]
     described = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])]
     assert sorted(read - HANDED) == sorted(described)

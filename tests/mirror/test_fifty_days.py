@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.withholding.people import assign_control
 from tests.campaigns import amount
 from tests.emulators.pinterest import Call, When
@@ -17,7 +17,7 @@ from tests.mirror.test_withholding import set_lists
 
 DAYS = amount(25, quick=5)
 EVERYBODY = [f"person{number}@shop.example" for number in range(150)]
-CONTROL = Control(percent=Decimal(20), salt="spring")
+CONTROL = ControlGroup(percent=Decimal(20), salt="spring")
 HOW = ("before", "midway", "after")
 SETTLED = f"(SELECT plan FROM {LEDGER} WHERE op IN ('settled', 'replaced'))"
 

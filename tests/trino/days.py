@@ -14,7 +14,7 @@ from td_pinterest_op.audiences.actions import parse_export_settings
 from td_pinterest_op.mirroring.ledger import Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.mirroring.mirror_run import MirrorRun
-from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHHELD, WITHOUT_CONSENT, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.treasure_data.result import Rows
@@ -39,7 +39,7 @@ _LISTS = {
     "FROM people WHERE number % 20 < 2",
     CONSENT: "SELECT to_hex(sha256(to_utf8(email))) AS email FROM people WHERE number % 10 <> 2",
 }
-_CONTROL = Control(percent=Decimal(10), salt="it's spring", by="number")
+_CONTROL = ControlGroup(percent=Decimal(10), salt="it's spring", by="number")
 
 
 @dataclass(kw_only=True)

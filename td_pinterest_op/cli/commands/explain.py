@@ -11,7 +11,7 @@ from td_pinterest_op import errors
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
-from td_pinterest_op.settings.types import suggest_word
+from td_pinterest_op.settings.types import build_suggestion_text
 
 _EXAMPLES = {
     "ExportError": "any of the other examples",
@@ -95,7 +95,7 @@ def explain(common: options.CommonOptions, name: str | None) -> None:
     word = name.strip().lower().replace("-", "_")
     entry = next((each for each in entries if each["name"].lower() == word), None)
     if entry is None:
-        suggestion = suggest_word(name.strip(), [*REASON_EXPLANATIONS, *ERRORS]) or "."
+        suggestion = build_suggestion_text(name.strip(), [*REASON_EXPLANATIONS, *ERRORS]) or "."
         raise click.UsageError(
             f"there is no rejection reason or error with that name{suggestion} Run `td-pinterest explain` without a "
             "name to list all; the page settings.md explains settings"

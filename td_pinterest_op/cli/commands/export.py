@@ -22,7 +22,7 @@ from td_pinterest_op.cli.project_folder import (
 )
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
-from td_pinterest_op.settings.table import CREDENTIALS, ActionSpec
+from td_pinterest_op.settings.table import CREDENTIAL_SETTINGS, ActionSpec
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.stats import WITHHOLDING_LISTS
 
@@ -134,7 +134,7 @@ def _build_project(action: ActionSpec, settings: Mapping[str, Any], params: Mapp
         )
     if action.reads_rows and "query" not in params:
         raise click.UsageError("--write needs --query, because a workflow reads people from a query")
-    if secret := next((key.name for key in CREDENTIALS if key.name in settings), None):
+    if secret := next((key.name for key in CREDENTIAL_SETTINGS if key.name in settings), None):
         raise click.UsageError(
             f"--write: {secret} is a secret: remove it from the settings; `td-pinterest authorize` stores it"
         )

@@ -9,7 +9,7 @@ from td_pinterest_op.cli import files, options
 from td_pinterest_op.cli.connection import find_credentials
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_TYPE_NAMES, join_with_or
 from td_pinterest_op.records.columns import Column, find_identifier_columns, get_column_position, has_single_identifier
-from td_pinterest_op.settings.structures import COLUMNS, CONTROL
+from td_pinterest_op.settings.structures import COLUMNS_TYPE, CONTROL_TYPE
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.task_runtime.task import read_source
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
@@ -92,8 +92,8 @@ def sql(
     text = require_one_statement(files.read_sql_option(query, "--query"))
     pairs = [name.strip().partition("=") for name in names.split(",") if name.strip()]
     try:
-        types = COLUMNS.parse({name: type_ for name, is_typed, type_ in pairs if is_typed})
-        group = CONTROL.parse(control) if kind == "control" else None
+        types = COLUMNS_TYPE.parse({name: type_ for name, is_typed, type_ in pairs if is_typed})
+        group = CONTROL_TYPE.parse(control) if kind == "control" else None
     except WrongValueError as error:
         raise click.UsageError(str(error)) from None
     if not set(ROW_ONLY_TYPE_NAMES).isdisjoint(types.values()):
@@ -128,7 +128,7 @@ def sql(
             raise click.UsageError(
                 "rows of this query have several identifiers: use --by to name the column that identifies each person"
             )
-        share = str(group.share_of_ten_thousand)
+        share = str(group.share_in_ten_thousandths)
         statement = build_arms_statement(made, by=group.by, salt_sql=quote_literal(group.salt), share_sql=share)
     elif kind == "hashed":
         statement = build_hashed_statement(made)

@@ -24,17 +24,17 @@ from td_pinterest_op.history import read_control_share
 from td_pinterest_op.many import build_entry_task, read_at_once, read_entries
 from td_pinterest_op.requirements import find_other_version
 from td_pinterest_op.settings.table import (
-    CREDENTIALS,
+    CONSOLE_SETTING_NAMES,
+    CREDENTIAL_SETTINGS,
     ERASURE_SETTINGS,
-    FOR_THIS_RUN,
-    RESTRICTING,
-    SETTINGS_OF_CONSOLE,
+    FOR_THIS_RUN_PARAMETER,
+    RESTRICTING_SETTING_NAMES,
     STATUS_SETTINGS,
     Setting,
     SettingsTable,
     build_variable_name,
 )
-from td_pinterest_op.settings.types import WrongValueError, has_lost_digits, is_left_out
+from td_pinterest_op.settings.types import WrongValueError, is_left_out, may_have_lost_digits
 from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.task import Task, parse_api_key
 
@@ -54,7 +54,7 @@ _TABLES: Mapping[str, SettingsTable[Any]] = {
     "td_pinterest_op.status.AudienceStatus": STATUS_SETTINGS,
     "td_pinterest_op.erase.PinterestErase": ERASURE_SETTINGS,
 }
-_CREDENTIALS = {key.name: build_variable_name(key.secret) for key in CREDENTIALS}
+_CREDENTIALS = {key.name: build_variable_name(key.secret_name) for key in CREDENTIAL_SETTINGS}
 _SECRETS = sorted({*SECRETS_BY_VARIABLE, *_CREDENTIALS} - {"client_id", "PINTEREST_CLIENT_ID"})
 # In place of a secret; so short that it is not masked in messages.
 _PLACEHOLDER = "00"
@@ -178,10 +178,10 @@ class _TaskCheck:
 
     def run(self) -> list[Export]:
         params = self._params
-        if FOR_THIS_RUN in params:
-            message = f"{FOR_THIS_RUN} is for one run: pass it with -p, and leave it out of the workflow"
-            self._workflow.add_finding(params.places[FOR_THIS_RUN], "for-this-run", message)
-            del params[FOR_THIS_RUN]
+        if FOR_THIS_RUN_PARAMETER in params:
+            message = f"{FOR_THIS_RUN_PARAMETER} is for one run: pass it with -p, and leave it out of the workflow"
+            self._workflow.add_finding(params.places[FOR_THIS_RUN_PARAMETER], "for-this-run", message)
+            del params[FOR_THIS_RUN_PARAMETER]
         written = params.get("result_settings")
         if not _is_template(written):
             self._settings.update(self._call(find_settings, params) or {})
@@ -189,7 +189,7 @@ class _TaskCheck:
         self._check_values(self._settings, self._settings.place)
         self._check_values(params.get("audiences"), params.find_place("audiences"))
         exports = [] if _is_template(written) else self._find_exports()
-        for name in sorted(RESTRICTING & self._task.block.keys()):
+        for name in sorted(RESTRICTING_SETTING_NAMES & self._task.block.keys()):
             place = self._task.block.places[name]
             if not self._workflow.has_finding(place):
                 message = f"a run does not read {name} here, so it restricts nothing: move it into result_settings"
@@ -204,7 +204,7 @@ class _TaskCheck:
         elif isinstance(value, list):
             for item in value:
                 self._check_values(item, place)
-        elif isinstance(value, int) and has_lost_digits(value):
+        elif isinstance(value, int) and may_have_lost_digits(value):
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
             self._workflow.add_finding(place, "unquoted-id", message)
         # Audience Studio passes on parameters of its own.
@@ -240,7 +240,7 @@ class _TaskCheck:
         if activation is None:
             return []
         given = {name for name, value in self._settings.items() if not is_left_out(value)}
-        unknown |= set(SETTINGS_OF_CONSOLE) - given - {"action"}
+        unknown |= set(CONSOLE_SETTING_NAMES) - given - {"action"}
         return [self._read_request(activation, unknown, self._blocks)]
 
     def _read_entries(self, task: Task, unknown: set[str]) -> list[Export]:

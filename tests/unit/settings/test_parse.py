@@ -10,7 +10,7 @@ import pytest
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, Add, Remove, parse_export_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import ActionSpec, Settings
 from td_pinterest_op.settings.types import TableName
 
@@ -459,13 +459,13 @@ def test_yaml_text_is_read_as_strings(line: str, name: str, expected: object) ->
     [
         (
             {"percent": "10", "salt": "spring", "by": " Customer_ID "},
-            Control(percent=Decimal(10), salt="spring", by="customer_id"),
+            ControlGroup(percent=Decimal(10), salt="spring", by="customer_id"),
         ),
-        ('{"percent": 0.01, "salt": "a b"}', Control(percent=Decimal("0.01"), salt="a b")),
-        ({"percent": 50.0, "salt": " spring"}, Control(percent=Decimal(50), salt=" spring")),
+        ('{"percent": 0.01, "salt": "a b"}', ControlGroup(percent=Decimal("0.01"), salt="a b")),
+        ({"percent": 50.0, "salt": " spring"}, ControlGroup(percent=Decimal(50), salt=" spring")),
     ],
 )
-def test_a_control_group_is_read(control: object, expected: Control) -> None:
+def test_a_control_group_is_read(control: object, expected: ControlGroup) -> None:
     assert read({**LEAST, "control": control}).control == expected
 
 

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 
-from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.trino.withholding_sql import build_list_counts_select, parse_counts
 from td_pinterest_op.withholding.people import assign_control
 from tests import warehouses
@@ -34,7 +34,7 @@ def test_without_a_column_for_the_key_the_group_is_chosen_by_the_digest(database
     warehouse.load("people", {"email": "varchar"}, [[person] for person in people(300)])
     query = warehouses.build_query("people", ["email"])
     everybody = sorted(warehouses.select_people(warehouse, query, lists={}, control=None)[0])
-    control = Control(percent=Decimal(10), salt=SALT)
+    control = ControlGroup(percent=Decimal(10), salt=SALT)
     kept = assign_control(control, [answer.encode() for answer in everybody])
     left = {answer for answer, chosen in zip(everybody, kept, strict=True) if not chosen}
     assert warehouses.select_people(warehouse, query, lists={}, control=control)[0] == left

@@ -21,7 +21,7 @@ from td_pinterest_op.records.columns import Column, find_list_columns
 from td_pinterest_op.records.digests import ColumnIdentifiers
 from td_pinterest_op.records.prepared import Batch
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
@@ -375,5 +375,5 @@ def test_a_person_is_chosen_by_the_number_that_the_hash_of_salt_and_key_begins_w
     texts: dict[object, bytes] = {b" A-17 ": b" A-17 ", "A": b"A", b"\xff": b"\xff", b"": b""}
     keys = texts | digits
     numbers = [int(hashlib.sha256(b"spring\n" + key).hexdigest()[:8], 16) for key in keys.values()]
-    chosen = assign_control(Control(percent=Decimal(percent), salt=SALT), keys)
+    chosen = assign_control(ControlGroup(percent=Decimal(percent), salt=SALT), keys)
     assert chosen == [number % 10_000 < float(percent) * 100 for number in numbers]
