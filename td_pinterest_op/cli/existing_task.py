@@ -124,7 +124,7 @@ class _Reader:
 
     def read(self, entry: str) -> Project:
         """Return the project that does what the task does, or what an `entry` of its list does, and print a report."""
-        params = self.task.find_params()
+        params = self.task.get_filled_params()
         settings = _move_lists(params)
         project = Project(job=_INIT_JOBS.get(self.task.class_name, ""))
         project.exported = {name: params[name] for name in _WORKFLOW_PARAMETERS if name in params}
@@ -150,14 +150,14 @@ class _Reader:
         else:
             self._read_export(project, params)
         if self.source is not self.task:
-            params = self.source.find_params()
+            params = self.source.get_filled_params()
         options = _find_options(params)
         project.td = {"database": options.pop("database") or ""}
         project.parameters = {name: value for name, value in options.items() if value is not None}
         root = self.workflow.root
         project.timezone = format_yaml(root.get("timezone", "UTC"))
         project.schedule = render_mapping(root.get_block("schedule")).rstrip()
-        for name, value in self.task.fill(self.task.block.get_block("_env")).items():
+        for name, value in self.task.fill_templates(self.task.block.get_block("_env")).items():
             if value == f"${{secret:{SECRETS_BY_VARIABLE.get(name)}}}":
                 continue  # it is in every folder
             if has_secret_reference(value) or name in _ADDRESSES:
@@ -186,7 +186,7 @@ class _Reader:
             if name in settings:
                 settings[name] = self._read_sql(name, settings[name])
         ours = _find_options(params)
-        theirs = _find_options(self.source.find_params())
+        theirs = _find_options(self.source.get_filled_params())
         needed = ["database"]
         if not settings.keys().isdisjoint(WITHHOLDING_LISTS):
             needed.append("engine")
@@ -211,8 +211,8 @@ class _Reader:
                     "`query`, and its `database`"
                 )
             self.source = queries[-1]
-            params = self.source.find_params()
-        command = self.source.fill(self.source.block["td>"])
+            params = self.source.get_filled_params()
+        command = self.source.fill_templates(self.source.block["td>"])
         if isinstance(command, YamlBlock):
             sql = command.get("data")
         elif is_left_out(command):
@@ -245,7 +245,7 @@ class _Reader:
             if setting is None:
                 self.left_out[name] = f"there is no such setting{build_suggestion_text(name, EXPORT_SETTINGS.by_name)}"
             elif not setting.is_credential:
-                taken[name] = self._require_value(name, value, block.find_place(name))
+                taken[name] = self._require_value(name, value, block.find_value_place(name))
             elif has_secret_reference(value) and self.task.class_name:
                 taken[name] = value
             elif not is_left_out(value):
@@ -269,7 +269,7 @@ class _Reader:
         self.left_out |= dict.fromkeys(variables, "a variable, filled in where the task names it")
         keys = {f"td.{key}": key for key in params.get_block("td") if key not in ("database", *_OPTIONS)}
         for task in self.workflow.tasks:
-            if task in (self.task, self.source) or task.keys == self.task.keys[: len(task.keys)]:
+            if task in (self.task, self.source) or task.key_path == self.task.key_path[: len(task.key_path)]:
                 if task.operator not in ("", "td", "py"):
                     raise SettingsError(
                         f"{task.place[0]}:{task.place[1]}: {task.operator}> decides whether, or how often, "
@@ -279,7 +279,7 @@ class _Reader:
                 read = {*_TAKEN, f"{task.operator}>"}
                 own = [key for key in task.block if key not in read and not key.startswith("+")]
                 keys |= {f"{task.name} {key}".strip(): key for key in own}
-            elif task.operator and "_error" not in task.keys:
+            elif task.operator and "_error" not in task.key_path:
                 self.left_out[task.name] = "another task: write it into the new workflow if you still need it"
         for name, key in keys.items():
             self.left_out[name] = _REASONS.get(key, _OTHERS)

@@ -15,7 +15,7 @@ from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, find_c
 from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
 from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext, ExportTarget
 from td_pinterest_op.cli.export_task import build_query_params
-from td_pinterest_op.cli.lint.rules import Export, check_workflow
+from td_pinterest_op.cli.lint.rules import CheckedExport, check_workflow
 from td_pinterest_op.errors import AccountError, ExportError, StoppedError
 from td_pinterest_op.http.endpoints import find_proxy_and_address
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
@@ -24,12 +24,14 @@ from td_pinterest_op.settings.table import Settings, StatusSettings
 from td_pinterest_op.task_runtime.task import parse_endpoints
 
 # The sign of each status, its replacement on a terminal that has only ASCII, and its style.
-_SIGNS = {"ok": ("✓", "ok", "green"), "warning": ("!", "!", "yellow"), "error": ("✗", "x", "bold red")}
+_STATUS_SIGNS = {"ok": ("✓", "ok", "green"), "warning": ("!", "!", "yellow"), "error": ("✗", "x", "bold red")}
 # The HTTP status of a response that refuses a credential.
-_REFUSED = 401
+_UNAUTHORIZED_STATUS = 401
+# The names of checks that must succeed first.
+_Prerequisites = tuple[str, ...]
 _ENDPOINTS_ADVICE = "correct the variables, or unset them for the defaults"
 
-_EXAMPLE = """\b
+_HELP_EXAMPLES = """\b
 Examples:
   td-pinterest doctor
   td-pinterest doctor --query people.sql --database shop
@@ -37,7 +39,7 @@ Examples:
 """
 
 
-@options.command(_EXAMPLE)
+@options.command(_HELP_EXAMPLES)
 @options.ad_account
 @options.audience
 @click.option("--job", "job_id", metavar="ID", help="Check the result of this Treasure Data job too.")
@@ -70,11 +72,11 @@ def doctor(
         account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID") or "",
         audience_id=common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID") or "",
     )
-    of_exports = [target for export in exports for target in _find_targets(export, named)]
+    of_exports = [target for export in exports for target in _list_export_targets(export, named)]
     context = DoctorContext(
         credentials=credentials,
         targets=list(dict.fromkeys(of_exports)) or [named],
-        params=build_query_params(source),
+        query_params=build_query_params(source),
         workflow=dig,
         exports=exports,
         project=project,
@@ -86,7 +88,7 @@ def doctor(
             listed.append({"name": name, "status": check.status} | asdict(check))
             if common.as_json:
                 continue
-            sign, plain, style = _SIGNS[check.status]
+            sign, plain, style = _STATUS_SIGNS[check.status]
             shown_sign = (plain if is_plain else sign, style)
             screen.print_line(Text.assemble(shown_sign, " ", (f"{name}: ", "bold"), check.message), indent=2)
             if check.advice and check.status != "ok":
@@ -108,22 +110,22 @@ def doctor(
     return 0 if is_ok else 1
 
 
-def _find_targets(export: Export, default: ExportTarget) -> Iterator[ExportTarget]:
-    """Yield the ad accounts and audiences of an export. An id that only a run knows is taken from `default`."""
+def _list_export_targets(export: CheckedExport, fallback: ExportTarget) -> Iterator[ExportTarget]:
+    """Yield the ad accounts and audiences of an export. An id that only a run knows is taken from `fallback`."""
     settings = export.settings
     parsed = export.request.settings if export.request else None
     named = [value for name, value in settings.items() if name.startswith("audience_id")]
     ids: Sequence[str | None] = [str(value) for value in named if value]
-    if "audience_id" not in export.table.by_name or not export.unknown.isdisjoint(("action", "audience_name")):
+    if "audience_id" not in export.table.by_name or not export.unknown_names.isdisjoint(("action", "audience_name")):
         ids = [None]
     elif None in named:
-        ids = [default.audience_id]
+        ids = [fallback.audience_id]
     elif isinstance(parsed, StatusSettings) and any(named):
         ids = parsed.audience_ids
     name = "" if ids else str(settings.get("audience_name") or "")
     must_be_new = isinstance(parsed, Settings) and parsed.action.only_once and parsed.if_exists == "fail"
     expected = settings.get("expected_audience_name")
-    for account_id in getattr(parsed, "ad_account_ids", None) or [settings.get("ad_account_id") or default.account_id]:
+    for account_id in getattr(parsed, "ad_account_ids", None) or [settings.get("ad_account_id") or fallback.account_id]:
         for audience_id in ids or [""]:
             yield ExportTarget(
                 account_id=str(account_id),
@@ -131,8 +133,8 @@ def _find_targets(export: Export, default: ExportTarget) -> Iterator[ExportTarge
                 name=name,
                 must_be_new=must_be_new,
                 expected_name=str(expected) if expected else None,
-                takes_people=not isinstance(parsed, StatusSettings),
-                is_of_workflow=True,
+                changes_members=not isinstance(parsed, StatusSettings),
+                is_from_workflow=True,
             )
 
 
@@ -151,7 +153,7 @@ def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
             raise
         except ExportError as failure:
             advice = _ENDPOINTS_ADVICE if name == "endpoints" else failure.advice
-            if isinstance(failure, AccountError) and failure.status == _REFUSED:
+            if isinstance(failure, AccountError) and failure.status == _UNAUTHORIZED_STATUS:
                 # It depends on where the credential was found.
                 advice = context.credentials.refused_token_advice
                 if failure.code == WRONG_APP_CODE:
@@ -169,7 +171,7 @@ def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
 
 def _list_checks(
     context: DoctorContext,
-) -> Iterator[tuple[str, Callable[[DoctorContext], CheckResult | None], tuple[str, ...]]]:
+) -> Iterator[tuple[str, Callable[[DoctorContext], CheckResult | None], _Prerequisites]]:
     """Yield the name and the function of each check, and the checks that must succeed first."""
     yield "credentials", _check_credentials_found, ()
     yield "proxy", lambda _: check_proxy(), ()
@@ -178,7 +180,7 @@ def _list_checks(
     yield "scopes", pinterest_checks.check_scopes, ("token",)
     yield "token_days", pinterest_checks.check_token_expiry, ("token",)
     yield "clock", pinterest_checks.check_clock, ("token",)
-    yield "tier", lambda _: pinterest_checks.judge_tier(context.services.client.last_headers), ("token",)
+    yield "tier", lambda _: pinterest_checks.judge_access_tier(context.services.client.last_headers), ("token",)
     for target in context.targets:
         which = f" {target.audience_id or target.name or target.account_id}" if len(context.targets) > 1 else ""
         account = f"ad_account{which}"
@@ -187,9 +189,9 @@ def _list_checks(
         if target.audience_id is not None:
             yield f"audience{which}", partial(pinterest_checks.check_audience, target=target), (account,)
     yield "treasure_data", treasure_data_checks.check_api_key, ("endpoints",)
-    yield "permissions", treasure_data_checks.check_permissions, ("treasure_data",)
-    yield "project", treasure_data_checks.check_project, ("treasure_data",)
-    yield "rows", treasure_data_checks.check_sample, ("treasure_data", "credentials")
+    yield "permissions", treasure_data_checks.check_database_permissions, ("treasure_data",)
+    yield "project", treasure_data_checks.check_project_secrets, ("treasure_data",)
+    yield "rows", treasure_data_checks.check_sample_rows, ("treasure_data", "credentials")
     yield "workflow", _judge_workflow, ()
 
 

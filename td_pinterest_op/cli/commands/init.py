@@ -19,7 +19,7 @@ from td_pinterest_op.cli.project_folder import (
     require_new_folder,
 )
 
-_EXAMPLE = """\b
+_HELP_EXAMPLES = """\b
 Examples:
   td-pinterest init build/audiences
   td-pinterest init build/audiences --from old/export.dig
@@ -27,7 +27,7 @@ Examples:
 """
 
 
-@options.command(_EXAMPLE)
+@options.command(_HELP_EXAMPLES)
 @click.argument("folder", type=options.PATH)
 @click.option(
     "--from",

@@ -11,7 +11,7 @@ import click
 
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE
-from td_pinterest_op.cli.lint.rules import BUILT_IN_CONNECTOR, check_workflow
+from td_pinterest_op.cli.lint.rules import BUILT_IN_CONNECTOR_CODE, check_workflow
 from td_pinterest_op.cli.secret_target import build_authorize_command
 from td_pinterest_op.cli.shipped_files import COMMENT_LINE_PATTERN, update_code
 from td_pinterest_op.errors import SettingsError, extend_errors
@@ -76,7 +76,7 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     for finding in findings:
         screen.print_note(str(finding))
     # The old connector may run beside this operator for a day.
-    if any(finding.level == "error" and finding.code != BUILT_IN_CONNECTOR for finding in findings):
+    if any(finding.level == "error" and finding.code != BUILT_IN_CONNECTOR_CODE for finding in findings):
         raise SettingsError(f"{folder} has errors, which are named above: nothing was pushed. Correct them first")
     common.print_note(f"Pushing {folder} as {project}")
     server = os.environ.get("DIGDAG_ENDPOINT")

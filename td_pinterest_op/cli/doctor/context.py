@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from td_pinterest_op.cli.connection import AdAccount, Credentials, list_ad_accounts
-from td_pinterest_op.cli.lint.rules import Export
+from td_pinterest_op.cli.lint.rules import CheckedExport
 from td_pinterest_op.cli.lint.workflow import Workflow
 from td_pinterest_op.task_runtime.services import Services
 
@@ -30,8 +30,8 @@ class ExportTarget:
     name: str = ""  # of an audience that is found by its name, or created
     must_be_new: bool = False  # whether the export fails if there is an audience with the name
     expected_name: str | None = None
-    takes_people: bool = True  # whether the task changes who is in the audience
-    is_of_workflow: bool = False  # whether a workflow names the audience, or should
+    changes_members: bool = True  # whether the task changes who is in the audience
+    is_from_workflow: bool = False  # whether a workflow names the audience, or should
 
 
 @dataclass(kw_only=True)
@@ -40,9 +40,9 @@ class DoctorContext:
 
     credentials: Credentials
     targets: Sequence[ExportTarget]  # at least one, each once
-    params: Mapping[str, Any]  # of a task that reads the job or the query of the options
+    query_params: Mapping[str, Any]  # of a task that reads the job or the query of the options
     workflow: Workflow | None  # with its findings; None if none is named
-    exports: Sequence[Export]  # of the workflow
+    exports: Sequence[CheckedExport]  # of the workflow
     project: str | None  # the name of the project whose secrets are checked
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # closes what was opened
 
@@ -56,11 +56,11 @@ class DoctorContext:
         """The ad accounts that the token can read."""
         return list(list_ad_accounts(self.services.pinterest))
 
-    def find_accounts(self, target: ExportTarget) -> list[AdAccount]:
+    def list_matching_accounts(self, target: ExportTarget) -> list[AdAccount]:
         """Return the target's ad account if the token can read it, or all that it can read if the target names none."""
         return [account for account in self.accounts if target.account_id in ("", account.id)]
 
     @cached_property
-    def td_services(self) -> Services:
+    def services_without_pinterest(self) -> Services:
         """Connections that need no credentials for Pinterest, opened on first use."""
         return self.stack.enter_context(self.credentials.without_pinterest().open_services())

@@ -14,9 +14,9 @@ from td_pinterest_op.runtime.clock import DAY, SYSTEM_TIMING
 from td_pinterest_op.runtime.text import format_count
 
 # The refresh token ends soon, in seconds.
-_SOON = 14 * DAY
+_EXPIRY_WARNING_SECONDS = 14 * DAY
 # Seconds by which clocks may differ before anything fails.
-_SKEW = 120.0
+_TOLERATED_SKEW_SECONDS = 120.0
 
 
 def check_token(context: DoctorContext) -> CheckResult:
@@ -40,7 +40,7 @@ def check_token_expiry(context: DoctorContext) -> CheckResult:
     if seconds is None:
         return CheckResult("Pinterest does not say how long the refresh token lasts")
     message = f"the refresh token expires in {format_count(int(seconds // DAY), 'day')}"
-    if seconds <= _SOON:
+    if seconds <= _EXPIRY_WARNING_SECONDS:
         return CheckResult(message, "warning", f"before it expires: {context.credentials.refused_token_advice}")
     return CheckResult(message)
 
@@ -49,7 +49,7 @@ def check_clock(context: DoctorContext) -> CheckResult:
     """Check that this machine's clock agrees with Pinterest's clock."""
     now = SYSTEM_TIMING.now()
     skew = now - parse_server_time(context.services.client.last_headers, now=now)
-    if abs(skew) > _SKEW:
+    if abs(skew) > _TOLERATED_SKEW_SECONDS:
         message = f"the clock of this machine is {abs(skew):,.0f} s {'ahead' if skew > 0 else 'behind'}"
         return CheckResult(
             message, "error", "set the clock, by NTP for example: certificates and schedules depend on it"
@@ -57,7 +57,7 @@ def check_clock(context: DoctorContext) -> CheckResult:
     return CheckResult("agrees with Pinterest's")
 
 
-def judge_tier(headers: Mapping[str, str]) -> CheckResult:
+def judge_access_tier(headers: Mapping[str, str]) -> CheckResult:
     """Return a check result with the app's access tier, which is derived from the limits in a response's headers."""
     limits = parse_requests_per_seconds(headers)
     of_day = [quota for quota, window in limits if window >= DAY]
@@ -72,7 +72,7 @@ def judge_tier(headers: Mapping[str, str]) -> CheckResult:
 
 def check_ad_account(context: DoctorContext, *, target: ExportTarget) -> CheckResult:
     """Check that the token can read the named ad account, or exactly one if none is named."""
-    found = context.find_accounts(target)
+    found = context.list_matching_accounts(target)
     if len(found) == 1:
         return CheckResult(found[0].label)
     labels = ", ".join(account.label for account in context.accounts[:5]) or "none"
@@ -85,7 +85,7 @@ def check_ad_account(context: DoctorContext, *, target: ExportTarget) -> CheckRe
 
 def check_role(context: DoctorContext, *, target: ExportTarget) -> CheckResult:
     """Check that the user's roles in the target's ad account allow an export."""
-    return judge_role(context.find_accounts(target)[0])
+    return judge_role(context.list_matching_accounts(target)[0])
 
 
 def judge_role(account: AdAccount) -> CheckResult:
@@ -99,7 +99,7 @@ def judge_role(account: AdAccount) -> CheckResult:
 
 def check_audience(context: DoctorContext, *, target: ExportTarget) -> CheckResult:
     """Check that an export could use the audience. The result shows the audience's status and size."""
-    api = context.services.build_pinterest_api(context.find_accounts(target)[0].id)
+    api = context.services.build_pinterest_api(context.list_matching_accounts(target)[0].id)
     if target.name:
         ids = ", ".join(audience.id for audience in find_audiences_by_name(api, target.name))
         found = f"id {ids}" if ids else "which is new"
@@ -112,11 +112,11 @@ def check_audience(context: DoctorContext, *, target: ExportTarget) -> CheckResu
             return CheckResult(message, "error", "name the audience by its id")
         return CheckResult(message)
     if not target.audience_id:
-        if target.is_of_workflow:
+        if target.is_from_workflow:
             return CheckResult("the workflow names no audience", "error", "fill in its id where the workflow reads it")
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return CheckResult("not checked: no audience is named", "warning", advice)
-    find = require_usable_audience if target.takes_people else require_audience
+    find = require_usable_audience if target.changes_members else require_audience
     audience = find(api, target.audience_id)
     size = "unknown" if audience.size is None else f"{audience.size:,}"
     label = f"{audience.id} {quote_for_message(audience.name)}"

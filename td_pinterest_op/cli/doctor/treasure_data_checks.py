@@ -19,10 +19,10 @@ from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.withholding.people import WithholdingLists
 from td_pinterest_op.withholding.readers import open_reader
 
-_SAMPLE = 1_000
+_SAMPLE_ROWS = 1_000
 _NO_ROWS_ADVICE = "check the conditions (WHERE) of the query"
 # What the settings of an export need besides those about its rows.
-_ANY_EXPORT = {
+_MINIMAL_EXPORT_SETTINGS = {
     "type": "pinterest",
     "ad_account_id": "1",
     "audience_type": "customer_list",
@@ -37,13 +37,13 @@ def check_api_key(context: DoctorContext) -> CheckResult:
         message = f"TD_API_KEY not found (as a secret it is {SECRETS_BY_VARIABLE['TD_API_KEY']})"
         return CheckResult(message, "error", "set it, or store it with `digdag secrets --local --set td.apikey`")
     with extend_errors(f" [the key is from {context.credentials.sources['TD_API_KEY']}]"):
-        context.td_services.treasure_data.call("GET", "/v3/database/list")
+        context.services_without_pinterest.treasure_data.call("GET", "/v3/database/list")
     return CheckResult(f"the key is accepted by {parse_endpoints(context.credentials.environ).treasure_data}")
 
 
-def check_permissions(context: DoctorContext) -> CheckResult | None:
+def check_database_permissions(context: DoctorContext) -> CheckResult | None:
     """Check that the key's user may do in each database what the exports do there. Return None without a database."""
-    read = {context.params.get("database")}
+    read = {context.query_params.get("database")}
     written = set()
     for request in filter(None, (export.request for export in context.exports)):
         settings = request.settings
@@ -57,7 +57,9 @@ def check_permissions(context: DoctorContext) -> CheckResult | None:
     needed = sorted(filter(None, read | written))
     if not needed:
         return None
-    _, content = context.td_services.treasure_data.call("GET", "/v3/database/list?require_permissions=true")
+    _, content = context.services_without_pinterest.treasure_data.call(
+        "GET", "/v3/database/list?require_permissions=true"
+    )
     databases = {each.get("name"): each for each in content.get("databases") or ()}
     problems = []
     for database in needed:
@@ -83,7 +85,7 @@ def check_permissions(context: DoctorContext) -> CheckResult | None:
     return CheckResult(f"enough on {', '.join(needed)}")
 
 
-def check_project(context: DoctorContext) -> CheckResult | None:
+def check_project_secrets(context: DoctorContext) -> CheckResult | None:
     """Check that the workflow project has all secrets, as far as the key's user sees. Return None without a project."""
     if context.project is None:
         return None
@@ -104,16 +106,16 @@ def check_project(context: DoctorContext) -> CheckResult | None:
     return CheckResult(f"project {name} has all secrets; storing a renewed token needs Edit, too")
 
 
-def check_sample(context: DoctorContext) -> CheckResult | None:
+def check_sample_rows(context: DoctorContext) -> CheckResult | None:
     """Check that the first rows of a job's result are valid under the export's settings. Return None without a job."""
-    if not context.params:
+    if not context.query_params:
         return None
-    settings = _choose_settings(context)
-    source = read_source(context.credentials.build_task(**context.params))
+    settings = _choose_row_settings(context)
+    source = read_source(context.credentials.build_task(**context.query_params))
     rows = open_job_rows(context.services.treasure_data, source)
     stats = Stats()
     with open_reader(rows.job, settings, stats, lists=WithholdingLists()) as reader:
-        sample = list(islice(chain.from_iterable(zip(*block, strict=True) for block in rows.blocks), _SAMPLE))
+        sample = list(islice(chain.from_iterable(zip(*block, strict=True) for block in rows.blocks), _SAMPLE_ROWS))
         reader.read([list(zip(*sample, strict=True))] if sample else [])
     label = f"job {rows.job.id} ({', '.join(column.name for column in reader.columns)})"
     advice = [
@@ -122,7 +124,7 @@ def check_sample(context: DoctorContext) -> CheckResult | None:
     ]
     try:
         # Of a sample without a valid row, the other rows may be valid.
-        if stats.valid or stats.read < _SAMPLE or not settings.ignore_invalid_records:
+        if stats.valid or stats.read < _SAMPLE_ROWS or not settings.ignore_invalid_records:
             check_export_limits(settings, stats)
     except WorkflowError as error:
         cure = "; ".join(advice) or (error.advice if stats.read else _NO_ROWS_ADVICE)
@@ -142,18 +144,20 @@ def check_sample(context: DoctorContext) -> CheckResult | None:
     return CheckResult(message, "warning" if advice else "ok", "; ".join(advice))
 
 
-def _choose_settings(context: DoctorContext) -> Settings:
+def _choose_row_settings(context: DoctorContext) -> Settings:
     """Return the settings by which rows are judged: those of the workflow's export.
 
     Without one, or if the workflow has several exports, the settings allow invalid rows. Limits on the numbers of
     records are left to a dry run, which reads all rows.
     """
     found = [
-        (each.request.settings, each.unknown)
+        (each.request.settings, each.unknown_names)
         for each in context.exports
         if each.request and each.request.source and isinstance(each.request.settings, Settings)
     ]
-    settings = found[0][0] if found else parse_export_settings(_ANY_EXPORT, environ=context.credentials.environ)
+    settings = (
+        found[0][0] if found else parse_export_settings(_MINIMAL_EXPORT_SETTINGS, environ=context.credentials.environ)
+    )
     if len(found) != 1 or not found[0][1].isdisjoint(("ignore_invalid_records", "allow_empty")):
         settings = replace(settings, ignore_invalid_records=True, allow_empty=True)
     return replace(settings, max_invalid_ratio=1.0, min_records=None, max_records=None)

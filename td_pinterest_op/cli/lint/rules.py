@@ -16,8 +16,8 @@ from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS
 from td_pinterest_op.audiences.request import TaskRequest, parse_task_request
 from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
-from td_pinterest_op.cli.lint.selected_columns import TEMPLATE_NAME, find_column_problems
-from td_pinterest_op.cli.lint.workflow import TEMPLATE, DigTask, Workflow, find_settings
+from td_pinterest_op.cli.lint.selected_columns import TEMPLATE_PLACEHOLDER, find_column_problems
+from td_pinterest_op.cli.lint.workflow import TEMPLATE_PATTERN, DigTask, Workflow, parse_task_settings
 from td_pinterest_op.cli.lint.yaml_file import Place, YamlBlock
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.history import read_control_share
@@ -40,47 +40,47 @@ from td_pinterest_op.task_runtime.task import Task, parse_api_key
 
 _R = TypeVar("_R")
 
-BUILT_IN_CONNECTOR = "built-in-connector"
+BUILT_IN_CONNECTOR_CODE = "built-in-connector"
 """The code of the finding about a td> task that exports with Treasure Data's own Pinterest connector."""
 
 _ACTIVATION_CLASS = "td_pinterest_op.activation.PinterestActivation"
 _MANY_CLASS = "td_pinterest_op.many.Many"
-_HISTORY = ("td_pinterest_op.history.Failed", "td_pinterest_op.history.Lift")
+_HISTORY_CLASSES = ("td_pinterest_op.history.Failed", "td_pinterest_op.history.Lift")
 # The settings that a task may have, by its class.
-_TABLES: Mapping[str, SettingsTable[Any]] = {
+_SETTINGS_BY_CLASS: Mapping[str, SettingsTable[Any]] = {
     "td_pinterest_op.export.PinterestExport": EXPORT_SETTINGS,
     _MANY_CLASS: EXPORT_SETTINGS,
     _ACTIVATION_CLASS: EXPORT_SETTINGS,
     "td_pinterest_op.status.AudienceStatus": STATUS_SETTINGS,
     "td_pinterest_op.erase.PinterestErase": ERASURE_SETTINGS,
 }
-_CREDENTIALS = {key.name: build_variable_name(key.secret_name) for key in CREDENTIAL_SETTINGS}
-_SECRETS = sorted({*SECRETS_BY_VARIABLE, *_CREDENTIALS} - {"client_id", "PINTEREST_CLIENT_ID"})
+_CREDENTIAL_VARIABLES = {key.name: build_variable_name(key.secret_name) for key in CREDENTIAL_SETTINGS}
+_SECRET_KEYS = sorted({*SECRETS_BY_VARIABLE, *_CREDENTIAL_VARIABLES} - {"client_id", "PINTEREST_CLIENT_ID"})
 # In place of a secret; so short that it is not masked in messages.
-_PLACEHOLDER = "00"
+_CREDENTIAL_PLACEHOLDER = "00"
 # In place of what only a run knows: of a parameter, and of a setting the first of these that it allows.
-_NAME = "known_to_the_run"
-_SAMPLE_QUERY = "SELECT * FROM known_to_the_run"
-_SAMPLE_VALUES = {"query": _SAMPLE_QUERY, "engine": "presto", "database": _NAME}
-_WORDS = (_SAMPLE_QUERY, _NAME, "1", "US", "pinterest", "customer_list", "replace")
-_VALUES = (*_WORDS, {_NAME: "email"}, {"percent": "1", "salt": _NAME})
+_NAME_PLACEHOLDER = "known_to_the_run"
+_QUERY_PLACEHOLDER = "SELECT * FROM known_to_the_run"
+_PARAMETER_PLACEHOLDERS = {"query": _QUERY_PLACEHOLDER, "engine": "presto", "database": _NAME_PLACEHOLDER}
+_TEXT_PLACEHOLDERS = (_QUERY_PLACEHOLDER, _NAME_PLACEHOLDER, "1", "US", "pinterest", "customer_list", "replace")
+_SETTING_PLACEHOLDERS = (*_TEXT_PLACEHOLDERS, {_NAME_PLACEHOLDER: "email"}, {"percent": "1", "salt": _NAME_PLACEHOLDER})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export:
+class CheckedExport:
     """What a task of a workflow, or an entry of its list, asks of the operator.
 
-    `table`: the settings that it may have. `settings`: by name, None for those in `unknown`, whose values only a run
-    knows. `request`: None if a run refuses the task.
+    `table`: the settings that it may have. `settings`: by name, None for those in `unknown_names`, whose values only a
+    run knows. `request`: None if a run refuses the task.
     """
 
     table: SettingsTable[Any]
     settings: Mapping[str, Any]
-    unknown: frozenset[str]
+    unknown_names: frozenset[str]
     request: TaskRequest[Any] | None
 
 
-def check_workflow(path: Path) -> tuple[Workflow, list[Export]]:
+def check_workflow(path: Path) -> tuple[Workflow, list[CheckedExport]]:
     """Return the workflow in a file, with its findings sorted by line, and what its tasks ask of the operator."""
     workflow = Workflow(path)
     exports = []
@@ -89,10 +89,10 @@ def check_workflow(path: Path) -> tuple[Workflow, list[Export]]:
         # What cannot be read may have anything, and digdag refuses the whole folder for it.
         for task in () if workflow.findings else workflow.tasks:
             with work_inside(path.parent):
-                if task.class_name in _TABLES:
-                    exports += _TaskCheck(workflow, task).run()
-                elif task.class_name in _HISTORY:
-                    _TaskCheck(workflow, task).check_history()
+                if task.class_name in _SETTINGS_BY_CLASS:
+                    exports += _TaskChecker(workflow, task).check_task()
+                elif task.class_name in _HISTORY_CLASSES:
+                    _TaskChecker(workflow, task).check_history_task()
                 elif task.class_name:
                     message = (
                         f"there is no class {task.class_name}; an export is td_pinterest_op.export.PinterestExport"
@@ -119,22 +119,22 @@ def _check_td_task(workflow: Workflow, task: DigTask) -> None:
             message = f"td> does not read {name}, so nobody is withheld: move it into the result_settings of the export"
             workflow.add_finding(task.block.places[name], "misplaced", message)
     if (settings := task.find_connector_settings()) is not None:
-        _check_secrets(workflow, settings)
+        _check_plain_secrets(workflow, settings)
         message = (
             "this exports with Treasure Data's built-in Pinterest connector, not with this operator: "
             f"`td-pinterest init FOLDER --from {workflow.path}` makes a folder that does the same with it"
         )
-        workflow.add_finding(settings.place, BUILT_IN_CONNECTOR, message)
+        workflow.add_finding(settings.place, BUILT_IN_CONNECTOR_CODE, message)
 
 
-def _check_secrets(workflow: Workflow, block: YamlBlock) -> None:
-    for name in _SECRETS:
+def _check_plain_secrets(workflow: Workflow, block: YamlBlock) -> None:
+    for name in _SECRET_KEYS:
         if not is_left_out(block.get(name)) and "${" not in str(block[name]):
             message = (
                 f"{name} is in plain text here, for everybody who can read the workflow: make it a secret, as in "
                 "config/environment.yml, and get a new one, since whoever has read this one can use it"
             )
-            workflow.add_finding(block.find_place(name), "plain-secret", message)
+            workflow.add_finding(block.find_value_place(name), "plain-secret", message)
 
 
 @contextlib.contextmanager
@@ -148,47 +148,47 @@ def work_inside(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-class _TaskCheck:
+class _TaskChecker:
     """What a run would say about one task of this operator."""
 
     def __init__(self, workflow: Workflow, task: DigTask) -> None:
         self._workflow = workflow
         self._task = task
-        self._table = _TABLES.get(task.class_name, EXPORT_SETTINGS)
-        self._params = task.find_params()
+        self._table = _SETTINGS_BY_CLASS.get(task.class_name, EXPORT_SETTINGS)
+        self._params = task.get_filled_params()
         self._settings = self._params.get_block("result_settings")
-        self._env: YamlBlock = task.fill(task.block.get_block("_env"))
+        self._env: YamlBlock = task.fill_templates(task.block.get_block("_env"))
         self._environ = {
-            name: _PLACEHOLDER
+            name: _CREDENTIAL_PLACEHOLDER
             if not is_left_out(value) and (name in SECRETS_BY_VARIABLE or "${" in str(value))
             else str(value or "")
             for name, value in self._env.items()
         }
         # Where a key may be written, the place that counts first.
         self._blocks = [self._settings, self._params, self._params.get_block("td"), self._env]
-        _check_secrets(workflow, self._env)
+        _check_plain_secrets(workflow, self._env)
 
-    def check_history(self) -> None:
+    def check_history_task(self) -> None:
         lift = self._params.get_block("lift")
-        if self._task.class_name.endswith(".Lift") and not _is_unknown(self._params.get("lift")):
+        if self._task.class_name.endswith(".Lift") and not _has_template(self._params.get("lift")):
             task = Task(params=self._params, environ=self._environ)
-            self._call(read_control_share, task, blocks=[lift, *self._blocks])
+            self._call_and_report(read_control_share, task, blocks=[lift, *self._blocks])
         if not is_left_out(self._params.get("history") or self._params.get_block("settings").get("history")):
-            self._call(parse_api_key, self._environ)
+            self._call_and_report(parse_api_key, self._environ)
 
-    def run(self) -> list[Export]:
+    def check_task(self) -> list[CheckedExport]:
         params = self._params
         if FOR_THIS_RUN_PARAMETER in params:
             message = f"{FOR_THIS_RUN_PARAMETER} is for one run: pass it with -p, and leave it out of the workflow"
             self._workflow.add_finding(params.places[FOR_THIS_RUN_PARAMETER], "for-this-run", message)
             del params[FOR_THIS_RUN_PARAMETER]
         written = params.get("result_settings")
-        if not _is_template(written):
-            self._settings.update(self._call(find_settings, params) or {})
-        _check_secrets(self._workflow, self._settings)
-        self._check_values(self._settings, self._settings.place)
-        self._check_values(params.get("audiences"), params.find_place("audiences"))
-        exports = [] if _is_template(written) else self._find_exports()
+        if not _is_template_text(written):
+            self._settings.update(self._call_and_report(parse_task_settings, params) or {})
+        _check_plain_secrets(self._workflow, self._settings)
+        self._check_ids_and_templates(self._settings, self._settings.place)
+        self._check_ids_and_templates(params.get("audiences"), params.find_value_place("audiences"))
+        exports = [] if _is_template_text(written) else self._check_exports()
         for name in sorted(RESTRICTING_SETTING_NAMES & self._task.block.keys()):
             place = self._task.block.places[name]
             if not self._workflow.has_finding(place):
@@ -196,14 +196,14 @@ class _TaskCheck:
                 self._workflow.add_finding(place, "misplaced", message)
         return exports
 
-    def _check_values(self, value: Any, place: Place) -> None:
+    def _check_ids_and_templates(self, value: Any, place: Place) -> None:
         """Add findings about ids that lose digits, and about templates that name nothing, in a value at any depth."""
         if isinstance(value, YamlBlock):
             for key, member in value.items():
-                self._check_values(member, value.find_place(key))
+                self._check_ids_and_templates(member, value.find_value_place(key))
         elif isinstance(value, list):
             for item in value:
-                self._check_values(item, place)
+                self._check_ids_and_templates(item, place)
         elif isinstance(value, int) and may_have_lost_digits(value):
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
             self._workflow.add_finding(place, "unquoted-id", message)
@@ -212,91 +212,96 @@ class _TaskCheck:
             isinstance(value, str) and self._workflow.knows_all_variables and self._task.class_name != _ACTIVATION_CLASS
         ):
             # A template may name a key that is beside it.
-            for name in set(self._task.find_undefined(value)).difference(["name", *self._table.by_name]):
+            for name in set(self._task.list_undefined_names(value)).difference(["name", *self._table.by_name]):
                 message = f"nothing in this workflow defines {name}: correct the name, or pass it to the run with -p"
                 self._workflow.add_finding(place, "undefined", message, level="warning")
 
-    def _find_exports(self) -> list[Export]:
-        params = _replace_unknown(self._params, self._table, set())
-        unknown: set[str] = set()
-        params["result_settings"] = _replace_unknown(self._settings, self._table, unknown)
+    def _check_exports(self) -> list[CheckedExport]:
+        params = _fill_placeholders(self._params, self._table, set())
+        unknown_names: set[str] = set()
+        params["result_settings"] = _fill_placeholders(self._settings, self._table, unknown_names)
         # An earlier task, or a workflow that calls this one, may have run a job, or name the database.
         stored = {}
         if not self._workflow.knows_all_variables:
-            stored = {"database": _NAME, "last_job_id": "1"}
+            stored = {"database": _NAME_PLACEHOLDER, "last_job_id": "1"}
         elif any(each.operator.startswith("td") for each in self._workflow.tasks):
             stored = {"last_job_id": "1"}
-        params["td"] = stored | _replace_unknown(self._params.get_block("td"), self._table, set())
+        params["td"] = stored | _fill_placeholders(self._params.get_block("td"), self._table, set())
         task = Task(params=params, environ=self._environ)
         if self._task.class_name == _MANY_CLASS:
-            return self._read_entries(task, unknown)
+            return self._check_entries(task, unknown_names)
         if self._task.class_name != _ACTIVATION_CLASS:
-            return [self._read_request(task, unknown, self._blocks)]
-        if _is_template(self._params.get("later_runs")):
+            return [self._check_request(task, unknown_names, self._blocks)]
+        if _is_template_text(self._params.get("later_runs")):
             del params["later_runs"]
-            unknown.add("action")
-        ours = {"segment_name": _NAME, "activation_actions_table": f"{_NAME}.{_NAME}"}
-        activation = self._call(add_activation_settings, replace(task, params={**ours, **params}))
+            unknown_names.add("action")
+        ours = {
+            "segment_name": _NAME_PLACEHOLDER,
+            "activation_actions_table": f"{_NAME_PLACEHOLDER}.{_NAME_PLACEHOLDER}",
+        }
+        activation = self._call_and_report(add_activation_settings, replace(task, params={**ours, **params}))
         if activation is None:
             return []
         given = {name for name, value in self._settings.items() if not is_left_out(value)}
-        unknown |= set(CONSOLE_SETTING_NAMES) - given - {"action"}
-        return [self._read_request(activation, unknown, self._blocks)]
+        unknown_names |= set(CONSOLE_SETTING_NAMES) - given - {"action"}
+        return [self._check_request(activation, unknown_names, self._blocks)]
 
-    def _read_entries(self, task: Task, unknown: set[str]) -> list[Export]:
-        self._call(read_at_once, task)
+    def _check_entries(self, task: Task, unknown_names: set[str]) -> list[CheckedExport]:
+        self._call_and_report(read_at_once, task)
         listed = self._params.get("audiences")
-        if _is_template(listed):
+        if _is_template_text(listed):
             return []
         if isinstance(listed, list):
-            listed = [{"name": number} if _is_template(item) else item for number, item in enumerate(listed)]
+            listed = [{"name": number} if _is_template_text(item) else item for number, item in enumerate(listed)]
         exports = []
-        entries = self._call(read_entries, replace(task, params={**task.params, "audiences": listed})) or {}
+        entries = self._call_and_report(read_entries, replace(task, params={**task.params, "audiences": listed})) or {}
         for name, members in entries.items():
             if isinstance(listed, list) and not isinstance(members, YamlBlock):
                 continue  # only a run knows it
-            block = members if isinstance(members, YamlBlock) else YamlBlock(self._params.find_place("audiences"))
+            block = members if isinstance(members, YamlBlock) else YamlBlock(self._params.find_value_place("audiences"))
             blocks = [block, *self._blocks]
             own: set[str] = set()
-            known = _replace_unknown(members, self._table, own)
-            own |= unknown.difference(known)
-            if built := self._call(build_entry_task, task, known, name, blocks=blocks):
-                exports.append(self._read_request(built, own, blocks))
+            known = _fill_placeholders(members, self._table, own)
+            own |= unknown_names.difference(known)
+            if built := self._call_and_report(build_entry_task, task, known, name, blocks=blocks):
+                exports.append(self._check_request(built, own, blocks))
         return exports
 
-    def _read_request(self, task: Task, unknown: set[str], blocks: list[YamlBlock]) -> Export:
+    def _check_request(self, task: Task, unknown_names: set[str], blocks: list[YamlBlock]) -> CheckedExport:
         """Return what a task or an entry asks of the operator, and add findings.
 
-        `unknown`: the names of settings that only a run knows. Added are the problems that a task has without them,
-        with valid values for them, and with every action if that is unknown.
+        `unknown_names`: the names of settings that only a run knows. Added are the problems that a task has without
+        them, with valid values for them, and with every action if that is unknown.
         """
         settings = task.params["result_settings"]
         request: TaskRequest[Any] | None = None
         found: list[Sequence[Problem]] = []
-        for stand_ins in _list_stand_ins(self._table, unknown):
-            whole = replace(task, params={**task.params, "result_settings": {**settings, **stand_ins}})
+        for placeholders in _list_placeholder_settings(self._table, unknown_names):
+            whole = replace(task, params={**task.params, "result_settings": {**settings, **placeholders}})
             try:
                 request = parse_task_request(whole, table=self._table)
                 found.append(request.settings.warnings)
             except SettingsError as error:
                 found.append(error.problems)
-        self._report([problem for problem in found[0] if all(problem in each for each in found)], blocks)
-        if request and request.source and unknown.isdisjoint(("columns", "records", "control")):
+        self._add_findings([problem for problem in found[0] if all(problem in each for each in found)], blocks)
+        if request and request.source and unknown_names.isdisjoint(("columns", "records", "control")):
             lists = {name: each.query for name, each in request.lists.items()}
-            for name, message in find_column_problems(request.settings, query=request.source.query, lists=lists):
-                self._report([Problem(key=name, code="columns", text=message)], blocks)
-        shown = {str(name): value for name, value in settings.items()} | dict.fromkeys(unknown)
-        return Export(table=self._table, settings=shown, unknown=frozenset(unknown), request=request)
+            problems = find_column_problems(request.settings, query=request.source.query, lists=lists)
+            self._add_findings(problems, blocks)
+        shown = {str(name): value for name, value in settings.items()} | dict.fromkeys(unknown_names)
+        return CheckedExport(table=self._table, settings=shown, unknown_names=frozenset(unknown_names), request=request)
 
-    def _call(self, function: Callable[..., _R], *args: Any, blocks: list[YamlBlock] | None = None) -> _R | None:
+    def _call_and_report(
+        self, function: Callable[..., _R], *args: Any, blocks: list[YamlBlock] | None = None
+    ) -> _R | None:
         """Return what one of the operator's readers returns. If it refuses the task, add findings and return None."""
         try:
             return function(*args)
         except SettingsError as error:
-            self._report(error.problems, blocks or self._blocks)
+            self._add_findings(error.problems, blocks or self._blocks)
             return None
 
-    def _report(self, problems: Iterable[Problem], blocks: list[YamlBlock]) -> None:
+    def _add_findings(self, problems: Iterable[Problem], blocks: list[YamlBlock]) -> None:
         """Add a finding for each problem, at the place of its key in the first of the `blocks` that has it."""
         for problem in problems:
             place = self._task.place
@@ -304,60 +309,60 @@ class _TaskCheck:
                 place = self._task.block.places.get("_env", place)
             elif problem.key in self._table.by_name and "result_settings" in self._params:
                 place = blocks[0].place
-            names = [problem.key, _CREDENTIALS.get(problem.key), *problem.others]
+            names = [problem.key, _CREDENTIAL_VARIABLES.get(problem.key), *problem.others]
             for block in blocks if problem.code != "misplaced" else [self._params]:
                 if name := next((name for name in names if name in block.places), None):
                     is_about_value = problem.code in ("value", "missing", "digits")
-                    place = block.find_place(name) if is_about_value else block.places[name]
+                    place = block.find_value_place(name) if is_about_value else block.places[name]
                     break
             if problem.code != "digits" or not self._workflow.has_finding(place):
                 level = "warning" if problem.code in ("unused", "digits") else "error"
                 self._workflow.add_finding(place, problem.code, problem.text, level=level)
 
 
-def _list_stand_ins(table: SettingsTable[Any], unknown: set[str]) -> list[dict[str, object]]:
-    """Return what the `unknown` settings may be: left out or valid, and each action if the action is unknown."""
-    valid = {name: value for name in unknown if (value := _find_valid(table.by_name[name])) is not None}
-    if "action" not in unknown:
-        return [{}, valid] if unknown else [{}]
+def _list_placeholder_settings(table: SettingsTable[Any], unknown_names: set[str]) -> list[dict[str, object]]:
+    """Return what the `unknown_names` settings may be: left out or valid, and each action if the action is unknown."""
+    valid = {name: value for name in unknown_names if (value := _choose_placeholder(table.by_name[name])) is not None}
+    if "action" not in unknown_names:
+        return [{}, valid] if unknown_names else [{}]
     return [{**each, "action": action.action.name} for action in ACTIONS for each in ({}, valid)]
 
 
-def _find_valid(setting: Setting) -> object:
+def _choose_placeholder(setting: Setting) -> object:
     """Return a value that a setting allows, or None if its default is as good."""
-    for value in (_PLACEHOLDER,) if setting.is_credential else _VALUES:
+    for value in (_CREDENTIAL_PLACEHOLDER,) if setting.is_credential else _SETTING_PLACEHOLDERS:
         with contextlib.suppress(WrongValueError):
             setting.type.parse(value)
             return value
     return None
 
 
-def _replace_unknown(values: Mapping[Any, Any], table: SettingsTable[Any], unknown: set[str]) -> dict[Any, Any]:
+def _fill_placeholders(values: Mapping[Any, Any], table: SettingsTable[Any], unknown_names: set[str]) -> dict[Any, Any]:
     """Return parameters or settings with stand-ins for values that only a run knows, and for plain credentials.
 
-    Settings of the `table` whose values only a run knows are left out; their names are added to `unknown`.
+    Settings of the `table` whose values only a run knows are left out; their names are added to `unknown_names`.
     """
     known: dict[Any, Any] = {}
     for name, value in values.items():
         if name == "result_settings" and isinstance(value, Mapping):
-            known[name] = _replace_unknown(value, table, unknown)
-        elif name in _CREDENTIALS and not is_left_out(value) and "${" not in str(value):
-            known[name] = _PLACEHOLDER
-        elif not _is_unknown(value):
+            known[name] = _fill_placeholders(value, table, unknown_names)
+        elif name in _CREDENTIAL_VARIABLES and not is_left_out(value) and "${" not in str(value):
+            known[name] = _CREDENTIAL_PLACEHOLDER
+        elif not _has_template(value):
             known[name] = value
-        elif name in ("query", *WITHHOLDING_LISTS) and len(TEMPLATE.sub("", str(value)).split()) > 1:
-            known[name] = TEMPLATE.sub(TEMPLATE_NAME, str(value))
+        elif name in ("query", *WITHHOLDING_LISTS) and len(TEMPLATE_PATTERN.sub("", str(value)).split()) > 1:
+            known[name] = TEMPLATE_PATTERN.sub(TEMPLATE_PLACEHOLDER, str(value))
         elif name in table.by_name:
-            unknown.add(name)
+            unknown_names.add(name)
         else:
-            known[name] = _SAMPLE_VALUES.get(name, "1")
+            known[name] = _PARAMETER_PLACEHOLDERS.get(name, "1")
     return known
 
 
-def _is_unknown(value: object) -> bool:
-    return TEMPLATE.search(str(value)) is not None
+def _has_template(value: object) -> bool:
+    return TEMPLATE_PATTERN.search(str(value)) is not None
 
 
-def _is_template(value: object) -> bool:
+def _is_template_text(value: object) -> bool:
     """Whether a value is text with a template that only a run can fill in: it may become a mapping or a list."""
-    return isinstance(value, str) and _is_unknown(value)
+    return isinstance(value, str) and _has_template(value)

@@ -3,18 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from td_pinterest_op.cli.lint.workflow import TEMPLATE
-from td_pinterest_op.errors import JobError
+from td_pinterest_op.cli.lint.workflow import TEMPLATE_PATTERN
+from td_pinterest_op.errors import JobError, Problem
 from td_pinterest_op.records.columns import Column, find_identifier_columns, find_list_columns, find_people_columns
 from td_pinterest_op.settings.table import ErasureSettings, Settings
 from td_pinterest_op.treasure_data.job import Job
 
 _LONGEST_QUERY = 100_000
-TEMPLATE_NAME = "of_a_template"
+TEMPLATE_PLACEHOLDER = "of_a_template"
 """In place of a template; a query without templates has no such name."""
 
 
-def describe_job(sql: str) -> Job | None:
+def parse_query_as_job(sql: str) -> Job | None:
     """Return a job with the columns that a query selects, or None if its text does not show all.
 
     Their names are in lower case, "_col0" for a first column without a name, as in Trino. Their types are "varbinary"
@@ -25,7 +25,7 @@ def describe_job(sql: str) -> Job | None:
     if len(sql) > _LONGEST_QUERY:
         return None
     try:
-        query = sqlglot.parse_one(TEMPLATE.sub(TEMPLATE_NAME, sql), read="trino")
+        query = sqlglot.parse_one(TEMPLATE_PATTERN.sub(TEMPLATE_PLACEHOLDER, sql), read="trino")
     except (sqlglot.errors.SqlglotError, RecursionError):
         return None
     columns = []
@@ -33,7 +33,7 @@ def describe_job(sql: str) -> Job | None:
         inner = selected.unnest()
         is_named = isinstance(inner, (sqlglot.exp.Column, sqlglot.exp.Dot, sqlglot.exp.Star))
         name = (selected.alias or (inner.name if is_named else f"_col{position}")).lower()
-        if "*" in name or TEMPLATE_NAME in name:
+        if "*" in name or TEMPLATE_PLACEHOLDER in name:
             return None
         is_hash = selected.unalias().sql("trino").upper().startswith("SHA256(")
         columns.append((name, "varbinary" if is_hash else "varchar"))
@@ -42,19 +42,19 @@ def describe_job(sql: str) -> Job | None:
 
 def find_column_problems(
     settings: Settings | ErasureSettings, *, query: str, lists: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
-    """Yield each problem with the columns of an export's queries: the parameter that has the query, and a message.
+) -> Iterator[Problem]:
+    """Yield each problem with the columns of an export's queries. Its key is the parameter that has the query.
 
     `query`: the SQL that selects the people. `lists`: the SQL for opt-outs and consents, by parameter.
     """
     of_lists: dict[str, Sequence[Column]] = {}
     for name, sql in lists.items():
-        if isinstance(settings, Settings) and (job := describe_job(sql)):
+        if isinstance(settings, Settings) and (job := parse_query_as_job(sql)):
             try:
                 of_lists[name] = find_list_columns(replace(job, option=name), settings)
             except JobError as error:
-                yield name, str(error)
-    job = describe_job(query)
+                yield Problem(key=name, code="columns", text=str(error))
+    job = parse_query_as_job(query)
     # `columns` may name a column of any of the queries.
     if job and (not settings.columns or len(of_lists) == len(lists)):
         people = replace(job, option="this task")
@@ -64,4 +64,4 @@ def find_column_problems(
             else:
                 find_identifier_columns(people, settings.columns)
         except JobError as error:
-            yield "query", str(error)
+            yield Problem(key="query", code="columns", text=str(error))

@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op.cli.lint.yaml_file import Place, Reader, YamlBlock
+from td_pinterest_op.cli.lint.yaml_file import Place, YamlBlock, YamlReader
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.parse import parse_raw_settings
 
-TEMPLATE = re.compile(r"\$\{(?!\s*secret:)([^{}]*)\}")
+TEMPLATE_PATTERN = re.compile(r"\$\{(?!\s*secret:)([^{}]*)\}")
 """What digdag fills in, with its expression: not a secret, which it fills in elsewhere."""
-_FILLED_IN = re.compile(rf"{TEMPLATE.pattern}|\$\$(?!\{{)")
+_TEMPLATE_OR_DOLLARS = re.compile(rf"{TEMPLATE_PATTERN.pattern}|\$\$(?!\{{)")
 # Blocks that hold tasks, besides the names that begin with +.
-_BLOCKS = ("_do", "_else_do", "_error", "_check")
-_VARIABLE = re.compile(r"\s*([A-Za-z_]\w*)(?:\.\w+)*\s*")
+_TASK_BLOCK_KEYS = ("_do", "_else_do", "_error", "_check")
+_VARIABLE_PATTERN = re.compile(r"\s*([A-Za-z_]\w*)(?:\.\w+)*\s*")
 # What digdag, its loops and its operators define.
-_OF_DIGDAG = re.compile(
+_DIGDAG_VARIABLE_PATTERN = re.compile(
     r"(last_|next_|last_executed_)?session_\w+|(task|project|workflow)_(name|id)|attempt_id|timezone|moment|error|td|http"
     r"|i|range|pinterest(_many|_status|_erasure|_lift)?"
 )
 # Operators of tasks that may define any variable.
-_DEFINING = ("py", "rb", "sh", "call", "require", "param_get")
+_DEFINING_OPERATORS = ("py", "rb", "sh", "call", "require", "param_get")
 # How deep a value is in the parameters of a task; `_LITERAL`: that of a variable, in which digdag fills in nothing.
 _PARAMETERS, _PARAMETER, _NESTED, _LITERAL = range(4)
 
@@ -33,19 +33,19 @@ _PARAMETERS, _PARAMETER, _NESTED, _LITERAL = range(4)
 class DigTask:
     """A task or a group. `block`: its own keys. `exported`: the `_export` of the task and its parents.
 
-    `open_names`: the variables of loops, whose values only a run knows. `keys`: those that lead to it from the root,
-    such as +group, _do, +export.
+    `loop_variables`: the variables of loops, whose values only a run knows. `key_path`: the keys that lead to it from
+    the root, such as +group, _do, +export.
     """
 
     block: YamlBlock
     exported: YamlBlock
-    open_names: frozenset[str]
-    keys: tuple[str, ...]
+    loop_variables: frozenset[str]
+    key_path: tuple[str, ...]
 
     @property
     def name(self) -> str:
         """The names of its groups and its own, such as +group+export, or "" for the workflow."""
-        return "".join(key for key in self.keys if key.startswith("+"))
+        return "".join(key for key in self.key_path if key.startswith("+"))
 
     @property
     def operator(self) -> str:
@@ -63,46 +63,46 @@ class DigTask:
         """The place of the operator, or of the group."""
         return self.block.places.get(f"{self.operator}>", self.block.place)
 
-    def find_params(self) -> YamlBlock:
+    def get_filled_params(self) -> YamlBlock:
         """Return the parameters of the task, filled in, without directives and subtasks."""
         merged = self.exported.merge(self.block)
         for name in [name for name in merged if name[:1] in ("_", "+") or name.endswith(">")]:
             del merged[name]
-        filled: YamlBlock = self.fill(merged, _PARAMETERS)
+        filled: YamlBlock = self.fill_templates(merged, _PARAMETERS)
         return filled
 
     def find_connector_settings(self) -> YamlBlock | None:
         """Return the settings of a td> task that exports with the built-in Pinterest connector, or None for another."""
-        params = self.find_params()
+        params = self.get_filled_params()
         settings = params.get_block("result_settings")
         with contextlib.suppress(SettingsError):
-            settings.update(find_settings(params))
+            settings.update(parse_task_settings(params))
         is_typed = str(settings.get("type")).strip().lower() == "pinterest"
         is_ours = is_typed or ("result_connection" in params and settings.keys() >= {"ad_account_id", "audience_type"})
         return settings if self.operator == "td" and is_ours else None
 
-    def fill(self, value: Any, depth: int = _NESTED) -> Any:
+    def fill_templates(self, value: Any, depth: int = _NESTED) -> Any:
         """Return a plain value in which each `${name}` that the file knows is filled in, and each `$$` is `$`.
 
         As in digdag, the value of a variable counts as it is written; that of a whole parameter is filled in itself.
         """
         if isinstance(value, list):
-            return [self.fill(item, max(depth, _NESTED)) for item in value]
+            return [self.fill_templates(item, max(depth, _NESTED)) for item in value]
         if isinstance(value, YamlBlock):
             filled = YamlBlock(value.place)
-            filled.add_members(value)
+            filled.update_with_places(value)
             for key, member in value.items():
-                filled[key] = self.fill(member, _PARAMETER if depth == _PARAMETERS else max(depth, _NESTED))
-                if named := self._find_named(member):
+                filled[key] = self.fill_templates(member, _PARAMETER if depth == _PARAMETERS else max(depth, _NESTED))
+                if named := self._find_named_variable(member):
                     filled.origins[key] = named[1]
             return filled
         if not isinstance(value, str):
             return value
         if depth == _LITERAL:
             return re.sub(r"\$\{(?!\s*secret:)", "$ {", value)
-        named = self._find_named(value)
+        named = self._find_named_variable(value)
         if named and not isinstance(named[0], str):
-            return self.fill(named[0], depth if depth == _PARAMETER else _LITERAL)
+            return self.fill_templates(named[0], depth if depth == _PARAMETER else _LITERAL)
 
         def find_text(template: re.Match[str]) -> str:
             """Return the text for a template or for `$$`, or the template itself if only a run knows it."""
@@ -111,15 +111,15 @@ class DigTask:
             found = self.find_variable(template[1])
             if found is None:
                 return template[0]
-            text = self.fill(found[0], depth + 1)
+            text = self.fill_templates(found[0], depth + 1)
             return text if isinstance(text, str) else json.dumps(text)
 
-        return _FILLED_IN.sub(find_text, value)
+        return _TEMPLATE_OR_DOLLARS.sub(find_text, value)
 
     def find_variable(self, expression: str) -> tuple[Any, Place] | None:
         """Return the value of a variable such as `target.audience_id`, with its place, or None if it is not known."""
         names = expression.strip().split(".")
-        found: Any = None if names[0] in self.open_names else self.exported
+        found: Any = None if names[0] in self.loop_variables else self.exported
         place = self.exported.place
         for name in names:
             if not isinstance(found, YamlBlock) or name not in found:
@@ -128,31 +128,31 @@ class DigTask:
             found = found[name]
         return "" if found is None else found, place
 
-    def find_undefined(self, text: str) -> list[str]:
+    def list_undefined_names(self, text: str) -> list[str]:
         """Return the names in the templates of a text that the file does not define."""
         names = []
-        for expression in TEMPLATE.findall(text):
-            path = _VARIABLE.fullmatch(expression)
-            is_open = path is None or path[1] in self.open_names or _OF_DIGDAG.fullmatch(path[1])
+        for expression in TEMPLATE_PATTERN.findall(text):
+            path = _VARIABLE_PATTERN.fullmatch(expression)
+            is_open = path is None or path[1] in self.loop_variables or _DIGDAG_VARIABLE_PATTERN.fullmatch(path[1])
             if not is_open and self.find_variable(expression) is None:
                 names.append(expression.strip())
         return names
 
-    def _find_named(self, value: Any) -> tuple[Any, Place] | None:
+    def _find_named_variable(self, value: Any) -> tuple[Any, Place] | None:
         """Return the value and the place of the variable that a value names as a template and nothing else, or None."""
-        template = TEMPLATE.fullmatch(value.strip()) if isinstance(value, str) else None
+        template = TEMPLATE_PATTERN.fullmatch(value.strip()) if isinstance(value, str) else None
         return self.find_variable(template[1]) if template else None
 
 
-class Workflow(Reader):
+class Workflow(YamlReader):
     """A .dig file with the files it includes, its tasks, and the findings about it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        content = self.read(path)
+        content = self.read_file(path)
         self.root = content if isinstance(content, YamlBlock) else YamlBlock(Place(path, 1))
-        self.tasks = list(_walk(self.root, YamlBlock(self.root.place), frozenset(), ()))
+        self.tasks = list(_walk_tasks(self.root, YamlBlock(self.root.place), frozenset(), ()))
         # Whether no program of a task, and no other workflow that calls this one, may define variables.
         self.knows_all_variables = False
         operators = {each.operator for each in self.tasks if not each.class_name}
@@ -161,21 +161,21 @@ class Workflow(Reader):
         with contextlib.suppress(OSError):
             texts = [each.read_text(encoding="utf-8", errors="replace") for each in others]
             names = [line.partition("call>:")[2] for text in texts for line in text.splitlines()]
-            self.knows_all_variables = operators.isdisjoint(_DEFINING) and not any(map(called.search, names))
+            self.knows_all_variables = operators.isdisjoint(_DEFINING_OPERATORS) and not any(map(called.search, names))
 
 
-def find_settings(params: YamlBlock) -> dict[str, Any]:
+def parse_task_settings(params: YamlBlock) -> dict[str, Any]:
     """Return the settings in a task's parameters, a mapping or its text. Raises SettingsError for anything else."""
     return {str(name): value for name, value in parse_raw_settings(params.get("result_settings")).items()}
 
 
-def _walk(
-    block: YamlBlock, inherited: YamlBlock, open_names: frozenset[str], keys: tuple[str, ...]
+def _walk_tasks(
+    block: YamlBlock, inherited: YamlBlock, loop_variables: frozenset[str], key_path: tuple[str, ...]
 ) -> Iterator[DigTask]:
     exported = inherited.merge(block.get_block("_export"))
-    open_names = open_names.difference(block.get_block("_export"))
-    yield DigTask(block=block, exported=exported, open_names=open_names, keys=keys)
+    loop_variables = loop_variables.difference(block.get_block("_export"))
+    yield DigTask(block=block, exported=exported, loop_variables=loop_variables, key_path=key_path)
     for key, member in block.items():
-        if isinstance(member, YamlBlock) and (key.startswith("+") or key in _BLOCKS):
+        if isinstance(member, YamlBlock) and (key.startswith("+") or key in _TASK_BLOCK_KEYS):
             of_loop = block.get_block("for_each>") if key == "_do" else ()
-            yield from _walk(member, exported, open_names.union(of_loop), (*keys, key))
+            yield from _walk_tasks(member, exported, loop_variables.union(of_loop), (*key_path, key))

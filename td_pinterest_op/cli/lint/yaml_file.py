@@ -10,9 +10,9 @@ import yaml
 from td_pinterest_op.cli.screen import replace_unprintable
 
 _WHOLE_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]{0,30})")
-_WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
+_YAML_CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
 # Aliases and includes can make a small file grow without end.
-_MOST_VALUES = 50_000
+_MOST_YAML_VALUES = 50_000
 
 
 class Place(NamedTuple):
@@ -53,36 +53,36 @@ class YamlBlock(dict[str, Any]):
         inner = self.get(key)
         return inner if isinstance(inner, YamlBlock) else YamlBlock(self.places.get(key, self.place))
 
-    def find_place(self, key: str) -> Place:
+    def find_value_place(self, key: str) -> Place:
         """Return the place of a value: where it is written, or else its key, or else the mapping."""
         return self.origins.get(key) or self.places.get(key, self.place)
 
-    def add_members(self, content: Any) -> None:
+    def update_with_places(self, content: Any) -> None:
         """Add the members of another mapping, which take precedence. Anything else has none."""
         if isinstance(content, YamlBlock):
             self.update(content)
             self.places |= content.places
             self.origins |= content.origins
 
-    def merge(self, over: "YamlBlock") -> "YamlBlock":
-        """Return a new mapping with the members of both. Those of `over` take precedence, at every level of nesting."""
-        merged = YamlBlock(over.place)
-        merged.add_members(self)
-        merged.add_members(over)
-        for key, value in over.items():
+    def merge(self, overrides: "YamlBlock") -> "YamlBlock":
+        """Return a new mapping with the members of both. `overrides` take precedence, at every level of nesting."""
+        merged = YamlBlock(overrides.place)
+        merged.update_with_places(self)
+        merged.update_with_places(overrides)
+        for key, value in overrides.items():
             below = self.get(key)
             if isinstance(value, YamlBlock) and isinstance(below, YamlBlock):
                 merged[key] = below.merge(value)
         return merged
 
 
-class Reader:
+class YamlReader:
     """Reads files, and collects findings about them. `files`: those that were read."""
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
         self.files: set[Path] = set()
-        self._left = _MOST_VALUES
+        self._left = _MOST_YAML_VALUES
 
     def add_finding(self, place: Place, code: str, message: str, *, level: str = "error") -> None:
         """Add a finding, unless there is the same. `level`: `error` if a run fails or does harm, else `warning`."""
@@ -95,7 +95,7 @@ class Reader:
         """Whether there is a finding at a place."""
         return any((finding.path, finding.line) == place for finding in self.findings)
 
-    def read(self, path: Path, included_at: Place | None = None) -> Any:
+    def read_file(self, path: Path, included_at: Place | None = None) -> Any:
         """Return a YAML file's content. If it cannot be read, add a finding, and return None.
 
         `included_at`: where another file includes it.
@@ -105,7 +105,7 @@ class Reader:
             text = path.read_bytes().decode("utf-8-sig")
             self.files.add(path)
             node = yaml.compose(text, Loader=yaml.BaseLoader)
-            return self._convert(node, here) if node else None
+            return self._convert_node(node, here) if node else None
         except UnicodeDecodeError:
             message = "the file is not UTF-8: save it as UTF-8"
         except yaml.YAMLError as error:
@@ -123,19 +123,21 @@ class Reader:
         self.add_finding(here, "yaml", message)
         return None
 
-    def _convert(self, node: yaml.Node, place: Place) -> Any:
+    def _convert_node(self, node: yaml.Node, place: Place) -> Any:
         self._left -= 1
         if self._left < 0:
             raise RecursionError
         if isinstance(node, yaml.SequenceNode):
-            return [self._convert(item, Place(place.path, item.start_mark.line + 1)) for item in node.value]
+            return [self._convert_node(item, Place(place.path, item.start_mark.line + 1)) for item in node.value]
         if isinstance(node, yaml.ScalarNode):
             if node.tag.startswith("!include"):
                 here = Place(place.path, node.start_mark.line + 1)
                 self.add_finding(here, "yaml", "write `!include : FILE` on a line of its own, with blanks around the :")
             if node.style:  # in quotes, or a block of text
                 return node.value
-            return int(node.value) if _WHOLE_NUMBER.fullmatch(node.value) else _WORDS.get(node.value, node.value)
+            return (
+                int(node.value) if _WHOLE_NUMBER.fullmatch(node.value) else _YAML_CONSTANTS.get(node.value, node.value)
+            )
         block = YamlBlock(place)
         own: set[str] = set()
         # The mapping's own members take precedence over those of `<<`, wherever it is.
@@ -143,15 +145,15 @@ class Reader:
             here = Place(place.path, key.start_mark.line + 1)
             name = str(key.value)
             if key.tag == "!include":
-                block.add_members(self.read(place.path.parent / str(value.value), here))
+                block.update_with_places(self.read_file(place.path.parent / str(value.value), here))
             elif name == "<<":
                 # Of several mappings, the first wins.
                 for each in reversed(value.value) if isinstance(value, yaml.SequenceNode) else [value]:
-                    block.add_members(self._convert(each, here))
+                    block.update_with_places(self._convert_node(each, here))
             else:
                 if name in own:
                     self.add_finding(here, "yaml", f"{name} is defined twice: keep one of the two")
                 own.add(name)
-                block[name] = self._convert(value, here)
+                block[name] = self._convert_node(value, here)
                 block.places[name] = here
         return block

@@ -12,7 +12,7 @@ from itertools import islice
 from td_pinterest_op.audiences.consistency import read_until_found, request_new_audience, request_switch
 from td_pinterest_op.audiences.lookup import find_audiences_by_name
 from td_pinterest_op.cli.connection import list_ad_accounts
-from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
+from td_pinterest_op.cli.doctor.pinterest_checks import judge_access_tier, judge_role
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api
@@ -116,7 +116,7 @@ class Rehearsal:
         role = judge_role(account).message if account else "the ad account is not listed"
         headers = self.services.client.last_headers
         self.limits = ", ".join(f"{quota};w={window}" for quota, window in parse_requests_per_seconds(headers)) or None
-        return f"{role}; {judge_tier(headers).message}"
+        return f"{role}; {judge_access_tier(headers).message}"
 
     def try_empty_list(self) -> str:
         """Return the verdict: whether Pinterest creates a customer list without records."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.cli.lint.yaml_file import Reader, YamlBlock
+from td_pinterest_op.cli.lint.yaml_file import YamlBlock, YamlReader
 from tests.unit.cli.lint.samples import OWN, found_in, plant
 
 _LAUGHS = "a: &a [x]\n" + "".join(
@@ -32,9 +32,9 @@ def test_what_cannot_be_read_is_a_finding(tmp_path: Path, text: str) -> None:
 
 
 def test_a_file_that_is_not_utf_8_is_a_finding(tmp_path: Path) -> None:
-    reader = Reader()
+    reader = YamlReader()
     (tmp_path / "a.dig").write_bytes(b"+a:\n  echo>: \xfc\n")
-    assert reader.read(tmp_path / "a.dig") is None
+    assert reader.read_file(tmp_path / "a.dig") is None
     (finding,) = reader.findings
     assert str(finding) == f"{tmp_path / 'a.dig'}:1: yaml: the file is not UTF-8: save it as UTF-8"
 
@@ -44,7 +44,7 @@ def test_merged_and_included_members_keep_their_places(tmp_path: Path) -> None:
     (tmp_path / "a.dig").write_text(
         "m: &m {a: 1, b: 2}\nn: &n {b: 3}\nt:\n  <<: [*m, *n]\n  a: 5\n  !include : a.yml\n"
     )
-    root = Reader().read(tmp_path / "a.dig")
+    root = YamlReader().read_file(tmp_path / "a.dig")
     assert isinstance(root, YamlBlock)
     block = root.get_block("t")
     assert block == {"a": 5, "b": 2, "x": 1, "y": "2"}
