@@ -19,7 +19,7 @@ from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, JobError, PinterestError, SettingsError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES
-from td_pinterest_op.mirroring.ledger import require_ledger
+from td_pinterest_op.mirroring.ledger import require_ledger_columns
 from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.limits import check_invalid_values
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
@@ -39,8 +39,8 @@ from td_pinterest_op.treasure_data.job import Source, run_statement
 from td_pinterest_op.treasure_data.quoting import quote_name
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.treasure_data.tables import list_tables
-from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, Query, add_comment
-from td_pinterest_op.trino.withholding_sql import build_list_select
+from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, prepend_comments
+from td_pinterest_op.trino.withholding_sql import build_list_digests_select
 from td_pinterest_op.withholding.readers import IdentifierReader
 
 log = logging.getLogger(__name__)
@@ -227,16 +227,18 @@ class _Erasure:
             table = list_tables(self.services.treasure_data, database).get(ledger.table)
             if table is None:
                 raise JobError(f"there is no table {name}, which `ledgers` names")
-            require_ledger(table.columns, name)
+            require_ledger_columns(table.columns, name)
             names.append(name)
         return names
 
-    def _delete_from_ledger(self, ledger: str, source: Source, query: Query) -> None:
+    def _delete_from_ledger(self, ledger: str, source: Source, query: UserQuery) -> None:
         table = ".".join(map(quote_name, ledger.split(".")))
         # The query again, not its digests: Treasure Data keeps the text of a job.
-        statement = f"DELETE FROM {table} WHERE digest IN (\nSELECT answer FROM (\n{build_list_select(query)}\n))"  # noqa: S608
+        statement = (
+            f"DELETE FROM {table} WHERE digest IN (\nSELECT answer FROM (\n{build_list_digests_select(query)}\n))"  # noqa: S608
+        )
         purpose = "delete people from a mirror's ledger"
-        text = add_comment(statement, f"td_pinterest_op: {purpose}", query=query.text)
+        text = prepend_comments(statement, f"td_pinterest_op: {purpose}", query=query.text)
         run_statement(self.services.treasure_data, replace(source.with_fresh_query(text), purpose=purpose))
 
     def _find_new_lists(self) -> list[_Target]:
@@ -259,7 +261,7 @@ class _Erasure:
         self.targets += found
         return found
 
-    def _read_people(self, source: Source, spool: Spool) -> tuple[Query, PreparedRecords]:
+    def _read_people(self, source: Source, spool: Spool) -> tuple[UserQuery, PreparedRecords]:
         stats = self.stats
         rows = open_job_rows(self.services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
@@ -276,7 +278,7 @@ class _Erasure:
         with ProgressReporter(timing=self.services.timing).show_progress(phase) as progress:
             prepared = reader.read(rows.blocks, progress=progress)
         check_invalid_values(self.settings, stats)
-        return Query(text=source.query, names=rows.job.names, columns=columns), prepared
+        return UserQuery(text=source.query, names=rows.job.names, columns=columns), prepared
 
     def _remove_from_list(self, target: _Target, prepared: PreparedRecords) -> None:
         """Remove the records from a list, and store the outcome in `target`, a refusal as its `reason`.

@@ -13,7 +13,7 @@ from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS
 from td_pinterest_op.cli.commands.explain import ERRORS
 from td_pinterest_op.cli.program import program
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.mirroring.ledger import COLUMNS as LEDGER
+from td_pinterest_op.mirroring.ledger import COLUMN_DEFINITIONS as LEDGER
 from td_pinterest_op.run_history.history_table import COLUMN_TYPES as HISTORY
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.settings.table import (
@@ -24,7 +24,7 @@ from td_pinterest_op.settings.table import (
     SettingsTable,
 )
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.trino.rejected_rows import OWN_COLUMNS as REJECTED
+from td_pinterest_op.trino.rejected_rows import RESERVED_COLUMNS as REJECTED
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "tests" / "unit" / "public_surface.txt"

@@ -24,8 +24,12 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column, has_single_identifier
 from td_pinterest_op.records.digests import ColumnIdentifiers, extract_column_identifiers
 from td_pinterest_op.settings.structures import ControlGroup
-from td_pinterest_op.trino.hashed_query import Query, build_hashing_statement
-from td_pinterest_op.trino.withholding_sql import build_list_select, build_people_select, build_values_select
+from td_pinterest_op.trino.hashed_query import UserQuery, build_hashing_statement
+from td_pinterest_op.trino.withholding_sql import (
+    build_list_digests_select,
+    build_people_select,
+    build_single_column_select,
+)
 from tests.exporting import digest
 from tests.unit.withholding.test_people import SALT, Case, Oracle
 
@@ -106,7 +110,7 @@ COLUMNS = [
     Column(name=NAMES[3], type=IDFA, position=3),
     Column(name=NAMES[4], type=EMAIL, position=4),
 ]
-QUERY = Query(text="SELECT * FROM nasty -- all of them;\n;\n", names=NAMES, columns=COLUMNS)
+QUERY = UserQuery(text="SELECT * FROM nasty -- all of them;\n;\n", names=NAMES, columns=COLUMNS)
 CONTROL = ControlGroup(percent=Decimal(50), salt=" it's \u00fc\\'\n${x}", by="customer")
 
 
@@ -248,22 +252,22 @@ def compare_people(warehouse: Warehouse, case: Case) -> tuple[Any, Any]:
     return (sent, +reasons, len(rows), nulls + keyless), (found_sent, found_reasons, *counts[2:])
 
 
-def build_query(table: str, types: Sequence[str], *, arrays: bool = False, key: str | None = None) -> Query:
+def build_query(table: str, types: Sequence[str], *, arrays: bool = False, key: str | None = None) -> UserQuery:
     """Return a query of all that is in a table: columns named like their types, and a column of keys."""
     columns = [Column(name=name, type=TYPES[name], position=n, is_array=arrays) for n, name in enumerate(types)]
     names = [*types, *([key] if key else [])]
-    return Query(text=f"SELECT {', '.join(names)} FROM {table} -- all;\n;", names=names, columns=columns)
+    return UserQuery(text=f"SELECT {', '.join(names)} FROM {table} -- all;\n;", names=names, columns=columns)
 
 
 def select_people(
-    warehouse: Warehouse, query: Query, *, lists: Mapping[str, Rows], control: ControlGroup | None
+    warehouse: Warehouse, query: UserQuery, *, lists: Mapping[str, Rows], control: ControlGroup | None
 ) -> tuple[set[str], dict[str, int], list[int]]:
     """Return the digests to send, the values that are not sent by reason, and counts as in `Withholding`."""
     tables = {name: load_list(warehouse, name, rows) for name, rows in lists.items()}
     answers = warehouse.read(build_people_select(query, list_tables=tables, control=control))
     if not tables and control is None and has_single_identifier(query.columns):
         values = "SELECT answer, 0, sum(given), sum(hashed), sum(row_count), sum(invalid_rows) FROM ({}) GROUP BY 1"
-        alone = warehouse.read(values.format(build_values_select(query)))
+        alone = warehouse.read(values.format(build_single_column_select(query)))
         assert sorted(alone) == sorted((row[0], 0, *row[2:]) for row in answers)
     sent = {answer for answer, *_ in answers if len(answer) == 64}
     reasons = {answer: int(people or given) for answer, people, given, *_ in answers if len(answer) < 64}
@@ -273,5 +277,5 @@ def select_people(
 def load_list(warehouse: Warehouse, name: str, rows: Rows) -> str:
     """Make the table of a list of email and maid, and return the name of the table of its digests."""
     warehouse.load(name, {"email": "varchar", "maid": "varchar"}, rows)
-    warehouse.store(f"of_{name}", build_list_select(build_query(name, ["email", "maid"])))
+    warehouse.store(f"of_{name}", build_list_digests_select(build_query(name, ["email", "maid"])))
     return f"of_{name}"

@@ -4,15 +4,15 @@ From the inside out: put together the ledger's rows and the query's answers, in 
 the digest's newest row whether it is in the audience. Decide on its change. Count the changes.
 """
 
-from td_pinterest_op.mirroring.ledger import Ledger, build_state_sql
+from td_pinterest_op.mirroring.ledger import Ledger, build_digest_state_sql
 from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.trino.withholding_sql import BLANK_ROW, build_counts_sql
+from td_pinterest_op.trino.withholding_sql import BLANK_ROW, build_reason_counts_sql
 
-_DAY = 86_400_000  # milliseconds
-_WITHHELD = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))
+_DAY_MILLIS = 86_400_000  # milliseconds
+_WITHHELD_REASONS = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))
 # The counts of a digest or reason: digests; values, hashed values, rows, rows with an invalid value; valid ledger rows.
-_AMOUNTS = ("people", "given", "hashed", "row_count", "invalid_rows", "ledger_rows")
-_SUMS = ", ".join(f"sum({name}) AS {name}" for name in _AMOUNTS)
+_COUNT_COLUMNS = ("people", "given", "hashed", "row_count", "invalid_rows", "ledger_rows")
+_SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNT_COLUMNS)
 
 
 def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_days: int) -> str:
@@ -25,9 +25,9 @@ def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_
     the newest plans of the digests in a row.
 
     Three columns of the ledger's side are about different things. `state`: what the digest's newest row makes it, see
-    `build_state_sql`; it decides on the change. `was_member`: 1 if the newest row that is known to be on Pinterest made
-    it a member, else 0; for `max_leave_ratio`, which an unsettled plan must not change. `is_member`: the same, but 0
-    for whoever an unsettled plan makes leave, whom max_leave_ratio has counted in that plan's run.
+    `build_digest_state_sql`; it decides on the change. `was_member`: 1 if the newest row that is known to be on
+    Pinterest made it a member, else 0; for `max_leave_ratio`, which an unsettled plan must not change. `is_member`: the
+    same, but 0 for whoever an unsettled plan makes leave, whom max_leave_ratio has counted in that plan's run.
 
     `people`: a SELECT with the columns of `build_people_select`. `replaces`: True if the run replaces everybody.
     `resend_days`: the number of days in which a member is due once.
@@ -35,17 +35,17 @@ def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_
     state = ledger.state
     # Without rows, the ledger's table may be missing.
     ledger_select = f"""\
-      SELECT digest, plan, {build_state_sql(state.sent)},
+      SELECT digest, plan, {build_digest_state_sql(state.sent)},
         0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count, 0 AS invalid_rows, 1 AS ledger_rows
-      {ledger.build_digest_rows_clause()}
+      {ledger.build_valid_rows_clause()}
       UNION ALL """
     # The change of a digest that the query has.
     cases = "WHEN state <> 'in' THEN 'join'"
     if not replaces:
         # A digest has one of `resend_days` buckets. Each UTC day has one too: a run sends those of the days since the
         # last settled plan.
-        today = state.number // _DAY
-        days = range(max(state.settled // _DAY + 1, today - resend_days + 1), today + 1)
+        today = state.number // _DAY_MILLIS
+        days = range(max(state.settled // _DAY_MILLIS + 1, today - resend_days + 1), today + 1)
         buckets = ", ".join(map(str, sorted(day % resend_days for day in days)))
         due = f"(from_base(substr(digest, 1, 6), 16) % {resend_days} IN ({buckets}))" if buckets else "false"
         cases = f"""\
@@ -62,9 +62,9 @@ FROM (
     -- its change
     SELECT digest, plan, state, was_member, CASE state WHEN 'leaving' THEN 0 ELSE was_member END AS is_member,
       given, hashed, row_count, invalid_rows, ledger_rows,
-      CASE WHEN digest IN {_WITHHELD} THEN people ELSE 1 END AS people, CASE
+      CASE WHEN digest IN {_WITHHELD_REASONS} THEN people ELSE 1 END AS people, CASE
       WHEN ledger_rows > 0 AND NOT regexp_like(digest, '\\A[0-9a-f]{{64}}\\z') THEN 'unreadable'
-      WHEN digest IN {_WITHHELD} THEN 'withheld'
+      WHEN digest IN {_WITHHELD_REASONS} THEN 'withheld'
       WHEN length(digest) < 64 THEN 'rejected'
       WHEN given = 0 THEN CASE WHEN state IN ('out', 'refused') THEN 'out' ELSE 'leave' END
       {cases}
@@ -82,19 +82,19 @@ FROM (
 GROUP BY 1, 2, 3, 4"""
 
 
-def build_figures_query(changes: str) -> str:
+def build_change_counts_query(changes_table: str) -> str:
     """Return the query for the counts of a mirror run: of values, people, members and changes.
 
     Its one row has, among others, the columns `given` (values in the people's query), `hashed` (those that were digests
     already), `leavers` (members who leave), `oldest_leaver` (the plan of the oldest of those who are out),
     `ledger_rows` (rows of the ledger with a digest that no newer row makes void) and `unreadable` (those of them whose
-    digest is not 64 hex digits). `changes`: the name of the table that holds the rows of `build_changes_select`.
+    digest is not 64 hex digits). `changes_table`: the name of the table that holds the rows of `build_changes_select`.
     """
     return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
   coalesce(sum(row_count), 0) AS row_count, coalesce(sum(invalid_rows), 0) AS invalid_rows,
-  {build_counts_sql("digest", "given", where="op = 'rejected' AND given > 0")} AS rejected,
-  {build_counts_sql("digest", "people", where="op = 'withheld'")} AS withheld,
+  {build_reason_counts_sql("digest", "given", where="op = 'rejected' AND given > 0")} AS rejected,
+  {build_reason_counts_sql("digest", "people", where="op = 'withheld'")} AS withheld,
   coalesce(sum(CASE WHEN op IN ('join', 'unsure', 'stay', 'due', 'refused') THEN people END), 0) AS people,
   coalesce(sum(CASE WHEN op = 'refused' THEN people END), 0) AS refused,
   coalesce(sum(CASE WHEN is_member = 1 THEN people END), 0) AS members,
@@ -105,4 +105,4 @@ SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
   coalesce(sum(CASE WHEN op = 'unreadable' THEN ledger_rows END), 0) AS unreadable,
   coalesce(min(CASE WHEN op = 'out' THEN oldest END), 0) AS oldest_leaver,
   coalesce(sum(ledger_rows), 0) AS ledger_rows
-FROM {changes}"""
+FROM {changes_table}"""

@@ -59,31 +59,31 @@ JOIN = "join"
 LEAVE = "leave"
 UNSURE_LEAVE = "unsure leave"
 REPLACING = "replacing"
-PROOFS = (b"planned", b"replacing")
+PLAN_EVENTS = (b"planned", b"replacing")
 """The rows with the number of a plan's rows."""
 # The rows that end a plan, and those that make all older rows void.
-_DONE = "('settled', 'replaced', 'compacted')"
-_BASES = "('replaced', 'compacted')"
+_SETTLED_EVENTS = "('settled', 'replaced', 'compacted')"
+_VOIDING_EVENTS = "('replaced', 'compacted')"
 # SQL for what tells a plan from all others.
-_PLAN_KEY = "concat(cast(plan AS varchar), ' ', session)"
-COLUMNS = """\
+_PLAN_KEY_SQL = "concat(cast(plan AS varchar), ' ', session)"
+COLUMN_DEFINITIONS = """\
 audience_id varchar, plan bigint, op varchar, digest varchar, joined bigint, figure bigint, resent bigint,
 ad_account_id varchar, customer_list_id varchar, session varchar, time bigint"""
 # The values of a row with a digest in the columns about an event.
-_NULLS = """\
+_NULL_EVENT_COLUMNS = """\
 cast(NULL AS bigint) AS resent, cast(NULL AS varchar) AS ad_account_id, cast(NULL AS varchar) AS customer_list_id"""
 # Queries skip rows by `time`, in seconds; clocks and plan numbers may differ by up to a day.
 _TIME_SLACK_SECONDS = 86_400
 # The ledger is compacted at this many rows for each member, with a margin, or at this many plans, as queries name each,
 # or if somebody left this many milliseconds ago: of a mirror that runs each day, nobody stays longer than thirty days.
-_ROWS_PER_MEMBER = 3
-_ROWS_MARGIN = 100
-_MOST_PLANS = 1000
-_LEAVER_AGE_MILLIS = 29 * 86_400_000
+_MOST_ROWS_PER_MEMBER = 3
+_MOST_ROWS_MARGIN = 100
+_MOST_PLANS_UNCOMPACTED = 1000
+_MOST_LEAVER_AGE_MILLIS = 29 * 86_400_000
 # The least difference between a plan's number and those that its run has seen.
-_PLAN_GAP = 3
+_LEAST_PLAN_GAP = 3
 # Digests in a statement: Treasure Data takes statements of a million characters.
-_MOST_DIGESTS_AT_ONCE = 10_000
+_MOST_DIGESTS_PER_STATEMENT = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,44 +128,44 @@ class Ledger:
 
         `now`: in Unix seconds. `may_create`: create the ledger's table if it is missing.
         """
-        table = self.jobs.drop_unused_tables(now=now).get(self.name)
+        table = self.jobs.clean_and_list_tables(now=now).get(self.name)
         if table is None:
             self.state = LedgerState(number=int(now * 1000))
             if not may_create:
                 return
             statement = f"""\
-CREATE TABLE IF NOT EXISTS {self._table} ({COLUMNS})
+CREATE TABLE IF NOT EXISTS {self._quoted_table} ({COLUMN_DEFINITIONS})
 WITH (bucketed_on = array['audience_id'], bucket_count = 512)"""
             self.jobs.run("create the ledger", statement)
         else:
-            require_ledger(table.columns, f"{self.jobs.database}.{self.name}")
+            require_ledger_columns(table.columns, f"{self.jobs.database}.{self.name}")
         query = f"""\
-SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + {_PLAN_GAP}) AS number,
+SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + {_LEAST_PLAN_GAP}) AS number,
   coalesce(max(plan), 0) AS seen,
-  coalesce(max(CASE WHEN op IN {_DONE} THEN plan END), 0) AS settled,
-  coalesce(max(CASE WHEN op IN {_BASES} THEN plan END), 0) AS base,
-  coalesce(max_by(resent, CASE WHEN op IN {_BASES} THEN plan END), 0) AS adopted,
+  coalesce(max(CASE WHEN op IN {_SETTLED_EVENTS} THEN plan END), 0) AS settled,
+  coalesce(max(CASE WHEN op IN {_VOIDING_EVENTS} THEN plan END), 0) AS base,
+  coalesce(max_by(resent, CASE WHEN op IN {_VOIDING_EVENTS} THEN plan END), 0) AS adopted,
   coalesce(max(CASE WHEN op = 'compacted' THEN plan END), 0) AS compacted,
   coalesce(max(CASE WHEN op = 'replacing' THEN plan END), 0) AS replacing,
-  coalesce(array_join(array_agg({_PLAN_KEY}) FILTER (WHERE op IN ('settled', 'replaced')), ','), '') AS sent,
+  coalesce(array_join(array_agg({_PLAN_KEY_SQL}) FILTER (WHERE op IN ('settled', 'replaced')), ','), '') AS sent,
   coalesce(min(plan), 0) AS oldest,
-  coalesce(max_by(ad_account_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS ad_account_id,
-  coalesce(max_by(customer_list_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS customer_list_id
-{self._rows_clause}"""
-        (row,) = self.jobs.read_records("read the state of the ledger", query)
+  coalesce(max_by(ad_account_id, CASE WHEN op IN {_SETTLED_EVENTS} THEN plan END), '') AS ad_account_id,
+  coalesce(max_by(customer_list_id, CASE WHEN op IN {_SETTLED_EVENTS} THEN plan END), '') AS customer_list_id
+{self._audience_rows_clause}"""
+        (row,) = self.jobs.read_rows_as_dicts("read the state of the ledger", query)
         self.state = LedgerState(**{**row, "sent": row["sent"].split(",")})
 
-    def build_digest_rows_clause(self) -> str:
+    def build_valid_rows_clause(self) -> str:
         """Return the FROM and WHERE clauses for the audience's rows with a digest that no newer row makes void.
 
         A row `replaced` or `compacted` makes all rows of older plans void.
         """
         # `member` rows of an unfinished compaction must not count. Its other rows repeat what older rows say.
-        return f"""{self._rows_clause}
+        return f"""{self._audience_rows_clause}
     AND digest IS NOT NULL AND plan BETWEEN {self.state.base} AND {self.state.seen}
     AND (op IN ('join', 'leave', 'refused', 'out', 'unsure') OR plan = {self.state.compacted})"""
 
-    def build_rows_since_state_query(self) -> str:
+    def build_later_rows_query(self) -> str:
         """Return the query that reads all rows of the audience written since `state` was read, by this run and others.
 
         Its columns are `op`, `digest` and `figure`. In rows of another run, which belong to a newer plan or make the
@@ -175,8 +175,8 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         # Rows of a newer plan; or an older plan became a base meanwhile: the rows in `state` are void.
         return f"""\
 SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
-{self._rows_clause} AND time >= {state.number // 1000 - _TIME_SLACK_SECONDS}
-  AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
+{self._audience_rows_clause} AND time >= {state.number // 1000 - _TIME_SLACK_SECONDS}
+  AND (plan > {state.seen} OR (op IN {_VOIDING_EVENTS} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
         """Return the number of the newest plan that another run made after it had read this run's plan, or None.
@@ -187,9 +187,9 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         plan = self.state.number
         query = (
             f"SELECT max(CASE WHEN digest IS NULL AND joined >= {plan} THEN plan END) AS newest\n"
-            f"{self._rows_clause} AND time >= {plan // 1000 - _TIME_SLACK_SECONDS}"
+            f"{self._audience_rows_clause} AND time >= {plan // 1000 - _TIME_SLACK_SECONDS}"
         )
-        (row,) = self.jobs.read_records("read the newest plan", query)
+        (row,) = self.jobs.read_rows_as_dicts("read the newest plan", query)
         newest: int | None = row["newest"]
         return newest
 
@@ -212,7 +212,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         plan = f"{_build_digest_rows_select(rows, plan=number)}\nUNION ALL {proof}"
         self._insert_from_select("write the plan into the ledger", plan)
 
-    def settle_plan(
+    def settle_and_count_refused(
         self,
         figures: MirrorFigures,
         *,
@@ -233,12 +233,16 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         if refused or keeps_unsure_leavers:
             ended[state.number + 1] = "settled"
         if refused:
-            self.insert_refused(refused, is_settled=True)
-            count_query = f"SELECT count(digest) AS people {self._rows_clause} AND {self._plan_clause(1)}"
-            (row,) = self.jobs.read_records("count them", count_query)
+            self.insert_refused_digests(refused, is_settled=True)
+            count_query = (
+                f"SELECT count(digest) AS people {self._audience_rows_clause} AND {self._build_plan_condition(1)}"
+            )
+            (row,) = self.jobs.read_rows_as_dicts("count them", count_query)
             refused_count = row["people"]
         if keeps_unsure_leavers:
-            self._insert_about_plan("note who may be in the audience still", "'unsure'", "op = 'leave' AND figure = 1")
+            self._insert_op_for_digests(
+                "note who may be in the audience still", "'unsure'", "op = 'leave' AND figure = 1"
+            )
         events = [
             self._build_event_row_select(event, plan=plan, customer_list_id=customer_list_id)
             for plan, event in ended.items()
@@ -254,7 +258,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         )
         return refused_count
 
-    def insert_refused(self, digests: Sequence[bytes], *, is_settled: bool) -> None:
+    def insert_refused_digests(self, digests: Sequence[bytes], *, is_settled: bool) -> None:
         """Insert rows about people of this run's plan whom Pinterest refused to add, except members.
 
         `is_settled`: whether the plan is. In one that failed, the people whom an earlier plan may have added are unsure
@@ -262,24 +266,24 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         """
         op = "CASE figure WHEN 2 THEN 'unsure' ELSE 'refused' END" if is_settled else "'out'"
         noted = "coalesce(figure, 2) = 2" if is_settled else "figure IS NULL"
-        for start in range(0, len(digests), _MOST_DIGESTS_AT_ONCE):
-            text = ",".join(digest.hex() for digest in digests[start : start + _MOST_DIGESTS_AT_ONCE])
+        for start in range(0, len(digests), _MOST_DIGESTS_PER_STATEMENT):
+            text = ",".join(digest.hex() for digest in digests[start : start + _MOST_DIGESTS_PER_STATEMENT])
             refused = f"digest IN (SELECT value FROM UNNEST(split('{text}', ',')) AS refused (value))"
             where = f"op = 'join' AND {noted} AND {refused}"
-            self._insert_about_plan("note whom Pinterest refused to add", op, where)
+            self._insert_op_for_digests("note whom Pinterest refused to add", op, where)
 
-    def _insert_about_plan(self, purpose: str, op: str, where: str) -> None:
-        """Insert rows with a new `op`, an SQL expression, about the digests of this run's plan for which `where` holds.
+    def _insert_op_for_digests(self, purpose: str, op_sql: str, where: str) -> None:
+        """Insert rows with another `op`, `op_sql`, about the digests of this run's plan for which `where` holds.
 
         They have a number of their own: a digest's newest row must win over that of the plan.
         """
         rows = (
-            f"SELECT {op} AS op, digest, cast(NULL AS bigint) AS joined, cast(NULL AS bigint) AS figure\n"
-            f"{self._rows_clause} AND {self._plan_clause(0)} AND {where}"
+            f"SELECT {op_sql} AS op, digest, cast(NULL AS bigint) AS joined, cast(NULL AS bigint) AS figure\n"
+            f"{self._audience_rows_clause} AND {self._build_plan_condition(0)} AND {where}"
         )
         self._insert_from_select(purpose, _build_digest_rows_select(rows, plan=self.state.number + 1))
 
-    def _plan_clause(self, offset: int) -> str:
+    def _build_plan_condition(self, offset: int) -> str:
         """Return a condition for the rows of this run's plan (`offset` 0), or of its refusals (`offset` 1)."""
         number = self.state.number
         earliest = number // 1000 - _TIME_SLACK_SECONDS
@@ -291,7 +295,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         `select` has all columns but audience_id, session and time, which are added.
         """
         statement = f"""\
-INSERT INTO {self._table}
+INSERT INTO {self._quoted_table}
   (audience_id, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id, session, time)
 SELECT {quote_literal(self.jobs.audience_id)},
   plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id,
@@ -301,28 +305,28 @@ FROM (
 )"""
         self.jobs.run(purpose, statement)
 
-    def record_unsure_people(self, *changes: str) -> None:
+    def record_changes_as_unsure(self, *changes: str) -> None:
         """Record that it is uncertain which people of this run's plan are in the audience, since a newer plan exists.
 
         `changes`: which of JOIN, LEAVE and REPLACING may have been sent. The next run sends the people of JOIN and
         LEAVE again. It replaces everybody if these people are no longer in the ledger, or after REPLACING.
         """
         ops = ", ".join(f"'{change}'" for change in changes)
-        from_sent_rows = f"{self._rows_clause} AND {self._plan_clause(0)} AND op IN ({ops})"
+        from_sent_rows = f"{self._audience_rows_clause} AND {self._build_plan_condition(0)} AND op IN ({ops})"
         # REPLACING has only an event row, so its count of digests is 0.
         rows = f"""\
 SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined,
-  cast(NULL AS bigint) AS figure, {_NULLS}
+  cast(NULL AS bigint) AS figure, {_NULL_EVENT_COLUMNS}
 FROM (
   SELECT op, digest {from_sent_rows} AND digest IS NOT NULL
   UNION ALL SELECT CASE count(digest) WHEN 0 THEN 'replacing' ELSE 'overtaken' END, NULL {from_sent_rows}
 ) CROSS JOIN (
-  SELECT max(plan) AS newest, greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + {_PLAN_GAP}) AS number
-  {self._rows_clause}
+  SELECT max(plan) AS newest, greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + {_LEAST_PLAN_GAP}) AS
+  number {self._audience_rows_clause}
 )"""
         self._insert_from_select("note what was sent during a newer plan", rows)
 
-    def compact_rows(self, *, member_count: int, valid_row_count: int, oldest_leaver: int, leavers: str) -> None:
+    def compact_if_due(self, *, member_count: int, valid_row_count: int, oldest_leaver: int, leavers: str) -> None:
         """Replace all rows by one for each member or refused digest, if the ledger has far more rows, or many plans.
 
         Also if somebody left thirty days ago: whoever has left is then out of the ledger. Void rows are always deleted.
@@ -334,24 +338,27 @@ FROM (
         # The new rows have the next plan number, and no query reads them before all are written. Rows that other runs
         # write meanwhile have a higher number, and count as well. Two compactions at once write the same rows.
         state = self.state
-        is_large = valid_row_count > _ROWS_PER_MEMBER * member_count + _ROWS_MARGIN or len(state.sent) > _MOST_PLANS
+        is_large = (
+            valid_row_count > _MOST_ROWS_PER_MEMBER * member_count + _MOST_ROWS_MARGIN
+            or len(state.sent) > _MOST_PLANS_UNCOMPACTED
+        )
         try:
-            if is_large or 0 < oldest_leaver < state.number - _LEAVER_AGE_MILLIS:
+            if is_large or 0 < oldest_leaver < state.number - _MOST_LEAVER_AGE_MILLIS:
                 number = state.seen + 1
                 rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' WHEN 'refused' THEN state ELSE 'unsure' END AS op, digest,
   cast(NULL AS bigint) AS joined, cast(NULL AS bigint) AS figure
 FROM (
   SELECT digest, max_by(state, plan) AS state
-  FROM (SELECT digest, plan, {build_state_sql(state.sent)} {self.build_digest_rows_clause()})
+  FROM (SELECT digest, plan, {build_digest_state_sql(state.sent)} {self.build_valid_rows_clause()})
   GROUP BY digest)
 WHERE state <> 'out' AND digest NOT IN ({leavers})"""
                 select = _build_digest_rows_select(rows, plan=number)
                 self._insert_from_select("write a row for each member into the ledger", select)
                 count_query = f"""\
-SELECT count(*) AS members {self._rows_clause} AND plan = {number} AND session = '{self.jobs.token}'
+SELECT count(*) AS members {self._audience_rows_clause} AND plan = {number} AND session = '{self.jobs.token}'
   AND op = 'member' AND time >= {number // 1000 - _TIME_SLACK_SECONDS}"""
-                (row,) = self.jobs.read_records("count them", count_query)
+                (row,) = self.jobs.read_rows_as_dicts("count them", count_query)
                 if row["members"] != member_count:
                     text = "the ledger was not compacted; the next run tries again: %s rows were written, not %s"
                     log.warning(text, row["members"], member_count)
@@ -367,7 +374,7 @@ SELECT count(*) AS members {self._rows_clause} AND plan = {number} AND session =
                 self._insert_from_select("let them replace the older rows", mark)
                 self.state = replace(state, base=number)
             if 0 < state.oldest < self.state.base:
-                void = f"{self._rows_clause} AND plan < {self.state.base}"
+                void = f"{self._audience_rows_clause} AND plan < {self.state.base}"
                 self.jobs.run("delete void rows from the ledger", f"DELETE {void}")
         except StoppedError:
             raise
@@ -395,31 +402,31 @@ SELECT cast({plan} AS bigint) AS plan, '{event}' AS op, cast(NULL AS varchar) AS
   {quote_literal(self.ad_account_id)} AS ad_account_id, {quote_literal(customer_list_id)} AS customer_list_id"""
 
     @property
-    def _table(self) -> str:
+    def _quoted_table(self) -> str:
         return f"{quote_name(self.jobs.database)}.{quote_name(self.name)}"
 
     @property
-    def _rows_clause(self) -> str:
-        return f"FROM {self._table} WHERE audience_id = {quote_literal(self.jobs.audience_id)}"
+    def _audience_rows_clause(self) -> str:
+        return f"FROM {self._quoted_table} WHERE audience_id = {quote_literal(self.jobs.audience_id)}"
 
 
-def build_state_sql(sent: Sequence[str]) -> str:
-    """Return SQL for the `state` that a ledger row about a digest gives it. `sent`: the settled plans.
+def build_digest_state_sql(settled_plans: Sequence[str]) -> str:
+    """Return SQL for the `state` that a ledger row about a digest gives it. `settled_plans`: as in `LedgerState.sent`.
 
     "in" the audience, "out" of it, "refused", "unsure", or, in a plan that is not settled, "joining" or "leaving".
     """
-    settled = ", ".join(map(quote_literal, sent))
+    settled = ", ".join(map(quote_literal, settled_plans))
     return f"""CASE
         WHEN op IN ('refused', 'out', 'unsure') THEN op
         WHEN op = 'member' THEN 'in'
-        WHEN op IN ('join', 'leave') AND {_PLAN_KEY} IN ({settled}) THEN CASE op WHEN 'join' THEN 'in' ELSE 'out' END
-        WHEN op = 'leave' THEN 'leaving'
+        WHEN op IN ('join', 'leave') AND {_PLAN_KEY_SQL} IN ({settled}) THEN CASE op WHEN 'join' THEN 'in' ELSE 'out'
+        END WHEN op = 'leave' THEN 'leaving'
         ELSE 'joining' END AS state"""
 
 
-def require_ledger(columns: Collection[str], table: str) -> None:
+def require_ledger_columns(columns: Collection[str], table: str) -> None:
     """Raise MirrorError if a table, which has these `columns`, is not a ledger. `table`: its name, for the message."""
-    if missing := sorted({column.split()[0] for column in COLUMNS.split(",")} - {"time", *columns}):
+    if missing := sorted({column.split()[0] for column in COLUMN_DEFINITIONS.split(",")} - {"time", *columns}):
         raise MirrorError(
             f"the table {table} is not a mirror's ledger: it has no column {' and no '.join(missing)}. Nothing was "
             "sent. Name a ledger or, for a new mirror, a table that does not exist yet"
@@ -428,4 +435,4 @@ def require_ledger(columns: Collection[str], table: str) -> None:
 
 def _build_digest_rows_select(select: str, *, plan: int) -> str:
     """Return a SELECT of rows of a plan. `select` gives their `op`, `digest`, `joined` and `figure`."""
-    return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, figure, {_NULLS} FROM ({select})"
+    return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, figure, {_NULL_EVENT_COLUMNS} FROM ({select})"

@@ -18,9 +18,12 @@ from td_pinterest_op.treasure_data.td_api import TreasureData, build_path
 
 log = logging.getLogger(__name__)
 
+TableName = str
+JobId = str
+
 # As `create_table` names temporary tables; the audience is an id, or one that is to be created.
-_TEMPORARY = re.compile(r"pinterest_(changes|digests|suppress|consent)_([0-9]+|new)(_[0-9a-f]{8}){2}")
-_UNUSED_AFTER = 6 * 3600  # seconds, after which a temporary table of another run is not used any more
+_TEMPORARY_TABLE_PATTERN = re.compile(r"pinterest_(changes|digests|suppress|consent)_([0-9]+|new)(_[0-9a-f]{8}){2}")
+_UNUSED_AFTER_SECONDS = 6 * 3600  # seconds, after which a temporary table of another run is not used any more
 
 
 @dataclass(kw_only=True)
@@ -39,7 +42,7 @@ class MirrorJobs:
     token: str = field(default_factory=lambda: secrets.token_hex(4))  # identifies this try
     tables: list[str] = field(default_factory=list)  # the names of this try's tables
 
-    def run(self, purpose: str, statement: str, *, embedded: Source | None = None) -> str:
+    def run(self, purpose: str, statement: str, *, embedded: Source | None = None) -> JobId:
         """Run a statement that returns no rows, and return its job's id.
 
         `purpose`: what the statement is for, added as a comment in front. `embedded`: the user's query that the
@@ -51,11 +54,11 @@ class MirrorJobs:
         """Run a query, and return its rows. `purpose`: see `run`."""
         return open_job_rows(self.td, self._build_source(purpose, statement))
 
-    def read_records(self, purpose: str, statement: str) -> list[dict[str, Any]]:
+    def read_rows_as_dicts(self, purpose: str, statement: str) -> list[dict[str, Any]]:
         """Run a query with few rows, and return each row as a dict by column name. `purpose`: see `run`."""
         return read_small_result(self.td, self._build_source(purpose, statement))
 
-    def create_table(self, kind: str, purpose: str, select: str, *, embedded: Source | None) -> tuple[str, str]:
+    def create_table(self, kind: str, purpose: str, select: str, *, embedded: Source | None) -> tuple[TableName, JobId]:
         """Create a temporary table of the rows of the SQL `select`. Return its quoted name and the job's id.
 
         `kind`: a word of the table's name, such as "digests". `purpose`, `embedded`: see `run`.
@@ -65,19 +68,20 @@ class MirrorJobs:
         name = f"{quote_name(self.database)}.{quote_name(table)}"
         return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}", embedded=embedded)
 
-    def drop_unused_tables(self, *, now: float) -> dict[str, Table]:
+    def clean_and_list_tables(self, *, now: float) -> dict[str, Table]:
         """Drop temporary tables that earlier runs have left. Return all tables found in the database, by name.
 
         A table of another session is dropped only if it is six hours old, whatever audience it was for. `now`: in Unix
         seconds.
         """
         # As Treasure Data writes the time at which a table was created.
-        before = datetime.fromtimestamp(now - _UNUSED_AFTER, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+        before = datetime.fromtimestamp(now - _UNUSED_AFTER_SECONDS, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
         tables = list_tables(self.td, self.database)
         self.drop_tables(
             name
             for name, table in tables.items()
-            if _TEMPORARY.fullmatch(name) and (f"_{self.session_key}_" in name or table.created_at < before)
+            if _TEMPORARY_TABLE_PATTERN.fullmatch(name)
+            and (f"_{self.session_key}_" in name or table.created_at < before)
         )
         return tables
 

@@ -1,4 +1,4 @@
-"""The steps of a mirror run that take place in the warehouse, in the order of the methods of `MirrorRun`.
+"""The steps of a mirror run that take place in the warehouse, in the order of the methods of `MirrorWarehouseSteps`.
 
 They check the ledger's state, compare the query's people with the ledger, check how many would leave, write the changes
 into the ledger as a plan, and, once they are sent, mark the plan as settled. The package's docstring has the whole run.
@@ -16,8 +16,8 @@ from typing import Any
 
 from td_pinterest_op.errors import LimitError, MirrorError, extend_errors
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.mirroring.comparison import build_changes_select, build_figures_query
-from td_pinterest_op.mirroring.ledger import DIFFERENCE, JOIN, LEAVE, PROOFS, REPLACE, UNSURE_LEAVE, Ledger
+from td_pinterest_op.mirroring.comparison import build_change_counts_query, build_changes_select
+from td_pinterest_op.mirroring.ledger import DIFFERENCE, JOIN, LEAVE, PLAN_EVENTS, REPLACE, UNSURE_LEAVE, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.records.columns import choose_customer_list_type, find_people_columns, has_single_identifier
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords
@@ -26,16 +26,16 @@ from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.trino import withholding_sql
-from td_pinterest_op.trino.hashed_query import Query, describe_query
-from td_pinterest_op.withholding.lists import check_lists, describe_lists, name_list_in_errors
+from td_pinterest_op.trino.hashed_query import UserQuery, fetch_query_columns
+from td_pinterest_op.withholding.lists import check_list_stats, fetch_list_columns, name_list_in_errors
 
 log = logging.getLogger(__name__)
 
-_MAX_LEAVE_RATIO = 0.2  # if the settings have none
+_DEFAULT_MAX_LEAVE_RATIO = 0.2  # if the settings have none
 
 
 @dataclass(kw_only=True)
-class MirrorRun:
+class MirrorWarehouseSteps:
     """The steps of a mirror run that take place in the warehouse. They store their counts in `stats`.
 
     `lists`: the queries of the opt-out and consent lists, by name. Methods raise JobError, TreasureDataError and
@@ -47,9 +47,9 @@ class MirrorRun:
     lists: Mapping[str, Source]
     stats: Stats
     # What `compare_with_ledger` finds.
-    counts: Mapping[str, Any] = field(default_factory=dict)  # the row of `build_figures_query`
+    counts: Mapping[str, Any] = field(default_factory=dict)  # the row of `build_change_counts_query`
     figures: MirrorFigures = field(default_factory=MirrorFigures)  # of people, members and changes
-    _table: str = ""  # the name of the table with the changes, see `build_changes_select`
+    _changes_table: str = ""  # the name of the table with the changes, see `build_changes_select`
     _list_type: str = ""  # the type of a customer list for the query's identifiers
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # temporary, until `close`
 
@@ -63,18 +63,18 @@ class MirrorRun:
         self._files.close()
         self.jobs.drop_tables(self.jobs.tables)
 
-    def check_state(self, *, customer_list_id: str, people: int | None) -> None:
+    def check_ledger_state(self, *, customer_list_id: str, people_count: int | None) -> None:
         """Raise MirrorError if the ledger is about another ad account or customer list than the audience's.
 
         Raises LimitError if a first run would meet people in the audience, and the setting `begin` does not say what
-        becomes of them. `customer_list_id`: the audience's list at Pinterest. `people`: how many are in it, None if
-        unknown. A run that replaces everybody may begin with any ledger.
+        becomes of them. `customer_list_id`: the audience's list at Pinterest. `people_count`: how many are in it, None
+        if unknown. A run that replaces everybody may begin with any ledger.
         """
         state = self.ledger.state
         settings = self.settings
         of_ledger = (state.ad_account_id, state.customer_list_id)
         is_another = of_ledger != (settings.ad_account_id, customer_list_id)
-        if is_another and state.settled and not self._replaces:
+        if is_another and state.settled and not self._replaces_everybody:
             raise MirrorError(
                 f"the audience uses customer list {customer_list_id} of ad account {settings.ad_account_id} now, but "
                 f"the mirror has filled list {state.customer_list_id} of ad account {state.ad_account_id}: somebody "
@@ -91,15 +91,19 @@ class MirrorRun:
             )
         # An earlier try has passed this check and may have filled the audience itself.
         is_first = not state.settled and not state.replacing
-        if is_first and people != 0 and not settings.rebuild and settings.begin is None:
-            has = "may have people: how many is not known" if people is None else f"already has {people:,} people"
+        if is_first and people_count != 0 and not settings.rebuild and settings.begin is None:
+            has = (
+                "may have people: how many is not known"
+                if people_count is None
+                else f"already has {people_count:,} people"
+            )
             raise LimitError(
                 f"the mirror has not filled this audience yet, but the audience {has}. Nothing was sent. Set begin: "
                 "replace to replace them with the people of the query, or begin: adopt to keep them"
             )
 
     @property
-    def _replaces(self) -> bool:
+    def _replaces_everybody(self) -> bool:
         state = self.ledger.state
         if self.settings.rebuild:
             return True
@@ -107,7 +111,7 @@ class MirrorRun:
             return state.replacing > state.settled  # a replace that may have been sent in part
         return self.settings.begin != "adopt"
 
-    def compare_with_ledger(self) -> Query:
+    def compare_with_ledger(self) -> UserQuery:
         """Compare the query's people with the ledger: write who joins and who leaves to a table, and count them.
 
         Returns the query. The counts are in `counts`, `figures` and `stats`. Raises LimitError if an opt-out or consent
@@ -115,15 +119,15 @@ class MirrorRun:
         """
         # Ask for the columns of all queries first: an error in a query then shows before anything is hashed.
         td = self.jobs.td
-        lists = describe_lists(td, self.lists, self.settings)
+        lists = fetch_list_columns(td, self.lists, self.settings)
         list_columns = {name: query.columns for name, query in lists.items()}
         find_columns = partial(find_people_columns, settings=self.settings, list_columns=list_columns)
         people = self.jobs.source
-        query = describe_query(td, people, find_columns)
+        query = fetch_query_columns(td, people, find_columns)
         # Hash the lists as late as possible: an opt-out after this counts only in the next run.
         list_tables = {}
         for name, list_query in lists.items():
-            select = f"{withholding_sql.build_list_select(list_query)}{withholding_sql.BLANK_ROW}, 0, 0"
+            select = f"{withholding_sql.build_list_digests_select(list_query)}{withholding_sql.BLANK_ROW}, 0, 0"
             with name_list_in_errors(name):
                 list_tables[name], self.stats.list_jobs[name] = self.jobs.create_table(
                     name, f"hash the list `{name}`", select, embedded=self.lists[name]
@@ -141,8 +145,8 @@ class MirrorRun:
             if list_tables:
                 counts_select = withholding_sql.build_list_counts_select(list_tables)
                 list_stats = {}
-                for row in self.jobs.read_records("count the lists", counts_select):
-                    invalid = Counter(withholding_sql.parse_counts(row["reasons"]))
+                for row in self.jobs.read_rows_as_dicts("count the lists", counts_select):
+                    invalid = Counter(withholding_sql.parse_reason_counts(row["reasons"]))
                     list_stats[row["list"]] = Stats(
                         read=row["valid"] + invalid.total(),
                         unique=row["identifiers"],
@@ -150,21 +154,23 @@ class MirrorRun:
                         plain_values=row["valid"] - row["hashed"],
                         hashed_values=row["hashed"],
                     )
-                check_lists(list_stats, self.settings)
+                check_list_stats(list_stats, self.settings)
             select = f"SELECT * FROM {table}"
             embedded = None
         else:
-            select = withholding_sql.build_values_select(query)
+            select = withholding_sql.build_single_column_select(query)
             embedded = people
-        replaces = self._replaces
+        replaces = self._replaces_everybody
         # Compare the people with the ledger, and count the changes.
         changes = build_changes_select(
             select, ledger=self.ledger, replaces=replaces, resend_days=self.settings.resend_days
         )
         purpose = "compare the people with the ledger"
-        self._table, job_id = self.jobs.create_table("changes", purpose, changes, embedded=embedded)
+        self._changes_table, job_id = self.jobs.create_table("changes", purpose, changes, embedded=embedded)
         self.stats.job_id = self.stats.job_id or job_id
-        (self.counts,) = self.jobs.read_records("count who joins and who leaves", build_figures_query(self._table))
+        (self.counts,) = self.jobs.read_rows_as_dicts(
+            "count who joins and who leaves", build_change_counts_query(self._changes_table)
+        )
         self._list_type = choose_customer_list_type(query.columns)
         # Turn the counts into statistics.
         counts = self.counts
@@ -174,9 +180,9 @@ class MirrorRun:
         stats.read = counts["row_count"]
         stats.invalid_rows = counts["invalid_rows"]
         stats.hashed_values = counts["hashed"]
-        stats.invalid_by_reason = Counter(withholding_sql.parse_counts(counts["rejected"]))
+        stats.invalid_by_reason = Counter(withholding_sql.parse_reason_counts(counts["rejected"]))
         stats.valid = counts["given"] - stats.invalid_count
-        stats.withheld = Counter(withholding_sql.parse_counts(counts["withheld"]))
+        stats.withheld = Counter(withholding_sql.parse_reason_counts(counts["withheld"]))
         stats.unique = counts["people"] + stats.withheld.total()
         stats.duplicate = stats.valid - stats.unique
         stats.plain_values = stats.valid - stats.hashed_values
@@ -199,7 +205,7 @@ class MirrorRun:
             )
         return query
 
-    def check_leavers(self) -> None:
+    def check_leave_ratio(self) -> None:
         """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows.
 
         Leavers are the members who are not among the query's people any more, even if the run replaces everybody.
@@ -207,7 +213,7 @@ class MirrorRun:
         figures = self.figures
         leavers = self.counts["leavers"]
         limit = self.settings.max_leave_ratio
-        limit = _MAX_LEAVE_RATIO if limit is None else limit
+        limit = _DEFAULT_MAX_LEAVE_RATIO if limit is None else limit
         # Without a settled plan there are no members, and no leavers.
         if leavers / max(figures.members, 1) > limit:
             raise LimitError(
@@ -216,7 +222,7 @@ class MirrorRun:
                 'max_leave_ratio for one run, with the parameter settings_for_this_run: {"max_leave_ratio": …}'
             )
 
-    def write_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
+    def write_and_read_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
         """Write the changes into the ledger as a plan, and read them back. Return the records to add and to remove.
 
         The keys are JOIN, LEAVE (members) and UNSURE_LEAVE (digests that may be in the audience, although no settled
@@ -228,9 +234,9 @@ class MirrorRun:
         changes = f"""\
 SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
   CASE WHEN op = 'due' OR (op = 'leave' AND was_member = 0) THEN 1 WHEN op = 'unsure' THEN 2 END AS figure
-  FROM {self._table} WHERE op IN ({changed})"""
+  FROM {self._changes_table} WHERE op IN ({changed})"""
         self.ledger.insert_plan(changes, figures, customer_list_id=customer_list_id)
-        rows = self.jobs.read_rows("read the plan back", self.ledger.build_rows_since_state_query())
+        rows = self.jobs.read_rows("read the plan back", self.ledger.build_later_rows_query())
         # Sort the rows into joiners and leavers. In a row of another run, `op` is NULL.
         kinds = {JOIN: (b"join", None), LEAVE: (b"leave", None), UNSURE_LEAVE: (b"leave", 1)}
         spools = {kind: self._files.enter_context(contextlib.closing(Spool())) for kind in kinds}
@@ -241,7 +247,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
                     f"another run has made a newer plan for audience {self.jobs.audience_id}, or has compacted its "
                     "ledger. Nothing was sent. Run this task again"
                 )
-            proofs += [figure for op, figure in zip(ops, figures_, strict=True) if op in PROOFS]
+            proofs += [figure for op, figure in zip(ops, figures_, strict=True) if op in PLAN_EVENTS]
             of_rows = [(op, figure if op == b"leave" else None) for op, figure in zip(ops, figures_, strict=True)]
             for kind, spool in spools.items():
                 spool.add(list(map(unhexlify, compress(digests, [each == kinds[kind] for each in of_rows]))))
@@ -255,21 +261,23 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
             )
         return {kind: PreparedRecords({SINGLE_DIGEST: spool}, self._list_type) for kind, spool in spools.items()}
 
-    def settle_plan(self, customer_list_id: str, *, refused: Sequence[bytes], keeps_unsure_leavers: bool) -> None:
+    def settle_plan_and_compact(
+        self, customer_list_id: str, *, refused: Sequence[bytes], keeps_unsure_leavers: bool
+    ) -> None:
         """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest, and compact the ledger.
 
-        For the parameters see `Ledger.settle_plan`.
+        For the parameters see `Ledger.settle_and_count_refused`.
         """
         with extend_errors(". The whole plan was sent, but is not settled in the ledger: the next run sends it again"):
-            refused_count = self.ledger.settle_plan(
+            refused_count = self.ledger.settle_and_count_refused(
                 self.figures,
                 customer_list_id=customer_list_id,
                 refused=refused,
                 keeps_unsure_leavers=keeps_unsure_leavers,
             )
-        self.compact_ledger(refused_count=refused_count)
+        self.count_members_and_compact(refused_count=refused_count)
 
-    def compact_ledger(self, *, refused_count: int = 0) -> None:
+    def count_members_and_compact(self, *, refused_count: int = 0) -> None:
         """Store the member count in `stats`. In a large ledger, put a row for each member in place of all rows.
 
         To be called only if nothing is left to send. `refused_count`: how many people Pinterest refused to add in this
@@ -280,9 +288,9 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         rows = self.figures.to_send_count + refused_count
         if self.figures.mode != REPLACE:
             rows += self.counts["ledger_rows"]
-        self.ledger.compact_rows(
+        self.ledger.compact_if_due(
             member_count=members,
             valid_row_count=rows,
             oldest_leaver=self.counts["oldest_leaver"],
-            leavers=f"SELECT digest FROM {self._table} WHERE op = 'out' AND digest IS NOT NULL",
+            leavers=f"SELECT digest FROM {self._changes_table} WHERE op = 'out' AND digest IS NOT NULL",
         )

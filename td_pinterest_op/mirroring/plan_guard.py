@@ -15,7 +15,7 @@ from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.stats import Stats
 
 # Seconds for which the ledger's answer, that there is no newer plan, is trusted, unless a request has waited since.
-_TRUSTED = 10.0
+_TRUSTED_SECONDS = 10.0
 
 
 @dataclass(kw_only=True)
@@ -23,7 +23,7 @@ class PlanGuard:
     """Stops a mirror run from sending its plan (the run's changes) once the ledger has a newer plan of another run.
 
     The ledger is asked after each wait (`RateLimiter.wait_count`), before anything else is sent, and otherwise ten
-    seconds after its last answer, while sending goes on. `trust_plan` must be called first,
+    seconds after its last answer, while sending goes on. `trust_plan_as_newest` must be called first,
     right after the plan was read.
     """
 
@@ -39,22 +39,22 @@ class PlanGuard:
     def __post_init__(self) -> None:
         self.client.check_write = self._check_before_write
 
-    def trust_plan(self) -> None:
+    def trust_plan_as_newest(self) -> None:
         """Trust from now on, for ten seconds, that this run's plan is the newest. The ledger is not asked."""
         self._waits = self.client.rate_limiter.wait_count
-        self._trusted_until = self.client.timing.monotonic() + _TRUSTED
+        self._trusted_until = self.client.timing.monotonic() + _TRUSTED_SECONDS
 
-    def require_newest(self) -> None:
+    def require_newest_plan(self) -> None:
         """Ask the ledger now. Raises MirrorError if another run has written a newer plan than this run's."""
         waits = self.client.rate_limiter.wait_count
         self._question = None
-        self._ask_ledger()
+        self._check_ledger_for_newer()
         self._waits = waits
 
-    def _ask_ledger(self) -> None:
+    def _check_ledger_for_newer(self) -> None:
         if newer := self.ledger.find_newer_plan():
             raise MirrorError(f"plan {newer} is newer")
-        self._trusted_until = self.client.timing.monotonic() + _TRUSTED
+        self._trusted_until = self.client.timing.monotonic() + _TRUSTED_SECONDS
 
     def _check_before_write(self) -> None:
         """Raise MirrorError before a write to Pinterest if the ledger has a newer plan, as far as is known.
@@ -65,9 +65,9 @@ class PlanGuard:
             if not self._changes:
                 return  # nothing of the plan is sent yet
             if self.client.rate_limiter.wait_count != self._waits:
-                self.require_newest()
+                self.require_newest_plan()
             elif self._question is None and self.client.timing.monotonic() > self._trusted_until:
-                self._question = start_thread(self._ask_ledger)
+                self._question = start_thread(self._check_ledger_for_newer)
             elif self._question and self._question.done():
                 self._question.result()
                 self._question = None
@@ -90,7 +90,7 @@ class PlanGuard:
             try:
                 newer = self.ledger.find_newer_plan()
                 if newer:
-                    self.ledger.record_unsure_people(*self._changes)
+                    self.ledger.record_changes_as_unsure(*self._changes)
             except ExportError as failure:
                 raise error.extend(
                     ". If another run has made a newer plan since, the ledger lacks what this run has sent "

@@ -24,16 +24,16 @@ from td_pinterest_op.trino.hashing_sql import (
     build_trim_sql,
 )
 
-NUMBERS = 10_000  # a person's number modulo this decides about the control group
+CONTROL_MODULUS = 10_000  # a person's number modulo this decides about the control group
 HASHING_ENGINES = ("presto", "trino")  # whose SQL hashes
-_PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\r\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|.""", re.DOTALL)
+_SQL_PIECE_PATTERN = re.compile(r"""'[^']*'|"[^"]*"|--[^\r\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|.""", re.DOTALL)
 
-_HIVE_SETTINGS = re.compile(r"\A(?:\s*set\s[^;]*;)+", re.IGNORECASE)
-_BEGINNING = re.compile(r"[\s(]*(?:select|with|values|table)\b", re.IGNORECASE)
+_HIVE_SET_PATTERN = re.compile(r"\A(?:\s*set\s[^;]*;)+", re.IGNORECASE)
+_QUERY_BEGINNING_PATTERN = re.compile(r"[\s(]*(?:select|with|values|table)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Query:
+class UserQuery:
     """A user's query, a single SELECT, with what is known of the columns of its result."""
 
     text: str
@@ -73,7 +73,7 @@ def require_one_statement(query: str, *, name: str = "query") -> str:
 
     `name`: the parameter that has the query, for the error.
     """
-    pieces: list[str] = _PIECE.findall(query)
+    pieces: list[str] = _SQL_PIECE_PATTERN.findall(query)
     end = pieces.index(";") if ";" in pieces else len(pieces)
     if any(not piece.isspace() and not piece.startswith((";", "--", "/*")) for piece in pieces[end:]):
         raise SettingsError(
@@ -89,31 +89,31 @@ def require_query(sql: str, *, name: str, engine: str) -> None:
 
     `name`: the parameter or setting that has the SQL, for the error.
     """
-    text = "".join(piece for piece in _PIECE.findall(sql) if not piece.startswith(("--", "/*")))
+    text = "".join(piece for piece in _SQL_PIECE_PATTERN.findall(sql) if not piece.startswith(("--", "/*")))
     if engine in HASHING_ENGINES:
         require_one_statement(sql, name=name)
     else:  # Hive
-        text = _HIVE_SETTINGS.sub("", text, count=1)
-    if not _BEGINNING.match(text):
+        text = _HIVE_SET_PATTERN.sub("", text, count=1)
+    if not _QUERY_BEGINNING_PATTERN.match(text):
         raise SettingsError(
             f"{name} is no query, so it is not issued: begin it with SELECT, WITH, VALUES or TABLE, in Hive after SET",
             key=name,
         )
 
 
-def describe_query(td: TreasureData, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> Query:
+def fetch_query_columns(td: TreasureData, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> UserQuery:
     """Ask the warehouse for the columns of the query in `source`, and return the query with them. No rows are read.
 
     `find_columns`: returns the identifier columns of a job's result. Raises as `wait_for_job` and `find_columns` do.
     """
     job = wait_for_job(td, source.with_fresh_query(build_columns_statement(source.query)))
-    return Query(text=source.query, names=job.names, columns=find_columns(job))
+    return UserQuery(text=source.query, names=job.names, columns=find_columns(job))
 
 
 def open_hashed_rows(
     td: TreasureData,
     source: Source,
-    query: Query,
+    query: UserQuery,
     *,
     control: ControlGroup | None = None,
     on_job_id: Callable[[str], None],
@@ -134,7 +134,7 @@ def build_columns_statement(query: str) -> str:
     return f"-- td_pinterest_op: read the columns of the query\n{find_first_comments(query)}{select}"
 
 
-def build_hashing_statement(query: Query, *, control: ControlGroup | None) -> str:
+def build_hashing_statement(query: UserQuery, *, control: ControlGroup | None) -> str:
     """Return the statement with which the warehouse hashes a query's identifiers (setting `hash_in: warehouse`).
 
     It selects each row of the query. An identifier becomes its digest (after HASHED_MARK if it was a digest already),
@@ -143,11 +143,11 @@ def build_hashing_statement(query: Query, *, control: ControlGroup | None) -> st
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:
         place = get_column_position(control.by, query.names)
-        selected[place] = build_control_number_sql(cast_to_text(place), quote_literal(control.salt))
-    return build_selecting_statement("td_pinterest_op: identifiers as digests or reasons", query, selected)
+        selected[place] = build_control_number_sql(build_column_text_sql(place), quote_literal(control.salt))
+    return build_select_from_hashed("td_pinterest_op: identifiers as digests or reasons", query, selected)
 
 
-def build_selecting_statement(comment: str, query: Query, expressions: Mapping[int, str]) -> str:
+def build_select_from_hashed(comment: str, query: UserQuery, expressions: Mapping[int, str]) -> str:
     """Return a SELECT of `expressions` from the rows of `build_hashing_select`, preceded by comments.
 
     `comment`: what the statement is for. `expressions`: SQL by position; the result's columns have the names that the
@@ -155,16 +155,16 @@ def build_selecting_statement(comment: str, query: Query, expressions: Mapping[i
     """
     columns = ",\n  ".join(f"{expressions[place]} AS {quote_name(query.names[place])}" for place in sorted(expressions))
     statement = f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query)}\n)"
-    return add_comment(statement, comment, query=query.text)
+    return prepend_comments(statement, comment, query=query.text)
 
 
-def add_comment(statement: str, comment: str, *, query: str) -> str:
+def prepend_comments(statement: str, comment: str, *, query: str) -> str:
     """Return `statement`, preceded by the comments with which the user's `query` begins, and a line with `comment`."""
     first = find_first_comments(query).strip()
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
 
-def build_hashing_select(query: Query) -> str:
+def build_hashing_select(query: UserQuery) -> str:
     """Return a SELECT of a query's columns (c0, c1, …), and of each identifier's digest or rejection reason (a0, …)."""
     texts = ""
     lower = ""
@@ -176,19 +176,20 @@ def build_hashing_select(query: Query) -> str:
             elements = f"transform(CAST(c{place} AS array(varchar)), value -> {build_trim_sql('value')})"
             answer = f"transform({elements}, text -> {of_each})"
         else:
-            texts += f",\n  {build_trim_sql(cast_to_text(place))} AS t{place}"
+            texts += f",\n  {build_trim_sql(build_column_text_sql(place))} AS t{place}"
             lower += f", {build_lower_sql(f't{place}')} AS l{place}"
             answer = build_hashing_sql(column.type, text_sql=f"t{place}", lowered_sql=f"l{place}")
         answers += f", {answer} AS a{place}"
-    return f"SELECT *{answers}\nFROM (SELECT *{lower}\nFROM (SELECT *{texts}\nFROM (\n{build_source_select(query)}\n)))"
+    source = build_numbered_columns_select(query)
+    return f"SELECT *{answers}\nFROM (SELECT *{lower}\nFROM (SELECT *{texts}\nFROM (\n{source}\n)))"
 
 
-def build_source_select(query: Query) -> str:
+def build_numbered_columns_select(query: UserQuery) -> str:
     """Return a SELECT of the rows of a user's query, with its columns renamed by position (c0, c1, …)."""
     places = ", ".join(f"c{place}" for place in range(len(query.names)))
     return f"SELECT * FROM (\n{require_one_statement(query.text)}\n) AS given ({places})"
 
 
-def cast_to_text(position: int) -> str:
+def build_column_text_sql(position: int) -> str:
     """Return the SQL that casts the query's column at `position`, from 0, to text."""
     return f"CAST(c{position} AS varchar)"

@@ -14,17 +14,17 @@ from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.job import Source, run_statement
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 from td_pinterest_op.treasure_data.tables import OperatorTable
-from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, Query, add_comment, build_hashing_select
+from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, build_hashing_select, prepend_comments
 
 # The columns of the table that precede the keys. Every table has a `time`, too.
-_ABOUT_RUN = ("session_time", "session_uuid", "attempt_id", "task", "ad_account_id", "audience_id")
+_RUN_COLUMNS = ("session_time", "session_uuid", "attempt_id", "task", "ad_account_id", "audience_id")
 # The columns that follow the keys: the name of a value's column, and the reason why the value is rejected.
-_ABOUT_VALUE = ("identifier", "reason")
-OWN_COLUMNS = {"time", *_ABOUT_RUN, *_ABOUT_VALUE}
+_VALUE_COLUMNS = ("identifier", "reason")
+RESERVED_COLUMNS = {"time", *_RUN_COLUMNS, *_VALUE_COLUMNS}
 
 
 def write_rejected_rows(
-    settings: Settings, source: Source | None, query: Query | None, stats: Stats, services: Services
+    settings: Settings, source: Source | None, query: UserQuery | None, stats: Stats, services: Services
 ) -> None:
     """Write the rejected values of a run's `query` to the table of the setting `rejected`, if there are any.
 
@@ -35,13 +35,13 @@ def write_rejected_rows(
     if not (settings.rejected and source and query and is_any) or settings.dry_run:
         return
     keys = settings.rejected_keys
-    names = _name_keys(keys)
+    names = _name_key_columns(keys)
     table = OperatorTable(
         connect=lambda: services.treasure_data,
         database=settings.rejected.database or source.database,
         table=settings.rejected.table,
-        columns={"time": "bigint", **dict.fromkeys([*_ABOUT_RUN, *names, *_ABOUT_VALUE], "varchar")},
-        identifying_columns=OWN_COLUMNS - {"time"},
+        columns={"time": "bigint", **dict.fromkeys([*_RUN_COLUMNS, *names, *_VALUE_COLUMNS], "varchar")},
+        identifying_columns=RESERVED_COLUMNS - {"time"},
         content="table of rejected rows",
     )
 
@@ -54,28 +54,28 @@ def write_rejected_rows(
             raise JobError(f"the warehouse cannot judge the values of {' and '.join(sorted(types))}")
         run = describe_run(services.task, now=services.timing.now())
         run |= {"ad_account_id": stats.ad_account_id, "audience_id": stats.audience_id}
-        texts = [f"nullif({quote_literal(str(run[name] or ''))}, '')" for name in _ABOUT_RUN]
+        texts = [f"nullif({quote_literal(str(run[name] or ''))}, '')" for name in _RUN_COLUMNS]
         texts += [f"CAST({quote_name(name)} AS varchar)" for name in names]
         select = build_rejected_select(query, keys=keys, control_key=settings.control.by if settings.control else None)
         if settings.hash_in == "operator" and not settings.action.needs_query:
             select += f" AND reason <> '{Reason.UNSURE.value}'"  # the operator can hash such addresses
         statement = f"""\
 INSERT INTO {quote_name(table.database)}.{quote_name(table.table)} ({", ".join(map(quote_name, table.columns))})
-SELECT {", ".join([str(run["time"]), *texts, *_ABOUT_VALUE])} FROM (
+SELECT {", ".join([str(run["time"]), *texts, *_VALUE_COLUMNS])} FROM (
 {select}
 )"""
-        statement = add_comment(statement, "td_pinterest_op: the rejected rows of this run", query=query.text)
+        statement = prepend_comments(statement, "td_pinterest_op: the rejected rows of this run", query=query.text)
         return replace(source.with_fresh_query(statement), purpose=table.content)
 
     table.execute(run_statement, build_source)
 
 
-def build_rejected_select(query: Query, *, keys: Sequence[str], control_key: str | None = None) -> str:
+def build_rejected_select(query: UserQuery, *, keys: Sequence[str], control_key: str | None = None) -> str:
     """Return a SELECT of a query's rejected values, each with the `keys` of its row, its column and the reason.
 
     A row is listed once, without a column, if it has no identifier, or no value in the column `control_key`.
     """
-    names = _name_keys(keys)
+    names = _name_key_columns(keys)
     named = [
         f"c{get_column_position(key, query.names)} AS {quote_name(name)}" for key, name in zip(keys, names, strict=True)
     ]
@@ -111,11 +111,11 @@ FROM (
 WHERE length(reason) < 64"""
 
 
-def _name_keys(keys: Sequence[str]) -> list[str]:
+def _name_key_columns(keys: Sequence[str]) -> list[str]:
     """Return a name for each of the `keys`, columns of a query: its own, after `key_` if the table has that name."""
     names: list[str] = []
     for name in keys:
-        while name.lower() in (*OWN_COLUMNS, *names):
+        while name.lower() in (*RESERVED_COLUMNS, *names):
             name = f"key_{name}"
         names.append(name)
     return names

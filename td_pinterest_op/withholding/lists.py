@@ -16,14 +16,14 @@ from td_pinterest_op.stats import SUPPRESS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
-from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, Query, describe_query, open_hashed_rows
+from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, fetch_query_columns, open_hashed_rows
 from td_pinterest_op.withholding.people import WithholdingLists
 from td_pinterest_op.withholding.readers import IdentifierReader
 
 log = logging.getLogger(__name__)
 
 
-def describe_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settings) -> Mapping[str, Query]:
+def fetch_list_columns(td: TreasureData, sources: Mapping[str, Source], settings: Settings) -> Mapping[str, UserQuery]:
     """Ask the warehouse for the columns of the opt-out and consent lists, without rows. Return each query with them.
 
     `sources`: the queries of the lists, by list name; the same names are the keys of the result. Without any, Treasure
@@ -35,7 +35,7 @@ def describe_lists(td: TreasureData, sources: Mapping[str, Source], settings: Se
         if source.engine in HASHING_ENGINES:
             with name_list_in_errors(name):
                 log.info("%s: asking for the columns", name)
-                queries[name] = describe_query(td, source, partial(find_list_columns, settings=settings))
+                queries[name] = fetch_query_columns(td, source, partial(find_list_columns, settings=settings))
     return queries
 
 
@@ -46,14 +46,14 @@ def open_lists(
     settings: Settings,
     stats: Stats,
     *,
-    queries: Mapping[str, Query],
+    queries: Mapping[str, UserQuery],
 ) -> Iterator[WithholdingLists]:
     """Read the opt-out and consent lists of a task, check them, and yield their digests.
 
     To be called once the people's job has ended: nobody who opts out while it runs is sent. `sources`: the lists'
-    queries, by list name. `queries`: from `describe_lists`; needed if the warehouse hashes. `stats` gets the ids of the
-    lists' jobs. Raises LimitError (see `check_lists`), JobError, TreasureDataError and OSError. Each message names the
-    list.
+    queries, by list name. `queries`: from `fetch_list_columns`; needed if the warehouse hashes. `stats` gets the ids of
+    the lists' jobs. Raises LimitError (see `check_list_stats`), JobError, TreasureDataError and OSError. Each message
+    names the list.
     """
     spools: dict[str, Spool] = {}
     columns: dict[str, Sequence[Column]] = {}
@@ -70,7 +70,7 @@ def open_lists(
                 columns[name] = find_list_columns(rows.job, settings)
                 of_lists[name] = Stats()
                 IdentifierReader(columns=columns[name], stats=of_lists[name], spool=spools[name]).read(rows.blocks)
-        check_lists(of_lists, settings)
+        check_list_stats(of_lists, settings)
         yield WithholdingLists(spools=spools, columns=columns)
 
 
@@ -79,7 +79,7 @@ def name_list_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
     return extend_errors(f" [the query of `{name}`]")
 
 
-def check_lists(list_stats: Mapping[str, Stats], settings: Settings) -> None:
+def check_list_stats(list_stats: Mapping[str, Stats], settings: Settings) -> None:
     """Raise LimitError if an opt-out or consent list has no identifiers, or values that make the list unusable.
 
     A list is unusable if its values are plain and the setting `expect_values` is `hashed`, or the reverse. An opt-out

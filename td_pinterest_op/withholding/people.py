@@ -2,10 +2,10 @@
 
 The package's docstring has the rule. A person is a row of the query, and is known by a number. The passes:
 
-1. `add` stores, for each identifier of a person, its digest with the person's number, in a temporary file.
+1. `add_block` stores, for each identifier of a person, its digest with the person's number, in a temporary file.
 2. `compare_with_lists` notes for each person whether any identifier is on the opt-out or on the consent list.
-3. `find_outcomes` says what happens to each person, and `find_identifiers_to_strip` which identifiers of a sent person
-   are not sent, because somebody who is withheld holds them too. This is for rows that are sent as records.
+3. `decide_outcomes` says what happens to each person, and `find_identifiers_to_strip` which identifiers of a person who
+   is sent are not, because somebody who is withheld holds them too. This is for rows that are sent as records.
 
 If single identifiers are sent, `find_sendable` replaces 2 and 3: an identifier is sent if none of the people who hold
 it is suppressed or in the control group, and one of them consents.
@@ -28,18 +28,19 @@ from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnIdentifiers
 from td_pinterest_op.records.spool import BUCKET_COUNT, Buckets, Spool, split_by_width
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
-from td_pinterest_op.trino.hashed_query import NUMBERS
+from td_pinterest_op.trino.hashed_query import CONTROL_MODULUS
 
 # An identifier's digest, and the number of a person who holds it: from 0, in the order in which people are added.
-_HOLDER = Struct(f"={DIGEST_BYTES}sI")
+_HOLDER_FORMAT = Struct(f"={DIGEST_BYTES}sI")
 
+PersonNumber = int
 SENT = "sent"
 """The outcome of a person or an identifier besides the reasons of WITHHELD."""
-Sendable = tuple[Collection[bytes], Mapping[str, int]]
+SendableAndWithheldCounts = tuple[Collection[bytes], Mapping[str, int]]
 """Different digests that may be sent, and the number of digests that are withheld, by reason."""
 
 
-class _Fact:
+class _PersonFacts:
     """What is known of a person, as bits of a byte, since there may be ten million people."""
 
     MAY_BE_SENT = 1
@@ -49,12 +50,12 @@ class _Fact:
 
 
 def _decide_outcome(facts: int) -> str:
-    """Return SENT or a reason of WITHHELD. `facts`: bits of _Fact, of a person or of all holders of an identifier."""
-    if facts & _Fact.SUPPRESSED:
+    """Return SENT or a reason of WITHHELD. `facts`: _PersonFacts of a person or of all holders of a digest."""
+    if facts & _PersonFacts.SUPPRESSED:
         return SUPPRESSED
-    if not facts & _Fact.CONSENTS:
+    if not facts & _PersonFacts.CONSENTS:
         return WITHOUT_CONSENT
-    return CONTROL if facts & _Fact.IN_CONTROL else SENT
+    return CONTROL if facts & _PersonFacts.IN_CONTROL else SENT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class WithholdingLists:
     spools: Mapping[str, Spool] = field(default_factory=dict)  # the digests, sorted and unique
     columns: Mapping[str, Sequence[Column]] = field(default_factory=dict)
 
-    def read_sorted_buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes]]]:
+    def read_suppressed_and_consented(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes]]]:
         """Yield 256 pairs of sets, by the digests' first byte: opt-outs, and consents. A missing list is empty."""
         sets = {name: map(frozenset, spool.read_sorted_buckets()) for name, spool in self.spools.items()}
         nobody = [frozenset[bytes]()] * BUCKET_COUNT
@@ -82,7 +83,7 @@ def assign_control(control: ControlGroup, keys: Iterable[object]) -> list[bool]:
     prefix = control.salt.encode() + b"\n"
     share = control.share_in_ten_thousandths
     encoded = [key if isinstance(key, bytes) else str(key).encode() for key in keys]
-    return [int.from_bytes(sha256(prefix + key).digest()[:4], "big") % NUMBERS < share for key in encoded]
+    return [int.from_bytes(sha256(prefix + key).digest()[:4], "big") % CONTROL_MODULUS < share for key in encoded]
 
 
 class SingleIdentifierPeople:
@@ -98,7 +99,7 @@ class SingleIdentifierPeople:
         self._everybody.close()
         self._controlled.close()
 
-    def add(
+    def add_block(
         self, by_column: Sequence[ColumnIdentifiers], in_control: Sequence[bool], *, may_be_sent: bool = True
     ) -> None:
         """Add a person for each row of a block. Raises OSError.
@@ -113,7 +114,7 @@ class SingleIdentifierPeople:
             # `identifiers` has one for each row, b"" if invalid.
             self._controlled.add([key for key in compress(column.identifiers, in_control) if key])
 
-    def find_sendable(self) -> Iterator[Sendable]:
+    def find_sendable(self) -> Iterator[SendableAndWithheldCounts]:
         """Yield, for each first byte of digests, those to send and the number withheld by reason. Raises OSError.
 
         Nobody can be added afterwards.
@@ -121,7 +122,7 @@ class SingleIdentifierPeople:
         collected = (self._everybody, self._controlled)
         for buckets in collected:
             buckets.finish()
-        for bucket, (suppressed, consented) in enumerate(self._lists.read_sorted_buckets()):
+        for bucket, (suppressed, consented) in enumerate(self._lists.read_suppressed_and_consented()):
             everybody, controlled = (
                 set(chain.from_iterable(map(split_by_width, buckets.read_segments(bucket)))) for buckets in collected
             )
@@ -135,16 +136,16 @@ class SingleIdentifierPeople:
             yield left - in_control, withheld
 
 
-class People:
+class MultiIdentifierPeople:
     """Collects people with all their identifiers, and tells which people and identifiers are sent or withheld."""
 
     def __init__(self, lists: WithholdingLists) -> None:
         self._lists = lists
-        self._holders = Buckets(_HOLDER.size)
+        self._holders = Buckets(_HOLDER_FORMAT.size)
         self._facts = bytearray()  # by the number of a person
 
     @property
-    def count(self) -> int:
+    def person_count(self) -> int:
         """The number of people added, and so the number of the next person."""
         return len(self._facts)
 
@@ -153,7 +154,7 @@ class People:
         self._holders.close()
         self._facts = bytearray()
 
-    def add(
+    def add_block(
         self, by_column: Sequence[ColumnIdentifiers], in_control: Sequence[bool], *, may_be_sent: bool = True
     ) -> None:
         """Add a person for each row of a block. Raises OSError.
@@ -166,18 +167,22 @@ class People:
         facts = 0
         if may_be_sent:
             # Without a consent list, everybody consents.
-            facts = _Fact.MAY_BE_SENT if CONSENT in self._lists.spools else _Fact.MAY_BE_SENT | _Fact.CONSENTS
-        self._facts += bytes(facts | _Fact.IN_CONTROL if chosen else facts for chosen in in_control)
+            facts = (
+                _PersonFacts.MAY_BE_SENT
+                if CONSENT in self._lists.spools
+                else _PersonFacts.MAY_BE_SENT | _PersonFacts.CONSENTS
+            )
+        self._facts += bytes(facts | _PersonFacts.IN_CONTROL if chosen else facts for chosen in in_control)
         for column in by_column:
             rows = range(len(in_control)) if column.rows is None else column.rows
             # The person of each valid identifier, in the order of `comparable_digests`.
             holders = [first + row for row, key in zip(rows, column.identifiers, strict=True) if key]
-            self._holders.add(list(map(_HOLDER.pack, column.comparable_digests, holders)))
+            self._holders.add(list(map(_HOLDER_FORMAT.pack, column.comparable_digests, holders)))
             if SUPPRESS in self._lists.spools:
                 for row, reason in column.rejected:
                     # A person whose address cannot be compared may be on the list.
                     if reason is Reason.UNSURE:
-                        self._facts[first + row] |= _Fact.SUPPRESSED
+                        self._facts[first + row] |= _PersonFacts.SUPPRESSED
 
     def compare_with_lists(self) -> None:
         """Note for each person whether they are on the opt-out and consent lists. Raises OSError.
@@ -185,22 +190,22 @@ class People:
         Nobody can be added afterwards.
         """
         self._holders.finish()
-        for bucket, (suppressed, consented) in enumerate(self._lists.read_sorted_buckets()):
+        for bucket, (suppressed, consented) in enumerate(self._lists.read_suppressed_and_consented()):
             for digest, person in self._read_holders(bucket):
                 if digest in suppressed:
-                    self._facts[person] |= _Fact.SUPPRESSED
+                    self._facts[person] |= _PersonFacts.SUPPRESSED
                 # A row that is not sent gives no consent.
-                if digest in consented and self._facts[person] & _Fact.MAY_BE_SENT:
-                    self._facts[person] |= _Fact.CONSENTS
+                if digest in consented and self._facts[person] & _PersonFacts.MAY_BE_SENT:
+                    self._facts[person] |= _PersonFacts.CONSENTS
 
-    def find_outcomes(self, start: int, stop: int) -> list[str]:
-        """Return for each person from number `start` to `stop` (excluded) SENT or a reason of WITHHELD.
+    def decide_outcomes(self, first_person: int, end_person: int) -> list[str]:
+        """Return for each person from number `first_person` to `end_person` (excluded) SENT or a reason of WITHHELD.
 
         `compare_with_lists` must come first.
         """
-        return list(map(_decide_outcome, self._facts[start:stop]))
+        return list(map(_decide_outcome, self._facts[first_person:end_person]))
 
-    def find_sendable(self) -> Iterator[Sendable]:
+    def find_sendable(self) -> Iterator[SendableAndWithheldCounts]:
         """Yield, for each first byte of digests, those to send and the number withheld by reason. Raises OSError.
 
         Nobody can be added afterwards.
@@ -214,12 +219,12 @@ class People:
             by_outcome: defaultdict[str, list[bytes]] = defaultdict(list)
             for digest, facts in facts_by_digest.items():
                 # What only rows without a control-group key hold is no record: neither sent nor withheld.
-                if facts & _Fact.MAY_BE_SENT:
+                if facts & _PersonFacts.MAY_BE_SENT:
                     by_outcome[_decide_outcome(facts)].append(digest)
             sent = by_outcome.pop(SENT, [])
             yield sent, {reason: len(digests) for reason, digests in by_outcome.items()}
 
-    def find_identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
+    def find_identifiers_to_strip(self) -> Iterator[tuple[PersonNumber, str, bytes]]:
         """Yield (person's number, reason, digest) for each identifier of a sent person that a withheld person shares.
 
         It must be left out of the sent person's row. The reason is SUPPRESSED if any suppressed person shares it, else
@@ -229,14 +234,14 @@ class People:
             reasons: dict[bytes, str] = {}  # of identifiers that are sent for nobody
             for digest, person in self._read_holders(bucket):
                 facts = self._facts[person]
-                if facts & _Fact.SUPPRESSED:
+                if facts & _PersonFacts.SUPPRESSED:
                     reasons[digest] = SUPPRESSED
-                elif facts & _Fact.IN_CONTROL:
+                elif facts & _PersonFacts.IN_CONTROL:
                     reasons.setdefault(digest, CONTROL)
             # A second reading finds the people who are sent, but hold one of these identifiers too.
             for digest, person in self._read_holders(bucket) if reasons else ():
                 if digest in reasons and _decide_outcome(self._facts[person]) == SENT:
                     yield person, reasons[digest], digest
 
-    def _read_holders(self, bucket: int) -> Iterator[tuple[bytes, int]]:
-        return chain.from_iterable(map(_HOLDER.iter_unpack, self._holders.read_segments(bucket)))
+    def _read_holders(self, bucket: int) -> Iterator[tuple[bytes, PersonNumber]]:
+        return chain.from_iterable(map(_HOLDER_FORMAT.iter_unpack, self._holders.read_segments(bucket)))

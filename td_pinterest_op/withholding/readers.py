@@ -1,10 +1,10 @@
 """Read the rows of a job into temporary files of unique records, and count what is invalid or withheld.
 
 `IdentifierReader` makes a record of each identifier. `RowReader` makes a record of each row, with all its keys. Without
-lists and control group, they store the records of each block of rows at once. With them, `People` collects the people
-of all rows first. After the last row, `IdentifierReader` stores the identifiers that `People` lets through, and
-`_FilteredRowReader`, which has kept the rows in a temporary file, reads them again and stores those of people who are
-sent, without the identifiers to leave out.
+lists and control group, they store the records of each block of rows at once. With them, `MultiIdentifierPeople`
+collects the people of all rows first. After the last row, `IdentifierReader` stores the identifiers that
+`MultiIdentifierPeople` lets through, and `_FilteredRowReader`, which has kept the rows in a temporary file, reads them
+again and stores those of people who are sent, without the identifiers to leave out.
 """
 
 import abc
@@ -42,20 +42,26 @@ from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
-from td_pinterest_op.trino.hashed_query import NUMBERS
-from td_pinterest_op.withholding.people import SENT, People, SingleIdentifierPeople, WithholdingLists, assign_control
+from td_pinterest_op.trino.hashed_query import CONTROL_MODULUS
+from td_pinterest_op.withholding.people import (
+    SENT,
+    MultiIdentifierPeople,
+    SingleIdentifierPeople,
+    WithholdingLists,
+    assign_control,
+)
 
 log = logging.getLogger(__name__)
 
-MOST_COMBINATIONS = 1_000
+MOST_COMBINATIONS_PER_ROW = 1_000
 """A row with more combinations of its values is invalid: nobody has that many, and memory must stay flat."""
-_WITHOUT_REFERENCES = 2  # marshal's format that does not look for repeated objects
+_MARSHAL_VERSION = 2  # marshal's format that does not look for repeated objects
 # An identifier that a sent person's row loses: a bucket, the person's number, the digest, and the reason's number. The
 # numbers are big-endian, so that byte order = number order.
-_TO_STRIP = Struct(f">BI{DIGEST_BYTES}sB")
+_STRIP_ENTRY_FORMAT = Struct(f">BI{DIGEST_BYTES}sB")
 
-Block = Sequence[Sequence[Any]]  # the values of some rows, column by column
-Rejected = list[tuple[int, Reason]]  # rows of a block, counted from 0, each with the reason for its rejection
+ColumnarBlock = Sequence[Sequence[Any]]  # the values of some rows, column by column
+RejectedRows = list[tuple[int, Reason]]  # rows of a block, counted from 0, each with the reason for its rejection
 
 
 @dataclass(kw_only=True, eq=False)
@@ -67,7 +73,7 @@ class Reader(abc.ABC):
 
     columns: Sequence[Column]
     stats: Stats
-    people: People | SingleIdentifierPeople | None = None
+    people: MultiIdentifierPeople | SingleIdentifierPeople | None = None
     control: ControlGroup | None = None
     control_key_index: int | None = None  # the position of the column that chooses the control group
 
@@ -77,7 +83,9 @@ class Reader(abc.ABC):
         if self.people:
             self._files.callback(self.people.close)
 
-    def read(self, blocks: Iterable[Block], *, progress: Callable[[int], None] = lambda _: None) -> PreparedRecords:
+    def read(
+        self, blocks: Iterable[ColumnarBlock], *, progress: Callable[[int], None] = lambda _: None
+    ) -> PreparedRecords:
         """Read all rows, and return their unique records. `progress` is called with the number of rows read so far.
 
         Raises JobError, TreasureDataError and OSError.
@@ -100,7 +108,7 @@ class Reader(abc.ABC):
         stats.duplicate = stats.valid - stats.unique
         return prepared
 
-    def _read_block(self, block: Block) -> Rejected:
+    def _read_block(self, block: ColumnarBlock) -> RejectedRows:
         """Store the people and valid records of a block, and return its rejected rows, each with the reason.
 
         A row without a control-group key is rejected.
@@ -112,15 +120,15 @@ class Reader(abc.ABC):
             return self._store_block(block)
         # If somebody without a key has opted out, this also applies to other rows.
         unsent = self._extract_identifiers(_select_rows(block, keyless))
-        self.people.add(unsent, [False] * len(keyless), may_be_sent=False)
+        self.people.add_block(unsent, [False] * len(keyless), may_be_sent=False)
         rows = [row for row, key in enumerate(keys) if key is not None]
         rejected = [(rows[row], reason) for row, reason in self._store_block(_select_rows(block, rows))]
         return [(row, Reason.NO_CONTROL_KEY) for row in keyless] + rejected
 
-    def _extract_identifiers(self, block: Block) -> list[ColumnIdentifiers]:
+    def _extract_identifiers(self, block: ColumnarBlock) -> list[ColumnIdentifiers]:
         return [extract_column_identifiers(column, block) for column in self.columns]
 
-    def _store_block(self, block: Block) -> Rejected:
+    def _store_block(self, block: ColumnarBlock) -> RejectedRows:
         """Store a block whose rows all have a control-group key, if one is needed. Otherwise as `_read_block`."""
         by_column = self._extract_identifiers(block)
         for column in by_column:
@@ -128,10 +136,10 @@ class Reader(abc.ABC):
                 self.stats.hashed_values += column.hashed_count
                 self.stats.plain_values += column.valid_count - column.hashed_count
         if self.people:
-            self.people.add(by_column, self._find_rows_in_control(block, by_column))
+            self.people.add_block(by_column, self._find_rows_in_control(block, by_column))
         return self._store_valid_records(by_column, len(block[0]))
 
-    def _find_rows_in_control(self, block: Block, by_column: Sequence[ColumnIdentifiers]) -> Sequence[bool]:
+    def _find_rows_in_control(self, block: ColumnarBlock, by_column: Sequence[ColumnIdentifiers]) -> Sequence[bool]:
         control = self.control
         index = self.control_key_index
         if control is None:
@@ -142,12 +150,12 @@ class Reader(abc.ABC):
         keys = block[index]
         # The warehouse has put the number of `build_control_number_sql` in place of each key.
         if by_column[0].column.is_hashed_by_warehouse:
-            return [key % NUMBERS < control.share_in_ten_thousandths for key in keys]
+            return [key % CONTROL_MODULUS < control.share_in_ten_thousandths for key in keys]
         # The query's result has the plain keys.
         return assign_control(control, keys)
 
     @abc.abstractmethod
-    def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], row_count: int) -> Rejected:
+    def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], row_count: int) -> RejectedRows:
         """Store and count the valid records of a block of rows. Return the rejected rows, each with the reason.
 
         `by_column`: the identifiers in the rows, by column.
@@ -173,11 +181,11 @@ class IdentifierReader(Reader):
         # A row has as many values as there are columns, but for arrays.
         self.stats.columns = len(self.columns) + sum(column.is_array for column in self.columns)
 
-    def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], _row_count: int) -> Rejected:
+    def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], _row_count: int) -> RejectedRows:
         """Store each valid identifier of a block. Return a row once for each of its invalid values.
 
-        If people may be withheld, identifiers are only counted here: `People` keeps them, and those of people who are
-        sent are stored once all rows are read.
+        If people may be withheld, identifiers are only counted here: `MultiIdentifierPeople` keeps them, and those of
+        people who are sent are stored once all rows are read.
         """
         for column in by_column:
             self.stats.valid += column.valid_count
@@ -208,7 +216,7 @@ class RowReader(Reader):
         self._kept = RowSpool()
         self._files.callback(self._kept.close)
 
-    def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], row_count: int) -> Rejected:
+    def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], row_count: int) -> RejectedRows:
         """Store each row with a valid identifier. Return the others, each for one reason: NULL only if all are null."""
         reasons: defaultdict[int, list[Reason]] = defaultdict(list)
         for column in by_column:
@@ -221,7 +229,7 @@ class RowReader(Reader):
             rows += zip(*(column.group_by_row(row_count) for column in by_column), strict=True)
             # Too many combinations: the row is rejected, and counts as one without identifiers.
             for position, row in enumerate(rows):
-                if prod(max(len(values), 1) for values in row) > MOST_COMBINATIONS:
+                if prod(max(len(values), 1) for values in row) > MOST_COMBINATIONS_PER_ROW:
                     rows[position] = [[] for _ in row]
                     reasons[position] = [Reason.TOO_MANY_COMBINATIONS]
         # An invalid value rejects a row only if nothing else in it is valid.
@@ -257,7 +265,7 @@ class _FilteredRowReader(RowReader):
     A temporary file keeps the rows, in blocks, until all people are compared with the lists.
     """
 
-    people: People
+    people: MultiIdentifierPeople
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -265,16 +273,16 @@ class _FilteredRowReader(RowReader):
         self._file = SpoolFile(encrypted=not all(column.type.is_hashed for column in self.columns))
         self._blocks: list[tuple[int, int, int]] = []  # offset and length in the file, and the first person's number
         self._end = 0
-        self._to_strip = Spool(_TO_STRIP.size)
+        self._to_strip = Spool(_STRIP_ENTRY_FORMAT.size)
         self._withheld = RowSpool(suffix_bytes=1)  # each record before the number of the reason
         for file in (self._file, self._to_strip, self._withheld):
             self._files.callback(file.close)
 
     def _store_rows(self, rows: list[RowIdentifiers]) -> None:
-        data = marshal.dumps(rows, _WITHOUT_REFERENCES)
+        data = marshal.dumps(rows, _MARSHAL_VERSION)
         self._file.write(self._end, data)
         # `_store_block` has added the people of these rows just before: theirs are the last numbers.
-        self._blocks.append((self._end, len(data), self.people.count - len(rows)))
+        self._blocks.append((self._end, len(data), self.people.person_count - len(rows)))
         self._end += len(data)
 
     def _finish(self) -> PreparedRecords:
@@ -286,10 +294,10 @@ class _FilteredRowReader(RowReader):
         # number. A spool has a bucket for each first byte, and sorts within buckets: so that byte is the number of one
         # of 256 parts of the people, and the person's number follows.
         for person, reason, digest in people.find_identifiers_to_strip():
-            part = person * BUCKET_COUNT // people.count
-            self._to_strip.add([_TO_STRIP.pack(part, person, digest, WITHHELD.index(reason))])
+            part = person * BUCKET_COUNT // people.person_count
+            self._to_strip.add([_STRIP_ENTRY_FORMAT.pack(part, person, digest, WITHHELD.index(reason))])
         self._to_strip.finish()
-        entries = map(_TO_STRIP.unpack, chain.from_iterable(self._to_strip.read_sorted_buckets()))
+        entries = map(_STRIP_ENTRY_FORMAT.unpack, chain.from_iterable(self._to_strip.read_sorted_buckets()))
         by_person = groupby(entries, key=itemgetter(1))
         upcoming = next(by_person, None)
         # The kept rows once more, block by block. Rows and what they lose are both in the order of their people, so one
@@ -297,12 +305,12 @@ class _FilteredRowReader(RowReader):
         for offset, length, first in self._blocks:
             # The file is private and has no name: nobody else can have written it.
             rows = marshal.loads(self._file.read(offset, length))  # noqa: S302
-            outcomes = people.find_outcomes(first, first + len(rows))
+            outcomes = people.decide_outcomes(first, first + len(rows))
             while upcoming and upcoming[0] < first + len(rows):
                 person, of_person = upcoming
                 position = person - first
                 reasons = {digest: WITHHELD[reason] for _, _, digest, reason in of_person}
-                left = _strip_row(columns, rows[position], reasons)
+                left = _strip_identifiers(columns, rows[position], reasons)
                 if any(left):
                     rows[position] = left
                 else:  # a row of which nothing is left is withheld
@@ -353,20 +361,26 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Withholdin
     has_all = not lists.spools and control is None
     reader: Reader
     if settings.records == "rows":
-        reader = RowReader(**given) if has_all else _FilteredRowReader(people=People(lists), **given)
+        reader = RowReader(**given) if has_all else _FilteredRowReader(people=MultiIdentifierPeople(lists), **given)
     else:
-        people = None if has_all else (SingleIdentifierPeople if has_single_identifier(columns) else People)(lists)
+        people = (
+            None
+            if has_all
+            else (SingleIdentifierPeople if has_single_identifier(columns) else MultiIdentifierPeople)(lists)
+        )
         reader = IdentifierReader(spool=Spool(), people=people, **given)
     with contextlib.closing(reader):
         yield reader
 
 
-def _select_rows(block: Block, positions: Sequence[int]) -> Block:
+def _select_rows(block: ColumnarBlock, positions: Sequence[int]) -> ColumnarBlock:
     return [[column[position] for position in positions] for column in block]
 
 
-def _strip_row(columns: Sequence[Column], row: RowIdentifiers, reasons: Mapping[bytes, str]) -> RowIdentifiers:
-    """Return a row without the identifiers whose comparable digests are keys of `reasons`.
+def _strip_identifiers(
+    columns: Sequence[Column], row: RowIdentifiers, reasons_by_digest: Mapping[bytes, str]
+) -> RowIdentifiers:
+    """Return a row without the identifiers whose comparable digests are keys of `reasons_by_digest`.
 
     `columns`: the columns of the identifiers in the row. An identifier that is left out becomes b"", unless it is in an
     array.
@@ -375,6 +389,6 @@ def _strip_row(columns: Sequence[Column], row: RowIdentifiers, reasons: Mapping[
     for column, given in zip(columns, row, strict=True):
         is_array = isinstance(given, list)
         values = given if is_array else [given]
-        kept = [value for value in values if compute_comparable_digest(column.type, value) not in reasons]
+        kept = [value for value in values if compute_comparable_digest(column.type, value) not in reasons_by_digest]
         left.append(kept if is_array else next(iter(kept), b""))
     return left

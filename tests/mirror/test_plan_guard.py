@@ -73,7 +73,7 @@ def begin(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sending]:
     def begin_sending(answer_after: float) -> Sending:
         sending = Sending(answer_after)
         monkeypatch.setattr(plan_guard, "start_thread", sending.start_thread)
-        sending.guard.trust_plan()
+        sending.guard.trust_plan_as_newest()
         return sending
 
     return begin_sending
@@ -89,7 +89,7 @@ def test_sending_goes_on_while_an_answer_is_awaited_and_asks_ten_seconds_after_i
     sending.send(58)
     assert sending.now == 58
     assert sending.asked_at == asked_at
-    sending.guard.require_newest()  # after the last batch
+    sending.guard.require_newest_plan()  # after the last batch
     assert sending.now == 58 + answer_after
 
 

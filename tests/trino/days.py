@@ -13,7 +13,7 @@ from unittest import mock
 from td_pinterest_op.audiences.actions import parse_export_settings
 from td_pinterest_op.mirroring.ledger import Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
-from td_pinterest_op.mirroring.mirror_run import MirrorRun
+from td_pinterest_op.mirroring.mirror_run import MirrorWarehouseSteps
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHHELD, WITHOUT_CONSENT, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
@@ -67,10 +67,10 @@ class TrinoJobs(MirrorJobs):
         columns = [[encode_text(row[name]) for row in done.rows] for name, _ in done.columns]
         return Rows(job=build_job(done), blocks=[columns] if done.rows else [])
 
-    def read_records(self, purpose: str, statement: str) -> list[dict[str, Any]]:
+    def read_rows_as_dicts(self, purpose: str, statement: str) -> list[dict[str, Any]]:
         return self._run_statement(purpose, statement).rows
 
-    def drop_unused_tables(self, *, now: float) -> dict[str, Table]:
+    def clean_and_list_tables(self, *, now: float) -> dict[str, Table]:
         if self.now == BEGIN + _DAY:
             return {}
         columns = run(self.server, f"SELECT * FROM {LEDGER} LIMIT 0").columns
@@ -135,7 +135,7 @@ class Days:
             explains=self.withholds,
         )
         self.stats = Stats(action="", ad_account_id="", dry_run=False)
-        mirror = MirrorRun(
+        mirror = MirrorWarehouseSteps(
             ledger=Ledger(jobs=jobs, name=LEDGER, ad_account_id="2"),
             settings=parse_export_settings(self._settings, environ=test_parse.ENVIRON),
             lists={name: Source(query=query) for name, query in _LISTS.items()} if self.withholds else {},
@@ -144,9 +144,9 @@ class Days:
         mirror.ledger.load_state(now=float(jobs.now), may_create=True)
         with mock.patch.object(hashed_query, "wait_for_job", self._read_columns):
             mirror.compare_with_ledger()
-        mirror.write_plan("5")
+        mirror.write_and_read_plan("5")
         mirror.ledger.find_newer_plan()
-        mirror.settle_plan("5", refused=[bytes(32)], keeps_unsure_leavers=True)
+        mirror.settle_plan_and_compact("5", refused=[bytes(32)], keeps_unsure_leavers=True)
         mirror.close()
         return jobs
 

@@ -24,8 +24,8 @@ from td_pinterest_op.stats import Stats, SummaryText
 from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.result import open_job_rows
-from td_pinterest_op.trino.hashed_query import Query, describe_query, open_hashed_rows
-from td_pinterest_op.withholding.lists import describe_lists, open_lists
+from td_pinterest_op.trino.hashed_query import UserQuery, fetch_query_columns, open_hashed_rows
+from td_pinterest_op.withholding.lists import fetch_list_columns, open_lists
 from td_pinterest_op.withholding.readers import open_reader
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class AudienceAction(abc.ABC):
         self._audience_id = settings.audience_id or ""
         self._new_name = settings.audience_name or ""
         self._created_list_ids: set[str] = set()
-        self.people_query: Query | None = None  # once its columns are known
+        self.people_query: UserQuery | None = None  # once its columns are known
 
     def check_audience(self) -> None:
         """Raise AudienceError if the action cannot be applied to the audience. Called before any row is read.
@@ -96,20 +96,20 @@ class AudienceAction(abc.ABC):
         sources = self.request.lists
         with contextlib.ExitStack() as stack:
             td = self.services.treasure_data
-            queries = describe_lists(td, sources, settings)
+            queries = fetch_list_columns(td, sources, settings)
             assert source is not None, "an action without rows reads none"  # noqa: S101
             on_job_id = partial(setattr, stats, "job_id")
-            query: Query | None = None
+            query: UserQuery | None = None
             if settings.hash_in == "operator":
                 rows = open_job_rows(td, source, on_job_id=on_job_id)
             else:
                 list_columns = {name: query.columns for name, query in queries.items()}
                 find_columns = partial(find_people_columns, settings=settings, list_columns=list_columns)
-                query = describe_query(td, source, find_columns)
+                query = fetch_query_columns(td, source, find_columns)
                 rows = open_hashed_rows(td, source, query, control=settings.control, on_job_id=on_job_id)
             lists = stack.enter_context(open_lists(td, sources, settings, stats, queries=queries))
             reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
-            self.people_query = query or Query(text=source.query, names=rows.job.names, columns=reader.columns)
+            self.people_query = query or UserQuery(text=source.query, names=rows.job.names, columns=reader.columns)
             with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
                 prepared = reader.read(rows.blocks, progress=progress)
             check_export_limits(settings, stats)

@@ -15,7 +15,7 @@ from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_used_l
 from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACE, REPLACING, UNSURE_LEAVE, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
-from td_pinterest_op.mirroring.mirror_run import MirrorRun
+from td_pinterest_op.mirroring.mirror_run import MirrorWarehouseSteps
 from td_pinterest_op.mirroring.plan_guard import PlanGuard
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.limits import check_export_limits
@@ -59,7 +59,9 @@ class Mirror(MembersAction):
             session_key=self._session_key,
         )
         self._ledger = Ledger(jobs=jobs, name=table, ad_account_id=self._settings.ad_account_id)
-        self._run = MirrorRun(ledger=self._ledger, settings=self._settings, lists=self.request.lists, stats=self.stats)
+        self._run = MirrorWarehouseSteps(
+            ledger=self._ledger, settings=self._settings, lists=self.request.lists, stats=self.stats
+        )
         self._guard = PlanGuard(ledger=self._ledger, stats=self.stats, client=self._client)
         self._plan: Mapping[str, PreparedRecords] = {}
         # Records of the plan that Pinterest refused to add or to remove, each as a batch of one.
@@ -112,10 +114,10 @@ class Mirror(MembersAction):
                 uploaded = used.uploaded if used else None  # dummies included
                 if uploaded is not None or dummies is not None:
                     people = max(max(people or 0, uploaded or 0) - (dummies or 0), 0)
-                self._run.check_state(customer_list_id=get_list_id(audience), people=people)
+                self._run.check_ledger_state(customer_list_id=get_list_id(audience), people_count=people)
             self.people_query = self._run.compare_with_ledger()
             check_export_limits(settings, self.stats)
-            self._run.check_leavers()
+            self._run.check_leave_ratio()
             yield PreparedRecords()  # the steps read the records, once the plan is in the ledger
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
@@ -138,7 +140,7 @@ class Mirror(MembersAction):
         if self.stats.list_jobs and not replaces and self._ledger.state.may_have_unknown_people:
             compared += "; adopted people who are withheld remain in the audience: pinterest_erase.dig removes them"
         if not replaces and not changes.to_send_count:
-            return [Step(description=f"no change: {compared}", run=self._run.compact_ledger)]
+            return [Step(description=f"no change: {compared}", run=self._run.count_members_and_compact)]
         steps = []
         if not audience:
             creates = f"create audience {quote_for_message(self._new_name)} without people"
@@ -178,8 +180,8 @@ class Mirror(MembersAction):
 
     def _write_ledger_plan(self) -> None:
         """Write the plan (who joins, who leaves) into the ledger. From then on, a newer run's plan stops this run."""
-        self._plan = self._run.write_plan(get_list_id(self._existing_audience))
-        self._guard.trust_plan()
+        self._plan = self._run.write_and_read_plan(get_list_id(self._existing_audience))
+        self._guard.trust_plan_as_newest()
         self.stats.mirror = replace(self._run.figures, plan=self._ledger.state.number)
 
     def _remove_leavers(self) -> None:
@@ -212,7 +214,7 @@ class Mirror(MembersAction):
             # The plan is not settled, but they are not in the audience. There is no time left after a signal.
             if not shutdown.is_requested():
                 with contextlib.suppress(ExportError):
-                    self._ledger.insert_refused(self._refused_joiners, is_settled=False)
+                    self._ledger.insert_refused_digests(self._refused_joiners, is_settled=False)
             raise
 
     @property
@@ -233,7 +235,7 @@ class Mirror(MembersAction):
 
     def _settle_plan(self) -> None:
         with self._guard.fail_if_overtaken():
-            self._guard.require_newest()
+            self._guard.require_newest_plan()
         refused = self._refused[LEAVE]
         if refused:
             raise PinterestError(
@@ -241,7 +243,7 @@ class Mirror(MembersAction):
                 "was sent; the next run sends the plan again. If that fails too, set rebuild: true for one run"
             )
         # The list that the audience uses now: after a replace, the new one.
-        self._run.settle_plan(
+        self._run.settle_plan_and_compact(
             self.stats.customer_list_id or "",
             refused=self._refused_joiners,
             keeps_unsure_leavers=self._keeps_unsure_leavers,

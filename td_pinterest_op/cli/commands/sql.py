@@ -15,15 +15,15 @@ from td_pinterest_op.task_runtime.task import read_source
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
 from td_pinterest_op.treasure_data.quoting import quote_literal
 from td_pinterest_op.trino.hashed_query import (
+    CONTROL_MODULUS,
     HASHING_ENGINES,
-    NUMBERS,
-    Query,
-    add_comment,
+    UserQuery,
+    build_column_text_sql,
     build_columns_statement,
     build_hashing_select,
-    build_selecting_statement,
-    build_source_select,
-    cast_to_text,
+    build_numbered_columns_select,
+    build_select_from_hashed,
+    prepend_comments,
     require_one_statement,
 )
 from td_pinterest_op.trino.hashing_sql import build_control_number_sql
@@ -122,7 +122,7 @@ def sql(
     for option, column in [("--by", control["by"]), *(("--key", key) for key in keys)]:
         if column and column.lower() not in selected:
             raise click.UsageError(f"{option}: the query has no column {column}; it has {', '.join(found)}")
-    made = Query(text=text, names=found, columns=identifiers)
+    made = UserQuery(text=text, names=found, columns=identifiers)
     if group:
         if group.by is None and not has_single_identifier(identifiers):
             raise click.UsageError(
@@ -141,12 +141,12 @@ def sql(
             )
         statement = f"{build_rejected_select(made, keys=keys or others)}\nORDER BY reason, identifier"
         comment = "The keys of people, with the column and the reason of each value that is rejected."
-        statement = add_comment(statement, comment, query=text)
+        statement = prepend_comments(statement, comment, query=text)
     # Standard output as it is: a statement is there to be copied.
     click.echo(statement)
 
 
-def build_hashed_statement(query: Query) -> str:
+def build_hashed_statement(query: UserQuery) -> str:
     """Return SQL that selects the query's rows with digests in place of identifiers (NULL for a rejected value)."""
     selected = {place: f"c{place}" for place in range(len(query.names))}
     for column in query.columns:
@@ -154,20 +154,20 @@ def build_hashed_statement(query: Query) -> str:
         of_array = f"transform({of_array}, each -> substr(each, -64))"
         selected[column.position] = of_array if column.is_array else _build_digest_sql(column)
     comment = "The query with digests in place of identifiers, NULL where one is rejected."
-    return build_selecting_statement(comment, query, selected)
+    return build_select_from_hashed(comment, query, selected)
 
 
-def build_arms_statement(query: Query, *, by: str | None, salt_sql: str, share_sql: str) -> str:
+def build_arms_statement(query: UserQuery, *, by: str | None, salt_sql: str, share_sql: str) -> str:
     """Return SQL that assigns each person of a query to an arm: `control` (withheld by an export) or `sent`.
 
     `by`: the column with a person's key. If None, the key is the digest in the query's only column of identifiers.
     `share_sql`: how many of 10,000 people are in the control group.
     """
-    key = cast_to_text(get_column_position(by, query.names)) if by else _build_digest_sql(query.columns[0])
-    source = build_source_select(query) if by else build_hashing_select(query)
+    key = build_column_text_sql(get_column_position(by, query.names)) if by else _build_digest_sql(query.columns[0])
+    source = build_numbered_columns_select(query) if by else build_hashing_select(query)
     statement = f"""\
 SELECT key, CASE
-    WHEN {build_control_number_sql("key", salt_sql)} % {NUMBERS}
+    WHEN {build_control_number_sql("key", salt_sql)} % {CONTROL_MODULUS}
       < {share_sql} THEN 'control'
     ELSE 'sent' END AS arm
 FROM (SELECT {key} AS key FROM (
@@ -176,7 +176,7 @@ FROM (SELECT {key} AS key FROM (
 WHERE key IS NOT NULL
 GROUP BY key"""
     comment = "The arm of each person: `control` for those whom `control` of an export withholds, else `sent`."
-    return add_comment(statement, comment, query=query.text)
+    return prepend_comments(statement, comment, query=query.text)
 
 
 def _build_digest_sql(column: Column) -> str:

@@ -17,7 +17,7 @@ from td_pinterest_op.identifiers.identifier_types import EMAIL, LIST_TYPES, Iden
 from td_pinterest_op.identifiers.reasons import UNSURE_LETTERS, Reason
 from td_pinterest_op.records.digests import compute_identifier
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
-from td_pinterest_op.trino.hashed_query import Query
+from td_pinterest_op.trino.hashed_query import UserQuery
 from td_pinterest_op.trino.hashing_sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from tests.campaigns import examples
 from tests.unit.records.test_identifiers_fuzz import padded, texts
@@ -106,7 +106,7 @@ def test_only_an_address_that_the_operator_can_hash_is_unsure(database: duckdb.D
 
 def test_the_shipped_query_of_the_arms_is_the_one_that_an_export_follows() -> None:
     salt = """'${String(lift.salt).replace(/'/g, "''")}'"""
-    query = Query(text="SELECT customer_id FROM people WHERE opted_in = 1", names=["customer_id"], columns=[])
+    query = UserQuery(text="SELECT customer_id FROM people WHERE opted_in = 1", names=["customer_id"], columns=[])
     statement = build_arms_statement(
         query, by="customer_id", salt_sql=salt, share_sql="${Math.round(lift.percent * 100)}"
     )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from td_pinterest_op.settings.structures import ControlGroup
-from td_pinterest_op.trino.withholding_sql import build_list_counts_select, parse_counts
+from td_pinterest_op.trino.withholding_sql import build_list_counts_select, parse_reason_counts
 from td_pinterest_op.withholding.people import assign_control
 from tests import warehouses
 from tests.campaigns import examples
@@ -52,4 +52,4 @@ def test_lists_are_counted(database: duckdb.DuckDBPyConnection) -> None:
         ("consent", 0, 0, 0, ""),
         ("suppress", 3, 4, 1, "placeholder 1"),
     ]
-    assert parse_counts("null 3, empty 1") == {"null": 3, "empty": 1}
+    assert parse_reason_counts("null 3, empty 1") == {"null": 3, "empty": 1}

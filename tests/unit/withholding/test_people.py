@@ -26,7 +26,12 @@ from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
-from td_pinterest_op.withholding.people import People, SingleIdentifierPeople, WithholdingLists, assign_control
+from td_pinterest_op.withholding.people import (
+    MultiIdentifierPeople,
+    SingleIdentifierPeople,
+    WithholdingLists,
+    assign_control,
+)
 from td_pinterest_op.withholding.readers import IdentifierReader, open_reader
 from tests.campaigns import examples
 from tests.e2e.audiences import is_in_control
@@ -295,9 +300,9 @@ def combinations(person: frozenset[Identifier]) -> list[dict[str, str]]:
     return records
 
 
-@pytest.mark.parametrize("kind", [People, SingleIdentifierPeople])
+@pytest.mark.parametrize("kind", [MultiIdentifierPeople, SingleIdentifierPeople])
 def test_memory_grows_with_different_identifiers_only(
-    kind: type[People | SingleIdentifierPeople], monkeypatch: pytest.MonkeyPatch
+    kind: type[MultiIdentifierPeople | SingleIdentifierPeople], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spool, "_MOST_BUFFERED_BYTES", 1 << 18)
 
@@ -314,9 +319,9 @@ def test_memory_grows_with_different_identifiers_only(
                 for start in range(0, 50_000, 1000):
                     keys = [digests[number % different] for number in range(start, start + 1000)]
                     column = ColumnIdentifiers(column=EMAIL_COLUMN, identifiers=keys, rejected=[], hashed_count=0)
-                    people.add([column], [False] * 1000)
+                    people.add_block([column], [False] * 1000)
                 assert sum(len(kept) for kept, _ in people.find_sendable()) == different - 1
-                if isinstance(people, People):
+                if isinstance(people, MultiIdentifierPeople):
                     assert sum(1 for _ in people.find_identifiers_to_strip()) == 0
             return tracemalloc.get_traced_memory()[1]
         finally:
