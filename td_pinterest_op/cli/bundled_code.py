@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import td_pinterest_op
-from td_pinterest_op.cli.files import replace_files, require_inside
+from td_pinterest_op.cli.files import replace_files, require_path_inside
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.requirements import MODULES
 
@@ -95,7 +95,7 @@ def replace_code(folder: Path, code: ContentsByPath) -> None:
     }
     changed = []
     for name, accepted in known.items():
-        require_inside(folder, name)
+        require_path_inside(folder, name)
         path = folder / name
         if path.exists() and _hash_content(path.read_bytes()) not in accepted:
             changed.append(name)

@@ -15,7 +15,7 @@ from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.rules import work_inside
 from td_pinterest_op.cli.lint.workflow import DigTask, Workflow
 from td_pinterest_op.cli.lint.yaml_file import Place, YamlBlock
-from td_pinterest_op.cli.project_folder import EXPORTS, Project, format_yaml, render_mapping
+from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, Project, format_yaml_value, render_yaml_mapping
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.many import build_entry_task, read_entries
 from td_pinterest_op.settings.parse import parse_raw_settings
@@ -30,16 +30,16 @@ from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.task import Task, read_sql
 
 # `$ {` is one in the value of a variable, which digdag does not fill in.
-_TEMPLATE = re.compile(r"\$ ?\{([^{}]*)")
+_TEMPLATE_EXPRESSION = re.compile(r"\$ ?\{([^{}]*)")
 # What `init` calls the jobs of classes; "" for an export, whose action says it.
-_INIT_JOBS = {
+_JOB_BY_CLASS = {
     "td_pinterest_op.export.PinterestExport": "",
     "td_pinterest_op.activation.PinterestActivation": "activation",
     "td_pinterest_op.many.Many": "many",
 }
-_OPTIONS = ("engine", *JOB_OPTIONS)
-_WORKFLOW_PARAMETERS = ("docker", "py")
-_TAKEN = {
+_QUERY_JOB_OPTIONS = ("engine", *JOB_OPTIONS)
+_KEPT_VARIABLES = ("docker", "py")
+_CONVERTED_KEYS = {
     *(
         "result_settings",
         "query",
@@ -53,20 +53,20 @@ _TAKEN = {
         "_export",
         "_do",
     ),
-    *(*_OPTIONS, *_WORKFLOW_PARAMETERS, *WITHHOLDING_LISTS),
+    *(*_QUERY_JOB_OPTIONS, *_KEPT_VARIABLES, *WITHHOLDING_LISTS),
 }
-_WRITING = {"create_table", "insert_into"}  # of a td> task whose job has no result
-_ADDRESSES = ("TD_API_SERVER", "DIGDAG_ENDPOINT")  # variables of `_env` without a secret
-_PLAIN_SECRETS = ("client_secret", "refresh_token", *SECRETS_BY_VARIABLE)
-_IN_PLAIN_TEXT = (
+_KEYS_WITHOUT_RESULT = {"create_table", "insert_into"}  # of a td> task whose job has no result
+_ADDRESS_VARIABLES = ("TD_API_SERVER", "DIGDAG_ENDPOINT")  # variables of `_env` without a secret
+_PLAIN_SECRET_KEYS = ("client_secret", "refresh_token", *SECRETS_BY_VARIABLE)
+_PLAIN_TEXT_REASON = (
     "in plain text, for everybody who can read the file: revoke it; `td-pinterest authorize` stores another"
 )
-_AUTHORIZE = "the new folder has a secret in its place, which `td-pinterest authorize` stores"
-_OTHERS = "write it into the new folder if you still need it"
-_REASONS = {
+_AUTHORIZE_REASON = "the new folder has a secret in its place, which `td-pinterest authorize` stores"
+_DEFAULT_REASON = "write it into the new folder if you still need it"
+_LEFT_OUT_REASONS = {
     "result_connection": "its credentials belong to Treasure Data; `td-pinterest authorize` gets a token of your own",
     "result_url": "this operator has no result URL; if credentials are in it, revoke them",
-    "apikey": _IN_PLAIN_TEXT,
+    "apikey": _PLAIN_TEXT_REASON,
     "endpoint": "name the address of Treasure Data's API with --region",
     "_error": "config/failed.yml says what the new workflow does after a failure; enable your alerts there",
     **dict.fromkeys(("download_file", "store_last_results", "preview"), "it has no meaning for this export"),
@@ -82,28 +82,28 @@ def read_existing_task(path: Path, *, name: str, entry: str) -> Project:
     workflow = Workflow(path)
     if workflow.findings:
         raise SettingsError(str(workflow.findings[0]))
-    exports = [task for task in workflow.tasks if task.class_name in _INIT_JOBS or task.find_connector_settings()]
+    exports = [task for task in workflow.tasks if task.class_name in _JOB_BY_CLASS or task.find_connector_settings()]
     named = [task for task in exports if task.name.endswith(name)]
     if len(named) != 1:
         names = ", ".join(task.name for task in exports) or "no task"
         raise SettingsError(f"{path} exports to Pinterest in {names}: choose one with --task, or another file")
     with work_inside(path.parent):
-        return _Reader(workflow, named[0], named[0]).read(entry)
+        return _ExistingTaskReader(workflow, named[0], named[0]).read_project(entry)
 
 
-def _find_options(params: YamlBlock) -> dict[str, Any]:
+def _get_job_options(params: YamlBlock) -> dict[str, Any]:
     """Return the database, the engine and the other options of a task's jobs, None for those left out."""
     td = params.get_block("td")
-    return {name: params.get(name, td.get(name)) for name in ("database", *_OPTIONS)}
+    return {name: params.get(name, td.get(name)) for name in ("database", *_QUERY_JOB_OPTIONS)}
 
 
-def _move_lists(params: Mapping[Any, Any]) -> dict[Any, Any]:
+def _get_settings_with_lists(params: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return a task's settings, with the lists that version 0.5 had beside them."""
     lists = {name: params[name] for name in WITHHOLDING_LISTS if name in params}
     return {**parse_raw_settings(params.get("result_settings")), **lists}
 
 
-def _convert_entry(members: Mapping[Any, Any]) -> dict[Any, Any]:
+def _upgrade_list_entry(members: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return an entry of a list as this version has it: without `result_settings` around its settings or `segment`."""
     entry = dict(members)
     entry.update(parse_raw_settings(entry.pop("result_settings", None)))
@@ -114,23 +114,23 @@ def _convert_entry(members: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 @dataclass
-class _Reader:
-    """Reads one task. `source`: the task that has its query. `left_out`: the reasons, by what is not in the folder."""
+class _ExistingTaskReader:
+    """Reads one task. `query_task` has its query. `left_out_reasons`: by what the folder does not have."""
 
     workflow: Workflow
     task: DigTask
-    source: DigTask
-    left_out: dict[str, str] = field(default_factory=dict)
+    query_task: DigTask
+    left_out_reasons: dict[str, str] = field(default_factory=dict)
 
-    def read(self, entry: str) -> Project:
+    def read_project(self, entry: str) -> Project:
         """Return the project that does what the task does, or what an `entry` of its list does, and print a report."""
         params = self.task.get_filled_params()
-        settings = _move_lists(params)
-        project = Project(job=_INIT_JOBS.get(self.task.class_name, ""))
-        project.exported = {name: params[name] for name in _WORKFLOW_PARAMETERS if name in params}
+        settings = _get_settings_with_lists(params)
+        project = Project(job=_JOB_BY_CLASS.get(self.task.class_name, ""))
+        project.exported = {name: params[name] for name in _KEPT_VARIABLES if name in params}
         if project.job == "many" or entry:
             whole = Task(params={**params, "result_settings": settings}, environ={})
-            entries = {name: _convert_entry(members) for name, members in read_entries(whole).items()}
+            entries = {name: _upgrade_list_entry(members) for name, members in read_entries(whole).items()}
             built = {name: build_entry_task(whole, members, name) for name, members in entries.items()}
             if entry in built:
                 params.update(built[entry].params)
@@ -139,123 +139,127 @@ class _Reader:
             elif entry:
                 raise SettingsError(f"{self.workflow.path} has no entry {entry}: it has {', '.join(built)}")
             else:
-                listed = [{key: self._require_value(key, each[key]) for key in each} for each in entries.values()]
+                listed = [{key: self._require_no_template(key, each[key]) for key in each} for each in entries.values()]
                 project.entries = {"audiences": listed, "at_once": params.get("at_once", 4)}
-        project.settings = self._take_settings(settings, params)
+        project.settings = self._convert_settings(settings, params)
         if project.job == "activation":
-            project.files["queries/activation.sql"] = self._read_sql("query", params.get("query", ""))
+            project.files["queries/activation.sql"] = self._read_sql_or_file("query", params.get("query", ""))
             project.entries = {"later_runs": params["later_runs"]} if "later_runs" in params else {}
         if project.job:
-            self._find_files(project)
+            self._add_sql_files(project)
         else:
-            self._read_export(project, params)
-        if self.source is not self.task:
-            params = self.source.get_filled_params()
-        options = _find_options(params)
+            self._add_export_parts(project, params)
+        if self.query_task is not self.task:
+            params = self.query_task.get_filled_params()
+        options = _get_job_options(params)
         project.td = {"database": options.pop("database") or ""}
         project.parameters = {name: value for name, value in options.items() if value is not None}
         root = self.workflow.root
-        project.timezone = format_yaml(root.get("timezone", "UTC"))
-        project.schedule = render_mapping(root.get_block("schedule")).rstrip()
+        project.timezone = format_yaml_value(root.get("timezone", "UTC"))
+        project.schedule = render_yaml_mapping(root.get_block("schedule")).rstrip()
         for name, value in self.task.fill_templates(self.task.block.get_block("_env")).items():
             if value == f"${{secret:{SECRETS_BY_VARIABLE.get(name)}}}":
                 continue  # it is in every folder
-            if has_secret_reference(value) or name in _ADDRESSES:
+            if has_secret_reference(value) or name in _ADDRESS_VARIABLES:
                 project.environment[name] = value
             else:
-                self.left_out[name] = _IN_PLAIN_TEXT if name in _PLAIN_SECRETS else _OTHERS
-        self._name_others(params)
+                self.left_out_reasons[name] = _PLAIN_TEXT_REASON if name in _PLAIN_SECRET_KEYS else _DEFAULT_REASON
+        self._note_left_out_keys(params)
         self._print_report(project)
         return project
 
-    def _read_export(self, project: Project, params: YamlBlock) -> None:
+    def _add_export_parts(self, project: Project, params: YamlBlock) -> None:
         """Add to a project its job, query and lists."""
         settings = project.settings
         action = find_action(settings)
-        job = next((name for name, each in EXPORTS.items() if each is action), None)
+        job = next((name for name, each in EXPORT_ACTIONS.items() if each is action), None)
         if action is None or job is None:
             raise SettingsError(f"{self.workflow.path}: no shipped workflow runs the action {settings.get('action')}")
         project.job = job
         for name in [name for name in settings if not EXPORT_SETTINGS.by_name[name].is_used_by(action)]:
             if not EXPORT_SETTINGS.by_name[name].restricts:
-                self.left_out[name] = f"{action.name} does not use it"
+                self.left_out_reasons[name] = f"{action.name} does not use it"
                 del settings[name]
         if action.reads_rows:
-            project.query = self._read_query(params)
+            project.query = self._read_people_query(params)
         for name in WITHHOLDING_LISTS:
             if name in settings:
-                settings[name] = self._read_sql(name, settings[name])
-        ours = _find_options(params)
-        theirs = _find_options(self.source.get_filled_params())
+                settings[name] = self._read_sql_or_file(name, settings[name])
+        ours = _get_job_options(params)
+        theirs = _get_job_options(self.query_task.get_filled_params())
         needed = ["database"]
         if not settings.keys().isdisjoint(WITHHOLDING_LISTS):
             needed.append("engine")
-        if self.source is not self.task and (differing := [name for name in needed if ours[name] != theirs[name]]):
+        if self.query_task is not self.task and (differing := [name for name in needed if ours[name] != theirs[name]]):
             raise SettingsError(
-                f"{self.workflow.path}: {self.source.name} and {self.task.name}, with its lists and history, become "
-                f"one task, but have different values for {' and '.join(differing)}: give both the same"
+                f"{self.workflow.path}: {self.query_task.name} and {self.task.name}, with its lists and history, "
+                f"become one task, but have different values for {' and '.join(differing)}: give both the same"
             )
         if not self.task.class_name and action.reads_rows:
             settings.setdefault("history", "pinterest_history")
 
-    def _read_query(self, params: YamlBlock) -> str:
+    def _read_people_query(self, params: YamlBlock) -> str:
         """Return the people's SQL."""
         if self.task.class_name:
             if not is_left_out(params.get("query")):
-                return self._read_sql("query", params["query"])
+                return self._read_sql_or_file("query", params["query"])
             before = self.workflow.tasks[: self.workflow.tasks.index(self.task)]
-            queries = [task for task in before if task.operator == "td" and not _WRITING & task.block.keys()]
+            queries = [
+                task for task in before if task.operator == "td" and not _KEYS_WITHOUT_RESULT & task.block.keys()
+            ]
             if "job_id" in params or not queries:
                 raise SettingsError(
                     f"{self.workflow.path}: {self.task.name} exports a job that no td> task before it runs: give it a "
                     "`query`, and its `database`"
                 )
-            self.source = queries[-1]
-            params = self.source.get_filled_params()
-        command = self.source.fill_templates(self.source.block["td>"])
+            self.query_task = queries[-1]
+            params = self.query_task.get_filled_params()
+        command = self.query_task.fill_templates(self.query_task.block["td>"])
         if isinstance(command, YamlBlock):
             sql = command.get("data")
         elif is_left_out(command):
             sql = params.get("query")
         else:
-            sql = files.read_text(Path(str(command))).replace("$$", "$")
-        return str(self._require_value("the query", sql or "", self.source.place))
+            sql = files.read_file_or_stdin(Path(str(command))).replace("$$", "$")
+        return str(self._require_no_template("the query", sql or "", self.query_task.place))
 
-    def _read_sql(self, name: str, value: object) -> str:
+    def _read_sql_or_file(self, name: str, value: object) -> str:
         """Return the SQL of a parameter or setting of this operator, which is SQL or a file with it."""
         sql = read_sql(str(value), key=name)
         if is_left_out(sql):
             raise SettingsError(f"{self.workflow.path}: {name} is blank: give it a value, or leave the line out")
-        return str(self._require_value(name, sql))
+        return str(self._require_no_template(name, sql))
 
-    def _find_files(self, project: Project) -> None:
+    def _add_sql_files(self, project: Project) -> None:
         """Add to a project the SQL files that its entries and their settings name."""
         for each in (project.settings, *project.entries.get("audiences", ())):
             for name in ("query", *WITHHOLDING_LISTS):
                 path = str(each.get(name, "")).strip()
-                if path and (sql := self._read_sql(name, path)) != path:
+                if path and (sql := self._read_sql_or_file(name, path)) != path:
                     project.files[path] = sql
 
-    def _take_settings(self, settings: Mapping[Any, Any], params: YamlBlock) -> dict[str, Any]:
+    def _convert_settings(self, settings: Mapping[Any, Any], params: YamlBlock) -> dict[str, Any]:
         """Return the settings that the new folder has, with those that a task of the connector may lack."""
         taken: dict[str, Any] = {"type": "pinterest", "audience_type": "customer_list"}
         block = params.get_block("result_settings")
         for name, value in settings.items():
             setting = EXPORT_SETTINGS.by_name.get(name)
             if setting is None:
-                self.left_out[name] = f"there is no such setting{build_suggestion_text(name, EXPORT_SETTINGS.by_name)}"
+                self.left_out_reasons[name] = (
+                    f"there is no such setting{build_suggestion_text(name, EXPORT_SETTINGS.by_name)}"
+                )
             elif not setting.is_credential:
-                taken[name] = self._require_value(name, value, block.find_value_place(name))
+                taken[name] = self._require_no_template(name, value, block.find_value_place(name))
             elif has_secret_reference(value) and self.task.class_name:
                 taken[name] = value
             elif not is_left_out(value):
-                is_plain = name in _PLAIN_SECRETS and not has_secret_reference(value)
-                self.left_out[name] = _IN_PLAIN_TEXT if is_plain else _AUTHORIZE
+                is_plain = name in _PLAIN_SECRET_KEYS and not has_secret_reference(value)
+                self.left_out_reasons[name] = _PLAIN_TEXT_REASON if is_plain else _AUTHORIZE_REASON
         return taken
 
-    def _require_value(self, name: str, value: Any, place: Place | None = None) -> Any:
+    def _require_no_template(self, name: str, value: Any, place: Place | None = None) -> Any:
         """Return a value, a long id as text. Raises SettingsError for a template, which only a run fills in."""
-        if named := _TEMPLATE.findall(str(value)):
+        if named := _TEMPLATE_EXPRESSION.findall(str(value)):
             path, line = place or self.task.place
             raise SettingsError(
                 f"{path}:{line}: {name} contains a template ({', '.join(named)}), whose value only a run knows: write "
@@ -263,26 +267,26 @@ class _Reader:
             )
         return str(value) if isinstance(value, int) and may_have_lost_digits(value) else value
 
-    def _name_others(self, params: YamlBlock) -> None:
+    def _note_left_out_keys(self, params: YamlBlock) -> None:
         """Name each key of the task, its groups and the workflow that the new folder does not have, and other tasks."""
-        variables = [key for key in self.task.exported if key not in ("td", *_TAKEN)]
-        self.left_out |= dict.fromkeys(variables, "a variable, filled in where the task names it")
-        keys = {f"td.{key}": key for key in params.get_block("td") if key not in ("database", *_OPTIONS)}
+        variables = [key for key in self.task.exported if key not in ("td", *_CONVERTED_KEYS)]
+        self.left_out_reasons |= dict.fromkeys(variables, "a variable, filled in where the task names it")
+        keys = {f"td.{key}": key for key in params.get_block("td") if key not in ("database", *_QUERY_JOB_OPTIONS)}
         for task in self.workflow.tasks:
-            if task in (self.task, self.source) or task.key_path == self.task.key_path[: len(task.key_path)]:
+            if task in (self.task, self.query_task) or task.key_path == self.task.key_path[: len(task.key_path)]:
                 if task.operator not in ("", "td", "py"):
                     raise SettingsError(
                         f"{task.place[0]}:{task.place[1]}: {task.operator}> decides whether, or how often, "
                         f"{self.task.name} runs, and the new workflow always runs it once: take the task out of it in "
                         f"a copy of the file, and write {task.operator}> into the new workflow"
                     )
-                read = {*_TAKEN, f"{task.operator}>"}
+                read = {*_CONVERTED_KEYS, f"{task.operator}>"}
                 own = [key for key in task.block if key not in read and not key.startswith("+")]
                 keys |= {f"{task.name} {key}".strip(): key for key in own}
             elif task.operator and "_error" not in task.key_path:
-                self.left_out[task.name] = "another task: write it into the new workflow if you still need it"
+                self.left_out_reasons[task.name] = "another task: write it into the new workflow if you still need it"
         for name, key in keys.items():
-            self.left_out[name] = _REASONS.get(key, _OTHERS)
+            self.left_out_reasons[name] = _LEFT_OUT_REASONS.get(key, _DEFAULT_REASON)
 
     def _print_report(self, project: Project) -> None:
         """Print what the new folder has of the task, and what it does not have."""
@@ -291,7 +295,7 @@ class _Reader:
         taken |= {**project.exported, **project.environment, **project.settings, **project.entries}
         names = ", ".join(name for name, value in taken.items() if value != "")
         screen.print_note(f"{path}, {self.task.name}: the new folder has its timezone, {names}")
-        for reason in dict.fromkeys(self.left_out.values()):
-            left_out = ", ".join(name for name, each in self.left_out.items() if each == reason)
+        for reason in dict.fromkeys(self.left_out_reasons.values()):
+            left_out = ", ".join(name for name, each in self.left_out_reasons.items() if each == reason)
             screen.print_note(f"  left out: {left_out}: {reason}")
         screen.print_note(f"  Once the new workflow runs, end {self.task.name} of {path}: both would send the people")

@@ -18,15 +18,15 @@ from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.task import Task
 
 # The indentation of the plan's facts.
-_FACTS = 12
-_QUESTION = "Write this to Pinterest?"
+_FACT_INDENT = 12
+_WRITE_QUESTION = "Write this to Pinterest?"
 
 
-def build_query_params(source: Mapping[str, Any]) -> dict[str, str]:
-    """Return the parameters of a task for the options in `source`: its job or query, database and engine."""
-    params = {name: source[name] for name in ("job_id", "database", "engine") if source.get(name)}
-    if source.get("query"):
-        params["query"] = files.read_sql_option(source["query"], "--query")
+def build_task_params(source_options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters of a task for the options that name its job or query, database and engine."""
+    params = {name: source_options[name] for name in ("job_id", "database", "engine") if source_options.get(name)}
+    if source_options.get("query"):
+        params["query"] = files.read_sql_option(source_options["query"], "--query")
     return params
 
 
@@ -35,8 +35,8 @@ def run_export_task(task: Task, credentials: Credentials, common: CommonOptions)
     is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
     asks = not (common.yes or is_dry)
     if asks:  # before the query's job runs in vain
-        screen.require_terminal(_QUESTION)
-    reporter = TerminalReporter(timing=SYSTEM_TIMING, ask=asks, quiet=common.quiet)
+        screen.require_terminal(_WRITE_QUESTION)
+    reporter = TerminalReporter(timing=SYSTEM_TIMING, needs_approval=asks, quiet=common.quiet)
     return export_task(task, SYSTEM_TIMING, reporter=reporter, on_new_refresh_token=credentials.make_token_saver())
 
 
@@ -44,17 +44,17 @@ def run_export_task(task: Task, credentials: Credentials, common: CommonOptions)
 class TerminalReporter(ProgressReporter):
     """Prints the plan of an export, asks for approval, and shows progress bars on a terminal."""
 
-    ask: bool  # whether the plan needs approval
+    needs_approval: bool  # whether the plan needs approval
     quiet: bool  # whether to leave out bars, and a plan that needs no approval
 
     def show_plan(self, text: str) -> None:
         """Print the plan and ask for approval. Raises StoppedError if the user declines."""
-        if not self.quiet or self.ask:
+        if not self.quiet or self.needs_approval:
             first, *facts = text.splitlines()
             screen.print_note(first[0].upper() + first[1:])
             for fact in facts:
-                screen.print_note(fact, indent=_FACTS)
-        if self.ask and not screen.ask_yes_no(_QUESTION):
+                screen.print_note(fact, indent=_FACT_INDENT)
+        if self.needs_approval and not screen.ask_yes_no(_WRITE_QUESTION):
             raise StoppedError("you answered no")
 
     @contextlib.contextmanager

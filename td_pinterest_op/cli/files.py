@@ -21,14 +21,14 @@ from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.table import CREDENTIAL_SETTINGS
 from td_pinterest_op.settings.types import has_secret_reference
 
-_PIECE = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
-_TOKEN = re.compile(rf"[ \t\r\n;]+ | \\\n | \#[^\n]* | (?P<word> (?: {_PIECE} )+ )", re.VERBOSE | re.DOTALL)
+_WORD_PIECE = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
+_SHELL_TOKEN = re.compile(rf"[ \t\r\n;]+ | \\\n | \#[^\n]* | (?P<word> (?: {_WORD_PIECE} )+ )", re.VERBOSE | re.DOTALL)
 # Where files are written before they are renamed.
-_BESIDE = ".td_pinterest_op-new"
+_TEMPORARY_FOLDER = ".td_pinterest_op-new"
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 
 
-def read_text(path: Path, option: str = "") -> str:
+def read_file_or_stdin(path: Path, option: str = "") -> str:
     """Return the text of a file, without a byte order mark, or of standard input for `-`.
 
     Raises SettingsError if it cannot be read. `option`: the option that named the file, for the message.
@@ -37,7 +37,7 @@ def read_text(path: Path, option: str = "") -> str:
         return sys.stdin.read() if str(path) == "-" else path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
-            f"the file {path}{option and f' of {option}'} cannot be read: {explain_error(error)}"
+            f"the file {path}{option and f' of {option}'} cannot be read: {explain_file_error(error)}"
         ) from None
 
 
@@ -46,7 +46,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
 
     Raises SettingsError, also for a template, except a credential's secret.
     """
-    settings = parse_raw_settings(read_text(path, "--settings"), place=f"the file {path} of --settings")
+    settings = parse_raw_settings(read_file_or_stdin(path, "--settings"), place=f"the file {path} of --settings")
     credentials = {key.name for key in CREDENTIAL_SETTINGS}
     for name, value in settings.items():
         if "${" in str(value) and not (name in credentials and has_secret_reference(value)):
@@ -65,7 +65,7 @@ def read_sql_option(text: str, option: str) -> str:
     withhold nobody.
     """
     is_sql = len(text.split()) > 1 and not text.strip().lower().endswith(".sql")
-    sql = text if is_sql else read_text(Path(text) if text == "-" else Path.cwd() / text, option)
+    sql = text if is_sql else read_file_or_stdin(Path(text) if text == "-" else Path.cwd() / text, option)
     if not sql.strip():
         raise SettingsError(f"the file {text} of {option} is blank: write a query into it")
     if "${" in sql:
@@ -81,9 +81,9 @@ def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
     and SettingsError for a path that leads out of the folder.
     """
     for name in contents:
-        require_inside(folder, name)
+        require_path_inside(folder, name)
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / _BESIDE
+    beside = folder / _TEMPORARY_FOLDER
     shutil.rmtree(beside, ignore_errors=True)
     try:
         for name, content in contents.items():
@@ -96,7 +96,7 @@ def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def require_inside(folder: Path, name: str) -> None:
+def require_path_inside(folder: Path, name: str) -> None:
     """Raise SettingsError if the path `name` leads out of a folder, by a link or by `..`."""
     inner = folder.resolve() / name
     if ".." in inner.parts or not inner.parent.resolve().is_relative_to(folder.resolve()):
@@ -106,7 +106,7 @@ def require_inside(folder: Path, name: str) -> None:
         )
 
 
-def explain_error(error: OSError | UnicodeDecodeError) -> str:
+def explain_file_error(error: OSError | UnicodeDecodeError) -> str:
     """Return the reason why a text file cannot be read or written, without quoting its content."""
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is not UTF-8 text"
 
@@ -118,7 +118,7 @@ def read_env_file(path: Path, option: str) -> dict[str, str]:
             f"{path} of {option} is not a regular file: a refresh token could not be stored in it. Name a file that "
             "only you can read"
         )
-    return parse_env_file(read_text(path, option), path)
+    return parse_env_file(read_file_or_stdin(path, option), path)
 
 
 def parse_env_file(text: str, path: Path) -> dict[str, str]:
@@ -127,8 +127,8 @@ def parse_env_file(text: str, path: Path) -> dict[str, str]:
     Raises SettingsError, which names the file `path`, for a line that sets no variable.
     """
     return {
-        name: "".join(map(_unquote_shell_text, re.findall(_PIECE, text[word], re.VERBOSE | re.DOTALL)))
-        for name, word in _find_assignments(text, path)
+        name: "".join(map(_unquote_shell_text, re.findall(_WORD_PIECE, text[word], re.VERBOSE | re.DOTALL)))
+        for name, word in _iterate_assignments(text, path)
     }
 
 
@@ -141,7 +141,7 @@ def set_env_values(path: Path, new: Mapping[str, str]) -> None:
         text = path.read_bytes().decode("utf-8-sig") if path.exists() else ""
         left = dict(new)
         # From the end: a value that is replaced moves none of those before it.
-        for name, value in reversed(list(_find_assignments(text, path))):
+        for name, value in reversed(list(_iterate_assignments(text, path))):
             if name in new:
                 left.pop(name, None)
                 text = text[: value.start] + shlex.quote(new[name]) + text[value.stop :]
@@ -151,17 +151,17 @@ def set_env_values(path: Path, new: Mapping[str, str]) -> None:
         text += "".join(f"{name}={shlex.quote(value)}\n" for name, value in left.items())
         atomic_file.replace_file(path, text)
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the file {path} cannot be written: {explain_error(error)}") from None
+        raise SettingsError(f"the file {path} cannot be written: {explain_file_error(error)}") from None
 
 
-def _find_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
+def _iterate_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
     """Yield the name of each variable that an env file's text assigns, and the slice of the text with its value.
 
     Raises SettingsError, which names the file `path`, for a line that assigns no variable.
     """
     position = 0
     while position < len(text):
-        token = _TOKEN.match(text, position)
+        token = _SHELL_TOKEN.match(text, position)
         assignment = _ASSIGNMENT.match(text, position)
         if token is None or not (assignment or token["word"] in (None, "export")):
             line = text.count("\n", 0, position) + 1

@@ -12,7 +12,7 @@ import click
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Add, Create
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import list_ad_accounts, parse_id_option
-from td_pinterest_op.cli.project_folder import EXPORTS, OTHER_JOBS, Project, is_writable_name
+from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, OTHER_JOBS, Project, is_writable_audience_name
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience
 from td_pinterest_op.redaction.secret import escape_for_message
@@ -22,19 +22,19 @@ from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.services import Services
 
 _T = TypeVar("_T")
-_SHOWN = 20
+_MOST_SHOWN = 20
 _LONGEST_ANSWER = 4_000  # a terminal cuts a line after 4,095 bytes
 # Before the name of an audience that does not exist yet.
-_NEW = "new:"
+_NEW_NAME_PREFIX = "new:"
 # The options that only some actions use, each with a test of the action.
-_USES: Mapping[str, Callable[[ActionSpec], bool]] = {
+_USE_TEST_BY_OPTION: Mapping[str, Callable[[ActionSpec], bool]] = {
     "audience": lambda _: True,
     "query": lambda action: action.reads_rows,
     **{name: EXPORT_SETTINGS.by_name[name].is_used_by for name in (*WITHHOLDING_LISTS, "begin", "if_exists")},
 }
 
 
-def make_form(pattern: str, description: str) -> Callable[[str], str]:
+def make_pattern_parser(pattern: str, description: str) -> Callable[[str], str]:
     """Return a type of an option, a function that returns a text of this form, or "", unchanged."""
 
     def require_form(text: str) -> str:
@@ -46,18 +46,20 @@ def make_form(pattern: str, description: str) -> Callable[[str], str]:
     return require_form
 
 
-WORKFLOW_KIND = click.Choice((*EXPORTS, *OTHER_JOBS), case_sensitive=False)
-BEGIN = click.Choice(("replace", "adopt"), case_sensitive=False)
-IF_EXISTS = click.Choice(("fail", "add", "replace"), case_sensitive=False)
-TIMEZONE = make_form(
+JOB_CHOICE = click.Choice((*EXPORT_ACTIONS, *OTHER_JOBS), case_sensitive=False)
+BEGIN_CHOICE = click.Choice(("replace", "adopt"), case_sensitive=False)
+IF_EXISTS_CHOICE = click.Choice(("fail", "add", "replace"), case_sensitive=False)
+parse_timezone = make_pattern_parser(
     "|".join(map(re.escape, zoneinfo.available_timezones())), "the name of a time zone, such as Europe/Berlin"
 )
-REGION = make_form(r"https?://[\w.:-]+/?", "an address, such as https://api.eu01.treasuredata.com/")
-SCHEDULE = make_form(
+parse_region_address = make_pattern_parser(
+    r"https?://[\w.:-]+/?", "an address, such as https://api.eu01.treasuredata.com/"
+)
+parse_schedule = make_pattern_parser(
     r"(?:hourly|daily|weekly|monthly|cron)>: *[\w*/,: -]+",
     "as in a .dig file, such as `daily>: 07:00:00` or `cron>: 0 7 * * 1`",
 )
-ALERT = make_form(r"slack|mail:[^@\s,;$]+@[^@\s,;$]+", "mail:ADDRESS or slack, with one address")
+parse_alert = make_pattern_parser(r"slack|mail:[^@\s,;$]+@[^@\s,;$]+", "mail:ADDRESS or slack, with one address")
 
 
 @dataclass
@@ -70,32 +72,33 @@ class Interview:
     asks: bool  # whether the user is asked
     options: Mapping[str, Any]
     services: Services | None
-    region: str  # the default address of Treasure Data's API, or ""
-    _known: Sequence[Audience] = field(default=(), init=False)  # the ad account's audiences, if there are secrets
+    default_region: str  # the default address of Treasure Data's API, or ""
+    # The ad account's audiences, if there are secrets.
+    _known_audiences: Sequence[Audience] = field(default=(), init=False)
 
     def ask_all(self) -> Project:
         """Return the answers from options, or else from the user. Raises click.UsageError and ExportError."""
         job = self._ask_job()
         project = Project(job=job)
-        if job in EXPORTS:
+        if job in EXPORT_ACTIONS:
             self._ask_export(project)
         else:
             project.td["database"] = self._ask("Database of the queries and of the history", "database", str)
         question = "Address of Treasure Data's API (press Enter for the US)"
-        if region := self._ask(question, "region", REGION, default=self.region):
+        if region := self._ask(question, "region", parse_region_address, default=self.default_region):
             project.environment["TD_API_SERVER"] = region
         question = "When it runs, such as daily>: 07:00:00 (press Enter for no schedule)"
-        if schedule := self._ask(question, "schedule", SCHEDULE, default=""):
+        if schedule := self._ask(question, "schedule", parse_schedule, default=""):
             project.schedule = f"{schedule}\nskip_on_overtime: true"
-            project.timezone = self._ask("Time zone of the schedule", "timezone", TIMEZONE, default="UTC")
+            project.timezone = self._ask("Time zone of the schedule", "timezone", parse_timezone, default="UTC")
         question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
-        project.alert = self._ask(question, "alert", ALERT, default="")
+        project.alert = self._ask(question, "alert", parse_alert, default="")
         return project
 
     def _ask_export(self, project: Project) -> None:
         """Add to `project` the settings of its export, and its query."""
         account = self._ask_ad_account()
-        action = EXPORTS[project.job]
+        action = EXPORT_ACTIONS[project.job]
         audience = self._ask_audience(action, account)
         default_if_exists = "fail"
         if not audience.id and action is Add.action:
@@ -109,7 +112,7 @@ class Interview:
             settings["audience_name"] = audience.name
         else:
             settings["audience_id"] = audience.id
-            if is_writable_name(audience.name):
+            if is_writable_audience_name(audience.name):
                 settings["expected_audience_name"] = audience.name
             elif audience.name:
                 screen.print_note(
@@ -118,7 +121,7 @@ class Interview:
                 )
         if project.job == "create":
             question = "If it exists already, as on every day but the first: fail, add to it, or replace its people"
-            settings["if_exists"] = self._ask(question, "if_exists", IF_EXISTS, default=default_if_exists)
+            settings["if_exists"] = self._ask(question, "if_exists", IF_EXISTS_CHOICE, default=default_if_exists)
         question = "Database of the query and of the history"
         if action.reads_rows:
             project.td["database"] = self._ask(question, "database", str)
@@ -134,9 +137,9 @@ class Interview:
             "suppress": f"People who must not be sent {none}",
             "consent": f"The only people who may be sent {none}",
         }.items():
-            if _USES[option](action) and (sql := self._ask_query(question, option, default="")):
+            if _USE_TEST_BY_OPTION[option](action) and (sql := self._ask_query(question, option, default="")):
                 settings[option] = sql
-        if _USES["begin"](action):
+        if _USE_TEST_BY_OPTION["begin"](action):
             self._ask_begin(settings, audience)
 
     def _ask_begin(self, settings: dict[str, Any], audience: Audience) -> None:
@@ -149,7 +152,7 @@ class Interview:
         people = f"{audience.size:,} people are in it" if audience.size else "There may be people in it"
         if self.options["begin"] or audience.size or self.asks:
             question = f"{people}: replace them, or adopt (keep) them, also those who opted out"
-            settings["begin"] = self._ask(question, "begin", BEGIN)
+            settings["begin"] = self._ask(question, "begin", BEGIN_CHOICE)
 
     def _ask(self, question: str, option: str, parse: Callable[[str], _T], *, default: str | None = None) -> _T:
         """Return what `parse` makes of the option's value, else of the user's answer, else of the default.
@@ -179,20 +182,20 @@ class Interview:
                 raise click.UsageError(screen.name_program(str(error))) from None
 
         # The choices of a type are shown, but for those that `_ask_job` has listed.
-        type_: Any = None if parse is WORKFLOW_KIND else parse
+        type_: Any = None if parse is JOB_CHOICE else parse
         answer: _T = click.prompt(question, default, type=type_, value_proc=read, err=True, show_default=bool(default))
         return answer
 
     def _ask_job(self) -> str:
         """Return the job. Raises click.UsageError for an option that it does not use."""
         if self.options["job"] is None and self.asks:
-            for name in WORKFLOW_KIND.choices:
-                action = EXPORTS.get(name)
+            for name in JOB_CHOICE.choices:
+                action = EXPORT_ACTIONS.get(name)
                 text = action.name.replace("_", " ") if action else f"pinterest_{name}.dig, with a file to fill in"
                 screen.print_note(f"  {name:12}{text}")
-        job = self._ask("What should the workflow do?", "job", WORKFLOW_KIND, default="add")
-        action = EXPORTS.get(job)
-        for option, is_used in _USES.items():
+        job = self._ask("What should the workflow do?", "job", JOB_CHOICE, default="add")
+        action = EXPORT_ACTIONS.get(job)
+        for option, is_used in _USE_TEST_BY_OPTION.items():
             # An add of people to a new audience creates it.
             if self.options[option] and not (action and is_used(Create.action if job == "add" else action)):
                 shown = option.replace("_", "-")
@@ -203,7 +206,7 @@ class Interview:
         """Return the ad account's id from the option, or else from the user, who is shown the known ad accounts."""
         accounts = list(list_ad_accounts(self.services.pinterest)) if self.services else []
         if not self.options["ad_account"]:
-            _print_first([account.label for account in accounts])
+            _print_first_lines([account.label for account in accounts])
         ids = [account.id for account in accounts]
 
         def parse(text: str) -> str:
@@ -219,12 +222,16 @@ class Interview:
         """Return the audience to work on. One that the workflow creates has a name and no id."""
         if self.services:
             audiences = self.services.build_pinterest_api(account).list_audiences()
-            self._known = [each for each in audiences if not each.is_removed and each.audience_type == CUSTOMER_LIST]
+            self._known_audiences = [
+                each for each in audiences if not each.is_removed and each.audience_type == CUSTOMER_LIST
+            ]
         if action is Create.action:
-            return self._ask("Name of the new audience", "audience", partial(self._parse_new_name, most=1))
+            return self._ask("Name of the new audience", "audience", partial(self._parse_new_name, most_existing=1))
         may_be_new = action is Add.action or action.finds_by_name
         if not self.options["audience"]:
-            _print_first([f"{audience.id:20}{escape_for_message(audience.name)}" for audience in self._known])
+            _print_first_lines(
+                [f"{audience.id:20}{escape_for_message(audience.name)}" for audience in self._known_audiences]
+            )
         question = "Audience (its id, or its name)"
         if may_be_new:
             question = "Audience (its id, its name, or `new:` and the name of a new one)"
@@ -237,35 +244,36 @@ class Interview:
         """
         if not text:
             raise click.UsageError("the workflow needs an audience: give --audience, its id or its name")
-        if text.startswith(_NEW) and may_be_new:
-            return self._parse_new_name(text, most=0)
+        if text.startswith(_NEW_NAME_PREFIX) and may_be_new:
+            return self._parse_new_name(text, most_existing=0)
         if self.services is None:
             return Audience.parse({"id": parse_id_option(text, "without credentials for Pinterest, --audience")})
-        found = [audience for audience in self._known if text in (audience.id, audience.name)]
+        found = [audience for audience in self._known_audiences if text in (audience.id, audience.name)]
         if len(found) > 1:
             ids = ", ".join(audience.id for audience in found)
             raise click.UsageError(f'{len(found)} audiences are named "{text}": give the id of one of them ({ids})')
         if found:
             return found[0]
-        advice = escape_for_message(build_suggestion_text(text, [each.name for each in self._known]))
+        advice = escape_for_message(build_suggestion_text(text, [each.name for each in self._known_audiences]))
         if not advice:
             advice = ": `td-pinterest audiences` lists them; only those of the type CUSTOMER_LIST take people"
             if may_be_new and not text.isdecimal():
-                advice += f'; to create it, answer "{_NEW} {text}"'
+                advice += f'; to create it, answer "{_NEW_NAME_PREFIX} {text}"'
         raise click.UsageError(f'the ad account has no audience "{text}"{advice}')
 
-    def _parse_new_name(self, text: str, *, most: int) -> Audience:
-        """Return a new audience with the name in `text`. `most`: how many audiences may have this name already.
+    def _parse_new_name(self, text: str, *, most_existing: int) -> Audience:
+        """Return a new audience with the name in `text`.
 
-        Raises click.UsageError if more have it, or if a file cannot contain it.
+        `most_existing`: how many audiences may have this name already. Raises click.UsageError if more have it, or if
+        a file cannot contain it.
         """
-        name = text.removeprefix(_NEW).strip()
-        if not is_writable_name(name):
+        name = text.removeprefix(_NEW_NAME_PREFIX).strip()
+        if not is_writable_audience_name(name):
             raise click.UsageError(
                 "--audience: the name of the new audience must be one line of text without a template"
             )
-        if [audience.name for audience in self._known].count(name) > most:
-            advice = "" if most else ", or leave out new:"
+        if [audience.name for audience in self._known_audiences].count(name) > most_existing:
+            advice = "" if most_existing else ", or leave out new:"
             raise click.UsageError(f'there is an audience "{name}" already: choose another name{advice}')
         return Audience.parse({"name": name})
 
@@ -276,9 +284,9 @@ class Interview:
         )
 
 
-def _print_first(lines: Sequence[str]) -> None:
+def _print_first_lines(lines: Sequence[str]) -> None:
     """Print the first twenty lines of a list to choose from, and how many more there are."""
-    for line in lines[:_SHOWN]:
+    for line in lines[:_MOST_SHOWN]:
         screen.print_note(f"  {line}")
-    if len(lines) > _SHOWN:
-        screen.print_note(f"  and {len(lines) - _SHOWN} more")
+    if len(lines) > _MOST_SHOWN:
+        screen.print_note(f"  and {len(lines) - _MOST_SHOWN} more")

@@ -30,7 +30,7 @@ from td_pinterest_op.settings.types import TEXT_TYPE, WrongValueError, has_secre
 from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.digdag_secrets import read_local_secret
 
-EXPORTS: Mapping[str, ActionSpec] = {
+EXPORT_ACTIONS: Mapping[str, ActionSpec] = {
     "add": Add.action,
     "remove": Remove.action,
     "create": Create.action,
@@ -42,19 +42,19 @@ EXPORTS: Mapping[str, ActionSpec] = {
 """The actions of pinterest_export.dig, by their short names."""
 OTHER_JOBS = ("many", "activation", "erase", "status", "lift")
 """The other workflows, each with a file of settings to fill in."""
-LIST_FILES = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
+LIST_QUERY_FILES = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
 # Settings that a file has as comments if the action uses them and they are not set.
-_COMMENTED = {**LIST_FILES, "begin": "replace"}
+_COMMENTED_SETTINGS = {**LIST_QUERY_FILES, "begin": "replace"}
 # Where a folder is laid out. digdag leaves out what begins with a dot.
 _UNFINISHED = ".unfinished_init"
 _EXPORT_FILE_COMMENT = (
     "# The settings of pinterest_export.dig. Quote every id: digdag reads a number of more than 16 digits inexactly.\n"
 )
 _COMMENTED_SCHEDULE = re.compile(r"^# To run it .*\n(?:# .*\n)+", re.MULTILINE)
-_DATABASE = "  database: ${td.database}\n"
+_DATABASE_LINE = "  database: ${td.database}\n"
 # Text that YAML takes for text without quotation marks.
-_PLAIN = re.compile(r"[A-Za-z][\w ./@-]*[\w]", re.ASCII)
-_NOT_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "null", "nan", "inf"})
+_PLAIN_YAML_TEXT = re.compile(r"[A-Za-z][\w ./@-]*[\w]", re.ASCII)
+_YAML_RESERVED_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "nan", "inf"})
 
 
 @dataclass(kw_only=True)
@@ -65,7 +65,7 @@ class Project:
     activation those of the task. Without any, the job's file of settings is yet to be filled in.
     """
 
-    job: str  # a key of EXPORTS, or one of OTHER_JOBS
+    job: str  # a key of EXPORT_ACTIONS, or one of OTHER_JOBS
     settings: dict[str, Any] = field(default_factory=dict)
     query: str = ""  # SQL
     td: dict[str, str] = field(default_factory=dict)  # `database`, and perhaps `engine`
@@ -80,28 +80,28 @@ class Project:
     name: str = ""  # of a further workflow, whose files have names of their own
 
     @property
-    def workflow(self) -> str:
+    def workflow_file(self) -> str:
         """The name of the .dig file."""
-        return f"{self.name or self.shipped_name}.dig"
+        return f"{self.name or self.shipped_workflow_name}.dig"
 
     @property
-    def shipped_name(self) -> str:
+    def shipped_workflow_name(self) -> str:
         """The name of the shipped workflow."""
-        return f"pinterest_{'export' if self.job in EXPORTS else self.job}"
+        return f"pinterest_{'export' if self.job in EXPORT_ACTIONS else self.job}"
 
     @property
     def settings_file(self) -> str:
         """The path of the shipped file of settings."""
-        name = "audiences" if self.job == "many" else self.shipped_name.removeprefix("pinterest_")
+        name = "audiences" if self.job == "many" else self.shipped_workflow_name.removeprefix("pinterest_")
         return f"config/{name}.yml"
 
     @property
-    def names_audience(self) -> bool:
+    def has_audience_id(self) -> bool:
         """Whether the settings have the id of an audience."""
         return any(name.startswith("audience_id") for name in self.settings)
 
 
-def is_writable_name(name: str) -> bool:
+def is_writable_audience_name(name: str) -> bool:
     """Whether a file of settings can contain an audience's name: one line, no template, no spaces at its ends."""
     try:
         return TEXT_TYPE.parse(name) == name and "${" not in name
@@ -120,7 +120,7 @@ def require_new_folder(folder: Path) -> None:
         )
 
 
-def create_project_folder(folder: Path, projects: Sequence[Project], common: CommonOptions) -> bool:
+def create_and_check_folder(folder: Path, projects: Sequence[Project], common: CommonOptions) -> bool:
     """Make a project folder with a workflow for each project, and check them. Return True if they have no error.
 
     All is laid out in a folder whose name begins with a dot, and then renamed: the next command that makes this folder
@@ -129,10 +129,10 @@ def create_project_folder(folder: Path, projects: Sequence[Project], common: Com
     require_new_folder(folder)
     files: dict[str, str] = {}
     for project in projects:
-        for name, text in render_files(project).items():
+        for name, text in render_project_files(project).items():
             if files.setdefault(name, text) != text:
                 raise SettingsError(
-                    f"{project.workflow} needs another {name} than a workflow before it: give it its own folder"
+                    f"{project.workflow_file} needs another {name} than a workflow before it: give it its own folder"
                 )
     code = collect_code(with_phone_numbers="phone" in "".join(files.values()).lower())
     with explain_write_errors(folder):
@@ -144,35 +144,35 @@ def create_project_folder(folder: Path, projects: Sequence[Project], common: Com
             path.rename(folder / path.name)
         unfinished.rmdir()
     # The settings of other jobs are yet to be filled in.
-    checked = [check_workflow(folder / each.workflow)[0].findings for each in projects if each.settings]
+    checked = [check_workflow(folder / each.workflow_file)[0].findings for each in projects if each.settings]
     findings = list(dict.fromkeys(chain(*checked)))
     for finding in findings:
         screen.print_note(str(finding))
     is_right = not any(finding.level == "error" for finding in findings)
     text = " and everything that it needs" if is_right else ", but it would fail: correct what is named above"
-    common.print_note(f"{folder} contains {', '.join(each.workflow for each in projects)}{text}")
+    common.print_note(f"{folder} contains {', '.join(each.workflow_file for each in projects)}{text}")
     return is_right
 
 
-def render_files(project: Project) -> dict[str, str]:
+def render_project_files(project: Project) -> dict[str, str]:
     """Return the texts of a project folder's files, by path. Raises SettingsError for a value with a template."""
-    shipped = f"{project.shipped_name}.dig"
+    shipped = f"{project.shipped_workflow_name}.dig"
     files = dict(read_workflow_files([shipped]))
     files[shipped] = _render_workflow(files[shipped], project)
-    td = indent(render_mapping(project.td), "  ")
+    td = indent(render_yaml_mapping(project.td), "  ")
     files["config/workflow.yml"] = re.sub(r"(?<=\ntd:\n)(?:  .*\n)+", lambda _: td, files["config/workflow.yml"])
-    files["config/workflow.yml"] += render_mapping(project.exported)
+    files["config/workflow.yml"] += render_yaml_mapping(project.exported)
     files["config/failed.yml"] = _enable_alert(files["config/failed.yml"], project.alert)
     variables = [rf"^{name}: .*\n" for name in project.environment]
     environment = re.sub("|".join(variables) or "$^", "", files["config/environment.yml"], flags=re.MULTILINE)
-    files["config/environment.yml"] = environment + render_mapping(project.environment)
-    if action := EXPORTS.get(project.job):
+    files["config/environment.yml"] = environment + render_yaml_mapping(project.environment)
+    if action := EXPORT_ACTIONS.get(project.job):
         files = {name: text for name, text in files.items() if not name.startswith("queries/")}
         settings = dict(project.settings)
         for name in WITHHOLDING_LISTS:
             if name in settings:
-                files[LIST_FILES[name]] = f"{settings[name].strip()}\n"
-                settings[name] = LIST_FILES[name]
+                files[LIST_QUERY_FILES[name]] = f"{settings[name].strip()}\n"
+                settings[name] = LIST_QUERY_FILES[name]
         if action.reads_rows:
             files["queries/people.sql"] = f"{project.query.strip()}\n"
         files["config/export.yml"] = _EXPORT_FILE_COMMENT + _render_settings(settings, action)
@@ -180,17 +180,17 @@ def render_files(project: Project) -> dict[str, str]:
         files = {name: text for name, text in files.items() if not name.startswith("queries/")} | project.files
         head = "".join(takewhile(lambda line: line[0] == "#", files[project.settings_file].splitlines(keepends=True)))
         others = dict(project.entries)
-        entries = [indent(render_mapping(entry), "    ").strip() for entry in others.pop("audiences", ())]
+        entries = [indent(render_yaml_mapping(entry), "    ").strip() for entry in others.pop("audiences", ())]
         listed = "".join(["audiences:\n"] * bool(entries) + [f"  - {entry}\n" for entry in entries])
         settings_text = indent("".join(starmap(_render_setting, project.settings.items())), "  ")
-        files[project.settings_file] = f"{head}{listed}{render_mapping(others)}result_settings:\n{settings_text}"
-    return _rename(files, project) if project.name else files
+        files[project.settings_file] = f"{head}{listed}{render_yaml_mapping(others)}result_settings:\n{settings_text}"
+    return _rename_project_files(files, project) if project.name else files
 
 
-def _rename(files: Mapping[str, str], project: Project) -> dict[str, str]:
+def _rename_project_files(files: Mapping[str, str], project: Project) -> dict[str, str]:
     """Return the files of a further workflow, in which its own have the workflow's name."""
     name = project.name
-    names = {f"{project.shipped_name}.dig": project.workflow, project.settings_file: f"config/{name}.yml"}
+    names = {f"{project.shipped_workflow_name}.dig": project.workflow_file, project.settings_file: f"config/{name}.yml"}
     names |= {path: f"queries/{name}_{Path(path).name}" for path in files if path.endswith(".sql")}
     renamed = {}
     for path, text in files.items():
@@ -204,7 +204,7 @@ def _rename(files: Mapping[str, str], project: Project) -> dict[str, str]:
 def _render_workflow(text: str, project: Project) -> str:
     """Return a shipped workflow with the project's schedule and time zone."""
     text = text.replace("timezone: UTC", f"timezone: {project.timezone}")
-    text = text.replace(_DATABASE, _DATABASE + indent(render_mapping(project.parameters), "  "))
+    text = text.replace(_DATABASE_LINE, _DATABASE_LINE + indent(render_yaml_mapping(project.parameters), "  "))
     if project.schedule:
         schedule = f"schedule:\n{indent(project.schedule, '  ')}\n"
         text = _COMMENTED_SCHEDULE.sub(lambda _: schedule, text)
@@ -218,7 +218,7 @@ def _enable_alert(text: str, alert: str) -> str:
     def uncomment(match: re.Match[str]) -> str:
         """Return the lines of a commented task without their first comment signs."""
         return re.sub("^  # ", "  ", match[0], flags=re.MULTILINE).replace(
-            "[you@example.com]", f"[{format_yaml(address)}]"
+            "[you@example.com]", f"[{format_yaml_value(address)}]"
         )
 
     return re.sub(rf"^  # \+{kind}:\n(?:  #   .*\n)+", uncomment, text, flags=re.MULTILINE) if alert else text
@@ -229,7 +229,7 @@ def _render_settings(settings: Mapping[str, Any], action: ActionSpec) -> str:
     lines = [_render_setting(name, value) for name, value in settings.items()]
     if any(name.startswith("audience_id") for name in settings) and "expected_audience_name" not in settings:
         lines.append("# expected_audience_name: left out, since the name is not known or cannot be written here\n")
-    for name, value in _COMMENTED.items():
+    for name, value in _COMMENTED_SETTINGS.items():
         if EXPORT_SETTINGS.by_name[name].is_used_by(action) and name not in settings:
             lines.append(f"# {_render_setting(name, value)}")
     if action.drops_members and not action.least_records and "max_leave_ratio" not in settings:  # a mirror has a limit
@@ -240,27 +240,27 @@ def _render_settings(settings: Mapping[str, Any], action: ActionSpec) -> str:
 def _render_setting(name: str, value: object) -> str:
     """Return a setting as a line of YAML, with its comment."""
     comment = EXPORT_SETTINGS.by_name[name].comment
-    return f"{name}: {_render_value(value)}{comment and f'    # {comment}'}\n"
+    return f"{name}: {_render_yaml_value(value)}{comment and f'    # {comment}'}\n"
 
 
-def render_mapping(values: Mapping[str, Any]) -> str:
+def render_yaml_mapping(values: Mapping[str, Any]) -> str:
     """Return a mapping as YAML, one key a line."""
-    return "".join(f"{name}: {_render_value(value)}\n" for name, value in values.items())
+    return "".join(f"{name}: {_render_yaml_value(value)}\n" for name, value in values.items())
 
 
-def _render_value(value: Any) -> str:
+def _render_yaml_value(value: Any) -> str:
     """Return a value as YAML on one line, or the reference to a secret that it is."""
-    return str(value) if has_secret_reference(value) else format_yaml(value)
+    return str(value) if has_secret_reference(value) else format_yaml_value(value)
 
 
-def format_yaml(value: Any) -> str:
+def format_yaml_value(value: Any) -> str:
     """Return a value as YAML on one line, with each `$` doubled, which digdag halves in values, and not in keys.
 
     Raises SettingsError for a value that contains a template (`${…}`).
     """
     if "${" in str(value):
         raise SettingsError("an answer contains a template, which digdag would fill in: leave it out")
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _NOT_TEXT:
+    if isinstance(value, str) and _PLAIN_YAML_TEXT.fullmatch(value) and value.lower() not in _YAML_RESERVED_WORDS:
         return value
     text = json.dumps(replace_in_texts(value, "$", "$$"), ensure_ascii=False)
     # YAML allows only some of the other characters.
@@ -273,7 +273,7 @@ def print_next_commands(folder: Path, project: Project, common: CommonOptions) -
         return
     place = shlex.quote(str(folder))
     name = shlex.quote(folder.resolve().name)
-    run = f"(cd {place} && digdag run {project.workflow} --rerun -p py.python={shlex.quote(sys.executable)})"
+    run = f"(cd {place} && digdag run {project.workflow_file} --rerun -p py.python={shlex.quote(sys.executable)})"
     if not project.settings:
         run += "   # once you have filled in config/ and queries/"
     audience = next((value for key, value in project.settings.items() if key.startswith("audience_id")), None)

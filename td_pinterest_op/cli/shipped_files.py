@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from td_pinterest_op.cli.bundled_code import SHIPPED_FILES_FOLDER, USER_FILE_SUFFIXES, collect_code, replace_code
-from td_pinterest_op.cli.files import explain_error, replace_files
+from td_pinterest_op.cli.files import explain_file_error, replace_files
 from td_pinterest_op.errors import SettingsError, StoppedError
 
 SHIPPED_WORKFLOWS_FOLDER = SHIPPED_FILES_FOLDER / "workflows"
@@ -34,7 +34,7 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SettingsError(f"{folder} cannot be written ({explain_error(error)}): name another folder") from None
+        raise SettingsError(f"{folder} cannot be written ({explain_file_error(error)}): name another folder") from None
     except StoppedError as error:
         raise error.extend(f": {folder} may lack files, which the same command writes") from None
 

@@ -10,13 +10,13 @@ import click
 from td_pinterest_op.audiences.actions import find_action
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, Credentials, find_credentials
-from td_pinterest_op.cli.export_task import build_query_params, run_export_task
+from td_pinterest_op.cli.export_task import build_task_params, run_export_task
 from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.cli.project_folder import (
-    EXPORTS,
+    EXPORT_ACTIONS,
     Project,
-    create_project_folder,
-    is_writable_name,
+    create_and_check_folder,
+    is_writable_audience_name,
     print_next_commands,
     require_new_folder,
 )
@@ -92,7 +92,7 @@ def export(
         raise click.UsageError("give either --job ID, or --query FILE --database DB")
     if not reads_rows and named:
         raise click.UsageError("the action in the settings reads no rows: leave out --job and --query")
-    params = build_query_params(source)
+    params = build_task_params(source)
     is_asked = "query" in params or not raw.keys().isdisjoint(WITHHOLDING_LISTS)
     for name, is_used in (("engine", is_asked), ("database", is_asked or not is_left_out(raw.get("history")))):
         if source[name] and not is_used:
@@ -113,11 +113,11 @@ def export(
         return 0
     name = statistics["audience_name"] or ""
     # Where the name may have had a template, it has a blank.
-    if project.names_audience and is_writable_name(name) and "$ {" not in name:
+    if project.has_audience_id and is_writable_audience_name(name) and "$ {" not in name:
         project.settings["expected_audience_name"] = name
     if region := credentials.environ.get("TD_API_SERVER"):
         project.environment["TD_API_SERVER"] = region
-    is_right = create_project_folder(project_folder, [project], common)
+    is_right = create_and_check_folder(project_folder, [project], common)
     print_next_commands(project_folder, project, common)
     return 0 if is_right else 1
 
@@ -127,7 +127,7 @@ def _build_project(action: ActionSpec, settings: Mapping[str, Any], params: Mapp
 
     Raises click.UsageError for an export that no workflow can repeat.
     """
-    job = next((name for name, each in EXPORTS.items() if each is action), None)
+    job = next((name for name, each in EXPORT_ACTIONS.items() if each is action), None)
     if job is None:
         raise click.UsageError(
             "--write: none of the shipped workflows runs the action in the settings; leave out --write"

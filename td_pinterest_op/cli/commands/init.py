@@ -12,9 +12,9 @@ from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, Creden
 from td_pinterest_op.cli.existing_task import read_existing_task
 from td_pinterest_op.cli.export_task import run_export_task
 from td_pinterest_op.cli.project_folder import (
-    EXPORTS,
+    EXPORT_ACTIONS,
     Project,
-    create_project_folder,
+    create_and_check_folder,
     print_next_commands,
     require_new_folder,
 )
@@ -40,15 +40,15 @@ Examples:
 )
 @click.option("--task", metavar="+NAME", multiple=True, help="--from: the task, where a file has several exports.")
 @click.option("--entry", metavar="NAME", multiple=True, help="--from: an entry of the task's list of audiences.")
-@click.option("--job", type=interview.WORKFLOW_KIND, help="What the workflow does.")
+@click.option("--job", type=interview.JOB_CHOICE, help="What the workflow does.")
 @options.ad_account
 @click.option(
     "--audience",
     metavar="ID|NAME|new:NAME",
     help="The audience, or `new:` and the name of one that the workflow creates.",
 )
-@click.option("--begin", type=interview.BEGIN, help="mirror: what happens to those who are in it.")
-@click.option("--if-exists", type=interview.IF_EXISTS, help="create: what a second run does.")
+@click.option("--begin", type=interview.BEGIN_CHOICE, help="mirror: what happens to those who are in it.")
+@click.option("--if-exists", type=interview.IF_EXISTS_CHOICE, help="create: what a second run does.")
 @click.option("--database", help="The database of the queries and of the history.")
 @click.option("--query", metavar="SQL|FILE", help="Who is exported: SQL, or a file with it.")
 @click.option("--suppress", metavar="SQL|FILE", help="The people who must not be sent: SQL, or a file with it.")
@@ -56,16 +56,22 @@ Examples:
 @click.option(
     "--region",
     metavar="ADDRESS",
-    type=interview.REGION,
+    type=interview.parse_region_address,
     help="Treasure Data's API, such as https://api.eu01.treasuredata.com/.",
 )
 @click.option(
-    "--schedule", metavar="YAML", type=interview.SCHEDULE, help="When the workflow runs, such as `daily>: 07:00:00`."
+    "--schedule",
+    metavar="YAML",
+    type=interview.parse_schedule,
+    help="When the workflow runs, such as `daily>: 07:00:00`.",
 )
 @click.option(
-    "--timezone", metavar="NAME", type=interview.TIMEZONE, help="The time zone of the schedule, such as Europe/Berlin."
+    "--timezone",
+    metavar="NAME",
+    type=interview.parse_timezone,
+    help="The time zone of the schedule, such as Europe/Berlin.",
 )
-@click.option("--alert", metavar="mail:ADDRESS|slack", type=interview.ALERT, help="Who is notified of a failure.")
+@click.option("--alert", metavar="mail:ADDRESS|slack", type=interview.parse_alert, help="Who is notified of a failure.")
 @click.option("--dry-run", is_flag=True, help="Then run the export up to the plan; write nothing to Pinterest.")
 @options.yes
 @options.env_file
@@ -108,11 +114,11 @@ def init(
         )
     else:
         try:
-            projects = [_ask_project(asks, named, credentials, common)]
+            projects = [_run_interview(asks, named, credentials, common)]
         except click.Abort:
             screen.print_note("\nStopped: nothing was written")  # below the question
             return 130
-    exports = [project for project in projects if project.job in EXPORTS]
+    exports = [project for project in projects if project.job in EXPORT_ACTIONS]
     needed = (*PINTEREST_SECRETS_BY_VARIABLE, *(["TD_API_KEY"] if any(project.query for project in exports) else []))
     if dry_run:
         if not exports:
@@ -121,7 +127,7 @@ def init(
     elif exports and credentials.sources.keys() >= set(needed) and asks:
         question = "Then try it in a dry run? Nothing is written to Pinterest"
         dry_run = click.confirm(question, default=False, err=True)
-    is_right = create_project_folder(folder, projects, common)
+    is_right = create_and_check_folder(folder, projects, common)
     try:
         for project in exports if dry_run else ():
             # Nothing but the plan is wanted, and the history keeps runs.
@@ -134,11 +140,13 @@ def init(
     return 0 if is_right else 1
 
 
-def _ask_project(asks: bool, named: dict[str, Any], credentials: Credentials, common: options.CommonOptions) -> Project:
-    """Return the project that the options in `named`, and the user's answers if `asks`, describe."""
-    named["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-    if common.yes and not named["audience"]:
-        named["audience"] = credentials.environ.get("PINTEREST_AUDIENCE_ID")
+def _run_interview(
+    asks: bool, option_values: dict[str, Any], credentials: Credentials, common: options.CommonOptions
+) -> Project:
+    """Return the project that the options in `option_values`, and the user's answers if `asks`, describe."""
+    option_values["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
+    if common.yes and not option_values["audience"]:
+        option_values["audience"] = credentials.environ.get("PINTEREST_AUDIENCE_ID")
     with contextlib.ExitStack() as stack:
         services = None
         if credentials.sources.keys() >= PINTEREST_SECRETS_BY_VARIABLE.keys():
@@ -149,4 +157,4 @@ def _ask_project(asks: bool, named: dict[str, Any], credentials: Credentials, co
                 "run `td-pinterest authorize`"
             )
         region = credentials.environ.get("TD_API_SERVER", "")
-        return interview.Interview(asks, named, services, region).ask_all()
+        return interview.Interview(asks, option_values, services, region).ask_all()

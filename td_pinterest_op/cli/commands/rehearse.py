@@ -113,14 +113,16 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
     try:
         replace_file(output, json.dumps(result, indent=2) + "\n", mode=0o666)
     except OSError as error:
-        raise SettingsError(f"the file {output} of --output cannot be written: {files.explain_error(error)}") from None
+        raise SettingsError(
+            f"the file {output} of --output cannot be written: {files.explain_file_error(error)}"
+        ) from None
     common.print_note(
         f"Written to {output}: it contains no id, no secret and no personal data, and may be attached to a bug report."
     )
 
 
 def _is_rehearsal(path: Path) -> bool:
-    text = files.read_text(path, "--output")
+    text = files.read_file_or_stdin(path, "--output")
     try:
         return not text.strip() or json.loads(text).keys() >= {"facts", "steps"}
     except (ValueError, AttributeError, RecursionError):

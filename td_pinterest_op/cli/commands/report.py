@@ -58,7 +58,7 @@ def report(
     audience = parse_id_option(audience, "--audience") if audience else None
     if statistics is not None:
         runs = []
-        text = files.read_text(statistics)
+        text = files.read_file_or_stdin(statistics)
         with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
             values = json.loads(text)
             values = values.get("pinterest", values)
@@ -76,7 +76,7 @@ def report(
     try:
         write_page(output, page)
     except OSError as error:
-        raise SettingsError(f"{output} cannot be written: {files.explain_error(error)}") from None
+        raise SettingsError(f"{output} cannot be written: {files.explain_file_error(error)}") from None
     if common.as_json:
         screen.print_json({"file": str(output), "entries": len(runs)})
     elif not common.quiet:

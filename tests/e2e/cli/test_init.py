@@ -17,7 +17,7 @@ import yaml
 
 from td_pinterest_op.cli import project_folder, screen
 from td_pinterest_op.cli.lint.rules import check_workflow
-from td_pinterest_op.cli.project_folder import EXPORTS, OTHER_JOBS
+from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, OTHER_JOBS
 from td_pinterest_op.cli.shipped_files import SHIPPED_WORKFLOWS_FOLDER
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.stats import WITHHOLDING_LISTS
@@ -172,7 +172,7 @@ def test_name_that_a_file_cannot_contain_is_told_and_left_out(
     assert "expected_audience_name" not in read_settings(folder)
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize("name", EXPORT_ACTIONS)
 def test_folder_of_every_action_passes_check_with_its_alert_and_region(
     init: Init, folder: Path, services: Services, name: str
 ) -> None:
