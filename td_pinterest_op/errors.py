@@ -13,10 +13,15 @@
     └── UnexpectedError           the authors of this operator
 
 digdag prints message and traceback into the session log: a message says what happened, to which thing, and what to do,
-and never contains a value that could be a person, a secret, or a template for digdag. `td-pinterest explain`, the
-README and the log show the first paragraph of a class's docstring, `who` must act, and the `advice`.
+and never contains a value that could be a person, a secret, or a template for digdag. `td-pinterest explain` shows the
+first paragraph of a class's docstring, `who` must act, an `example` of a message, and the `advice`.
 """
 
+# To add an error:
+# 1. Test that it is raised, where the code is tested that raises it. One for an answer of Pinterest:
+#    pinterest/retry_policy.py.
+# 2. Add a class below, with the attributes that `explain` shows, and its name to the tree above.
+# 3. Add a row to docs/reference.md ("Errors"), and a line to CHANGELOG.md.
 import contextlib
 import errno
 import tempfile
@@ -43,11 +48,13 @@ class ExportError(Exception):
 
     In the message, credentials and what looks like an identifier of a person are masked. `status` is the HTTP status of
     the response that caused it, None without one; `code` is Pinterest's error code. `maybe_applied` is true if the
-    request that failed may have been carried out. `who` must act, and `advice` says how.
+    request that failed may have been carried out. `who` must act, and `advice` says how. `example`:
+    a message.
     """
 
     who: ClassVar[str] = "depends on the type of the error"
     advice: ClassVar[str] = "Read the first sentence of the message: it says what happened, to what, and what to do."
+    example: ClassVar[str] = "any of the other examples"
 
     def __init__(
         self, message: str, *, status: int | None = None, code: int | None = None, maybe_applied: bool = False
@@ -94,6 +101,7 @@ class WorkflowError(ExportError):
 
     who = "the workflow's author"
     advice = "Check the key, its region and its rights, or give the machine what it lacks, as the message says."
+    example = "out of memory: give the machine or container more memory"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +118,7 @@ class SettingsError(WorkflowError):
     """`result_settings`, or the parameters of the task, are wrong. Nothing was sent."""
 
     advice = "Correct what the message lists. `td-pinterest check FILE.dig` finds the same before a run, with lines."
+    example = "result_settings has 1 problem: - audience_name: missing, and create_new_audience needs it"
 
     def __init__(
         self, message: str, *, problems: Sequence[Problem] = (), key: str = "", code: ProblemCode = "wrong"
@@ -143,6 +152,7 @@ class JobError(WorkflowError):
         "Open the job in Treasure Data's console. Select a column named for its identifiers, such as email, or name "
         "yours in `columns`. Treasure Data keeps a result for seven days: run an older query again."
     )
+    example = 'the result of job 2345678 (columns: mail varchar) cannot be exported: column "mail" is not an identifier'
 
 
 class InvalidRowsError(WorkflowError):
@@ -152,15 +162,17 @@ class InvalidRowsError(WorkflowError):
         "Correct the query, or set ignore_invalid_records: true to skip and count such rows. "
         "`td-pinterest explain not_an_email` has SQL that finds them."
     )
+    example = "12 of 1,000 rows invalid (not_an_email 12); the first in rows 17, 23"
 
 
 class LimitError(WorkflowError):
     """A limit of the settings stopped the export, or there is no record at all. Nothing was sent."""
 
     advice = (
-        "Look at the query's result first: min_records, max_records and max_invalid_ratio are there to catch a query "
-        "that went wrong. Change the limit only if the result is right."
+        "Look at the query's result first: limits are there to catch a query that went wrong. Change the limit only if "
+        "the result is right."
     )
+    example = "there is no valid record to send (0 rows read, 0 invalid)"
 
 
 class MirrorError(WorkflowError):
@@ -175,12 +187,14 @@ class MirrorError(WorkflowError):
         "Run the task again: each run compares the query with the ledger again, and the newest plan counts. If the "
         "message names something that was changed, correct that, or set rebuild: true for one run."
     )
+    example = "plan 1795564860000 of audience 7 was superseded: another run has since made plan 1795564901500"
 
 
 class AudienceError(WorkflowError):
     """The audience is missing, removed, of another type or ad account, or its name is taken."""
 
     advice = "`td-pinterest audiences` lists the audiences that exist, with their ids."
+    example = "there is no audience 2542620905475 in ad account 549755885175: check both ids"
 
 
 class EntriesError(WorkflowError):
@@ -188,6 +202,7 @@ class EntriesError(WorkflowError):
 
     who = "depends on the error of each export"
     advice = "The log says for each export who must act, and what to do. Then run the whole attempt again."
+    example = "1 of 4 audiences failed. newsletter: there is no audience 7 in ad account 549755885175"
 
 
 class AccountError(ExportError):
@@ -199,6 +214,7 @@ class AccountError(ExportError):
     refused_token: str | None = None
     who = "the owner of the Pinterest account or app"
     advice = "`td-pinterest authorize` gets a new token. The owner of the ad account gives a role, in Business Manager."
+    example = "Pinterest answered 401 (code 2) to the request to exchange the refresh token for an access token"
 
 
 class TreasureDataError(ExportError):
@@ -206,6 +222,7 @@ class TreasureDataError(ExportError):
 
     who = "no one (retry)"
     advice = "Run the task again. If it happens again, look at Treasure Data's status page."
+    example = "the result of job 2345678 is truncated: 900 of 1000 rows arrived. Nothing was sent"
 
 
 class PinterestError(ExportError):
@@ -215,6 +232,10 @@ class PinterestError(ExportError):
     advice = (
         "Run the task again: it reads first, and does nothing twice. Keep the x-pinterest-rid for Pinterest's support."
     )
+    example = (
+        "Pinterest answered 200 to the request to switch audience 2542620905475 to another customer list, but the "
+        "answer has no id"
+    )
 
 
 class RequestRefusedError(PinterestError):
@@ -223,6 +244,7 @@ class RequestRefusedError(PinterestError):
     is_read = False  # whether the request only reads
     who = _AUTHORS
     advice = "Read Pinterest's text in the message. If the settings are right, report it with the x-pinterest-rid."
+    example = 'Pinterest answered 400 (code 400) "Invalid parameters" to the request to create audience "Shoppers"'
 
 
 class RecordsRefusedError(PinterestError):
@@ -232,6 +254,7 @@ class RecordsRefusedError(PinterestError):
     advice = (
         "Set ignore_invalid_records: true to skip and count them. The message says how many of the others were sent."
     )
+    example = "Pinterest refused 2 of the 10000 records of a batch (400)"
 
 
 class UnavailableError(PinterestError):
@@ -239,6 +262,7 @@ class UnavailableError(PinterestError):
 
     who = "no one (retry later)"
     advice = "Run the task again later. Records that were sent stay in the audience, and are not counted twice."
+    example = "Pinterest answered 503 to the request to add 10000 records to customer list 5497558851750; tried 8 times"
 
 
 class MaybeAppliedError(UnavailableError):
@@ -246,6 +270,10 @@ class MaybeAppliedError(UnavailableError):
 
     who = "no one (retry)"
     advice = "Run the task again: it looks for what it has created, and creates nothing twice."
+    example = (
+        "no response from Pinterest (no byte of the response within the read timeout) to the request to create "
+        'customer list "Shoppers"'
+    )
 
 
 class StoppedError(ExportError):
@@ -253,6 +281,7 @@ class StoppedError(ExportError):
 
     who = "no one (retry)"
     advice = "Run the task again: the same session continues where it stopped."
+    example = "the run was stopped (SIGTERM)"
 
 
 class UnexpectedError(ExportError):
@@ -263,6 +292,7 @@ class UnexpectedError(ExportError):
 
     who = _AUTHORS
     advice = "Report the line. It contains no data of yours."
+    example = "KeyError at parse.py:120, in _settings: a bug in td_pinterest_op; please report it with this line"
 
 
 def _describe_shortage(error: Exception) -> str | None:

@@ -5,14 +5,16 @@ several, `rows.valid` and `rows.invalid` count values: each non-null value of a 
 """
 
 # To add a figure:
-# 1. Test it (tests/unit/test_stats.py, tests/e2e), and write the golden files again (`GOLDEN=write scripts/test
-#    tests/e2e/cli`).
-# 2. Count it in a field of `Stats`: withholding/readers.py counts rows, mirroring/mirror_run.py those of a mirror,
-#    audiences/sender.py what is sent. Put it into `to_json`, where it is 0 if nothing was counted: digdag merges the
-#    statistics of a task key by key into those of an earlier one. If it is a part of a sum, add it to `check_sums`, to
-#    the sums in docs/reference.md, and to report/funnel.py if people drop out.
-# 3. Add its column to run_history/history_table.py, and its name to the table in report/page.html.
-# 4. Explain it in docs/reference.md ("Statistics"), and add a line to CHANGELOG.md.
+# 1. Test it where it is counted. Write the golden files again (`GOLDEN=write scripts/test tests/e2e/cli`).
+# 2. Add a field to `Stats` or `RequestCounts`, and count there: rows in withholding/readers.py
+#    (tests/e2e/test_rows.py), people of a mirror in mirroring/mirror_run.py (tests/mirror/test_mirror.py), records in
+#    audiences/sender.py (tests/unit/audiences/test_sender.py), requests in pinterest/client.py
+#    (tests/unit/pinterest/test_client.py).
+# 3. Put it into `to_json`, where it is 0 if nothing was counted: digdag merges the statistics of a task key by key into
+#    those of an earlier one. If it is a part of a sum, add it to `check_sums` (tests/unit/test_stats.py), to the sums
+#    in docs/reference.md, and to report/funnel.py (tests/unit/report/test_funnel.py) if people drop out.
+# 4. Add its column to run_history/history_table.py, and its name to the table in report/page.html.
+# 5. Explain it in docs/reference.md ("Statistics"), and add a line to CHANGELOG.md.
 import threading
 from collections import Counter
 from dataclasses import asdict, dataclass, field

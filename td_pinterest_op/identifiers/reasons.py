@@ -1,15 +1,18 @@
 """The reasons for which values are rejected, and what each means. A test compares the meanings with the rules."""
 
 # To add a reason:
-# 1. Test values that get it: tests/unit/records/test_identifiers.py, tests/unit/trino/test_hashing_sql.py for its SQL,
-#    and tests/unit/identifiers/test_reasons.py for the SQL of its explanation.
+# 1. Test values that get it (tests/unit/records/test_identifiers.py), and the SQL of its explanation
+#    (tests/unit/identifiers/test_reasons.py). Add such values to tests/warehouses.py: the unit tests compare the
+#    warehouse's SQL with the operator on them, and so does `scripts/trino`, whose engine is the real one.
 # 2. Add it below, to `Reason` and to `REASON_EXPLANATIONS`: its meaning, the advice, SQL that finds such rows, and an
-# example. The    rule of one type is in identifiers/identifier_types.py three times: the pattern by which a block of
-# values is    recognised, the function for the others, and SQL (what SQL cannot judge must be `unsure` there, or a
-# mirror would    send what an add rejects). A rule of all types is in records/digests.py and trino/hashing_sql.py. Add
-# values to    tests/warehouses.py, and run `scripts/trino`: its engine is the real one. A rule also holds for removals,
-# erasures    and lists: whoever was sent before can then not be named any more. 3. Add its row to docs/reference.md
-# ("Identifiers"), and a line to CHANGELOG.md. `explain`, statistics and reports    take it from the table.
+#    example that the guard does not take for an identifier.
+# 3. Write the rule. That of one type is in identifiers/identifier_types.py three times: the pattern by which a block of
+#    values is recognised, the function for the others, and SQL (what SQL cannot judge must be `unsure` there, or a
+#    mirror would send what an add rejects). A rule of all types is in records/digests.py and trino/hashing_sql.py, one
+#    of rows in withholding/readers.py. It also holds for removals, erasures and lists: whoever was sent before can then
+#    not be named any more.
+# 4. Add its row to docs/reference.md ("Identifiers"), and a line to CHANGELOG.md. `explain`, statistics and reports
+#    take it from the table.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass

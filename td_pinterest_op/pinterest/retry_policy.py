@@ -10,9 +10,8 @@ Source of the codes: Pinterest API v5, `Pinterest.Lib.Error`, and responses of t
 #    says how to go on, the error when nothing helps, the advice, and whether the request may have been carried out.
 # 3. If the caller can do more than repeat, such as halve a batch, do that there: audiences/sender.py for records,
 #    audiences/consistency.py for creations.
-# 4. The error's class says who must act; a new class also needs a row in docs/reference.md and an example in
-#    cli/commands/explain.py. What users must do: README.md, "When it fails". What they can rely on: a row in
-#    docs/guarantees-and-limits.md and in tests/README.md. A line in CHANGELOG.md.
+# 4. The error's class says who must act (a new class: errors.py). What users must do: README.md, "When it fails". What
+#    they can rely on: a row in docs/guarantees-and-limits.md and in tests/README.md. A line in CHANGELOG.md.
 import enum
 import re
 from dataclasses import dataclass, replace

@@ -6,8 +6,9 @@ parameters are here too.
 """
 
 # To add a setting:
-# 1. Test how it is read (tests/unit/settings/test_parse.py) and what it does (tests/e2e). If it can stop an export or
-#    withhold people, also add it to tests/e2e/restrictions.py: every entry point is then tried with it.
+# 1. Test how it is read (tests/unit/settings/test_parse.py) and what it does (the file of tests/e2e about its subject:
+#    for a limit test_plan_and_limits.py). If it can stop an export or withhold people, also add it to
+#    tests/e2e/restrictions.py: every entry point is then tried with it.
 # 2. Declare it below: a field of `Settings`, or of a class that it inherits, with its type, its default, and the helper
 #    for the actions that use it.
 #    `restricts=True` makes an action that cannot honour it refuse it. A new type goes into settings/types.py.
@@ -304,6 +305,9 @@ class ErasureSettings(RecordSettings):
 
 RESTRICTING_SETTING_NAMES = frozenset(key.name for key in find_declared_settings(Settings) if key.restricts)
 """The settings of an export that restrict what is sent. A blank one is an error."""
+
+DISABLED_ROW_LIMITS = {key.name: key.default for key in find_declared_settings(Settings) if key.limits_rows}
+"""The limits on rows and records, by name, with values that stop nothing."""
 
 
 def _build_settings_table(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from td_pinterest_op.audiences.actions import ACTIONS
+from td_pinterest_op.settings.table import DISABLED_ROW_LIMITS
 from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, is_in_control, members_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
@@ -29,7 +30,7 @@ RESTRICTIONS: Mapping[str, tuple[object, set[str]]] = {
 # These send the others.
 WITHHOLDING = {"control", "suppress", "consent"}
 # These limit nothing in an action that sends nobody.
-LIMITS = {"max_invalid_ratio", "min_records", "max_records"}
+LIMITS = DISABLED_ROW_LIMITS.keys()
 PEOPLE = people(260)
 ROWS = [*PEOPLE, "nobody"]
 IN_CONTROL = {key for key in digests(260) if is_in_control(key, 50)}

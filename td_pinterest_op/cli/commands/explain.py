@@ -13,40 +13,6 @@ from td_pinterest_op.errors import ExportError
 from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
 from td_pinterest_op.settings.types import build_suggestion_text
 
-_EXAMPLES = {
-    "ExportError": "any of the other examples",
-    "WorkflowError": "out of memory: give the machine or container more memory",
-    "SettingsError": "result_settings has 1 problem: - audience_name: missing, and create_new_audience needs it",
-    "JobError": (
-        'the result of job 2345678 (columns: mail varchar) cannot be exported: column "mail" is not an identifier'
-    ),
-    "InvalidRowsError": "12 of 1,000 rows invalid (not_an_email 12); the first in rows 17, 23",
-    "LimitError": "there is no valid record to send (0 rows read, 0 invalid)",
-    "MirrorError": "plan 1795564860000 of audience 7 was superseded: another run has since made plan 1795564901500",
-    "AudienceError": "there is no audience 2542620905475 in ad account 549755885175: check both ids",
-    "EntriesError": "1 of 4 audiences failed. newsletter: there is no audience 7 in ad account 549755885175",
-    "AccountError": "Pinterest answered 401 (code 2) to the request to exchange the refresh token for an access token",
-    "TreasureDataError": "the result of job 2345678 is truncated: 900 of 1000 rows arrived. Nothing was sent",
-    "PinterestError": (
-        "Pinterest answered 200 to the request to switch audience 2542620905475 to another customer list, but the "
-        "answer has no id"
-    ),
-    "RequestRefusedError": (
-        'Pinterest answered 400 (code 400) "Invalid parameters" to the request to create audience "Shoppers"'
-    ),
-    "RecordsRefusedError": "Pinterest refused 2 of the 10000 records of a batch (400)",
-    "UnavailableError": (
-        "Pinterest answered 503 to the request to add 10000 records to customer list 5497558851750; tried 8 times"
-    ),
-    "MaybeAppliedError": (
-        "no response from Pinterest (no byte of the response within the read timeout) to the request to create "
-        'customer list "Shoppers"'
-    ),
-    "StoppedError": "the run was stopped (SIGTERM)",
-    "UnexpectedError": (
-        "KeyError at parse.py:120, in _settings: a bug in td_pinterest_op; please report it with this line"
-    ),
-}
 _PARTS = {
     "who": "Who must act:",
     "example": "Example:",
@@ -81,7 +47,7 @@ def explain(common: options.CommonOptions, name: str | None) -> None:
             "kind": "error",
             "meaning": get_meaning(error),
             "who": error.who,
-            "example": _EXAMPLES[known],
+            "example": error.example,
             "advice": error.advice,
         }
         for known, error in ERRORS.items()

@@ -11,7 +11,7 @@ from td_pinterest_op.cli.secret_target import request_project_id
 from td_pinterest_op.errors import WorkflowError, extend_errors
 from td_pinterest_op.records.limits import TOLERATED_UNEXPECTED_SHARE, check_export_limits, format_reason_counts
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.settings.table import DISABLED_ROW_LIMITS, Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.digdag_secrets import find_hosted_server
 from td_pinterest_op.task_runtime.task import parse_endpoints, read_source
@@ -160,4 +160,4 @@ def _choose_row_settings(context: DoctorContext) -> Settings:
     )
     if len(found) != 1 or not found[0][1].isdisjoint(("ignore_invalid_records", "allow_empty")):
         settings = replace(settings, ignore_invalid_records=True, allow_empty=True)
-    return replace(settings, max_invalid_ratio=1.0, min_records=None, max_records=None)
+    return replace(settings, **DISABLED_ROW_LIMITS)
