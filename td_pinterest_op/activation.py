@@ -19,7 +19,7 @@ from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.table import CONSOLE_SETTING_NAMES
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.task_runtime.process import TaskProcess
-from td_pinterest_op.task_runtime.task import Task, get_current_task, read_sql, store_values
+from td_pinterest_op.task_runtime.task import Task, get_current_task, read_sql_or_file, store_workflow_values
 from td_pinterest_op.treasure_data.job import find_first_comments
 from td_pinterest_op.trino.hashed_query import require_one_statement
 
@@ -53,7 +53,7 @@ class PinterestActivation:
         Raises ExportError, whose message says what to do.
         """
         with TaskProcess():
-            store_values(pinterest=export_task(add_activation_settings(get_current_task()), SYSTEM_TIMING))
+            store_workflow_values(pinterest=export_task(add_activation_settings(get_current_task()), SYSTEM_TIMING))
 
 
 def add_activation_settings(task: Task) -> Task:
@@ -78,7 +78,7 @@ def add_activation_settings(task: Task) -> Task:
     params = {**task.params, "result_settings": settings}
     query = task.params.get("query")
     if not is_left_out(query):
-        sql = read_sql(str(query), key="query")
+        sql = read_sql_or_file(str(query), key="query")
         if _TABLE.search(sql):
             table = str(task.params.get("activation_actions_table") or "")
             whole = table if "." in table else f"{task.params.get('activation_actions_db') or ''}.{table}"

@@ -30,12 +30,12 @@ from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ERASURE_SETTINGS, ErasureSettings
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.task_runtime.outcome import finish_run, open_history
+from td_pinterest_op.task_runtime.outcome import open_history, publish_outcome_and_raise
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.services import Services, connect_services
-from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
-from td_pinterest_op.treasure_data.job import Source, run_statement
+from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
+from td_pinterest_op.treasure_data.job import Source, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_name
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.treasure_data.tables import list_tables
@@ -55,7 +55,7 @@ class PinterestErase:
         Raises ExportError, whose message names the lists that failed.
         """
         with TaskProcess():
-            store_values(pinterest_erasure=erase_people(get_current_task(), SYSTEM_TIMING))
+            store_workflow_values(pinterest_erasure=erase_people(get_current_task(), SYSTEM_TIMING))
 
 
 def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
         for name in ("sent", "refused"):
             del statistics["records"][name]
         counts = {"accounts": len(settings.ad_account_ids), "lists": len(erasure.targets)}
-        finish_run(
+        publish_outcome_and_raise(
             services,
             error,
             history=open_history(services, settings.history),
@@ -239,7 +239,7 @@ class _Erasure:
         )
         purpose = "delete people from a mirror's ledger"
         text = prepend_comments(statement, f"td_pinterest_op: {purpose}", query=query.text)
-        run_statement(self.services.treasure_data, replace(source.with_fresh_query(text), purpose=purpose))
+        run_statement_job(self.services.treasure_data, replace(source.with_query_always_issued(text), purpose=purpose))
 
     def _find_new_lists(self) -> list[_Target]:
         """Return the lists of all ad accounts that are not yet among the `targets`, and add them."""

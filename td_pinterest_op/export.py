@@ -22,11 +22,11 @@ from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.task_runtime.outcome import finish_run, open_history
+from td_pinterest_op.task_runtime.outcome import open_history, publish_outcome_and_raise
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.services import OnNewRefreshToken, Services, connect_services
-from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
+from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
 from td_pinterest_op.trino.rejected_rows import write_rejected_rows
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class PinterestExport:
         Raises ExportError, whose message says what to do.
         """
         with TaskProcess():
-            store_values(pinterest=export_task(get_current_task(), SYSTEM_TIMING))
+            store_workflow_values(pinterest=export_task(get_current_task(), SYSTEM_TIMING))
 
 
 def export_task(
@@ -138,7 +138,7 @@ def run_request(
             elif isinstance(failure, (StoppedError, TreasureDataError, JobError)) and not stats.requests.sent:
                 failure.extend(". Nothing was sent")
     query = action.people_query if action else None
-    finish_export(
+    publish_export_and_raise(
         services,
         error,
         stats,
@@ -148,7 +148,7 @@ def run_request(
     )
 
 
-def finish_export(
+def publish_export_and_raise(
     services: Services,
     error: Exception | None,
     stats: Stats,
@@ -167,7 +167,7 @@ def finish_export(
     history = None
     with contextlib.suppress(SettingsError):  # the database is missing, if that is what the error is about
         history = open_history(services, history_table)
-    finish_run(
+    publish_outcome_and_raise(
         services,
         error,
         history=history,

@@ -32,8 +32,8 @@ from td_pinterest_op.settings.types import TABLE_TYPE, WrongValueError
 from td_pinterest_op.task_runtime.outcome import HistoryTable, require_history_database
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.services import build_treasure_data_api
-from td_pinterest_op.task_runtime.task import Task, find_workflow_name, get_current_task, store_values
-from td_pinterest_op.treasure_data.tables import TIME_LIMIT
+from td_pinterest_op.task_runtime.task import Task, find_workflow_name, get_current_task, store_workflow_values
+from td_pinterest_op.treasure_data.tables import TABLE_TIME_LIMIT
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Lift:
         Raises SettingsError if the counts, or the control group's percent, are missing.
         """
         with TaskProcess():
-            store_values(pinterest_lift=compare_and_record(get_current_task(), SYSTEM_TIMING))
+            store_workflow_values(pinterest_lift=compare_and_record(get_current_task(), SYSTEM_TIMING))
 
 
 def write_failure(task: Task, timing: Timing) -> None:
@@ -155,8 +155,10 @@ def _open_history_of_workflow(task: Task, timing: Timing) -> HistoryTable | None
     table = parse_parameter("history", _get_workflow_settings(task).get("history"), TABLE_TYPE)
     if table is None:
         return None
-    transport = Transport(connect_timeout=TIME_LIMIT, write_timeout=TIME_LIMIT, read_timeout=TIME_LIMIT, connections=1)
-    retry = Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT)
+    transport = Transport(
+        connect_timeout=TABLE_TIME_LIMIT, write_timeout=TABLE_TIME_LIMIT, read_timeout=TABLE_TIME_LIMIT, connections=1
+    )
+    retry = Retry(count=0, initial_wait=1.0, longest_wait=TABLE_TIME_LIMIT)
     return HistoryTable(
         task=task,
         connect=lambda: build_treasure_data_api(task, transport=transport, retry=retry, timing=timing),

@@ -24,7 +24,7 @@ from td_pinterest_op.audiences.request import (
     reject_misplaced_lists,
 )
 from td_pinterest_op.errors import EntriesError, ExportError, SettingsError, StoppedError
-from td_pinterest_op.export import build_stats, finish_export, run_request
+from td_pinterest_op.export import build_stats, publish_export_and_raise, run_request
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.runtime.text import format_count
@@ -44,9 +44,9 @@ from td_pinterest_op.settings.types import (
     is_left_out,
 )
 from td_pinterest_op.stats import WITHHOLDING_LISTS, Stats
-from td_pinterest_op.task_runtime.process import TaskProcess, log_label, may_resubmit
+from td_pinterest_op.task_runtime.process import TaskProcess, log_label, may_rerun_task
 from td_pinterest_op.task_runtime.services import Services, connect_services
-from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
+from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Many:
         Raises EntriesError if any of them fails.
         """
         with TaskProcess():
-            store_values(pinterest_many=export_all(get_current_task(), SYSTEM_TIMING))
+            store_workflow_values(pinterest_many=export_all(get_current_task(), SYSTEM_TIMING))
 
 
 def export_all(task: Task, timing: Timing) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class _EntryRun:
             self._export(services)
         except Exception as error:
             self.error = ExportError.from_exception(error)
-            self.is_token_refused = may_resubmit(services.task, self.error)
+            self.is_token_refused = may_rerun_task(services.task, self.error)
         self.is_over = True
         if self.error and not self.is_token_refused and not isinstance(self.error, StoppedError):
             kind = type(self.error)
@@ -171,7 +171,7 @@ class _EntryRun:
                 audience_name=known["audience_name"],
             )
             own = services.for_another_run(task, self.stats)
-            finish_export(own, error, self.stats, history_table=known["history"])
+            publish_export_and_raise(own, error, self.stats, history_table=known["history"])
             return
         settings = request.settings
         if settings.report:

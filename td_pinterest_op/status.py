@@ -24,10 +24,10 @@ from td_pinterest_op.run_history.history_table import (
 )
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.settings.table import STATUS_SETTINGS, StatusSettings
-from td_pinterest_op.task_runtime.outcome import finish_run, open_history
+from td_pinterest_op.task_runtime.outcome import open_history, publish_outcome_and_raise
 from td_pinterest_op.task_runtime.process import TaskProcess
 from td_pinterest_op.task_runtime.services import connect_services
-from td_pinterest_op.task_runtime.task import Task, get_current_task, store_values
+from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class AudienceStatus:
         """
         with TaskProcess():
             stored = check_audiences(get_current_task(), SYSTEM_TIMING)
-            store_values(pinterest_status=stored)
+            store_workflow_values(pinterest_status=stored)
             if stored["problems"]:
                 raise AudienceError("; ".join(stored["problems"]))
 
@@ -77,7 +77,7 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
                 row.update(outcome=FAILED_OUTCOME if problem else SUCCESS_OUTCOME, error=problem or None)
         except Exception as failure:
             error = failure
-        finish_run(
+        publish_outcome_and_raise(
             services,
             error,
             history=history,

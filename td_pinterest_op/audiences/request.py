@@ -23,8 +23,8 @@ from td_pinterest_op.settings.table import (
 )
 from td_pinterest_op.settings.types import describe_value, is_left_out
 from td_pinterest_op.stats import WITHHOLDING_LISTS
-from td_pinterest_op.task_runtime.outcome import name_subjects, require_history_database
-from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_query, read_source
+from td_pinterest_op.task_runtime.outcome import add_missing_subjects, require_history_database
+from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_query_source, read_row_source
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.trino.hashed_query import require_hashable, require_query
 
@@ -80,7 +80,7 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
     source: Source | None = None
     reads_rows = action is None or action.reads_rows
     if reads_rows and issubclass(table.settings_class, RecordSettings):
-        source = errors.call(read_source, task)
+        source = errors.call(read_row_source, task)
         errors.call(parse_api_key, task.environ)
     lists: dict[str, Source] = {}
     if "action" in table.by_name:
@@ -88,7 +88,7 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
         given = {name: query for name in WITHHOLDING_LISTS if (query := parsed.values[name])}
         if action and not action.adds_people:
             given = {}
-        queries = {name: errors.call(read_query, task, name, query) for name, query in given.items()}
+        queries = {name: errors.call(read_query_source, task, name, query) for name, query in given.items()}
         lists = {name: query for name, query in queries.items() if query}
     if source and isinstance(settings, Settings):
         errors.call(require_hashable, source, settings)
@@ -100,7 +100,7 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
     except SettingsError as error:
         values = parsed.values
         audience = parsed.audience_id or values.get("audience_name")
-        name_subjects(error, [("ad account", values.get("ad_account_id")), ("audience", audience)])
+        add_missing_subjects(error, [("ad account", values.get("ad_account_id")), ("audience", audience)])
         raise
     assert settings, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:

@@ -23,7 +23,7 @@ from td_pinterest_op.settings.table import (
     build_variable_name,
 )
 from td_pinterest_op.task_runtime.digdag_secrets import (
-    LOCAL_PROJECT,
+    LOCAL_PROJECT_ID,
     TokenStore,
     find_local_secrets_folder,
     read_local_secret,
@@ -108,7 +108,7 @@ class Credentials:
 
     def build_task(self, *, session: str | None = None, **params: object) -> Task:
         """Return a digdag task with these credentials and the parameters `params`. `session`: see `Task`."""
-        return Task(params={"project_id": LOCAL_PROJECT, **params}, environ=self.environ, session=session)
+        return Task(params={"project_id": LOCAL_PROJECT_ID, **params}, environ=self.environ, session=session)
 
     def make_token_saver(self) -> OnNewRefreshToken:
         """Return a function that stores a new refresh token where the old one was found, or warns if that fails."""
@@ -117,7 +117,7 @@ class Credentials:
 
         def save_token(new_token: Secret | None, valid_seconds: float | None) -> None:
             if new_token is None or path is None or self.sources.get(REFRESH_TOKEN_VARIABLE) != f"the file {path}":
-                store.save_token(new_token, valid_seconds)
+                store.save_token_or_warn(new_token, valid_seconds)
                 return
             try:
                 files.set_env_values(path, {REFRESH_TOKEN_VARIABLE: new_token.reveal()})

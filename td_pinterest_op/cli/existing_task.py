@@ -27,7 +27,7 @@ from td_pinterest_op.settings.types import (
     may_have_lost_digits,
 )
 from td_pinterest_op.stats import WITHHOLDING_LISTS
-from td_pinterest_op.task_runtime.task import Task, read_sql
+from td_pinterest_op.task_runtime.task import Task, read_sql_or_file
 
 # `$ {` is one in the value of a variable, which digdag does not fill in.
 _TEMPLATE_EXPRESSION = re.compile(r"\$ ?\{([^{}]*)")
@@ -225,7 +225,7 @@ class _ExistingTaskReader:
 
     def _read_sql_or_file(self, name: str, value: object) -> str:
         """Return the SQL of a parameter or setting of this operator, which is SQL or a file with it."""
-        sql = read_sql(str(value), key=name)
+        sql = read_sql_or_file(str(value), key=name)
         if is_left_out(sql):
             raise SettingsError(f"{self.workflow.path}: {name} is blank: give it a value, or leave the line out")
         return str(self._require_no_template(name, sql))

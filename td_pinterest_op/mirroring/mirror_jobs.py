@@ -10,9 +10,9 @@ from typing import Any
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.treasure_data.job import Source, find_first_comments, run_statement
+from td_pinterest_op.treasure_data.job import Source, find_first_comments, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_name
-from td_pinterest_op.treasure_data.result import Rows, open_job_rows, read_small_result
+from td_pinterest_op.treasure_data.result import JobRows, open_job_rows, read_small_result
 from td_pinterest_op.treasure_data.tables import Table, list_tables
 from td_pinterest_op.treasure_data.td_api import TreasureData, build_path
 
@@ -48,9 +48,9 @@ class MirrorJobs:
         `purpose`: what the statement is for, added as a comment in front. `embedded`: the user's query that the
         statement contains, if any.
         """
-        return run_statement(self.td, self._build_source(purpose, statement, embedded))
+        return run_statement_job(self.td, self._build_source(purpose, statement, embedded))
 
-    def read_rows(self, purpose: str, statement: str) -> Rows:
+    def read_rows(self, purpose: str, statement: str) -> JobRows:
         """Run a query, and return its rows. `purpose`: see `run`."""
         return open_job_rows(self.td, self._build_source(purpose, statement))
 
@@ -104,4 +104,4 @@ class MirrorJobs:
         """
         source = embedded or replace(self.source, query="", scheduled_time=None)
         text = f"-- td_pinterest_op: mirror: {purpose}\n{find_first_comments(source.query)}{statement}"
-        return replace(source.with_fresh_query(text), purpose=purpose)
+        return replace(source.with_query_always_issued(text), purpose=purpose)

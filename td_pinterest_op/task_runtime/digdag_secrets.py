@@ -28,15 +28,15 @@ from td_pinterest_op.task_runtime.task import Task
 
 log = logging.getLogger(__name__)
 
-_TIMEOUT = 30.0
+_TIMEOUT_SECONDS = 30.0
 # Before each further try of saving a token on a server, in seconds.
-_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-_SOON = 14 * DAY
+_RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+_EXPIRES_SOON_SECONDS = 14 * DAY
 # The project's id in `digdag run`, which keeps its database in memory. A server has a project 1 as well: its tasks are
 # recognised by the folder into which the server unpacks the project.
 # Source: digdag-core, ExtractArchiveWorkspaceManager.java: workspace/{project}_{workflow}_{attempt}_{task}_{random}.
-LOCAL_PROJECT = 1
-_WORKSPACE_PATTERN = re.compile(rf"/workspace/{LOCAL_PROJECT}_[^/]+_[0-9]+_[0-9]+_[0-9]+(/|$)")
+LOCAL_PROJECT_ID = 1
+_WORKSPACE_PATTERN = re.compile(rf"/workspace/{LOCAL_PROJECT_ID}_[^/]+_[0-9]+_[0-9]+_[0-9]+(/|$)")
 # api.treasuredata.com, those of regions, and Private Connect: api-NAME.connect.REGION.treasuredata.com.
 # Source: treasure-data/td, lib/td/config.rb, workflow_endpoint.
 _TD_HOST_PATTERN = re.compile(
@@ -73,7 +73,12 @@ class DigdagServer:
         headers = {"Content-Type": "application/json"}
         if authorization := self.authorization.reveal():
             headers["Authorization"] = authorization
-        transport = Transport(connect_timeout=_TIMEOUT, write_timeout=_TIMEOUT, read_timeout=_TIMEOUT, connections=1)
+        transport = Transport(
+            connect_timeout=_TIMEOUT_SECONDS,
+            write_timeout=_TIMEOUT_SECONDS,
+            read_timeout=_TIMEOUT_SECONDS,
+            connections=1,
+        )
         with contextlib.closing(transport):
             return transport.send(method, self.url + path, headers=headers, body=body)
 
@@ -115,13 +120,13 @@ class TokenStore:
         self.current = settings.refresh_token
         # The workflow's secret; None for a token in plain text, which cannot be saved.
         self._secret_name = settings.refresh_token_secret
-        self._is_local_run = self._project_id == str(LOCAL_PROJECT) and not _WORKSPACE_PATTERN.search(
+        self._is_local_run = self._project_id == str(LOCAL_PROJECT_ID) and not _WORKSPACE_PATTERN.search(
             Path.cwd().as_posix()
         )
         # The task's token may come from elsewhere, and the local secret may be another user's.
         self._is_local = self._read_local_token() == self.current.reveal()
 
-    def save_token(self, new_token: Secret | None, valid_seconds: float | None) -> None:
+    def save_token_or_warn(self, new_token: Secret | None, valid_seconds: float | None) -> None:
         """Store a new refresh token. Without one, log a warning if the current token expires soon.
 
         `valid_seconds`: how long the new token, or else the current one, stays valid (None: unknown). Never raises: a
@@ -134,7 +139,7 @@ class TokenStore:
         )
         place = self._secret_name or "pinterest.refresh_token, not in the settings"
         if new_token is None:
-            if valid_seconds is not None and valid_seconds <= _SOON:
+            if valid_seconds is not None and valid_seconds <= _EXPIRES_SOON_SECONDS:
                 log.warning(
                     "the refresh token expires on %s and Pinterest issued no new one: the owner of the Pinterest app "
                     "must authorise it again before that day, and store the new refresh token in the secret %s",
@@ -148,7 +153,7 @@ class TokenStore:
             )
             return
         try:
-            self._store(new_token)
+            self._write_token(new_token)
         except Exception as error:
             is_known = isinstance(error, (SettingsError, _TemporaryError))
             log.warning(
@@ -163,7 +168,7 @@ class TokenStore:
             self.current = new_token
             log.info("Pinterest issued a new refresh token; it is saved in the secret %s", self._secret_name)
 
-    def read_token(self) -> Secret | None:
+    def read_stored_token(self) -> Secret | None:
         """Return the stored refresh token, or None if it cannot be read: a digdag server does not show secrets."""
         text = self._read_local_token() if self._is_local else None
         if not text:
@@ -176,7 +181,7 @@ class TokenStore:
             return None
         return read_local_secret(self._secret_name, self._environ)
 
-    def _store(self, new_token: Secret) -> None:
+    def _write_token(self, new_token: Secret) -> None:
         """Store a refresh token where the old token was. Raises SettingsError if nothing can be stored there.
 
         Raises OSError for a file that cannot be written, _TemporaryError if the server fails at every try.
@@ -197,7 +202,9 @@ class TokenStore:
                 raise SettingsError("DIGDAG_ENDPOINT must be an https address (http is allowed only for this machine)")
             # Never the Treasure Data key: it is not for that server.
             server = DigdagServer(url=endpoint, authorization=Secret(self._environ.get("DIGDAG_AUTHORIZATION", "")))
-        elif self._project_id == str(LOCAL_PROJECT):  # of a server of the user's own, since hosted ids are far greater
+        elif self._project_id == str(
+            LOCAL_PROJECT_ID
+        ):  # of a server of the user's own, since hosted ids are far greater
             raise SettingsError("DIGDAG_ENDPOINT is missing in the task's _env")
         else:
             server = find_hosted_server(self._environ)
@@ -214,7 +221,7 @@ class TokenStore:
         # After a signal there are no waits.
         retry(
             store_once,
-            _WAITS,
+            _RETRY_WAITS,
             on=_TemporaryError,
             sleep=self._timing.sleep,
             before_wait=lambda _, wait: 0.0 if shutdown.is_requested() else wait,

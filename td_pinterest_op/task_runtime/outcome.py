@@ -27,17 +27,17 @@ from td_pinterest_op.run_history.history_table import (
 )
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.types import TableName
-from td_pinterest_op.task_runtime.process import may_resubmit
+from td_pinterest_op.task_runtime.process import may_rerun_task
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.task_runtime.task import Task, find_workflow_name, require_database
-from td_pinterest_op.treasure_data.job import Source, run_statement
+from td_pinterest_op.treasure_data.job import Source, run_statement_job
 from td_pinterest_op.treasure_data.result import read_small_result
 from td_pinterest_op.treasure_data.tables import OperatorTable
 
 log = logging.getLogger(__name__)
 
 # Rows of one INSERT: Treasure Data rejects a query of more than a million characters.
-_ROWS_AT_A_TIME = 200
+_ROWS_PER_INSERT = 200
 
 
 @dataclass(kw_only=True)
@@ -52,23 +52,23 @@ class HistoryTable(OperatorTable):
 
     def write_rows(self, rows: Sequence[HistoryRow]) -> None:
         """Add rows to the table, each with further columns about the task and its session. Never raises."""
-        about_run = describe_run(self.task, now=self.now())
+        about_run = build_run_columns(self.task, now=self.now())
         given = [{**about_run, **row} for row in rows]
         # The run is over: a signal interrupts only the writing of the history.
         with contextlib.suppress(StoppedError):
-            for start in range(0, len(given), _ROWS_AT_A_TIME):
-                statement = build_insert_statement(self.table, given[start : start + _ROWS_AT_A_TIME])
-                self.execute(run_statement, partial(self._build_source, statement))
+            for start in range(0, len(given), _ROWS_PER_INSERT):
+                statement = build_insert_statement(self.table, given[start : start + _ROWS_PER_INSERT])
+                self.try_execute(run_statement_job, partial(self._build_source, statement))
 
     def read_rows(self, query: str) -> list[dict[str, Any]]:
         """Return the rows of an SQL query, or an empty list if the history cannot be read. Raises StoppedError."""
-        return self.execute(read_small_result, partial(self._build_source, query)) or []
+        return self.try_execute(read_small_result, partial(self._build_source, query)) or []
 
     def _build_source(self, statement: str) -> Source:
         return Source(query=statement, database=self.database, purpose=self.content)
 
 
-def describe_run(task: Task, *, now: float) -> dict[str, Any]:
+def build_run_columns(task: Task, *, now: float) -> dict[str, Any]:
     """Return what the tables of the operator say of the run of a task, by column. `now`: in seconds since 1970."""
     return {
         "time": int(now),
@@ -100,7 +100,7 @@ def require_history_database(task: Task, table: TableName) -> str:
     return table.database or require_database(task, needed_by=f"the history {table.table}")
 
 
-def finish_run(
+def publish_outcome_and_raise(
     services: Services,
     error: Exception | None,
     *,
@@ -114,15 +114,15 @@ def finish_run(
     """Publish the outcome of a run in log, history and report page. Raise its `error`, if any, as an ExportError.
 
     `rows`: what the history gets; a row without an outcome gets the run's. `about`: the subjects that the error must
-    name (see `name_subjects`). `statistics`: the figures for the log and the page. `report`: the page's path.
+    name (see `add_missing_subjects`). `statistics`: the figures for the log and the page. `report`: the page's path.
     `write_rejected`: writes the table of rejected rows. A task that starts again publishes nothing. After a signal
     there is no time left to write to tables.
     """
     failure = ExportError.from_exception(error) if error else None
-    if failure and may_resubmit(services.task, failure):
+    if failure and may_rerun_task(services.task, failure):
         raise failure
     if failure:
-        name_subjects(failure, about)
+        add_missing_subjects(failure, about)
         # Ctrl-C ends `digdag run` as well, which then prints no task's error.
         if isinstance(failure, StoppedError) and services.task.attempt_id:
             log.error("%s", failure)
@@ -141,7 +141,7 @@ def finish_run(
         raise failure
 
 
-def name_subjects(error: ExportError, about: Sequence[tuple[str, str | None]]) -> None:
+def add_missing_subjects(error: ExportError, about: Sequence[tuple[str, str | None]]) -> None:
     """Add the subjects in `about` that an error's message does not name to the message, which may be read alone.
 
     `about`: what each subject is, and its id or name (None if unknown), such as ("ad account", "549755885175").

@@ -24,9 +24,9 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(label)s%(message)s"
 # What each line of the log begins with, such as "vip: " for an entry of a list. Threads have that of their starter.
 log_label = contextvars.ContextVar("log_label", default="")
 # The subtask's parameter with the fingerprint of the refused token, and the number of its refusals.
-_REFUSED = "pinterest_refused_token"
+_REFUSAL_PARAMETER = "pinterest_refused_token"
 # A token that was refused this many times in a row has not been renewed by anybody.
-_MOST_REFUSALS = 3
+_MOST_TOKEN_REFUSALS = 3
 
 
 class TaskProcess:
@@ -41,7 +41,7 @@ class TaskProcess:
         with contextlib.ExitStack() as stack:
             stack.callback(_discard_unwritten_log)
             # The log of level INFO and above goes to stderr, and nowhere else: the root logger's handlers do not mask.
-            handler = SessionLog()
+            handler = MaskedStderrHandler()
             stack.callback(log.removeHandler, handler)
             stack.callback(log.setLevel, log.level)
             stack.callback(setattr, log, "propagate", log.propagate)
@@ -53,7 +53,7 @@ class TaskProcess:
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
         with self._stack:
-            is_resubmitted = isinstance(error, AccountError) and try_resubmit(error)
+            is_resubmitted = isinstance(error, AccountError) and rerun_task_if_allowed(error)
             if is_resubmitted or not isinstance(error, Exception):
                 return is_resubmitted
             failure = ExportError.from_exception(error)
@@ -76,7 +76,7 @@ def _discard_unwritten_log() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-class SessionLog(logging.Handler):
+class MaskedStderrHandler(logging.Handler):
     """Logging handler that writes masked lines to stderr. The run goes on if a line cannot be written."""
 
     def __init__(self) -> None:
@@ -99,20 +99,20 @@ class SessionLog(logging.Handler):
             sys.stderr.flush()
 
 
-def may_resubmit(task: Task, error: BaseException) -> bool:
+def may_rerun_task(task: Task, error: BaseException) -> bool:
     """Whether the task may start again: only if `error` is about a token that another task may have renewed."""
     if not isinstance(error, AccountError) or error.refused_token is None:
         return False
     is_secret = any("${secret:" in str(value) for value in (task.params.get("_env") or {}).values())
-    return is_secret and _count_refusals(task, error) < _MOST_REFUSALS
+    return is_secret and _count_token_refusals(task, error) < _MOST_TOKEN_REFUSALS
 
 
-def try_resubmit(error: AccountError) -> bool:
-    """Have digdag run the current task again, as a subtask, if `may_resubmit` allows that. Return True if so."""
+def rerun_task_if_allowed(error: AccountError) -> bool:
+    """Have digdag run the current task again, as a subtask, if `may_rerun_task` allows that. Return True if so."""
     import digdag
 
     task = get_current_task()
-    if not may_resubmit(task, error):
+    if not may_rerun_task(task, error):
         return False
     log.warning(
         "Pinterest refused the refresh token, which another task may have renewed: this task starts again, with the "
@@ -122,12 +122,12 @@ def try_resubmit(error: AccountError) -> bool:
     names = [name for name in task.params if not name.startswith(("_", "+")) and not name.endswith(">")]
     params = {name: replace_in_texts(task.params[name], "$", "${'$'}") for name in names}
     params |= {name: task.params[name] for name in ("_env", "_workdir") if name in task.params}
-    refused = {"fingerprint": error.refused_token, "times": _count_refusals(task, error)}
-    params |= {"py>": task.params["_command"], _REFUSED: refused}
+    refused = {"fingerprint": error.refused_token, "times": _count_token_refusals(task, error)}
+    params |= {"py>": task.params["_command"], _REFUSAL_PARAMETER: refused}
     digdag.env.add_subtask(params)
     return True
 
 
-def _count_refusals(task: Task, error: AccountError) -> int:
-    before = task.params.get(_REFUSED) or {}
+def _count_token_refusals(task: Task, error: AccountError) -> int:
+    before = task.params.get(_REFUSAL_PARAMETER) or {}
     return int(before["times"]) + 1 if before.get("fingerprint") == error.refused_token else 1

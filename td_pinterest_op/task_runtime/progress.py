@@ -11,7 +11,7 @@ from td_pinterest_op.runtime.clock import Timing, format_duration
 
 log = logging.getLogger(__name__)
 
-LOG_INTERVAL = 10.0
+LOG_INTERVAL_SECONDS = 10.0
 """Seconds between two log lines about the progress of a phase."""
 
 
@@ -44,7 +44,7 @@ class ProgressReporter:
             nonlocal logged_at
             shutdown.raise_if_requested()
             now = self.timing.monotonic()
-            if now - logged_at >= LOG_INTERVAL:
+            if now - logged_at >= LOG_INTERVAL_SECONDS:
                 logged_at = now
                 rate = done / (now - began)
                 text = f"{phase.name}: {done:,} {phase.unit}, {rate:,.0f} a second"

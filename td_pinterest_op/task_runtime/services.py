@@ -103,8 +103,8 @@ def connect_services(
             client_id=settings.client_id,
             client_secret=settings.client_secret,
             refresh_token=settings.refresh_token,
-            on_new_refresh_token=on_new_refresh_token or store.save_token,
-            read_stored_token=store.read_token,
+            on_new_refresh_token=on_new_refresh_token or store.save_token_or_warn,
+            read_stored_token=store.read_stored_token,
             needs_scopes=needs_scopes,
         )
         yield Services(task=task, client=client, tokens=tokens, ad_account_id=settings.ad_account_id, timing=timing)

@@ -27,13 +27,16 @@ from td_pinterest_op.treasure_data.job import Source
 log = logging.getLogger(__name__)
 
 # The environment variables of the official clients, and their default values.
-_DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5"}
+_DEFAULT_ENDPOINTS = {
+    "TD_API_SERVER": "https://api.treasuredata.com/",
+    "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5",
+}
 # A name, never a path: the API key could do more than query.
-_DATABASE = re.compile(r"[a-z0-9_]{3,128}")
+_DATABASE_NAME_PATTERN = re.compile(r"[a-z0-9_]{3,128}")
 # What a query begins with, and no name of a file.
-_SQL = re.compile(r"--|/\*|\(|(?:select|with|values|table|from)\s", re.IGNORECASE)
+_SQL_START_PATTERN = re.compile(r"--|/\*|\(|(?:select|with|values|table|from)\s", re.IGNORECASE)
 # The end of a task's name after a refused token: the task has added itself as a subtask.
-_STARTED_AGAIN = re.compile(r"(?:\^sub\+subtask0)+$")
+_RERUN_SUFFIX_PATTERN = re.compile(r"(?:\^sub\+subtask0)+$")
 
 
 class Endpoints(NamedTuple):
@@ -60,7 +63,7 @@ class Task:
     @property
     def name(self) -> str:
         """The full name, such as +workflow+task, or "" outside a workflow. A task that started again keeps its name."""
-        return _STARTED_AGAIN.sub("", str(self.params.get("task_name") or ""))
+        return _RERUN_SUFFIX_PATTERN.sub("", str(self.params.get("task_name") or ""))
 
     @property
     def label(self) -> str:
@@ -130,7 +133,7 @@ class Task:
 def parse_endpoints(environ: Mapping[str, str]) -> Endpoints:
     """Return the base URLs of both APIs. Raises SettingsError if secrets must not be sent to one of them."""
     urls = []
-    for name, default in _DEFAULTS.items():
+    for name, default in _DEFAULT_ENDPOINTS.items():
         url = environ.get(name, "").strip() or default
         urls.append(url if "://" in url else f"https://{url}")
         if not is_safe_for_secrets(urls[-1]):
@@ -171,24 +174,24 @@ def find_workflow_name(task_name: str) -> str | None:
     return parts[1] if len(parts) > 1 else None
 
 
-def store_values(**values: object) -> None:
+def store_workflow_values(**values: object) -> None:
     """Write plain JSON values to digdag's store, with each `${` changed so that digdag fills in no template."""
     import digdag
 
     digdag.env.store(defuse_templates(values))
 
 
-def read_source(task: Task) -> Source:
+def read_row_source(task: Task) -> Source:
     """Return the source of a task's rows: its `job_id` or `query`, or else `td.last_job_id`.
 
     Raises SettingsError if these are missing, wrong or both given.
     """
-    job_id = _get_parameter(task, "job_id")
-    query = _get_parameter(task, "query")
+    job_id = _get_nonblank_parameter(task, "job_id")
+    query = _get_nonblank_parameter(task, "query")
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
-        return replace(read_query(task, "query", str(query)), attempt_key=task.attempt_key)
+        return replace(read_query_source(task, "query", str(query)), attempt_key=task.attempt_key)
     job_id = task.td.get("last_job_id") if job_id is None else job_id
     if is_left_out(job_id):
         raise SettingsError(
@@ -202,7 +205,7 @@ def read_source(task: Task) -> Source:
     return Source(job_id=parse_parameter("job_id", job_id, JOB_ID_TYPE))
 
 
-def _get_parameter(task: Task, name: str) -> object:
+def _get_nonblank_parameter(task: Task, name: str) -> object:
     """Return a parameter of a task, or None if it is not set. Raises SettingsError for a blank value.
 
     If a template that rendered to nothing counted as not set, an earlier job's people would be exported.
@@ -214,13 +217,13 @@ def _get_parameter(task: Task, name: str) -> object:
     return value
 
 
-def read_sql(text: str, *, key: str) -> str:
+def read_sql_or_file(text: str, *, key: str) -> str:
     """Return SQL: `text`, or the content of the `.sql` file that `text` names, in the project's folder.
 
     Raises SettingsError for a file that cannot be used. `key`: the parameter that the error names.
     """
     text = text.strip()
-    if not text.lower().endswith(".sql") or _SQL.match(text):
+    if not text.lower().endswith(".sql") or _SQL_START_PATTERN.match(text):
         return text
     path = Path(text)
     name = sanitize(text)
@@ -250,7 +253,7 @@ def require_database(task: Task, *, needed_by: str) -> str:
     if is_left_out(database):
         text = f"{needed_by} needs a database: give the task a `database`"
         raise SettingsError(text, key="database", code="missing")
-    if not _DATABASE.fullmatch(name := str(database).strip()):
+    if not _DATABASE_NAME_PATTERN.fullmatch(name := str(database).strip()):
         raise SettingsError(
             "database must be the name of a database: 3 to 128 lowercase letters, digits and underscores",
             key="database",
@@ -258,13 +261,13 @@ def require_database(task: Task, *, needed_by: str) -> str:
     return name
 
 
-def read_query(task: Task, name: str, query: str) -> Source:
+def read_query_source(task: Task, name: str, query: str) -> Source:
     """Return a task's query as a source. `name`: the parameter `query`, or the setting of an opt-out or consent list.
 
     Each retry issues it again: people who have opted out in between are not sent. Raises SettingsError for a query that
     cannot be used.
     """
-    sql = read_sql(query, key=name)
+    sql = read_sql_or_file(query, key=name)
     is_list = name != "query"
     errors = SettingsErrorCollector()
     database = errors.call(require_database, task, needed_by=name if is_list else "a query") or ""

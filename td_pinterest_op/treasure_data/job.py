@@ -14,24 +14,24 @@ from td_pinterest_op.errors import ExportError, JobError, TreasureDataError
 from td_pinterest_op.redaction.secret import escape_for_message, mask_long_numbers_too, sanitize
 from td_pinterest_op.runtime.clock import format_duration
 from td_pinterest_op.runtime.text import parse_id, parse_whole_number
-from td_pinterest_op.treasure_data.engine_text import find_names, hide_values
+from td_pinterest_op.treasure_data.engine_text import find_names_in_query, hide_values_in_message
 from td_pinterest_op.treasure_data.td_api import TreasureData, build_path
 
 log = logging.getLogger(__name__)
 
-_FINISHED = ("success", "error", "killed")
+_FINISHED_STATUSES = ("success", "error", "killed")
 # Polling, in seconds: often at first, for short queries, then seldom.
-_SHORTEST_PAUSE = 0.1
-_LONGEST_PAUSE = 10.0
-_UNTOLD_WAIT = 1.0  # the log names no shorter wait
+_SHORTEST_POLL_PAUSE = 0.1
+_LONGEST_POLL_PAUSE = 10.0
+_UNLOGGED_WAIT_SECONDS = 1.0  # the log names no shorter wait
 # How long a run that ends may take to kill the job that it waits for.
-_KILL_SECONDS = 2.0
+_KILL_TIME_LIMIT = 2.0
 _LONGEST_ENGINE_TEXT = 600
-_ADVICE_ABOUT_COLUMNS = (
+_COLUMN_POLICY_ADVICE = (
     ". If the operator made that table, a column policy hides its columns: let the owner of the API key View them (the "
     "policy Columns full, or View by default)"
 )
-_FIRST_COMMENTS = re.compile(r"(?:\s*--[^\r\n]*(?:\r?\n|\r|\Z))*")
+_FIRST_COMMENTS_PATTERN = re.compile(r"(?:\s*--[^\r\n]*(?:\r?\n|\r|\Z))*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Source:
         text = " ".join((self.attempt_key or self._random, self.engine, self.database, self.query))
         return f"td_pinterest_op-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:40]}"
 
-    def with_fresh_query(self, query: str) -> "Source":
+    def with_query_always_issued(self, query: str) -> "Source":
         """Return a copy with another query. Each try of the task issues a new job for it, since the rows may change."""
         return replace(self, query=query, attempt_key="", _random=secrets.token_hex(16))
 
@@ -90,17 +90,17 @@ class Job:
 
 def find_first_comments(query: str) -> str:
     """Return the lines of comments with which a query begins, "" without any. They may set options of the engine."""
-    match = _FIRST_COMMENTS.match(query)
+    match = _FIRST_COMMENTS_PATTERN.match(query)
     return match[0] if match else ""
 
 
-def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Job:
+def run_or_await_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Job:
     """Wait until the job of `source` has succeeded, and return it. `on_job_id` gets the id as soon as it is known.
 
     A query's job from an earlier try of this task is used, unless that job failed. Raises JobError if the job does not
     exist, did not succeed or has no result, and TreasureDataError if requests to Treasure Data fail.
     """
-    job_id, details = _run_or_await_job(td, source, on_job_id)
+    job_id, details = _await_succeeded_job(td, source, on_job_id)
     try:
         columns = json.loads(details.get("hive_result_schema") or "null")
         schema = tuple((str(name), str(type_)) for name, type_, *_ in columns)
@@ -110,17 +110,19 @@ def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str],
     return Job(id=job_id, schema=schema, records=records, size=size)
 
 
-def run_statement(td: TreasureData, source: Source) -> str:
-    """Run a statement that returns no rows, such as INSERT, and return its job's id. Raises as `wait_for_job` does."""
+def run_statement_job(td: TreasureData, source: Source) -> str:
+    """Run a statement that returns no rows, such as INSERT, and return its job's id. Raises as `run_or_await_job`."""
     # Treasure Data would repeat the statement after a failure, and insert rows twice.
     options = {name: value for name, value in source.job_options.items() if name != "retry_limit"}
-    return _run_or_await_job(td, replace(source, job_options=options), lambda _: None)[0]
+    return _await_succeeded_job(td, replace(source, job_options=options), lambda _: None)[0]
 
 
-def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
+def _await_succeeded_job(
+    td: TreasureData, source: Source, on_job_id: Callable[[str], None]
+) -> tuple[str, dict[str, Any]]:
     """Issue the query of `source`, or use an existing job. Wait until it succeeds, and return its id and details.
 
-    The details are Treasure Data's JSON object about the job. Raises as `wait_for_job` does.
+    The details are Treasure Data's JSON object about the job. Raises as `run_or_await_job` does.
     """
     job_id = source.job_id or ""
     is_adopted = False
@@ -130,24 +132,24 @@ def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str
         number += 1
         if source.job_id is None:
             key = source.domain_key if number == 1 else f"{source.domain_key}-{number}"
-            job_id, is_adopted = _issue_query(td, source, key)
+            job_id, is_adopted = _issue_or_adopt_query(td, source, key)
         on_job_id(job_id)
         try:
-            pause = _SHORTEST_PAUSE
+            pause = _SHORTEST_POLL_PAUSE
             waited = 0.0
-            while (status := _get_job_details(td, "status", job_id)["status"]) not in _FINISHED:
-                if waited >= _UNTOLD_WAIT:
+            while (status := _request_job_details(td, "status", job_id)["status"]) not in _FINISHED_STATUSES:
+                if waited >= _UNLOGGED_WAIT_SECONDS:
                     log.info("waiting for job %s (%s): %s so far", job_id, sanitize(status), format_duration(waited))
                 td.sleep(pause)
                 waited += pause
-                pause = min(pause * 1.5, _LONGEST_PAUSE)
-            details = _get_job_details(td, "show", job_id)
+                pause = min(pause * 1.5, _LONGEST_POLL_PAUSE)
+            details = _request_job_details(td, "show", job_id)
         except BaseException as error:
             # A job goes on if a retry may adopt it, if others have issued it, or if it is only waited for so long.
             is_stopped = not isinstance(error, TreasureDataError) or not td.has_time_limit
             if is_stopped and source.job_id is None and not source.attempt_key:
                 with contextlib.suppress(ExportError):  # the run ends anyway
-                    td.with_time_limit(_KILL_SECONDS).call("POST", build_path("job", "kill", job_id))
+                    td.with_time_limit(_KILL_TIME_LIMIT).call("POST", build_path("job", "kill", job_id))
             raise
         if details["status"] == "success":
             return job_id, details
@@ -155,7 +157,7 @@ def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str
             raise _build_job_error(job_id, details, source)
 
 
-def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
+def _issue_or_adopt_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
     path = build_path("job", "issue", source.engine, source.database)
     first = find_first_comments(source.query)
     text = first + source.tracing + source.query[len(first) :]
@@ -177,7 +179,7 @@ def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]
     raise TreasureDataError(f"Treasure Data responded {status} to the query, but sent no job id. Run this task again")
 
 
-def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]:
+def _request_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]:
     """Request a job's details, and return the JSON object. Raises JobError for an unknown job.
 
     `view`: the endpoint, "status" (only the status) or "show" (all).
@@ -200,12 +202,12 @@ def _build_job_error(job_id: str, details: Mapping[str, Any], source: Source) ->
     debug = details.get("debug")
     parts = [str(debug.get(name) or "") for name in ("stderr", "cmdout")] if isinstance(debug, dict) else []
     text = "\n".join(parts)
-    names = find_names(str(details.get("query") or source.query)) | {source.database}
+    names = find_names_in_query(str(details.get("query") or source.query)) | {source.database}
     # Hidden before it is cut: half of a value would not be recognised.
-    lines = hide_values(text, names).splitlines()
+    lines = hide_values_in_message(text, names).splitlines()
     last = escape_for_message(mask_long_numbers_too(" / ".join(lines[-6:])))[-_LONGEST_ENGINE_TEXT:]
     effect = "" if source.purpose else ": nothing was sent"
     name = f"{job_id} ({source.purpose})" if source.purpose else job_id
     engine = f"; the engine's last lines: {last}" if last else ""
-    advice = _ADVICE_ABOUT_COLUMNS if source.purpose and "cannot be resolved" in text else ""
+    advice = _COLUMN_POLICY_ADVICE if source.purpose and "cannot be resolved" in text else ""
     return JobError(f"job {name} ended with status {sanitize(details['status'])}{effect}{engine}{advice}")

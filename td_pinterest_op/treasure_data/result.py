@@ -10,41 +10,41 @@ import msgpack
 
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.http.transport import read_pieces
-from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
+from td_pinterest_op.treasure_data.job import Job, Source, run_or_await_job
 from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData, build_path, build_refusal_error
 
-_RANGE_START = re.compile(r"bytes ([0-9]{1,18})-")
+_RANGE_START_PATTERN = re.compile(r"bytes ([0-9]{1,18})-")
 # Bytes for each column that are decompressed at once: with the rows made of them, the memory that a block takes.
-_INFLATED = 64 * 1024
-_GZIP = 16 + zlib.MAX_WBITS
+_INFLATED_COLUMN_BYTES = 64 * 1024
+_GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
 # The most rows of a result that a user without the permission Download may see.
-_PREVIEW_ROWS = 50
-_DAMAGED = "cannot be read, because its data is damaged"
+_MOST_PREVIEW_ROWS = 50
+_DAMAGED_PROBLEM = "cannot be read, because its data is damaged"
 _DOWNLOAD_ADVICE = "give the owner of the API key the permission Download on the query's database"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class JobRows:
     """The rows of a job in blocks, to be iterated once. A block is a list of columns, all of the same length."""
 
     job: Job
     blocks: Iterable[list[list[Any]]]
 
 
-def open_job_rows(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Rows:
+def open_job_rows(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> JobRows:
     """Wait for the job of `source`, and return its rows, which are downloaded when they are iterated.
 
-    `on_job_id` gets the job's id as soon as it is known. Raises as `wait_for_job` does; iterating raises as
-    `JobResult`.
+    `on_job_id` gets the job's id as soon as it is known. Raises as `run_or_await_job` does; iterating raises as
+    `JobResultDownload`.
     """
-    job = wait_for_job(td, source, on_job_id=on_job_id)
-    return Rows(job=job, blocks=JobResult(td, job))
+    job = run_or_await_job(td, source, on_job_id=on_job_id)
+    return JobRows(job=job, blocks=JobResultDownload(td, job))
 
 
 def read_small_result(td: TreasureData, source: Source) -> list[dict[str, Any]]:
     """Wait for the job of `source`, and return its few rows: a dict by column name for each, with text decoded.
 
-    Raises as `wait_for_job` and `JobResult` do.
+    Raises as `run_or_await_job` and `JobResultDownload` do.
     """
     result = open_job_rows(td, source)
     names = result.job.names
@@ -56,7 +56,7 @@ def read_small_result(td: TreasureData, source: Source) -> list[dict[str, Any]]:
     return records
 
 
-class JobResult:
+class JobResultDownload:
     """Downloads the rows of a job in blocks, to be iterated once. A block is a list of columns.
 
     Values are bytes (text is not decoded: one bad byte would cost the whole block), None, or other msgpack types.
@@ -71,8 +71,8 @@ class JobResult:
         self._rows = 0
         self._is_compressed_twice = False
         self._at_end = False  # Treasure Data has no more bytes
-        self._block_bytes = _INFLATED * max(len(job.schema), 1)
-        self._inflater = zlib.decompressobj(_GZIP)
+        self._block_bytes = _INFLATED_COLUMN_BYTES * max(len(job.schema), 1)
+        self._inflater = zlib.decompressobj(_GZIP_WINDOW_BITS)
         # Tuples are made faster than lists, and the garbage collector stops looking at them.
         self._unpacker = msgpack.Unpacker(raw=True, use_list=False, strict_map_key=False)
 
@@ -85,7 +85,7 @@ class JobResult:
             # One request for the rest, until it ends or breaks off.
             failure = TemporaryError("an early end")
             try:
-                for data in self._read_response():
+                for data in self._download_rest():
                     yield from self._decode_blocks(data)
             except TemporaryError as error:
                 failure = error
@@ -101,13 +101,13 @@ class JobResult:
             if self._at_end or tries > retry.count:
                 why = "" if self._at_end else f" (the last of {tries} tries: {failure})"
                 problem = f"is truncated: {self._rows} of {self._job.records} rows arrived{why}"
-                if self._inflater.eof and self._rows <= _PREVIEW_ROWS:
+                if self._inflater.eof and self._rows <= _MOST_PREVIEW_ROWS:
                     raise JobError(f"{self._job.label} {problem}: {_DOWNLOAD_ADVICE}")
                 raise self._build_result_error(problem)
             wait = next(waits) if tries else retry.initial_wait
-            self._td.sleep(self._td.prepare_retry(failure, wait, f"in {self._job.label}"))
+            self._td.sleep(self._td.log_and_choose_wait(failure, wait, f"in {self._job.label}"))
 
-    def _read_response(self) -> Iterator[bytes]:
+    def _download_rest(self) -> Iterator[bytes]:
         """Request the rest of the compressed result, and yield its bytes until the response ends.
 
         Sets `_at_end` if nothing is left. Raises TemporaryError if another request may help, else JobError or
@@ -121,7 +121,7 @@ class JobResult:
                 self._at_end = True
                 return
             # How many bytes of the response to skip: a resumed download may repeat bytes.
-            start = _RANGE_START.match(response.headers.get("Content-Range", ""))
+            start = _RANGE_START_PATTERN.match(response.headers.get("Content-Range", ""))
             if response.status == 200:
                 skip = self._offset
             elif response.status == 206 and start and int(start[1]) <= self._offset:
@@ -143,7 +143,7 @@ class JobResult:
             if response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip"):
                 # The file, which is compressed itself, was compressed once more for the transfer.
                 self._is_compressed_twice = True
-                pieces = map(zlib.decompressobj(_GZIP).decompress, pieces)
+                pieces = map(zlib.decompressobj(_GZIP_WINDOW_BITS).decompress, pieces)
             for data in pieces:
                 new = data[skip:]
                 skip = max(skip - len(data), 0)
@@ -162,12 +162,12 @@ class JobResult:
         width = len(self._job.schema)
         while data:
             if self._inflater.eof:  # the next member of the file
-                self._inflater = zlib.decompressobj(_GZIP)
+                self._inflater = zlib.decompressobj(_GZIP_WINDOW_BITS)
             try:
                 self._unpacker.feed(self._inflater.decompress(data, self._block_bytes))
                 rows = list(self._unpacker)
             except (zlib.error, TypeError, ValueError, msgpack.UnpackException):
-                raise self._build_result_error(_DAMAGED) from None
+                raise self._build_result_error(_DAMAGED_PROBLEM) from None
             data = self._inflater.unconsumed_tail or self._inflater.unused_data
             if not rows:
                 continue
@@ -177,7 +177,7 @@ class JobResult:
             except (TypeError, ValueError):
                 columns = []
             if len(columns) != width:
-                raise self._build_result_error(_DAMAGED)
+                raise self._build_result_error(_DAMAGED_PROBLEM)
             self._rows += len(rows)
             if self._job.records is not None and self._rows > self._job.records:  # it may have no end
                 raise self._build_result_error(f"has more rows than the {self._job.records} that the job reports")

@@ -8,20 +8,20 @@ from typing import TypeVar
 
 from td_pinterest_op.errors import ExportError, JobError, StoppedError, TreasureDataError
 from td_pinterest_op.http.retry import retry
-from td_pinterest_op.treasure_data.job import Source, run_statement
+from td_pinterest_op.treasure_data.job import Source, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_name
-from td_pinterest_op.treasure_data.td_api import RUN_AGAIN, TreasureData, build_path
+from td_pinterest_op.treasure_data.td_api import RUN_AGAIN_ADVICE, TreasureData, build_path
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-TIME_LIMIT = 30.0
+TABLE_TIME_LIMIT = 30.0
 """Seconds by which reading or writing an `OperatorTable` may delay its task."""
-CREATION_TIME_LIMIT = 180.0
+TABLE_CREATION_TIME_LIMIT = 180.0
 """Seconds by which making the table, or adding columns that a new version needs, may delay the first run."""
 # Before a statement is tried again, in seconds.
-_WAITS = (0.5, 2.0)
+_RETRY_WAITS = (0.5, 2.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Table:
             # Each column is a list of its name, its type and, if it has another one in SQL, its alias.
             return frozenset(str(name).lower() for column in json.loads(self.schema or "[]") for name in column[::2])
         except (TypeError, ValueError):
-            raise TreasureDataError(f"the columns of {self.name} cannot be read{RUN_AGAIN}") from None
+            raise TreasureDataError(f"the columns of {self.name} cannot be read{RUN_AGAIN_ADVICE}") from None
 
 
 def list_tables(td: TreasureData, database: str) -> dict[str, Table]:
@@ -56,28 +56,30 @@ def list_tables(td: TreasureData, database: str) -> dict[str, Table]:
             for each in content["tables"]
         ]
     except (LookupError, TypeError):
-        raise TreasureDataError(f"Treasure Data's list of the tables in {database} cannot be read{RUN_AGAIN}") from None
+        raise TreasureDataError(
+            f"Treasure Data's list of the tables in {database} cannot be read{RUN_AGAIN_ADVICE}"
+        ) from None
     return {table.name: table for table in found}
 
 
-def build_table_statement(
-    table: str, columns: Mapping[str, str], existing: Collection[str] | None, *, content: str
+def build_create_or_alter(
+    table: str, columns: Mapping[str, str], existing_columns: Collection[str] | None, *, content: str
 ) -> str:
     """Return the SQL that creates a table with these `columns`, or adds those that it lacks; "" if it lacks none.
 
-    `columns`: Trino's type of each. `existing`: the names of the table's columns, or None if there is no table.
+    `columns`: Trino's type of each. `existing_columns`: the names of the table's columns, or None if there is no table.
     `content`: what is in the table, for a comment.
     """
     name = quote_name(table)
     comment = f"-- td_pinterest_op: the columns of the {content}\n"
-    if existing is None:
+    if existing_columns is None:
         declared = ",\n".join(f"  {quote_name(column)} {type_}" for column, type_ in columns.items())
         return f"{comment}CREATE TABLE IF NOT EXISTS {name} (\n{declared}\n)"
     # Every table has a `time`, which no schema lists.
     statements = [
         f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {quote_name(column)} {type_}"
         for column, type_ in columns.items()
-        if column not in {"time", *existing}
+        if column not in {"time", *existing_columns}
     ]
     return comment + ";\n".join(statements) if statements else ""
 
@@ -98,7 +100,9 @@ class OperatorTable:
     _is_ready: bool = False
     _is_disabled: bool = False
 
-    def execute(self, execute: Callable[[TreasureData, Source], _T], build_source: Callable[[], Source]) -> _T | None:
+    def try_execute(
+        self, execute: Callable[[TreasureData, Source], _T], build_source: Callable[[], Source]
+    ) -> _T | None:
         """Return what `execute` returns for a statement about the table, or None after an error.
 
         The first error is logged as a warning. `build_source`: returns the statement. Raises StoppedError.
@@ -109,11 +113,11 @@ class OperatorTable:
             # One source for all tries: a request that is repeated because its response was lost is the same job.
             source = build_source()
             td = self.connect()
-            preparing = td.with_time_limit(CREATION_TIME_LIMIT)
+            preparing = td.with_time_limit(TABLE_CREATION_TIME_LIMIT)
             errors = (JobError, TreasureDataError)  # a job fails while another run makes the table
-            retry(lambda: self._prepare(preparing), _WAITS, on=errors, sleep=preparing.sleep)
-            limited = td.with_time_limit(TIME_LIMIT)
-            return retry(lambda: execute(limited, source), _WAITS, on=TreasureDataError, sleep=limited.sleep)
+            retry(lambda: self._create_or_extend(preparing), _RETRY_WAITS, on=errors, sleep=preparing.sleep)
+            limited = td.with_time_limit(TABLE_TIME_LIMIT)
+            return retry(lambda: execute(limited, source), _RETRY_WAITS, on=TreasureDataError, sleep=limited.sleep)
         except Exception as error:
             self._is_disabled = True
             if isinstance(error, StoppedError):
@@ -122,19 +126,19 @@ class OperatorTable:
                 "the %s %s failed: %s. The run continues, and may have no row there",
                 self.content,
                 f"{self.database}.{self.table}".lstrip("."),  # without a query there may be no database
-                str(ExportError.from_exception(error)).removesuffix(RUN_AGAIN),
+                str(ExportError.from_exception(error)).removesuffix(RUN_AGAIN_ADVICE),
             )
             return None
 
-    def _prepare(self, td: TreasureData) -> None:
+    def _create_or_extend(self, td: TreasureData) -> None:
         if self._is_ready:
             return
-        table = list_tables(td.with_time_limit(TIME_LIMIT), self.database).get(self.table)
+        table = list_tables(td.with_time_limit(TABLE_TIME_LIMIT), self.database).get(self.table)
         existing = table.columns if table and table.schema else None
         if existing and (missing := sorted({*self.identifying_columns} - existing)):
             raise JobError(
                 f"it is not the operator's table, which has a column {' and a column '.join(missing)}: name another one"
             )
-        if statement := build_table_statement(self.table, self.columns, existing, content=self.content):
-            run_statement(td, Source(query=statement, database=self.database, purpose=self.content))
+        if statement := build_create_or_alter(self.table, self.columns, existing, content=self.content):
+            run_statement_job(td, Source(query=statement, database=self.database, purpose=self.content))
         self._is_ready = True

@@ -22,18 +22,18 @@ from td_pinterest_op.runtime.text import format_count
 
 log = logging.getLogger(__name__)
 
-_ALLOWLIST = "that the account's IP allowlist admits this machine's address"
-_ADVICE_ABOUT_KEY = {
+_ALLOWLIST_ADVICE = "that the account's IP allowlist admits this machine's address"
+_API_KEY_ADVICE_BY_STATUS = {
     401: "Treasure Data refused the API key: check the secret td.apikey, that TD_API_SERVER is the key's region, and "
-    + _ALLOWLIST,
+    + _ALLOWLIST_ADVICE,
     403: "Treasure Data does not permit this to the owner of the API key: give that user access to the database (the "
     "permissions Query and Download, and Edit for the tables that the operator makes) or, for the result of a job, use "
-    f"the key of the user who ran it, and check {_ALLOWLIST}",
+    f"the key of the user who ran it, and check {_ALLOWLIST_ADVICE}",
 }
 # Repeats of a reading request whose key, which worked before in this run, is refused: that may pass.
-_REFUSAL_RETRIES = 2
+_REFUSED_KEY_RETRIES = 2
 # The end of a message about a failure that may pass.
-RUN_AGAIN = "; run this task again later"
+RUN_AGAIN_ADVICE = "; run this task again later"
 
 
 def build_path(*parts: str) -> str:
@@ -119,17 +119,17 @@ class TreasureData:
                 islice(self.retry.iterate_waits(), self.retry.count),
                 on=TemporaryError,
                 sleep=self.sleep,
-                before_wait=lambda error, wait: self.prepare_retry(error, wait, request),
+                before_wait=lambda error, wait: self.log_and_choose_wait(error, wait, request),
             )
         except TemporaryError as error:
             tries = "" if self._end else f", after {format_count(self.retry.count + 1, 'attempt')}"
-            raise TreasureDataError(f"Treasure Data: {error} {request}{tries}{RUN_AGAIN}") from None
+            raise TreasureDataError(f"Treasure Data: {error} {request}{tries}{RUN_AGAIN_ADVICE}") from None
         if response.status not in (200, 404, 409):
-            text = f'response {response.status} "{_read_error_text(response)}" {request}'
+            text = f'response {response.status} "{_get_error_text(response)}" {request}'
             raise build_refusal_error(response.status, text, subject=subject)
         return response.status, response.content
 
-    def prepare_retry(self, failure: TemporaryError, wait: float, where: str) -> float:
+    def log_and_choose_wait(self, failure: TemporaryError, wait: float, where: str) -> float:
         """Log that a request will be repeated, and return the seconds to wait first: `wait`, or Retry-After if longer.
 
         `where`: text for messages, such as "in the result of job 12". Raises TreasureDataError if the server asks for a
@@ -138,7 +138,7 @@ class TreasureData:
         if failure.retry_after > self.retry.longest_wait:
             raise TreasureDataError(
                 f"Treasure Data: {failure} {where}; Treasure Data asks to wait {format_duration(failure.retry_after)}, "
-                f"more than max_retry_wait_millis allows ({format_duration(self.retry.longest_wait)}){RUN_AGAIN}"
+                f"more than max_retry_wait_millis allows ({format_duration(self.retry.longest_wait)}){RUN_AGAIN_ADVICE}"
             )
         wait = max(wait, failure.retry_after)
         log.warning("Treasure Data: %s %s; trying again in %s", failure, where, format_duration(wait))
@@ -171,14 +171,14 @@ class TreasureData:
                 if status in (408, 421, 423, 425, 429) or status >= 500:
                     seconds = parse_retry_after(response.headers, now=self._timing.now())
                     raise TemporaryError(f"response {status}", retry_after=seconds)
-                if status in _ADVICE_ABOUT_KEY:
-                    text = f'response {status} "{_read_error_text(read_response(response))}"'
+                if status in _API_KEY_ADVICE_BY_STATUS:
+                    text = f'response {status} "{_get_error_text(read_response(response))}"'
                     if method == "GET" and self._refusals_left:
                         self._refusals_left -= 1
                         raise TemporaryError(text)
-                    raise WorkflowError(f"{_ADVICE_ABOUT_KEY[status]} ({text} {request})", status=status)
+                    raise WorkflowError(f"{_API_KEY_ADVICE_BY_STATUS[status]} ({text} {request})", status=status)
                 if status < 300:
-                    self._refusals_left = min(_REFUSAL_RETRIES, self.retry.count)
+                    self._refusals_left = min(_REFUSED_KEY_RETRIES, self.retry.count)
                 yield response
         except NoResponseError as error:
             # Any other failure of TLS may pass.
@@ -193,7 +193,7 @@ class TreasureData:
             raise TemporaryError(f"no response ({error})") from None
 
 
-def _read_error_text(response: Response) -> str:
+def _get_error_text(response: Response) -> str:
     # `error` may be the bare word "error".
     texts = map(response.content.get, ("text", "message", "error"))
     return sanitize(mask_long_numbers_too(str(next(filter(None, texts), ""))), longest=300)

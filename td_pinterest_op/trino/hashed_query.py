@@ -13,9 +13,9 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.columns import Column, get_column_position
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.treasure_data.job import Job, Source, find_first_comments, wait_for_job
+from td_pinterest_op.treasure_data.job import Job, Source, find_first_comments, run_or_await_job
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
-from td_pinterest_op.treasure_data.result import Rows, open_job_rows
+from td_pinterest_op.treasure_data.result import JobRows, open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.trino.hashing_sql import (
     build_control_number_sql,
@@ -104,9 +104,10 @@ def require_query(sql: str, *, name: str, engine: str) -> None:
 def fetch_query_columns(td: TreasureData, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> UserQuery:
     """Ask the warehouse for the columns of the query in `source`, and return the query with them. No rows are read.
 
-    `find_columns`: returns the identifier columns of a job's result. Raises as `wait_for_job` and `find_columns` do.
+    `find_columns`: returns the identifier columns of a job's result. Raises as `run_or_await_job` and `find_columns`
+    do.
     """
-    job = wait_for_job(td, source.with_fresh_query(build_columns_statement(source.query)))
+    job = run_or_await_job(td, source.with_query_always_issued(build_columns_statement(source.query)))
     return UserQuery(text=source.query, names=job.names, columns=find_columns(job))
 
 
@@ -117,11 +118,11 @@ def open_hashed_rows(
     *,
     control: ControlGroup | None = None,
     on_job_id: Callable[[str], None],
-) -> Rows:
+) -> JobRows:
     """Run a query in the warehouse, and return its rows with digests, or reasons for rejection, as identifiers.
 
     `query`: the query of `source`. `control`: the control group, whose key becomes a number. `on_job_id` gets the job's
-    id. Raises as `wait_for_job` does.
+    id. Raises as `run_or_await_job` does.
     """
     hashing = replace(source, query=build_hashing_statement(query, control=control))
     rows = open_job_rows(td, hashing, on_job_id=on_job_id)

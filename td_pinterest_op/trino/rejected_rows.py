@@ -9,9 +9,9 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import get_column_position
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.task_runtime.outcome import describe_run
+from td_pinterest_op.task_runtime.outcome import build_run_columns
 from td_pinterest_op.task_runtime.services import Services
-from td_pinterest_op.treasure_data.job import Source, run_statement
+from td_pinterest_op.treasure_data.job import Source, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 from td_pinterest_op.treasure_data.tables import OperatorTable
 from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, build_hashing_select, prepend_comments
@@ -52,7 +52,7 @@ def write_rejected_rows(
             raise JobError(f"the query has no column {' and no '.join(missing)}, which rejected_keys names")
         if types := {column.type.name for column in query.columns} & {*ROW_ONLY_TYPE_NAMES}:
             raise JobError(f"the warehouse cannot judge the values of {' and '.join(sorted(types))}")
-        run = describe_run(services.task, now=services.timing.now())
+        run = build_run_columns(services.task, now=services.timing.now())
         run |= {"ad_account_id": stats.ad_account_id, "audience_id": stats.audience_id}
         texts = [f"nullif({quote_literal(str(run[name] or ''))}, '')" for name in _RUN_COLUMNS]
         texts += [f"CAST({quote_name(name)} AS varchar)" for name in names]
@@ -65,9 +65,9 @@ SELECT {", ".join([str(run["time"]), *texts, *_VALUE_COLUMNS])} FROM (
 {select}
 )"""
         statement = prepend_comments(statement, "td_pinterest_op: the rejected rows of this run", query=query.text)
-        return replace(source.with_fresh_query(statement), purpose=table.content)
+        return replace(source.with_query_always_issued(statement), purpose=table.content)
 
-    table.execute(run_statement, build_source)
+    table.try_execute(run_statement_job, build_source)
 
 
 def build_rejected_select(query: UserQuery, *, keys: Sequence[str], control_key: str | None = None) -> str:

@@ -18,7 +18,7 @@ from td_pinterest_op.errors import (
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.task_runtime.task import Task
-from td_pinterest_op.treasure_data.result import Rows, open_job_rows
+from td_pinterest_op.treasure_data.result import JobRows, open_job_rows
 from tests import guard
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Call, Fault
 from tests.exporting import SESSION, TASK_NAME, Services, digests, people
@@ -95,7 +95,7 @@ def test_list_that_is_made_during_the_erasure_is_erased_too(
         if call.operation == "customer_lists/update" and len(made) in (1, 2) and made[-1] in call.path:
             make_list()
 
-    def read_people(*given: Any, **more: Any) -> Rows:
+    def read_people(*given: Any, **more: Any) -> JobRows:
         make_list()
         return open_job_rows(*given, **more)
 

@@ -266,8 +266,8 @@ def test_export_with_an_unwritable_history_succeeds_with_one_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     if why == "within the time limit":
-        monkeypatch.setattr(writing, "TIME_LIMIT", 0.3)
-        monkeypatch.setattr(writing, "CREATION_TIME_LIMIT", 0.3)
+        monkeypatch.setattr(writing, "TABLE_TIME_LIMIT", 0.3)
+        monkeypatch.setattr(writing, "TABLE_CREATION_TIME_LIMIT", 0.3)
     break_it(services)
     named = HISTORY if why else f"nowhere.{TABLE}"
     stored = services.export(settings_of(services, CLEAR, people(3)) | {"history": named}, **ATTEMPT)
@@ -434,7 +434,7 @@ def test_comparison_with_a_control_group_in_the_history_is_not_doubted(services:
 def test_audiences_beyond_the_size_of_one_statement_all_get_their_row(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outcome, "_ROWS_AT_A_TIME", 2)
+    monkeypatch.setattr(outcome, "_ROWS_PER_INSERT", 2)
     audiences = [services.audience(people(120)) for _ in range(5)]
     settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": audiences, "history": HISTORY}
     check_audiences(task_of(services, settings), services.time.timing)

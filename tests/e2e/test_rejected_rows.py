@@ -260,7 +260,7 @@ def test_job_is_waited_for_as_long_as_the_history_and_then_goes_on(
     run_export(services)
     (warning,) = logged_warnings(caplog)
     assert "within the time limit" in warning
-    assert services.time.now() - begin < 2 * tables.TIME_LIMIT
+    assert services.time.now() - begin < 2 * tables.TABLE_TIME_LIMIT
     assert services.td.job(stuck).status == "running"
 
 

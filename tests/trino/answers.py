@@ -16,7 +16,7 @@ from td_pinterest_op.run_history.history_table import (
     build_lift_row,
     build_run_row,
 )
-from td_pinterest_op.treasure_data.tables import build_table_statement
+from td_pinterest_op.treasure_data.tables import build_create_or_alter
 from td_pinterest_op.trino.hashing_sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from tests import warehouses
 from tests.trino.client import run
@@ -113,7 +113,7 @@ def check_history(server: str) -> Iterator[str]:
     session = test_history.SESSION
     failed = test_history.FAILED | {"audience_id": "12", "error": test_history.NASTY}
     seen = session | dict(build_follow_up_row(test_history.AUDIENCE)) | {"ad_account_id": "5"}
-    ask(build_table_statement(table, COLUMN_TYPES, None, content="history"))
+    ask(build_create_or_alter(table, COLUMN_TYPES, None, content="history"))
     for _ in range(2):
         ask(build_insert_statement(table, [session | dict(build_run_row(statistics())), seen]))
     ask(build_insert_statement(table, [failed]))

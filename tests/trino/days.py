@@ -17,7 +17,7 @@ from td_pinterest_op.mirroring.mirror_run import MirrorWarehouseSteps
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHHELD, WITHOUT_CONSENT, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
-from td_pinterest_op.treasure_data.result import Rows
+from td_pinterest_op.treasure_data.result import JobRows
 from td_pinterest_op.treasure_data.tables import Table
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.trino import hashed_query
@@ -62,10 +62,10 @@ class TrinoJobs(MirrorJobs):
             self._run_statement(purpose, statement)
         return purpose
 
-    def read_rows(self, purpose: str, statement: str) -> Rows:
+    def read_rows(self, purpose: str, statement: str) -> JobRows:
         done = self._run_statement(purpose, statement)
         columns = [[encode_text(row[name]) for row in done.rows] for name, _ in done.columns]
-        return Rows(job=build_job(done), blocks=[columns] if done.rows else [])
+        return JobRows(job=build_job(done), blocks=[columns] if done.rows else [])
 
     def read_rows_as_dicts(self, purpose: str, statement: str) -> list[dict[str, Any]]:
         return self._run_statement(purpose, statement).rows
@@ -142,7 +142,7 @@ class Days:
             stats=self.stats,
         )
         mirror.ledger.load_state(now=float(jobs.now), may_create=True)
-        with mock.patch.object(hashed_query, "wait_for_job", self._read_columns):
+        with mock.patch.object(hashed_query, "run_or_await_job", self._read_columns):
             mirror.compare_with_ledger()
         mirror.write_and_read_plan("5")
         mirror.ledger.find_newer_plan()

@@ -11,8 +11,8 @@ from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_TY
 from td_pinterest_op.records.columns import Column, find_identifier_columns, get_column_position, has_single_identifier
 from td_pinterest_op.settings.structures import COLUMNS_TYPE, CONTROL_TYPE
 from td_pinterest_op.settings.types import WrongValueError
-from td_pinterest_op.task_runtime.task import read_source
-from td_pinterest_op.treasure_data.job import Job, wait_for_job
+from td_pinterest_op.task_runtime.task import read_row_source
+from td_pinterest_op.treasure_data.job import Job, run_or_await_job
 from td_pinterest_op.treasure_data.quoting import quote_literal
 from td_pinterest_op.trino.hashed_query import (
     CONTROL_MODULUS,
@@ -107,9 +107,11 @@ def sql(
         credentials = find_credentials(common.env_file)
         credentials.require_variables("TD_API_KEY")
         common.print_note(f"Credentials: {credentials.describe_sources()}")
-        source = read_source(credentials.build_task(query=text, database=database, engine=engine))
+        source = read_row_source(credentials.build_task(query=text, database=database, engine=engine))
         with credentials.without_pinterest().open_services() as services:
-            job = wait_for_job(services.treasure_data, source.with_fresh_query(build_columns_statement(text)))
+            job = run_or_await_job(
+                services.treasure_data, source.with_query_always_issued(build_columns_statement(text))
+            )
     elif pairs:
         job = Job(id="", schema=tuple((name, "varchar") for name, _, _ in pairs))
     else:

@@ -14,7 +14,7 @@ from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import DISABLED_ROW_LIMITS, Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.digdag_secrets import find_hosted_server
-from td_pinterest_op.task_runtime.task import parse_endpoints, read_source
+from td_pinterest_op.task_runtime.task import parse_endpoints, read_row_source
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.withholding.people import WithholdingLists
 from td_pinterest_op.withholding.readers import open_reader
@@ -111,7 +111,7 @@ def check_sample_rows(context: DoctorContext) -> CheckResult | None:
     if not context.query_params:
         return None
     settings = _choose_row_settings(context)
-    source = read_source(context.credentials.build_task(**context.query_params))
+    source = read_row_source(context.credentials.build_task(**context.query_params))
     rows = open_job_rows(context.services.treasure_data, source)
     stats = Stats()
     with open_reader(rows.job, settings, stats, lists=WithholdingLists()) as reader:

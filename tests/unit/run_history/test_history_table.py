@@ -14,7 +14,7 @@ from td_pinterest_op.run_history.history_table import (
     build_run_row,
     convert_flags_to_columns,
 )
-from td_pinterest_op.treasure_data.tables import build_table_statement
+from td_pinterest_op.treasure_data.tables import build_create_or_alter
 from tests.unit.report.samples import statistics
 from tests.unit.run_history.conftest import TABLE, Warehouse
 
@@ -40,8 +40,8 @@ def write(warehouse: Warehouse, *rows: dict[str, Any]) -> None:
 
 def test_a_table_gets_exactly_the_columns_that_it_lacks() -> None:
     names = COLUMN_TYPES.keys() - {"time"}
-    assert build_table_statement(TABLE, COLUMN_TYPES, names | {"dry_run"}, content="history") == ""
-    statement = build_table_statement(TABLE, COLUMN_TYPES, names - {"task", "is_dry_run"}, content="history")
+    assert build_create_or_alter(TABLE, COLUMN_TYPES, names | {"dry_run"}, content="history") == ""
+    statement = build_create_or_alter(TABLE, COLUMN_TYPES, names - {"task", "is_dry_run"}, content="history")
     assert statement.splitlines()[1:] == [
         f'ALTER TABLE "{TABLE}" ADD COLUMN IF NOT EXISTS "task" varchar;',
         f'ALTER TABLE "{TABLE}" ADD COLUMN IF NOT EXISTS "is_dry_run" bigint',
@@ -49,7 +49,7 @@ def test_a_table_gets_exactly_the_columns_that_it_lacks() -> None:
 
 
 def test_every_column_has_a_type_that_treasure_datas_tables_know() -> None:
-    statement = build_table_statement(TABLE, COLUMN_TYPES, None, content="history")
+    statement = build_create_or_alter(TABLE, COLUMN_TYPES, None, content="history")
     types = set(re.findall(r'^  "\w+" (\w+),?$', statement, re.MULTILINE))
     assert types == {"varchar", "bigint", "double"}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.task_runtime.progress import LOG_INTERVAL, Phase, ProgressReporter
+from td_pinterest_op.task_runtime.progress import LOG_INTERVAL_SECONDS, Phase, ProgressReporter
 from tests.clock import FakeTime
 
 
@@ -20,7 +20,7 @@ def run(time: FakeTime, *, total: int | None, steps: int, seconds: float, done: 
 @pytest.mark.parametrize(
     ("total", "steps", "seconds", "done", "expected"),
     [
-        (9000, 9, (LOG_INTERVAL - 0.1) / 9, 1000, []),
+        (9000, 9, (LOG_INTERVAL_SECONDS - 0.1) / 9, 1000, []),
         (
             120_000,
             20,

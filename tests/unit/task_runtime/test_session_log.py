@@ -11,7 +11,7 @@ import pytest
 
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.task_runtime.process import SessionLog, log_label
+from td_pinterest_op.task_runtime.process import MaskedStderrHandler, log_label
 from tests import children
 
 ROOT = Path(__file__).parents[3]
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 def log() -> logging.Logger:
     """A logger of its own that writes to stderr."""
     logger = logging.Logger("somewhere")
-    logger.addHandler(SessionLog())
+    logger.addHandler(MaskedStderrHandler())
     return logger
 
 

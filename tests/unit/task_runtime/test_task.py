@@ -14,9 +14,9 @@ from td_pinterest_op.task_runtime.task import (
     Task,
     get_current_task,
     parse_api_key,
-    read_query,
-    read_source,
-    store_values,
+    read_query_source,
+    read_row_source,
+    store_workflow_values,
 )
 from td_pinterest_op.treasure_data.job import Source
 from tests.exporting import digest
@@ -36,7 +36,7 @@ def task(**params: Any) -> Task:
 
 def domain_key(task: Task, **params: Any) -> str:
     query = {"query": "select 1", "database": "crm", **params}
-    return read_source(replace(task, params={**task.params, **query})).domain_key
+    return read_row_source(replace(task, params={**task.params, **query})).domain_key
 
 
 # -- keys
@@ -114,7 +114,7 @@ def test_a_domain_key_is_the_same_for_the_same_query_and_another_for_a_corrected
     ],
 )
 def test_a_job_is_that_of_the_task_or_else_the_last_one_of_the_workflow(params: dict[str, Any], job_id: str) -> None:
-    assert Source(job_id=job_id) == read_source(task(**params))
+    assert Source(job_id=job_id) == read_row_source(task(**params))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_job_is_that_of_the_task_or_else_the_last_one_of_the_workflow(params: 
     ],
 )
 def test_a_query_comes_with_its_database_and_engine(params: dict[str, Any], engine: str) -> None:
-    source = read_source(task(**params, query="select 1"))
+    source = read_row_source(task(**params, query="select 1"))
     assert source == Source(
         query="select 1", database="crm", engine=engine, scheduled_time=SESSION_SECONDS, tracing=TRACING
     )
@@ -137,9 +137,9 @@ def test_a_query_comes_with_its_database_and_engine(params: dict[str, Any], engi
 
 def test_a_list_has_no_scheduled_time_and_nothing_has_one_outside_a_session() -> None:
     params = {"database": "crm", "query": "select 1"}
-    source = read_query(task(**params), "suppress", "select 1")
+    source = read_query_source(task(**params), "suppress", "select 1")
     assert (source.scheduled_time, source.tracing) == (None, TRACING)
-    outside = read_source(Task(params=params, environ={}))
+    outside = read_row_source(Task(params=params, environ={}))
     assert (outside.scheduled_time, outside.tracing) == (None, "")
 
 
@@ -159,13 +159,13 @@ def test_options_of_jobs_are_those_of_digdags_td_operator(
     engine: str, params: dict[str, Any], options: dict[str, str]
 ) -> None:
     given = {"query": "select 1", "database": "crm", "engine": engine, **params}
-    suppress = read_query(task(**given), "suppress", "select 1")
-    assert read_source(task(**given)).job_options == options
+    suppress = read_query_source(task(**given), "suppress", "select 1")
+    assert read_row_source(task(**given)).job_options == options
     assert suppress.job_options == options
 
 
 def test_tracing_comments_are_those_of_digdags_td_operator_a_line_each() -> None:
-    source = read_source(task(query="select 1", database="crm", project_name="a\nb", session_id=3))
+    source = read_row_source(task(query="select 1", database="crm", project_name="a\nb", session_id=3))
     assert source.tracing == TRACING.replace("name: \n", "name: a b\n").replace("session_id: ", "session_id: 3")
 
 
@@ -190,14 +190,14 @@ def test_tracing_comments_are_those_of_digdags_td_operator_a_line_each() -> None
 )
 def test_invalid_source_is_an_error_with_advice(params: dict[str, Any], complaint: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        read_source(task(**params))
+        read_row_source(task(**params))
     assert complaint in str(caught.value)
     assert {problem.key for problem in caught.value.problems} <= {"job_id", "query", "database", "engine"}
 
 
 def test_a_missing_database_and_a_wrong_engine_are_named_in_one_error() -> None:
     with pytest.raises(SettingsError) as caught:
-        read_source(task(query="select 1", engine="spark"))
+        read_row_source(task(query="select 1", engine="spark"))
     assert [problem.key for problem in caught.value.problems] == ["database", "engine"]
 
 
@@ -213,7 +213,7 @@ def test_a_missing_database_and_a_wrong_engine_are_named_in_one_error() -> None:
 def test_number_that_may_have_lost_digits_causes_a_warning(
     caplog: pytest.LogCaptureFixture, job_id: object, warned: bool
 ) -> None:
-    read_source(task(job_id=job_id))
+    read_row_source(task(job_id=job_id))
     assert warned == ("over 2^53" in caplog.text)
 
 
@@ -243,7 +243,9 @@ def test_task_has_digdags_parameters_and_stores_values_without_templates(monkeyp
     env = types.SimpleNamespace(params={"job_id": "1"}, store=stored.append)
     monkeypatch.setitem(sys.modules, "digdag", types.SimpleNamespace(env=env))
     assert Task(params={"job_id": "1"}, environ=os.environ) == get_current_task()
-    store_values(pinterest={"name": "a ${b}", "rows": {"read": 1}, "audiences": [{"name": "${c}"}], "id": None})
+    store_workflow_values(
+        pinterest={"name": "a ${b}", "rows": {"read": 1}, "audiences": [{"name": "${c}"}], "id": None}
+    )
     plain = {"name": "a $ {b}", "rows": {"read": 1}, "audiences": [{"name": "$ {c}"}], "id": None}
     assert stored == [{"pinterest": plain}]
 
@@ -252,7 +254,7 @@ def test_task_has_digdags_parameters_and_stores_values_without_templates(monkeyp
 def test_session_time_that_is_no_time_is_an_error_that_names_it(value: object) -> None:
     for read in (
         lambda: task(session_time=value).session_key,
-        lambda: read_source(task(session_time=value, query="x", database="crm")),
+        lambda: read_row_source(task(session_time=value, query="x", database="crm")),
     ):
         with pytest.raises(SettingsError, match=r"session_time .* must be a time such as"):
             read()
@@ -263,4 +265,4 @@ def test_byte_order_mark_of_a_query_file_is_no_part_of_the_query(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("people.sql").write_bytes(b"\xef\xbb\xbfSELECT email FROM people\r\n")
-    assert read_source(task(query="people.sql", database="crm")).query == "SELECT email FROM people\r\n"
+    assert read_row_source(task(query="people.sql", database="crm")).query == "SELECT email FROM people\r\n"

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from td_pinterest_op.treasure_data.engine_text import find_names, hide_values
+from td_pinterest_op.treasure_data.engine_text import find_names_in_query, hide_values_in_message
 
 PEOPLE = (
     "Jane Doe",
@@ -127,7 +127,7 @@ QUOTING = (
 @pytest.mark.parametrize("words", QUOTING)
 def test_no_wording_of_an_engine_shows_a_person(words: str) -> None:
     for person in PEOPLE:
-        shown = hide_values(words.replace("{}", person).replace("{{", "{").replace("}}", "}"), {"email"})
+        shown = hide_values_in_message(words.replace("{}", person).replace("{{", "{").replace("}}", "}"), {"email"})
         parts = [part for part in re.split(r"[\s@.\"'()-]+", person) if len(part) > 2]
         assert [part for part in parts if part in shown] == []
 
@@ -164,15 +164,15 @@ SELECT email, "Customer Id", count(*) AS n FROM crm.peple WHERE city = 'Jane Doe
     ],
 )
 def test_names_of_the_query_and_the_engines_own_words_are_shown(words: str) -> None:
-    assert hide_values(words, find_names(QUERY)) == words.strip()
+    assert hide_values_in_message(words, find_names_in_query(QUERY)) == words.strip()
 
 
 def test_what_the_query_compares_with_is_no_name() -> None:
-    assert find_names(QUERY) >= {"email", "customer id", "peple", "crm"}
-    assert find_names(QUERY).isdisjoint({"jane", "doe", "jane doe", "nobody"})
+    assert find_names_in_query(QUERY) >= {"email", "customer id", "peple", "crm"}
+    assert find_names_in_query(QUERY).isdisjoint({"jane", "doe", "jane doe", "nobody"})
 
 
 def test_a_value_of_several_lines_is_hidden_whole() -> None:
-    assert hide_values("Column 'email'\n\nCannot cast 'Jane\nDoe' to bigint", {"email"}) == (
+    assert hide_values_in_message("Column 'email'\n\nCannot cast 'Jane\nDoe' to bigint", {"email"}) == (
         "Column 'email'\nCannot cast '<hidden>' to bigint"
     )

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 from td_pinterest_op.errors import JobError, StoppedError, TreasureDataError
-from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
+from td_pinterest_op.treasure_data.job import Job, Source, run_or_await_job
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from tests.clock import FakeTime
 from tests.unit.scripted import describe_td
@@ -47,7 +47,7 @@ def finished(time: FakeTime, show: dict[str, Any], *statuses: str) -> Job:
         "/v3/job/status/5": [(200, {"status": status}) for status in statuses or (show["status"],)],
         "/v3/job/show/5": [(200, show)],
     }
-    return wait_for_job(Scripted(time, script), Source(job_id="5"))
+    return run_or_await_job(Scripted(time, script), Source(job_id="5"))
 
 
 # -- a job that is found
@@ -95,7 +95,7 @@ def test_column_that_the_operators_own_statement_does_not_find_may_be_hidden_by_
     td = issuing(fake_time, issued("5"), job_5="error")
     td.script["/v3/job/show/5"] = [(200, shown("error", debug={"stderr": words}))]
     with pytest.raises(JobError) as caught:
-        wait_for_job(td, replace(QUERY, purpose=purpose))
+        run_or_await_job(td, replace(QUERY, purpose=purpose))
     assert ("a column policy hides its columns" in str(caught.value)) == has_advice
 
 
@@ -131,13 +131,13 @@ def test_failed_job_is_an_error_with_its_status_and_the_engines_last_lines_witho
 
 def test_missing_job_is_an_error_that_names_the_region(fake_time: FakeTime) -> None:
     with pytest.raises(JobError, match=r"has no job 5: check the job id, and that TD_API_SERVER is the region"):
-        wait_for_job(Scripted(fake_time, {"/v3/job/status/5": [(404, {})]}), Source(job_id="5"))
+        run_or_await_job(Scripted(fake_time, {"/v3/job/status/5": [(404, {})]}), Source(job_id="5"))
 
 
 @pytest.mark.parametrize("content", [{}, {"status": None}, {"status": 7}])
 def test_an_answer_without_a_status_is_treasure_datas_error(fake_time: FakeTime, content: dict[str, Any]) -> None:
     with pytest.raises(TreasureDataError, match="has no status"):
-        wait_for_job(Scripted(fake_time, {"/v3/job/status/5": [(200, content)]}), Source(job_id="5"))
+        run_or_await_job(Scripted(fake_time, {"/v3/job/status/5": [(200, content)]}), Source(job_id="5"))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def taken(job_id: str) -> tuple[int, dict[str, Any]]:
 
 def test_failed_job_of_an_earlier_try_is_replaced_under_the_next_key(fake_time: FakeTime) -> None:
     td = issuing(fake_time, taken("5"), taken("6"), issued("7"), job_5="error", job_6="killed", job_7="success")
-    assert wait_for_job(td, QUERY).id == "7"
+    assert run_or_await_job(td, QUERY).id == "7"
     keys = [QUERY.domain_key, f"{QUERY.domain_key}-2", f"{QUERY.domain_key}-3"]
     assert keys == [params["domain_key"] for _, params in td.asked if params]
 
@@ -185,7 +185,7 @@ def test_failed_job_of_an_earlier_try_is_replaced_under_the_next_key(fake_time: 
     ("source", "killed"),
     [
         (Source(query="select 1", database="crm"), ["POST /v3/job/kill/5"]),
-        (QUERY.with_fresh_query("select 1"), ["POST /v3/job/kill/5"]),
+        (QUERY.with_query_always_issued("select 1"), ["POST /v3/job/kill/5"]),
         (QUERY, []),  # a retry adopts it
         (Source(job_id="5"), []),  # issued by somebody else
     ],
@@ -201,19 +201,19 @@ def test_a_job_that_nobody_waits_for_any_more_is_killed_once(
     td.script["/v3/job/kill/5"] = [(404, {})]
     monkeypatch.setattr(td, "sleep", Mock(side_effect=error))
     with pytest.raises(type(error)):
-        wait_for_job(td, source)
+        run_or_await_job(td, source)
     assert killed == [call for call, _ in td.asked if "kill" in call]
 
 
 def test_failed_job_of_this_try_is_an_error(fake_time: FakeTime) -> None:
     td = issuing(fake_time, taken("5"), issued("6"), job_5="error", job_6="error")
     with pytest.raises(JobError, match="job 6 ended with status error"):
-        wait_for_job(td, QUERY)
+        run_or_await_job(td, QUERY)
 
 
 def test_a_database_that_is_not_there_is_named(fake_time: FakeTime) -> None:
     with pytest.raises(JobError, match='there is no database "crm"'):
-        wait_for_job(issuing(fake_time, (404, {"error": "Couldn't find Database"})), QUERY)
+        run_or_await_job(issuing(fake_time, (404, {"error": "Couldn't find Database"})), QUERY)
 
 
 @pytest.mark.parametrize(
@@ -231,5 +231,5 @@ def test_an_answer_without_a_valid_job_is_treasure_datas_error(
 ) -> None:
     td = issuing(fake_time, answer)
     with pytest.raises(TreasureDataError, match=f"responded {answer[0]} to the query, but sent no job id"):
-        wait_for_job(td, QUERY)
+        run_or_await_job(td, QUERY)
     assert len(td.asked) == 1

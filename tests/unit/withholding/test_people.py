@@ -25,7 +25,7 @@ from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
-from td_pinterest_op.treasure_data.result import Rows
+from td_pinterest_op.treasure_data.result import JobRows
 from td_pinterest_op.withholding.people import (
     MultiIdentifierPeople,
     SingleIdentifierPeople,
@@ -212,10 +212,10 @@ def blocks(rows: Sequence[Sequence[Any]], width: int) -> Iterator[list[list[Any]
         yield [[row[place] for row in rows[start : start + 2]] for place in range(width)]
 
 
-def result(types: Sequence[str], rows: Sequence[Sequence[Any]], *, arrays: bool = False, by: bool = False) -> Rows:
+def result(types: Sequence[str], rows: Sequence[Sequence[Any]], *, arrays: bool = False, by: bool = False) -> JobRows:
     schema = [(type_, "array(varchar)" if arrays else "varchar") for type_ in types] + [("customer", "bigint")] * by
     job = Job(id="5", schema=tuple(schema), records=len(rows), size=None)
-    return Rows(job=job, blocks=blocks(rows, len(schema)))
+    return JobRows(job=job, blocks=blocks(rows, len(schema)))
 
 
 def begin(**given: Any) -> tuple[Settings, Stats]:
@@ -224,7 +224,7 @@ def begin(**given: Any) -> tuple[Settings, Stats]:
     return settings, Stats(action="", ad_account_id="", dry_run=False)
 
 
-def read_list(rows: Rows, given: Settings, spool: Spool) -> None:
+def read_list(rows: JobRows, given: Settings, spool: Spool) -> None:
     IdentifierReader(columns=find_list_columns(rows.job, given), stats=Stats(), spool=spool).read(rows.blocks)
 
 
