@@ -35,4 +35,4 @@ from td_pinterest_op import requirements
 __version__ = "0.6.0"
 USER_AGENT = f"td_pinterest_op/{__version__}"
 
-requirements.check_environment()
+requirements.check_python_and_packages()

@@ -25,16 +25,16 @@ from td_pinterest_op.trino.hashed_query import require_one_statement
 
 log = logging.getLogger(__name__)
 
-_IDS = {"audience_id", *(each.action.audience_id for each in ACTIONS if each.action.audience_id)}
+_AUDIENCE_ID_SETTINGS = {"audience_id", *(each.action.audience_id for each in ACTIONS if each.action.audience_id)}
 # Settings that choose the same thing.
-_SAME = ({*_IDS, "audience_name"}, {"ignore_invalid_records", "ignore_error"})
+_EQUIVALENT_SETTINGS = ({*_AUDIENCE_ID_SETTINGS, "audience_name"}, {"ignore_invalid_records", "ignore_error"})
 # Keys that the console adds to the settings that it passes on: td_…, _…, type and …Type.
-_ADDED = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGNORECASE)
-_TABLE = re.compile(r"\bactivation_actions_table\b", re.IGNORECASE)  # in a query
-_TABLE_NAME = re.compile(r"[A-Za-z0-9_]+\.[A-Za-z0-9_]+")
+_CONSOLE_KEY_PATTERN = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGNORECASE)
+_ACTIVATION_TABLE_PATTERN = re.compile(r"\bactivation_actions_table\b", re.IGNORECASE)  # in a query
+_TABLE_NAME_PATTERN = re.compile(r"[A-Za-z0-9_]+\.[A-Za-z0-9_]+")
 
 # The values of the parameter `later_runs`: the action for an audience that the settings name by id, and by name.
-LATER_RUNS = {
+LATER_RUNS_ACTIONS = {
     "add": (Add.action, Create.action),
     "replace": (Replace.action, Create.action),
     "mirror": (Mirror.action, Mirror.action),
@@ -53,10 +53,12 @@ class PinterestActivation:
         Raises ExportError, whose message says what to do.
         """
         with TaskProcess():
-            store_workflow_values(pinterest=export_task(add_activation_settings(get_current_task()), SYSTEM_TIMING))
+            store_workflow_values(
+                pinterest=export_task(build_activation_export_task(get_current_task()), SYSTEM_TIMING)
+            )
 
 
-def add_activation_settings(task: Task) -> Task:
+def build_activation_export_task(task: Task) -> Task:
     """Return a copy of an activation's `task` with the settings that Audience Studio's console passes for it.
 
     If the task's query reads `activation_actions_table`, the new query defines that table. The task's parameter
@@ -65,10 +67,10 @@ def add_activation_settings(task: Task) -> Task:
     """
     own = get_raw_settings(task)
     settings = {**own, **_read_console_settings(task, own)}
-    settings.update(_choose_action(task, settings))
+    settings.update(_choose_action_settings(task, settings))
     action = find_action(settings)
     names_audience = action is not None and EXPORT_SETTINGS.by_name["audience_name"].is_used_by(action)
-    if names_audience and not _has_value(settings, "audience_name", *_IDS):
+    if names_audience and not _has_any_value(settings, "audience_name", *_AUDIENCE_ID_SETTINGS):
         settings["audience_name"] = str(task.params.get("segment_name") or "").strip()
         if not settings["audience_name"]:
             raise SettingsError(
@@ -79,10 +81,10 @@ def add_activation_settings(task: Task) -> Task:
     query = task.params.get("query")
     if not is_left_out(query):
         sql = read_sql_or_file(str(query), key="query")
-        if _TABLE.search(sql):
+        if _ACTIVATION_TABLE_PATTERN.search(sql):
             table = str(task.params.get("activation_actions_table") or "")
             whole = table if "." in table else f"{task.params.get('activation_actions_db') or ''}.{table}"
-            if not _TABLE_NAME.fullmatch(whole):
+            if not _TABLE_NAME_PATTERN.fullmatch(whole):
                 raise SettingsError(
                     "the activation's table is missing, or is not a valid table name: set activation_actions_db and "
                     "activation_actions_table to the names of the database and the table that the query reads",
@@ -103,23 +105,27 @@ def _read_console_settings(task: Task, own: Mapping[object, object]) -> dict[obj
     """
     raw = parse_raw_settings(task.params.get("result_connection_settings"), place="the console")
     given = {name: value for name, value in raw.items() if not is_left_out(value)}
-    added = [str(name) for name in given if name not in EXPORT_SETTINGS.by_name and _ADDED.fullmatch(str(name))]
+    added = [
+        str(name) for name in given if name not in EXPORT_SETTINGS.by_name and _CONSOLE_KEY_PATTERN.fullmatch(str(name))
+    ]
     if added:
         log.warning("the console has keys that this operator does not know, which are ignored: %s", ", ".join(added))
     if foreign := [
-        name for name in EXPORT_SETTINGS.by_name if name in given and name not in {*CONSOLE_SETTING_NAMES, *_IDS}
+        name
+        for name in EXPORT_SETTINGS.by_name
+        if name in given and name not in {*CONSOLE_SETTING_NAMES, *_AUDIENCE_ID_SETTINGS}
     ]:
         raise SettingsError(
             f"the console has {', '.join(foreign)}, which only the workflow's author may choose: remove it there, and "
             "write it into the workflow's task if it is wanted",
             key=foreign[0],
         )
-    if _has_value(own, "action") and "action" in given and find_action(own) is not find_action(given):
+    if _has_any_value(own, "action") and "action" in given and find_action(own) is not find_action(given):
         raise SettingsError("the action in the console contradicts that of the task: remove one of them", key="action")
     chosen = {}
     kept = []
     for name, value in given.items():
-        same: set[object] = next(({*names} for names in _SAME if name in names), {name})
+        same: set[object] = next(({*names} for names in _EQUIVALENT_SETTINGS if name in names), {name})
         values = [str(own[each]).strip() for each in same if not is_left_out(own.get(each))]
         if values and str(value).strip() not in values:
             kept.append(name)
@@ -130,27 +136,27 @@ def _read_console_settings(task: Task, own: Mapping[object, object]) -> dict[obj
     return chosen
 
 
-def _choose_action(task: Task, settings: Mapping[object, object]) -> dict[str, str]:
+def _choose_action_settings(task: Task, settings: Mapping[object, object]) -> dict[str, str]:
     """Return the settings `action` and, if an audience may be created, `if_exists`, as the task's `later_runs` says.
 
     Returns {} if `settings` name the action themselves and the task has no `later_runs`. Raises SettingsError if
     `settings` contradict `later_runs`.
     """
     later_runs = str(task.params.get("later_runs", "add")).strip().lower()
-    if later_runs not in LATER_RUNS:
-        raise SettingsError(f"later_runs must be one of {', '.join(LATER_RUNS)}", key="later_runs")
-    by_id, by_name = LATER_RUNS[later_runs]
+    if later_runs not in LATER_RUNS_ACTIONS:
+        raise SettingsError(f"later_runs must be one of {', '.join(LATER_RUNS_ACTIONS)}", key="later_runs")
+    by_id, by_name = LATER_RUNS_ACTIONS[later_runs]
     contradicting = []
-    if _has_value(settings, "action"):
+    if _has_any_value(settings, "action"):
         action = find_action(settings)
-        says_all = action is not Create.action or _has_value(settings, "if_exists")
+        says_all = action is not Create.action or _has_any_value(settings, "if_exists")
         if action is None or (says_all and "later_runs" not in task.params):
             return {}  # an unknown action is reported with the other problems of the settings
         if action not in (by_id, by_name):
             contradicting.append("action")
     else:
-        action = by_id if _has_value(settings, *_IDS) else by_name
-    if _has_value(settings, "if_exists") and str(settings["if_exists"]).strip().lower() != later_runs:
+        action = by_id if _has_any_value(settings, *_AUDIENCE_ID_SETTINGS) else by_name
+    if _has_any_value(settings, "if_exists") and str(settings["if_exists"]).strip().lower() != later_runs:
         contradicting.append("if_exists")
     if contradicting:
         names = " and ".join(contradicting)
@@ -162,5 +168,5 @@ def _choose_action(task: Task, settings: Mapping[object, object]) -> dict[str, s
     return {"action": action.name, **({"if_exists": later_runs} if action is Create.action else {})}
 
 
-def _has_value(settings: Mapping[object, object], *names: str) -> bool:
+def _has_any_value(settings: Mapping[object, object], *names: str) -> bool:
     return not all(is_left_out(settings.get(name)) for name in names)

@@ -97,7 +97,7 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
 
 
 @dataclass
-class _Target:
+class _RemovalTarget:
     """A customer list to remove people from, or an ad account with unreadable lists, which has only a `reason`."""
 
     ad_account_id: str
@@ -121,11 +121,11 @@ class _Erasure:
     settings: ErasureSettings
     stats: Stats
     services: Services
-    targets: list[_Target] = field(default_factory=list)  # the customer lists, filled by `execute`
-    unread: list[_Target] = field(default_factory=list)  # the ad accounts whose lists cannot be read
+    targets: list[_RemovalTarget] = field(default_factory=list)  # the customer lists, filled by `execute`
+    unread: list[_RemovalTarget] = field(default_factory=list)  # the ad accounts whose lists cannot be read
 
     @property
-    def _finished_targets(self) -> list[_Target]:
+    def _finished_targets(self) -> list[_RemovalTarget]:
         """The customer lists that accepted all removals. Empty in a dry run, and if there is nobody to remove."""
         return [target for target in self.targets if target.records == self.stats.unique > 0]
 
@@ -134,11 +134,11 @@ class _Erasure:
         settings = self.settings
         stats = self.stats
         services = self.services
-        ledgers = self._find_ledgers(source)
+        ledgers = self._find_ledger_names(source)
         with contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.get_token()
-            targets = self._find_new_lists()
+            targets = self._add_new_targets()
             query, prepared = self._read_people(source, spool)
             requests = len(targets) * math.ceil(stats.unique / settings.limit_records_per_request)
             log.info(
@@ -166,7 +166,7 @@ class _Erasure:
                         log.warning("%s: %s", target.label, target.reason)
                 # A replace may have made a list meanwhile. Listings may lag.
                 services.client.rate_limiter.wait(sum(POLL_WAITS))
-                targets = self._find_new_lists()
+                targets = self._add_new_targets()
                 if not targets:
                     break
         failed = [target for target in (*self.targets, *self.unread) if target.reason]
@@ -211,7 +211,7 @@ class _Erasure:
             raise failure
         return receipt
 
-    def _find_ledgers(self, source: Source) -> list[str]:
+    def _find_ledger_names(self, source: Source) -> list[str]:
         """Return the names of the tables in the setting `ledgers`, each with its database. All are ledgers."""
         ledgers = self.settings.ledgers
         if ledgers and (source.job_id is not None or source.engine not in HASHING_ENGINES):
@@ -241,23 +241,23 @@ class _Erasure:
         text = prepend_comments(statement, f"td_pinterest_op: {purpose}", query=query.text)
         run_statement_job(self.services.treasure_data, replace(source.with_query_always_issued(text), purpose=purpose))
 
-    def _find_new_lists(self) -> list[_Target]:
+    def _add_new_targets(self) -> list[_RemovalTarget]:
         """Return the lists of all ad accounts that are not yet among the `targets`, and add them."""
         known = {target.customer_list_id for target in self.targets}
         unread = {target.ad_account_id for target in self.unread}
-        found: list[_Target] = []
+        found: list[_RemovalTarget] = []
         for account in self.settings.ad_account_ids:
             if account in unread:
                 continue
             try:
                 for each in self.services.build_pinterest_api(account).list_customer_lists():
                     if each.id not in known:
-                        found.append(_Target(account, each.id, sanitize(each.name, longest=255)))
+                        found.append(_RemovalTarget(account, each.id, sanitize(each.name, longest=255)))
             except StoppedError:
                 raise
             except ExportError as error:
                 log.warning("customer lists of ad account %s cannot be read: %s", account, error)
-                self.unread.append(_Target(account, reason=str(error)))
+                self.unread.append(_RemovalTarget(account, reason=str(error)))
         self.targets += found
         return found
 
@@ -280,7 +280,7 @@ class _Erasure:
         check_invalid_values(self.settings, stats)
         return UserQuery(text=source.query, names=rows.job.names, columns=columns), prepared
 
-    def _remove_from_list(self, target: _Target, prepared: PreparedRecords) -> None:
+    def _remove_from_list(self, target: _RemovalTarget, prepared: PreparedRecords) -> None:
         """Remove the records from a list, and store the outcome in `target`, a refusal as its `reason`.
 
         StoppedError and UnexpectedError are raised: they concern all lists.

@@ -37,10 +37,10 @@ from td_pinterest_op.redaction.secret import defuse_templates, mask_sensitive_da
 # settings are. `environment`: a variable is missing there. `misplaced`: a setting is beside them. `columns`: those of a
 # query. `wrong`: any other. Warnings: `unused`: the action does not use the setting. `digits`: an id may lack some.
 ProblemCode = Literal["wrong", "missing", "unknown", "value", "environment", "misplaced", "columns", "unused", "digits"]
-_R = TypeVar("_R")
-_AUTHORS = "the authors of this operator"
+_ResultT = TypeVar("_ResultT")
+_OPERATOR_AUTHORS = "the authors of this operator"
 # What may be wrong with the folder of temporary files.
-_FOLDER_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES}
+_TEMPORARY_FOLDER_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES}
 
 
 class ExportError(Exception):
@@ -130,7 +130,7 @@ class SettingsError(WorkflowError):
 class SettingsErrorCollector(list[SettingsError]):
     """Collects the SettingsErrors of several calls, so that all of them can be raised as a single error."""
 
-    def call(self, function: Callable[..., _R], *args: Any, **kwargs: Any) -> _R | None:
+    def call(self, function: Callable[..., _ResultT], *args: Any, **kwargs: Any) -> _ResultT | None:
         """Call a function and return its result. If it raises SettingsError, keep the error and return None."""
         try:
             return function(*args, **kwargs)
@@ -242,7 +242,7 @@ class RequestRefusedError(PinterestError):
     """Pinterest rejects this request, however often it is sent."""
 
     is_read = False  # whether the request only reads
-    who = _AUTHORS
+    who = _OPERATOR_AUTHORS
     advice = "Read Pinterest's text in the message. If the settings are right, report it with the x-pinterest-rid."
     example = 'Pinterest answered 400 (code 400) "Invalid parameters" to the request to create audience "Shoppers"'
 
@@ -250,7 +250,7 @@ class RequestRefusedError(PinterestError):
 class RecordsRefusedError(PinterestError):
     """Pinterest rejects some of the records, and `ignore_invalid_records` is false."""
 
-    who = f"the workflow's author, or {_AUTHORS}"
+    who = f"the workflow's author, or {_OPERATOR_AUTHORS}"
     advice = (
         "Set ignore_invalid_records: true to skip and count them. The message says how many of the others were sent."
     )
@@ -290,7 +290,7 @@ class UnexpectedError(ExportError):
     The message does not contain the text of the original exception, which could quote a row.
     """
 
-    who = _AUTHORS
+    who = _OPERATOR_AUTHORS
     advice = "Report the line. It contains no data of yours."
     example = "KeyError at parse.py:120, in _settings: a bug in td_pinterest_op; please report it with this line"
 
@@ -307,7 +307,7 @@ def _describe_shortage(error: Exception) -> str | None:
         return None
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return f"{error.strerror}: raise `ulimit -n`, or run this task again when the machine is less busy"
-    if error.errno not in _FOLDER_ERRORS and "temporary directory" not in str(error):
+    if error.errno not in _TEMPORARY_FOLDER_ERRNOS and "temporary directory" not in str(error):
         return None
     return (
         f"{error.strerror}: the operator needs 32 bytes for each identifier in "

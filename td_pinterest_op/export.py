@@ -32,7 +32,7 @@ from td_pinterest_op.trino.rejected_rows import write_rejected_rows
 log = logging.getLogger(__name__)
 
 # Messages that state how many records were sent.
-_TELLS_SENT = re.compile(r"Partly sent|All \d+ records|[Nn]othing was sent")
+_SENT_COUNT_PATTERN = re.compile(r"Partly sent|All \d+ records|[Nn]othing was sent")
 
 
 class PinterestExport:
@@ -131,7 +131,7 @@ def run_request(
     except Exception as failure:
         error = failure
         # For readers who see only the message and not the log.
-        if isinstance(failure, ExportError) and not _TELLS_SENT.search(str(failure)):
+        if isinstance(failure, ExportError) and not _SENT_COUNT_PATTERN.search(str(failure)):
             if stats.sent:
                 to_send = format_count(stats.to_send_count, "record")
                 failure.extend(f". Before that, {stats.sent:,} of {to_send} were sent")

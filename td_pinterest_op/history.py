@@ -13,7 +13,7 @@ from typing import Any
 from td_pinterest_op.errors import ExportError, SettingsError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
-from td_pinterest_op.many import read_entries
+from td_pinterest_op.many import parse_entries
 from td_pinterest_op.redaction.secret import defuse_templates
 from td_pinterest_op.run_history.history_table import (
     FAILED_OUTCOME,
@@ -47,7 +47,7 @@ class Failed:
         If a row cannot be written, that is logged, and nothing is raised.
         """
         with TaskProcess():
-            write_failure(get_current_task(), SYSTEM_TIMING)
+            record_missing_failures(get_current_task(), SYSTEM_TIMING)
 
 
 class Lift:
@@ -62,10 +62,10 @@ class Lift:
         Raises SettingsError if the counts, or the control group's percent, are missing.
         """
         with TaskProcess():
-            store_workflow_values(pinterest_lift=compare_and_record(get_current_task(), SYSTEM_TIMING))
+            store_workflow_values(pinterest_lift=compare_and_record_lift(get_current_task(), SYSTEM_TIMING))
 
 
-def write_failure(task: Task, timing: Timing) -> None:
+def record_missing_failures(task: Task, timing: Timing) -> None:
     """Write the history row of the failed task whose `_error` task is `task`, unless this digdag attempt has one.
 
     If the workflow exports a list `audiences`, writes a row for each entry of the list that has none in this attempt. A
@@ -78,7 +78,7 @@ def write_failure(task: Task, timing: Timing) -> None:
     entries: Mapping[str, Mapping[Any, Any]] = {}
     settings = _get_workflow_settings(task)
     with contextlib.suppress(SettingsError):
-        entries = read_entries(replace(task, params={**task.params, **settings}))
+        entries = parse_entries(replace(task, params={**task.params, **settings}))
     try:
         history = _open_history_of_workflow(task, timing)
         if history:
@@ -90,12 +90,12 @@ def write_failure(task: Task, timing: Timing) -> None:
             # A task's name has no blank: what follows one is the name of an entry.
             done = {label.partition(" ")[2] for label in last_outcomes}
             rows: list[HistoryRow] = [
-                {"task": f"{failed} {name}", **_extract_subject(entry)}
+                {"task": f"{failed} {name}", **_extract_subject_columns(entry)}
                 for name, entry in entries.items()
                 if defuse_templates(name) not in done  # as it is in the table
             ]
             if not rows and FAILED_OUTCOME not in last_outcomes.values():
-                rows = [{"task": failed, **_extract_subject(settings)}]
+                rows = [{"task": failed, **_extract_subject_columns(settings)}]
             # Of another task's message no word is kept: it may quote a person.
             error = task.params.get("error")
             paragraph = error.get("paragraph") if isinstance(error, Mapping) else None
@@ -105,7 +105,7 @@ def write_failure(task: Task, timing: Timing) -> None:
         log.warning("the failed run could not be recorded in the history: %s", problem)
 
 
-def compare_and_record(task: Task, timing: Timing) -> dict[str, Any]:
+def compare_and_record_lift(task: Task, timing: Timing) -> dict[str, Any]:
     """Compare the conversions that the last td> task counted, write the comparison to the history, and return it.
 
     The comparison has the counts, rates and lift as JSON types, and a `summary`. Raises SettingsError if the counts, or
@@ -119,7 +119,7 @@ def compare_and_record(task: Task, timing: Timing) -> dict[str, Any]:
             "td.last_results has no counts, so there is no comparison with the control group to record: run "
             "queries/lift.sql in a td> task with store_last_results: true before this task"
         ) from None
-    figures = compare_with_control_group(counts, control_share=read_control_share(task))
+    figures = compare_with_control_group(counts, control_share=parse_control_share(task))
     start = str(task.params["lift"].get("start") or "")
     if start > f"{timing.get_utc_time():%Y-%m-%d}":
         raise SettingsError(
@@ -136,7 +136,7 @@ def compare_and_record(task: Task, timing: Timing) -> dict[str, Any]:
     return figures
 
 
-def read_control_share(task: Task) -> float:
+def parse_control_share(task: Task) -> float:
     """Return the control group's part of the people, from 0 to 1, as `lift.percent` says. Raises SettingsError."""
     lift = task.params.get("lift")
     if not isinstance(lift, Mapping):
@@ -176,7 +176,7 @@ def _get_workflow_settings(task: Task) -> Mapping[Any, Any]:
     return {**settings, **inner} if isinstance(inner, Mapping) else settings
 
 
-def _extract_subject(settings: Mapping[Any, Any]) -> HistoryRow:
+def _extract_subject_columns(settings: Mapping[Any, Any]) -> HistoryRow:
     """Return the action, the ad account and the audience that `settings` name, as fields of a history row.
 
     A field that `settings` do not name is None.

@@ -50,11 +50,11 @@ from td_pinterest_op.task_runtime.task import Task, get_current_task, store_work
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = build_integer_type(1, 32)
-_MOST_DESCRIBED = 20
-_LONGEST_FILE_NAME = 120  # of an entry's name in the name of its report's file, in bytes
+_AT_ONCE_TYPE = build_integer_type(1, 32)
+_MOST_DESCRIBED_FAILURES = 20
+_LONGEST_NAME_IN_FILE = 120  # of an entry's name in the name of its report's file, in bytes
 # How long the entries may take to end by themselves after a signal.
-_LAST_SECONDS = 3.0
+_STOP_GRACE_SECONDS = 3.0
 
 
 class Many:
@@ -66,17 +66,17 @@ class Many:
         Raises EntriesError if any of them fails.
         """
         with TaskProcess():
-            store_workflow_values(pinterest_many=export_all(get_current_task(), SYSTEM_TIMING))
+            store_workflow_values(pinterest_many=export_all_entries(get_current_task(), SYSTEM_TIMING))
 
 
-def export_all(task: Task, timing: Timing) -> dict[str, Any]:
+def export_all_entries(task: Task, timing: Timing) -> dict[str, Any]:
     """Run the export of each entry of the task's list `audiences`. Returns {entry's name: {ok, error, statistics}}.
 
     Raises SettingsError for a wrong list, before anything is contacted; AccountError for a refused token; EntriesError
     if exports failed, which it names; and StoppedError if the run was stopped, with the progress of each export.
     """
-    runs = [_EntryRun(name=name, entry=entry) for name, entry in read_entries(task).items()]
-    at_once = read_at_once(task)
+    runs = [_EntryRun(name=name, entry=entry) for name, entry in parse_entries(task).items()]
+    at_once = parse_at_once(task)
     reject_misplaced_lists(task)
     shared = get_raw_settings(task)
     common = {name: value for name, value in shared.items() if name in SHARED_SETTINGS.by_name}
@@ -102,7 +102,7 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
             shutdown.raise_if_requested()
         except StoppedError as error:
             # The threads end by the same request.
-            futures.wait(threads, _LAST_SECONDS)
+            futures.wait(threads, _STOP_GRACE_SECONDS)
             progress = "; ".join(f"{run.name}: {run.progress}" for run in runs)
             raise StoppedError(f"{error}. {progress}") from None
     refused = next((run.error for run in runs if run.is_token_refused), None)
@@ -110,8 +110,8 @@ def export_all(task: Task, timing: Timing) -> dict[str, Any]:
         raise refused
     failed = [run for run in runs if run.error]
     if failed:
-        named = [f"{run.name}: {run.error}" for run in failed[:_MOST_DESCRIBED]]
-        others = ", ".join(run.name for run in failed[_MOST_DESCRIBED:])
+        named = [f"{run.name}: {run.error}" for run in failed[:_MOST_DESCRIBED_FAILURES]]
+        others = ", ".join(run.name for run in failed[_MOST_DESCRIBED_FAILURES:])
         more = f"; and {others}" if others else ""
         raise EntriesError(
             f"{len(failed)} of {format_count(len(runs), 'audience')} failed. {'; '.join(named)}{more}. Run this task "
@@ -178,7 +178,7 @@ class _EntryRun:
             path = PurePath(settings.report)
             # Two names give two files, each with a name that a file can have.
             name = self.name.replace("%", "%25").replace("/", "%2F")
-            if len(name.encode()) > _LONGEST_FILE_NAME:
+            if len(name.encode()) > _LONGEST_NAME_IN_FILE:
                 name = f"{name[:30]}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
             path = path.with_name(f"{path.stem}-{name}{path.suffix}")
             request = replace(request, settings=replace(settings, report=str(path)))
@@ -187,13 +187,13 @@ class _EntryRun:
         run_request(request, own, self.stats)
 
 
-def read_at_once(task: Task) -> int:
+def parse_at_once(task: Task) -> int:
     """Return how many exports run at a time: the parameter `at_once`, or 4. Raises SettingsError if it is wrong."""
-    at_once: int | None = parse_parameter("at_once", task.params.get("at_once"), _AT_ONCE)
+    at_once: int | None = parse_parameter("at_once", task.params.get("at_once"), _AT_ONCE_TYPE)
     return at_once or 4
 
 
-def read_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
+def parse_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
     """Return the entries of the task's parameter `audiences` by name, each a mapping of settings and parameters.
 
     Raises SettingsError if the list cannot be read, or is empty, or two entries have one name.
@@ -265,8 +265,8 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     replaced = [key for key in settings if key in shared and str(shared[key]) != str(merged[key])]
     for key in WITHHOLDING_LISTS:
         if key in replaced:
-            lists = f"{_describe_list(settings[key])} in the entry replaces {_describe_list(shared[key])} of the task"
-            log.warning("%s: for %s, %s", place, key, lists)
+            own_list, shared_list = _describe_list_query(settings[key]), _describe_list_query(shared[key])
+            log.warning("%s: for %s, %s in the entry replaces %s of the task", place, key, own_list, shared_list)
     if replaced:
         log.info("%s overrides the task's %s", place, ", ".join(map(str, replaced)))
     left_out = {
@@ -282,7 +282,7 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     return replace(task, entry=name, params=own)
 
 
-def _describe_list(query: object) -> str:
+def _describe_list_query(query: object) -> str:
     """Return the name of a list's file, or "a query" in place of its SQL, which may have values of people."""
     text = str(query).strip()
     return text if text.lower().endswith(".sql") and len(text.split()) == 1 else "a query"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 MINIMUM_PYTHON = (3, 10)
 # Modules and the packages that bring them.
-MODULES = {
+REQUIRED_MODULES = {
     "backoff": "python-backoff",
     "msgpack": "msgpack",
     "requests": "requests",
@@ -20,7 +20,7 @@ MODULES = {
 }
 
 
-def check_environment():
+def check_python_and_packages():
     # type: () -> None
     """Raise ImportError if Python is too old or a package is missing."""
     version = sys.version_info[:2]
@@ -29,7 +29,7 @@ def check_environment():
             "td_pinterest_op needs Python {}.{} or newer; this is Python {}.{}".format(*MINIMUM_PYTHON, *version)
         )
     # The packages are not imported: that takes a second, in which Ctrl-C would end in a traceback.
-    missing = [package for module, package in MODULES.items() if importlib.util.find_spec(module) is None]
+    missing = [package for module, package in REQUIRED_MODULES.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise ImportError(
             "td_pinterest_op needs packages that this Python ({}) does not have: {}. Install them, or run "
@@ -37,7 +37,7 @@ def check_environment():
         )
 
 
-def find_other_version(folder: Path, version: str) -> str:
+def find_differing_copy_version(folder: Path, version: str) -> str:
     """Return the version of the copy of this operator in a folder, or "" for no copy, or if it is `version`.
 
     digdag appends the project's folder to Python's path: an operator that is installed runs in place of the folder's

@@ -28,12 +28,12 @@ from td_pinterest_op.runtime.text import format_count
 
 SUPPRESSED = "suppressed"
 WITHOUT_CONSENT = "without_consent"
-CONTROL = "control"
-WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
+IN_CONTROL_GROUP = "control"
+WITHHELD_REASONS = (SUPPRESSED, WITHOUT_CONSENT, IN_CONTROL_GROUP)
 """Reasons why records are withheld; the first that applies counts."""
-SUPPRESS = "suppress"
-CONSENT = "consent"
-WITHHOLDING_LISTS = (SUPPRESS, CONSENT)
+SUPPRESS_LIST = "suppress"
+CONSENT_LIST = "consent"
+WITHHOLDING_LISTS = (SUPPRESS_LIST, CONSENT_LIST)
 """The parameters of a task with queries whose people the rows are compared with."""
 
 
@@ -48,7 +48,7 @@ class SummaryText(NamedTuple):
 
 
 @dataclass(kw_only=True)
-class _Counters:
+class _SharedCounters:
     """Counters to which several threads may add."""
 
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -61,7 +61,7 @@ class _Counters:
 
 
 @dataclass(kw_only=True)
-class RequestCounts(_Counters):
+class RequestCounts(_SharedCounters):
     """Counts the requests that write to Pinterest, and the seconds that all requests waited."""
 
     sent: int = 0  # write requests, repetitions included
@@ -90,7 +90,7 @@ class MirrorFigures:
 
 
 @dataclass(kw_only=True)
-class Stats(_Counters):
+class Stats(_SharedCounters):
     """The counters and results of one run. Only `add` and `requests` may be used by several threads.
 
     A record is what is sent for a row of the query. A record has one or more keys: digests or an external id. Without
@@ -124,7 +124,7 @@ class Stats(_Counters):
     in_doubt: int = 0  # records of requests without a known outcome
     keys: int | None = None  # keys of the records that are not withheld; None if each record has a single key
     invalid_keys_by_reason: Counter[str] = field(default_factory=Counter)  # of rows that also have valid keys
-    withheld: Counter[str] = field(default_factory=Counter)  # unique records not sent, by reason (of WITHHELD)
+    withheld: Counter[str] = field(default_factory=Counter)  # unique records not sent, by reason (of WITHHELD_REASONS)
     list_jobs: dict[str, str] = field(default_factory=dict)  # the ids of the jobs of `suppress` and `consent`
     plain_values: int = 0  # valid values that were hashed here
     hashed_values: int = 0  # valid values that were hashed already
@@ -147,7 +147,9 @@ class Stats(_Counters):
     @property
     def withheld_text(self) -> str:
         """The number of withheld records and, in brackets, the number for each reason, as text."""
-        reasons = ", ".join(f"{reason} {self.withheld[reason]:,}" for reason in WITHHELD if self.withheld[reason])
+        reasons = ", ".join(
+            f"{reason} {self.withheld[reason]:,}" for reason in WITHHELD_REASONS if self.withheld[reason]
+        )
         return f"{format_count(self.withheld.total(), 'record')} ({reasons})"
 
     @property
@@ -220,7 +222,7 @@ class Stats(_Counters):
             },
             "records": {
                 **{name: getattr(self, name) for name in ("unique", "duplicate", "sent", "refused")},
-                "withheld": {reason: self.withheld[reason] for reason in WITHHELD},
+                "withheld": {reason: self.withheld[reason] for reason in WITHHELD_REASONS},
             },
             "values": {"plain": self.plain_values, "hashed": self.hashed_values},
             "mirror": asdict(self.mirror or MirrorFigures()),

@@ -68,7 +68,7 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
         try:
             known = history.read_rows(build_history_query(history.table, settings.audience_ids)) if history else []
             for audience_id, row in rows.items():
-                state, problem = _check_audience(services.pinterest, audience_id, known, settings)
+                state, problem = _read_and_check_audience(services.pinterest, audience_id, known, settings)
                 if state:
                     states.append(state)
                     row.update(build_follow_up_row(state.to_json()))
@@ -164,7 +164,7 @@ class AudienceState:
         return broken
 
 
-def _check_audience(
+def _read_and_check_audience(
     api: Api, audience_id: str, history: Sequence[HistoryRow], settings: StatusSettings
 ) -> tuple[AudienceState | None, str]:
     """Read an audience and log its state. Return its state, and what is wrong with it as text ("" for nothing).

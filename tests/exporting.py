@@ -9,7 +9,7 @@ from typing import Any
 
 from td_pinterest_op.export import export_task
 from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
-from td_pinterest_op.stats import WITHHELD
+from td_pinterest_op.stats import WITHHELD_REASONS
 from td_pinterest_op.task_runtime.task import Task
 from tests import guard
 from tests.clock import FakeTime
@@ -18,7 +18,7 @@ from tests.emulators.pinterest import AD_ACCOUNT_ID, Pinterest, serve_pinterest
 from tests.emulators.td import TreasureData, serve_td
 
 # The number of withheld records by reason when there are none.
-NOBODY = dict.fromkeys(WITHHELD, 0)
+NOBODY = dict.fromkeys(WITHHELD_REASONS, 0)
 SESSION = "2026-11-25T00:00:00+00:00"
 # The number of rejections by reason when there are none.
 NO_REASONS = dict.fromkeys(REASON_EXPLANATIONS, 0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import td_pinterest_op
 from td_pinterest_op.cli.files import replace_files, require_path_inside
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.requirements import MODULES
+from td_pinterest_op.requirements import REQUIRED_MODULES
 
 PACKAGE = "td_pinterest_op"
 _PACKAGE_FOLDER = Path(td_pinterest_op.__file__).parent
@@ -57,7 +57,10 @@ def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = 
         is_hidden = any(part.startswith((".", "__pycache__")) for part in name.parts)
         if path.is_file() and not is_hidden and name.parts[0] not in _UNBUNDLED_PACKAGE_FILES:
             code[f"{PACKAGE}/{name.as_posix()}"] = path.read_bytes()
-    waiting = [distribution(name) for name in (MODULES.values() if with_dependencies else [_LIBRARY_MISSING_ON_HOSTED])]
+    waiting = [
+        distribution(name)
+        for name in (REQUIRED_MODULES.values() if with_dependencies else [_LIBRARY_MISSING_ON_HOSTED])
+    ]
     if with_phone_numbers:
         waiting.append(distribution(_PHONE_LIBRARY))
     known = set()

@@ -17,7 +17,7 @@ from td_pinterest_op.cli.lint.workflow import DigTask, Workflow
 from td_pinterest_op.cli.lint.yaml_file import Place, YamlBlock
 from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, Project, format_yaml_value, render_yaml_mapping
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.many import build_entry_task, read_entries
+from td_pinterest_op.many import build_entry_task, parse_entries
 from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.table import JOB_OPTIONS
 from td_pinterest_op.settings.types import (
@@ -130,7 +130,7 @@ class _ExistingTaskReader:
         project.exported = {name: params[name] for name in _KEPT_VARIABLES if name in params}
         if project.job == "many" or entry:
             whole = Task(params={**params, "result_settings": settings}, environ={})
-            entries = {name: _upgrade_list_entry(members) for name, members in read_entries(whole).items()}
+            entries = {name: _upgrade_list_entry(members) for name, members in parse_entries(whole).items()}
             built = {name: build_entry_task(whole, members, name) for name, members in entries.items()}
             if entry in built:
                 params.update(built[entry].params)

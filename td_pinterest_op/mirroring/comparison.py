@@ -5,11 +5,11 @@ the digest's newest row whether it is in the audience. Decide on its change. Cou
 """
 
 from td_pinterest_op.mirroring.ledger import Ledger, build_digest_state_sql
-from td_pinterest_op.stats import WITHHELD
+from td_pinterest_op.stats import WITHHELD_REASONS
 from td_pinterest_op.trino.withholding_sql import BLANK_ROW, build_reason_counts_sql
 
 _DAY_MILLIS = 86_400_000  # milliseconds
-_WITHHELD_REASONS = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))
+_WITHHELD_REASONS = "({})".format(", ".join(f"'{why}'" for why in WITHHELD_REASONS))
 # The counts of a digest or reason: digests; values, hashed values, rows, rows with an invalid value; valid ledger rows.
 _COUNT_COLUMNS = ("people", "given", "hashed", "row_count", "invalid_rows", "ledger_rows")
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNT_COLUMNS)

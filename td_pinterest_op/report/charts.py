@@ -8,14 +8,14 @@ import pygal
 from markupsafe import Markup
 from pygal.style import Style
 
-Points = Sequence[tuple[datetime, float]]
+ChartPoints = Sequence[tuple[datetime, float]]
 
 # Width, height and font size in pixels, and the number of ticks of the time axis. A page shows the wide chart or, on a
 # phone, the narrow one, so that text keeps its size.
-_SIZES = {"wide": (960, 300, 14, 7), "narrow": (350, 260, 12, 3)}
+_CHART_SIZES = {"wide": (960, 300, 14, 7), "narrow": (350, 260, 12, 3)}
 
 
-def draw_line_chart(points: Points, *, label: str, value_format: str = "{:,.0f}") -> Markup | None:
+def draw_line_chart(points: ChartPoints, *, label: str, value_format: str = "{:,.0f}") -> Markup | None:
     """Return a line chart as SVG in two sizes, for wide and narrow screens, or None for fewer than two points in time.
 
     `points`: times and values, in the order of time. `label` describes the chart to users of a screen reader.
@@ -40,7 +40,7 @@ def draw_line_chart(points: Points, *, label: str, value_format: str = "{:,.0f}"
     last = points[-1][0]
     form = "%d %b" if last - first > timedelta(days=7) else "%d %b, %H:%M"
     charts = []
-    for size, (width, height, font, ticks) in _SIZES.items():
+    for size, (width, height, font, ticks) in _CHART_SIZES.items():
         chart = pygal.DateTimeLine(
             style=Style(label_font_size=font, major_label_font_size=font),
             js=[],

@@ -19,9 +19,9 @@ from td_pinterest_op.run_history.history_table import (
     convert_flags_to_columns,
 )
 from td_pinterest_op.runtime.text import parse_whole_number
-from td_pinterest_op.stats import WITHHELD
+from td_pinterest_op.stats import WITHHELD_REASONS
 
-_RUN_COLUMNS = ("session_uuid", "attempt_id", "action")
+_RUN_KEY_COLUMNS = ("session_uuid", "attempt_id", "action")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,15 +76,15 @@ class Entry:
     def allowed_count(self) -> float | None:
         """The number of different people of a run who are not withheld from Pinterest, or None if it is not known."""
         unique = self.get_number("records_unique")
-        withheld = sum(self.get_number(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
+        withheld = sum(self.get_number(f"records_withheld_{reason}") or 0 for reason in WITHHELD_REASONS)
         return None if unique is None else unique - withheld
 
 
-def make_entry(row: Mapping[str, Any]) -> Entry:
+def build_entry(row: Mapping[str, Any]) -> Entry:
     """Return the report entry for a row of the history, or for what `build_run_row` makes of a run's statistics."""
     # Only what is known by name: a table can have any columns.
     values = {name: value for name, value in convert_flags_to_columns(row).items() if name in COLUMN_TYPES}
-    rejected = _parse_mapping(values.pop("rows_invalid_by_reason", None))
+    rejected = _parse_json_mapping(values.pop("rows_invalid_by_reason", None))
     counts = Counter(
         {name: parse_whole_number(rejected[name]) or 0 for name in rejected if name in REASON_EXPLANATIONS}
     )
@@ -95,10 +95,10 @@ def make_entry(row: Mapping[str, Any]) -> Entry:
         kind=str(values.get("kind")),
         outcome=FAILED_OUTCOME if message or values.get("outcome") == FAILED_OUTCOME else SUCCESS_OUTCOME,
         at=when,
-        key=" ".join([str(values.get(name) or when) for name in _RUN_COLUMNS] + [str(values.get("task") or "")]),
+        key=" ".join([str(values.get(name) or when) for name in _RUN_KEY_COLUMNS] + [str(values.get("task") or "")]),
         values=values | {"error": message},
         invalid_by_reason=dict((+counts).most_common()),
-        lift={name: _parse_number(value) for name, value in _parse_mapping(values.get("lift")).items()},
+        lift={name: _parse_number(value) for name, value in _parse_json_mapping(values.get("lift")).items()},
     )
 
 
@@ -124,7 +124,7 @@ def _parse_number(value: Any) -> float | None:
     return int(number) if number.is_integer() else number
 
 
-def _parse_mapping(value: object) -> Mapping[str, Any]:
+def _parse_json_mapping(value: object) -> Mapping[str, Any]:
     parsed = value
     if isinstance(value, str):
         with contextlib.suppress(ValueError, RecursionError):

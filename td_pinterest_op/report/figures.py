@@ -28,7 +28,7 @@ def format_change(now: float | None, before: float | None) -> str:
     return f"{difference:+,}".replace("-", "−") if difference else "same"
 
 
-def format_duration(seconds: float | None) -> str:
+def format_duration_or_dash(seconds: float | None) -> str:
     """Return a duration as text, such as "4 min 10 s", or "–" for None."""
     return "–" if seconds is None else clock.format_duration(seconds)
 

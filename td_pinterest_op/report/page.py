@@ -14,9 +14,9 @@ from td_pinterest_op.report.funnel import build_funnel
 from td_pinterest_op.report.verdict import choose_report_text
 from td_pinterest_op.run_history.history_table import FOLLOW_UP_ROW, LIFT_ROW, RUN_ROW, SUCCESS_OUTCOME
 
-_MOST_ENTRIES = 800  # the newest ones: a year of daily runs with their follow-ups
+_MOST_SHOWN_ENTRIES = 800  # the newest ones: a year of daily runs with their follow-ups
 # It keeps compiled templates, which take most of the time of a page.
-_ENVIRONMENT = Environment(
+_TEMPLATE_ENVIRONMENT = Environment(
     loader=PackageLoader(__package__, ""),
     autoescape=True,
     undefined=StrictUndefined,
@@ -37,8 +37,8 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
     ids = {each.get_text("audience_id") for each in last} - {""}
     is_only = audience_id is None and len(ids) < 2
     if audience_id is None:
-        of_audience = _find_newest([each for each in last if each.kind == RUN_ROW], "audience_id")
-        of_audience = of_audience or _find_newest(last, "audience_id")
+        of_audience = _find_newest_with_value([each for each in last if each.kind == RUN_ROW], "audience_id")
+        of_audience = of_audience or _find_newest_with_value(last, "audience_id")
         audience_id = of_audience.get_text("audience_id") if of_audience else ""
     names = {each.get_text("audience_name") for each in last if each.get_text("audience_id") == audience_id} - {""}
     own = []
@@ -53,15 +53,15 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
     previous = next((entry for entry in reversed(runs[:-1]) if entry.outcome == SUCCESS_OUTCOME), None)
     start = run.at if run else None
     later = [entry for entry in own if entry.kind == FOLLOW_UP_ROW and not (start and entry.at and entry.at < start)]
-    follow_up = _find_newest(later, "audience_status")
+    follow_up = _find_newest_with_value(later, "audience_status")
     latest = run or follow_up
     if latest is None:
         subject = f" of audience {audience_id}" if audience_id else ""
         raise SettingsError(f"the history has no runs and no status checks{subject}: run the workflow first")
     lifts = [entry for entry in own if entry.kind == LIFT_ROW and entry.outcome == SUCCESS_OUTCOME and entry.lift]
-    named = _find_newest(own, "audience_name")
-    size_since_run = _find_newest(later, "audience_size")
-    shown = own[-_MOST_ENTRIES:]
+    named = _find_newest_with_value(own, "audience_name")
+    size_since_run = _find_newest_with_value(later, "audience_size")
+    shown = own[-_MOST_SHOWN_ENTRIES:]
     charts = {}
     for heading, column, factor, value_format in (
         ("Matched by Pinterest", "audience_size", 1, "{:,.0f}"),
@@ -79,7 +79,7 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
         chart = draw_line_chart(points, label=f"{heading}, over time", value_format=value_format)
         if chart:
             charts[heading] = chart
-    return _ENVIRONMENT.get_template("page.html").render(
+    return _TEMPLATE_ENVIRONMENT.get_template("page.html").render(
         made=figures.format_time(now),
         title=named.get_text("audience_name") if named else f"audience {audience_id or 'without an id'}",
         verdict=choose_report_text(run, follow_up),
@@ -87,7 +87,7 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
         run=run,
         previous=previous,
         latest=latest,
-        size=_find_newest(own, "audience_size"),
+        size=_find_newest_with_value(own, "audience_size"),
         size_since_run=size_since_run,
         lift=lifts[-1] if lifts else None,
         entries=shown,
@@ -99,5 +99,5 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
     )
 
 
-def _find_newest(entries: Sequence[Entry], column: str) -> Entry | None:
+def _find_newest_with_value(entries: Sequence[Entry], column: str) -> Entry | None:
     return next((entry for entry in reversed(entries) if entry.get_text(column)), None)

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.report.entry import make_entry
+from td_pinterest_op.report.entry import build_entry
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.atomic_file import replace_file
 
 log = logging.getLogger(__name__)
 
 # A line of every page. Pages of earlier versions have the second one.
-_MARKS = ('<meta name="generator" content="td_pinterest_op">', '<template id="td-pinterest-report">')
-_MODE = 0o666  # a page is for everybody, less the process's umask
+_REPORT_PAGE_MARKS = ('<meta name="generator" content="td_pinterest_op">', '<template id="td-pinterest-report">')
+_PAGE_FILE_MODE = 0o666  # a page is for everybody, less the process's umask
 
 
-def report_run(path: Path, statistics: Mapping[str, Any], *, error: str, now: datetime) -> None:
+def write_run_report(path: Path, statistics: Mapping[str, Any], *, error: str, now: datetime) -> None:
     """Write the page about a run to the file `path`. Never raises: an error is logged as a warning.
 
     A relative `path` is relative to the working folder, which for a task is the project. `error`: why the run failed.
@@ -27,8 +27,8 @@ def report_run(path: Path, statistics: Mapping[str, Any], *, error: str, now: da
     try:
         from td_pinterest_op.report.page import render_page
 
-        run = make_entry({**build_run_row(statistics), "time": now.timestamp(), "error": error})
-        write_page(path, render_page([run], now=now))
+        run = build_entry({**build_run_row(statistics), "time": now.timestamp(), "error": error})
+        write_report_page(path, render_page([run], now=now))
     except ImportError as missing:
         log.warning(
             "no report was written: the Python package %s is not installed. Install td_pinterest_op[report]",
@@ -41,7 +41,7 @@ def report_run(path: Path, statistics: Mapping[str, Any], *, error: str, now: da
         log.info("report: %s", path.resolve())
 
 
-def write_page(path: Path, page: str) -> None:
+def write_report_page(path: Path, page: str) -> None:
     """Write a page to a file, in place of an earlier page. Raises FileExistsError if the file holds anything else.
 
     Raises OSError if the file cannot be written.
@@ -49,9 +49,9 @@ def write_page(path: Path, page: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_file():  # a pipe has nothing to lose, and would wait for somebody who writes
         earlier = path.read_text(encoding="utf-8", errors="replace")
-        if not any(mark in earlier for mark in _MARKS):
+        if not any(mark in earlier for mark in _REPORT_PAGE_MARKS):
             raise FileExistsError(
                 errno.EEXIST,
                 "the file exists and is not a report of td_pinterest_op: choose another file, or move this one",
             )
-    replace_file(path, page, mode=_MODE, errors="replace")
+    replace_file(path, page, mode=_PAGE_FILE_MODE, errors="replace")

@@ -17,7 +17,7 @@ from typing import Any
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import ExportError, StoppedError
 from td_pinterest_op.redaction.secret import escape_for_message
-from td_pinterest_op.report.page_file import report_run
+from td_pinterest_op.report.page_file import write_run_report
 from td_pinterest_op.run_history.history_table import (
     COLUMN_TYPES,
     FAILED_OUTCOME,
@@ -130,7 +130,7 @@ def publish_outcome_and_raise(
         level, text = (logging.ERROR, "statistics of the failed run") if failure else (logging.INFO, "statistics")
         log.log(level, "%s: %s", text, json.dumps(statistics))
         if report:
-            report_run(Path(report), statistics, error=str(failure or ""), now=services.timing.get_utc_time())
+            write_run_report(Path(report), statistics, error=str(failure or ""), now=services.timing.get_utc_time())
     if not shutdown.is_requested():
         if history:
             outcome = {"outcome": FAILED_OUTCOME, "error": str(failure)} if failure else {"outcome": SUCCESS_OUTCOME}

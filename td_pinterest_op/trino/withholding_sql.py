@@ -19,7 +19,7 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import get_column_position, has_single_identifier
 from td_pinterest_op.records.digests import HASHED_MARK
 from td_pinterest_op.settings.structures import ControlGroup
-from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
+from td_pinterest_op.stats import CONSENT_LIST, IN_CONTROL_GROUP, SUPPRESS_LIST, SUPPRESSED, WITHOUT_CONSENT
 from td_pinterest_op.treasure_data.quoting import quote_literal
 from td_pinterest_op.trino.hashed_query import CONTROL_MODULUS, UserQuery, build_column_text_sql, build_hashing_select
 from td_pinterest_op.trino.hashing_sql import build_control_number_sql
@@ -65,9 +65,11 @@ def build_people_select(query: UserQuery, *, list_tables: Mapping[str, str], con
         for name, table in list_tables.items()
     )
     # A person with an address that cannot be compared is suppressed: the list may have it as a hash.
-    suppressed = f"CASE WHEN {SUPPRESS}.answer IS NOT NULL OR persons.answer IN {_UNSURE_ANSWERS} THEN 1 ELSE 0 END"
+    suppressed = (
+        f"CASE WHEN {SUPPRESS_LIST}.answer IS NOT NULL OR persons.answer IN {_UNSURE_ANSWERS} THEN 1 ELSE 0 END"
+    )
     # A row that is not sent gives no consent.
-    consented = f"CASE WHEN {CONSENT}.answer IS NOT NULL AND persons.given > 0 THEN 1 ELSE 0 END"
+    consented = f"CASE WHEN {CONSENT_LIST}.answer IS NOT NULL AND persons.given > 0 THEN 1 ELSE 0 END"
     if has_person_column:
         # What is true of one answer of a person is true of all answers of this person.
         suppressed = f"max({suppressed}) OVER (PARTITION BY person)"
@@ -78,14 +80,14 @@ FROM (
 SELECT CASE WHEN NOT {_IS_DIGEST} THEN answer
     WHEN suppressed > 0 THEN '{SUPPRESSED}'
     WHEN consented = 0 THEN '{WITHOUT_CONSENT}'
-    WHEN in_control > 0 THEN '{CONTROL}'
+    WHEN in_control > 0 THEN '{IN_CONTROL_GROUP}'
     ELSE answer END AS answer, CASE WHEN {_IS_DIGEST} THEN 1 ELSE 0 END AS people, {", ".join(_COUNT_COLUMNS)}
 FROM (
 SELECT answer, {_SUMS}, max(in_control) AS in_control, max(suppressed) AS suppressed, max(consented) AS consented
 FROM (
   SELECT persons.answer, {", ".join(f"persons.{name}" for name in _COUNT_COLUMNS)}, in_control,
-    {suppressed if SUPPRESS in list_tables else "0"} AS suppressed,
-    {consented if CONSENT in list_tables else "1"} AS consented
+    {suppressed if SUPPRESS_LIST in list_tables else "0"} AS suppressed,
+    {consented if CONSENT_LIST in list_tables else "1"} AS consented
   FROM ({persons}) AS persons{joins}
 )
 GROUP BY answer

@@ -12,7 +12,7 @@ from td_pinterest_op.records.limits import check_expected_value_kind, format_rea
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.stats import SUPPRESS, Stats
+from td_pinterest_op.stats import SUPPRESS_LIST, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
@@ -92,14 +92,14 @@ def check_list_stats(list_stats: Mapping[str, Stats], settings: Settings) -> Non
         with name_list_in_errors(name):
             check_expected_value_kind(settings, stats)
         log.info("%s: %s", name, format_count(stats.unique, "identifier"))
-        if name == SUPPRESS and (unsure := stats.invalid_by_reason[Reason.UNSURE.value]):
+        if name == SUPPRESS_LIST and (unsure := stats.invalid_by_reason[Reason.UNSURE.value]):
             raise LimitError(
                 f"`{name}` contains {format_count(unsure, 'address', 'addresses')} that the warehouse cannot hash, so "
                 "these people would not be found. Nothing was sent. Replace each such address with the SHA-256 of its "
                 f"lowercase form{'' if settings.action.needs_query else ', or set hash_in: operator'}"
             )
         reasons = format_reason_counts(stats.invalid_by_reason)
-        may_be_empty = name == SUPPRESS and not stats.read
+        may_be_empty = name == SUPPRESS_LIST and not stats.read
         if not stats.unique and not (may_be_empty and settings.allow_empty_suppress):
             problem = f"contains no identifier ({reasons})" if stats.read else "has no rows"
             allow = ", or set allow_empty_suppress: true if it is correct that nobody has opted out"

@@ -27,7 +27,7 @@ from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnIdentifiers
 from td_pinterest_op.records.spool import BUCKET_COUNT, Buckets, Spool, split_by_width
 from td_pinterest_op.settings.structures import ControlGroup
-from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
+from td_pinterest_op.stats import CONSENT_LIST, IN_CONTROL_GROUP, SUPPRESS_LIST, SUPPRESSED, WITHOUT_CONSENT
 from td_pinterest_op.trino.hashed_query import CONTROL_MODULUS
 
 # An identifier's digest, and the number of a person who holds it: from 0, in the order in which people are added.
@@ -55,14 +55,14 @@ def _decide_outcome(facts: int) -> str:
         return SUPPRESSED
     if not facts & _PersonFacts.CONSENTS:
         return WITHOUT_CONSENT
-    return CONTROL if facts & _PersonFacts.IN_CONTROL else SENT
+    return IN_CONTROL_GROUP if facts & _PersonFacts.IN_CONTROL else SENT
 
 
 @dataclass(frozen=True, kw_only=True)
 class WithholdingLists:
-    """The digests of a task's opt-out list (SUPPRESS) and consent list (CONSENT), and their identifier columns.
+    """The digests of a task's opt-out and consent lists, and the identifier columns of each.
 
-    Both are by the list's name. A list that the task does not have is missing.
+    Both are by the list's name (SUPPRESS_LIST, CONSENT_LIST). A list that the task does not have is missing.
     """
 
     spools: Mapping[str, Spool] = field(default_factory=dict)  # the digests, sorted and unique
@@ -72,7 +72,7 @@ class WithholdingLists:
         """Yield 256 pairs of sets, by the digests' first byte: opt-outs, and consents. A missing list is empty."""
         sets = {name: map(frozenset, spool.read_sorted_buckets()) for name, spool in self.spools.items()}
         nobody = [frozenset[bytes]()] * BUCKET_COUNT
-        return zip(sets.get(SUPPRESS, nobody), sets.get(CONSENT, nobody), strict=True)
+        return zip(sets.get(SUPPRESS_LIST, nobody), sets.get(CONSENT_LIST, nobody), strict=True)
 
 
 def assign_control(control: ControlGroup, keys: Iterable[object]) -> list[bool]:
@@ -129,10 +129,14 @@ class SingleIdentifierPeople:
             # Each set is taken from what is left, since the first reason counts.
             opted_out = everybody & suppressed
             left = everybody - opted_out
-            without_consent = left - consented if CONSENT in self._lists.spools else set()
+            without_consent = left - consented if CONSENT_LIST in self._lists.spools else set()
             left -= without_consent
             in_control = left & controlled
-            withheld = {SUPPRESSED: len(opted_out), WITHOUT_CONSENT: len(without_consent), CONTROL: len(in_control)}
+            withheld = {
+                SUPPRESSED: len(opted_out),
+                WITHOUT_CONSENT: len(without_consent),
+                IN_CONTROL_GROUP: len(in_control),
+            }
             yield left - in_control, withheld
 
 
@@ -169,7 +173,7 @@ class MultiIdentifierPeople:
             # Without a consent list, everybody consents.
             facts = (
                 _PersonFacts.MAY_BE_SENT
-                if CONSENT in self._lists.spools
+                if CONSENT_LIST in self._lists.spools
                 else _PersonFacts.MAY_BE_SENT | _PersonFacts.CONSENTS
             )
         self._facts += bytes(facts | _PersonFacts.IN_CONTROL if chosen else facts for chosen in in_control)
@@ -178,7 +182,7 @@ class MultiIdentifierPeople:
             # The person of each valid identifier, in the order of `comparable_digests`.
             holders = [first + row for row, key in zip(rows, column.identifiers, strict=True) if key]
             self._holders.add(list(map(_HOLDER_FORMAT.pack, column.comparable_digests, holders)))
-            if SUPPRESS in self._lists.spools:
+            if SUPPRESS_LIST in self._lists.spools:
                 for row, reason in column.rejected:
                     # A person whose address cannot be compared may be on the list.
                     if reason is Reason.UNSURE:
@@ -228,7 +232,7 @@ class MultiIdentifierPeople:
         """Yield (person's number, reason, digest) for each identifier of a sent person that a withheld person shares.
 
         It must be left out of the sent person's row. The reason is SUPPRESSED if any suppressed person shares it, else
-        CONTROL.
+        IN_CONTROL_GROUP.
         """
         for bucket in range(BUCKET_COUNT):
             reasons: dict[bytes, str] = {}  # of identifiers that are sent for nobody
@@ -237,7 +241,7 @@ class MultiIdentifierPeople:
                 if facts & _PersonFacts.SUPPRESSED:
                     reasons[digest] = SUPPRESSED
                 elif facts & _PersonFacts.IN_CONTROL:
-                    reasons.setdefault(digest, CONTROL)
+                    reasons.setdefault(digest, IN_CONTROL_GROUP)
             # A second reading finds the people who are sent, but hold one of these identifiers too.
             for digest, person in self._read_holders(bucket) if reasons else ():
                 if digest in reasons and _decide_outcome(self._facts[person]) == SENT:

@@ -40,7 +40,7 @@ from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords, Row
 from td_pinterest_op.records.spool import BUCKET_COUNT, Spool, SpoolFile
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
+from td_pinterest_op.stats import IN_CONTROL_GROUP, SUPPRESSED, WITHHELD_REASONS, Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.trino.hashed_query import CONTROL_MODULUS
 from td_pinterest_op.withholding.people import (
@@ -295,7 +295,7 @@ class _FilteredRowReader(RowReader):
         # of 256 parts of the people, and the person's number follows.
         for person, reason, digest in people.find_identifiers_to_strip():
             part = person * BUCKET_COUNT // people.person_count
-            self._to_strip.add([_STRIP_ENTRY_FORMAT.pack(part, person, digest, WITHHELD.index(reason))])
+            self._to_strip.add([_STRIP_ENTRY_FORMAT.pack(part, person, digest, WITHHELD_REASONS.index(reason))])
         self._to_strip.finish()
         entries = map(_STRIP_ENTRY_FORMAT.unpack, chain.from_iterable(self._to_strip.read_sorted_buckets()))
         by_person = groupby(entries, key=itemgetter(1))
@@ -309,12 +309,12 @@ class _FilteredRowReader(RowReader):
             while upcoming and upcoming[0] < first + len(rows):
                 person, of_person = upcoming
                 position = person - first
-                reasons = {digest: WITHHELD[reason] for _, _, digest, reason in of_person}
+                reasons = {digest: WITHHELD_REASONS[reason] for _, _, digest, reason in of_person}
                 left = _strip_identifiers(columns, rows[position], reasons)
                 if any(left):
                     rows[position] = left
                 else:  # a row of which nothing is left is withheld
-                    outcomes[position] = SUPPRESSED if SUPPRESSED in reasons.values() else CONTROL
+                    outcomes[position] = SUPPRESSED if SUPPRESSED in reasons.values() else IN_CONTROL_GROUP
                 upcoming = next(by_person, None)
             # Store rows to send as records, and withheld ones apart, to count each different row once.
             by_outcome: defaultdict[str, list[RowIdentifiers]] = defaultdict(list)
@@ -325,7 +325,7 @@ class _FilteredRowReader(RowReader):
                     if outcome == SENT:
                         self._kept.add(layout, records)
                     else:
-                        suffix = bytes([WITHHELD.index(outcome)])
+                        suffix = bytes([WITHHELD_REASONS.index(outcome)])
                         self._withheld.add(layout, [record + suffix for record in records])
         # Count the withheld rows. `is_extra`: further combinations of a row's values, which do not count.
         for layout, spool in self._withheld.spools.items():
@@ -334,7 +334,7 @@ class _FilteredRowReader(RowReader):
             for suffixed in chain.from_iterable(spool.read_sorted_buckets()) if not layout.is_extra else ():
                 # A row that is withheld for several reasons counts for the first.
                 if suffixed[:-1] != previous:
-                    self.stats.withheld[WITHHELD[suffixed[-1]]] += 1
+                    self.stats.withheld[WITHHELD_REASONS[suffixed[-1]]] += 1
                     previous = suffixed[:-1]
         # These files are large, and it takes long to send the rest: free the disk now.
         for file in (people, self._file, self._to_strip, self._withheld):

@@ -13,8 +13,8 @@ import pytest
 from td_pinterest_op.erase import erase_people
 from td_pinterest_op.errors import AudienceError, EntriesError, ExportError, LimitError, PinterestError, SettingsError
 from td_pinterest_op.export import export_task
-from td_pinterest_op.history import _open_history_of_workflow, compare_and_record, write_failure
-from td_pinterest_op.many import export_all
+from td_pinterest_op.history import _open_history_of_workflow, compare_and_record_lift, record_missing_failures
+from td_pinterest_op.many import export_all_entries
 from td_pinterest_op.run_history.history_table import COLUMN_TYPES
 from td_pinterest_op.status import check_audiences
 from td_pinterest_op.task_runtime import outcome
@@ -174,7 +174,7 @@ def test_entry_of_several_writes_one_row_whatever_its_outcome(
     shared = {"type": "pinterest", "audience_type": "customer_list", "history": TABLE}
     whole = task_of(services, shared, audiences=[entry], database="crm", task_name="+pinterest_many+export")
     with pytest.raises(EntriesError) if error else contextlib.nullcontext():
-        export_all(whole, services.time.timing)
+        export_all_entries(whole, services.time.timing)
     expected = ("+pinterest_many+export vip", entry["audience_id"], "failed" if error else "success")
     assert read(services, "task", "audience_id", "outcome") == [expected]
     ((said,),) = read(services, "error")
@@ -302,7 +302,7 @@ def record_failure(services: Services, *, scope: str = "+pinterest_export", **pa
     name = f"{scope}^error^sub+for-0=0=error=0=%7B%22messag+history"
     given = {"settings": {"history": HISTORY}, "error": {"paragraph": "the job failed"}} | params
     task = task_of(services, {}, task_name=name)
-    write_failure(replace(task, params={**task.params, **given}), services.time.timing)
+    record_missing_failures(replace(task, params={**task.params, **given}), services.time.timing)
 
 
 def test_failure_task_writes_one_row_for_a_run_that_never_began(services: Services) -> None:
@@ -417,7 +417,7 @@ def test_comparison_without_counts_a_percent_or_a_start_in_the_past_is_an_error(
 ) -> None:
     task = task_of(services, {}, lift=lift, td={"last_results": results})
     with pytest.raises(SettingsError, match=complaint):
-        compare_and_record(task, services.time.timing)
+        compare_and_record_lift(task, services.time.timing)
 
 
 def test_comparison_with_a_control_group_in_the_history_is_not_doubted(services: Services) -> None:
@@ -427,7 +427,7 @@ def test_comparison_with_a_control_group_in_the_history_is_not_doubted(services:
     history = _open_history_of_workflow(task, services.time.timing)
     assert history
     history.write_rows([row])
-    summary = compare_and_record(task, services.time.timing)["summary"]
+    summary = compare_and_record_lift(task, services.time.timing)["summary"]
     assert "no run of this audience that withheld a control group" not in summary
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from td_pinterest_op import many
-from td_pinterest_op.activation import add_activation_settings
+from td_pinterest_op.activation import build_activation_export_task
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.export import export_task
 from td_pinterest_op.task_runtime.task import Task
@@ -75,7 +75,7 @@ def test_restriction_in_an_entry_of_several_is_honoured_or_rejected(
         entry = {"name": "one", **settings, **(restriction if place == "entry" else {})}
         query = "SELECT email FROM people"
         task = make_task(services, action, query=query, audiences=[entry], result_settings=shared)
-        return error_of(lambda: many.export_all(task, services.time.timing))
+        return error_of(lambda: many.export_all_entries(task, services.time.timing))
 
     check_restrictions(services, action, run)
 
@@ -103,7 +103,7 @@ def test_restriction_of_an_activation_is_honoured_or_rejected(services: Services
             result_settings=SHARED | own | restriction,
             result_connection_settings=json.dumps(console),
         )
-        return error_of(lambda: export_task(add_activation_settings(task), services.time.timing))
+        return error_of(lambda: export_task(build_activation_export_task(task), services.time.timing))
 
     refusal = "" if action in LATER[later] else f"later_runs: {later} contradicts action in the settings"
     check_restrictions(services, action, run, refusal=refusal, replaces=later == "replace")

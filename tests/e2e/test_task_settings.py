@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.activation import add_activation_settings
+from td_pinterest_op.activation import build_activation_export_task
 from td_pinterest_op.erase import erase_people
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export_task
-from td_pinterest_op.many import export_all
+from td_pinterest_op.many import export_all_entries
 from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.status import check_audiences
 from td_pinterest_op.task_runtime.task import Task
@@ -58,7 +58,13 @@ def test_missing_api_key_is_named_together_with_wrong_settings(services: Service
 
 @pytest.mark.parametrize(
     "run",
-    [export_task, export_all, erase_people, check_audiences, lambda task, _: add_activation_settings(task)],
+    [
+        export_task,
+        export_all_entries,
+        erase_people,
+        check_audiences,
+        lambda task, _: build_activation_export_task(task),
+    ],
     ids=["export", "many", "erase", "status", "activation"],
 )
 def test_console_hands_its_settings_to_no_task_as_text(
@@ -133,5 +139,5 @@ def test_segment_named_after_a_secret_creates_no_audience(services: Services) ->
     params = {"segment_name": "${secret:pinterest.refresh_token}", "job_id": services.job(people(3))}
     task = Task(params={**params, "result_settings": settings}, environ=services.environ)
     with pytest.raises(SettingsError, match="audience_name: names a secret of the workflow"):
-        export_task(add_activation_settings(task), services.time.timing)
+        export_task(build_activation_export_task(task), services.time.timing)
     assert services.pinterest.calls.all() == []

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import ExportError, JobError, TreasureDataError, WorkflowError
-from td_pinterest_op.stats import WITHHELD
+from td_pinterest_op.stats import WITHHELD_REASONS
 from tests.emulators.td import Fault, JobFault
 from tests.exporting import ATTEMPT, Services, digests, people
 from tests.faults import child
@@ -115,7 +115,7 @@ def test_fault_of_a_list_query_sends_no_withheld_person_and_a_rerun_recovers(
     stage.reset()
     stats = stage.export(settings, **task)
     assert stage.pinterest.members_of_audience(audience_id) == SENT
-    assert tuple(stats["records"]["withheld"][why] for why in WITHHELD) == COUNTS
+    assert tuple(stats["records"]["withheld"][why] for why in WITHHELD_REASONS) == COUNTS
 
 
 @pytest.mark.parametrize("number", range(1, REQUESTS + 1))

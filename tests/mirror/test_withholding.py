@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.stats import SUPPRESS, WITHHOLDING_LISTS
+from td_pinterest_op.stats import SUPPRESS_LIST, WITHHOLDING_LISTS
 from tests.exporting import digest, digests, people
 from tests.mirror.days import DATABASE, LEDGER, World
 
@@ -57,7 +57,7 @@ def test_mirror_says_whether_adopted_people_who_are_withheld_remain(
 ) -> None:
     mirror_world.audience(people(5), name="Of five")
     mirror_world.set_people(people(20))
-    of_list = people(1) if name == SUPPRESS else people(19, first=1)
+    of_list = people(1) if name == SUPPRESS_LIST else people(19, first=1)
     set_lists(mirror_world, **{name: of_list})
     for day in (0, 1):
         ran = mirror_world.run(day, begin=begin)

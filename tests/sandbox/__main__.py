@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TextIO
 
 from td_pinterest_op.report.page import render_page
-from td_pinterest_op.report.page_file import write_page
+from td_pinterest_op.report.page_file import write_report_page
 from tests import children
 from tests.dig import DigError
 from tests.dig.__main__ import read_params
@@ -230,7 +230,7 @@ def _write_report(options: argparse.Namespace, sandbox: _Sandbox) -> None:
     lines = labelled("log", [str(options.log.absolute())])
     if exports := [export for export, _ in story.find_exports(sandbox.read_log())]:
         page = options.page.absolute()
-        write_page(page, render_page(exports, now=datetime.now(timezone.utc)))
+        write_report_page(page, render_page(exports, now=datetime.now(timezone.utc)))
         lines = labelled("page", [str(page)]) + lines
     say(["", *lines])
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from td_pinterest_op.report.entry import Entry, make_entry
+from td_pinterest_op.report.entry import Entry, build_entry
 from td_pinterest_op.run_history.history_table import build_run_row
 from tests.emulators.pinterest import Audience, Pinterest
 from tests.sandbox.screen import labelled
@@ -33,7 +33,7 @@ def find_exports(log: str) -> list[tuple[Entry, str]]:
             error = told[1].strip() if told else "the log does not say why"
         at = datetime.fromisoformat(line["at"]).astimezone()
         run = build_run_row(json.loads(line["json"]))
-        found.append((make_entry({**run, "time": at.timestamp(), "error": error}), error))
+        found.append((build_entry({**run, "time": at.timestamp(), "error": error}), error))
     return found
 
 

@@ -15,7 +15,15 @@ from td_pinterest_op.mirroring.ledger import Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.mirroring.mirror_run import MirrorWarehouseSteps
 from td_pinterest_op.settings.structures import ControlGroup
-from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHHELD, WITHOUT_CONSENT, Stats
+from td_pinterest_op.stats import (
+    CONSENT_LIST,
+    IN_CONTROL_GROUP,
+    SUPPRESS_LIST,
+    SUPPRESSED,
+    WITHHELD_REASONS,
+    WITHOUT_CONSENT,
+    Stats,
+)
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.treasure_data.result import JobRows
 from td_pinterest_op.treasure_data.tables import Table
@@ -35,9 +43,9 @@ _PEOPLE = """SELECT number, 'person' || cast(number AS varchar) || '@shop.exampl
   FROM UNNEST(sequence(0, {thousands} - 1)) AS a (thousands) CROSS JOIN UNNEST(sequence(0, 999)) AS b (ones))"""
 # Every twentieth opted out, and as many whom the people's query does not find; nine of ten consented.
 _LISTS = {
-    SUPPRESS: "SELECT ' ' || upper(CASE WHEN number % 20 = 1 THEN 'x' ELSE '' END || email) AS email "
+    SUPPRESS_LIST: "SELECT ' ' || upper(CASE WHEN number % 20 = 1 THEN 'x' ELSE '' END || email) AS email "
     "FROM people WHERE number % 20 < 2",
-    CONSENT: "SELECT to_hex(sha256(to_utf8(email))) AS email FROM people WHERE number % 10 <> 2",
+    CONSENT_LIST: "SELECT to_hex(sha256(to_utf8(email))) AS email FROM people WHERE number % 10 <> 2",
 }
 _CONTROL = ControlGroup(percent=Decimal(10), salt="it's spring", by="number")
 
@@ -169,11 +177,11 @@ class Days:
         numbers = range(self.first, self.first + self.people)
         chosen = assign_control(_CONTROL, (b"%d" % number for number in numbers))
         reasons = Counter(
-            SUPPRESSED if number % 20 == 0 else WITHOUT_CONSENT if number % 10 == 2 else CONTROL
+            SUPPRESSED if number % 20 == 0 else WITHOUT_CONSENT if number % 10 == 2 else IN_CONTROL_GROUP
             for number, is_chosen in zip(numbers, chosen, strict=True)
             if number % 20 == 0 or number % 10 == 2 or is_chosen
         )
-        return {why: self.stats.withheld[why] for why in WITHHELD}, dict(reasons)
+        return {why: self.stats.withheld[why] for why in WITHHELD_REASONS}, dict(reasons)
 
     @property
     def ledger(self) -> int:

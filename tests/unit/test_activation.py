@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.activation import add_activation_settings
+from td_pinterest_op.activation import build_activation_export_task
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS
 from td_pinterest_op.audiences.request import parse_task_request
 from td_pinterest_op.errors import SettingsError
@@ -26,7 +26,7 @@ def extend_settings(**params: Any) -> dict[str, Any]:
     if isinstance(console := params.pop("console", None), dict):
         console = json.dumps(console)
     task = {**HANDED, "result_settings": OWN, "result_connection_settings": console, **params}
-    return dict(add_activation_settings(Task(params=task, environ={})).params)
+    return dict(build_activation_export_task(Task(params=task, environ={})).params)
 
 
 def settings(*, later: str | None = "add", **params: Any) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def test_console_may_name_no_secret_in_any_setting(name: str) -> None:
     }
     with pytest.raises(SettingsError, match=rf"{name}.* which only the workflow's author|{name}: .*secret|action: "):
         parse_task_request(
-            add_activation_settings(Task(params=params, environ={**ENVIRON, "ANY_VARIABLE": "hers"})),
+            build_activation_export_task(Task(params=params, environ={**ENVIRON, "ANY_VARIABLE": "hers"})),
             table=EXPORT_SETTINGS,
         )
 

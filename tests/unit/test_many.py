@@ -51,7 +51,7 @@ def task_of(services: Services, *entries: object, **params: Any) -> Task:
 
 def run(services: Services, *entries: object, **params: Any) -> dict[str, Any]:
     """Run all entries; return the statistics of each by name."""
-    stored = many.export_all(task_of(services, *entries, **params), services.time.timing)
+    stored = many.export_all_entries(task_of(services, *entries, **params), services.time.timing)
     assert all((each["ok"], each["error"]) == (True, "") for each in stored.values())
     return {name: each["statistics"] for name, each in stored.items()}
 

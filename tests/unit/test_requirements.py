@@ -15,10 +15,10 @@ ROOT = Path(__file__).parent.parent.parent
 def test_old_python_is_an_error_that_names_both_versions(
     python: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requirements.check_environment()
+    requirements.check_python_and_packages()
     monkeypatch.setattr(sys, "version_info", python)
     with pytest.raises(ImportError, match=rf"needs Python 3\.10 or newer; this is Python 3\.{python[1]}$"):
-        requirements.check_environment()
+        requirements.check_python_and_packages()
 
 
 def test_missing_packages_are_named_once_by_the_names_to_install() -> None:
@@ -36,9 +36,9 @@ def test_only_packages_that_are_missing_are_named_and_looking_for_them_imports_n
     (tmp_path / "slow_to_import.py").write_text("raise KeyboardInterrupt")
     monkeypatch.syspath_prepend(tmp_path)
     modules = {"not_there_at_all": "not-there", "slow_to_import": "slow", "nor_this_one": "nor-this"}
-    monkeypatch.setattr(requirements, "MODULES", modules)
+    monkeypatch.setattr(requirements, "REQUIRED_MODULES", modules)
     with pytest.raises(ImportError, match=r"does not have: not-there, nor-this\. Install them"):
-        requirements.check_environment()
+        requirements.check_python_and_packages()
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_another_version_in_a_folder_is_found_without_importing_it(
     if text is not None:
         (tmp_path / "td_pinterest_op").mkdir()
         (tmp_path / "td_pinterest_op" / "__init__.py").write_text(text)
-    assert requirements.find_other_version(tmp_path, __version__) == version
+    assert requirements.find_differing_copy_version(tmp_path, __version__) == version

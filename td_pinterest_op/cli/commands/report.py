@@ -11,8 +11,8 @@ import click
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import find_credentials, parse_id_option
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.report.entry import Entry, make_entry
-from td_pinterest_op.report.page_file import write_page
+from td_pinterest_op.report.entry import Entry, build_entry
+from td_pinterest_op.report.page_file import write_report_page
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.treasure_data.job import Source
@@ -62,7 +62,7 @@ def report(
         with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
             values = json.loads(text)
             values = values.get("pinterest", values)
-            runs += [make_entry(build_run_row(values))] if "read" in values["rows"] else []
+            runs += [build_entry(build_run_row(values))] if "read" in values["rows"] else []
         if not runs:
             raise SettingsError(
                 f"{statistics} does not hold the statistics of a run: give the JSON of the variable `pinterest`, or "
@@ -74,7 +74,7 @@ def report(
 
     page = render_page(runs, audience_id=audience, now=datetime.now(timezone.utc))
     try:
-        write_page(output, page)
+        write_report_page(output, page)
     except OSError as error:
         raise SettingsError(f"{output} cannot be written: {files.explain_file_error(error)}") from None
     if common.as_json:
@@ -104,4 +104,4 @@ def read_history_entries(history: str, *, audience_id: str | None, env_file: Pat
     credentials = find_credentials(env_file)
     credentials.require_variables("TD_API_KEY")
     with credentials.without_pinterest().open_services() as services:
-        return [make_entry(row) for row in reversed(read_small_result(services.treasure_data, source))]
+        return [build_entry(row) for row in reversed(read_small_result(services.treasure_data, source))]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from td_pinterest_op import __version__
-from td_pinterest_op.activation import add_activation_settings
+from td_pinterest_op.activation import build_activation_export_task
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS
 from td_pinterest_op.audiences.request import TaskRequest, parse_task_request
 from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
@@ -20,9 +20,9 @@ from td_pinterest_op.cli.lint.selected_columns import TEMPLATE_PLACEHOLDER, find
 from td_pinterest_op.cli.lint.workflow import TEMPLATE_PATTERN, DigTask, Workflow, parse_task_settings
 from td_pinterest_op.cli.lint.yaml_file import Place, YamlBlock
 from td_pinterest_op.errors import Problem, SettingsError
-from td_pinterest_op.history import read_control_share
-from td_pinterest_op.many import build_entry_task, read_at_once, read_entries
-from td_pinterest_op.requirements import find_other_version
+from td_pinterest_op.history import parse_control_share
+from td_pinterest_op.many import build_entry_task, parse_at_once, parse_entries
+from td_pinterest_op.requirements import find_differing_copy_version
 from td_pinterest_op.settings.table import (
     CONSOLE_SETTING_NAMES,
     CREDENTIAL_SETTINGS,
@@ -102,7 +102,9 @@ def check_workflow(path: Path) -> tuple[Workflow, list[CheckedExport]]:
                     _check_td_task(workflow, task)
     finally:
         logging.disable(logging.NOTSET)
-    if any(task.class_name for task in workflow.tasks) and (other := find_other_version(path.parent, __version__)):
+    if any(task.class_name for task in workflow.tasks) and (
+        other := find_differing_copy_version(path.parent, __version__)
+    ):
         message = (
             f"this is version {other} of the operator, but a task runs an installed one, such as this version "
             f"{__version__}: update the folder with `td-pinterest bundle FOLDER --update`"
@@ -172,7 +174,7 @@ class _TaskChecker:
         lift = self._params.get_block("lift")
         if self._task.class_name.endswith(".Lift") and not _has_template(self._params.get("lift")):
             task = Task(params=self._params, environ=self._environ)
-            self._call_and_report(read_control_share, task, blocks=[lift, *self._blocks])
+            self._call_and_report(parse_control_share, task, blocks=[lift, *self._blocks])
         if not is_left_out(self._params.get("history") or self._params.get_block("settings").get("history")):
             self._call_and_report(parse_api_key, self._environ)
 
@@ -239,7 +241,7 @@ class _TaskChecker:
             "segment_name": _NAME_PLACEHOLDER,
             "activation_actions_table": f"{_NAME_PLACEHOLDER}.{_NAME_PLACEHOLDER}",
         }
-        activation = self._call_and_report(add_activation_settings, replace(task, params={**ours, **params}))
+        activation = self._call_and_report(build_activation_export_task, replace(task, params={**ours, **params}))
         if activation is None:
             return []
         given = {name for name, value in self._settings.items() if not is_left_out(value)}
@@ -247,14 +249,14 @@ class _TaskChecker:
         return [self._check_request(activation, unknown_names, self._blocks)]
 
     def _check_entries(self, task: Task, unknown_names: set[str]) -> list[CheckedExport]:
-        self._call_and_report(read_at_once, task)
+        self._call_and_report(parse_at_once, task)
         listed = self._params.get("audiences")
         if _is_template_text(listed):
             return []
         if isinstance(listed, list):
             listed = [{"name": number} if _is_template_text(item) else item for number, item in enumerate(listed)]
         exports = []
-        entries = self._call_and_report(read_entries, replace(task, params={**task.params, "audiences": listed})) or {}
+        entries = self._call_and_report(parse_entries, replace(task, params={**task.params, "audiences": listed})) or {}
         for name, members in entries.items():
             if isinstance(listed, list) and not isinstance(members, YamlBlock):
                 continue  # only a run knows it

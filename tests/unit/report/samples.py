@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from td_pinterest_op.report.entry import Entry, make_entry
+from td_pinterest_op.report.entry import Entry, build_entry
 from td_pinterest_op.report.page import render_page
 from td_pinterest_op.run_history.history_table import FOLLOW_UP_ROW, RUN_ROW, build_run_row
 
@@ -44,7 +44,7 @@ def run(day: int = 0, **others: Any) -> Entry:
     """A run on a day; every day a hundred people more."""
     row = {"kind": RUN_ROW, "session_uuid": f"session {day} {others.get('time')}", "attempt_id": 1}
     time = {"time": (FIRST_DAY + timedelta(days=day)).timestamp()}
-    return make_entry(build_run_row(time | statistics(sent=1000 + 100 * day, **others) | row))
+    return build_entry(build_run_row(time | statistics(sent=1000 + 100 * day, **others) | row))
 
 
 def mirror(day: int = 0, **others: Any) -> Entry:
@@ -75,7 +75,7 @@ def follow_up(day: int = 0, *, status: str = "READY", size: int | None = 900, **
         "audience_name": "Newsletter readers",
         "time": at.timestamp(),
     }
-    return make_entry(row | {"audience_status": status, "audience_size": size} | others)
+    return build_entry(row | {"audience_status": status, "audience_size": size} | others)
 
 
 def page(*entries: Entry, **options: Any) -> str:

@@ -2,7 +2,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from td_pinterest_op.report.entry import make_entry, parse_time
+from td_pinterest_op.report.entry import build_entry, parse_time
 from td_pinterest_op.run_history.history_table import (
     COLUMN_TYPES,
     FAILED_OUTCOME,
@@ -19,8 +19,8 @@ from tests.unit.report.samples import statistics
 
 def test_a_row_gives_the_same_entry_with_its_values_as_text() -> None:
     given = build_run_row(statistics())
-    of_row = make_entry({name: None if value is None else str(value) for name, value in given.items()})
-    of_statistics = make_entry(given)
+    of_row = build_entry({name: None if value is None else str(value) for name, value in given.items()})
+    of_statistics = build_entry(given)
     assert of_statistics.invalid_by_reason == of_row.invalid_by_reason
     for name in given:
         assert of_statistics.get_text(name) == of_row.get_text(name)
@@ -43,7 +43,7 @@ def test_every_figure_of_the_statistics_has_its_column() -> None:
     ],
 )
 def test_an_entry_has_its_kind_and_its_outcome(given: dict[str, object], kind: str, outcome: str) -> None:
-    made = make_entry(given)
+    made = build_entry(given)
     assert (kind, outcome) == (made.kind, made.outcome)
 
 
@@ -59,22 +59,22 @@ def test_an_entry_has_its_kind_and_its_outcome(given: dict[str, object], kind: s
 def test_action_word_is_in_the_past_only_for_what_was_done(action: str, past: str, infinitive: str) -> None:
     changes: list[dict[str, str]] = [{}, {"dry_run": "true"}, {"outcome": "failed"}]
     given = [{"kind": "run", "action": action, **change} for change in changes]
-    assert [past, infinitive, infinitive] == [make_entry(each).action_word for each in given]
+    assert [past, infinitive, infinitive] == [build_entry(each).action_word for each in given]
 
 
 def test_reasons_that_did_not_occur_are_left_out_and_the_most_frequent_is_first() -> None:
-    counts = make_entry(build_run_row(statistics())).invalid_by_reason
+    counts = build_entry(build_run_row(statistics())).invalid_by_reason
     assert list(counts.items()) == [("null", 260), ("not_an_email", 90)]
 
 
 @pytest.mark.parametrize("value", ["{", "x", "[[]]", float("nan"), {"null": float("nan")}, {"null": "x"}])
 def test_unusable_value_of_a_history_row_is_left_out(value: object) -> None:
-    made = make_entry({"kind": "run", "rows_invalid_by_reason": value, "lift": value, "seconds_reading": value})
+    made = build_entry({"kind": "run", "rows_invalid_by_reason": value, "lift": value, "seconds_reading": value})
     assert (made.invalid_by_reason, made.get_number("seconds_reading")) == ({}, None)
 
 
 def test_personal_data_is_masked_and_an_unknown_column_is_dropped() -> None:
-    made = make_entry({"kind": "run", "error": "row 3 holds ann@lee.org", "email": "ann@lee.org"})
+    made = build_entry({"kind": "run", "error": "row 3 holds ann@lee.org", "email": "ann@lee.org"})
     assert made.get_text("error") == "row 3 holds <hidden>"
     assert "email" not in made.values
 

@@ -21,7 +21,7 @@ from td_pinterest_op.report import figures
         (figures.format_change, (1000, 2500), "−1,500"),
         (figures.format_change, (5, 5), "same"),
         (figures.format_change, (5, None), ""),
-        (figures.format_duration, (None,), "–"),
+        (figures.format_duration_or_dash, (None,), "–"),
         (figures.format_time, (None,), "at an unknown time"),
     ],
 )

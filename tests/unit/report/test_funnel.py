@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.report.entry import Entry
-from td_pinterest_op.report.funnel import KEPT, LOST, MATCHED, Bar, build_funnel
+from td_pinterest_op.report.funnel import KEPT_BAR, LOST_BAR, MATCHED_BAR, Bar, build_funnel
 from tests.unit.report.samples import follow_up, mirror, page, run
 
 WITHHELD = {"suppressed": 90, "without_consent": 0, "control": 60}
@@ -33,7 +33,7 @@ def text_of(bar: Bar) -> str:
 
 def sums(bars: Sequence[tuple[str, float]]) -> list[tuple[float, float]]:
     """Between each two bars of what is left: the former without the losses, and the latter."""
-    kept = [index for index, (kind, _) in enumerate(bars) if kind == KEPT]
+    kept = [index for index, (kind, _) in enumerate(bars) if kind == KEPT_BAR]
     return [
         (bars[first][1] - sum(count for _, count in bars[first + 1 : second]), bars[second][1])
         for first, second in pairwise(kept)
@@ -46,7 +46,7 @@ def test_the_figures_that_the_page_shows_add_up(name: str) -> None:
     html = page(RUNS[name], follow_up(10))
     pattern = r'<li class="(\w+)">.*?<span class="count">−?([\d,]+|–)</span>'
     bars = [(kind, int(count.replace(",", ""))) for kind, count in re.findall(pattern, html, re.DOTALL) if count != "–"]
-    bars = [bar for bar in bars if bar[0] != MATCHED][name == "two columns" :]
+    bars = [bar for bar in bars if bar[0] != MATCHED_BAR][name == "two columns" :]
     assert len(bars) > 1
     for expected, actual in sums(bars):
         assert actual == expected
@@ -82,7 +82,7 @@ def test_a_loss_is_drawn_right_of_the_rest_and_omitted_if_zero() -> None:
         "margin-left: 0%; width: 100.0%",
         "margin-left: 78.12%; width: 21.88%",
     ]
-    assert bars["Opted out"].kind == LOST
+    assert bars["Opted out"].kind == LOST_BAR
     assert "Without consent" not in bars
     assert bars["Rejected"].note == "null 260, not an email 90"
     reasons = {"null": 5, "empty": 4, "too_long": 3, "not_an_email": 2, "placeholder": 1}

@@ -7,7 +7,7 @@ import pytest
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
-from td_pinterest_op.report.entry import Entry, make_entry
+from td_pinterest_op.report.entry import Entry, build_entry
 from td_pinterest_op.run_history.history_table import FAILED_OUTCOME, LIFT_ROW, RUN_ROW
 from tests import guard
 from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, mirror, other_action, page, run
@@ -99,7 +99,7 @@ def test_a_run_that_failed_before_its_audience_was_known_stays_in_the_history(
     assert is_there == ("The last run failed" in page(run(0), early, audience_id=AUDIENCE_ID))
 
 
-KILLED = make_entry(
+KILLED = build_entry(
     {"kind": RUN_ROW, "outcome": FAILED_OUTCOME, "audience_id": AUDIENCE_ID, "error": "no result was stored"}
 )
 
@@ -163,7 +163,7 @@ FIGURES = {
 
 def comparison(day: int = 3, summary: str = "The audience brought conversions.", **others: Any) -> Entry:
     row = {"kind": LIFT_ROW, "audience_id": AUDIENCE_ID, "summary": summary, "lift": json.dumps(FIGURES)}
-    return make_entry(
+    return build_entry(
         row | {"time": (FIRST_DAY + timedelta(days=day)).timestamp(), "session_uuid": f"lift {day}"} | others
     )
 

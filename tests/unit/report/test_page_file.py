@@ -7,7 +7,7 @@ import pytest
 
 from td_pinterest_op.errors import ExportError, LimitError
 from td_pinterest_op.report import page
-from td_pinterest_op.report.page_file import report_run, write_page
+from td_pinterest_op.report.page_file import write_report_page, write_run_report
 from tests.exporting import Services, people
 from tests.unit.report.samples import FIRST_DAY, statistics
 
@@ -15,7 +15,7 @@ from tests.unit.report.samples import FIRST_DAY, statistics
 def test_a_run_takes_the_place_of_an_earlier_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "reports" / "page.html"
     for sent in (123, 456):
-        report_run(path, statistics(sent=sent), error="", now=FIRST_DAY)
+        write_run_report(path, statistics(sent=sent), error="", now=FIRST_DAY)
     assert ("123 people" in path.read_text(), "456 people" in path.read_text()) == (False, True)
     assert f"report: {path}" in caplog.text
     assert list(path.parent.iterdir()) == [path]
@@ -51,7 +51,7 @@ def test_a_file_that_is_no_report_is_not_overwritten(
 ) -> None:
     path = tmp_path / "page.html"
     path.write_bytes(content)
-    report_run(path, statistics(), error="", now=FIRST_DAY)
+    write_run_report(path, statistics(), error="", now=FIRST_DAY)
     assert path.read_bytes() == content
     assert f"no report was written to {path}: the file exists and is not a report of td_pinterest_op" in caplog.text
 
@@ -60,14 +60,14 @@ def test_page_is_written_to_a_pipe(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
-        write_page(pipe, "a page")
+        write_report_page(pipe, "a page")
         assert reader.read() == b"a page"
 
 
 def test_a_page_of_an_earlier_version_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text('<!doctype html><template id="td-pinterest-report">[]</template>')
-    report_run(path, statistics(), error="", now=FIRST_DAY)
+    write_run_report(path, statistics(), error="", now=FIRST_DAY)
     assert "1,000 people are on their way" in path.read_text()
 
 
@@ -76,7 +76,7 @@ def test_a_missing_package_is_a_warning(
 ) -> None:
     monkeypatch.delitem(sys.modules, "td_pinterest_op.report.page")
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    report_run(tmp_path / "page.html", statistics(), error="", now=FIRST_DAY)
+    write_run_report(tmp_path / "page.html", statistics(), error="", now=FIRST_DAY)
     assert "no report was written: the Python package jinja2 is not installed" in caplog.text
 
 
@@ -84,6 +84,6 @@ def test_an_unexpected_error_in_the_report_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(page, "render_page", Mock(side_effect=KeyError("ann, 12 Main Street")))
-    report_run(tmp_path / "page.html", statistics(), error="", now=FIRST_DAY)
+    write_run_report(tmp_path / "page.html", statistics(), error="", now=FIRST_DAY)
     assert ": KeyError at " in caplog.text
     assert "Main Street" not in caplog.text

@@ -23,7 +23,7 @@ from td_pinterest_op.records.prepared import Batch
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.stats import WITHHELD, Stats
+from td_pinterest_op.stats import WITHHELD_REASONS, Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import JobRows
 from td_pinterest_op.withholding.people import (
@@ -202,7 +202,7 @@ class Oracle:
             else:
                 lost = "suppressed" if person & self.lost_to_suppressed else "control"
                 reasons = [reason or lost, withheld.get(frozenset(person), "control")]
-                withheld[frozenset(person)] = min(reasons, key=WITHHELD.index)
+                withheld[frozenset(person)] = min(reasons, key=WITHHELD_REASONS.index)
         return sent, Counter(withheld.values())
 
 
