@@ -10,7 +10,7 @@ from typing import Any
 
 from td_pinterest_op import activation, erase, export, history, many, status
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS
-from td_pinterest_op.cli.commands.explain import ERRORS
+from td_pinterest_op.cli.commands.explain import ERRORS_BY_NAME
 from td_pinterest_op.cli.program import program
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.mirroring.ledger import COLUMN_DEFINITIONS as LEDGER
@@ -51,7 +51,7 @@ def list_names() -> Iterator[str]:
     yield from (f"column of a ledger: {column.strip()}" for column in LEDGER.split(","))
     yield from (f"column of rejected rows: {name}" for name in REJECTED)
     yield from (f"reason {reason.value}" for reason in Reason)
-    yield from (f"error {name}" for name in ERRORS)
+    yield from (f"error {name}" for name in ERRORS_BY_NAME)
     for name, command in program.commands.items():
         yield f"command {name}"
         yield from (f"option of {name}: {option}" for param in command.params for option in param.opts)

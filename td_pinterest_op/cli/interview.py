@@ -179,7 +179,7 @@ class Interview:
             try:
                 return parse(text.strip())
             except (SettingsError, click.UsageError) as error:
-                raise click.UsageError(screen.name_program(str(error))) from None
+                raise click.UsageError(screen.replace_program_name(str(error))) from None
 
         # The choices of a type are shown, but for those that `_ask_job` has listed.
         type_: Any = None if parse is JOB_CHOICE else parse

@@ -15,7 +15,7 @@ from td_pinterest_op.cli import screen
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class _Path(click.Path):
+class _UsablePath(click.Path):
     """The path of something that may be missing, unless no file can have it: a name too long, a link to itself."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -28,8 +28,8 @@ class _Path(click.Path):
         return path
 
 
-PATH = _Path(allow_dash=True)
-FILE = _Path(dir_okay=False)
+PATH_TYPE = _UsablePath(allow_dash=True)
+FILE_TYPE = _UsablePath(dir_okay=False)
 
 
 @dataclass(kw_only=True)
@@ -49,7 +49,7 @@ class CommonOptions:
             screen.print_note(text)
 
 
-class Command(click.Command):
+class NonBlankCommand(click.Command):
     """A command that accepts no blank option or argument.
 
     A blank value is most often an unset variable of the shell, such as `--suppress "$OPTOUTS"`. If it counted as a
@@ -78,7 +78,7 @@ def command(examples: str) -> Callable[[Callable[..., Any]], click.Command]:
     `examples`: the end of its help.
     """
     pass_common = click.make_pass_decorator(CommonOptions, ensure=True)
-    return lambda function: click.command(cls=Command, epilog=examples)(pass_common(function))
+    return lambda function: click.command(cls=NonBlankCommand, epilog=examples)(pass_common(function))
 
 
 def _store_in_context(context: click.Context, option: click.Parameter, value: object) -> None:
@@ -91,7 +91,7 @@ def _store_in_context(context: click.Context, option: click.Parameter, value: ob
 _common_option = partial(click.option, expose_value=False, callback=_store_in_context)
 env_file = _common_option(
     "--env-file",
-    type=FILE,
+    type=FILE_TYPE,
     help="A file of NAME=VALUE lines with credentials "
     "that are neither in the environment nor in the local digdag secrets.",
 )

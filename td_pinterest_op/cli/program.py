@@ -84,7 +84,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     log.addHandler(warnings)
     log.setLevel(logging.INFO)
     try:
-        with screen.prepare_streams(), shutdown.end_on_signals() as signals:
+        with screen.tolerate_stream_errors(), shutdown.end_on_signals() as signals:
             code = _run_command(arguments)
         return 128 + signals[0] if signals else code
     finally:

@@ -302,4 +302,5 @@ def print_next_commands(folder: Path, project: Project, common: CommonOptions) -
         f"{push}   # then `{build_authorize_command(folder.resolve().name, server)}`",
         f"td-pinterest {f'audience {audience}' if audience else 'audiences'}   # the day after",
     ):
-        click.echo(f"  {screen.name_program(command)}", err=True)  # it is there to be copied, and stays one line
+        # It is there to be copied, and stays one line.
+        click.echo(f"  {screen.replace_program_name(command)}", err=True)

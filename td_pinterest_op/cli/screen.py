@@ -28,13 +28,13 @@ from td_pinterest_op.redaction.secret import mask_sensitive_data
 # How long to look for more of what was pasted, in seconds.
 _PASTE_SECONDS = 0.1
 # No line is wrapped when a program or a file reads the output.
-_ENDLESS = 10_000
+_UNLIMITED_WIDTH = 10_000
 
 Row = Mapping[str, object]
 
 
 @contextlib.contextmanager
-def prepare_streams() -> Iterator[None]:
+def tolerate_stream_errors() -> Iterator[None]:
     """Within the block, print a question mark for a character that is not in a stream's encoding.
 
     At its end, what is left to write to a stream that nobody reads is discarded without an error.
@@ -58,12 +58,12 @@ def make_console(*, stderr: bool = False) -> Console:
     """Return a console for standard output or standard error. Colours follow NO_COLOR and TERM."""
     made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
-        made.width = _ENDLESS
+        made.width = _UNLIMITED_WIDTH
     return made
 
 
 # Whose lines tell a person what a command waits for.
-_WAITING = "td_pinterest_op.treasure_data.job"
+_JOB_LOGGER_NAME = "td_pinterest_op.treasure_data.job"
 
 
 class MessageHandler(logging.Handler):
@@ -72,11 +72,11 @@ class MessageHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print a log record if it is a warning, or about a job for which the command waits."""
         label = "warning: " if record.levelno == logging.WARNING else ""
-        if label or record.name == _WAITING:
+        if label or record.name == _JOB_LOGGER_NAME:
             print_note(Text.assemble((label, "bold yellow"), mask_sensitive_data(record.getMessage())))
 
 
-def name_program(text: str) -> str:
+def replace_program_name(text: str) -> str:
     """Return a text in which each `td-pinterest` command is written the way in which this program was called."""
     called = Path(sys.argv[0])
     name = "td-pinterest"
@@ -94,7 +94,7 @@ def print_line(renderable: str | Text | Table = "", *, stderr: bool = False, ind
     """
     out = make_console(stderr=stderr)
     if isinstance(renderable, str):
-        renderable = Text(name_program(renderable))
+        renderable = Text(replace_program_name(renderable))
     if indent and isinstance(renderable, Text):
         renderable = Text(f"\n{' ' * indent}").join(renderable.wrap(out, out.width - indent))
     # Not to the stream itself: whether that can be written is judged in one place.
@@ -110,7 +110,7 @@ print_note = partial(print_line, stderr=True)
 
 def print_error(message: str) -> None:
     """Print an error message, with secrets masked, as one paragraph on standard error."""
-    print_note(Text.assemble(("error: ", "bold red"), mask_sensitive_data(name_program(message))))
+    print_note(Text.assemble(("error: ", "bold red"), mask_sensitive_data(replace_program_name(message))))
 
 
 def print_json(value: object) -> None:
@@ -138,7 +138,7 @@ def print_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[
     for row in rows:
         made.add_row(*(Text(format_cell(row.get(key))) for key in columns))
     out = make_console()
-    if prose or out.measure(made, options=out.options.update(width=_ENDLESS)).maximum <= out.width:
+    if prose or out.measure(made, options=out.options.update(width=_UNLIMITED_WIDTH)).maximum <= out.width:
         print_line(made)
         return
     for row in rows:

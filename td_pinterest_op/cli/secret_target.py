@@ -49,7 +49,7 @@ def make_store_function(kind: str, arguments: Sequence[str], environ: Mapping[st
     if kind == "local":
         return partial(_store_locally, environ=environ)
     if kind == "file":
-        path = options.FILE.convert(arguments[0], None, None)
+        path = options.FILE_TYPE.convert(arguments[0], None, None)
         if not path.parent.is_dir():
             raise SettingsError(
                 f"there is no folder {path.parent} for the file {path.name}: create it, or name another file"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS
-from td_pinterest_op.cli.commands.explain import ERRORS, get_meaning
+from td_pinterest_op.cli.commands.explain import ERRORS_BY_NAME, get_meaning
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.settings.table import (
     ERASURE_SETTINGS,
@@ -104,7 +104,7 @@ def test_every_figure_of_the_statistics_is_explained() -> None:
 
 
 def test_every_error_has_a_row_with_who_must_act() -> None:
-    expected = [[f"`{name}`", error.who, get_meaning(error)] for name, error in ERRORS.items()]
+    expected = [[f"`{name}`", error.who, get_meaning(error)] for name, error in ERRORS_BY_NAME.items()]
     assert first_table(PAGES["reference"], "Errors") == expected
 
 

@@ -24,7 +24,7 @@ Examples:
   td-pinterest bundle build/audiences --update
 """,
 )
-@click.argument("folder", type=options.PATH)
+@click.argument("folder", type=options.PATH_TYPE)
 @click.argument("workflows", metavar="[WORKFLOW.dig...]", nargs=-1)
 @click.option("--update", is_flag=True, help="Update the operator and its libraries, and write nothing else.")
 @click.option(

@@ -47,7 +47,7 @@ Examples:
 @click.option("--database", help="The database of --query.")
 @click.option(
     "--workflow",
-    type=options.FILE,
+    type=options.FILE_TYPE,
     help="Check this .dig file too, the ad account and audience that it names, and the rows against its settings.",
 )
 @click.option("--project", metavar="NAME", help="Check the secrets of this project on hosted Treasure Workflow too.")

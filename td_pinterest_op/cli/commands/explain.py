@@ -13,7 +13,7 @@ from td_pinterest_op.errors import ExportError
 from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
 from td_pinterest_op.settings.types import build_suggestion_text
 
-_PARTS = {
+_PART_HEADINGS = {
     "who": "Who must act:",
     "example": "Example:",
     "advice": "What to do:",
@@ -21,7 +21,7 @@ _PARTS = {
 }
 
 
-ERRORS: Mapping[str, type[ExportError]] = {
+ERRORS_BY_NAME: Mapping[str, type[ExportError]] = {
     name: error for name, error in vars(errors).items() if isinstance(error, type) and issubclass(error, ExportError)
 }
 
@@ -50,7 +50,7 @@ def explain(common: options.CommonOptions, name: str | None) -> None:
             "example": error.example,
             "advice": error.advice,
         }
-        for known, error in ERRORS.items()
+        for known, error in ERRORS_BY_NAME.items()
     ]
     if name is None:
         if common.as_json:
@@ -61,7 +61,7 @@ def explain(common: options.CommonOptions, name: str | None) -> None:
     word = name.strip().lower().replace("-", "_")
     entry = next((each for each in entries if each["name"].lower() == word), None)
     if entry is None:
-        suggestion = build_suggestion_text(name.strip(), [*REASON_EXPLANATIONS, *ERRORS]) or "."
+        suggestion = build_suggestion_text(name.strip(), [*REASON_EXPLANATIONS, *ERRORS_BY_NAME]) or "."
         raise click.UsageError(
             f"there is no rejection reason or error with that name{suggestion} Run `td-pinterest explain` without a "
             "name to list all; the page settings.md explains settings"
@@ -70,7 +70,7 @@ def explain(common: options.CommonOptions, name: str | None) -> None:
         screen.print_json(entry)
         return
     screen.print_line(f"{entry['name']}: {entry['meaning']}")
-    for key, heading in _PARTS.items():
+    for key, heading in _PART_HEADINGS.items():
         if entry.get(key):
             screen.print_line(f"\n{heading} {entry[key]}")
 

@@ -11,7 +11,7 @@ from td_pinterest_op.audiences.actions import find_action
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, Credentials, find_credentials
 from td_pinterest_op.cli.export_task import build_task_params, run_export_task
-from td_pinterest_op.cli.options import FILE, CommonOptions
+from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.project_folder import (
     EXPORT_ACTIONS,
     Project,
@@ -27,7 +27,7 @@ from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.stats import WITHHOLDING_LISTS
 
 # The options that name what is exported; a file may name the first two.
-_SOURCES = ("job_id", "query")
+_SOURCE_OPTIONS = ("job_id", "query")
 
 
 @options.command(
@@ -39,7 +39,7 @@ Examples:
 )
 @click.option(
     "--settings",
-    type=FILE,
+    type=options.FILE_TYPE,
     required=True,
     help="The result_settings of a workflow as a YAML or JSON file, such as config/export.yml of a project.",
 )
@@ -53,7 +53,7 @@ Examples:
 @click.option(
     "--write",
     "project_folder",
-    type=options.PATH,
+    type=options.PATH_TYPE,
     metavar="FOLDER",
     help="Then make a new project folder with this export as a workflow, as `init` does.",
 )
@@ -87,7 +87,7 @@ def export(
         raw["dry_run"] = True
     action = find_action(raw)
     reads_rows = action is None or action.reads_rows
-    named = [option for option in _SOURCES if source[option]]
+    named = [option for option in _SOURCE_OPTIONS if source[option]]
     if reads_rows and len(named) != 1:
         raise click.UsageError("give either --job ID, or --query FILE --database DB")
     if not reads_rows and named:

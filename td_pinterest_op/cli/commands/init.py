@@ -28,13 +28,13 @@ Examples:
 
 
 @options.command(_HELP_EXAMPLES)
-@click.argument("folder", type=options.PATH)
+@click.argument("folder", type=options.PATH_TYPE)
 @click.option(
     "--from",
     "existing",
     metavar="OLD.dig",
     multiple=True,
-    type=options.FILE,
+    type=options.FILE_TYPE,
     help="A workflow whose task, of Treasure Data's built-in connector or of version 0.5, has the answers. Of several, "
     "the first becomes pinterest_export.dig.",
 )

@@ -17,9 +17,9 @@ from td_pinterest_op.report.entry import parse_time
 from td_pinterest_op.report.figures import format_share
 from td_pinterest_op.run_history.history_table import FAILED_OUTCOME
 
-_EXPORT_STATUS = {None: "roles not shown", True: "may export", False: "may read only"}
+_STATUS_BY_MAY_WRITE = {None: "roles not shown", True: "may export", False: "may read only"}
 # What the tables of a listing leave out.
-_DETAILS = ("seed_audience_id", "removed", "batches")
+_HIDDEN_COLUMNS = ("seed_audience_id", "removed", "batches")
 
 
 @options.command("\b\nExample:\n  td-pinterest accounts")
@@ -29,7 +29,7 @@ def accounts(common: options.CommonOptions, name_part: str | None) -> None:
     """List the ad accounts that the token may read, with the user's roles."""
     with open_connection(common) as services:
         rows = [
-            asdict(account) | {"status": _EXPORT_STATUS[account.may_write]}
+            asdict(account) | {"status": _STATUS_BY_MAY_WRITE[account.may_write]}
             for account in list_ad_accounts(services.pinterest)
         ]
     _print_listing(common, rows, name_part)
@@ -178,4 +178,4 @@ def _print_listing(common: options.CommonOptions, rows: Sequence[dict[str, Any]]
     if not matching:
         screen.print_note("There is nothing to show.")
         return
-    screen.print_table(matching, columns=[name for name in matching[0] if name not in _DETAILS])
+    screen.print_table(matching, columns=[name for name in matching[0] if name not in _HIDDEN_COLUMNS])

@@ -16,15 +16,15 @@ from td_pinterest_op.cli.secret_target import build_authorize_command
 from td_pinterest_op.cli.shipped_files import COMMENT_LINE_PATTERN, update_code
 from td_pinterest_op.errors import SettingsError, extend_errors
 
-_SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
+_SECRET_REFERENCE = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
 # Pinterest's tokens, Treasure Data's keys, and the lines of an env file.
-_CREDENTIAL = re.compile(
+_PLAIN_CREDENTIAL = re.compile(
     rb"\bpin[ar][._][\w.-]{20,}|(?<!\d)\d{1,9}/[0-9a-f]{40}\b|"
     rb"(?:PINTEREST_CLIENT_SECRET|PINTEREST_REFRESH_TOKEN|TD_API_KEY)=['\"]?[^\s'\"$#]"
 )
-_PROGRAMS = {"td": ("td", "wf"), "digdag": ("digdag",)}
-_THIS_MACHINE = "http://127.0.0.1:65432"  # the server that the digdag command asks by default
-_LIMITS = (
+_COMMAND_BY_PROGRAM = {"td": ("td", "wf"), "digdag": ("digdag",)}
+_DEFAULT_DIGDAG_SERVER = "http://127.0.0.1:65432"  # the server that the digdag command asks by default
+_SIZE_LIMIT_ADVICE = (
     "If the folder is too large: hosted Treasure Workflow accepts an archive of at most 10 MB; a digdag server accepts "
     "files of at most 2 MB together, unless its api.max_archive_total_size_limit is greater. Move data and tests out "
     "of the folder, or name them in .digdagignore"
@@ -36,11 +36,11 @@ _LIMITS = (
     "  td-pinterest push audiences build/audiences --with digdag",
 )
 @click.argument("project")
-@click.argument("folder", type=options.PATH)
+@click.argument("folder", type=options.PATH_TYPE)
 @click.option(
     "--with",
     "program",
-    type=click.Choice(list(_PROGRAMS)),
+    type=click.Choice(list(_COMMAND_BY_PROGRAM)),
     help="The command that pushes: `td wf`, or `digdag` to the server in DIGDAG_ENDPOINT.  "
     "[default: td if there is one]",
 )
@@ -62,7 +62,7 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         # digdag leaves out names that begin with a dot.
-        if path.is_file() and "/." not in f"/{name}" and _CREDENTIAL.search(path.read_bytes()):
+        if path.is_file() and "/." not in f"/{name}" and _PLAIN_CREDENTIAL.search(path.read_bytes()):
             with_secrets.append(name)
     if with_secrets:
         raise SettingsError(
@@ -82,11 +82,11 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     server = os.environ.get("DIGDAG_ENDPOINT")
     endpoint = ["-e", server] if program == "digdag" and server else []
     with extend_errors(f". Whether {project} was pushed is not known: push it again"):
-        pushed = subprocess.run([*_PROGRAMS[program], "push", project, *endpoint], cwd=folder, check=False)  # noqa: S603
+        pushed = subprocess.run([*_COMMAND_BY_PROGRAM[program], "push", project, *endpoint], cwd=folder, check=False)  # noqa: S603
     if pushed.returncode:
         where = "" if server or program == "td" else " DIGDAG_ENDPOINT is not set, so digdag asked this machine."
-        raise SettingsError(f"the push of {project} failed, as said above.{where} {_LIMITS}")
-    secrets = [*_PROGRAMS[program], "secrets", "--project", project, *endpoint]
+        raise SettingsError(f"the push of {project} failed, as said above.{where} {_SIZE_LIMIT_ADVICE}")
+    secrets = [*_COMMAND_BY_PROGRAM[program], "secrets", "--project", project, *endpoint]
     with extend_errors(f". {project} is pushed: push it again to see which secrets it lacks"):
         listed = subprocess.run(secrets, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if listed.returncode:
@@ -100,7 +100,7 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
             "No `_env` has a line DIGDAG_ENDPOINT with the server's address, as config/environment.yml shows it: a "
             "refresh token that Pinterest renews could not be stored, and would be lost"
         )
-    missing = sorted(set(_SECRET.findall(text)) - set(listed.stdout.split()))
+    missing = sorted(set(_SECRET_REFERENCE.findall(text)) - set(listed.stdout.split()))
     if not missing:
         screen.print_line(f"The project {project} is pushed and has all secrets that its workflows use.")
         return
@@ -111,6 +111,6 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
         command = shlex.join([*secrets, "--set", *others])
         click.echo(f"  {command}")
     if len(others) < len(missing):
-        server = None if program == "td" else server or _THIS_MACHINE
-        command = screen.name_program(build_authorize_command(project, server))
+        server = None if program == "td" else server or _DEFAULT_DIGDAG_SERVER
+        command = screen.replace_program_name(build_authorize_command(project, server))
         click.echo(f"  {command}")

@@ -12,7 +12,14 @@ import click
 from td_pinterest_op import __version__
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import REFRESH_TOKEN_VARIABLE, make_ad_account_api, open_connection
-from td_pinterest_op.cli.rehearse.rehearsal import DEFAULT_BATCH, NAME, STEPS, Facts, Rehearsal, Step
+from td_pinterest_op.cli.rehearse.rehearsal import (
+    DEFAULT_BATCH_SIZE,
+    NAME_PREFIX,
+    STEPS,
+    Rehearsal,
+    RehearsalFacts,
+    Step,
+)
 from td_pinterest_op.errors import ExportError, PinterestError, SettingsError, StoppedError
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.atomic_file import replace_file
@@ -21,7 +28,7 @@ from td_pinterest_op.runtime.text import format_count
 log = logging.getLogger(__name__)
 
 # What an export has in flight without a setting, max_in_flight.
-_DEFAULT_AT_ONCE = 8
+_DEFAULT_IN_FLIGHT = 8
 
 
 @options.command(
@@ -40,7 +47,11 @@ Examples:
     help="Leave out the step batches, those of more than 10,000 records.",
 )
 @click.option(
-    "--output", type=options.FILE, default="rehearsal.json", show_default=True, help="The file to write the results to."
+    "--output",
+    type=options.FILE_TYPE,
+    default="rehearsal.json",
+    show_default=True,
+    help="The file to write the results to.",
 )
 @options.yes
 @options.ad_account
@@ -63,7 +74,7 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
         requested.discard("batches")
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: create it, or name another file")
-    if output.is_file() and not _is_rehearsal(output):
+    if output.is_file() and not _may_overwrite(output):
         raise SettingsError(f"the file {output} of --output exists and is no rehearsal: move it, or name another file")
     # The steps that must run before others are before them in STEPS.
     names = set(requested)
@@ -81,9 +92,9 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
             screen.print_note(
                 f"To find out what Pinterest's documentation does not say, in ad account {api.ad_account_id}:\n"
                 f"{asked}\n{format_count(writes, 'write request')} (a trial app has 300 a day), and more if some must "
-                f'be repeated. Customer lists named "{NAME} …" stay: Pinterest has no way to delete them. The people '
-                "in them are made up: digests of addresses under .invalid. An audience of that name is removed at the "
-                "end, also after Ctrl-C. Nothing else in the ad account is touched. It takes a few minutes.\n"
+                f'be repeated. Customer lists named "{NAME_PREFIX} …" stay: Pinterest has no way to delete them. The '
+                "people in them are made up: digests of addresses under .invalid. An audience of that name is removed "
+                "at the end, also after Ctrl-C. Nothing else in the ad account is touched. It takes a few minutes.\n"
                 "The step token stores each new refresh token where the old one was found. None can be stored in the "
                 f"environment: if your app renews refresh tokens, and {REFRESH_TOKEN_VARIABLE} is set there, first "
                 "run `td-pinterest authorize --to local`. If Pinterest takes the return of the old token for theft, "
@@ -92,7 +103,7 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
         if not (common.yes or screen.ask_yes_no("Do this?")):
             raise StoppedError("you answered no: nothing was written")
         rehearsal = Rehearsal(services, api)
-        done = _run_steps(rehearsal, to_do, common)
+        done = _run_and_clean_up(rehearsal, to_do, common)
     steps = [step for step in done if step["name"] in requested]
     advice = build_advice(rehearsal.facts)
     result = {
@@ -121,7 +132,7 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
     )
 
 
-def _is_rehearsal(path: Path) -> bool:
+def _may_overwrite(path: Path) -> bool:
     text = files.read_file_or_stdin(path, "--output")
     try:
         return not text.strip() or json.loads(text).keys() >= {"facts", "steps"}
@@ -129,7 +140,9 @@ def _is_rehearsal(path: Path) -> bool:
         return False
 
 
-def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: options.CommonOptions) -> list[dict[str, Any]]:
+def _run_and_clean_up(
+    rehearsal: Rehearsal, steps: Sequence[Step], common: options.CommonOptions
+) -> list[dict[str, Any]]:
     """Run the steps, then remove the rehearsal's audience. Return a row for each step.
 
     Raises StoppedError, whose text says whether an audience is left, and PinterestError if it cannot be removed.
@@ -165,12 +178,12 @@ def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: options.Comm
                     **({"limits": rehearsal.limits} if step.name == "account" and rehearsal.limits else {}),
                 }
             )
-        is_tidy = rehearsal.remove_what_is_left()
+        is_tidy = rehearsal.remove_leftover_audience()
     except StoppedError as error:
         shutdown.clear_request()
         audience = (
             "its audience no longer exists"
-            if rehearsal.remove_what_is_left()
+            if rehearsal.remove_leftover_audience()
             else f'its audience "{rehearsal.name}" may still exist: delete it in Ads Manager'
         )
         lists = f'; customer lists named "{rehearsal.name} …" stay' if rehearsal.services.client.counts.sent else ""
@@ -180,12 +193,12 @@ def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: options.Comm
     return done
 
 
-def build_advice(facts: Facts) -> list[str]:
+def build_advice(facts: RehearsalFacts) -> list[str]:
     """Return advice that follows from a rehearsal's facts: settings for exports, and what to avoid."""
     advice = []
-    if facts.largest_batch not in (None, DEFAULT_BATCH):
+    if facts.largest_batch not in (None, DEFAULT_BATCH_SIZE):
         advice.append(f"set limit_records_per_request: {facts.largest_batch}")
-    if facts.batches_at_once is not None and facts.batches_at_once < _DEFAULT_AT_ONCE:
+    if facts.batches_at_once is not None and facts.batches_at_once < _DEFAULT_IN_FLIGHT:
         advice.append(f"set max_in_flight: {facts.batches_at_once}")
     if facts.records_v2 is False:
         advice.append("keep records: identifiers, since rows with several keys are refused")

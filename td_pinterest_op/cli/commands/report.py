@@ -18,9 +18,9 @@ from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import read_small_result
 
-_TABLE = re.compile(r"(?P<database>[a-z0-9_]{3,255})\.(?P<table>[a-z0-9_]{3,255})")
+_TABLE_NAME_PATTERN = re.compile(r"(?P<database>[a-z0-9_]{3,255})\.(?P<table>[a-z0-9_]{3,255})")
 # Two years of daily runs with their follow-ups, of several audiences.
-_MOST_ROWS = 10_000
+_MOST_HISTORY_ROWS = 10_000
 
 history_option = click.option(
     "--history",
@@ -36,10 +36,12 @@ Examples:
   td-pinterest report --history shop.pinterest_history --audience 2542620905475
 """
 )
-@click.argument("statistics", metavar="[FILE]", required=False, type=options.PATH)
+@click.argument("statistics", metavar="[FILE]", required=False, type=options.PATH_TYPE)
 @history_option
 @click.option("--audience", metavar="ID", help="The audience to report.  [default: that of the last run in --history]")
-@click.option("--output", "-o", type=options.FILE, default="report.html", show_default=True, help="The page to write.")
+@click.option(
+    "--output", "-o", type=options.FILE_TYPE, default="report.html", show_default=True, help="The page to write."
+)
 @options.usual_options
 def report(
     common: options.CommonOptions, statistics: Path | None, history: str | None, audience: str | None, output: Path
@@ -94,12 +96,12 @@ def read_history_entries(history: str, *, audience_id: str | None, env_file: Pat
 
     Erasures, which are about every audience, are always among them. Raises click.UsageError for a wrong table name.
     """
-    named = _TABLE.fullmatch(history)
+    named = _TABLE_NAME_PATTERN.fullmatch(history)
     if named is None:
         raise click.UsageError("--history must name a database and a table, such as shop.pinterest_history")
     only = f" WHERE audience_id = '{audience_id}' OR action = 'erase'" if audience_id else ""
     # A table that an older version made has fewer columns.
-    query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_ROWS}"  # noqa: S608
+    query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_HISTORY_ROWS}"  # noqa: S608
     source = Source(query=query, database=named["database"], purpose="history")
     credentials = find_credentials(env_file)
     credentials.require_variables("TD_API_KEY")

@@ -131,7 +131,7 @@ def sql(
                 "rows of this query have several identifiers: use --by to name the column that identifies each person"
             )
         share = str(group.share_in_ten_thousandths)
-        statement = build_arms_statement(made, by=group.by, salt_sql=quote_literal(group.salt), share_sql=share)
+        statement = build_control_arms_statement(made, by=group.by, salt_sql=quote_literal(group.salt), share_sql=share)
     elif kind == "hashed":
         statement = build_hashed_statement(made)
     else:
@@ -159,7 +159,7 @@ def build_hashed_statement(query: UserQuery) -> str:
     return build_select_from_hashed(comment, query, selected)
 
 
-def build_arms_statement(query: UserQuery, *, by: str | None, salt_sql: str, share_sql: str) -> str:
+def build_control_arms_statement(query: UserQuery, *, by: str | None, salt_sql: str, share_sql: str) -> str:
     """Return SQL that assigns each person of a query to an arm: `control` (withheld by an export) or `sent`.
 
     `by`: the column with a person's key. If None, the key is the digest in the query's only column of identifiers.

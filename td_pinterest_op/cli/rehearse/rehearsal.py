@@ -26,25 +26,25 @@ from td_pinterest_op.task_runtime.services import Services
 log = logging.getLogger(__name__)
 
 # The names of all lists and audiences of rehearsals begin so.
-NAME = "td_pinterest_op rehearsal"
+NAME_PREFIX = "td_pinterest_op rehearsal"
 # As an export has it without a setting: limit_records_per_request.
-DEFAULT_BATCH = 10_000
-_LARGER_BATCHES = (20_000, 50_000, 100_000)
-_AT_ONCE = (1, 2, 4, 8)
-_SECOND_LIST = 1_000
-_ROWS = 100
-_TWO_KEYS = RecordLayout(("email", "maid"))
+DEFAULT_BATCH_SIZE = 10_000
+_LARGER_BATCH_SIZES = (20_000, 50_000, 100_000)
+_CONCURRENT_BATCH_COUNTS = (1, 2, 4, 8)
+_SECOND_LIST_RECORDS = 1_000
+_COMBINED_RECORDS = 100
+_TWO_KEY_LAYOUT = RecordLayout(("email", "maid"))
 # How long a write gets to show, and the shortest pause between two looks, in seconds.
-_PATIENCE = 60.0
-_SHORTEST_LOOK = 0.5
+_MOST_DELAY_SECONDS = 60.0
+_SHORTEST_POLL_SECONDS = 0.5
 # Of a listing, the newest are looked through: its first page.
 _PAGE_SIZE = 250
 # Refusals of what a request holds, not of the user, the path or the pace.
-_CONTENT = (400, 413, 422)
+_CONTENT_REFUSAL_STATUSES = (400, 413, 422)
 
 
 @dataclass(kw_only=True)
-class Facts:
+class RehearsalFacts:
     """What a rehearsal has found out about Pinterest (None: unknown).
 
     `…_seconds`: the time from a change until a read of Pinterest shows it.
@@ -76,8 +76,8 @@ class Rehearsal:
         self.services = services
         self.api = api
         self.key = secrets.token_hex(4)
-        self.name = f"{NAME} {self.key}"
-        self.facts = Facts()
+        self.name = f"{NAME_PREFIX} {self.key}"
+        self.facts = RehearsalFacts()
         self.made: dict[str, str] = {}
         self.may_have_audience = False
         self.answer: Response | ExportError | None = None
@@ -125,29 +125,29 @@ class Rehearsal:
         self.facts.list_without_records = is_created
         return "created: a list needs no records" if is_created else "refused: a list needs records"
 
-    def try_list(self) -> str:
+    def try_new_list(self) -> str:
         """Create the rehearsal's list of 10,000 records. Return the verdict: how soon Pinterest shows the new list."""
         facts = self.facts
-        list_id = self._create_list(DEFAULT_BATCH)
+        list_id = self._create_list(DEFAULT_BATCH_SIZE)
         self.made["list"] = list_id
-        facts.largest_batch = DEFAULT_BATCH
+        facts.largest_batch = DEFAULT_BATCH_SIZE
         facts.list_readable_seconds, facts.list_listed_seconds = self._measure_delays(
             lambda: self.api.find_customer_list(list_id) is not None,
             lambda: any(listed.id == list_id for listed in islice(self.api.list_customer_lists(), _PAGE_SIZE)),
         )
         is_shown = None not in (facts.list_readable_seconds, facts.list_listed_seconds)
         seen = "it can be read and is listed" if is_shown else "not both read and listed within a minute"
-        return f"created with {DEFAULT_BATCH:,} records; {seen}"
+        return f"created with {DEFAULT_BATCH_SIZE:,} records; {seen}"
 
     def try_larger_batches(self) -> str:
         """Send batches larger than the default size. Return the verdict: up to how many records Pinterest accepts."""
         facts = self.facts
-        for count in _LARGER_BATCHES:
+        for count in _LARGER_BATCH_SIZES:
             try:
-                self._add_records(self.api, self._make_batch(count))
+                self._add_records(self.api, self._make_fake_batch(count))
             except (RequestRefusedError, UnavailableError) as error:
                 is_cut_off = error.status is None and error.maybe_applied
-                if not is_cut_off and error.status not in _CONTENT:
+                if not is_cut_off and error.status not in _CONTENT_REFUSAL_STATUSES:
                     raise
                 self.answer = error
                 facts.batch_too_large_status = error.status
@@ -159,7 +159,7 @@ class Rehearsal:
     def try_batches_at_once(self) -> str:
         """Send batches at the same time, each only once. Return the verdict: how many of them Pinterest accepts."""
         facts = self.facts
-        batch = self._make_batch(DEFAULT_BATCH)
+        batch = self._make_fake_batch(DEFAULT_BATCH_SIZE)
         client = self.services.client
         client = replace(client, retry=replace(client.retry, count=0, longest_wait=0.0))
         api = replace(self.api, client=client)
@@ -168,7 +168,7 @@ class Rehearsal:
             begin.wait()
             self._add_records(api, batch)
 
-        for number in _AT_ONCE:
+        for number in _CONCURRENT_BATCH_COUNTS:
             # In daemon threads: Ctrl-C must not wait for responses.
             send = partial(send_batch, threading.Barrier(number))
             futures = [start_thread(send) for _ in range(number)]
@@ -185,11 +185,11 @@ class Rehearsal:
 
     def try_records_v2(self) -> str:
         """Return the verdict: whether Pinterest accepts records that combine several identifiers of one person."""
-        rows = self._make_batch(_ROWS, layout=_TWO_KEYS)
+        rows = self._make_fake_batch(_COMBINED_RECORDS, layout=_TWO_KEY_LAYOUT)
         self.facts.records_v2 = self._is_accepted(lambda: self._add_records(self.api, rows))
         return "rows with several keys are accepted" if self.facts.records_v2 else "refused: rows with several keys"
 
-    def try_audience(self) -> str:
+    def try_new_audience(self) -> str:
         """Create the rehearsal's audience from the rehearsal's customer list. Return the verdict."""
         self.may_have_audience = True
         self.made["audience"] = request_new_audience(
@@ -197,11 +197,11 @@ class Rehearsal:
         ).id
         return "created from the list"
 
-    def try_move(self) -> str:
+    def try_list_switch(self) -> str:
         """Switch the audience to another list. Return the verdict: whether Pinterest shows the new list in it."""
         facts = self.facts
         audience_id = self.made["audience"]
-        second = self._create_list(_SECOND_LIST)
+        second = self._create_list(_SECOND_LIST_RECORDS)
 
         def is_switched() -> bool:
             audience = self.api.find_audience(audience_id)
@@ -214,7 +214,7 @@ class Rehearsal:
         facts.move_obeyed = facts.move_seconds is not None
         return "switched to another list" if facts.move_obeyed else "accepted, but not visible within a minute"
 
-    def try_removal(self) -> str:
+    def try_audience_removal(self) -> str:
         """Remove the audience. Return the verdict: whether it can still be read, and be removed a second time."""
         facts = self.facts
         audience_id = self.made["audience"]
@@ -232,7 +232,7 @@ class Rehearsal:
         read = "can still be read, as removed" if facts.removed_readable else "can no longer be read"
         return f"removed; it {read}, and removing it again is {'accepted' if facts.removed_again else 'refused'}"
 
-    def remove_what_is_left(self) -> bool:
+    def remove_leftover_audience(self) -> bool:
         """Remove the rehearsal's audience, if there is one. Return False if it may still exist. Raises StoppedError."""
         if not self.may_have_audience:
             return True
@@ -250,14 +250,14 @@ class Rehearsal:
         self.may_have_audience = False
         return True
 
-    def _make_batch(self, count: int, *, layout: RecordLayout = SINGLE_DIGEST) -> Batch:
+    def _make_fake_batch(self, count: int, *, layout: RecordLayout = SINGLE_DIGEST) -> Batch:
         """Return a batch of records, whose identifiers are digests of made-up e-mail addresses."""
         people = (f"{number}@{self.key}.invalid" for number in range(count * layout.width // DIGEST_BYTES))
         return Batch([(layout, b"".join(hashlib.sha256(person.encode()).digest() for person in people))])
 
     def _create_list(self, count: int) -> str:
         name = f"{self.name} of {count} records"
-        return self.api.create_customer_list(name=name, list_type="EMAIL", records=self._make_batch(count)).id
+        return self.api.create_customer_list(name=name, list_type="EMAIL", records=self._make_fake_batch(count)).id
 
     def _add_records(self, api: Api, records: Batch) -> None:
         api.change_records(self.made["list"], records, operation="ADD")
@@ -267,7 +267,7 @@ class Rehearsal:
         try:
             request()
         except RequestRefusedError as error:
-            if error.status not in _CONTENT:
+            if error.status not in _CONTENT_REFUSAL_STATUSES:
                 raise
             self.answer = error
             return False
@@ -283,10 +283,10 @@ class Rehearsal:
                 if seconds[place] is None and is_true():
                     seconds[place] = round(clock() - begin, 2)
             waited = clock() - begin
-            if None not in seconds or waited >= _PATIENCE:
+            if None not in seconds or waited >= _MOST_DELAY_SECONDS:
                 return seconds
             # A trial app's requests of a day are few: the longer it takes, the rarer the looks.
-            self.services.client.rate_limiter.wait(max(_SHORTEST_LOOK, waited / 4))
+            self.services.client.rate_limiter.wait(max(_SHORTEST_POLL_SECONDS, waited / 4))
 
 
 @dataclass(frozen=True)
@@ -304,7 +304,7 @@ STEPS = (
     Step("token", "POST oauth/token three times: second with the old refresh token", Rehearsal.try_token_refresh),
     Step("account", "GET ad_accounts", Rehearsal.try_account),
     Step("list_without_records", "POST customer_lists without records", Rehearsal.try_empty_list, 1),
-    Step("list", "POST customer_lists with 10,000 records, then GET until it shows", Rehearsal.try_list, 1),
+    Step("list", "POST customer_lists with 10,000 records, then GET until it shows", Rehearsal.try_new_list, 1),
     Step(
         "batches",
         "PATCH customer_lists ADD with 20,000, 50,000 and 100,000 records",
@@ -314,13 +314,13 @@ STEPS = (
     ),
     Step("at_once", "PATCH customer_lists ADD, 1, 2, 4 and 8 at once", Rehearsal.try_batches_at_once, 15, "list"),
     Step("records_v2", "PATCH customer_lists ADD with records_v2", Rehearsal.try_records_v2, 1, "list"),
-    Step("audience", "POST audiences on the list", Rehearsal.try_audience, 1, "list"),
+    Step("audience", "POST audiences on the list", Rehearsal.try_new_audience, 1, "list"),
     Step(
         "move",
         "POST customer_lists, PATCH audiences UPDATE to it, then GET until it shows",
-        Rehearsal.try_move,
+        Rehearsal.try_list_switch,
         2,
         "audience",
     ),
-    Step("remove", "PATCH audiences REMOVE, GET, and REMOVE again", Rehearsal.try_removal, 2, "audience"),
+    Step("remove", "PATCH audiences REMOVE, GET, and REMOVE again", Rehearsal.try_audience_removal, 2, "audience"),
 )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.cli.commands.rehearse import build_advice
-from td_pinterest_op.cli.rehearse.rehearsal import STEPS, Facts
+from td_pinterest_op.cli.rehearse.rehearsal import STEPS, RehearsalFacts
 from tests import guard
 from tests.campaigns import campaign, select_rows
 from tests.clock import FakeTime
@@ -271,14 +271,14 @@ def test_audience_is_removed_when_the_response_to_its_creation_was_lost(rehearse
 @pytest.mark.parametrize(
     ("facts", "text"),
     [
-        (Facts(largest_batch=10_000, batches_at_once=8), None),
-        (Facts(largest_batch=50_000), "set limit_records_per_request: 50000"),
-        (Facts(batches_at_once=4), "set max_in_flight: 4"),
-        (Facts(records_v2=False), "keep records: identifiers"),
-        (Facts(move_obeyed=False), "use the actions that add, remove and create"),
-        (Facts(refresh_rotates=True, old_refresh_token_lives=False), "keep the refresh token in one place"),
+        (RehearsalFacts(largest_batch=10_000, batches_at_once=8), None),
+        (RehearsalFacts(largest_batch=50_000), "set limit_records_per_request: 50000"),
+        (RehearsalFacts(batches_at_once=4), "set max_in_flight: 4"),
+        (RehearsalFacts(records_v2=False), "keep records: identifiers"),
+        (RehearsalFacts(move_obeyed=False), "use the actions that add, remove and create"),
+        (RehearsalFacts(refresh_rotates=True, old_refresh_token_lives=False), "keep the refresh token in one place"),
     ],
 )
-def test_advice_matches_the_facts(facts: Facts, text: str | None) -> None:
+def test_advice_matches_the_facts(facts: RehearsalFacts, text: str | None) -> None:
     given = build_advice(facts)
     assert given == [] if text is None else (len(given) == 1 and text in given[0])

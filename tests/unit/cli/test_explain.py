@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import td_pinterest_op
-from td_pinterest_op.cli.commands.explain import ERRORS
+from td_pinterest_op.cli.commands.explain import ERRORS_BY_NAME
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
 from tests.unit.cli.running import Terminal
@@ -25,7 +25,7 @@ def _error_classes(of: type[ExportError] = ExportError) -> set[str]:
 
 
 def test_every_error_is_in_one_module() -> None:
-    assert sorted(_error_classes()) == sorted(ERRORS)
+    assert sorted(_error_classes()) == sorted(ERRORS_BY_NAME)
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +37,17 @@ def literals() -> Counter[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) >= 15
     ]
-    return Counter(texts) - Counter(error.example for error in ERRORS.values())
+    return Counter(texts) - Counter(error.example for error in ERRORS_BY_NAME.values())
 
 
-@pytest.mark.parametrize("name", sorted(ERRORS.keys() - {"ExportError"}))
+@pytest.mark.parametrize("name", sorted(ERRORS_BY_NAME.keys() - {"ExportError"}))
 def test_an_example_is_what_the_code_says(name: str, terminal: Terminal, literals: Counter[str]) -> None:
-    assert "example" in vars(ERRORS[name])
+    assert "example" in vars(ERRORS_BY_NAME[name])
     example = json.loads(terminal("explain", name, "--json").out)["example"]
     assert any(text in example for text in literals)
 
 
-@pytest.mark.parametrize("name", [*REASON_EXPLANATIONS, *ERRORS])
+@pytest.mark.parametrize("name", [*REASON_EXPLANATIONS, *ERRORS_BY_NAME])
 def test_each_name_is_explained_with_what_to_do(terminal: Terminal, name: str) -> None:
     ran = terminal("explain", name)
     assert (ran.code, ran.err) == (0, "")
@@ -85,5 +85,8 @@ def test_an_unknown_name_is_wrong_usage_and_the_nearest_is_named(terminal: Termi
 
 
 def test_explain_without_a_name_lists_all(terminal: Terminal) -> None:
-    assert [entry["name"] for entry in json.loads(terminal("explain", "--json").out)] == [*REASON_EXPLANATIONS, *ERRORS]
-    assert len(terminal("explain").out.splitlines()) == len(REASON_EXPLANATIONS) + len(ERRORS) + 1
+    assert [entry["name"] for entry in json.loads(terminal("explain", "--json").out)] == [
+        *REASON_EXPLANATIONS,
+        *ERRORS_BY_NAME,
+    ]
+    assert len(terminal("explain").out.splitlines()) == len(REASON_EXPLANATIONS) + len(ERRORS_BY_NAME) + 1

@@ -12,7 +12,7 @@ import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op.cli.commands.sql import build_arms_statement
+from td_pinterest_op.cli.commands.sql import build_control_arms_statement
 from td_pinterest_op.identifiers.identifier_types import EMAIL, LIST_TYPES, IdentifierType
 from td_pinterest_op.identifiers.reasons import UNSURE_LETTERS, Reason
 from td_pinterest_op.records.digests import compute_identifier
@@ -107,7 +107,7 @@ def test_only_an_address_that_the_operator_can_hash_is_unsure(database: duckdb.D
 def test_the_shipped_query_of_the_arms_is_the_one_that_an_export_follows() -> None:
     salt = """'${String(lift.salt).replace(/'/g, "''")}'"""
     query = UserQuery(text="SELECT customer_id FROM people WHERE opted_in = 1", names=["customer_id"], columns=[])
-    statement = build_arms_statement(
+    statement = build_control_arms_statement(
         query, by="customer_id", salt_sql=salt, share_sql="${Math.round(lift.percent * 100)}"
     )
     shipped = (QUERIES / "control.sql").read_text(encoding="utf-8")
