@@ -47,7 +47,7 @@ class ExportError(Exception):
     """An export ended with an error. The base class of all errors here.
 
     In the message, credentials and what looks like an identifier of a person are masked. `status` is the HTTP status of
-    the response that caused it, None without one; `code` is Pinterest's error code. `maybe_applied` is true if the
+    the response that caused it, None without one; `error_code` is Pinterest's. `maybe_applied` is true if the
     request that failed may have been carried out. `who` must act, and `advice` says how. `example`:
     a message.
     """
@@ -57,11 +57,11 @@ class ExportError(Exception):
     example: ClassVar[str] = "any of the other examples"
 
     def __init__(
-        self, message: str, *, status: int | None = None, code: int | None = None, maybe_applied: bool = False
+        self, message: str, *, status: int | None = None, error_code: int | None = None, maybe_applied: bool = False
     ) -> None:
         super().__init__(defuse_templates(mask_sensitive_data(message)))
         self.status = status
-        self.code = code
+        self.error_code = error_code
         self.maybe_applied = maybe_applied
 
     def extend(self, text: str) -> "ExportError":

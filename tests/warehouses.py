@@ -28,7 +28,7 @@ from td_pinterest_op.trino.hashed_query import UserQuery, build_hashing_statemen
 from td_pinterest_op.trino.withholding_sql import (
     build_list_digests_select,
     build_people_select,
-    build_single_column_select,
+    build_unwithheld_people_select,
 )
 from tests.exporting import digest
 from tests.unit.withholding.test_people import SALT, Case, Oracle
@@ -267,7 +267,7 @@ def select_people(
     answers = warehouse.read(build_people_select(query, list_tables=tables, control=control))
     if not tables and control is None and has_single_identifier(query.columns):
         values = "SELECT answer, 0, sum(given), sum(hashed), sum(row_count), sum(invalid_rows) FROM ({}) GROUP BY 1"
-        alone = warehouse.read(values.format(build_single_column_select(query)))
+        alone = warehouse.read(values.format(build_unwithheld_people_select(query)))
         assert sorted(alone) == sorted((row[0], 0, *row[2:]) for row in answers)
     sent = {answer for answer, *_ in answers if len(answer) == 64}
     reasons = {answer: int(people or given) for answer, people, given, *_ in answers if len(answer) < 64}

@@ -17,7 +17,7 @@ from td_pinterest_op.runtime.clock import format_duration
 log = logging.getLogger(__name__)
 
 # Seconds to wait before each further request about a customer list that is not ready yet: half a minute in all.
-_READY_WAITS = (0.5, 1.0, 2.0, 4.0, 7.5, 15.0)
+_LIST_READY_WAITS = (0.5, 1.0, 2.0, 4.0, 7.5, 15.0)
 # Seconds before each of the reads that look for a new entity, ten in all.
 POLL_WAITS = (0.5, 1.5, 2.0, 3.0, 3.0)
 _T = TypeVar("_T")
@@ -100,7 +100,7 @@ def repeat_until_list_is_ready(
         return wait
 
     wait = client.rate_limiter.wait
-    return retry(request, _READY_WAITS, on=RequestRefusedError, sleep=wait, before_wait=check_repeatable)
+    return retry(request, _LIST_READY_WAITS, on=RequestRefusedError, sleep=wait, before_wait=check_repeatable)
 
 
 def request_new_audience(api: Api, name: str, *, description: str | None, list_id: str) -> Audience:

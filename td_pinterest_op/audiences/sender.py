@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 MAX_HALVINGS = 3
 # As is a 400 for this many single records, where records may be refused, and for none that is accepted.
 _MOST_REFUSED_RECORDS = 32
-_POLL_SECONDS = 1.0  # between two reports of the progress while no request ends
+_PROGRESS_SECONDS = 1.0  # between two reports of the progress while no request ends
 
+_WasThrottled = bool
 SendRecords = Callable[[Batch], Response | None]
 """Sends records in one request. Returns None if the request created the list."""
 
@@ -97,7 +98,9 @@ class Sender:
                     while batch is not None and not failure and len(running) < most_running:
                         running.add(start_thread(partial(self._send_batch, batch, send_records)))
                         batch = next(batches, None)
-                    ended, running = futures.wait(running, timeout=_POLL_SECONDS, return_when=futures.FIRST_COMPLETED)
+                    ended, running = futures.wait(
+                        running, timeout=_PROGRESS_SECONDS, return_when=futures.FIRST_COMPLETED
+                    )
                     for future in ended:
                         try:
                             was_throttled = future.result()
@@ -117,7 +120,7 @@ class Sender:
             # After a signal, or a failure of the spool: the threads must not send the batches that they have.
             rate_limiter.stop(failure)
             # What waits after a 429 was not applied, and ends at once.
-            futures.wait(running, _POLL_SECONDS)
+            futures.wait(running, _PROGRESS_SECONDS)
         if failure:
             # Read once each: requests that are still in flight may be counted meanwhile.
             unique = stats.to_send_count
@@ -138,7 +141,7 @@ class Sender:
             return self.stats.sent == self._sent_before and refused >= _MOST_REFUSED_RECORDS
         return not is_any_accepted and all(each.halvings > MAX_HALVINGS for each in parts)
 
-    def _send_batch(self, records: Batch, send_records: SendRecords) -> bool:
+    def _send_batch(self, records: Batch, send_records: SendRecords) -> _WasThrottled:
         """Send a batch or, if Pinterest refuses it, its halves. Return whether any request was throttled (429).
 
         Raises RecordsRefusedError for refused records that the settings do not ignore, and RequestRefusedError if

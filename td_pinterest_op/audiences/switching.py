@@ -53,13 +53,12 @@ class Switch:
         list or somebody else's then, or is removed, and PinterestError if Pinterest refuses the switch, or does not
         show it within half a minute.
         """
-        client = self.api.client
         label = audience.label
         unseen_seconds = self._request_timed_switch(audience)
         may_repeat = True
         seen = audience
         for _ in range(_MOST_READS):
-            wait_for_concurrent_writes(client)
+            wait_for_concurrent_writes(self.api.client)
             found = read_audience_until_found(self.api, audience.id)
             if found is None or found.is_removed:
                 raise AudienceError(f"{label} was removed by somebody else during this export")

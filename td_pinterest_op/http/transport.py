@@ -93,12 +93,12 @@ class Response:
         return content if isinstance(content, dict) else {}
 
     @property
-    def code(self) -> int | None:
+    def error_code(self) -> int | None:
         """Pinterest's error code in the body, or None if the body has no code."""
         return parse_whole_number(self.content.get("code"))
 
     @property
-    def message(self) -> str:
+    def error_message(self) -> str:
         """Pinterest's error message in the body, or "" if the body has no message."""
         message = self.content.get("message")
         return message if isinstance(message, str) else ""

@@ -76,10 +76,10 @@ cast(NULL AS bigint) AS resent, cast(NULL AS varchar) AS ad_account_id, cast(NUL
 _TIME_SLACK_SECONDS = 86_400
 # The ledger is compacted at this many rows for each member, with a margin, or at this many plans, as queries name each,
 # or if somebody left this many milliseconds ago: of a mirror that runs each day, nobody stays longer than thirty days.
-_MOST_ROWS_PER_MEMBER = 3
-_MOST_ROWS_MARGIN = 100
-_MOST_PLANS_UNCOMPACTED = 1000
-_MOST_LEAVER_AGE_MILLIS = 29 * 86_400_000
+_COMPACTION_ROWS_PER_MEMBER = 3
+_COMPACTION_ROWS_MARGIN = 100
+_COMPACTION_PLANS = 1000
+_COMPACTION_LEAVER_AGE_MILLIS = 29 * 86_400_000
 # The least difference between a plan's number and those that its run has seen.
 _LEAST_PLAN_GAP = 3
 # Digests in a statement: Treasure Data takes statements of a million characters.
@@ -193,14 +193,14 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         newest: int | None = row["newest"]
         return newest
 
-    def insert_plan(self, changes: str, figures: MirrorFigures, *, customer_list_id: str) -> None:
+    def insert_plan(self, changes_select: str, figures: MirrorFigures, *, customer_list_id: str) -> None:
         """Insert this run's plan into the ledger.
 
-        `changes`: a SELECT of its `op` (join or leave), `digest` and `figure`. `figures`: the counts of the changes.
-        `customer_list_id`: the audience's list.
+        `changes_select`: a SELECT of its `op` (join or leave), `digest` and `figure`. `figures`: the counts of the
+        changes. `customer_list_id`: the audience's list.
         """
         number = self.state.number
-        rows = f"SELECT op, digest, CASE op WHEN 'join' THEN {number} END AS joined, figure FROM ({changes})"
+        rows = f"SELECT op, digest, CASE op WHEN 'join' THEN {number} END AS joined, figure FROM ({changes_select})"
         proof = self._build_event_row_select(
             REPLACING if figures.mode == REPLACE else "planned",
             plan=number,
@@ -283,11 +283,11 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         )
         self._insert_from_select(purpose, _build_digest_rows_select(rows, plan=self.state.number + 1))
 
-    def _build_plan_condition(self, offset: int) -> str:
-        """Return a condition for the rows of this run's plan (`offset` 0), or of its refusals (`offset` 1)."""
+    def _build_plan_condition(self, plan_offset: int) -> str:
+        """Return a condition for the rows of this run's plan (`plan_offset` 0), or of its refusals (1)."""
         number = self.state.number
         earliest = number // 1000 - _TIME_SLACK_SECONDS
-        return f"plan = {number + offset} AND session = '{self.jobs.token}' AND time >= {earliest}"
+        return f"plan = {number + plan_offset} AND session = '{self.jobs.token}' AND time >= {earliest}"
 
     def _insert_from_select(self, purpose: str, select: str) -> None:
         """Insert the rows of the SQL `select` into the ledger. `purpose`: what the statement does, for its first line.
@@ -339,11 +339,11 @@ FROM (
         # write meanwhile have a higher number, and count as well. Two compactions at once write the same rows.
         state = self.state
         is_large = (
-            valid_row_count > _MOST_ROWS_PER_MEMBER * member_count + _MOST_ROWS_MARGIN
-            or len(state.sent) > _MOST_PLANS_UNCOMPACTED
+            valid_row_count > _COMPACTION_ROWS_PER_MEMBER * member_count + _COMPACTION_ROWS_MARGIN
+            or len(state.sent) > _COMPACTION_PLANS
         )
         try:
-            if is_large or 0 < oldest_leaver < state.number - _MOST_LEAVER_AGE_MILLIS:
+            if is_large or 0 < oldest_leaver < state.number - _COMPACTION_LEAVER_AGE_MILLIS:
                 number = state.seen + 1
                 rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' WHEN 'refused' THEN state ELSE 'unsure' END AS op, digest,

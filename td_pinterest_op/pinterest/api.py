@@ -62,13 +62,13 @@ class Audience:
         """Return the audience that a JSON object of Pinterest's API describes. Raises as `parse_id_field`."""
         return cls(
             id=parse_id_field(content, "id") or "",
-            name=parse_field(content, "name", ""),
-            audience_type=parse_field(content, "audience_type", ""),
+            name=get_typed_field(content, "name", ""),
+            audience_type=get_typed_field(content, "audience_type", ""),
             ad_account_id=parse_id_field(content, "ad_account_id"),
-            customer_list_id=parse_id_field(parse_field(content, "rule", {}), "customer_list_id"),
-            status=parse_field(content, "status", ""),
+            customer_list_id=parse_id_field(get_typed_field(content, "rule", {}), "customer_list_id"),
+            status=get_typed_field(content, "status", ""),
             size=parse_whole_number(content.get("size")),
-            description=parse_field(content, "description", ""),
+            description=get_typed_field(content, "description", ""),
         )
 
     @property
@@ -97,9 +97,9 @@ class CustomerList:
         """Return the customer list that a JSON object of Pinterest's API describes. Raises as `Audience.parse`."""
         return cls(
             id=parse_id_field(content, "id") or "",
-            name=parse_field(content, "name", ""),
+            name=get_typed_field(content, "name", ""),
             uploaded=parse_whole_number(content.get("num_uploaded_user_records")),
-            status=parse_field(content, "status", ""),
+            status=get_typed_field(content, "status", ""),
             created=parse_whole_number(content.get("created_time")),
         )
 
@@ -151,8 +151,7 @@ class Api:
         content = {"audience_type": audience_type, "name": name, "rule": rule}
         if description:
             content["description"] = description
-        response = self._send_write("audiences", f'create audience "{name}"', content)
-        return Audience.parse(response.content)
+        return Audience.parse(self._send_write("audiences", f'create audience "{name}"', content).content)
 
     def switch_audience(self, audience_id: str, *, customer_list_id: str) -> None:
         """Make an audience use another customer list. Only reading the audience again shows whether that is done."""
@@ -201,15 +200,15 @@ class Api:
         """
         purpose = f'create customer list "{name}"' + (f" with {len(records)} records" if records else "")
         content = {"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})
-        response = self._send_write("customer_lists", purpose, content, records=records)
-        return CustomerList.parse(response.content)
+        return CustomerList.parse(self._send_write("customer_lists", purpose, content, records=records).content)
 
     def change_records(self, list_id: str, records: RequestRecords, *, operation: str) -> Response:
         """Add records to a customer list, or remove them (`operation` is ADD or REMOVE). Returns the response."""
         change = "add {} records to" if operation == "ADD" else "remove {} records from"
         purpose = f"{change.format(len(records))} customer list {list_id}"
-        content = {"operation_type": operation}
-        return self._send_write("customer_lists", purpose, content, entity_id=list_id, records=records)
+        return self._send_write(
+            "customer_lists", purpose, {"operation_type": operation}, entity_id=list_id, records=records
+        )
 
     def list_entities(self, kind: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the JSON objects of all entities of a `kind`, such as `audiences`, in the ad account, newest first.
@@ -248,12 +247,12 @@ class Api:
         seen: set[str | None] = {None}  # a page that shifts while it is read repeats items
         for _ in range(_MOST_PAGES):
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
-            items = parse_field(response.content, "items", [None])  # without the field, an answer is no listing
+            items = get_typed_field(response.content, "items", [None])  # without the field, an answer is no listing
             page = {parse_id(item.get("id")) if isinstance(item, dict) else None: item for item in items}
             yield [{**item, "id": id_} for id_, item in page.items() if id_ not in seen]
             _raise_unless_valid(None not in page, response, purpose, "the answer has no items with ids of digits")
             seen.update(page)
-            bookmark = parse_field(response.content, "bookmark", "")
+            bookmark = get_typed_field(response.content, "bookmark", "")
             if not bookmark:
                 return
             _raise_unless_valid(bookmark != query.get("bookmark"), response, purpose, "the listing repeats a page")
@@ -324,7 +323,7 @@ def build_age_key(entity_id: str) -> tuple[int, str]:
     return len(entity_id), entity_id
 
 
-def parse_field(content: Mapping[str, Any], name: str, default: Any) -> Any:
+def get_typed_field(content: Mapping[str, Any], name: str, default: Any) -> Any:
     """Return a field of Pinterest's JSON, `default` for null. Raises PinterestError if their types differ."""
     value = content.get(name)
     if value is None:

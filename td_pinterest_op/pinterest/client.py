@@ -19,7 +19,7 @@ from td_pinterest_op.stats import RequestCounts
 log = logging.getLogger(__name__)
 
 # A 429 is waited out for this many times the longest single wait, with no other request succeeding meanwhile.
-_PATIENCE_FACTOR = 4
+_THROTTLED_PATIENCE_FACTOR = 4
 # The wait after a 429 when neither the server nor the settings ask for any, in seconds.
 _LEAST_PAUSE_AFTER_429 = 1.0
 # A request ends after this many 401s, and a run after this many refusals of refresh tokens.
@@ -41,9 +41,7 @@ class Request:
     write: bool = False  # whether it changes something, so that the limit of writes a minute counts it
     has_records: bool = False  # whether it sends identifiers, which a response may echo
     repeatable: bool = True  # whether it may be sent again if it may have been carried out
-    advice: AdviceByCode = field(
-        default_factory=dict
-    )  # what to do after a refusal, by error code; overrides the policy
+    advice: AdviceByCode = field(default_factory=dict)  # what to do after a refusal; overrides the policy
 
     @property
     def is_about_tokens(self) -> bool:
@@ -138,7 +136,7 @@ class Client:
         if request.body:
             headers["Content-Type"] = request.content_type
         try:
-            with self.rate_limiter.hold_permit(write=request.write) as waited:
+            with self.rate_limiter.wait_for_permit(write=request.write) as waited:
                 if request.write:
                     self.check_write()
                 # Before it leaves: a run that is stopped while it waits for the response has sent it.
@@ -153,19 +151,19 @@ class Client:
             text = f"no response from Pinterest ({broken}) to the request to {escape_for_message(request.purpose)}"
             return _FailedAttempt(decision=failure, text=text, error=failure.error(f"{text}; {failure.advice}"))
         status = response.status
-        code = response.code
-        decision = judge_response(status, code, response.message)
+        code = response.error_code
+        decision = judge_response(status, code, response.error_message)
         if decision is None:
             return response
         # A response may echo records, and the token endpoint's secrets.
-        is_quotable = response.message and not request.has_records and not request.is_about_tokens
-        quote = f' "{sanitize(response.message, longest=200)}"' if is_quotable else ""
+        is_quotable = response.error_message and not request.has_records and not request.is_about_tokens
+        quote = f' "{sanitize(response.error_message, longest=200)}"' if is_quotable else ""
         code_text = "" if code is None else f" (code {code})"
         text = f"Pinterest answered {status}{code_text}{quote} to the request to {escape_for_message(request.purpose)}"
         is_about_request = status >= 400 and decision.recovery in (Recovery.REFRESH, Recovery.GIVE_UP)
         advice = request.advice.get(code, request.advice.get(None)) if is_about_request else None
         request_id = "" if request.is_about_tokens else f" [x-pinterest-rid {response.request_id}]"
-        error = decision.error(f"{text}; {advice or decision.advice}{request_id}", status=status, code=code)
+        error = decision.error(f"{text}; {advice or decision.advice}{request_id}", status=status, error_code=code)
         if isinstance(error, RequestRefusedError):
             error.is_read = request.method == "GET"
         return _FailedAttempt(decision=decision, text=text + request_id, error=error, headers=response.headers)
@@ -196,7 +194,7 @@ class Client:
             since = self._throttled_since  # which another thread may change meanwhile
             if since is None:
                 since = self._throttled_since = clock
-            if clock - since >= _PATIENCE_FACTOR * longest_wait:
+            if clock - since >= _THROTTLED_PATIENCE_FACTOR * longest_wait:
                 raise failed.error.extend(f"; no request has succeeded for {format_duration(clock - since)}")
             # Once for all requests that get the same response at the same time.
             if self.rate_limiter.extend_common_delay(pause):
@@ -204,7 +202,7 @@ class Client:
             return
         self.rate_limiter.extend_common_delay(requested)
         if failed.decision.maybe_applied and not request.repeatable:
-            raise MaybeAppliedError(str(failed.error), status=failed.error.status, code=failed.error.code)
+            raise MaybeAppliedError(str(failed.error), status=failed.error.status, error_code=failed.error.error_code)
         if tries > self.retry.count:
             raise failed.error.extend(f"; tried {tries} times" if tries > 1 else "")
         until = format_duration(max(wait, requested), starting_at=now)

@@ -205,7 +205,7 @@ class RenewableTokens(TokenSource):
         try:
             content = self.client.send(request, TokenSource(app)).content
         except RequestRefusedError as error:
-            raise AccountError(str(error), status=error.status, code=error.code) from None
+            raise AccountError(str(error), status=error.status, error_code=error.error_code) from None
         access_token = _parse_token(content, "access_token")
         if access_token is None:
             raise PinterestError("Pinterest's answer to the token request has no access token: run this task again")

@@ -83,7 +83,7 @@ class RateLimiter:
         return self._own_waits + self._limits.waits
 
     @contextlib.contextmanager
-    def hold_permit(self, *, write: bool) -> Iterator[float]:
+    def wait_for_permit(self, *, write: bool) -> Iterator[float]:
         """Wait until a request (a write request if `write`) may be sent, and yield the seconds waited for the limits.
 
         The wait for one of the slots of `max_in_flight` does not count.
@@ -117,7 +117,7 @@ class RateLimiter:
                 limits.slots.release()
 
     def wait(self, seconds: float) -> None:
-        """Wait `seconds` before one request, and delay no other. Raises StoppedError as `hold_permit` does."""
+        """Wait `seconds` before one request, and delay no other. Raises StoppedError as `wait_for_permit` does."""
         until = self._clock() + seconds
         self._own_waits += 1
         while (left := until - self._clock()) > 0:

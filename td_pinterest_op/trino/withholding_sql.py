@@ -57,7 +57,7 @@ def build_people_select(query: UserQuery, *, list_tables: Mapping[str, str], con
     else:
         persons = f"""
   SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST)} AS in_control, {_SUMS}
-  FROM ({build_single_column_select(query)})
+  FROM ({build_unwithheld_people_select(query)})
   GROUP BY answer"""
     # A list's reasons are not identifiers: people with a value that is rejected for the same reason are not on it.
     joins = "".join(
@@ -97,7 +97,7 @@ HAVING sum(given) > 0
 GROUP BY answer"""
 
 
-def build_single_column_select(query: UserQuery) -> str:
+def build_unwithheld_people_select(query: UserQuery) -> str:
     """Return a SELECT with a row for each value of a query's single identifier column. Nobody is withheld.
 
     The columns (answer, people, given, hashed, row_count, invalid_rows) are those of `build_people_select`, but

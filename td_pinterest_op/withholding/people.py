@@ -40,7 +40,7 @@ SendableAndWithheldCounts = tuple[Collection[bytes], Mapping[str, int]]
 """Different digests that may be sent, and the number of digests that are withheld, by reason."""
 
 
-class _PersonFacts:
+class _Facts:
     """What is known of a person, as bits of a byte, since there may be ten million people."""
 
     MAY_BE_SENT = 1
@@ -49,13 +49,13 @@ class _PersonFacts:
     IN_CONTROL = 8
 
 
-def _decide_outcome(facts: int) -> str:
-    """Return SENT or a reason of WITHHELD. `facts`: _PersonFacts of a person or of all holders of a digest."""
-    if facts & _PersonFacts.SUPPRESSED:
+def _decide_outcome(fact_bits: int) -> str:
+    """Return SENT or a reason of WITHHELD. `fact_bits`: _Facts of a person or of all holders of a digest."""
+    if fact_bits & _Facts.SUPPRESSED:
         return SUPPRESSED
-    if not facts & _PersonFacts.CONSENTS:
+    if not fact_bits & _Facts.CONSENTS:
         return WITHOUT_CONSENT
-    return IN_CONTROL_GROUP if facts & _PersonFacts.IN_CONTROL else SENT
+    return IN_CONTROL_GROUP if fact_bits & _Facts.IN_CONTROL else SENT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,12 +171,8 @@ class MultiIdentifierPeople:
         facts = 0
         if may_be_sent:
             # Without a consent list, everybody consents.
-            facts = (
-                _PersonFacts.MAY_BE_SENT
-                if CONSENT_LIST in self._lists.spools
-                else _PersonFacts.MAY_BE_SENT | _PersonFacts.CONSENTS
-            )
-        self._facts += bytes(facts | _PersonFacts.IN_CONTROL if chosen else facts for chosen in in_control)
+            facts = _Facts.MAY_BE_SENT if CONSENT_LIST in self._lists.spools else _Facts.MAY_BE_SENT | _Facts.CONSENTS
+        self._facts += bytes(facts | _Facts.IN_CONTROL if chosen else facts for chosen in in_control)
         for column in by_column:
             rows = range(len(in_control)) if column.rows is None else column.rows
             # The person of each valid identifier, in the order of `comparable_digests`.
@@ -186,7 +182,7 @@ class MultiIdentifierPeople:
                 for row, reason in column.rejected:
                     # A person whose address cannot be compared may be on the list.
                     if reason is Reason.UNSURE:
-                        self._facts[first + row] |= _PersonFacts.SUPPRESSED
+                        self._facts[first + row] |= _Facts.SUPPRESSED
 
     def compare_with_lists(self) -> None:
         """Note for each person whether they are on the opt-out and consent lists. Raises OSError.
@@ -197,10 +193,10 @@ class MultiIdentifierPeople:
         for bucket, (suppressed, consented) in enumerate(self._lists.read_suppressed_and_consented()):
             for digest, person in self._read_holders(bucket):
                 if digest in suppressed:
-                    self._facts[person] |= _PersonFacts.SUPPRESSED
+                    self._facts[person] |= _Facts.SUPPRESSED
                 # A row that is not sent gives no consent.
-                if digest in consented and self._facts[person] & _PersonFacts.MAY_BE_SENT:
-                    self._facts[person] |= _PersonFacts.CONSENTS
+                if digest in consented and self._facts[person] & _Facts.MAY_BE_SENT:
+                    self._facts[person] |= _Facts.CONSENTS
 
     def decide_outcomes(self, first_person: int, end_person: int) -> list[str]:
         """Return for each person from number `first_person` to `end_person` (excluded) SENT or a reason of WITHHELD.
@@ -223,7 +219,7 @@ class MultiIdentifierPeople:
             by_outcome: defaultdict[str, list[bytes]] = defaultdict(list)
             for digest, facts in facts_by_digest.items():
                 # What only rows without a control-group key hold is no record: neither sent nor withheld.
-                if facts & _PersonFacts.MAY_BE_SENT:
+                if facts & _Facts.MAY_BE_SENT:
                     by_outcome[_decide_outcome(facts)].append(digest)
             sent = by_outcome.pop(SENT, [])
             yield sent, {reason: len(digests) for reason, digests in by_outcome.items()}
@@ -238,9 +234,9 @@ class MultiIdentifierPeople:
             reasons: dict[bytes, str] = {}  # of identifiers that are sent for nobody
             for digest, person in self._read_holders(bucket):
                 facts = self._facts[person]
-                if facts & _PersonFacts.SUPPRESSED:
+                if facts & _Facts.SUPPRESSED:
                     reasons[digest] = SUPPRESSED
-                elif facts & _PersonFacts.IN_CONTROL:
+                elif facts & _Facts.IN_CONTROL:
                     reasons.setdefault(digest, IN_CONTROL_GROUP)
             # A second reading finds the people who are sent, but hold one of these identifiers too.
             for digest, person in self._read_holders(bucket) if reasons else ():

@@ -60,7 +60,7 @@ _MARSHAL_VERSION = 2  # marshal's format that does not look for repeated objects
 # numbers are big-endian, so that byte order = number order.
 _STRIP_ENTRY_FORMAT = Struct(f">BI{DIGEST_BYTES}sB")
 
-ColumnarBlock = Sequence[Sequence[Any]]  # the values of some rows, column by column
+RowBlock = Sequence[Sequence[Any]]  # the values of some rows, column by column
 RejectedRows = list[tuple[int, Reason]]  # rows of a block, counted from 0, each with the reason for its rejection
 
 
@@ -83,9 +83,7 @@ class Reader(abc.ABC):
         if self.people:
             self._files.callback(self.people.close)
 
-    def read(
-        self, blocks: Iterable[ColumnarBlock], *, progress: Callable[[int], None] = lambda _: None
-    ) -> PreparedRecords:
+    def read(self, blocks: Iterable[RowBlock], *, progress: Callable[[int], None] = lambda _: None) -> PreparedRecords:
         """Read all rows, and return their unique records. `progress` is called with the number of rows read so far.
 
         Raises JobError, TreasureDataError and OSError.
@@ -108,7 +106,7 @@ class Reader(abc.ABC):
         stats.duplicate = stats.valid - stats.unique
         return prepared
 
-    def _read_block(self, block: ColumnarBlock) -> RejectedRows:
+    def _read_block(self, block: RowBlock) -> RejectedRows:
         """Store the people and valid records of a block, and return its rejected rows, each with the reason.
 
         A row without a control-group key is rejected.
@@ -125,10 +123,10 @@ class Reader(abc.ABC):
         rejected = [(rows[row], reason) for row, reason in self._store_block(_select_rows(block, rows))]
         return [(row, Reason.NO_CONTROL_KEY) for row in keyless] + rejected
 
-    def _extract_identifiers(self, block: ColumnarBlock) -> list[ColumnIdentifiers]:
+    def _extract_identifiers(self, block: RowBlock) -> list[ColumnIdentifiers]:
         return [extract_column_identifiers(column, block) for column in self.columns]
 
-    def _store_block(self, block: ColumnarBlock) -> RejectedRows:
+    def _store_block(self, block: RowBlock) -> RejectedRows:
         """Store a block whose rows all have a control-group key, if one is needed. Otherwise as `_read_block`."""
         by_column = self._extract_identifiers(block)
         for column in by_column:
@@ -139,7 +137,7 @@ class Reader(abc.ABC):
             self.people.add_block(by_column, self._find_rows_in_control(block, by_column))
         return self._store_valid_records(by_column, len(block[0]))
 
-    def _find_rows_in_control(self, block: ColumnarBlock, by_column: Sequence[ColumnIdentifiers]) -> Sequence[bool]:
+    def _find_rows_in_control(self, block: RowBlock, by_column: Sequence[ColumnIdentifiers]) -> Sequence[bool]:
         control = self.control
         index = self.control_key_index
         if control is None:
@@ -373,7 +371,7 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Withholdin
         yield reader
 
 
-def _select_rows(block: ColumnarBlock, positions: Sequence[int]) -> ColumnarBlock:
+def _select_rows(block: RowBlock, positions: Sequence[int]) -> RowBlock:
     return [[column[position] for position in positions] for column in block]
 
 

@@ -59,7 +59,7 @@ class Sending:
         """Send requests one after the other, as a run does."""
         with self.guard.fail_if_overtaken(JOIN):
             for _ in range(requests):
-                with self.rate_limiter.hold_permit(write=True):
+                with self.rate_limiter.wait_for_permit(write=True):
                     self.check_write()
                     self.now += 1
                 self.stats.sent += 1

@@ -24,7 +24,7 @@ from td_pinterest_op.settings.table import ActionSpec
 log = logging.getLogger(__name__)
 
 # Before a session's time, its lists cannot have been made. A day more, since clocks and time zones differ.
-_CLOCK_MARGIN = 86_400.0
+_CLOCK_MARGIN_SECONDS = 86_400.0
 
 
 class MembersAction(AudienceAction):
@@ -155,7 +155,7 @@ class MembersAction(AudienceAction):
             is_nca=self._settings.is_nca,
             older_id=audience.customer_list_id if audience else None,
             begins=min(session_time.timestamp() if session_time else now, now)
-            - _CLOCK_MARGIN,  # a session may be in the future
+            - _CLOCK_MARGIN_SECONDS,  # a session may be in the future
             created_ids=self._created_list_ids,
         )
         description = f'fill customer list "{escape_for_message(str(name))}"'

@@ -158,8 +158,9 @@ class Mirror(MembersAction):
         if replaces:
             records = format_count(added, "record")
             replacing = f"fill a new customer list with {records}, and switch {label} to it; {used} is orphaned"
-            run = self._replace_members
-            steps.append(Step(description=replacing, request_count=1, batch_count=added_batches, run=run))
+            steps.append(
+                Step(description=replacing, request_count=1, batch_count=added_batches, run=self._replace_members)
+            )
         elif added:
             adds = f"add {format_count(added, 'record')} to {label} ({used})"
             steps.append(Step(description=adds, batch_count=added_batches, run=self._add_joiners))
@@ -214,22 +215,23 @@ class Mirror(MembersAction):
             # The plan is not settled, but they are not in the audience. There is no time left after a signal.
             if not shutdown.is_requested():
                 with contextlib.suppress(ExportError):
-                    self._ledger.insert_refused_digests(self._refused_joiners, is_settled=False)
+                    self._ledger.insert_refused_digests(self._refused_joiner_digests, is_settled=False)
             raise
 
     @property
-    def _refused_joiners(self) -> list[bytes]:
+    def _refused_joiner_digests(self) -> list[bytes]:
         return [digest for record in self._refused[JOIN] for _, digest in record.parts]
 
     def _replace_members(self) -> None:
-        audience = self._existing_audience
         # A try goes on with an unused list of its session key that has its name: an earlier try has begun to fill it.
         # Each plan gets a key of its own, so that no plan goes on with the list of another.
         key = f"{self._session_key} {self._ledger.state.number}"
         self._session_key = hashlib.sha256(key.encode()).hexdigest()[:8]
         self._sender.on_refused = self._refused[JOIN].append
         with self._guard.fail_if_overtaken(REPLACING):
-            for step in self._plan_replacement(self._require_usable_audience(audience.id), self._plan[JOIN]):
+            for step in self._plan_replacement(
+                self._require_usable_audience(self._existing_audience.id), self._plan[JOIN]
+            ):
                 step.run()
         self.stats.members = None  # known once the plan is settled
 
@@ -245,6 +247,6 @@ class Mirror(MembersAction):
         # The list that the audience uses now: after a replace, the new one.
         self._run.settle_plan_and_compact(
             self.stats.customer_list_id or "",
-            refused=self._refused_joiners,
+            refused=self._refused_joiner_digests,
             keeps_unsure_leavers=self._keeps_unsure_leavers,
         )

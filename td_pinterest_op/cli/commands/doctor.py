@@ -156,7 +156,7 @@ def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
             if isinstance(failure, AccountError) and failure.status == _UNAUTHORIZED_STATUS:
                 # It depends on where the credential was found.
                 advice = context.credentials.refused_token_advice
-                if failure.code == WRONG_APP_CODE:
+                if failure.error_code == WRONG_APP_CODE:
                     advice = (
                         "correct PINTEREST_CLIENT_ID or PINTEREST_CLIENT_SECRET (found in "
                         f"{context.credentials.describe_sources()}): both are on the app's page at "

@@ -172,7 +172,7 @@ def _run_and_clean_up(
                     "name": step.name,
                     "asked": step.request,
                     "status": answer.status if answer else None,
-                    "code": answer.code if answer else None,
+                    "code": answer.error_code if answer else None,
                     "seconds": round(timing.monotonic() - begin, 2),
                     "verdict": verdict,
                     **({"limits": rehearsal.limits} if step.name == "account" and rehearsal.limits else {}),

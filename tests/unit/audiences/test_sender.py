@@ -194,7 +194,7 @@ def test_every_record_is_sent_once_in_full_batches(maximum: int, records: int, b
 
 
 def test_progress_is_shown_while_no_request_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sender, "_POLL_SECONDS", 0.001)
+    monkeypatch.setattr(sender, "_PROGRESS_SECONDS", 0.001)
     told: list[int] = []
     seen = threading.Event()
 

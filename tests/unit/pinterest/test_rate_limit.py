@@ -56,7 +56,7 @@ def simulate(
             heapq.heappush(events, (now, next(numbers), None))
             continue
         try:
-            permit = rate_limiter.hold_permit(write=True)
+            permit = rate_limiter.wait_for_permit(write=True)
             permit.__enter__()
         except _LaterError:
             heapq.heappush(events, (now + asked, next(numbers), None))
@@ -119,7 +119,7 @@ def paced(time: FakeTime, *, per_minute: int = 390, now: Callable[[], float] | N
 
 def send(rate_limiter: RateLimiter, *, write: bool) -> float:
     """Send a request that takes no time. Returns the seconds that it waited before."""
-    with rate_limiter.hold_permit(write=write) as waited:
+    with rate_limiter.wait_for_permit(write=write) as waited:
         return waited
 
 
