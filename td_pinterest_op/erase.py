@@ -24,14 +24,14 @@ from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.limits import check_invalid_values
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.redaction.secret import sanitize
+from td_pinterest_op.redaction.secret import mask_and_escape
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ERASURE_SETTINGS, ErasureSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.outcome import open_history, publish_outcome_and_raise
-from td_pinterest_op.task_runtime.process import TaskProcess
+from td_pinterest_op.task_runtime.process import TaskRunContext
 from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.services import Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
@@ -54,7 +54,7 @@ class PinterestErase:
 
         Raises ExportError, whose message names the lists that failed.
         """
-        with TaskProcess():
+        with TaskRunContext():
             store_workflow_values(pinterest_erasure=erase_people(get_current_task(), SYSTEM_TIMING))
 
 
@@ -78,7 +78,7 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
     with connect_services(task, settings, timing=timing, counts=stats.requests, needs_scopes=True) as services:
         erasure = _Erasure(settings=settings, stats=stats, services=services)
         try:
-            receipt = erasure.execute(cast("Source", request.source))
+            receipt = erasure.erase_and_build_receipt(cast("Source", request.source))
         except Exception as failure:
             error = failure
         statistics = stats.to_json()
@@ -121,7 +121,9 @@ class _Erasure:
     settings: ErasureSettings
     stats: Stats
     services: Services
-    targets: list[_RemovalTarget] = field(default_factory=list)  # the customer lists, filled by `execute`
+    targets: list[_RemovalTarget] = field(
+        default_factory=list
+    )  # the customer lists, filled by `erase_and_build_receipt`
     unread: list[_RemovalTarget] = field(default_factory=list)  # the ad accounts whose lists cannot be read
 
     @property
@@ -129,7 +131,7 @@ class _Erasure:
         """The customer lists that accepted all removals. Empty in a dry run, and if there is nobody to remove."""
         return [target for target in self.targets if target.records == self.stats.unique > 0]
 
-    def execute(self, source: Source) -> dict[str, Any]:
+    def erase_and_build_receipt(self, source: Source) -> dict[str, Any]:
         """Remove the people of `source` from every list. Returns the receipt: JSON types for the workflow store."""
         settings = self.settings
         stats = self.stats
@@ -252,7 +254,7 @@ class _Erasure:
             try:
                 for each in self.services.build_pinterest_api(account).list_customer_lists():
                     if each.id not in known:
-                        found.append(_RemovalTarget(account, each.id, sanitize(each.name, longest=255)))
+                        found.append(_RemovalTarget(account, each.id, mask_and_escape(each.name, longest=255)))
             except StoppedError:
                 raise
             except ExportError as error:

@@ -105,7 +105,7 @@ class WorkflowError(ExportError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class SettingProblem:
     """A problem with a setting or a parameter of a task."""
 
     key: str  # the name of the setting or parameter, "" for none or several
@@ -121,16 +121,16 @@ class SettingsError(WorkflowError):
     example = "result_settings has 1 problem: - audience_name: missing, and create_new_audience needs it"
 
     def __init__(
-        self, message: str, *, problems: Sequence[Problem] = (), key: str = "", code: ProblemCode = "wrong"
+        self, message: str, *, problems: Sequence[SettingProblem] = (), key: str = "", code: ProblemCode = "wrong"
     ) -> None:
         super().__init__(message)
-        self.problems = tuple(problems) or (Problem(key=key, code=code, text=str(self)),)
+        self.problems = tuple(problems) or (SettingProblem(key=key, code=code, text=str(self)),)
 
 
 class SettingsErrorCollector(list[SettingsError]):
     """Collects the SettingsErrors of several calls, so that all of them can be raised as a single error."""
 
-    def call(self, function: Callable[..., _ResultT], *args: Any, **kwargs: Any) -> _ResultT | None:
+    def call_and_collect(self, function: Callable[..., _ResultT], *args: Any, **kwargs: Any) -> _ResultT | None:
         """Call a function and return its result. If it raises SettingsError, keep the error and return None."""
         try:
             return function(*args, **kwargs)
@@ -138,7 +138,7 @@ class SettingsErrorCollector(list[SettingsError]):
             self.append(error)
             return None
 
-    def raise_any(self) -> None:
+    def raise_collected(self) -> None:
         """Raise one SettingsError with all collected messages and problems. Does nothing if there are none."""
         if self:
             problems = [problem for error in self for problem in error.problems]

@@ -23,7 +23,7 @@ from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.outcome import open_history, publish_outcome_and_raise
-from td_pinterest_op.task_runtime.process import TaskProcess
+from td_pinterest_op.task_runtime.process import TaskRunContext
 from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.services import OnNewRefreshToken, Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
@@ -43,7 +43,7 @@ class PinterestExport:
 
         Raises ExportError, whose message says what to do.
         """
-        with TaskProcess():
+        with TaskRunContext():
             store_workflow_values(pinterest=export_task(get_current_task(), SYSTEM_TIMING))
 
 
@@ -62,7 +62,7 @@ def export_task(
     log.info("td_pinterest_op %s", __version__)
     request = parse_task_request(task, table=EXPORT_SETTINGS)
     settings = request.settings
-    stats = build_stats(settings)
+    stats = build_initial_stats(settings)
     connected = connect_services(
         task,
         settings,
@@ -76,7 +76,7 @@ def export_task(
     return stats.to_json()
 
 
-def build_stats(settings: Settings) -> Stats:
+def build_initial_stats(settings: Settings) -> Stats:
     """Return the statistics of an export that begins: what the settings name, with all counters at zero."""
     return Stats(
         action=settings.action.name,
@@ -115,9 +115,9 @@ def run_request(
             plan = describe_plan(
                 settings,
                 stats,
-                batches=sum(step.batch_count for step in steps),
+                batch_count=sum(step.batch_count for step in steps),
                 changes=[step.description for step in steps],
-                request_count=sum(step.request_count for step in steps),
+                other_request_count=sum(step.request_count for step in steps),
             )
             reporter.show_plan(plan)
             if not settings.dry_run:

@@ -24,7 +24,7 @@ from td_pinterest_op.audiences.request import (
     reject_misplaced_lists,
 )
 from td_pinterest_op.errors import EntriesError, ExportError, SettingsError, StoppedError
-from td_pinterest_op.export import build_stats, publish_export_and_raise, run_request
+from td_pinterest_op.export import build_initial_stats, publish_export_and_raise, run_request
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.runtime.text import format_count
@@ -44,7 +44,7 @@ from td_pinterest_op.settings.types import (
     is_left_out,
 )
 from td_pinterest_op.stats import WITHHOLDING_LISTS, Stats
-from td_pinterest_op.task_runtime.process import TaskProcess, log_label, may_rerun_task
+from td_pinterest_op.task_runtime.process import TaskRunContext, log_label, may_rerun_task
 from td_pinterest_op.task_runtime.services import Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
 
@@ -65,7 +65,7 @@ class Many:
 
         Raises EntriesError if any of them fails.
         """
-        with TaskProcess():
+        with TaskRunContext():
             store_workflow_values(pinterest_many=export_all_entries(get_current_task(), SYSTEM_TIMING))
 
 
@@ -182,7 +182,7 @@ class _EntryRun:
                 name = f"{name[:30]}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
             path = path.with_name(f"{path.stem}-{name}{path.suffix}")
             request = replace(request, settings=replace(settings, report=str(path)))
-        self.stats = build_stats(settings)
+        self.stats = build_initial_stats(settings)
         own = services.for_another_run(task, self.stats)
         run_request(request, own, self.stats)
 

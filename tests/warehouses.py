@@ -21,7 +21,7 @@ from td_pinterest_op.identifiers.identifier_types import (
     TYPES,
 )
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column, has_single_identifier
+from td_pinterest_op.records.columns import Column, has_single_identifier_rows
 from td_pinterest_op.records.digests import ColumnIdentifiers, extract_column_identifiers
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.trino.hashed_query import UserQuery, build_hashing_statement
@@ -265,7 +265,7 @@ def select_people(
     """Return the digests to send, the values that are not sent by reason, and counts as in `Withholding`."""
     tables = {name: load_list(warehouse, name, rows) for name, rows in lists.items()}
     answers = warehouse.read(build_people_select(query, list_tables=tables, control=control))
-    if not tables and control is None and has_single_identifier(query.columns):
+    if not tables and control is None and has_single_identifier_rows(query.columns):
         values = "SELECT answer, 0, sum(given), sum(hashed), sum(row_count), sum(invalid_rows) FROM ({}) GROUP BY 1"
         alone = warehouse.read(values.format(build_unwithheld_people_select(query)))
         assert sorted(alone) == sorted((row[0], 0, *row[2:]) for row in answers)

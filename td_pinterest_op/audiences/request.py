@@ -72,31 +72,31 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
     """
     errors = SettingsErrorCollector()
     parsed = _parse_task_settings(task, table, errors)
-    settings: _S | None = errors.call(build_settings, parsed)
+    settings: _S | None = errors.call_and_collect(build_settings, parsed)
     action = parsed.action
     if settings and settings.history:  # only for its problems: the history finds the database again
-        errors.call(require_history_database, task, settings.history)
-    errors.call(parse_endpoints, task.environ)
+        errors.call_and_collect(require_history_database, task, settings.history)
+    errors.call_and_collect(parse_endpoints, task.environ)
     source: Source | None = None
     reads_rows = action is None or action.reads_rows
     if reads_rows and issubclass(table.settings_class, RecordSettings):
-        source = errors.call(read_row_source, task)
-        errors.call(parse_api_key, task.environ)
+        source = errors.call_and_collect(read_row_source, task)
+        errors.call_and_collect(parse_api_key, task.environ)
     lists: dict[str, Source] = {}
     if "action" in table.by_name:
-        errors.call(reject_misplaced_lists, task)
+        errors.call_and_collect(reject_misplaced_lists, task)
         given = {name: query for name in WITHHOLDING_LISTS if (query := parsed.values[name])}
         if action and not action.adds_people:
             given = {}
-        queries = {name: errors.call(read_query_source, task, name, query) for name, query in given.items()}
+        queries = {name: errors.call_and_collect(read_query_source, task, name, query) for name, query in given.items()}
         lists = {name: query for name, query in queries.items() if query}
     if source and isinstance(settings, Settings):
-        errors.call(require_hashable, source, settings)
+        errors.call_and_collect(require_hashable, source, settings)
     for name, each in {"query": source, **lists}.items():
         if each and each.query:
-            errors.call(require_query, each.query, name=name, engine=each.engine)
+            errors.call_and_collect(require_query, each.query, name=name, engine=each.engine)
     try:
-        errors.raise_any()
+        errors.raise_collected()
     except SettingsError as error:
         values = parsed.values
         audience = parsed.audience_id or values.get("audience_name")
@@ -124,7 +124,7 @@ def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: Settings
     """
     settings = get_raw_settings(task)
     action = find_action(settings, table=table)
-    given = errors.call(_parse_settings_for_this_run, task) or {}
+    given = errors.call_and_collect(_parse_settings_for_this_run, task) or {}
     known = [name for name in given if name in table.by_name]
     used = {name: given[name] for name in known if action is None or table.by_name[name].is_used_by(action)}
     if used:

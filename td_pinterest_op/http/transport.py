@@ -24,7 +24,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.http.endpoints import find_proxy_and_address
-from td_pinterest_op.redaction.secret import mask_sensitive_data, sanitize
+from td_pinterest_op.redaction.secret import mask_and_escape, mask_sensitive_data
 from td_pinterest_op.runtime.text import parse_whole_number
 
 RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.26 lacks this class
@@ -312,5 +312,5 @@ def _build_no_response_error(error: BaseException, url: str) -> NoResponseError:
     except ValueError:  # the URL or the proxy is not valid
         return NoResponseError(failure)
     through = f" through the proxy {proxy}" if proxy else ""
-    why = f" ({sanitize(text, longest=100)})" if text else ""
+    why = f" ({mask_and_escape(text, longest=100)})" if text else ""
     return NoResponseError(failure, f": {parts.hostname}:{port}{through}{why}")

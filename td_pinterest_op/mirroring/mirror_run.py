@@ -19,7 +19,7 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.mirroring.comparison import build_change_counts_query, build_changes_select
 from td_pinterest_op.mirroring.ledger import DIFFERENCE, JOIN, LEAVE, PLAN_EVENTS, REPLACE, UNSURE_LEAVE, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
-from td_pinterest_op.records.columns import choose_customer_list_type, find_people_columns, has_single_identifier
+from td_pinterest_op.records.columns import choose_customer_list_type, find_people_columns, has_single_identifier_rows
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.table import Settings
@@ -135,7 +135,7 @@ class MirrorWarehouseSteps:
         # Hash the people. If some may be withheld or have several identifiers, this is a statement of its own, with a
         # table: together with the comparison it would need the memory of both. Else the comparison hashes them.
         control = self.settings.control
-        if list_tables or control or not has_single_identifier(query.columns):
+        if list_tables or control or not has_single_identifier_rows(query.columns):
             select = withholding_sql.build_people_select(query, list_tables=list_tables, control=control)
             select += f"{withholding_sql.BLANK_ROW}, 0, 0, 0, 0, 0"
             purpose = "hash the people, without those withheld"

@@ -12,7 +12,7 @@ from td_pinterest_op.http.retry import Retry, parse_rate_limit_reset, parse_retr
 from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.pinterest.retry_policy import FAILURE_DECISIONS, Decision, Recovery, judge_response
-from td_pinterest_op.redaction.secret import escape_for_message, sanitize
+from td_pinterest_op.redaction.secret import escape_for_message, mask_and_escape
 from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.stats import RequestCounts
 
@@ -157,7 +157,7 @@ class Client:
             return response
         # A response may echo records, and the token endpoint's secrets.
         is_quotable = response.error_message and not request.has_records and not request.is_about_tokens
-        quote = f' "{sanitize(response.error_message, longest=200)}"' if is_quotable else ""
+        quote = f' "{mask_and_escape(response.error_message, longest=200)}"' if is_quotable else ""
         code_text = "" if code is None else f" (code {code})"
         text = f"Pinterest answered {status}{code_text}{quote} to the request to {escape_for_message(request.purpose)}"
         is_about_request = status >= 400 and decision.recovery in (Recovery.REFRESH, Recovery.GIVE_UP)

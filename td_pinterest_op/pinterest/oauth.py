@@ -15,7 +15,7 @@ from td_pinterest_op.pinterest.client import MOST_TOKEN_REFUSALS, AdviceByCode, 
 from td_pinterest_op.pinterest.retry_policy import AUTHORISE_AGAIN
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import DAY
+from td_pinterest_op.runtime.clock import DAY_SECONDS
 
 # The scopes that an export needs, also in a dry run.
 REQUIRED_SCOPES = ("ads:read", "ads:write")
@@ -25,7 +25,7 @@ _RENEWAL_MARGIN_SECONDS = 600.0
 # Pinterest's figures, for a response without them.
 _ACCESS_TOKEN_DAYS = 30
 _REFRESH_TOKEN_DAYS = 60
-_LONGEST_LIFETIME = 100 * 365 * DAY
+_LONGEST_LIFETIME = 100 * 365 * DAY_SECONDS
 _ADVICE_TO_AUTHORISE = (
     "authorise the app again (scopes ads:read and ads:write) and store the new refresh token. If another export has "
     "just renewed it, running this task again is enough"
@@ -174,11 +174,11 @@ class RenewableTokens(TokenSource):
             self.refresh_token = issued
             self._seen_tokens.add(issued)
         self.scopes = grant.scopes
-        self.refresh_expires_in = grant.refresh_expires_in or (_REFRESH_TOKEN_DAYS * DAY if issued else None)
+        self.refresh_expires_in = grant.refresh_expires_in or (_REFRESH_TOKEN_DAYS * DAY_SECONDS if issued else None)
         self.on_new_refresh_token(issued, self.refresh_expires_in)
         if self.needs_scopes and (missing := describe_missing_scopes(grant.scopes)):
             raise AccountError(f"the refresh token lacks the {missing}: {AUTHORISE_AGAIN}")
-        lifetime = grant.expires_in or _ACCESS_TOKEN_DAYS * DAY
+        lifetime = grant.expires_in or _ACCESS_TOKEN_DAYS * DAY_SECONDS
         # At least a little use before it is renewed, however short it lasts.
         return Bearer(
             grant.access_token, self.client.timing.monotonic() + max(lifetime - _RENEWAL_MARGIN_SECONDS, lifetime / 2)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.identifier_types import EMAIL, LIST_TYPES, TYPES, IdentifierType, join_with_or
-from td_pinterest_op.redaction.secret import sanitize
+from td_pinterest_op.redaction.secret import mask_and_escape
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.treasure_data.job import Job
 
@@ -69,7 +69,7 @@ def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str,
         columns.sort(key=lambda column: order.index(column.type.name))
     for name, of_list in list_columns.items():
         require_common_type(f"`{name}`", of_list, columns)
-    if control and control.by is None and not (has_single_identifier(columns) and columns[0].type.is_hashed):
+    if control and control.by is None and not (has_single_identifier_rows(columns) and columns[0].type.is_hashed):
         raise JobError(
             f"{job.label} has no column that identifies each person for the control group: select a column with a key "
             "of each person, and name that column as `by` in `control`"
@@ -121,7 +121,7 @@ def find_identifier_columns(
     names = [name.lower() for name, _ in job.schema]
     named = {**dict.fromkeys(columns, "columns"), **({control_column: "control"} if control_column else {})}
     problems = [
-        f'there is no column "{sanitize(name)}", which `{setting}` names: select it, or correct the name'
+        f'there is no column "{mask_and_escape(name)}", which `{setting}` names: select it, or correct the name'
         for name, setting in named.items()
         if name not in names
     ]
@@ -129,12 +129,12 @@ def find_identifier_columns(
     if control_column in names:
         if names.count(control_column) > 1:
             problems.append(
-                f'several columns are named "{sanitize(control_column)}", which `control` names: select one'
+                f'several columns are named "{mask_and_escape(control_column)}", which `control` names: select one'
             )
         if type_by_name.pop(control_column, None):
             never_sent = (
-                f'column "{sanitize(control_column)}" chooses the control group, and is never sent: to send it too, '
-                "select it a second time under another name, and name that one as `by` in `control`"
+                f'column "{mask_and_escape(control_column)}" chooses the control group, and is never sent: to send it '
+                "too, select it a second time under another name, and name that one as `by` in `control`"
             )
     found = []
     for position, (name, sql_type) in enumerate(job.schema):
@@ -143,9 +143,9 @@ def find_identifier_columns(
             if not (_TEXT_TYPE_PATTERN if type_ else _CONTROL_KEY_TYPE_PATTERN).match(sql_type):
                 # A cast of bytes would take them for UTF-8; what a query holds as bytes is a digest.
                 cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
-                problems.append(f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}')
+                problems.append(f'column "{mask_and_escape(name)}" is of type {mask_and_escape(sql_type)}: {cure}')
         elif name.lower() not in other_columns:
-            problems.append(f'column "{sanitize(name)}" {_explain_unusable_column(name)}')
+            problems.append(f'column "{mask_and_escape(name)}" {_explain_unusable_column(name)}')
         if type_:
             column = Column(
                 name=name,
@@ -159,7 +159,7 @@ def find_identifier_columns(
     if not found:
         problems.insert(0, never_sent or f"there is no column {join_with_or(types)}")
     if problems:
-        shown = sanitize(", ".join(" ".join(column) for column in job.schema), longest=_LONGEST_COLUMN_LIST)
+        shown = mask_and_escape(", ".join(" ".join(column) for column in job.schema), longest=_LONGEST_COLUMN_LIST)
         listed = "; ".join(problems[:_MOST_LISTED_PROBLEMS])
         raise JobError(f"{job.label} (columns: {shown}) cannot be exported: {listed}")
     if never_sent and not job.is_hashed_by_warehouse:  # the columns of such a job were checked before
@@ -184,7 +184,7 @@ def get_column_position(name: str, names: Iterable[str]) -> int:
     return [each.lower() for each in names].index(name.lower())
 
 
-def has_single_identifier(columns: Sequence[Column]) -> bool:
+def has_single_identifier_rows(columns: Sequence[Column]) -> bool:
     """Return True if each row has a single identifier: there is one column, and it is not an array."""
     return len(columns) == 1 and not columns[0].is_array
 

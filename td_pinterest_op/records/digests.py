@@ -151,17 +151,17 @@ def _recognise_and_count_hashed(type_: IdentifierType, values: Sequence[object])
             digests = [unhexlify(text) if len(text) == 64 else b"" for text in texts]
         except ValueError:
             digests = [unhexlify(text) if _SHA256_HEX.fullmatch(text) else b"" for text in texts]
-        digests = _clear_hashes_of_nothing(digests)
+        digests = _blank_hashes_of_nothing(digests)
         return digests, len(digests) - digests.count(b"")
     plain = type_.recognise(lines)
     if len(plain) != len(texts):  # a newline inside a value makes a line too many
         return [b""] * len(texts), 0
     if not type_.is_hashed:
         return [b"" if value.lower() in _ENCODED_PLACEHOLDERS else value for value in plain], 0
-    return _clear_hashes_of_nothing([sha256(value).digest() if value else b"" for value in plain]), 0
+    return _blank_hashes_of_nothing([sha256(value).digest() if value else b"" for value in plain]), 0
 
 
-def _clear_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:
+def _blank_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:
     if HASHES_OF_NOTHING.isdisjoint(digests):
         return digests
     return [b"" if digest in HASHES_OF_NOTHING else digest for digest in digests]

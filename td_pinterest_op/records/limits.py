@@ -24,24 +24,27 @@ _MEMBERS_REMAIN_NOTE = (
 )
 
 
-def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Sequence[str], request_count: int) -> str:
+def describe_plan(
+    settings: Settings, stats: Stats, *, batch_count: int, changes: Sequence[str], other_request_count: int
+) -> str:
     """Return the description of a planned export for the log, in several lines: rows, records, requests, changes.
 
-    `batches`: the number of requests with records. `request_count`: the number of other writing requests. `changes`: a
-    sentence for each thing to create, change or orphan at Pinterest.
+    `batch_count`: the number of requests with records. `other_request_count`: that of other writing requests.
+    `changes`: a sentence for each thing to create, change or orphan at Pinterest.
     """
     reasons = format_reason_counts(stats.invalid_by_reason)
     action = settings.action
     leaves_members = not action.drops_members and (not action.only_once or settings.if_exists == "add")
     pace = settings.requests_per_minute
-    minutes = (request_count + batches) / pace
+    requests = other_request_count + batch_count
+    minutes = requests / pace
     lines = [
         "plan (dry run: nothing will be written):" if settings.dry_run else "plan:",
         f"  rows      {stats.read:,} read, {stats.valid:,} valid, {stats.invalid_count:,} invalid"
         + (f" ({reasons})" if reasons else ""),
         f"  records   {stats.unique:,} unique, {stats.duplicate:,} duplicate",
         *([f"  withheld  {stats.withheld_text}"] if stats.withheld.total() else []),
-        f"  requests  {request_count + batches:,} to write ({batches:,} of records), at most {pace:,} a minute: "
+        f"  requests  {requests:,} to write ({batch_count:,} of records), at most {pace:,} a minute: "
         + (f"{math.ceil(minutes):,} min" if minutes > 1 else "under a minute"),
         *(f"  change    {change}" for change in changes),
         *([_MEMBERS_REMAIN_NOTE] if stats.list_jobs and leaves_members else []),

@@ -23,7 +23,7 @@ _SHORTEST_PADDED_EXTERNAL_ID = 16
 _MOST_BUFFERED_BYTES = 4 << 20  # in memory, over all layouts
 # Bytes of JSON in a request of rows, about: connectors of others keep to it, and Pinterest names no limit. The number
 # of single digests, which are short, is limited by `limit_records_per_request` alone.
-_MAX_JSON_BYTES = 1_000_000
+_MAX_BATCH_JSON_BYTES = 1_000_000
 
 
 class RecordLayout(NamedTuple):
@@ -38,17 +38,17 @@ class RecordLayout(NamedTuple):
     is_extra: bool = False  # a further combination of a row's values, which does not count as a record of its own
 
     @property
-    def digest_bytes(self) -> int:
+    def digests_width(self) -> int:
         """The number of bytes of a record before its external id: its digests, or the external id's hash instead."""
         return max(1, len(self.keys)) * DIGEST_BYTES
 
     @property
     def width(self) -> int:
         """The number of bytes of an encoded record."""
-        return self.digest_bytes + self.id_length
+        return self.digests_width + self.id_length
 
     @property
-    def json_width(self) -> int:
+    def largest_json_width(self) -> int:
         """The most bytes that a record takes in a request's JSON, if no character of its external id is escaped."""
         return len(self.format_as_json(bytes(self.width))) + len(",") + self.id_length
 
@@ -64,7 +64,7 @@ class RecordLayout(NamedTuple):
         if not self.id_length:
             values = hexlify(data, b",", DIGEST_BYTES).split(b",")
         else:
-            digests, padded = zip(*iter_unpack(f"{self.digest_bytes}s{self.id_length}s", data), strict=True)
+            digests, padded = zip(*iter_unpack(f"{self.digests_width}s{self.id_length}s", data), strict=True)
             in_hex = hexlify(b"".join(digests), b",", DIGEST_BYTES).split(b",")
             # No external id contains a comma.
             external_ids = [external_id.rstrip(b"\0").decode() for external_id in padded]
@@ -151,9 +151,9 @@ def _make_batches(chunks: Iterable[tuple[RecordLayout, Any]], size: int) -> Iter
     """
     parts: list[tuple[RecordLayout, bytes]] = []
     records_left = size
-    json_left = _MAX_JSON_BYTES
+    json_left = _MAX_BATCH_JSON_BYTES
     for layout, chunk in chunks:
-        json_width = layout.json_width if layout != SINGLE_DIGEST else 0
+        json_width = layout.largest_json_width if layout != SINGLE_DIGEST else 0
         start = 0
         while start < len(chunk):
             fitting = min(records_left, json_left // json_width) if json_width else records_left
@@ -161,7 +161,7 @@ def _make_batches(chunks: Iterable[tuple[RecordLayout, Any]], size: int) -> Iter
                 yield Batch(parts)
                 parts = []
                 records_left = size
-                json_left = _MAX_JSON_BYTES
+                json_left = _MAX_BATCH_JSON_BYTES
                 continue
             piece = chunk[start : start + max(fitting, 1) * layout.width]
             parts.append((layout, piece))

@@ -122,7 +122,7 @@ def quote_for_message(text: str) -> str:
     return f'"{escape_for_message(text[:_LONGEST_QUOTED_TEXT])}{"…" if len(text) > _LONGEST_QUOTED_TEXT else ""}"'
 
 
-def sanitize(text: str, *, longest: int = 80) -> str:
+def mask_and_escape(text: str, *, longest: int = 80) -> str:
     """Return `text` masked and escaped, on one line, cut to `longest` characters. The mask: `mask_sensitive_data`."""
     line = escape_for_message(
         mask_sensitive_data(text)

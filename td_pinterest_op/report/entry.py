@@ -46,7 +46,7 @@ class Entry:
         return _parse_number(self.values.get(name))
 
     @property
-    def dry_run(self) -> bool:
+    def is_dry_run(self) -> bool:
         """Whether the run was a dry run, which changes nothing on Pinterest."""
         return str(self.values.get("is_dry_run")) == "1"
 
@@ -68,7 +68,7 @@ class Entry:
             return self.kind.capitalize()
         # The name of an action begins with its verb.
         verb = action.partition("_")[0]
-        if not self.dry_run and self.outcome != FAILED_OUTCOME:
+        if not self.is_dry_run and self.outcome != FAILED_OUTCOME:
             verb = verb.removesuffix("e") + "ed"
         return verb.capitalize() + (" a look-alike" if action == "create_actalike_audience" else "")
 

@@ -65,7 +65,7 @@ def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
         ]
         label = "Should be in the audience" if run.get_number("members") is None else "In the audience"
         bars.append(Bar(KEPT_BAR, label, allowed, ", ".join(changes) or "nobody joined or left"))
-    elif run.dry_run:
+    elif run.is_dry_run:
         bars.append(Bar(KEPT_BAR, "Would be taken out" if removes else "Would be sent", allowed))
     else:
         refused = run.get_number("records_refused") or 0
@@ -74,7 +74,7 @@ def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
         bars.append(Bar(LOST_BAR, "Not sent", allowed - sent - refused, why))
         bars.append(Bar(KEPT_BAR, "Taken out" if removes else "Sent", sent))
     bars = [bar for bar in bars if bar.kind == KEPT_BAR or bar.count]
-    if run.outcome != FAILED_OUTCOME and not run.dry_run and not removes:
+    if run.outcome != FAILED_OUTCOME and not run.is_dry_run and not removes:
         count = size_entry.get_number("audience_size") if size_entry else None
         whole = "the whole audience, " if run.get_text("action").startswith("add_people_to_") else ""
         note = f"{whole}about, as of {format_time(size_entry.at)}" if size_entry else "not known yet"

@@ -69,7 +69,7 @@ def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText
             detail=f"{reached if run.get_number('records_unique') else ''} {run.get_text('error')}".strip(),
             next="Do what the message says, then run the workflow again. Running it again is always safe.",
         )
-    if run and run.dry_run:
+    if run and run.is_dry_run:
         return ReportText(
             tone="waiting",
             headline="This was a dry run: nothing changed on Pinterest",

@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from td_pinterest_op.redaction.secret import defuse_templates, sanitize
+from td_pinterest_op.redaction.secret import defuse_templates, mask_and_escape
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 
 _LONGEST_FREE_TEXT = 1000
@@ -132,7 +132,7 @@ def build_attempt_outcomes_query(table: str, *, session_uuid: str, attempt_id: s
     )
 
 
-def build_control_runs_query(table: str, *, audience_id: str) -> str:
+def build_control_run_count(table: str, *, audience_id: str) -> str:
     """Return a query for the number of an audience's runs that withheld a control group, as the column `runs`."""
     return (
         f"-- td_pinterest_op: the control groups of this audience\nSELECT count(*) AS runs FROM {quote_name(table)} "
@@ -201,7 +201,7 @@ def _format_literal(column: str, value: Any) -> str:
     text = str(value)
     # Only free text is masked: the ids of sessions look like those of devices.
     free = (
-        sanitize(" ".join(text.split()), longest=_LONGEST_FREE_TEXT)
+        mask_and_escape(" ".join(text.split()), longest=_LONGEST_FREE_TEXT)
         if column in _FREE_TEXT_COLUMNS
         else defuse_templates(text)
     )

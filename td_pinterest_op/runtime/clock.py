@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 
 from td_pinterest_op.runtime import shutdown
 
-DAY = 86_400.0
-_LONGEST_DURATION = 1000 * 365 * DAY  # seconds; no date is later than that from now
+DAY_SECONDS = 86_400.0
+_LONGEST_DURATION = 1000 * 365 * DAY_SECONDS  # seconds; no date is later than that from now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,4 +42,4 @@ def format_duration(seconds: float, *, starting_at: float | None = None) -> str:
     if starting_at is None or seconds < 120:
         return length
     end = datetime.fromtimestamp(starting_at, timezone.utc) + timedelta(seconds=min(seconds, _LONGEST_DURATION))
-    return f"{length} (until {end:{'%H:%M' if seconds < DAY / 2 else '%Y-%m-%d %H:%M'}} UTC)"
+    return f"{length} (until {end:{'%H:%M' if seconds < DAY_SECONDS / 2 else '%Y-%m-%d %H:%M'}} UTC)"

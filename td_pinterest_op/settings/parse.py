@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
+from td_pinterest_op.errors import ProblemCode, SettingProblem, SettingsError
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_TYPE_NAMES, TYPES, join_with_or
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.text import format_count
@@ -46,8 +46,8 @@ class ParsedSettings:
     given_values: dict[str, Any] = field(default_factory=dict)  # by name or alias; None for a wrong value
     refresh_token_secret: str | None = None
     for_this_run: tuple[str, ...] = ()
-    warnings: list[Problem] = field(default_factory=list)  # about values that are unusual but not wrong
-    problems: list[Problem] = field(default_factory=list)
+    warnings: list[SettingProblem] = field(default_factory=list)  # about values that are unusual but not wrong
+    problems: list[SettingProblem] = field(default_factory=list)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class ParsedSettings:
 
     def add_problem(self, name: str, text: str, *, code: ProblemCode = "wrong") -> None:
         """Add a problem with the setting `name`. `text`: the message. `code`: the kind, see `ProblemCode`."""
-        self.problems.append(Problem(key=name, code=code, text=f"{name}: {text}"))
+        self.problems.append(SettingProblem(key=name, code=code, text=f"{name}: {text}"))
 
     def add_problem_if_different(self, name: str, other: str) -> None:
         """Add a problem if `name` and `other` are given with different values, or `other` is no part of a list."""
@@ -92,7 +92,7 @@ class ParsedSettings:
             allowed = self.table.by_name[name].type.allowed
             others = f" (or {alternatives[-1]})" if alternatives else ""
             text = f"{name}: missing{reason}{others}; allowed: {allowed}"
-            self.problems.append(Problem(key=name, code="missing", text=text, others=alternatives))
+            self.problems.append(SettingProblem(key=name, code="missing", text=text, others=alternatives))
 
 
 def parse_settings(raw: object, *, table: SettingsTable[_SettingsT], environ: Mapping[str, str]) -> _SettingsT:
@@ -123,7 +123,7 @@ def build_settings(parsed: ParsedSettings) -> Any:
             values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
         if parsed.unused_keys:
             text = f"{action.name} does not use these settings: {', '.join(parsed.unused_keys)}"
-            warnings.append(Problem(key=parsed.unused_keys[0], code="unused", text=text))
+            warnings.append(SettingProblem(key=parsed.unused_keys[0], code="unused", text=text))
     return parsed.table.settings_class(
         **values,
         refresh_token_secret=parsed.refresh_token_secret,
@@ -204,7 +204,7 @@ def parse_values(
                 parsed.add_problem(name, f"{wrong}; allowed: {key.type.allowed}", code="value")
     if lost_digits:
         text = f"{LOST_DIGITS_WARNING}: {', '.join(lost_digits)}"
-        parsed.warnings.append(Problem(key=lost_digits[0], code="digits", text=text))
+        parsed.warnings.append(SettingProblem(key=lost_digits[0], code="digits", text=text))
     _add_unknown_key_problems(parsed, whole)
     for key in table.settings:
         _add_setting_problems(parsed, key)

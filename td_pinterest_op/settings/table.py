@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar, get_args
 
-from td_pinterest_op.errors import Problem
+from td_pinterest_op.errors import SettingProblem
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.structures import (
     AD_ACCOUNT_IDS_TYPE,
@@ -208,7 +208,7 @@ class ConnectionSettings:
     max_in_flight: int = _of_rows(build_integer_type(1, 64), 8)
     history: TableName | None = declare_setting(TABLE_TYPE, comment="the table with a row about each run; '' for none")
     for_this_run: tuple[str, ...]  # the names of settings that a parameter of the run has replaced
-    warnings: tuple[Problem, ...]  # for the workflow's author, about unusual settings that are not wrong
+    warnings: tuple[SettingProblem, ...]  # for the workflow's author, about unusual settings that are not wrong
 
 
 @dataclass(frozen=True, kw_only=True)

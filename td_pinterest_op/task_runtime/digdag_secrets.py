@@ -21,7 +21,7 @@ from td_pinterest_op.http.retry import retry
 from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import atomic_file, shutdown
-from td_pinterest_op.runtime.clock import DAY, Timing
+from td_pinterest_op.runtime.clock import DAY_SECONDS, Timing
 from td_pinterest_op.runtime.text import parse_id
 from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.task_runtime.task import Task
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 30.0
 # Before each further try of saving a token on a server, in seconds.
 _RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-_EXPIRES_SOON_SECONDS = 14 * DAY
+_EXPIRES_SOON_SECONDS = 14 * DAY_SECONDS
 # The project's id in `digdag run`, which keeps its database in memory. A server has a project 1 as well: its tasks are
 # recognised by the folder into which the server unpacks the project.
 # Source: digdag-core, ExtractArchiveWorkspaceManager.java: workspace/{project}_{workflow}_{attempt}_{task}_{random}.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.http.endpoints import is_safe_for_secrets
-from td_pinterest_op.redaction.secret import Secret, defuse_templates, sanitize
+from td_pinterest_op.redaction.secret import Secret, defuse_templates, mask_and_escape
 from td_pinterest_op.settings.parse import parse_parameter
 from td_pinterest_op.settings.types import (
     ENGINE_TYPE,
@@ -226,7 +226,7 @@ def read_sql_or_file(text: str, *, key: str) -> str:
     if not text.lower().endswith(".sql") or _SQL_START_PATTERN.match(text):
         return text
     path = Path(text)
-    name = sanitize(text)
+    name = mask_and_escape(text)
     problem = ""
     if path.is_absolute() or ".." in path.parts:
         raise SettingsError(f"{key}: {name} is outside the project: name a file inside its folder", key=key)
@@ -270,10 +270,10 @@ def read_query_source(task: Task, name: str, query: str) -> Source:
     sql = read_sql_or_file(query, key=name)
     is_list = name != "query"
     errors = SettingsErrorCollector()
-    database = errors.call(require_database, task, needed_by=name if is_list else "a query") or ""
+    database = errors.call_and_collect(require_database, task, needed_by=name if is_list else "a query") or ""
     given = task.params.get("engine") or task.td.get("engine")
-    engine = errors.call(parse_parameter, "engine", given, ENGINE_TYPE) or "presto"
-    errors.raise_any()
+    engine = errors.call_and_collect(parse_parameter, "engine", given, ENGINE_TYPE) or "presto"
+    errors.raise_collected()
     # Whoever has opted out since the session's day must not be sent: a list is asked as of now.
     session_time = None if is_list else task.session_time
     # As of digdag's td> operator: the fields of a job's request, and the comments before each query. Treasure Data's

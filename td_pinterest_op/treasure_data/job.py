@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from td_pinterest_op.errors import ExportError, JobError, TreasureDataError
-from td_pinterest_op.redaction.secret import escape_for_message, mask_long_numbers_too, sanitize
+from td_pinterest_op.redaction.secret import escape_for_message, mask_and_escape, mask_long_numbers_too
 from td_pinterest_op.runtime.clock import format_duration
 from td_pinterest_op.runtime.text import parse_id, parse_whole_number
 from td_pinterest_op.treasure_data.engine_text import find_names_in_query, hide_values_in_message
@@ -100,7 +100,7 @@ def run_or_await_job(td: TreasureData, source: Source, *, on_job_id: Callable[[s
     A query's job from an earlier try of this task is used, unless that job failed. Raises JobError if the job does not
     exist, did not succeed or has no result, and TreasureDataError if requests to Treasure Data fail.
     """
-    job_id, details = _await_succeeded_job(td, source, on_job_id)
+    job_id, details = _run_until_success(td, source, on_job_id)
     try:
         columns = json.loads(details.get("hive_result_schema") or "null")
         schema = tuple((str(name), str(type_)) for name, type_, *_ in columns)
@@ -114,10 +114,10 @@ def run_statement_job(td: TreasureData, source: Source) -> str:
     """Run a statement that returns no rows, such as INSERT, and return its job's id. Raises as `run_or_await_job`."""
     # Treasure Data would repeat the statement after a failure, and insert rows twice.
     options = {name: value for name, value in source.job_options.items() if name != "retry_limit"}
-    return _await_succeeded_job(td, replace(source, job_options=options), lambda _: None)[0]
+    return _run_until_success(td, replace(source, job_options=options), lambda _: None)[0]
 
 
-def _await_succeeded_job(
+def _run_until_success(
     td: TreasureData, source: Source, on_job_id: Callable[[str], None]
 ) -> tuple[str, dict[str, Any]]:
     """Issue the query of `source`, or use an existing job. Wait until it succeeds, and return its id and details.
@@ -139,7 +139,9 @@ def _await_succeeded_job(
             waited = 0.0
             while (status := _request_job_details(td, "status", job_id)["status"]) not in _FINISHED_STATUSES:
                 if waited >= _UNLOGGED_WAIT_SECONDS:
-                    log.info("waiting for job %s (%s): %s so far", job_id, sanitize(status), format_duration(waited))
+                    log.info(
+                        "waiting for job %s (%s): %s so far", job_id, mask_and_escape(status), format_duration(waited)
+                    )
                 td.sleep(pause)
                 waited += pause
                 pause = min(pause * 1.5, _LONGEST_POLL_PAUSE)
@@ -210,4 +212,4 @@ def _build_job_error(job_id: str, details: Mapping[str, Any], source: Source) ->
     name = f"{job_id} ({source.purpose})" if source.purpose else job_id
     engine = f"; the engine's last lines: {last}" if last else ""
     advice = _COLUMN_POLICY_ADVICE if source.purpose and "cannot be resolved" in text else ""
-    return JobError(f"job {name} ended with status {sanitize(details['status'])}{effect}{engine}{advice}")
+    return JobError(f"job {name} ended with status {mask_and_escape(details['status'])}{effect}{engine}{advice}")

@@ -15,7 +15,7 @@ from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import Retry, parse_retry_after, retry
 from td_pinterest_op.http.transport import Failure, NoResponseError, RawResponse, Response, Transport, read_response
-from td_pinterest_op.redaction.secret import Secret, mask_long_numbers_too, sanitize
+from td_pinterest_op.redaction.secret import Secret, mask_and_escape, mask_long_numbers_too
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.runtime.text import format_count
@@ -196,4 +196,4 @@ class TreasureData:
 def _get_error_text(response: Response) -> str:
     # `error` may be the bare word "error".
     texts = map(response.content.get, ("text", "message", "error"))
-    return sanitize(mask_long_numbers_too(str(next(filter(None, texts), ""))), longest=300)
+    return mask_and_escape(mask_long_numbers_too(str(next(filter(None, texts), ""))), longest=300)

@@ -16,7 +16,7 @@ An answer is what the warehouse makes of a value: the value's digest, or the rea
 from collections.abc import Mapping
 
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import get_column_position, has_single_identifier
+from td_pinterest_op.records.columns import get_column_position, has_single_identifier_rows
 from td_pinterest_op.records.digests import HASHED_MARK
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.stats import CONSENT_LIST, IN_CONTROL_GROUP, SUPPRESS_LIST, SUPPRESSED, WITHOUT_CONSENT
@@ -51,7 +51,9 @@ def build_people_select(query: UserQuery, *, list_tables: Mapping[str, str], con
     column over all rows is the total. `list_tables`: the names of tables with the rows of `build_list_digests_select`,
     by list name.
     """
-    has_person_column = not has_single_identifier(query.columns) or (control is not None and control.by is not None)
+    has_person_column = not has_single_identifier_rows(query.columns) or (
+        control is not None and control.by is not None
+    )
     if has_person_column:
         persons = _build_person_answers_select(query, control)
     else:
@@ -117,7 +119,7 @@ def build_list_digests_select(query: UserQuery) -> str:
     """
     of_rows = (
         _build_single_answers_select(query)
-        if has_single_identifier(query.columns)
+        if has_single_identifier_rows(query.columns)
         else f"SELECT answer FROM ({_build_row_answers_select(query)}) {_UNNEST_ANSWERS}"
     )
     return f"""\

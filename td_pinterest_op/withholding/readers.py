@@ -27,7 +27,7 @@ from td_pinterest_op.records.columns import (
     choose_customer_list_type,
     find_people_columns,
     get_column_position,
-    has_single_identifier,
+    has_single_identifier_rows,
 )
 from td_pinterest_op.records.digests import (
     DIGEST_BYTES,
@@ -364,7 +364,7 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Withholdin
         people = (
             None
             if has_all
-            else (SingleIdentifierPeople if has_single_identifier(columns) else MultiIdentifierPeople)(lists)
+            else (SingleIdentifierPeople if has_single_identifier_rows(columns) else MultiIdentifierPeople)(lists)
         )
         reader = IdentifierReader(spool=Spool(), people=people, **given)
     with contextlib.closing(reader):

@@ -30,7 +30,7 @@ from td_pinterest_op.pinterest.oauth import (
     RenewableTokens,
     describe_missing_scopes,
 )
-from td_pinterest_op.redaction.secret import Secret, sanitize
+from td_pinterest_op.redaction.secret import Secret, mask_and_escape
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 
@@ -147,8 +147,8 @@ def authorize(
             answer = _open_browser_and_wait(link, state, redirect, timeout)
         if "code" not in answer:
             raise AccountError(
-                f"the app was not approved on Pinterest's page ({sanitize(answer['error'], longest=40)}): nothing was "
-                "stored. To approve it after all, run the command again"
+                f"the app was not approved on Pinterest's page ({mask_and_escape(answer['error'], longest=40)}): "
+                "nothing was stored. To approve it after all, run the command again"
             )
         grant, issued = _exchange_code(services.tokens, code=Secret(answer["code"]), redirect=redirect)
         tokens = TokenSource(Bearer(grant.access_token, expires_at=float("inf")))

@@ -103,7 +103,7 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
     ad_groups = None if used_by is None else [asdict(use) for use in used_by]
     past: list[dict[str, Any]] = []
     for entry in read_history_entries(history, audience_id=row["id"], env_file=common.env_file) if history else ():
-        outcome = "dry run" if entry.dry_run else "ok"
+        outcome = "dry run" if entry.is_dry_run else "ok"
         # Erasures of its ad account, which are about every audience, are among them.
         if entry.get_text("ad_account_id") in ("", api.ad_account_id):
             past.append(

@@ -8,7 +8,12 @@ import click
 from td_pinterest_op.cli import files, options
 from td_pinterest_op.cli.connection import find_credentials
 from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_TYPE_NAMES, join_with_or
-from td_pinterest_op.records.columns import Column, find_identifier_columns, get_column_position, has_single_identifier
+from td_pinterest_op.records.columns import (
+    Column,
+    find_identifier_columns,
+    get_column_position,
+    has_single_identifier_rows,
+)
 from td_pinterest_op.settings.structures import COLUMNS_TYPE, CONTROL_TYPE
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.task_runtime.task import read_row_source
@@ -126,7 +131,7 @@ def sql(
             raise click.UsageError(f"{option}: the query has no column {column}; it has {', '.join(found)}")
     made = UserQuery(text=text, names=found, columns=identifiers)
     if group:
-        if group.by is None and not has_single_identifier(identifiers):
+        if group.by is None and not has_single_identifier_rows(identifiers):
             raise click.UsageError(
                 "rows of this query have several identifiers: use --by to name the column that identifies each person"
             )

@@ -10,11 +10,11 @@ from td_pinterest_op.pinterest.api import AudienceCondition, classify_audience_s
 from td_pinterest_op.pinterest.oauth import describe_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_requests_per_seconds
 from td_pinterest_op.redaction.secret import quote_for_message
-from td_pinterest_op.runtime.clock import DAY, SYSTEM_TIMING
+from td_pinterest_op.runtime.clock import DAY_SECONDS, SYSTEM_TIMING
 from td_pinterest_op.runtime.text import format_count
 
 # The refresh token ends soon, in seconds.
-_EXPIRY_WARNING_SECONDS = 14 * DAY
+_EXPIRY_WARNING_SECONDS = 14 * DAY_SECONDS
 # Seconds by which clocks may differ before anything fails.
 _TOLERATED_SKEW_SECONDS = 120.0
 
@@ -39,7 +39,7 @@ def check_token_expiry(context: DoctorContext) -> CheckResult:
     seconds = context.services.tokens.refresh_expires_in
     if seconds is None:
         return CheckResult("Pinterest does not say how long the refresh token lasts")
-    message = f"the refresh token expires in {format_count(int(seconds // DAY), 'day')}"
+    message = f"the refresh token expires in {format_count(int(seconds // DAY_SECONDS), 'day')}"
     if seconds <= _EXPIRY_WARNING_SECONDS:
         return CheckResult(message, "warning", f"before it expires: {context.credentials.refused_token_advice}")
     return CheckResult(message)
@@ -60,7 +60,7 @@ def check_clock(context: DoctorContext) -> CheckResult:
 def judge_access_tier(headers: Mapping[str, str]) -> CheckResult:
     """Return a check result with the app's access tier, which is derived from the limits in a response's headers."""
     limits = parse_requests_per_seconds(headers)
-    of_day = [quota for quota, window in limits if window >= DAY]
+    of_day = [quota for quota, window in limits if window >= DAY_SECONDS]
     if of_day:
         message = (
             f"trial access: {min(of_day):,} requests a day, about {min(of_day) * 10_000:,} people at 10,000 a batch"

@@ -19,7 +19,7 @@ from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.selected_columns import TEMPLATE_PLACEHOLDER, find_column_problems
 from td_pinterest_op.cli.lint.workflow import TEMPLATE_PATTERN, DigTask, Workflow, parse_task_settings
 from td_pinterest_op.cli.lint.yaml_file import Place, YamlBlock
-from td_pinterest_op.errors import Problem, SettingsError
+from td_pinterest_op.errors import SettingProblem, SettingsError
 from td_pinterest_op.history import parse_control_share
 from td_pinterest_op.many import build_entry_task, parse_at_once, parse_entries
 from td_pinterest_op.requirements import find_differing_copy_version
@@ -277,7 +277,7 @@ class _TaskChecker:
         """
         settings = task.params["result_settings"]
         request: TaskRequest[Any] | None = None
-        found: list[Sequence[Problem]] = []
+        found: list[Sequence[SettingProblem]] = []
         for placeholders in _list_placeholder_settings(self._table, unknown_names):
             whole = replace(task, params={**task.params, "result_settings": {**settings, **placeholders}})
             try:
@@ -303,7 +303,7 @@ class _TaskChecker:
             self._add_findings(error.problems, blocks or self._blocks)
             return None
 
-    def _add_findings(self, problems: Iterable[Problem], blocks: list[YamlBlock]) -> None:
+    def _add_findings(self, problems: Iterable[SettingProblem], blocks: list[YamlBlock]) -> None:
         """Add a finding for each problem, at the place of its key in the first of the `blocks` that has it."""
         for problem in problems:
             place = self._task.place

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from td_pinterest_op.cli.lint.workflow import TEMPLATE_PATTERN
-from td_pinterest_op.errors import JobError, Problem
+from td_pinterest_op.errors import JobError, SettingProblem
 from td_pinterest_op.records.columns import Column, find_identifier_columns, find_list_columns, find_people_columns
 from td_pinterest_op.settings.table import ErasureSettings, Settings
 from td_pinterest_op.treasure_data.job import Job
@@ -42,7 +42,7 @@ def parse_query_as_job(sql: str) -> Job | None:
 
 def find_column_problems(
     settings: Settings | ErasureSettings, *, query: str, lists: Mapping[str, str]
-) -> Iterator[Problem]:
+) -> Iterator[SettingProblem]:
     """Yield each problem with the columns of an export's queries. Its key is the parameter that has the query.
 
     `query`: the SQL that selects the people. `lists`: the SQL for opt-outs and consents, by parameter.
@@ -53,7 +53,7 @@ def find_column_problems(
             try:
                 of_lists[name] = find_list_columns(replace(job, option=name), settings)
             except JobError as error:
-                yield Problem(key=name, code="columns", text=str(error))
+                yield SettingProblem(key=name, code="columns", text=str(error))
     job = parse_query_as_job(query)
     # `columns` may name a column of any of the queries.
     if job and (not settings.columns or len(of_lists) == len(lists)):
@@ -64,4 +64,4 @@ def find_column_problems(
             else:
                 find_identifier_columns(people, settings.columns)
         except JobError as error:
-            yield Problem(key="query", code="columns", text=str(error))
+            yield SettingProblem(key="query", code="columns", text=str(error))

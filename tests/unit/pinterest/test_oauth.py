@@ -11,12 +11,12 @@ from td_pinterest_op.errors import AccountError, PinterestError
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.pinterest.oauth import RenewableTokens
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.runtime.clock import DAY
+from td_pinterest_op.runtime.clock import DAY_SECONDS
 from tests.unit.scripted import Scene, answer, scene
 
 
 def issued(token: object = "access-1", **more: object) -> Response:
-    return answer(200, {"access_token": token, "token_type": "bearer", "expires_in": 30 * DAY} | more)
+    return answer(200, {"access_token": token, "token_type": "bearer", "expires_in": 30 * DAY_SECONDS} | more)
 
 
 @dataclass(kw_only=True)
@@ -71,12 +71,12 @@ def test_the_refresh_token_is_exchanged_with_the_apps_own_credentials() -> None:
 @pytest.mark.parametrize(
     ("expires_in", "used_for"),
     [
-        (30 * DAY, 30 * DAY - 600),
+        (30 * DAY_SECONDS, 30 * DAY_SECONDS - 600),
         (3600, 3000),
         (600, 300),
-        (None, 30 * DAY - 600),
-        (0, 30 * DAY - 600),
-        (10**400, 30 * DAY - 600),
+        (None, 30 * DAY_SECONDS - 600),
+        (0, 30 * DAY_SECONDS - 600),
+        (10**400, 30 * DAY_SECONDS - 600),
     ],
 )
 def test_one_token_serves_until_shortly_before_it_expires_or_for_thirty_days_if_that_is_unknown(
@@ -121,11 +121,12 @@ def test_threads_whose_token_was_refused_renew_it_once_together() -> None:
 
 def test_a_new_refresh_token_is_kept_at_once_and_used_from_then_on() -> None:
     rig = office(
-        issued("access-1", refresh_token="s3cr3t-refresh-2", refresh_token_expires_in=60 * DAY), issued("access-2")
+        issued("access-1", refresh_token="s3cr3t-refresh-2", refresh_token_expires_in=60 * DAY_SECONDS),
+        issued("access-2"),
     )
     rig.replace(has_worked=False)
     rig.token()
-    assert rig.kept == [("s3cr3t-refresh-2", 60 * DAY), (None, None)]
+    assert rig.kept == [("s3cr3t-refresh-2", 60 * DAY_SECONDS), (None, None)]
     assert b"refresh_token=s3cr3t-refresh-2" in rig.scene.script.sent[1].body
 
 
@@ -133,9 +134,9 @@ def test_a_new_refresh_token_is_kept_at_once_and_used_from_then_on() -> None:
     ("content", "kept"),
     [
         ({}, (None, None)),
-        ({"refresh_token_expires_in": 9 * DAY}, (None, 9 * DAY)),
-        ({"refresh_token": "s3cr3t-refresh&1", "refresh_token_expires_in": 9 * DAY}, (None, 9 * DAY)),
-        ({"refresh_token": "s3cr3t-new", "refresh_token_expires_in": "soon"}, ("s3cr3t-new", 60 * DAY)),
+        ({"refresh_token_expires_in": 9 * DAY_SECONDS}, (None, 9 * DAY_SECONDS)),
+        ({"refresh_token": "s3cr3t-refresh&1", "refresh_token_expires_in": 9 * DAY_SECONDS}, (None, 9 * DAY_SECONDS)),
+        ({"refresh_token": "s3cr3t-new", "refresh_token_expires_in": "soon"}, ("s3cr3t-new", 60 * DAY_SECONDS)),
         ({"refresh_token": "", "refresh_token_expires_in": None}, (None, None)),
     ],
 )

@@ -26,7 +26,9 @@ def stats(**counts: Any) -> Stats:
     [(1, 390, "under a minute"), (390, 390, "under a minute"), (391, 390, "2 min"), (500_000, 300, "1,667 min")],
 )
 def test_plan_rounds_minutes_up(requests: int, pace: int, told: str) -> None:
-    plan = describe_plan(settings(requests_per_minute=pace), stats(), batches=0, changes=(), request_count=requests)
+    plan = describe_plan(
+        settings(requests_per_minute=pace), stats(), batch_count=0, changes=(), other_request_count=requests
+    )
     assert plan.endswith(f"at most {pace} a minute: {told}")
 
 

@@ -46,7 +46,7 @@ def apart(batch: Batch) -> list[Row]:
 def test_the_batches_are_counted_without_reading_them(
     spool: RowSpool, monkeypatch: pytest.MonkeyPatch, most_bytes: int, size: int
 ) -> None:
-    monkeypatch.setattr(module, "_MAX_JSON_BYTES", most_bytes)
+    monkeypatch.setattr(module, "_MAX_BATCH_JSON_BYTES", most_bytes)
     rows = [row(number, external_id=b"A%d" % number if number % 2 else b"") for number in range(100)]
     prepared = filled(spool, rows)
     assert len(list(prepared.read_batches(size))) == prepared.count_batches(size)
@@ -64,13 +64,13 @@ def test_every_row_comes_once_in_batches_that_are_full_but_for_the_last(spool: R
 def test_batch_of_rows_ends_where_the_next_row_would_exceed_its_bytes_of_json(
     spool: RowSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MAX_JSON_BYTES", 2_000)
+    monkeypatch.setattr(module, "_MAX_BATCH_JSON_BYTES", 2_000)
     external_id = "Ж".encode() * 16  # fills its place
     rows = [row(number, external_id=external_id if number % 2 else b"") for number in range(100)]
     *full, last = filled(spool, rows).read_batches(10_000)
     lengths = [len(b"".join(batch.iterate_json_field())) - len(b'"records_v2":[]') for batch in (*full, last)]
     assert max(lengths) <= 2_000
-    assert min(lengths[:-1]) > 2_000 - max(layout.json_width for layout, _ in rows)
+    assert min(lengths[:-1]) > 2_000 - max(layout.largest_json_width for layout, _ in rows)
     assert lengths[-1] > 0
 
 

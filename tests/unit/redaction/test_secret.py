@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.redaction.secret import LONGEST_MASKED_TEXT, LONGEST_SECRET, Secret, mask_sensitive_data, sanitize
+from td_pinterest_op.redaction.secret import (
+    LONGEST_MASKED_TEXT,
+    LONGEST_SECRET,
+    Secret,
+    mask_and_escape,
+    mask_sensitive_data,
+)
 
 VALUE = "hush-4711-hush"
 
@@ -116,9 +122,9 @@ def test_secret_of_megabytes_is_masked_at_its_beginning() -> None:
     ],
 )
 def test_a_name_is_masked_escaped_and_cut(text: str, expected: str) -> None:
-    assert sanitize(text) == expected
+    assert mask_and_escape(text) == expected
 
 
 def test_secret_at_the_cut_is_masked() -> None:
     Secret("token-s3cr3t-token")
-    assert sanitize("x" * 75 + "token-s3cr3t-token") == "x" * 75 + "***"
+    assert mask_and_escape("x" * 75 + "token-s3cr3t-token") == "x" * 75 + "***"

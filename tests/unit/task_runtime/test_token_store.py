@@ -14,7 +14,7 @@ import pytest
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import DAY
+from td_pinterest_op.runtime.clock import DAY_SECONDS
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import CONNECTION_SETTINGS
 from td_pinterest_op.task_runtime import digdag_secrets
@@ -91,7 +91,7 @@ def test_a_local_secret_is_replaced_where_it_was_as_often_as_it_is_issued_and_st
     file.parent.chmod(0o770)
     kept = store(project_id=1)
     for issued in (NEW, NEWER):
-        kept.save_token_or_warn(issued, 60 * DAY)
+        kept.save_token_or_warn(issued, 60 * DAY_SECONDS)
         assert issued.reveal() == file.read_text()
     # Whoever shares the folder goes on sharing it.
     assert tuple(stat.S_IMODE(path.stat().st_mode) for path in (file, file.parent)) == (0o600, 0o770)
@@ -169,7 +169,7 @@ def test_token_is_saved_over_the_one_that_this_run_knows(
         file.write_text(content)
     if is_adopted:
         assert kept.read_stored_token() == NEWER
-    kept.save_token_or_warn(NEW, 60 * DAY)
+    kept.save_token_or_warn(NEW, 60 * DAY_SECONDS)
     assert file.read_text() == expected.reveal()
     assert warnings(caplog) == []
 
@@ -180,7 +180,7 @@ def test_local_secret_that_cannot_be_written_stays_with_a_warning(
     file = secrets_file(home / ".config" / "digdag")
     kept = store(project_id=1)
     monkeypatch.setattr(Path, "replace", Mock(side_effect=OSError(28, "No space left on device")))
-    kept.save_token_or_warn(NEW, 60 * DAY)
+    kept.save_token_or_warn(NEW, 60 * DAY_SECONDS)
     (warning,) = warnings(caplog)
     assert "could not be saved (No space left on device)" in warning
     assert OLD == kept.current == kept.read_stored_token()
@@ -209,7 +209,7 @@ def test_hosted_workflow_keeps_it_in_the_project(
     home: Path, td_server: str | None, host: str, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve()
-    store({"TD_API_SERVER": td_server} if td_server else {}).save_token_or_warn(NEW, 60 * DAY)
+    store({"TD_API_SERVER": td_server} if td_server else {}).save_token_or_warn(NEW, 60 * DAY_SECONDS)
     request = only_request(server)
     assert (request.method, request.url) == ("PUT", f"https://{host}/api/projects/4711/secrets/{KEY}")
     assert json.loads(request.body) == {"value": "s3cr3t-new-token"}
@@ -272,7 +272,7 @@ def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     server = serve(response)
-    store().save_token_or_warn(NEW, 60 * DAY)
+    store().save_token_or_warn(NEW, 60 * DAY_SECONDS)
     assert [request.url for request in server.sent] == [HOSTED] * tries
     (warning,) = warnings(caplog)
     for part in (why, IN_60_DAYS, "Authorise the app again", f"in the secret {KEY}"):
@@ -326,7 +326,7 @@ def test_token_that_ends_within_14_days_causes_a_warning(
 ) -> None:
     server = serve()
     kept = store()
-    for seconds in (None, 14 * DAY + 1, 14 * DAY):
+    for seconds in (None, 14 * DAY_SECONDS + 1, 14 * DAY_SECONDS):
         kept.save_token_or_warn(None, seconds)
     assert server.sent == []
     (warning,) = warnings(caplog)
