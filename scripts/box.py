@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from td_pinterest_op.cli.bundled_code import ROOT, collect_code, replace_code
+from td_pinterest_op.cli.bundled_code import PACKAGE_PARENT, collect_code, replace_code
 from td_pinterest_op.cli.shipped_files import read_workflow_files, write_missing_files
 
 NAME = "pinterest_export"
@@ -19,7 +19,7 @@ _NEEDS = {"yes": "required", "no": "optional"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Lay the folder out and print its path; returns the exit code."""
     parser = argparse.ArgumentParser(prog="scripts/box", description=__doc__)
-    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "box" / NAME)
+    parser.add_argument("folder", nargs="?", type=Path, default=PACKAGE_PARENT / "build" / "box" / NAME)
     folder: Path = parser.parse_args(arguments).folder
     box = folder / "README.md"
     if box.exists() and box.read_text(encoding="utf-8").startswith(_HEADING):
@@ -97,7 +97,7 @@ def _parameters() -> str:
 
 def _rows(page: str, heading: str) -> list[list[str]]:
     """The cells of the tables below a heading of a page, the first without its backquotes."""
-    text = re.split(r"\n## ", (ROOT / page).read_text().split(f"\n## {heading}\n")[1])[0]
+    text = re.split(r"\n## ", (PACKAGE_PARENT / page).read_text().split(f"\n## {heading}\n")[1])[0]
     tables = re.findall(r"\n\| --- .*\n((?:\|.*\n)+)", text)
     if not tables:
         sys.exit(f"{page} has no table below {heading}")

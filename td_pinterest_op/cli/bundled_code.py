@@ -9,15 +9,15 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import td_pinterest_op
-from td_pinterest_op.cli.files import replace_files, require_path_inside
+from td_pinterest_op.cli.files import ContentsByPath, replace_files, require_path_inside
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.requirements import REQUIRED_MODULES
 
-PACKAGE = "td_pinterest_op"
+PACKAGE_NAME = "td_pinterest_op"
 _PACKAGE_FOLDER = Path(td_pinterest_op.__file__).parent
-ROOT = _PACKAGE_FOLDER.parent
-IN_CHECKOUT = (ROOT / "setup.cfg").is_file()
-SHIPPED_FILES_FOLDER = ROOT if IN_CHECKOUT else _PACKAGE_FOLDER / "cli"
+PACKAGE_PARENT = _PACKAGE_FOLDER.parent
+IN_CHECKOUT = (PACKAGE_PARENT / "setup.cfg").is_file()
+SHIPPED_FILES_FOLDER = PACKAGE_PARENT if IN_CHECKOUT else _PACKAGE_FOLDER / "cli"
 """The folder with the shipped workflows and pages: `workflows`, `docs`."""
 # For people at a terminal only; the command line needs libraries that no workflow image has.
 _UNBUNDLED_PACKAGE_FILES = ("cli", "__main__.py", "README.md")
@@ -29,7 +29,7 @@ _PHONE_LIBRARY = "phonenumberslite"
 MANIFEST_FILE = ".laid_out.json"
 # A library requires it for time zones by name, which the operator does not use.
 _UNUSED_LIBRARIES = ("tzdata",)
-_UNUSED_LIBRARY_FILES = re.compile(
+_UNUSED_FILE_PATTERN = re.compile(
     # Compiled files fit one Python only, and each library works without them; the other files serve type checkers,
     # browsers and tests.
     r".*\.(?:pyc|so|pyd|pyx|c|pyi|js)|.*/py\.typed|certifi/tests/.*|urllib3/contrib/emscripten/.*|"
@@ -37,8 +37,6 @@ _UNUSED_LIBRARY_FILES = re.compile(
     r"phonenumbers/(?:shortdata/region_\w+|carrier|geocoder|prefix|timezone)\.py"
 )
 USER_FILE_SUFFIXES = (".dig", ".yml", ".sql", ".md")
-
-ContentsByPath = Mapping[str, bytes]
 
 
 def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = False) -> ContentsByPath:
@@ -48,15 +46,15 @@ def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = 
     those that they need. `with_phone_numbers`: the library for phone numbers too.
     """
     if IN_CHECKOUT:
-        licence = (ROOT / "LICENSE").read_bytes()
+        licence = (PACKAGE_PARENT / "LICENSE").read_bytes()
     else:
-        licence = str(distribution(PACKAGE).read_text("licenses/LICENSE")).encode()
-    code = {f"{PACKAGE}/LICENSE": licence}
+        licence = str(distribution(PACKAGE_NAME).read_text("licenses/LICENSE")).encode()
+    code = {f"{PACKAGE_NAME}/LICENSE": licence}
     for path in sorted(_PACKAGE_FOLDER.rglob("*")):
         name = path.relative_to(_PACKAGE_FOLDER)
         is_hidden = any(part.startswith((".", "__pycache__")) for part in name.parts)
         if path.is_file() and not is_hidden and name.parts[0] not in _UNBUNDLED_PACKAGE_FILES:
-            code[f"{PACKAGE}/{name.as_posix()}"] = path.read_bytes()
+            code[f"{PACKAGE_NAME}/{name.as_posix()}"] = path.read_bytes()
     waiting = [
         distribution(name)
         for name in (REQUIRED_MODULES.values() if with_dependencies else [_LIBRARY_MISSING_ON_HOSTED])
@@ -72,7 +70,7 @@ def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = 
         for file in library.files or []:
             is_metadata = file.parts[0].endswith(".dist-info")
             is_wanted = not is_metadata or file.name == "METADATA" or "licen" in str(file).lower()
-            if is_wanted and file.parts[0] != ".." and not _UNUSED_LIBRARY_FILES.fullmatch(file.as_posix()):
+            if is_wanted and file.parts[0] != ".." and not _UNUSED_FILE_PATTERN.fullmatch(file.as_posix()):
                 content = file.read_binary()
                 if file.name == "METADATA":  # a library may ask for its own version; below the fields is its page
                     content = content.partition(b"\n\n")[0] + b"\n"

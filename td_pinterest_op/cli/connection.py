@@ -39,7 +39,7 @@ PINTEREST_SECRETS_BY_VARIABLE: Mapping[str, str] = {
 }
 SECRETS_BY_VARIABLE: Mapping[str, str] = {"TD_API_KEY": "td.apikey", **PINTEREST_SECRETS_BY_VARIABLE}
 REFRESH_TOKEN_VARIABLE = "PINTEREST_REFRESH_TOKEN"  # noqa: S105 - a name
-_OTHER_VARIABLES = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")
+_NON_SECRET_VARIABLES = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")
 # Somebody waits at the terminal: fewer and shorter tries than in a task. Seconds and milliseconds, as in the settings.
 _SHORT_WAIT_SETTINGS = {
     "retry_count": 3,
@@ -170,7 +170,7 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
     values = dict(environ)
     sources = {}
     for place, found in reversed(places.items()):  # the first place counts
-        for variable in (*SECRETS_BY_VARIABLE, *_OTHER_VARIABLES):
+        for variable in (*SECRETS_BY_VARIABLE, *_NON_SECRET_VARIABLES):
             if value := found.get(variable, "").strip():
                 values[variable] = value
                 sources[variable] = place

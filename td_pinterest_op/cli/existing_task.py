@@ -30,9 +30,9 @@ from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.task import Task, read_sql_or_file
 
 # `$ {` is one in the value of a variable, which digdag does not fill in.
-_TEMPLATE_EXPRESSION = re.compile(r"\$ ?\{([^{}]*)")
+_ANY_TEMPLATE_PATTERN = re.compile(r"\$ ?\{([^{}]*)")
 # What `init` calls the jobs of classes; "" for an export, whose action says it.
-_JOB_BY_CLASS = {
+_INIT_JOB_BY_CLASS = {
     "td_pinterest_op.export.PinterestExport": "",
     "td_pinterest_op.activation.PinterestActivation": "activation",
     "td_pinterest_op.many.Many": "many",
@@ -55,7 +55,7 @@ _CONVERTED_KEYS = {
     ),
     *(*_QUERY_JOB_OPTIONS, *_KEPT_VARIABLES, *WITHHOLDING_LISTS),
 }
-_KEYS_WITHOUT_RESULT = {"create_table", "insert_into"}  # of a td> task whose job has no result
+_TD_KEYS_WITHOUT_RESULT = {"create_table", "insert_into"}  # of a td> task whose job has no result
 _ADDRESS_VARIABLES = ("TD_API_SERVER", "DIGDAG_ENDPOINT")  # variables of `_env` without a secret
 _PLAIN_SECRET_KEYS = ("client_secret", "refresh_token", *SECRETS_BY_VARIABLE)
 _PLAIN_TEXT_REASON = (
@@ -73,22 +73,24 @@ _LEFT_OUT_REASONS = {
 }
 
 
-def read_existing_task(path: Path, *, name: str, entry: str) -> Project:
+def convert_existing_task(path: Path, *, task_name: str, entry_name: str) -> Project:
     """Return what a task in a workflow file exports as a project, and print what it has and what is left out.
 
-    `name`: the task, where the file has several exports, or "". `entry`: the entry of its list, or "". Raises
+    `task_name`: the task, where the file has several exports, or "". `entry_name`: the entry of its list, or "". Raises
     SettingsError for a file without such a task, and for what only a run knows.
     """
     workflow = Workflow(path)
     if workflow.findings:
         raise SettingsError(str(workflow.findings[0]))
-    exports = [task for task in workflow.tasks if task.class_name in _JOB_BY_CLASS or task.find_connector_settings()]
-    named = [task for task in exports if task.name.endswith(name)]
+    exports = [
+        task for task in workflow.tasks if task.class_name in _INIT_JOB_BY_CLASS or task.find_connector_settings()
+    ]
+    named = [task for task in exports if task.name.endswith(task_name)]
     if len(named) != 1:
         names = ", ".join(task.name for task in exports) or "no task"
         raise SettingsError(f"{path} exports to Pinterest in {names}: choose one with --task, or another file")
     with work_inside(path.parent):
-        return _ExistingTaskReader(workflow, named[0], named[0]).read_project(entry)
+        return _ExistingTaskConverter(workflow, named[0], named[0]).convert_and_report(entry_name)
 
 
 def _get_job_options(params: YamlBlock) -> dict[str, Any]:
@@ -114,7 +116,7 @@ def _upgrade_list_entry(members: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 @dataclass
-class _ExistingTaskReader:
+class _ExistingTaskConverter:
     """Reads one task. `query_task` has its query. `left_out_reasons`: by what the folder does not have."""
 
     workflow: Workflow
@@ -122,22 +124,22 @@ class _ExistingTaskReader:
     query_task: DigTask
     left_out_reasons: dict[str, str] = field(default_factory=dict)
 
-    def read_project(self, entry: str) -> Project:
+    def convert_and_report(self, entry_name: str) -> Project:
         """Return the project that does what the task does, or what an `entry` of its list does, and print a report."""
         params = self.task.get_filled_params()
         settings = _get_settings_with_lists(params)
-        project = Project(job=_JOB_BY_CLASS.get(self.task.class_name, ""))
+        project = Project(job=_INIT_JOB_BY_CLASS.get(self.task.class_name, ""))
         project.exported = {name: params[name] for name in _KEPT_VARIABLES if name in params}
-        if project.job == "many" or entry:
+        if project.job == "many" or entry_name:
             whole = Task(params={**params, "result_settings": settings}, environ={})
             entries = {name: _upgrade_list_entry(members) for name, members in parse_entries(whole).items()}
             built = {name: build_entry_task(whole, members, name) for name, members in entries.items()}
-            if entry in built:
-                params.update(built[entry].params)
+            if entry_name in built:
+                params.update(built[entry_name].params)
                 settings = dict(params["result_settings"])
                 project.job = ""
-            elif entry:
-                raise SettingsError(f"{self.workflow.path} has no entry {entry}: it has {', '.join(built)}")
+            elif entry_name:
+                raise SettingsError(f"{self.workflow.path} has no entry {entry_name}: it has {', '.join(built)}")
             else:
                 listed = [{key: self._require_no_template(key, each[key]) for key in each} for each in entries.values()]
                 project.entries = {"audiences": listed, "at_once": params.get("at_once", 4)}
@@ -205,7 +207,7 @@ class _ExistingTaskReader:
                 return self._read_sql_or_file("query", params["query"])
             before = self.workflow.tasks[: self.workflow.tasks.index(self.task)]
             queries = [
-                task for task in before if task.operator == "td" and not _KEYS_WITHOUT_RESULT & task.block.keys()
+                task for task in before if task.operator == "td" and not _TD_KEYS_WITHOUT_RESULT & task.block.keys()
             ]
             if "job_id" in params or not queries:
                 raise SettingsError(
@@ -259,7 +261,7 @@ class _ExistingTaskReader:
 
     def _require_no_template(self, name: str, value: Any, place: Place | None = None) -> Any:
         """Return a value, a long id as text. Raises SettingsError for a template, which only a run fills in."""
-        if named := _TEMPLATE_EXPRESSION.findall(str(value)):
+        if named := _ANY_TEMPLATE_PATTERN.findall(str(value)):
             path, line = place or self.task.place
             raise SettingsError(
                 f"{path}:{line}: {name} contains a template ({', '.join(named)}), whose value only a run knows: write "

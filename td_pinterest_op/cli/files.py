@@ -21,11 +21,15 @@ from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.table import CREDENTIAL_SETTINGS
 from td_pinterest_op.settings.types import has_secret_reference
 
-_WORD_PIECE = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
-_SHELL_TOKEN = re.compile(rf"[ \t\r\n;]+ | \\\n | \#[^\n]* | (?P<word> (?: {_WORD_PIECE} )+ )", re.VERBOSE | re.DOTALL)
+_WORD_PIECE_PATTERN = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
+_SHELL_TOKEN_PATTERN = re.compile(
+    rf"[ \t\r\n;]+ | \\\n | \#[^\n]* | (?P<word> (?: {_WORD_PIECE_PATTERN} )+ )", re.VERBOSE | re.DOTALL
+)
 # Where files are written before they are renamed.
-_TEMPORARY_FOLDER = ".td_pinterest_op-new"
-_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
+_TEMPORARY_FOLDER_NAME = ".td_pinterest_op-new"
+_ASSIGNMENT_PATTERN = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
+# The contents of files, by path in a folder.
+ContentsByPath = Mapping[str, bytes]
 
 
 def read_file_or_stdin(path: Path, option: str = "") -> str:
@@ -73,8 +77,8 @@ def read_sql_option(text: str, option: str) -> str:
     return sql
 
 
-def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write files to a folder, which is made if it is missing. `contents`: by path in the folder.
+def replace_files(folder: Path, contents: ContentsByPath) -> None:
+    """Write files to a folder, which is made if it is missing.
 
     All are written beside the others first, in a folder whose name begins with a dot, and then renamed: a file is as
     before or new, whatever interrupts this, and the next call removes what an interrupted one has left. Raises OSError,
@@ -83,7 +87,7 @@ def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
     for name in contents:
         require_path_inside(folder, name)
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / _TEMPORARY_FOLDER
+    beside = folder / _TEMPORARY_FOLDER_NAME
     shutil.rmtree(beside, ignore_errors=True)
     try:
         for name, content in contents.items():
@@ -127,7 +131,7 @@ def parse_env_file(text: str, path: Path) -> dict[str, str]:
     Raises SettingsError, which names the file `path`, for a line that sets no variable.
     """
     return {
-        name: "".join(map(_unquote_shell_text, re.findall(_WORD_PIECE, text[word], re.VERBOSE | re.DOTALL)))
+        name: "".join(map(_unquote_shell_text, re.findall(_WORD_PIECE_PATTERN, text[word], re.VERBOSE | re.DOTALL)))
         for name, word in _iterate_assignments(text, path)
     }
 
@@ -161,8 +165,8 @@ def _iterate_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
     """
     position = 0
     while position < len(text):
-        token = _SHELL_TOKEN.match(text, position)
-        assignment = _ASSIGNMENT.match(text, position)
+        token = _SHELL_TOKEN_PATTERN.match(text, position)
+        assignment = _ASSIGNMENT_PATTERN.match(text, position)
         if token is None or not (assignment or token["word"] in (None, "export")):
             line = text.count("\n", 0, position) + 1
             raise SettingsError(f"line {line} of the file {path} must have the form NAME=VALUE")

@@ -22,7 +22,7 @@ from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.services import Services
 
 _T = TypeVar("_T")
-_MOST_SHOWN = 20
+_MOST_LINES_SHOWN = 20
 _LONGEST_ANSWER = 4_000  # a terminal cuts a line after 4,095 bytes
 # Before the name of an audience that does not exist yet.
 _NEW_NAME_PREFIX = "new:"
@@ -83,16 +83,16 @@ class Interview:
         if job in EXPORT_ACTIONS:
             self._ask_export(project)
         else:
-            project.td["database"] = self._ask("Database of the queries and of the history", "database", str)
+            project.td["database"] = self._get_answer("Database of the queries and of the history", "database", str)
         question = "Address of Treasure Data's API (press Enter for the US)"
-        if region := self._ask(question, "region", parse_region_address, default=self.default_region):
+        if region := self._get_answer(question, "region", parse_region_address, default=self.default_region):
             project.environment["TD_API_SERVER"] = region
         question = "When it runs, such as daily>: 07:00:00 (press Enter for no schedule)"
-        if schedule := self._ask(question, "schedule", parse_schedule, default=""):
+        if schedule := self._get_answer(question, "schedule", parse_schedule, default=""):
             project.schedule = f"{schedule}\nskip_on_overtime: true"
-            project.timezone = self._ask("Time zone of the schedule", "timezone", parse_timezone, default="UTC")
+            project.timezone = self._get_answer("Time zone of the schedule", "timezone", parse_timezone, default="UTC")
         question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
-        project.alert = self._ask(question, "alert", parse_alert, default="")
+        project.alert = self._get_answer(question, "alert", parse_alert, default="")
         return project
 
     def _ask_export(self, project: Project) -> None:
@@ -121,14 +121,16 @@ class Interview:
                 )
         if project.job == "create":
             question = "If it exists already, as on every day but the first: fail, add to it, or replace its people"
-            settings["if_exists"] = self._ask(question, "if_exists", IF_EXISTS_CHOICE, default=default_if_exists)
+            settings["if_exists"] = self._get_answer(question, "if_exists", IF_EXISTS_CHOICE, default=default_if_exists)
         question = "Database of the query and of the history"
         if action.reads_rows:
-            project.td["database"] = self._ask(question, "database", str)
+            project.td["database"] = self._get_answer(question, "database", str)
             project.query = self._ask_query("Query (SQL, or a file)", "query")
             settings["ignore_invalid_records"] = True
         else:
-            project.td["database"] = self._ask(f"{question} (press Enter for no history)", "database", str, default="")
+            project.td["database"] = self._get_answer(
+                f"{question} (press Enter for no history)", "database", str, default=""
+            )
         if action.drops_members and action.least_records is None:
             settings["min_records"] = 100
         settings["history"] = "pinterest_history" if project.td["database"] else ""
@@ -152,9 +154,9 @@ class Interview:
         people = f"{audience.size:,} people are in it" if audience.size else "There may be people in it"
         if self.options["begin"] or audience.size or self.asks:
             question = f"{people}: replace them, or adopt (keep) them, also those who opted out"
-            settings["begin"] = self._ask(question, "begin", BEGIN_CHOICE)
+            settings["begin"] = self._get_answer(question, "begin", BEGIN_CHOICE)
 
-    def _ask(self, question: str, option: str, parse: Callable[[str], _T], *, default: str | None = None) -> _T:
+    def _get_answer(self, question: str, option: str, parse: Callable[[str], _T], *, default: str | None = None) -> _T:
         """Return what `parse` makes of the option's value, else of the user's answer, else of the default.
 
         `parse`: a function, or a type of click. After a wrong answer at the terminal, the question is asked again.
@@ -193,7 +195,7 @@ class Interview:
                 action = EXPORT_ACTIONS.get(name)
                 text = action.name.replace("_", " ") if action else f"pinterest_{name}.dig, with a file to fill in"
                 screen.print_note(f"  {name:12}{text}")
-        job = self._ask("What should the workflow do?", "job", JOB_CHOICE, default="add")
+        job = self._get_answer("What should the workflow do?", "job", JOB_CHOICE, default="add")
         action = EXPORT_ACTIONS.get(job)
         for option, is_used in _USE_TEST_BY_OPTION.items():
             # An add of people to a new audience creates it.
@@ -216,7 +218,7 @@ class Interview:
                 raise click.UsageError(f"the token cannot read ad account {account_id}: it can read {', '.join(ids)}")
             return account_id
 
-        return self._ask("Ad account (its id)", "ad_account", parse, default=ids[0] if len(ids) == 1 else None)
+        return self._get_answer("Ad account (its id)", "ad_account", parse, default=ids[0] if len(ids) == 1 else None)
 
     def _ask_audience(self, action: ActionSpec, account: str) -> Audience:
         """Return the audience to work on. One that the workflow creates has a name and no id."""
@@ -226,7 +228,9 @@ class Interview:
                 each for each in audiences if not each.is_removed and each.audience_type == CUSTOMER_LIST
             ]
         if action is Create.action:
-            return self._ask("Name of the new audience", "audience", partial(self._parse_new_name, most_existing=1))
+            return self._get_answer(
+                "Name of the new audience", "audience", partial(self._parse_new_audience, most_existing=1)
+            )
         may_be_new = action is Add.action or action.finds_by_name
         if not self.options["audience"]:
             _print_first_lines(
@@ -235,7 +239,7 @@ class Interview:
         question = "Audience (its id, or its name)"
         if may_be_new:
             question = "Audience (its id, its name, or `new:` and the name of a new one)"
-        return self._ask(question, "audience", partial(self._parse_audience, may_be_new=may_be_new), default="")
+        return self._get_answer(question, "audience", partial(self._parse_audience, may_be_new=may_be_new), default="")
 
     def _parse_audience(self, text: str, *, may_be_new: bool) -> Audience:
         """Return the audience that an answer names. Raises click.UsageError.
@@ -245,7 +249,7 @@ class Interview:
         if not text:
             raise click.UsageError("the workflow needs an audience: give --audience, its id or its name")
         if text.startswith(_NEW_NAME_PREFIX) and may_be_new:
-            return self._parse_new_name(text, most_existing=0)
+            return self._parse_new_audience(text, most_existing=0)
         if self.services is None:
             return Audience.parse({"id": parse_id_option(text, "without credentials for Pinterest, --audience")})
         found = [audience for audience in self._known_audiences if text in (audience.id, audience.name)]
@@ -261,7 +265,7 @@ class Interview:
                 advice += f'; to create it, answer "{_NEW_NAME_PREFIX} {text}"'
         raise click.UsageError(f'the ad account has no audience "{text}"{advice}')
 
-    def _parse_new_name(self, text: str, *, most_existing: int) -> Audience:
+    def _parse_new_audience(self, text: str, *, most_existing: int) -> Audience:
         """Return a new audience with the name in `text`.
 
         `most_existing`: how many audiences may have this name already. Raises click.UsageError if more have it, or if
@@ -279,14 +283,14 @@ class Interview:
 
     def _ask_query(self, question: str, option: str, *, default: str | None = None) -> str:
         """Return the SQL of the answer, which is SQL or the name of a file with SQL, or "" for the default."""
-        return self._ask(
+        return self._get_answer(
             question, option, lambda text: text and files.read_sql_option(text, f"--{option}"), default=default
         )
 
 
 def _print_first_lines(lines: Sequence[str]) -> None:
     """Print the first twenty lines of a list to choose from, and how many more there are."""
-    for line in lines[:_MOST_SHOWN]:
+    for line in lines[:_MOST_LINES_SHOWN]:
         screen.print_note(f"  {line}")
-    if len(lines) > _MOST_SHOWN:
-        screen.print_note(f"  and {len(lines) - _MOST_SHOWN} more")
+    if len(lines) > _MOST_LINES_SHOWN:
+        screen.print_note(f"  and {len(lines) - _MOST_LINES_SHOWN} more")

@@ -46,14 +46,14 @@ LIST_QUERY_FILES = {"suppress": "queries/suppressed.sql", "consent": "queries/co
 # Settings that a file has as comments if the action uses them and they are not set.
 _COMMENTED_SETTINGS = {**LIST_QUERY_FILES, "begin": "replace"}
 # Where a folder is laid out. digdag leaves out what begins with a dot.
-_UNFINISHED = ".unfinished_init"
+_UNFINISHED_FOLDER_NAME = ".unfinished_init"
 _EXPORT_FILE_COMMENT = (
     "# The settings of pinterest_export.dig. Quote every id: digdag reads a number of more than 16 digits inexactly.\n"
 )
-_COMMENTED_SCHEDULE = re.compile(r"^# To run it .*\n(?:# .*\n)+", re.MULTILINE)
+_SCHEDULE_COMMENT_PATTERN = re.compile(r"^# To run it .*\n(?:# .*\n)+", re.MULTILINE)
 _DATABASE_LINE = "  database: ${td.database}\n"
 # Text that YAML takes for text without quotation marks.
-_PLAIN_YAML_TEXT = re.compile(r"[A-Za-z][\w ./@-]*[\w]", re.ASCII)
+_PLAIN_YAML_TEXT_PATTERN = re.compile(r"[A-Za-z][\w ./@-]*[\w]", re.ASCII)
 _YAML_RESERVED_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "nan", "inf"})
 
 
@@ -136,7 +136,7 @@ def create_and_check_folder(folder: Path, projects: Sequence[Project], common: C
                 )
     code = collect_code(with_phone_numbers="phone" in "".join(files.values()).lower())
     with explain_write_errors(folder):
-        unfinished = folder / _UNFINISHED
+        unfinished = folder / _UNFINISHED_FOLDER_NAME
         shutil.rmtree(unfinished, ignore_errors=True)
         write_missing_files(unfinished, files)
         replace_code(unfinished, code)
@@ -207,7 +207,7 @@ def _render_workflow(text: str, project: Project) -> str:
     text = text.replace(_DATABASE_LINE, _DATABASE_LINE + indent(render_yaml_mapping(project.parameters), "  "))
     if project.schedule:
         schedule = f"schedule:\n{indent(project.schedule, '  ')}\n"
-        text = _COMMENTED_SCHEDULE.sub(lambda _: schedule, text)
+        text = _SCHEDULE_COMMENT_PATTERN.sub(lambda _: schedule, text)
     return text
 
 
@@ -260,7 +260,11 @@ def format_yaml_value(value: Any) -> str:
     """
     if "${" in str(value):
         raise SettingsError("an answer contains a template, which digdag would fill in: leave it out")
-    if isinstance(value, str) and _PLAIN_YAML_TEXT.fullmatch(value) and value.lower() not in _YAML_RESERVED_WORDS:
+    if (
+        isinstance(value, str)
+        and _PLAIN_YAML_TEXT_PATTERN.fullmatch(value)
+        and value.lower() not in _YAML_RESERVED_WORDS
+    ):
         return value
     text = json.dumps(replace_in_texts(value, "$", "$$"), ensure_ascii=False)
     # YAML allows only some of the other characters.

@@ -101,7 +101,7 @@ def print_line(renderable: str | Text | Table = "", *, stderr: bool = False, ind
     rendered = io.StringIO()
     out.file = rendered
     out.print(renderable)
-    _write("\n".join(line.rstrip() for line in rendered.getvalue().splitlines()), stderr=stderr)
+    _write_line("\n".join(line.rstrip() for line in rendered.getvalue().splitlines()), stderr=stderr)
 
 
 # Prints a note, which is no part of the result, on standard error.
@@ -115,7 +115,7 @@ def print_error(message: str) -> None:
 
 def print_json(value: object) -> None:
     """Print the result as JSON on standard output, with times in UTC as ISO 8601 text."""
-    _write(
+    _write_line(
         json.dumps(
             value,
             indent=2,
@@ -174,7 +174,7 @@ def replace_unprintable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def _write(text: str, *, stderr: bool = False) -> None:
+def _write_line(text: str, *, stderr: bool = False) -> None:
     """Write text and a line end. Raises WorkflowError if standard output cannot be written.
 
     Raises BrokenPipeError if nobody reads standard output. If standard error cannot be written, nothing happens.

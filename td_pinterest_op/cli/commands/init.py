@@ -9,7 +9,7 @@ import click
 
 from td_pinterest_op.cli import interview, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, Credentials, find_credentials, open_connection
-from td_pinterest_op.cli.existing_task import read_existing_task
+from td_pinterest_op.cli.existing_task import convert_existing_task
 from td_pinterest_op.cli.export_task import run_export_task
 from td_pinterest_op.cli.project_folder import (
     EXPORT_ACTIONS,
@@ -100,7 +100,9 @@ def init(
     if existing:
         if other := next((name for name in named if named[name] and name not in ("region", "alert")), None):
             raise click.UsageError(f"--{other.replace('_', '-')} has no effect beside --from: leave it out")
-        projects = [read_existing_task(path, name="".join(task), entry="".join(entry)) for path in existing]
+        projects = [
+            convert_existing_task(path, task_name="".join(task), entry_name="".join(entry)) for path in existing
+        ]
         for path, project in zip(existing, projects, strict=True):
             project.name = "" if project is projects[0] else path.stem
             project.alert = named["alert"] or ""

@@ -32,7 +32,7 @@ def accounts(common: options.CommonOptions, name_part: str | None) -> None:
             asdict(account) | {"status": _STATUS_BY_MAY_WRITE[account.may_write]}
             for account in list_ad_accounts(services.pinterest)
         ]
-    _print_listing(common, rows, name_part)
+    _print_matching_rows(common, rows, name_part)
 
 
 @options.command(
@@ -45,7 +45,7 @@ def audiences(common: options.CommonOptions, name_part: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and customer list of each."""
     with open_connection(common) as services:
         rows = list(map(_build_audience_row, make_ad_account_api(services, common).list_entities("audiences")))
-    _print_listing(common, rows, name_part)
+    _print_matching_rows(common, rows, name_part)
 
 
 @options.command("\b\nExamples:\n  td-pinterest lists\n  td-pinterest lists --left-behind")
@@ -67,7 +67,7 @@ def lists(common: options.CommonOptions, only_unused: bool, name_part: str | Non
         rows = [_build_list_row(each, used_by.get(str(each["id"]), [])) for each in api.list_entities("customer_lists")]
     if only_unused:
         rows = [row for row in rows if row["left_behind"]]
-    _print_listing(common, rows, name_part)
+    _print_matching_rows(common, rows, name_part)
 
 
 @options.command("\b\nExample:\n  td-pinterest audience 2542620905475")
@@ -168,7 +168,7 @@ def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[
     }
 
 
-def _print_listing(common: options.CommonOptions, rows: Sequence[dict[str, Any]], name_part: str | None) -> None:
+def _print_matching_rows(common: options.CommonOptions, rows: Sequence[dict[str, Any]], name_part: str | None) -> None:
     wanted = (name_part or "").casefold()
     matching = [row for row in rows if wanted in str(row["name"] or "").casefold()]
     matching.sort(key=lambda row: (str(row["name"] or "").casefold(), row["id"]))

@@ -16,9 +16,9 @@ from td_pinterest_op.cli.secret_target import build_authorize_command
 from td_pinterest_op.cli.shipped_files import COMMENT_LINE_PATTERN, update_code
 from td_pinterest_op.errors import SettingsError, extend_errors
 
-_SECRET_REFERENCE = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
+_SECRET_REFERENCE_PATTERN = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
 # Pinterest's tokens, Treasure Data's keys, and the lines of an env file.
-_PLAIN_CREDENTIAL = re.compile(
+_PLAIN_CREDENTIAL_PATTERN = re.compile(
     rb"\bpin[ar][._][\w.-]{20,}|(?<!\d)\d{1,9}/[0-9a-f]{40}\b|"
     rb"(?:PINTEREST_CLIENT_SECRET|PINTEREST_REFRESH_TOKEN|TD_API_KEY)=['\"]?[^\s'\"$#]"
 )
@@ -62,7 +62,7 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         # digdag leaves out names that begin with a dot.
-        if path.is_file() and "/." not in f"/{name}" and _PLAIN_CREDENTIAL.search(path.read_bytes()):
+        if path.is_file() and "/." not in f"/{name}" and _PLAIN_CREDENTIAL_PATTERN.search(path.read_bytes()):
             with_secrets.append(name)
     if with_secrets:
         raise SettingsError(
@@ -100,7 +100,7 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
             "No `_env` has a line DIGDAG_ENDPOINT with the server's address, as config/environment.yml shows it: a "
             "refresh token that Pinterest renews could not be stored, and would be lost"
         )
-    missing = sorted(set(_SECRET_REFERENCE.findall(text)) - set(listed.stdout.split()))
+    missing = sorted(set(_SECRET_REFERENCE_PATTERN.findall(text)) - set(listed.stdout.split()))
     if not missing:
         screen.print_line(f"The project {project} is pushed and has all secrets that its workflows use.")
         return

@@ -28,7 +28,7 @@ from td_pinterest_op.runtime.text import format_count
 log = logging.getLogger(__name__)
 
 # What an export has in flight without a setting, max_in_flight.
-_DEFAULT_IN_FLIGHT = 8
+_DEFAULT_BATCHES_IN_FLIGHT = 8
 
 
 @options.command(
@@ -198,7 +198,7 @@ def build_advice(facts: RehearsalFacts) -> list[str]:
     advice = []
     if facts.largest_batch not in (None, DEFAULT_BATCH_SIZE):
         advice.append(f"set limit_records_per_request: {facts.largest_batch}")
-    if facts.batches_at_once is not None and facts.batches_at_once < _DEFAULT_IN_FLIGHT:
+    if facts.batches_at_once is not None and facts.batches_at_once < _DEFAULT_BATCHES_IN_FLIGHT:
         advice.append(f"set max_in_flight: {facts.batches_at_once}")
     if facts.records_v2 is False:
         advice.append("keep records: identifiers, since rows with several keys are refused")

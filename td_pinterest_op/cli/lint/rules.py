@@ -47,15 +47,15 @@ _ACTIVATION_CLASS = "td_pinterest_op.activation.PinterestActivation"
 _MANY_CLASS = "td_pinterest_op.many.Many"
 _HISTORY_CLASSES = ("td_pinterest_op.history.Failed", "td_pinterest_op.history.Lift")
 # The settings that a task may have, by its class.
-_SETTINGS_BY_CLASS: Mapping[str, SettingsTable[Any]] = {
+_SETTINGS_TABLE_BY_CLASS: Mapping[str, SettingsTable[Any]] = {
     "td_pinterest_op.export.PinterestExport": EXPORT_SETTINGS,
     _MANY_CLASS: EXPORT_SETTINGS,
     _ACTIVATION_CLASS: EXPORT_SETTINGS,
     "td_pinterest_op.status.AudienceStatus": STATUS_SETTINGS,
     "td_pinterest_op.erase.PinterestErase": ERASURE_SETTINGS,
 }
-_CREDENTIAL_VARIABLES = {key.name: build_variable_name(key.secret_name) for key in CREDENTIAL_SETTINGS}
-_SECRET_KEYS = sorted({*SECRETS_BY_VARIABLE, *_CREDENTIAL_VARIABLES} - {"client_id", "PINTEREST_CLIENT_ID"})
+_VARIABLE_BY_CREDENTIAL = {key.name: build_variable_name(key.secret_name) for key in CREDENTIAL_SETTINGS}
+_SECRET_KEYS = sorted({*SECRETS_BY_VARIABLE, *_VARIABLE_BY_CREDENTIAL} - {"client_id", "PINTEREST_CLIENT_ID"})
 # In place of a secret; so short that it is not masked in messages.
 _CREDENTIAL_PLACEHOLDER = "00"
 # In place of what only a run knows: of a parameter, and of a setting the first of these that it allows.
@@ -89,7 +89,7 @@ def check_workflow(path: Path) -> tuple[Workflow, list[CheckedExport]]:
         # What cannot be read may have anything, and digdag refuses the whole folder for it.
         for task in () if workflow.findings else workflow.tasks:
             with work_inside(path.parent):
-                if task.class_name in _SETTINGS_BY_CLASS:
+                if task.class_name in _SETTINGS_TABLE_BY_CLASS:
                     exports += _TaskChecker(workflow, task).check_task()
                 elif task.class_name in _HISTORY_CLASSES:
                     _TaskChecker(workflow, task).check_history_task()
@@ -156,7 +156,7 @@ class _TaskChecker:
     def __init__(self, workflow: Workflow, task: DigTask) -> None:
         self._workflow = workflow
         self._task = task
-        self._table = _SETTINGS_BY_CLASS.get(task.class_name, EXPORT_SETTINGS)
+        self._table = _SETTINGS_TABLE_BY_CLASS.get(task.class_name, EXPORT_SETTINGS)
         self._params = task.get_filled_params()
         self._settings = self._params.get_block("result_settings")
         self._env: YamlBlock = task.fill_templates(task.block.get_block("_env"))
@@ -311,7 +311,7 @@ class _TaskChecker:
                 place = self._task.block.places.get("_env", place)
             elif problem.key in self._table.by_name and "result_settings" in self._params:
                 place = blocks[0].place
-            names = [problem.key, _CREDENTIAL_VARIABLES.get(problem.key), *problem.others]
+            names = [problem.key, _VARIABLE_BY_CREDENTIAL.get(problem.key), *problem.others]
             for block in blocks if problem.code != "misplaced" else [self._params]:
                 if name := next((name for name in names if name in block.places), None):
                     is_about_value = problem.code in ("value", "missing", "digits")
@@ -339,23 +339,25 @@ def _choose_placeholder(setting: Setting) -> object:
     return None
 
 
-def _fill_placeholders(values: Mapping[Any, Any], table: SettingsTable[Any], unknown_names: set[str]) -> dict[Any, Any]:
+def _fill_placeholders(
+    values: Mapping[Any, Any], table: SettingsTable[Any], add_unknown_to: set[str]
+) -> dict[Any, Any]:
     """Return parameters or settings with stand-ins for values that only a run knows, and for plain credentials.
 
-    Settings of the `table` whose values only a run knows are left out; their names are added to `unknown_names`.
+    Settings of the `table` whose values only a run knows are left out; their names are added to `add_unknown_to`.
     """
     known: dict[Any, Any] = {}
     for name, value in values.items():
         if name == "result_settings" and isinstance(value, Mapping):
-            known[name] = _fill_placeholders(value, table, unknown_names)
-        elif name in _CREDENTIAL_VARIABLES and not is_left_out(value) and "${" not in str(value):
+            known[name] = _fill_placeholders(value, table, add_unknown_to)
+        elif name in _VARIABLE_BY_CREDENTIAL and not is_left_out(value) and "${" not in str(value):
             known[name] = _CREDENTIAL_PLACEHOLDER
         elif not _has_template(value):
             known[name] = value
         elif name in ("query", *WITHHOLDING_LISTS) and len(TEMPLATE_PATTERN.sub("", str(value)).split()) > 1:
             known[name] = TEMPLATE_PATTERN.sub(TEMPLATE_PLACEHOLDER, str(value))
         elif name in table.by_name:
-            unknown_names.add(name)
+            add_unknown_to.add(name)
         else:
             known[name] = _PARAMETER_PLACEHOLDERS.get(name, "1")
     return known

@@ -93,14 +93,14 @@ class DigTask:
             filled.update_with_places(value)
             for key, member in value.items():
                 filled[key] = self.fill_templates(member, _PARAMETER if depth == _PARAMETERS else max(depth, _NESTED))
-                if named := self._find_named_variable(member):
+                if named := self._find_sole_variable(member):
                     filled.origins[key] = named[1]
             return filled
         if not isinstance(value, str):
             return value
         if depth == _LITERAL:
             return re.sub(r"\$\{(?!\s*secret:)", "$ {", value)
-        named = self._find_named_variable(value)
+        named = self._find_sole_variable(value)
         if named and not isinstance(named[0], str):
             return self.fill_templates(named[0], depth if depth == _PARAMETER else _LITERAL)
 
@@ -138,7 +138,7 @@ class DigTask:
                 names.append(expression.strip())
         return names
 
-    def _find_named_variable(self, value: Any) -> tuple[Any, Place] | None:
+    def _find_sole_variable(self, value: Any) -> tuple[Any, Place] | None:
         """Return the value and the place of the variable that a value names as a template and nothing else, or None."""
         template = TEMPLATE_PATTERN.fullmatch(value.strip()) if isinstance(value, str) else None
         return self.find_variable(template[1]) if template else None

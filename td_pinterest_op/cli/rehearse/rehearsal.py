@@ -32,7 +32,7 @@ DEFAULT_BATCH_SIZE = 10_000
 _LARGER_BATCH_SIZES = (20_000, 50_000, 100_000)
 _CONCURRENT_BATCH_COUNTS = (1, 2, 4, 8)
 _SECOND_LIST_RECORDS = 1_000
-_COMBINED_RECORDS = 100
+_TWO_KEY_RECORDS = 100
 _TWO_KEY_LAYOUT = RecordLayout(("email", "maid"))
 # How long a write gets to show, and the shortest pause between two looks, in seconds.
 _MOST_DELAY_SECONDS = 60.0
@@ -121,7 +121,7 @@ class Rehearsal:
     def try_empty_list(self) -> str:
         """Return the verdict: whether Pinterest creates a customer list without records."""
         name = f"{self.name} without records"
-        is_created = self._is_accepted(lambda: self.api.create_customer_list(name=name, list_type="EMAIL"))
+        is_created = self._try_request(lambda: self.api.create_customer_list(name=name, list_type="EMAIL"))
         self.facts.list_without_records = is_created
         return "created: a list needs no records" if is_created else "refused: a list needs records"
 
@@ -185,8 +185,8 @@ class Rehearsal:
 
     def try_records_v2(self) -> str:
         """Return the verdict: whether Pinterest accepts records that combine several identifiers of one person."""
-        rows = self._make_fake_batch(_COMBINED_RECORDS, layout=_TWO_KEY_LAYOUT)
-        self.facts.records_v2 = self._is_accepted(lambda: self._add_records(self.api, rows))
+        rows = self._make_fake_batch(_TWO_KEY_RECORDS, layout=_TWO_KEY_LAYOUT)
+        self.facts.records_v2 = self._try_request(lambda: self._add_records(self.api, rows))
         return "rows with several keys are accepted" if self.facts.records_v2 else "refused: rows with several keys"
 
     def try_new_audience(self) -> str:
@@ -207,7 +207,7 @@ class Rehearsal:
             audience = self.api.find_audience(audience_id)
             return audience is not None and audience.customer_list_id == second
 
-        facts.move_obeyed = self._is_accepted(lambda: request_switch(self.api, audience_id, list_id=second))
+        facts.move_obeyed = self._try_request(lambda: request_switch(self.api, audience_id, list_id=second))
         if not facts.move_obeyed:
             return "refused: an audience keeps its list"
         (facts.move_seconds,) = self._measure_delays(is_switched)
@@ -262,7 +262,7 @@ class Rehearsal:
     def _add_records(self, api: Api, records: Batch) -> None:
         api.change_records(self.made["list"], records, operation="ADD")
 
-    def _is_accepted(self, request: Callable[[], object]) -> bool:
+    def _try_request(self, request: Callable[[], object]) -> bool:
         """Call `request`. Return True if Pinterest accepts it, False if it refuses the content. Raises other errors."""
         try:
             request()

@@ -22,7 +22,7 @@ import pytest
 from setuptools import find_packages  # type: ignore[import-untyped]
 
 from td_pinterest_op.cli import bundled_code
-from td_pinterest_op.cli.bundled_code import ROOT, replace_code
+from td_pinterest_op.cli.bundled_code import PACKAGE_PARENT, replace_code
 from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.shipped_files import SHIPPED_WORKFLOWS_FOLDER
 from tests import children
@@ -34,7 +34,7 @@ from tests.unit.cli.running import Terminal
 def new_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new folder with all workflows, to read only; made by the script, called by a link, with a CDPATH."""
     folder = tmp_path_factory.mktemp("bundle")
-    (folder / "link").symlink_to(ROOT / "scripts" / "bundle")
+    (folder / "link").symlink_to(PACKAGE_PARENT / "scripts" / "bundle")
     (folder / "elsewhere" / "scripts").mkdir(parents=True)
     environ = os.environ | {"CDPATH": str(folder / "elsewhere")}
     done = children.run(["./link", "project"], cwd=folder, env=environ)
@@ -47,7 +47,7 @@ def complete_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all libraries, to read only."""
     folder = tmp_path_factory.mktemp("bundle") / "complete"
     command: list[str | Path] = [sys.executable, "-m", "td_pinterest_op", "bundle", folder, "--with-dependencies"]
-    children.run(command, cwd=ROOT).check_returncode()
+    children.run(command, cwd=PACKAGE_PARENT).check_returncode()
     return folder
 
 
@@ -69,10 +69,10 @@ def list_user_files(folder: Path) -> dict[str, str]:
 
 def test_setup_cfg_names_every_package_the_pages_and_the_workflows() -> None:
     config = configparser.ConfigParser()
-    config.read(ROOT / "setup.cfg")
+    config.read(PACKAGE_PARENT / "setup.cfg")
     shipped = ["docs", "workflows"]
     packages = {
-        *find_packages(str(ROOT), include=["td_pinterest_op*"]),
+        *find_packages(str(PACKAGE_PARENT), include=["td_pinterest_op*"]),
         *(f"td_pinterest_op.cli.{name}" for name in shipped),
     }
     assert config["options"]["packages"].split() == sorted(packages)
