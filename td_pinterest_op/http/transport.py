@@ -192,7 +192,7 @@ class Transport:
 
     def __init__(self, *, connect_timeout: float, write_timeout: float, read_timeout: float, connections: int) -> None:
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings quote headers, which may echo credentials
-        self._timeout = (connect_timeout, read_timeout)
+        self._timeouts = (connect_timeout, read_timeout)
         self._adapter = _TimedWriteAdapter(write_timeout=write_timeout, connections=connections)
 
     def send(
@@ -211,20 +211,20 @@ class Transport:
         headers: Mapping[str, str],
         body: bytes | None,
         auth: AuthBase | None = None,
-        limit: float | None = None,
+        timeout: float | None = None,
     ) -> Iterator[RawResponse]:
         """Send one request, and yield its response before the body is read. `auth` adds the credentials.
 
-        Raises NoResponseError, even while the body is read in the `with` block. `limit`: a shorter time limit, in
-        seconds, for connecting and for each wait for the response.
+        Raises NoResponseError, even while the body is read in the `with` block. `timeout`: a shorter time limit,
+        in seconds, for connecting and for each wait for the response.
         """
         try:
             # Not by a session, which adds credentials of ~/.netrc, and parses where a redirect leads.
             request = requests.Request(method, url, headers={**_HEADERS, **headers}, data=body, auth=auth).prepare()
             verify = next(filter(None, map(os.environ.get, _CERTIFICATE_VARIABLES)), True)
             proxy, _ = find_proxy_and_address(url)
-            timeout = self._timeout if limit is None else tuple(min(limit, each) for each in self._timeout)
-            options: dict[str, Any] = {"timeout": timeout, "verify": verify, "proxies": {"all": proxy}}
+            timeouts = self._timeouts if timeout is None else tuple(min(timeout, each) for each in self._timeouts)
+            options: dict[str, Any] = {"timeout": timeouts, "verify": verify, "proxies": {"all": proxy}}
             with self._adapter.send(request, stream=True, **options) as response:
                 # urllib3 before 2.0 takes a body that breaks off for a whole one, unless it has to compare the lengths.
                 response.raw.enforce_content_length = True

@@ -15,7 +15,7 @@ _COUNT_COLUMNS = ("people", "given", "hashed", "row_count", "invalid_rows", "led
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNT_COLUMNS)
 
 
-def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_days: int) -> str:
+def build_changes_select(people_select: str, *, ledger: Ledger, replaces_everybody: bool, resend_days: int) -> str:
     """Return the SELECT that compares the query's people with the ledger, and decides on the change of each digest.
 
     The column `op` is the change: join, unsure (joins, and may be in the audience already), leave, due (a member who is
@@ -29,7 +29,7 @@ def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_
     Pinterest made it a member, else 0; for `max_leave_ratio`, which an unsettled plan must not change. `is_member`: the
     same, but 0 for whoever an unsettled plan makes leave, whom max_leave_ratio has counted in that plan's run.
 
-    `people`: a SELECT with the columns of `build_people_select`. `replaces`: True if the run replaces everybody.
+    `people_select`: a SELECT with the columns of `build_people_select`. `replaces_everybody`: whether the run does.
     `resend_days`: the number of days in which a member is due once.
     """
     state = ledger.state
@@ -41,7 +41,7 @@ def build_changes_select(people: str, *, ledger: Ledger, replaces: bool, resend_
       UNION ALL """
     # The change of a digest that the query has.
     cases = "WHEN state <> 'in' THEN 'join'"
-    if not replaces:
+    if not replaces_everybody:
         # A digest has one of `resend_days` buckets. Each UTC day has one too: a run sends those of the days since the
         # last settled plan.
         today = state.number // _DAY_MILLIS
@@ -56,8 +56,8 @@ WHEN state = 'refused' AND NOT {due} THEN 'refused'
     return f"""\
 -- digests that need no row are counted together
 SELECT op, was_member, is_member, CASE
-    WHEN op NOT IN ('out', 'refused'{"" if replaces else ", 'stay'"}) OR (op = 'out' AND state = 'refused') THEN digest
-    END AS digest, {_SUMS}, min(plan) AS oldest
+    WHEN op NOT IN ('out', 'refused'{"" if replaces_everybody else ", 'stay'"}) OR (op = 'out' AND state = 'refused')
+    THEN digest END AS digest, {_SUMS}, min(plan) AS oldest
 FROM (
     -- its change
     SELECT digest, plan, state, was_member, CASE state WHEN 'leaving' THEN 0 ELSE was_member END AS is_member,
@@ -77,7 +77,7 @@ FROM (
       FROM ({ledger_select if state.seen else ""}
       SELECT answer AS digest, cast(NULL AS bigint) AS plan, cast(NULL AS varchar) AS state, people, given, hashed,
         row_count, invalid_rows, 0 AS ledger_rows
-      FROM ({people}){BLANK_ROW}, NULL, NULL, 0, 0, 0, 0, 0, 0) AS digest_rows
+      FROM ({people_select}){BLANK_ROW}, NULL, NULL, 0, 0, 0, 0, 0, 0) AS digest_rows
       GROUP BY digest))
 GROUP BY 1, 2, 3, 4"""
 

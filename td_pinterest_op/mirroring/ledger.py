@@ -65,7 +65,7 @@ PLAN_EVENTS = (b"planned", b"replacing")
 _SETTLED_EVENTS = "('settled', 'replaced', 'compacted')"
 _VOIDING_EVENTS = "('replaced', 'compacted')"
 # SQL for what tells a plan from all others.
-_PLAN_KEY_SQL = "concat(cast(plan AS varchar), ' ', session)"
+_PLAN_KEY = "concat(cast(plan AS varchar), ' ', session)"
 COLUMN_DEFINITIONS = """\
 audience_id varchar, plan bigint, op varchar, digest varchar, joined bigint, figure bigint, resent bigint,
 ad_account_id varchar, customer_list_id varchar, session varchar, time bigint"""
@@ -81,7 +81,7 @@ _COMPACTION_ROWS_MARGIN = 100
 _COMPACTION_PLANS = 1000
 _COMPACTION_LEAVER_AGE_MILLIS = 29 * 86_400_000
 # The least difference between a plan's number and those that its run has seen.
-_LEAST_PLAN_GAP = 3
+_PLAN_GAP = 3
 # Digests in a statement: Treasure Data takes statements of a million characters.
 _MOST_DIGESTS_PER_STATEMENT = 10_000
 
@@ -140,14 +140,14 @@ WITH (bucketed_on = array['audience_id'], bucket_count = 512)"""
         else:
             require_ledger_columns(table.columns, f"{self.jobs.database}.{self.name}")
         query = f"""\
-SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + {_LEAST_PLAN_GAP}) AS number,
+SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + {_PLAN_GAP}) AS number,
   coalesce(max(plan), 0) AS seen,
   coalesce(max(CASE WHEN op IN {_SETTLED_EVENTS} THEN plan END), 0) AS settled,
   coalesce(max(CASE WHEN op IN {_VOIDING_EVENTS} THEN plan END), 0) AS base,
   coalesce(max_by(resent, CASE WHEN op IN {_VOIDING_EVENTS} THEN plan END), 0) AS adopted,
   coalesce(max(CASE WHEN op = 'compacted' THEN plan END), 0) AS compacted,
   coalesce(max(CASE WHEN op = 'replacing' THEN plan END), 0) AS replacing,
-  coalesce(array_join(array_agg({_PLAN_KEY_SQL}) FILTER (WHERE op IN ('settled', 'replaced')), ','), '') AS sent,
+  coalesce(array_join(array_agg({_PLAN_KEY}) FILTER (WHERE op IN ('settled', 'replaced')), ','), '') AS sent,
   coalesce(min(plan), 0) AS oldest,
   coalesce(max_by(ad_account_id, CASE WHEN op IN {_SETTLED_EVENTS} THEN plan END), '') AS ad_account_id,
   coalesce(max_by(customer_list_id, CASE WHEN op IN {_SETTLED_EVENTS} THEN plan END), '') AS customer_list_id
@@ -321,8 +321,8 @@ FROM (
   SELECT op, digest {from_sent_rows} AND digest IS NOT NULL
   UNION ALL SELECT CASE count(digest) WHEN 0 THEN 'replacing' ELSE 'overtaken' END, NULL {from_sent_rows}
 ) CROSS JOIN (
-  SELECT max(plan) AS newest, greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + {_LEAST_PLAN_GAP}) AS
-  number {self._audience_rows_clause}
+  SELECT max(plan) AS newest, greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + {_PLAN_GAP}) AS number
+  {self._audience_rows_clause}
 )"""
         self._insert_from_select("note what was sent during a newer plan", rows)
 
@@ -419,8 +419,8 @@ def build_digest_state_sql(settled_plans: Sequence[str]) -> str:
     return f"""CASE
         WHEN op IN ('refused', 'out', 'unsure') THEN op
         WHEN op = 'member' THEN 'in'
-        WHEN op IN ('join', 'leave') AND {_PLAN_KEY_SQL} IN ({settled}) THEN CASE op WHEN 'join' THEN 'in' ELSE 'out'
-        END WHEN op = 'leave' THEN 'leaving'
+        WHEN op IN ('join', 'leave') AND {_PLAN_KEY} IN ({settled}) THEN CASE op WHEN 'join' THEN 'in' ELSE 'out' END
+        WHEN op = 'leave' THEN 'leaving'
         ELSE 'joining' END AS state"""
 
 

@@ -163,7 +163,7 @@ class MirrorWarehouseSteps:
         replaces = self._replaces_everybody
         # Compare the people with the ledger, and count the changes.
         changes = build_changes_select(
-            select, ledger=self.ledger, replaces=replaces, resend_days=self.settings.resend_days
+            select, ledger=self.ledger, replaces_everybody=replaces, resend_days=self.settings.resend_days
         )
         purpose = "compare the people with the ledger"
         self._changes_table, job_id = self.jobs.create_table("changes", purpose, changes, embedded=embedded)

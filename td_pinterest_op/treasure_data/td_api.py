@@ -166,7 +166,7 @@ class TreasureData:
         url, signed = self._api.build_request(path, {"Accept-Encoding": "identity", **form, **(headers or {})})
         limit = None if self._end is None else max(self._end - self._timing.monotonic(), 0.1)
         try:
-            with self._transport.open_response(method, url, headers=signed, body=body, limit=limit) as response:
+            with self._transport.open_response(method, url, headers=signed, body=body, timeout=limit) as response:
                 status = response.status
                 if status in (408, 421, 423, 425, 429) or status >= 500:
                     seconds = parse_retry_after(response.headers, now=self._timing.now())
