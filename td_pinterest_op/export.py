@@ -19,7 +19,7 @@ from td_pinterest_op.records.limits import describe_plan
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.outcome import open_history, publish_outcome_and_raise
@@ -76,7 +76,7 @@ def export_task(
     return stats.to_json()
 
 
-def build_initial_stats(settings: Settings) -> Stats:
+def build_initial_stats(settings: ExportSettings) -> Stats:
     """Return the statistics of an export that begins: what the settings name, with all counters at zero."""
     return Stats(
         action=settings.action.name,

@@ -17,15 +17,15 @@ from td_pinterest_op.settings.table import (
     FOR_THIS_RUN_PARAMETER,
     FOR_THIS_RUN_SETTING_NAMES,
     ConnectionSettings,
+    ExportSettings,
     RecordSettings,
-    Settings,
     SettingsTable,
 )
 from td_pinterest_op.settings.types import describe_value, is_left_out
 from td_pinterest_op.stats import WITHHOLDING_LISTS
 from td_pinterest_op.task_runtime.outcome import add_missing_subjects, require_history_database
 from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_query_source, read_row_source
-from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.treasure_data.job import JobSource
 from td_pinterest_op.trino.hashed_query import require_hashable, require_query
 
 log = logging.getLogger(__name__)
@@ -42,11 +42,11 @@ class TaskRequest(Generic[_S]):
 
     task: Task
     settings: _S
-    source: Source | None  # the query or job to export; None for an action that reads none
-    lists: Mapping[str, Source]  # the queries of opt-outs and consent, by the names `suppress` and `consent`
+    source: JobSource | None  # the query or job to export; None for an action that reads none
+    lists: Mapping[str, JobSource]  # the queries of opt-outs and consent, by the names `suppress` and `consent`
 
 
-ExportRequest = TaskRequest[Settings]
+ExportRequest = TaskRequest[ExportSettings]
 
 
 def get_raw_settings(task: Task) -> Mapping[object, object]:
@@ -77,12 +77,12 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
     if settings and settings.history:  # only for its problems: the history finds the database again
         errors.call_and_collect(require_history_database, task, settings.history)
     errors.call_and_collect(parse_endpoints, task.environ)
-    source: Source | None = None
+    source: JobSource | None = None
     reads_rows = action is None or action.reads_rows
     if reads_rows and issubclass(table.settings_class, RecordSettings):
         source = errors.call_and_collect(read_row_source, task)
         errors.call_and_collect(parse_api_key, task.environ)
-    lists: dict[str, Source] = {}
+    lists: dict[str, JobSource] = {}
     if "action" in table.by_name:
         errors.call_and_collect(reject_misplaced_lists, task)
         given = {name: query for name in WITHHOLDING_LISTS if (query := parsed.values[name])}
@@ -90,7 +90,7 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
             given = {}
         queries = {name: errors.call_and_collect(read_query_source, task, name, query) for name, query in given.items()}
         lists = {name: query for name, query in queries.items() if query}
-    if source and isinstance(settings, Settings):
+    if source and isinstance(settings, ExportSettings):
         errors.call_and_collect(require_hashable, source, settings)
     for name, each in {"query": source, **lists}.items():
         if each and each.query:

@@ -10,7 +10,7 @@ from typing import Any
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.treasure_data.job import Source, find_first_comments, run_statement_job
+from td_pinterest_op.treasure_data.job import JobSource, find_first_comments, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_name
 from td_pinterest_op.treasure_data.result import JobRows, open_job_rows, read_small_result
 from td_pinterest_op.treasure_data.tables import Table, list_tables
@@ -35,14 +35,14 @@ class MirrorJobs:
     """
 
     td: TreasureData
-    source: Source  # the people's query; all statements use its engine and database
+    source: JobSource  # the people's query; all statements use its engine and database
     database: str  # of the temporary tables and the ledger
     audience_id: str = "new"  # until the audience is found or created
     session_key: str  # of the workflow's session, in hex
     token: str = field(default_factory=lambda: secrets.token_hex(4))  # identifies this try
     tables: list[str] = field(default_factory=list)  # the names of this try's tables
 
-    def run(self, purpose: str, statement: str, *, embedded: Source | None = None) -> JobId:
+    def run(self, purpose: str, statement: str, *, embedded: JobSource | None = None) -> JobId:
         """Run a statement that returns no rows, and return its job's id.
 
         `purpose`: what the statement is for, added as a comment in front. `embedded`: the user's query that the
@@ -58,7 +58,9 @@ class MirrorJobs:
         """Run a query with few rows, and return each row as a dict by column name. `purpose`: see `run`."""
         return read_small_result(self.td, self._build_source(purpose, statement))
 
-    def create_table(self, kind: str, purpose: str, select: str, *, embedded: Source | None) -> tuple[TableName, JobId]:
+    def create_table(
+        self, kind: str, purpose: str, select: str, *, embedded: JobSource | None
+    ) -> tuple[TableName, JobId]:
         """Create a temporary table of the rows of the SQL `select`. Return its quoted name and the job's id.
 
         `kind`: a word of the table's name, such as "digests". `purpose`, `embedded`: see `run`.
@@ -96,8 +98,8 @@ class MirrorJobs:
         except ExportError as error:
             log.warning("could not delete temporary tables in %s; a later run tries again: %s", self.database, error)
 
-    def _build_source(self, purpose: str, statement: str, embedded: Source | None = None) -> Source:
-        """Return the `Source` of a job that runs `statement`, after comments: the purpose and the user's own.
+    def _build_source(self, purpose: str, statement: str, embedded: JobSource | None = None) -> JobSource:
+        """Return the `JobSource` of a job that runs `statement`, after comments: the purpose and the user's own.
 
         Only a statement that contains the user's query (`embedded`) gets the time of the session, from which its
         TD_INTERVAL counts. The other statements are about the ledger of now, also in a session of the past.

@@ -22,9 +22,9 @@ from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.records.columns import choose_customer_list_type, find_people_columns, has_single_identifier_rows
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import MirrorFigures, Stats
-from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.treasure_data.job import JobSource
 from td_pinterest_op.trino import withholding_sql
 from td_pinterest_op.trino.hashed_query import UserQuery, fetch_query_columns
 from td_pinterest_op.withholding.lists import check_list_stats, fetch_list_columns, name_list_in_errors
@@ -43,8 +43,8 @@ class MirrorWarehouseSteps:
     """
 
     ledger: Ledger  # who is in the audience
-    settings: Settings
-    lists: Mapping[str, Source]
+    settings: ExportSettings
+    lists: Mapping[str, JobSource]
     stats: Stats
     # What `compare_with_ledger` finds.
     counts: Mapping[str, Any] = field(default_factory=dict)  # the row of `build_change_counts_query`

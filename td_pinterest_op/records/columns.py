@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.identifier_types import EMAIL, LIST_TYPES, TYPES, IdentifierType, join_with_or
 from td_pinterest_op.redaction.secret import mask_and_escape
-from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.treasure_data.job import Job
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,9 @@ class Column:
     default_country: str | None = None  # of phone numbers without a country code
 
 
-def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
+def find_people_columns(
+    job: Job, settings: ExportSettings, list_columns: Mapping[str, Sequence[Column]]
+) -> Sequence[Column]:
     """Return the identifier columns in the result of `job`, which ran the query of the people to send.
 
     With the setting `records: rows` they are in the order of TYPES. `list_columns`: the identifier columns of each
@@ -89,7 +91,7 @@ def require_common_type(list_name: str, list_columns: Sequence[Column], people_c
         )
 
 
-def find_list_columns(job: Job, settings: Settings) -> Sequence[Column]:
+def find_list_columns(job: Job, settings: ExportSettings) -> Sequence[Column]:
     """Return the identifier columns in the result of `job`, which ran the query of an opt-out or consent list.
 
     Raises JobError as `find_identifier_columns` does.

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from td_pinterest_op.errors import InvalidRowsError, LimitError
-from td_pinterest_op.settings.table import RecordSettings, Settings
+from td_pinterest_op.settings.table import ExportSettings, RecordSettings
 from td_pinterest_op.stats import Stats
 
 MOST_NAMED_INVALID_ROWS = 10  # the most invalid rows whose numbers an error names
@@ -25,7 +25,7 @@ _MEMBERS_REMAIN_NOTE = (
 
 
 def describe_plan(
-    settings: Settings, stats: Stats, *, batch_count: int, changes: Sequence[str], other_request_count: int
+    settings: ExportSettings, stats: Stats, *, batch_count: int, changes: Sequence[str], other_request_count: int
 ) -> str:
     """Return the description of a planned export for the log, in several lines: rows, records, requests, changes.
 
@@ -67,7 +67,7 @@ def check_invalid_values(settings: RecordSettings, stats: Stats) -> None:
         raise InvalidRowsError(f"{invalid}: there is no valid record. {fix}")
 
 
-def check_export_limits(settings: Settings, stats: Stats) -> None:
+def check_export_limits(settings: ExportSettings, stats: Stats) -> None:
     """Raise InvalidRowsError or LimitError if the counts of an export's rows break a limit in `settings`."""
     check_invalid_values(settings, stats)
     cure = "Nothing was sent. Check the query"
@@ -99,7 +99,7 @@ def check_export_limits(settings: Settings, stats: Stats) -> None:
         raise LimitError(f"{left} are more than max_records ({most:,}). {cure}")
 
 
-def check_expected_value_kind(settings: Settings, stats: Stats) -> None:
+def check_expected_value_kind(settings: ExportSettings, stats: Stats) -> None:
     """Raise LimitError if more than 1 % of the valid values are of another kind than the setting `expect_values` says.
 
     The kinds are plain values, and digests. `stats`: the counts of the rows, or of a list.

@@ -9,16 +9,17 @@ parameters are here too.
 # 1. Test how it is read (tests/unit/settings/test_parse.py) and what it does (the file of tests/e2e about its subject:
 #    for a limit test_plan_and_limits.py). If it can stop an export or withhold people, also add it to
 #    tests/e2e/restrictions.py: every entry point is then tried with it.
-# 2. Declare it below: a field of `Settings`, or of a class that it inherits, with its type, its default, and the helper
-#    for the actions that use it.
+# 2. Declare it below: a field of `ExportSettings`, or of a class that it inherits, with its type, its default, and the
+#    helper for the actions that use it.
 #    `restricts=True` makes an action that cannot honour it refuse it. A new type goes into settings/types.py.
 # 3. Use `settings.NAME` in the one place that has what it is about: the request
 #    (audiences/request.py), rows and records (records/), their limits (records/limits.py, also for the mirror), an
 #    action, the sender. If it depends on another setting, add a rule to settings/parse.py.
 # 4. If a single run may set it, add it to `FOR_THIS_RUN_SETTING_NAMES` and docs/how-to.md ("One run with other
-# settings"). 5. Add a row with its meaning to docs/settings.md, then run `.venv/bin/python -m tests.readme`. Add a line
-# to    CHANGELOG.md. Messages, suggestions, `check`, the command line, entries of a list and activations follow by
-# themselves.
+#    settings").
+# 5. Add a row with its meaning to docs/settings.md, then run `.venv/bin/python -m tests.readme`. Add a line to
+#    CHANGELOG.md.
+# Messages, suggestions, `check`, the command line, entries of a list and activations follow by themselves.
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -225,7 +226,7 @@ class RecordSettings(ConnectionSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(RecordSettings):
+class ExportSettings(RecordSettings):
     """The settings of one export, which docs/settings.md explains.
 
     A setting that the action does not use has its default, even if it was given. A helper such as `_of_rows` says which
@@ -303,10 +304,10 @@ class ErasureSettings(RecordSettings):
     ledgers: tuple[TableName, ...] = declare_setting(TABLES_TYPE, ())
 
 
-RESTRICTING_SETTING_NAMES = frozenset(key.name for key in find_declared_settings(Settings) if key.restricts)
+RESTRICTING_SETTING_NAMES = frozenset(key.name for key in find_declared_settings(ExportSettings) if key.restricts)
 """The settings of an export that restrict what is sent. A blank one is an error."""
 
-DISABLED_ROW_LIMITS = {key.name: key.default for key in find_declared_settings(Settings) if key.limits_rows}
+DISABLED_ROW_LIMITS = {key.name: key.default for key in find_declared_settings(ExportSettings) if key.limits_rows}
 """The limits on rows and records, by name, with values that stop nothing."""
 
 
@@ -330,7 +331,7 @@ def _build_settings_table(
     return SettingsTable(settings_class=class_, settings=settings, by_name=by_name)
 
 
-def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> SettingsTable[Settings]:
+def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> SettingsTable[ExportSettings]:
     """Return the SettingsTable of an export. Its setting `action` allows `actions`; left out, it means `default`."""
     words = {word: action for action in actions for word in (action.name, *action.aliases)}
     action = build_choice_type(words, allowed_text=", ".join(action.name for action in actions))
@@ -340,7 +341,7 @@ def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) ->
         Setting(name="action", type=action, default=default),
         *(Setting(name=str(name), type=AUDIENCE_ID_TYPE, scope="named") for name in ids),
     )
-    return _build_settings_table(Settings, needed=("type", "ad_account_id"), extra=extra)
+    return _build_settings_table(ExportSettings, needed=("type", "ad_account_id"), extra=extra)
 
 
 _PACE_SETTING_NAMES = ("requests_per_minute", "max_in_flight")

@@ -22,7 +22,7 @@ from td_pinterest_op.settings.types import (
     is_left_out,
     may_have_lost_digits,
 )
-from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.treasure_data.job import JobSource
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ def store_workflow_values(**values: object) -> None:
     digdag.env.store(defuse_templates(values))
 
 
-def read_row_source(task: Task) -> Source:
+def read_row_source(task: Task) -> JobSource:
     """Return the source of a task's rows: its `job_id` or `query`, or else `td.last_job_id`.
 
     Raises SettingsError if these are missing, wrong or both given.
@@ -202,7 +202,7 @@ def read_row_source(task: Task) -> Source:
         )
     if may_have_lost_digits(job_id):
         log.warning("%s: job_id", LOST_DIGITS_WARNING)
-    return Source(job_id=parse_parameter("job_id", job_id, JOB_ID_TYPE))
+    return JobSource(job_id=parse_parameter("job_id", job_id, JOB_ID_TYPE))
 
 
 def _get_nonblank_parameter(task: Task, name: str) -> object:
@@ -261,7 +261,7 @@ def require_database(task: Task, *, needed_by: str) -> str:
     return name
 
 
-def read_query_source(task: Task, name: str, query: str) -> Source:
+def read_query_source(task: Task, name: str, query: str) -> JobSource:
     """Return a task's query as a source. `name`: the parameter `query`, or the setting of an opt-out or consent list.
 
     Each retry issues it again: people who have opted out in between are not sent. Raises SettingsError for a query that
@@ -296,7 +296,7 @@ def read_query_source(task: Task, name: str, query: str) -> Source:
     }
     # A line feed would end a comment.
     comments = [f"-- {key}: {' '.join(str(value or '').split())}\n" for key, value in origin.items()]
-    return Source(
+    return JobSource(
         query=sql,
         database=database,
         engine=engine,

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.columns import Column, get_column_position
 from td_pinterest_op.settings.structures import ControlGroup
-from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.treasure_data.job import Job, Source, find_first_comments, run_or_await_job
+from td_pinterest_op.settings.table import ExportSettings
+from td_pinterest_op.treasure_data.job import Job, JobSource, find_first_comments, run_or_await_job
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 from td_pinterest_op.treasure_data.result import JobRows, open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
@@ -41,7 +41,7 @@ class UserQuery:
     columns: Sequence[Column]
 
 
-def require_hashable(source: Source, settings: Settings) -> None:
+def require_hashable(source: JobSource, settings: ExportSettings) -> None:
     """Raise SettingsError if the warehouse must hash the identifiers of `source`, but cannot.
 
     It must for a mirror, and with `hash_in: warehouse`. It can if `source` has a query for presto or trino.
@@ -101,7 +101,9 @@ def require_query(sql: str, *, name: str, engine: str) -> None:
         )
 
 
-def fetch_query_columns(td: TreasureData, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> UserQuery:
+def fetch_query_columns(
+    td: TreasureData, source: JobSource, find_columns: Callable[[Job], Sequence[Column]]
+) -> UserQuery:
     """Ask the warehouse for the columns of the query in `source`, and return the query with them. No rows are read.
 
     `find_columns`: returns the identifier columns of a job's result. Raises as `run_or_await_job` and `find_columns`
@@ -113,7 +115,7 @@ def fetch_query_columns(td: TreasureData, source: Source, find_columns: Callable
 
 def open_hashed_rows(
     td: TreasureData,
-    source: Source,
+    source: JobSource,
     query: UserQuery,
     *,
     control: ControlGroup | None = None,

@@ -7,11 +7,11 @@ from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.identifier_types import ROW_ONLY_TYPE_NAMES
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import get_column_position
-from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.outcome import build_run_columns
 from td_pinterest_op.task_runtime.services import Services
-from td_pinterest_op.treasure_data.job import Source, run_statement_job
+from td_pinterest_op.treasure_data.job import JobSource, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 from td_pinterest_op.treasure_data.tables import OperatorTable
 from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, build_hashing_select, prepend_comments
@@ -24,7 +24,7 @@ RESERVED_COLUMNS = {"time", *_RUN_COLUMNS, *_VALUE_COLUMNS}
 
 
 def write_rejected_rows(
-    settings: Settings, source: Source | None, query: UserQuery | None, stats: Stats, services: Services
+    settings: ExportSettings, source: JobSource | None, query: UserQuery | None, stats: Stats, services: Services
 ) -> None:
     """Write the rejected values of a run's `query` to the table of the setting `rejected`, if there are any.
 
@@ -45,7 +45,7 @@ def write_rejected_rows(
         content="table of rejected rows",
     )
 
-    def build_source() -> Source:
+    def build_source() -> JobSource:
         if not source.query or source.engine not in HASHING_ENGINES:
             raise JobError(f"it needs `query`, and the engine {' or '.join(HASHING_ENGINES)}")
         if missing := [key for key in keys if key not in map(str.lower, query.names)]:

@@ -11,9 +11,9 @@ from td_pinterest_op.records.columns import Column, find_list_columns
 from td_pinterest_op.records.limits import check_expected_value_kind, format_reason_counts
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import SUPPRESS_LIST, Stats
-from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.treasure_data.job import JobSource
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, fetch_query_columns, open_hashed_rows
@@ -23,7 +23,9 @@ from td_pinterest_op.withholding.readers import IdentifierReader
 log = logging.getLogger(__name__)
 
 
-def fetch_list_columns(td: TreasureData, sources: Mapping[str, Source], settings: Settings) -> Mapping[str, UserQuery]:
+def fetch_list_columns(
+    td: TreasureData, sources: Mapping[str, JobSource], settings: ExportSettings
+) -> Mapping[str, UserQuery]:
     """Ask the warehouse for the columns of the opt-out and consent lists, without rows. Return each query with them.
 
     `sources`: the queries of the lists, by list name; the same names are the keys of the result. Without any, Treasure
@@ -42,8 +44,8 @@ def fetch_list_columns(td: TreasureData, sources: Mapping[str, Source], settings
 @contextlib.contextmanager
 def open_lists(
     td: TreasureData,
-    sources: Mapping[str, Source],
-    settings: Settings,
+    sources: Mapping[str, JobSource],
+    settings: ExportSettings,
     stats: Stats,
     *,
     queries: Mapping[str, UserQuery],
@@ -79,7 +81,7 @@ def name_list_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
     return extend_errors(f" [the query of `{name}`]")
 
 
-def check_list_stats(list_stats: Mapping[str, Stats], settings: Settings) -> None:
+def check_list_stats(list_stats: Mapping[str, Stats], settings: ExportSettings) -> None:
     """Raise LimitError if an opt-out or consent list has no identifiers, or values that make the list unusable.
 
     A list is unusable if its values are plain and the setting `expect_values` is `hashed`, or the reverse. An opt-out

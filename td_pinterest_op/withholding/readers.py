@@ -39,7 +39,7 @@ from td_pinterest_op.records.limits import MOST_NAMED_INVALID_ROWS, format_reaso
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords, RowIdentifiers, RowSpool, encode_rows
 from td_pinterest_op.records.spool import BUCKET_COUNT, Spool, SpoolFile
 from td_pinterest_op.settings.structures import ControlGroup
-from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import IN_CONTROL_GROUP, SUPPRESSED, WITHHELD_REASONS, Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.trino.hashed_query import CONTROL_MODULUS
@@ -341,7 +341,7 @@ class _FilteredRowReader(RowReader):
 
 
 @contextlib.contextmanager
-def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: WithholdingLists) -> Iterator[Reader]:
+def open_reader(job: Job, settings: ExportSettings, stats: Stats, *, lists: WithholdingLists) -> Iterator[Reader]:
     """Yield a reader that stores the records of a job's rows, except those that `lists` or the control group withhold.
 
     `lists`: the opt-outs and consents. Raises OSError, JobError if the job's columns cannot be exported, and

@@ -20,7 +20,7 @@ from td_pinterest_op.errors import AccountError, ExportError, StoppedError
 from td_pinterest_op.http.endpoints import find_proxy_and_address
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.table import Settings, StatusSettings
+from td_pinterest_op.settings.table import ExportSettings, StatusSettings
 from td_pinterest_op.task_runtime.task import parse_endpoints
 
 # The sign of each status, its replacement on a terminal that has only ASCII, and its style.
@@ -123,7 +123,7 @@ def _list_export_targets(export: CheckedExport, fallback: ExportTarget) -> Itera
     elif isinstance(parsed, StatusSettings) and any(named):
         ids = parsed.audience_ids
     name = "" if ids else str(settings.get("audience_name") or "")
-    must_be_new = isinstance(parsed, Settings) and parsed.action.only_once and parsed.if_exists == "fail"
+    must_be_new = isinstance(parsed, ExportSettings) and parsed.action.only_once and parsed.if_exists == "fail"
     expected = settings.get("expected_audience_name")
     for account_id in getattr(parsed, "ad_account_ids", None) or [settings.get("ad_account_id") or fallback.account_id]:
         for audience_id in ids or [""]:

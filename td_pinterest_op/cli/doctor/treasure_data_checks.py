@@ -11,7 +11,7 @@ from td_pinterest_op.cli.secret_target import request_project_id
 from td_pinterest_op.errors import WorkflowError, extend_errors
 from td_pinterest_op.records.limits import TOLERATED_UNEXPECTED_SHARE, check_export_limits, format_reason_counts
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.table import DISABLED_ROW_LIMITS, Settings
+from td_pinterest_op.settings.table import DISABLED_ROW_LIMITS, ExportSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.digdag_secrets import find_hosted_server
 from td_pinterest_op.task_runtime.task import parse_endpoints, read_row_source
@@ -50,7 +50,7 @@ def check_database_permissions(context: DoctorContext) -> CheckResult | None:
         named = [source.database for source in (request.source, *request.lists.values()) if source and source.database]
         read.update(named)
         tables = [settings.history]
-        if isinstance(settings, Settings):
+        if isinstance(settings, ExportSettings):
             tables += [settings.rejected, settings.ledger if settings.action.needs_query else None]
         own = next(iter(named), str(request.task.td.get("database") or ""))
         written.update([table.database or own for table in tables if table])
@@ -144,7 +144,7 @@ def check_sample_rows(context: DoctorContext) -> CheckResult | None:
     return CheckResult(message, "warning" if advice else "ok", "; ".join(advice))
 
 
-def _choose_row_settings(context: DoctorContext) -> Settings:
+def _choose_row_settings(context: DoctorContext) -> ExportSettings:
     """Return the settings by which rows are judged: those of the workflow's export.
 
     Without one, or if the workflow has several exports, the settings allow invalid rows. Limits on the numbers of
@@ -153,7 +153,7 @@ def _choose_row_settings(context: DoctorContext) -> Settings:
     found = [
         (each.request.settings, each.unknown_names)
         for each in context.exports
-        if each.request and each.request.source and isinstance(each.request.settings, Settings)
+        if each.request and each.request.source and isinstance(each.request.settings, ExportSettings)
     ]
     settings = (
         found[0][0] if found else parse_export_settings(_MINIMAL_EXPORT_SETTINGS, environ=context.credentials.environ)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from td_pinterest_op.cli.lint.workflow import TEMPLATE_PATTERN
 from td_pinterest_op.errors import JobError, SettingProblem
 from td_pinterest_op.records.columns import Column, find_identifier_columns, find_list_columns, find_people_columns
-from td_pinterest_op.settings.table import ErasureSettings, Settings
+from td_pinterest_op.settings.table import ErasureSettings, ExportSettings
 from td_pinterest_op.treasure_data.job import Job
 
 _LONGEST_QUERY = 100_000
@@ -41,7 +41,7 @@ def parse_query_as_job(sql: str) -> Job | None:
 
 
 def find_column_problems(
-    settings: Settings | ErasureSettings, *, query: str, lists: Mapping[str, str]
+    settings: ExportSettings | ErasureSettings, *, query: str, lists: Mapping[str, str]
 ) -> Iterator[SettingProblem]:
     """Yield each problem with the columns of an export's queries. Its key is the parameter that has the query.
 
@@ -49,7 +49,7 @@ def find_column_problems(
     """
     of_lists: dict[str, Sequence[Column]] = {}
     for name, sql in lists.items():
-        if isinstance(settings, Settings) and (job := parse_query_as_job(sql)):
+        if isinstance(settings, ExportSettings) and (job := parse_query_as_job(sql)):
             try:
                 of_lists[name] = find_list_columns(replace(job, option=name), settings)
             except JobError as error:
@@ -59,7 +59,7 @@ def find_column_problems(
     if job and (not settings.columns or len(of_lists) == len(lists)):
         people = replace(job, option="this task")
         try:
-            if isinstance(settings, Settings):
+            if isinstance(settings, ExportSettings):
                 find_people_columns(people, settings, of_lists)
             else:
                 find_identifier_columns(people, settings.columns)

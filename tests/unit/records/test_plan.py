@@ -8,12 +8,12 @@ import pytest
 from td_pinterest_op.audiences.actions import parse_export_settings
 from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.records.limits import check_export_limits, describe_plan
-from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import Stats
 from tests.unit.settings.test_parse import ENVIRON, LEAST
 
 
-def settings(**changed: Any) -> Settings:
+def settings(**changed: Any) -> ExportSettings:
     return parse_export_settings(LEAST | changed, environ=ENVIRON)
 
 
@@ -32,7 +32,7 @@ def test_plan_rounds_minutes_up(requests: int, pace: int, told: str) -> None:
     assert plan.endswith(f"at most {pace} a minute: {told}")
 
 
-def message_of(settings: Settings, stats: Stats) -> str:
+def message_of(settings: ExportSettings, stats: Stats) -> str:
     with pytest.raises((LimitError, InvalidRowsError)) as caught:
         check_export_limits(settings, stats)
     return str(caught.value)

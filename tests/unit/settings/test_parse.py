@@ -1,4 +1,4 @@
-"""`result_settings` → `Settings`, or one error that names every problem."""
+"""`result_settings` → `ExportSettings`, or one error that names every problem."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, Add, Rem
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.structures import ControlGroup
-from td_pinterest_op.settings.table import ActionSpec, Settings
+from td_pinterest_op.settings.table import ActionSpec, ExportSettings
 from td_pinterest_op.settings.types import TableName
 
 ENVIRON = {
@@ -31,7 +31,7 @@ MIRROR = {**LEAST, "action": "mirror_current_audience", "audience_id_add_people"
 NEEDED_BY_OTHERS = {"seed_audience_id": "8", "country": "US", "percentage": "5"}
 
 
-def read(raw: object, environ: Mapping[str, str] = ENVIRON) -> Settings:
+def read(raw: object, environ: Mapping[str, str] = ENVIRON) -> ExportSettings:
     return parse_export_settings(raw, environ=environ)
 
 

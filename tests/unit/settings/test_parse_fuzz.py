@@ -1,4 +1,4 @@
-"""Whatever is handed over becomes `Settings` or a `SettingsError`, and no credential is in its text."""
+"""Whatever is handed over becomes `ExportSettings` or a `SettingsError`, and no credential is in its text."""
 
 import json
 import traceback
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, parse_export_settings
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.settings.table import ExportSettings
 from tests.campaigns import examples
 
 MARKER = "tOpXmarkerXzz"
@@ -48,7 +48,7 @@ def outcome(raw: object, environ: dict[str, str]) -> str:
 
 
 def seen_of(result: object) -> str:
-    assert isinstance(result, Settings)
+    assert isinstance(result, ExportSettings)
     return repr((result.client_id, result.client_secret, result.refresh_token, result.warnings))
 
 

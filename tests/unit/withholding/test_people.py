@@ -22,7 +22,7 @@ from td_pinterest_op.records.digests import ColumnIdentifiers
 from td_pinterest_op.records.prepared import Batch
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.structures import ControlGroup
-from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import WITHHELD_REASONS, Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import JobRows
@@ -218,13 +218,13 @@ def result(types: Sequence[str], rows: Sequence[Sequence[Any]], *, arrays: bool 
     return JobRows(job=job, blocks=blocks(rows, len(schema)))
 
 
-def begin(**given: Any) -> tuple[Settings, Stats]:
+def begin(**given: Any) -> tuple[ExportSettings, Stats]:
     """The settings and the statistics of a run."""
     settings = parse_export_settings(LEAST | drop_none(given), environ=test_parse.ENVIRON)
     return settings, Stats(action="", ad_account_id="", dry_run=False)
 
 
-def read_list(rows: JobRows, given: Settings, spool: Spool) -> None:
+def read_list(rows: JobRows, given: ExportSettings, spool: Spool) -> None:
     IdentifierReader(columns=find_list_columns(rows.job, given), stats=Stats(), spool=spool).read(rows.blocks)
 
 
