@@ -117,7 +117,7 @@ def _upgrade_list_entry(members: Mapping[Any, Any]) -> dict[Any, Any]:
 
 @dataclass
 class _ExistingTaskConverter:
-    """Reads one task. `query_task` has its query. `left_out_reasons`: by what the folder does not have."""
+    """Converts one task. `query_task` has its query. `left_out_reasons`: by what the folder does not have."""
 
     workflow: Workflow
     task: DigTask
@@ -125,7 +125,7 @@ class _ExistingTaskConverter:
     left_out_reasons: dict[str, str] = field(default_factory=dict)
 
     def convert_and_report(self, entry_name: str) -> Project:
-        """Return the project that does what the task does, or what an `entry` of its list does, and print a report."""
+        """Return the project that does what the task does, or what one entry of its list does, and print a report."""
         params = self.task.get_filled_params()
         settings = _get_settings_with_lists(params)
         project = Project(job=_INIT_JOB_BY_CLASS.get(self.task.class_name, ""))
@@ -150,7 +150,7 @@ class _ExistingTaskConverter:
         if project.job:
             self._add_sql_files(project)
         else:
-            self._add_export_parts(project, params)
+            self._add_job_query_lists(project, params)
         if self.query_task is not self.task:
             params = self.query_task.get_filled_params()
         options = _get_job_options(params)
@@ -170,7 +170,7 @@ class _ExistingTaskConverter:
         self._print_report(project)
         return project
 
-    def _add_export_parts(self, project: Project, params: YamlBlock) -> None:
+    def _add_job_query_lists(self, project: Project, params: YamlBlock) -> None:
         """Add to a project its job, query and lists."""
         settings = project.settings
         action = find_action(settings)

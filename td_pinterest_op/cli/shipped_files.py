@@ -41,8 +41,7 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
 
 def write_missing_files(folder: Path, files: Mapping[str, str]) -> None:
     """Write those `files` that a project folder lacks. `files`: texts, by path in the folder."""
-    lacking = {name: text.encode() for name, text in files.items() if not os.path.lexists(folder / name)}
-    replace_files(folder, lacking)
+    replace_files(folder, {name: text.encode() for name, text in files.items() if not os.path.lexists(folder / name)})
 
 
 def read_workflow_files(workflows: Sequence[str] = ()) -> Mapping[str, str]:

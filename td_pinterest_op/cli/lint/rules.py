@@ -1,6 +1,6 @@
 """What a run would say about each task of this operator, at the line where it is written, and what no run can see.
 
-The operator's own functions read the task, with stand-ins for what only a run knows.
+The operator's own functions read the task, with placeholders for what only a run knows.
 """
 
 import contextlib
@@ -342,7 +342,7 @@ def _choose_placeholder(setting: Setting) -> object:
 def _fill_placeholders(
     values: Mapping[Any, Any], table: SettingsTable[Any], add_unknown_to: set[str]
 ) -> dict[Any, Any]:
-    """Return parameters or settings with stand-ins for values that only a run knows, and for plain credentials.
+    """Return parameters or settings with placeholders for values that only a run knows, and for plain credentials.
 
     Settings of the `table` whose values only a run knows are left out; their names are added to `add_unknown_to`.
     """

@@ -42,6 +42,9 @@ _PAGE_SIZE = 250
 # Refusals of what a request holds, not of the user, the path or the pace.
 _CONTENT_REFUSAL_STATUSES = (400, 413, 422)
 
+# What a step found out, as text for the user.
+Verdict = str
+
 
 @dataclass(kw_only=True)
 class RehearsalFacts:
@@ -66,7 +69,7 @@ class RehearsalFacts:
 
 
 class Rehearsal:
-    """A rehearsal in one ad account. Its methods `try_…` are steps: each returns its verdict as text for the user.
+    """A rehearsal in one ad account. Its methods `try_…` are steps: each returns its verdict.
 
     They raise the errors of the API. `made` has the ids of the `list` and the `audience`, once they are created.
     `answer` is what decided the current step: a response, or the error of a request.
@@ -85,7 +88,7 @@ class Rehearsal:
         self._first_token = services.tokens.refresh_token
         services.client.on_response = partial(setattr, self, "answer")
 
-    def try_token_refresh(self) -> str:
+    def try_token_refresh(self) -> Verdict:
         """Refresh the token. Return the verdict: whether that renews the refresh token, and ends the old one."""
         facts = self.facts
         tokens = self.services.tokens
@@ -109,7 +112,7 @@ class Rehearsal:
         fate = "still accepted" if facts.old_refresh_token_lives else "refused from then on"
         return f"a refresh brings {new} refresh token; the old one is {fate}"
 
-    def try_account(self) -> str:
+    def try_account(self) -> Verdict:
         """Return the verdict about the user's role in the ad account and the app's access tier. Sets `limits`."""
         accounts = {account.id: account for account in list_ad_accounts(self.api)}
         account = accounts.get(self.api.ad_account_id)
@@ -118,14 +121,14 @@ class Rehearsal:
         self.limits = ", ".join(f"{quota};w={window}" for quota, window in parse_requests_per_seconds(headers)) or None
         return f"{role}; {judge_access_tier(headers).message}"
 
-    def try_empty_list(self) -> str:
+    def try_empty_list(self) -> Verdict:
         """Return the verdict: whether Pinterest creates a customer list without records."""
         name = f"{self.name} without records"
         is_created = self._try_request(lambda: self.api.create_customer_list(name=name, list_type="EMAIL"))
         self.facts.list_without_records = is_created
         return "created: a list needs no records" if is_created else "refused: a list needs records"
 
-    def try_new_list(self) -> str:
+    def try_new_list(self) -> Verdict:
         """Create the rehearsal's list of 10,000 records. Return the verdict: how soon Pinterest shows the new list."""
         facts = self.facts
         list_id = self._create_list(DEFAULT_BATCH_SIZE)
@@ -139,7 +142,7 @@ class Rehearsal:
         seen = "it can be read and is listed" if is_shown else "not both read and listed within a minute"
         return f"created with {DEFAULT_BATCH_SIZE:,} records; {seen}"
 
-    def try_larger_batches(self) -> str:
+    def try_larger_batches(self) -> Verdict:
         """Send batches larger than the default size. Return the verdict: up to how many records Pinterest accepts."""
         facts = self.facts
         for count in _LARGER_BATCH_SIZES:
@@ -156,7 +159,7 @@ class Rehearsal:
             facts.largest_batch = count
         return f"{count:,} records are accepted"
 
-    def try_batches_at_once(self) -> str:
+    def try_batches_at_once(self) -> Verdict:
         """Send batches at the same time, each only once. Return the verdict: how many of them Pinterest accepts."""
         facts = self.facts
         batch = self._make_fake_batch(DEFAULT_BATCH_SIZE)
@@ -183,13 +186,13 @@ class Rehearsal:
                 return f"{facts.batches_at_once} at once are accepted, of {number} some are {how}"
         return f"{number} at once are accepted"
 
-    def try_records_v2(self) -> str:
+    def try_records_v2(self) -> Verdict:
         """Return the verdict: whether Pinterest accepts records that combine several identifiers of one person."""
         rows = self._make_fake_batch(_TWO_KEY_RECORDS, layout=_TWO_KEY_LAYOUT)
         self.facts.records_v2 = self._try_request(lambda: self._add_records(self.api, rows))
         return "rows with several keys are accepted" if self.facts.records_v2 else "refused: rows with several keys"
 
-    def try_new_audience(self) -> str:
+    def try_new_audience(self) -> Verdict:
         """Create the rehearsal's audience from the rehearsal's customer list. Return the verdict."""
         self.may_have_audience = True
         self.made["audience"] = request_new_audience(
@@ -197,7 +200,7 @@ class Rehearsal:
         ).id
         return "created from the list"
 
-    def try_list_switch(self) -> str:
+    def try_list_switch(self) -> Verdict:
         """Switch the audience to another list. Return the verdict: whether Pinterest shows the new list in it."""
         facts = self.facts
         audience_id = self.made["audience"]
@@ -214,7 +217,7 @@ class Rehearsal:
         facts.move_obeyed = facts.move_seconds is not None
         return "switched to another list" if facts.move_obeyed else "accepted, but not visible within a minute"
 
-    def try_audience_removal(self) -> str:
+    def try_audience_removal(self) -> Verdict:
         """Remove the audience. Return the verdict: whether it can still be read, and be removed a second time."""
         facts = self.facts
         audience_id = self.made["audience"]
@@ -295,7 +298,7 @@ class Step:
 
     name: str
     request: str
-    run: Callable[[Rehearsal], str]
+    run: Callable[[Rehearsal], Verdict]
     writes: int = 0  # the number of its write requests
     needs: str = ""  # the step whose list or audience it uses, or ""
 
