@@ -23,7 +23,7 @@ POLL_WAITS = (0.5, 1.5, 2.0, 3.0, 3.0)
 _T = TypeVar("_T")
 
 
-def wait_for_earlier_writes(client: Client) -> None:
+def wait_out_listing_lag(client: Client) -> None:
     """Wait until about ten seconds after the run's start, so that listings show what was written before the run.
 
     That includes what an earlier run of this task created before it was killed.
@@ -34,7 +34,7 @@ def wait_for_earlier_writes(client: Client) -> None:
         client.rate_limiter.wait(wait)
 
 
-def wait_for_concurrent_writes(client: Client) -> None:
+def wait_out_read_lag(client: Client) -> None:
     """Wait ten seconds after a creation or switch, so that reads show what other runs did at the same time."""
     wait = sum(POLL_WAITS)
     log.info("waiting %s to see what other runs did at the same time", format_duration(wait))

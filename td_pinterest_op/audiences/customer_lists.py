@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 
-from td_pinterest_op.audiences.consistency import create_once, repeat_until_list_is_ready, wait_for_earlier_writes
+from td_pinterest_op.audiences.consistency import create_once, repeat_until_list_is_ready, wait_out_listing_lag
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, CustomerList, build_age_key
@@ -56,7 +56,7 @@ class ListName:
         return f"{self.audience} (td {self.session} {self.jobs} {self.fingerprint}{records})"
 
     @property
-    def dummy_count(self) -> int | None:
+    def dummy_record_count(self) -> int | None:
         """How many records an empty list was created with: 0, or 1 that is nobody's. None for a list with people."""
         if self.fingerprint != compute_fingerprint():
             return None
@@ -145,7 +145,7 @@ class TargetList:
             self.created_ids.add(created.id)
             return created
 
-        wait_for_earlier_writes(api.client)
+        wait_out_listing_lag(api.client)
         made = None
         if self.older_id is None:
             # Nobody can tell whether an earlier try's list was used by an audience that is removed now, and whether

@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 # A 400 that every part of a batch gets, this many halvings deep, is about the request and not about its records.
 MAX_HALVINGS = 3
 # As is a 400 for this many single records, where records may be refused, and for none that is accepted.
-_MOST_REFUSED_RECORDS = 32
+_REFUSALS_TO_BLAME_REQUEST = 32
 _PROGRESS_SECONDS = 1.0  # between two reports of the progress while no request ends
 
-_WasThrottled = bool
+_WasThrottled = bool  # whether any request got a 429
 SendRecords = Callable[[Batch], Response | None]
 """Sends records in one request. Returns None if the request created the list."""
 
@@ -138,7 +138,7 @@ class Sender:
         """Whether Pinterest refuses the request whatever its records are. `parts`: those of a batch that are left."""
         if self.accepts_refusals:
             refused = self.stats.refused - self._refused_before
-            return self.stats.sent == self._sent_before and refused >= _MOST_REFUSED_RECORDS
+            return self.stats.sent == self._sent_before and refused >= _REFUSALS_TO_BLAME_REQUEST
         return not is_any_accepted and all(each.halvings > MAX_HALVINGS for each in parts)
 
     def _send_batch(self, records: Batch, send_records: SendRecords) -> _WasThrottled:

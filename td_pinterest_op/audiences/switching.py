@@ -7,7 +7,7 @@ again, and a run whose switch took long looks for a newer run's list.
 import logging
 from dataclasses import dataclass, replace
 
-from td_pinterest_op.audiences.consistency import request_switch, wait_for_concurrent_writes
+from td_pinterest_op.audiences.consistency import request_switch, wait_out_read_lag
 from td_pinterest_op.audiences.customer_lists import ListName, TargetList, find_own_lists, parse_list_name
 from td_pinterest_op.audiences.lookup import find_used_list, read_audience_until_found
 from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
@@ -58,7 +58,7 @@ class Switch:
         may_repeat = True
         seen = audience
         for _ in range(_MOST_READS):
-            wait_for_concurrent_writes(self.api.client)
+            wait_out_read_lag(self.api.client)
             found = read_audience_until_found(self.api, audience.id)
             if found is None or found.is_removed:
                 raise AudienceError(f"{label} was removed by somebody else during this export")

@@ -18,7 +18,7 @@ from td_pinterest_op.treasure_data.td_api import TreasureData, build_path
 
 log = logging.getLogger(__name__)
 
-TableName = str
+TableName = str  # quoted, after its database
 JobId = str
 
 # As `create_table` names temporary tables; the audience is an id, or one that is to be created.

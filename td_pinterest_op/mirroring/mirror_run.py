@@ -46,7 +46,7 @@ class MirrorWarehouseSteps:
     settings: ExportSettings
     lists: Mapping[str, JobSource]
     stats: Stats
-    # What `compare_with_ledger` finds.
+    # What `compare_query_with_ledger` finds.
     counts: Mapping[str, Any] = field(default_factory=dict)  # the row of `build_change_counts_query`
     figures: MirrorFigures = field(default_factory=MirrorFigures)  # of people, members and changes
     _changes_table: str = ""  # the name of the table with the changes, see `build_changes_select`
@@ -111,7 +111,7 @@ class MirrorWarehouseSteps:
             return state.replacing > state.settled  # a replace that may have been sent in part
         return self.settings.begin != "adopt"
 
-    def compare_with_ledger(self) -> UserQuery:
+    def compare_query_with_ledger(self) -> UserQuery:
         """Compare the query's people with the ledger: write who joins and who leaves to a table, and count them.
 
         Returns the query. The counts are in `counts`, `figures` and `stats`. Raises LimitError if an opt-out or consent

@@ -209,7 +209,7 @@ class World:
             assert not any(ended)
             return
         members = self.stage.members(audiences[0])
-        is_cleared = name.dummy_count is not None
+        is_cleared = name.dummy_record_count is not None
         assert members & digests(RECORDS * 3) == (set() if is_cleared else self.find_allowed(name.jobs))
         for stats in filter(None, ended):
             assert stats["audience_id"] == audiences[0].id

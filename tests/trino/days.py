@@ -153,7 +153,7 @@ class Days:
         )
         mirror.ledger.load_state(now=float(jobs.now), may_create=True)
         with mock.patch.object(hashed_query, "run_or_await_job", self._read_columns):
-            mirror.compare_with_ledger()
+            mirror.compare_query_with_ledger()
         mirror.write_and_read_plan("5")
         mirror.ledger.find_newer_plan()
         mirror.settle_plan_and_compact("5", refused=[bytes(32)], keeps_unsure_leavers=True)

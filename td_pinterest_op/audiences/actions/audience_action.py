@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from td_pinterest_op.audiences.consistency import create_once, wait_for_concurrent_writes, wait_for_earlier_writes
+from td_pinterest_op.audiences.consistency import create_once, wait_out_listing_lag, wait_out_read_lag
 from td_pinterest_op.audiences.customer_lists import parse_list_name, shorten_audience_name
 from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_used_list, require_usable_audience
 from td_pinterest_op.audiences.request import ExportRequest
@@ -217,7 +217,7 @@ class AudienceAction(abc.ABC):
 
         Raises AudienceError if another session created an audience with the name first.
         """
-        wait_for_earlier_writes(self._client)
+        wait_out_listing_lag(self._client)
         audience = self._find_own_audience()  # it may have been created while the records were sent
         if audience is None:
             audience = create_once(
@@ -225,7 +225,7 @@ class AudienceAction(abc.ABC):
                 find_created=lambda: next(iter(self._find_other_and_own_namesakes()[1]), None),
                 client=self._client,
             )
-            wait_for_concurrent_writes(self._client)
+            wait_out_read_lag(self._client)
         return self._remove_duplicates(audience)
 
     def _remove_duplicates_if_own(self, audience: Audience) -> Audience:
@@ -235,7 +235,7 @@ class AudienceAction(abc.ABC):
         """
         if not self.action.only_once or self._find_creating_session(audience) != self._session_key:
             return audience
-        wait_for_earlier_writes(self._client)
+        wait_out_listing_lag(self._client)
         return self._remove_duplicates(audience)
 
     def _remove_duplicates(self, audience: Audience) -> Audience:

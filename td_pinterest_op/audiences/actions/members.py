@@ -4,7 +4,7 @@ import logging
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
-from td_pinterest_op.audiences.consistency import request_new_audience, wait_for_earlier_writes
+from td_pinterest_op.audiences.consistency import request_new_audience, wait_out_listing_lag
 from td_pinterest_op.audiences.customer_lists import (
     NO_JOB,
     ListName,
@@ -256,11 +256,11 @@ class Clear(MembersAction):
         used = find_used_list(self._api, audience)
         name = parse_list_name(used)
         is_empty = False
-        if used and name and name.dummy_count is not None:
-            wait_for_earlier_writes(self._client)  # the counter then includes all that was added before this run
+        if used and name and name.dummy_record_count is not None:
+            wait_out_listing_lag(self._client)  # the counter then includes all that was added before this run
             counted = self._api.find_customer_list(used.id)
             uploaded = counted.uploaded if counted else None
-            is_empty = uploaded is not None and uploaded <= name.dummy_count
+            is_empty = uploaded is not None and uploaded <= name.dummy_record_count
         if not is_empty:
             if not self._settings.even_if_used:
                 require_unused(self._api, audience)

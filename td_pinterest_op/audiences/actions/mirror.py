@@ -110,12 +110,12 @@ class Mirror(MembersAction):
                 name = parse_list_name(used)
                 # 0 or 1 dummy records, with which this operator created the list, by the fingerprint in its name. None
                 # if the list was not created empty.
-                dummies = name.dummy_count if name else None
+                dummies = name.dummy_record_count if name else None
                 uploaded = used.uploaded if used else None  # dummies included
                 if uploaded is not None or dummies is not None:
                     people = max(max(people or 0, uploaded or 0) - (dummies or 0), 0)
                 self._run.check_ledger_state(customer_list_id=get_list_id(audience), people_count=people)
-            self.people_query = self._run.compare_with_ledger()
+            self.people_query = self._run.compare_query_with_ledger()
             check_export_limits(settings, self.stats)
             self._run.check_leave_ratio()
             yield PreparedRecords()  # the steps read the records, once the plan is in the ledger

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from td_pinterest_op.audiences.consistency import create_once, wait_for_earlier_writes
+from td_pinterest_op.audiences.consistency import create_once, wait_out_listing_lag
 from td_pinterest_op.errors import AccountError, ExportError, MaybeAppliedError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.pinterest.api import CustomerList, build_age_key
@@ -100,5 +100,5 @@ def test_run_waits_ten_seconds_for_things_of_an_earlier_try(age: float, waited: 
     time = FakeTime()
     rate_limiter = types.SimpleNamespace(wait=time.sleep)
     client = types.SimpleNamespace(began=time.now() - age, timing=time.timing, rate_limiter=rate_limiter)
-    wait_for_earlier_writes(cast(Client, client))
+    wait_out_listing_lag(cast(Client, client))
     assert sum(time.slept) == waited

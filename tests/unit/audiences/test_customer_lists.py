@@ -49,7 +49,7 @@ def test_list_name_has_its_audience_session_jobs_and_records(
 def test_list_name_tells_how_many_records_an_empty_list_was_created_with(name: str, expected: int | None) -> None:
     parsed = parse_list_name(CustomerList(id="1", name=name, uploaded=None))
     assert parsed
-    assert parsed.dummy_count == expected
+    assert parsed.dummy_record_count == expected
 
 
 @pytest.mark.parametrize(
