@@ -99,12 +99,6 @@ def _get_job_options(params: YamlBlock) -> dict[str, Any]:
     return {name: params.get(name, td.get(name)) for name in ("database", *_QUERY_JOB_OPTIONS)}
 
 
-def _get_settings_with_lists(params: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a task's settings, with the lists that version 0.5 had beside them."""
-    lists = {name: params[name] for name in WITHHOLDING_LISTS if name in params}
-    return {**parse_raw_settings(params.get("result_settings")), **lists}
-
-
 def _upgrade_list_entry(members: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return an entry of a list as this version has it: without `result_settings` around its settings or `segment`."""
     entry = dict(members)
@@ -127,7 +121,9 @@ class _ExistingTaskConverter:
     def convert_and_report(self, entry_name: str) -> Project:
         """Return the project that does what the task does, or what one entry of its list does, and print a report."""
         params = self.task.get_filled_params()
-        settings = _get_settings_with_lists(params)
+        # Version 0.5 had the lists beside the settings.
+        lists = {name: params[name] for name in WITHHOLDING_LISTS if name in params}
+        settings: dict[Any, Any] = {**parse_raw_settings(params.get("result_settings")), **lists}
         project = Project(job=_INIT_JOB_BY_CLASS.get(self.task.class_name, ""))
         project.exported = {name: params[name] for name in _KEPT_VARIABLES if name in params}
         if project.job == "many" or entry_name:
