@@ -49,7 +49,7 @@ normalised and hashed (SHA-256) before they leave Treasure Data's container.
 - A Pinterest business account, an app (https://developers.pinterest.com/apps/), and a refresh token with the scopes
   `ads:read` and `ads:write`.
 - An ad account on which the token's user is OWNER, ADMIN or AUDIENCE_MANAGER.
-- A table with a column `email`, `maid` or `idfa`.
+- A table with a column that is named for its identifiers, such as `email`.
 - Columns of phone numbers need the Python package `phonenumberslite` next to the operator.
 
 # How to Run

@@ -1,13 +1,14 @@
 """The types of identifiers: their names, valid values, and what is hashed and sent. No type accepts a placeholder."""
 
 # To add a type of identifier:
-# 1. Test its values with their digests and reasons (tests/unit/records/test_identifiers.py), and a whole export with
-#    it.
+# 1. Test its values with their digests and reasons (tests/unit/records/test_identifiers.py), and an export with it
+#    (tests/e2e/test_create.py; a key of a row: tests/e2e/test_several_keys.py).
 # 2. Add the key and the list's type to the emulator (tests/emulators/pinterest/shapes.py), as Pinterest describes
 #    them.
 # 3. Add its row to `TYPES`: column, key, list type, what is valid and what is hashed, and its SQL. A type without a
 #    list can only be a key of a row (`records: rows`), and has no SQL. Those that are not hashed stay last.
-# 4. If its plain form can be recognised in a text, add it to redaction/secret.py and tests/guard.py.
+# 4. If its plain form can be recognised in a text, add it to redaction/secret.py (tests/unit/redaction/test_secret.py)
+#    and tests/guard.py.
 # 5. Add it to docs/reference.md ("Identifiers"), docs/privacy.md and .github/SECURITY.md, and a line to CHANGELOG.md.
 # Columns, lists of people, the control group and messages take it from the table.
 import hashlib

@@ -49,15 +49,14 @@ def create_people(services: Services, count: int = 260) -> None:
 def settings_for(services: Services, action: str) -> dict[str, Any]:
     """Return the minimal settings of an action, for an audience of its own."""
     number = next(_numbers)
-    settings = {"ad_account_id": AD_ACCOUNT_ID, "action": action, "ignore_invalid_records": True}
-    if action == CREATE:
-        return settings | {"audience_name": f"Audience {number}"}
+    spec = next(each.action for each in ACTIONS if each.action.name == action)
+    settings: dict[str, Any] = {"ad_account_id": AD_ACCOUNT_ID, "action": action, "ignore_invalid_records": True}
     known = services.audience(people(150, first=500), name=f"Audience {number}")
-    if action == ACTALIKE:
-        new = {"audience_name": f"Like {number}", "country": "US", "percentage": 5}
-        return settings | new | {"seed_audience_id": known}
-    new = {"begin": "replace"} if action == MIRROR else {}
-    return settings | new | {"audience_id": known}
+    needed = {"audience_name": f"New {number}", "seed_audience_id": known, "country": "US", "percentage": 5}
+    settings |= {name: needed[name] for name in spec.needs}
+    if "old audience" in spec.scopes:
+        settings["audience_id"] = known
+    return settings | ({"begin": "replace"} if "begin" in spec.uses else {})
 
 
 def check_restrictions(

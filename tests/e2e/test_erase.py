@@ -15,6 +15,7 @@ from td_pinterest_op.errors import (
     PinterestError,
     StoppedError,
 )
+from td_pinterest_op.identifiers.identifier_types import LIST_TYPES
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.task_runtime.task import Task
@@ -206,25 +207,18 @@ def test_ad_account_with_unreadable_lists_fails_a_dry_run_too(
     assert services.pinterest.calls.writes() == []
 
 
-@pytest.mark.parametrize(
-    ("columns", "warning"),
-    [
-        (("email",), "the query selects no maid and no idfa"),
-        (("maid", "email"), "the query selects no idfa"),
-        (("maid", "email", "idfa"), None),
-    ],
-)
+@pytest.mark.parametrize("columns", [("email",), ("maid", "email"), tuple(LIST_TYPES)])
 def test_missing_types_of_identifier_stay_in_the_lists_with_a_warning(
     services: Services,
     lists: list[str],
     columns: tuple[str, ...],
-    warning: str | None,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     rows = [[people(1)[0] if column == "email" else None for column in columns]]
     run_erasure(services, services.td.add_job(columns=[(column, "varchar") for column in columns], rows=rows))
-    told = [line for line in caplog.messages if line.startswith("the query selects no")]
-    assert [warning] * bool(warning) == [line.partition(",")[0] for line in told]
+    told = [line.partition(",")[0] for line in caplog.messages if line.startswith("the query selects no")]
+    missing = " and ".join(f"no {name}" for name in LIST_TYPES if name not in columns)
+    assert told == [f"the query selects {missing}"] * bool(missing)
 
 
 def test_erasure_of_nobody_succeeds_without_a_request(services: Services, lists: list[str]) -> None:

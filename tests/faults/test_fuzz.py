@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from requests.auth import AuthBase
 
-from td_pinterest_op.audiences.actions import ACTIONS, Create, CreateActalike
+from td_pinterest_op.audiences.actions import ACTIONS
 from td_pinterest_op.errors import ExportError, UnexpectedError
 from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
 from td_pinterest_op.settings.table import ActionSpec
@@ -23,18 +23,15 @@ AUDIENCE_ID = "549755885175000777"
 LIST_ID = "549755885175000111"
 RECORDS = 6
 Given = Response | Failure
-# What the actions that create an audience need.
 # A mirror reads its rows from the warehouse, and has its own tests.
 EVERY = [each.action for each in ACTIONS if not each.action.needs_query]
-NAMED: dict[ActionSpec, dict[str, Any]] = {
-    Create.action: {"audience_name": "Shoppers"},
-    CreateActalike.action: {
-        "audience_name": "Shoppers",
-        "seed_audience_id": AUDIENCE_ID,
-        "country": "US",
-        "percentage": 1,
-    },
-}
+# The settings that some actions need.
+NEEDED = {"audience_name": "Shoppers", "seed_audience_id": AUDIENCE_ID, "country": "US", "percentage": 1}
+
+
+def settings_of(action: ActionSpec) -> dict[str, Any]:
+    named = {"audience_id": AUDIENCE_ID} if "old audience" in action.scopes else {}
+    return named | {"action": action.name} | {name: NEEDED[name] for name in action.needs}
 
 
 class ScriptedTransport(Transport):
@@ -142,11 +139,9 @@ _script = st.lists(st.one_of(st.none(), st.none(), st.none(), _given), max_size=
 def test_arbitrary_responses_end_in_success_or_an_expected_error(
     action: ActionSpec, token: Given | None, script: list[Given | None], rounds: int, stage: Stage, job_id: str
 ) -> None:
-    named = NAMED.get(action, {"audience_id": AUDIENCE_ID})
+    wanted = {"limit_records_per_request": 2, "retry_count": 2, **settings_of(action)}
     with use_transport(ScriptedTransport, script=itertools.chain([token], *[script] * rounds)):
-        stats = run_export(
-            stage, {"action": action.name, "limit_records_per_request": 2, "retry_count": 2, **named}, job_id
-        )
+        stats = run_export(stage, wanted, job_id)
     assert stats is None or stats["records"]["unique"] == stats["records"]["sent"] + stats["records"]["refused"]
 
 
@@ -164,7 +159,6 @@ def run_export(stage: Stage, wanted: dict[str, Any], job_id: str) -> dict[str, A
 @pytest.mark.parametrize("action", EVERY)
 def test_usual_responses_let_every_action_succeed(stage: Stage, action: ActionSpec, job_id: str) -> None:
     """Otherwise arbitrary responses would reach only the first steps."""
-    named = NAMED.get(action, {"audience_id": AUDIENCE_ID})
     with use_transport(ScriptedTransport):
-        stats = stage.export({"action": action.name, **named}, job_id=job_id)
+        stats = stage.export(settings_of(action), job_id=job_id)
     assert action.name == stats["action"]

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from td_pinterest_op.identifiers.identifier_types import TYPES
+from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, TYPES
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.digests import compute_identifier
 
@@ -39,13 +39,13 @@ class Expectation:
 def read_expectation(option: str) -> Expectation:
     """Read `FILE` or `AUDIENCE=FILE`: a line for each person, a digest or an identifier.
 
-    A first line may name their type (email, maid, idfa); else their form shows it. Raises ValueError, which names the
+    A first line may name their type (such as email); else their form shows it. Raises ValueError, which names the
     line.
     """
     audience, _, name = option.rpartition("=")
     path = Path(name)
     lines = [line.strip().strip('"') for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    column = lines[0].lower() if lines and lines[0].lower() in ("email", "maid", "idfa") else ""
+    column = lines[0].lower() if lines and lines[0].lower() in LIST_TYPES else ""
     numbers: dict[str, int] = {}
     for number, value in enumerate(lines, 1):
         if value and not (column and number == 1):

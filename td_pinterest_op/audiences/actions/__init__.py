@@ -1,16 +1,19 @@
 """The actions, a class for each. A new one is added to `ACTIONS`."""
 
 # To add an action:
-# 1. Test it in a new file of tests/e2e: the audience afterwards, a second run, a dry run, a missing audience. Add its
-#    requests to tests/faults/moments.py, so that every fault is tried at each of them.
+# 1. Test it in a new file of tests/e2e: the audience afterwards, a second run, a dry run, a missing audience. Say which
+#    restrictions it honours (tests/e2e/restrictions.py). Add its requests to tests/faults/moments.py, so that every
+#    fault is tried at each of them, and what they lead to to tests/faults/test_matrix.py.
 # 2. Write a class like those in members.py or lifecycle.py: an `ActionSpec` (settings/table.py: its settings and who
 #    may use them), `check_audience`, `plan_steps`. The action's name begins with a regular verb, of which the report
-#    makes "Deleted". A call that Pinterest's client lacks goes into pinterest/api.py and the emulator
-#    (tests/emulators/pinterest/operations.py).
-# 3. Add the class to `ACTIONS`. If it sends no records, give its report a text (report/verdict.py). If it is offered,
-#    add it to `EXPORTS` in cli/project_folder.py.
-# 4. Add rows to docs/settings.md, README.md ("Which action?") and docs/guarantees-and-limits.md ("What a run costs"),
-#    and a line to CHANGELOG.md.
+#    makes "Deleted". A call that Pinterest's client lacks goes into pinterest/api.py (tests/unit/pinterest/test_api.py)
+#    and the emulator (tests/emulators/pinterest/operations.py).
+# 3. Add the class to `ACTIONS`. If it sends no records, give its report a text (report/verdict.py, with a test in
+#    tests/unit/report/test_verdict.py).
+# 4. If `init` offers it, add it to `EXPORT_ACTIONS` in cli/project_folder.py, what it asks to cli/interview.py, and its
+#    options to tests/e2e/cli/test_init.py.
+# 5. Name it in docs/settings.md ("Actions"), README.md ("Which action?"), docs/guarantees-and-limits.md ("What a run
+#    costs") and workflows/config/export.yml, and add a line to CHANGELOG.md.
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction

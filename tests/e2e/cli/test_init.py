@@ -177,7 +177,7 @@ def test_folder_of_every_action_passes_check_with_its_alert_and_region(
     init: Init, folder: Path, services: Services, name: str
 ) -> None:
     audience = ["--audience", "Shoppers" if name == "create" else services.audience()]
-    source = () if name in ("clear", "delete") else OPTIONS
+    source = OPTIONS if EXPORT_ACTIONS[name].reads_rows else ()
     others = ["--alert", "mail:ops@shop.example", "--region", "https://api.eu01.treasuredata.com/"]
     ran = init("--job", name, *source, *audience, *others)
     assert (ran.code, check_folder(folder)) == (0, []), ran.err
@@ -186,6 +186,11 @@ def test_folder_of_every_action_passes_check_with_its_alert_and_region(
     assert environment["TD_API_SERVER"] == "https://api.eu01.treasuredata.com/"
     assert (folder / "queries" / "people.sql").exists() == bool(source)
     assert "mail.host" in ran.err
+
+
+def test_every_shipped_workflow_is_offered() -> None:
+    names = {path.stem.removeprefix("pinterest_") for path in SHIPPED_WORKFLOWS_FOLDER.glob("*.dig")}
+    assert names == {"export", *OTHER_JOBS}
 
 
 @pytest.mark.parametrize("name", OTHER_JOBS)
