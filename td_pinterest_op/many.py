@@ -265,8 +265,8 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     replaced = [key for key in settings if key in shared and str(shared[key]) != str(merged[key])]
     for key in WITHHOLDING_LISTS:
         if key in replaced:
-            own_list, shared_list = _describe_list_query(settings[key]), _describe_list_query(shared[key])
-            log.warning("%s: for %s, %s in the entry replaces %s of the task", place, key, own_list, shared_list)
+            lists = f"{_describe_query(settings[key])} in the entry replaces {_describe_query(shared[key])} of the task"
+            log.warning("%s: for %s, %s", place, key, lists)
     if replaced:
         log.info("%s overrides the task's %s", place, ", ".join(map(str, replaced)))
     left_out = {
@@ -282,7 +282,7 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     return replace(task, entry=name, params=own)
 
 
-def _describe_list_query(query: object) -> str:
+def _describe_query(query: object) -> str:
     """Return the name of a list's file, or "a query" in place of its SQL, which may have values of people."""
     text = str(query).strip()
     return text if text.lower().endswith(".sql") and len(text.split()) == 1 else "a query"

@@ -6,13 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
-from td_pinterest_op.settings.parse import (
-    ParsedSettings,
-    build_settings,
-    find_action,
-    parse_raw_settings,
-    parse_values,
-)
+from td_pinterest_op.settings.parse import ParsedSettings, build_settings, find_action, parse_raw_settings, parse_values
 from td_pinterest_op.settings.table import (
     FOR_THIS_RUN_PARAMETER,
     FOR_THIS_RUN_SETTING_NAMES,

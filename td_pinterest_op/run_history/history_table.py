@@ -54,7 +54,6 @@ Tables of earlier versions lack some, such as `is_usable` and `is_dry_run`.
 _FREE_TEXT_COLUMNS = ("audience_name", "summary", "error")
 _JSON_COLUMNS = ("rows_invalid_by_reason", "lift")
 """The columns whose text is JSON."""
-_MIRROR_COLUMNS = frozenset(name for name in COLUMN_TYPES if name.startswith("mirror_"))
 
 
 def flatten(
@@ -91,9 +90,9 @@ def convert_flags_to_columns(values: Mapping[str, Any]) -> dict[str, Any]:
 def build_run_row(statistics: Mapping[str, Any]) -> HistoryRow:
     """Return the history row of a run. `statistics`: the run's statistics, as they are stored for digdag."""
     values = convert_flags_to_columns(flatten(statistics))
-    # The figures of a mirror are all zero for any other action.
-    names = COLUMN_TYPES.keys() if values.get("mirror_mode") else COLUMN_TYPES.keys() - _MIRROR_COLUMNS
-    row = {name: values[name] for name in names & values.keys()}
+    row = {name: values[name] for name in COLUMN_TYPES.keys() & values.keys()}
+    if not values.get("mirror_mode"):  # the figures of a mirror are all zero for any other action
+        row = {name: value for name, value in row.items() if not name.startswith("mirror_")}
     texts = {name: json.dumps(row[name]) for name in _JSON_COLUMNS if row.get(name) is not None}
     return {"kind": RUN_ROW, **row, **texts}
 

@@ -22,8 +22,8 @@ LOST_DIGITS_WARNING = (
 )
 """The warning about ids for which `may_have_lost_digits` is true; their names follow."""
 
-_LONGEST_SHOWN_VALUE = 40
-_SENSITIVE_VALUE_PATTERN = re.compile(
+_LONGEST_VALUE = 40
+_SENSITIVE_PATTERN = re.compile(
     r"@"  # an e-mail address
     r"|secret|bearer|pin[ar][._]"  # a credential, or where one is kept
     r"|[0-9a-f]{8}-[0-9a-f]{4}-"  # a device id
@@ -60,9 +60,7 @@ class SettingType:
 
     parse: Callable[[object], Any]
     allowed: str
-    is_id: bool = (
-        False  # the value is an id: if it may have lost digits (see `may_have_lost_digits`), a warning follows
-    )
+    is_id: bool = False  # the value is an id: a warning follows if `may_have_lost_digits`
 
 
 class TableName(NamedTuple):
@@ -109,11 +107,7 @@ def describe_value(value: object) -> str:
     # Python refuses to write out very large numbers.
     is_short = value.bit_length() <= 128 if isinstance(value, int) else isinstance(value, (str, float))
     text = str(value) if is_short else ""
-    if (
-        not 0 < len(text) <= _LONGEST_SHOWN_VALUE
-        or _SENSITIVE_VALUE_PATTERN.search(text)
-        or mask_sensitive_data(text) != text
-    ):
+    if not 0 < len(text) <= _LONGEST_VALUE or _SENSITIVE_PATTERN.search(text) or mask_sensitive_data(text) != text:
         return describe_type(value)
     return ascii(value) if isinstance(value, str) else text.lower()
 

@@ -28,7 +28,7 @@ from td_pinterest_op.task_runtime.task import Task
 
 log = logging.getLogger(__name__)
 
-_TIMEOUT_SECONDS = 30.0
+_TIMEOUT = 30.0
 # Before each further try of saving a token on a server, in seconds.
 _RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _EXPIRES_SOON_SECONDS = 14 * DAY_SECONDS
@@ -73,12 +73,7 @@ class DigdagServer:
         headers = {"Content-Type": "application/json"}
         if authorization := self.authorization.reveal():
             headers["Authorization"] = authorization
-        transport = Transport(
-            connect_timeout=_TIMEOUT_SECONDS,
-            write_timeout=_TIMEOUT_SECONDS,
-            read_timeout=_TIMEOUT_SECONDS,
-            connections=1,
-        )
+        transport = Transport(connect_timeout=_TIMEOUT, write_timeout=_TIMEOUT, read_timeout=_TIMEOUT, connections=1)
         with contextlib.closing(transport):
             return transport.send(method, self.url + path, headers=headers, body=body)
 
@@ -202,9 +197,7 @@ class TokenStore:
                 raise SettingsError("DIGDAG_ENDPOINT must be an https address (http is allowed only for this machine)")
             # Never the Treasure Data key: it is not for that server.
             server = DigdagServer(url=endpoint, authorization=Secret(self._environ.get("DIGDAG_AUTHORIZATION", "")))
-        elif self._project_id == str(
-            LOCAL_PROJECT_ID
-        ):  # of a server of the user's own, since hosted ids are far greater
+        elif self._project_id == str(LOCAL_PROJECT_ID):  # of a server of the user's own: hosted ids are far greater
             raise SettingsError("DIGDAG_ENDPOINT is missing in the task's _env")
         else:
             server = find_hosted_server(self._environ)
