@@ -121,9 +121,7 @@ class _Erasure:
     settings: ErasureSettings
     stats: Stats
     services: Services
-    targets: list[_RemovalTarget] = field(
-        default_factory=list
-    )  # the customer lists, filled by `erase_and_build_receipt`
+    targets: list[_RemovalTarget] = field(default_factory=list)  # the customer lists that were found
     unread: list[_RemovalTarget] = field(default_factory=list)  # the ad accounts whose lists cannot be read
 
     @property

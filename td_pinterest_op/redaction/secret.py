@@ -124,9 +124,8 @@ def quote_for_message(text: str) -> str:
 
 def mask_and_escape(text: str, *, longest: int = 80) -> str:
     """Return `text` masked and escaped, on one line, cut to `longest` characters. The mask: `mask_sensitive_data`."""
-    line = escape_for_message(
-        mask_sensitive_data(text)
-    )  # before it is cut, since half of an identifier would not be recognised
+    # Before it is cut, since half of an identifier would not be recognised.
+    line = escape_for_message(mask_sensitive_data(text))
     return line if len(line) <= longest else f"{line[:longest]}…"
 
 

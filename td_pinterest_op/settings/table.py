@@ -236,9 +236,7 @@ class ExportSettings(RecordSettings):
     action: ActionSpec  # declared by `build_export_table`, which knows the actions
     audience_name: str | None = _of_new_audience(NAME_TYPE)
     audience_description: str | None = _of_new_audience(TEXT_TYPE)
-    audience_id: str | None = _of_old_audience(
-        AUDIENCE_ID_TYPE
-    )  # the one that the action needs; None if it creates one
+    audience_id: str | None = _of_old_audience(AUDIENCE_ID_TYPE)  # that the action needs; None if it creates one
     allow_empty: bool = _of_rows(BOOLEAN_TYPE, False)
     max_invalid_ratio: float = _row_limit(RATIO_TYPE, 1.0)
     min_records: int | None = _row_limit(
@@ -263,12 +261,9 @@ class ExportSettings(RecordSettings):
     country: str | None = _of_named_actions(build_word_type("US", "CA", "GB"))
     percentage: int | None = _of_named_actions(build_integer_type(1, 10))
     expect_values: ExpectedValues = _of_rows(build_word_type(*get_args(ExpectedValues)), "any", restricts=True)
-    suppress: str | None = _of_people(
-        QUERY_TYPE, restricts=True, comment="people who must not be sent"
-    )  # SQL, or its file
-    consent: str | None = _of_people(
-        QUERY_TYPE, restricts=True, comment="the only people who may be sent"
-    )  # as `suppress`
+    # SQL, or its file; so is `consent`.
+    suppress: str | None = _of_people(QUERY_TYPE, restricts=True, comment="people who must not be sent")
+    consent: str | None = _of_people(QUERY_TYPE, restricts=True, comment="the only people who may be sent")
     allow_empty_suppress: bool = _of_people(BOOLEAN_TYPE, False)
     control: ControlGroup | None = _of_people(CONTROL_TYPE, restricts=True)
     even_if_used: bool = _of_named_actions(BOOLEAN_TYPE, False)
@@ -298,9 +293,8 @@ class StatusSettings(ConnectionSettings):
 class ErasureSettings(RecordSettings):
     """The settings of a task that erases people from every customer list."""
 
-    ad_account_ids: tuple[str, ...] = declare_setting(
-        AD_ACCOUNT_IDS_TYPE, alias="ad_account_id"
-    )  # one at least, each once
+    # One at least, each once.
+    ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS_TYPE, alias="ad_account_id")
     ledgers: tuple[TableName, ...] = declare_setting(TABLES_TYPE, ())
 
 
