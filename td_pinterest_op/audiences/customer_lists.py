@@ -25,7 +25,7 @@ from td_pinterest_op.redaction.secret import escape_for_message
 
 log = logging.getLogger(__name__)
 
-NO_JOB = "-"
+NO_JOB_MARK = "-"
 """In place of the job ids, in the name of a list for which no query was asked."""
 _LIST_NAME_PATTERN = re.compile(
     r"(?P<audience>.*) \(td (?P<session>[0-9a-f]{8}) "
@@ -42,7 +42,7 @@ class ListName:
     """The parts of the name that this operator gives to a customer list.
 
     `jobs`: the id of the job that selected the people and, after a plus sign, of the last job of an opt-out or consent
-    list. Examples: "1000002", "1000002+1000007", and NO_JOB for no query.
+    list. Examples: "1000002", "1000002+1000007", and NO_JOB_MARK for no query.
     """
 
     audience: str
@@ -66,7 +66,7 @@ class ListName:
         """Whether the job ids in this name are greater than those in `other`. None if equal or not comparable."""
         ids = self.jobs.split("+")
         other_ids = other.jobs.split("+")
-        if self.jobs == other.jobs or NO_JOB in (*ids, *other_ids):
+        if self.jobs == other.jobs or NO_JOB_MARK in (*ids, *other_ids):
             return None
         return list(map(int, ids)) > list(map(int, other_ids))
 

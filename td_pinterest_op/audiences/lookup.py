@@ -4,7 +4,7 @@ from functools import partial
 
 from td_pinterest_op.audiences.consistency import read_until_found
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience, CustomerList, build_age_key
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST_TYPE, Api, Audience, CustomerList, build_age_key
 
 
 def find_used_list(api: Api, audience: Audience) -> CustomerList | None:
@@ -56,10 +56,10 @@ def find_audiences_by_name(api: Api, name: str) -> list[Audience]:
 
 def check_type_and_account(api: Api, audience: Audience) -> None:
     """Raise AudienceError if an audience is not a customer-list audience, or belongs to another ad account."""
-    if audience.audience_type != CUSTOMER_LIST:
+    if audience.audience_type != CUSTOMER_LIST_TYPE:
         raise AudienceError(
-            f"{audience.label} is of type {audience.audience_type}: only {CUSTOMER_LIST} audiences accept records. "
-            "Use the id of such an audience"
+            f"{audience.label} is of type {audience.audience_type}: only {CUSTOMER_LIST_TYPE} audiences accept "
+            "records. Use the id of such an audience"
         )
     if audience.ad_account_id not in (None, api.ad_account_id):
         raise AudienceError(

@@ -28,7 +28,7 @@ _WasThrottled = bool  # whether any request got a 429
 SendRecords = Callable[[Batch], Response | None]
 """Sends records in one request. Returns None if the request created the list."""
 
-_ROWS_ADVICE = (
+_SEVERAL_KEYS_ADVICE = (
     ". These are records with several keys (records_v2), and Pinterest accepted none of them: if it refuses this "
     "kind of record, set records: identifiers"
 )
@@ -196,7 +196,7 @@ class Sender:
             self._has_given_up = is_request_refused
             stats.add(refused=sum(part.records.record_count for part in parts))
             return was_throttled
-        advice = "" if stats.sent or not records.has_named_keys else _ROWS_ADVICE
+        advice = "" if stats.sent or not records.has_named_keys else _SEVERAL_KEYS_ADVICE
         # Fewer refusals may be about records: of a mirror, a single change may be one that Pinterest refuses.
         refused_in_all = stats.refused - self._refused_before
         is_none_accepted = not stats.sent and refused_in_all >= min(2**MAX_HALVINGS, stats.allowed_count)

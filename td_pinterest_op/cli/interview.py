@@ -14,7 +14,7 @@ from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import list_ad_accounts, parse_id_option
 from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, OTHER_JOBS, Project, is_writable_audience_name
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST_TYPE, Audience
 from td_pinterest_op.redaction.secret import escape_for_message
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.settings.types import build_suggestion_text
@@ -225,7 +225,7 @@ class Interview:
         if self.services:
             audiences = self.services.build_pinterest_api(account).list_audiences()
             self._known_audiences = [
-                each for each in audiences if not each.is_removed and each.audience_type == CUSTOMER_LIST
+                each for each in audiences if not each.is_removed and each.audience_type == CUSTOMER_LIST_TYPE
             ]
         if action is Create.action:
             return self._get_answer(

@@ -43,7 +43,7 @@ _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, s
 _HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"}
 # The last is OpenSSL's, which requests does not read.
 _CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-_PROXY_REFUSAL = re.compile("Tunnel connection failed: ([0-9]{3})")
+_PROXY_REFUSAL_PATTERN = re.compile("Tunnel connection failed: ([0-9]{3})")
 
 
 class Failure(enum.Enum):
@@ -302,7 +302,7 @@ def _build_no_response_error(error: BaseException, url: str) -> NoResponseError:
     failures = (failure for kinds, failure in _FAILURE_BY_ERROR if any(isinstance(cause, kinds) for cause in causes))
     failure = next(failures, Failure.UNUSABLE)
     text = getattr(causes[-1], "strerror", None) or ""
-    if refusal := _PROXY_REFUSAL.search(str(error)):
+    if refusal := _PROXY_REFUSAL_PATTERN.search(str(error)):
         failure = Failure.UNUSABLE if refusal[1] in ("403", "407") else Failure.NOT_CONNECTED
         text = f"the proxy answered {refusal[1]}"
     try:

@@ -6,13 +6,13 @@ the digest's newest row whether it is in the audience. Decide on its change. Cou
 
 from td_pinterest_op.mirroring.ledger import Ledger, build_digest_state_sql
 from td_pinterest_op.stats import WITHHELD_REASONS
-from td_pinterest_op.trino.withholding_sql import BLANK_ROW, build_reason_counts_sql
+from td_pinterest_op.trino.withholding_sql import BLANK_ROW_SQL, build_reason_counts_sql
 
 _DAY_MILLIS = 86_400_000  # milliseconds
 _WITHHELD_REASONS = "({})".format(", ".join(f"'{why}'" for why in WITHHELD_REASONS))
 # The counts of a digest or reason: digests; values, hashed values, rows, rows with an invalid value; valid ledger rows.
 _COUNT_COLUMNS = ("people", "given", "hashed", "row_count", "invalid_rows", "ledger_rows")
-_SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNT_COLUMNS)
+_SUMS_SQL = ", ".join(f"sum({name}) AS {name}" for name in _COUNT_COLUMNS)
 
 
 def build_changes_select(people_select: str, *, ledger: Ledger, replaces_everybody: bool, resend_days: int) -> str:
@@ -57,7 +57,7 @@ WHEN state = 'refused' AND NOT {due} THEN 'refused'
 -- digests that need no row are counted together
 SELECT op, was_member, is_member, CASE
     WHEN op NOT IN ('out', 'refused'{"" if replaces_everybody else ", 'stay'"}) OR (op = 'out' AND state = 'refused')
-    THEN digest END AS digest, {_SUMS}, min(plan) AS oldest
+    THEN digest END AS digest, {_SUMS_SQL}, min(plan) AS oldest
 FROM (
     -- its change
     SELECT digest, plan, state, was_member, CASE state WHEN 'leaving' THEN 0 ELSE was_member END AS is_member,
@@ -71,13 +71,14 @@ FROM (
       ELSE 'stay' END AS op
     FROM (
       -- its state, in one row per digest
-      SELECT digest, max(digest_rows.plan) AS plan, coalesce(max_by(state, digest_rows.plan), 'out') AS state, {_SUMS},
+      SELECT digest, max(digest_rows.plan) AS plan, coalesce(max_by(state, digest_rows.plan), 'out') AS state,
+        {_SUMS_SQL},
         coalesce(max_by(CASE state WHEN 'in' THEN 1 ELSE 0 END,
           CASE WHEN state NOT IN ('joining', 'leaving') THEN digest_rows.plan END), 0) AS was_member
       FROM ({ledger_select if state.seen else ""}
       SELECT answer AS digest, cast(NULL AS bigint) AS plan, cast(NULL AS varchar) AS state, people, given, hashed,
         row_count, invalid_rows, 0 AS ledger_rows
-      FROM ({people_select}){BLANK_ROW}, NULL, NULL, 0, 0, 0, 0, 0, 0) AS digest_rows
+      FROM ({people_select}){BLANK_ROW_SQL}, NULL, NULL, 0, 0, 0, 0, 0, 0) AS digest_rows
       GROUP BY digest))
 GROUP BY 1, 2, 3, 4"""
 

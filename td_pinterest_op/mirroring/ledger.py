@@ -52,13 +52,13 @@ from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 
 log = logging.getLogger(__name__)
 
-REPLACE = "replace"
-DIFFERENCE = "difference"
+REPLACE_MODE = "replace"
+DIFFERENCE_MODE = "difference"
 """The modes of a run: it replaces everybody in the audience, or sends only the changes."""
-JOIN = "join"
-LEAVE = "leave"
-UNSURE_LEAVE = "unsure leave"
-REPLACING = "replacing"
+JOINERS = "join"
+LEAVERS = "leave"
+UNSURE_LEAVERS = "unsure leave"
+REPLACEMENT = "replacing"
 PLAN_EVENTS = (b"planned", b"replacing")
 """The rows with the number of a plan's rows."""
 # The rows that end a plan, and those that make all older rows void.
@@ -202,7 +202,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         number = self.state.number
         rows = f"SELECT op, digest, CASE op WHEN 'join' THEN {number} END AS joined, figure FROM ({changes_select})"
         proof = self._build_event_row_select(
-            REPLACING if figures.mode == REPLACE else "planned",
+            REPLACEMENT if figures.mode == REPLACE_MODE else "planned",
             plan=number,
             plan_seen=self.state.seen,
             row_count=figures.to_send_count,
@@ -227,7 +227,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         whether those whom no settled plan has joined may be in the audience still.
         """
         state = self.state
-        replaces = figures.mode == REPLACE
+        replaces = figures.mode == REPLACE_MODE
         ended = {state.number: "replaced" if replaces else "settled"}
         refused_count = 0
         if refused or keeps_unsure_leavers:
@@ -308,12 +308,13 @@ FROM (
     def record_changes_as_unsure(self, *changes: str) -> None:
         """Record that it is uncertain which people of this run's plan are in the audience, since a newer plan exists.
 
-        `changes`: which of JOIN, LEAVE and REPLACING may have been sent. The next run sends the people of JOIN and
-        LEAVE again. It replaces everybody if these people are no longer in the ledger, or after REPLACING.
+        `changes`: which of JOINERS, LEAVERS and REPLACEMENT may have been sent. The next run sends the people of
+        JOINERS and LEAVERS again. It replaces everybody if these people are no longer in the ledger, or after
+        REPLACEMENT.
         """
         ops = ", ".join(f"'{change}'" for change in changes)
         from_sent_rows = f"{self._audience_rows_clause} AND {self._build_plan_condition(0)} AND op IN ({ops})"
-        # REPLACING has only an event row, so its count of digests is 0.
+        # REPLACEMENT has only an event row, so its count of digests is 0.
         rows = f"""\
 SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined,
   cast(NULL AS bigint) AS figure, {_NULL_EVENT_COLUMNS}

@@ -17,7 +17,15 @@ from typing import Any
 from td_pinterest_op.errors import LimitError, MirrorError, extend_errors
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.mirroring.comparison import build_change_counts_query, build_changes_select
-from td_pinterest_op.mirroring.ledger import DIFFERENCE, JOIN, LEAVE, PLAN_EVENTS, REPLACE, UNSURE_LEAVE, Ledger
+from td_pinterest_op.mirroring.ledger import (
+    DIFFERENCE_MODE,
+    JOINERS,
+    LEAVERS,
+    PLAN_EVENTS,
+    REPLACE_MODE,
+    UNSURE_LEAVERS,
+    Ledger,
+)
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.records.columns import choose_customer_list_type, find_people_columns, has_single_identifier_rows
 from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords
@@ -127,7 +135,7 @@ class MirrorWarehouseSteps:
         # Hash the lists as late as possible: an opt-out after this counts only in the next run.
         list_tables = {}
         for name, list_query in lists.items():
-            select = f"{withholding_sql.build_list_digests_select(list_query)}{withholding_sql.BLANK_ROW}, 0, 0"
+            select = f"{withholding_sql.build_list_digests_select(list_query)}{withholding_sql.BLANK_ROW_SQL}, 0, 0"
             with name_list_in_errors(name):
                 list_tables[name], self.stats.list_jobs[name] = self.jobs.create_table(
                     name, f"hash the list `{name}`", select, embedded=self.lists[name]
@@ -137,7 +145,7 @@ class MirrorWarehouseSteps:
         control = self.settings.control
         if list_tables or control or not has_single_identifier_rows(query.columns):
             select = withholding_sql.build_people_select(query, list_tables=list_tables, control=control)
-            select += f"{withholding_sql.BLANK_ROW}, 0, 0, 0, 0, 0"
+            select += f"{withholding_sql.BLANK_ROW_SQL}, 0, 0, 0, 0, 0"
             purpose = "hash the people, without those withheld"
             table, self.stats.job_id = self.jobs.create_table("digests", purpose, select, embedded=people)
             # Check the lists only now, although the dearest statement was in vain if a list cannot be used: to count
@@ -187,7 +195,7 @@ class MirrorWarehouseSteps:
         stats.duplicate = stats.valid - stats.unique
         stats.plain_values = stats.valid - stats.hashed_values
         self.figures = MirrorFigures(
-            mode=REPLACE if replaces else DIFFERENCE,
+            mode=REPLACE_MODE if replaces else DIFFERENCE_MODE,
             people=counts["people"],
             members=counts["members"],
             joined=counts["people"] if replaces else counts["join"],
@@ -225,12 +233,12 @@ class MirrorWarehouseSteps:
     def write_and_read_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
         """Write the changes into the ledger as a plan, and read them back. Return the records to add and to remove.
 
-        The keys are JOIN, LEAVE (members) and UNSURE_LEAVE (digests that may be in the audience, although no settled
-        plan has joined them). Raises MirrorError if another run has made a plan or compacted the ledger
+        The keys are JOINERS, LEAVERS (members) and UNSURE_LEAVERS (digests that may be in the audience, although no
+        settled plan has joined them). Raises MirrorError if another run has made a plan or compacted the ledger
         meanwhile, or if the plan is not complete. `customer_list_id`: the audience's list.
         """
         figures = self.figures
-        changed = "'join', 'stay'" if figures.mode == REPLACE else "'join', 'unsure', 'due', 'leave'"
+        changed = "'join', 'stay'" if figures.mode == REPLACE_MODE else "'join', 'unsure', 'due', 'leave'"
         changes = f"""\
 SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
   CASE WHEN op = 'due' OR (op = 'leave' AND was_member = 0) THEN 1 WHEN op = 'unsure' THEN 2 END AS figure
@@ -238,7 +246,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         self.ledger.insert_plan(changes, figures, customer_list_id=customer_list_id)
         rows = self.jobs.read_rows("read the plan back", self.ledger.build_later_rows_query())
         # Sort the rows into joiners and leavers. In a row of another run, `op` is NULL.
-        kinds = {JOIN: (b"join", None), LEAVE: (b"leave", None), UNSURE_LEAVE: (b"leave", 1)}
+        kinds = {JOINERS: (b"join", None), LEAVERS: (b"leave", None), UNSURE_LEAVERS: (b"leave", 1)}
         spools = {kind: self._files.enter_context(contextlib.closing(Spool())) for kind in kinds}
         proofs: list[int] = []
         for ops, digests, figures_ in rows.blocks:
@@ -286,7 +294,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         members = self.figures.people - self.counts["refused"] - refused_count
         self.stats.members = None if self.ledger.state.may_have_unknown_people else members
         rows = self.figures.to_send_count + refused_count
-        if self.figures.mode != REPLACE:
+        if self.figures.mode != REPLACE_MODE:
             rows += self.counts["ledger_rows"]
         self.ledger.compact_if_due(
             member_count=members,

@@ -33,7 +33,7 @@ class PlanGuard:
     _waits: int = 0  # the client's number of waits when the ledger was asked
     _trusted_until: float = 0.0
     _question: Future[None] | None = None  # to the ledger, still to be answered
-    _changes: list[str] = field(default_factory=list)  # what may have been sent: JOIN, LEAVE, REPLACING
+    _changes: list[str] = field(default_factory=list)  # what may have been sent: JOINERS, LEAVERS, REPLACEMENT
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class PlanGuard:
 
     @contextlib.contextmanager
     def fail_if_overtaken(self, *changes: str) -> Iterator[None]:
-        """Guard a `with` block that sends `changes` (JOIN, LEAVE or REPLACING): its writes fail if a newer plan exists.
+        """Guard a `with` block that sends `changes` (JOINERS, LEAVERS or REPLACEMENT): a newer plan stops its writes.
 
         If the block fails and a newer plan exists, the ledger records that the `changes` of this block and of earlier
         ones are unsettled, and MirrorError replaces the error. If the ledger cannot be asked, a text about it is added

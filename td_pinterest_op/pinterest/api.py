@@ -17,8 +17,8 @@ from td_pinterest_op.runtime.text import parse_id, parse_whole_number
 
 log = logging.getLogger(__name__)
 
-CUSTOMER_LIST = "CUSTOMER_LIST"
-ACTALIKE = "ACTALIKE"
+CUSTOMER_LIST_TYPE = "CUSTOMER_LIST"
+ACTALIKE_TYPE = "ACTALIKE"
 _MOST_PAGES = 4000  # of a listing: a million entities
 # Without ownership_type, Pinterest lists audiences that others shared as well.
 _QUERY_BY_KIND = {"audiences": {"ownership_type": "OWNED"}}
@@ -145,7 +145,7 @@ class Api:
         return None if content is None else Audience.parse(content)
 
     def create_audience(
-        self, *, name: str, description: str | None, rule: Mapping[str, object], audience_type: str = CUSTOMER_LIST
+        self, *, name: str, description: str | None, rule: Mapping[str, object], audience_type: str = CUSTOMER_LIST_TYPE
     ) -> Audience:
         """Create and return an audience of the people that `rule` selects, such as `{"customer_list_id": …}`."""
         content = {"audience_type": audience_type, "name": name, "rule": rule}

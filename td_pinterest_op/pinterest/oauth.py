@@ -12,7 +12,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.client import MOST_TOKEN_REFUSALS, AdviceByCode, Client, Request, TokenSource
-from td_pinterest_op.pinterest.retry_policy import AUTHORISE_AGAIN
+from td_pinterest_op.pinterest.retry_policy import AUTHORISE_AGAIN_ADVICE
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import DAY_SECONDS
@@ -177,7 +177,7 @@ class RenewableTokens(TokenSource):
         self.refresh_expires_in = grant.refresh_expires_in or (_REFRESH_TOKEN_DAYS * DAY_SECONDS if issued else None)
         self.on_new_refresh_token(issued, self.refresh_expires_in)
         if self.needs_scopes and (missing := describe_missing_scopes(grant.scopes)):
-            raise AccountError(f"the refresh token lacks the {missing}: {AUTHORISE_AGAIN}")
+            raise AccountError(f"the refresh token lacks the {missing}: {AUTHORISE_AGAIN_ADVICE}")
         lifetime = grant.expires_in or _ACCESS_TOKEN_DAYS * DAY_SECONDS
         # At least a little use before it is renewed, however short it lasts.
         return Bearer(

@@ -41,7 +41,7 @@ class Decision:
 
 
 _LATER_ADVICE = "run this task again later"
-AUTHORISE_AGAIN = (
+AUTHORISE_AGAIN_ADVICE = (
     "the owner of the Pinterest account must authorise the app again, with the scopes ads:read and ads:write, "
     "and store the new refresh token"
 )
@@ -55,35 +55,35 @@ _ROLE_ADVICE = (
 )
 
 _give_up = partial(Decision, Recovery.GIVE_UP)
-_NOT_DONE = Decision(Recovery.RETRY, UnavailableError, _LATER_ADVICE)
-_IN_DOUBT = replace(_NOT_DONE, maybe_applied=True)
-_BROKEN = replace(
-    _IN_DOUBT,
+_RETRY_NOT_DONE = Decision(Recovery.RETRY, UnavailableError, _LATER_ADVICE)
+_RETRY_IN_DOUBT = replace(_RETRY_NOT_DONE, maybe_applied=True)
+_RETRY_BROKEN_CONNECTION = replace(
+    _RETRY_IN_DOUBT,
     advice=f"{_LATER_ADVICE}; if that happens whenever records are sent, a proxy may refuse large bodies: lower "
     "limit_records_per_request",
 )
 
 FAILURE_DECISIONS: dict[Failure, Decision] = {
-    Failure.NOT_CONNECTED: _NOT_DONE,
-    Failure.CONNECT_TIMEOUT: _NOT_DONE,
-    Failure.WRITE_TIMEOUT: _BROKEN,
-    Failure.READ_TIMEOUT: _IN_DOUBT,
-    Failure.BROKEN: _BROKEN,
-    Failure.OVERSIZED: _IN_DOUBT,
+    Failure.NOT_CONNECTED: _RETRY_NOT_DONE,
+    Failure.CONNECT_TIMEOUT: _RETRY_NOT_DONE,
+    Failure.WRITE_TIMEOUT: _RETRY_BROKEN_CONNECTION,
+    Failure.READ_TIMEOUT: _RETRY_IN_DOUBT,
+    Failure.BROKEN: _RETRY_BROKEN_CONNECTION,
+    Failure.OVERSIZED: _RETRY_IN_DOUBT,
     Failure.TLS: _give_up(PinterestError, "check the endpoint and the proxy's certificates"),
     Failure.UNUSABLE: _give_up(PinterestError, "check PINTEREST_API_ENDPOINT, the proxy and SSL_CERT_FILE"),
 }
 
 # (status, code or None for any, pattern of the message) → decision. The first match counts.
 RESPONSE_DECISIONS: tuple[tuple[int, int | None, str, Decision], ...] = (
-    (400, 12, "", _IN_DOUBT),
-    (400, None, "something went wrong|retry after", _IN_DOUBT),
-    (401, 3, "", _give_up(AccountError, f"{AUTHORISE_AGAIN}. Or {_ACCESS_ADVICE}")),
-    (401, None, "", Decision(Recovery.REFRESH, AccountError, AUTHORISE_AGAIN)),
+    (400, 12, "", _RETRY_IN_DOUBT),
+    (400, None, "something went wrong|retry after", _RETRY_IN_DOUBT),
+    (401, 3, "", _give_up(AccountError, f"{AUTHORISE_AGAIN_ADVICE}. Or {_ACCESS_ADVICE}")),
+    (401, None, "", Decision(Recovery.REFRESH, AccountError, AUTHORISE_AGAIN_ADVICE)),
     (403, None, "", _give_up(AccountError, _ROLE_ADVICE)),
-    (408, None, "", _IN_DOUBT),
-    (409, None, "", _NOT_DONE),
-    (423, None, "", _NOT_DONE),
+    (408, None, "", _RETRY_IN_DOUBT),
+    (409, None, "", _RETRY_NOT_DONE),
+    (423, None, "", _RETRY_NOT_DONE),
     (429, None, "", Decision(Recovery.WAIT, UnavailableError, _LATER_ADVICE)),
 )
 # By the hundred of the status, for all other responses.
@@ -103,4 +103,4 @@ def judge_response(status: int, code: int | None, unmasked_message: str = "") ->
     for of_status, of_code, pattern, decision in RESPONSE_DECISIONS:
         if status == of_status and of_code in (None, code) and re.search(pattern, unmasked_message, re.IGNORECASE):
             return decision
-    return _STATUS_CLASS_DECISIONS.get(status // 100, _IN_DOUBT)
+    return _STATUS_CLASS_DECISIONS.get(status // 100, _RETRY_IN_DOUBT)

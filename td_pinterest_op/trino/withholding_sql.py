@@ -24,7 +24,7 @@ from td_pinterest_op.treasure_data.quoting import quote_literal
 from td_pinterest_op.trino.hashed_query import CONTROL_MODULUS, UserQuery, build_column_text_sql, build_hashing_select
 from td_pinterest_op.trino.hashing_sql import build_control_number_sql
 
-BLANK_ROW = "\nUNION ALL SELECT ''"
+BLANK_ROW_SQL = "\nUNION ALL SELECT ''"
 """An `answer` that counts nothing, to add to a SELECT for a table: whether one made of no rows has columns is unknown.
 
 The caller adds its other columns, after a comma.
@@ -40,7 +40,7 @@ _IS_UNSENT = f"CASE WHEN substr(answer, 1, 1) = '{_UNSENT_MARK}' THEN 1 ELSE 0 E
 _BARE_ANSWER = "CASE WHEN length(answer) >= 64 THEN substr(answer, -64) ELSE answer END"
 _COUNT_COLUMNS = ("given", "hashed", "row_count", "invalid_rows")
 _UNNEST_ANSWERS = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place)"
-_SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNT_COLUMNS)
+_SUMS_SQL = ", ".join(f"sum({name}) AS {name}" for name in _COUNT_COLUMNS)
 
 
 def build_people_select(query: UserQuery, *, list_tables: Mapping[str, str], control: ControlGroup | None) -> str:
@@ -58,7 +58,7 @@ def build_people_select(query: UserQuery, *, list_tables: Mapping[str, str], con
         persons = _build_person_answers_select(query, control)
     else:
         persons = f"""
-  SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST)} AS in_control, {_SUMS}
+  SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST)} AS in_control, {_SUMS_SQL}
   FROM ({build_unwithheld_people_select(query)})
   GROUP BY answer"""
     # A list's reasons are not identifiers: people with a value that is rejected for the same reason are not on it.
@@ -77,7 +77,7 @@ def build_people_select(query: UserQuery, *, list_tables: Mapping[str, str], con
         suppressed = f"max({suppressed}) OVER (PARTITION BY person)"
         consented = f"max({consented}) OVER (PARTITION BY person)"
     return f"""\
-SELECT answer, sum(people) AS people, {_SUMS}
+SELECT answer, sum(people) AS people, {_SUMS_SQL}
 FROM (
 SELECT CASE WHEN NOT {_IS_DIGEST} THEN answer
     WHEN suppressed > 0 THEN '{SUPPRESSED}'
@@ -85,7 +85,7 @@ SELECT CASE WHEN NOT {_IS_DIGEST} THEN answer
     WHEN in_control > 0 THEN '{IN_CONTROL_GROUP}'
     ELSE answer END AS answer, CASE WHEN {_IS_DIGEST} THEN 1 ELSE 0 END AS people, {", ".join(_COUNT_COLUMNS)}
 FROM (
-SELECT answer, {_SUMS}, max(in_control) AS in_control, max(suppressed) AS suppressed, max(consented) AS consented
+SELECT answer, {_SUMS_SQL}, max(in_control) AS in_control, max(suppressed) AS suppressed, max(consented) AS consented
 FROM (
   SELECT persons.answer, {", ".join(f"persons.{name}" for name in _COUNT_COLUMNS)}, in_control,
     {suppressed if SUPPRESS_LIST in list_tables else "0"} AS suppressed,

@@ -34,7 +34,7 @@ from td_pinterest_op.trino.hashed_query import CONTROL_MODULUS
 _HOLDER_FORMAT = Struct(f"={DIGEST_BYTES}sI")
 
 PersonNumber = int
-SENT = "sent"
+SENT_OUTCOME = "sent"
 """The outcome of a person or an identifier besides the reasons of WITHHELD."""
 SendableAndWithheldCounts = tuple[Collection[bytes], Mapping[str, int]]
 """Different digests that may be sent, and the number of digests that are withheld, by reason."""
@@ -50,12 +50,12 @@ class _Facts:
 
 
 def _decide_outcome(fact_bits: int) -> str:
-    """Return SENT or a reason of WITHHELD. `fact_bits`: _Facts of a person or of all holders of a digest."""
+    """Return SENT_OUTCOME or a reason of WITHHELD. `fact_bits`: _Facts of a person or of all holders of a digest."""
     if fact_bits & _Facts.SUPPRESSED:
         return SUPPRESSED
     if not fact_bits & _Facts.CONSENTS:
         return WITHOUT_CONSENT
-    return IN_CONTROL_GROUP if fact_bits & _Facts.IN_CONTROL else SENT
+    return IN_CONTROL_GROUP if fact_bits & _Facts.IN_CONTROL else SENT_OUTCOME
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +199,7 @@ class MultiIdentifierPeople:
                     self._facts[person] |= _Facts.CONSENTS
 
     def decide_outcomes(self, first_person: int, end_person: int) -> list[str]:
-        """Return for each person from number `first_person` to `end_person` (excluded) SENT or a reason of WITHHELD.
+        """Return SENT_OUTCOME or a reason of WITHHELD for each person from `first_person` up to `end_person`, excluded.
 
         `compare_with_lists` must come first.
         """
@@ -221,7 +221,7 @@ class MultiIdentifierPeople:
                 # What only rows without a control-group key hold is no record: neither sent nor withheld.
                 if facts & _Facts.MAY_BE_SENT:
                     by_outcome[_decide_outcome(facts)].append(digest)
-            sent = by_outcome.pop(SENT, [])
+            sent = by_outcome.pop(SENT_OUTCOME, [])
             yield sent, {reason: len(digests) for reason, digests in by_outcome.items()}
 
     def find_identifiers_to_strip(self) -> Iterator[tuple[PersonNumber, str, bytes]]:
@@ -240,7 +240,7 @@ class MultiIdentifierPeople:
                     reasons.setdefault(digest, IN_CONTROL_GROUP)
             # A second reading finds the people who are sent, but hold one of these identifiers too.
             for digest, person in self._read_holders(bucket) if reasons else ():
-                if digest in reasons and _decide_outcome(self._facts[person]) == SENT:
+                if digest in reasons and _decide_outcome(self._facts[person]) == SENT_OUTCOME:
                     yield person, reasons[digest], digest
 
     def _read_holders(self, bucket: int) -> Iterator[tuple[bytes, PersonNumber]]:

@@ -44,7 +44,7 @@ from td_pinterest_op.stats import IN_CONTROL_GROUP, SUPPRESSED, WITHHELD_REASONS
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.trino.hashed_query import CONTROL_MODULUS
 from td_pinterest_op.withholding.people import (
-    SENT,
+    SENT_OUTCOME,
     MultiIdentifierPeople,
     SingleIdentifierPeople,
     WithholdingLists,
@@ -320,7 +320,7 @@ class _FilteredRowReader(RowReader):
                 by_outcome[outcome].append(row)
             for outcome, of_outcome in by_outcome.items():
                 for layout, records in encode_rows(columns, of_outcome).items():
-                    if outcome == SENT:
+                    if outcome == SENT_OUTCOME:
                         self._kept.add(layout, records)
                     else:
                         suffix = bytes([WITHHELD_REASONS.index(outcome)])

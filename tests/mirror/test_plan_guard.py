@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from td_pinterest_op.mirroring import plan_guard
-from td_pinterest_op.mirroring.ledger import JOIN, Ledger, LedgerState
+from td_pinterest_op.mirroring.ledger import JOINERS, Ledger, LedgerState
 from td_pinterest_op.mirroring.plan_guard import PlanGuard
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
@@ -57,7 +57,7 @@ class Sending:
 
     def send(self, requests: int) -> None:
         """Send requests one after the other, as a run does."""
-        with self.guard.fail_if_overtaken(JOIN):
+        with self.guard.fail_if_overtaken(JOINERS):
             for _ in range(requests):
                 with self.rate_limiter.wait_for_permit(write=True):
                     self.check_write()

@@ -14,7 +14,7 @@ from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_used_l
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience, build_age_key
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST_TYPE, Audience, build_age_key
 from td_pinterest_op.records.columns import find_people_columns
 from td_pinterest_op.records.limits import check_export_limits
 from td_pinterest_op.records.prepared import PreparedRecords
@@ -176,7 +176,7 @@ class AudienceAction(abc.ABC):
         text = f"an audience named {quote_for_message(audience.name)} already exists (id {audience.id}): "
         if self._settings.if_exists != "fail" or self.action.finds_by_name:
             return AudienceError(f"{text}it was created while this task ran. Run this task again, which then uses it")
-        if audience.audience_type == CUSTOMER_LIST:
+        if audience.audience_type == CUSTOMER_LIST_TYPE:
             text += "to put people into it use action add_people_to_current_audience or replace_current_audience with "
             text += "its id, or "
         return AudienceError(f"{text}choose another audience_name")

@@ -10,13 +10,13 @@ from td_pinterest_op.audiences.customer_lists import TargetList
 from td_pinterest_op.audiences.lookup import check_type_and_account, read_audience_until_found, require_audience
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import ACTALIKE, Audience, AudienceCondition, classify_audience_status
+from td_pinterest_op.pinterest.api import ACTALIKE_TYPE, Audience, AudienceCondition, classify_audience_status
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import quote_for_message
 from td_pinterest_op.settings.table import ActionSpec
 
 # What a summary says of an audience that another run of the session has created.
-_CREATED_BEFORE = " (which this session had created before)"
+_CREATED_BEFORE_NOTE = " (which this session had created before)"
 _SESSION_KEY_PATTERN = re.compile(r"\(td ([0-9a-f]{8})\)$")
 
 
@@ -64,10 +64,10 @@ class Create(MembersAction):
         existing, own = self._find_other_or_own_audience()
         audience = existing or own
         if audience and self._settings.if_exists == "add":  # other sessions may have added people, and they stay
-            return self._plan_add_or_remove(audience, prepared, note=_CREATED_BEFORE if own else "")
+            return self._plan_add_or_remove(audience, prepared, note=_CREATED_BEFORE_NOTE if own else "")
         if audience:  # also this session's own, whatever `if_exists` is
             self._check_shrinking(audience, prepared)
-            self._set_replacement_summary(prepared, note=_CREATED_BEFORE if own else "")
+            self._set_replacement_summary(prepared, note=_CREATED_BEFORE_NOTE if own else "")
             return self._plan_replacement(audience, prepared)
         target, fill = self._plan_new_list(self._new_name, prepared)
         people = "with {records}" if prepared.record_count else "without people"
@@ -85,7 +85,7 @@ class Create(MembersAction):
         audience = self._create_audience_with_list(target)
         is_new = audience.customer_list_id == target.id
         if not is_new:
-            self._set_replacement_summary(prepared, note=_CREATED_BEFORE)
+            self._set_replacement_summary(prepared, note=_CREATED_BEFORE_NOTE)
         self._ensure_switched(audience, target)
         if is_new:
             self.stats.members = self.stats.sent
@@ -107,7 +107,7 @@ class CreateActalike(AudienceAction):
 
     def _find_creating_session(self, audience: Audience) -> str | None:
         """Return the key of the digdag session with which a look-alike audience's description ends, or None."""
-        match = _SESSION_KEY_PATTERN.search(audience.description) if audience.audience_type == ACTALIKE else None
+        match = _SESSION_KEY_PATTERN.search(audience.description) if audience.audience_type == ACTALIKE_TYPE else None
         return match[1] if match else None
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
@@ -148,7 +148,7 @@ class CreateActalike(AudienceAction):
         def create() -> Audience:
             self._set_summary("create look-alike {audience}")
             return self._api.create_audience(
-                name=self._new_name, description=description, rule=rule, audience_type=ACTALIKE
+                name=self._new_name, description=description, rule=rule, audience_type=ACTALIKE_TYPE
             )
 
         self._create_once_per_session(create)

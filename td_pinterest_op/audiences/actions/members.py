@@ -6,7 +6,7 @@ from functools import partial
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
 from td_pinterest_op.audiences.consistency import request_new_audience, wait_out_listing_lag
 from td_pinterest_op.audiences.customer_lists import (
-    NO_JOB,
+    NO_JOB_MARK,
     ListName,
     TargetList,
     parse_list_name,
@@ -135,7 +135,7 @@ class MembersAction(AudienceAction):
         jobs = self.stats.job_id
         if not jobs:  # a clear takes those of the list that it replaces: no retry of an older replace is newer
             cleared = parse_list_name(find_used_list(self._api, audience)) if audience else None
-            jobs = cleared.jobs if cleared else NO_JOB
+            jobs = cleared.jobs if cleared else NO_JOB_MARK
         if self.stats.list_jobs:
             jobs += f"+{max(map(int, self.stats.list_jobs.values()))}"
         records = prepared if prepared.record_count else PreparedRecords()  # of type EMAIL

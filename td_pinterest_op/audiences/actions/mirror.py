@@ -13,7 +13,7 @@ from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.customer_lists import parse_list_name
 from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_used_list
 from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
-from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACE, REPLACING, UNSURE_LEAVE, Ledger
+from td_pinterest_op.mirroring.ledger import JOINERS, LEAVERS, REPLACE_MODE, REPLACEMENT, UNSURE_LEAVERS, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.mirroring.mirror_run import MirrorWarehouseSteps
 from td_pinterest_op.mirroring.plan_guard import PlanGuard
@@ -65,7 +65,7 @@ class Mirror(MembersAction):
         self._guard = PlanGuard(ledger=self._ledger, stats=self.stats, client=self._client)
         self._plan: Mapping[str, PreparedRecords] = {}
         # Records of the plan that Pinterest refused to add or to remove, each as a batch of one.
-        self._refused: dict[str, list[Batch]] = {JOIN: [], LEAVE: []}
+        self._refused: dict[str, list[Batch]] = {JOINERS: [], LEAVERS: []}
         self._keeps_unsure_leavers = False  # whether Pinterest refused to remove each of them
 
     def check_audience(self) -> None:
@@ -124,7 +124,7 @@ class Mirror(MembersAction):
         """Return the steps that write the plan (who joins and leaves) into the ledger, send it, and mark it as sent."""
         changes = self._run.figures
         audience = self._audience
-        replaces = changes.mode == REPLACE
+        replaces = changes.mode == REPLACE_MODE
         people = format_count(changes.people, "person", "people")
         if replaces and audience:  # it may have members whom the ledger does not know
             leavers = f" without {format_count(self._run.counts['leavers'], 'known member')}" if changes.members else ""
@@ -187,30 +187,30 @@ class Mirror(MembersAction):
 
     def _remove_leavers(self) -> None:
         audience = self._existing_audience
-        self._sender.on_refused = self._refused[LEAVE].append
-        with self._guard.fail_if_overtaken(LEAVE):
-            self._send_records(audience, self._plan[LEAVE], adds=False)
-            if self._plan[UNSURE_LEAVE].record_count:
+        self._sender.on_refused = self._refused[LEAVERS].append
+        with self._guard.fail_if_overtaken(LEAVERS):
+            self._send_records(audience, self._plan[LEAVERS], adds=False)
+            if self._plan[UNSURE_LEAVERS].record_count:
                 # Pinterest may have refused to add some of them, whom it then refuses to remove. But a refusal of each
                 # may be about the request: then they stay unsure.
                 sent = self.stats.sent
                 sender = self._sender
                 self._sender = replace(sender, on_refused=lambda _: None, accepts_refusals=True)
-                self._send_records(audience, self._plan[UNSURE_LEAVE], adds=False)
+                self._send_records(audience, self._plan[UNSURE_LEAVERS], adds=False)
                 self._sender = sender
                 self._keeps_unsure_leavers = self.stats.sent == sent
                 if self._keeps_unsure_leavers:
                     log.warning(
                         "Pinterest refused to remove each of %s whom a failed run may have added: the next run asks "
                         "again",
-                        format_count(self._plan[UNSURE_LEAVE].record_count, "person", "people"),
+                        format_count(self._plan[UNSURE_LEAVERS].record_count, "person", "people"),
                     )
 
     def _add_joiners(self) -> None:
-        self._sender.on_refused = self._refused[JOIN].append
+        self._sender.on_refused = self._refused[JOINERS].append
         try:
-            with self._guard.fail_if_overtaken(JOIN):
-                self._send_records(self._existing_audience, self._plan[JOIN], adds=True)
+            with self._guard.fail_if_overtaken(JOINERS):
+                self._send_records(self._existing_audience, self._plan[JOINERS], adds=True)
         except ExportError:
             # The plan is not settled, but they are not in the audience. There is no time left after a signal.
             if not shutdown.is_requested():
@@ -220,17 +220,17 @@ class Mirror(MembersAction):
 
     @property
     def _refused_joiner_digests(self) -> list[bytes]:
-        return [digest for record in self._refused[JOIN] for _, digest in record.parts]
+        return [digest for record in self._refused[JOINERS] for _, digest in record.parts]
 
     def _replace_members(self) -> None:
         # A try goes on with an unused list of its session key that has its name: an earlier try has begun to fill it.
         # Each plan gets a key of its own, so that no plan goes on with the list of another.
         key = f"{self._session_key} {self._ledger.state.number}"
         self._session_key = hashlib.sha256(key.encode()).hexdigest()[:8]
-        self._sender.on_refused = self._refused[JOIN].append
-        with self._guard.fail_if_overtaken(REPLACING):
+        self._sender.on_refused = self._refused[JOINERS].append
+        with self._guard.fail_if_overtaken(REPLACEMENT):
             for step in self._plan_replacement(
-                self._require_usable_audience(self._existing_audience.id), self._plan[JOIN]
+                self._require_usable_audience(self._existing_audience.id), self._plan[JOINERS]
             ):
                 step.run()
         self.stats.members = None  # known once the plan is settled
@@ -238,7 +238,7 @@ class Mirror(MembersAction):
     def _settle_plan(self) -> None:
         with self._guard.fail_if_overtaken():
             self._guard.require_newest_plan()
-        refused = self._refused[LEAVE]
+        refused = self._refused[LEAVERS]
         if refused:
             raise PinterestError(
                 f"Pinterest refused to remove {format_count(len(refused), 'record')} (400) from the audience. All else "
