@@ -97,8 +97,8 @@ def build_activation_export_task(task: Task) -> Task:
     return dataclasses.replace(task, params=params)
 
 
-def _read_console_settings(task: Task, own: Mapping[object, object]) -> dict[object, object]:
-    """Return the settings that a console chooses, and that the task's `own` settings leave to it.
+def _read_console_settings(task: Task, own_settings: Mapping[object, object]) -> dict[object, object]:
+    """Return the settings that a console chooses, and that the task's `own_settings` leave to it.
 
     A warning names those that are ignored: unknown keys that the console adds, and what the task chooses itself. Raises
     SettingsError for settings that only the workflow's author may choose, and for another action than the task's.
@@ -120,13 +120,17 @@ def _read_console_settings(task: Task, own: Mapping[object, object]) -> dict[obj
             "write it into the workflow's task if it is wanted",
             key=foreign[0],
         )
-    if _has_any_value(own, "action") and "action" in given and find_action(own) is not find_action(given):
+    if (
+        _has_any_value(own_settings, "action")
+        and "action" in given
+        and find_action(own_settings) is not find_action(given)
+    ):
         raise SettingsError("the action in the console contradicts that of the task: remove one of them", key="action")
     chosen = {}
     kept = []
     for name, value in given.items():
         same: set[object] = next(({*names} for names in _EQUIVALENT_SETTINGS if name in names), {name})
-        values = [str(own[each]).strip() for each in same if not is_left_out(own.get(each))]
+        values = [str(own_settings[each]).strip() for each in same if not is_left_out(own_settings.get(each))]
         if values and str(value).strip() not in values:
             kept.append(name)
         elif not values and name not in added:

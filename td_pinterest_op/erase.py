@@ -18,7 +18,7 @@ from td_pinterest_op.audiences.request import parse_task_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, JobError, PinterestError, SettingsError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Response
-from td_pinterest_op.identifiers.identifier_types import LIST_TYPES
+from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES
 from td_pinterest_op.mirroring.ledger import require_ledger_columns
 from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.limits import check_invalid_values
@@ -266,7 +266,7 @@ class _Erasure:
         rows = open_job_rows(self.services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
         types = {column.type.name for column in columns}
-        missing = [name for name in LIST_TYPES if name not in types]
+        missing = [name for name in CUSTOMER_LIST_TYPES if name not in types]
         if missing:
             log.warning(
                 "the query selects no %s, so people are not removed from customer lists of that type. Select those "

@@ -37,7 +37,7 @@ WITHHOLDING_LISTS = (SUPPRESS_LIST, CONSENT_LIST)
 """The parameters of a task with queries whose people the rows are compared with."""
 
 
-class SummaryText(NamedTuple):
+class SummaryTemplates(NamedTuple):
     """What a run did (`past`), or a dry run would do (`infinitive`), as text with `{audience}` and `{records}`.
 
     `Stats.summary` puts the audience's name and the number of records in their place.
@@ -101,7 +101,7 @@ class Stats(_SharedCounters):
     ad_account_id: str = ""
     dry_run: bool = False
     for_this_run: tuple[str, ...] = ()  # the settings that were given for this run only
-    summary_text: SummaryText | None = None
+    summary_text: SummaryTemplates | None = None
     audience_id: str | None = None
     audience_name: str | None = None
     customer_list_id: str | None = None

@@ -20,7 +20,7 @@ from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, CustomerList, build_age_key
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.prepared import SINGLE_DIGEST, Batch, compute_fingerprint
+from td_pinterest_op.records.prepared import SINGLE_DIGEST_LAYOUT, Batch, compute_fingerprint
 from td_pinterest_op.redaction.secret import escape_for_message
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class TargetList:
                 "Pinterest refuses a customer list without records: the new list gets one digest that belongs to nobody"
             )
             self.name = replace(self.name, records=1)
-            self._find_or_create(Batch([(SINGLE_DIGEST, secrets.token_bytes(DIGEST_BYTES))]))
+            self._find_or_create(Batch([(SINGLE_DIGEST_LAYOUT, secrets.token_bytes(DIGEST_BYTES))]))
 
     def _find_or_create(self, records: Batch | None) -> None:
         """Find the list that an interrupted run of the task began, or create it with `records`, and store its `id`."""

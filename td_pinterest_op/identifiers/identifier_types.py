@@ -205,9 +205,9 @@ EXTERNAL_ID = IdentifierType(
 
 TYPES: Mapping[str, IdentifierType] = {type_.name: type_ for type_ in (EMAIL, MAID, IDFA, PHONE, EXTERNAL_ID)}
 """All types of identifiers, by column name. The keys of a record are in this order; the unhashed one comes last."""
-LIST_TYPES: Mapping[str, IdentifierType] = {name: type_ for name, type_ in TYPES.items() if type_.list_type}
+CUSTOMER_LIST_TYPES: Mapping[str, IdentifierType] = {name: type_ for name, type_ in TYPES.items() if type_.list_type}
 """The types whose identifiers can be sent alone."""
-ROW_ONLY_TYPE_NAMES = [name for name in TYPES if name not in LIST_TYPES]
+ROW_ONLY_TYPE_NAMES = [name for name in TYPES if name not in CUSTOMER_LIST_TYPES]
 """The names of the types that can only be sent as a key of a record with several keys."""
 
 

@@ -28,7 +28,7 @@ from td_pinterest_op.mirroring.ledger import (
 )
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.records.columns import choose_customer_list_type, find_people_columns, has_single_identifier_rows
-from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords
+from td_pinterest_op.records.prepared import SINGLE_DIGEST_LAYOUT, PreparedRecords
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import MirrorFigures, Stats
@@ -267,7 +267,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
                 f"the plan in the ledger differs from what was computed ({written:,} records, not "
                 f"{figures.to_send_count:,}): an INSERT was interrupted. Nothing was sent. Run this task again"
             )
-        return {kind: PreparedRecords({SINGLE_DIGEST: spool}, self._list_type) for kind, spool in spools.items()}
+        return {kind: PreparedRecords({SINGLE_DIGEST_LAYOUT: spool}, self._list_type) for kind, spool in spools.items()}
 
     def settle_plan_and_compact(
         self, customer_list_id: str, *, refused: Sequence[bytes], keeps_unsure_leavers: bool

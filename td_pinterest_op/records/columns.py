@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.identifier_types import EMAIL, LIST_TYPES, TYPES, IdentifierType, join_with_or
+from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES, EMAIL, TYPES, IdentifierType, join_with_or
 from td_pinterest_op.redaction.secret import mask_and_escape
 from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.treasure_data.job import Job
@@ -51,7 +51,7 @@ def find_people_columns(
     # A name that no query has stays: it is an error.
     named = {key: type_ for key, type_ in settings.columns.items() if key in selected or key not in selected_by_list}
     control = settings.control
-    types = LIST_TYPES if settings.records == "identifiers" else TYPES
+    types = CUSTOMER_LIST_TYPES if settings.records == "identifiers" else TYPES
     columns = find_identifier_columns(
         job,
         named,
@@ -91,7 +91,7 @@ def require_common_type(list_name: str, list_columns: Sequence[Column], people_c
         )
 
 
-def find_list_columns(job: Job, settings: ExportSettings) -> Sequence[Column]:
+def find_withholding_columns(job: Job, settings: ExportSettings) -> Sequence[Column]:
     """Return the identifier columns in the result of `job`, which ran the query of an opt-out or consent list.
 
     Raises JobError as `find_identifier_columns` does.
@@ -99,7 +99,7 @@ def find_list_columns(job: Job, settings: ExportSettings) -> Sequence[Column]:
     selected = {name.lower() for name, _ in job.schema}
     # `columns` may name those of other queries too.
     columns = {name: type_ for name, type_ in settings.columns.items() if name in selected}
-    types = TYPES if settings.records == "rows" else LIST_TYPES
+    types = TYPES if settings.records == "rows" else CUSTOMER_LIST_TYPES
     return find_identifier_columns(job, columns, types=types, default_country=settings.default_country)
 
 
@@ -107,7 +107,7 @@ def find_identifier_columns(
     job: Job,
     columns: Mapping[str, str],
     *,
-    types: Mapping[str, IdentifierType] = LIST_TYPES,
+    types: Mapping[str, IdentifierType] = CUSTOMER_LIST_TYPES,
     control_column: str | None = None,
     default_country: str | None = None,
     other_columns: Collection[str] = (),

@@ -50,12 +50,12 @@ class RecordLayout(NamedTuple):
     @property
     def largest_json_width(self) -> int:
         """The most bytes that a record takes in a request's JSON, if no character of its external id is escaped."""
-        return len(self.format_as_json(bytes(self.width))) + len(",") + self.id_length
+        return len(self.format_as_json(bytes(self.width))) + 1 + self.id_length  # 1: the comma between records
 
     def format_as_json(self, data: bytes) -> bytes:
         """Return joined records (`data`) as JSON, with commas between: as objects, or in hex for single digests."""
         # Put together by hand: digests need no escapes, and a JSON encoder takes ten times as long.
-        if self == SINGLE_DIGEST:
+        if self == SINGLE_DIGEST_LAYOUT:
             return hexlify(data, b",", DIGEST_BYTES)
         members = [b'"%s":"%%s"' % key.encode() for key in self.keys]
         if self.id_length:
@@ -74,7 +74,7 @@ class RecordLayout(NamedTuple):
         return b",".join([template] * (len(data) // self.width)) % tuple(values)
 
 
-SINGLE_DIGEST = RecordLayout()
+SINGLE_DIGEST_LAYOUT = RecordLayout()
 """The layout of identifiers that are sent alone, as digests."""
 
 RowIdentifiers = Sequence[Any]
@@ -122,7 +122,7 @@ class Batch:
     @property
     def has_named_keys(self) -> bool:
         """Whether the records are rows with named keys, sent as `records_v2`. False for single digests."""
-        return any(layout != SINGLE_DIGEST for layout, _ in self.parts)
+        return any(layout != SINGLE_DIGEST_LAYOUT for layout, _ in self.parts)
 
     @property
     def record_count(self) -> int:
@@ -151,7 +151,7 @@ def _make_batches(chunks: Iterable[tuple[RecordLayout, Any]], size: int) -> Iter
     records_left = size
     json_left = _MAX_BATCH_JSON_BYTES
     for layout, chunk in chunks:
-        json_width = layout.largest_json_width if layout != SINGLE_DIGEST else 0
+        json_width = layout.largest_json_width if layout != SINGLE_DIGEST_LAYOUT else 0
         start = 0
         while start < len(chunk):
             fitting = min(records_left, json_left // json_width) if json_width else records_left
@@ -190,7 +190,7 @@ class PreparedRecords:
         """Eight hex digits of a hash of the sorted records: it tells whether records are the same. Raises OSError."""
         chunks: list[Iterable[bytes]] = []
         for layout, file in self.files.items():
-            if layout != SINGLE_DIGEST:
+            if layout != SINGLE_DIGEST_LAYOUT:
                 chunks.append([f"{layout} {file.unique_count} ".encode()])
             chunks.append(file.read_sorted_chunks())
         return compute_fingerprint(chain.from_iterable(chunks))

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from td_pinterest_op.errors import ProblemCode, SettingProblem, SettingsError
-from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_TYPE_NAMES, TYPES, join_with_or
+from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES, ROW_ONLY_TYPE_NAMES, TYPES, join_with_or
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.structures import MAPPING_TYPE
@@ -302,7 +302,7 @@ def _add_records_problems(parsed: ParsedSettings) -> None:
     action = parsed.action
     has_rows = values.get("records") == "rows"
     if not has_rows and not set(ROW_ONLY_TYPE_NAMES).isdisjoint((values.get("columns") or {}).values()):
-        allowed = f"allowed: {join_with_or(LIST_TYPES)}, or these with records: rows"
+        allowed = f"allowed: {join_with_or(CUSTOMER_LIST_TYPES)}, or these with records: rows"
         text = f"{' and '.join(ROW_ONLY_TYPE_NAMES)} can be used only with records: rows; {allowed}"
         parsed.add_problem("columns", text)
     if has_rows and values.get("hash_in") == "warehouse":

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_TYPE_NAMES, TYPES, join_with_or
+from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES, ROW_ONLY_TYPE_NAMES, TYPES, join_with_or
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID_TYPE,
     AUDIENCE_ID_TYPE,
@@ -192,7 +192,7 @@ COLUMN_NAMES_TYPE = SettingType(
 )
 COLUMNS_TYPE = SettingType(
     parse=_parse_columns,
-    allowed=f"a mapping from the query's column name to {join_with_or(LIST_TYPES)}; with records: rows also "
+    allowed=f"a mapping from the query's column name to {join_with_or(CUSTOMER_LIST_TYPES)}; with records: rows also "
     + ", ".join(ROW_ONLY_TYPE_NAMES),
 )
 STATUSES_TYPE = SettingType(

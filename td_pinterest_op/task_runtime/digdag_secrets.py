@@ -36,7 +36,7 @@ _EXPIRES_SOON_SECONDS = 14 * DAY_SECONDS
 # recognised by the folder into which the server unpacks the project.
 # Source: digdag-core, ExtractArchiveWorkspaceManager.java: workspace/{project}_{workflow}_{attempt}_{task}_{random}.
 LOCAL_PROJECT_ID = 1
-_WORKSPACE_PATTERN = re.compile(rf"/workspace/{LOCAL_PROJECT_ID}_[^/]+_[0-9]+_[0-9]+_[0-9]+(/|$)")
+_SERVER_WORKSPACE_PATTERN = re.compile(rf"/workspace/{LOCAL_PROJECT_ID}_[^/]+_[0-9]+_[0-9]+_[0-9]+(/|$)")
 # api.treasuredata.com, those of regions, and Private Connect: api-NAME.connect.REGION.treasuredata.com.
 # Source: treasure-data/td, lib/td/config.rb, workflow_endpoint.
 _TD_HOST_PATTERN = re.compile(
@@ -115,7 +115,7 @@ class TokenStore:
         self.current = settings.refresh_token
         # The workflow's secret; None for a token in plain text, which cannot be saved.
         self._secret_name = settings.refresh_token_secret
-        self._is_local_run = self._project_id == str(LOCAL_PROJECT_ID) and not _WORKSPACE_PATTERN.search(
+        self._is_local_run = self._project_id == str(LOCAL_PROJECT_ID) and not _SERVER_WORKSPACE_PATTERN.search(
             Path.cwd().as_posix()
         )
         # The task's token may come from elsewhere, and the local secret may be another user's.

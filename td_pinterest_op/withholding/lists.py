@@ -7,7 +7,7 @@ from functools import partial
 
 from td_pinterest_op.errors import LimitError, extend_errors
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column, find_list_columns
+from td_pinterest_op.records.columns import Column, find_withholding_columns
 from td_pinterest_op.records.limits import check_expected_value_kind, format_reason_counts
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime.text import format_count
@@ -37,7 +37,7 @@ def fetch_list_columns(
         if source.engine in HASHING_ENGINES:
             with name_list_in_errors(name):
                 log.info("%s: asking for the columns", name)
-                queries[name] = fetch_query_columns(td, source, partial(find_list_columns, settings=settings))
+                queries[name] = fetch_query_columns(td, source, partial(find_withholding_columns, settings=settings))
     return queries
 
 
@@ -69,7 +69,7 @@ def open_lists(
                     rows = open_job_rows(td, source, on_job_id=on_job_id)
                 else:
                     rows = open_hashed_rows(td, source, queries[name], on_job_id=on_job_id)
-                columns[name] = find_list_columns(rows.job, settings)
+                columns[name] = find_withholding_columns(rows.job, settings)
                 of_lists[name] = Stats()
                 IdentifierReader(columns=columns[name], stats=of_lists[name], spool=spools[name]).read(rows.blocks)
         check_list_stats(of_lists, settings)

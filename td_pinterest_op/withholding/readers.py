@@ -36,7 +36,13 @@ from td_pinterest_op.records.digests import (
     extract_column_identifiers,
 )
 from td_pinterest_op.records.limits import MOST_NAMED_INVALID_ROWS, format_reason_counts
-from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords, RowIdentifiers, RowSpool, encode_rows
+from td_pinterest_op.records.prepared import (
+    SINGLE_DIGEST_LAYOUT,
+    PreparedRecords,
+    RowIdentifiers,
+    RowSpool,
+    encode_rows,
+)
 from td_pinterest_op.records.spool import BUCKET_COUNT, Spool, SpoolFile
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import ExportSettings
@@ -203,7 +209,7 @@ class IdentifierReader(Reader):
                 self.spool.add(digests)
                 self.stats.withheld.update(withheld)
         self.spool.finish()
-        return PreparedRecords({SINGLE_DIGEST: self.spool}, choose_customer_list_type(self.columns))
+        return PreparedRecords({SINGLE_DIGEST_LAYOUT: self.spool}, choose_customer_list_type(self.columns))
 
 
 class RowReader(Reader):

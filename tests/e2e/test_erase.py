@@ -15,7 +15,7 @@ from td_pinterest_op.errors import (
     PinterestError,
     StoppedError,
 )
-from td_pinterest_op.identifiers.identifier_types import LIST_TYPES
+from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.task_runtime.task import Task
@@ -207,7 +207,7 @@ def test_ad_account_with_unreadable_lists_fails_a_dry_run_too(
     assert services.pinterest.calls.writes() == []
 
 
-@pytest.mark.parametrize("columns", [("email",), ("maid", "email"), tuple(LIST_TYPES)])
+@pytest.mark.parametrize("columns", [("email",), ("maid", "email"), tuple(CUSTOMER_LIST_TYPES)])
 def test_missing_types_of_identifier_stay_in_the_lists_with_a_warning(
     services: Services,
     lists: list[str],
@@ -217,7 +217,7 @@ def test_missing_types_of_identifier_stay_in_the_lists_with_a_warning(
     rows = [[people(1)[0] if column == "email" else None for column in columns]]
     run_erasure(services, services.td.add_job(columns=[(column, "varchar") for column in columns], rows=rows))
     told = [line.partition(",")[0] for line in caplog.messages if line.startswith("the query selects no")]
-    missing = " and ".join(f"no {name}" for name in LIST_TYPES if name not in columns)
+    missing = " and ".join(f"no {name}" for name in CUSTOMER_LIST_TYPES if name not in columns)
     assert told == [f"the query selects {missing}"] * bool(missing)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, join_with_or
+from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES, join_with_or
 from td_pinterest_op.stats import SUPPRESS_LIST, WITHHOLDING_LISTS
 from tests.exporting import digest, digests, people
 from tests.mirror.days import DATABASE, LEDGER, World
@@ -74,5 +74,5 @@ def test_query_without_identifiers_stops_the_mirror_before_it_hashes_lists(
     mirror_world.task["query"] = "SELECT name FROM people"
     set_lists(mirror_world, suppress=["ann@lee.example"])
     ran = mirror_world.run(0)
-    assert f"there is no column {join_with_or(LIST_TYPES)}" in str(ran.error)
+    assert f"there is no column {join_with_or(CUSTOMER_LIST_TYPES)}" in str(ran.error)
     assert "hash the list" not in ran.output

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, TYPES
+from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES, TYPES
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.digests import compute_identifier
 
@@ -45,7 +45,7 @@ def read_expectation(option: str) -> Expectation:
     audience, _, name = option.rpartition("=")
     path = Path(name)
     lines = [line.strip().strip('"') for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    column = lines[0].lower() if lines and lines[0].lower() in LIST_TYPES else ""
+    column = lines[0].lower() if lines and lines[0].lower() in CUSTOMER_LIST_TYPES else ""
     numbers: dict[str, int] = {}
     for number, value in enumerate(lines, 1):
         if value and not (column and number == 1):

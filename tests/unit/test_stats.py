@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import UnexpectedError
-from td_pinterest_op.stats import Stats, SummaryText
+from td_pinterest_op.stats import Stats, SummaryTemplates
 
-TEXT = SummaryText(past="Filled {audience} with {records}", infinitive="fill {audience} with {records}")
+TEXT = SummaryTemplates(past="Filled {audience} with {records}", infinitive="fill {audience} with {records}")
 
 
 def stats(**counts: Any) -> Stats:
@@ -75,7 +75,10 @@ FIGURES = ("people", "members", "joined", "resent", "left", "unsure")
             {"sent": 1, "invalid_by_reason": Counter(null=1)},
             'Filled audience "Spring" with 1 record; 1 invalid value left out.',
         ),
-        ({"summary_text": SummaryText(past="{audience} was empty", infinitive="")}, 'Audience "Spring" was empty.'),
+        (
+            {"summary_text": SummaryTemplates(past="{audience} was empty", infinitive="")},
+            'Audience "Spring" was empty.',
+        ),
         ({"dry_run": True}, 'Dry run: would fill audience "Spring" with 6 records; nothing was written.'),
         ({"failed": True}, 'Failed: create_new_audience on audience "Spring", 5 of 6 records sent.'),
         ({"failed": True, "unique": 0, "sent": 0}, 'Failed: create_new_audience on audience "Spring".'),

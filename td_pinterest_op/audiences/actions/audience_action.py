@@ -20,7 +20,7 @@ from td_pinterest_op.records.limits import check_export_limits
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import quote_for_message
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.stats import Stats, SummaryText
+from td_pinterest_op.stats import Stats, SummaryTemplates
 from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.result import open_job_rows
@@ -150,9 +150,9 @@ class AudienceAction(abc.ABC):
             )
 
     def _set_summary(self, infinitive: str, past: str = "") -> None:
-        """Store the sentence that sums up the run: see `SummaryText`. `past`: by default, that of a regular verb."""
+        """Store the sentence that sums up the run: see `SummaryTemplates`. `past`: by default, from a regular verb."""
         verb, _, rest = infinitive.partition(" ")
-        self.stats.summary_text = SummaryText(past or f"{verb.removesuffix('e')}ed {rest}", infinitive)
+        self.stats.summary_text = SummaryTemplates(past or f"{verb.removesuffix('e')}ed {rest}", infinitive)
 
     def _copy_to_stats(self, audience: Audience) -> None:
         self.stats.audience_id = audience.id

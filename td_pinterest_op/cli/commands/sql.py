@@ -7,7 +7,7 @@ import click
 
 from td_pinterest_op.cli import files, options
 from td_pinterest_op.cli.connection import find_credentials
-from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, ROW_ONLY_TYPE_NAMES, join_with_or
+from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES, ROW_ONLY_TYPE_NAMES, join_with_or
 from td_pinterest_op.records.columns import (
     Column,
     find_identifier_columns,
@@ -102,7 +102,7 @@ def sql(
     except WrongValueError as error:
         raise click.UsageError(str(error)) from None
     if not set(ROW_ONLY_TYPE_NAMES).isdisjoint(types.values()):
-        raise click.UsageError(f"--columns: the warehouse can hash only {join_with_or(LIST_TYPES)}")
+        raise click.UsageError(f"--columns: the warehouse can hash only {join_with_or(CUSTOMER_LIST_TYPES)}")
     if database and len(types) < len(pairs):
         raise click.UsageError(
             "--columns has a name without =TYPE: with --database, the warehouse supplies the columns. Give "

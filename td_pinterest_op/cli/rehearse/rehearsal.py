@@ -19,7 +19,7 @@ from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.oauth import RenewableTokens
 from td_pinterest_op.pinterest.rate_limit import parse_requests_per_seconds
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.prepared import SINGLE_DIGEST, Batch, RecordLayout
+from td_pinterest_op.records.prepared import SINGLE_DIGEST_LAYOUT, Batch, RecordLayout
 from td_pinterest_op.runtime.shutdown import start_thread
 from td_pinterest_op.task_runtime.services import Services
 
@@ -253,7 +253,7 @@ class Rehearsal:
         self.may_have_audience = False
         return True
 
-    def _make_fake_batch(self, count: int, *, layout: RecordLayout = SINGLE_DIGEST) -> Batch:
+    def _make_fake_batch(self, count: int, *, layout: RecordLayout = SINGLE_DIGEST_LAYOUT) -> Batch:
         """Return a batch of records, whose identifiers are digests of made-up e-mail addresses."""
         people = (f"{number}@{self.key}.invalid" for number in range(count * layout.width // DIGEST_BYTES))
         return Batch([(layout, b"".join(hashlib.sha256(person.encode()).digest() for person in people))])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.identifiers.identifier_types import LIST_TYPES, join_with_or
+from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES, join_with_or
 from tests.emulators.td.sql import statements
 from tests.exporting import Services, digest
 from tests.unit.cli.running import Terminal
@@ -70,7 +70,10 @@ def test_array_column_is_recognised_from_the_warehouse(at_terminal: Terminal, se
     ("arguments", "said"),
     [
         (["hashed"], "name the query's columns with --columns, or give --database to ask the warehouse for them"),
-        (["hashed", "--columns", "mail=phone"], f"--columns: the warehouse can hash only {join_with_or(LIST_TYPES)}"),
+        (
+            ["hashed", "--columns", "mail=phone"],
+            f"--columns: the warehouse can hash only {join_with_or(CUSTOMER_LIST_TYPES)}",
+        ),
         (["rejected", "--columns", COLUMNS, "--key", "id"], "--key: the query has no column id; it has Mail, maid, "),
         (["rejected", "--columns", "email"], "the query selects only identifiers"),
         (["control", "--columns", COLUMNS], "percent: must be a number"),

@@ -30,7 +30,7 @@ from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.prepared import SINGLE_DIGEST, Batch, PreparedRecords
+from td_pinterest_op.records.prepared import SINGLE_DIGEST_LAYOUT, Batch, PreparedRecords
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.table import RecordSettings
@@ -152,7 +152,7 @@ class Run:
         with contextlib.closing(self.spool) as spool:
             spool.add([number.to_bytes(DIGEST_BYTES, "big") for number in range(self.stats.unique)])
             spool.finish()
-            self.sender.send(PreparedRecords({SINGLE_DIGEST: spool}), self.api.put)
+            self.sender.send(PreparedRecords({SINGLE_DIGEST_LAYOUT: spool}), self.api.put)
         return self
 
     def fail(self) -> ExportError:

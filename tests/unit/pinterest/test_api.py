@@ -13,7 +13,7 @@ import pytest
 from td_pinterest_op.errors import MaybeAppliedError, PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.pinterest.api import Api, Audience
-from td_pinterest_op.records.prepared import SINGLE_DIGEST, Batch
+from td_pinterest_op.records.prepared import SINGLE_DIGEST_LAYOUT, Batch
 from tests.unit.scripted import Keys, Scene, answer, scene
 
 ACCOUNT = "549755885175"
@@ -193,12 +193,14 @@ def test_exceptions_on_a_read_are_a_warning(exceptions: object, caplog: pytest.L
 CREATING: list[Callable[[Api], object]] = [
     lambda api: api.create_audience(name="N", description=None, rule={"customer_list_id": "643"}),
     lambda api: api.create_customer_list(name="N", list_type="EMAIL"),
-    lambda api: api.create_customer_list(name="N", list_type="EMAIL", records=Batch([(SINGLE_DIGEST, bytes(32))])),
+    lambda api: api.create_customer_list(
+        name="N", list_type="EMAIL", records=Batch([(SINGLE_DIGEST_LAYOUT, bytes(32))])
+    ),
 ]
 CHANGING: list[Callable[[Api], object]] = [
     lambda api: api.switch_audience("1", customer_list_id="644"),
     lambda api: api.remove_audience("1"),
-    lambda api: api.change_records("1", Batch([(SINGLE_DIGEST, bytes(32))]), operation="ADD"),
+    lambda api: api.change_records("1", Batch([(SINGLE_DIGEST_LAYOUT, bytes(32))]), operation="ADD"),
 ]
 
 
@@ -257,7 +259,7 @@ def test_empty_exceptions_are_a_success(exceptions: object) -> None:
 def test_error_about_records_names_their_number_and_quotes_no_response() -> None:
     calls, _ = api(answer(413, {"code": 1, "message": "jane"}, {"x-pinterest-rid": "r7"}))
     with pytest.raises(RequestRefusedError) as caught:
-        calls.change_records("643", Batch([(SINGLE_DIGEST, bytes(96))]), operation="ADD")
+        calls.change_records("643", Batch([(SINGLE_DIGEST_LAYOUT, bytes(96))]), operation="ADD")
     assert "Pinterest answered 413 (code 1) to the request to add 3 records to customer list 643; " in str(caught.value)
     assert "jane" not in str(caught.value)
     assert "[x-pinterest-rid r7]" in str(caught.value)

@@ -7,9 +7,9 @@ import pytest
 
 from td_pinterest_op.identifiers.identifier_types import (
     _WHITE_SPACE,
+    CUSTOMER_LIST_TYPES,
     EMAIL,
     IDFA,
-    LIST_TYPES,
     MAID,
     PLACEHOLDERS,
     TRIMMED_CHARACTERS,
@@ -75,7 +75,7 @@ def test_an_android_id_is_hashed_in_lower_case_and_an_idfa_in_upper_case(
     assert sha(hashed) == both_ways(type_, value.encode())
 
 
-@pytest.mark.parametrize("type_", list(LIST_TYPES.values()))
+@pytest.mark.parametrize("type_", list(CUSTOMER_LIST_TYPES.values()))
 @pytest.mark.parametrize("value", [HASH, HASH.upper(), HASH[:32] + HASH[32:].upper(), f"\t{HASH}\r\n", f"\ufeff{HASH}"])
 def test_a_digest_of_any_kind_and_case_is_sent_as_it_is(type_: IdentifierType, value: str) -> None:
     assert bytes.fromhex(HASH) == both_ways(type_, value.encode())
@@ -107,7 +107,7 @@ OF_ANY_KIND: Mapping[Reason, Sequence[object]] = {
 }
 
 
-@pytest.mark.parametrize("type_", list(LIST_TYPES.values()))
+@pytest.mark.parametrize("type_", list(CUSTOMER_LIST_TYPES.values()))
 @pytest.mark.parametrize(("value", "reason"), by_reason(OF_ANY_KIND))
 def test_a_value_that_is_no_identifier_of_any_kind_has_its_own_reason(
     type_: IdentifierType, value: object, reason: Reason
@@ -165,7 +165,7 @@ def test_an_address_that_grows_past_the_limit_in_lower_case_is_too_long() -> Non
 def test_every_placeholder_is_refused_plain_and_hashed() -> None:
     values = [word.encode() for word in sorted(PLACEHOLDERS)]
     hashes = [hashlib.sha256(spelt).hexdigest().encode() for value in values for spelt in (value, value.upper())]
-    for type_ in LIST_TYPES.values():
+    for type_ in CUSTOMER_LIST_TYPES.values():
         assert {both_ways(type_, value) for value in values} == {Reason.PLACEHOLDER}
         assert {both_ways(type_, value) for value in hashes} == {Reason.HASH_OF_NOTHING}
 

@@ -10,7 +10,7 @@ import pytest
 
 from td_pinterest_op.records import prepared as module
 from td_pinterest_op.records import spool as spool_module
-from td_pinterest_op.records.prepared import SINGLE_DIGEST, Batch, PreparedRecords, RecordLayout, RowSpool
+from td_pinterest_op.records.prepared import SINGLE_DIGEST_LAYOUT, Batch, PreparedRecords, RecordLayout, RowSpool
 
 Row = tuple[RecordLayout, bytes]
 
@@ -75,7 +75,7 @@ def test_batch_of_rows_ends_where_the_next_row_would_exceed_its_bytes_of_json(
 
 
 def test_the_largest_batch_of_digests_is_one_request() -> None:
-    batch = Batch([(SINGLE_DIGEST, bytes(100_000 * SINGLE_DIGEST.width))])
+    batch = Batch([(SINGLE_DIGEST_LAYOUT, bytes(100_000 * SINGLE_DIGEST_LAYOUT.width))])
     assert [batch] == batch.split(100_000)
     assert len(batch.split(99_999)) == 2
 

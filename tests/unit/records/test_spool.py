@@ -16,7 +16,7 @@ import pytest
 
 from td_pinterest_op.records import spool as module
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.prepared import SINGLE_DIGEST, PreparedRecords
+from td_pinterest_op.records.prepared import SINGLE_DIGEST_LAYOUT, PreparedRecords
 from td_pinterest_op.records.spool import Spool
 
 
@@ -39,7 +39,7 @@ def finished(values: list[bytes], step: int = 100) -> Spool:
 
 
 def prepared(spool: Spool) -> PreparedRecords:
-    return PreparedRecords({SINGLE_DIGEST: spool})
+    return PreparedRecords({SINGLE_DIGEST_LAYOUT: spool})
 
 
 def batches(spool: Spool, size: int) -> Iterator[list[bytes]]:

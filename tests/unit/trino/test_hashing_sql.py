@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from td_pinterest_op.cli.commands.sql import build_control_arms_statement
-from td_pinterest_op.identifiers.identifier_types import EMAIL, LIST_TYPES, IdentifierType
+from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES, EMAIL, IdentifierType
 from td_pinterest_op.identifiers.reasons import UNSURE_LETTERS, Reason
 from td_pinterest_op.records.digests import compute_identifier
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
@@ -31,7 +31,7 @@ UNSURE = Reason.UNSURE.value
 @cache
 def build_statement(name: str) -> str:
     """Return a SELECT, in DuckDB's SQL, of the answers for all values of `given`."""
-    judged = build_hashing_sql(LIST_TYPES[name], text_sql="text", lowered_sql="lowered")
+    judged = build_hashing_sql(CUSTOMER_LIST_TYPES[name], text_sql="text", lowered_sql="lowered")
     statement = f"""SELECT {judged} FROM (SELECT *, {build_lower_sql("text")} AS lowered
         FROM (SELECT number, {build_trim_sql("value")} AS text FROM given)) ORDER BY number"""
     return sqlglot.transpile(statement, read="trino", write="duckdb")[0]
@@ -55,14 +55,14 @@ def ask_operator(type_: IdentifierType, value: str | None) -> str | None:
 
 
 @given(
-    name=st.sampled_from(list(LIST_TYPES)),
+    name=st.sampled_from(list(CUSTOMER_LIST_TYPES)),
     values=st.lists(st.one_of(st.none(), texts, padded), min_size=1, max_size=50),
 )
 @settings(max_examples=examples(60), deadline=None)
 def test_warehouse_and_operator_agree_on_any_text(
     opened: duckdb.DuckDBPyConnection, name: str, values: list[str | None]
 ) -> None:
-    type_ = LIST_TYPES[name]
+    type_ = CUSTOMER_LIST_TYPES[name]
     for value, answer in zip(values, ask_warehouse(opened, type_, values), strict=True):
         assert answer in (ask_operator(type_, value), UNSURE)
 

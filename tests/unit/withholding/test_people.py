@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from td_pinterest_op.audiences.actions import parse_export_settings
 from td_pinterest_op.identifiers.identifier_types import EMAIL
 from td_pinterest_op.records import spool
-from td_pinterest_op.records.columns import Column, find_list_columns
+from td_pinterest_op.records.columns import Column, find_withholding_columns
 from td_pinterest_op.records.digests import ColumnIdentifiers
 from td_pinterest_op.records.prepared import Batch
 from td_pinterest_op.records.spool import Spool
@@ -225,7 +225,7 @@ def begin(**given: Any) -> tuple[ExportSettings, Stats]:
 
 
 def read_list(rows: JobRows, given: ExportSettings, spool: Spool) -> None:
-    IdentifierReader(columns=find_list_columns(rows.job, given), stats=Stats(), spool=spool).read(rows.blocks)
+    IdentifierReader(columns=find_withholding_columns(rows.job, given), stats=Stats(), spool=spool).read(rows.blocks)
 
 
 def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, list[Any]]:
