@@ -21,7 +21,7 @@ from td_pinterest_op.identifiers.identifier_types import (
     TYPES,
 )
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column, has_single_identifier_rows
+from td_pinterest_op.records.columns import IdentifierColumn, has_single_identifier_rows
 from td_pinterest_op.records.digests import ColumnIdentifiers, extract_column_identifiers
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.trino.hashed_query import UserQuery, build_hashing_statement
@@ -105,10 +105,10 @@ NASTY = {"a": "varchar", "b": "bigint", "c": "array(varchar)", "d": "varchar", "
 # Names that only quotes keep together, and that others have as well.
 NAMES = ["e-mail", "customer", 'my "ids"', "select", "E-Mail"]
 COLUMNS = [
-    Column(name=NAMES[0], type=EMAIL, position=0),
-    Column(name=NAMES[2], type=MAID, position=2, is_array=True),
-    Column(name=NAMES[3], type=IDFA, position=3),
-    Column(name=NAMES[4], type=EMAIL, position=4),
+    IdentifierColumn(name=NAMES[0], type=EMAIL, position=0),
+    IdentifierColumn(name=NAMES[2], type=MAID, position=2, is_array=True),
+    IdentifierColumn(name=NAMES[3], type=IDFA, position=3),
+    IdentifierColumn(name=NAMES[4], type=EMAIL, position=4),
 ]
 QUERY = UserQuery(text="SELECT * FROM nasty -- all of them;\n;\n", names=NAMES, columns=COLUMNS)
 CONTROL = ControlGroup(percent=Decimal(50), salt=" it's \u00fc\\'\n${x}", by="customer")
@@ -254,7 +254,9 @@ def compare_people(warehouse: Warehouse, case: Case) -> tuple[Any, Any]:
 
 def build_query(table: str, types: Sequence[str], *, arrays: bool = False, key: str | None = None) -> UserQuery:
     """Return a query of all that is in a table: columns named like their types, and a column of keys."""
-    columns = [Column(name=name, type=TYPES[name], position=n, is_array=arrays) for n, name in enumerate(types)]
+    columns = [
+        IdentifierColumn(name=name, type=TYPES[name], position=n, is_array=arrays) for n, name in enumerate(types)
+    ]
     names = [*types, *([key] if key else [])]
     return UserQuery(text=f"SELECT {', '.join(names)} FROM {table} -- all;\n;", names=names, columns=columns)
 

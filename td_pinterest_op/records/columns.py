@@ -25,7 +25,7 @@ _MOST_LISTED_PROBLEMS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class IdentifierColumn:
     """A column of a query's result that contains identifiers."""
 
     name: str
@@ -37,8 +37,8 @@ class Column:
 
 
 def find_people_columns(
-    job: Job, settings: ExportSettings, list_columns: Mapping[str, Sequence[Column]]
-) -> Sequence[Column]:
+    job: Job, settings: ExportSettings, list_columns: Mapping[str, Sequence[IdentifierColumn]]
+) -> Sequence[IdentifierColumn]:
     """Return the identifier columns in the result of `job`, which ran the query of the people to send.
 
     With the setting `records: rows` they are in the order of TYPES. `list_columns`: the identifier columns of each
@@ -79,7 +79,9 @@ def find_people_columns(
     return columns
 
 
-def require_common_type(list_name: str, list_columns: Sequence[Column], people_columns: Sequence[Column]) -> None:
+def require_common_type(
+    list_name: str, list_columns: Sequence[IdentifierColumn], people_columns: Sequence[IdentifierColumn]
+) -> None:
     """Raise JobError if the columns of a list and those of the people have no type of identifier in common."""
     of_list = {column.type.name for column in list_columns}
     of_people = {column.type.name for column in people_columns}
@@ -91,7 +93,7 @@ def require_common_type(list_name: str, list_columns: Sequence[Column], people_c
         )
 
 
-def find_withholding_columns(job: Job, settings: ExportSettings) -> Sequence[Column]:
+def find_withholding_columns(job: Job, settings: ExportSettings) -> Sequence[IdentifierColumn]:
     """Return the identifier columns in the result of `job`, which ran the query of an opt-out or consent list.
 
     Raises JobError as `find_identifier_columns` does.
@@ -111,7 +113,7 @@ def find_identifier_columns(
     control_column: str | None = None,
     default_country: str | None = None,
     other_columns: Collection[str] = (),
-) -> list[Column]:
+) -> list[IdentifierColumn]:
     """Return the columns of a job's result with the name of an identifier type, or which `columns` maps to a type.
 
     `columns`: the names of types, by lower-case column name. `types`: the types that may be used, by name.
@@ -149,7 +151,7 @@ def find_identifier_columns(
         elif name.lower() not in other_columns:
             problems.append(f'column "{mask_and_escape(name)}" {_explain_unusable_column(name)}')
         if type_:
-            column = Column(
+            column = IdentifierColumn(
                 name=name,
                 type=type_,
                 position=position,
@@ -186,12 +188,12 @@ def get_column_position(name: str, names: Iterable[str]) -> int:
     return [each.lower() for each in names].index(name.lower())
 
 
-def has_single_identifier_rows(columns: Sequence[Column]) -> bool:
+def has_single_identifier_rows(columns: Sequence[IdentifierColumn]) -> bool:
     """Return True if each row has a single identifier: there is one column, and it is not an array."""
     return len(columns) == 1 and not columns[0].is_array
 
 
-def choose_customer_list_type(columns: Sequence[Column]) -> str:
+def choose_customer_list_type(columns: Sequence[IdentifierColumn]) -> str:
     """Return the type of a new customer list for identifiers in these columns: "EMAIL", "MAID" or "IDFA".
 
     It is "EMAIL" if the identifiers have several types.

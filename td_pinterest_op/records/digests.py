@@ -23,7 +23,7 @@ from td_pinterest_op.identifiers.identifier_types import (
     IdentifierType,
 )
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.columns import IdentifierColumn
 
 DIGEST_BYTES = 32
 HASHED_MARK = "="
@@ -38,7 +38,7 @@ _MD5_OR_SHA1_HEX = re.compile(rb"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
 class ColumnIdentifiers:
     """The identifiers in one column of a block of rows, as they are sent: digests, or external ids."""
 
-    column: Column
+    column: IdentifierColumn
     identifiers: list[bytes]  # one for each value, in order; b"" for a rejected value
     rejected: list[tuple[int, Reason]]  # for each rejected value, in order: the row (from 0) and the reason
     hashed_count: int  # the number of values that were digests already
@@ -96,7 +96,7 @@ def compute_identifier(type_: IdentifierType, value: object, *, default_country:
     return sha256(normal.encode()).digest() if type_.is_hashed else normal.encode()
 
 
-def compute_identifiers(column: Column, values: Sequence[object]) -> ColumnIdentifiers:
+def compute_identifiers(column: IdentifierColumn, values: Sequence[object]) -> ColumnIdentifiers:
     """Return the identifiers of a column's values: those of `compute_identifier`, but several times faster.
 
     `values`: as msgpack returns them with raw=True, so that text is bytes. A few thousand at once are best. Raises
@@ -118,7 +118,7 @@ def compute_identifiers(column: Column, values: Sequence[object]) -> ColumnIdent
     return ColumnIdentifiers(column=column, identifiers=identifiers, rejected=rejected, hashed_count=hashed_count)
 
 
-def decode_warehouse_hashed_values(column: Column, values: Sequence[object]) -> ColumnIdentifiers:
+def decode_warehouse_hashed_values(column: IdentifierColumn, values: Sequence[object]) -> ColumnIdentifiers:
     """Return the identifiers of a column whose values the warehouse has checked and hashed.
 
     `values`: each a digest in hex, the reason for a rejection, or None for NULL. HASHED_MARK precedes the digest of a
@@ -172,7 +172,9 @@ def compute_comparable_digest(type_: IdentifierType, identifier: bytes) -> bytes
     return identifier if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), identifier)).digest()
 
 
-def extract_column_identifiers(column: Column, values_by_column: Sequence[Sequence[object]]) -> ColumnIdentifiers:
+def extract_column_identifiers(
+    column: IdentifierColumn, values_by_column: Sequence[Sequence[object]]
+) -> ColumnIdentifiers:
     """Return the identifiers of a column's values in a block of rows, elements of arrays included.
 
     `values_by_column`: the values of the rows, one sequence for each column of the result. Raises WorkflowError as

@@ -15,7 +15,7 @@ from struct import iter_unpack
 from typing import Any, NamedTuple
 
 from td_pinterest_op.identifiers.identifier_types import EXTERNAL_ID
-from td_pinterest_op.records.columns import Column, choose_customer_list_type
+from td_pinterest_op.records.columns import IdentifierColumn, choose_customer_list_type
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.spool import Spool
 
@@ -81,7 +81,9 @@ RowIdentifiers = Sequence[Any]
 """The identifiers of a row, by column: one identifier or b"", or lists of them if any column is an array."""
 
 
-def encode_rows(columns: Sequence[Column], rows: Sequence[RowIdentifiers]) -> Mapping[RecordLayout, list[bytes]]:
+def encode_rows(
+    columns: Sequence[IdentifierColumn], rows: Sequence[RowIdentifiers]
+) -> Mapping[RecordLayout, list[bytes]]:
     """Return the encoded records to send for rows, by layout: a record for each row that has an identifier.
 
     A row with arrays becomes a record for each combination of its values, one from every column. The first combination

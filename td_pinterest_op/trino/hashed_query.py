@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.records.columns import Column, get_column_position
+from td_pinterest_op.records.columns import IdentifierColumn, get_column_position
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.treasure_data.job import Job, JobSource, find_first_comments, run_or_await_job
@@ -38,7 +38,7 @@ class UserQuery:
 
     text: str
     names: Sequence[str]
-    columns: Sequence[Column]
+    columns: Sequence[IdentifierColumn]
 
 
 def require_hashable(source: JobSource, settings: ExportSettings) -> None:
@@ -102,7 +102,7 @@ def require_query(sql: str, *, name: str, engine: str) -> None:
 
 
 def fetch_query_columns(
-    td: TreasureData, source: JobSource, find_columns: Callable[[Job], Sequence[Column]]
+    td: TreasureData, source: JobSource, find_columns: Callable[[Job], Sequence[IdentifierColumn]]
 ) -> UserQuery:
     """Ask the warehouse for the columns of the query in `source`, and return the query with them. No rows are read.
 

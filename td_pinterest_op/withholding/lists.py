@@ -7,7 +7,7 @@ from functools import partial
 
 from td_pinterest_op.errors import LimitError, extend_errors
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column, find_withholding_columns
+from td_pinterest_op.records.columns import IdentifierColumn, find_withholding_columns
 from td_pinterest_op.records.limits import check_expected_value_kind, format_reason_counts
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime.text import format_count
@@ -58,7 +58,7 @@ def open_lists(
     names the list.
     """
     spools: dict[str, Spool] = {}
-    columns: dict[str, Sequence[Column]] = {}
+    columns: dict[str, Sequence[IdentifierColumn]] = {}
     of_lists: dict[str, Stats] = {}
     with contextlib.ExitStack() as stack:
         for name, source in sources.items():

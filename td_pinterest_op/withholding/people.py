@@ -23,7 +23,7 @@ from itertools import chain, compress
 from struct import Struct
 
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.columns import IdentifierColumn
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnIdentifiers
 from td_pinterest_op.records.spool import BUCKET_COUNT, Buckets, Spool, split_by_width
 from td_pinterest_op.settings.structures import ControlGroup
@@ -66,7 +66,7 @@ class WithholdingLists:
     """
 
     spools: Mapping[str, Spool] = field(default_factory=dict)  # the digests, sorted and unique
-    columns: Mapping[str, Sequence[Column]] = field(default_factory=dict)
+    columns: Mapping[str, Sequence[IdentifierColumn]] = field(default_factory=dict)
 
     def read_suppressed_and_consented(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes]]]:
         """Yield 256 pairs of sets, by the digests' first byte: opt-outs, and consents. A missing list is empty."""

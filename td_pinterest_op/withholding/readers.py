@@ -23,7 +23,7 @@ from typing import Any
 
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import (
-    Column,
+    IdentifierColumn,
     choose_customer_list_type,
     find_people_columns,
     get_column_position,
@@ -77,7 +77,7 @@ class Reader(abc.ABC):
     `people`: collects the people, and decides who is withheld; None if there are no lists and no control group.
     """
 
-    columns: Sequence[Column]
+    columns: Sequence[IdentifierColumn]
     stats: Stats
     people: MultiIdentifierPeople | SingleIdentifierPeople | None = None
     control: ControlGroup | None = None
@@ -382,7 +382,7 @@ def _select_rows(block: RowBlock, positions: Sequence[int]) -> RowBlock:
 
 
 def _strip_identifiers(
-    columns: Sequence[Column], row: RowIdentifiers, reasons_by_digest: Mapping[bytes, str]
+    columns: Sequence[IdentifierColumn], row: RowIdentifiers, reasons_by_digest: Mapping[bytes, str]
 ) -> RowIdentifiers:
     """Return a row without the identifiers whose comparable digests are keys of `reasons_by_digest`.
 

@@ -9,7 +9,7 @@ from td_pinterest_op.cli import files, options
 from td_pinterest_op.cli.connection import find_credentials
 from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES, ROW_ONLY_TYPE_NAMES, join_with_or
 from td_pinterest_op.records.columns import (
-    Column,
+    IdentifierColumn,
     find_identifier_columns,
     get_column_position,
     has_single_identifier_rows,
@@ -186,6 +186,6 @@ GROUP BY key"""
     return prepend_comments(statement, comment, query=query.text)
 
 
-def _build_digest_sql(column: Column) -> str:
+def _build_digest_sql(column: IdentifierColumn) -> str:
     # A mark may precede the 64 hex digits.
     return f"CASE WHEN length(a{column.position}) >= 64 THEN substr(a{column.position}, -64) END"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from td_pinterest_op.cli.lint.workflow import TEMPLATE_PATTERN
 from td_pinterest_op.errors import JobError, SettingProblem
 from td_pinterest_op.records.columns import (
-    Column,
+    IdentifierColumn,
     find_identifier_columns,
     find_people_columns,
     find_withholding_columns,
@@ -52,7 +52,7 @@ def find_column_problems(
 
     `query`: the SQL that selects the people. `lists`: the SQL for opt-outs and consents, by parameter.
     """
-    of_lists: dict[str, Sequence[Column]] = {}
+    of_lists: dict[str, Sequence[IdentifierColumn]] = {}
     for name, sql in lists.items():
         if isinstance(settings, ExportSettings) and (job := parse_query_as_job(sql)):
             try:

@@ -6,7 +6,7 @@ from td_pinterest_op.audiences.actions import parse_export_settings
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.identifier_types import EMAIL, IDFA, MAID, IdentifierType
 from td_pinterest_op.records.columns import (
-    Column,
+    IdentifierColumn,
     choose_customer_list_type,
     find_identifier_columns,
     find_people_columns,
@@ -32,7 +32,7 @@ def job(*schema: tuple[str, str]) -> Job:
 def test_identifiers_are_found_by_name_in_any_case_or_as_they_are_mapped(
     schema: list[tuple[str, str]], mapping: dict[str, str], expected: list[tuple[str, IdentifierType, int]]
 ) -> None:
-    columns = [Column(name=name, type=type_, position=position) for name, type_, position in expected]
+    columns = [IdentifierColumn(name=name, type=type_, position=position) for name, type_, position in expected]
     assert columns == find_identifier_columns(job(*schema), mapping)
 
 
@@ -144,5 +144,5 @@ def test_columns_of_rows_are_in_the_order_of_their_keys() -> None:
     ],
 )
 def test_a_list_has_the_type_of_its_only_identifiers(types: list[IdentifierType], expected: str) -> None:
-    columns = [Column(name="", type=type_, position=position) for position, type_ in enumerate(types)]
+    columns = [IdentifierColumn(name="", type=type_, position=position) for position, type_ in enumerate(types)]
     assert choose_customer_list_type(columns) == expected

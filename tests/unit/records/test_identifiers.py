@@ -16,7 +16,7 @@ from td_pinterest_op.identifiers.identifier_types import (
     IdentifierType,
 )
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.columns import IdentifierColumn
 from td_pinterest_op.records.digests import ColumnIdentifiers, compute_identifier, compute_identifiers
 
 UUID = "0123abcd-89ef-4cde-8f01-23456789abcd"
@@ -30,7 +30,7 @@ def sha(text: str) -> bytes:
 def both_ways(type_: IdentifierType, value: object) -> bytes | Reason:
     """What happens to a value, having made sure that a block of it and of its like says the same."""
     alone = compute_identifier(type_, value)
-    column = Column(name="", type=type_, position=0)
+    column = IdentifierColumn(name="", type=type_, position=0)
     as_block = ColumnIdentifiers(
         column=column,
         identifiers=[b"" if isinstance(alone, Reason) else alone] * 3,

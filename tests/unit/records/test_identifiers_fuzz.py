@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.identifiers.identifier_types import TYPES, IdentifierType
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.columns import IdentifierColumn
 from td_pinterest_op.records.digests import compute_identifier, compute_identifiers
 from tests.campaigns import examples
 from tests.exporting import digest
@@ -49,6 +49,6 @@ blocks = st.one_of(
 @settings(max_examples=examples(400))
 def test_a_block_gives_what_its_values_give_one_by_one(type_: IdentifierType, block: list[object]) -> None:
     answers = [compute_identifier(type_, value) for value in block]
-    result = compute_identifiers(Column(name="", type=type_, position=0), block)
+    result = compute_identifiers(IdentifierColumn(name="", type=type_, position=0), block)
     assert result.identifiers == [b"" if isinstance(answer, Reason) else answer for answer in answers]
     assert result.rejected == [(row, answer) for row, answer in enumerate(answers) if isinstance(answer, Reason)]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from td_pinterest_op.audiences.actions import parse_export_settings
 from td_pinterest_op.identifiers.identifier_types import EMAIL
 from td_pinterest_op.records import spool
-from td_pinterest_op.records.columns import Column, find_withholding_columns
+from td_pinterest_op.records.columns import IdentifierColumn, find_withholding_columns
 from td_pinterest_op.records.digests import ColumnIdentifiers
 from td_pinterest_op.records.prepared import Batch
 from td_pinterest_op.records.spool import Spool
@@ -39,7 +39,7 @@ from tests.exporting import digest, drop_none
 from tests.unit.settings import test_parse
 
 SALT = "spring"
-EMAIL_COLUMN = Column(name="email", type=EMAIL, position=0)
+EMAIL_COLUMN = IdentifierColumn(name="email", type=EMAIL, position=0)
 LEAST = test_parse.LEAST | {"ignore_invalid_records": True}
 KEYS_OF = {"email": "email", "maid": "maid", "phone": "hashed_phone_number", "external_id": "external_id"}
 

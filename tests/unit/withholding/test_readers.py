@@ -7,7 +7,7 @@ import pytest
 
 from td_pinterest_op.identifiers.identifier_types import TYPES
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.columns import IdentifierColumn
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.withholding.readers import IdentifierReader, RowReader
@@ -27,7 +27,7 @@ def in_bytes(value: object) -> object:
 def read_rows(types: tuple[str, ...], *rows: tuple[object, ...]) -> tuple[Stats, list[dict[str, str]]]:
     """The counts and the records of a result."""
     columns = [
-        Column(
+        IdentifierColumn(
             name=type_, type=TYPES[type_], position=at, is_array=isinstance(rows[0][at], tuple), default_country="US"
         )
         for at, type_ in enumerate(types)
@@ -150,7 +150,7 @@ def test_array_as_json_is_parsed(value: bytes, expected: list[str]) -> None:
     assert sorted(record["email"] for record in records) == sorted(map(digest, ["x@lee.org", *expected]))
 
 
-def read_identifiers(blocks: list[list[list[object]]], *columns: Column) -> Stats:
+def read_identifiers(blocks: list[list[list[object]]], *columns: IdentifierColumn) -> Stats:
     """The counts of a result whose identifiers are sent one by one."""
     stats = Stats(action="", ad_account_id="1", dry_run=False)
     with closing(IdentifierReader(columns=columns, stats=stats, spool=Spool())) as reader:
@@ -162,12 +162,12 @@ def read_identifiers(blocks: list[list[list[object]]], *columns: Column) -> Stat
 def test_reader_keeps_the_first_ten_invalid_rows(rows_a_block: int) -> None:
     values: list[object] = [b"nobody" if row % 2 else b"a@b.example" for row in range(1, 101)]
     blocks = [[values[start : start + rows_a_block]] for start in range(0, 100, rows_a_block)]
-    stats = read_identifiers(blocks, Column(name="email", type=TYPES["email"], position=0))
+    stats = read_identifiers(blocks, IdentifierColumn(name="email", type=TYPES["email"], position=0))
     assert stats.first_invalid == list(range(1, 20, 2))
 
 
 def test_every_value_of_several_columns_counts_and_nulls_only_in_empty_rows() -> None:
-    columns = [Column(name=str(position), type=TYPES["email"], position=position) for position in (2, 0)]
+    columns = [IdentifierColumn(name=str(position), type=TYPES["email"], position=position) for position in (2, 0)]
     a = b"a@lee.org"
     b = b"b@lee.org"
     c = b"c@lee.org"
