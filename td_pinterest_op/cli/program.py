@@ -1,14 +1,16 @@
 """The program: its commands, and the one place where an exception becomes a message and an exit code."""
 
 # To add a command:
-# 1. Test what it prints (tests/e2e/cli, a table also in test_terminal.py). If it exchanges a token in a way of its own,
-#    add it to test_signals.py.
+# 1. Test what it prints (a file in tests/e2e/cli, a table also in test_terminal.py there). If it exchanges a token in a
+#    way of its own, add it to test_signals.py there.
 # 2. Write a module in cli/commands, whose function has the decorator `options.command` with an example. What it shares
 #    with other commands is a helper in cli/. It reaches Pinterest by `open_connection` and `make_ad_account_api`
 #    (cli/connection.py); a new request goes into pinterest/api.py and tests/emulators/pinterest/operations.py.
 # 3. Import it below, and add it to `program`.
 # 4. Run `python -m tests.readme` and `python -m tests.public_surface`, add it to the first table of
 #    docs/command-line.md, and add a line to CHANGELOG.md.
+# To add an option: the command's module (one of several commands: cli/options.py) and its file in tests/e2e/cli or
+# tests/unit/cli, then both runs of step 4, and a line in CHANGELOG.md.
 import logging
 from collections.abc import Sequence
 

@@ -23,6 +23,11 @@ FAILED_OUTCOME = "failed"
 HistoryRow = Mapping[str, Any]
 """A row of the history table: its values by column name. A missing column is NULL."""
 
+# To add a column that is no statistic (stats.py):
+# 1. Name it below, and fill it in: of every row in task_runtime/outcome.py, of a status check in status.py, of a lift
+#    in `build_lift_row`. Test it in tests/e2e/test_history_setting.py.
+# 2. If the report shows it, add it to report/page.html (tests/unit/report/test_page.py). Add a line to CHANGELOG.md.
+
 # `task` is the full name: several tasks of a workflow may do the same to one audience. `lists_…`: the jobs of these
 # queries. `lift`: a comparison of groups.
 _TEXT_COLUMNS = """

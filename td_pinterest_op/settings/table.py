@@ -5,21 +5,27 @@ a class and a table. The tables of docs/settings.md are written from that of an 
 parameters are here too.
 """
 
-# To add a setting:
+# To add a setting of an export:
 # 1. Test how it is read (tests/unit/settings/test_parse.py) and what it does (the file of tests/e2e about its subject:
 #    for a limit test_plan_and_limits.py). If it can stop an export or withhold people, also add it to
 #    tests/e2e/restrictions.py: every entry point is then tried with it.
 # 2. Declare it below: a field of `ExportSettings`, or of a class that it inherits, with its type, its default, and the
-#    helper for the actions that use it.
-#    `restricts=True` makes an action that cannot honour it refuse it. A new type goes into settings/types.py.
-# 3. Use `settings.NAME` in the one place that has what it is about: the request
-#    (audiences/request.py), rows and records (records/), their limits (records/limits.py, also for the mirror), an
-#    action, the sender. If it depends on another setting, add a rule to settings/parse.py.
+#    helper for the actions that use it. `restricts=True` makes an action that cannot honour it refuse it. A new type
+#    goes into settings/types.py.
+# 3. Use `settings.NAME` in the one place that has what it is about: the request (audiences/request.py), reading rows
+#    (withholding/readers.py), records (records/prepared.py), their limits (records/limits.py, also for the mirror), an
+#    action (audiences/actions/), sending (audiences/sender.py). If it depends on another setting, add a rule to
+#    settings/parse.py. If it names a table, `doctor` checks the permissions (cli/doctor/treasure_data_checks.py).
 # 4. If a single run may set it, add it to `FOR_THIS_RUN_SETTING_NAMES` and docs/how-to.md ("One run with other
 #    settings").
 # 5. Add a row with its meaning to docs/settings.md, then run `.venv/bin/python -m tests.readme`. Add a line to
 #    CHANGELOG.md.
 # Messages, suggestions, `check`, the command line, entries of a list and activations follow by themselves.
+#
+# To add a setting of `pinterest_status` or `pinterest_erase`: a field of its class below; its use in status.py
+# (tests/unit/test_status.py) or erase.py (tests/e2e/test_erase.py); how it is read in
+# tests/unit/settings/test_entry_points.py; a row in docs/reference.md ("Configuration"); a line in
+# workflows/config/status.yml or workflows/config/erase.yml, and in CHANGELOG.md.
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace

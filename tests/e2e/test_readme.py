@@ -15,6 +15,7 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.settings.table import (
     ERASURE_SETTINGS,
     FOR_THIS_RUN_PARAMETER,
+    FOR_THIS_RUN_SETTING_NAMES,
     JOB_OPTIONS,
     STATUS_SETTINGS,
     TASK_PARAMETERS,
@@ -115,6 +116,11 @@ def test_page_of_the_command_line_has_every_command_with_its_options() -> None:
 def test_every_workflow_has_a_row() -> None:
     rows = {cells[0].strip("`") for cells in first_table(WORKFLOWS, "The workflows, one by one")}
     assert rows == {path.name for path in (ROOT / "workflows").glob("*.dig")}
+
+
+def test_page_names_every_setting_that_a_single_run_may_have() -> None:
+    listed = PAGES["how-to"].split("These settings may stand there: ")[1].split(". ")[0]
+    assert re.findall(r"`(\w+)`", listed) == [*FOR_THIS_RUN_SETTING_NAMES]
 
 
 def test_every_setting_of_single_workflows_has_a_row() -> None:

@@ -14,10 +14,13 @@ COMMENTS = {
     if (found := COMMENT.search(path.read_text()))
 }
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text().split("## Where to begin a change")[1].split("\n## ")[0]
+PROGRAM = "".join(COMMENT.sub("", path.read_text()) for path in PACKAGE.rglob("*.py"))
 
 
 @pytest.mark.parametrize("text", [CONTRIBUTING, *COMMENTS.values()], ids=["CONTRIBUTING", *COMMENTS])
-def test_files_that_a_change_needs_exist(text: str) -> None:
+def test_files_and_names_that_a_change_needs_exist(text: str) -> None:
     named = re.findall(r"[\w.]+(?:/[\w.-]+)+\w", text)
     assert named
     assert [name for name in named if not (ROOT / name).exists() and not (PACKAGE / name).exists()] == []
+    names = re.findall(r"`(\w*[A-Z_]\w*)`", text)
+    assert [name for name in names if not re.search(rf"\b{name}\b", PROGRAM)] == []
