@@ -180,11 +180,10 @@ class _EntryRun:
             name = self.name.replace("%", "%25").replace("/", "%2F")
             if len(name.encode()) > _LONGEST_NAME_IN_FILE:
                 name = f"{name[:30]}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
-            path = path.with_name(f"{path.stem}-{name}{path.suffix}")
-            request = replace(request, settings=replace(settings, report=str(path)))
+            report = str(path.with_name(f"{path.stem}-{name}{path.suffix}"))
+            request = replace(request, settings=replace(settings, report=report))
         self.stats = build_initial_stats(settings)
-        own = services.for_another_run(task, self.stats)
-        run_request(request, own, self.stats)
+        run_request(request, services.for_another_run(task, self.stats), self.stats)
 
 
 def parse_at_once(task: Task) -> int:

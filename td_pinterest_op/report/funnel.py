@@ -69,10 +69,12 @@ def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
         bars.append(Bar(KEPT_BAR, "Would be taken out" if removes else "Would be sent", allowed))
     else:
         refused = run.get_number("records_refused") or 0
-        bars.append(Bar(LOST_BAR, "Refused by Pinterest", refused))
         why = "the run failed before" if run.outcome == FAILED_OUTCOME else ""
-        bars.append(Bar(LOST_BAR, "Not sent", allowed - sent - refused, why))
-        bars.append(Bar(KEPT_BAR, "Taken out" if removes else "Sent", sent))
+        bars += [
+            Bar(LOST_BAR, "Refused by Pinterest", refused),
+            Bar(LOST_BAR, "Not sent", allowed - sent - refused, why),
+            Bar(KEPT_BAR, "Taken out" if removes else "Sent", sent),
+        ]
     bars = [bar for bar in bars if bar.kind == KEPT_BAR or bar.count]
     if run.outcome != FAILED_OUTCOME and not run.is_dry_run and not removes:
         count = size_entry.get_number("audience_size") if size_entry else None

@@ -24,7 +24,7 @@ from td_pinterest_op.runtime import atomic_file, shutdown
 from td_pinterest_op.runtime.clock import DAY_SECONDS, Timing
 from td_pinterest_op.runtime.text import parse_id
 from td_pinterest_op.settings.table import ConnectionSettings
-from td_pinterest_op.task_runtime.task import Task
+from td_pinterest_op.task_runtime.task import Task, parse_endpoints
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +80,7 @@ class DigdagServer:
 
 def find_hosted_server(environ: Mapping[str, str]) -> DigdagServer:
     """Return the hosted Treasure Workflow of the region that TD_API_SERVER names. Raises SettingsError without one."""
-    server = environ.get("TD_API_SERVER") or "https://api.treasuredata.com/"
-    host = urllib.parse.urlsplit(server if "//" in server else f"//{server}").hostname or ""
-    hosted = _TD_HOST_PATTERN.fullmatch(host)
+    hosted = _TD_HOST_PATTERN.fullmatch(urllib.parse.urlsplit(parse_endpoints(environ).treasure_data).hostname or "")
     if not hosted:
         raise SettingsError("DIGDAG_ENDPOINT is missing in the task's _env")
     authorization = Secret(f"TD1 {environ.get('TD_API_KEY', '')}")

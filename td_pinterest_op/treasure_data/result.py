@@ -47,13 +47,12 @@ def read_small_result(td: TreasureData, source: JobSource) -> list[dict[str, Any
     Raises as `run_or_await_job` and `JobResultDownload` do.
     """
     result = open_job_rows(td, source)
-    names = result.job.names
-    records = []
-    for block in result.blocks:
-        for row in zip(*block, strict=True):
-            values = (value.decode(errors="replace") if isinstance(value, bytes) else value for value in row)
-            records.append(dict(zip(names, values, strict=True)))
-    return records
+    decoded = (
+        [value.decode(errors="replace") if isinstance(value, bytes) else value for value in row]
+        for block in result.blocks
+        for row in zip(*block, strict=True)
+    )
+    return [dict(zip(result.job.names, values, strict=True)) for values in decoded]
 
 
 class JobResultDownload:
