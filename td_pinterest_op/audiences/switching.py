@@ -65,7 +65,7 @@ class Switch:
             seen = found
             if seen.customer_list_id == self.target.id:
                 if unseen_seconds > _SAFE_SWITCH_SECONDS:
-                    self._require_no_undone_switch(audience)
+                    self._require_newer_switch_kept(audience)
                 return seen
             older = self.require_no_newer_list(seen)
             if not older and seen.customer_list_id != audience.customer_list_id:
@@ -121,7 +121,7 @@ class Switch:
             raise
         return clock() - read_at
 
-    def _require_no_undone_switch(self, audience: Audience) -> None:
+    def _require_newer_switch_kept(self, audience: Audience) -> None:
         """Raise AudienceError if a newer run has made a list since `audience` was read, which this one may have undone.
 
         A list that another audience uses is for that audience.

@@ -12,7 +12,7 @@ import click
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Add, Create
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import list_ad_accounts, parse_id_option
-from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, OTHER_JOBS, Project, is_writable_audience_name
+from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, OTHER_PURPOSES, Project, is_writable_audience_name
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST_TYPE, Audience
 from td_pinterest_op.redaction.secret import escape_for_message
@@ -46,7 +46,7 @@ def make_pattern_parser(pattern: str, description: str) -> Callable[[str], str]:
     return require_form
 
 
-JOB_CHOICE = click.Choice((*EXPORT_ACTIONS, *OTHER_JOBS), case_sensitive=False)
+WORKFLOW_PURPOSE_CHOICE = click.Choice((*EXPORT_ACTIONS, *OTHER_PURPOSES), case_sensitive=False)
 BEGIN_CHOICE = click.Choice(("replace", "adopt"), case_sensitive=False)
 IF_EXISTS_CHOICE = click.Choice(("fail", "add", "replace"), case_sensitive=False)
 parse_timezone = make_pattern_parser(
@@ -78,7 +78,7 @@ class Interview:
 
     def ask_all(self) -> Project:
         """Return the answers from options, or else from the user. Raises click.UsageError and ExportError."""
-        job = self._ask_job()
+        job = self._ask_workflow_purpose()
         project = Project(job=job)
         if job in EXPORT_ACTIONS:
             self._ask_export(project)
@@ -183,19 +183,19 @@ class Interview:
             except (SettingsError, click.UsageError) as error:
                 raise click.UsageError(screen.replace_program_name(str(error))) from None
 
-        # The choices of a type are shown, but for those that `_ask_job` has listed.
-        type_: Any = None if parse is JOB_CHOICE else parse
+        # The choices of a type are shown, but for those that `_ask_workflow_purpose` has listed.
+        type_: Any = None if parse is WORKFLOW_PURPOSE_CHOICE else parse
         answer: _T = click.prompt(question, default, type=type_, value_proc=read, err=True, show_default=bool(default))
         return answer
 
-    def _ask_job(self) -> str:
+    def _ask_workflow_purpose(self) -> str:
         """Return the job. Raises click.UsageError for an option that it does not use."""
         if self.options["job"] is None and self.asks:
-            for name in JOB_CHOICE.choices:
+            for name in WORKFLOW_PURPOSE_CHOICE.choices:
                 action = EXPORT_ACTIONS.get(name)
                 text = action.name.replace("_", " ") if action else f"pinterest_{name}.dig, with a file to fill in"
                 screen.print_note(f"  {name:12}{text}")
-        job = self._get_answer("What should the workflow do?", "job", JOB_CHOICE, default="add")
+        job = self._get_answer("What should the workflow do?", "job", WORKFLOW_PURPOSE_CHOICE, default="add")
         action = EXPORT_ACTIONS.get(job)
         for option, is_used in _USE_TEST_BY_OPTION.items():
             # An add of people to a new audience creates it.

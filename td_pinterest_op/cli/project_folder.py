@@ -40,7 +40,7 @@ EXPORT_ACTIONS: Mapping[str, ActionSpec] = {
     "delete": Delete.action,
 }
 """The actions of pinterest_export.dig, by their short names."""
-OTHER_JOBS = ("many", "activation", "erase", "status", "lift")
+OTHER_PURPOSES = ("many", "activation", "erase", "status", "lift")
 """The other workflows, each with a file of settings to fill in."""
 LIST_QUERY_FILES = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
 # Settings that a file has as comments if the action uses them and they are not set.
@@ -65,7 +65,7 @@ class Project:
     activation those of the task. Without any, the job's file of settings is yet to be filled in.
     """
 
-    job: str  # a key of EXPORT_ACTIONS, or one of OTHER_JOBS
+    job: str  # a key of EXPORT_ACTIONS, or one of OTHER_PURPOSES
     settings: dict[str, Any] = field(default_factory=dict)
     query: str = ""  # SQL
     td: dict[str, str] = field(default_factory=dict)  # `database`, and perhaps `engine`

@@ -17,7 +17,7 @@ import yaml
 
 from td_pinterest_op.cli import project_folder, screen
 from td_pinterest_op.cli.lint.rules import check_workflow
-from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, OTHER_JOBS
+from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, OTHER_PURPOSES
 from td_pinterest_op.cli.shipped_files import SHIPPED_WORKFLOWS_FOLDER
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.stats import WITHHOLDING_LISTS
@@ -190,10 +190,10 @@ def test_folder_of_every_action_passes_check_with_its_alert_and_region(
 
 def test_every_shipped_workflow_is_offered() -> None:
     names = {path.stem.removeprefix("pinterest_") for path in SHIPPED_WORKFLOWS_FOLDER.glob("*.dig")}
-    assert names == {"export", *OTHER_JOBS}
+    assert names == {"export", *OTHER_PURPOSES}
 
 
-@pytest.mark.parametrize("name", OTHER_JOBS)
+@pytest.mark.parametrize("name", OTHER_PURPOSES)
 def test_folder_of_another_job_has_its_shipped_settings_to_fill_in(init: Init, folder: Path, name: str) -> None:
     ran = init("--job", name, *OPTIONS[:2])
     assert ran.code == 0, ran.err
