@@ -210,8 +210,7 @@ def parse_values(
         _add_setting_problems(parsed, key)
     if parsed.action:
         _add_action_problems(parsed, parsed.action)
-    _add_records_problems(parsed)
-    _add_rejected_keys_problems(parsed)
+    _add_combination_problems(parsed)
     places = [*table.by_name, *(problem.key for problem in parsed.problems)]
     parsed.problems.sort(key=lambda problem: places.index(problem.key))
     return parsed
@@ -297,7 +296,7 @@ def _add_action_problems(parsed: ParsedSettings, action: ActionSpec) -> None:
         parsed.add_problem("expected_audience_name", text)
 
 
-def _add_records_problems(parsed: ParsedSettings) -> None:
+def _add_combination_problems(parsed: ParsedSettings) -> None:
     values = parsed.values
     action = parsed.action
     has_rows = values.get("records") == "rows"
@@ -310,10 +309,6 @@ def _add_records_problems(parsed: ParsedSettings) -> None:
         parsed.add_problem("hash_in", text)
     if has_rows and action and action.needs_query:
         parsed.add_problem("records", f"{action.name} cannot send records: rows; allowed: identifiers")
-
-
-def _add_rejected_keys_problems(parsed: ParsedSettings) -> None:
-    values = parsed.values
     if values.get("rejected"):
         parsed.add_problem_if_missing("rejected_keys", reason=", and rejected needs it")
     if wrong := {*(values.get("rejected_keys") or ())} & {*TYPES, *(values.get("columns") or ())}:
