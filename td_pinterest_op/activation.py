@@ -18,7 +18,7 @@ from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.table import CONSOLE_SETTING_NAMES
 from td_pinterest_op.settings.types import is_left_out
-from td_pinterest_op.task_runtime.process import TaskRunContext
+from td_pinterest_op.task_runtime.process import GuardedTaskRun
 from td_pinterest_op.task_runtime.task import Task, get_current_task, read_sql_or_file, store_workflow_values
 from td_pinterest_op.treasure_data.job import find_first_comments
 from td_pinterest_op.trino.hashed_query import require_one_statement
@@ -52,7 +52,7 @@ class PinterestActivation:
 
         Raises ExportError, whose message says what to do.
         """
-        with TaskRunContext():
+        with GuardedTaskRun():
             store_workflow_values(
                 pinterest=export_task(build_activation_export_task(get_current_task()), SYSTEM_TIMING)
             )

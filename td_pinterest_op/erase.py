@@ -31,7 +31,7 @@ from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ERASURE_SETTINGS, ErasureSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.outcome import open_history, publish_outcome_and_raise
-from td_pinterest_op.task_runtime.process import TaskRunContext
+from td_pinterest_op.task_runtime.process import GuardedTaskRun
 from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.services import Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
@@ -41,7 +41,7 @@ from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.treasure_data.tables import list_tables
 from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, prepend_comments
 from td_pinterest_op.trino.withholding_sql import build_list_digests_select
-from td_pinterest_op.withholding.readers import IdentifierReader
+from td_pinterest_op.withholding.readers import IdentifierRecordReader
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class PinterestErase:
 
         Raises ExportError, whose message names the lists that failed.
         """
-        with TaskRunContext():
+        with GuardedTaskRun():
             store_workflow_values(pinterest_erasure=erase_people(get_current_task(), SYSTEM_TIMING))
 
 
@@ -134,7 +134,7 @@ class _Erasure:
         settings = self.settings
         stats = self.stats
         services = self.services
-        ledgers = self._find_ledger_names(source)
+        ledgers = self._require_ledger_tables(source)
         with contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.get_token()
@@ -211,7 +211,7 @@ class _Erasure:
             raise failure
         return receipt
 
-    def _find_ledger_names(self, source: JobSource) -> list[str]:
+    def _require_ledger_tables(self, source: JobSource) -> list[str]:
         """Return the names of the tables in the setting `ledgers`, each with its database. All are ledgers."""
         ledgers = self.settings.ledgers
         if ledgers and (source.job_id is not None or source.engine not in HASHING_ENGINES):
@@ -273,7 +273,7 @@ class _Erasure:
                 "columns too, if the warehouse has them",
                 " and no ".join(missing),
             )
-        reader = IdentifierReader(columns=columns, stats=stats, spool=spool)
+        reader = IdentifierRecordReader(columns=columns, stats=stats, spool=spool)
         phase = Phase(name="reading", unit="rows", total=rows.job.records)
         with ProgressReporter(timing=self.services.timing).show_progress(phase) as progress:
             prepared = reader.read(rows.blocks, progress=progress)

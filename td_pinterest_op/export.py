@@ -23,7 +23,7 @@ from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.outcome import open_history, publish_outcome_and_raise
-from td_pinterest_op.task_runtime.process import TaskRunContext
+from td_pinterest_op.task_runtime.process import GuardedTaskRun
 from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.services import OnNewRefreshToken, Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
@@ -43,7 +43,7 @@ class PinterestExport:
 
         Raises ExportError, whose message says what to do.
         """
-        with TaskRunContext():
+        with GuardedTaskRun():
             store_workflow_values(pinterest=export_task(get_current_task(), SYSTEM_TIMING))
 
 

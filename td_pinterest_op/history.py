@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from td_pinterest_op.errors import ExportError, SettingsError
-from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.http.retry import RetrySchedule
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.many import parse_entries
 from td_pinterest_op.redaction.secret import defuse_templates
@@ -21,7 +21,7 @@ from td_pinterest_op.run_history.history_table import (
     SUCCESS_OUTCOME,
     HistoryRow,
     build_attempt_outcomes_query,
-    build_control_run_count,
+    build_control_runs_query,
     build_lift_row,
 )
 from td_pinterest_op.run_history.lift import COUNT_NAMES, NO_CONTROL_GROUP_SUMMARY, compare_with_control_group
@@ -30,7 +30,7 @@ from td_pinterest_op.settings.parse import parse_parameter
 from td_pinterest_op.settings.structures import CONTROL_TYPE
 from td_pinterest_op.settings.types import TABLE_TYPE, WrongValueError
 from td_pinterest_op.task_runtime.outcome import HistoryTable, require_history_database
-from td_pinterest_op.task_runtime.process import TaskRunContext
+from td_pinterest_op.task_runtime.process import GuardedTaskRun
 from td_pinterest_op.task_runtime.services import build_treasure_data_api
 from td_pinterest_op.task_runtime.task import Task, find_workflow_name, get_current_task, store_workflow_values
 from td_pinterest_op.treasure_data.tables import TABLE_TIME_LIMIT
@@ -46,7 +46,7 @@ class Failed:
 
         If a row cannot be written, that is logged, and nothing is raised.
         """
-        with TaskRunContext():
+        with GuardedTaskRun():
             record_missing_failures(get_current_task(), SYSTEM_TIMING)
 
 
@@ -61,7 +61,7 @@ class Lift:
 
         Raises SettingsError if the counts, or the control group's percent, are missing.
         """
-        with TaskRunContext():
+        with GuardedTaskRun():
             store_workflow_values(pinterest_lift=compare_and_record_lift(get_current_task(), SYSTEM_TIMING))
 
 
@@ -128,7 +128,7 @@ def compare_and_record_lift(task: Task, timing: Timing) -> dict[str, Any]:
         )
     if history := _open_history_of_workflow(task, timing):
         ids = {name: task.params.get(name) for name in ("ad_account_id", "audience_id")}
-        known = history.read_rows(build_control_run_count(history.table, audience_id=str(ids["audience_id"])))
+        known = history.read_rows(build_control_runs_query(history.table, audience_id=str(ids["audience_id"])))
         if known and not known[0]["runs"]:
             figures["summary"] = NO_CONTROL_GROUP_SUMMARY
         history.write_rows([{"outcome": SUCCESS_OUTCOME, **ids, **build_lift_row(figures)}])
@@ -158,7 +158,7 @@ def _open_history_of_workflow(task: Task, timing: Timing) -> HistoryTable | None
     transport = Transport(
         connect_timeout=TABLE_TIME_LIMIT, write_timeout=TABLE_TIME_LIMIT, read_timeout=TABLE_TIME_LIMIT, connections=1
     )
-    retry = Retry(count=0, initial_wait=1.0, longest_wait=TABLE_TIME_LIMIT)
+    retry = RetrySchedule(count=0, initial_wait=1.0, longest_wait=TABLE_TIME_LIMIT)
     return HistoryTable(
         task=task,
         connect=lambda: build_treasure_data_api(task, transport=transport, retry=retry, timing=timing),

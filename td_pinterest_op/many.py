@@ -43,8 +43,8 @@ from td_pinterest_op.settings.types import (
     has_secret_reference,
     is_left_out,
 )
-from td_pinterest_op.stats import WITHHOLDING_LISTS, Stats
-from td_pinterest_op.task_runtime.process import TaskRunContext, log_label, may_rerun_task
+from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES, Stats
+from td_pinterest_op.task_runtime.process import GuardedTaskRun, log_label, may_rerun_task
 from td_pinterest_op.task_runtime.services import Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
 
@@ -65,7 +65,7 @@ class Many:
 
         Raises EntriesError if any of them fails.
         """
-        with TaskRunContext():
+        with GuardedTaskRun():
             store_workflow_values(pinterest_many=export_all_entries(get_current_task(), SYSTEM_TIMING))
 
 
@@ -163,7 +163,7 @@ class _EntryRun:
             request = parse_task_request(task, table=EXPORT_SETTINGS)
         except SettingsError as error:
             parsed = parse_values(task.params["result_settings"], table=EXPORT_SETTINGS, environ=task.environ)
-            known = parsed.values
+            known = parsed.values_with_defaults
             self.stats = Stats(
                 action=parsed.action.name if parsed.action else "",
                 ad_account_id=known["ad_account_id"] or "",
@@ -259,10 +259,10 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     merged |= dict.fromkeys(blank)
     action = find_action(merged)
     if action and not action.adds_people:  # the task's lists are for the entries that add people
-        shared_lists = {key for key in WITHHOLDING_LISTS if key not in settings and merged.get(key) is not None}
+        shared_lists = {key for key in WITHHOLDING_LIST_NAMES if key not in settings and merged.get(key) is not None}
         merged = {key: value for key, value in merged.items() if key not in shared_lists}
     replaced = [key for key in settings if key in shared and str(shared[key]) != str(merged[key])]
-    for key in WITHHOLDING_LISTS:
+    for key in WITHHOLDING_LIST_NAMES:
         if key in replaced:
             lists = f"{_describe_query(settings[key])} in the entry replaces {_describe_query(shared[key])} of the task"
             log.warning("%s: for %s, %s", place, key, lists)

@@ -33,7 +33,7 @@ WITHHELD_REASONS = (SUPPRESSED, WITHOUT_CONSENT, IN_CONTROL_GROUP)
 """Reasons why records are withheld; the first that applies counts."""
 SUPPRESS_LIST = "suppress"
 CONSENT_LIST = "consent"
-WITHHOLDING_LISTS = (SUPPRESS_LIST, CONSENT_LIST)
+WITHHOLDING_LIST_NAMES = (SUPPRESS_LIST, CONSENT_LIST)
 """The parameters of a task with queries whose people the rows are compared with."""
 
 
@@ -153,14 +153,15 @@ class Stats(_SharedCounters):
         return f"{format_count(self.withheld.total(), 'record')} ({reasons})"
 
     @property
-    def invalid_count(self) -> int:
+    def invalid_value_count(self) -> int:
         """The number of values in the query's rows that are not valid identifiers."""
         return self.invalid_by_reason.total()
 
     def check_sums(self, *, complete: bool) -> None:
         """Raise UnexpectedError if the counts do not add up. `complete`: whether the run has sent all records."""
         sums = {
-            "rows.read = rows.valid + rows.invalid": self.columns != 1 or self.read == self.valid + self.invalid_count,
+            "rows.read = rows.valid + rows.invalid": self.columns != 1
+            or self.read == self.valid + self.invalid_value_count,
             "identifiers = unique + duplicate": self.valid == self.unique + self.duplicate,
             "unique = sent + refused + withheld": not complete or self.to_send_count == self.sent + self.refused,
         }
@@ -186,8 +187,8 @@ class Stats(_SharedCounters):
             done = self.summary_text.past.format(audience=audience, records=format_count(self.sent, "record"))
             outcome = done[0].upper() + done[1:]
         parts = [outcome]
-        if self.invalid_count:
-            parts.append(f"{format_count(self.invalid_count, 'invalid value')} left out")
+        if self.invalid_value_count:
+            parts.append(f"{format_count(self.invalid_value_count, 'invalid value')} left out")
         if self.withheld.total():
             parts.append(f"{self.withheld_text} withheld")
         if self.refused:
@@ -217,7 +218,7 @@ class Stats(_SharedCounters):
             "rows": {
                 "read": self.read,
                 "valid": self.valid,
-                "invalid": self.invalid_count,
+                "invalid": self.invalid_value_count,
                 "invalid_by_reason": {reason: self.invalid_by_reason[reason] for reason in sorted(REASON_EXPLANATIONS)},
             },
             "records": {
@@ -226,7 +227,7 @@ class Stats(_SharedCounters):
             },
             "values": {"plain": self.plain_values, "hashed": self.hashed_values},
             "mirror": asdict(self.mirror or MirrorFigures()),
-            "lists": {name: self.list_jobs.get(name) for name in WITHHOLDING_LISTS},
+            "lists": {name: self.list_jobs.get(name) for name in WITHHOLDING_LIST_NAMES},
             "requests": {name: getattr(self.requests, name) for name in ("sent", "retried", "failed")},
             "seconds": {
                 "reading": round(self.reading_seconds, 3),

@@ -25,7 +25,7 @@ from td_pinterest_op.run_history.history_table import (
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.settings.table import STATUS_SETTINGS, StatusSettings
 from td_pinterest_op.task_runtime.outcome import open_history, publish_outcome_and_raise
-from td_pinterest_op.task_runtime.process import TaskRunContext
+from td_pinterest_op.task_runtime.process import GuardedTaskRun
 from td_pinterest_op.task_runtime.services import connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
 
@@ -40,7 +40,7 @@ class AudienceStatus:
 
         Raises AudienceError if an audience breaks a limit of the settings, or cannot be read.
         """
-        with TaskRunContext():
+        with GuardedTaskRun():
             stored = check_audiences(get_current_task(), SYSTEM_TIMING)
             store_workflow_values(pinterest_status=stored)
             if stored["problems"]:

@@ -16,7 +16,7 @@ from td_pinterest_op.settings.table import (
     SettingsTable,
 )
 from td_pinterest_op.settings.types import describe_value, is_left_out
-from td_pinterest_op.stats import WITHHOLDING_LISTS
+from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.outcome import add_missing_subjects, require_history_database
 from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_query_source, read_row_source
 from td_pinterest_op.treasure_data.job import JobSource
@@ -79,7 +79,7 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
     lists: dict[str, JobSource] = {}
     if "action" in table.by_name:
         errors.call_and_collect(reject_misplaced_lists, task)
-        given = {name: query for name in WITHHOLDING_LISTS if (query := parsed.values[name])}
+        given = {name: query for name in WITHHOLDING_LIST_NAMES if (query := parsed.values_with_defaults[name])}
         if action and not action.adds_people:
             given = {}
         queries = {name: errors.call_and_collect(read_query_source, task, name, query) for name, query in given.items()}
@@ -92,7 +92,7 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
     try:
         errors.raise_collected()
     except SettingsError as error:
-        values = parsed.values
+        values = parsed.values_with_defaults
         audience = parsed.audience_id or values.get("audience_name")
         add_missing_subjects(error, [("ad account", values.get("ad_account_id")), ("audience", audience)])
         raise
@@ -104,7 +104,7 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
 
 def reject_misplaced_lists(task: Task) -> None:
     """Raise SettingsError if a task has opt-out or consent lists beside its settings, where version 0.5 read them."""
-    if names := [name for name in WITHHOLDING_LISTS if name in task.params]:
+    if names := [name for name in WITHHOLDING_LIST_NAMES if name in task.params]:
         text = (
             f"{' and '.join(names)} next to result_settings would withhold nobody: move the line into result_settings"
         )

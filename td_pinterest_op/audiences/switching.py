@@ -54,7 +54,7 @@ class Switch:
         show it within half a minute.
         """
         label = audience.label
-        unseen_seconds = self._request_timed_switch(audience)
+        unseen_seconds = self._request_and_time_switch(audience)
         may_repeat = True
         seen = audience
         for _ in range(_MOST_READS):
@@ -77,14 +77,14 @@ class Switch:
                 may_repeat = False
                 text = "%s uses customer list %s, which is older than this run's; switching again"
                 log.warning(text, label, seen.customer_list_id)
-                unseen_seconds = max(unseen_seconds, self._request_timed_switch(seen))
+                unseen_seconds = max(unseen_seconds, self._request_and_time_switch(seen))
         raise PinterestError(
             f"Pinterest accepted customer list {self.target.id} for audience {audience.id} but does not show it yet: "
             f"when the audience was last read, it used customer list {seen.customer_list_id}. The change may appear "
             f"later, and running this task again is safe. {self.advice}"
         )
 
-    def _request_timed_switch(self, audience: Audience) -> float:
+    def _request_and_time_switch(self, audience: Audience) -> float:
         """Ask Pinterest for the switch. Returns the seconds from the last reading of the audience to the answer.
 
         The audience is read before each try. Raises AudienceError if a newer run's list is in use then.

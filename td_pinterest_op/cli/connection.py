@@ -12,7 +12,7 @@ import click
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.pinterest.api import Api, get_typed_field
+from td_pinterest_op.pinterest.api import Api, parse_typed_field
 from td_pinterest_op.redaction.secret import Secret, quote_for_message
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 from td_pinterest_op.settings.parse import parse_settings
@@ -213,8 +213,8 @@ def list_ad_accounts(api: Api) -> Iterator[AdAccount]:
         roles = content.get("permissions")
         yield AdAccount(
             id=content["id"],
-            name=get_typed_field(content, "name", ""),
-            owner=get_typed_field(get_typed_field(content, "owner", {}), "username", ""),
+            name=parse_typed_field(content, "name", ""),
+            owner=parse_typed_field(parse_typed_field(content, "owner", {}), "username", ""),
             roles=tuple(map(str, roles)) if isinstance(roles, list) else (),
         )
 

@@ -14,7 +14,7 @@ from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.rules import work_inside
 from td_pinterest_op.cli.lint.workflow import DigTask, Workflow
-from td_pinterest_op.cli.lint.yaml_file import Place, YamlBlock
+from td_pinterest_op.cli.lint.yaml_file import FileLine, YamlBlock
 from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, Project, format_yaml_value, render_yaml_mapping
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.many import build_entry_task, parse_entries
@@ -26,7 +26,7 @@ from td_pinterest_op.settings.types import (
     is_left_out,
     may_have_lost_digits,
 )
-from td_pinterest_op.stats import WITHHOLDING_LISTS
+from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.task import Task, read_sql_or_file
 
 # `$ {` is one in the value of a variable, which digdag does not fill in.
@@ -53,7 +53,7 @@ _CONVERTED_KEYS = {
         "_export",
         "_do",
     ),
-    *(*_QUERY_JOB_OPTIONS, *_KEPT_VARIABLES, *WITHHOLDING_LISTS),
+    *(*_QUERY_JOB_OPTIONS, *_KEPT_VARIABLES, *WITHHOLDING_LIST_NAMES),
 }
 _TD_KEYS_WITHOUT_RESULT = {"create_table", "insert_into"}  # of a td> task whose job has no result
 _ADDRESS_VARIABLES = ("TD_API_SERVER", "DIGDAG_ENDPOINT")  # variables of `_env` without a secret
@@ -61,7 +61,7 @@ _PLAIN_SECRET_KEYS = ("client_secret", "refresh_token", *SECRETS_BY_VARIABLE)
 _PLAIN_TEXT_REASON = (
     "in plain text, for everybody who can read the file: revoke it; `td-pinterest authorize` stores another"
 )
-_AUTHORIZE_REASON = "the new folder has a secret in its place, which `td-pinterest authorize` stores"
+_CREDENTIAL_LEFT_OUT_REASON = "the new folder has a secret in its place, which `td-pinterest authorize` stores"
 _DEFAULT_REASON = "write it into the new folder if you still need it"
 _LEFT_OUT_REASONS = {
     "result_connection": "its credentials belong to Treasure Data; `td-pinterest authorize` gets a token of your own",
@@ -83,11 +83,13 @@ def convert_existing_task(path: Path, *, task_name: str, entry_name: str) -> Pro
     if workflow.findings:
         raise SettingsError(str(workflow.findings[0]))
     exports = [
-        task for task in workflow.tasks if task.class_name in _INIT_JOB_BY_CLASS or task.find_connector_settings()
+        task
+        for task in workflow.tasks
+        if task.package_class_name in _INIT_JOB_BY_CLASS or task.find_connector_settings()
     ]
-    named = [task for task in exports if task.name.endswith(task_name)]
+    named = [task for task in exports if task.full_name.endswith(task_name)]
     if len(named) != 1:
-        names = ", ".join(task.name for task in exports) or "no task"
+        names = ", ".join(task.full_name for task in exports) or "no task"
         raise SettingsError(f"{path} exports to Pinterest in {names}: choose one with --task, or another file")
     with work_inside(path.parent):
         return _ExistingTaskConverter(workflow, named[0], named[0]).convert_and_report(entry_name)
@@ -122,9 +124,9 @@ class _ExistingTaskConverter:
         """Return the project that does what the task does, or what one entry of its list does, and print a report."""
         params = self.task.get_filled_params()
         # Version 0.5 had the lists beside the settings.
-        lists = {name: params[name] for name in WITHHOLDING_LISTS if name in params}
+        lists = {name: params[name] for name in WITHHOLDING_LIST_NAMES if name in params}
         settings: dict[Any, Any] = {**parse_raw_settings(params.get("result_settings")), **lists}
-        project = Project(job=_INIT_JOB_BY_CLASS.get(self.task.class_name, ""))
+        project = Project(job=_INIT_JOB_BY_CLASS.get(self.task.package_class_name, ""))
         project.exported = {name: params[name] for name in _KEPT_VARIABLES if name in params}
         if project.job == "many" or entry_name:
             whole = Task(params={**params, "result_settings": settings}, environ={})
@@ -146,7 +148,7 @@ class _ExistingTaskConverter:
         if project.job:
             self._add_sql_files(project)
         else:
-            self._add_job_query_lists(project, params)
+            self._fill_export_project(project, params)
         if self.query_task is not self.task:
             params = self.query_task.get_filled_params()
         options = _get_job_options(params)
@@ -166,7 +168,7 @@ class _ExistingTaskConverter:
         self._print_report(project)
         return project
 
-    def _add_job_query_lists(self, project: Project, params: YamlBlock) -> None:
+    def _fill_export_project(self, project: Project, params: YamlBlock) -> None:
         """Add to a project its job, query and lists."""
         settings = project.settings
         action = find_action(settings)
@@ -180,25 +182,25 @@ class _ExistingTaskConverter:
                 del settings[name]
         if action.reads_rows:
             project.query = self._read_people_query(params)
-        for name in WITHHOLDING_LISTS:
+        for name in WITHHOLDING_LIST_NAMES:
             if name in settings:
                 settings[name] = self._read_sql_or_file(name, settings[name])
         ours = _get_job_options(params)
         theirs = _get_job_options(self.query_task.get_filled_params())
         needed = ["database"]
-        if not settings.keys().isdisjoint(WITHHOLDING_LISTS):
+        if not settings.keys().isdisjoint(WITHHOLDING_LIST_NAMES):
             needed.append("engine")
         if self.query_task is not self.task and (differing := [name for name in needed if ours[name] != theirs[name]]):
             raise SettingsError(
-                f"{self.workflow.path}: {self.query_task.name} and {self.task.name}, with its lists and history, "
-                f"become one task, but have different values for {' and '.join(differing)}: give both the same"
+                f"{self.workflow.path}: {self.query_task.full_name} and {self.task.full_name}, with its lists and "
+                f"history, become one task, but have different values for {' and '.join(differing)}: give both the same"
             )
-        if not self.task.class_name and action.reads_rows:
+        if not self.task.package_class_name and action.reads_rows:
             settings.setdefault("history", "pinterest_history")
 
     def _read_people_query(self, params: YamlBlock) -> str:
         """Return the people's SQL."""
-        if self.task.class_name:
+        if self.task.package_class_name:
             if not is_left_out(params.get("query")):
                 return self._read_sql_or_file("query", params["query"])
             before = self.workflow.tasks[: self.workflow.tasks.index(self.task)]
@@ -207,8 +209,8 @@ class _ExistingTaskConverter:
             ]
             if "job_id" in params or not queries:
                 raise SettingsError(
-                    f"{self.workflow.path}: {self.task.name} exports a job that no td> task before it runs: give it a "
-                    "`query`, and its `database`"
+                    f"{self.workflow.path}: {self.task.full_name} exports a job that no td> task before it runs: give "
+                    "it a `query`, and its `database`"
                 )
             self.query_task = queries[-1]
             params = self.query_task.get_filled_params()
@@ -231,7 +233,7 @@ class _ExistingTaskConverter:
     def _add_sql_files(self, project: Project) -> None:
         """Add to a project the SQL files that its entries and their settings name."""
         for each in (project.settings, *project.entries.get("audiences", ())):
-            for name in ("query", *WITHHOLDING_LISTS):
+            for name in ("query", *WITHHOLDING_LIST_NAMES):
                 path = str(each.get(name, "")).strip()
                 if path and (sql := self._read_sql_or_file(name, path)) != path:
                     project.files[path] = sql
@@ -248,14 +250,14 @@ class _ExistingTaskConverter:
                 )
             elif not setting.is_credential:
                 taken[name] = self._require_no_template(name, value, block.find_value_place(name))
-            elif has_secret_reference(value) and self.task.class_name:
+            elif has_secret_reference(value) and self.task.package_class_name:
                 taken[name] = value
             elif not is_left_out(value):
                 is_plain = name in _PLAIN_SECRET_KEYS and not has_secret_reference(value)
-                self.left_out_reasons[name] = _PLAIN_TEXT_REASON if is_plain else _AUTHORIZE_REASON
+                self.left_out_reasons[name] = _PLAIN_TEXT_REASON if is_plain else _CREDENTIAL_LEFT_OUT_REASON
         return taken
 
-    def _require_no_template(self, name: str, value: Any, place: Place | None = None) -> Any:
+    def _require_no_template(self, name: str, value: Any, place: FileLine | None = None) -> Any:
         """Return a value, a long id as text. Raises SettingsError for a template, which only a run fills in."""
         if named := _ANY_TEMPLATE_PATTERN.findall(str(value)):
             path, line = place or self.task.place
@@ -275,14 +277,16 @@ class _ExistingTaskConverter:
                 if task.operator not in ("", "td", "py"):
                     raise SettingsError(
                         f"{task.place[0]}:{task.place[1]}: {task.operator}> decides whether, or how often, "
-                        f"{self.task.name} runs, and the new workflow always runs it once: take the task out of it in "
-                        f"a copy of the file, and write {task.operator}> into the new workflow"
+                        f"{self.task.full_name} runs, and the new workflow always runs it once: take the task out of "
+                        f"it in a copy of the file, and write {task.operator}> into the new workflow"
                     )
                 read = {*_CONVERTED_KEYS, f"{task.operator}>"}
                 own = [key for key in task.block if key not in read and not key.startswith("+")]
-                keys |= {f"{task.name} {key}".strip(): key for key in own}
+                keys |= {f"{task.full_name} {key}".strip(): key for key in own}
             elif task.operator and "_error" not in task.key_path:
-                self.left_out_reasons[task.name] = "another task: write it into the new workflow if you still need it"
+                self.left_out_reasons[task.full_name] = (
+                    "another task: write it into the new workflow if you still need it"
+                )
         for name, key in keys.items():
             self.left_out_reasons[name] = _LEFT_OUT_REASONS.get(key, _DEFAULT_REASON)
 
@@ -292,8 +296,10 @@ class _ExistingTaskConverter:
         taken = {"query": project.query, "schedule": project.schedule, **project.td, **project.parameters}
         taken |= {**project.exported, **project.environment, **project.settings, **project.entries}
         names = ", ".join(name for name, value in taken.items() if value != "")
-        screen.print_note(f"{path}, {self.task.name}: the new folder has its timezone, {names}")
+        screen.print_note(f"{path}, {self.task.full_name}: the new folder has its timezone, {names}")
         for reason in dict.fromkeys(self.left_out_reasons.values()):
             left_out = ", ".join(name for name, each in self.left_out_reasons.items() if each == reason)
             screen.print_note(f"  left out: {left_out}: {reason}")
-        screen.print_note(f"  Once the new workflow runs, end {self.task.name} of {path}: both would send the people")
+        screen.print_note(
+            f"  Once the new workflow runs, end {self.task.full_name} of {path}: both would send the people"
+        )

@@ -12,13 +12,13 @@ import click
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Add, Create
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import list_ad_accounts, parse_id_option
-from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, OTHER_PURPOSES, Project, is_writable_audience_name
+from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, OTHER_INIT_JOBS, Project, is_writable_audience_name
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST_TYPE, Audience
 from td_pinterest_op.redaction.secret import escape_for_message
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.settings.types import build_suggestion_text
-from td_pinterest_op.stats import WITHHOLDING_LISTS
+from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.services import Services
 
 _T = TypeVar("_T")
@@ -30,7 +30,7 @@ _NEW_NAME_PREFIX = "new:"
 _USE_TEST_BY_OPTION: Mapping[str, Callable[[ActionSpec], bool]] = {
     "audience": lambda _: True,
     "query": lambda action: action.reads_rows,
-    **{name: EXPORT_SETTINGS.by_name[name].is_used_by for name in (*WITHHOLDING_LISTS, "begin", "if_exists")},
+    **{name: EXPORT_SETTINGS.by_name[name].is_used_by for name in (*WITHHOLDING_LIST_NAMES, "begin", "if_exists")},
 }
 
 
@@ -46,7 +46,7 @@ def make_pattern_parser(pattern: str, description: str) -> Callable[[str], str]:
     return require_form
 
 
-WORKFLOW_PURPOSE_CHOICE = click.Choice((*EXPORT_ACTIONS, *OTHER_PURPOSES), case_sensitive=False)
+INIT_JOB_CHOICE = click.Choice((*EXPORT_ACTIONS, *OTHER_INIT_JOBS), case_sensitive=False)
 BEGIN_CHOICE = click.Choice(("replace", "adopt"), case_sensitive=False)
 IF_EXISTS_CHOICE = click.Choice(("fail", "add", "replace"), case_sensitive=False)
 parse_timezone = make_pattern_parser(
@@ -78,7 +78,7 @@ class Interview:
 
     def ask_all(self) -> Project:
         """Return the answers from options, or else from the user. Raises click.UsageError and ExportError."""
-        job = self._ask_workflow_purpose()
+        job = self._ask_init_job()
         project = Project(job=job)
         if job in EXPORT_ACTIONS:
             self._ask_export(project)
@@ -142,9 +142,9 @@ class Interview:
             if _USE_TEST_BY_OPTION[option](action) and (sql := self._ask_query(question, option, default="")):
                 settings[option] = sql
         if _USE_TEST_BY_OPTION["begin"](action):
-            self._ask_begin(settings, audience)
+            self._ask_adopt_or_replace(settings, audience)
 
-    def _ask_begin(self, settings: dict[str, Any], audience: Audience) -> None:
+    def _ask_adopt_or_replace(self, settings: dict[str, Any], audience: Audience) -> None:
         """Add to the settings of a mirror what its first run does with the people in the audience."""
         if not audience.id:
             if self.options["begin"]:
@@ -183,19 +183,19 @@ class Interview:
             except (SettingsError, click.UsageError) as error:
                 raise click.UsageError(screen.replace_program_name(str(error))) from None
 
-        # The choices of a type are shown, but for those that `_ask_workflow_purpose` has listed.
-        type_: Any = None if parse is WORKFLOW_PURPOSE_CHOICE else parse
+        # The choices of a type are shown, but for those that `_ask_init_job` has listed.
+        type_: Any = None if parse is INIT_JOB_CHOICE else parse
         answer: _T = click.prompt(question, default, type=type_, value_proc=read, err=True, show_default=bool(default))
         return answer
 
-    def _ask_workflow_purpose(self) -> str:
+    def _ask_init_job(self) -> str:
         """Return the job. Raises click.UsageError for an option that it does not use."""
         if self.options["job"] is None and self.asks:
-            for name in WORKFLOW_PURPOSE_CHOICE.choices:
+            for name in INIT_JOB_CHOICE.choices:
                 action = EXPORT_ACTIONS.get(name)
                 text = action.name.replace("_", " ") if action else f"pinterest_{name}.dig, with a file to fill in"
                 screen.print_note(f"  {name:12}{text}")
-        job = self._get_answer("What should the workflow do?", "job", WORKFLOW_PURPOSE_CHOICE, default="add")
+        job = self._get_answer("What should the workflow do?", "job", INIT_JOB_CHOICE, default="add")
         action = EXPORT_ACTIONS.get(job)
         for option, is_used in _USE_TEST_BY_OPTION.items():
             # An add of people to a new audience creates it.

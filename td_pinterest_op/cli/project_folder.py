@@ -27,7 +27,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import replace_in_texts
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.settings.types import TEXT_TYPE, WrongValueError, has_secret_reference
-from td_pinterest_op.stats import WITHHOLDING_LISTS
+from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.digdag_secrets import read_local_secret
 
 EXPORT_ACTIONS: Mapping[str, ActionSpec] = {
@@ -40,7 +40,7 @@ EXPORT_ACTIONS: Mapping[str, ActionSpec] = {
     "delete": Delete.action,
 }
 """The actions of pinterest_export.dig, by their short names."""
-OTHER_PURPOSES = ("many", "activation", "erase", "status", "lift")
+OTHER_INIT_JOBS = ("many", "activation", "erase", "status", "lift")
 """The other workflows, each with a file of settings to fill in."""
 LIST_QUERY_FILES = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
 # Settings that a file has as comments if the action uses them and they are not set.
@@ -65,7 +65,7 @@ class Project:
     activation those of the task. Without any, the job's file of settings is yet to be filled in.
     """
 
-    job: str  # a key of EXPORT_ACTIONS, or one of OTHER_PURPOSES
+    job: str  # a key of EXPORT_ACTIONS, or one of OTHER_INIT_JOBS
     settings: dict[str, Any] = field(default_factory=dict)
     query: str = ""  # SQL
     td: dict[str, str] = field(default_factory=dict)  # `database`, and perhaps `engine`
@@ -169,7 +169,7 @@ def render_project_files(project: Project) -> dict[str, str]:
     if action := EXPORT_ACTIONS.get(project.job):
         files = {name: text for name, text in files.items() if not name.startswith("queries/")}
         settings = dict(project.settings)
-        for name in WITHHOLDING_LISTS:
+        for name in WITHHOLDING_LIST_NAMES:
             if name in settings:
                 files[LIST_QUERY_FILES[name]] = f"{settings[name].strip()}\n"
                 settings[name] = LIST_QUERY_FILES[name]

@@ -128,7 +128,7 @@ def _store_on_server(secrets: SecretsByName, server: DigdagServer, project: str)
     """Store secrets in a project on a digdag server. Return a text that names project and server."""
     where = f"the digdag server {server.url}"
     try:
-        status, project_id = request_project_id(server, project)
+        status, project_id = request_status_and_project_id(server, project)
         if project_id is None:
             raise SettingsError(
                 f"{where} has no project {project} (it answered {status}): push it first, or set DIGDAG_AUTHORIZATION "
@@ -146,7 +146,7 @@ def _store_on_server(secrets: SecretsByName, server: DigdagServer, project: str)
     return f"the secrets of project {project} on {server.url}"
 
 
-def request_project_id(server: DigdagServer, name: str) -> tuple[int, str | None]:
+def request_status_and_project_id(server: DigdagServer, name: str) -> tuple[int, str | None]:
     """Ask a digdag server for a project by name. Return the HTTP status, and the project's id (None if not found)."""
     response = server.send_request("GET", f"/api/projects?name={urllib.parse.quote(name)}")
     try:

@@ -22,7 +22,7 @@ def is_safe_for_secrets(url: str) -> bool:
     return False
 
 
-def find_proxy_and_address(url: str) -> tuple[str, str]:
+def find_proxy_url_and_address(url: str) -> tuple[str, str]:
     """Return the proxy that the environment sets for requests to `url`: its URL, and its address for messages.
 
     An address is, for example, "proxy.test:8080". Both are "" without a proxy. From then on, the proxy's password is

@@ -18,7 +18,7 @@ _LONGEST_WAIT_SECONDS = 1_000_000_000.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retry:
+class RetrySchedule:
     """How often a failed request is repeated, and the waits before the repetitions.
 
     The waits come from backoff's generator. Its decorators are not used: here, a response may set the wait, all

@@ -23,7 +23,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op import USER_AGENT
-from td_pinterest_op.http.endpoints import find_proxy_and_address
+from td_pinterest_op.http.endpoints import find_proxy_url_and_address
 from td_pinterest_op.redaction.secret import mask_and_escape, mask_sensitive_data
 from td_pinterest_op.runtime.text import parse_whole_number
 
@@ -222,7 +222,7 @@ class Transport:
             # Not by a session, which adds credentials of ~/.netrc, and parses where a redirect leads.
             request = requests.Request(method, url, headers={**_HEADERS, **headers}, data=body, auth=auth).prepare()
             verify = next(filter(None, map(os.environ.get, _CERTIFICATE_VARIABLES)), True)
-            proxy, _ = find_proxy_and_address(url)
+            proxy, _ = find_proxy_url_and_address(url)
             timeouts = self._timeouts if timeout is None else tuple(min(timeout, each) for each in self._timeouts)
             options: dict[str, Any] = {"timeout": timeouts, "verify": verify, "proxies": {"all": proxy}}
             with self._adapter.send(request, stream=True, **options) as response:
@@ -308,7 +308,7 @@ def _build_no_response_error(error: BaseException, url: str) -> NoResponseError:
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port or (80 if parts.scheme == "http" else 443)
-        _, proxy = find_proxy_and_address(url)
+        _, proxy = find_proxy_url_and_address(url)
     except ValueError:  # the URL or the proxy is not valid
         return NoResponseError(failure)
     through = f" through the proxy {proxy}" if proxy else ""

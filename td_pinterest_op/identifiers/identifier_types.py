@@ -121,7 +121,7 @@ _POSSESSIVE_PLUS = "+" if sys.version_info >= (3, 11) else ""
 _LOCAL_PART_CHARACTER = r"[^\x00-\x20,@\x7f-\xff]"
 _DOMAIN_LABEL_CHARACTER = r"[^\x00-\x20,.@\x7f-\xff]"
 # The bounds add up to no more than 254 bytes; longer addresses take the slow way.
-_PLAIN_EMAIL_PATTERN = (
+_SIMPLE_EMAIL_PATTERN = (
     rf"{_LOCAL_PART_CHARACTER}{{1,64}}{_POSSESSIVE_PLUS}@{_DOMAIN_LABEL_CHARACTER}{{1,63}}{_POSSESSIVE_PLUS}\.{_DOMAIN_LABEL_CHARACTER}{{1,63}}{_POSSESSIVE_PLUS}"
     rf"(?:\.{_DOMAIN_LABEL_CHARACTER}{{1,29}}{_POSSESSIVE_PLUS}){{0,2}}{_POSSESSIVE_PLUS}"
 )
@@ -148,7 +148,7 @@ def _recognise_each_line(
 
 _email_lines, _device_id_lines, _external_id_lines = (
     re.compile(rf"(?:{line}\n)*{_POSSESSIVE_PLUS}".encode())
-    for line in (_PLAIN_EMAIL_PATTERN, _DEVICE_ID_PATTERN.pattern, _PLAIN_EXTERNAL_ID_PATTERN)
+    for line in (_SIMPLE_EMAIL_PATTERN, _DEVICE_ID_PATTERN.pattern, _PLAIN_EXTERNAL_ID_PATTERN)
 )
 
 _EMAIL_SQL_PATTERN = r"\A[^@]+@[^@.]+(\.[^@.]+)+\z"

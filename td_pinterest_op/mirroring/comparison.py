@@ -4,9 +4,9 @@ From the inside out: put together the ledger's rows and the query's answers, in 
 the digest's newest row whether it is in the audience. Decide on its change. Count the changes.
 """
 
-from td_pinterest_op.mirroring.ledger import Ledger, build_digest_state_sql
+from td_pinterest_op.mirroring.ledger import Ledger, build_row_state_sql
 from td_pinterest_op.stats import WITHHELD_REASONS
-from td_pinterest_op.trino.withholding_sql import BLANK_ROW_SQL, build_reason_counts_sql
+from td_pinterest_op.trino.withholding_sql import BLANK_ROW_SQL, build_reasons_text_sql
 
 _DAY_MILLIS = 86_400_000  # milliseconds
 _WITHHELD_REASONS = "({})".format(", ".join(f"'{why}'" for why in WITHHELD_REASONS))
@@ -25,19 +25,19 @@ def build_changes_select(people_select: str, *, ledger: Ledger, replaces_everybo
     the newest plans of the digests in a row.
 
     Three columns of the ledger's side are about different things. `state`: what the digest's newest row makes it, see
-    `build_digest_state_sql`; it decides on the change. `was_member`: 1 if the newest row that is known to be on
+    `build_row_state_sql`; it decides on the change. `was_member`: 1 if the newest row that is known to be on
     Pinterest made it a member, else 0; for `max_leave_ratio`, which an unsettled plan must not change. `is_member`: the
     same, but 0 for whoever an unsettled plan makes leave, whom max_leave_ratio has counted in that plan's run.
 
-    `people_select`: a SELECT with the columns of `build_people_select`. `replaces_everybody`: whether the run does.
-    `resend_days`: the number of days in which a member is due once.
+    `people_select`: a SELECT with the columns of `build_sendable_digests_select`. `replaces_everybody`: whether the run
+    does. `resend_days`: the number of days in which a member is due once.
     """
     state = ledger.state
     # Without rows, the ledger's table may be missing.
     ledger_select = f"""\
-      SELECT digest, plan, {build_digest_state_sql(state.sent)},
+      SELECT digest, plan, {build_row_state_sql(state.sent)},
         0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count, 0 AS invalid_rows, 1 AS ledger_rows
-      {ledger.build_valid_rows_clause()}
+      {ledger.build_from_valid_rows()}
       UNION ALL """
     # The change of a digest that the query has.
     cases = "WHEN state <> 'in' THEN 'join'"
@@ -94,8 +94,8 @@ def build_change_counts_query(changes_table: str) -> str:
     return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
   coalesce(sum(row_count), 0) AS row_count, coalesce(sum(invalid_rows), 0) AS invalid_rows,
-  {build_reason_counts_sql("digest", "given", where="op = 'rejected' AND given > 0")} AS rejected,
-  {build_reason_counts_sql("digest", "people", where="op = 'withheld'")} AS withheld,
+  {build_reasons_text_sql("digest", "given", where="op = 'rejected' AND given > 0")} AS rejected,
+  {build_reasons_text_sql("digest", "people", where="op = 'withheld'")} AS withheld,
   coalesce(sum(CASE WHEN op IN ('join', 'unsure', 'stay', 'due', 'refused') THEN people END), 0) AS people,
   coalesce(sum(CASE WHEN op = 'refused' THEN people END), 0) AS refused,
   coalesce(sum(CASE WHEN is_member = 1 THEN people END), 0) AS members,

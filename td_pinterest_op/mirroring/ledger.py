@@ -81,7 +81,7 @@ _COMPACTION_ROWS_MARGIN = 100
 _COMPACTION_PLANS = 1000
 _COMPACTION_LEAVER_AGE_MILLIS = 29 * 86_400_000
 # The least difference between a plan's number and those that its run has seen.
-_PLAN_GAP = 3
+_LEAST_PLAN_NUMBER_GAP = 3
 # Digests in a statement: Treasure Data takes statements of a million characters.
 _MOST_DIGESTS_PER_STATEMENT = 10_000
 
@@ -140,7 +140,7 @@ WITH (bucketed_on = array['audience_id'], bucket_count = 512)"""
         else:
             require_ledger_columns(table.columns, f"{self.jobs.database}.{self.name}")
         query = f"""\
-SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + {_PLAN_GAP}) AS number,
+SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + {_LEAST_PLAN_NUMBER_GAP}) AS number,
   coalesce(max(plan), 0) AS seen,
   coalesce(max(CASE WHEN op IN {_SETTLED_EVENTS} THEN plan END), 0) AS settled,
   coalesce(max(CASE WHEN op IN {_VOIDING_EVENTS} THEN plan END), 0) AS base,
@@ -151,17 +151,17 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
   coalesce(min(plan), 0) AS oldest,
   coalesce(max_by(ad_account_id, CASE WHEN op IN {_SETTLED_EVENTS} THEN plan END), '') AS ad_account_id,
   coalesce(max_by(customer_list_id, CASE WHEN op IN {_SETTLED_EVENTS} THEN plan END), '') AS customer_list_id
-{self._audience_rows_clause}"""
+{self._from_audience_rows}"""
         (row,) = self.jobs.read_rows_as_dicts("read the state of the ledger", query)
         self.state = LedgerState(**{**row, "sent": row["sent"].split(",")})
 
-    def build_valid_rows_clause(self) -> str:
+    def build_from_valid_rows(self) -> str:
         """Return the FROM and WHERE clauses for the audience's rows with a digest that no newer row makes void.
 
         A row `replaced` or `compacted` makes all rows of older plans void.
         """
         # `member` rows of an unfinished compaction must not count. Its other rows repeat what older rows say.
-        return f"""{self._audience_rows_clause}
+        return f"""{self._from_audience_rows}
     AND digest IS NOT NULL AND plan BETWEEN {self.state.base} AND {self.state.seen}
     AND (op IN ('join', 'leave', 'refused', 'out', 'unsure') OR plan = {self.state.compacted})"""
 
@@ -175,7 +175,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         # Rows of a newer plan; or an older plan became a base meanwhile: the rows in `state` are void.
         return f"""\
 SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
-{self._audience_rows_clause} AND time >= {state.number // 1000 - _TIME_SLACK_SECONDS}
+{self._from_audience_rows} AND time >= {state.number // 1000 - _TIME_SLACK_SECONDS}
   AND (plan > {state.seen} OR (op IN {_VOIDING_EVENTS} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
@@ -187,7 +187,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         plan = self.state.number
         query = (
             f"SELECT max(CASE WHEN digest IS NULL AND joined >= {plan} THEN plan END) AS newest\n"
-            f"{self._audience_rows_clause} AND time >= {plan // 1000 - _TIME_SLACK_SECONDS}"
+            f"{self._from_audience_rows} AND time >= {plan // 1000 - _TIME_SLACK_SECONDS}"
         )
         (row,) = self.jobs.read_rows_as_dicts("read the newest plan", query)
         newest: int | None = row["newest"]
@@ -235,7 +235,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         if refused:
             self.insert_refused_digests(refused, is_settled=True)
             count_query = (
-                f"SELECT count(digest) AS people {self._audience_rows_clause} AND {self._build_plan_condition(1)}"
+                f"SELECT count(digest) AS people {self._from_audience_rows} AND {self._build_plan_condition(1)}"
             )
             (row,) = self.jobs.read_rows_as_dicts("count them", count_query)
             refused_count = row["people"]
@@ -279,7 +279,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         """
         rows = (
             f"SELECT {op_sql} AS op, digest, cast(NULL AS bigint) AS joined, cast(NULL AS bigint) AS figure\n"
-            f"{self._audience_rows_clause} AND {self._build_plan_condition(0)} AND {where}"
+            f"{self._from_audience_rows} AND {self._build_plan_condition(0)} AND {where}"
         )
         self._insert_from_select(purpose, _build_digest_rows_select(rows, plan=self.state.number + 1))
 
@@ -313,7 +313,7 @@ FROM (
         REPLACEMENT.
         """
         ops = ", ".join(f"'{change}'" for change in changes)
-        from_sent_rows = f"{self._audience_rows_clause} AND {self._build_plan_condition(0)} AND op IN ({ops})"
+        from_sent_rows = f"{self._from_audience_rows} AND {self._build_plan_condition(0)} AND op IN ({ops})"
         # REPLACEMENT has only an event row, so its count of digests is 0.
         rows = f"""\
 SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined,
@@ -322,8 +322,9 @@ FROM (
   SELECT op, digest {from_sent_rows} AND digest IS NOT NULL
   UNION ALL SELECT CASE count(digest) WHEN 0 THEN 'replacing' ELSE 'overtaken' END, NULL {from_sent_rows}
 ) CROSS JOIN (
-  SELECT max(plan) AS newest, greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + {_PLAN_GAP}) AS number
-  {self._audience_rows_clause}
+  SELECT max(plan) AS newest,
+    greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + {_LEAST_PLAN_NUMBER_GAP}) AS number
+  {self._from_audience_rows}
 )"""
         self._insert_from_select("note what was sent during a newer plan", rows)
 
@@ -351,13 +352,13 @@ SELECT CASE state WHEN 'in' THEN 'member' WHEN 'refused' THEN state ELSE 'unsure
   cast(NULL AS bigint) AS joined, cast(NULL AS bigint) AS figure
 FROM (
   SELECT digest, max_by(state, plan) AS state
-  FROM (SELECT digest, plan, {build_digest_state_sql(state.sent)} {self.build_valid_rows_clause()})
+  FROM (SELECT digest, plan, {build_row_state_sql(state.sent)} {self.build_from_valid_rows()})
   GROUP BY digest)
 WHERE state <> 'out' AND digest NOT IN ({leavers})"""
                 select = _build_digest_rows_select(rows, plan=number)
                 self._insert_from_select("write a row for each member into the ledger", select)
                 count_query = f"""\
-SELECT count(*) AS members {self._audience_rows_clause} AND plan = {number} AND session = '{self.jobs.token}'
+SELECT count(*) AS members {self._from_audience_rows} AND plan = {number} AND session = '{self.jobs.token}'
   AND op = 'member' AND time >= {number // 1000 - _TIME_SLACK_SECONDS}"""
                 (row,) = self.jobs.read_rows_as_dicts("count them", count_query)
                 if row["members"] != member_count:
@@ -375,7 +376,7 @@ SELECT count(*) AS members {self._audience_rows_clause} AND plan = {number} AND 
                 self._insert_from_select("let them replace the older rows", mark)
                 self.state = replace(state, base=number)
             if 0 < state.oldest < self.state.base:
-                void = f"{self._audience_rows_clause} AND plan < {self.state.base}"
+                void = f"{self._from_audience_rows} AND plan < {self.state.base}"
                 self.jobs.run("delete void rows from the ledger", f"DELETE {void}")
         except StoppedError:
             raise
@@ -407,11 +408,11 @@ SELECT cast({plan} AS bigint) AS plan, '{event}' AS op, cast(NULL AS varchar) AS
         return f"{quote_name(self.jobs.database)}.{quote_name(self.name)}"
 
     @property
-    def _audience_rows_clause(self) -> str:
+    def _from_audience_rows(self) -> str:
         return f"FROM {self._quoted_table} WHERE audience_id = {quote_literal(self.jobs.audience_id)}"
 
 
-def build_digest_state_sql(settled_plans: Sequence[str]) -> str:
+def build_row_state_sql(settled_plans: Sequence[str]) -> str:
     """Return SQL for the `state` that a ledger row about a digest gives it. `settled_plans`: as in `LedgerState.sent`.
 
     "in" the audience, "out" of it, "refused", "unsure", or, in a plan that is not settled, "joining" or "leaving".

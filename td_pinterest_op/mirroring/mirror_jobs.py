@@ -13,8 +13,8 @@ from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.treasure_data.job import JobSource, find_first_comments, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_name
 from td_pinterest_op.treasure_data.result import JobRows, open_job_rows, read_small_result
-from td_pinterest_op.treasure_data.tables import Table, list_tables
-from td_pinterest_op.treasure_data.td_api import TreasureData, build_path
+from td_pinterest_op.treasure_data.tables import ListedTable, list_tables
+from td_pinterest_op.treasure_data.td_api import TreasureData, build_v3_path
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class MirrorJobs:
         name = f"{quote_name(self.database)}.{quote_name(table)}"
         return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}", embedded=embedded)
 
-    def clean_and_list_tables(self, *, now: float) -> dict[str, Table]:
+    def clean_and_list_tables(self, *, now: float) -> dict[str, ListedTable]:
         """Drop temporary tables that earlier runs have left. Return all tables found in the database, by name.
 
         A table of another session is dropped only if it is six hours old, whatever audience it was for. `now`: in Unix
@@ -94,7 +94,7 @@ class MirrorJobs:
             return
         try:
             for table in tables:
-                self.td.call("POST", build_path("table", "delete", self.database, table))
+                self.td.call("POST", build_v3_path("table", "delete", self.database, table))
         except ExportError as error:
             log.warning("could not delete temporary tables in %s; a later run tries again: %s", self.database, error)
 

@@ -54,7 +54,7 @@ class MirrorWarehouseSteps:
     settings: ExportSettings
     lists: Mapping[str, JobSource]
     stats: Stats
-    # What `compare_query_with_ledger` finds.
+    # What `write_and_count_changes` finds.
     counts: Mapping[str, Any] = field(default_factory=dict)  # the row of `build_change_counts_query`
     figures: MirrorFigures = field(default_factory=MirrorFigures)  # of people, members and changes
     _changes_table: str = ""  # the name of the table with the changes, see `build_changes_select`
@@ -119,7 +119,7 @@ class MirrorWarehouseSteps:
             return state.replacing > state.settled  # a replace that may have been sent in part
         return self.settings.begin != "adopt"
 
-    def compare_query_with_ledger(self) -> UserQuery:
+    def write_and_count_changes(self) -> UserQuery:
         """Compare the query's people with the ledger: write who joins and who leaves to a table, and count them.
 
         Returns the query. The counts are in `counts`, `figures` and `stats`. Raises LimitError if an opt-out or consent
@@ -144,7 +144,7 @@ class MirrorWarehouseSteps:
         # table: together with the comparison it would need the memory of both. Else the comparison hashes them.
         control = self.settings.control
         if list_tables or control or not has_single_identifier_rows(query.columns):
-            select = withholding_sql.build_people_select(query, list_tables=list_tables, control=control)
+            select = withholding_sql.build_sendable_digests_select(query, list_tables=list_tables, control=control)
             select += f"{withholding_sql.BLANK_ROW_SQL}, 0, 0, 0, 0, 0"
             purpose = "hash the people, without those withheld"
             table, self.stats.job_id = self.jobs.create_table("digests", purpose, select, embedded=people)
@@ -166,7 +166,7 @@ class MirrorWarehouseSteps:
             select = f"SELECT * FROM {table}"
             embedded = None
         else:
-            select = withholding_sql.build_unwithheld_people_select(query)
+            select = withholding_sql.build_all_values_select(query)
             embedded = people
         replaces = self._replaces_everybody
         # Compare the people with the ledger, and count the changes.
@@ -189,7 +189,7 @@ class MirrorWarehouseSteps:
         stats.invalid_rows = counts["invalid_rows"]
         stats.hashed_values = counts["hashed"]
         stats.invalid_by_reason = Counter(withholding_sql.parse_reason_counts(counts["rejected"]))
-        stats.valid = counts["given"] - stats.invalid_count
+        stats.valid = counts["given"] - stats.invalid_value_count
         stats.withheld = Counter(withholding_sql.parse_reason_counts(counts["withheld"]))
         stats.unique = counts["people"] + stats.withheld.total()
         stats.duplicate = stats.valid - stats.unique

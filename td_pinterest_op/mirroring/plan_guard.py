@@ -15,7 +15,7 @@ from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.stats import Stats
 
 # Seconds for which the ledger's answer, that there is no newer plan, is trusted, unless a request has waited since.
-_TRUSTED_SECONDS = 10.0
+_PLAN_TRUSTED_SECONDS = 10.0
 
 
 @dataclass(kw_only=True)
@@ -42,7 +42,7 @@ class PlanGuard:
     def trust_plan_as_newest(self) -> None:
         """Trust from now on, for ten seconds, that this run's plan is the newest. The ledger is not asked."""
         self._waits = self.client.rate_limiter.wait_count
-        self._trusted_until = self.client.timing.monotonic() + _TRUSTED_SECONDS
+        self._trusted_until = self.client.timing.monotonic() + _PLAN_TRUSTED_SECONDS
 
     def require_newest_plan(self) -> None:
         """Ask the ledger now. Raises MirrorError if another run has written a newer plan than this run's."""
@@ -54,7 +54,7 @@ class PlanGuard:
     def _check_ledger_for_newer(self) -> None:
         if newer := self.ledger.find_newer_plan():
             raise MirrorError(f"plan {newer} is newer")
-        self._trusted_until = self.client.timing.monotonic() + _TRUSTED_SECONDS
+        self._trusted_until = self.client.timing.monotonic() + _PLAN_TRUSTED_SECONDS
 
     def _check_before_write(self) -> None:
         """Raise MirrorError before a write to Pinterest if the ledger has a newer plan, as far as is known.

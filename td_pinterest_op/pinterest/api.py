@@ -62,13 +62,13 @@ class Audience:
         """Return the audience that a JSON object of Pinterest's API describes. Raises as `parse_id_field`."""
         return cls(
             id=parse_id_field(content, "id") or "",
-            name=get_typed_field(content, "name", ""),
-            audience_type=get_typed_field(content, "audience_type", ""),
+            name=parse_typed_field(content, "name", ""),
+            audience_type=parse_typed_field(content, "audience_type", ""),
             ad_account_id=parse_id_field(content, "ad_account_id"),
-            customer_list_id=parse_id_field(get_typed_field(content, "rule", {}), "customer_list_id"),
-            status=get_typed_field(content, "status", ""),
+            customer_list_id=parse_id_field(parse_typed_field(content, "rule", {}), "customer_list_id"),
+            status=parse_typed_field(content, "status", ""),
             size=parse_whole_number(content.get("size")),
-            description=get_typed_field(content, "description", ""),
+            description=parse_typed_field(content, "description", ""),
         )
 
     @property
@@ -97,9 +97,9 @@ class CustomerList:
         """Return the customer list that a JSON object of Pinterest's API describes. Raises as `Audience.parse`."""
         return cls(
             id=parse_id_field(content, "id") or "",
-            name=get_typed_field(content, "name", ""),
+            name=parse_typed_field(content, "name", ""),
             uploaded=parse_whole_number(content.get("num_uploaded_user_records")),
-            status=get_typed_field(content, "status", ""),
+            status=parse_typed_field(content, "status", ""),
             created=parse_whole_number(content.get("created_time")),
         )
 
@@ -109,7 +109,7 @@ class CustomerList:
         return self.status.upper() in ("PROCESSING", "UPLOADING")
 
 
-class RequestRecords(Protocol):
+class RecordsToSend(Protocol):
     """Records to send to Pinterest in one request. The length is their number."""
 
     def __len__(self) -> int: ...
@@ -192,7 +192,7 @@ class Api:
         return None if content is None else CustomerList.parse(content)
 
     def create_customer_list(
-        self, *, name: str, list_type: str, records: RequestRecords | None = None, is_nca: bool = False
+        self, *, name: str, list_type: str, records: RecordsToSend | None = None, is_nca: bool = False
     ) -> CustomerList:
         """Create and return a customer list with `records`. `list_type`: such as EMAIL.
 
@@ -202,7 +202,7 @@ class Api:
         content = {"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})
         return CustomerList.parse(self._send_write("customer_lists", purpose, content, records=records).content)
 
-    def change_records(self, list_id: str, records: RequestRecords, *, operation: str) -> Response:
+    def change_records(self, list_id: str, records: RecordsToSend, *, operation: str) -> Response:
         """Add records to a customer list, or remove them (`operation` is ADD or REMOVE). Returns the response."""
         change = "add {} records to" if operation == "ADD" else "remove {} records from"
         purpose = f"{change.format(len(records))} customer list {list_id}"
@@ -247,12 +247,12 @@ class Api:
         seen: set[str | None] = {None}  # a page that shifts while it is read repeats items
         for _ in range(_MOST_PAGES):
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
-            items = get_typed_field(response.content, "items", [None])  # without the field, an answer is no listing
+            items = parse_typed_field(response.content, "items", [None])  # without the field, an answer is no listing
             page = {parse_id(item.get("id")) if isinstance(item, dict) else None: item for item in items}
             yield [{**item, "id": id_} for id_, item in page.items() if id_ not in seen]
             _raise_unless_valid(None not in page, response, purpose, "the answer has no items with ids of digits")
             seen.update(page)
-            bookmark = get_typed_field(response.content, "bookmark", "")
+            bookmark = parse_typed_field(response.content, "bookmark", "")
             if not bookmark:
                 return
             _raise_unless_valid(bookmark != query.get("bookmark"), response, purpose, "the listing repeats a page")
@@ -270,7 +270,7 @@ class Api:
         content: dict[str, Any],
         *,
         entity_id: str | None = None,
-        records: RequestRecords | None = None,
+        records: RecordsToSend | None = None,
     ) -> Response:
         """Create an entity of a `kind`, such as `audiences`, or change the one with `entity_id`. Return the response.
 
@@ -323,7 +323,7 @@ def build_age_key(entity_id: str) -> tuple[int, str]:
     return len(entity_id), entity_id
 
 
-def get_typed_field(content: Mapping[str, Any], name: str, default: Any) -> Any:
+def parse_typed_field(content: Mapping[str, Any], name: str, default: Any) -> Any:
     """Return a field of Pinterest's JSON, `default` for null. Raises PinterestError if their types differ."""
     value = content.get(name)
     if value is None:

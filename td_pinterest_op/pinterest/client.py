@@ -8,7 +8,7 @@ from itertools import islice
 from requests.auth import AuthBase
 
 from td_pinterest_op.errors import ExportError, MaybeAppliedError, RequestRefusedError
-from td_pinterest_op.http.retry import Retry, parse_rate_limit_reset, parse_retry_after
+from td_pinterest_op.http.retry import RetrySchedule, parse_rate_limit_reset, parse_retry_after
 from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.pinterest.retry_policy import FAILURE_DECISIONS, Decision, Recovery, judge_response
@@ -59,7 +59,7 @@ class TokenSource:
         """Return the credentials for the next request."""
         return self._auth
 
-    def replace_refused_token(self, token: AuthBase, *, has_worked: bool) -> bool:  # noqa: ARG002 - for other sources
+    def discard_refused_token(self, token: AuthBase, *, has_worked: bool) -> bool:  # noqa: ARG002 - for other sources
         """Replace the credential `token` after a 401. Returns whether to send the request again; here always False.
 
         `has_worked`: whether Pinterest accepted the credential before.
@@ -84,7 +84,7 @@ class Client:
     endpoint: str
     transport: Transport
     rate_limiter: RateLimiter
-    retry: Retry
+    retry: RetrySchedule
     timing: Timing
     counts: RequestCounts = field(default_factory=RequestCounts)
     # Is called with every response, in the thread that sent the request.
@@ -123,7 +123,7 @@ class Client:
                 has_worked = id(auth) in self._accepted_credentials
                 if recovery is not Recovery.REFRESH:
                     self._wait_or_raise(request, outcome, tries)
-                elif tries >= MOST_TOKEN_REFUSALS or not tokens.replace_refused_token(auth, has_worked=has_worked):
+                elif tries >= MOST_TOKEN_REFUSALS or not tokens.discard_refused_token(auth, has_worked=has_worked):
                     raise outcome.error
         except ExportError as error:
             # Whatever ends the request, Pinterest may have carried out an earlier attempt.
@@ -183,7 +183,7 @@ class Client:
             requested = requested or parse_rate_limit_reset(failed.headers)
         if requested > longest_wait:
             raise failed.error.extend(
-                f"; Pinterest asks to wait {format_duration(requested, starting_at=now)}, more than "
+                f"; Pinterest asks to wait {format_duration(requested, end_shown_from=now)}, more than "
                 f"max_retry_wait_millis allows ({format_duration(longest_wait)})"
             )
         wait = next(islice(self.retry.iterate_waits(), tries - 1, None))
@@ -198,14 +198,14 @@ class Client:
                 raise failed.error.extend(f"; no request has succeeded for {format_duration(clock - since)}")
             # Once for all requests that get the same response at the same time.
             if self.rate_limiter.extend_common_delay(pause):
-                log.warning("%s; all requests wait %s", failed.text, format_duration(pause, starting_at=now))
+                log.warning("%s; all requests wait %s", failed.text, format_duration(pause, end_shown_from=now))
             return
         self.rate_limiter.extend_common_delay(requested)
         if failed.decision.maybe_applied and not request.repeatable:
             raise MaybeAppliedError(str(failed.error), status=failed.error.status, error_code=failed.error.error_code)
         if tries > self.retry.count:
             raise failed.error.extend(f"; tried {tries} times" if tries > 1 else "")
-        until = format_duration(max(wait, requested), starting_at=now)
+        until = format_duration(max(wait, requested), end_shown_from=now)
         log.warning("%s (attempt %d of %d); trying again in %s", failed.text, tries, self.retry.count + 1, until)
         self.rate_limiter.wait(wait)
         self.counts.add(waiting_seconds=wait)

@@ -120,7 +120,7 @@ class RenewableTokens(TokenSource):
 
         return self._find_valid_token() or shutdown.run_uninterrupted(renew_token)
 
-    def replace_refused_token(self, token: AuthBase, *, has_worked: bool) -> bool:
+    def discard_refused_token(self, token: AuthBase, *, has_worked: bool) -> bool:
         """Give up the access token `token` after a 401. Returns whether to send the request again.
 
         `has_worked`: whether Pinterest accepted the token before. Returns False for the second token in a row that
@@ -206,19 +206,19 @@ class RenewableTokens(TokenSource):
             content = self.client.send(request, TokenSource(app)).content
         except RequestRefusedError as error:
             raise AccountError(str(error), status=error.status, error_code=error.error_code) from None
-        access_token = _parse_token(content, "access_token")
+        access_token = _parse_token_or_none(content, "access_token")
         if access_token is None:
             raise PinterestError("Pinterest's answer to the token request has no access token: run this task again")
         return Grant(
             access_token=access_token,
-            refresh_token=_parse_token(content, "refresh_token"),
+            refresh_token=_parse_token_or_none(content, "refresh_token"),
             scopes=frozenset(str(content.get("scope") or "").replace(",", " ").split()),
             expires_in=_parse_lifetime(content.get("expires_in")),
             refresh_expires_in=_parse_lifetime(content.get("refresh_token_expires_in")),
         )
 
 
-def _parse_token(content: Mapping[str, Any], name: str) -> Secret | None:
+def _parse_token_or_none(content: Mapping[str, Any], name: str) -> Secret | None:
     token = content.get(name)
     if not isinstance(token, str) or not re.fullmatch(f"[!-~]{{1,{LONGEST_SECRET}}}", token):
         return None

@@ -93,7 +93,7 @@ def require_common_type(
         )
 
 
-def find_withholding_columns(job: Job, settings: ExportSettings) -> Sequence[IdentifierColumn]:
+def find_withholding_list_columns(job: Job, settings: ExportSettings) -> Sequence[IdentifierColumn]:
     """Return the identifier columns in the result of `job`, which ran the query of an opt-out or consent list.
 
     Raises JobError as `find_identifier_columns` does.

@@ -26,9 +26,9 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import IdentifierColumn
 
 DIGEST_BYTES = 32
-HASHED_MARK = "="
+PREHASHED_MARK = "="
 """Precedes the digest of a value that was hashed already, in the answers of the warehouse."""
-_ENCODED_HASHED_MARK = HASHED_MARK.encode()
+_ENCODED_PREHASHED_MARK = PREHASHED_MARK.encode()
 _ENCODED_PLACEHOLDERS = frozenset(map(str.encode, PLACEHOLDERS))
 _SHA256_HEX = re.compile(rb"[0-9A-Fa-f]{64}")
 _MD5_OR_SHA1_HEX = re.compile(rb"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
@@ -121,8 +121,8 @@ def compute_identifiers(column: IdentifierColumn, values: Sequence[object]) -> C
 def decode_warehouse_hashed_values(column: IdentifierColumn, values: Sequence[object]) -> ColumnIdentifiers:
     """Return the identifiers of a column whose values the warehouse has checked and hashed.
 
-    `values`: each a digest in hex, the reason for a rejection, or None for NULL. HASHED_MARK precedes the digest of a
-    value that was hashed already. Raises ValueError for anything else.
+    `values`: each a digest in hex, the reason for a rejection, or None for NULL. PREHASHED_MARK precedes the digest of
+    a value that was hashed already. Raises ValueError for anything else.
     """
     texts = [value if isinstance(value, bytes) else b"" for value in values]
     digests = [unhexlify(text[-64:]) if len(text) >= 64 else b"" for text in texts]
@@ -131,7 +131,7 @@ def decode_warehouse_hashed_values(column: IdentifierColumn, values: Sequence[ob
         for row, digest in enumerate(digests)
         if not digest
     ]
-    hashed_count = sum(text.startswith(_ENCODED_HASHED_MARK) for text in texts)
+    hashed_count = sum(text.startswith(_ENCODED_PREHASHED_MARK) for text in texts)
     return ColumnIdentifiers(column=column, identifiers=digests, rejected=rejected, hashed_count=hashed_count)
 
 

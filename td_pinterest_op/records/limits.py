@@ -40,7 +40,7 @@ def describe_plan(
     minutes = requests / pace
     lines = [
         "plan (dry run: nothing will be written):" if settings.dry_run else "plan:",
-        f"  rows      {stats.read:,} read, {stats.valid:,} valid, {stats.invalid_count:,} invalid"
+        f"  rows      {stats.read:,} read, {stats.valid:,} valid, {stats.invalid_value_count:,} invalid"
         + (f" ({reasons})" if reasons else ""),
         f"  records   {stats.unique:,} unique, {stats.duplicate:,} duplicate",
         *([f"  withheld  {stats.withheld_text}"] if stats.withheld.total() else []),
@@ -60,9 +60,9 @@ def check_invalid_values(settings: RecordSettings, stats: Stats) -> None:
     """
     invalid = _describe_invalid_values(stats)
     fix = "Nothing was sent. Correct the query"
-    if stats.invalid_count and not settings.ignore_invalid_records:
+    if stats.invalid_value_count and not settings.ignore_invalid_records:
         raise InvalidRowsError(f"{invalid}. {fix}, or set ignore_invalid_records: true to skip and count such rows")
-    if stats.invalid_count > stats.invalid_by_reason["null"] and not stats.unique:
+    if stats.invalid_value_count > stats.invalid_by_reason["null"] and not stats.unique:
         # Not what allow_empty is about: sent as a replace, it would empty the audience.
         raise InvalidRowsError(f"{invalid}: there is no valid record. {fix}")
 
@@ -79,9 +79,9 @@ def check_export_limits(settings: ExportSettings, stats: Stats) -> None:
         )
     if not stats.unique and not settings.allow_empty:
         raise LimitError(
-            f"there is no valid record to send ({stats.read:,} rows read, {stats.invalid_count:,} invalid). Nothing "
-            "was sent. Set allow_empty: true if an empty result is expected (add and remove then do nothing, create "
-            "makes an empty audience, replace clears the audience, and mirror removes everybody from it)"
+            f"there is no valid record to send ({stats.read:,} rows read, {stats.invalid_value_count:,} invalid). "
+            "Nothing was sent. Set allow_empty: true if an empty result is expected (add and remove then do nothing, "
+            "create makes an empty audience, replace clears the audience, and mirror removes everybody from it)"
         )
     check_expected_value_kind(settings, stats)
     if stats.unique and not stats.allowed_count:
@@ -115,11 +115,11 @@ def check_expected_value_kind(settings: ExportSettings, stats: Stats) -> None:
 
 def _describe_invalid_values(stats: Stats) -> str:
     rows = ", ".join(map(str, stats.first_invalid))
-    values = stats.valid + stats.invalid_count
+    values = stats.valid + stats.invalid_value_count
     # With several columns a row has several values, or none.
     of = f"{stats.read:,} rows" if values == stats.read else f"{values:,} values in {stats.read:,} rows"
     where = f"; the first in rows {rows}" if rows else ""  # a warehouse that has judged the rows does not number them
-    return f"{stats.invalid_count:,} of {of} invalid ({format_reason_counts(stats.invalid_by_reason)}){where}"
+    return f"{stats.invalid_value_count:,} of {of} invalid ({format_reason_counts(stats.invalid_by_reason)}){where}"
 
 
 def format_reason_counts(counts: Counter[str]) -> str:

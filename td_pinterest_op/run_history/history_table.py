@@ -136,7 +136,7 @@ def build_attempt_outcomes_query(table: str, *, session_uuid: str, attempt_id: s
     )
 
 
-def build_control_run_count(table: str, *, audience_id: str) -> str:
+def build_control_runs_query(table: str, *, audience_id: str) -> str:
     """Return a query for the number of an audience's runs that withheld a control group, as the column `runs`."""
     return (
         f"-- td_pinterest_op: the control groups of this audience\nSELECT count(*) AS runs FROM {quote_name(table)} "

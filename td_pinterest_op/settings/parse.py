@@ -50,7 +50,7 @@ class ParsedSettings:
     problems: list[SettingProblem] = field(default_factory=list)
 
     @property
-    def values(self) -> dict[str, Any]:
+    def values_with_defaults(self) -> dict[str, Any]:
         """The value of each setting, by name: the default for a setting that is left out, None for a wrong value."""
         given = self.given_values
         return {key.name: given.get(key.name, given.get(key.alias, key.default)) for key in self.table.settings}
@@ -58,14 +58,14 @@ class ParsedSettings:
     @property
     def action(self) -> ActionSpec | None:
         """The action that the settings name, or the default. None for a wrong name, or a task without actions."""
-        return self.values.get("action")
+        return self.values_with_defaults.get("action")
 
     @property
     def audience_id(self) -> str | None:
         """The id of the audience that the action needs, or None if the settings name none."""
         action = self.action
-        own = self.values.get(action.audience_id) if action and action.audience_id else None
-        return own or self.values.get("audience_id")
+        own = self.values_with_defaults.get(action.audience_id) if action and action.audience_id else None
+        return own or self.values_with_defaults.get("audience_id")
 
     @property
     def unused_keys(self) -> list[str]:
@@ -112,7 +112,7 @@ def build_settings(parsed: ParsedSettings) -> Any:
         text = "\n".join([f"result_settings has {format_count(len(lines), 'problem')}:", *lines])
         raise SettingsError(text, problems=parsed.problems)
     action = parsed.action
-    given = parsed.values
+    given = parsed.values_with_defaults
     keys = find_declared_settings(parsed.table.settings_class)
     values = {key.name: given.get(key.name, key.default) for key in keys}
     warnings = list(parsed.warnings)
@@ -297,7 +297,7 @@ def _add_action_problems(parsed: ParsedSettings, action: ActionSpec) -> None:
 
 
 def _add_combination_problems(parsed: ParsedSettings) -> None:
-    values = parsed.values
+    values = parsed.values_with_defaults
     action = parsed.action
     has_rows = values.get("records") == "rows"
     if not has_rows and not set(ROW_ONLY_TYPE_NAMES).isdisjoint((values.get("columns") or {}).values()):

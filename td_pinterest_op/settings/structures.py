@@ -151,7 +151,7 @@ def _build_list_type(item_type: SettingType) -> SettingType:
     return SettingType(parse=parse_list_of_items, allowed=allowed, is_id=item_type.is_id)
 
 
-def _parse_columns(value: object) -> Mapping[str, str]:
+def _parse_types_by_column(value: object) -> Mapping[str, str]:
     columns: dict[str, str] = {}
     for column, identifier_type in parse_mapping(value).items():
         label = f"column {describe_value(column)}"
@@ -191,7 +191,7 @@ COLUMN_NAMES_TYPE = SettingType(
     allowed="a list, or a comma-separated string, of columns of the query",
 )
 COLUMNS_TYPE = SettingType(
-    parse=_parse_columns,
+    parse=_parse_types_by_column,
     allowed=f"a mapping from the query's column name to {join_with_or(CUSTOMER_LIST_TYPES)}; with records: rows also "
     + ", ".join(ROW_ONLY_TYPE_NAMES),
 )

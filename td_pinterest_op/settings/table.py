@@ -178,7 +178,7 @@ FirstRun = Literal["replace", "adopt"]
 ExpectedValues = Literal["any", "plain", "hashed"]
 """What the valid values of a result are expected to be: identifiers in plain text, or their digests."""
 HashIn = Literal["operator", "warehouse"]
-RecordsFormat = Literal["identifiers", "rows"]
+RecordUnit = Literal["identifiers", "rows"]
 """What a record is: one identifier, or a row of the query with all its keys."""
 
 _SECONDS_TYPE = build_integer_type(1, 86_400)
@@ -259,7 +259,7 @@ class ExportSettings(RecordSettings):
     report: str | None = declare_setting(TEXT_TYPE)
     rejected: TableName | None = _of_rows(TABLE_TYPE)
     rejected_keys: tuple[str, ...] = _of_rows(COLUMN_NAMES_TYPE, ())  # in lower case, as columns are compared
-    records: RecordsFormat = _of_rows(build_word_type(*get_args(RecordsFormat)), "identifiers")
+    records: RecordUnit = _of_rows(build_word_type(*get_args(RecordUnit)), "identifiers")
     hash_in: HashIn = _of_rows(build_word_type(*get_args(HashIn)), "operator")
     default_country: str | None = _of_rows(COUNTRY_TYPE)  # in upper case
     is_nca: bool = _of_new_list(BOOLEAN_TYPE, False)

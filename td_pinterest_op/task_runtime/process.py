@@ -29,7 +29,7 @@ _REFUSAL_PARAMETER = "pinterest_refused_token"
 _MOST_TOKEN_REFUSALS = 3
 
 
-class TaskRunContext:
+class GuardedTaskRun:
     """Context manager of a task's run. Sets up the log, ends the run on SIGTERM or SIGINT, and raises only ExportError.
 
     Any other exception could quote a row: the error that replaces it names only its type and place. The error's

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.http.retry import RetrySchedule
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Client
@@ -90,7 +90,7 @@ def connect_services(
             rate_limiter=RateLimiter(
                 requests_per_minute=settings.requests_per_minute, max_in_flight=settings.max_in_flight, timing=timing
             ),
-            retry=Retry(
+            retry=RetrySchedule(
                 count=settings.retry_count,
                 initial_wait=settings.retry_initial_wait_millis / 1000,
                 longest_wait=settings.max_retry_wait_millis / 1000,
@@ -110,7 +110,7 @@ def connect_services(
         yield Services(task=task, client=client, tokens=tokens, ad_account_id=settings.ad_account_id, timing=timing)
 
 
-def build_treasure_data_api(task: Task, *, transport: Transport, retry: Retry, timing: Timing) -> TreasureData:
+def build_treasure_data_api(task: Task, *, transport: Transport, retry: RetrySchedule, timing: Timing) -> TreasureData:
     """Return Treasure Data's API for a task. Raises SettingsError if the task has no API key."""
     return TreasureData(
         api_key=parse_api_key(task.environ),

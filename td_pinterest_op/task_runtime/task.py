@@ -186,8 +186,8 @@ def read_row_source(task: Task) -> JobSource:
 
     Raises SettingsError if these are missing, wrong or both given.
     """
-    job_id = _get_nonblank_parameter(task, "job_id")
-    query = _get_nonblank_parameter(task, "query")
+    job_id = _find_nonblank_parameter(task, "job_id")
+    query = _find_nonblank_parameter(task, "query")
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
@@ -205,7 +205,7 @@ def read_row_source(task: Task) -> JobSource:
     return JobSource(job_id=parse_parameter("job_id", job_id, JOB_ID_TYPE))
 
 
-def _get_nonblank_parameter(task: Task, name: str) -> object:
+def _find_nonblank_parameter(task: Task, name: str) -> object:
     """Return a parameter of a task, or None if it is not set. Raises SettingsError for a blank value.
 
     If a template that rendered to nothing counted as not set, an earlier job's people would be exported.

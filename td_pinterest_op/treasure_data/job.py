@@ -15,7 +15,7 @@ from td_pinterest_op.redaction.secret import escape_for_message, mask_and_escape
 from td_pinterest_op.runtime.clock import format_duration
 from td_pinterest_op.runtime.text import parse_id, parse_whole_number
 from td_pinterest_op.treasure_data.engine_text import find_names_in_query, hide_values_in_message
-from td_pinterest_op.treasure_data.td_api import TreasureData, build_path
+from td_pinterest_op.treasure_data.td_api import TreasureData, build_v3_path
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ def _run_until_success(
             is_stopped = not isinstance(error, TreasureDataError) or not td.has_time_limit
             if is_stopped and source.job_id is None and not source.attempt_key:
                 with contextlib.suppress(ExportError):  # the run ends anyway
-                    td.with_time_limit(_KILL_TIME_LIMIT).call("POST", build_path("job", "kill", job_id))
+                    td.with_time_limit(_KILL_TIME_LIMIT).call("POST", build_v3_path("job", "kill", job_id))
             raise
         if details["status"] == "success":
             return job_id, details
@@ -160,7 +160,7 @@ def _run_until_success(
 
 
 def _issue_or_adopt_query(td: TreasureData, source: JobSource, key: str) -> tuple[str, bool]:
-    path = build_path("job", "issue", source.engine, source.database)
+    path = build_v3_path("job", "issue", source.engine, source.database)
     first = find_first_comments(source.query)
     text = first + source.tracing + source.query[len(first) :]
     form = {**source.job_options, "query": text, "domain_key": key}
@@ -186,7 +186,7 @@ def _request_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, 
 
     `view`: the endpoint, "status" (only the status) or "show" (all).
     """
-    status, content = td.call("GET", build_path("job", view, job_id))
+    status, content = td.call("GET", build_v3_path("job", view, job_id))
     if status == 404:
         raise JobError(
             f"Treasure Data has no job {job_id}: check the job id, and that TD_API_SERVER is the region in "

@@ -11,14 +11,14 @@ import msgpack
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.http.transport import read_pieces
 from td_pinterest_op.treasure_data.job import Job, JobSource, run_or_await_job
-from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData, build_path, build_refusal_error
+from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData, build_refusal_error, build_v3_path
 
 _RANGE_START_PATTERN = re.compile(r"bytes ([0-9]{1,18})-")
 # Bytes for each column that are decompressed at once: with the rows made of them, the memory that a block takes.
 _INFLATED_COLUMN_BYTES = 64 * 1024
 _GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
 # The most rows of a result that a user without the permission Download may see.
-_MOST_PREVIEW_ROWS = 50
+_MOST_ROWS_WITHOUT_DOWNLOAD = 50
 _DAMAGED_PROBLEM = "cannot be read, because its data is damaged"
 _DOWNLOAD_ADVICE = "give the owner of the API key the permission Download on the query's database"
 
@@ -100,7 +100,7 @@ class JobResultDownload:
             if self._at_end or tries > retry.count:
                 why = "" if self._at_end else f" (the last of {tries} tries: {failure})"
                 problem = f"is truncated: {self._rows} of {self._job.records} rows arrived{why}"
-                if self._inflater.eof and self._rows <= _MOST_PREVIEW_ROWS:
+                if self._inflater.eof and self._rows <= _MOST_ROWS_WITHOUT_DOWNLOAD:
                     raise JobError(f"{self._job.label} {problem}: {_DOWNLOAD_ADVICE}")
                 raise self._build_result_error(problem)
             wait = next(waits) if tries else retry.initial_wait
@@ -112,7 +112,7 @@ class JobResultDownload:
         Sets `_at_end` if nothing is left. Raises TemporaryError if another request may help, else JobError or
         WorkflowError.
         """
-        path = f"{build_path('job', 'result', self._job.id)}?format=msgpack.gz"
+        path = f"{build_v3_path('job', 'result', self._job.id)}?format=msgpack.gz"
         # A range would be one of the bytes that were compressed again.
         headers = {"Range": f"bytes={self._offset}-"} if self._offset and not self._is_compressed_twice else {}
         with self._td.open_response("GET", path, headers=headers) as response:

@@ -10,7 +10,7 @@ from td_pinterest_op.errors import ExportError, JobError, StoppedError, Treasure
 from td_pinterest_op.http.retry import retry
 from td_pinterest_op.treasure_data.job import JobSource, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_name
-from td_pinterest_op.treasure_data.td_api import RUN_AGAIN_ADVICE, TreasureData, build_path
+from td_pinterest_op.treasure_data.td_api import RUN_AGAIN_ADVICE, TreasureData, build_v3_path
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ _RETRY_WAITS = (0.5, 2.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class ListedTable:
     """A table of a database."""
 
     name: str
@@ -45,14 +45,16 @@ class Table:
             raise TreasureDataError(f"the columns of {self.name} cannot be read{RUN_AGAIN_ADVICE}") from None
 
 
-def list_tables(td: TreasureData, database: str) -> dict[str, Table]:
+def list_tables(td: TreasureData, database: str) -> dict[str, ListedTable]:
     """Return the tables of a database by name. Raises JobError for an unknown database, and as `TreasureData.call`."""
-    status, content = td.call("GET", build_path("table", "list", database))
+    status, content = td.call("GET", build_v3_path("table", "list", database))
     if status == 404:
         raise JobError(f'there is no database "{database}": create it, or name another one')
     try:
         found = [
-            Table(name=str(each["name"]), created_at=str(each["created_at"]), schema=str(each.get("schema") or ""))
+            ListedTable(
+                name=str(each["name"]), created_at=str(each["created_at"]), schema=str(each.get("schema") or "")
+            )
             for each in content["tables"]
         ]
     except (LookupError, TypeError):

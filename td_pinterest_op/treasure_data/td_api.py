@@ -13,7 +13,7 @@ import tdclient.api
 
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import TreasureDataError, WorkflowError
-from td_pinterest_op.http.retry import Retry, parse_retry_after, retry
+from td_pinterest_op.http.retry import RetrySchedule, parse_retry_after, retry
 from td_pinterest_op.http.transport import Failure, NoResponseError, RawResponse, Response, Transport, read_response
 from td_pinterest_op.redaction.secret import Secret, mask_and_escape, mask_long_numbers_too
 from td_pinterest_op.runtime import shutdown
@@ -36,7 +36,7 @@ _REFUSED_KEY_RETRIES = 2
 RUN_AGAIN_ADVICE = "; run this task again later"
 
 
-def build_path(*parts: str) -> str:
+def build_v3_path(*parts: str) -> str:
     """Return the path of an endpoint: `/v3/` and the `parts`, URL-encoded, with slashes between."""
     return "/v3/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
 
@@ -63,7 +63,9 @@ class TemporaryError(Exception):
 class TreasureData:
     """A client for Treasure Data's API. It repeats requests that fail for a reason that may pass."""
 
-    def __init__(self, *, api_key: Secret, endpoint: str, transport: Transport, retry: Retry, timing: Timing) -> None:
+    def __init__(
+        self, *, api_key: Secret, endpoint: str, transport: Transport, retry: RetrySchedule, timing: Timing
+    ) -> None:
         # td-client logs the key at DEBUG, and raw bodies, which can be rows, at WARNING.
         logging.getLogger("tdclient").setLevel(logging.ERROR)
         self.retry = retry
@@ -103,9 +105,9 @@ class TreasureData:
     ) -> tuple[int, dict[str, Any]]:
         """Call an endpoint, with retries. Return the response's status (200, 404 or 409) and JSON object.
 
-        `path`: see `build_path`. `subject`: what the user must correct if the request is refused. `params`: the fields
-        of a form. A POST is repeated like a GET: give it a `domain_key`, or make sure that it may be repeated. Raises
-        WorkflowError (for a request that is refused for good) and TreasureDataError.
+        `path`: see `build_v3_path`. `subject`: what the user must correct if the request is refused. `params`: the
+        fields of a form. A POST is repeated like a GET: give it a `domain_key`, or make sure that it may be repeated.
+        Raises WorkflowError (for a request that is refused for good) and TreasureDataError.
         """
         request = f"to {method} {path}"
 

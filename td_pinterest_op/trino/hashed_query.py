@@ -140,8 +140,9 @@ def build_columns_statement(query: str) -> str:
 def build_hashing_statement(query: UserQuery, *, control: ControlGroup | None) -> str:
     """Return the statement with which the warehouse hashes a query's identifiers (setting `hash_in: warehouse`).
 
-    It selects each row of the query. An identifier becomes its digest (after HASHED_MARK if it was a digest already),
-    the reason for its rejection, or NULL. The control-group key becomes the number that decides who is in the group.
+    It selects each row of the query. An identifier becomes its digest (after PREHASHED_MARK if it was a digest
+    already), the reason for its rejection, or NULL. The control-group key becomes the number that decides who is
+    in the group.
     """
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:

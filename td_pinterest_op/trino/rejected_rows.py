@@ -19,8 +19,8 @@ from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, build
 # The columns of the table that precede the keys. Every table has a `time`, too.
 _RUN_COLUMNS = ("session_time", "session_uuid", "attempt_id", "task", "ad_account_id", "audience_id")
 # The columns that follow the keys: the name of a value's column, and the reason why the value is rejected.
-_VALUE_COLUMNS = ("identifier", "reason")
-RESERVED_COLUMNS = {"time", *_RUN_COLUMNS, *_VALUE_COLUMNS}
+_REJECTION_COLUMNS = ("identifier", "reason")
+RESERVED_COLUMNS = {"time", *_RUN_COLUMNS, *_REJECTION_COLUMNS}
 
 
 def write_rejected_rows(
@@ -31,7 +31,7 @@ def write_rejected_rows(
     The warehouse reads the query, which is that of `source`, once more. `query`: None if the run has read no rows. A
     failure is only logged as a warning. Raises StoppedError.
     """
-    is_any = stats.invalid_count or stats.invalid_keys_by_reason
+    is_any = stats.invalid_value_count or stats.invalid_keys_by_reason
     if not (settings.rejected and source and query and is_any) or settings.dry_run:
         return
     keys = settings.rejected_keys
@@ -40,7 +40,7 @@ def write_rejected_rows(
         connect=lambda: services.treasure_data,
         database=settings.rejected.database or source.database,
         table=settings.rejected.table,
-        columns={"time": "bigint", **dict.fromkeys([*_RUN_COLUMNS, *names, *_VALUE_COLUMNS], "varchar")},
+        columns={"time": "bigint", **dict.fromkeys([*_RUN_COLUMNS, *names, *_REJECTION_COLUMNS], "varchar")},
         identifying_columns=RESERVED_COLUMNS - {"time"},
         content="table of rejected rows",
     )
@@ -61,7 +61,7 @@ def write_rejected_rows(
             select += f" AND reason <> '{Reason.UNSURE.value}'"  # the operator can hash such addresses
         statement = f"""\
 INSERT INTO {quote_name(table.database)}.{quote_name(table.table)} ({", ".join(map(quote_name, table.columns))})
-SELECT {", ".join([str(run["time"]), *texts, *_VALUE_COLUMNS])} FROM (
+SELECT {", ".join([str(run["time"]), *texts, *_REJECTION_COLUMNS])} FROM (
 {select}
 )"""
         statement = prepend_comments(statement, "td_pinterest_op: the rejected rows of this run", query=query.text)

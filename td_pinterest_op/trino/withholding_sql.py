@@ -1,11 +1,11 @@
 """SQL for Trino that selects whom a mirror sends and whom it withholds, by the rule in the package's docstring.
 
 An answer is what the warehouse makes of a value: the value's digest, or the reason why it is rejected (see
-`hashing_sql`). The statement of `build_people_select` has these steps, from the inside out:
+`hashing_sql`). The statement of `build_sendable_digests_select` has these steps, from the inside out:
 
 1. Each row of the query becomes an array of answers. A hash of this array identifies the row's person, so that rows
    with the same values are one person with the same outcome.
-2. There is a row for each answer of each person, with counts (`_build_person_answers_select`). If each row of the query
+2. There is a row for each answer of each person, with counts (`_build_person_digests_select`). If each row of the query
    has a single answer, and no key for the control group, the answer itself identifies the person.
 3. These rows are joined with the lists. A person is suppressed, or consents, if any of the person's answers is on the
    list.
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import get_column_position, has_single_identifier_rows
-from td_pinterest_op.records.digests import HASHED_MARK
+from td_pinterest_op.records.digests import PREHASHED_MARK
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.stats import CONSENT_LIST, IN_CONTROL_GROUP, SUPPRESS_LIST, SUPPRESSED, WITHOUT_CONSENT
 from td_pinterest_op.treasure_data.quoting import quote_literal
@@ -29,21 +29,23 @@ BLANK_ROW_SQL = "\nUNION ALL SELECT ''"
 
 The caller adds its other columns, after a comma.
 """
-# An answer is a digest (`ab…`), a digest that was a hash already (`=ab…`, see HASHED_MARK), or a reason (`unsure`). The
-# mark `-` is in front of the answers in a row without a control-group key (`-ab…`, `-=ab…`, `-unsure`): the row is not
-# sent, but its person may be suppressed, and then nobody is sent with this digest.
+# An answer is a digest (`ab…`), a digest that was a hash already (`=ab…`, see PREHASHED_MARK), or a reason (`unsure`).
+# The mark `-` is in front of the answers in a row without a control-group key (`-ab…`, `-=ab…`, `-unsure`): the row is
+# not sent, but its person may be suppressed, and then nobody is sent with this digest.
 _UNSENT_MARK = "-"
-_UNSURE_ANSWERS = f"('{Reason.UNSURE.value}', '{_UNSENT_MARK}{Reason.UNSURE.value}')"
+_UNSURE_REASONS = f"('{Reason.UNSURE.value}', '{_UNSENT_MARK}{Reason.UNSURE.value}')"
 _IS_DIGEST = "length(answer) = 64"
-_IS_HASHED = f"CASE WHEN substr(answer, 1, 1) = '{HASHED_MARK}' THEN 1 ELSE 0 END"
+_IS_PREHASHED_SQL = f"CASE WHEN substr(answer, 1, 1) = '{PREHASHED_MARK}' THEN 1 ELSE 0 END"
 _IS_UNSENT = f"CASE WHEN substr(answer, 1, 1) = '{_UNSENT_MARK}' THEN 1 ELSE 0 END"
-_BARE_ANSWER = "CASE WHEN length(answer) >= 64 THEN substr(answer, -64) ELSE answer END"
+_BARE_DIGEST = "CASE WHEN length(answer) >= 64 THEN substr(answer, -64) ELSE answer END"
 _COUNT_COLUMNS = ("given", "hashed", "row_count", "invalid_rows")
-_UNNEST_ANSWERS = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place)"
+_UNNEST_DIGESTS = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place)"
 _SUMS_SQL = ", ".join(f"sum({name}) AS {name}" for name in _COUNT_COLUMNS)
 
 
-def build_people_select(query: UserQuery, *, list_tables: Mapping[str, str], control: ControlGroup | None) -> str:
+def build_sendable_digests_select(
+    query: UserQuery, *, list_tables: Mapping[str, str], control: ControlGroup | None
+) -> str:
     """Return a SELECT with a row for each digest to send, and a row with counts for each reason not to send values.
 
     The column `answer` is the digest or the reason. The other columns count: `people` (digests), `given` (values),
@@ -55,11 +57,11 @@ def build_people_select(query: UserQuery, *, list_tables: Mapping[str, str], con
         control is not None and control.by is not None
     )
     if has_person_column:
-        persons = _build_person_answers_select(query, control)
+        persons = _build_person_digests_select(query, control)
     else:
         persons = f"""
   SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST)} AS in_control, {_SUMS_SQL}
-  FROM ({build_unwithheld_people_select(query)})
+  FROM ({build_all_values_select(query)})
   GROUP BY answer"""
     # A list's reasons are not identifiers: people with a value that is rejected for the same reason are not on it.
     joins = "".join(
@@ -68,7 +70,7 @@ def build_people_select(query: UserQuery, *, list_tables: Mapping[str, str], con
     )
     # A person with an address that cannot be compared is suppressed: the list may have it as a hash.
     suppressed = (
-        f"CASE WHEN {SUPPRESS_LIST}.answer IS NOT NULL OR persons.answer IN {_UNSURE_ANSWERS} THEN 1 ELSE 0 END"
+        f"CASE WHEN {SUPPRESS_LIST}.answer IS NOT NULL OR persons.answer IN {_UNSURE_REASONS} THEN 1 ELSE 0 END"
     )
     # A row that is not sent gives no consent.
     consented = f"CASE WHEN {CONSENT_LIST}.answer IS NOT NULL AND persons.given > 0 THEN 1 ELSE 0 END"
@@ -99,16 +101,16 @@ HAVING sum(given) > 0
 GROUP BY answer"""
 
 
-def build_unwithheld_people_select(query: UserQuery) -> str:
+def build_all_values_select(query: UserQuery) -> str:
     """Return a SELECT with a row for each value of a query's single identifier column. Nobody is withheld.
 
-    The columns (answer, people, given, hashed, row_count, invalid_rows) are those of `build_people_select`, but
-    `people` is 0 for a digest: the comparison counts 1 per digest.
+    The columns (answer, people, given, hashed, row_count, invalid_rows) are those of `build_sendable_digests_select`,
+    but `people` is 0 for a digest: the comparison counts 1 per digest.
     """
     return f"""\
-SELECT {_BARE_ANSWER} AS answer, 0 AS people, 1 AS given, {_IS_HASHED} AS hashed, 1 AS row_count,
+SELECT {_BARE_DIGEST} AS answer, 0 AS people, 1 AS given, {_IS_PREHASHED_SQL} AS hashed, 1 AS row_count,
   CASE WHEN length(answer) < 64 THEN 1 ELSE 0 END AS invalid_rows
-FROM ({_build_single_answers_select(query)})"""
+FROM ({_build_single_digests_select(query)})"""
 
 
 def build_list_digests_select(query: UserQuery) -> str:
@@ -118,13 +120,13 @@ def build_list_digests_select(query: UserQuery) -> str:
     `query`: the query of the list.
     """
     of_rows = (
-        _build_single_answers_select(query)
+        _build_single_digests_select(query)
         if has_single_identifier_rows(query.columns)
-        else f"SELECT answer FROM ({_build_row_answers_select(query)}) {_UNNEST_ANSWERS}"
+        else f"SELECT answer FROM ({_build_row_digests_select(query)}) {_UNNEST_DIGESTS}"
     )
     return f"""\
 SELECT answer, count(*) AS given, sum(hashed) AS hashed
-FROM (SELECT {_BARE_ANSWER} AS answer, {_IS_HASHED} AS hashed FROM ({of_rows}))
+FROM (SELECT {_BARE_DIGEST} AS answer, {_IS_PREHASHED_SQL} AS hashed FROM ({of_rows}))
 GROUP BY answer"""
 
 
@@ -132,20 +134,20 @@ def build_list_counts_select(list_tables: Mapping[str, str]) -> str:
     """Return a SELECT with a row for each opt-out or consent list: the numbers of its digests and of its values.
 
     The columns are `list` (the list's name), `identifiers` (distinct digests), `valid` (valid values), `hashed` (valid
-    values that were digests already), and `reasons` (invalid values: see `build_reason_counts_sql`). `list_tables`: the
+    values that were digests already), and `reasons` (invalid values: see `build_reasons_text_sql`). `list_tables`: the
     names of tables with the rows of `build_list_digests_select`, by list name.
     """
     return "\nUNION ALL ".join(
         f"""\
 SELECT {quote_literal(name)} AS list, count(CASE WHEN {_IS_DIGEST} THEN 1 END) AS identifiers,
   coalesce(sum(CASE WHEN {_IS_DIGEST} THEN given END), 0) AS valid, coalesce(sum(hashed), 0) AS hashed,
-  {build_reason_counts_sql("answer", "given", where=f"NOT {_IS_DIGEST} AND given > 0")} AS reasons
+  {build_reasons_text_sql("answer", "given", where=f"NOT {_IS_DIGEST} AND given > 0")} AS reasons
 FROM {table}"""
         for name, table in list_tables.items()
     )
 
 
-def build_reason_counts_sql(reason: str, count: str, *, where: str) -> str:
+def build_reasons_text_sql(reason: str, count: str, *, where: str) -> str:
     """Return an SQL expression for a text with all reasons and their counts, such as `null 3, empty 1`.
 
     `reason`, `count`: the names of the columns with them. `where`: an SQL condition for the rows to take.
@@ -155,18 +157,18 @@ def build_reason_counts_sql(reason: str, count: str, *, where: str) -> str:
 
 
 def parse_reason_counts(text: str) -> dict[str, int]:
-    """Return the counts by reason in a text such as `null 3, empty 1`, the result of `build_reason_counts_sql`."""
+    """Return the counts by reason in a text such as `null 3, empty 1`, the result of `build_reasons_text_sql`."""
     return {reason: int(count) for reason, _, count in (each.rpartition(" ") for each in text.split(", ") if each)}
 
 
-def _build_single_answers_select(query: UserQuery) -> str:
+def _build_single_digests_select(query: UserQuery) -> str:
     """Return a SELECT of the column `answer`: each row's only digest, or the reason for the value's rejection."""
     (column,) = query.columns
     source = build_hashing_select(query)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
 
 
-def _build_row_answers_select(query: UserQuery, *, extra_columns: str = "") -> str:
+def _build_row_digests_select(query: UserQuery, *, extra_columns: str = "") -> str:
     """Return a SELECT with an array `answers` for each row: the digest of each value, or the reason for its rejection.
 
     `extra_columns`: SQL of columns in front of it, with a comma after each.
@@ -194,11 +196,11 @@ def _build_in_control_sql(control: ControlGroup | None, key_sql: str, *, conditi
     return f"CASE WHEN {required}{number} % {CONTROL_MODULUS} < {control.share_in_ten_thousandths} THEN 1 ELSE 0 END"
 
 
-def _build_person_answers_select(query: UserQuery, control: ControlGroup | None) -> str:
+def _build_person_digests_select(query: UserQuery, control: ControlGroup | None) -> str:
     """Return a SELECT with a row for each answer of each person: each digest, or reason for rejection.
 
     Columns: `person` (a hash of all answers in a row of the query), `answer`, `in_control` (1 or 0), and the counts of
-    `build_people_select`.
+    `build_sendable_digests_select`.
     """
     key = ""
     answers = "answers"
@@ -212,14 +214,14 @@ def _build_person_answers_select(query: UserQuery, control: ControlGroup | None)
         unsent = f"transform({digests}, each -> '{_UNSENT_MARK}' || each)"
         answers = f"CASE WHEN {key} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {unsent} ELSE answers END"
     return f"""
-  SELECT person, {_BARE_ANSWER} AS answer, max(in_control) AS in_control, sum(1 - {_IS_UNSENT}) AS given,
-    sum({_IS_HASHED}) AS hashed, sum(CASE place WHEN 1 THEN 1 ELSE 0 END) AS row_count,
+  SELECT person, {_BARE_DIGEST} AS answer, max(in_control) AS in_control, sum(1 - {_IS_UNSENT}) AS given,
+    sum({_IS_PREHASHED_SQL}) AS hashed, sum(CASE place WHEN 1 THEN 1 ELSE 0 END) AS row_count,
     sum(CASE place WHEN 1 THEN is_invalid ELSE 0 END) AS invalid_rows
   FROM (
     SELECT answers, in_control, to_hex(sha256(to_utf8(array_join(answers, ' ')))) AS person,
       CASE WHEN cardinality(filter(answers, each -> length(each) < 64)) > 0 THEN 1 ELSE 0 END AS is_invalid
     FROM (SELECT {answers} AS answers, {in_control} AS in_control FROM (
-{_build_row_answers_select(query, extra_columns=key and f"{key}, ")}
+{_build_row_digests_select(query, extra_columns=key and f"{key}, ")}
     ))
-  ) {_UNNEST_ANSWERS}
-  GROUP BY person, {_BARE_ANSWER}"""
+  ) {_UNNEST_DIGESTS}
+  GROUP BY person, {_BARE_DIGEST}"""

@@ -7,7 +7,7 @@ from functools import partial
 
 from td_pinterest_op.errors import LimitError, extend_errors
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.columns import IdentifierColumn, find_withholding_columns
+from td_pinterest_op.records.columns import IdentifierColumn, find_withholding_list_columns
 from td_pinterest_op.records.limits import check_expected_value_kind, format_reason_counts
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime.text import format_count
@@ -17,8 +17,8 @@ from td_pinterest_op.treasure_data.job import JobSource
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, fetch_query_columns, open_hashed_rows
-from td_pinterest_op.withholding.people import WithholdingLists
-from td_pinterest_op.withholding.readers import IdentifierReader
+from td_pinterest_op.withholding.people import WithholdingListDigests
+from td_pinterest_op.withholding.readers import IdentifierRecordReader
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,9 @@ def fetch_list_columns(
         if source.engine in HASHING_ENGINES:
             with name_list_in_errors(name):
                 log.info("%s: asking for the columns", name)
-                queries[name] = fetch_query_columns(td, source, partial(find_withholding_columns, settings=settings))
+                queries[name] = fetch_query_columns(
+                    td, source, partial(find_withholding_list_columns, settings=settings)
+                )
     return queries
 
 
@@ -49,7 +51,7 @@ def open_lists(
     stats: Stats,
     *,
     queries: Mapping[str, UserQuery],
-) -> Iterator[WithholdingLists]:
+) -> Iterator[WithholdingListDigests]:
     """Read the opt-out and consent lists of a task, check them, and yield their digests.
 
     To be called once the people's job has ended: nobody who opts out while it runs is sent. `sources`: the lists'
@@ -69,11 +71,13 @@ def open_lists(
                     rows = open_job_rows(td, source, on_job_id=on_job_id)
                 else:
                     rows = open_hashed_rows(td, source, queries[name], on_job_id=on_job_id)
-                columns[name] = find_withholding_columns(rows.job, settings)
+                columns[name] = find_withholding_list_columns(rows.job, settings)
                 of_lists[name] = Stats()
-                IdentifierReader(columns=columns[name], stats=of_lists[name], spool=spools[name]).read(rows.blocks)
+                IdentifierRecordReader(columns=columns[name], stats=of_lists[name], spool=spools[name]).read(
+                    rows.blocks
+                )
         check_list_stats(of_lists, settings)
-        yield WithholdingLists(spools=spools, columns=columns)
+        yield WithholdingListDigests(spools=spools, columns=columns)
 
 
 def name_list_in_errors(name: str) -> contextlib.AbstractContextManager[None]:

@@ -59,7 +59,7 @@ def _decide_outcome(fact_bits: int) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithholdingLists:
+class WithholdingListDigests:
     """The digests of a task's opt-out and consent lists, and the identifier columns of each.
 
     Both are by the list's name (SUPPRESS_LIST, CONSENT_LIST). A list that the task does not have is missing.
@@ -89,7 +89,7 @@ def assign_control(control: ControlGroup, keys: Iterable[object]) -> list[bool]:
 class SingleIdentifierPeople:
     """Collects people with one identifier each, and tells which identifiers may be sent and which are withheld."""
 
-    def __init__(self, lists: WithholdingLists) -> None:
+    def __init__(self, lists: WithholdingListDigests) -> None:
         self._lists = lists
         self._everybody = Buckets()
         self._controlled = Buckets()
@@ -143,7 +143,7 @@ class SingleIdentifierPeople:
 class MultiIdentifierPeople:
     """Collects people with all their identifiers, and tells which people and identifiers are sent or withheld."""
 
-    def __init__(self, lists: WithholdingLists) -> None:
+    def __init__(self, lists: WithholdingListDigests) -> None:
         self._lists = lists
         self._holders = Buckets(_HOLDER_FORMAT.size)
         self._facts = bytearray()  # by the number of a person

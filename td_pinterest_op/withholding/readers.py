@@ -1,10 +1,10 @@
 """Read the rows of a job into temporary files of unique records, and count what is invalid or withheld.
 
-`IdentifierReader` makes a record of each identifier. `RowReader` makes a record of each row, with all its keys. Without
-lists and control group, they store the records of each block of rows at once. With them, `MultiIdentifierPeople`
-collects the people of all rows first. After the last row, `IdentifierReader` stores the identifiers that
-`MultiIdentifierPeople` lets through, and `_FilteredRowReader`, which has kept the rows in a temporary file, reads them
-again and stores those of people who are sent, without the identifiers to leave out.
+`IdentifierRecordReader` makes a record of each identifier. `RowRecordReader` makes a record of each row, with all its
+keys. Without lists and control group, they store the records of each block of rows at once. With them,
+`MultiIdentifierPeople` collects the people of all rows first. After the last row, `IdentifierRecordReader` stores the
+identifiers that `MultiIdentifierPeople` lets through, and `_FilteredRowReader`, which has kept the rows in a temporary
+file, reads them again and stores those of people who are sent, without the identifiers to leave out.
 """
 
 import abc
@@ -53,7 +53,7 @@ from td_pinterest_op.withholding.people import (
     SENT_OUTCOME,
     MultiIdentifierPeople,
     SingleIdentifierPeople,
-    WithholdingLists,
+    WithholdingListDigests,
     assign_control,
 )
 
@@ -64,7 +64,7 @@ MOST_COMBINATIONS_PER_ROW = 1_000
 _MARSHAL_VERSION = 2  # marshal's format that does not look for repeated objects
 # An identifier that a sent person's row loses: a bucket, the person's number, the digest, and the reason's number. The
 # numbers are big-endian, so that byte order = number order.
-_STRIP_ENTRY_FORMAT = Struct(f">BI{DIGEST_BYTES}sB")
+_IDENTIFIER_TO_STRIP_FORMAT = Struct(f">BI{DIGEST_BYTES}sB")
 
 RowBlock = Sequence[Sequence[Any]]  # the values of some rows, column by column
 RejectedRows = list[tuple[int, Reason]]  # rows of a block, counted from 0, each with the reason for its rejection
@@ -171,7 +171,7 @@ class Reader(abc.ABC):
 
 
 @dataclass(kw_only=True, eq=False)
-class IdentifierReader(Reader):
+class IdentifierRecordReader(Reader):
     """Reads the rows of a query's result, and stores each valid identifier in them as a record of its own.
 
     If several people hold an identifier, what is known of all of them decides whether it is sent.
@@ -212,7 +212,7 @@ class IdentifierReader(Reader):
         return PreparedRecords({SINGLE_DIGEST_LAYOUT: self.spool}, choose_customer_list_type(self.columns))
 
 
-class RowReader(Reader):
+class RowRecordReader(Reader):
     """Reads the rows of a query's result, and stores each row that has a valid identifier as one record."""
 
     def __post_init__(self) -> None:
@@ -263,7 +263,7 @@ class RowReader(Reader):
         return prepared
 
 
-class _FilteredRowReader(RowReader):
+class _FilteredRowReader(RowRecordReader):
     """Reads people's rows. Leaves out the people and identifiers that lists or the control group withhold.
 
     A temporary file keeps the rows, in blocks, until all people are compared with the lists.
@@ -277,7 +277,7 @@ class _FilteredRowReader(RowReader):
         self._file = SpoolFile(encrypted=not all(column.type.is_hashed for column in self.columns))
         self._blocks: list[tuple[int, int, int]] = []  # offset and length in the file, and the first person's number
         self._end = 0
-        self._to_strip = Spool(_STRIP_ENTRY_FORMAT.size)
+        self._to_strip = Spool(_IDENTIFIER_TO_STRIP_FORMAT.size)
         self._withheld = RowSpool(suffix_bytes=1)  # each record before the number of the reason
         for file in (self._file, self._to_strip, self._withheld):
             self._files.callback(file.close)
@@ -299,9 +299,9 @@ class _FilteredRowReader(RowReader):
         # of 256 parts of the people, and the person's number follows.
         for person, reason, digest in people.find_identifiers_to_strip():
             part = person * BUCKET_COUNT // people.person_count
-            self._to_strip.add([_STRIP_ENTRY_FORMAT.pack(part, person, digest, WITHHELD_REASONS.index(reason))])
+            self._to_strip.add([_IDENTIFIER_TO_STRIP_FORMAT.pack(part, person, digest, WITHHELD_REASONS.index(reason))])
         self._to_strip.finish()
-        entries = map(_STRIP_ENTRY_FORMAT.unpack, chain.from_iterable(self._to_strip.read_sorted_buckets()))
+        entries = map(_IDENTIFIER_TO_STRIP_FORMAT.unpack, chain.from_iterable(self._to_strip.read_sorted_buckets()))
         by_person = groupby(entries, key=itemgetter(1))
         upcoming = next(by_person, None)
         # The kept rows once more, block by block. Rows and what they lose are both in the order of their people, so one
@@ -347,7 +347,7 @@ class _FilteredRowReader(RowReader):
 
 
 @contextlib.contextmanager
-def open_reader(job: Job, settings: ExportSettings, stats: Stats, *, lists: WithholdingLists) -> Iterator[Reader]:
+def open_reader(job: Job, settings: ExportSettings, stats: Stats, *, lists: WithholdingListDigests) -> Iterator[Reader]:
     """Yield a reader that stores the records of a job's rows, except those that `lists` or the control group withhold.
 
     `lists`: the opt-outs and consents. Raises OSError, JobError if the job's columns cannot be exported, and
@@ -365,14 +365,16 @@ def open_reader(job: Job, settings: ExportSettings, stats: Stats, *, lists: With
     has_all = not lists.spools and control is None
     reader: Reader
     if settings.records == "rows":
-        reader = RowReader(**given) if has_all else _FilteredRowReader(people=MultiIdentifierPeople(lists), **given)
+        reader = (
+            RowRecordReader(**given) if has_all else _FilteredRowReader(people=MultiIdentifierPeople(lists), **given)
+        )
     else:
         people = (
             None
             if has_all
             else (SingleIdentifierPeople if has_single_identifier_rows(columns) else MultiIdentifierPeople)(lists)
         )
-        reader = IdentifierReader(spool=Spool(), people=people, **given)
+        reader = IdentifierRecordReader(spool=Spool(), people=people, **given)
     with contextlib.closing(reader):
         yield reader
 

@@ -214,7 +214,7 @@ HANDED = {
 }
 
 
-_READS = r"(?:\bparams(?:\.get\(|\[)|_get_nonblank_parameter\(task, )\"(\w+)\""
+_READS = r"(?:\bparams(?:\.get\(|\[)|_find_nonblank_parameter\(task, )\"(\w+)\""
 
 
 def test_every_parameter_of_a_task_is_described_once() -> None:

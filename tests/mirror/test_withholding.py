@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES, join_with_or
-from td_pinterest_op.stats import SUPPRESS_LIST, WITHHOLDING_LISTS
+from td_pinterest_op.stats import SUPPRESS_LIST, WITHHOLDING_LIST_NAMES
 from tests.exporting import digest, digests, people
 from tests.mirror.days import DATABASE, LEDGER, World
 
@@ -51,7 +51,7 @@ def test_tables_of_no_rows_need_no_columns(mirror_world: World, audience_id: str
         mirror_world.follow(day, people(20), allow_empty_suppress=True)
 
 
-@pytest.mark.parametrize("name", WITHHOLDING_LISTS)
+@pytest.mark.parametrize("name", WITHHOLDING_LIST_NAMES)
 @pytest.mark.parametrize(("begin", "remains"), [("adopt", True), ("replace", False)])
 def test_mirror_says_whether_adopted_people_who_are_withheld_remain(
     mirror_world: World, audience_id: str, begin: str, remains: bool, name: str

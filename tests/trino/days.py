@@ -26,7 +26,7 @@ from td_pinterest_op.stats import (
 )
 from td_pinterest_op.treasure_data.job import Job, JobSource
 from td_pinterest_op.treasure_data.result import JobRows
-from td_pinterest_op.treasure_data.tables import Table
+from td_pinterest_op.treasure_data.tables import ListedTable
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.trino import hashed_query
 from td_pinterest_op.withholding.people import assign_control
@@ -78,11 +78,11 @@ class TrinoJobs(MirrorJobs):
     def read_rows_as_dicts(self, purpose: str, statement: str) -> list[dict[str, Any]]:
         return self._run_statement(purpose, statement).rows
 
-    def clean_and_list_tables(self, *, now: float) -> dict[str, Table]:
+    def clean_and_list_tables(self, *, now: float) -> dict[str, ListedTable]:
         if self.now == BEGIN + _DAY:
             return {}
         columns = run(self.server, f"SELECT * FROM {LEDGER} LIMIT 0").columns
-        return {LEDGER: Table(name=LEDGER, schema=json.dumps(columns))}
+        return {LEDGER: ListedTable(name=LEDGER, schema=json.dumps(columns))}
 
     def drop_tables(self, tables: Iterable[str]) -> None:
         for table in tables:
@@ -153,7 +153,7 @@ class Days:
         )
         mirror.ledger.load_state(now=float(jobs.now), may_create=True)
         with mock.patch.object(hashed_query, "run_or_await_job", self._read_columns):
-            mirror.compare_query_with_ledger()
+            mirror.write_and_count_changes()
         mirror.write_and_read_plan("5")
         mirror.ledger.find_newer_plan()
         mirror.settle_plan_and_compact("5", refused=[bytes(32)], keeps_unsure_leavers=True)

@@ -12,7 +12,7 @@ import requests_mock
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
-from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.http.retry import RetrySchedule
 from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.client import Client, TokenSource
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
@@ -20,7 +20,7 @@ from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.stats import RequestCounts
 from tests.clock import FakeTime
 
-RETRY = Retry(count=3, initial_wait=0.5, longest_wait=300.0, random=lambda: 0.0)
+RETRY = RetrySchedule(count=3, initial_wait=0.5, longest_wait=300.0, random=lambda: 0.0)
 
 
 def answer(status: int = 200, content: object = None, headers: Mapping[str, str] | None = None) -> Response:
@@ -76,7 +76,7 @@ class Scene:
     client: Client
 
 
-def scene(*answers: Response | Failure, retry: Retry = RETRY, requests_per_minute: int = 390) -> Scene:
+def scene(*answers: Response | Failure, retry: RetrySchedule = RETRY, requests_per_minute: int = 390) -> Scene:
     time = FakeTime()
     counts = RequestCounts()
     script = Script(time, answers)
@@ -98,7 +98,7 @@ def describe_td(time: FakeTime, *, retries: int, transport: Transport | None = N
         "api_key": Secret("1/unused"),
         "endpoint": "https://td.test",
         "transport": transport or Script(time, []),
-        "retry": Retry(count=retries, initial_wait=1, longest_wait=60, random=lambda: 0.0),
+        "retry": RetrySchedule(count=retries, initial_wait=1, longest_wait=60, random=lambda: 0.0),
         "timing": time.timing,
     }
 
@@ -113,7 +113,7 @@ class Keys(TokenSource):
     def get_token(self) -> AuthBase:
         return self._keys[0]
 
-    def replace_refused_token(self, token: AuthBase, *, has_worked: bool) -> bool:
+    def discard_refused_token(self, token: AuthBase, *, has_worked: bool) -> bool:
         self.refused_tokens_worked.append(has_worked)
         if token is self._keys[0] and len(self._keys) == 1:
             return False

@@ -16,7 +16,7 @@ from td_pinterest_op.audiences.actions import Add
 from td_pinterest_op.errors import AccountError, EntriesError, SettingsError, StoppedError
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.table import SHARED_SETTINGS
-from td_pinterest_op.task_runtime.process import TaskRunContext
+from td_pinterest_op.task_runtime.process import GuardedTaskRun
 from td_pinterest_op.task_runtime.task import Task
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Call
 from tests.exporting import Services, digests, people
@@ -154,7 +154,7 @@ def test_log_has_the_entry_in_each_of_its_lines_and_its_figures(
     services: Services, capfd: pytest.CaptureFixture[str]
 ) -> None:
     entries = [entry(name="100% (vip)s", audience_id="77"), entry(name="two", audience_id="x y")]
-    with pytest.raises(EntriesError), TaskRunContext():
+    with pytest.raises(EntriesError), GuardedTaskRun():
         run(services, *entries)
     lines = [line for line in capfd.readouterr().err.splitlines() if re.match(r"\d{4}-", line)]
     shown = [line for line in lines if re.match(r"[\d ,:-]{23} [A-Z]+ (100% \(vip\)s|two): ", line)]

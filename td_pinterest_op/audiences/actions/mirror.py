@@ -115,7 +115,7 @@ class Mirror(MembersAction):
                 if uploaded is not None or dummies is not None:
                     people = max(max(people or 0, uploaded or 0) - (dummies or 0), 0)
                 self._run.check_ledger_state(customer_list_id=get_list_id(audience), people_count=people)
-            self.people_query = self._run.compare_query_with_ledger()
+            self.people_query = self._run.write_and_count_changes()
             check_export_limits(settings, self.stats)
             self._run.check_leave_ratio()
             yield PreparedRecords()  # the steps read the records, once the plan is in the ledger
@@ -164,7 +164,7 @@ class Mirror(MembersAction):
         elif added:
             adds = f"add {format_count(added, 'record')} to {label} ({used})"
             steps.append(Step(description=adds, batch_count=added_batches, run=self._add_joiners))
-        steps.append(Step(description="mark the plan as settled in the ledger", run=self._settle_plan))
+        steps.append(Step(description="mark the plan as settled in the ledger", run=self._settle_sent_plan))
         return steps
 
     def _create_empty_audience(self) -> None:
@@ -235,7 +235,7 @@ class Mirror(MembersAction):
                 step.run()
         self.stats.members = None  # known once the plan is settled
 
-    def _settle_plan(self) -> None:
+    def _settle_sent_plan(self) -> None:
         with self._guard.fail_if_overtaken():
             self._guard.require_newest_plan()
         refused = self._refused[LEAVERS]

@@ -58,8 +58,6 @@ def bundle(
         raise SettingsError(f"{folder} is no project folder, since it has no workflow: check its name")
     files = {} if update else read_workflow_files(workflows)
     kept = [name for name in files if os.path.lexists(folder / name)]
-    kept = [name for name in files if os.path.lexists(folder / name)]
-    kept = [name for name in files if os.path.lexists(folder / name)]
     update_code(folder, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers)
     with explain_write_errors(folder):
         write_missing_files(folder, files)

@@ -35,7 +35,7 @@ def check(common: options.CommonOptions, files: tuple[Path, ...], form: str) -> 
                 line = f"::{finding.level} file={path},line={finding.line},title={finding.code}::{message}"
             screen.print_line(line)
         findings = format_count(len(every), "finding") if every else "no findings"
-        tasks = format_count(sum(bool(task.class_name) for each in workflows for task in each.tasks), "task")
+        tasks = format_count(sum(bool(task.package_class_name) for each in workflows for task in each.tasks), "task")
         others = len({path for each in workflows for path in each.files}.difference(files))
         more = f" and {format_count(others, 'other file')}" if others else ""
         common.print_note(f"{format_count(len(files), 'workflow')} with {tasks} of this operator{more}: {findings}")

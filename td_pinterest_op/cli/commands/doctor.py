@@ -17,7 +17,7 @@ from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext, Expor
 from td_pinterest_op.cli.export_task import build_task_params
 from td_pinterest_op.cli.lint.rules import CheckedExport, check_workflow
 from td_pinterest_op.errors import AccountError, ExportError, StoppedError
-from td_pinterest_op.http.endpoints import find_proxy_and_address
+from td_pinterest_op.http.endpoints import find_proxy_url_and_address
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ExportSettings, StatusSettings
@@ -175,7 +175,7 @@ def _list_checks(
     """Yield the name and the function of each check, and the checks that must succeed first."""
     yield "credentials", _check_credentials_found, ()
     yield "proxy", lambda _: check_proxy(), ()
-    yield "endpoints", _check_endpoints, ()
+    yield "endpoints", _require_valid_endpoints, ()
     yield "token", pinterest_checks.check_token, ("credentials", "endpoints")
     yield "scopes", pinterest_checks.check_scopes, ("token",)
     yield "token_days", pinterest_checks.check_token_expiry, ("token",)
@@ -205,14 +205,14 @@ def _check_credentials_found(context: DoctorContext) -> CheckResult:
 def check_proxy() -> CheckResult:
     """Check the proxy that the environment sets for Pinterest. The result shows its host and port."""
     try:
-        _, address = find_proxy_and_address("https://api.pinterest.com/")
+        _, address = find_proxy_url_and_address("https://api.pinterest.com/")
     except ValueError:
         message = "HTTPS_PROXY or ALL_PROXY is not the address of an HTTP proxy; the operator uses no SOCKS proxy"
         return CheckResult(message, "error", "set it to http://HOST:PORT, or unset it")
     return CheckResult(address or "none is set")
 
 
-def _check_endpoints(context: DoctorContext) -> None:
+def _require_valid_endpoints(context: DoctorContext) -> None:
     parse_endpoints(context.credentials.environ)
 
 

@@ -24,7 +24,7 @@ from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 from td_pinterest_op.settings.table import CREDENTIAL_SETTINGS, ActionSpec
 from td_pinterest_op.settings.types import is_left_out
-from td_pinterest_op.stats import WITHHOLDING_LISTS
+from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 
 # The options that name what is exported; a file may name the first two.
 _SOURCE_OPTIONS = ("job_id", "query")
@@ -79,7 +79,7 @@ def export(
         require_new_folder(project_folder)
     credentials = find_credentials(common.env_file)
     file_settings = files.read_settings_file(settings)
-    of_workflow = complete_settings(
+    of_workflow = fill_in_account_and_audience(
         {**file_settings, **_read_withholding_queries(source, file_settings)}, credentials, common
     )
     raw = dict(of_workflow)
@@ -93,7 +93,7 @@ def export(
     if not reads_rows and named:
         raise click.UsageError("the action in the settings reads no rows: leave out --job and --query")
     params = build_task_params(source)
-    is_asked = "query" in params or not raw.keys().isdisjoint(WITHHOLDING_LISTS)
+    is_asked = "query" in params or not raw.keys().isdisjoint(WITHHOLDING_LIST_NAMES)
     for name, is_used in (("engine", is_asked), ("database", is_asked or not is_left_out(raw.get("history")))):
         if source[name] and not is_used:
             raise click.UsageError(f"--{name} has no effect without --query, --suppress or --consent: leave it out")
@@ -145,7 +145,7 @@ def _build_project(action: ActionSpec, settings: Mapping[str, Any], params: Mapp
     return Project(job=job, settings=written, query=params.get("query", ""), td=td)
 
 
-def complete_settings(
+def fill_in_account_and_audience(
     file_settings: Mapping[str, object], credentials: Credentials, common: CommonOptions
 ) -> dict[str, object]:
     """Return the settings of the file of --settings, overridden by options and completed from the environment.
@@ -172,7 +172,7 @@ def _read_withholding_queries(source: Mapping[str, Any], file_settings: Mapping[
     Raises click.UsageError if both have one, SettingsError for a file with SQL that cannot be read.
     """
     lists = {}
-    for name in WITHHOLDING_LISTS:
+    for name in WITHHOLDING_LIST_NAMES:
         if source[name] and name in file_settings:
             raise click.UsageError(f"--{name}: the file of --settings has {name}, too: leave one of them out")
         if source[name]:

@@ -40,7 +40,7 @@ Examples:
 )
 @click.option("--task", metavar="+NAME", multiple=True, help="--from: the task, where a file has several exports.")
 @click.option("--entry", metavar="NAME", multiple=True, help="--from: an entry of the task's list of audiences.")
-@click.option("--job", type=interview.WORKFLOW_PURPOSE_CHOICE, help="What the workflow does.")
+@click.option("--job", type=interview.INIT_JOB_CHOICE, help="What the workflow does.")
 @options.ad_account
 @click.option(
     "--audience",

@@ -12,7 +12,7 @@ from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.commands.report import history_option, read_history_entries
 from td_pinterest_op.cli.connection import list_ad_accounts, make_ad_account_api, open_connection, parse_id_option
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import Audience, CustomerList, get_typed_field
+from td_pinterest_op.pinterest.api import Audience, CustomerList, parse_typed_field
 from td_pinterest_op.report.entry import parse_time
 from td_pinterest_op.report.figures import format_share
 from td_pinterest_op.run_history.history_table import FAILED_OUTCOME
@@ -138,7 +138,7 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
 
 
 def _build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
-    seed = get_typed_field(content, "rule", {}).get("seed_id")
+    seed = parse_typed_field(content, "rule", {}).get("seed_id")
     if isinstance(seed, list):  # of one id
         seed = seed[0] if seed else None
     return {

@@ -74,7 +74,7 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
         requested.discard("batches")
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: create it, or name another file")
-    if output.is_file() and not _may_overwrite(output):
+    if output.is_file() and not _is_earlier_output(output):
         raise SettingsError(f"the file {output} of --output exists and is no rehearsal: move it, or name another file")
     # The steps that must run before others are before them in STEPS.
     names = set(requested)
@@ -132,7 +132,7 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
     )
 
 
-def _may_overwrite(path: Path) -> bool:
+def _is_earlier_output(path: Path) -> bool:
     text = files.read_file_or_stdin(path, "--output")
     try:
         return not text.strip() or json.loads(text).keys() >= {"facts", "steps"}
@@ -178,12 +178,12 @@ def _run_and_clean_up(
                     **({"limits": rehearsal.limits} if step.name == "account" and rehearsal.limits else {}),
                 }
             )
-        is_tidy = rehearsal.remove_leftover_audience()
+        is_tidy = rehearsal.ensure_audience_removed()
     except StoppedError as error:
         shutdown.clear_request()
         audience = (
             "its audience no longer exists"
-            if rehearsal.remove_leftover_audience()
+            if rehearsal.ensure_audience_removed()
             else f'its audience "{rehearsal.name}" may still exist: delete it in Ads Manager'
         )
         lists = f'; customer lists named "{rehearsal.name} …" stay' if rehearsal.services.client.counts.sent else ""

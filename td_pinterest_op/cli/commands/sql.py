@@ -138,7 +138,7 @@ def sql(
         share = str(group.share_in_ten_thousandths)
         statement = build_control_arms_statement(made, by=group.by, salt_sql=quote_literal(group.salt), share_sql=share)
     elif kind == "hashed":
-        statement = build_hashed_statement(made)
+        statement = build_digests_only_statement(made)
     else:
         positions = {column.position for column in identifiers}
         others = [name for position, name in enumerate(found) if position not in positions]
@@ -153,13 +153,13 @@ def sql(
     click.echo(statement)
 
 
-def build_hashed_statement(query: UserQuery) -> str:
+def build_digests_only_statement(query: UserQuery) -> str:
     """Return SQL that selects the query's rows with digests in place of identifiers (NULL for a rejected value)."""
     selected = {place: f"c{place}" for place in range(len(query.names))}
     for column in query.columns:
         of_array = f"filter(a{column.position}, each -> length(each) >= 64)"
         of_array = f"transform({of_array}, each -> substr(each, -64))"
-        selected[column.position] = of_array if column.is_array else _build_digest_sql(column)
+        selected[column.position] = of_array if column.is_array else _build_digest_or_null_sql(column)
     comment = "The query with digests in place of identifiers, NULL where one is rejected."
     return build_select_from_hashed(comment, query, selected)
 
@@ -170,7 +170,11 @@ def build_control_arms_statement(query: UserQuery, *, by: str | None, salt_sql: 
     `by`: the column with a person's key. If None, the key is the digest in the query's only column of identifiers.
     `share_sql`: how many of 10,000 people are in the control group.
     """
-    key = build_column_text_sql(get_column_position(by, query.names)) if by else _build_digest_sql(query.columns[0])
+    key = (
+        build_column_text_sql(get_column_position(by, query.names))
+        if by
+        else _build_digest_or_null_sql(query.columns[0])
+    )
     source = build_numbered_columns_select(query) if by else build_hashing_select(query)
     statement = f"""\
 SELECT key, CASE
@@ -186,6 +190,6 @@ GROUP BY key"""
     return prepend_comments(statement, comment, query=query.text)
 
 
-def _build_digest_sql(column: IdentifierColumn) -> str:
+def _build_digest_or_null_sql(column: IdentifierColumn) -> str:
     # A mark may precede the 64 hex digits.
     return f"CASE WHEN length(a{column.position}) >= 64 THEN substr(a{column.position}, -64) END"

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from td_pinterest_op.audiences.actions import parse_export_settings
 from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext
-from td_pinterest_op.cli.secret_target import request_project_id
+from td_pinterest_op.cli.secret_target import request_status_and_project_id
 from td_pinterest_op.errors import WorkflowError, extend_errors
 from td_pinterest_op.records.limits import TOLERATED_UNEXPECTED_SHARE, check_export_limits, format_reason_counts
 from td_pinterest_op.runtime.text import format_count
@@ -16,7 +16,7 @@ from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.digdag_secrets import find_hosted_server
 from td_pinterest_op.task_runtime.task import parse_endpoints, read_row_source
 from td_pinterest_op.treasure_data.result import open_job_rows
-from td_pinterest_op.withholding.people import WithholdingLists
+from td_pinterest_op.withholding.people import WithholdingListDigests
 from td_pinterest_op.withholding.readers import open_reader
 
 _SAMPLE_ROWS = 1_000
@@ -91,7 +91,7 @@ def check_project_secrets(context: DoctorContext) -> CheckResult | None:
         return None
     name = context.project
     server = find_hosted_server(context.credentials.environ)
-    status, project_id = request_project_id(server, name)
+    status, project_id = request_status_and_project_id(server, name)
     found = server.list_secret_names(project_id) if project_id else status
     if isinstance(found, int):
         message = f"the workflow server answered {found} about project {name} and its secrets"
@@ -114,7 +114,7 @@ def check_sample_rows(context: DoctorContext) -> CheckResult | None:
     source = read_row_source(context.credentials.build_task(**context.query_params))
     rows = open_job_rows(context.services.treasure_data, source)
     stats = Stats()
-    with open_reader(rows.job, settings, stats, lists=WithholdingLists()) as reader:
+    with open_reader(rows.job, settings, stats, lists=WithholdingListDigests()) as reader:
         sample = list(islice(chain.from_iterable(zip(*block, strict=True) for block in rows.blocks), _SAMPLE_ROWS))
         reader.read([list(zip(*sample, strict=True))] if sample else [])
     label = f"job {rows.job.id} ({', '.join(column.name for column in reader.columns)})"

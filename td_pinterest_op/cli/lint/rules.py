@@ -18,7 +18,7 @@ from td_pinterest_op.audiences.request import TaskRequest, parse_task_request
 from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.selected_columns import TEMPLATE_PLACEHOLDER, find_column_problems
 from td_pinterest_op.cli.lint.workflow import TEMPLATE_PATTERN, DigTask, Workflow, parse_task_settings
-from td_pinterest_op.cli.lint.yaml_file import Place, YamlBlock
+from td_pinterest_op.cli.lint.yaml_file import FileLine, YamlBlock
 from td_pinterest_op.errors import SettingProblem, SettingsError
 from td_pinterest_op.history import parse_control_share
 from td_pinterest_op.many import build_entry_task, parse_at_once, parse_entries
@@ -35,7 +35,7 @@ from td_pinterest_op.settings.table import (
     build_variable_name,
 )
 from td_pinterest_op.settings.types import WrongValueError, is_left_out, may_have_lost_digits
-from td_pinterest_op.stats import WITHHOLDING_LISTS
+from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.task import Task, parse_api_key
 
 _R = TypeVar("_R")
@@ -89,34 +89,33 @@ def check_workflow(path: Path) -> tuple[Workflow, list[CheckedExport]]:
         # What cannot be read may have anything, and digdag refuses the whole folder for it.
         for task in () if workflow.findings else workflow.tasks:
             with work_inside(path.parent):
-                if task.class_name in _SETTINGS_TABLE_BY_CLASS:
+                if task.package_class_name in _SETTINGS_TABLE_BY_CLASS:
                     exports += _TaskChecker(workflow, task).check_task()
-                elif task.class_name in _HISTORY_CLASSES:
-                    _TaskChecker(workflow, task).check_history_task()
-                elif task.class_name:
-                    message = (
-                        f"there is no class {task.class_name}; an export is td_pinterest_op.export.PinterestExport"
-                    )
+                elif task.package_class_name in _HISTORY_CLASSES:
+                    _TaskChecker(workflow, task).check_lift_and_api_key()
+                elif task.package_class_name:
+                    name = task.package_class_name
+                    message = f"there is no class {name}; an export is td_pinterest_op.export.PinterestExport"
                     workflow.add_finding(task.place, "class", message)
                 elif task.operator == "td":
                     _check_td_task(workflow, task)
     finally:
         logging.disable(logging.NOTSET)
-    if any(task.class_name for task in workflow.tasks) and (
+    if any(task.package_class_name for task in workflow.tasks) and (
         other := find_differing_copy_version(path.parent, __version__)
     ):
         message = (
             f"this is version {other} of the operator, but a task runs an installed one, such as this version "
             f"{__version__}: update the folder with `td-pinterest bundle FOLDER --update`"
         )
-        place = Place(path.parent / "td_pinterest_op" / "__init__.py", 1)
+        place = FileLine(path.parent / "td_pinterest_op" / "__init__.py", 1)
         workflow.add_finding(place, "version", message, level="warning")
     workflow.findings.sort()
     return workflow, exports
 
 
 def _check_td_task(workflow: Workflow, task: DigTask) -> None:
-    for name in WITHHOLDING_LISTS:
+    for name in WITHHOLDING_LIST_NAMES:
         if name in task.block:
             message = f"td> does not read {name}, so nobody is withheld: move it into the result_settings of the export"
             workflow.add_finding(task.block.places[name], "misplaced", message)
@@ -156,7 +155,7 @@ class _TaskChecker:
     def __init__(self, workflow: Workflow, task: DigTask) -> None:
         self._workflow = workflow
         self._task = task
-        self._table = _SETTINGS_TABLE_BY_CLASS.get(task.class_name, EXPORT_SETTINGS)
+        self._table = _SETTINGS_TABLE_BY_CLASS.get(task.package_class_name, EXPORT_SETTINGS)
         self._params = task.get_filled_params()
         self._settings = self._params.get_block("result_settings")
         self._env: YamlBlock = task.fill_templates(task.block.get_block("_env"))
@@ -170,9 +169,9 @@ class _TaskChecker:
         self._blocks = [self._settings, self._params, self._params.get_block("td"), self._env]
         _check_plain_secrets(workflow, self._env)
 
-    def check_history_task(self) -> None:
+    def check_lift_and_api_key(self) -> None:
         lift = self._params.get_block("lift")
-        if self._task.class_name.endswith(".Lift") and not _has_template(self._params.get("lift")):
+        if self._task.package_class_name.endswith(".Lift") and not _has_template(self._params.get("lift")):
             task = Task(params=self._params, environ=self._environ)
             self._call_and_report(parse_control_share, task, blocks=[lift, *self._blocks])
         if not is_left_out(self._params.get("history") or self._params.get_block("settings").get("history")):
@@ -190,7 +189,7 @@ class _TaskChecker:
         _check_plain_secrets(self._workflow, self._settings)
         self._check_ids_and_templates(self._settings, self._settings.place)
         self._check_ids_and_templates(params.get("audiences"), params.find_value_place("audiences"))
-        exports = [] if _is_template_text(written) else self._check_exports()
+        exports = [] if _is_template_text(written) else self._check_task_exports()
         for name in sorted(RESTRICTING_SETTING_NAMES & self._task.block.keys()):
             place = self._task.block.places[name]
             if not self._workflow.has_finding(place):
@@ -198,7 +197,7 @@ class _TaskChecker:
                 self._workflow.add_finding(place, "misplaced", message)
         return exports
 
-    def _check_ids_and_templates(self, value: Any, place: Place) -> None:
+    def _check_ids_and_templates(self, value: Any, place: FileLine) -> None:
         """Add findings about ids that lose digits, and about templates that name nothing, in a value at any depth."""
         if isinstance(value, YamlBlock):
             for key, member in value.items():
@@ -211,14 +210,16 @@ class _TaskChecker:
             self._workflow.add_finding(place, "unquoted-id", message)
         # Audience Studio passes on parameters of its own.
         elif (
-            isinstance(value, str) and self._workflow.knows_all_variables and self._task.class_name != _ACTIVATION_CLASS
+            isinstance(value, str)
+            and self._workflow.knows_all_variables
+            and self._task.package_class_name != _ACTIVATION_CLASS
         ):
             # A template may name a key that is beside it.
             for name in set(self._task.list_undefined_names(value)).difference(["name", *self._table.by_name]):
                 message = f"nothing in this workflow defines {name}: correct the name, or pass it to the run with -p"
                 self._workflow.add_finding(place, "undefined", message, level="warning")
 
-    def _check_exports(self) -> list[CheckedExport]:
+    def _check_task_exports(self) -> list[CheckedExport]:
         params = _fill_placeholders(self._params, self._table, set())
         unknown_names: set[str] = set()
         params["result_settings"] = _fill_placeholders(self._settings, self._table, unknown_names)
@@ -230,9 +231,9 @@ class _TaskChecker:
             stored = {"last_job_id": "1"}
         params["td"] = stored | _fill_placeholders(self._params.get_block("td"), self._table, set())
         task = Task(params=params, environ=self._environ)
-        if self._task.class_name == _MANY_CLASS:
+        if self._task.package_class_name == _MANY_CLASS:
             return self._check_entries(task, unknown_names)
-        if self._task.class_name != _ACTIVATION_CLASS:
+        if self._task.package_class_name != _ACTIVATION_CLASS:
             return [self._check_request(task, unknown_names, self._blocks)]
         if _is_template_text(self._params.get("later_runs")):
             del params["later_runs"]
@@ -278,7 +279,7 @@ class _TaskChecker:
         settings = task.params["result_settings"]
         request: TaskRequest[Any] | None = None
         found: list[Sequence[SettingProblem]] = []
-        for placeholders in _list_placeholder_settings(self._table, unknown_names):
+        for placeholders in _list_possible_settings(self._table, unknown_names):
             whole = replace(task, params={**task.params, "result_settings": {**settings, **placeholders}})
             try:
                 request = parse_task_request(whole, table=self._table)
@@ -322,7 +323,7 @@ class _TaskChecker:
                 self._workflow.add_finding(place, problem.code, problem.text, level=level)
 
 
-def _list_placeholder_settings(table: SettingsTable[Any], unknown_names: set[str]) -> list[dict[str, object]]:
+def _list_possible_settings(table: SettingsTable[Any], unknown_names: set[str]) -> list[dict[str, object]]:
     """Return what the `unknown_names` settings may be: left out or valid, and each action if the action is unknown."""
     valid = {name: value for name in unknown_names if (value := _choose_placeholder(table.by_name[name])) is not None}
     if "action" not in unknown_names:
@@ -354,7 +355,7 @@ def _fill_placeholders(
             known[name] = _CREDENTIAL_PLACEHOLDER
         elif not _has_template(value):
             known[name] = value
-        elif name in ("query", *WITHHOLDING_LISTS) and len(TEMPLATE_PATTERN.sub("", str(value)).split()) > 1:
+        elif name in ("query", *WITHHOLDING_LIST_NAMES) and len(TEMPLATE_PATTERN.sub("", str(value)).split()) > 1:
             known[name] = TEMPLATE_PATTERN.sub(TEMPLATE_PLACEHOLDER, str(value))
         elif name in table.by_name:
             add_unknown_to.add(name)

@@ -9,7 +9,7 @@ from td_pinterest_op.records.columns import (
     IdentifierColumn,
     find_identifier_columns,
     find_people_columns,
-    find_withholding_columns,
+    find_withholding_list_columns,
 )
 from td_pinterest_op.settings.table import ErasureSettings, ExportSettings
 from td_pinterest_op.treasure_data.job import Job
@@ -56,7 +56,7 @@ def find_column_problems(
     for name, sql in lists.items():
         if isinstance(settings, ExportSettings) and (job := parse_query_as_job(sql)):
             try:
-                of_lists[name] = find_withholding_columns(replace(job, option=name), settings)
+                of_lists[name] = find_withholding_list_columns(replace(job, option=name), settings)
             except JobError as error:
                 yield SettingProblem(key=name, code="columns", text=str(error))
     job = parse_query_as_job(query)

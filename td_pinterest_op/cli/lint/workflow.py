@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op.cli.lint.yaml_file import Place, YamlBlock, YamlReader
+from td_pinterest_op.cli.lint.yaml_file import FileLine, YamlBlock, YamlReader
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.parse import parse_raw_settings
 
@@ -24,7 +24,7 @@ _DIGDAG_VARIABLE_PATTERN = re.compile(
     r"|i|range|pinterest(_many|_status|_erasure|_lift)?"
 )
 # Operators of tasks that may define any variable.
-_DEFINING_OPERATORS = ("py", "rb", "sh", "call", "require", "param_get")
+_VARIABLE_DEFINING_OPERATORS = ("py", "rb", "sh", "call", "require", "param_get")
 # How deep a value is in the parameters of a task; `_LITERAL`: that of a variable, in which digdag fills in nothing.
 _PARAMETERS, _PARAMETER, _NESTED, _LITERAL = range(4)
 
@@ -43,7 +43,7 @@ class DigTask:
     key_path: tuple[str, ...]
 
     @property
-    def name(self) -> str:
+    def full_name(self) -> str:
         """The names of its groups and its own, such as +group+export, or "" for the workflow."""
         return "".join(key for key in self.key_path if key.startswith("+"))
 
@@ -53,13 +53,13 @@ class DigTask:
         return next((key[:-1] for key in self.block if key.endswith(">")), "")
 
     @property
-    def class_name(self) -> str:
+    def package_class_name(self) -> str:
         """The name of the class of this package that the task runs, or "" if it runs none."""
         name = str(self.block["py>"]).removesuffix(".run") if self.operator == "py" else ""
         return name if name.startswith("td_pinterest_op.") else ""
 
     @property
-    def place(self) -> Place:
+    def place(self) -> FileLine:
         """The place of the operator, or of the group."""
         return self.block.places.get(f"{self.operator}>", self.block.place)
 
@@ -116,7 +116,7 @@ class DigTask:
 
         return _TEMPLATE_OR_DOLLARS.sub(find_text, value)
 
-    def find_variable(self, expression: str) -> tuple[Any, Place] | None:
+    def find_variable(self, expression: str) -> tuple[Any, FileLine] | None:
         """Return the value of a variable such as `target.audience_id`, with its place, or None if it is not known."""
         names = expression.strip().split(".")
         found: Any = None if names[0] in self.loop_variables else self.exported
@@ -138,7 +138,7 @@ class DigTask:
                 names.append(expression.strip())
         return names
 
-    def _find_sole_variable(self, value: Any) -> tuple[Any, Place] | None:
+    def _find_sole_variable(self, value: Any) -> tuple[Any, FileLine] | None:
         """Return the value and the place of the variable that a value names as a template and nothing else, or None."""
         template = TEMPLATE_PATTERN.fullmatch(value.strip()) if isinstance(value, str) else None
         return self.find_variable(template[1]) if template else None
@@ -151,17 +151,19 @@ class Workflow(YamlReader):
         super().__init__()
         self.path = path
         content = self.read_file(path)
-        self.root = content if isinstance(content, YamlBlock) else YamlBlock(Place(path, 1))
+        self.root = content if isinstance(content, YamlBlock) else YamlBlock(FileLine(path, 1))
         self.tasks = list(_walk_tasks(self.root, YamlBlock(self.root.place), frozenset(), ()))
         # Whether no program of a task, and no other workflow that calls this one, may define variables.
         self.knows_all_variables = False
-        operators = {each.operator for each in self.tasks if not each.class_name}
+        operators = {each.operator for each in self.tasks if not each.package_class_name}
         called = re.compile(rf"\$\{{|\b{re.escape(path.stem)}\b")
         others = [each for each in path.parent.glob("*.dig") if each != path]
         with contextlib.suppress(OSError):
             texts = [each.read_text(encoding="utf-8", errors="replace") for each in others]
             names = [line.partition("call>:")[2] for text in texts for line in text.splitlines()]
-            self.knows_all_variables = operators.isdisjoint(_DEFINING_OPERATORS) and not any(map(called.search, names))
+            self.knows_all_variables = operators.isdisjoint(_VARIABLE_DEFINING_OPERATORS) and not any(
+                map(called.search, names)
+            )
 
 
 def parse_task_settings(params: YamlBlock) -> dict[str, Any]:

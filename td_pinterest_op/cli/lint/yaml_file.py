@@ -15,7 +15,7 @@ _YAML_CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": Fal
 _MOST_YAML_VALUES = 50_000
 
 
-class Place(NamedTuple):
+class FileLine(NamedTuple):
     """A line of a file, counted from 1."""
 
     path: Path
@@ -42,18 +42,18 @@ class YamlBlock(dict[str, Any]):
     `place`: of the mapping. `places`: of each key. `origins`: of a value that a template takes from elsewhere, by key.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: FileLine) -> None:
         super().__init__()
         self.place = place
-        self.places: dict[str, Place] = {}
-        self.origins: dict[str, Place] = {}
+        self.places: dict[str, FileLine] = {}
+        self.origins: dict[str, FileLine] = {}
 
     def get_block(self, key: str) -> "YamlBlock":
         """Return the mapping at `key`, or an empty one with the place of the key."""
         inner = self.get(key)
         return inner if isinstance(inner, YamlBlock) else YamlBlock(self.places.get(key, self.place))
 
-    def find_value_place(self, key: str) -> Place:
+    def find_value_place(self, key: str) -> FileLine:
         """Return the place of a value: where it is written, or else its key, or else the mapping."""
         return self.origins.get(key) or self.places.get(key, self.place)
 
@@ -84,23 +84,23 @@ class YamlReader:
         self.files: set[Path] = set()
         self._left = _MOST_YAML_VALUES
 
-    def add_finding(self, place: Place, code: str, message: str, *, level: str = "error") -> None:
+    def add_finding(self, place: FileLine, code: str, message: str, *, level: str = "error") -> None:
         """Add a finding, unless there is the same. `level`: `error` if a run fails or does harm, else `warning`."""
         text = replace_unprintable(" ".join(message.split()))
         finding = Finding(path=place.path, line=place.line, code=code, message=text, level=level)
         if finding not in self.findings:
             self.findings.append(finding)
 
-    def has_finding(self, place: Place) -> bool:
+    def has_finding(self, place: FileLine) -> bool:
         """Whether there is a finding at a place."""
         return any((finding.path, finding.line) == place for finding in self.findings)
 
-    def read_file(self, path: Path, included_at: Place | None = None) -> Any:
+    def read_file(self, path: Path, included_at: FileLine | None = None) -> Any:
         """Return a YAML file's content. If it cannot be read, add a finding, and return None.
 
         `included_at`: where another file includes it.
         """
-        here = Place(path, 1)
+        here = FileLine(path, 1)
         try:
             text = path.read_bytes().decode("utf-8-sig")
             self.files.add(path)
@@ -110,7 +110,7 @@ class YamlReader:
             message = "the file is not UTF-8: save it as UTF-8"
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
-            here = Place(path, mark.line + 1 if mark else 1)
+            here = FileLine(path, mark.line + 1 if mark else 1)
             problem = str(getattr(error, "problem", "it cannot be read"))
             message = f"this is not valid YAML ({problem}), and digdag refuses every workflow of the folder"
             if "'\\t'" in problem:
@@ -123,15 +123,15 @@ class YamlReader:
         self.add_finding(here, "yaml", message)
         return None
 
-    def _convert_node(self, node: yaml.Node, place: Place) -> Any:
+    def _convert_node(self, node: yaml.Node, place: FileLine) -> Any:
         self._left -= 1
         if self._left < 0:
             raise RecursionError
         if isinstance(node, yaml.SequenceNode):
-            return [self._convert_node(item, Place(place.path, item.start_mark.line + 1)) for item in node.value]
+            return [self._convert_node(item, FileLine(place.path, item.start_mark.line + 1)) for item in node.value]
         if isinstance(node, yaml.ScalarNode):
             if node.tag.startswith("!include"):
-                here = Place(place.path, node.start_mark.line + 1)
+                here = FileLine(place.path, node.start_mark.line + 1)
                 self.add_finding(here, "yaml", "write `!include : FILE` on a line of its own, with blanks around the :")
             if node.style:  # in quotes, or a block of text
                 return node.value
@@ -142,7 +142,7 @@ class YamlReader:
         own: set[str] = set()
         # The mapping's own members take precedence over those of `<<`, wherever it is.
         for key, value in sorted(node.value, key=lambda pair: pair[0].value != "<<"):
-            here = Place(place.path, key.start_mark.line + 1)
+            here = FileLine(place.path, key.start_mark.line + 1)
             name = str(key.value)
             if key.tag == "!include":
                 block.update_with_places(self.read_file(place.path.parent / str(value.value), here))

@@ -35,7 +35,7 @@ _SECOND_LIST_RECORDS = 1_000
 _TWO_KEY_RECORDS = 100
 _TWO_KEY_LAYOUT = RecordLayout(("email", "maid"))
 # How long a write gets to show, and the shortest pause between two looks, in seconds.
-_MOST_DELAY_SECONDS = 60.0
+_MOST_VISIBILITY_SECONDS = 60.0
 _SHORTEST_POLL_SECONDS = 0.5
 # Of a listing, the newest are looked through: its first page.
 _PAGE_SIZE = 250
@@ -107,12 +107,12 @@ class Rehearsal:
         except AccountError:
             facts.old_refresh_token_lives = False
         # The one that is kept must be good, whatever the old one's return did.
-        tokens.replace_refused_token(used, has_worked=True)
+        tokens.discard_refused_token(used, has_worked=True)
         new = "a new" if facts.refresh_rotates else "no new"
         fate = "still accepted" if facts.old_refresh_token_lives else "refused from then on"
         return f"a refresh brings {new} refresh token; the old one is {fate}"
 
-    def try_account(self) -> Verdict:
+    def try_account_access(self) -> Verdict:
         """Return the verdict about the user's role in the ad account and the app's access tier. Sets `limits`."""
         accounts = {account.id: account for account in list_ad_accounts(self.api)}
         account = accounts.get(self.api.ad_account_id)
@@ -121,7 +121,7 @@ class Rehearsal:
         self.limits = ", ".join(f"{quota};w={window}" for quota, window in parse_requests_per_seconds(headers)) or None
         return f"{role}; {judge_access_tier(headers).message}"
 
-    def try_empty_list(self) -> Verdict:
+    def try_list_without_records(self) -> Verdict:
         """Return the verdict: whether Pinterest creates a customer list without records."""
         name = f"{self.name} without records"
         is_created = self._try_request(lambda: self.api.create_customer_list(name=name, list_type="EMAIL"))
@@ -235,7 +235,7 @@ class Rehearsal:
         read = "can still be read, as removed" if facts.removed_readable else "can no longer be read"
         return f"removed; it {read}, and removing it again is {'accepted' if facts.removed_again else 'refused'}"
 
-    def remove_leftover_audience(self) -> bool:
+    def ensure_audience_removed(self) -> bool:
         """Remove the rehearsal's audience, if there is one. Return False if it may still exist. Raises StoppedError."""
         if not self.may_have_audience:
             return True
@@ -286,7 +286,7 @@ class Rehearsal:
                 if seconds[place] is None and is_true():
                     seconds[place] = round(clock() - begin, 2)
             waited = clock() - begin
-            if None not in seconds or waited >= _MOST_DELAY_SECONDS:
+            if None not in seconds or waited >= _MOST_VISIBILITY_SECONDS:
                 return seconds
             # A trial app's requests of a day are few: the longer it takes, the rarer the looks.
             self.services.client.rate_limiter.wait(max(_SHORTEST_POLL_SECONDS, waited / 4))
@@ -305,8 +305,8 @@ class Step:
 
 STEPS = (
     Step("token", "POST oauth/token three times: second with the old refresh token", Rehearsal.try_token_refresh),
-    Step("account", "GET ad_accounts", Rehearsal.try_account),
-    Step("list_without_records", "POST customer_lists without records", Rehearsal.try_empty_list, 1),
+    Step("account", "GET ad_accounts", Rehearsal.try_account_access),
+    Step("list_without_records", "POST customer_lists without records", Rehearsal.try_list_without_records, 1),
     Step("list", "POST customer_lists with 10,000 records, then GET until it shows", Rehearsal.try_new_list, 1),
     Step(
         "batches",

@@ -17,10 +17,10 @@ import yaml
 
 from td_pinterest_op.cli import project_folder, screen
 from td_pinterest_op.cli.lint.rules import check_workflow
-from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, OTHER_PURPOSES
+from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, OTHER_INIT_JOBS
 from td_pinterest_op.cli.shipped_files import SHIPPED_WORKFLOWS_FOLDER
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.stats import WITHHOLDING_LISTS
+from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from tests import children
 from tests.dig.config import load
 from tests.dig.template import evaluate
@@ -190,10 +190,10 @@ def test_folder_of_every_action_passes_check_with_its_alert_and_region(
 
 def test_every_shipped_workflow_is_offered() -> None:
     names = {path.stem.removeprefix("pinterest_") for path in SHIPPED_WORKFLOWS_FOLDER.glob("*.dig")}
-    assert names == {"export", *OTHER_PURPOSES}
+    assert names == {"export", *OTHER_INIT_JOBS}
 
 
-@pytest.mark.parametrize("name", OTHER_PURPOSES)
+@pytest.mark.parametrize("name", OTHER_INIT_JOBS)
 def test_folder_of_another_job_has_its_shipped_settings_to_fill_in(init: Init, folder: Path, name: str) -> None:
     ran = init("--job", name, *OPTIONS[:2])
     assert ran.code == 0, ran.err
@@ -532,7 +532,7 @@ def test_written_workflow_has_the_settings_and_parameters_of_the_command(
     assert (ran.code, check_folder(folder)) == (0, []), ran.err
     written = read_written_task(folder)
     of_written = written["result_settings"]
-    for name in WITHHOLDING_LISTS:
+    for name in WITHHOLDING_LIST_NAMES:
         assert (name in of_written) == (name in settings)
         if name in settings:
             assert (folder / of_written.pop(name)).read_text().strip() == settings.pop(name)

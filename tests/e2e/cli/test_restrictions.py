@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from td_pinterest_op.stats import WITHHOLDING_LISTS
+from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from tests.e2e.audiences import ADD, CLEAR
 from tests.e2e.restrictions import MIRROR, ROWS, check_restrictions, create_people
 from tests.exporting import Services
@@ -31,7 +31,7 @@ def test_restrictions_on_the_command_line(
         }
         file.write_text(yaml.safe_dump(settings | restriction))
         options = [] if action == CLEAR else rows[source]
-        if options and source == "--job" and not restriction.keys().isdisjoint(WITHHOLDING_LISTS):
+        if options and source == "--job" and not restriction.keys().isdisjoint(WITHHOLDING_LIST_NAMES):
             options = [*options, "--database", "crm"]
         ran = at_terminal("export", "--settings", file, "--yes", *options)
         return "" if ran.code == 0 else ran.err.partition("error: ")[2].replace("\n", " ")

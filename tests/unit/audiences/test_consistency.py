@@ -8,12 +8,12 @@ import pytest
 
 from td_pinterest_op.audiences.consistency import create_once, wait_out_listing_lag
 from td_pinterest_op.errors import AccountError, ExportError, MaybeAppliedError
-from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.http.retry import RetrySchedule
 from td_pinterest_op.pinterest.api import CustomerList, build_age_key
 from td_pinterest_op.pinterest.client import Client
 from tests.clock import FakeTime
 
-RETRY = Retry(count=3, initial_wait=0.5, longest_wait=300, random=lambda: 0)
+RETRY = RetrySchedule(count=3, initial_wait=0.5, longest_wait=300, random=lambda: 0)
 
 
 def thing(number: int) -> CustomerList:

@@ -26,7 +26,7 @@ from td_pinterest_op.errors import (
     UnexpectedError,
     WorkflowError,
 )
-from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.http.retry import RetrySchedule
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.digests import DIGEST_BYTES
@@ -39,7 +39,7 @@ from td_pinterest_op.task_runtime.progress import ProgressReporter
 from tests.campaigns import examples
 from tests.unit.scripted import answer
 
-RETRY = Retry(count=7, initial_wait=0.5, longest_wait=300.0, random=lambda: 0.0)
+RETRY = RetrySchedule(count=7, initial_wait=0.5, longest_wait=300.0, random=lambda: 0.0)
 
 Rule = Callable[[list[int]], None]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from td_pinterest_op.http.endpoints import find_proxy_and_address, is_safe_for_secrets
+from td_pinterest_op.http.endpoints import find_proxy_url_and_address, is_safe_for_secrets
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_secrets_go_by_https_or_to_this_machine_only(url: str, expected: bool) -
 def test_proxy_is_found_or_refused(monkeypatch: pytest.MonkeyPatch, proxy: str, expected: str | None) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     if expected is not None:
-        assert find_proxy_and_address("https://api.pinterest.com/v5") == (proxy, expected)
+        assert find_proxy_url_and_address("https://api.pinterest.com/v5") == (proxy, expected)
         return
     with pytest.raises(ValueError, match=r"[Pp]ort|IPv6|proxy"):
-        find_proxy_and_address("https://api.pinterest.com/v5")
+        find_proxy_url_and_address("https://api.pinterest.com/v5")

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from td_pinterest_op.http.retry import Retry, parse_rate_limit_reset, parse_retry_after, retry
+from td_pinterest_op.http.retry import RetrySchedule, parse_rate_limit_reset, parse_retry_after, retry
 
 
 def answer(*outcomes: object) -> Callable[[], object]:
@@ -49,7 +49,7 @@ def test_error_of_the_last_call_is_raised(outcomes: list[object]) -> None:
 def test_waits_double_with_up_to_half_added_at_random_up_to_the_longest(
     initial: float, longest: float, random: float, expected: list[float]
 ) -> None:
-    setting = Retry(count=7, initial_wait=initial, longest_wait=longest, random=lambda: random)
+    setting = RetrySchedule(count=7, initial_wait=initial, longest_wait=longest, random=lambda: random)
     for _ in range(2):  # every request starts again
         assert list(islice(setting.iterate_waits(), len(expected))) == expected
 

@@ -13,7 +13,7 @@ from td_pinterest_op.errors import (
     StoppedError,
     UnavailableError,
 )
-from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.http.retry import RetrySchedule
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.pinterest.client import Request
 from td_pinterest_op.redaction.secret import Secret
@@ -86,7 +86,7 @@ def test_lasting_failure_is_retried_as_often_as_set_and_then_raised() -> None:
 
 @pytest.mark.parametrize(("failure", "longest_wait"), [(BROKEN, 300), (answer(429), 0)])
 def test_no_retry_and_no_wait_can_be_set(failure: Response, longest_wait: float) -> None:
-    stage = scene(failure, retry=Retry(count=0, initial_wait=0, longest_wait=longest_wait, random=lambda: 0))
+    stage = scene(failure, retry=RetrySchedule(count=0, initial_wait=0, longest_wait=longest_wait, random=lambda: 0))
     assert UnavailableError is type(error_of(stage))
     assert len(stage.script.sent) == 1
 
@@ -122,7 +122,7 @@ def test_a_429_is_not_counted_against_the_retries() -> None:
 
 
 def test_a_server_that_throttles_but_asks_for_no_wait_is_not_asked_without_pause() -> None:
-    retry = Retry(count=3, initial_wait=0.0, longest_wait=300, random=lambda: 0)
+    retry = RetrySchedule(count=3, initial_wait=0.0, longest_wait=300, random=lambda: 0)
     stage = scene(*[throttled("0")] * 3, OK, retry=retry)
     send(stage)
     assert stage.script.times == [0, 1, 2, 3]

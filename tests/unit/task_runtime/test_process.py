@@ -13,7 +13,7 @@ import pytest
 
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, UnexpectedError, WorkflowError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.task_runtime.process import TaskRunContext
+from td_pinterest_op.task_runtime.process import GuardedTaskRun
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def test_export_error_is_raised_without_the_traceback_of_the_run(
         except ValueError:
             raise raised  # noqa: B904 - as it is, with its context
 
-    with pytest.raises(AudienceError) as caught, TaskRunContext():
+    with pytest.raises(AudienceError) as caught, GuardedTaskRun():
         deep(20)
     assert raised is caught.value
     shown = traceback.format_exception(caught.value)
@@ -58,7 +58,7 @@ def test_export_error_is_raised_without_the_traceback_of_the_run(
     ],
 )
 def test_unexpected_error_is_replaced_by_its_type_and_place(error: Exception, told: str) -> None:
-    with pytest.raises(UnexpectedError) as caught, TaskRunContext():
+    with pytest.raises(UnexpectedError) as caught, GuardedTaskRun():
         raise error
     assert str(caught.value).startswith(told)
     assert "odd" not in str(caught.value)
@@ -81,7 +81,7 @@ def test_unexpected_error_is_replaced_by_its_type_and_place(error: Exception, to
     ],
 )
 def test_shortage_of_the_machine_is_a_workflow_error(error: Exception, told: str) -> None:
-    with pytest.raises(WorkflowError) as caught, TaskRunContext():
+    with pytest.raises(WorkflowError) as caught, GuardedTaskRun():
         raise error
     assert told in str(caught.value)
 
@@ -92,18 +92,18 @@ def test_without_a_folder_for_temporary_files_the_error_says_how_to_name_one(mon
         patched.setattr(tempfile, "tempdir", None)
         patched.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
         advice = "set the environment variable TMPDIR to another folder"
-        with pytest.raises(WorkflowError, match=advice), TaskRunContext():
+        with pytest.raises(WorkflowError, match=advice), GuardedTaskRun():
             tempfile.TemporaryFile()  # noqa: SIM115 - it fails
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_stops_a_task_with_its_name_in_the_error(number: signal.Signals) -> None:
-    with pytest.raises(StoppedError, match=number.name), TaskRunContext():
+    with pytest.raises(StoppedError, match=number.name), GuardedTaskRun():
         signal.raise_signal(number)
 
 
 def test_the_log_says_who_must_act(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ExportError) as caught, TaskRunContext():
+    with pytest.raises(ExportError) as caught, GuardedTaskRun():
         raise AudienceError("no such audience")
     out = capsys.readouterr().err
     assert f"{type(caught.value).__name__}. Who must act: {caught.value.who}. {caught.value.advice}" in out
@@ -118,7 +118,7 @@ def test_signals_and_log_are_restored_afterwards(error: Exception | None) -> Non
         return signals, list(log.handlers), log.level, log.propagate
 
     before = state()
-    with contextlib.suppress(ExportError), TaskRunContext():
+    with contextlib.suppress(ExportError), GuardedTaskRun():
         assert before != state()
         if error:
             raise error
@@ -131,7 +131,7 @@ def test_session_log_has_masked_lines_and_no_other_handler_gets_them(
     monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(sys.stdout)])
     Secret("hush-4711-hush")
     log = logging.getLogger("td_pinterest_op.somewhere")
-    with TaskRunContext():
+    with GuardedTaskRun():
         log.info("begun with %s", "hush-4711-hush")
         log.warning("odd: %s", "anna@shop.invalid")
         log.debug("not to be seen")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError
-from td_pinterest_op.task_runtime.process import TaskRunContext, rerun_task_if_allowed
+from td_pinterest_op.task_runtime.process import GuardedTaskRun, rerun_task_if_allowed
 
 ENVIRONMENT = {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}
 PARAMS = {
@@ -39,7 +39,7 @@ def left(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_subtask_has_the_same_parameters_and_unresolved_secrets(
     left: list[dict[str, Any]],
 ) -> None:
-    with TaskRunContext():
+    with GuardedTaskRun():
         raise refused()
     dollar = "${'$'}"
     assert left == [
@@ -78,6 +78,6 @@ def test_task_without_a_secret_or_with_another_error_is_not_resubmitted(
     left: list[dict[str, Any]], environment: object, token: str | None
 ) -> None:
     sys.modules["digdag"].env.params["_env"] = environment
-    with pytest.raises(ExportError, match="refused the refresh token"), TaskRunContext():
+    with pytest.raises(ExportError, match="refused the refresh token"), GuardedTaskRun():
         raise refused(token)
     assert left == []

@@ -89,8 +89,8 @@ def test_run_goes_on_without_a_log(log: logging.Logger, monkeypatch: pytest.Monk
 def test_outcome_decides_the_exit_code_if_the_log_cannot_be_written(end: str, code: int) -> None:
     program = (
         "import logging\nfrom td_pinterest_op.errors import JobError\n"
-        "from td_pinterest_op.task_runtime.process import TaskRunContext\n"
-        f"log = logging.getLogger('td_pinterest_op')\nwith TaskRunContext():\n    log.info('a line')\n    {end}\n"
+        "from td_pinterest_op.task_runtime.process import GuardedTaskRun\n"
+        f"log = logging.getLogger('td_pinterest_op')\nwith GuardedTaskRun():\n    log.info('a line')\n    {end}\n"
     )
     with Path("/dev/full").open("w") as full:
         options: dict[str, Any] = {

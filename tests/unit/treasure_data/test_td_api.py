@@ -7,7 +7,7 @@ import pytest
 
 from td_pinterest_op.errors import TreasureDataError, WorkflowError
 from td_pinterest_op.http.transport import Failure, NoResponseError, Response
-from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData, build_path
+from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData, build_v3_path
 from tests.clock import FakeTime
 from tests.unit.scripted import Script, answer, describe_td
 
@@ -39,7 +39,7 @@ def test_an_endpoint_may_end_in_a_slash_or_not(ending: str) -> None:
     ],
 )
 def test_each_part_of_a_path_is_quoted_whole(parts: tuple[str, ...], expected: str) -> None:
-    assert build_path(*parts) == expected
+    assert build_v3_path(*parts) == expected
 
 
 def test_post_sends_its_fields_and_a_404_is_returned() -> None:

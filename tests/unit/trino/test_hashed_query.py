@@ -7,7 +7,7 @@ from dataclasses import replace
 import duckdb
 import pytest
 
-from td_pinterest_op.cli.commands.sql import build_hashed_statement
+from td_pinterest_op.cli.commands.sql import build_digests_only_statement
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.digests import decode_warehouse_hashed_values
 from td_pinterest_op.trino.hashed_query import build_columns_statement, require_one_statement, require_query
@@ -77,7 +77,7 @@ def test_beginning_of_long_text_is_found_in_time_that_grows_with_its_length() ->
     ("build", "begins"),
     [
         (build_columns_statement, "-- td_pinterest_op: read the columns of the query\n{}SELECT"),
-        (lambda text: build_hashed_statement(replace(QUERY, text=text)), "{}-- "),
+        (lambda text: build_digests_only_statement(replace(QUERY, text=text)), "{}-- "),
     ],
 )
 def test_comments_in_front_of_a_query_stay_in_front(build: Callable[[str], str], begins: str) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from td_pinterest_op.audiences.actions import parse_export_settings
 from td_pinterest_op.identifiers.identifier_types import EMAIL
 from td_pinterest_op.records import spool
-from td_pinterest_op.records.columns import IdentifierColumn, find_withholding_columns
+from td_pinterest_op.records.columns import IdentifierColumn, find_withholding_list_columns
 from td_pinterest_op.records.digests import ColumnIdentifiers
 from td_pinterest_op.records.prepared import Batch
 from td_pinterest_op.records.spool import Spool
@@ -29,10 +29,10 @@ from td_pinterest_op.treasure_data.result import JobRows
 from td_pinterest_op.withholding.people import (
     MultiIdentifierPeople,
     SingleIdentifierPeople,
-    WithholdingLists,
+    WithholdingListDigests,
     assign_control,
 )
-from td_pinterest_op.withholding.readers import IdentifierReader, open_reader
+from td_pinterest_op.withholding.readers import IdentifierRecordReader, open_reader
 from tests.campaigns import examples
 from tests.e2e.audiences import is_in_control
 from tests.exporting import digest, drop_none
@@ -225,7 +225,9 @@ def begin(**given: Any) -> tuple[ExportSettings, Stats]:
 
 
 def read_list(rows: JobRows, given: ExportSettings, spool: Spool) -> None:
-    IdentifierReader(columns=find_withholding_columns(rows.job, given), stats=Stats(), spool=spool).read(rows.blocks)
+    IdentifierRecordReader(columns=find_withholding_list_columns(rows.job, given), stats=Stats(), spool=spool).read(
+        rows.blocks
+    )
 
 
 def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, list[Any]]:
@@ -236,7 +238,7 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
         spools = {"suppress": suppressed, "consent": consented}
         for name, rows in case.list_rows.items():
             read_list(result(all_types, rows), given, spools[name])
-        opened = WithholdingLists(spools={name: spools[name] for name in case.list_rows})
+        opened = WithholdingListDigests(spools={name: spools[name] for name in case.list_rows})
         rows = case.keyed_rows() if control else case.rows
         of_people = result(case.types, rows, arrays=case.arrays, by=control is not None)
         with open_reader(of_people.job, given, stats, lists=opened) as reader:
@@ -312,7 +314,7 @@ def test_memory_grows_with_different_identifiers_only(
         try:
             with (
                 contextlib.closing(Spool()) as suppressed,
-                contextlib.closing(kind(WithholdingLists(spools={"suppress": suppressed}))) as people,
+                contextlib.closing(kind(WithholdingListDigests(spools={"suppress": suppressed}))) as people,
             ):
                 suppressed.add(digests[:1])
                 suppressed.finish()
@@ -337,7 +339,7 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
     job = Job(id="5", schema=(("email", "array(varchar)"), ("external_id", "varchar")), records=4, size=None)
     with contextlib.closing(Spool()) as suppressed:
         read_list(result(["email"], [[crowd[1_000]]]), given, suppressed)
-        with open_reader(job, given, stats, lists=WithholdingLists(spools={"suppress": suppressed})) as reader:
+        with open_reader(job, given, stats, lists=WithholdingListDigests(spools={"suppress": suppressed})) as reader:
             prepared = reader.read([list(map(list, zip(*people, strict=True)))], progress=lambda _: None)
             sent = [record for batch in prepared.read_batches(100) for record in records_of(batch)]
     assert sorted(sent, key=len) == [{"external_id": "A"}, {"email": digest("c@lee.org"), "external_id": "C"}]
@@ -348,7 +350,7 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
 def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest() -> None:
     given, stats = begin(control={"percent": "10", "salt": SALT})
     of_people = result(["email"], [[normal(("email", number)).encode()] for number in range(1000)])
-    with open_reader(of_people.job, given, stats, lists=WithholdingLists()) as reader:
+    with open_reader(of_people.job, given, stats, lists=WithholdingListDigests()) as reader:
         prepared = reader.read(of_people.blocks, progress=lambda _: None)
         (batch,) = prepared.read_batches(1000)
     everybody = {digest(normal(("email", number))) for number in range(1000)}
@@ -368,7 +370,7 @@ def test_without_a_single_column_of_digests_the_control_group_needs_a_key(
     job = result(types, [], arrays=arrays).job
     with (
         pytest.raises(Exception, match="has no column that identifies each person for the control group"),
-        open_reader(job, given, stats, lists=WithholdingLists()),
+        open_reader(job, given, stats, lists=WithholdingListDigests()),
     ):
         pass
 

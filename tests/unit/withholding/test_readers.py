@@ -10,7 +10,7 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import IdentifierColumn
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.withholding.readers import IdentifierReader, RowReader
+from td_pinterest_op.withholding.readers import IdentifierRecordReader, RowRecordReader
 from tests.exporting import digest
 
 DEVICE = "0123abcd-89ef-4cde-8f01-23456789abcd"
@@ -34,7 +34,7 @@ def read_rows(types: tuple[str, ...], *rows: tuple[object, ...]) -> tuple[Stats,
     ]
     values = [[in_bytes(value) for value in column] for column in zip(*rows, strict=True)]
     stats = Stats(action="", ad_account_id="1", dry_run=False)
-    with closing(RowReader(columns=columns, stats=stats)) as reader:
+    with closing(RowRecordReader(columns=columns, stats=stats)) as reader:
         prepared = reader.read([values], progress=lambda _: None)
         bodies = [b"{%s}" % b"".join(batch.iterate_json_field()) for batch in prepared.read_batches(10_000)]
     return stats, [record for body in bodies for record in json.loads(body)["records_v2"]]
@@ -153,7 +153,7 @@ def test_array_as_json_is_parsed(value: bytes, expected: list[str]) -> None:
 def read_identifiers(blocks: list[list[list[object]]], *columns: IdentifierColumn) -> Stats:
     """The counts of a result whose identifiers are sent one by one."""
     stats = Stats(action="", ad_account_id="1", dry_run=False)
-    with closing(IdentifierReader(columns=columns, stats=stats, spool=Spool())) as reader:
+    with closing(IdentifierRecordReader(columns=columns, stats=stats, spool=Spool())) as reader:
         reader.read(blocks, progress=lambda _: None)
     return stats
 
