@@ -264,8 +264,8 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     replaced = [key for key in settings if key in shared and str(shared[key]) != str(merged[key])]
     for key in WITHHOLDING_LIST_NAMES:
         if key in replaced:
-            lists = f"{_describe_query(settings[key])} in the entry replaces {_describe_query(shared[key])} of the task"
-            log.warning("%s: for %s, %s", place, key, lists)
+            text = "%s: for %s, %s in the entry replaces %s of the task"
+            log.warning(text, place, key, _describe_without_sql(settings[key]), _describe_without_sql(shared[key]))
     if replaced:
         log.info("%s overrides the task's %s", place, ", ".join(map(str, replaced)))
     left_out = {
@@ -281,7 +281,7 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     return replace(task, entry=name, params=own)
 
 
-def _describe_query(query: object) -> str:
+def _describe_without_sql(query: object) -> str:
     """Return the name of a list's file, or "a query" in place of its SQL, which may have values of people."""
     text = str(query).strip()
     return text if text.lower().endswith(".sql") and len(text.split()) == 1 else "a query"

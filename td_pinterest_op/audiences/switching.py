@@ -46,7 +46,7 @@ class Switch:
             )
         return parse_list_name(used)
 
-    def run(self, audience: Audience) -> Audience:
+    def switch_and_confirm(self, audience: Audience) -> Audience:
         """Switch `audience`, as it was just read, and return it as Pinterest shows it ten seconds later or more.
 
         If an older run has switched it meanwhile, switches it once more. Raises AudienceError if it uses a newer run's

@@ -24,7 +24,7 @@ from td_pinterest_op.settings.table import (
 )
 from td_pinterest_op.task_runtime.digdag_secrets import (
     LOCAL_PROJECT_ID,
-    TokenStore,
+    RefreshTokenStore,
     find_local_secrets_folder,
     read_local_secret,
 )
@@ -112,7 +112,9 @@ class Credentials:
 
     def make_token_saver(self) -> OnNewRefreshToken:
         """Return a function that stores a new refresh token where the old one was found, or warns if that fails."""
-        store = TokenStore(task=self.build_task(), settings=self.build_connection_settings(), timing=SYSTEM_TIMING)
+        store = RefreshTokenStore(
+            task=self.build_task(), settings=self.build_connection_settings(), timing=SYSTEM_TIMING
+        )
         path = self.env_file
 
         def save_token(new_token: Secret | None, valid_seconds: float | None) -> None:

@@ -132,7 +132,7 @@ def parse_env_file(text: str, path: Path) -> dict[str, str]:
     """
     return {
         name: "".join(map(_unquote_shell_text, re.findall(_WORD_PIECE_PATTERN, text[word], re.VERBOSE | re.DOTALL)))
-        for name, word in _iterate_assignments(text, path)
+        for name, word in _iterate_value_slices(text, path)
     }
 
 
@@ -145,7 +145,7 @@ def set_env_values(path: Path, new: Mapping[str, str]) -> None:
         text = path.read_bytes().decode("utf-8-sig") if path.exists() else ""
         left = dict(new)
         # From the end: a value that is replaced moves none of those before it.
-        for name, value in reversed(list(_iterate_assignments(text, path))):
+        for name, value in reversed(list(_iterate_value_slices(text, path))):
             if name in new:
                 left.pop(name, None)
                 text = text[: value.start] + shlex.quote(new[name]) + text[value.stop :]
@@ -158,7 +158,7 @@ def set_env_values(path: Path, new: Mapping[str, str]) -> None:
         raise SettingsError(f"the file {path} cannot be written: {explain_file_error(error)}") from None
 
 
-def _iterate_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
+def _iterate_value_slices(text: str, path: Path) -> Iterator[tuple[str, slice]]:
     """Yield the name of each variable that an env file's text assigns, and the slice of the text with its value.
 
     Raises SettingsError, which names the file `path`, for a line that assigns no variable.

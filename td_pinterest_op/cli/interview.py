@@ -22,7 +22,7 @@ from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.services import Services
 
 _T = TypeVar("_T")
-_MOST_LINES_SHOWN = 20
+_MOST_CHOICES_SHOWN = 20
 _LONGEST_ANSWER = 4_000  # a terminal cuts a line after 4,095 bytes
 # Before the name of an audience that does not exist yet.
 _NEW_NAME_PREFIX = "new:"
@@ -290,7 +290,7 @@ class Interview:
 
 def _print_first_lines(lines: Sequence[str]) -> None:
     """Print the first twenty lines of a list to choose from, and how many more there are."""
-    for line in lines[:_MOST_LINES_SHOWN]:
+    for line in lines[:_MOST_CHOICES_SHOWN]:
         screen.print_note(f"  {line}")
-    if len(lines) > _MOST_LINES_SHOWN:
-        screen.print_note(f"  and {len(lines) - _MOST_LINES_SHOWN} more")
+    if len(lines) > _MOST_CHOICES_SHOWN:
+        screen.print_note(f"  and {len(lines) - _MOST_CHOICES_SHOWN} more")

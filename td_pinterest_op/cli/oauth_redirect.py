@@ -89,7 +89,7 @@ class _RedirectHandler(http.server.BaseHTTPRequestHandler):
         """Store the parameters of a valid redirect in the server's `answer`. Other requests only get an error page."""
         answer = None
         try:
-            answer = parse_redirect(self.path, state=self.server.state)
+            answer = parse_redirect_parameters(self.path, state=self.server.state)
             heading = "Approved" if "code" in answer else "Refused"
         except SettingsError as error:
             heading = str(error)
@@ -106,7 +106,7 @@ class _RedirectHandler(http.server.BaseHTTPRequestHandler):
         """Log nothing, because the request line contains the authorization code."""
 
 
-def parse_redirect(address: str, *, state: str) -> RedirectParameters:
+def parse_redirect_parameters(address: str, *, state: str) -> RedirectParameters:
     """Return the parameters of the address to which Pinterest redirected. Raises SettingsError for any other text.
 
     `state`: the random text that the consent page's address had, and that the parameters must contain.

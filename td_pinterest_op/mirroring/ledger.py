@@ -234,9 +234,8 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
             ended[state.number + 1] = "settled"
         if refused:
             self.insert_refused_digests(refused, is_settled=True)
-            count_query = (
-                f"SELECT count(digest) AS people {self._from_audience_rows} AND {self._build_plan_condition(1)}"
-            )
+            of_refusals = self._build_plan_condition(of_refusals=True)
+            count_query = f"SELECT count(digest) AS people {self._from_audience_rows} AND {of_refusals}"
             (row,) = self.jobs.read_rows_as_dicts("count them", count_query)
             refused_count = row["people"]
         if keeps_unsure_leavers:
@@ -279,15 +278,16 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         """
         rows = (
             f"SELECT {op_sql} AS op, digest, cast(NULL AS bigint) AS joined, cast(NULL AS bigint) AS figure\n"
-            f"{self._from_audience_rows} AND {self._build_plan_condition(0)} AND {where}"
+            f"{self._from_audience_rows} AND {self._build_plan_condition()} AND {where}"
         )
         self._insert_from_select(purpose, _build_digest_rows_select(rows, plan=self.state.number + 1))
 
-    def _build_plan_condition(self, plan_offset: int) -> str:
-        """Return a condition for the rows of this run's plan (`plan_offset` 0), or of its refusals (1)."""
+    def _build_plan_condition(self, *, of_refusals: bool = False) -> str:
+        """Return a condition for the rows of this run's plan, or of the refusals of its records."""
         number = self.state.number
         earliest = number // 1000 - _TIME_SLACK_SECONDS
-        return f"plan = {number + plan_offset} AND session = '{self.jobs.token}' AND time >= {earliest}"
+        plan = number + 1 if of_refusals else number
+        return f"plan = {plan} AND session = '{self.jobs.token}' AND time >= {earliest}"
 
     def _insert_from_select(self, purpose: str, select: str) -> None:
         """Insert the rows of the SQL `select` into the ledger. `purpose`: what the statement does, for its first line.
@@ -313,7 +313,7 @@ FROM (
         REPLACEMENT.
         """
         ops = ", ".join(f"'{change}'" for change in changes)
-        from_sent_rows = f"{self._from_audience_rows} AND {self._build_plan_condition(0)} AND op IN ({ops})"
+        from_sent_rows = f"{self._from_audience_rows} AND {self._build_plan_condition()} AND op IN ({ops})"
         # REPLACEMENT has only an event row, so its count of digests is 0.
         rows = f"""\
 SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined,

@@ -82,8 +82,8 @@ class RenewableTokens(TokenSource):
 
     `on_new_refresh_token(token, seconds)` is called at once after each renewal: `token` is the new refresh token, or
     None if Pinterest sent none; `seconds` is how long the refresh token is valid, None if unknown.
-    `read_stored_token()` returns the refresh token that is stored now, which another task may have renewed, or None if
-    it cannot be read.
+    `read_stored_refresh_token()` returns the refresh token that is stored now, which another task may have renewed, or
+    None if it cannot be read.
     """
 
     client: Client
@@ -91,7 +91,7 @@ class RenewableTokens(TokenSource):
     client_secret: Secret
     refresh_token: Secret
     on_new_refresh_token: Callable[[Secret | None, float | None], None]
-    read_stored_token: Callable[[], Secret | None] = lambda: None
+    read_stored_refresh_token: Callable[[], Secret | None] = lambda: None
     needs_scopes: bool = False  # whether AccountError is raised if a token lacks one of REQUIRED_SCOPES
     scopes: frozenset[str] = frozenset()
     refresh_expires_in: float | None = None  # in seconds, from the last response; None if unknown
@@ -142,7 +142,7 @@ class RenewableTokens(TokenSource):
 
     def _adopt_new_stored_token(self) -> bool:
         """Use the stored refresh token from now on. Returns False if it cannot be read or this run has had it."""
-        stored = self.read_stored_token()
+        stored = self.read_stored_refresh_token()
         if stored is None or stored in self._seen_tokens:
             return False
         self._seen_tokens.add(stored)

@@ -20,7 +20,7 @@ def format_share(part: float | None, whole: float | None) -> str:
     return f"{percent:.1f} %" if 0 < percent < 10 else f"{percent:.0f} %"
 
 
-def format_change(now: float | None, before: float | None) -> str:
+def format_difference(now: float | None, before: float | None) -> str:
     """Return the change of a figure from `before` to `now`: "+12", "−3", "same", or "" if either is None."""
     if now is None or before is None:
         return ""

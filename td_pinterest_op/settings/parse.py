@@ -68,7 +68,7 @@ class ParsedSettings:
         return own or self.values_with_defaults.get("audience_id")
 
     @property
-    def unused_keys(self) -> list[str]:
+    def keys_unused_by_action(self) -> list[str]:
         """The keys in `result_settings` that the action does not use, in the order in which settings are declared."""
         action = self.action
         keys = self.table.by_name.items()
@@ -121,9 +121,9 @@ def build_settings(parsed: ParsedSettings) -> Any:
         values |= {"action": action, "audience_id": parsed.audience_id}
         if action.least_records and "min_records" not in parsed.given_values:
             values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
-        if parsed.unused_keys:
-            text = f"{action.name} does not use these settings: {', '.join(parsed.unused_keys)}"
-            warnings.append(SettingProblem(key=parsed.unused_keys[0], code="unused", text=text))
+        if parsed.keys_unused_by_action:
+            text = f"{action.name} does not use these settings: {', '.join(parsed.keys_unused_by_action)}"
+            warnings.append(SettingProblem(key=parsed.keys_unused_by_action[0], code="unused", text=text))
     return parsed.table.settings_class(
         **values,
         refresh_token_secret=parsed.refresh_token_secret,
@@ -280,7 +280,7 @@ def _add_action_problems(parsed: ParsedSettings, action: ActionSpec) -> None:
         parsed.add_problem_if_different(id_key, "audience_id")
         other = "audience_name" if action.finds_by_name else "audience_id"
         parsed.add_problem_if_missing(id_key, "audience_id", other, reason=needed_by)
-    for name in parsed.unused_keys:
+    for name in parsed.keys_unused_by_action:
         key = parsed.table.by_name[name]
         harmless = key.default if key.harmless is None else key.harmless
         if key.restricts and given[name] not in (None, harmless) and (action.reads_rows or not key.limits_rows):

@@ -102,7 +102,7 @@ def read_local_secret(name: str, environ: Mapping[str, str]) -> str | None:
         return None
 
 
-class TokenStore:
+class RefreshTokenStore:
     """Stores a task's new refresh tokens where the old token was read: in a secrets file or on a workflow server."""
 
     def __init__(self, *, task: Task, settings: ConnectionSettings, timing: Timing) -> None:
@@ -161,7 +161,7 @@ class TokenStore:
             self.current = new_token
             log.info("Pinterest issued a new refresh token; it is saved in the secret %s", self._secret_name)
 
-    def read_stored_token(self) -> Secret | None:
+    def read_stored_refresh_token(self) -> Secret | None:
         """Return the stored refresh token, or None if it cannot be read: a digdag server does not show secrets."""
         text = self._read_local_token() if self._is_local else None
         if not text:

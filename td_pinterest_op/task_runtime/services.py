@@ -15,7 +15,7 @@ from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.stats import RequestCounts, Stats
-from td_pinterest_op.task_runtime.digdag_secrets import TokenStore
+from td_pinterest_op.task_runtime.digdag_secrets import RefreshTokenStore
 from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints
 from td_pinterest_op.treasure_data.td_api import TreasureData
 
@@ -76,7 +76,7 @@ def connect_services(
     runs share the connections. Raises AccountError before any other request if the run `needs_scopes` (REQUIRED_SCOPES)
     and the token lacks one, and SettingsError for an endpoint that is unsafe for secrets.
     """
-    store = TokenStore(task=task, settings=settings, timing=timing)
+    store = RefreshTokenStore(task=task, settings=settings, timing=timing)
     transport = Transport(
         connect_timeout=settings.connection_timeout_secs,
         write_timeout=settings.write_timeout_secs,
@@ -104,7 +104,7 @@ def connect_services(
             client_secret=settings.client_secret,
             refresh_token=settings.refresh_token,
             on_new_refresh_token=on_new_refresh_token or store.save_token_or_warn,
-            read_stored_token=store.read_stored_token,
+            read_stored_refresh_token=store.read_stored_refresh_token,
             needs_scopes=needs_scopes,
         )
         yield Services(task=task, client=client, tokens=tokens, ad_account_id=settings.ad_account_id, timing=timing)

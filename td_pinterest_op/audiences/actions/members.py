@@ -191,7 +191,7 @@ class MembersAction(AudienceAction):
         now = self._require_usable_audience(audience.id)  # somebody else may have switched it since
         if now.customer_list_id == target.id:
             return  # by another try of this run; somebody may have added people since
-        self._copy_to_stats(self._build_switch(target).run(now))
+        self._copy_to_stats(self._build_switch(target).switch_and_confirm(now))
         self.stats.members = self.stats.sent
         self.stats.previous_customer_list_id = now.customer_list_id
 

@@ -18,7 +18,7 @@ from td_pinterest_op.cli.connection import (
     find_credentials,
     list_ad_accounts,
 )
-from td_pinterest_op.cli.oauth_redirect import RedirectParameters, RedirectServer, parse_redirect
+from td_pinterest_op.cli.oauth_redirect import RedirectParameters, RedirectServer, parse_redirect_parameters
 from td_pinterest_op.cli.secret_target import TARGET_ARGUMENT_NAMES, SecretsByName, make_store_function
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, SettingsError, StoppedError, extend_errors
 from td_pinterest_op.pinterest.client import TokenSource
@@ -125,7 +125,7 @@ def authorize(
         screen.require_terminal(_STORE_QUESTION)
     state = secrets.token_urlsafe(32)
     page = credentials.environ.get("PINTEREST_OAUTH_URL") or "https://www.pinterest.com/oauth/"
-    with _ask_for_app_credentials(credentials).open_services() as services:
+    with _complete_app_credentials(credentials).open_services() as services:
         query = {
             "client_id": services.tokens.client_id.reveal(),
             "redirect_uri": redirect,
@@ -141,7 +141,7 @@ def authorize(
                 f"The browser then goes to {redirect} and may say that it cannot connect. Paste the whole address of "
                 "that page here, and press Enter:"
             )
-            answer = parse_redirect(sys.stdin.readline(), state=state)
+            answer = parse_redirect_parameters(sys.stdin.readline(), state=state)
             screen.discard_pasted_lines()
         else:
             answer = _open_browser_and_wait(link, state, redirect, timeout)
@@ -208,7 +208,7 @@ def authorize(
             )
 
 
-def _ask_for_app_credentials(credentials: Credentials) -> Credentials:
+def _complete_app_credentials(credentials: Credentials) -> Credentials:
     """Return the credentials with the app's, for which the user is asked if need be, and without a refresh token."""
     environ = dict(credentials.environ)
     sources = {name: place for name, place in credentials.sources.items() if name != REFRESH_TOKEN_VARIABLE}

@@ -88,7 +88,7 @@ class Rehearsal:
         self._first_token = services.tokens.refresh_token
         services.client.on_response = partial(setattr, self, "answer")
 
-    def try_token_refresh(self) -> Verdict:
+    def try_token_rotation(self) -> Verdict:
         """Refresh the token. Return the verdict: whether that renews the refresh token, and ends the old one."""
         facts = self.facts
         tokens = self.services.tokens
@@ -186,7 +186,7 @@ class Rehearsal:
                 return f"{facts.batches_at_once} at once are accepted, of {number} some are {how}"
         return f"{number} at once are accepted"
 
-    def try_records_v2(self) -> Verdict:
+    def try_several_keys(self) -> Verdict:
         """Return the verdict: whether Pinterest accepts records that combine several identifiers of one person."""
         rows = self._make_fake_batch(_TWO_KEY_RECORDS, layout=_TWO_KEY_LAYOUT)
         self.facts.records_v2 = self._try_request(lambda: self._add_records(self.api, rows))
@@ -304,7 +304,7 @@ class Step:
 
 
 STEPS = (
-    Step("token", "POST oauth/token three times: second with the old refresh token", Rehearsal.try_token_refresh),
+    Step("token", "POST oauth/token three times: second with the old refresh token", Rehearsal.try_token_rotation),
     Step("account", "GET ad_accounts", Rehearsal.try_account_access),
     Step("list_without_records", "POST customer_lists without records", Rehearsal.try_list_without_records, 1),
     Step("list", "POST customer_lists with 10,000 records, then GET until it shows", Rehearsal.try_new_list, 1),
@@ -316,7 +316,7 @@ STEPS = (
         "list",
     ),
     Step("at_once", "PATCH customer_lists ADD, 1, 2, 4 and 8 at once", Rehearsal.try_batches_at_once, 15, "list"),
-    Step("records_v2", "PATCH customer_lists ADD with records_v2", Rehearsal.try_records_v2, 1, "list"),
+    Step("records_v2", "PATCH customer_lists ADD with records_v2", Rehearsal.try_several_keys, 1, "list"),
     Step("audience", "POST audiences on the list", Rehearsal.try_new_audience, 1, "list"),
     Step(
         "move",

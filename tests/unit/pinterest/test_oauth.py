@@ -47,7 +47,7 @@ def office(*answers: Response | Failure, needs_scopes: bool = False) -> Office:
         client_secret=Secret("s3cr3t:client"),
         refresh_token=Secret("s3cr3t-refresh&1"),
         on_new_refresh_token=lambda secret, seconds: kept.append((secret.reveal() if secret else None, seconds)),
-        read_stored_token=lambda: stored[0],
+        read_stored_refresh_token=lambda: stored[0],
         needs_scopes=needs_scopes,
     )
     return Office(tokens=tokens, scene=stage, kept=kept, stored=stored)
@@ -216,7 +216,7 @@ def test_a_refresh_token_that_another_task_has_renewed_meanwhile_is_replaced_onc
 def test_refusals_of_all_stored_tokens_are_counted_together() -> None:
     rig = office(answer(401, {"code": 283}))
     numbers = iter(range(100))
-    rig.tokens.read_stored_token = lambda: Secret(f"s3cr3t-refresh-{next(numbers)}")
+    rig.tokens.read_stored_refresh_token = lambda: Secret(f"s3cr3t-refresh-{next(numbers)}")
     with pytest.raises(AccountError, match="was replaced"):
         rig.token()
     assert len(rig.scene.script.sent) == 10

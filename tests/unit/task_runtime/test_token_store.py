@@ -18,7 +18,7 @@ from td_pinterest_op.runtime.clock import DAY_SECONDS
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import CONNECTION_SETTINGS
 from td_pinterest_op.task_runtime import digdag_secrets
-from td_pinterest_op.task_runtime.digdag_secrets import TokenStore
+from td_pinterest_op.task_runtime.digdag_secrets import RefreshTokenStore
 from td_pinterest_op.task_runtime.task import Task
 from tests.clock import FakeTime
 from tests.unit.scripted import Script, answer
@@ -60,12 +60,12 @@ def store(
     secret_name: str | None = KEY,
     project_id: int | None = 4711,
     time: FakeTime | None = None,
-) -> TokenStore:
+) -> RefreshTokenStore:
     params = {} if project_id is None else {"project_id": project_id}
     task = Task(params=params, environ={"TD_API_KEY": TD_KEY} | dict(environ or {}))
     settings = parse_settings({"type": "pinterest"}, table=CONNECTION_SETTINGS, environ=CREDENTIALS)
     settings = replace(settings, refresh_token=OLD, refresh_token_secret=secret_name)
-    return TokenStore(task=task, settings=settings, timing=(time or FakeTime()).timing)
+    return RefreshTokenStore(task=task, settings=settings, timing=(time or FakeTime()).timing)
 
 
 def secrets_file(folder: Path, content: str = "s3cr3t-old-token") -> Path:
@@ -127,7 +127,7 @@ def test_a_run_on_a_server_uses_no_local_secret(
     kept.save_token_or_warn(NEW, None)
     assert (only_request(server).method, only_request(server).url) == ("PUT", url)
     assert file.read_text() == OLD.reveal()
-    assert kept.read_stored_token() is None
+    assert kept.read_stored_refresh_token() is None
 
 
 @pytest.mark.parametrize("folder", [".", "workspace/2_pinterest_export_12_34_5678"])
@@ -143,7 +143,7 @@ def test_a_local_run_with_an_endpoint_stores_nothing_on_the_server(
     monkeypatch.chdir(home / folder)
     server = serve()
     kept = store({"DIGDAG_ENDPOINT": SERVER}, project_id=1)
-    assert kept.read_stored_token() is None
+    assert kept.read_stored_refresh_token() is None
     kept.save_token_or_warn(NEW, None)
     assert server.sent == []
     (warning,) = warnings(caplog)
@@ -168,7 +168,7 @@ def test_token_is_saved_over_the_one_that_this_run_knows(
     if content is not None:
         file.write_text(content)
     if is_adopted:
-        assert kept.read_stored_token() == NEWER
+        assert kept.read_stored_refresh_token() == NEWER
     kept.save_token_or_warn(NEW, 60 * DAY_SECONDS)
     assert file.read_text() == expected.reveal()
     assert warnings(caplog) == []
@@ -183,7 +183,7 @@ def test_local_secret_that_cannot_be_written_stays_with_a_warning(
     kept.save_token_or_warn(NEW, 60 * DAY_SECONDS)
     (warning,) = warnings(caplog)
     assert "could not be saved (No space left on device)" in warning
-    assert OLD == kept.current == kept.read_stored_token()
+    assert OLD == kept.current == kept.read_stored_refresh_token()
     assert [file] == list(file.parent.iterdir())
 
 
