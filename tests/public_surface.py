@@ -3,12 +3,13 @@
 A test compares the file with the program, so that a change of a public name is seen in review.
 """
 
+import importlib
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op import activation, erase, export, history, many, status
+import td_pinterest_op
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS
 from td_pinterest_op.cli.commands.explain import ERRORS_BY_NAME
 from td_pinterest_op.cli.program import program
@@ -32,7 +33,8 @@ FILE = ROOT / "tests" / "unit" / "public_surface.txt"
 
 def list_names() -> Iterator[str]:
     """Yield each public name, as its kind, a blank and the name."""
-    for module in (activation, erase, export, history, many, status):
+    files = Path(td_pinterest_op.__path__[0]).glob("[a-z]*.py")
+    for module in [importlib.import_module(f"td_pinterest_op.{file.stem}") for file in files]:
         for name, class_ in inspect.getmembers(module, inspect.isclass):
             if class_.__module__ == module.__name__ and hasattr(class_, "run") and not name.startswith("_"):
                 yield f"class {module.__name__}.{name}"

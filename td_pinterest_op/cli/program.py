@@ -5,7 +5,7 @@
 #    way of its own, add it to test_signals.py there.
 # 2. Write a module in cli/commands, whose function has the decorator `options.command` with an example. What it shares
 #    with other commands is a helper in cli/. It reaches Pinterest by `open_connection` and `make_ad_account_api`
-#    (cli/connection.py); a new request goes into pinterest/api.py and tests/emulators/pinterest/operations.py.
+#    (cli/connection.py). A new request: pinterest/api.py.
 # 3. Import it below, and add it to `program`.
 # 4. Run `python -m tests.readme` and `python -m tests.public_surface`, add it to the first table of
 #    docs/command-line.md, and add a line to CHANGELOG.md.

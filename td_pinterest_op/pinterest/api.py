@@ -1,5 +1,11 @@
 """Pinterest's API v5: audiences and customer lists of an ad account. Unknown fields of a response are ignored."""
 
+# To add a request:
+# 1. Test it (tests/unit/pinterest/test_api.py), and what published clients make of the emulator's answer
+#    (tests/contract/test_pinterestsdk.py).
+# 2. Add it to the emulator, as Pinterest describes it: tests/emulators/pinterest/operations.py, and the fields of its
+#    body in tests/emulators/pinterest/shapes.py.
+# 3. Write a method of `Api`. What it assumes of Pinterest is a row of docs/what-has-been-seen.md.
 import enum
 import json
 import logging

@@ -6,8 +6,7 @@
 #    fault is tried at each of them, and what they lead to to tests/faults/test_matrix.py.
 # 2. Write a class like those in members.py or lifecycle.py: an `ActionSpec` (settings/table.py: its settings and who
 #    may use them), `check_audience`, `plan_steps`. The action's name begins with a regular verb, of which the report
-#    makes "Deleted". A call that Pinterest's client lacks goes into pinterest/api.py (tests/unit/pinterest/test_api.py)
-#    and the emulator (tests/emulators/pinterest/operations.py).
+#    makes "Deleted". A new request: pinterest/api.py.
 # 3. Add the class to `ACTIONS`. If it sends no records, give its report a text (report/verdict.py, with a test in
 #    tests/unit/report/test_verdict.py).
 # 4. If `init` offers it, add it to `EXPORT_ACTIONS` in cli/project_folder.py, what it asks to cli/interview.py, and its
