@@ -31,9 +31,13 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
     `entries`: of the history, in the order of time, for any number of audiences. `audience_id`: by default, the
     audience of the newest run or, without a run, of the newest follow-up. Raises SettingsError if there is neither.
     """
-    # Of two entries for one session, attempt, action and audience, the later one counts.
-    newest = {(each.kind, each.key, each.get_text("audience_id")): each for each in entries if not each.is_erasure}
-    last = list(newest.values())
+    # Of two entries for one session, attempt, action and audience, the later one counts, at its own place.
+    newest = {
+        (each.kind, each.key, each.get_text("audience_id")): place
+        for place, each in enumerate(entries)
+        if not each.is_erasure
+    }
+    last = [entries[place] for place in sorted(newest.values())]
     ids = {each.get_text("audience_id") for each in last} - {""}
     is_only = audience_id is None and len(ids) < 2
     if audience_id is None:

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -74,6 +75,12 @@ def test_each_known_reason_has_advice_and_sql_and_an_unknown_one_is_left_out() -
 
 def test_a_row_that_was_written_twice_is_shown_once() -> None:
     assert page(run(0)) == page(run(0), run(0))
+
+
+def test_a_run_that_was_tried_again_counts_at_the_time_of_its_last_try() -> None:
+    failed = run(0, error="Pinterest was down.")
+    again = replace(run(2), key=failed.key)
+    assert page(failed, run(1), again) == page(run(1), again)
 
 
 def test_an_audience_is_chosen_among_several() -> None:
