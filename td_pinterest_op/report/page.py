@@ -53,8 +53,9 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
             own.append(entry)
     runs = [entry for entry in own if entry.kind == RUN_ROW]
     run = runs[-1] if runs else None
-    # A failed run has few figures, or none.
-    previous = next((entry for entry in reversed(runs[:-1]) if entry.outcome == SUCCESS_OUTCOME), None)
+    # A failed run has few figures, or none, and a dry run has sent nobody.
+    successes = [entry for entry in runs[:-1] if entry.outcome == SUCCESS_OUTCOME and not entry.is_dry_run]
+    previous = successes[-1] if successes else None
     start = run.at if run else None
     later = [entry for entry in own if entry.kind == FOLLOW_UP_ROW and not (start and entry.at and entry.at < start)]
     follow_up = _find_newest_with_value(later, "audience_status")

@@ -40,6 +40,7 @@ def test_the_table_compares_a_run_with_the_last_success() -> None:
         ([run(0)], "+100 compared with the last success"),
         ([run(0, records={"sent": 1100})], "as many as in the last success"),
         ([run(-1), run(0, outcome=FAILED_OUTCOME, records=None, rows=None)], "+200 compared with the last success"),
+        ([run(-1), run(0, dry_run=True, records={"unique": 1000, "sent": 0})], "+200 compared with the last success"),
     ],
 )
 def test_the_card_of_sent_people_has_one_comparison_with_the_last_success(before: list[Entry], said: str) -> None:
