@@ -69,10 +69,10 @@ def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
         bars.append(Bar(KEPT_BAR, "Would be taken out" if removes else "Would be sent", allowed))
     else:
         refused = run.get_number("records_refused") or 0
-        why = "the run failed before" if run.outcome == FAILED_OUTCOME else ""
         bars += [
             Bar(LOST_BAR, "Refused by Pinterest", refused),
-            Bar(LOST_BAR, "Not sent", allowed - sent - refused, why),
+            # Only of a failed run. Some may have been sent, in requests without a known outcome.
+            Bar(LOST_BAR, "Not confirmed", allowed - sent - refused, "the run failed"),
             Bar(KEPT_BAR, "Taken out" if removes else "Sent", sent),
         ]
     bars = [bar for bar in bars if bar.kind == KEPT_BAR or bar.count]

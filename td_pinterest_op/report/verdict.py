@@ -61,8 +61,8 @@ def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText
         changes = sum(run.get_number(f"mirror_{name}") or 0 for name in ("joined", "resent", "left"))
         planned = format_number(changes if run.is_mirror else run.allowed_count)
         unit = "changes" if run.is_mirror else "people"
-        sent = run.get_number("records_sent")
-        reached = f"{format_number(sent)} of {planned} {unit} reached Pinterest." if sent else "Nobody's data was sent."
+        # Of other records it may not be known whether they were sent.
+        reached = f"Pinterest confirmed {format_number(run.get_number('records_sent'))} of {planned} {unit}."
         return ReportText(
             tone="bad",
             headline="The last run failed",

@@ -64,7 +64,7 @@ def test_a_mirror_adds_up_as_an_export_does() -> None:
     ("last_run", "end"),
     [
         (run(records=RECORDS), ["Refused by Pinterest 20", "Sent 830", "Matched by Pinterest None"]),
-        (RUNS["failed"], ["Not sent 430", "Sent 400"]),
+        (RUNS["failed"], ["Not confirmed 430", "Sent 400"]),
         (RUNS["failed mirror"], ["Different people 2000", "Should be in the audience 2000"]),
         (RUNS["dry run"], ["Control group 60", "Would be sent 850"]),
         (run(**REMOVE), ["Different people 1000", "Taken out 1000"]),

@@ -57,10 +57,12 @@ WITHHELD = {"suppressed": 100, "without_consent": 50, "control": 50}
         (run(error="Down.", records={"unique": 1000, "sent": 400}), "400 of 1,000 people"),
         (run(error="Down.", records={"unique": 1000, "sent": 300, "withheld": WITHHELD}), "300 of 800 people"),
         (mirror(error="Down.", records={"unique": 2000, "sent": 60}), "60 of 108 changes"),
+        # Their request may have got through, without an answer.
+        (run(error="Down.", records={"unique": 1000, "sent": 0}), "0 of 1,000 people"),
     ],
 )
-def test_a_failed_run_shows_how_many_were_sent_and_why_it_failed(failed: Entry, reached: str) -> None:
-    assert choose_report_text(failed, None).detail == f"{reached} reached Pinterest. Down."
+def test_a_failed_run_shows_how_many_were_confirmed_and_why_it_failed(failed: Entry, reached: str) -> None:
+    assert choose_report_text(failed, None).detail == f"Pinterest confirmed {reached}. Down."
 
 
 @pytest.mark.parametrize("action", ["clear_current_audience", "create_new_audience", "create_actalike_audience"])
