@@ -59,12 +59,13 @@ def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
     allowed = run.allowed_count or 0
     removes = run.get_text("action") == _REMOVE_ACTION
     if run.is_mirror:
-        names = {"mirror_joined": "joined", "mirror_left": "left", "mirror_resent": "sent again"}
-        changes = [
-            f"{format_number(run.get_number(name))} {word}" for name, word in names.items() if run.get_number(name)
-        ]
+        words = ("joined", "left", "sent again")
+        if run.is_dry_run or run.outcome == FAILED_OUTCOME:
+            words = ("to join", "to leave", "to send again")
+        counts = map(run.get_number, ("mirror_joined", "mirror_left", "mirror_resent"))
+        changes = [f"{format_number(count)} {word}" for count, word in zip(counts, words, strict=True) if count]
         label = "Should be in the audience" if run.get_number("members") is None else "In the audience"
-        bars.append(Bar(KEPT_BAR, label, allowed, ", ".join(changes) or "nobody joined or left"))
+        bars.append(Bar(KEPT_BAR, label, allowed, ", ".join(changes) or f"nobody {words[0]} or {words[1]}"))
     elif run.is_dry_run:
         bars.append(Bar(KEPT_BAR, "Would be taken out" if removes else "Would be sent", allowed))
     else:

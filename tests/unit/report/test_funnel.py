@@ -7,7 +7,7 @@ import pytest
 
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.funnel import KEPT_BAR, LOST_BAR, MATCHED_BAR, Bar, build_funnel
-from tests.unit.report.samples import follow_up, mirror, page, run
+from tests.unit.report.samples import MIRROR, follow_up, mirror, page, run
 
 WITHHELD = {"suppressed": 90, "without_consent": 0, "control": 60}
 RECORDS = {"unique": 1000, "duplicate": 250, "sent": 830, "refused": 20, "withheld": WITHHELD}
@@ -57,7 +57,19 @@ def test_a_mirror_adds_up_as_an_export_does() -> None:
         "Rows read 2000", "Valid 2000", "Different people 2000", "Opted out 200", "Without consent 5",
         "Control group 100", "In the audience 1695", "Matched by Pinterest 900",
     ]  # fmt: skip
-    assert "In the audience <small>40 joined, 12 left, 56 sent again</small>" in page(mirror(9))
+
+
+@pytest.mark.parametrize(
+    ("last_run", "label"),
+    [
+        (mirror(), "In the audience <small>40 joined, 12 left, 56 sent again"),
+        (RUNS["failed mirror"], "Should be in the audience <small>40 to join, 12 to leave, 56 to send again"),
+        (mirror(dry_run=True), "Should be in the audience <small>40 to join, 12 to leave, 56 to send again"),
+        (mirror(mirror=MIRROR | dict.fromkeys(("joined", "left", "resent"), 0)), "<small>nobody joined or left"),
+    ],
+)
+def test_a_mirror_has_changed_only_what_it_has_finished(last_run: Entry, label: str) -> None:
+    assert f"{label}</small>" in page(last_run)
 
 
 @pytest.mark.parametrize(
