@@ -64,8 +64,13 @@ def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
             words = ("to join", "to leave", "to send again")
         counts = map(run.get_number, ("mirror_joined", "mirror_left", "mirror_resent"))
         changes = [f"{format_number(count)} {word}" for count, word in zip(counts, words, strict=True) if count]
-        label = "Should be in the audience" if run.get_number("members") is None else "In the audience"
-        bars.append(Bar(KEPT_BAR, label, allowed, ", ".join(changes) or f"nobody {words[0]} or {words[1]}"))
+        members = run.get_number("members")
+        label = "Should be in the audience" if members is None else "In the audience"
+        members = allowed if members is None else members
+        bars += [
+            Bar(LOST_BAR, "Refused by Pinterest", allowed - members),
+            Bar(KEPT_BAR, label, members, ", ".join(changes) or f"nobody {words[0]} or {words[1]}"),
+        ]
     elif run.is_dry_run:
         bars.append(Bar(KEPT_BAR, "Would be taken out" if removes else "Would be sent", allowed))
     else:

@@ -78,6 +78,7 @@ def test_a_mirror_has_changed_only_what_it_has_finished(last_run: Entry, label: 
         (run(records=RECORDS), ["Refused by Pinterest 20", "Sent 830", "Matched by Pinterest None"]),
         (RUNS["failed"], ["Not confirmed 430", "Sent 400"]),
         (RUNS["failed mirror"], ["Different people 2000", "Should be in the audience 2000"]),
+        (mirror(members=1690), ["Refused by Pinterest 5", "In the audience 1690", "Matched by Pinterest None"]),
         (RUNS["dry run"], ["Control group 60", "Would be sent 850"]),
         (run(**REMOVE), ["Different people 1000", "Taken out 1000"]),
         (run(**REMOVE, dry_run=True), ["Different people 1000", "Would be taken out 1000"]),
