@@ -344,6 +344,16 @@ def test_failure_whose_task_has_a_failed_row_as_its_last_gets_no_second_one(
     assert len(read_rows(services)) == len(runs) + written
 
 
+def test_follow_up_of_which_one_audience_failed_gets_no_second_row(services: Services) -> None:
+    small = services.audience(people(40), name="Small")
+    there = services.audience(people(120))
+    settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": [small, there], "history": HISTORY}
+    task = task_of(services, settings, task_name="+pinterest_status+status")
+    assert len(check_audiences(task, services.time.timing)["problems"]) == 1
+    record_failure(services, scope="+pinterest_status")
+    assert read(services, "audience_id", "outcome") == [(small, "failed"), (there, "success")]
+
+
 def test_each_entry_without_a_row_in_the_attempt_gets_one(services: Services) -> None:
     audiences: list[dict[str, Any]] = [
         {"name": "vip", "action": ADD, "audience_id_add_people": "12", "ad_account_id": AD_ACCOUNT_ID},
