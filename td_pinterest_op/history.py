@@ -90,7 +90,7 @@ def record_missing_failures(task: Task, timing: Timing) -> None:
             # A task's name has no blank: what follows one is the name of an entry.
             done = {label.partition(" ")[2] for label in last_outcomes}
             rows: list[HistoryRow] = [
-                {"task": f"{failed} {name}", **_extract_subject_columns(entry)}
+                {"task": f"{failed} {name}", **_extract_subject_columns({**settings, **entry})}
                 for name, entry in entries.items()
                 if defuse_templates(name) not in done  # as it is in the table
             ]

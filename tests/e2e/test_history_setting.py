@@ -378,6 +378,13 @@ def test_each_entry_without_a_row_in_the_attempt_gets_one(services: Services) ->
     ]
 
 
+def test_row_of_an_entry_names_the_ad_account_that_all_share(services: Services) -> None:
+    settings = {"history": HISTORY, "result_settings": {"ad_account_id": "5", "action": ADD}}
+    audiences = [{"audience_id": "12"}, {"audience_id": "13", "ad_account_id": "6"}]
+    record_failure(services, scope="+pinterest_many", settings=settings, audiences=audiences)
+    assert read(services, "action", "ad_account_id", "audience_id") == [(ADD, "5", "12"), (ADD, "6", "13")]
+
+
 @pytest.mark.parametrize("audiences", ["", "not a list: [", [7, {}], None])
 def test_failure_of_a_workflow_whose_list_has_no_entries_gets_one_row(services: Services, audiences: object) -> None:
     record_failure(services, scope="+pinterest_many", audiences=audiences)
