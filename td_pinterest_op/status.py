@@ -44,7 +44,7 @@ class AudienceStatus:
             stored = check_audiences(get_current_task(), SYSTEM_TIMING)
             store_workflow_values(pinterest_status=stored)
             if stored["problems"]:
-                raise AudienceError("; ".join(stored["problems"]))
+                raise AudienceError(f"ad account {stored['ad_account_id']}: {'; '.join(stored['problems'])}")
 
 
 def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.project import ENGINES, Run, edit_file, read_history, use_audience
+from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
@@ -54,7 +55,8 @@ def test_each_day_of_follow_up_writes_a_row_and_fails_for_too_small(
         held.size = size
         ran = run("pinterest_status")
         succeeded.append(ran.succeeded)
-        assert (f'audience {audience_id} "Shoppers": its status is TOO_SMALL' in ran.log) == (status == "TOO_SMALL")
+        problem = f'ad account {AD_ACCOUNT_ID}: audience {audience_id} "Shoppers": its status is TOO_SMALL'
+        assert (problem in ran.log) == (status == "TOO_SMALL")
     assert succeeded == [False, True]
     names = ("kind", "outcome", "audience_id", "audience_status", "audience_size")
     assert [tuple(row[name] for name in names) for row in read_history(services)] == [
