@@ -286,7 +286,8 @@ def _add_action_problems(parsed: ParsedSettings, action: ActionSpec) -> None:
         if key.restricts and given[name] not in (None, harmless) and (action.reads_rows or not key.limits_rows):
             text = f"{action.name} cannot apply this setting: remove it, or choose an action that can"
             parsed.add_problem(name, text)
-    if action.only_once and given.get("max_leave_ratio") not in (None, 1.0) and given.get("if_exists") != "replace":
+    keeps_members = "if_exists" in action.uses and given.get("if_exists") != "replace"
+    if keeps_members and given.get("max_leave_ratio") not in (None, 1.0):
         text = f"{action.name} cannot apply this setting unless if_exists is replace"
         parsed.add_problem("max_leave_ratio", text)
     names = given.get("audience_name"), given.get("expected_audience_name")

@@ -227,6 +227,11 @@ def test_settings_in_conflict_are_one_problem(changes: dict[str, object], expect
     assert expected in message_of({**LEAST, **changes})
 
 
+def test_a_look_alike_refuses_a_limit_on_leavers_without_naming_a_way_that_it_lacks() -> None:
+    raw = {**NEW, **NEEDED_BY_OTHERS, "action": "create_actalike_audience", "max_leave_ratio": "0.3"}
+    assert problems_of(raw) == ["max_leave_ratio"]
+
+
 @pytest.mark.parametrize(
     ("key", "suggestion"),
     [
