@@ -183,13 +183,15 @@ class _TaskChecker:
             message = f"{FOR_THIS_RUN_PARAMETER} is for one run: pass it with -p, and leave it out of the workflow"
             self._workflow.add_finding(params.places[FOR_THIS_RUN_PARAMETER], "for-this-run", message)
             del params[FOR_THIS_RUN_PARAMETER]
-        written = params.get("result_settings")
-        if not _is_template_text(written):
-            self._settings.update(self._call_and_report(parse_task_settings, params) or {})
+        is_known = not _is_template_text(params.get("result_settings"))
+        if is_known:
+            read = self._call_and_report(parse_task_settings, params)
+            is_known = read is not None
+            self._settings.update(read or {})
         _check_plain_secrets(self._workflow, self._settings)
         self._check_ids_and_templates(self._settings, self._settings.place)
         self._check_ids_and_templates(params.get("audiences"), params.find_value_place("audiences"))
-        exports = [] if _is_template_text(written) else self._check_task_exports()
+        exports = self._check_task_exports() if is_known else []
         for name in sorted(RESTRICTING_SETTING_NAMES & self._task.block.keys()):
             place = self._task.block.places[name]
             if not self._workflow.has_finding(place):
@@ -310,7 +312,9 @@ class _TaskChecker:
             place = self._task.place
             if problem.code == "environment":
                 place = self._task.block.places.get("_env", place)
-            elif problem.key in self._table.by_name and "result_settings" in self._params:
+            elif "result_settings" in self._params and (
+                problem.code == "unknown" or problem.key in self._table.by_name
+            ):
                 place = blocks[0].place
             names = [problem.key, _VARIABLE_BY_CREDENTIAL.get(problem.key), *problem.others]
             for block in blocks if problem.code != "misplaced" else [self._params]:

@@ -49,9 +49,9 @@ class YamlBlock(dict[str, Any]):
         self.origins: dict[str, FileLine] = {}
 
     def get_block(self, key: str) -> "YamlBlock":
-        """Return the mapping at `key`, or an empty one with the place of the key."""
+        """Return the mapping at `key`, or an empty one with the place of the value."""
         inner = self.get(key)
-        return inner if isinstance(inner, YamlBlock) else YamlBlock(self.places.get(key, self.place))
+        return inner if isinstance(inner, YamlBlock) else YamlBlock(self.find_value_place(key))
 
     def find_value_place(self, key: str) -> FileLine:
         """Return the place of a value: where it is written, or else its key, or else the mapping."""

@@ -9,6 +9,7 @@ import pytest
 from td_pinterest_op.cli.lint import rules
 from tests.unit.cli.lint.samples import ACTIVATION, CONNECTOR, ENTRY, ENV, ERASE, MANY, OWN, STATUS, found_in, plant
 
+_SETTINGS_TEXT = "_export:\n → _export:\n  a: '{supress: b, suppress: }'\n"
 _ID = '    audience_id: "2542620905475"\n'
 _SETTINGS = OWN[OWN.index("  result_settings") : OWN.index("  _env")]
 _LIST = MANY[MANY.index("  audiences") : MANY.index("+export")]
@@ -56,6 +57,9 @@ WRONG: list[tuple[Any, ...]] = [
     (12, "wrong: history: names a secret", OWN, f"{_ID} → {_ID}    history: ${{secret:a}}\n"),
     (4, "missing: type: missing; allowed: pinterest", OWN, f"{_SETTINGS} → "),
     (6, "wrong: result_settings: ", OWN, f"{_SETTINGS} →   result_settings: [a]\n"),
+    (6, "unknown: supress: is unknown", OWN, f"{_SETTINGS} →   result_settings: '{{supress: a}}'\n"),
+    (2, "unknown: supress: is unknown", OWN, f"{_SETTINGS} →   result_settings: ${{a}}\n", _SETTINGS_TEXT),
+    (2, "value: suppress: is blank", OWN, f"{_SETTINGS} →   result_settings: ${{a}}\n", _SETTINGS_TEXT),
     (
         13,
         "unknown: zzz: is unknown",
@@ -215,11 +219,16 @@ FILES = {
 
 
 @pytest.mark.parametrize("row", WRONG)
-def test_what_is_wrong_is_found_at_its_line_and_nothing_else(tmp_path: Path, row: tuple[Any, ...]) -> None:
+def test_what_is_wrong_is_found_at_its_line(tmp_path: Path, row: tuple[Any, ...]) -> None:
     line, said, text, *changes = row
     place = f"export.dig:{line}" if isinstance(line, int) else line
     found = found_in(tmp_path, plant(text, *changes), FILES)
     assert [each for each in found if each.startswith(f"{place}: {said}")] != [], found
+
+
+def test_of_settings_that_are_no_mapping_nothing_else_is_said(tmp_path: Path) -> None:
+    (found,) = found_in(tmp_path, plant(OWN, f"{_SETTINGS} →   result_settings: '{{type pinterest: a'\n"))
+    assert found.startswith("export.dig:6: wrong: result_settings: a string of 18 characters is neither valid JSON")
 
 
 _ALERT = "_error:\n  slack>: message.txt\n  suppress_errors: true\n"
