@@ -104,11 +104,14 @@ def _run_command(arguments: Sequence[str] | None) -> int:
         screen.print_error(message + hint.removeprefix("." if message.endswith("?") else ""))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):  # the end of the input, at a question
+        screen.print_note()  # ends the question's line
         screen.print_error("Stopped: nothing more will be done. Running the command again is safe")
         return 130
     except SystemExit:  # click's way of saying that nobody reads the output
         return 141
     except Exception as error:
+        if shutdown.is_requested() and screen.is_interactive():
+            screen.print_note()  # ends the line with the question, or with the terminal's ^C
         screen.print_error(str(ExportError.from_exception(error)))
         return 1
     return code if isinstance(code, int) else 0

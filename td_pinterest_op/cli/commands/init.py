@@ -18,6 +18,7 @@ from td_pinterest_op.cli.project_folder import (
     print_next_commands,
     require_new_folder,
 )
+from td_pinterest_op.errors import StoppedError
 
 _HELP_EXAMPLES = """\b
 Examples:
@@ -47,7 +48,7 @@ Examples:
     metavar="ID|NAME|new:NAME",
     help="The audience, or `new:` and the name of one that the workflow creates.",
 )
-@click.option("--begin", type=interview.BEGIN_CHOICE, help="mirror: what happens to those who are in it.")
+@click.option("--begin", type=interview.BEGIN_CHOICE, help="mirror: what happens to the people in the audience.")
 @click.option("--if-exists", type=interview.IF_EXISTS_CHOICE, help="create: what a second run does.")
 @click.option("--database", help="The database of the queries and of the history.")
 @click.option("--query", metavar="SQL|FILE", help="Who is exported: SQL, or a file with it.")
@@ -117,7 +118,7 @@ def init(
     else:
         try:
             projects = [_run_interview(asks, named, credentials, common)]
-        except click.Abort:
+        except (click.Abort, StoppedError):
             screen.print_note("\nStopped: nothing was written")  # below the question
             return 130
     exports = [project for project in projects if project.job in EXPORT_ACTIONS]

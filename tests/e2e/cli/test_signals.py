@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from td_pinterest_op.cli import screen
 from tests.emulators.pinterest import AD_ACCOUNT_ID, REFRESH_TOKEN, Call, When
 from tests.exporting import Services, people
 from tests.unit.cli.running import Terminal
@@ -51,3 +52,22 @@ def test_signal_during_an_exchange_of_tokens_ends_a_command_that_has_stored_the_
     assert token != REFRESH_TOKEN
     assert token in services.pinterest.tokens.refresh_tokens()
     assert services.pinterest.state()["lists"] == before
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["init", "no_folder"], "\n\nStopped: nothing was written\n"),
+        (["rehearse", "--ad-account", AD_ACCOUNT_ID], "\n\nerror: the run was stopped (SIGINT)\n"),
+    ],
+)
+def test_ctrl_c_at_a_question_ends_a_command_with_a_sentence_below_it(
+    at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyPatch, command: list[str], said: str
+) -> None:
+    monkeypatch.setattr(screen, "is_interactive", lambda: True)
+    for name in ("click.prompt", "click.confirm"):
+        monkeypatch.setattr(name, lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    ran = at_terminal(*command)
+    assert ran.code == 130
+    assert ran.err.endswith(said)
+    assert services.pinterest.calls.writes() == []
