@@ -88,8 +88,10 @@ def convert_existing_task(path: Path, *, task_name: str, entry_name: str) -> Pro
         if task.package_class_name in _INIT_JOB_BY_CLASS or task.find_connector_settings()
     ]
     named = [task for task in exports if task.full_name.endswith(task_name)]
+    if not exports:
+        raise SettingsError(f"no task of {path} exports to Pinterest: name another file")
     if len(named) != 1:
-        names = ", ".join(task.full_name for task in exports) or "no task"
+        names = ", ".join(task.full_name for task in exports)
         raise SettingsError(f"{path} exports to Pinterest in {names}: choose one with --task, or another file")
     with work_inside(path.parent):
         return _ExistingTaskConverter(workflow, named[0], named[0]).convert_and_report(entry_name)
@@ -195,7 +197,7 @@ class _ExistingTaskConverter:
                 f"{self.workflow.path}: {self.query_task.full_name} and {self.task.full_name}, with its lists and "
                 f"history, become one task, but have different values for {' and '.join(differing)}: give both the same"
             )
-        if not self.task.package_class_name and action.reads_rows:
+        if not self.task.package_class_name:
             settings.setdefault("history", "pinterest_history")
 
     def _read_people_query(self, params: YamlBlock) -> str:
@@ -300,6 +302,4 @@ class _ExistingTaskConverter:
         for reason in dict.fromkeys(self.left_out_reasons.values()):
             left_out = ", ".join(name for name, each in self.left_out_reasons.items() if each == reason)
             screen.print_note(f"  left out: {left_out}: {reason}")
-        screen.print_note(
-            f"  Once the new workflow runs, end {self.task.full_name} of {path}: both would send the people"
-        )
+        screen.print_note(f"  Once the new workflow runs, end {self.task.full_name} of {path}: both would do the same")

@@ -14,6 +14,7 @@ from td_pinterest_op.settings.structures import MAPPING_TYPE
 from td_pinterest_op.settings.table import (
     CREDENTIAL_SETTINGS,
     ENTRY_POINT_PARAMETERS,
+    FOR_THIS_RUN_PARAMETER,
     TASK_PARAMETERS,
     ActionSpec,
     ConnectionSettings,
@@ -222,8 +223,8 @@ def _add_unknown_key_problems(parsed: ParsedSettings, keys: Iterable[object]) ->
             continue
         name = describe_value(key).strip("'")
         if key in (*TASK_PARAMETERS, *ENTRY_POINT_PARAMETERS):
-            text = "is not a key of result_settings, but a parameter: of the task, or of a run (with `-p`)"
-            parsed.add_problem(name, text, code="unknown")
+            owner = "a run, given with `-p`" if key == FOR_THIS_RUN_PARAMETER else "the task"
+            parsed.add_problem(name, f"is not a key of result_settings, but a parameter of {owner}", code="unknown")
         else:
             known = [*parsed.table.by_name, *TASK_PARAMETERS]
             suggestion = build_suggestion_text(key, known) if isinstance(key, str) else ""

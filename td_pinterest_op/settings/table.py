@@ -224,7 +224,10 @@ class RecordSettings(ConnectionSettings):
 
     limit_records_per_request: int = _of_rows(build_integer_type(1, 100_000), 10_000)
     ignore_invalid_records: bool = _of_rows(
-        BOOLEAN_TYPE, False, alias="ignore_error", comment="skip and count them; false: stop before anything is sent"
+        BOOLEAN_TYPE,
+        False,
+        alias="ignore_error",
+        comment="skip and count invalid rows; false: stop before anything is sent",
     )
     dry_run: bool = declare_setting(BOOLEAN_TYPE, False, restricts=True)
     # The name in the query, in lower case → the name of an identifier type. Empty: columns are named for their type.
@@ -275,7 +278,8 @@ class ExportSettings(RecordSettings):
     even_if_used: bool = _of_named_actions(BOOLEAN_TYPE, False)
     ledger: TableName = _of_named_actions(TABLE_TYPE, TableName(None, "pinterest_ledger"))
     begin: FirstRun | None = _of_named_actions(
-        build_word_type(*get_args(FirstRun)), comment="what the first run does with those who are in it: replace, adopt"
+        build_word_type(*get_args(FirstRun)),
+        comment="what the first run does with the people in the audience: replace or adopt them",
     )
     rebuild: bool = _of_named_actions(BOOLEAN_TYPE, False)
     # None: 0.2 for a mirror, no limit for other actions.

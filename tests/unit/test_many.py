@@ -81,7 +81,7 @@ def fail(services: Services, *entries: object, **params: Any) -> str:
         ({"suppress": "-- all\nDELETE FROM opt_outs"}, "suppress is no query, so it is not issued"),
         (
             {"settings_for_this_run": {"dry_run": True}},
-            "settings_for_this_run: is not a key of result_settings, but a parameter",
+            "settings_for_this_run: is not a key of result_settings, but a parameter of a run, given with `-p`",
         ),
     ],
 )

@@ -264,6 +264,13 @@ def test_a_task_of_the_built_in_connector_becomes_a_folder_that_sends_the_same_p
     assert services.pinterest.members_of_audience(audience) == digests(120)
 
 
+def test_a_task_that_reads_no_rows_gets_a_history_as_any_other(init: Init, folder: Path, old: Path) -> None:
+    settings = TYPED.replace("add_people_to_current", "delete_current").replace("id_add_people", "id")
+    path = write(old, {"old.dig": fill(f"{CONNECTED}{settings}\n")})
+    assert init("--from", path).code == 0
+    assert read_settings(folder)["history"] == "pinterest_history"
+
+
 def test_the_task_keeps_its_engine_and_the_workflow_its_schedule(init: Init, folder: Path, old: Path) -> None:
     cron = write(old, {"old.dig": fill(OTHERS["cron"][0])})
     assert init("--from", cron, "--region", "https://api.eu01.treasuredata.com/", "--alert", "slack").code == 0
@@ -608,7 +615,7 @@ CONNECTED = "+export:\n  td>: queries/sample.sql\n  database: shop\n  result_set
 @pytest.mark.parametrize(
     ("text", "sql", "options", "said"),
     [
-        ("+a:\n  echo>: x\n", "", "", "exports to Pinterest in no task: choose one with --task, or another file"),
+        ("+a:\n  echo>: x\n", "", "", "no task of old.dig exports to Pinterest: name another file"),
         (f"{CONNECTED}TYPED\n", "", "--task +other", "exports to Pinterest in +export: choose one with --task"),
         (OTHERS["two tasks"][0], "", "", "exports to Pinterest in +group+add, +group+remove: choose one with --task"),
         (f"{CONNECTED}\n\t  type: pinterest\n", "", "", "there is a tab here, where YAML allows none"),

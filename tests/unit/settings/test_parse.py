@@ -265,7 +265,7 @@ def test_an_error_lists_its_problems_in_the_order_of_the_table() -> None:
         (7, "- 7: is unknown"),
         ("td_user", "- td_user: is unknown"),
         ("_internal", "- _internal: is unknown"),
-        ("query", "- query: is not a key of result_settings, but a parameter: of the task, or of a run (with `-p`)"),
+        ("query", "- query: is not a key of result_settings, but a parameter of the task"),
     ],
 )
 def test_an_unknown_key_that_resembles_no_setting_gets_no_suggestion(key: object, expected: str) -> None:
