@@ -148,7 +148,9 @@ def _run_interview(
 ) -> Project:
     """Return the project that the options in `option_values`, and the user's answers if `asks`, describe."""
     option_values["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-    if common.yes and not option_values["audience"]:
+    # The variable holds the id of an existing audience, which the other jobs do not use.
+    acts_on_existing = (option_values["job"] or "add") in EXPORT_ACTIONS.keys() - {"create"}
+    if common.yes and acts_on_existing and not option_values["audience"]:
         option_values["audience"] = credentials.environ.get("PINTEREST_AUDIENCE_ID")
     with contextlib.ExitStack() as stack:
         services = None

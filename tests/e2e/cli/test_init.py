@@ -316,6 +316,15 @@ def test_audience_of_the_environment_is_that_of_a_folder_without_questions(
     assert read_settings(folder)["audience_id"] == audience
 
 
+@pytest.mark.parametrize(("job", "code"), [("create", 2), *((job, 0) for job in OTHER_INIT_JOBS)])
+def test_audience_of_the_environment_is_nothing_to_a_job_without_an_existing_audience(
+    init: Init, monkeypatch: pytest.MonkeyPatch, job: str, code: int
+) -> None:
+    monkeypatch.setenv("PINTEREST_AUDIENCE_ID", "7")
+    ran = init("--job", job, *OPTIONS[:2])
+    assert (ran.code, "Name of the new audience: give --audience" in ran.err) == (code, code > 0)
+
+
 def test_dry_run_without_credentials_writes_nothing(
     init: Init, folder: Path, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
