@@ -294,11 +294,13 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         members = self.figures.people - self.counts["refused"] - refused_count
         self.stats.members = None if self.ledger.state.may_have_unknown_people else members
         rows = self.figures.to_send_count + refused_count
-        if self.figures.mode != REPLACE_MODE:
+        oldest_leaver = 0
+        if self.figures.mode != REPLACE_MODE:  # else the rows that were compared are void
             rows += self.counts["ledger_rows"]
+            oldest_leaver = self.counts["oldest_leaver"]
         self.ledger.compact_if_due(
             member_count=members,
             valid_row_count=rows,
-            oldest_leaver=self.counts["oldest_leaver"],
+            oldest_leaver=oldest_leaver,
             leavers=f"SELECT digest FROM {self._changes_table} WHERE op = 'out' AND digest IS NOT NULL",
         )
