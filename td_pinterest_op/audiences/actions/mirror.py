@@ -127,7 +127,8 @@ class Mirror(MembersAction):
         replaces = changes.mode == REPLACE_MODE
         people = format_count(changes.people, "person", "people")
         if replaces and audience:  # it may have members whom the ledger does not know
-            leavers = f" without {format_count(self._run.counts['leavers'], 'known member')}" if changes.members else ""
+            leaver_count = self._run.counts["leavers"]
+            leavers = f" without {format_count(leaver_count, 'known member')}" if leaver_count else ""
             text = f"all members replaced by {people}{leavers}"
         elif changes.to_send_count:
             again = f", {changes.resent:,} sent again" if changes.resent else ""
