@@ -43,11 +43,13 @@ class Secret:
         self._value = value
         value = value[:LONGEST_SECRET]
         data = value.encode("utf-8", "surrogatepass")
+        encoded = (quote(data, safe=""), quote_plus(data))
         forms = (
             value,
-            quote(data, safe=""),
-            quote_plus(data),
+            *encoded,
+            *(re.sub("%..", lambda escape: escape[0].lower(), each) for each in encoded),
             json.dumps(value)[1:-1],
+            json.dumps(value)[1:-1].replace("/", r"\/"),
             base64.b64encode(data).decode(),
         )
         _secret_forms.update(form.rstrip("=") for form in forms if len(form) >= _SHORTEST_MASKED_SECRET)

@@ -59,7 +59,9 @@ FORMS = {
     "plain": TOKEN,
     "in a URL": quote(TOKEN, safe=""),
     "in a form": quote_plus(TOKEN),
+    "in a form in lower case": "hush%3aab%2fc%2bd%26e%3df%22g%25h%27i-j_k~l.m+4711+%c3%a9",
     "in JSON": json.dumps(TOKEN)[1:-1],
+    "in JSON with escaped slashes": json.dumps(TOKEN)[1:-1].replace("/", r"\/"),
     "in base64": b64encode(TOKEN.encode()).decode(),
 }
 
