@@ -14,7 +14,8 @@ COMMENTS = {
     if (found := COMMENT.search(path.read_text()))
 }
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text().split("## Where to begin a change")[1].split("\n## ")[0]
-PROGRAM = "".join(COMMENT.sub("", path.read_text()) for path in PACKAGE.rglob("*.py"))
+SOURCES = [*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+PROGRAM = "".join(COMMENT.sub("", path.read_text()) for path in SOURCES)
 
 
 @pytest.mark.parametrize("text", [CONTRIBUTING, *COMMENTS.values()], ids=["CONTRIBUTING", *COMMENTS])
