@@ -202,7 +202,10 @@ def read_row_source(task: Task) -> JobSource:
         )
     if may_have_lost_digits(job_id):
         log.warning("%s: job_id", LOST_DIGITS_WARNING)
-    return JobSource(job_id=parse_parameter("job_id", job_id, JOB_ID_TYPE))
+    source = JobSource(job_id=parse_parameter("job_id", job_id, JOB_ID_TYPE))
+    if "job_id" not in task.params:
+        log.info("the rows are those of the workflow's last job, %s", source.job_id)
+    return source
 
 
 def _find_nonblank_parameter(task: Task, name: str) -> object:

@@ -1,5 +1,6 @@
 """A task as digdag runs it: parameters in, statistics out."""
 
+import logging
 import os
 import sys
 import types
@@ -115,6 +116,15 @@ def test_a_domain_key_is_the_same_for_the_same_query_and_another_for_a_corrected
 )
 def test_a_job_is_that_of_the_task_or_else_the_last_one_of_the_workflow(params: dict[str, Any], job_id: str) -> None:
     assert JobSource(job_id=job_id) == read_row_source(task(**params))
+
+
+@pytest.mark.parametrize(("params", "named"), [({"td": {"last_job_id": 13}}, ["13"]), ({"job_id": "13"}, [])])
+def test_log_names_the_last_job_of_the_workflow_where_its_rows_are_exported(
+    params: dict[str, Any], named: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    read_row_source(task(**params))
+    assert [line.rpartition(" ")[2] for line in caplog.messages if "the workflow's last job" in line] == named
 
 
 @pytest.mark.parametrize(
