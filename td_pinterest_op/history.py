@@ -17,6 +17,8 @@ from td_pinterest_op.many import parse_entries
 from td_pinterest_op.redaction.secret import defuse_templates
 from td_pinterest_op.run_history.history_table import (
     FAILED_OUTCOME,
+    FOLLOW_UP_ROW,
+    LIFT_ROW,
     RUN_ROW,
     SUCCESS_OUTCOME,
     HistoryRow,
@@ -100,7 +102,8 @@ def record_missing_failures(task: Task, timing: Timing) -> None:
             error = task.params.get("error")
             paragraph = error.get("paragraph") if isinstance(error, Mapping) else None
             message = str(paragraph or "see the log")
-            history.write_rows([{"kind": RUN_ROW, "outcome": FAILED_OUTCOME, "error": message, **row} for row in rows])
+            about_run = {"kind": _find_row_kind(task, settings), "outcome": FAILED_OUTCOME, "error": message}
+            history.write_rows([{**about_run, **row} for row in rows])
     except ExportError as problem:
         log.warning("the failed run could not be recorded in the history: %s", problem)
 
@@ -174,6 +177,15 @@ def _get_workflow_settings(task: Task) -> Mapping[Any, Any]:
         return {}
     inner = settings.get("result_settings")
     return {**settings, **inner} if isinstance(inner, Mapping) else settings
+
+
+def _find_row_kind(task: Task, settings: Mapping[Any, Any]) -> str:
+    """Return the kind of row for a workflow's failure. A status check and a lift have changed no audience."""
+    if "lift" in task.params:
+        return LIFT_ROW
+    # An export needs `audience_type`, and an erasure names no audience.
+    is_check = "audience_type" not in settings and not settings.keys().isdisjoint(("audience_id", "audience_ids"))
+    return FOLLOW_UP_ROW if is_check else RUN_ROW
 
 
 def _extract_subject_columns(settings: Mapping[Any, Any]) -> HistoryRow:

@@ -408,6 +408,20 @@ def test_row_of_a_failure_names_ad_account_and_audience_as_the_settings_do(
     assert read(services, "ad_account_id", "audience_id", "audience_name") == [subject]
 
 
+def test_killed_check_or_comparison_is_no_run_that_changed_the_audience(services: Services) -> None:
+    stored = services.export(
+        {"action": CREATE, "audience_name": "New", "history": HISTORY}, job_id=services.job(people(5)), **ATTEMPT
+    )
+    ids = {"ad_account_id": AD_ACCOUNT_ID, "audience_id": stored["audience_id"]}
+    listed = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": [stored["audience_id"]]}
+    record_failure(services, scope="+pinterest_status", settings={"history": HISTORY, **ids})
+    record_failure(services, scope="+pinterest_statuses", settings={"history": HISTORY, **listed})
+    record_failure(services, scope="+pinterest_lift", settings={"history": HISTORY, **ids}, lift={"percent": 10})
+    assert read(services, "kind") == [("run",), ("follow-up",), ("follow-up",), ("lift",)]
+    checked = check_audiences(task_of(services, {"history": HISTORY, **ids}), services.time.timing)
+    assert checked["audiences"][0]["members"] == 5
+
+
 @pytest.mark.parametrize(("history", "warned"), [(None, 0), ("", 0), ("a.b.c", 1), (TABLE, 1)])
 def test_failure_task_without_a_usable_table_writes_nothing_and_succeeds(
     services: Services, history: object, warned: int, caplog: pytest.LogCaptureFixture
