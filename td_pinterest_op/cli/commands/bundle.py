@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from td_pinterest_op import __version__
 from td_pinterest_op.cli import options
 from td_pinterest_op.cli.shipped_files import (
     explain_write_errors,
@@ -61,6 +62,8 @@ def bundle(
     update_code(folder, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers)
     with explain_write_errors(folder):
         write_missing_files(folder, files)
+    written = [f"version {__version__} of the operator", "its libraries", *(name for name in files if name not in kept)]
+    common.print_note(f"Wrote {', '.join(written)}")
     if kept:
         common.print_note(f"{format_count(len(kept), 'file')} of yours left unchanged: {', '.join(kept)}")
     click.echo(folder)

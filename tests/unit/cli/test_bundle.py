@@ -21,6 +21,7 @@ from unittest.mock import Mock
 import pytest
 from setuptools import find_packages  # type: ignore[import-untyped]
 
+from td_pinterest_op import __version__
 from td_pinterest_op.cli import bundled_code
 from td_pinterest_op.cli.bundled_code import PACKAGE_PARENT, replace_code
 from td_pinterest_op.cli.lint.rules import check_workflow
@@ -122,6 +123,9 @@ def test_further_calls_add_workflows_and_leave_files_of_the_user(
     assert {path.name for path in tmp_path.glob("*.dig")} == expected
     ran = terminal("bundle", tmp_path)
     assert "files of yours left unchanged: " in ran.err
+    written = ran.err.splitlines()[0]
+    assert written.startswith(f"Wrote version {__version__} of the operator, its libraries, README.md, ")
+    assert ("pinterest_many.dig" in written, "pinterest_export.dig" in written) == (True, False)
     assert list_user_files(tmp_path) == list_user_files(new_folder) | {"queries/people.sql": "mine"}
 
 
