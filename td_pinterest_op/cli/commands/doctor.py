@@ -224,5 +224,5 @@ def _judge_workflow(context: DoctorContext) -> CheckResult | None:
     if not findings:
         return CheckResult(f"{path.name} has no findings")
     first = min(findings, key=lambda finding: finding.level)  # an error before a warning
-    message = f"{format_count(len(findings), 'finding')}; {path.name}:{first.line}: {first.message}"
+    message = f"{format_count(len(findings), 'finding')}; {first}"
     return CheckResult(message, first.level, f"run `td-pinterest check {path}` to see all findings")

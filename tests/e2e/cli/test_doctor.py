@@ -353,6 +353,14 @@ def test_doctor_checks_no_audience_but_those_of_the_workflow(
     assert [name for name in checks if name.startswith("audience")] == named
 
 
+def test_doctor_names_the_file_of_what_is_wrong_in_a_workflow(at_terminal: Terminal, scene: Scene) -> None:
+    included = scene.workflow.with_name("common.yml")
+    included.write_text("a: b\na: c\n")
+    scene.workflow.write_text("_export:\n  !include : common.yml\n")
+    message = run_checks(at_terminal, "--workflow", scene.workflow)["workflow"]["message"]
+    assert message == f"1 finding; {included}:2: yaml: a is defined twice: keep one of the two"
+
+
 def test_status_of_an_audience_of_another_type_can_be_read(at_terminal: Terminal, scene: Scene) -> None:
     visitors = scene.services.pinterest.add_audience("Visitors", audience_type="VISITOR")
     scene.workflow.write_text(STATUS.replace('"1"', f"'{AD_ACCOUNT_ID}'").replace("2, 3", visitors.id))
