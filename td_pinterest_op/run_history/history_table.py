@@ -9,6 +9,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from td_pinterest_op.pinterest.api import AudienceCondition, classify_audience_status
 from td_pinterest_op.redaction.secret import defuse_templates, mask_and_escape
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 
@@ -168,7 +169,7 @@ def find_last_matched_size(rows: Sequence[HistoryRow], audience_id: str) -> int 
     size = None
     for row in rows:
         is_check = row["kind"] == FOLLOW_UP_ROW and row["audience_id"] == audience_id
-        is_matched = not str(row["audience_status"]).endswith("INITIALIZING")
+        is_matched = classify_audience_status(row["audience_status"] or "") is not AudienceCondition.MATCHING
         if is_check and is_matched and row["audience_size"] is not None:
             size = int(row["audience_size"])
     return size

@@ -84,7 +84,15 @@ def test_members_are_known_after_a_run_that_succeeded_and_nothing_since(
 
 def test_size_is_that_of_the_last_status_check_after_pinterests_matching(warehouse: Warehouse) -> None:
     for time, (audience_id, size, status) in enumerate(
-        [("12", 40, "READY"), ("12", 10, "READY"), ("12", 0, "INITIALIZING"), ("12", None, "READY"), ("13", 7, "READY")]
+        [
+            ("12", 40, "READY"),
+            ("12", 10, "READY"),
+            ("12", 0, "INITIALIZING"),
+            ("12", 1, "ELIGIBLE"),
+            ("12", 2, "A_NEW_ONE"),
+            ("12", None, "READY"),
+            ("13", 7, "READY"),
+        ]
     ):
         row = {"audience_id": audience_id, "audience_size": size, "audience_status": status, "time": time}
         warehouse.insert(**{**SEEN, **row})
