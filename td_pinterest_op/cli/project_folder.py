@@ -18,7 +18,7 @@ import click
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Add, Clear, Create, Delete, Mirror, Remove, Replace
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.bundled_code import collect_code, replace_code
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, SECRETS_BY_VARIABLE
+from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import build_authorize_command
@@ -96,9 +96,9 @@ class Project:
         return f"config/{name}.yml"
 
     @property
-    def has_audience_id(self) -> bool:
-        """Whether the settings have the id of an audience."""
-        return any(name.startswith("audience_id") for name in self.settings)
+    def audience_id(self) -> str | None:
+        """The id of the audience in the settings, or None if they have none."""
+        return next((value for name, value in self.settings.items() if name.startswith("audience_id")), None)
 
 
 def is_writable_audience_name(name: str) -> bool:
@@ -163,8 +163,9 @@ def render_project_files(project: Project) -> dict[str, str]:
     files["config/workflow.yml"] = re.sub(r"(?<=\ntd:\n)(?:  .*\n)+", lambda _: td, files["config/workflow.yml"])
     files["config/workflow.yml"] += render_yaml_mapping(project.exported)
     files["config/failed.yml"] = _enable_alert(files["config/failed.yml"], project.alert)
-    variables = [rf"^{name}: .*\n" for name in project.environment]
-    environment = re.sub("|".join(variables) or "$^", "", files["config/environment.yml"], flags=re.MULTILINE)
+    environment = files["config/environment.yml"]
+    for name in project.environment:
+        environment = re.sub(rf"^{name}: .*\n", "", environment, flags=re.MULTILINE)
     files["config/environment.yml"] = environment + render_yaml_mapping(project.environment)
     if action := EXPORT_ACTIONS.get(project.job):
         files = {name: text for name, text in files.items() if not name.startswith("queries/")}
@@ -280,18 +281,14 @@ def print_next_commands(folder: Path, project: Project, common: CommonOptions) -
     run = f"(cd {place} && digdag run {project.workflow_file} --rerun -p py.python={shlex.quote(sys.executable)})"
     if not project.settings:
         run += "   # once you have filled in config/ and queries/"
-    audience = next((value for key, value in project.settings.items() if key.startswith("audience_id")), None)
     wanted = [
         *SECRETS_BY_VARIABLE.values(),
         *{"slack": ["slack.webhook"], "mail": ["mail.host"]}.get(project.alert[:5].rstrip(":"), []),
     ]
     if missing := [secret for secret in wanted if not read_local_secret(secret, os.environ)]:
-        others = [secret for secret in missing if secret not in PINTEREST_SECRETS_BY_VARIABLE.values()]
-        commands = ["`td-pinterest authorize`"] if len(others) < len(missing) else []
-        commands += [f"`digdag secrets --local --set {' '.join(others)}`"] if others else []
         common.print_note(
-            f"`digdag run` reads the local digdag secrets only, which lack {', '.join(missing)}: run "
-            f"{', and '.join(commands)}"
+            f"`digdag run` reads the local digdag secrets only, which lack {', '.join(missing)}: `td-pinterest "
+            "authorize` stores those of Pinterest, and `digdag secrets --local --set NAME` any other"
         )
     server = os.environ.get("DIGDAG_ENDPOINT")
     if server and "DIGDAG_ENDPOINT" not in project.environment:
@@ -304,7 +301,7 @@ def print_next_commands(folder: Path, project: Project, common: CommonOptions) -
     for command in (
         run,
         f"{push}   # then `{build_authorize_command(folder.resolve().name, server)}`",
-        f"td-pinterest {f'audience {audience}' if audience else 'audiences'}   # the day after",
+        f"td-pinterest {f'audience {project.audience_id}' if project.audience_id else 'audiences'}   # the day after",
     ):
         # It is there to be copied, and stays one line.
         click.echo(f"  {screen.replace_program_name(command)}", err=True)

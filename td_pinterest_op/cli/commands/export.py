@@ -113,7 +113,7 @@ def export(
         return 0
     name = statistics["audience_name"] or ""
     # Where the name may have had a template, it has a blank.
-    if project.has_audience_id and is_writable_audience_name(name) and "$ {" not in name:
+    if project.audience_id and is_writable_audience_name(name) and "$ {" not in name:
         project.settings["expected_audience_name"] = name
     if region := credentials.environ.get("TD_API_SERVER"):
         project.environment["TD_API_SERVER"] = region
