@@ -18,7 +18,7 @@ import click
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Add, Clear, Create, Delete, Mirror, Remove, Replace
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.bundled_code import collect_code, replace_code
-from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import build_authorize_command
@@ -286,9 +286,12 @@ def print_next_commands(folder: Path, project: Project, common: CommonOptions) -
         *{"slack": ["slack.webhook"], "mail": ["mail.host"]}.get(project.alert[:5].rstrip(":"), []),
     ]
     if missing := [secret for secret in wanted if not read_local_secret(secret, os.environ)]:
+        others = [secret for secret in missing if secret not in PINTEREST_SECRETS_BY_VARIABLE.values()]
+        commands = ["`td-pinterest authorize`"] if len(others) < len(missing) else []
+        commands += [f"`digdag secrets --local --set {' '.join(others)}`"] if others else []
         common.print_note(
-            f"`digdag run` reads the local digdag secrets only, which lack {', '.join(missing)}: `td-pinterest "
-            "authorize` stores those of Pinterest, and `digdag secrets --local --set NAME` any other"
+            f"`digdag run` reads the local digdag secrets only, which lack {', '.join(missing)}: run "
+            f"{', and '.join(commands)}"
         )
     server = os.environ.get("DIGDAG_ENDPOINT")
     if server and "DIGDAG_ENDPOINT" not in project.environment:
