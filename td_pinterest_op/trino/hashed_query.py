@@ -26,10 +26,11 @@ from td_pinterest_op.trino.hashing_sql import (
 
 CONTROL_MODULUS = 10_000  # a person's number modulo this decides about the control group
 HASHING_ENGINES = ("presto", "trino")  # whose SQL hashes
-_SQL_PIECE_PATTERN = re.compile(r"""'[^']*'|"[^"]*"|--[^\r\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|.""", re.DOTALL)
-
+_SQL_PIECE_PATTERN = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|--[^\r\n]*|/\*.*?(?:\*/|\Z)|;|[^'"`/;-]+|.""", re.DOTALL)
+_HIVE_ESCAPE_PATTERN = re.compile(r"""\\['"\\]""")
 _HIVE_SET_PATTERN = re.compile(r"\A(?:\s*set\s[^;]*;)+", re.IGNORECASE)
 _QUERY_BEGINNING_PATTERN = re.compile(r"[\s(]*(?:select|with|values|table)\b", re.IGNORECASE)
+_INSERT_PATTERN = re.compile(r"\binsert\b", re.IGNORECASE)  # a reserved word in all engines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,18 +86,21 @@ def require_one_statement(query: str, *, name: str = "query") -> str:
 
 
 def require_query(sql: str, *, name: str, engine: str) -> None:
-    """Raise SettingsError unless `sql` is a query, and for presto and trino a single one: it must not change anything.
+    """Raise SettingsError unless `sql` is a single query, in Hive after statements that SET: it must change nothing.
 
     `name`: the parameter or setting that has the SQL, for the error.
     """
-    text = "".join(piece for piece in _SQL_PIECE_PATTERN.findall(sql) if not piece.startswith(("--", "/*")))
-    if engine in HASHING_ENGINES:
-        require_one_statement(sql, name=name)
-    else:  # Hive
-        text = _HIVE_SET_PATTERN.sub("", text, count=1)
-    if not _QUERY_BEGINNING_PATTERN.match(text):
+    is_hive = engine not in HASHING_ENGINES
+    pieces = _SQL_PIECE_PATTERN.findall(_HIVE_ESCAPE_PATTERN.sub(" ", sql) if is_hive else sql)
+    # Without comments, and with nothing in quotes.
+    bare = "".join(" " if piece.startswith(("--", "/*")) else "''" if piece[0] in "'\"`" else piece for piece in pieces)
+    if is_hive:
+        bare = _HIVE_SET_PATTERN.sub("", bare, count=1)
+    require_one_statement(bare, name=name)
+    if not _QUERY_BEGINNING_PATTERN.match(bare) or _INSERT_PATTERN.search(bare):
         raise SettingsError(
-            f"{name} is no query, so it is not issued: begin it with SELECT, WITH, VALUES or TABLE, in Hive after SET",
+            f"{name} is no query, so it is not issued: begin it with SELECT, WITH, VALUES or TABLE, in Hive after SET, "
+            "and insert nothing",
             key=name,
         )
 
