@@ -56,7 +56,7 @@ parse_region_address = make_pattern_parser(
     r"https?://[\w.:-]+/?", "an address, such as https://api.eu01.treasuredata.com/"
 )
 parse_schedule = make_pattern_parser(
-    r"(?:hourly|daily|weekly|monthly|cron)>: *[\w*/,: -]+",
+    r"(?:minutes_interval|hourly|daily|weekly|monthly|cron)>: *[\w*/,: -]+",
     "as in a .dig file, such as `daily>: 07:00:00` or `cron>: 0 7 * * 1`",
 )
 parse_alert = make_pattern_parser(r"slack|mail:[^@\s,;$]+@[^@\s,;$]+", "mail:ADDRESS or slack, with one address")
@@ -89,7 +89,8 @@ class Interview:
             project.environment["TD_API_SERVER"] = region
         question = "When it runs, such as daily>: 07:00:00 (press Enter for no schedule)"
         if schedule := self._get_answer(question, "schedule", parse_schedule, default=""):
-            project.schedule = f"{schedule}\nskip_on_overtime: true"
+            # Quoted, as YAML would take the asterisk of */15 for an alias.
+            project.schedule = re.sub(">: *(.+)", r'>: "\1"\nskip_on_overtime: true', schedule)
             project.timezone = self._get_answer("Time zone of the schedule", "timezone", parse_timezone, default="UTC")
         question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
         project.alert = self._get_answer(question, "alert", parse_alert, default="")

@@ -105,10 +105,10 @@ def test_workflow_is_the_shipped_one_but_for_its_schedule(init: Init, folder: Pa
     assert init(*options).code == 0
     assert (folder / "pinterest_export.dig").read_text() == shipped
     shutil.rmtree(folder)
-    assert init(*options, "--schedule", "cron>: 0 7 * * 1", "--timezone", "Europe/Berlin").code == 0
+    assert init(*options, "--schedule", "cron>: */15 7 * * 1", "--timezone", "Europe/Berlin").code == 0
     config = load(folder / "pinterest_export.dig")
     assert config["timezone"] == "Europe/Berlin"
-    assert config["schedule"] == {"cron>": "0 7 * * 1", "skip_on_overtime": True}
+    assert config["schedule"] == {"cron>": "*/15 7 * * 1", "skip_on_overtime": True}
     changed = set((folder / "pinterest_export.dig").read_text().splitlines()) ^ set(shipped.splitlines())
     assert [
         line for line in changed if not re.match("(# )?(timezone|schedule|  daily|  cron|  skip|To run)", line)
