@@ -1,10 +1,11 @@
 """Types of settings that hold several values: a list or a mapping, as its own type or as JSON or YAML text.
 
-Each scalar of YAML text is read as a string, as digdag's templates give them.
+Each scalar of YAML text but null is read as a string, as digdag's templates give them.
 """
 
 import contextlib
 import json
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -55,7 +56,10 @@ class ControlGroup:
 
 
 class _StrictYamlLoader(yaml.BaseLoader):
-    """Loads YAML with each scalar as a string, as digdag's templates give them. Refuses aliases and repeated keys."""
+    """Loads YAML with each scalar but null as a string, as digdag's templates give them.
+
+    Refuses aliases and repeated keys.
+    """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Return the next YAML node. Raises WrongValueError for an alias: a short text could grow without bounds."""
@@ -77,15 +81,19 @@ class _StrictYamlLoader(yaml.BaseLoader):
         return mapping
 
 
+_StrictYamlLoader.add_implicit_resolver("null", re.compile("(?:~|[Nn]ull|NULL)$"), ["~", "n", "N"])
+_StrictYamlLoader.add_constructor("null", lambda *_: None)
+
+
 def parse_json_or_yaml(text: str) -> object:
-    """Return the value of JSON text, or else of YAML text, in which each scalar is a string.
+    """Return the value of JSON text, or else of YAML text, in which each scalar but null is a string.
 
     Raises WrongValueError, whose message does not quote the text: it could contain a credential.
     """
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(text, object_pairs_hook=_build_dict_of_unique_keys)
     try:
-        return yaml.load(text, Loader=_StrictYamlLoader)  # noqa: S506 - it makes strings, lists and mappings only
+        return yaml.load(text, Loader=_StrictYamlLoader)  # noqa: S506 - it makes strings, None, lists and mappings only
     except WrongValueError as error:
         fault = str(error)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -72,9 +72,10 @@ def test_the_least_settings_get_every_default() -> None:
         "{" + ", ".join(f"{key}: {value}" for key, value in LEAST.items()) + "}",
         {**LEAST, "ad_account_id": 549755885175, "audience_id_add_people": 2542620905475.0},
         {**LEAST, "audience_name": None, "ignore_error": "", "columns": "  "},
+        "\n".join(f"{key}: {value}" for key, value in {**LEAST, "audience_name": "null", "history": "~"}.items()),
         {key: f" {value} " for key, value in LEAST.items()},
     ],
-    ids=["mapping", "JSON", "YAML", "YAML quoted", "YAML flow", "ids as numbers", "blanks left out", "padded"],
+    ids=["mapping", "JSON", "YAML", "YAML quoted", "YAML flow", "ids as numbers", "blanks", "YAML null", "padded"],
 )
 def test_settings_in_every_form_give_the_same_result(raw: object) -> None:
     assert read(LEAST) == read(raw)
