@@ -167,7 +167,7 @@ class _ExistingTaskConverter:
             else:
                 self.left_out_reasons[name] = _PLAIN_TEXT_REASON if name in _PLAIN_SECRET_KEYS else _DEFAULT_REASON
         self._note_left_out_keys(params)
-        self._print_report(project)
+        self._print_report(project, entry_name)
         return project
 
     def _fill_export_project(self, project: Project, params: YamlBlock) -> None:
@@ -292,8 +292,8 @@ class _ExistingTaskConverter:
         for name, key in keys.items():
             self.left_out_reasons[name] = _LEFT_OUT_REASONS.get(key, _DEFAULT_REASON)
 
-    def _print_report(self, project: Project) -> None:
-        """Print what the new folder has of the task, and what it does not have."""
+    def _print_report(self, project: Project, entry_name: str) -> None:
+        """Print what the new folder has of the task, or of one entry of its list, and what it does not have."""
         path = self.workflow.path
         taken = {"query": project.query, "schedule": project.schedule, **project.td, **project.parameters}
         taken |= {**project.exported, **project.environment, **project.settings, **project.entries}
@@ -302,4 +302,5 @@ class _ExistingTaskConverter:
         for reason in dict.fromkeys(self.left_out_reasons.values()):
             left_out = ", ".join(name for name, each in self.left_out_reasons.items() if each == reason)
             screen.print_note(f"  left out: {left_out}: {reason}")
-        screen.print_note(f"  Once the new workflow runs, end {self.task.full_name} of {path}: both would do the same")
+        ended = f"the entry {entry_name}" if entry_name else self.task.full_name
+        screen.print_note(f"  Once the new workflow runs, end {ended} of {path}: both would do the same")

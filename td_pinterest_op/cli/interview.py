@@ -84,7 +84,7 @@ class Interview:
             self._ask_export(project)
         else:
             project.td["database"] = self._get_answer("Database of the queries and of the history", "database", str)
-        question = "Address of Treasure Data's API (press Enter for the US)"
+        question = "Address of Treasure Data's API" + ("" if self.default_region else " (press Enter for the US)")
         if region := self._get_answer(question, "region", parse_region_address, default=self.default_region):
             project.environment["TD_API_SERVER"] = region
         question = "When it runs, such as daily>: 07:00:00 (press Enter for no schedule)"

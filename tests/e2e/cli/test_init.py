@@ -470,6 +470,7 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
         "no.sql of",
         "none.sql of",
         "mail:ADDRESS or slack",
+        "Address of Treasure Data's API [http://",
     ):
         assert said in text
     assert "would add 120 records" in text

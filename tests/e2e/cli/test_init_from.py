@@ -602,6 +602,7 @@ def test_an_entry_of_a_list_becomes_an_export(
     path, audiences = many
     ran = init("--from", path, "--entry", entry)
     assert (ran.code, check_folder(folder)) == (0, []), ran.err
+    assert f"end the entry {entry} of {path}" in " ".join(ran.err.split())
     (folder / "config" / "environment.yml").write_text(ENVIRONMENT)
     run_workflow(folder, services)
     assert services.pinterest.members_of_audience(audiences[number]) == expected
