@@ -30,6 +30,7 @@ from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.records.columns import choose_customer_list_type, find_people_columns, has_single_identifier_rows
 from td_pinterest_op.records.prepared import SINGLE_DIGEST_LAYOUT, PreparedRecords
 from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import JobSource
@@ -103,7 +104,7 @@ class MirrorWarehouseSteps:
             has = (
                 "may have people: how many is not known"
                 if people_count is None
-                else f"already has {people_count:,} people"
+                else f"already has {format_count(people_count, 'person', 'people')}"
             )
             raise LimitError(
                 f"the mirror has not filled this audience yet, but the audience {has}. Nothing was sent. Set begin: "

@@ -487,15 +487,15 @@ OF_NOBODY = replace(EMPTY, records=1)
     [
         ("Shop's", 60, True, None, "already has 60 people"),
         ("Shop's", 60, True, 70, "already has 70 people"),
-        ("Shop's", 60, False, 1, "already has 1 people"),
+        ("Shop's", 60, False, 1, "already has 1 person"),
         ("Shop's", 60, False, 0, "may have people: how many is not known"),
         ("Shop's", 0, True, 0, ""),
-        ("Shop's (td 0a0a0a0a 12 0b0b0b0b 1)", 1, True, 0, "already has 1 people"),
+        ("Shop's (td 0a0a0a0a 12 0b0b0b0b 1)", 1, True, 0, "already has 1 person"),
         (str(EMPTY), 0, False, None, ""),
-        (str(EMPTY), 1, True, 0, "already has 1 people"),
+        (str(EMPTY), 1, True, 0, "already has 1 person"),
         (str(OF_NOBODY), 1, True, 0, ""),
         (str(OF_NOBODY), 1, False, 0, ""),
-        (str(OF_NOBODY), 2, True, 0, "already has 1 people"),
+        (str(OF_NOBODY), 2, True, 0, "already has 1 person"),
     ],
 )
 def test_first_run_without_begin_stops_if_the_audience_may_have_people(
