@@ -6,9 +6,9 @@ parameters are here too.
 """
 
 # To add a setting of an export:
-# 1. Test how it is read (tests/unit/settings/test_parse.py) and what it does (the file of tests/e2e about its subject:
-#    for a limit test_plan_and_limits.py). If it can stop an export or withhold people, also add it to
-#    tests/e2e/restrictions.py: every entry point is then tried with it.
+# 1. Test how it is read (tests/unit/settings/test_parse.py) and what it does (the file of tests/e2e about its subject;
+#    a limit: tests/e2e/test_plan_and_limits.py and tests/mirror/test_mirror.py). If it can stop an export or withhold
+#    people, also add it to tests/e2e/restrictions.py: every entry point is then tried with it.
 # 2. Declare it below: a field of `ExportSettings`, or of a class that it inherits, with its type, its default, and the
 #    helper for the actions that use it. `restricts=True` makes an action that cannot honour it refuse it. A new type
 #    goes into settings/types.py.
