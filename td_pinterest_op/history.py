@@ -124,7 +124,8 @@ def compare_and_record_lift(task: Task, timing: Timing) -> dict[str, Any]:
         ) from None
     figures = compare_with_control_group(counts, control_share=parse_control_share(task))
     start = str(task.params["lift"].get("start") or "")
-    if start > f"{timing.get_utc_time():%Y-%m-%d}":
+    # The day as the warehouse reads it: 2026-9-1 is one, too.
+    if [int(part) for part in re.findall("[0-9]+", start)] > [*timing.get_utc_time().timetuple()[:3]]:
         raise SettingsError(
             f"lift.start is in the future ({start}), so no conversion counts yet: set it in config/lift.yml to the "
             "first day that counts"
