@@ -1,5 +1,9 @@
 """The questions of `td-pinterest init`, each of which an option may answer."""
 
+# To add a question:
+# 1. Test its option and the folder that it makes (tests/e2e/cli/test_init.py).
+# 2. Ask it here, and add its option to cli/commands/init.py. What the folder holds: cli/project_folder.py.
+# 3. Run `python -m tests.readme` and `python -m tests.public_surface`, and add a line to CHANGELOG.md.
 import re
 import zoneinfo
 from collections.abc import Callable, Mapping, Sequence

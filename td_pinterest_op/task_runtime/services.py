@@ -1,5 +1,11 @@
 """Connections to Treasure Data and Pinterest, built from a task's settings. The first call contacts them."""
 
+# To add a pace, or another setting of all requests:
+# 1. Declare it as settings/table.py says, in `ConnectionSettings`, a pace also in `_PACE_SETTING_NAMES`.
+# 2. Hand it below to what obeys it, and test it there (tests/unit/http, tests/unit/pinterest): http/transport.py,
+#    http/retry.py, pinterest/client.py (which says which requests count) or pinterest/rate_limit.py (for a pace).
+# 3. The time that a pace takes is in the plan (records/limits.py), in the progress (audiences/sender.py), and in the
+#    pages that name `requests_per_minute`.
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace

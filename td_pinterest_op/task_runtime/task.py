@@ -1,5 +1,11 @@
 """The digdag task: its parameters and session, the source of its rows, and digdag's store."""
 
+# To add a parameter of a task:
+# 1. Test how it is read (tests/unit/task_runtime/test_task.py).
+# 2. Add it to `TASK_PARAMETERS` or, for a job's, to `JOB_OPTIONS` (settings/table.py), and read it below. The emulator
+#    refuses fields of a job that it does not know (tests/emulators/td/app.py, tests/emulators/td/jobs.py).
+# 3. Describe it in docs/reference.md ("Configuration"), a job's also in docs/from-the-connector.md. Run
+#    `python -m tests.public_surface`, and add a line to CHANGELOG.md.
 import hashlib
 import logging
 import os

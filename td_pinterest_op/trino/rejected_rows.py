@@ -1,5 +1,7 @@
 """List the values that a run rejected, by the keys of their rows, in a table of the warehouse (setting `rejected`)."""
 
+# To add a column: test it in tests/e2e/test_rejected_rows.py, name it below, and in docs/troubleshooting.md and
+# CHANGELOG.md. Those of a run are filled in by task_runtime/outcome.py.
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -25,3 +25,7 @@ def test_files_and_names_that_a_change_needs_exist(text: str) -> None:
     assert [name for name in named if not (ROOT / name).exists() and not (PACKAGE / name).exists()] == []
     names = re.findall(r"`(\w*[A-Z_]\w*)`", text)
     assert [name for name in names if not re.search(rf"\b{name}\b", PROGRAM)] == []
+
+
+def test_every_file_that_a_change_begins_at_says_what_belongs_to_it() -> None:
+    assert set(re.findall(r"\| `([\w/]+\.py)` \|$", CONTRIBUTING, re.MULTILINE)) == set(COMMENTS)

@@ -1,5 +1,9 @@
 """`td-pinterest doctor`: a line for each thing that an export needs."""
 
+# To add a check:
+# 1. Test it (tests/e2e/cli/test_doctor.py, and the golden file). Treasure Data's answer: tests/emulators/td/app.py.
+# 2. Write it in cli/doctor/pinterest_checks.py or cli/doctor/treasure_data_checks.py, and yield it in `_list_checks`.
+# 3. A permission also belongs to docs/getting-started.md. Add a line to CHANGELOG.md.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict

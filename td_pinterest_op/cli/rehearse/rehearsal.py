@@ -1,5 +1,11 @@
 """A rehearsal: its made-up people, list and audience, the steps that use them, and what each finds out."""
 
+# To add a step:
+# 1. Test it (tests/e2e/cli/test_rehearse.py). What the service may do instead is a switch of the emulator
+#    (tests/emulators/pinterest/switches.py), which a rehearsal sets (tests/emulators/pinterest/like.py).
+# 2. Write a method of `Rehearsal`, with its facts, and add it to `STEPS`. A new request: pinterest/api.py.
+# 3. Name it in the help, and say in `build_advice` what follows from it (cli/commands/rehearse.py). Name it beside the
+#    assumption that it tries (docs/what-has-been-seen.md). Add a line to CHANGELOG.md.
 import hashlib
 import logging
 import secrets
