@@ -241,7 +241,10 @@ def read_sql_or_file(text: str, *, key: str) -> str:
         raise SettingsError(f"{key}: {name} is outside the project: name a file inside its folder", key=key)
     try:
         query = path.read_bytes().decode("utf-8-sig")  # with its line ends, which texts in it may have
-    except (OSError, ValueError):  # such as bytes that are no text, or a name with a null character
+    except UnicodeDecodeError:
+        query = ""
+        problem = f"the file {name} is not UTF-8: save it as UTF-8"
+    except (OSError, ValueError):  # such as a name with a null character
         query = ""
         problem = f"there is no file {name} in the project: correct the name"
     if not query.strip():

@@ -170,6 +170,7 @@ UNUSABLE = [
             "/people.sql": "/people.sql is outside the project",
             "blank.sql": "the file blank.sql is blank: write a query into it",
             "template.sql": "template.sql contains a template",
+            "latin.sql": "the file latin.sql is not UTF-8: save it as UTF-8",
         }.items()
     ),
 ]
@@ -197,6 +198,7 @@ def test_invalid_list_stops_the_export_before_it_writes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("blank.sql").write_text(" \n")
+    Path("latin.sql").write_bytes(b"SELECT email FROM caf\xe9")
     Path("template.sql").write_text("SELECT email FROM ${table}")
     settings = {**LEVELS[level], "audience_id": services.audience(), "expect_values": "plain"}
     with pytest.raises((JobError, LimitError, SettingsError)) as caught:
