@@ -174,9 +174,10 @@ def _read_and_check_audience(
     try:
         audience = require_audience(api, audience_id)
         customer_list = find_used_list(api, audience)
-    except (AccountError, StoppedError):
-        raise
     except ExportError as error:
+        # A 403 may be about this audience alone.
+        if isinstance(error, StoppedError) or (isinstance(error, AccountError) and error.status != 403):
+            raise
         problem = f"audience {audience_id} cannot be read: {error}"
         log.warning("%s", problem)
         return None, problem

@@ -46,11 +46,12 @@ def test_follow_up_stores_the_state_of_each_audience(services: Services) -> None
     assert stored.keys() == figures
 
 
+@pytest.mark.parametrize("status", [403, 500])
 def test_unreadable_audience_is_named_and_the_others_are_reported(
-    services: Services, caplog: pytest.LogCaptureFixture
+    services: Services, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     there = services.audience(people(120))
-    services.pinterest.answer(500, path=r"/audiences/77$", times=None)
+    services.pinterest.answer(status, path=r"/audiences/77$", times=None)
     seen = run_follow_up(services, "77", "88", there)
     assert [there] == [state["audience_id"] for state in seen["audiences"]]
     assert len(seen["problems"]) == 2
