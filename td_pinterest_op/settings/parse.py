@@ -63,10 +63,10 @@ class ParsedSettings:
 
     @property
     def audience_id(self) -> str | None:
-        """The id of the audience that the action needs, or None if the settings name none."""
-        action = self.action
-        own = self.values_with_defaults.get(action.audience_id) if action and action.audience_id else None
-        return own or self.values_with_defaults.get("audience_id")
+        """The id of the audience that the action changes, or None if it creates one or the settings name none."""
+        values = self.values_with_defaults
+        own = self.action.audience_id if self.action else "audience_id"
+        return own and (values.get(own) or values.get("audience_id"))
 
     @property
     def keys_unused_by_action(self) -> list[str]:

@@ -281,6 +281,11 @@ def test_keys_that_the_action_does_not_use_are_named_in_one_warning() -> None:
     assert ([warning.text for warning in settings.warnings], settings.audience_name) == ([expected], None)
 
 
+@pytest.mark.parametrize("action", ["create_new_audience", "create_actalike_audience"])
+def test_a_new_audience_has_no_id_whatever_the_settings_name(action: str) -> None:
+    assert read({**NEW, **NEEDED_BY_OTHERS, "action": action, "audience_id": "7"}).audience_id is None
+
+
 ADDING = {"add", "create", "replace", "mirror"}
 SENDING = {"remove", *ADDING}
 EVERY = {each.__name__.lower() for each in ACTIONS}
