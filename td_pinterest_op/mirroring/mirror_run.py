@@ -75,9 +75,9 @@ class MirrorWarehouseSteps:
     def check_ledger_state(self, *, customer_list_id: str, people_count: int | None) -> None:
         """Raise MirrorError if the ledger is about another ad account or customer list than the audience's.
 
-        Raises LimitError if a first run would meet people in the audience, and the setting `begin` does not say what
-        becomes of them. `customer_list_id`: the audience's list at Pinterest. `people_count`: how many are in it, None
-        if unknown. A run that replaces everybody may begin with any ledger.
+        Raises LimitError if a first run would meet people in the audience, and the setting `begin` does not say
+        whether they stay. `customer_list_id`: the audience's list at Pinterest. `people_count`: how many are in it,
+        None if unknown. A run that replaces everybody may begin with any ledger.
         """
         state = self.ledger.state
         settings = self.settings
