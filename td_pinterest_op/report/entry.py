@@ -79,6 +79,12 @@ class Entry:
         withheld = sum(self.get_number(f"records_withheld_{reason}") or 0 for reason in WITHHELD_REASONS)
         return None if unique is None else unique - withheld
 
+    @property
+    def value_count(self) -> float | None:
+        """The number of values in a run's rows, valid or not, or None if it is not known."""
+        valid, invalid = map(self.get_number, ("rows_valid", "rows_invalid"))
+        return None if valid is None or invalid is None else valid + invalid
+
 
 def build_entry(row: Mapping[str, Any]) -> Entry:
     """Return the report entry for a row of the history, or for what `build_run_row` makes of a run's statistics."""

@@ -1,6 +1,6 @@
--- The share of rejected rows of each run, and the reasons.
-SELECT audience_id, audience_name, session_time, rows_read, rows_invalid,
-  round(100E0 * rows_invalid / rows_read, 2) AS rejected_percent, rows_invalid_by_reason
+-- The share of rejected values of each run, and the reasons.
+SELECT audience_id, audience_name, session_time, rows_read, rows_valid, rows_invalid,
+  round(100E0 * rows_invalid / (rows_valid + rows_invalid), 2) AS rejected_percent, rows_invalid_by_reason
 FROM (
   SELECT *, row_number() OVER (
     PARTITION BY kind, session_uuid, attempt_id, task, audience_id, action ORDER BY time DESC) AS repetition

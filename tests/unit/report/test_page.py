@@ -48,6 +48,20 @@ def test_the_card_of_sent_people_has_one_comparison_with_the_last_success(before
     assert f"People sent by this run 1,100 {said} Size at the end of the run" in text
 
 
+@pytest.mark.parametrize(
+    ("rows", "share", "note"),
+    [
+        ({"read": 1600, "valid": 1250, "invalid": 350}, "22 %", "350 of 1,600 values"),
+        # Of two columns or of arrays, a row may have several values.
+        ({"read": 200, "valid": 100, "invalid": 300}, "75 %", "300 of 400 values"),
+    ],
+)
+def test_rejected_values_are_shown_as_a_share_of_all_values(rows: dict[str, int], share: str, note: str) -> None:
+    html = page(run(rows=rows))
+    assert f"Values rejected {share} {note}" in shown(html)
+    assert f'data-label="Rejected">{share}<' in html
+
+
 def test_records_and_matched_share_are_on_the_card_in_the_table_and_over_time() -> None:
     looks = [follow_up(day, size=900, members=1200 + 300 * day, match_ratio=900 / (1200 + 300 * day)) for day in (0, 1)]
     html = page(run(0), *looks)
@@ -123,7 +137,7 @@ def test_a_failed_run_without_rows_shows_no_figures_of_rows(last: Entry, note: s
     text = text_of(run(0), last)
     assert f"People sent by this run – {note}" in text
     assert "What the run did, in figures It failed." in text
-    assert "Rows rejected" not in text
+    assert "Values rejected" not in text
 
 
 @pytest.mark.parametrize(
