@@ -24,10 +24,12 @@ _PLAIN_CREDENTIAL_PATTERN = re.compile(
 )
 _COMMAND_BY_PROGRAM = {"td": ("td", "wf"), "digdag": ("digdag",)}
 _DEFAULT_DIGDAG_SERVER = "http://127.0.0.1:65432"  # the server that the digdag command asks by default
+# What a server may refuse: on hosted Treasure Workflow more bytes when packed, on a digdag server when unpacked.
+_LARGEST_SIZE_BY_PROGRAM = {"td": 10_000_000, "digdag": 2_097_152}
 _SIZE_LIMIT_ADVICE = (
-    "If the folder is too large: hosted Treasure Workflow accepts an archive of at most 10 MB; a digdag server accepts "
-    "files of at most 2 MB together, unless its api.max_archive_total_size_limit is greater. Move data and tests out "
-    "of the folder, or name them in .digdagignore"
+    " The folder may be too large: hosted Treasure Workflow accepts an archive of at most 10 MB; a digdag server "
+    "accepts files of at most 2 MB together, unless its api.max_archive_total_size_limit is greater. Move data and "
+    "tests out of the folder, or name them in .digdagignore"
 )
 
 
@@ -51,20 +53,15 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     First updates the operator in the folder, and checks its workflows. No secret is an argument: the last lines
     show how to set those that are missing.
     """
-    program = program or ("td" if shutil.which("td") else "digdag")
-    if shutil.which(program) is None:
-        raise SettingsError(f"there is no {program} command on the PATH: install it, or choose the other with --with")
+    program = _choose_program(program)
     if not (workflows := sorted(folder.glob("*.dig"))):
         raise SettingsError(
             f"{folder} has no workflow: make a project folder with `td-pinterest init {shlex.quote(str(folder))}`"
         )
-    with_secrets = []
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        # digdag leaves out names that begin with a dot.
-        if path.is_file() and "/." not in f"/{name}" and _PLAIN_CREDENTIAL_PATTERN.search(path.read_bytes()):
-            with_secrets.append(name)
-    if with_secrets:
+    # digdag leaves out names that begin with a dot.
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    names = [name for name in names if "/." not in f"/{name}"]
+    if with_secrets := [name for name in names if _PLAIN_CREDENTIAL_PATTERN.search((folder / name).read_bytes())]:
         raise SettingsError(
             f"{folder} has credentials in plain text, which everybody who can read the project would see: nothing was "
             f"pushed. Move away {', '.join(with_secrets)}; a workflow gets them as ${{secret:…}}"
@@ -85,7 +82,9 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
         pushed = subprocess.run([*_COMMAND_BY_PROGRAM[program], "push", project, *endpoint], cwd=folder, check=False)  # noqa: S603
     if pushed.returncode:
         where = "" if server or program == "td" else " DIGDAG_ENDPOINT is not set, so digdag asked this machine."
-        raise SettingsError(f"the push of {project} failed, as said above.{where} {_SIZE_LIMIT_ADVICE}")
+        size = sum((folder / name).stat().st_size for name in names)
+        advice = _SIZE_LIMIT_ADVICE if size > _LARGEST_SIZE_BY_PROGRAM[program] else ""
+        raise SettingsError(f"the push of {project} failed, as said above.{where}{advice}")
     secrets = [*_COMMAND_BY_PROGRAM[program], "secrets", "--project", project, *endpoint]
     with extend_errors(f". {project} is pushed: push it again to see which secrets it lacks"):
         listed = subprocess.run(secrets, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
@@ -114,3 +113,13 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
         server = None if program == "td" else server or _DEFAULT_DIGDAG_SERVER
         command = screen.replace_program_name(build_authorize_command(project, server))
         click.echo(f"  {command}")
+
+
+def _choose_program(named: str | None) -> str:
+    """Return the command that pushes: the `named` one, or else td, or else digdag. Raises SettingsError without it."""
+    found = [name for name in _COMMAND_BY_PROGRAM if shutil.which(name)]
+    if not found:
+        raise SettingsError("there is neither td nor digdag on the PATH: install the one that you push with")
+    if named and named not in found:
+        raise SettingsError(f"there is no {named} command on the PATH: install it, or choose the other with --with")
+    return named or found[0]

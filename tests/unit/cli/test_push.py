@@ -156,11 +156,15 @@ def test_push_that_is_stopped_says_what_is_known(push: Push, bin_folder: Path, f
     assert "was stopped (SIGINT). Whether audiences was pushed is not known: push it again" in ran.err
 
 
-def test_push_that_fails_names_the_limits_of_servers(push: Push, tmp_path: Path, folder: Path) -> None:
+@pytest.mark.parametrize(("size", "program"), [(1, "td"), (3, "td"), (11, "td"), (1, "digdag"), (3, "digdag")])
+def test_push_of_a_large_folder_that_fails_names_the_limits_of_servers(
+    push: Push, tmp_path: Path, folder: Path, size: int, program: str
+) -> None:
     (tmp_path / "code").write_text("4")
-    ran = push()
-    said = "the push of audiences failed, as said above. If the folder is too large: hosted Treasure Workflow accepts"
-    assert (ran.code, said in ran.err) == (1, True), ran.err
+    (folder / "data").write_bytes(bytes(size * 1_000_000))
+    ran = push("--with", program)
+    assert (ran.code, "the push of audiences failed, as said above." in ran.err) == (1, True), ran.err
+    assert ("hosted Treasure Workflow accepts" in ran.err) == (size > 10 or (program == "digdag" and size > 2))
 
 
 def test_push_stops_for_errors(push: Push, tmp_path: Path, folder: Path) -> None:
@@ -171,10 +175,15 @@ def test_push_stops_for_errors(push: Push, tmp_path: Path, folder: Path) -> None
     assert "bundle has errors, which are named above: nothing was pushed" in ran.err
 
 
-def test_push_without_a_command_pushes_nothing(push: Push, tmp_path: Path, bin_folder: Path, folder: Path) -> None:
+def test_push_without_a_command_pushes_nothing(
+    push: Push, tmp_path: Path, bin_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (bin_folder / "td").unlink()
     ran = push("--with", "td")
     assert (ran.code, "there is no td command on the PATH" in ran.err) == (1, True), ran.err
+    (bin_folder / "digdag").unlink()
+    monkeypatch.setenv("PATH", str(bin_folder))
+    assert "there is neither td nor digdag on the PATH" in push().err
     assert read_calls(tmp_path) == []
 
 
