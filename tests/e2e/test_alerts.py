@@ -57,7 +57,7 @@ def own_error_with_a_cause():
 
 def own_error_while_another_is_handled():
     try:
-        raise Größe(PERSON + FROM + PERSON)
+        raise Größe(PERSON)
     except Größe:
         raise SettingsError(OWN)
 
@@ -78,6 +78,13 @@ def raise_text_of_own_error():
         raise SettingsError(OWN)
     except SettingsError as error:
         raise ValueError(str(error)) from error
+
+
+def raise_own_error_after_forged():
+    try:
+        raise Größe(PERSON + FROM + PERSON)
+    except Größe:
+        raise SettingsError(OWN)
 
 
 def raise_subclass():
@@ -114,6 +121,8 @@ MESSAGES = {
     "forged_with_class": f"bad row (SettingsError){FROM}{PERSON}",
     "forged_with_trace": f"bad row (SettingsError){TRACE}{FROM}{PERSON}",
     "forged_with_runtime": f"bad row (SettingsError){FROM}{PERSON}\n (runtime)",
+    "forged_exactly": f"{PERSON} (ValueError){FROM}{PERSON}",
+    "forged_with_file": f"{PERSON} (ValueError){TRACE}\n\tfrom   File{FROM}{PERSON}",
     "forged_message": f"\nError messages from python: {PERSON} (SettingsError)\n\tfrom Trace{FROM}x",
     "forged_twice": f"{FROM}{PERSON}{FROM}{PERSON}",
     "forged_prefix": f"Error messages from python: {FROM}{PERSON}",
@@ -139,6 +148,7 @@ OTHERS = {
         for name in (
             "raise_from_own_error",
             "raise_text_of_own_error",
+            "raise_own_error_after_forged",
             "raise_subclass",
             "raise_nothing",
             "raise_group",
