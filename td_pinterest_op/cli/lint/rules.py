@@ -200,7 +200,7 @@ class _TaskChecker:
         for name in sorted(RESTRICTING_SETTING_NAMES & self._task.block.keys()):
             place = self._task.block.places[name]
             if not self._workflow.has_finding(place):
-                message = f"a run does not read {name} here, so it restricts nothing: move it into result_settings"
+                message = f"a run does not read {name} here: move it into result_settings, or leave it out"
                 self._workflow.add_finding(place, "misplaced", message)
         return exports
 

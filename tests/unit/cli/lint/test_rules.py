@@ -137,7 +137,12 @@ WRONG: list[tuple[Any, ...]] = [
         OWN,
         "_export:\n → _export:\n  consent: queries/suppressed.sql\n",
     ),
-    (4, "misplaced: a run does not read suppress here", ERASE, "  query →   suppress: queries/suppressed.sql\n  query"),
+    (
+        4,
+        "misplaced: a run does not read suppress here: move it into result_settings, or leave it out",
+        ERASE,
+        "  query →   suppress: queries/suppressed.sql\n  query",
+    ),
     (
         5,
         "misplaced: suppress next to result_settings",
