@@ -115,8 +115,7 @@ class Switch:
             # A 401 is about the token, and 408 and 429 about the moment.
             if 400 <= (error.status or 0) < 500 and error.status not in (401, 408, 429) and not error.maybe_applied:
                 raise error.extend(
-                    f". The audience is unchanged, and customer list {target.id} stays without use: the next run of "
-                    f"this session with the same jobs continues with it. {self.advice}"
+                    f". The audience is unchanged, and customer list {target.id} stays without use. {self.advice}"
                 ) from None
             raise
         return clock() - read_at

@@ -246,6 +246,17 @@ def test_rebuild_says_that_all_members_are_replaced_and_how_many_known_ones_leav
     assert rebuilt.stored["summary"].startswith('Mirrored audience "Newsletter": all members replaced by 190 people;')
 
 
+def test_refused_switch_of_a_rebuild_promises_no_use_of_its_list(mirror_world: World, audience_id: str) -> None:
+    mirror_world.set_people(people(200))
+    mirror_world.pinterest.answer(400, operation="audiences/update", times=None)
+    lists = set(mirror_world.pinterest.lists)
+    refused = mirror_world.run(1, rebuild=True)
+    (made,) = set(mirror_world.pinterest.lists) - lists
+    assert f"customer list {made} stays without use. Ways that need no switch" in str(refused.error)
+    mirror_world.follow(1, people(200))
+    assert mirror_world.pinterest.audiences[audience_id].rule["customer_list_id"] not in (made, *lists)
+
+
 def test_audience_switched_while_its_plan_is_sent_is_an_error(mirror_world: World, audience_id: str) -> None:
     other = mirror_world.pinterest.add_list("Somebody else's").id
     mirror_world.set_people(people(190))
