@@ -182,11 +182,10 @@ def _get_workflow_settings(task: Task) -> Mapping[Any, Any]:
 
 def _find_row_kind(task: Task, settings: Mapping[Any, Any]) -> str:
     """Return the kind of row for a workflow's failure. A status check and a lift have changed no audience."""
-    if "lift" in task.params:
-        return LIFT_ROW
     # An export needs `audience_type`, and an erasure names no audience.
-    is_check = "audience_type" not in settings and not settings.keys().isdisjoint(("audience_id", "audience_ids"))
-    return FOLLOW_UP_ROW if is_check else RUN_ROW
+    if "audience_type" in settings or settings.keys().isdisjoint(("audience_id", "audience_ids")):
+        return RUN_ROW
+    return LIFT_ROW if "lift" in task.params else FOLLOW_UP_ROW
 
 
 def _extract_subject_columns(settings: Mapping[Any, Any]) -> HistoryRow:

@@ -422,6 +422,12 @@ def test_killed_check_or_comparison_is_no_run_that_changed_the_audience(services
     assert checked["audiences"][0]["members"] == 5
 
 
+def test_killed_export_of_a_workflow_with_a_variable_named_lift_is_a_run(services: Services) -> None:
+    settings = {"history": HISTORY, "audience_type": "customer_list", "audience_id": "12"}
+    record_failure(services, settings=settings, lift={})
+    assert read(services, "kind") == [("run",)]
+
+
 @pytest.mark.parametrize(("history", "warned"), [(None, 0), ("", 0), ("a.b.c", 1), (TABLE, 1)])
 def test_failure_task_without_a_usable_table_writes_nothing_and_succeeds(
     services: Services, history: object, warned: int, caplog: pytest.LogCaptureFixture
