@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
+from td_pinterest_op.errors import SettingProblem, SettingsError, SettingsErrorCollector
 from td_pinterest_op.settings.parse import ParsedSettings, build_settings, find_action, parse_raw_settings, parse_values
 from td_pinterest_op.settings.table import (
     FOR_THIS_RUN_PARAMETER,
@@ -108,7 +108,8 @@ def reject_misplaced_lists(task: Task) -> None:
         text = (
             f"{' and '.join(names)} next to result_settings would withhold nobody: move the line into result_settings"
         )
-        raise SettingsError(text, key=names[0], code="misplaced")
+        problems = [SettingProblem(key=name, code="misplaced", text=text) for name in names]
+        raise SettingsError(text, problems=problems)
 
 
 def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: SettingsErrorCollector) -> ParsedSettings:

@@ -131,6 +131,7 @@ WRONG: list[tuple[Any, ...]] = [
     (12, "columns: the query of suppress (columns: id varchar)", OWN, f"{_ID} → {_ID}    suppress: SELECT id FROM a\n"),
     (5, "columns: `suppress` selects maid, but the people's", OWN, f"{_ID} → {_ID}    suppress: SELECT maid FROM a\n"),
     (5, "misplaced: suppress next to result_settings", OWN, "  query →   suppress: queries/suppressed.sql\n  query"),
+    (6, "misplaced: suppress and consent next to", OWN, "  query →   suppress: a.sql\n  consent: b.sql\n  query"),
     (
         2,
         "misplaced: consent next to result_settings",
