@@ -44,8 +44,10 @@ try (one execution of the task), which no other try reads.
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from td_pinterest_op.errors import ExportError, MirrorError, StoppedError
+from td_pinterest_op.errors import ExportError, JobError, MirrorError, StoppedError
+from td_pinterest_op.http.retry import retry
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.stats import MirrorFigures
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
@@ -82,6 +84,7 @@ _COMPACTION_PLANS = 1000
 _COMPACTION_LEAVER_AGE_MILLIS = 29 * 86_400_000
 # The least difference between a plan's number and those that its run has seen.
 _LEAST_PLAN_NUMBER_GAP = 3
+_CREATION_RETRY_SECONDS = 2.0
 # Digests in a statement: Treasure Data takes statements of a million characters.
 _MOST_DIGESTS_PER_STATEMENT = 10_000
 
@@ -136,7 +139,9 @@ class Ledger:
             statement = f"""\
 CREATE TABLE IF NOT EXISTS {self._quoted_table} ({COLUMN_DEFINITIONS})
 WITH (bucketed_on = array['audience_id'], bucket_count = 512)"""
-            self.jobs.run("create the ledger", statement)
+            # The job may fail while another run makes the table, and does nothing once it is there.
+            create = partial(self.jobs.run, "create the ledger", statement)
+            retry(create, [_CREATION_RETRY_SECONDS], on=JobError, sleep=self.jobs.td.sleep)
         else:
             require_ledger_columns(table.columns, f"{self.jobs.database}.{self.name}")
         query = f"""\

@@ -550,6 +550,23 @@ def test_creation_of_a_mirrored_audience_survives_a_death_at_any_step(mirror_wor
     assert mirror_world.run(1).sent == {"REMOVE": 5}
 
 
+def test_first_mirrors_of_two_audiences_at_once_share_a_new_ledger(mirror_world: World) -> None:
+    other = mirror_world.audience(name="Others")
+    mirror_world.audience()
+    mirror_world.set_people(people(200))
+
+    def create_ledger() -> None:
+        beside = mirror_world.run(0, session="others", audience_id=other, expected_audience_name="Others")
+        assert beside.succeeded
+        # Whether an engine looks again before it fails is not known.
+        mirror_world.td.job_faults.add(JobFault(query="create the ledger", message="Table already exists", times=1))
+
+    with run_at_statement("create the ledger", create_ledger):
+        ran = mirror_world.run(0)
+    assert ran.succeeded, ran.output
+    assert mirror_world.members() == mirror_world.members(other) == digests(200)
+
+
 @pytest.fixture
 def audience_with_large_ledger(mirror_world: World, audience_id: str) -> str:
     """A ledger so large that the next day compacts it."""
